@@ -1,0 +1,44 @@
+"""Celeriac: a task queue with no servers.
+
+Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from anywhere.
+"""
+
+from typing import TYPE_CHECKING
+
+from celeriac.context import Context
+from celeriac.message import Malformed
+from celeriac.queue import Queue
+from celeriac.retry import Backoff, Reject, Retry
+from celeriac.signature import InvalidArgs
+from celeriac.sqs import NoSuchQueue
+from celeriac.table import Table
+from celeriac.task import Handle, PartialFailure, Task, task
+
+if TYPE_CHECKING:
+    from celeriac.outbox import Transaction
+
+
+def transaction() -> "Transaction":
+    """A transaction of business items, events and tasks, outside a task; see `celeriac.outbox.Transaction`."""
+    # The outbox needs boto3 and Powertools, which cost a producer that only enqueues 300 ms.
+    from celeriac.outbox import Transaction  # noqa: PLC0415
+
+    return Transaction()
+
+
+__all__ = [
+    "Backoff",
+    "Context",
+    "Handle",
+    "InvalidArgs",
+    "Malformed",
+    "NoSuchQueue",
+    "PartialFailure",
+    "Queue",
+    "Reject",
+    "Retry",
+    "Table",
+    "Task",
+    "task",
+    "transaction",
+]

@@ -1,0 +1,32 @@
+"""Structured logs: Powertools' Logger. Ids, names and numbers only; never a payload, never an error's text."""
+
+from aws_lambda_powertools import Logger
+
+from celeriac.message import Message
+from celeriac.outcome import Dead, HandedBack, Outcome, Retried
+from celeriac.queue import Queue
+from celeriac.record import Record
+
+# POWERTOOLS_LOG_LEVEL and POWERTOOLS_SERVICE_NAME, set by the stacks, rule it.
+logger = Logger(service="celeriac")
+
+
+def log_outcome(outcome: Outcome, message: Message | None, record: Record, queue: Queue, *, seconds: float) -> None:
+    """One line for each attempt."""
+    fields: dict[str, object] = {
+        "outcome": outcome.name,
+        "queue": queue.name,
+        "task": message.task if message is not None else "",
+        "id": message.id if message is not None else record.message_id,
+        "attempt": message.attempt if message is not None else 0,
+        "milliseconds": round(seconds * 1000, 1),
+    }
+    match outcome:
+        case Dead(failure=failure):
+            logger.error("task dead", extra=fields | {"reason": failure.reason, "error": failure.type})
+        case Retried(delay=delay, error=error):
+            logger.warning("task failed", extra=fields | {"delay_seconds": delay.total_seconds(), "error": error})
+        case HandedBack(why=why):
+            logger.info("task handed back", extra=fields | {"why": why})
+        case _:
+            logger.info("task done", extra=fields)

@@ -1,0 +1,87 @@
+"""The message: JSON in the SQS body, versioned, small, and writable by hand from any language.
+
+`{"task": "send_welcome_email", "args": {"user_id": 7}}` is a whole message. The producer adds the rest.
+A message of any older version decodes for ever; tests/unit/messages holds a sample of each.
+"""
+
+import os
+import time
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from celeriac.failure import Failure
+
+VERSION = 1
+
+
+class Malformed(ValueError):  # noqa: N818 - it is what the message is
+    """A body that no version of this library can read; retrying can't help."""
+
+
+class NewerVersion(ValueError):  # noqa: N818 - it is what the message is
+    """A message from a newer release than this one: a deploy is under way, it may be readable soon."""
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One task to run. `args` stays as the sender's JSON, byte for byte, until the task's signature reads it."""
+
+    v: int = VERSION
+    id: str = ""
+    """UUIDv7, minted before the send and kept for life: through retries, redrives, edits and replays."""
+    task: Annotated[str, msgspec.Meta(min_length=1)]
+    args: msgspec.Raw = msgspec.Raw(b"{}")
+    stored: str = ""
+    """Where `args` lie when they are too large for the queue: a key in the stage's payload bucket."""
+    key: str | None = None
+    """The idempotency key, where the sender gave one of its own."""
+    enqueued_at: datetime | None = None
+    attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """Which attempt the next run will be."""
+    failure: Failure | None = None
+
+
+class _Version(msgspec.Struct):
+    v: int = VERSION
+
+
+_encoder = msgspec.json.Encoder()
+_version = msgspec.json.Decoder(_Version)
+_message = msgspec.json.Decoder(Message)
+
+
+def encode(message: Message) -> str:
+    """The SQS body of `message`."""
+    # `v` is always written: what omits it is of version 1 for ever.
+    fields = {"v": message.v} | {
+        name: value
+        for name in message.__struct_fields__
+        if (value := getattr(message, name)) not in ("", None) and name != "v"
+    }
+    return _encoder.encode(fields).decode()
+
+
+def decode(body: str) -> Message:
+    """The message in an SQS body.
+
+    Raises Malformed for what isn't a message, and NewerVersion for what a newer release wrote.
+    """
+    try:
+        version = _version.decode(body).v
+        if version > VERSION:
+            raise NewerVersion(f"the message is of version {version}, this release reads up to {VERSION}")
+        return _message.decode(body)
+    # A body nested some thousand levels deep ends in RecursionError, a lone surrogate in UnicodeEncodeError.
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
+        raise Malformed(f"not a message: {error}") from error
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): ids sort by the time they were minted, to the millisecond."""
+    milliseconds = time.time_ns() // 1_000_000
+    bits = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(os.urandom(10))
+    bits = bits & ~(0xF << 76) | 0x7 << 76
+    bits = bits & ~(0x3 << 62) | 0x2 << 62
+    return str(UUID(int=bits))

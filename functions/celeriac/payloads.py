@@ -1,0 +1,29 @@
+"""Payloads that SQS can't carry, or shouldn't: they wait in the stage's bucket, and its lifecycle removes them."""
+
+from celeriac import names, settings
+from celeriac.aws import client
+from celeriac.sqs import account
+
+
+class PayloadGone(LookupError):  # noqa: N818 - it is what happened
+    """The stored payload isn't there any more; retrying can't help."""
+
+
+def bucket(queue_name: str) -> str:
+    """The bucket of the stage that owns the queue `queue_name`."""
+    region = client("sqs").meta.region_name
+    return names.payload_bucket(settings.stage(), account(queue_name), region)
+
+
+def store(queue_name: str, key: str, content: bytes) -> None:
+    """Write `content`; writing the same key again, as a retry does, changes nothing."""
+    client("s3").put_object(Bucket=bucket(queue_name), Key=key, Body=content)
+
+
+def load(queue_name: str, key: str) -> bytes:
+    """Read what was stored. Raises PayloadGone."""
+    s3 = client("s3")
+    try:
+        return s3.get_object(Bucket=bucket(queue_name), Key=key)["Body"].read()
+    except s3.exceptions.NoSuchKey as error:
+        raise PayloadGone(f"its payload, stored as {key}, is gone from the payload bucket") from error

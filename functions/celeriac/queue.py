@@ -1,0 +1,123 @@
+"""A queue as its users declare it: the one place where its numbers stand.
+
+The stacks read them to build the queue, its dead-letter queue, its consumer and its alarms; the
+runtime reads them to time its work. This module is pure data and imports nothing outside the standard library.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from celeriac import names
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+MAX_MESSAGE_BYTES = 1_048_576
+MAX_DELAY = timedelta(minutes=15)
+MAX_RETENTION = timedelta(days=14)
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_FUNCTION_TIMEOUT = timedelta(minutes=15)
+# https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
+CONCURRENCY_RANGE = range(2, 1001)
+# At least AWS's advice, at most SQS's limit.
+RECEIVES_RANGE = range(5, 1001)
+BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
+
+
+class QueueError(ValueError):
+    """A queue was declared with numbers that AWS can't keep; the message names the queue and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """An SQS queue with its own dead-letter queue and its own Lambda consumer.
+
+    Raises QueueError at once, when the module that declares it is imported, if AWS can't build it.
+    """
+
+    name: str
+    """1-40 of a-z, 0-9 and `-`. The physical name is `celeriac-<stage>-<name>`, with `.fifo` where it applies."""
+    fifo: bool = False
+    """Deliver each group in order. Every message then needs a group."""
+    timeout: timedelta = timedelta(seconds=30)
+    """How long one invocation of the consumer may take, at most 15 minutes; the upper bound of its tasks' timeouts."""
+    concurrency: int = 1
+    """Tasks at once in one invocation."""
+    max_concurrency: int = 10
+    """Invocations at once, 2-1000 (the event source mapping's MaximumConcurrency)."""
+    batch_size: int = 10
+    """Messages in one invocation at most: 1-10 on a FIFO queue or without a window, up to 10,000 otherwise."""
+    batch_window: timedelta = timedelta()
+    """How long Lambda may wait to fill a batch, 0-300 s; none on a FIFO queue."""
+    max_receives: int = 20
+    """Receives before SQS itself moves a message to the dead-letter queue.
+
+    A backstop for what code can't handle. Throttles, hand-backs and crashed batch mates burn receives
+    too, so it stands well above AWS's advice of 5.
+    """
+    retention: timedelta = timedelta(days=4)
+    """How long a message may wait. Shorter than `dead_letter_retention`, because on a standard queue a message
+    that SQS moves keeps its age."""
+    dead_letter_retention: timedelta = timedelta(days=14)
+    """How long a dead letter waits for a person; 14 days is SQS's limit."""
+    max_body_bytes: int = 262_144
+    """Messages above it, 1,024 to 1,048,576 bytes, leave their arguments in S3. The default is what Scheduler
+    and the other targets of a message can carry too."""
+
+    def __post_init__(self) -> None:
+        for problem in self._problems():
+            raise QueueError(f"queue {self.name!r}: {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        if not _NAME.fullmatch(self.name) or self.name.endswith("-dlq"):
+            yield "a name is 1-40 lower-case letters, digits and hyphens, starts with a letter, doesn't end in -dlq"
+        if not timedelta(seconds=1) <= self.timeout <= MAX_FUNCTION_TIMEOUT:
+            yield f"timeout is {self.timeout}, Lambda takes 1 second to 15 minutes"
+        if self.concurrency < 1:
+            yield f"concurrency is {self.concurrency}, it must be at least 1"
+        if self.max_concurrency not in CONCURRENCY_RANGE:
+            yield f"max_concurrency is {self.max_concurrency}, an event source mapping takes 2 to 1000"
+        largest = 10_000 if self.batch_window and not self.fifo else 10
+        if not 1 <= self.batch_size <= largest:
+            yield (
+                f"batch_size is {self.batch_size}, at most {largest} here: "
+                "more than 10 needs a batch_window, and no FIFO queue"
+            )
+        if not timedelta() <= self.batch_window <= timedelta(minutes=5) or (self.fifo and self.batch_window):
+            yield f"batch_window is {self.batch_window}, Lambda takes 0 to 5 minutes, and none on a FIFO queue"
+        if self.max_receives not in RECEIVES_RANGE:
+            yield (
+                f"max_receives is {self.max_receives}, SQS takes up to 1000, and fewer than 5 would dead-letter "
+                "messages that were only throttled"
+            )
+        if not timedelta(minutes=1) <= self.retention < self.dead_letter_retention <= MAX_RETENTION:
+            yield (
+                f"retention is {self.retention} and dead_letter_retention {self.dead_letter_retention}: SQS keeps "
+                "1 minute to 14 days, and dead letters must outlive what waits"
+            )
+        if self.max_body_bytes not in BODY_RANGE:
+            yield f"max_body_bytes is {self.max_body_bytes}, it must lie between 1,024 and SQS's 1,048,576"
+
+    @property
+    def visibility(self) -> timedelta:
+        """6 x function timeout + window, as AWS advises, so that no running batch is delivered twice."""
+        return 6 * self.timeout + self.batch_window
+
+    @property
+    def record_retention(self) -> timedelta:
+        """How long an idempotency record lives: as long as any copy of its message can still turn up."""
+        return self.retention + self.dead_letter_retention
+
+    def physical_name(self, stage: str) -> str:
+        """The SQS queue's name in `stage`."""
+        return f"{names.prefix(stage)}-{self.name}" + self._suffix
+
+    def dead_letter_name(self, stage: str) -> str:
+        """The SQS name of its dead-letter queue in `stage`."""
+        return f"{names.prefix(stage)}-{self.name}-dlq" + self._suffix
+
+    @property
+    def _suffix(self) -> str:
+        return ".fifo" if self.fifo else ""

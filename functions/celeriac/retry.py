@@ -1,0 +1,137 @@
+"""When a failed task is tried again: the errors a task raises on purpose, and its policy.
+
+Everything here is a pure decision over plain data; `celeriac.settle` carries it out.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import ClassVar
+
+LONGEST_DELAY = timedelta(days=365)
+
+
+class Retry(Exception):  # noqa: N818 - a signal to the queue, named as its users read it: `raise Retry(...)`
+    """Raise it in a task to be tried again, after `delay` if given, else after the policy's backoff.
+
+    It counts as an attempt: a task that asks for ever ends as a dead letter like any other.
+    """
+
+    def __init__(self, reason: str = "", *, delay: timedelta | None = None) -> None:
+        super().__init__(reason)
+        if delay is not None and not timedelta() <= delay <= LONGEST_DELAY:
+            raise ValueError(f"Retry(delay={delay}): a delay lies between nothing and a year")
+        self.delay = delay
+
+
+class Reject(Exception):  # noqa: N818 - see Retry
+    """Raise it in a task for what no retry can mend: a refusal, bad data. The message is a dead letter at once."""
+
+
+class PolicyError(ValueError):
+    """A retry policy that can't be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try again after `delay`."""
+
+    delay: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Dead-letter it, for `reason`: rejected, exhausted or expired."""
+
+    reason: str
+
+
+type Decision = Again | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential backoff with jitter: after attempt n wait base * factor^(n-1), at most `cap`, give or take `jitter`.
+
+    Raises PolicyError at once, when the module that declares it is imported, if it can't be kept.
+    """
+
+    base: timedelta = timedelta(seconds=60)
+    factor: float = 2.0
+    jitter: float = 0.3
+    """The share of the delay that is drawn at random, 0 to 1, so that what failed together doesn't return together."""
+    cap: timedelta = timedelta(hours=1)
+    attempts: int = 5
+    """Attempts in all, the first one included."""
+    give_up_after: timedelta | None = None
+    """Age, counted from the enqueue, at which no further attempt is made."""
+    retry_on: tuple[type[BaseException], ...] = (BaseException,)
+    """Other errors than these are dead letters at once."""
+    reject_on: tuple[type[BaseException], ...] = ()
+    """These errors are dead letters at once, even where `retry_on` names a base class of theirs."""
+
+    _random: ClassVar[random.Random] = random.SystemRandom()
+
+    def __post_init__(self) -> None:
+        for problem in self._problems():
+            raise PolicyError(f"Backoff: {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        if not timedelta() <= self.base <= self.cap:
+            yield f"base is {self.base}, it must lie between nothing and the cap"
+        if self.cap > LONGEST_DELAY:
+            yield f"cap is {self.cap}, a delay is at most a year"
+        if self.factor < 1:
+            yield f"factor is {self.factor}, it must be at least 1"
+        if not 0 <= self.jitter <= 1:
+            yield f"jitter is {self.jitter}, it is a share between 0 and 1"
+        if self.attempts < 1:
+            yield f"attempts is {self.attempts}, the first one counts: it must be at least 1"
+        if self.give_up_after is not None and self.give_up_after <= timedelta():
+            yield f"give_up_after is {self.give_up_after}, it must be more than nothing"
+
+    def delay(self, attempt: int, share: float) -> timedelta:
+        """The wait after `attempt`; `share` in [-1, 1] says where in the jitter's band it falls."""
+        try:
+            wait = self.base * self.factor ** (attempt - 1)
+        except OverflowError:  # a factor of 10 at the 400th attempt
+            wait = self.cap
+        return min(wait, self.cap) * (1 + self.jitter * share)
+
+    def decide(self, error: BaseException, *, attempt: int, age: timedelta) -> Decision:
+        """What follows when `attempt` has failed with `error`, `age` after the enqueue."""
+        if isinstance(error, Reject):
+            return GiveUp("rejected")
+        if not isinstance(error, Retry) and (isinstance(error, self.reject_on) or not isinstance(error, self.retry_on)):
+            return GiveUp("rejected")
+        if attempt >= self.attempts:
+            return GiveUp("exhausted")
+        asked = error.delay if isinstance(error, Retry) else None
+        delay = self.delay(attempt, self._random.uniform(-1, 1)) if asked is None else asked
+        if self.give_up_after is not None and age + delay > self.give_up_after:
+            return GiveUp("expired")
+        return Again(delay)
+
+
+type CustomPolicy = Callable[[BaseException, int], timedelta | None]
+"""A policy of one's own: (the error, the attempt that failed) -> the delay, or None to give up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A callable as a policy."""
+
+    policy: CustomPolicy = field(repr=False)
+
+    def decide(self, error: BaseException, *, attempt: int, age: timedelta) -> Decision:  # noqa: ARG002 - as Backoff's
+        """Ask the callable; Reject and Retry(delay=...) mean what they always mean."""
+        if isinstance(error, Reject):
+            return GiveUp("rejected")
+        if isinstance(error, Retry) and error.delay is not None:
+            return Again(error.delay)
+        delay = self.policy(error, attempt)
+        return GiveUp("exhausted") if delay is None else Again(min(max(delay, timedelta()), LONGEST_DELAY))
+
+
+type Policy = Backoff | Custom

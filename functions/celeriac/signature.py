@@ -1,0 +1,107 @@
+"""A task's signature as the schema of its payload."""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from celeriac.context import Context
+
+
+class SignatureError(TypeError):
+    """A function whose signature can't be the schema of a JSON payload."""
+
+
+class InvalidArgs(TypeError):  # noqa: N818 - it is what they are
+    """Arguments that don't fit the task's signature; the message names the field."""
+
+
+class Signature:
+    """Reads, checks and writes the arguments of one function.
+
+    Raises SignatureError if the function takes `*args`, `**kwargs` or positional-only parameters, or if a type
+    of its can't be read from JSON.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self._task = name
+        parameters = list(inspect.signature(function).parameters.values())
+        hints = typing.get_type_hints(function, include_extras=True)
+        self.takes_context = bool(parameters) and _is_context(parameters[0], hints)
+        fields = parameters[1:] if self.takes_context else parameters
+        for parameter in fields:
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise SignatureError(
+                    f"task {name!r}: {parameter} can't be filled from a JSON object; name each parameter"
+                )
+        self.fields = tuple(parameter.name for parameter in fields)
+        self._bind = inspect.Signature(fields)
+        try:
+            # A field left out stays UNSET, so that the function's own default applies, evaluated once as always.
+            schema = msgspec.defstruct(
+                "args",
+                [
+                    (p.name, hints.get(p.name, Any))
+                    if p.default is p.empty
+                    else (p.name, hints.get(p.name, Any) | msgspec.UnsetType, msgspec.UNSET)
+                    for p in fields
+                ],
+                kw_only=True,
+                forbid_unknown_fields=True,
+            )
+            self._decoder = msgspec.json.Decoder(schema, dec_hook=_from_json)
+        except TypeError as error:
+            raise SignatureError(f"task {name!r}: its parameters can't be read from JSON: {error}") from error
+
+    def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call, each under its parameter's name. Raises InvalidArgs."""
+        try:
+            return self._bind.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise InvalidArgs(f"task {self._task!r}: {error}") from error
+
+    def encode(self, arguments: Mapping[str, Any]) -> bytes:
+        """`arguments` as JSON, after checking that the task will be able to read them. Raises InvalidArgs."""
+        try:
+            raw = msgspec.json.encode(arguments, enc_hook=_to_json)
+        except (TypeError, ValueError, RecursionError, UnicodeEncodeError) as error:
+            raise InvalidArgs(f"task {self._task!r}: its arguments can't be written as JSON: {error}") from error
+        self.decode(raw)
+        return raw
+
+    def decode(self, raw: bytes | msgspec.Raw) -> dict[str, Any]:
+        """The arguments to call the task with. Raises InvalidArgs, naming the field."""
+        try:
+            args = self._decoder.decode(raw)
+        # ValueError: what a pydantic model or another validator of the user's raises.
+        except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
+            raise InvalidArgs(f"task {self._task!r}: {_readable(error)}") from error
+        return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
+
+    def pick(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of an event that the task names: a publisher may add fields without breaking its subscribers."""
+        return {name: data[name] for name in self.fields if name in data}
+
+
+def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
+    return hints.get(parameter.name) is Context or (parameter.name == "ctx" and parameter.name not in hints)
+
+
+def _readable(error: BaseException) -> str:
+    """Msgspec writes "Expected `int`, got `str` - at `$.user_id`": say "user_id" as the caller knows it."""
+    return str(error).replace("`$.", "`").replace("Object", "The payload")
+
+
+def _from_json(expected: type, value: object) -> object:
+    """What msgspec doesn't know itself: pydantic models, where the user has pydantic."""
+    if hasattr(expected, "model_validate"):
+        return expected.model_validate(value)
+    raise NotImplementedError(f"a parameter of type {expected.__qualname__} can't be read from JSON")
+
+
+def _to_json(value: object) -> object:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise NotImplementedError(f"a value of type {type(value).__qualname__} has no JSON form")

@@ -1,0 +1,243 @@
+"""`@task`: the decorated function is the declaration, the registry's entry and the producer's handle in one."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, update_wrapper
+from typing import Any, Concatenate, Literal, overload
+
+import msgspec
+
+from celeriac import registry
+from celeriac.context import Context
+from celeriac.deliver import NOW, Parcel, deliver, deliver_batch
+from celeriac.message import Message, new_id
+from celeriac.queue import MAX_DELAY, Queue
+from celeriac.retry import LONGEST_DELAY, Backoff, Custom, CustomPolicy, Policy
+from celeriac.signature import Signature
+
+type Delivery = Literal["effectively_once", "at_least_once", "at_most_once"]
+DELIVERIES: tuple[Delivery, ...] = Delivery.__value__.__args__
+
+
+class TaskError(ValueError):
+    """A task was declared in a way that can't be kept; raised when its module is imported."""
+
+
+class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
+    """Some messages of `enqueue_many` were not taken. `sent` are handles; `unsent` pairs the arguments with why."""
+
+    def __init__(self, task: str, sent: "list[Handle]", unsent: list[tuple[dict[str, Any], str]]) -> None:
+        super().__init__(
+            f"{len(unsent)} of {len(sent) + len(unsent)} messages for {task} were not taken, "
+            f"the first because of: {unsent[0][1]}"
+        )
+        self.sent = sent
+        self.unsent = unsent
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A task that was enqueued."""
+
+    id: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    delay: timedelta = NOW
+    group: str | None = None
+    key: str | None = None
+
+
+class Task[**P, C, R]:
+    """A function that runs on a queue. `P` are its parameters, `C` what a call returns, `R` its result."""
+
+    def __init__(
+        self,
+        function: Callable[..., C],
+        queue: Queue,
+        *,
+        name: str,
+        key: str | None,
+        delivery: Delivery,
+        policy: Policy,
+        timeout: timedelta | None,
+        on: str | None,
+    ) -> None:
+        self.function = function
+        self.queue = queue
+        self.name = name
+        self.key = key
+        self.delivery = delivery
+        self.policy = policy
+        self.timeout = timeout
+        self.on = on
+        self._options = _Options()
+        update_wrapper(self, function)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The schema of its payload."""
+        return Signature(self.function, self.name)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Run it here and now, as the plain function it is, with a stand-in for its context."""
+        if not self.signature.takes_context or (args and isinstance(args[0], Context)):
+            return self.function(*args, **kwargs)
+        arguments = self.signature.named(args, kwargs)
+        run_id = new_id()
+        context = Context(
+            id=run_id,
+            key=self.key_of(arguments, Message(id=run_id, task=self.name)),
+            task=self.name,
+            attempt=1,
+            deadline=datetime.now(UTC) + (self.timeout or self.queue.timeout),
+        )
+        return self.function(context, *args, **kwargs)
+
+    def options(self, *, delay: timedelta = NOW, group: str | None = None, key: str | None = None) -> "Task[P, C, R]":
+        """The same task, to be enqueued with: a delay of up to a year, a group, an idempotency key of one's own."""
+        if not NOW <= delay <= LONGEST_DELAY:
+            raise ValueError(
+                f"task {self.name!r}: a delay of {delay} can't be kept, it lies between nothing and a year"
+            )
+        if key == "":
+            raise ValueError(f"task {self.name!r}: an empty key would make all its messages duplicates of each other")
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__, _options=replace(self._options, delay=delay, group=group, key=key))
+        return bound
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle:
+        """Send it to its queue. When this returns, SQS has it.
+
+        Raises InvalidArgs for arguments that its signature can't read, NoSuchQueue where the stage isn't deployed.
+        """
+        parcel = self._parcel(self.signature.named(args, kwargs))
+        deliver(parcel)
+        return Handle(parcel.message.id, self.name)
+
+    def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle]:
+        """Send one message for each item, in batches of ten. Every item is checked before the first is sent.
+
+        Raises InvalidArgs as `enqueue` does, and PartialFailure when SQS didn't take them all.
+        """
+        arguments = [dict(item) for item in items]
+        parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
+        if self._options.delay > MAX_DELAY:
+            for parcel in parcels:
+                deliver(parcel)
+            problems: list[str | None] = [None] * len(parcels)
+        else:
+            problems = deliver_batch(self.queue, parcels)
+        handles = [Handle(parcel.message.id, self.name) for parcel in parcels]
+        if any(problems):
+            sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]
+            unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
+            raise PartialFailure(self.name, sent, unsent)
+        return handles
+
+    def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
+        """The idempotency key of a message: `<task>:<its own key, its key parameter, or its id>`.
+
+        The task's name is part of it because a provider sees the keys of all tasks: a charge and a refund of one
+        payment must not look like the same request.
+        """
+        value = message.key
+        if value is None and self.key is not None and self.key in arguments:
+            value = str(msgspec.to_builtins(arguments[self.key], str_keys=True))
+        return f"{self.name}:{value or message.id}"
+
+    def _parcel(self, arguments: dict[str, Any]) -> Parcel:
+        options = self._options
+        if self.queue.fifo and options.group is None:
+            raise ValueError(
+                f"task {self.name!r}: its queue {self.queue.name!r} is FIFO, enqueue it with options(group=...)"
+            )
+        message = Message(
+            id=new_id(),
+            task=self.name,
+            args=msgspec.Raw(self.signature.encode(arguments)),
+            key=options.key,
+            enqueued_at=datetime.now(UTC),
+        )
+        return Parcel(self.queue, message, options.delay, options.group)
+
+    def __repr__(self) -> str:
+        """Name and queue."""
+        return f"<task {self.name} on {self.queue.name}>"
+
+
+class _Decorator:
+    """What `task(queue, ...)` returns. Its overloads take the context off the signature and the coroutine off
+    the result, so that a type checker knows `enqueue` as it knows the function.
+    """
+
+    def __init__(self, queue: Queue, **declared: Any) -> None:
+        self._queue = queue
+        self._declared = declared
+
+    @overload
+    def __call__[**P, R](
+        self, function: Callable[Concatenate[Context, P], Awaitable[R]]
+    ) -> Task[P, Awaitable[R], R]: ...
+    @overload
+    def __call__[**P, R](self, function: Callable[Concatenate[Context, P], R]) -> Task[P, R, R]: ...
+    @overload
+    def __call__[**P, R](self, function: Callable[P, Awaitable[R]]) -> Task[P, Awaitable[R], R]: ...
+    @overload
+    def __call__[**P, R](self, function: Callable[P, R]) -> Task[P, R, R]: ...
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        declared = dict(self._declared)
+        name = declared.pop("name") or function.__name__
+        made: Task[..., Any, Any] = Task(function, self._queue, name=name, **declared)
+        _check(made)
+        registry.add(made)
+        return made
+
+
+def task(
+    queue: Queue,
+    *,
+    name: str | None = None,
+    key: str | None = None,
+    delivery: Delivery = "effectively_once",
+    retry: Backoff | CustomPolicy | None = None,
+    timeout: timedelta | None = None,
+    on: str | None = None,
+) -> _Decorator:
+    """Make a function a task of `queue`.
+
+    name: what messages call it; the function's own name by default. Renaming it orphans what is under way.
+    key: the parameter whose value is the idempotency key; the message's id by default.
+    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB at all) or at_most_once.
+    retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
+    timeout: how long one run may take, at most its queue's.
+    on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.
+
+    Raises TaskError or SignatureError at once, naming the task and the cure, for what can't be kept.
+    """
+    policy: Policy = retry if isinstance(retry, Backoff) else Backoff() if retry is None else Custom(retry)
+    return _Decorator(queue, name=name, key=key, delivery=delivery, policy=policy, timeout=timeout, on=on)
+
+
+def _check(made: Task[..., Any, Any]) -> None:
+    name, queue = made.name, made.queue
+    if made.delivery not in DELIVERIES:
+        raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(DELIVERIES)}")
+    if made.timeout is not None and not timedelta() < made.timeout <= queue.timeout:
+        raise TaskError(
+            f"task {name!r}: its timeout of {made.timeout} must be more than nothing and at most the {queue.timeout} "
+            f"of its queue {queue.name!r}; raise the queue's"
+        )
+    try:
+        fields = made.signature.fields
+    except NameError:
+        # A forward reference: its name is there once the module is, so it is read at the first use.
+        fields = tuple(inspect.signature(made.function).parameters)
+    if made.key is not None and made.key not in fields:
+        raise TaskError(
+            f"task {name!r}: key={made.key!r} names no parameter of it; it has {', '.join(fields) or 'none'}"
+        )

@@ -1,0 +1,91 @@
+"""The stage's resources in moto, named and configured as the stacks do it."""
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from celeriac import names, registry, sqs
+from celeriac.aws import client
+from celeriac.queue import Queue
+from celeriac.testing.calls import Calls
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef
+
+
+class Urls(dict[str, str]):
+    """Queue URLs by physical name; a queue that a test's own task declares is made when it is first asked for."""
+
+    def __init__(self, stage: str, calls: Calls) -> None:
+        super().__init__()
+        self._stage = stage
+        self._calls = calls
+
+    def __missing__(self, name: str) -> str:
+        for queue in registry.queues().values():
+            if name in {queue.physical_name(self._stage), queue.dead_letter_name(self._stage)}:
+                with self._calls.unobserved():
+                    self.create(queue)
+                return self[name]
+        raise KeyError(name)
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # one default is all we need
+        """As `dict.get`, making the queue if need be."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def create(self, queue: Queue) -> None:
+        """Make a queue and its dead-letter queue."""
+        fifo = {"FifoQueue": "true"} if queue.fifo else {}
+        dead = self._make(queue.dead_letter_name(self._stage), fifo | _kept(queue.dead_letter_retention))
+        redrive = {"deadLetterTargetArn": sqs.arn(dead), "maxReceiveCount": queue.max_receives}
+        self._make(
+            queue.physical_name(self._stage),
+            fifo
+            | _kept(queue.retention)
+            | {
+                "VisibilityTimeout": str(int(queue.visibility.total_seconds())),
+                "RedrivePolicy": json.dumps(redrive),
+            },
+        )
+
+    def _make(self, name: str, attributes: dict[str, str]) -> str:
+        self[name] = client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]  # type: ignore[arg-type]  # attribute names are literals
+        return name
+
+
+def create(stage: str, urls: Urls) -> None:
+    """Make what every stage has."""
+    for queue in registry.queues().values():
+        urls.create(queue)
+    region = client("sqs").meta.region_name
+    dead = client("sqs").create_queue(QueueName=names.schedule_dead_letters(stage))["QueueUrl"]
+    urls[names.schedule_dead_letters(stage)] = dead
+    dynamodb = client("dynamodb")
+    dynamodb.create_table(**_table(names.idempotency_table(stage), "id"))
+    dynamodb.create_table(
+        **_table(names.outbox_table(stage), "pk", "sk")
+        | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
+    )
+    for table in registry.tables().values():
+        dynamodb.create_table(**_table(table.physical_name(stage), table.key))
+    location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    bucket = names.payload_bucket(stage, dead.split("/")[-2], region)
+    client("s3").create_bucket(Bucket=bucket, **location)  # type: ignore[arg-type]  # a region is a literal
+    client("scheduler").create_schedule_group(Name=names.schedule_group(stage))
+
+
+def _table(name: str, partition: str, sort: str | None = None) -> "CreateTableInputTypeDef":
+    keys = [(partition, "HASH")] + ([(sort, "RANGE")] if sort is not None else [])
+    return {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
+        "KeySchema": [{"AttributeName": key, "KeyType": kind} for key, kind in keys],  # type: ignore[typeddict-item]  # kinds are literals
+    }
+
+
+def _kept(retention: timedelta) -> dict[str, str]:
+    return {"MessageRetentionPeriod": str(int(retention.total_seconds()))}

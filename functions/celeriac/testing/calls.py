@@ -1,0 +1,99 @@
+"""Every AWS call of the code under test: counted, watched for what it makes due, and where a worker can die."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from botocore.client import BaseClient
+
+
+class WorkerDied(BaseException):
+    """The Lambda worker is gone: like a power cut, nothing in the code under test may catch it."""
+
+
+type Watcher = Callable[[str, str, Mapping[str, Any]], None]
+
+
+class Calls:
+    """Sits between boto3 and moto, for every client in the process, whoever made it and whenever."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._watcher = watcher
+        self._observing = True
+        self._in_worker = False
+        self._dead = False
+        self._calls_to_live: int | None = None
+        self._after = False
+
+    def crash_at(self, call: int, *, after: bool) -> None:
+        """Let the worker die at its `call`-th call from now, before or after AWS carried it out."""
+        if call < 1:
+            raise ValueError(f"crash_at({call}): the first call is 1")
+        self._calls_to_live, self._after = call, after
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """What runs inside is a worker, and may die."""
+        self._in_worker, self._dead = True, False
+        try:
+            yield
+        finally:
+            self._in_worker = self._dead = False
+
+    def unobserved(self) -> AbstractContextManager[None]:
+        """What runs inside is AWS itself, or the test's own look at it: not counted."""
+        return self._observe(on=False)
+
+    def observed(self) -> AbstractContextManager[None]:
+        """What runs inside is the code under test again."""
+        return self._observe(on=True)
+
+    @contextmanager
+    def _observe(self, *, on: bool) -> Iterator[None]:
+        before, self._observing = self._observing, on
+        try:
+            yield
+        finally:
+            self._observing = before
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Observe every boto3 client of this process."""
+        # The hook that moto's own documentation names for this; events would miss clients made before the sandbox.
+        real = BaseClient._make_api_call  # type: ignore[attr-defined]  # noqa: SLF001
+
+        def observed(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+            if not self._observing:
+                return real(client, operation, arguments)
+            service = client.meta.service_model.service_name
+            last = self._count_down()
+            if last and not self._after:
+                raise WorkerDied
+            self.counts[service, operation] += 1
+            answer = real(client, operation, arguments)
+            self._watcher(service, operation, arguments)
+            if last:
+                raise WorkerDied
+            return answer
+
+        BaseClient._make_api_call = observed  # type: ignore[attr-defined]  # noqa: SLF001
+        try:
+            yield
+        finally:
+            BaseClient._make_api_call = real  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def _count_down(self) -> bool:
+        """Whether this call is the worker's last. A dead worker's other threads die at their next call."""
+        if not self._in_worker:
+            return False
+        if self._dead:
+            raise WorkerDied
+        if self._calls_to_live is None:
+            return False
+        self._calls_to_live -= 1
+        if self._calls_to_live > 0:
+            return False
+        self._calls_to_live, self._dead = None, True
+        return True

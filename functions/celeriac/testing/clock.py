@@ -1,0 +1,67 @@
+"""Virtual time: it stands still until a test moves it, and knows the instants at which something falls due."""
+
+import heapq
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import time_machine
+
+
+class Clock:
+    """The time of everything in the sandbox: our code, boto3's and moto's."""
+
+    def __init__(self, start: datetime) -> None:
+        self._travel = time_machine.travel(start, tick=False)
+        self._due: list[datetime] = []
+
+    def start(self) -> None:
+        """Stop the real time."""
+        self._traveller = self._travel.start()
+
+    def stop(self) -> None:
+        """Let the real time go on."""
+        self._travel.stop()
+
+    @property
+    def now(self) -> datetime:
+        """The virtual time."""
+        return datetime.now(UTC)
+
+    def advance(self, by: timedelta) -> None:
+        """Move on. Raises ValueError for a step back."""
+        if by < timedelta():
+            raise ValueError(f"time moves forward only, not by {by}")
+        self._traveller.shift(by)
+
+    def remind(self, after: timedelta) -> None:
+        """Something falls due `after` from now."""
+        heapq.heappush(self._due, self.now + after)
+
+    def remind_visible(self, after: timedelta) -> None:
+        """A received message turns up again `after` from now; in moto a millisecond later."""
+        self.remind(after + timedelta(milliseconds=1))
+
+    def next_due(self) -> datetime | None:
+        """The next instant at which something falls due, if any is known."""
+        while self._due and self._due[0] <= self.now:
+            heapq.heappop(self._due)
+        return self._due[0] if self._due else None
+
+    def watch(self, service: str, operation: str, arguments: Mapping[str, Any]) -> None:
+        """Note what an AWS call makes due: delayed messages, changed visibilities, schedules."""
+        match service, operation:
+            case "sqs", "SendMessage":
+                self.remind(timedelta(seconds=arguments.get("DelaySeconds", 0)))
+            case "sqs", "SendMessageBatch":
+                for entry in arguments["Entries"]:
+                    self.remind(timedelta(seconds=entry.get("DelaySeconds", 0)))
+            case "sqs", "ChangeMessageVisibility":
+                self.remind_visible(timedelta(seconds=arguments["VisibilityTimeout"]))
+            case "scheduler", "CreateSchedule":
+                self.remind(max(at(arguments["ScheduleExpression"]) - self.now, timedelta()))
+
+
+def at(expression: str) -> datetime:
+    """The instant of a one-time schedule's `at(yyyy-mm-ddThh:mm:ss)`."""
+    return datetime.fromisoformat(expression.removeprefix("at(").removesuffix(")")).replace(tzinfo=UTC)

@@ -1,0 +1,81 @@
+"""What Lambda's pollers do: turn messages and stream records into events, call the handlers, heed their answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from celeriac import consumer, relay
+from celeriac.message import new_id
+from celeriac.testing.calls import Calls, WorkerDied
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+RELAY_TIMEOUT = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaContext:
+    """Lambda's context object, its deadline in virtual time."""
+
+    function_name: str
+    aws_request_id: str
+    deadline: datetime
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the worker is stopped."""
+        return max(0, (self.deadline - datetime.now(UTC)) // timedelta(milliseconds=1))
+
+
+def invoke_consumer(
+    calls: Calls, function: str, timeout: timedelta, messages: "list[MessageTypeDef]", arn: str
+) -> set[str]:
+    """Run the consumer on a batch; the ids of the messages to delete, none of them if the worker died."""
+    event = {"Records": [_record(message, arn) for message in messages]}
+    every = {message["MessageId"] for message in messages}
+    answer = _call(calls, consumer.handle, event, function, timeout)
+    return set() if answer is None else every - _named(answer, every)
+
+
+def invoke_relay(calls: Calls, function: str, records: list[dict[str, Any]]) -> int:
+    """Run the relay on stream records; how many of them are done with."""
+    sequences = [record["dynamodb"]["SequenceNumber"] for record in records]
+    answer = _call(calls, relay.handle, {"Records": records}, function, RELAY_TIMEOUT)
+    if answer is None:
+        return 0
+    failed = _named(answer, set(sequences))
+    return min((sequences.index(sequence) for sequence in failed), default=len(sequences))
+
+
+def _call(calls: Calls, handler: Any, event: object, function: str, timeout: timedelta) -> Mapping[str, Any] | None:
+    context = LambdaContext(function, new_id(), datetime.now(UTC) + timeout)
+    with calls.worker():
+        try:
+            answer: Mapping[str, Any] = handler(event, context)
+        except WorkerDied:
+            return None
+    return answer
+
+
+def _named(answer: Mapping[str, Any], every: set[str]) -> set[str]:
+    """The failed ones. Like Lambda, take an answer that names an unknown one for a failure of the whole batch."""
+    named = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+    return every if named - every else named
+
+
+def _record(message: "MessageTypeDef", arn: str) -> dict[str, Any]:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "md5OfBody": message["MD5OfBody"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {
+            name: {"stringValue": value.get("StringValue"), "dataType": value["DataType"]}
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": arn.split(":")[3],
+    }

@@ -1,0 +1,19 @@
+"""The pytest fixture `sandbox`."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from celeriac.testing.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> "Iterator[Sandbox]":
+    """An AWS account in memory with every queue, table and outbox of the stage, and time that stands still."""
+    # moto takes a second to import, which a test session without this fixture need not pay.
+    from celeriac.testing.sandbox import Sandbox  # noqa: PLC0415
+
+    with Sandbox() as entered:
+        yield entered

@@ -1,0 +1,208 @@
+"""`Sandbox`: a whole stage in memory, with the real handlers, and time that moves only when told to."""
+
+import os
+from collections import Counter
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from unittest.mock import patch
+
+from moto import mock_aws
+
+from celeriac import aws, dead_letter, names, registry, settings, sqs
+from celeriac.dead_letter import DeadLetter
+from celeriac.queue import Queue
+from celeriac.testing import account
+from celeriac.testing.calls import Calls
+from celeriac.testing.clock import Clock, at
+from celeriac.testing.lambda_ import invoke_consumer
+from celeriac.testing.stream import Stream
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "sandbox",
+    "AWS_SECRET_ACCESS_KEY": "sandbox",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_REGION": "eu-west-1",
+    # moto answers DynamoDB Streams with 404 otherwise.
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+    "CELERIAC_STAGE": "test",
+}
+# What would lead a client of the code under test to a real account or a local cloud.
+UNWANTED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS")
+# A drain that needs more steps than this runs in circles.
+MOST_STEPS = 100_000
+
+
+class NotQuiet(RuntimeError):  # noqa: N818 - it is what it is
+    """`drain` came to no end: a task enqueues itself for ever, say."""
+
+
+class Sandbox:
+    """Every queue, table and outbox of the registered tasks, and of those in the package `tasks`.
+
+    It pumps queues, streams and schedules as Lambda and Scheduler do, since moto does not.
+    """
+
+    def __init__(self, *, start: datetime = START) -> None:
+        self._clock = Clock(start)
+        self._calls = Calls(self._clock.watch)
+        self._exit = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as entering:
+            environment = {name: value for name, value in os.environ.items() if name not in UNWANTED} | ENVIRONMENT
+            entering.enter_context(patch.dict(os.environ, environment, clear=True))
+            entering.callback(aws.forget)
+            aws.forget()
+            entering.enter_context(mock_aws())
+            self._clock.start()
+            entering.callback(self._clock.stop)
+            registry.load()
+            self._stage = settings.stage()
+            self._urls = account.Urls(self._stage, self._calls)
+            entering.enter_context(patch.object(sqs, "urls", self._urls))
+            account.create(self._stage, self._urls)
+            self._stream = Stream(names.outbox_table(self._stage), self._calls)
+            entering.callback(registry.forget_local)
+            entering.enter_context(self._calls.installed())
+            self._exit = entering.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    @property
+    def calls(self) -> Counter[tuple[str, str]]:
+        """AWS calls made since the start by the code under test, by (service, operation): `("sqs", "SendMessage")`."""
+        return self._calls.counts
+
+    @property
+    def now(self) -> datetime:
+        """The virtual time."""
+        return self._clock.now
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass; nothing runs until `run_once` or `drain`."""
+        self._clock.advance(by)
+
+    def crash_at(self, call: int, *, after: bool = False) -> None:
+        """Let the worker die at its `call`-th AWS call from now: before AWS gets it, or `after` it carried it out."""
+        self._calls.crash_at(call, after=after)
+
+    def run_once(self) -> int:
+        """Run what is due now, each message once, and what that makes due at once; how many invocations it took."""
+        invocations = 0
+        with self._calls.unobserved():
+            while done := self._fire_schedules() + self._relay() + self._consume():
+                invocations += done
+        return invocations
+
+    def drain(self) -> None:
+        """Run everything, moving time on over every delay and backoff, until all is quiet.
+
+        What stays is in dead-letter queues. Raises NotQuiet if there is no end to it.
+        """
+        for _ in range(MOST_STEPS):
+            if not self.run_once() and not self._step():
+                return
+        raise NotQuiet(f"the sandbox isn't quiet after {MOST_STEPS} steps, {self._clock.now - START} of virtual time")
+
+    def dead_letters(self, queue: Queue) -> list[DeadLetter]:
+        """What lies in the dead-letter queue of `queue`, oldest first. Reading takes nothing away."""
+        name = queue.dead_letter_name(self._stage)
+        # What was looked at is visible again a millisecond later.
+        self._clock.advance(timedelta(milliseconds=1))
+        with self._calls.unobserved():
+            messages = []
+            while batch := self._receive(sqs.url(name), {"VisibilityTimeout": 1}):
+                messages += batch
+            for message in messages:
+                aws.client("sqs").change_message_visibility(
+                    QueueUrl=sqs.url(name), ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+                )
+            letters = [_dead_letter(name, message) for message in messages]
+        return sorted(letters, key=lambda letter: letter.sent_at)
+
+    def _step(self) -> bool:
+        """Move time to the next thing that falls due; False when nothing waits any more."""
+        with self._calls.unobserved():
+            waiting = self._stream.behind or self._schedules() or any(map(self._holds_messages, self._queues()))
+        if not waiting:
+            return False
+        due = self._clock.next_due()
+        self._clock.advance(due - self._clock.now if due is not None else timedelta(minutes=1))
+        return True
+
+    def _queues(self) -> list[Queue]:
+        return list(registry.queues().values())
+
+    def _holds_messages(self, queue: Queue) -> bool:
+        kinds = ("", "Delayed", "NotVisible")
+        counts = aws.client("sqs").get_queue_attributes(
+            QueueUrl=sqs.url(queue.physical_name(self._stage)),
+            AttributeNames=[f"ApproximateNumberOfMessages{kind}" for kind in kinds],  # type: ignore[misc]  # literals
+        )["Attributes"]
+        return any(int(count) for count in counts.values())
+
+    def _consume(self) -> int:
+        invocations = 0
+        for queue in self._queues():
+            name = queue.physical_name(self._stage)
+            function = name.removesuffix(".fifo")
+            while batch := self._receive(sqs.url(name), {"MaxNumberOfMessages": min(queue.batch_size, 10)}):
+                invocations += 1
+                self._clock.remind_visible(queue.visibility)
+                done = self._invoke(queue, function, batch)
+                for message in batch:
+                    if message["MessageId"] in done:
+                        aws.client("sqs").delete_message(QueueUrl=sqs.url(name), ReceiptHandle=message["ReceiptHandle"])
+        return invocations
+
+    def _invoke(self, queue: Queue, function: str, batch: "list[MessageTypeDef]") -> set[str]:
+        arn = sqs.arn(queue.physical_name(self._stage))
+        with self._calls.observed():
+            return invoke_consumer(self._calls, function, queue.timeout, batch, arn)
+
+    def _relay(self) -> int:
+        done = self._stream.pump(f"{names.prefix(self._stage)}-relay")
+        if self._stream.behind:
+            self._clock.remind(timedelta(seconds=1))
+        return done
+
+    def _receive(self, url: str, options: dict[str, Any]) -> "list[MessageTypeDef]":
+        received = aws.client("sqs").receive_message(
+            QueueUrl=url,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+            **{"MaxNumberOfMessages": 10} | options,
+        )
+        return received.get("Messages", [])
+
+    def _schedules(self) -> list[str]:
+        pages = aws.client("scheduler").list_schedules(GroupName=names.schedule_group(self._stage))
+        return [schedule["Name"] for schedule in pages["Schedules"]]
+
+    def _fire_schedules(self) -> int:
+        scheduler, group = aws.client("scheduler"), names.schedule_group(self._stage)
+        fired = 0
+        for name in self._schedules():
+            schedule = scheduler.get_schedule(Name=name, GroupName=group)
+            if at(schedule["ScheduleExpression"]) <= self._clock.now:
+                target = schedule["Target"]
+                sqs.send(target["Arn"].rpartition(":")[2], sqs.Entry(target["Input"]))
+                scheduler.delete_schedule(Name=name, GroupName=group)
+                fired += 1
+        return fired
+
+
+def _dead_letter(name: str, message: "MessageTypeDef") -> DeadLetter:
+    attributes = {key: value.get("StringValue") for key, value in message.get("MessageAttributes", {}).items()}
+    sent = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    return dead_letter.read(name, message["MessageId"], message["Body"], attributes, sent)

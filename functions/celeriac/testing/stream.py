@@ -1,0 +1,63 @@
+"""The outbox table's stream and its event source mapping, from the oldest record on (TRIM_HORIZON)."""
+
+from typing import Any, Literal
+
+import boto3
+
+from celeriac.testing.calls import Calls
+from celeriac.testing.lambda_ import invoke_relay
+
+# As the stack's mapping has them.
+BATCH = 100
+MOST_TRIES = 10
+
+
+class Stream:
+    """Reads the stream's shards and hands their INSERTs to the relay, in order, from the last checkpoint on."""
+
+    def __init__(self, table: str, calls: Calls) -> None:
+        self._calls = calls
+        self._client = boto3.client("dynamodbstreams")
+        self._arn = boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
+        self._iterators: dict[str, str] = {}
+        self._pending: list[dict[str, Any]] = []
+        self._tries = 0
+
+    @property
+    def behind(self) -> bool:
+        """Whether records wait for another try."""
+        return bool(self._pending)
+
+    def pump(self, function: str) -> int:
+        """Invoke the relay on what is new, and on what failed before; how many invocations it took."""
+        self._read()
+        invocations = 0
+        while batch := self._pending[:BATCH]:
+            invocations += 1
+            with self._calls.observed():
+                done = invoke_relay(self._calls, function, batch)
+            del self._pending[:done]
+            if done:
+                self._tries = 0
+                continue
+            self._tries += 1
+            if self._tries == MOST_TRIES:
+                # Lambda gives up on the record; it stays in the outbox.
+                del self._pending[0]
+                self._tries = 0
+            break
+        return invocations
+
+    def _read(self) -> None:
+        shards = self._client.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]
+        oldest: Literal["TRIM_HORIZON"] = "TRIM_HORIZON"
+        for shard in shards:
+            shard_id = shard["ShardId"]
+            if shard_id not in self._iterators:
+                self._iterators[shard_id] = self._client.get_shard_iterator(
+                    StreamArn=self._arn, ShardId=shard_id, ShardIteratorType=oldest
+                )["ShardIterator"]
+            answer = self._client.get_records(ShardIterator=self._iterators[shard_id])
+            if "NextShardIterator" in answer:
+                self._iterators[shard_id] = answer["NextShardIterator"]
+            self._pending += [dict(record) for record in answer["Records"] if record["eventName"] == "INSERT"]

@@ -1,0 +1,45 @@
+"""E-mails through SES."""
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+
+from celeriac import Reject, task
+from tasks.queues import emails
+
+if TYPE_CHECKING:
+    from mypy_boto3_ses import SESClient
+
+
+@task(emails, key="user_id")
+def send_welcome_email(user_id: int, email: str) -> dict[str, str]:
+    """Welcome a new user, once for each user, however often the sign-up is submitted."""
+    return _send(email, "Welcome", f"Welcome, user {user_id}. It is good to have you here.")
+
+
+@task(emails, key="order_id", on="order.created")
+def send_order_confirmation(order_id: str, email: str) -> dict[str, str]:
+    """Confirm an order to its customer."""
+    return _send(email, f"Your order {order_id}", f"We have received your order {order_id}.")
+
+
+def _send(to: str, subject: str, text: str) -> dict[str, str]:
+    # SES takes no idempotency key: a worker that dies after this call and before its success is recorded sends the
+    # mail again. Where no mail is better than two, declare delivery="at_most_once".
+    ses = _ses()
+    try:
+        sent = ses.send_email(
+            Source=os.environ["EMAIL_SENDER"],
+            Destination={"ToAddresses": [to]},
+            Message={"Subject": {"Data": subject}, "Body": {"Text": {"Data": text}}},
+        )
+    except ses.exceptions.MessageRejected as error:
+        raise Reject(f"SES refuses the mail: {error.response['Error'].get('Message', '')}") from error
+    return {"message_id": sent["MessageId"]}
+
+
+@cache
+def _ses() -> "SESClient":
+    return boto3.client("ses")

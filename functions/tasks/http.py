@@ -1,0 +1,32 @@
+"""What the tasks that call other companies' servers share."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache
+
+import urllib3
+
+# Below the timeout of the tasks that use it, so that a hanging server is an error of theirs and not of Lambda's.
+TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
+TOO_MANY_REQUESTS = 429
+SERVER_ERROR = 500
+
+
+@cache
+def pool() -> urllib3.PoolManager:
+    """One pool of connections for each worker. It never retries or follows redirects: the queue retries."""
+    return urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+
+
+def retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """What a server's Retry-After asks for (RFC 9110, seconds or a date), at most a day; None where it says nothing."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        asked = timedelta(seconds=min(int(value), 86_400))
+    else:
+        try:
+            asked = parsedate_to_datetime(value) - datetime.now(UTC)
+        except (TypeError, ValueError):
+            return None
+    return min(max(asked, timedelta()), timedelta(days=1))
