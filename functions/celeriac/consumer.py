@@ -19,8 +19,13 @@ from celeriac.settle import settle
 class LambdaContext(Protocol):
     """What the consumer uses of Lambda's context object."""
 
-    function_name: str
-    aws_request_id: str
+    @property
+    def function_name(self) -> str:
+        """The function's name."""
+
+    @property
+    def aws_request_id(self) -> str:
+        """The invocation's id."""
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda stops the worker."""

@@ -1,9 +1,8 @@
 """A dead letter, read back from the queue it lies in."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,6 +10,9 @@ from celeriac import payloads
 from celeriac.failure import Failure
 from celeriac.message import Malformed, NewerVersion, decode
 from celeriac.settle import FAILURE_ATTRIBUTE
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,12 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     stored_body: str
 
 
-def read(
-    queue_name: str, message_id: str, body: str, attributes: Mapping[str, str | None], sent_at: datetime
-) -> DeadLetter:
-    """The dead letter in an SQS message of the queue `queue_name`; `attributes` are its message attributes' texts."""
-    noted = attributes.get(FAILURE_ATTRIBUTE)
+def read(queue_name: str, message: "MessageTypeDef") -> DeadLetter:
+    """The dead letter in a message received from the queue `queue_name`, with all its attributes."""
+    message_id, body = message["MessageId"], message["Body"]
+    sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    attributes = message.get("MessageAttributes", {})
+    noted = attributes[FAILURE_ATTRIBUTE].get("StringValue") if FAILURE_ATTRIBUTE in attributes else None
     failure = msgspec.json.decode(noted, type=Failure) if noted else None
     try:
         stored = msgspec.json.decode(body, type=_Stored)
@@ -45,16 +48,16 @@ def read(
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
         pass  # the usual case: the body is here
     try:
-        message = decode(body)
+        task = decode(body)
     except (Malformed, NewerVersion):
         return DeadLetter(message_id, "", {}, failure, body, sent_at)
-    raw = payloads.load(queue_name, message.stored) if message.stored else message.args
+    raw = payloads.load(queue_name, task.stored) if task.stored else task.args
     args = msgspec.json.decode(raw)
     return DeadLetter(
-        message.id or message_id,
-        message.task,
+        task.id or message_id,
+        task.task,
         args if isinstance(args, dict) else {"": args},
-        failure or message.failure,
+        failure or task.failure,
         body,
         sent_at,
     )

@@ -5,15 +5,16 @@ The stacks, the consumer and a producer outside AWS compute the same names, so n
 
 import re
 
-_STAGE = re.compile(r"[a-z][a-z0-9-]{0,19}")
+# 17 characters leave the payload bucket, with account and the longest region, within S3's 63.
+_STAGE = re.compile(r"[a-z][a-z0-9-]{0,16}")
 
 
 def check_stage(stage: str) -> str:
-    """Return `stage`; raise ValueError unless it is 1-20 of a-z, 0-9 and `-`, starting with a letter."""
+    """Return `stage`; raise ValueError unless it is 1-17 of a-z, 0-9 and `-`, starting with a letter."""
     if not _STAGE.fullmatch(stage):
         raise ValueError(
             f"the stage {stage!r} can't be part of a resource's name: "
-            "use 1-20 lower-case letters, digits and hyphens, starting with a letter"
+            "use 1-17 lower-case letters, digits and hyphens, starting with a letter"
         )
     return stage
 
@@ -56,6 +57,11 @@ def scheduler_role(stage: str, region: str) -> str:
 def schedule_dead_letters(stage: str) -> str:
     """The queue of due messages that Scheduler could not send."""
     return f"{prefix(stage)}-schedules-dlq"
+
+
+def relay_function(stage: str) -> str:
+    """The Lambda function that publishes the outbox."""
+    return f"{prefix(stage)}-relay"
 
 
 def relay_dead_letters(stage: str) -> str:

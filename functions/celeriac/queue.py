@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from celeriac import names
+from celeriac.declaration import DeclarationError
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+# 37 characters leave the consumer's name, with the longest stage, within Lambda's 64.
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")
+_OURS = frozenset({"relay", "sweeper", "schedules"})
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_MESSAGE_BYTES = 1_048_576
@@ -26,8 +29,8 @@ RECEIVES_RANGE = range(5, 1001)
 BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
 
 
-class QueueError(ValueError):
-    """A queue was declared with numbers that AWS can't keep; the message names the queue and the cure."""
+class QueueError(DeclarationError):
+    """A queue was declared with numbers that AWS can't keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Queue:
     """
 
     name: str
-    """1-40 of a-z, 0-9 and `-`. The physical name is `celeriac-<stage>-<name>`, with `.fifo` where it applies."""
+    """1-37 of a-z, 0-9 and `-`. The physical name is `celeriac-<stage>-<name>`, with `.fifo` where it applies."""
     fifo: bool = False
     """Deliver each group in order. Every message then needs a group."""
     timeout: timedelta = timedelta(seconds=30)
@@ -72,7 +75,9 @@ class Queue:
 
     def _problems(self) -> Iterator[str]:
         if not _NAME.fullmatch(self.name) or self.name.endswith("-dlq"):
-            yield "a name is 1-40 lower-case letters, digits and hyphens, starts with a letter, doesn't end in -dlq"
+            yield "a name is 1-37 lower-case letters, digits and hyphens, starts with a letter, doesn't end in -dlq"
+        if self.name in _OURS:
+            yield "Celeriac has a queue or function of that name itself, give yours another"
         if not timedelta(seconds=1) <= self.timeout <= MAX_FUNCTION_TIMEOUT:
             yield f"timeout is {self.timeout}, Lambda takes 1 second to 15 minutes"
         if self.concurrency < 1:
@@ -117,6 +122,10 @@ class Queue:
     def dead_letter_name(self, stage: str) -> str:
         """The SQS name of its dead-letter queue in `stage`."""
         return f"{names.prefix(stage)}-{self.name}-dlq" + self._suffix
+
+    def function_name(self, stage: str) -> str:
+        """The name of the Lambda function that consumes it."""
+        return f"{names.prefix(stage)}-{self.name}"
 
     @property
     def _suffix(self) -> str:

@@ -3,11 +3,14 @@
 import importlib
 import pkgutil
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from celeriac.declaration import DeclarationError
 from celeriac.queue import Queue
 from celeriac.table import Table
 
@@ -17,23 +20,34 @@ if TYPE_CHECKING:
 tasks: "dict[str, Task[..., Any, Any]]" = {}
 """By name. The task defined last wins, so that a module can be reloaded; `load` refuses two of one name."""
 
-_homes: dict[str, set[str]] = defaultdict(set)
+_by_home: "dict[str, Task[..., Any, Any]]" = {}
 
 
-class DuplicateName(ValueError):  # noqa: N818 - it is what was found
+class DuplicateName(DeclarationError):  # noqa: N818 - it is what was found
     """Two tasks, queues or tables share a name; a message couldn't tell them apart."""
 
 
 def add(task: "Task[..., Any, Any]") -> None:
     """Make `task` known under its name."""
     tasks[task.name] = task
-    _homes[task.name].add(f"{task.function.__module__}.{task.function.__qualname__}")
+    _by_home[f"{task.function.__module__}.{task.function.__qualname__}"] = task
 
 
-def forget_local() -> None:
-    """Forget the tasks that were defined inside functions: those of tests, which end with them."""
-    for name in [name for name, task in tasks.items() if "<locals>" in task.function.__qualname__]:
-        del tasks[name], _homes[name]
+@contextmanager
+def only(wanted: "Callable[[Task[..., Any, Any]], bool]") -> Iterator[None]:
+    """Know only the `wanted` tasks, and those defined meanwhile; what functions define is forgotten afterwards."""
+    _show(task for task in _by_home.values() if wanted(task))
+    try:
+        yield
+    finally:
+        for home in [home for home in _by_home if "<locals>" in home]:
+            del _by_home[home]
+        _show(_by_home.values())
+
+
+def _show(known: "Iterable[Task[..., Any, Any]]") -> None:
+    tasks.clear()
+    tasks.update((task.name, task) for task in known)
 
 
 def subscribers(event: str) -> "list[Task[..., Any, Any]]":
@@ -47,10 +61,15 @@ def load(package: str = "tasks") -> None:
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(root.__path__, f"{package}."):
         importlib.import_module(module.name)
-    for name, homes in _homes.items():
-        ours = sorted(home for home in homes if home.startswith(f"{package}."))
-        if len(ours) > 1:
-            raise DuplicateName(f"two tasks are named {name!r}: {' and '.join(ours)}. Rename one, or give it `name=`")
+    homes: dict[str, list[str]] = defaultdict(list)
+    for home, task in _by_home.items():
+        if home.startswith(f"{package}."):
+            homes[task.name].append(home)
+    for name, twins in homes.items():
+        if len(twins) > 1:
+            raise DuplicateName(
+                f"two tasks are named {name!r}: {' and '.join(sorted(twins))}. Rename one, or give it `name=`"
+            )
 
 
 def declared[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T]:

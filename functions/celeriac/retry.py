@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar
 
+from celeriac.declaration import DeclarationError
+
 LONGEST_DELAY = timedelta(days=365)
 
 
@@ -29,7 +31,7 @@ class Reject(Exception):  # noqa: N818 - see Retry
     """Raise it in a task for what no retry can mend: a refusal, bad data. The message is a dead letter at once."""
 
 
-class PolicyError(ValueError):
+class PolicyError(DeclarationError):
     """A retry policy that can't be kept."""
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from celeriac.context import Context
+from celeriac.declaration import DeclarationError
 
 
-class SignatureError(TypeError):
+class SignatureError(DeclarationError):
     """A function whose signature can't be the schema of a JSON payload."""
 
 

@@ -1,8 +1,17 @@
 """A DynamoDB table of the application's own, as its users declare it."""
 
+import re
 from dataclasses import dataclass
 
 from celeriac import names
+from celeriac.declaration import DeclarationError
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_OURS = frozenset({"idempotency", "outbox"})
+
+
+class TableError(DeclarationError):
+    """A table was declared that AWS can't build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +25,16 @@ class Table:
     """Its logical name, as transactions use it; the physical one is `celeriac-<stage>-<name>`."""
     key: str = "pk"
     """Its partition key, a string."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise TableError(
+                f"table {self.name!r}: a name is 1-40 lower-case letters, digits and hyphens, and starts with a letter"
+            )
+        if self.name in _OURS:
+            raise TableError(f"table {self.name!r}: Celeriac has a table of that name itself, give yours another")
+        if not self.key:
+            raise TableError(f"table {self.name!r}: its key must be the name of an attribute")
 
     def physical_name(self, stage: str) -> str:
         """The DynamoDB table's name in `stage`."""

@@ -11,6 +11,7 @@ import msgspec
 
 from celeriac import registry
 from celeriac.context import Context
+from celeriac.declaration import DeclarationError
 from celeriac.deliver import NOW, Parcel, deliver, deliver_batch
 from celeriac.message import Message, new_id
 from celeriac.queue import MAX_DELAY, Queue
@@ -21,8 +22,8 @@ type Delivery = Literal["effectively_once", "at_least_once", "at_most_once"]
 DELIVERIES: tuple[Delivery, ...] = Delivery.__value__.__args__
 
 
-class TaskError(ValueError):
-    """A task was declared in a way that can't be kept; raised when its module is imported."""
+class TaskError(DeclarationError):
+    """A task was declared in a way that can't be kept."""
 
 
 class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened

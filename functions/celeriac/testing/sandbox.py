@@ -17,6 +17,7 @@ from celeriac.testing import account
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock, at
 from celeriac.testing.lambda_ import invoke_consumer
+from celeriac.testing.scope import of_this_test
 from celeriac.testing.stream import Stream
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class Sandbox:
             self._clock.start()
             entering.callback(self._clock.stop)
             registry.load()
+            entering.enter_context(registry.only(of_this_test))
             self._stage = settings.stage()
             self._urls = account.Urls(self._stage, self._calls)
             entering.enter_context(patch.object(sqs, "urls", self._urls))
             account.create(self._stage, self._urls)
             self._stream = Stream(names.outbox_table(self._stage), self._calls)
-            entering.callback(registry.forget_local)
             entering.enter_context(self._calls.installed())
             self._exit = entering.pop_all()
         return self
@@ -127,7 +128,7 @@ class Sandbox:
                 aws.client("sqs").change_message_visibility(
                     QueueUrl=sqs.url(name), ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
                 )
-            letters = [_dead_letter(name, message) for message in messages]
+            letters = [dead_letter.read(name, message) for message in messages]
         return sorted(letters, key=lambda letter: letter.sent_at)
 
     def _step(self) -> bool:
@@ -155,23 +156,22 @@ class Sandbox:
         invocations = 0
         for queue in self._queues():
             name = queue.physical_name(self._stage)
-            function = name.removesuffix(".fifo")
             while batch := self._receive(sqs.url(name), {"MaxNumberOfMessages": min(queue.batch_size, 10)}):
                 invocations += 1
                 self._clock.remind_visible(queue.visibility)
-                done = self._invoke(queue, function, batch)
+                done = self._invoke(queue, batch)
                 for message in batch:
                     if message["MessageId"] in done:
                         aws.client("sqs").delete_message(QueueUrl=sqs.url(name), ReceiptHandle=message["ReceiptHandle"])
         return invocations
 
-    def _invoke(self, queue: Queue, function: str, batch: "list[MessageTypeDef]") -> set[str]:
+    def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str]:
         arn = sqs.arn(queue.physical_name(self._stage))
         with self._calls.observed():
-            return invoke_consumer(self._calls, function, queue.timeout, batch, arn)
+            return invoke_consumer(self._calls, queue.function_name(self._stage), queue.timeout, batch, arn)
 
     def _relay(self) -> int:
-        done = self._stream.pump(f"{names.prefix(self._stage)}-relay")
+        done = self._stream.pump(names.relay_function(self._stage))
         if self._stream.behind:
             self._clock.remind(timedelta(seconds=1))
         return done
@@ -200,9 +200,3 @@ class Sandbox:
                 scheduler.delete_schedule(Name=name, GroupName=group)
                 fired += 1
         return fired
-
-
-def _dead_letter(name: str, message: "MessageTypeDef") -> DeadLetter:
-    attributes = {key: value.get("StringValue") for key, value in message.get("MessageAttributes", {}).items()}
-    sent = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-    return dead_letter.read(name, message["MessageId"], message["Body"], attributes, sent)

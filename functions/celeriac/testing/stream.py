@@ -1,6 +1,6 @@
 """The outbox table's stream and its event source mapping, from the oldest record on (TRIM_HORIZON)."""
 
-from typing import Any, Literal
+from typing import Any
 
 import boto3
 
@@ -19,7 +19,7 @@ class Stream:
         self._calls = calls
         self._client = boto3.client("dynamodbstreams")
         self._arn = boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
-        self._iterators: dict[str, str] = {}
+        self._read_up_to: dict[str, str] = {}
         self._pending: list[dict[str, Any]] = []
         self._tries = 0
 
@@ -49,15 +49,23 @@ class Stream:
         return invocations
 
     def _read(self) -> None:
-        shards = self._client.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]
-        oldest: Literal["TRIM_HORIZON"] = "TRIM_HORIZON"
-        for shard in shards:
+        """Fetch what came since the last read.
+
+        The iterator is a new one each time: a transaction that moto rolls back leaves older ones behind, reading
+        records of what was never committed.
+        """
+        for shard in self._client.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]:
             shard_id = shard["ShardId"]
-            if shard_id not in self._iterators:
-                self._iterators[shard_id] = self._client.get_shard_iterator(
-                    StreamArn=self._arn, ShardId=shard_id, ShardIteratorType=oldest
-                )["ShardIterator"]
-            answer = self._client.get_records(ShardIterator=self._iterators[shard_id])
-            if "NextShardIterator" in answer:
-                self._iterators[shard_id] = answer["NextShardIterator"]
-            self._pending += [dict(record) for record in answer["Records"] if record["eventName"] == "INSERT"]
+            iterator = self._client.get_shard_iterator(
+                StreamArn=self._arn, ShardId=shard_id, **self._position(shard_id)
+            )["ShardIterator"]
+            records = self._client.get_records(ShardIterator=iterator)["Records"]
+            if records:
+                self._read_up_to[shard_id] = records[-1]["dynamodb"]["SequenceNumber"]
+            self._pending += [dict(record) for record in records if record["eventName"] == "INSERT"]
+
+    def _position(self, shard_id: str) -> Any:
+        last = self._read_up_to.get(shard_id)
+        if last is None:
+            return {"ShardIteratorType": "TRIM_HORIZON"}
+        return {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": last}

@@ -1,0 +1,9 @@
+"""What all mistakes in a declaration have in common."""
+
+
+class DeclarationError(ValueError):
+    """A queue, table, policy or task was declared in a way that can't be kept.
+
+    It is raised when the module that declares it is imported, so at synth and in every test, and its text names the
+    declaration and the cure.
+    """

@@ -1,0 +1,1 @@
+"""The CDK stacks: what a stage of Celeriac consists of."""

@@ -1,0 +1,35 @@
+"""What the users declared under functions/tasks/, and whether it fits together."""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from celeriac import Task, registry
+from celeriac.declaration import DeclarationError
+from celeriac.queue import Queue
+from celeriac.table import Table
+
+
+def declarations() -> tuple[list[Queue], list[Table]]:
+    """Import every task; return the queues and tables beside them.
+
+    Raises DeclarationError for what can't be built or kept, such as a task on a queue that nobody would deploy. An
+    import that fails at synth would have failed in every function.
+    """
+    registry.load()
+    queues = registry.declared(importlib.import_module("tasks.queues"), Queue)
+    if not queues:
+        raise DeclarationError('tasks.queues declares no queue: write e.g. emails = Queue("emails")')
+    tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith("tasks.")]
+    check_tasks_have_queues(tasks, list(queues.values()))
+    return list(queues.values()), list(registry.tables().values())
+
+
+def check_tasks_have_queues(tasks: Sequence[Task[..., Any, Any]], queues: Sequence[Queue]) -> None:
+    """Raise DeclarationError if a task's queue isn't among those that will be deployed."""
+    for task in tasks:
+        if task.queue not in queues:
+            raise DeclarationError(
+                f"task {task.name!r} is on the queue {task.queue.name!r}, which tasks/queues.py doesn't declare: "
+                "make it a variable there and import it from there"
+            )

@@ -1,0 +1,79 @@
+"""A Lambda function as every function of a stage is built: one shared bundle, own log group, own narrow role."""
+
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.config import StageConfig
+
+_MEMORY_MIB = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What all functions of a stage have in common."""
+
+    config: StageConfig
+    code: lambda_.Code
+    environment: Mapping[str, str]
+
+
+def build_handler(
+    scope: Construct,
+    *,
+    name: str,
+    handler: str,
+    timeout: timedelta,
+    runtime: Runtime,
+    permissions: Iterable[iam.PolicyStatement],
+) -> lambda_.Function:
+    """Build the function `name`, which may do what `permissions` say and write its own log.
+
+    Lambda stops what it takes for a recursion after some 16 hops from queue to function to queue. A task with
+    many retries, or one in a chain of tasks, is just that, and bounded by its policy; so it is allowed here.
+    """
+    config = runtime.config
+    log = logs.LogGroup(
+        scope,
+        "Log",
+        log_group_name=f"/aws/lambda/{name}",
+        retention=config.log_retention,
+        removal_policy=cdk.RemovalPolicy.DESTROY,
+    )
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    log.grant_write(role)
+    for permission in permissions:
+        role.add_to_policy(permission)
+    return lambda_.Function(
+        scope,
+        "Function",
+        function_name=name,
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        architecture=_architecture(config),
+        handler=handler,
+        code=runtime.code,
+        memory_size=_MEMORY_MIB,
+        timeout=cdk.Duration.seconds(timeout.total_seconds()),
+        role=role,
+        log_group=log,
+        recursive_loop=lambda_.RecursiveLoop.ALLOW,
+        environment={
+            "CELERIAC_STAGE": config.stage,
+            "POWERTOOLS_SERVICE_NAME": "celeriac",
+            **runtime.environment,
+        },
+    )
+
+
+def _architecture(config: StageConfig) -> lambda_.Architecture:
+    """Graviton, except on the local cloud: it runs the functions on this machine, whatever that is."""
+    if config.local and platform.machine().lower() in {"x86_64", "amd64"}:
+        return lambda_.Architecture.X86_64
+    return lambda_.Architecture.ARM_64

@@ -1,0 +1,104 @@
+"""What a function may do, action by action, on resources that are known by name.
+
+Names are deterministic, so the ARNs are written out instead of imported from the other stack: an import
+becomes a CloudFormation export, and an export in use keeps a removed queue from ever being deleted.
+"""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+
+from celeriac import names
+
+
+def arn(service: str, resource: str) -> str:
+    """Return the ARN of a resource of `service`, in the account and region of the deploy."""
+    return f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{resource}"
+
+
+def queue_arn(name: str) -> str:
+    """Return the ARN of the SQS queue `name`."""
+    return arn("sqs", name)
+
+
+def consume(queue: str) -> iam.PolicyStatement:
+    """Let the event source mapping read `queue`, and the consumer hand single messages back."""
+    return _allow(
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:ChangeMessageVisibility",
+        "sqs:GetQueueAttributes",
+        on=[queue_arn(queue)],
+    )
+
+
+def send(queues: Sequence[str]) -> iam.PolicyStatement:
+    """Let it find `queues` and send to them."""
+    return _allow("sqs:SendMessage", "sqs:GetQueueUrl", on=[queue_arn(queue) for queue in queues])
+
+
+def read_and_write_items(tables: Sequence[str]) -> iam.PolicyStatement:
+    """Let it read and write single items of `tables`, in transactions too, but neither query nor scan them."""
+    return _allow(
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:ConditionCheckItem",
+        on=_tables(tables),
+    )
+
+
+def append_events(table: str) -> iam.PolicyStatement:
+    """Let it write events to the outbox, and nothing else with them."""
+    return _allow("dynamodb:PutItem", on=_tables([table]))
+
+
+def mark_events(table: str) -> iam.PolicyStatement:
+    """Let it read an event of the outbox again and mark it as published."""
+    return _allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=_tables([table]))
+
+
+def read_stream(stream_arn: str) -> iam.PolicyStatement:
+    """Let the event source mapping read a table's stream."""
+    return _allow(
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+        on=[stream_arn],
+    )
+
+
+def store_payloads(stage: str) -> list[iam.PolicyStatement]:
+    """Let it keep bodies that SQS can't carry in the stage's bucket, and fetch them.
+
+    Without the right to list, S3 answers "forbidden" for an object that has expired, and a task whose payload is
+    gone would be retried instead of being dead-lettered.
+    """
+    bucket = f"arn:{cdk.Aws.PARTITION}:s3:::{names.payload_bucket(stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION)}"
+    return [_allow("s3:GetObject", "s3:PutObject", on=[f"{bucket}/*"]), _allow("s3:ListBucket", on=[bucket])]
+
+
+def schedule(stage: str) -> list[iam.PolicyStatement]:
+    """Let it put messages off for longer than SQS can, as schedules that run with the stage's role."""
+    role = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/{names.scheduler_role(stage, cdk.Aws.REGION)}"
+    return [
+        # Each schedule names the queue for what can't be sent, and the runtime looks that up.
+        _allow("sqs:GetQueueUrl", on=[queue_arn(names.schedule_dead_letters(stage))]),
+        _allow("scheduler:CreateSchedule", on=[arn("scheduler", f"schedule/{names.schedule_group(stage)}/*")]),
+        iam.PolicyStatement(
+            actions=["iam:PassRole"],
+            resources=[role],
+            conditions={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+        ),
+    ]
+
+
+def _tables(tables: Sequence[str]) -> list[str]:
+    return [arn("dynamodb", f"table/{table}") for table in tables]
+
+
+def _allow(*actions: str, on: Sequence[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=list(actions), resources=list(on))

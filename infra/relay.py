@@ -1,0 +1,75 @@
+"""The relay: it publishes what transactions wrote to the outbox, fed by the table's stream."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from celeriac import names
+from infra.alarms import dead_letter_alarm
+from infra.handler import Runtime, build_handler
+from infra.permissions import mark_events, queue_arn, read_stream
+
+
+class Relay(Construct):
+    """The relay's function, its stream mapping and the alarm on what it gives up.
+
+    A stream mapping's own defaults retry a bad record until it expires and hold up everything behind it for a
+    day. Here it is isolated, retried for an hour at most, and reported; the event itself stays in the outbox.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stream_arn: str,
+        runtime: Runtime,
+        permissions: Iterable[iam.PolicyStatement],
+        alarms: sns.ITopic,
+    ) -> None:
+        """Build the relay of the outbox behind `stream_arn`; `permissions` are what publishing takes."""
+        super().__init__(scope, "Relay")
+        stage = runtime.config.stage
+        dead_letters = names.relay_dead_letters(stage)
+        function = build_handler(
+            self,
+            name=names.relay_function(stage),
+            handler="relay.handler",
+            timeout=timedelta(minutes=1),
+            runtime=runtime,
+            permissions=[read_stream(stream_arn), mark_events(names.outbox_table(stage)), *permissions],
+        )
+        inserted = lambda_.FilterCriteria.filter({"eventName": lambda_.FilterRule.is_equal("INSERT")})
+        lambda_.EventSourceMapping(
+            self,
+            "Mapping",
+            target=function,
+            event_source_arn=stream_arn,
+            # LATEST would skip what is written while the mapping comes up.
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            # The relay's own marks, and expiry, are changes of the table too.
+            filters=[inserted],
+            batch_size=100,
+            bisect_batch_on_error=True,
+            retry_attempts=10,
+            max_record_age=cdk.Duration.hours(1),
+            report_batch_item_failures=True,
+            on_failure=sources.SqsDlq(sqs.Queue.from_queue_arn(self, "DeadLetters", queue_arn(dead_letters))),
+        )
+        dead_letter_alarm(
+            self,
+            "DeadLetterAlarm",
+            queue=dead_letters,
+            advice=(
+                f"The relay gave up on outbox events. {dead_letters} names their place in the stream; the events "
+                f"themselves are in the table {names.outbox_table(stage)}, without `published_at`. "
+                f"Read the log of {names.relay_function(stage)}, cure the cause, then publish them again."
+            ),
+            topic=alarms,
+        )

@@ -1,0 +1,46 @@
+"""One stage: what was configured and declared, turned into its two stacks."""
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+
+from celeriac.declaration import DeclarationError
+from infra.application import application
+from infra.bundle import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
+from infra.config import ConfigError, StageConfig, read_config
+from infra.declarations import declarations
+from infra.services import ServiceError
+from infra.state import State
+from infra.work import Work
+
+USER_ERRORS = (BundleError, ConfigError, DeclarationError, ServiceError)
+_ROOT = Path(__file__).parents[1]
+
+
+def declare_stage(app: cdk.App) -> tuple[State, Work]:
+    """Add the stacks of the stage that the context asks for; raise one of USER_ERRORS for what can't be built."""
+    config = read_config(app.node)
+    queues, tables = declarations()
+    state = State(app, config, queues=queues, tables=tables)
+    work = Work(
+        app,
+        config,
+        queues=queues,
+        application=application(app.node, tables, config),
+        code=lambda_.Code.from_asset(str(_code(app, config))),
+        outbox_stream_arn=state.outbox_stream_arn,
+    )
+    # Said here and not left to the one import: the functions know queues by name, and these must come first.
+    work.add_stack_dependency(state)
+    return state, work
+
+
+def _code(app: cdk.App, config: StageConfig) -> Path:
+    """Return the bundle; or the bare sources for commands that deploy nothing, such as `cdk list` and `cdk destroy`.
+
+    The CLI says which stacks it will deploy by the context that CDK's own bundling obeys.
+    """
+    if app.node.try_get_context("aws:cdk:bundling-stacks") == []:
+        return _ROOT / "functions"
+    return build_bundle(_ROOT, THIS_MACHINE if config.local else LAMBDA_ARM64)

@@ -1,0 +1,74 @@
+"""The stateful stack: everything that holds an accepted message or the memory of one."""
+
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import cast
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from celeriac import names
+from celeriac.queue import Queue
+from celeriac.table import Table
+from infra.application import ApplicationState
+from infra.config import StageConfig
+from infra.schedules import Schedules
+from infra.table import string_key_table
+from infra.task_queue import TaskQueue, sqs_queue
+
+
+class State(cdk.Stack):
+    """`celeriac-<stage>-state`: deploy it before the functions, destroy it after them."""
+
+    def __init__(
+        self, scope: Construct, config: StageConfig, *, queues: Sequence[Queue], tables: Sequence[Table]
+    ) -> None:
+        """Build the queues, tables and bucket of the stage."""
+        super().__init__(
+            scope,
+            f"{names.prefix(config.stage)}-state",
+            description=f"Celeriac {config.stage}: queues, tables and payloads",
+            termination_protection=config.keep_data,
+        )
+        for queue in queues:
+            TaskQueue(self, queue, config)
+        sqs_queue(self, "RelayDeadLetters", name=names.relay_dead_letters(config.stage), config=config)
+        Schedules(self, queues, config)
+        outbox = string_key_table(
+            self,
+            "Outbox",
+            name=names.outbox_table(config.stage),
+            key="pk",
+            sort_key="sk",
+            expiry="expires_at",
+            stream=dynamodb.StreamViewType.NEW_IMAGE,
+            config=config,
+        )
+        string_key_table(
+            self,
+            "Idempotency",
+            name=names.idempotency_table(config.stage),
+            key="id",
+            expiry="expiration",
+            config=config,
+        )
+        # The table has a stream, so it has its ARN; only the type can't say so.
+        self.outbox_stream_arn = cast("str", outbox.table_stream_arn)
+        self._payloads(config, kept=max(queue.record_retention for queue in queues))
+        ApplicationState(self, tables, config)
+
+    def _payloads(self, config: StageConfig, kept: timedelta) -> None:
+        """Bodies that SQS can't carry, kept as long as any message that points to them can still turn up."""
+        s3.Bucket(
+            self,
+            "Payloads",
+            bucket_name=names.payload_bucket(config.stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION),
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(math.ceil(kept / timedelta(days=1))))],
+            removal_policy=config.removal_policy,
+        )

@@ -1,0 +1,61 @@
+"""What of the sources and of the installed packages goes into the bundle: decisions on paths, and their execution.
+
+Installed whole, botocore alone would be 30 MB, nearly all of it descriptions of services that no task calls.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+# What importlib.metadata reads for versions, entry points and names; the rest only serves installers.
+_KEPT_METADATA = frozenset({"METADATA", "entry_points.txt", "top_level.txt"})
+_NEVER_SHIPPED = frozenset({"__pycache__", "tests"})
+# `celeriac.testing` needs moto, which the bundle lacks.
+_TEST_SUPPORT = PurePosixPath("celeriac/testing")
+
+
+def sources(functions: Path) -> list[Path]:
+    """Return the files under functions/ that Lambda gets, in a fixed order."""
+    return sorted(file for file in functions.rglob("*") if file.is_file() and _ships(file.relative_to(functions)))
+
+
+def _ships(relative: Path) -> bool:
+    return not (
+        any(part in _NEVER_SHIPPED or part.startswith(".") for part in relative.parts)
+        or relative.suffix in {".pyc", ".pyo"}
+        or PurePosixPath(relative.as_posix()).is_relative_to(_TEST_SUPPORT)
+    )
+
+
+def trim(site_packages: Path, services: frozenset[str]) -> None:
+    """Delete from a tree of installed packages what no function needs when only `services` are called."""
+    for waste in list(_waste(site_packages, services)):
+        if waste.is_dir():
+            shutil.rmtree(waste)
+        else:
+            waste.unlink()
+
+
+def _waste(site_packages: Path, services: frozenset[str]) -> Iterator[Path]:
+    yield from (entry for entry in (site_packages / "bin", site_packages / ".lock") if entry.exists())
+    yield from (cache for cache in site_packages.rglob("__pycache__"))
+    for distribution in site_packages.glob("*.dist-info"):
+        yield from (entry for entry in distribution.iterdir() if entry.name not in _KEPT_METADATA)
+    yield from (examples for examples in site_packages.glob("boto3/examples"))
+    for package in ("botocore", "boto3"):
+        for service in _folders(site_packages / package / "data"):
+            if service.name not in services:
+                yield service
+                continue
+            # Each version's folder is named by its date. boto3 asks for the newest unless told otherwise.
+            *older, newest = _folders(service)
+            yield from older
+            yield from newest.glob("examples-*.json")
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(entry for entry in _entries(parent) if entry.is_dir())
+
+
+def _entries(parent: Path) -> Iterable[Path]:
+    return parent.iterdir() if parent.is_dir() else ()

@@ -1,0 +1,33 @@
+"""What all tests share: the `sandbox` fixture comes from Celeriac's own pytest plugin."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from celeriac import Queue, names, sqs
+from celeriac.aws import client
+from celeriac.testing import Sandbox
+
+STAGE = "test"
+
+
+@pytest.fixture
+def send(sandbox: Sandbox) -> Callable[[Queue, object], None]:
+    """Send a body to a queue as a program in another language would: text as it is, anything else as JSON."""
+
+    def send(queue: Queue, body: object) -> None:
+        text = body if isinstance(body, str) else json.dumps(body)
+        client("sqs").send_message(QueueUrl=sqs.url(queue.physical_name(STAGE)), MessageBody=text)
+
+    return send
+
+
+@pytest.fixture
+def records(sandbox: Sandbox) -> Callable[[], int]:
+    """How many idempotency records there are."""
+
+    def count() -> int:
+        return client("dynamodb").scan(TableName=names.idempotency_table(STAGE))["Count"]
+
+    return count

@@ -1,0 +1,93 @@
+"""A worker that outlived its lease can neither complete nor delete its successor's."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from celeriac import Context, Queue, lease, task
+from celeriac.aws import client
+from celeriac.testing import Sandbox
+
+RETENTION = timedelta(days=18)
+LEASE = timedelta(seconds=30)
+
+
+def _claim() -> lease.Lease:
+    return lease.claim("charge", "charge:p-1", until=datetime.now(UTC) + LEASE, retention=RETENTION)
+
+
+@pytest.fixture
+def zombie_and_successor(sandbox: Sandbox) -> tuple[lease.Lease, lease.Lease]:
+    zombie = _claim()
+    sandbox.advance(LEASE + timedelta(seconds=1))
+    return zombie, _claim()
+
+
+type Leases = tuple[lease.Lease, lease.Lease]
+
+
+def test_a_zombie_cannot_complete_its_successors_lease(zombie_and_successor: Leases) -> None:
+    zombie, successor = zombie_and_successor
+    with pytest.raises(lease.LeaseLost):
+        zombie.complete("the zombie's result")
+    successor.complete("the successor's result")
+    with pytest.raises(lease.AlreadyDone):
+        _claim()
+
+
+def test_a_zombie_cannot_delete_its_successors_lease(zombie_and_successor: Leases) -> None:
+    zombie, _ = zombie_and_successor
+    with pytest.raises(lease.LeaseLost):
+        zombie.release(ConnectionError())
+    with pytest.raises(lease.Busy):
+        _claim()
+
+
+def test_a_zombie_cannot_undo_its_successors_success(zombie_and_successor: Leases) -> None:
+    zombie, successor = zombie_and_successor
+    successor.complete(None)
+    with pytest.raises(lease.LeaseLost):
+        zombie.release(ConnectionError())
+    with pytest.raises(lease.AlreadyDone):
+        _claim()
+
+
+def test_two_live_workers_never_hold_one_lease(sandbox: Sandbox) -> None:
+    _claim()
+    with pytest.raises(lease.Busy) as busy:
+        _claim()
+    assert busy.value.until == sandbox.now + LEASE
+
+
+def test_a_released_lease_is_free_at_once(sandbox: Sandbox) -> None:
+    _claim().release(ConnectionError())
+    _claim().complete(None)
+
+
+def test_a_lease_ends_when_its_retention_does(sandbox: Sandbox) -> None:
+    _claim().complete(None)
+    sandbox.advance(RETENTION + timedelta(seconds=1))
+    _claim()  # TTL hasn't come by, the record has expired all the same
+
+
+def test_a_zombies_transaction_commits_nothing_and_its_message_stays(sandbox: Sandbox) -> None:
+    jobs = Queue("zombies")
+    runs: list[int] = []
+
+    @task(jobs, key="name")
+    def transfer(ctx: Context, name: str) -> None:
+        runs.append(ctx.attempt)
+        if len(runs) == 1:
+            # The worker was frozen for longer than its lease, and its successor has done the work.
+            sandbox.advance(jobs.visibility + timedelta(seconds=1))
+            transfer.enqueue(name=name)
+            lease.claim("transfer", ctx.key, until=sandbox.now, retention=RETENTION).complete(None)
+        with ctx.transaction() as tx:
+            tx.put("payments", {"pk": f"{name}-{len(runs)}"})
+
+    transfer.enqueue(name="a")
+    sandbox.drain()
+
+    assert runs == [1]
+    assert client("dynamodb").scan(TableName="celeriac-test-payments")["Count"] == 0
+    assert sandbox.dead_letters(jobs) == []

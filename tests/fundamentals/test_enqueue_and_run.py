@@ -1,0 +1,155 @@
+"""A task is a function that runs on a queue. Read this first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from celeriac import Context, InvalidArgs, Queue, registry, task
+from celeriac.testing import Sandbox
+
+mailbox = Queue("mailbox")
+delivered: list[object] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    delivered.clear()
+
+
+@task(mailbox)
+def greet(name: str, polite: bool = True) -> str:  # noqa: FBT001, FBT002 - what it takes is the payload
+    delivered.append((name, polite))
+    return f"Dear {name}" if polite else name
+
+
+@task(mailbox)
+async def greet_later(name: str) -> None:
+    delivered.append(name)
+
+
+@task(mailbox)
+def greet_with_context(ctx: Context, name: str) -> None:
+    delivered.append(ctx)
+
+
+def test_an_enqueued_task_runs_once_and_leaves_nothing_behind(sandbox: Sandbox) -> None:
+    greet.enqueue(name="Ada")
+    assert delivered == []
+
+    sandbox.drain()
+
+    assert delivered == [("Ada", True)]
+    assert sandbox.dead_letters(mailbox) == []
+
+
+def test_a_task_stays_a_plain_function() -> None:
+    assert greet("Ada", polite=False) == "Ada"
+
+
+def test_a_plain_call_of_a_task_with_a_context_gets_a_stand_in() -> None:
+    greet_with_context(name="Ada")
+
+    (ctx,) = delivered
+    assert isinstance(ctx, Context)
+    assert ctx.attempt == 1
+
+
+def test_an_async_task_runs_like_any_other(sandbox: Sandbox) -> None:
+    greet_later.enqueue("Ada")
+    sandbox.drain()
+    assert delivered == ["Ada"]
+
+
+def test_the_context_tells_a_task_of_its_run(sandbox: Sandbox) -> None:
+    handle = greet_with_context.enqueue(name="Ada")
+    sandbox.drain()
+
+    (ctx,) = delivered
+    assert isinstance(ctx, Context)
+    assert (ctx.id, ctx.task, ctx.attempt) == (handle.id, "greet_with_context", 1)
+    assert ctx.remaining == mailbox.timeout
+
+
+def test_a_message_written_by_hand_is_a_whole_message(sandbox: Sandbox, send: Callable[[Queue, object], None]) -> None:
+    send(mailbox, {"task": "greet", "args": {"name": "Ada", "polite": False}})
+    sandbox.drain()
+    assert delivered == [("Ada", False)]
+
+
+def test_many_tasks_are_sent_in_batches_of_ten(sandbox: Sandbox) -> None:
+    handles = greet.enqueue_many({"name": f"user {i}"} for i in range(25))
+
+    assert sandbox.calls == {("sqs", "SendMessageBatch"): 3}
+    assert len({handle.id for handle in handles}) == 25
+    sandbox.drain()
+    assert len(delivered) == 25
+
+
+def test_a_delayed_task_waits(sandbox: Sandbox) -> None:
+    greet.options(delay=timedelta(minutes=10)).enqueue("Ada")
+
+    sandbox.run_once()
+    assert delivered == []
+    sandbox.advance(timedelta(minutes=10))
+    sandbox.run_once()
+    assert delivered == [("Ada", True)]
+
+
+def test_a_delay_beyond_what_sqs_can_wait_is_a_schedule(sandbox: Sandbox) -> None:
+    start = sandbox.now
+    greet.options(delay=timedelta(days=3)).enqueue("Ada")
+    sandbox.drain()
+
+    assert delivered == [("Ada", True)]
+    assert timedelta(days=3) <= sandbox.now - start <= timedelta(days=3, minutes=1)
+    assert sandbox.calls["scheduler", "CreateSchedule"] == 1
+
+
+@dataclass
+class Parcel:
+    weight_grams: int
+    contents: list[str]
+    packed_at: datetime | None = None
+
+
+@task(mailbox)
+def ship(parcel: Parcel) -> None:
+    delivered.append(parcel)
+
+
+def test_arguments_arrive_as_the_types_of_the_signature(sandbox: Sandbox) -> None:
+    parcel = Parcel(500, ["book"], datetime(2026, 1, 1, tzinfo=UTC))
+    ship.enqueue(parcel)
+    sandbox.drain()
+    assert delivered == [parcel]
+
+
+def test_wrong_arguments_are_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
+    with pytest.raises(InvalidArgs, match=r"task 'ship': Expected `int`, got `str` - at `parcel\.weight_grams`"):
+        ship.enqueue({"weight_grams": "heavy", "contents": []})  # type: ignore[arg-type]  # the point of the test
+    with pytest.raises(InvalidArgs, match="missing a required argument: 'name'"):
+        greet.enqueue()  # type: ignore[call-arg]  # the point of the test
+    assert sandbox.calls == {}
+
+
+def test_one_bad_item_of_many_is_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
+    with pytest.raises(InvalidArgs, match="task 'greet'"):
+        greet.enqueue_many([{"name": "Ada"}, {"name": 7}])
+    assert sandbox.calls == {}
+
+
+def test_a_payload_too_large_for_the_queue_travels_through_s3(sandbox: Sandbox) -> None:
+    name = "A" * 600_000
+    greet.enqueue(name=name)
+    sandbox.drain()
+
+    assert delivered == [(name, True)]
+    assert sandbox.calls["s3", "PutObject"] == sandbox.calls["s3", "GetObject"] == 1
+
+
+def test_tasks_of_other_test_modules_do_not_exist_here(sandbox: Sandbox) -> None:
+    # tests/fundamentals/test_idempotency.py defines it, and pytest has imported both.
+    assert "refund" not in registry.tasks
+    assert {"greet", "send_welcome_email"} <= set(registry.tasks)

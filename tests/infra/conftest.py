@@ -1,0 +1,81 @@
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # jsii runs node
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+
+from celeriac import Queue
+from celeriac.table import Table
+from infra.application import application
+from infra.config import read_config
+from infra.stage import declare_stage
+from infra.state import State
+from infra.work import Work
+from tests.infra.template import Stack, Stage
+
+QUEUES = (
+    Queue("mail", timeout=timedelta(seconds=20), max_concurrency=7),
+    Queue("slow", timeout=timedelta(minutes=15), batch_size=100, batch_window=timedelta(seconds=90)),
+    Queue("ledger", fifo=True, batch_size=5, retention=timedelta(days=1), dead_letter_retention=timedelta(days=2)),
+)
+TABLES = (Table("accounts", key="iban"),)
+
+type Synth = Callable[..., Stage]
+
+
+@pytest.fixture(scope="session")
+def synth() -> Synth:
+    """The stacks of QUEUES and TABLES, for the context values given as keywords."""
+
+    @cache
+    def synthesize(**context: str) -> Stage:
+        app = _app(context)
+        config = read_config(app.node)
+        state = State(app, config, queues=QUEUES, tables=TABLES)
+        Work(
+            app,
+            config,
+            queues=QUEUES,
+            application=application(app.node, TABLES, config),
+            code=lambda_.Code.from_asset(str(Path(__file__).parent)),
+            outbox_stream_arn=state.outbox_stream_arn,
+        )
+        return _read(app, config.stage)
+
+    return synthesize
+
+
+@pytest.fixture(scope="session")
+def stage(synth: Synth) -> Stage:
+    """A stage `test` of QUEUES and TABLES."""
+    return synth(stage="test")
+
+
+@pytest.fixture(scope="session")
+def declared() -> Stage:
+    """The stage `dev` of what functions/tasks/ declares."""
+    app = _app({})
+    declare_stage(app)
+    return _read(app, "dev")
+
+
+def _app(context: dict[str, str]) -> cdk.App:
+    """An app that bundles nothing."""
+    return cdk.App(context={**context, "aws:cdk:bundling-stacks": []})
+
+
+def _read(app: cdk.App, stage: str) -> Stage:
+    assembly = app.synth()
+    state, work = (
+        Stack(name, assembly.get_stack_by_name(name).template)
+        for name in (f"celeriac-{stage}-state", f"celeriac-{stage}-work")
+    )
+    return Stage(state, work)

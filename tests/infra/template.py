@@ -1,0 +1,85 @@
+"""A synthesized stage, read the way its tests ask about it: resources by type, intrinsics as text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+type Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stack:
+    name: str
+    template: dict[str, Any]
+
+    def resources(self, kind: str) -> list[Resource]:
+        """The properties of every resource of a type, such as `SQS::Queue`."""
+        return [
+            resource.get("Properties", {})
+            for resource in self.template["Resources"].values()
+            if resource["Type"] == f"AWS::{kind}"
+        ]
+
+    def named(self, kind: str, key: str, name: str) -> Resource:
+        """The one resource of a type whose property `key` is `name`."""
+        (found,) = [resource for resource in self.resources(kind) if text(resource[key]) == name]
+        return found
+
+    def kinds(self) -> set[str]:
+        return {resource["Type"].removeprefix("AWS::") for resource in self.template["Resources"].values()}
+
+    def name_of(self, reference: Any, key: str) -> str:
+        """The name of the resource that a Ref or GetAtt points to."""
+        logical = reference["Ref"] if "Ref" in reference else reference["Fn::GetAtt"][0]
+        return text(self.template["Resources"][logical]["Properties"][key])
+
+    def statements(self) -> list[tuple[str, Resource]]:
+        """Every statement of a role's policy, with the role's logical id."""
+        return [
+            (policy["Roles"][0]["Ref"], statement)
+            for policy in self.resources("IAM::Policy")
+            for statement in policy["PolicyDocument"]["Statement"]
+        ]
+
+    def granted(self, function: str) -> dict[str, set[str]]:
+        """The resources on which a function may do each action."""
+        role = self.named("Lambda::Function", "FunctionName", function)["Role"]["Fn::GetAtt"][0]
+        granted: dict[str, set[str]] = {}
+        for owner, statement in self.statements():
+            if owner == role and statement["Effect"] == "Allow":
+                for action in listed(statement["Action"]):
+                    granted.setdefault(action, set()).update(text(on) for on in listed(statement["Resource"]))
+        return granted
+
+
+@dataclass(frozen=True)
+class Stage:
+    state: Stack
+    work: Stack
+
+
+def text(value: Any) -> str:
+    """A name or ARN with CloudFormation's intrinsics written as `${...}`."""
+    match value:
+        case str():
+            return value
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(text(part) for part in parts)
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+        case {"Fn::ImportValue": name}:
+            return f"${{import {text(name)}}}"
+    raise AssertionError(value)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def queue_arn(name: str) -> str:
+    return f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}"
+
+
+def table_arn(name: str) -> str:
+    return f"arn:${{AWS::Partition}}:dynamodb:${{AWS::Region}}:${{AWS::AccountId}}:table/{name}"

@@ -1,0 +1,220 @@
+"""The bundle: built from the lock file, the same from build to build, and able to run on its own.
+
+The real builds here take their wheels from uv's cache, where `make setup` has put them.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra import bundle
+from infra.bundle import LAMBDA_ARM64, THIS_MACHINE, BundleError, Target, build_bundle, explain, fingerprint
+from infra.services import ServiceError, listed_services
+from infra.trim import sources
+
+ROOT = Path(__file__).parents[2]
+SIZE_LIMIT = 7_000_000  # zipped; 5.5 MB when this was written. It is what a cold start has to fetch.
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This project as a fresh clone has it, as far as the bundle is concerned."""
+    clone = tmp_path_factory.mktemp("clone")
+    for name in ("pyproject.toml", "uv.lock", "README.md"):
+        shutil.copy(ROOT / name, clone)
+    shutil.copytree(ROOT / "functions", clone / "functions")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def built(project: Path) -> Path:
+    try:
+        return build_bundle(project, THIS_MACHINE, offline=True)
+    except BundleError as error:
+        if "could not be fetched" in str(error) and not os.environ.get("CI"):
+            pytest.skip("uv's cache lacks the wheels: run `make setup`")
+        raise
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def in_bundle(built: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` with nothing but the standard library and the bundle, as Lambda does."""
+    return subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(built)!r})\n{code}"],
+        env={"AWS_DEFAULT_REGION": "eu-central-1", "CELERIAC_STAGE": "test"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_handlers_load_with_nothing_but_the_bundle(built: Path) -> None:
+    done = in_bundle(built, "import consumer, relay; print(callable(consumer.handler), callable(relay.handler))")
+
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
+def test_every_listed_service_can_be_called_and_no_other(built: Path) -> None:
+    listed = sorted(listed_services(ROOT / "pyproject.toml"))
+    done = in_bundle(
+        built,
+        f"import boto3\nfor name in {listed}: boto3.client(name)\nprint(boto3.Session().get_available_services())",
+    )
+
+    assert (done.stdout, done.stderr) == (f"{listed}\n", "")
+
+
+def test_versions_can_be_asked_for_at_run_time(built: Path) -> None:
+    done = in_bundle(built, "from importlib.metadata import version; print(version('aws-lambda-powertools'))")
+
+    assert (done.stdout.count("."), done.stderr) == (2, "")
+
+
+def test_no_development_tool_and_no_test_support_is_shipped(built: Path) -> None:
+    shipped = {entry.name for entry in built.iterdir()}
+
+    assert {"celeriac", "tasks", "botocore", "aws_lambda_powertools"} <= shipped
+    assert not shipped & {"aws_cdk", "jsii", "moto", "pytest", "mypy", "infra", "console", "local", "tests", "bin"}
+    assert not (built / "celeriac" / "testing").exists()
+
+
+def test_every_module_has_its_byte_code_which_is_loaded_unchecked(built: Path) -> None:
+    for source in built.rglob("*.py"):
+        code = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+        assert code.read_bytes()[4:8] == b"\x01\x00\x00\x00", source  # PEP 552: hash-based, not to be checked
+
+
+def test_every_file_can_be_read_by_lambdas_user(built: Path) -> None:
+    for path in (built, *built.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
+
+
+def test_it_stays_small(built: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name in contents(built):
+            zipped.write(built / name, name)
+
+    assert archive.stat().st_size < SIZE_LIMIT
+
+
+def test_the_same_sources_make_the_same_bytes_and_are_built_once(project: Path, built: Path) -> None:
+    made = built.stat().st_ino
+    assert build_bundle(project, THIS_MACHINE, offline=True).stat().st_ino == made
+
+    first = contents(built)
+    shutil.rmtree(built)
+    again = build_bundle(project, THIS_MACHINE, offline=True)
+
+    assert again == built
+    assert contents(again) == first
+
+
+def test_old_builds_of_a_platform_go_and_the_newest_stay(tmp_path: Path) -> None:
+    for age, name in enumerate(["arm64-new", "arm64-b", "arm64-c", "arm64-old", "this-machine-old"]):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1_000_000 - age, 1_000_000 - age))
+
+    bundle._prune(tmp_path, LAMBDA_ARM64)
+
+    assert {entry.name for entry in tmp_path.iterdir()} == {"arm64-new", "arm64-b", "arm64-c", "this-machine-old"}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A project of one task, which no test here gets as far as to install."""
+    (tmp_path / "functions" / "tasks").mkdir(parents=True)
+    (tmp_path / "functions" / "tasks" / "mail.py").write_text("x = 1\n")
+    (tmp_path / "uv.lock").write_text("version = 1\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.celeriac]\naws-services = ["sqs"]\n')
+    return tmp_path
+
+
+def fingerprint_of(root: Path, target: Target = LAMBDA_ARM64) -> str:
+    return fingerprint(root, sources(root / "functions"), listed_services(root / "pyproject.toml"), target)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: (root / "functions" / "tasks" / "mail.py").write_text("x = 2\n"),
+        lambda root: (root / "functions" / "tasks" / "mail.py").rename(root / "functions" / "tasks" / "post.py"),
+        lambda root: (root / "functions" / "tasks" / "more.py").touch(),
+        lambda root: (root / "uv.lock").write_text("version = 2\n"),
+        lambda root: (root / "pyproject.toml").write_text('[tool.celeriac]\naws-services = ["sqs", "s3"]\n'),
+    ],
+    ids=["edited source", "renamed source", "new source", "lock file", "services"],
+)
+def test_whatever_decides_the_content_makes_a_new_build(tiny: Path, change: Callable[[Path], object]) -> None:
+    before = fingerprint_of(tiny)
+    change(tiny)
+
+    assert fingerprint_of(tiny) != before
+
+
+def test_each_platform_has_a_build_of_its_own_and_what_is_not_shipped_changes_none(tiny: Path) -> None:
+    before = fingerprint_of(tiny)
+    (tiny / "functions" / "tasks" / "__pycache__").mkdir()
+    (tiny / "functions" / "tasks" / "__pycache__" / "mail.cpython-313.pyc").touch()
+
+    assert fingerprint_of(tiny) == before
+    assert fingerprint_of(tiny, THIS_MACHINE) != before
+
+
+def test_an_unlisted_service_stops_the_build_before_it_starts(tiny: Path) -> None:
+    (tiny / "functions" / "tasks" / "mail.py").write_text('import boto3\nsns = boto3.client("sns")\n')
+
+    with pytest.raises(ServiceError, match='add "sns"'):
+        build_bundle(tiny, LAMBDA_ARM64)
+    assert not (tiny / ".local").exists()
+
+
+def test_a_missing_uv_is_named_with_its_cure(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    with pytest.raises(BundleError, match=r"uv, .* is missing: run `make setup`"):
+        build_bundle(tiny, LAMBDA_ARM64)
+
+
+def test_a_build_that_fails_leaves_nothing_that_looks_like_a_bundle(tiny: Path) -> None:
+    with pytest.raises(BundleError, match="uv could not install"):
+        build_bundle(tiny, LAMBDA_ARM64, offline=True)  # its pyproject.toml has no [project]
+
+    assert list((tiny / ".local" / "bundles").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("stderr", "sentence"),
+    [
+        (
+            "error: No solution found\n  cause: Because psycopg2==2.9.9 has no usable wheels and you require ...\n",
+            "psycopg2==2.9.9 has no wheel for the platform",
+        ),
+        (
+            "  cause: Because six was not found in the cache ...\n\nhint: ... because the network was disabled. ...\n",
+            "could not be fetched",
+        ),
+        ("error: Failed to download `six==1.17.0`\n  cause: Hash mismatch for `six==1.17.0`\n", "Hash mismatch"),
+        ("", "it gave no reason"),
+    ],
+)
+def test_what_uv_says_becomes_one_sentence(stderr: str, sentence: str) -> None:
+    explained = explain(stderr)
+
+    assert sentence in explained
+    assert "\n" not in explained

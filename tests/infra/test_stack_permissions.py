@@ -1,0 +1,109 @@
+"""A function may do what its work takes, on what it works with, and nothing else."""
+
+from tests.infra.conftest import QUEUES
+from tests.infra.template import Stage, listed, queue_arn, table_arn, text
+
+
+def test_no_role_has_a_wildcard(stage: Stage, declared: Stage) -> None:
+    for stack in (stage.state, stage.work, declared.state, declared.work):
+        for _, statement in stack.statements():
+            assert all(":" in action and "*" not in action for action in listed(statement["Action"]))
+            assert "*" not in [text(resource) for resource in listed(statement["Resource"])]
+            for resource in listed(statement["Resource"]):
+                assert not text(resource).startswith(("arn:${AWS::Partition}:sqs:*", "arn:*"))
+
+
+def test_no_role_has_a_managed_policy_of_aws(stage: Stage) -> None:
+    assert not [role for role in stage.work.resources("IAM::Role") if role.get("ManagedPolicyArns")]
+
+
+def test_a_consumer_takes_messages_from_its_own_queue_only(stage: Stage) -> None:
+    for queue in QUEUES:
+        granted = stage.work.granted(f"celeriac-test-{queue.name}")
+        for action in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"):
+            assert granted[f"sqs:{action}"] == {queue_arn(queue.physical_name("test"))}
+
+
+def test_a_task_may_enqueue_any_other_and_a_consumer_may_dead_letter(stage: Stage) -> None:
+    everything = {
+        queue_arn(name) for queue in QUEUES for name in (queue.physical_name("test"), queue.dead_letter_name("test"))
+    }
+    for queue in QUEUES:
+        assert stage.work.granted(f"celeriac-test-{queue.name}")["sqs:SendMessage"] == everything
+    assert stage.work.granted("celeriac-test-relay")["sqs:SendMessage"] == {
+        *everything,
+        queue_arn("celeriac-test-relay-dlq"),
+    }
+
+
+def test_a_consumer_commits_transactions_but_cannot_read_or_change_other_events(stage: Stage) -> None:
+    granted = stage.work.granted("celeriac-test-mail")
+    records, accounts = table_arn("celeriac-test-idempotency"), table_arn("celeriac-test-accounts")
+
+    for action in ("GetItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"):
+        assert granted[f"dynamodb:{action}"] == {records, accounts}
+    assert granted["dynamodb:PutItem"] == {records, accounts, table_arn("celeriac-test-outbox")}
+    assert not granted.keys() & {"dynamodb:Scan", "dynamodb:Query"}
+
+
+def test_the_relay_touches_no_table_but_the_outbox(stage: Stage) -> None:
+    granted = stage.work.granted("celeriac-test-relay")
+    stream = {resource for resource in granted["dynamodb:GetRecords"] if "Outbox" in resource}
+
+    tables = {on for action, resources in granted.items() if action.startswith("dynamodb:") for on in resources}
+    assert tables == {table_arn("celeriac-test-outbox"), *stream}
+    assert "dynamodb:PutItem" not in granted
+
+
+def test_a_long_delay_becomes_a_schedule_that_runs_as_the_stages_role(stage: Stage) -> None:
+    (group,) = stage.state.resources("Scheduler::ScheduleGroup")
+    granted = stage.work.granted("celeriac-test-mail")
+
+    (schedules,) = granted["scheduler:CreateSchedule"]
+    assert schedules.endswith(f":schedule/{group['Name']}/*")
+    (role,) = granted["iam:PassRole"]
+    assert role.endswith(":role/celeriac-test-scheduler-${AWS::Region}")
+    assert queue_arn("celeriac-test-schedules-dlq") in granted["sqs:GetQueueUrl"]
+    (passing,) = {
+        str(statement["Condition"])
+        for _, statement in stage.work.statements()
+        if "iam:PassRole" in listed(statement["Action"])
+    }
+    assert "scheduler.amazonaws.com" in passing
+
+
+def test_an_expired_payload_is_told_from_a_forbidden_one(stage: Stage) -> None:
+    bucket = "arn:${AWS::Partition}:s3:::celeriac-test-payloads-${AWS::AccountId}-${AWS::Region}"
+    granted = stage.work.granted("celeriac-test-mail")
+
+    assert granted["s3:ListBucket"] == {bucket}
+    assert granted["s3:GetObject"] == granted["s3:PutObject"] == {f"{bucket}/*"}
+
+
+def test_scheduler_sends_to_the_stages_queues_and_its_own_dead_letters(stage: Stage) -> None:
+    (role,) = stage.state.resources("IAM::Role")
+    (statement,) = [statement for _, statement in stage.state.statements()]
+    targets = {
+        stage.state.name_of(each, "QueueName") if isinstance(each, dict) and "Fn::GetAtt" in each else text(each)
+        for each in statement["Resource"]
+    }
+
+    assert text(role["RoleName"]) == "celeriac-test-scheduler-${AWS::Region}"
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert targets == {
+        *(queue_arn(queue.physical_name("test")) for queue in QUEUES),
+        queue_arn("celeriac-test-schedules-dlq"),
+    }
+
+
+def test_mail_leaves_only_from_the_configured_sender(stage: Stage) -> None:
+    conditions = [
+        statement["Condition"]
+        for _, statement in stage.work.statements()
+        if any(action.startswith("ses:") for action in listed(statement["Action"]))
+    ]
+
+    assert len(conditions) == len(QUEUES)
+    assert all(condition == {"StringEquals": {"ses:FromAddress": "no-reply@example.org"}} for condition in conditions)

@@ -1,0 +1,137 @@
+"""Every declared queue is built as its declaration says, safely."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from celeriac import Queue
+from celeriac.table import Table
+from tests.infra.conftest import QUEUES, TABLES
+from tests.infra.template import Resource, Stage, queue_arn, text
+
+each_queue = pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
+
+
+def sqs(stage: Stage, name: str) -> Resource:
+    return stage.state.named("SQS::Queue", "QueueName", name)
+
+
+def mapping(stage: Stage, queue: Queue) -> Resource:
+    return stage.work.named("Lambda::EventSourceMapping", "EventSourceArn", queue_arn(queue.physical_name("test")))
+
+
+@each_queue
+def test_a_queue_redrives_to_a_dead_letter_queue_that_outlives_it(stage: Stage, queue: Queue) -> None:
+    source, dead = sqs(stage, queue.physical_name("test")), sqs(stage, queue.dead_letter_name("test"))
+
+    assert stage.state.name_of(source["RedrivePolicy"]["deadLetterTargetArn"], "QueueName") == dead["QueueName"]
+    assert source["RedrivePolicy"]["maxReceiveCount"] == queue.max_receives
+    assert source["MessageRetentionPeriod"] == queue.retention.total_seconds()
+    assert dead["MessageRetentionPeriod"] > source["MessageRetentionPeriod"]
+
+
+@each_queue
+def test_no_running_batch_is_delivered_twice(stage: Stage, queue: Queue) -> None:
+    visibility = sqs(stage, queue.physical_name("test"))["VisibilityTimeout"]
+    function = stage.work.named("Lambda::Function", "FunctionName", f"celeriac-test-{queue.name}")
+
+    assert function["Timeout"] == queue.timeout.total_seconds()
+    assert visibility >= 6 * function["Timeout"] + mapping(stage, queue).get("MaximumBatchingWindowInSeconds", 0)
+
+
+@each_queue
+def test_its_consumer_is_fed_as_declared_and_reports_partial_failures(stage: Stage, queue: Queue) -> None:
+    fed = mapping(stage, queue)
+
+    assert fed["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert fed["BatchSize"] == queue.batch_size
+    assert fed["ScalingConfig"] == {"MaximumConcurrency": queue.max_concurrency}
+    assert timedelta(seconds=fed.get("MaximumBatchingWindowInSeconds", 0)) == queue.batch_window
+    assert stage.work.name_of(fed["FunctionName"], "FunctionName") == f"celeriac-test-{queue.name}"
+
+
+@each_queue
+def test_one_dead_letter_is_enough_for_an_alarm(stage: Stage, queue: Queue) -> None:
+    alarm = stage.work.named("CloudWatch::Alarm", "AlarmName", queue.dead_letter_name("test"))
+
+    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": queue.dead_letter_name("test")}]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+    assert (alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Maximum", 60, 1)
+    assert queue.name in alarm["AlarmDescription"]
+
+
+def test_a_fifo_queue_has_a_fifo_dead_letter_queue_and_never_drops_equal_messages(stage: Stage) -> None:
+    for name in ("celeriac-test-ledger.fifo", "celeriac-test-ledger-dlq.fifo"):
+        queue = sqs(stage, name)
+        assert queue["FifoQueue"] is True
+        assert not queue.get("ContentBasedDeduplication", False)
+        assert (queue["DeduplicationScope"], queue["FifoThroughputLimit"]) == ("messageGroup", "perMessageGroupId")
+
+
+def test_every_queue_is_encrypted_and_refuses_plain_http(stage: Stage) -> None:
+    refusing = {
+        stage.state.name_of(policy["Queues"][0], "QueueName")
+        for policy in stage.state.resources("SQS::QueuePolicy")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    }
+    for queue in stage.state.resources("SQS::Queue"):
+        assert queue["SqsManagedSseEnabled"] is True
+        assert queue["QueueName"] in refusing
+
+
+def test_no_dead_letter_queue_is_without_an_alarm(stage: Stage, declared: Stage) -> None:
+    for each in (stage, declared):
+        names = {queue["QueueName"] for queue in each.state.resources("SQS::Queue")}
+        watched = {alarm["Dimensions"][0]["Value"] for alarm in each.work.resources("CloudWatch::Alarm")}
+
+        assert watched == {name for name in names if name.removesuffix(".fifo").endswith("-dlq")}
+
+
+def test_payloads_live_as_long_as_any_message_that_points_to_them(stage: Stage) -> None:
+    (bucket,) = stage.state.resources("S3::Bucket")
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+
+    assert text(bucket["BucketName"]) == "celeriac-test-payloads-${AWS::AccountId}-${AWS::Region}"
+    assert timedelta(days=rule["ExpirationInDays"]) >= max(queue.record_retention for queue in QUEUES)
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_applications_tables_have_their_declared_key(stage: Stage, table: Table) -> None:
+    built = stage.state.named("DynamoDB::Table", "TableName", table.physical_name("test"))
+
+    assert built["KeySchema"] == [{"AttributeName": table.key, "KeyType": "HASH"}]
+
+
+def test_every_table_is_on_demand_and_recoverable(stage: Stage) -> None:
+    for table in stage.state.resources("DynamoDB::Table"):
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_records_and_events_expire(stage: Stage) -> None:
+    expiring = {
+        table["TableName"]: table["TimeToLiveSpecification"]["AttributeName"]
+        for table in stage.state.resources("DynamoDB::Table")
+        if "TimeToLiveSpecification" in table
+    }
+
+    assert expiring == {"celeriac-test-idempotency": "expiration", "celeriac-test-outbox": "expires_at"}
+
+
+def test_the_relay_sees_each_new_event_whole_and_is_never_blocked_for_good(stage: Stage) -> None:
+    outbox = stage.state.named("DynamoDB::Table", "TableName", "celeriac-test-outbox")
+    (relay,) = [fed for fed in stage.work.resources("Lambda::EventSourceMapping") if "StartingPosition" in fed]
+
+    assert outbox["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    assert [key["AttributeName"] for key in outbox["KeySchema"]] == ["pk", "sk"]
+    assert relay["StartingPosition"] == "TRIM_HORIZON"
+    assert [json.loads(each["Pattern"]) for each in relay["FilterCriteria"]["Filters"]] == [{"eventName": ["INSERT"]}]
+    assert relay["BisectBatchOnFunctionError"] is True
+    assert relay["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert 0 < relay["MaximumRetryAttempts"] <= 10
+    assert 0 < relay["MaximumRecordAgeInSeconds"] <= 3600
+    assert text(relay["DestinationConfig"]["OnFailure"]["Destination"]) == queue_arn("celeriac-test-relay-dlq")

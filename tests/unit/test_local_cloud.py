@@ -1,0 +1,191 @@
+"""The local cloud's own promises: it stops what it started and nothing else, and it never reaches a real account."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import cloud, environment, processes, state
+from local.deploy import expiries, reasons
+from local.problem import ProblemError
+from local.processes import Process
+from local.state import Cloud
+
+# Starts a child that ignores being asked, says so, and waits for ever.
+STUBBORN_PARENT = """
+import subprocess, sys, time
+child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True);"
+subprocess.Popen([sys.executable, "-c", child + "time.sleep(600)", "marked"])
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def stubborn(tmp_path: Path) -> Iterator[Process]:
+    """A process whose child, in the same group, can only be killed."""
+    log = tmp_path / "log"
+    process = processes.spawn([sys.executable, "-c", STUBBORN_PARENT], env=os.environ, folder=tmp_path, log=log)
+    assert processes._wait_until(lambda: "ready" in log.read_text(), 20)
+    yield process
+    if processes._group(process.pid):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_what_was_started_is_stopped_with_the_children_that_outlive_it(stubborn: Process) -> None:
+    assert processes.is_running(stubborn)
+    assert len(processes._group(stubborn.pid)) == 2
+
+    assert processes.stop(stubborn, marker="marked")
+
+    assert not processes.is_running(stubborn)
+    assert processes._group(stubborn.pid) == []
+
+
+def test_a_child_is_found_when_its_parent_was_killed_before(stubborn: Process) -> None:
+    os.kill(stubborn.pid, signal.SIGKILL)
+    assert processes._wait_until(lambda: not processes.is_running(stubborn), 20)
+    assert len(processes._group(stubborn.pid)) == 1
+
+    assert processes.stop(stubborn, marker="marked")
+
+    assert processes._group(stubborn.pid) == []
+
+
+def test_another_process_that_was_given_the_same_id_is_left_alone(stubborn: Process) -> None:
+    stale = Process(stubborn.pid, "another boot 1")
+
+    assert not processes.is_running(stale)
+    processes.stop(stale, marker="of somebody else")
+
+    assert processes.is_running(stubborn)
+    assert len(processes._group(stubborn.pid)) == 2
+
+
+def test_a_process_that_ended_at_once_is_not_running(tmp_path: Path) -> None:
+    process = processes.spawn(
+        [sys.executable, "-c", "print('gone')"], env=os.environ, folder=tmp_path, log=tmp_path / "log"
+    )
+
+    assert processes._wait_until(lambda: not processes.is_running(process), 20)
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="only machines other than Linux need it, and they have it")
+def test_ps_tells_of_this_very_process() -> None:
+    rows = [row for row in processes._from_ps(zombies=False) if row.pid == os.getpid()]
+
+    assert [row.group for row in rows] == [os.getpgrp()]
+    assert "pytest" in rows[0].command
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state of the local cloud, in a folder of this test's."""
+    for module, names in {state: ("STATE", "STATE_FILE"), cloud: ("STATE", "TEMPORARY", "HOME")}.items():
+        for name in names:
+            path = {"STATE": tmp_path, "STATE_FILE": tmp_path / "cloud.json"}.get(name, tmp_path / name.lower())
+            monkeypatch.setattr(module, name, path)
+    return tmp_path
+
+
+def test_the_state_is_read_back_as_it_was_written(folders: Path) -> None:
+    written = Cloud(port=1, emulator=Process(2, "a"), provider_port=3, provider=Process(4, "b"), deployed="x")
+
+    state.save(written)
+
+    assert state.load() == written
+    assert [path.name for path in folders.iterdir()] == ["cloud.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"port": 1}', '{"emulator": 1, "provider": 2}'])
+def test_a_state_file_that_cannot_be_read_is_no_cloud(folders: Path, content: str) -> None:
+    (folders / "cloud.json").write_text(content)
+
+    assert state.load() is None
+
+
+def test_a_cloud_that_died_with_the_last_boot_is_not_running_and_is_cleared_away(folders: Path) -> None:
+    own = os.getpid()  # alive, and not what the file means
+    state.save(Cloud(port=1, emulator=Process(own, "last boot"), provider_port=2, provider=Process(own, "last boot")))
+
+    assert cloud.running() is None
+    assert cloud.down() is False
+    assert not (folders / "cloud.json").exists()
+
+
+def test_a_busy_port_is_named_with_its_holder_and_a_cure(folders: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+
+        with pytest.raises(ProblemError) as problem:
+            cloud.start(port)
+
+    assert f"Port {port} of 127.0.0.1 is taken by" in str(problem.value)
+    assert f"make up PORT={port + 100}" in str(problem.value)
+    if sys.platform == "linux":
+        assert f"process {os.getpid()} " in str(problem.value)
+    assert not (folders / "cloud.json").exists()
+
+
+def test_a_cloud_that_is_not_up_says_how_to_start_it(folders: Path) -> None:
+    with pytest.raises(ProblemError, match="make up"):
+        cloud.require()
+
+
+def test_nothing_of_the_callers_account_reaches_the_emulator_or_the_deploy() -> None:
+    mine = {
+        "AWS_PROFILE": "prod",
+        "AWS_ENDPOINT_URL": "https://x",
+        "AWS_SESSION_TOKEN": "t",
+        "CDK_DEFAULT_ACCOUNT": "1",
+    }
+
+    emulator = environment.of_emulator(4566, mine)
+    cdk = environment.of_cdk(4566, mine)
+
+    assert not [name for name in emulator if name.startswith("AWS_")]
+    assert emulator["BIND_HOST"] == "127.0.0.1"
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "CDK_DEFAULT_REGION"} & cdk.keys()
+    assert cdk["AWS_ENDPOINT_URL"] == cdk["AWS_ENDPOINT_URL_S3"] == "http://127.0.0.1:4566"
+
+
+def test_the_environment_survives_a_shell() -> None:
+    variables = {"ONE": "a b", "TWO": "it's $HOME"}
+
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f'{environment.as_shell(variables)}\nprintf "%s|%s" "$ONE" "$TWO"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert shown.stdout == "a b|it's $HOME"
+
+
+def test_a_failed_deploy_is_explained_by_the_lines_that_say_why() -> None:
+    output = """
+celeriac-local-state | 1/9 | CREATE_COMPLETE | AWS::SQS::Queue
+celeriac-local-state | 2/9 | CREATE_FAILED | AWS::DynamoDB::Table | Outbox: table exists
+Stack ARN:
+❌  celeriac-local-state failed: ToolkitError: The stack could not be created
+"""
+
+    assert [line[:24] for line in reasons(output)] == ["celeriac-local-state | 2", "❌  celeriac-local-state "]
+    assert reasons("one\n\ntwo") == ["one", "two"]
+
+
+def test_the_tables_that_expire_are_read_from_the_templates(tmp_path: Path) -> None:
+    def table(name: str, **more: object) -> dict[str, object]:
+        return {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": name, **more}}
+
+    expiring = {"TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True}}
+    resources = {"A": table("a", **expiring), "B": table("b"), "C": {"Type": "AWS::SQS::Queue"}}
+    (tmp_path / "x.template.json").write_text(json.dumps({"Resources": resources}))
+
+    assert expiries(tmp_path) == {"a": "expires_at"}

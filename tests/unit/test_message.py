@@ -1,0 +1,85 @@
+import json
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celeriac.failure import Failure
+from celeriac.message import Malformed, Message, NewerVersion, decode, encode, new_id
+
+SAMPLES = sorted((Path(__file__).parent / "messages").glob("*.json"))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_a_message_of_an_older_release_decodes_for_ever(sample: Path) -> None:
+    text = sample.read_text()
+    message = decode(text)
+
+    written = json.loads(text)
+    assert message.task == written["task"]
+    assert json.loads(bytes(message.args)) == written["args"]
+    assert json.loads(encode(message)) == {"v": 1, "attempt": 1} | written
+
+
+def test_there_are_samples() -> None:
+    assert len(SAMPLES) >= 4
+
+
+def test_arguments_pass_through_byte_for_byte() -> None:
+    body = '{"task": "t", "args": {"n": 12345678901234567890123, "f": 1.10, "s": "\\u00e9"}}'
+    assert '"args":{"n": 12345678901234567890123, "f": 1.10, "s": "\\u00e9"}' in encode(decode(body))
+
+
+def test_unknown_fields_of_a_message_are_no_error() -> None:
+    assert decode('{"task": "t", "colour": "red"}').task == "t"
+
+
+def test_a_newer_version_is_told_from_a_malformed_message() -> None:
+    with pytest.raises(NewerVersion, match="version 2"):
+        decode('{"v": 2, "task": {"now": "an object"}}')
+
+
+@pytest.mark.parametrize("body", ["", "nonsense", "[]", '{"args": {}}', '{"task": "\ud800"}', "[" * 10_000])
+def test_what_is_no_message_is_malformed(body: str) -> None:
+    with pytest.raises(Malformed):
+        decode(body)
+
+
+@given(st.text())
+def test_no_text_does_anything_but_decode_or_be_malformed(body: str) -> None:
+    with suppress(Malformed, NewerVersion):
+        decode(body)
+
+
+@given(
+    st.builds(
+        Message,
+        id=st.text(),
+        task=st.text(min_size=1),
+        args=st.dictionaries(st.text(), st.integers() | st.text()).map(lambda d: msgspec.Raw(msgspec.json.encode(d))),
+        key=st.none() | st.text(min_size=1),
+        enqueued_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+        attempt=st.integers(1, 10_000),
+        failure=st.none() | st.builds(Failure, reason=st.text(min_size=1), attempts=st.integers(0, 9)),
+    )
+)
+def test_what_is_encoded_decodes_to_the_same(message: Message) -> None:
+    decoded = decode(encode(message))
+    assert msgspec.structs.replace(decoded, args=message.args) == message
+    assert bytes(decoded.args) == bytes(message.args)
+
+
+def test_ids_are_uuids_of_version_7_that_carry_their_time() -> None:
+    before = datetime.now(UTC).timestamp()
+    made = UUID(new_id())
+    after = datetime.now(UTC).timestamp()
+    assert made.version == 7
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", str(made))
+    assert int(before * 1000) <= made.int >> 80 <= int(after * 1000)
+    assert len({new_id() for _ in range(1000)}) == 1000

@@ -1,0 +1,70 @@
+from datetime import timedelta
+
+import pytest
+
+from celeriac import Queue, Table, names
+from celeriac.queue import QueueError
+from celeriac.table import TableError
+
+
+@pytest.mark.parametrize(
+    ("numbers", "problem"),
+    [
+        ({"name": "Upper"}, "1-37 lower-case"),
+        ({"name": "q" * 38}, "1-37 lower-case"),
+        ({"name": "relay"}, "Celeriac has a queue or function of that name"),
+        ({"name": "sweeper"}, "Celeriac has"),
+        ({"name": "schedules"}, "Celeriac has"),
+        ({"name": "jobs-dlq"}, "doesn't end in -dlq"),
+        ({"timeout": timedelta(minutes=16)}, "1 second to 15 minutes"),
+        ({"timeout": timedelta()}, "1 second to 15 minutes"),
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"max_concurrency": 1}, "takes 2 to 1000"),
+        ({"batch_size": 11}, "needs a batch_window"),
+        ({"batch_size": 11, "fifo": True}, "no FIFO queue"),
+        ({"batch_window": timedelta(minutes=6)}, "0 to 5 minutes"),
+        ({"batch_window": timedelta(seconds=1), "fifo": True}, "none on a FIFO queue"),
+        ({"max_receives": 4}, "only throttled"),
+        ({"retention": timedelta(days=14)}, "outlive"),
+        ({"dead_letter_retention": timedelta(days=15)}, "14 days"),
+        ({"max_body_bytes": 2_000_000}, "1,048,576"),
+    ],
+)
+def test_a_queue_that_aws_cannot_build_is_refused_by_name(numbers: dict[str, object], problem: str) -> None:
+    declared: dict[str, object] = {"name": "jobs"} | numbers
+    with pytest.raises(QueueError, match=f"queue '{declared['name']}': .*{problem}"):
+        Queue(**declared)  # type: ignore[arg-type]  # the point of the test
+
+
+def test_names_follow_from_stage_and_name() -> None:
+    assert Queue("jobs").physical_name("prod") == "celeriac-prod-jobs"
+    assert Queue("jobs").dead_letter_name("prod") == "celeriac-prod-jobs-dlq"
+    assert Queue("jobs", fifo=True).physical_name("prod") == "celeriac-prod-jobs.fifo"
+    assert Queue("jobs", fifo=True).dead_letter_name("prod") == "celeriac-prod-jobs-dlq.fifo"
+
+
+def test_visibility_covers_six_timeouts_and_the_window() -> None:
+    queue = Queue("jobs", timeout=timedelta(seconds=20), batch_window=timedelta(seconds=5))
+    assert queue.visibility == timedelta(seconds=125)
+
+
+@pytest.mark.parametrize("stage", ["", "Prod", "a" * 18, "1st", "a_b"])
+def test_a_stage_that_cannot_be_a_name_is_refused(stage: str) -> None:
+    with pytest.raises(ValueError, match="the stage"):
+        Queue("jobs").physical_name(stage)
+
+
+def test_the_longest_names_fit_into_the_limits_of_aws() -> None:
+    stage, queue = "s" * 17, Queue("q" * 37, fifo=True)
+    assert len(queue.function_name(stage)) == 64
+    assert len(queue.dead_letter_name(stage)) <= 80
+    assert len(names.payload_bucket(stage, "1" * 12, "ap-southeast-1")) == 63
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "problem"),
+    [("Upper", "pk", "lower-case"), ("outbox", "pk", "itself"), ("idempotency", "pk", "itself"), ("t", "", "its key")],
+)
+def test_a_table_that_aws_cannot_build_is_refused_by_name(name: str, key: str, problem: str) -> None:
+    with pytest.raises(TableError, match=f"table '{name}': .*{problem}"):
+        Table(name, key)

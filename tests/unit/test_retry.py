@@ -1,0 +1,86 @@
+from datetime import timedelta
+
+import pytest
+
+from celeriac.retry import Again, Backoff, Custom, Decision, GiveUp, PolicyError, Reject, Retry
+
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "share", "expected"),
+    [
+        (1, 0, 60),
+        (2, 0, 120),
+        (5, 0, 960),
+        (1, 1, 78),
+        (1, -1, 42),
+        (7, 0, 3600),  # 3840 s, capped
+        (7, 1, 4680),  # the cap is jittered too, or what is capped would return in step
+        (5000, 0, 3600),  # beyond any float
+    ],
+)
+def test_the_default_backoff_doubles_up_to_its_cap(attempt: int, share: float, expected: float) -> None:
+    assert Backoff().delay(attempt, share) == timedelta(seconds=expected)
+
+
+def test_jitter_stays_within_its_band() -> None:
+    for _ in range(200):
+        decision = Backoff().decide(OSError(), attempt=1, age=MINUTE)
+        assert isinstance(decision, Again)
+        assert timedelta(seconds=42) <= decision.delay <= timedelta(seconds=78)
+
+
+plain = Backoff(base=MINUTE, jitter=0, attempts=3, give_up_after=DAY)
+
+
+@pytest.mark.parametrize(
+    ("policy", "error", "attempt", "age", "expected"),
+    [
+        (plain, OSError(), 1, MINUTE, Again(MINUTE)),
+        (plain, OSError(), 3, MINUTE, GiveUp("exhausted")),
+        (plain, Reject(), 1, MINUTE, GiveUp("rejected")),
+        (plain, Retry(delay=2 * MINUTE), 1, MINUTE, Again(2 * MINUTE)),
+        (plain, Retry(), 2, MINUTE, Again(2 * MINUTE)),
+        (plain, Retry(delay=MINUTE), 3, MINUTE, GiveUp("exhausted")),
+        (plain, OSError(), 1, DAY, GiveUp("expired")),
+        (plain, OSError(), 1, DAY - MINUTE, Again(MINUTE)),
+        (plain, Retry(delay=DAY), 1, MINUTE, GiveUp("expired")),
+        (Backoff(retry_on=(OSError,)), KeyError(), 1, MINUTE, GiveUp("rejected")),
+        (Backoff(reject_on=(OSError,)), TimeoutError(), 1, MINUTE, GiveUp("rejected")),
+        (Backoff(retry_on=(OSError,), jitter=0), Retry(), 1, MINUTE, Again(MINUTE)),
+        (Custom(lambda _error, attempt: attempt * MINUTE), OSError(), 4, MINUTE, Again(4 * MINUTE)),
+        (Custom(lambda _error, _attempt: None), OSError(), 1, MINUTE, GiveUp("exhausted")),
+        (Custom(lambda _error, _attempt: MINUTE), Reject(), 1, MINUTE, GiveUp("rejected")),
+        (Custom(lambda _error, _attempt: None), Retry(delay=MINUTE), 1, MINUTE, Again(MINUTE)),
+        (Custom(lambda _error, _attempt: -MINUTE), OSError(), 1, MINUTE, Again(timedelta())),
+    ],
+)
+def test_decisions(
+    policy: Backoff | Custom, error: BaseException, attempt: int, age: timedelta, expected: Decision
+) -> None:
+    assert policy.decide(error, attempt=attempt, age=age) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "problem"),
+    [
+        ({"attempts": 0}, "attempts is 0"),
+        ({"base": -MINUTE}, "base is"),
+        ({"base": 2 * DAY}, "between nothing and the cap"),
+        ({"cap": 400 * DAY}, "at most a year"),
+        ({"factor": 0.5}, "factor is 0.5"),
+        ({"jitter": 2}, "jitter is 2"),
+        ({"give_up_after": timedelta()}, "give_up_after"),
+    ],
+)
+def test_a_backoff_that_cannot_be_kept_is_refused(numbers: dict[str, object], problem: str) -> None:
+    with pytest.raises(PolicyError, match=problem):
+        Backoff(**numbers)  # type: ignore[arg-type]  # the point of the test
+
+
+@pytest.mark.parametrize("delay", [-MINUTE, 366 * DAY])
+def test_a_retry_beyond_a_year_or_into_the_past_is_refused(delay: timedelta) -> None:
+    with pytest.raises(ValueError, match="between nothing and a year"):
+        Retry(delay=delay)

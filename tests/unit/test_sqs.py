@@ -1,0 +1,47 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celeriac import NoSuchQueue, Queue, sqs, task
+from celeriac.aws import client
+from celeriac.task import PartialFailure
+
+
+@given(st.lists(st.integers(1, sqs.BATCH_BYTES), max_size=60))
+def test_batches_cover_everything_in_order_within_what_sqs_takes(sizes: list[int]) -> None:
+    batches = list(sqs.batches(sizes))
+    assert [i for batch in batches for i in batch] == list(range(len(sizes)))
+    for batch in batches:
+        assert 1 <= len(batch) <= 10
+        assert sum(sizes[i] for i in batch) <= sqs.BATCH_BYTES
+
+
+def test_full_batches_are_not_split() -> None:
+    assert len(list(sqs.batches([1] * 100))) == 10
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_queue_that_is_not_there_is_named_with_what_to_check() -> None:
+    with pytest.raises(NoSuchQueue, match="no queue celeriac-test-nowhere in eu-west-1: is it deployed"):
+        sqs.url("celeriac-test-nowhere")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_messages_that_sqs_refuses_are_told_from_those_it_took() -> None:
+    @task(Queue("jobs"))
+    def work(number: int) -> None: ...
+
+    def refuse_the_last(parsed: dict[str, Any], **_: object) -> None:
+        refused = parsed["Successful"].pop()
+        parsed["Failed"] = [
+            {"Id": refused["Id"], "Code": "InternalError", "Message": "try again", "SenderFault": False}
+        ]
+
+    client("sqs").meta.events.register("after-call.sqs.SendMessageBatch", refuse_the_last)
+    with pytest.raises(PartialFailure, match=r"2 of 13 messages for work were not taken, .* InternalError") as caught:
+        work.enqueue_many({"number": i} for i in range(13))
+
+    assert [item for item, _ in caught.value.unsent] == [{"number": 9}, {"number": 12}]
+    assert len(caught.value.sent) == 11

@@ -1,0 +1,127 @@
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac import Context, InvalidArgs, Queue, Task, registry, task
+from celeriac.signature import SignatureError
+from celeriac.task import TaskError
+from celeriac.testing.scope import of_this_test
+
+jobs = Queue("jobs", timeout=timedelta(seconds=30))
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    with registry.only(of_this_test):
+        yield
+
+
+def test_a_key_that_names_no_parameter_is_refused_with_those_it_could() -> None:
+    with pytest.raises(TaskError, match="task 'pay': key='order' names no parameter of it; it has payment, amount"):
+
+        @task(jobs, key="order")
+        def pay(ctx: Context, payment: str, amount: int) -> None: ...
+
+
+@pytest.mark.parametrize("timeout", [timedelta(), timedelta(seconds=31)])
+def test_a_timeout_its_queue_cannot_give_is_refused(timeout: timedelta) -> None:
+    with pytest.raises(TaskError, match=r"task 'slow': its timeout of .* of its queue 'jobs'; raise the queue's"):
+
+        @task(jobs, timeout=timeout)
+        def slow() -> None: ...
+
+
+def test_an_unknown_delivery_is_refused() -> None:
+    with pytest.raises(TaskError, match="delivery 'exactly_once' is none of effectively_once, at_least_once"):
+
+        @task(jobs, delivery="exactly_once")  # type: ignore[arg-type]  # the point of the test
+        def pay() -> None: ...
+
+
+def test_a_signature_that_no_json_object_can_fill_is_refused() -> None:
+    with pytest.raises(SignatureError, match="task 'many'"):
+
+        @task(jobs)
+        def many(*numbers: int) -> None: ...
+
+    with pytest.raises(SignatureError, match="task 'odd'"):
+
+        @task(jobs)
+        def odd(number: float | list[int] | set[int]) -> None: ...
+
+
+def test_a_fifo_queue_needs_a_group() -> None:
+    @task(Queue("ledger", fifo=True))
+    def book(entry: str) -> None: ...
+
+    with pytest.raises(ValueError, match=r"its queue 'ledger' is FIFO, enqueue it with options\(group="):
+        book.enqueue(entry="e-1")
+
+
+@pytest.mark.parametrize("delay", [timedelta(seconds=-1), timedelta(days=366)])
+def test_a_delay_beyond_a_year_is_refused(delay: timedelta) -> None:
+    @task(jobs)
+    def later() -> None: ...
+
+    with pytest.raises(ValueError, match="task 'later': a delay of"):
+        later.options(delay=delay)
+
+
+def test_an_empty_key_is_refused() -> None:
+    @task(jobs)
+    def pay() -> None: ...
+
+    with pytest.raises(ValueError, match="duplicates of each other"):
+        pay.options(key="")
+
+
+def test_two_tasks_of_one_name_are_refused_when_the_package_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "twins"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    source = "from celeriac import Queue, task\n@task(Queue('twin'), name='{name}')\ndef {function}() -> None: ...\n"
+    (package / "a.py").write_text(source.format(name="same", function="first"))
+    (package / "b.py").write_text(source.format(name="same", function="second"))
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        with pytest.raises(registry.DuplicateName, match=r"'same': twins\.a\.first and twins\.b\.second"):
+            registry.load("twins")
+    finally:
+        for home in ("twins.a.first", "twins.b.second"):
+            del registry._by_home[home]
+
+
+def test_two_queues_of_one_name_are_refused_by_their_variables() -> None:
+    module: Any = type(registry)("declarations")
+    module.first, module.second = Queue("jobs"), Queue("jobs", max_receives=5)
+    with pytest.raises(registry.DuplicateName, match="first and second are both named 'jobs'"):
+        registry.declared(module, Queue)
+
+
+def test_a_pydantic_model_can_be_an_argument() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    class Order(pydantic.BaseModel):  # type: ignore[misc, name-defined]  # pydantic is the user's, if they have it
+        number: int
+
+    def place(order: Order) -> None: ...
+
+    made: Task[..., None, None] = task(jobs)(place)
+    raw = made.signature.encode({"order": Order(number=3)})
+    assert raw == b'{"order":{"number":3}}'
+    assert made.signature.decode(raw)["order"] == Order(number=3)
+    with pytest.raises(InvalidArgs, match="number"):
+        made.signature.encode({"order": {"number": "many"}})
+
+
+def test_options_leave_the_task_itself_as_it_was() -> None:
+    @task(jobs)
+    def pay() -> None: ...
+
+    assert pay.options(key="k") is not pay
+    assert pay._options.key is None
