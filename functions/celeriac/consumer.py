@@ -3,9 +3,7 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
-
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from typing import TYPE_CHECKING, Any, Protocol
 
 from celeriac import registry, settings
 from celeriac.failure import error_place, error_type
@@ -14,6 +12,9 @@ from celeriac.queue import Queue
 from celeriac.record import queue_of, read
 from celeriac.run import Worker, run
 from celeriac.settle import settle
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
 
 class LambdaContext(Protocol):
@@ -31,7 +32,7 @@ class LambdaContext(Protocol):
         """Milliseconds until Lambda stops the worker."""
 
 
-def handle(event: Mapping[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+def handle(event: Mapping[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
     """Run every message of the batch, each on its own, and name those that SQS is to deliver again."""
     left = timedelta(milliseconds=context.get_remaining_time_in_millis())
     worker = Worker(context.function_name, context.aws_request_id, datetime.now(UTC) + left)

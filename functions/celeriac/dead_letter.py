@@ -51,8 +51,10 @@ def read(queue_name: str, message: "MessageTypeDef") -> DeadLetter:
         task = decode(body)
     except (Malformed, NewerVersion):
         return DeadLetter(message_id, "", {}, failure, body, sent_at)
-    raw = payloads.load(queue_name, task.stored) if task.stored else task.args
-    args = msgspec.json.decode(raw)
+    try:
+        args = msgspec.json.decode(payloads.load(queue_name, task.stored) if task.stored else task.args)
+    except payloads.PayloadGone:
+        args = {}
     return DeadLetter(
         task.id or message_id,
         task.task,

@@ -5,11 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import msgspec
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from boto3.dynamodb.types import TypeDeserializer
 
 from celeriac import names, registry, settings
@@ -21,6 +20,9 @@ from celeriac.message import Message, decode
 from celeriac.queue import Queue
 from celeriac.signature import InvalidArgs
 from celeriac.task import Task
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
 # The namespace of ids derived from an event and its subscriber, minted once for this purpose.
 NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
@@ -39,7 +41,7 @@ class Event:
     """The whole message, where the row is a task that a transaction enqueued."""
 
 
-def handle(event: Mapping[str, Any], context: object) -> PartialItemFailureResponse:  # noqa: ARG001 - Lambda's signature
+def handle(event: Mapping[str, Any], context: object) -> "PartialItemFailureResponse":  # noqa: ARG001 - Lambda's signature
     """Publish a batch of stream records in order; stop at the first that fails and name it.
 
     Lambda then comes again with that record and what is behind it. What was published before is marked, and if it

@@ -1,6 +1,7 @@
 """Carrying an outcome out. Every path sends first; the acknowledgement is what Lambda does with our answer."""
 
 from datetime import UTC, datetime
+from math import ceil
 from typing import assert_never
 
 import msgspec
@@ -24,7 +25,7 @@ def settle(outcome: Outcome, record: Record, queue: Queue) -> bool:
             return True
         case Retried() if queue.fifo:
             # On a FIFO queue the message stays: a successor would lose its place.
-            _deliver_again(record, (outcome.delay).total_seconds())
+            _deliver_again(record, ceil(outcome.delay.total_seconds()))
             return False
         case Retried():
             deliver(Parcel(queue, outcome.successor, outcome.delay, record.group))
@@ -34,18 +35,18 @@ def settle(outcome: Outcome, record: Record, queue: Queue) -> bool:
             return True
         case HandedBack():
             if outcome.until is not None:
-                _deliver_again(record, (outcome.until - datetime.now(UTC)).total_seconds() + 1)
+                _deliver_again(record, ceil((outcome.until - datetime.now(UTC)).total_seconds()))
             return False
         case _:
             assert_never(outcome)
 
 
-def _deliver_again(record: Record, seconds: float) -> None:
+def _deliver_again(record: Record, seconds: int) -> None:
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
     client("sqs").change_message_visibility(
         QueueUrl=sqs.url(record.queue_name),
         ReceiptHandle=record.receipt_handle,
-        VisibilityTimeout=int(min(max(seconds, 0), 43_200)),
+        VisibilityTimeout=min(max(seconds, 0), 43_200),
     )
 
 
@@ -55,7 +56,8 @@ def _bury(dead: Dead, record: Record, queue: Queue) -> None:
     deduplication = record.message_id if queue.fifo else None
     if dead.message is not None:
         letter = msgspec.structs.replace(dead.message, failure=dead.failure)
-        body = fitted(name, letter, queue.max_body_bytes)
+        # Whole, where SQS can carry it: people read dead letters in AWS's console too.
+        body = fitted(name, letter, MAX_MESSAGE_BYTES)
         sqs.send(name, sqs.Entry(body, group=group, deduplication=deduplication))
     else:
         sqs.send(name, _untouched(record, dead.failure, group, deduplication))

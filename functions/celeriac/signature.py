@@ -56,6 +56,11 @@ class Signature:
         except TypeError as error:
             raise SignatureError(f"task {name!r}: its parameters can't be read from JSON: {error}") from error
 
+    def default(self, field: str) -> object:
+        """What a field is when a message leaves it out; None where it can't."""
+        default = self._bind.parameters[field].default
+        return None if default is inspect.Parameter.empty else default
+
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call, each under its parameter's name. Raises InvalidArgs."""
         try:

@@ -18,7 +18,7 @@ from celeriac.queue import MAX_DELAY, Queue
 from celeriac.retry import LONGEST_DELAY, Backoff, Custom, CustomPolicy, Policy
 from celeriac.signature import Signature
 
-type Delivery = Literal["effectively_once", "at_least_once", "at_most_once"]
+type Delivery = Literal["effectively_once", "at_least_once"]
 DELIVERIES: tuple[Delivery, ...] = Delivery.__value__.__args__
 
 
@@ -143,13 +143,13 @@ class Task[**P, C, R]:
     def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
         """The idempotency key of a message: `<task>:<its own key, its key parameter, or its id>`.
 
-        The task's name is part of it because a provider sees the keys of all tasks: a charge and a refund of one
+        A key parameter that is None or empty names nothing, so the id serves. The task's name is part of it because a provider sees the keys of all tasks: a charge and a refund of one
         payment must not look like the same request.
         """
-        value = message.key
-        if value is None and self.key is not None and self.key in arguments:
-            value = str(msgspec.to_builtins(arguments[self.key], str_keys=True))
-        return f"{self.name}:{value or message.id}"
+        value: object = message.key
+        if value is None and self.key is not None:
+            value = arguments.get(self.key, self.signature.default(self.key))
+        return f"{self.name}:{msgspec.to_builtins(value, str_keys=True) or message.id}"
 
     def _parcel(self, arguments: dict[str, Any]) -> Parcel:
         options = self._options
@@ -213,7 +213,7 @@ def task(
 
     name: what messages call it; the function's own name by default. Renaming it orphans what is under way.
     key: the parameter whose value is the idempotency key; the message's id by default.
-    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB at all) or at_most_once.
+    delivery: effectively_once (Powertools idempotency) or at_least_once (no DynamoDB at all).
     retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
     timeout: how long one run may take, at most its queue's.
     on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.

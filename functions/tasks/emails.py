@@ -27,7 +27,7 @@ def send_order_confirmation(order_id: str, email: str) -> dict[str, str]:
 
 def _send(to: str, subject: str, text: str) -> dict[str, str]:
     # SES takes no idempotency key: a worker that dies after this call and before its success is recorded sends the
-    # mail again. Where no mail is better than two, declare delivery="at_most_once".
+    # mail again.
     ses = _ses()
     try:
         sent = ses.send_email(

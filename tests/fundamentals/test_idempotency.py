@@ -132,3 +132,21 @@ def test_what_is_running_elsewhere_is_handed_back_until_its_lease_ends(sandbox: 
     sandbox.drain()
     assert charges == ["Ada", "Ada"]
     assert sandbox.now - start >= timedelta(seconds=30)
+
+
+@task(bank, key="day")
+def report(ctx: Context, day: str | None = "today") -> None:
+    charges.append(ctx.key)
+
+
+def test_a_default_counts_as_the_keys_value(sandbox: Sandbox) -> None:
+    report.enqueue()
+    report.enqueue(day="today")
+    sandbox.drain()
+    assert charges == ["report:today"]
+
+
+def test_a_key_that_names_nothing_leaves_it_to_the_id(sandbox: Sandbox) -> None:
+    handles = [report.enqueue(day=None), report.enqueue(day=None), report.enqueue(day="")]
+    sandbox.drain()
+    assert charges == [f"report:{handle.id}" for handle in handles]

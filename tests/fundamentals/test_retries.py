@@ -1,5 +1,6 @@
 """What happens to a task that fails."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -169,3 +170,15 @@ def test_a_task_that_calls_exit_fails_like_any_other(sandbox: Sandbox, ending: t
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is not None
     assert letter.failure.type == ending.__name__
+
+
+def test_a_cancelled_async_task_fails_like_any_other(sandbox: Sandbox) -> None:
+    @task(jobs, retry=Backoff(attempts=1))
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    cancelled.enqueue()
+    sandbox.drain()
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert letter.failure.message == "the task was cancelled"
