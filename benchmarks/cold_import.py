@@ -79,9 +79,8 @@ def main() -> None:
     print(f"bare Powertools handler with its clients   median {statistics.median(bare_only):6.0f} ms")
     print(f"Celeriac's consumer with the same clients  median {statistics.median(ours_only):6.0f} ms")
     print(f"Celeriac's consumer, import alone          median {statistics.median(handler_only):6.0f} ms")
-    print(
-        f"ratio of {runs} pairs: median {quartiles[1]:.2f}, half of them between {quartiles[0]:.2f} and {quartiles[2]:.2f}"
-    )
+    low, median, high = statistics.quantiles(ratios, n=4)
+    print(f"ratio of {runs} pairs: median {median:.2f}, half of them between {low:.2f} and {high:.2f}")
 
 
 if __name__ == "__main__":

@@ -143,13 +143,13 @@ class Task[**P, C, R]:
     def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
         """The idempotency key of a message: `<task>:<its own key, its key parameter, or its id>`.
 
-        A key parameter that is None or empty names nothing, so the id serves. The task's name is part of it because a provider sees the keys of all tasks: a charge and a refund of one
-        payment must not look like the same request.
+        A key parameter that is None or empty names nothing, so the id serves. The task's name is part of it because a
+        provider sees the keys of all tasks: a charge and a refund of one payment must not look like the same request.
         """
-        value: object = message.key
+        value: Any = message.key
         if value is None and self.key is not None:
-            value = arguments.get(self.key, self.signature.default(self.key))
-        return f"{self.name}:{msgspec.to_builtins(value, str_keys=True) or message.id}"
+            value = msgspec.to_builtins(arguments.get(self.key, self.signature.default(self.key)), str_keys=True)
+        return f"{self.name}:{message.id if value in (None, '') else value}"
 
     def _parcel(self, arguments: dict[str, Any]) -> Parcel:
         options = self._options

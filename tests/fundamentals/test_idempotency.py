@@ -150,3 +150,15 @@ def test_a_key_that_names_nothing_leaves_it_to_the_id(sandbox: Sandbox) -> None:
     handles = [report.enqueue(day=None), report.enqueue(day=None), report.enqueue(day="")]
     sandbox.drain()
     assert charges == [f"report:{handle.id}" for handle in handles]
+
+
+@task(bank, key="number")
+def count(ctx: Context, number: int) -> None:
+    charges.append(ctx.key)
+
+
+def test_zero_is_a_key_like_any_other(sandbox: Sandbox) -> None:
+    count.enqueue(number=0)
+    count.enqueue(number=0)
+    sandbox.drain()
+    assert charges == ["count:0"]
