@@ -39,7 +39,9 @@ def list_letters(
         for letter in letters:
             typer.echo(json.dumps(_plain(letter)))
         return
-    table = Table("died", "task", "id", "reason", "error", title=f"{len(letters)} dead letters of {queue}")
+    table = Table(title=f"{len(letters)} dead letters of {queue}", title_justify="left", box=None, pad_edge=False)
+    for column in ("died", "task", "id", "reason", "error"):
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for letter in letters:
         failure = letter.failure
         died = failure.last_at if failure and failure.last_at else letter.sent_at

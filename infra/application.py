@@ -56,14 +56,11 @@ def application(node: Node, tables: Sequence[Table], config: StageConfig) -> App
         raise ConfigError(f"provider_url={provider_url!r} is not a URL: write -c provider_url=https://...")
     secret = webhook_secret(config.stage)
     own_tables = [read_and_write_items([table.physical_name(config.stage) for table in tables])] if tables else []
-    # Webhooks go out over TLS; the receiver that comes with the local cloud speaks plain HTTP.
-    plain_http = {"WEBHOOK_PLAIN_HTTP_HOST": "127.0.0.1"} if config.local else {}
     return Application(
         environment={
             "EMAIL_SENDER": sender,
             "PAYMENT_PROVIDER_URL": provider_url,
             "WEBHOOK_SECRET_ID": secret,
-            **plain_http,
         },
         permissions=[
             *own_tables,

@@ -1,0 +1,62 @@
+# Every command of the project; `make` alone lists them. What is longer than a line lives in local/.
+
+STAGE ?= dev
+BIN := .venv/bin
+
+# cdk.json, uv and Node are found in .venv first, whatever else the machine has.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# uv and Node trust lists of authorities of their own; a company's proxy is only in the system's.
+export NODE_USE_SYSTEM_CA := 1
+export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),true,false)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint types check demo up down send synth diff deploy destroy python-env all-envs
+
+help: ## list these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: all-envs ## install everything from the lock files (needs Python 3.13, pip and git)
+	@echo "Ready. Next: make demo, or make test"
+
+test: python-env ## run the whole suite, offline
+	@$(BIN)/pytest -q $(ARGS)
+
+lint: python-env ## ruff: style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: python-env ## mypy --strict
+	@$(BIN)/mypy
+
+check: test lint types ## all that a pull request needs
+
+demo: all-envs ## the whole system on this machine: real work, live, with a report
+	@$(BIN)/python -m local demo
+
+up: all-envs ## start the local cloud and deploy to it (PORT=4566)
+	@$(BIN)/python -m local up
+
+down: python-env ## stop the local cloud and everything it started
+	@$(BIN)/python -m local down
+
+send: python-env ## send a task to the local cloud: TASK=send_welcome_email ARGS='{"user_id": 7, "email": "a@example.org"}'
+	@environment=$$($(BIN)/python -m local env) && eval "$$environment" && exec $(BIN)/celeriac send "$$TASK" --json "$${ARGS:-{\}}"
+
+synth: all-envs ## write the templates to cdk.out/ (STAGE=dev; needs no account)
+	@sh local/cdk.sh synth "$(STAGE)"
+
+diff: all-envs ## compare with what is deployed (STAGE=dev)
+	@sh local/cdk.sh diff "$(STAGE)"
+
+deploy: all-envs ## deploy to the account of your credentials (STAGE=dev)
+	@sh local/cdk.sh deploy "$(STAGE)"
+
+destroy: all-envs ## remove what was deployed (STAGE=dev)
+	@sh local/cdk.sh destroy "$(STAGE)"
+
+# Both are quick when nothing changed. Tests, lint and types must not need Node's packages or the emulator.
+python-env:
+	@sh local/setup.sh python
+
+all-envs:
+	@sh local/setup.sh

@@ -1,0 +1,5 @@
+"""`python -m local up | down | demo | env`, which the Makefile calls."""
+
+from local.commands import app
+
+app(prog_name="python -m local")

@@ -1,0 +1,50 @@
+#!/bin/sh
+# Runs the pinned CDK command line with the Node of .venv, on the account of the caller's credentials.
+#   sh local/cdk.sh deploy dev        cdk deploy --all -c stage=dev
+#   sh local/cdk.sh bootstrap dev     once for each account and region
+# Further words are passed on: sh local/cdk.sh deploy dev --require-approval never
+set -eu
+cd "$(dirname "$0")/.."
+command=${1:?usage: sh local/cdk.sh synth|diff|deploy|destroy|bootstrap STAGE}
+stage=${2:?usage: sh local/cdk.sh "$command" STAGE}
+shift 2
+
+if [ "$stage" = local ]; then
+    echo "The stage 'local' is the local cloud's: make up deploys it. For an account of AWS: make $command STAGE=dev" >&2
+    exit 1
+fi
+
+PATH="$(pwd -P)/.venv/bin:$PATH"
+export PATH CDK_DISABLE_CLI_TELEMETRY=true CDK_DISABLE_VERSION_CHECK=1
+
+case $command in
+synth) set -- --quiet "$@" ;;
+bootstrap) ;;
+*) set -- --all "$@" ;;
+esac
+
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
+status=0
+# The errors are shown as they come and kept, to tell the known causes from the rest. Standard output and
+# input stay the terminal's, because cdk asks before it widens permissions.
+{ node_modules/.bin/cdk "$command" -c stage="$stage" --no-notices "$@" 2>&1 >&3 3>&- || echo $? >"$errors.status"; } 3>&1 |
+    tee "$errors" >&2
+if [ -f "$errors.status" ]; then
+    status=$(cat "$errors.status")
+    rm -f "$errors.status"
+fi
+if [ "$status" -ne 0 ]; then
+    echo >&2
+    if grep -qiE 'cdk bootstrap|bootstrap stack|bootstrapped' "$errors"; then
+        echo "This account and region have no CDK bootstrap yet. Once: sh local/cdk.sh bootstrap $stage" >&2
+    elif grep -qiE 'credential|Unable to resolve AWS account|ExpiredToken|InvalidClientTokenId' "$errors"; then
+        echo "AWS didn't accept the credentials. See which they are: aws sts get-caller-identity" >&2
+        echo "Sign in (aws sso login) or set AWS_PROFILE, then: make $command STAGE=$stage" >&2
+    else
+        echo "cdk $command failed for the stage $stage; its reason is above." >&2
+    fi
+elif [ "$command" = synth ]; then
+    echo "The templates of the stage $stage are in cdk.out/"
+fi
+exit "$status"

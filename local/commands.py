@@ -1,0 +1,108 @@
+"""The commands of the local cloud: words on the screen and exit codes, nothing else."""
+
+import functools
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from local import cloud, environment, state
+from local.deploy import deploy, fingerprint
+from local.hints import ENVIRONMENT, SEND
+from local.problem import ProblemError
+from local.state import Cloud
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The local cloud of this clone.")
+console = Console(highlight=False, soft_wrap=True)
+Port = Annotated[
+    int | None, typer.Option(envvar="PORT", min=1024, max=65000, help="Where AWS's API is to answer, on 127.0.0.1.")
+]
+
+
+def _explained[**P, R](command: Callable[P, R]) -> Callable[P, R]:
+    """Turn a problem into its sentence and exit code 1."""
+
+    @functools.wraps(command)
+    def explained(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except ProblemError as problem:
+            Console(stderr=True, highlight=False, soft_wrap=True).print(str(problem), style="red", markup=False)
+            raise typer.Exit(1) from None
+
+    return explained
+
+
+@app.command()
+@_explained
+def up(port: Port = None) -> None:
+    """Start the local cloud and deploy to it.
+
+    Example: python -m local up --port 4600
+    """
+    bring_up(port)
+    console.print("Try: make demo")
+    console.print(f"Or:  {SEND}", markup=False)
+    console.print("AWS's own tools talk to it after:", ENVIRONMENT, markup=False)
+
+
+@app.command()
+@_explained
+def down() -> None:
+    """Stop the local cloud and everything it started.
+
+    Example: python -m local down
+    """
+    if cloud.down():
+        console.print("The local cloud is down: no process and no port is left.")
+    else:
+        console.print("The local cloud wasn't up.")
+
+
+@app.command()
+@_explained
+def env() -> None:
+    """Print the environment that talks to the local cloud.
+
+    Example: eval "$(python -m local env)"
+    """
+    typer.echo(environment.as_shell(environment.of_client(cloud.require().port)))
+
+
+@app.command()
+@_explained
+def demo(port: Port = None) -> None:
+    """Send real work through the whole system and report on it.
+
+    Example: python -m local demo
+    """
+    from local.demo import run  # noqa: PLC0415 - boto3 takes half a second that `make down` needn't spend
+
+    if not run(bring_up(port), console):
+        raise typer.Exit(1)
+
+
+def bring_up(port: int | None) -> Cloud:
+    """The running cloud with today's sources deployed, started if need be. A `port` given must be the cloud's."""
+    found = cloud.running()
+    if found is None:
+        wanted = port or cloud.DEFAULT_PORT
+        with console.status("Starting the local cloud"):
+            found = cloud.start(wanted)
+        console.print(f"The local cloud is up: AWS's API on {found.url}, the payment provider on {found.provider_url}")
+    elif port not in {None, found.port}:
+        raise ProblemError(
+            f"The local cloud is up already, on port {found.port}. To move it: make down, then make up PORT={port}"
+        )
+    else:
+        console.print(f"The local cloud is up already, on {found.url}")
+
+    sources = fingerprint(found.provider_url)
+    if found.deployed == sources:
+        console.print("What is deployed is what is here")
+        return found
+    deploy(found, console)
+    found = found.with_deployed(sources)
+    state.save(found)
+    return found

