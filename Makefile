@@ -43,16 +43,16 @@ send: python-env ## send a task to the local cloud: TASK=send_welcome_email ARGS
 	@environment=$$($(BIN)/python -m local env) && eval "$$environment" && exec $(BIN)/celeriac send "$$TASK" --json "$${ARGS:-{\}}"
 
 synth: all-envs ## write the templates to cdk.out/ (STAGE=dev; needs no account)
-	@sh local/cdk.sh synth "$(STAGE)"
+	@sh local/cdk.sh synth "$(STAGE)" $(ARGS)
 
 diff: all-envs ## compare with what is deployed (STAGE=dev)
-	@sh local/cdk.sh diff "$(STAGE)"
+	@sh local/cdk.sh diff "$(STAGE)" $(ARGS)
 
-deploy: all-envs ## deploy to the account of your credentials (STAGE=dev)
-	@sh local/cdk.sh deploy "$(STAGE)"
+deploy: all-envs ## deploy to the account of your credentials (STAGE=dev ARGS="--require-approval never")
+	@sh local/cdk.sh deploy "$(STAGE)" $(ARGS)
 
 destroy: all-envs ## remove what was deployed (STAGE=dev)
-	@sh local/cdk.sh destroy "$(STAGE)"
+	@sh local/cdk.sh destroy "$(STAGE)" $(ARGS)
 
 # Both are quick when nothing changed. Tests, lint and types must not need Node's packages or the emulator.
 python-env:

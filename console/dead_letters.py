@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from celeriac import dead_letter, registry, settings, sqs
 from celeriac.aws import client
@@ -39,16 +38,17 @@ def list_letters(
         for letter in letters:
             typer.echo(json.dumps(_plain(letter)))
         return
-    table = Table(title=f"{len(letters)} dead letters of {queue}", title_justify="left", box=None, pad_edge=False)
-    for column in ("died", "task", "id", "reason", "error"):
-        table.add_column(column, overflow="fold", no_wrap=column == "id")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{len(letters)} dead letters of {queue}{', the first ones' if len(letters) == limit else ''}")
     for letter in letters:
         failure = letter.failure
         died = failure.last_at if failure and failure.last_at else letter.sent_at
-        why = failure.reason if failure else "received too often"
-        error = f"{failure.type}: {failure.message}" if failure else ""
-        table.add_row(f"{died:%Y-%m-%d %H:%M:%S}", letter.task or "-", letter.id, why, error)
-    Console().print(table)
+        reason = failure.reason if failure else "received too often"
+        console.print(
+            f"\n{died:%Y-%m-%d %H:%M:%S}  {letter.id}  {letter.task or '(unreadable)'}  {reason}", markup=False
+        )
+        if failure is not None:
+            console.print(f"  {failure.type}: {failure.message}", markup=False)
 
 
 def read(queue: Queue, limit: int) -> list[DeadLetter]:
