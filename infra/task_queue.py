@@ -30,7 +30,7 @@ class TaskQueue(Construct):
             retention=queue.retention,
             config=config,
             visibility=queue.visibility,
-            redrive=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=queue.max_receives),
+            redrive=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=queue.receive_limit),
         )
 
 

@@ -6,13 +6,14 @@ Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from an
 from typing import TYPE_CHECKING
 
 from celeriac.context import Context
+from celeriac.handle import Handle, Status, TaskFailed
 from celeriac.message import Malformed
 from celeriac.queue import Queue
 from celeriac.retry import Backoff, Reject, Retry
 from celeriac.signature import InvalidArgs
 from celeriac.sqs import NoSuchQueue
 from celeriac.table import Table
-from celeriac.task import Handle, PartialFailure, Task, task
+from celeriac.task import PartialFailure, Task, task
 
 if TYPE_CHECKING:
     from celeriac.outbox import Transaction
@@ -37,8 +38,10 @@ __all__ = [
     "Queue",
     "Reject",
     "Retry",
+    "Status",
     "Table",
     "Task",
+    "TaskFailed",
     "task",
     "transaction",
 ]

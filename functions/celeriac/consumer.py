@@ -1,20 +1,29 @@
 """The consumer: an SQS batch in, its partial failures out. Nothing raises out of it but the end of its process."""
 
+import random
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from celeriac import registry, settings
+from celeriac import acknowledge, registry, settings
 from celeriac.failure import error_place, error_type
 from celeriac.log import log_outcome, logger
+from celeriac.outcome import Suspected
 from celeriac.queue import Queue
-from celeriac.record import queue_of, read
-from celeriac.run import Worker, run
-from celeriac.settle import settle
+from celeriac.record import Record, queue_of, read
+from celeriac.run import Delivery, Worker, run
+from celeriac.settle import Settled, settle
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+
+# A message that was received so often may have killed its workers, also where no lease remembers it: it runs alone.
+TIRED = 4
+NOT_YET = Settled(acknowledged=False)
 
 
 class LambdaContext(Protocol):
@@ -34,41 +43,132 @@ class LambdaContext(Protocol):
 
 def handle(event: Mapping[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
     """Run every message of the batch, each on its own, and name those that SQS is to deliver again."""
-    left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-    worker = Worker(context.function_name, context.aws_request_id, datetime.now(UTC) + left)
-    queues, stage = registry.queues(), settings.stage()
-    held_groups: set[str] = set()
-    return {
-        "batchItemFailures": [
-            {"itemIdentifier": raw["messageId"]}
-            for raw in event.get("Records", [])
-            if not _acknowledged(raw, worker, queues, stage, held_groups)
-        ]
-    }
+    raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
+    batch = _Batch(raws, context)
+    batch.run()
+    return {"batchItemFailures": [{"itemIdentifier": i} for i in batch.unacknowledged]}
 
 
-def _acknowledged(
-    raw: Mapping[str, Any], worker: Worker, queues: Mapping[str, Queue], stage: str, held_groups: set[str]
-) -> bool:
-    """Run and settle one record. Whatever can't be settled isn't acknowledged: SQS keeps it."""
-    group: str | None = None
-    try:
-        record = read(raw)
-        queue = queue_of(record, queues, stage)
-        group = record.group if queue.fifo else None
-        if group in held_groups:
-            return False
-        started = time.monotonic()
-        message, outcome = run(record, queue, worker)
-        acknowledged = settle(outcome, record, queue)
-        log_outcome(outcome, message, record, queue, seconds=time.monotonic() - started)
-    except Exception as error:  # noqa: BLE001 - AWS is out of reach, or we have a bug: either way it goes back to SQS
-        # The text of an AWS error may quote a payload: its type and place must do.
-        logger.error(
-            "message not settled, SQS will deliver it again",
-            extra={"message_id": raw.get("messageId"), "error": error_type(error), "where": error_place(error)},
+class _Batch:
+    """One invocation's messages: side by side first, then, one by one, those that may kill their worker."""
+
+    def __init__(self, raws: Sequence[Mapping[str, Any]], context: LambdaContext) -> None:
+        self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
+        self._records: list[tuple[Record, Queue]] = []
+        queues, stage = registry.queues(), settings.stage()
+        for raw in raws:
+            try:
+                record = read(raw)
+                self._records.append((record, queue_of(record, queues, stage)))
+            except Exception as error:  # noqa: BLE001 - not a record of ours: SQS keeps it
+                _log_unsettled(raw["messageId"], error)
+        left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        timeout = self._records[0][1].timeout if self._records else left
+        self._worker = Worker(
+            context.function_name,
+            context.aws_request_id,
+            deadline=datetime.now(UTC) + left,
+            margin=min(timeout / 10, timedelta(seconds=1)),
         )
-        acknowledged = False
-    if group is not None and not acknowledged:
-        held_groups.add(group)
-    return acknowledged
+
+    @property
+    def unacknowledged(self) -> list[str]:
+        """The ids of the messages that SQS is to deliver again."""
+        return [message_id for message_id, settled in self._settled.items() if not settled.acknowledged]
+
+    def run(self) -> None:
+        """Run them all, then tell SQS when to deliver again what is handed back."""
+        one = len(self._records) == 1
+        rested = [(record, queue) for record, queue in self._records if record.receives < TIRED or queue.fifo or one]
+        alone = [pair for pair in self._records if pair not in rested]
+        alone += self._side_by_side(rested, alone=one)
+        if alone:
+            self._one_by_one(alone)
+        if self._records:
+            acknowledge.deliver_again(self._records[0][0].queue_name, self._again())
+
+    def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> list[tuple[Record, Queue]]:
+        """Run lanes in threads, each in its order; what is left is what must run alone."""
+        lanes: dict[str, list[tuple[Record, Queue]]] = defaultdict(list)
+        for record, queue in pairs:
+            # The messages of a FIFO group follow one another; any other message is a lane of its own.
+            lanes[(record.group if queue.fifo else None) or record.message_id].append((record, queue))
+        concurrency = min(pairs[0][1].concurrency, len(lanes)) if pairs else 1
+        if concurrency == 1:
+            return [suspect for lane in lanes.values() for suspect in self._lane(lane, alone=alone)]
+        futures = [_lanes(concurrency).submit(self._lane, lane, alone=alone) for lane in lanes.values()]
+        # Every lane is waited for, also when one of them ended this worker.
+        endings = [future.exception() for future in futures]
+        for ending in endings:
+            if ending is not None:
+                raise ending
+        return [suspect for future in futures for suspect in future.result()]
+
+    def _lane(self, lane: Sequence[tuple[Record, Queue]], *, alone: bool) -> list[tuple[Record, Queue]]:
+        """Run one after another; a FIFO group waits behind whatever of it isn't acknowledged."""
+        for position, (record, queue) in enumerate(lane):
+            settled = self._settle(record, queue, alone=alone)
+            if settled is not None:
+                self._settled[record.message_id] = settled
+            if settled is None or not settled.acknowledged:
+                # Visible at once, yet SQS delivers none of the group before this one.
+                for follower, _ in lane[position + 1 :]:
+                    self._settled[follower.message_id] = Settled(acknowledged=False, again_at=datetime.now(UTC))
+                return [(record, queue)] if settled is None else []
+        return []
+
+    def _one_by_one(self, pairs: list[tuple[Record, Queue]]) -> None:
+        """Run each alone, after what is done is acknowledged, so that a dying worker takes nothing with it."""
+        # In any order: one that kills its worker each time must not always be the first.
+        random.shuffle(pairs)
+        done: set[str] = set()
+        for record, queue in pairs:
+            self._acknowledge_all_but(done)
+            settled = self._settle(record, queue, alone=True)
+            if settled is not None:
+                self._settled[record.message_id] = settled
+
+    def _acknowledge_all_but(self, done: set[str]) -> None:
+        fresh = [
+            record
+            for record, _ in self._records
+            if self._settled[record.message_id].acknowledged and record.message_id not in done
+        ]
+        if fresh:
+            acknowledge.delete(fresh[0].queue_name, [record.receipt_handle for record in fresh])
+            done.update(record.message_id for record in fresh)
+
+    def _settle(self, record: Record, queue: Queue, *, alone: bool) -> Settled | None:
+        """Run and settle one message; None if it must run alone. What can't be settled isn't acknowledged."""
+        started = time.monotonic()
+        try:
+            message, outcome = run(Delivery(record, queue, self._worker, alone))
+            if isinstance(outcome, Suspected):
+                return None
+            settled = settle(outcome, record, queue)
+            log_outcome(outcome, message, record, queue, seconds=time.monotonic() - started)
+        except Exception as error:  # noqa: BLE001 - AWS is out of reach, or we have a bug: it goes back to SQS
+            _log_unsettled(record.message_id, error)
+            return NOT_YET
+        return settled
+
+    def _again(self) -> list[tuple[str, datetime]]:
+        handles = {record.message_id: record.receipt_handle for record, _ in self._records}
+        return [
+            (handles[message_id], settled.again_at)
+            for message_id, settled in self._settled.items()
+            if settled.again_at is not None
+        ]
+
+
+def _log_unsettled(message_id: str, error: BaseException) -> None:
+    # The text of an AWS error may quote a payload: its type and place must do.
+    logger.error(
+        "message not settled, SQS will deliver it again",
+        extra={"message_id": message_id, "error": error_type(error), "where": error_place(error)},
+    )
+
+
+@cache
+def _lanes(concurrency: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(concurrency, thread_name_prefix="lane")

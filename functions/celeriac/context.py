@@ -23,6 +23,8 @@ class Context:
     """1 at the first run."""
     deadline: datetime
     """When Lambda will stop this worker."""
+    group: str | None = None
+    """The group it was enqueued with."""
     _lease: "Lease | None" = field(default=None, repr=False)
 
     @property

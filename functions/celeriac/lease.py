@@ -1,9 +1,9 @@
-"""The lease on a task: Powertools' idempotency record, fenced.
+"""The lease on a task: Powertools' idempotency record, fenced, and with the memory of what went before.
 
-Powertools keeps one DynamoDB item for each idempotency key: INPROGRESS until its worker must be dead, then free to
-be taken over; COMPLETED, with the result, once the task has succeeded. Its own writes of the end state carry no
-condition, so a worker that outlived its lease would complete or delete its successor's. Here each claim carries a
-token, and every later write is conditioned on it.
+Powertools keeps one DynamoDB item for each idempotency key: INPROGRESS until its worker must be dead, COMPLETED with
+the result once the task has succeeded. Its own writes of the end state carry no condition, so a worker that outlived
+its lease would complete or delete its successor's. Here each claim carries a token, and every later write is
+conditioned on it. Two more states, RETRYING and DEAD, remember what Powertools would delete.
 """
 
 import copy
@@ -11,28 +11,42 @@ import datetime as dt
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
 
 from celeriac import names, settings
 from celeriac.aws import client, error_code
+from celeriac.failure import Failure
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 INPROGRESS = STATUS_CONSTANTS["INPROGRESS"]
 COMPLETED = STATUS_CONSTANTS["COMPLETED"]
+RETRYING = "RETRYING"
+"""An attempt has failed and another is on its way: free to be claimed."""
+DEAD = "DEAD"
+"""The message is a dead letter: only a redrive may claim it."""
 # A DynamoDB item holds 400 KB; a result of more than half of it belongs into a store of the task's own.
 RESULT_BYTES = 200_000
 
 
 class AlreadyDone(Exception):  # noqa: N818 - not an error: a duplicate of a task that has succeeded
     """The task has succeeded before."""
+
+
+class AlreadyDead(Exception):  # noqa: N818 - not an error: a stray copy of a dead letter
+    """The task is a dead letter already, and this copy of its message is not the redriven one."""
+
+
+class AlreadyTried(Exception):  # noqa: N818 - not an error: a stray copy of a failed attempt
+    """This very attempt has been made and has failed; the next one is on its way."""
 
 
 class Busy(Exception):  # noqa: N818 - not an error: another worker is at it
@@ -43,19 +57,69 @@ class Busy(Exception):  # noqa: N818 - not an error: another worker is at it
         self.until = until
 
 
+class Suspect(Exception):  # noqa: N818 - what it is
+    """Its last worker died at work. `crashes` of them died while they ran nothing else."""
+
+    def __init__(self, crashes: int) -> None:
+        super().__init__("the last worker of this task died at work")
+        self.crashes = crashes
+
+
 class LeaseLost(Exception):  # noqa: N818 - what happened
     """This worker outlived its lease, another has taken over: nothing that this one did may be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker wants to run, and what it knows of it."""
+
+    task: str
+    key: str
+    task_id: str
+    attempt: int
+    until: dt.datetime
+    """When this worker will be dead."""
+    retention: dt.timedelta
+    alone: bool = False
+    """Nothing else runs in this worker, so that if it dies, it is by this task."""
+    redriven_from: dt.datetime | None = None
+    """When the dead letter that this message was redriven from had died; None for any other message."""
+    comes_back: bool = False
+    """Its queue is FIFO: after a failed attempt the same message comes again, and the record counts the attempts."""
 
 
 class FencedStore(DynamoDBPersistenceLayer):
     """Powertools' persistence layer, with every write of a claim's end conditioned on that claim's token."""
 
+    claim: Claim
     token: str
+    # The record to take over, by its token; without one, only a key that is free.
+    after: str | None = None
+    crashes: int = 0
+    # The record that stood in the way, or the one that a successful claim replaced.
+    found: dict[str, Any]
 
     def _put_record(self, data_record: DataRecord) -> None:
         now = dt.datetime.now(dt.UTC)
+        # The key is new; or its record has expired and TTL hasn't come by yet; or another message of this key has
+        # failed, for now or for good; or an attempt of this message has failed, and this is a later one.
+        condition = (
+            "attribute_not_exists(id) OR expiration < :now"
+            " OR (#status IN (:retrying, :dead) AND task_id <> :me)"
+            " OR (#status = :retrying AND attempt < :attempt)"
+        )
+        values = {
+            ":now": {"N": str(int(now.timestamp()))},
+            ":retrying": {"S": RETRYING},
+            ":dead": {"S": DEAD},
+            ":me": {"S": self.claim.task_id},
+            ":attempt": {"N": "999999" if self.claim.comes_back else str(self.claim.attempt)},
+        }
+        attributes = {"#status": "status"}
+        if self.after is not None:
+            condition, values, attributes = "#token = :after", {":after": {"S": self.after}}, {"#token": "token"}
         try:
-            self.client.put_item(
+            answer = self.client.put_item(
                 TableName=self.table_name,
                 Item={
                     **self._get_key(data_record.idempotency_key),
@@ -63,46 +127,31 @@ class FencedStore(DynamoDBPersistenceLayer):
                     "expiration": {"N": str(data_record.expiry_timestamp)},
                     "in_progress_expiration": {"N": str(data_record.in_progress_expiry_timestamp)},
                     "token": {"S": self.token},
+                    "task_id": {"S": self.claim.task_id},
+                    "attempt": {"N": str(self.claim.attempt)},
+                    "crashes": {"N": str(self.crashes)},
                 },
-                # The key is new; or its record has expired and TTL hasn't come by yet; or its worker is dead.
-                ConditionExpression=(
-                    "attribute_not_exists(id) OR expiration < :now"
-                    " OR (#status = :inprogress AND in_progress_expiration < :now_ms)"
-                ),
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={
-                    ":now": {"N": str(int(now.timestamp()))},
-                    ":now_ms": {"N": str(int(now.timestamp() * 1000))},
-                    ":inprogress": {"S": INPROGRESS},
-                },
+                ConditionExpression=condition,
+                ExpressionAttributeNames=attributes,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_OLD",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except self.client.exceptions.ConditionalCheckFailedException as error:
-            item: Any = error.response.get("Item")
-            if item is not None and item.get("token") == {"S": self.token}:
+            self.found = _plain(error.response.get("Item"))
+            if self.found.get("token") == self.token:
                 return  # an earlier try of this very call was carried out, its answer lost
-            old = self._item_to_data_record(item) if item is not None else None
-            raise IdempotencyItemAlreadyExistsError(old_data_record=old) from error
+            raise IdempotencyItemAlreadyExistsError from error
+        self.found = _plain(answer.get("Attributes"))
 
     def _update_record(self, data_record: DataRecord) -> None:
         with _fenced():
             self.client.update_item(TableName=self.table_name, **self._completion(data_record))
 
-    def _delete_record(self, data_record: DataRecord) -> None:
-        with _fenced():
-            self.client.delete_item(
-                TableName=self.table_name,
-                Key=self._get_key(data_record.idempotency_key),
-                # An earlier try of this call may have deleted it, its answer lost.
-                ConditionExpression="attribute_not_exists(id) OR #token = :token",
-                ExpressionAttributeNames={"#token": "token"},
-                ExpressionAttributeValues={":token": {"S": self.token}},
-            )
-
     def _completion(self, data_record: DataRecord) -> Any:
         return {
             "Key": self._get_key(data_record.idempotency_key),
-            "UpdateExpression": "SET #status = :status, #data = :data, expiration = :expiration",
+            "UpdateExpression": "SET #status = :status, #data = :data, expiration = :expiration REMOVE failure",
             "ConditionExpression": "#token = :token",
             "ExpressionAttributeNames": {"#status": "status", "#data": "data", "#token": "token"},
             "ExpressionAttributeValues": {
@@ -113,10 +162,10 @@ class FencedStore(DynamoDBPersistenceLayer):
             },
         }
 
-    def completion(self, key: str) -> "TransactWriteItemTypeDef":
-        """The same write, for a transaction that commits the task's effects together with its success."""
+    def completion(self) -> "TransactWriteItemTypeDef":
+        """The write of success, for a transaction that commits the task's effects together with it."""
         record = DataRecord(
-            idempotency_key=str(self._get_hashed_idempotency_key(key)),  # type: ignore[arg-type]  # any JSON value
+            idempotency_key=self.record_id(self.claim.key),
             status=COMPLETED,
             expiry_timestamp=self._get_expiry_timestamp(),
             response_data="null",
@@ -124,47 +173,139 @@ class FencedStore(DynamoDBPersistenceLayer):
         update: Any = {"TableName": self.table_name} | self._completion(record)
         return {"Update": update}
 
+    def fail(self, status: str, failure: Failure, attempt: int) -> None:
+        """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLost."""
+        with _fenced():
+            self.client.update_item(
+                TableName=self.table_name,
+                Key=self._get_key(self.record_id(self.claim.key)),
+                UpdateExpression="SET #status = :status, failure = :failure, attempt = :attempt, crashes = :none",
+                ConditionExpression="#token = :token",
+                ExpressionAttributeNames={"#status": "status", "#token": "token"},
+                ExpressionAttributeValues={
+                    ":status": {"S": status},
+                    ":failure": {"S": msgspec.json.encode(failure).decode()},
+                    ":attempt": {"N": str(attempt)},
+                    ":none": {"N": "0"},
+                    ":token": {"S": self.token},
+                },
+            )
+
+    def record_id(self, key: str) -> str:
+        """The record's id in the table: `<task>#<hash of the key>`, as Powertools makes it."""
+        return str(self._get_hashed_idempotency_key(key))  # type: ignore[arg-type]  # any JSON value
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The record of `key`, strongly consistent; empty where there is none."""
+        answer = self.client.get_item(
+            TableName=self.table_name, Key=self._get_key(self.record_id(key)), ConsistentRead=True
+        )
+        return _plain(answer.get("Item"))
+
 
 @dataclass(slots=True)
 class Lease:
     """One worker's claim on one task."""
 
     _store: FencedStore
-    _key: str
-    committed: bool = False
+    attempt: int
+    """Which attempt this is, by what the record remembers."""
+    last_failure: Failure | None = None
+    """How the attempt before this one failed, where it is remembered."""
+    committed: bool = field(default=False)
     """Set by the transaction that has committed the task's effects and its success."""
 
     def complete(self, result: Any) -> None:
         """Record success. `result` must be JSON. Raises LeaseLost."""
-        self._store.save_success(data=self._key, result=result)  # type: ignore[arg-type]  # any JSON value
+        self._store.save_success(data=self._store.claim.key, result=result)  # type: ignore[arg-type]  # any JSON value
 
-    def release(self, error: BaseException) -> None:
-        """Let the next attempt in. Raises LeaseLost."""
-        self._store.delete_record(data=self._key, exception=error)  # type: ignore[arg-type]  # only its type is read
+    def retrying(self, failure: Failure) -> None:
+        """Record a failed attempt and let the next one in. Raises LeaseLost."""
+        self._store.fail(RETRYING, failure, self.attempt)
+
+    def dead(self, failure: Failure) -> None:
+        """Record that it is a dead letter. Raises LeaseLost."""
+        self._store.fail(DEAD, failure, self.attempt)
 
     def completion(self) -> "TransactWriteItemTypeDef":
         """`complete`, as an action of a transaction."""
-        return self._store.completion(self._key)
+        return self._store.completion()
 
 
-def claim(task: str, key: str, *, until: dt.datetime, retention: dt.timedelta) -> Lease:
-    """Claim the task named `task` for this worker, which will be dead at `until`.
+def claim(wanted: Claim) -> Lease:
+    """Claim a task for this worker.
 
-    Raises AlreadyDone for a duplicate of a success, and Busy while another worker may be at it.
+    Raises AlreadyDone for a duplicate of a success, AlreadyTried and AlreadyDead for a stray copy of a failed attempt
+    and of a dead letter, Busy while another worker may be at it, and Suspect if its last worker died at work; a
+    suspect is claimed with `take_over`.
     """
-    # One store for each claim: they share client and configuration, and nothing that a claim changes.
-    store = copy.copy(_store(task, names.idempotency_table(settings.stage()), retention))
-    store.token = os.urandom(12).hex()
-    left = max(until - dt.datetime.now(dt.UTC), dt.timedelta())
+    store = _new_store(wanted)
+    store.crashes = int(wanted.alone)
+    if _put(store):
+        return _lease(store)
+    found, status = store.found, store.found.get("status")
+    if status == COMPLETED:
+        raise AlreadyDone
+    if status == RETRYING:
+        raise AlreadyTried
+    if status == DEAD:
+        if wanted.redriven_from is None or wanted.redriven_from < _died_at(found):
+            raise AlreadyDead
+        store.after = str(found["token"])
+        if _put(store):
+            return _lease(store)
+    expiry = dt.datetime.fromtimestamp(int(found.get("in_progress_expiration", 0)) / 1000, dt.UTC)
+    if expiry >= dt.datetime.now(dt.UTC):
+        raise Busy(expiry)
+    raise Suspect(int(found.get("crashes", 0)))
+
+
+def take_over(wanted: Claim) -> Lease:
+    """Claim a suspect, whose last worker died at work. Raises as `claim` does, but never Suspect."""
     try:
-        store.save_inprogress(data=key, remaining_time_in_millis=int(left / dt.timedelta(milliseconds=1)))  # type: ignore[arg-type]  # any JSON value
-    except IdempotencyItemAlreadyExistsError as exists:
-        record = exists.old_data_record
-        if record is not None and record.status == COMPLETED:
-            raise AlreadyDone from None
-        expiry = (record.in_progress_expiry_timestamp or 0) if record is not None else 0
-        raise Busy(dt.datetime.fromtimestamp(int(expiry) / 1000, dt.UTC)) from None
-    return Lease(store, key)
+        return claim(wanted)
+    except Suspect as suspect:
+        store = _new_store(wanted)
+        found = store.read(wanted.key)
+        store.after = str(found.get("token", ""))
+        store.crashes = suspect.crashes + int(wanted.alone)
+        if not _put(store):
+            raise Busy(wanted.until) from None
+        return Lease(store, max(wanted.attempt, int(found.get("attempt", 1))))
+
+
+def look_up(task: str, key: str, retention: dt.timedelta) -> dict[str, Any]:
+    """The record of a task's key, as DynamoDB has it; empty where there is none."""
+    return _store(task, names.idempotency_table(settings.stage()), retention).read(key)
+
+
+def _new_store(wanted: Claim) -> FencedStore:
+    """One store for each claim: they share client and configuration, and nothing that a claim changes."""
+    store = copy.copy(_store(wanted.task, names.idempotency_table(settings.stage()), wanted.retention))
+    store.claim, store.token = wanted, os.urandom(12).hex()
+    return store
+
+
+def _put(store: FencedStore) -> bool:
+    left = max(store.claim.until - dt.datetime.now(dt.UTC), dt.timedelta())
+    try:
+        store.save_inprogress(store.claim.key, int(left / dt.timedelta(milliseconds=1)))  # type: ignore[arg-type]  # any JSON value
+    except IdempotencyItemAlreadyExistsError:
+        return False
+    return True
+
+
+def _lease(store: FencedStore) -> Lease:
+    """The attempt is the message's, or, where the message itself comes back, one more than the last."""
+    found, wanted = store.found, store.claim
+    came_back = wanted.comes_back and found.get("status") == RETRYING and found.get("task_id") == wanted.task_id
+    before = msgspec.json.decode(found["failure"], type=Failure) if found.get("status") == RETRYING else None
+    return Lease(store, int(found["attempt"]) + 1 if came_back else wanted.attempt, before)
+
+
+def _died_at(found: dict[str, Any]) -> dt.datetime:
+    failure = msgspec.json.decode(str(found.get("failure", '{"reason": ""}')), type=Failure)
+    return failure.last_at or dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 @cache
@@ -180,6 +321,11 @@ def _store(task: str, table: str, retention: dt.timedelta) -> FencedStore:
         key_prefix=task,
     )
     return store
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    """Our items hold strings and numbers only."""
+    return {name: next(iter(value.values())) for name, value in (item or {}).items()}
 
 
 @contextmanager

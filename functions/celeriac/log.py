@@ -3,7 +3,7 @@
 from aws_lambda_powertools import Logger
 
 from celeriac.message import Message
-from celeriac.outcome import Dead, HandedBack, Outcome, Retried
+from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried
 from celeriac.queue import Queue
 from celeriac.record import Record
 
@@ -26,7 +26,7 @@ def log_outcome(outcome: Outcome, message: Message | None, record: Record, queue
             logger.error("task dead", extra=fields | {"reason": failure.reason, "error": failure.type})
         case Retried(delay=delay, error=error):
             logger.warning("task failed", extra=fields | {"delay_seconds": delay.total_seconds(), "error": error})
-        case HandedBack(why=why):
+        case HandedBack(why=why) | Postponed(why=why):
             logger.info("task handed back", extra=fields | {"why": why})
         case _:
             logger.info("task done", extra=fields)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from celeriac.failure import Failure
+from celeriac.lease import Lease
 from celeriac.message import Message
 
 
@@ -15,21 +16,29 @@ class Succeeded:
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicate:
-    """It had succeeded before; nothing ran."""
+class Skipped:
+    """Nothing ran, and nothing needs to: a copy of what has succeeded, has been tried, or is a dead letter."""
 
-    name = "duplicate"
+    why: str
+    """duplicate or poison."""
+
+    @property
+    def name(self) -> str:
+        """What it counts as."""
+        return self.why
 
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """It is to run again after `delay`, as `successor`."""
+    """An attempt has failed. `successor` is to run after `delay`."""
 
     name = "retried"
     successor: Message
     delay: timedelta
     error: str
     """The type of what made it fail."""
+    lease: Lease | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,17 @@ class Dead:
     name = "dead"
     message: Message | None
     failure: Failure
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """This release can't run it: it is to come again after `delay`, uncharged; byte for byte if `message` is None."""
+
+    name = "postponed"
+    message: Message | None
+    delay: timedelta
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +70,11 @@ class HandedBack:
     until: datetime | None = None
 
 
-type Outcome = Succeeded | Duplicate | Retried | Dead | HandedBack
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """Its last worker died at work: it is to run alone, after everything else."""
+
+    name = "suspected"
+
+
+type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | HandedBack | Suspected

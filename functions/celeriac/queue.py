@@ -20,6 +20,7 @@ _OURS = frozenset({"relay", "sweeper", "schedules"})
 MAX_MESSAGE_BYTES = 1_048_576
 MAX_DELAY = timedelta(minutes=15)
 MAX_RETENTION = timedelta(days=14)
+MAX_VISIBILITY = timedelta(hours=12)
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_FUNCTION_TIMEOUT = timedelta(minutes=15)
 # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
@@ -54,17 +55,19 @@ class Queue:
     """Messages in one invocation at most: 1-10 on a FIFO queue or without a window, up to 10,000 otherwise."""
     batch_window: timedelta = timedelta()
     """How long Lambda may wait to fill a batch, 0-300 s; none on a FIFO queue."""
-    max_receives: int = 20
-    """Receives before SQS itself moves a message to the dead-letter queue.
+    max_receives: int | None = None
+    """Receives before SQS itself moves a message to the dead-letter queue; 20, and 1,000 on a FIFO queue.
 
     A backstop for what code can't handle. Throttles, hand-backs and crashed batch mates burn receives
-    too, so it stands well above AWS's advice of 5.
+    too, so it stands well above AWS's advice of 5; on a FIFO queue so does every attempt of the messages before it.
     """
     retention: timedelta = timedelta(days=4)
     """How long a message may wait. Shorter than `dead_letter_retention`, because on a standard queue a message
     that SQS moves keeps its age."""
     dead_letter_retention: timedelta = timedelta(days=14)
     """How long a dead letter waits for a person; 14 days is SQS's limit."""
+    patience: timedelta = timedelta(days=1)
+    """How long to wait for the release that knows a message's task, or its version, before it is a dead letter."""
     max_body_bytes: int = 262_144
     """Messages above it, 1,024 to 1,048,576 bytes, leave their arguments in S3. The default is what Scheduler
     and the other targets of a message can carry too."""
@@ -92,7 +95,7 @@ class Queue:
             )
         if not timedelta() <= self.batch_window <= timedelta(minutes=5) or (self.fifo and self.batch_window):
             yield f"batch_window is {self.batch_window}, Lambda takes 0 to 5 minutes, and none on a FIFO queue"
-        if self.max_receives not in RECEIVES_RANGE:
+        if self.receive_limit not in RECEIVES_RANGE:
             yield (
                 f"max_receives is {self.max_receives}, SQS takes up to 1000, and fewer than 5 would dead-letter "
                 "messages that were only throttled"
@@ -114,6 +117,11 @@ class Queue:
     def record_retention(self) -> timedelta:
         """How long an idempotency record lives: as long as any copy of its message can still turn up."""
         return self.retention + self.dead_letter_retention
+
+    @property
+    def receive_limit(self) -> int:
+        """SQS's maxReceiveCount."""
+        return self.max_receives if self.max_receives is not None else 1000 if self.fifo else 20
 
     def physical_name(self, stage: str) -> str:
         """The SQS queue's name in `stage`."""

@@ -7,6 +7,9 @@ from typing import Any
 
 from celeriac.queue import Queue
 
+# A message attribute, on messages that this release can't read and sends again as they are.
+FIRST_SENT_AT = "first_sent_at"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -21,7 +24,8 @@ class Record:
     receives: int
     """How often it was received, this time included."""
     group: str | None
-    message_attributes: Mapping[str, Any]
+    first_sent_at: datetime
+    """When it, or the first of those it is a copy of, was sent."""
 
 
 class UnknownQueue(LookupError):  # noqa: N818 - it is what it is
@@ -32,15 +36,17 @@ def read(raw: Mapping[str, Any]) -> Record:
     """Reduce Lambda's record (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
     attributes = raw.get("attributes", {})
     sent = attributes.get("SentTimestamp")
+    sent_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
+    first = raw.get("messageAttributes", {}).get(FIRST_SENT_AT, {}).get("stringValue")
     return Record(
         message_id=raw["messageId"],
         receipt_handle=raw.get("receiptHandle", ""),
         body=raw["body"],
         queue_name=raw["eventSourceARN"].rpartition(":")[2],
-        sent_at=datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC),
+        sent_at=sent_at,
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
         group=attributes.get("MessageGroupId"),
-        message_attributes=raw.get("messageAttributes", {}),
+        first_sent_at=datetime.fromisoformat(first) if first else sent_at,
     )
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar
 
-from celeriac.declaration import DeclarationError
-
 LONGEST_DELAY = timedelta(days=365)
 
 
@@ -29,10 +27,6 @@ class Retry(Exception):  # noqa: N818 - a signal to the queue, named as its user
 
 class Reject(Exception):  # noqa: N818 - see Retry
     """Raise it in a task for what no retry can mend: a refusal, bad data. The message is a dead letter at once."""
-
-
-class PolicyError(DeclarationError):
-    """A retry policy that can't be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +48,7 @@ type Decision = Again | GiveUp
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff with jitter: after attempt n wait base * factor^(n-1), at most `cap`, give or take `jitter`.
-
-    Raises PolicyError at once, when the module that declares it is imported, if it can't be kept.
-    """
+    """Exponential backoff: after attempt n wait base * factor^(n-1), at most `cap`, give or take `jitter`."""
 
     base: timedelta = timedelta(seconds=60)
     factor: float = 2.0
@@ -75,11 +66,8 @@ class Backoff:
 
     _random: ClassVar[random.Random] = random.SystemRandom()
 
-    def __post_init__(self) -> None:
-        for problem in self._problems():
-            raise PolicyError(f"Backoff: {problem}")
-
-    def _problems(self) -> Iterator[str]:
+    def problems(self) -> Iterator[str]:
+        """Why it can't be kept: `@task` refuses it, naming the task."""
         if not timedelta() <= self.base <= self.cap:
             yield f"base is {self.base}, it must lie between nothing and the cap"
         if self.cap > LONGEST_DELAY:

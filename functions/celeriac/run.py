@@ -1,7 +1,5 @@
 """One message's run, from its body to its outcome. Nothing is sent from here."""
 
-import inspect
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,24 +7,22 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from celeriac import lease, payloads, registry
+from celeriac import bodies, lease, payloads, quarantine, registry
 from celeriac.context import Context
-from celeriac.failure import Failure, error_message, error_traceback, error_type
+from celeriac.failure import Failure, error_message, error_traceback, error_type, fingerprint
 from celeriac.log import logger
 from celeriac.message import Malformed, Message, NewerVersion, decode
-from celeriac.outcome import Dead, Duplicate, HandedBack, Outcome, Retried, Succeeded
+from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY, Queue
 from celeriac.record import Record
-from celeriac.retry import Again
+from celeriac.retry import Again, Decision, GiveUp
 from celeriac.signature import InvalidArgs
 from celeriac.task import Task
 
-# A task of another release than the consumer's: a deploy is under way, or was rolled back. Wait for it for a day.
-UNKNOWN_TASK_PATIENCE = timedelta(days=1)
 # What a task may end with. All other BaseExceptions are the interpreter's own, and end the worker.
 TASK_ERRORS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
-# Left of the function's time when its last task must be over: enough to record, send and log.
-MARGIN = timedelta(seconds=1)
+# Workers that died while they ran nothing but this task, before it is given up.
+MOST_CRASHES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,53 +33,133 @@ class Worker:
     request_id: str
     deadline: datetime
     """When Lambda will stop it."""
+    margin: timedelta
+    """Left at the end to record, send and log."""
+
+    @property
+    def left(self) -> timedelta:
+        """How long a task may still run."""
+        return self.deadline - self.margin - datetime.now(UTC)
 
 
-def run(record: Record, queue: Queue, worker: Worker) -> tuple[Message | None, Outcome]:
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message, where it came from, and who is to run it."""
+
+    record: Record
+    queue: Queue
+    worker: Worker
+    alone: bool
+    """Nothing else runs in this worker now, nor waits in it for its acknowledgement."""
+
+
+def run(delivery: Delivery) -> tuple[Message | None, Outcome]:
     """Decode, look up, validate, run, and say how it ended; the message is None where the body can't be read.
 
     Raises only what AWS raised on the way (the store of leases or payloads is out of reach): the message then
     goes back, uncharged.
     """
+    record = delivery.record
     try:
-        message = _identified(decode(record.body), record, queue)
+        message = decode(record.body)
     except Malformed as error:
-        return None, Dead(None, _failure("malformed", error, record, worker))
+        return None, Dead(None, _failure("malformed", error, record, delivery))
     except NewerVersion as error:
-        return None, HandedBack(str(error))
-    return message, _run(message, record, queue, worker)
+        return None, _newer(error, delivery)
+    # A message written by hand has no id and no date: SQS's own serve, and stay with it from here on.
+    message = replace(message, id=message.id or record.message_id, enqueued_at=message.enqueued_at or record.sent_at)
+    return message, _run(message, delivery)
 
 
-def _run(message: Message, record: Record, queue: Queue, worker: Worker) -> Outcome:
+def _run(message: Message, delivery: Delivery) -> Outcome:
     task = registry.tasks.get(message.task)
     if task is None:
-        return _unknown(message, worker)
+        return _unknown(message, delivery)
+    record, queue = delivery.record, delivery.queue
+    redriven_from = message.failure.last_at if message.failure is not None else None
+    if message.failure is not None:
+        # A dead letter that came back, by whatever tool, starts anew.
+        message = replace(message, attempt=1, failure=None, enqueued_at=record.sent_at)
     try:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
         arguments = task.signature.decode(raw)
     except (InvalidArgs, payloads.PayloadGone) as error:
-        return Dead(message, _failure("malformed", error, message, worker))
-    if datetime.now(UTC) + (task.timeout or MARGIN) > worker.deadline:
+        return Dead(message, _failure("malformed", error, message, delivery))
+    if quarantine.holds(quarantine.of_task(task.name)):
+        return Dead(message, _quarantined(f"the task {task.name!r}", message, delivery))
+    # A task that can't end in time isn't started. Without a limit of its own it needs half of what its queue gives.
+    whole = queue.timeout - 2 * delivery.worker.margin
+    if delivery.worker.left < min(task.timeout or whole / 2, whole):
         return HandedBack("no time left in this invocation", datetime.now(UTC))
-    return _attempt(task, message, arguments, queue, worker)
+    wanted = lease.Claim(
+        task=task.name,
+        key=task.key_of(arguments, message),
+        task_id=message.id,
+        attempt=message.attempt,
+        until=delivery.worker.deadline,
+        retention=queue.record_retention,
+        alone=delivery.alone,
+        redriven_from=redriven_from,
+        comes_back=queue.fifo,
+    )
+    if task.delivery == "at_least_once":
+        if queue.fifo:
+            # Nothing remembers its attempts but SQS.
+            message = replace(message, attempt=record.receives)
+        return _attempt(task, message, arguments, None, delivery)
+    try:
+        held = _claim(task, wanted, delivery)
+    except lease.Suspect as suspect:
+        return _crashed(task, message, suspect, wanted, delivery)
+    except (lease.AlreadyDone, lease.AlreadyTried):
+        return Skipped("duplicate")
+    except lease.AlreadyDead:
+        return Skipped("poison")
+    except lease.Busy as busy:
+        return HandedBack("another worker is at it", busy.until)
+    message = replace(message, attempt=held.attempt)
+    before = held.last_failure
+    if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
+        return Dead(message, _quarantined(f"what failed like this, {before.type},", message, delivery), held)
+    return _attempt(task, message, arguments, held, delivery)
+
+
+def _claim(task: Task[..., Any, Any], wanted: lease.Claim, delivery: Delivery) -> lease.Lease:
+    try:
+        return lease.claim(wanted)
+    except lease.Suspect as suspect:
+        if task.delivery == "at_most_once" or not delivery.alone or suspect.crashes >= MOST_CRASHES:
+            raise
+        return lease.take_over(wanted)
+
+
+def _crashed(
+    task: Task[..., Any, Any], message: Message, suspect: lease.Suspect, wanted: lease.Claim, delivery: Delivery
+) -> Outcome:
+    """What becomes of a task whose last worker died at work."""
+    if task.delivery == "at_most_once":
+        reason, error = "interrupted", bodies.Overran("its worker died at work; whether it did its work is unknown")
+    elif suspect.crashes >= MOST_CRASHES:
+        reason, error = "worker lost", bodies.Overran(f"{suspect.crashes} workers died while they ran it alone")
+    else:
+        return Suspected()
+    held = lease.take_over(wanted)
+    return Dead(message, _failure(reason, error, replace(message, attempt=held.attempt), delivery), held)
 
 
 def _attempt(
-    task: Task[..., Any, Any], message: Message, arguments: dict[str, Any], queue: Queue, worker: Worker
+    task: Task[..., Any, Any], message: Message, arguments: dict[str, Any], held: lease.Lease | None, delivery: Delivery
 ) -> Outcome:
+    worker = delivery.worker
     key = task.key_of(arguments, message)
-    held: lease.Lease | None = None
-    if task.delivery != "at_least_once":
-        try:
-            held = lease.claim(task.name, key, until=worker.deadline, retention=queue.record_retention)
-        except lease.AlreadyDone:
-            return Duplicate()
-        except lease.Busy as busy:
-            return HandedBack("another worker is at it", busy.until)
-    context = Context(message.id, key, task.name, message.attempt, worker.deadline, held)
+    context = Context(
+        message.id, key, task.name, message.attempt, worker.deadline, group=delivery.record.group, _lease=held
+    )
+    args = (context,) if task.signature.takes_context else ()
+    limit = min(task.timeout or worker.left, worker.left)
     try:
         try:
-            result = _call(task, context, arguments)
+            result = bodies.call(task.function, args, arguments, limit=limit)
         except lease.LeaseLost:
             raise
         except TASK_ERRORS as error:
@@ -91,9 +167,7 @@ def _attempt(
                 # Its effects are there and its success is recorded: to run it again would double them.
                 logger.error("raised after its transaction", extra={"task": task.name, "error": error_type(error)})
                 return Succeeded()
-            if held is not None:
-                held.release(error)
-            return _failed(task, message, error, worker)
+            return _failed(task, message, error, held, delivery)
         if held is not None and not held.committed:
             held.complete(_storable(task, result))
     except lease.LeaseLost:
@@ -101,63 +175,60 @@ def _attempt(
     return Succeeded()
 
 
-def _call(task: Task[..., Any, Any], context: Context, arguments: dict[str, Any]) -> Any:
-    args = (context,) if task.signature.takes_context else ()
-    result = task.function(*args, **arguments)
-    return _finish(result) if inspect.iscoroutine(result) else result
-
-
-def _finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    # Imported here because it costs a cold start 17 ms, and most workers run sync tasks only.
-    import asyncio  # noqa: PLC0415
-
-    try:
-        return asyncio.run(coroutine)
-    except asyncio.CancelledError as error:
-        raise RuntimeError("the task was cancelled") from error
-
-
-def _failed(task: Task[..., Any, Any], message: Message, error: BaseException, worker: Worker) -> Outcome:
-    age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
-    decision = task.policy.decide(error, attempt=message.attempt, age=age)
+def _failed(
+    task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, delivery: Delivery
+) -> Outcome:
+    decision = _decide(task, message, error)
+    failure = _failure(decision.reason if isinstance(decision, GiveUp) else "failed", error, message, delivery)
     if isinstance(decision, Again):
-        return Retried(replace(message, attempt=message.attempt + 1), decision.delay, error_type(error))
-    return Dead(message, _failure(decision.reason, error, message, worker))
+        successor = replace(message, attempt=message.attempt + 1)
+        return Retried(successor, decision.delay, failure.type, held, failure)
+    return Dead(message, failure, held)
 
 
-def _unknown(message: Message, worker: Worker) -> Outcome:
+def _decide(task: Task[..., Any, Any], message: Message, error: BaseException) -> Decision:
+    age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
+    return task.policy.decide(error, attempt=message.attempt, age=age)
+
+
+def _unknown(message: Message, delivery: Delivery) -> Outcome:
     age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
     error = LookupError(
         f"no task is named {message.task!r} here; known are {', '.join(sorted(registry.tasks)) or 'none'}"
     )
-    if age > UNKNOWN_TASK_PATIENCE:
-        return Dead(message, _failure("unknown task", error, replace(message, attempt=0), worker))
-    # Doubling by age, so that no attempt of the task's own is charged.
-    return Retried(message, min(max(age, timedelta(minutes=1)), MAX_DELAY), error_type(error))
+    if age > delivery.queue.patience:
+        return Dead(message, _failure("unknown task", error, replace(message, attempt=0), delivery))
+    return Postponed(message, _wait(age), "unknown task")
 
 
-def _identified(message: Message, record: Record, queue: Queue) -> Message:
-    """A message written by hand has no id and no date: SQS's own serve, and stay with it from here on."""
-    return replace(
-        message,
-        id=message.id or record.message_id,
-        enqueued_at=message.enqueued_at or record.sent_at,
-        # On a FIFO queue the message itself comes back, so that SQS counts for us.
-        attempt=record.receives if queue.fifo else message.attempt,
-    )
+def _newer(error: NewerVersion, delivery: Delivery) -> Outcome:
+    age = datetime.now(UTC) - delivery.record.first_sent_at
+    if age > delivery.queue.patience:
+        return Dead(None, _failure("newer version", error, delivery.record, delivery))
+    return Postponed(None, _wait(age), "newer version")
 
 
-def _failure(reason: str, error: BaseException, origin: Message | Record, worker: Worker) -> Failure:
+def _quarantined(what: str, message: Message, delivery: Delivery) -> Failure:
+    error = LookupError(f"{what} is in quarantine: it wasn't run")
+    return _failure("quarantined", error, replace(message, attempt=message.attempt - 1), delivery)
+
+
+def _wait(age: timedelta) -> timedelta:
+    """Doubling by age, so that no attempt of the task's own is charged."""
+    return min(max(age, timedelta(minutes=1)), MAX_DELAY)
+
+
+def _failure(reason: str, error: BaseException, origin: Message | Record, delivery: Delivery) -> Failure:
     return Failure(
         reason=reason,
         type=error_type(error),
         message=error_message(error),
         traceback=error_traceback(error),
         attempts=origin.attempt if isinstance(origin, Message) else 0,
-        first_at=origin.enqueued_at if isinstance(origin, Message) else origin.sent_at,
+        first_at=origin.enqueued_at if isinstance(origin, Message) else origin.first_sent_at,
         last_at=datetime.now(UTC),
-        function=worker.function,
-        request_id=worker.request_id,
+        function=delivery.worker.function,
+        request_id=delivery.worker.request_id,
     )
 
 

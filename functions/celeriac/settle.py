@@ -1,53 +1,81 @@
-"""Carrying an outcome out. Every path sends first; the acknowledgement is what Lambda does with our answer."""
+"""Carrying an outcome out. Every path sends first, then records, and is acknowledged last."""
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from math import ceil
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
-from celeriac import payloads, settings, sqs
-from celeriac.aws import client
+from celeriac import lease, payloads, settings, sqs
 from celeriac.deliver import Parcel, deliver, fitted
 from celeriac.failure import Failure
-from celeriac.outcome import Dead, Duplicate, HandedBack, Outcome, Retried, Succeeded
+from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_MESSAGE_BYTES, Queue
-from celeriac.record import Record
+from celeriac.record import FIRST_SENT_AT, Record
 
 # An SQS message attribute, on dead letters whose body is not ours to change.
 FAILURE_ATTRIBUTE = "failure"
 
 
-def settle(outcome: Outcome, record: Record, queue: Queue) -> bool:
-    """Do what `outcome` asks for. True: acknowledge the message. False: SQS is to deliver it again."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is left to do with a message: acknowledge it, or have it delivered again, at an instant or by SQS's own."""
+
+    acknowledged: bool
+    again_at: datetime | None = None
+
+
+def settle(outcome: Outcome, record: Record, queue: Queue) -> Settled:
+    """Send what `outcome` asks for, then record it. Raises what AWS raises: the message then isn't acknowledged."""
     match outcome:
-        case Succeeded() | Duplicate():
-            return True
-        case Retried() if queue.fifo:
-            # On a FIFO queue the message stays: a successor would lose its place.
-            _deliver_again(record, ceil(outcome.delay.total_seconds()))
-            return False
+        case Succeeded() | Skipped():
+            return Settled(acknowledged=True)
         case Retried():
-            deliver(Parcel(queue, outcome.successor, outcome.delay, record.group))
-            return True
+            return _retry(outcome, record, queue)
         case Dead():
             _bury(outcome, record, queue)
-            return True
+            return Settled(acknowledged=True)
+        case Postponed():
+            return _postpone(outcome, record, queue)
         case HandedBack():
-            if outcome.until is not None:
-                _deliver_again(record, ceil((outcome.until - datetime.now(UTC)).total_seconds()))
-            return False
+            return Settled(acknowledged=False, again_at=outcome.until)
+        case Suspected():
+            return Settled(acknowledged=False)
         case _:
             assert_never(outcome)
 
 
-def _deliver_again(record: Record, seconds: int) -> None:
-    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
-    client("sqs").change_message_visibility(
-        QueueUrl=sqs.url(record.queue_name),
-        ReceiptHandle=record.receipt_handle,
-        VisibilityTimeout=min(max(seconds, 0), 43_200),
+def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
+    # On a FIFO queue the message stays: a successor would lose its place.
+    if not queue.fifo:
+        deliver(Parcel(queue, retried.successor, retried.delay, record.group))
+    if retried.lease is not None and retried.failure is not None:
+        try:
+            retried.lease.retrying(retried.failure)
+        except lease.LeaseLost:
+            # A successor too many does no harm: the record of whoever took over absorbs it.
+            return Settled(acknowledged=False)
+    return Settled(not queue.fifo, datetime.now(UTC) + retried.delay if queue.fifo else None)
+
+
+def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
+    again = Settled(acknowledged=False, again_at=datetime.now(UTC) + postponed.delay)
+    if queue.fifo:
+        return again
+    if postponed.message is not None:
+        deliver(Parcel(queue, postponed.message, postponed.delay, record.group))
+        return Settled(acknowledged=True)
+    entry = sqs.Entry(
+        record.body,
+        delay_seconds=ceil(postponed.delay.total_seconds()),
+        group=record.group,
+        attributes=_text(FIRST_SENT_AT, record.first_sent_at.isoformat()),
     )
+    if entry.size > MAX_MESSAGE_BYTES:
+        return again
+    sqs.send(record.queue_name, entry)
+    return Settled(acknowledged=True)
 
 
 def _bury(dead: Dead, record: Record, queue: Queue) -> None:
@@ -61,15 +89,30 @@ def _bury(dead: Dead, record: Record, queue: Queue) -> None:
         sqs.send(name, sqs.Entry(body, group=group, deduplication=deduplication))
     else:
         sqs.send(name, _untouched(record, dead.failure, group, deduplication))
+    if dead.lease is not None:
+        # If another worker has taken over, the letter is there all the same: at worst one too many.
+        dead.lease.dead(dead.failure)
 
 
 def _untouched(record: Record, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
     """A body that couldn't be read goes byte for byte, its failure beside it; through S3 if both don't fit."""
-    attribute = {FAILURE_ATTRIBUTE: {"DataType": "String", "StringValue": msgspec.json.encode(failure).decode()}}
-    entry = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=attribute)  # type: ignore[arg-type]  # a TypedDict literal
+    attributes = _text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
+    entry = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=attributes)
     if entry.size <= MAX_MESSAGE_BYTES:
         return entry
     key = f"bodies/{record.message_id}"
     payloads.store(record.queue_name, key, record.body.encode())
     stored = msgspec.json.encode({"stored_body": key}).decode()
-    return sqs.Entry(stored, group=group, deduplication=deduplication, attributes=attribute)  # type: ignore[arg-type]  # a TypedDict literal
+    return sqs.Entry(stored, group=group, deduplication=deduplication, attributes=attributes)
+
+
+def _text(name: str, value: str) -> dict[str, Any]:
+    return {name: {"DataType": "String", "StringValue": value}}
+
+
+def seconds_until(instant: datetime) -> int:
+    """The visibility timeout that makes a message turn up at `instant`, within the 12 hours that SQS allows.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+    """
+    return ceil(min(max(instant - datetime.now(UTC), timedelta()), timedelta(hours=12)) / timedelta(seconds=1))

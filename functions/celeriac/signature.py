@@ -53,6 +53,8 @@ class Signature:
                 forbid_unknown_fields=True,
             )
             self._decoder = msgspec.json.Decoder(schema, dec_hook=_from_json)
+            # Nothing else walks down to the types that only a hook could read.
+            msgspec.json.schema(schema, schema_hook=_known)
         except TypeError as error:
             raise SignatureError(f"task {name!r}: its parameters can't be read from JSON: {error}") from error
 
@@ -100,14 +102,18 @@ def _readable(error: BaseException) -> str:
     return str(error).replace("`$.", "`").replace("Object", "The payload")
 
 
+def _known(custom: type) -> dict[str, str]:
+    if not hasattr(custom, "model_validate"):
+        raise TypeError(f"nothing reads a {custom.__qualname__} from JSON")
+    return {"type": "object"}
+
+
 def _from_json(expected: type, value: object) -> object:
     """What msgspec doesn't know itself: pydantic models, where the user has pydantic."""
-    if hasattr(expected, "model_validate"):
-        return expected.model_validate(value)
-    raise NotImplementedError(f"a parameter of type {expected.__qualname__} can't be read from JSON")
+    return expected.model_validate(value)  # type: ignore[attr-defined]  # `_known` has seen to it
 
 
 def _to_json(value: object) -> object:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
-    raise NotImplementedError(f"a value of type {type(value).__qualname__} has no JSON form")
+    raise TypeError(f"a value of type {type(value).__qualname__} has no JSON form")

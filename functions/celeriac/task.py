@@ -13,12 +13,13 @@ from celeriac import registry
 from celeriac.context import Context
 from celeriac.declaration import DeclarationError
 from celeriac.deliver import NOW, Parcel, deliver, deliver_batch
+from celeriac.handle import Handle
 from celeriac.message import Message, new_id
-from celeriac.queue import MAX_DELAY, Queue
+from celeriac.queue import MAX_DELAY, MAX_VISIBILITY, Queue
 from celeriac.retry import LONGEST_DELAY, Backoff, Custom, CustomPolicy, Policy
 from celeriac.signature import Signature
 
-type Delivery = Literal["effectively_once", "at_least_once"]
+type Delivery = Literal["effectively_once", "at_least_once", "at_most_once"]
 DELIVERIES: tuple[Delivery, ...] = Delivery.__value__.__args__
 
 
@@ -36,14 +37,6 @@ class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
         )
         self.sent = sent
         self.unsent = unsent
-
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """A task that was enqueued."""
-
-    id: str
-    task: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +98,10 @@ class Task[**P, C, R]:
             raise ValueError(
                 f"task {self.name!r}: a delay of {delay} can't be kept, it lies between nothing and a year"
             )
+        if delay and self.queue.fifo:
+            raise ValueError(
+                f"task {self.name!r}: its queue {self.queue.name!r} is FIFO, which delays no single message"
+            )
         if key == "":
             raise ValueError(f"task {self.name!r}: an empty key would make all its messages duplicates of each other")
         bound = object.__new__(type(self))
@@ -116,9 +113,10 @@ class Task[**P, C, R]:
 
         Raises InvalidArgs for arguments that its signature can't read, NoSuchQueue where the stage isn't deployed.
         """
-        parcel = self._parcel(self.signature.named(args, kwargs))
+        arguments = self.signature.named(args, kwargs)
+        parcel = self._parcel(arguments)
         deliver(parcel)
-        return Handle(parcel.message.id, self.name)
+        return Handle(parcel.message.id, self.key_of(arguments, parcel.message), self)
 
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle]:
         """Send one message for each item, in batches of ten. Every item is checked before the first is sent.
@@ -133,7 +131,10 @@ class Task[**P, C, R]:
             problems: list[str | None] = [None] * len(parcels)
         else:
             problems = deliver_batch(self.queue, parcels)
-        handles = [Handle(parcel.message.id, self.name) for parcel in parcels]
+        handles = [
+            Handle(parcel.message.id, self.key_of(item, parcel.message), self)
+            for item, parcel in zip(arguments, parcels, strict=True)
+        ]
         if any(problems):
             sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]
             unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
@@ -213,14 +214,18 @@ def task(
 
     name: what messages call it; the function's own name by default. Renaming it orphans what is under way.
     key: the parameter whose value is the idempotency key; the message's id by default.
-    delivery: effectively_once (Powertools idempotency) or at_least_once (no DynamoDB at all).
+    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB at all), or at_most_once.
     retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
     timeout: how long one run may take, at most its queue's.
     on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for what can't be kept.
     """
-    policy: Policy = retry if isinstance(retry, Backoff) else Backoff() if retry is None else Custom(retry)
+    policy: Policy
+    if delivery == "at_most_once" and retry is None:
+        policy = Backoff(attempts=1)
+    else:
+        policy = retry if isinstance(retry, Backoff) else Backoff() if retry is None else Custom(retry)
     return _Decorator(queue, name=name, key=key, delivery=delivery, policy=policy, timeout=timeout, on=on)
 
 
@@ -228,6 +233,22 @@ def _check(made: Task[..., Any, Any]) -> None:
     name, queue = made.name, made.queue
     if made.delivery not in DELIVERIES:
         raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(DELIVERIES)}")
+    policy = made.policy
+    if made.delivery == "at_most_once" and (isinstance(policy, Custom) or policy.attempts > 1):
+        raise TaskError(f"task {name!r}: delivery at_most_once means a single attempt, leave `retry` out")
+    if isinstance(policy, Backoff):
+        for problem in policy.problems():
+            raise TaskError(f"task {name!r}: its Backoff can't be kept, {problem}")
+        if queue.fifo and policy.cap > MAX_VISIBILITY:
+            raise TaskError(
+                f"task {name!r}: its Backoff's cap is {policy.cap}, but on the FIFO queue {queue.name!r} a retry "
+                f"waits by its visibility timeout, at most {MAX_VISIBILITY}"
+            )
+        if queue.fifo and policy.attempts >= queue.receive_limit:
+            raise TaskError(
+                f"task {name!r}: its {policy.attempts} attempts on the FIFO queue {queue.name!r} cost a receive each, "
+                f"and SQS gives up after {queue.receive_limit}; raise the queue's max_receives"
+            )
     if made.timeout is not None and not timedelta() < made.timeout <= queue.timeout:
         raise TaskError(
             f"task {name!r}: its timeout of {made.timeout} must be more than nothing and at most the {queue.timeout} "

@@ -1,19 +1,28 @@
-"""A worker that outlived its lease can neither complete nor delete its successor's."""
+"""A worker that outlived its lease can neither complete nor release its successor's."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from celeriac import Context, Queue, lease, task
 from celeriac.aws import client
+from celeriac.failure import Failure
 from celeriac.testing import Sandbox
 
 RETENTION = timedelta(days=18)
 LEASE = timedelta(seconds=30)
 
 
+FAILURE = Failure(reason="failed")
+
+
 def _claim() -> lease.Lease:
-    return lease.claim("charge", "charge:p-1", until=datetime.now(UTC) + LEASE, retention=RETENTION)
+    return lease.take_over(_wanted("charge", "charge:p-1"))
+
+
+def _wanted(task: str, key: str) -> lease.Claim:
+    return lease.Claim(task, key, "the id", 1, datetime.now(UTC) + LEASE, RETENTION)
 
 
 @pytest.fixture
@@ -35,10 +44,10 @@ def test_a_zombie_cannot_complete_its_successors_lease(zombie_and_successor: Lea
         _claim()
 
 
-def test_a_zombie_cannot_delete_its_successors_lease(zombie_and_successor: Leases) -> None:
+def test_a_zombie_cannot_release_its_successors_lease(zombie_and_successor: Leases) -> None:
     zombie, _ = zombie_and_successor
     with pytest.raises(lease.LeaseLost):
-        zombie.release(ConnectionError())
+        zombie.retrying(FAILURE)
     with pytest.raises(lease.Busy):
         _claim()
 
@@ -47,7 +56,7 @@ def test_a_zombie_cannot_undo_its_successors_success(zombie_and_successor: Lease
     zombie, successor = zombie_and_successor
     successor.complete(None)
     with pytest.raises(lease.LeaseLost):
-        zombie.release(ConnectionError())
+        zombie.retrying(FAILURE)
     with pytest.raises(lease.AlreadyDone):
         _claim()
 
@@ -59,9 +68,9 @@ def test_two_live_workers_never_hold_one_lease(sandbox: Sandbox) -> None:
     assert busy.value.until == sandbox.now + LEASE
 
 
-def test_a_released_lease_is_free_at_once(sandbox: Sandbox) -> None:
-    _claim().release(ConnectionError())
-    _claim().complete(None)
+def test_a_released_lease_is_free_for_the_next_attempt_at_once(sandbox: Sandbox) -> None:
+    _claim().retrying(FAILURE)
+    lease.claim(replace(_wanted("charge", "charge:p-1"), attempt=2)).complete(None)
 
 
 def test_a_lease_ends_when_its_retention_does(sandbox: Sandbox) -> None:
@@ -81,7 +90,7 @@ def test_a_zombies_transaction_commits_nothing_and_its_message_stays(sandbox: Sa
             # The worker was frozen for longer than its lease, and its successor has done the work.
             sandbox.advance(jobs.visibility + timedelta(seconds=1))
             transfer.enqueue(name=name)
-            lease.claim("transfer", ctx.key, until=sandbox.now, retention=RETENTION).complete(None)
+            lease.take_over(_wanted("transfer", ctx.key)).complete(None)
         with ctx.transaction() as tx:
             tx.put("payments", {"pk": f"{name}-{len(runs)}"})
 

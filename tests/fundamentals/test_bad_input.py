@@ -172,3 +172,30 @@ def test_a_message_from_a_queue_nobody_declared_stays_in_its_queue(sandbox: Sand
     record = {"messageId": "m-1", "body": "{}", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:other"}
     context = LambdaContext("celeriac-test-inbox", "request", sandbox.now)
     assert handler({"Records": [record]}, context) == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+
+
+def test_a_message_of_a_newer_release_is_waited_for_byte_for_byte(sandbox: Sandbox, send: Send) -> None:
+    start = sandbox.now
+    body = '{"v": 99, "task": "work", "arguments": [1]}'
+    send(inbox, body)
+    sandbox.drain()
+
+    letter = _only(sandbox)
+    assert letter.body == body
+    assert letter.failure is not None
+    assert letter.failure.reason == "newer version"
+    assert letter.failure.first_at == start
+    assert timedelta(days=1) < sandbox.now - start < timedelta(days=1, hours=1)
+
+
+def test_how_long_to_wait_for_a_release_is_the_queues_to_say(sandbox: Sandbox, send: Send) -> None:
+    hasty = Queue("hasty", patience=timedelta(minutes=5))
+
+    @task(hasty)
+    def known() -> None: ...
+
+    start = sandbox.now
+    send(hasty, {"task": "unknown", "args": {}})
+    sandbox.drain()
+    assert len(sandbox.dead_letters(hasty)) == 1
+    assert timedelta(minutes=5) < sandbox.now - start < timedelta(minutes=15)

@@ -26,7 +26,7 @@ def test_a_queue_redrives_to_a_dead_letter_queue_that_outlives_it(stage: Stage, 
     source, dead = sqs(stage, queue.physical_name("test")), sqs(stage, queue.dead_letter_name("test"))
 
     assert stage.state.name_of(source["RedrivePolicy"]["deadLetterTargetArn"], "QueueName") == dead["QueueName"]
-    assert source["RedrivePolicy"]["maxReceiveCount"] == queue.max_receives
+    assert source["RedrivePolicy"]["maxReceiveCount"] == queue.receive_limit
     assert source["MessageRetentionPeriod"] == queue.retention.total_seconds()
     assert dead["MessageRetentionPeriod"] > source["MessageRetentionPeriod"]
 

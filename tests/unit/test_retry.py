@@ -2,7 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac.retry import Again, Backoff, Custom, Decision, GiveUp, PolicyError, Reject, Retry
+from celeriac import Queue, task
+from celeriac.retry import Again, Backoff, Custom, Decision, GiveUp, Reject, Retry
+from celeriac.task import TaskError
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -75,9 +77,9 @@ def test_decisions(
         ({"give_up_after": timedelta()}, "give_up_after"),
     ],
 )
-def test_a_backoff_that_cannot_be_kept_is_refused(numbers: dict[str, object], problem: str) -> None:
-    with pytest.raises(PolicyError, match=problem):
-        Backoff(**numbers)  # type: ignore[arg-type]  # the point of the test
+def test_a_backoff_that_cannot_be_kept_is_refused_by_its_task(numbers: dict[str, object], problem: str) -> None:
+    with pytest.raises(TaskError, match=f"task 'pay': its Backoff can't be kept, .*{problem}"):
+        task(Queue("jobs"), name="pay", retry=Backoff(**numbers))(print)  # type: ignore[arg-type]  # the point of it
 
 
 @pytest.mark.parametrize("delay", [-MINUTE, 366 * DAY])

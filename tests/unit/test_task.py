@@ -53,6 +53,16 @@ def test_a_signature_that_no_json_object_can_fill_is_refused() -> None:
         def odd(number: float | list[int] | set[int]) -> None: ...
 
 
+class Opaque: ...
+
+
+def test_a_type_that_nothing_reads_from_json_is_refused() -> None:
+    with pytest.raises(SignatureError, match=r"task 'odd': .*nothing reads a Opaque from JSON"):
+
+        @task(jobs)
+        def odd(numbers: list[Opaque]) -> None: ...
+
+
 def test_a_fifo_queue_needs_a_group() -> None:
     @task(Queue("ledger", fifo=True))
     def book(entry: str) -> None: ...

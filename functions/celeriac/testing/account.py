@@ -40,7 +40,7 @@ class Urls(dict[str, str]):
         """Make a queue and its dead-letter queue."""
         fifo = {"FifoQueue": "true"} if queue.fifo else {}
         dead = self._make(queue.dead_letter_name(self._stage), fifo | _kept(queue.dead_letter_retention))
-        redrive = {"deadLetterTargetArn": sqs.arn(dead), "maxReceiveCount": queue.max_receives}
+        redrive = {"deadLetterTargetArn": sqs.arn(dead), "maxReceiveCount": queue.receive_limit}
         self._make(
             queue.physical_name(self._stage),
             fifo

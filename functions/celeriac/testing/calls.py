@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from threading import Lock
 from typing import Any
 
 from botocore.client import BaseClient
@@ -21,6 +22,7 @@ class Calls:
     def __init__(self, watcher: Watcher) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self._watcher = watcher
+        self._lock = Lock()
         self._observing = True
         self._in_worker = False
         self._dead = False
@@ -71,7 +73,8 @@ class Calls:
             last = self._count_down()
             if last and not self._after:
                 raise WorkerDied
-            self.counts[service, operation] += 1
+            with self._lock:
+                self.counts[service, operation] += 1
             answer = real(client, operation, arguments)
             self._watcher(service, operation, arguments)
             if last:
@@ -90,10 +93,11 @@ class Calls:
             return False
         if self._dead:
             raise WorkerDied
-        if self._calls_to_live is None:
-            return False
-        self._calls_to_live -= 1
-        if self._calls_to_live > 0:
-            return False
-        self._calls_to_live, self._dead = None, True
-        return True
+        with self._lock:
+            if self._calls_to_live is None:
+                return False
+            self._calls_to_live -= 1
+            if self._calls_to_live > 0:
+                return False
+            self._calls_to_live, self._dead = None, True
+            return True

@@ -58,6 +58,9 @@ class Clock:
                     self.remind(timedelta(seconds=entry.get("DelaySeconds", 0)))
             case "sqs", "ChangeMessageVisibility":
                 self.remind_visible(timedelta(seconds=arguments["VisibilityTimeout"]))
+            case "sqs", "ChangeMessageVisibilityBatch":
+                for entry in arguments["Entries"]:
+                    self.remind_visible(timedelta(seconds=entry["VisibilityTimeout"]))
             case "scheduler", "CreateSchedule":
                 self.remind(max(at(arguments["ScheduleExpression"]) - self.now, timedelta()))
 

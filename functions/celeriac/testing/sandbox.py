@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from moto import mock_aws
 
-from celeriac import aws, dead_letter, names, registry, settings, sqs
+from celeriac import aws, dead_letter, names, pause, quarantine, registry, settings, sqs
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
 from celeriac.testing import account
@@ -68,8 +68,10 @@ class Sandbox:
             self._stage = settings.stage()
             self._urls = account.Urls(self._stage, self._calls)
             entering.enter_context(patch.object(sqs, "urls", self._urls))
+            entering.enter_context(patch.object(pause, "wait", self._pass))
             account.create(self._stage, self._urls)
             self._stream = Stream(names.outbox_table(self._stage), self._calls)
+            quarantine.refresh()  # a worker reads it when it starts
             entering.enter_context(self._calls.installed())
             self._exit = entering.pop_all()
         return self
@@ -130,6 +132,11 @@ class Sandbox:
                 )
             letters = [dead_letter.read(name, message) for message in messages]
         return sorted(letters, key=lambda letter: letter.sent_at)
+
+    def _pass(self, seconds: float) -> None:
+        """What waiting means here."""
+        self.advance(timedelta(seconds=seconds))
+        self.run_once()
 
     def _step(self) -> bool:
         """Move time to the next thing that falls due; False when nothing waits any more."""

@@ -1,0 +1,32 @@
+"""Telling SQS itself what becomes of messages, where Lambda's partial response is too late or says too little."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import batched
+from typing import Any
+
+from celeriac import sqs
+from celeriac.aws import client
+from celeriac.failure import error_type
+from celeriac.log import logger
+from celeriac.settle import seconds_until
+
+
+def delete(queue_name: str, receipt_handles: Sequence[str]) -> None:
+    """Acknowledge now. A message that can't be deleted comes again, and is then a duplicate."""
+    for batch in batched(receipt_handles, sqs.BATCH_ENTRIES, strict=False):
+        entries: Any = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(batch)]
+        client("sqs").delete_message_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
+
+
+def deliver_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> None:
+    """Set when messages turn up again. Where that fails they do so later, at the end of their visibility timeout."""
+    for batch in batched(handed_back, sqs.BATCH_ENTRIES, strict=False):
+        entries: Any = [
+            {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds_until(instant)}
+            for i, (handle, instant) in enumerate(batch)
+        ]
+        try:
+            client("sqs").change_message_visibility_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
+        except Exception as error:  # noqa: BLE001 - nothing is lost but time
+            logger.warning("visibility not changed", extra={"error": error_type(error)})

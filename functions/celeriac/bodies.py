@@ -1,0 +1,75 @@
+"""Running a task's function under a time limit: sync ones in threads, async ones on one loop.
+
+A thread can't be stopped. A sync task that overruns goes on in the background, fenced off by its lost lease, until it
+ends or Lambda stops the worker; an async one is cancelled.
+"""
+
+import inspect
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+# Threads are made when needed and kept; what overran occupies one. Far above any queue's concurrency.
+MOST_THREADS = 512
+
+
+class Overran(Exception):  # noqa: N818 - what it did
+    """The task had not ended when its time was up."""
+
+
+class Cancelled(Exception):  # noqa: N818 - what it was
+    """The task was cancelled, by itself or by a library that it uses."""
+
+
+def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, limit: timedelta) -> Any:
+    """The result of `function`, awaited where need be. Raises Overran after `limit`, and what the function raises."""
+    if inspect.iscoroutinefunction(function):
+        return _on_loop(function(*args, **kwargs), limit)
+    result = _wait(_threads().submit(function, *args, **kwargs), limit)
+    return _on_loop(result, limit) if inspect.iscoroutine(result) else result
+
+
+def _wait(future: Future[Any], limit: timedelta) -> Any:
+    try:
+        return future.result(limit.total_seconds())
+    except FutureTimeoutError:
+        if future.done():
+            raise  # the task's own
+        raise Overran(f"it was not over after {limit.total_seconds():.1f} s") from None
+
+
+def _on_loop(coroutine: Coroutine[Any, Any, Any], limit: timedelta) -> Any:
+    # Imported here because it costs a cold start 17 ms, and most workers run sync tasks only.
+    import asyncio  # noqa: PLC0415
+
+    future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    try:
+        return _wait(future, limit)
+    except Overran:
+        future.cancel()
+        raise
+    except (asyncio.CancelledError, Exception) as error:
+        if future.cancelled() or isinstance(error, asyncio.CancelledError):
+            raise Cancelled("the task was cancelled") from error
+        raise
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="task")
+
+
+@cache
+def _loop() -> "AbstractEventLoop":
+    import asyncio  # noqa: PLC0415 - see above
+    import threading  # noqa: PLC0415 - see above
+
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="async tasks", daemon=True).start()
+    return loop

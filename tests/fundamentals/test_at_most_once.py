@@ -1,0 +1,76 @@
+"""At most once: claimed before it runs, never run again."""
+
+from datetime import timedelta
+
+import pytest
+
+from celeriac import Backoff, Context, Queue, Retry, task
+from celeriac.task import TaskError
+from celeriac.testing import Sandbox, WorkerDied
+
+jobs = Queue("jobs")
+runs: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    runs.clear()
+
+
+@task(jobs, key="name", delivery="at_most_once")
+def launch(ctx: Context, name: str, ending: str = "") -> None:
+    runs.append(name)
+    if ending == "failure":
+        raise ConnectionError("it may have left")
+    if ending == "retry":
+        raise Retry(delay=timedelta(minutes=1))
+    if ending == "death":
+        raise WorkerDied
+
+
+def _reasons(sandbox: Sandbox) -> list[str]:
+    return [letter.failure.reason for letter in sandbox.dead_letters(jobs) if letter.failure is not None]
+
+
+def test_it_runs_once(sandbox: Sandbox) -> None:
+    launch.enqueue(name="a")
+    launch.enqueue(name="a")
+    sandbox.drain()
+    assert runs == ["a"]
+    assert sandbox.dead_letters(jobs) == []
+
+
+@pytest.mark.parametrize("ending", ["failure", "retry"])
+def test_a_failure_is_a_dead_letter_and_is_not_tried_again(sandbox: Sandbox, ending: str) -> None:
+    launch.enqueue(name="a", ending=ending)
+    sandbox.drain()
+    assert runs == ["a"]
+    assert _reasons(sandbox) == ["exhausted"]
+
+
+def test_what_was_interrupted_is_a_dead_letter_for_a_person_to_judge(sandbox: Sandbox) -> None:
+    launch.enqueue(name="a", ending="death")
+    sandbox.drain()
+    assert runs == ["a"]
+    assert _reasons(sandbox) == ["interrupted"]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("ending", ["", "failure"])
+def test_wherever_its_worker_dies_it_never_runs_twice_and_is_never_lost(
+    sandbox: Sandbox, ending: str, call: int, *, after: bool
+) -> None:
+    handle = launch.enqueue(name="a", ending=ending)
+    sandbox.crash_at(call, after=after)
+    sandbox.drain()
+
+    assert len(runs) <= 1
+    assert (handle.status().state == "succeeded") != bool(_reasons(sandbox))
+
+
+def test_a_policy_with_retries_is_refused() -> None:
+    with pytest.raises(TaskError, match="task 'twice': delivery at_most_once means a single attempt"):
+
+        @task(jobs, delivery="at_most_once", retry=Backoff(attempts=2))
+        def twice() -> None: ...

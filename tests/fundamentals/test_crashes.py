@@ -1,0 +1,108 @@
+"""Workers die: out of memory, killed, out of time. Their batch mates never suffer for it."""
+
+import pytest
+
+from celeriac import Queue, task
+from celeriac.testing import Sandbox, WorkerDied
+
+jobs = Queue("jobs", concurrency=1)
+wide = Queue("wide", concurrency=5)
+runs: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    runs.clear()
+
+
+@task(jobs, key="name")
+def work(name: str) -> None:
+    runs.append(name)
+    if name == "killer":
+        raise WorkerDied
+
+
+@task(wide, key="name")
+def work_beside(name: str) -> None:
+    runs.append(name)
+    if name == "killer":
+        raise WorkerDied
+
+
+@task(jobs, delivery="at_least_once")
+def notify(name: str) -> None:
+    runs.append(name)
+    if name == "killer":
+        raise WorkerDied
+
+
+def test_a_task_that_kills_its_worker_three_times_is_a_dead_letter(sandbox: Sandbox) -> None:
+    work.enqueue(name="killer")
+    sandbox.drain()
+
+    assert runs == ["killer"] * 3
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert letter.failure.reason == "worker lost"
+
+
+@pytest.mark.parametrize("position", [0, 4, 9])
+def test_batch_mates_of_a_killer_succeed_once_and_are_never_dead(sandbox: Sandbox, position: int) -> None:
+    names = [f"mate {i}" for i in range(9)]
+    names.insert(position, "killer")
+    work.enqueue_many({"name": name} for name in names)
+    sandbox.drain()
+
+    # Its first death was among others and doesn't count; then it runs alone, three times.
+    assert runs.count("killer") == 4
+    assert sorted(set(runs)) == sorted(names)
+    assert all(runs.count(name) == 1 for name in names if name != "killer")
+    assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["killer"]
+
+
+def test_a_killer_among_tasks_side_by_side(sandbox: Sandbox) -> None:
+    names = [f"mate {i}" for i in range(9)] + ["killer"]
+    work_beside.enqueue_many({"name": name} for name in names)
+    sandbox.drain()
+
+    assert set(runs) == set(names)
+    assert [letter.args["name"] for letter in sandbox.dead_letters(wide)] == ["killer"]
+
+
+def test_two_killers_and_their_mates(sandbox: Sandbox) -> None:
+    names = ["killer", "a", "b", "c"]
+    work.enqueue_many({"name": name} for name in names)
+    work.options(key="second").enqueue(name="killer")
+    sandbox.drain()
+
+    assert len(sandbox.dead_letters(jobs)) == 2
+    assert all(runs.count(name) == 1 for name in "abc")
+
+
+def test_without_leases_mates_still_get_through(sandbox: Sandbox) -> None:
+    names = ["killer", *(f"mate {i}" for i in range(5))]
+    notify.enqueue_many({"name": name} for name in names)
+    sandbox.drain()
+
+    assert set(runs) == set(names)
+    # Nothing remembers its crashes but SQS, which gives up on it in the end.
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.args == {"name": "killer"}
+    assert letter.failure is None
+
+
+def test_a_crash_that_was_an_accident_is_forgiven(sandbox: Sandbox) -> None:
+    first = True
+
+    @task(jobs)
+    def unlucky() -> None:
+        nonlocal first
+        runs.append("ran")
+        if first:
+            first = False
+            raise WorkerDied
+
+    handle = unlucky.enqueue()
+    sandbox.drain()
+    assert runs == ["ran", "ran"]
+    assert handle.status().attempts == 1

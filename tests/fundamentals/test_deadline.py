@@ -1,0 +1,122 @@
+"""Time: a task's own limit, and the function's, which nothing outlives."""
+
+import asyncio
+import threading
+from datetime import timedelta
+
+import pytest
+
+from celeriac import Backoff, Context, Queue, task
+from celeriac.testing import Sandbox
+
+jobs = Queue("jobs", timeout=timedelta(seconds=30))
+SHORT = timedelta(milliseconds=50)
+released = threading.Event()
+runs: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    runs.clear()
+    released.clear()
+
+
+def test_a_sync_task_that_overruns_has_failed(sandbox: Sandbox) -> None:
+    @task(jobs, timeout=SHORT, retry=Backoff(attempts=2))
+    def hang(ctx: Context) -> None:
+        runs.append(ctx.attempt)
+        if ctx.attempt == 1:
+            released.wait(10)
+
+    try:
+        hang.enqueue()
+        sandbox.drain()
+    finally:
+        released.set()
+    assert runs == [1, 2]
+    assert sandbox.dead_letters(jobs) == []
+
+
+def test_an_async_task_that_overruns_is_cancelled(sandbox: Sandbox) -> None:
+    cancelled = threading.Event()
+
+    @task(jobs, timeout=SHORT, retry=Backoff(attempts=1))
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    hang.enqueue()
+    sandbox.drain()
+    assert cancelled.wait(5)
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert letter.failure.type == "celeriac.bodies.Overran"
+    assert letter.failure.message == "it was not over after 0.1 s"
+
+
+def test_a_timeout_of_the_tasks_own_is_not_an_overrun(sandbox: Sandbox) -> None:
+    @task(jobs, timeout=timedelta(seconds=10), retry=Backoff(attempts=1))
+    def own() -> None:
+        raise TimeoutError("the provider's")
+
+    own.enqueue()
+    sandbox.drain()
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert (letter.failure.type, letter.failure.message) == ("TimeoutError", "the provider's")
+
+
+def test_the_overrunner_that_ends_after_all_can_commit_nothing(sandbox: Sandbox) -> None:
+    tried = threading.Event()
+    errors: list[str] = []
+
+    @task(jobs, timeout=SHORT)
+    def hang(ctx: Context) -> None:
+        if ctx.attempt > 1:
+            return
+        released.wait(10)
+        try:
+            with ctx.transaction() as tx:
+                tx.put("payments", {"pk": "from the overrunner"})
+        except Exception as error:  # noqa: BLE001 - whichever it is
+            errors.append(type(error).__name__)
+        tried.set()
+
+    handle = hang.enqueue()
+    sandbox.drain()
+    released.set()
+    assert tried.wait(10)
+    assert errors == ["LeaseLost"]
+    assert handle.status().state == "succeeded"
+
+
+def test_what_cannot_end_in_time_is_handed_back_uncharged_and_at_once(sandbox: Sandbox) -> None:
+    @task(jobs, timeout=timedelta(seconds=20), retry=Backoff(attempts=1))
+    def slow(ctx: Context, number: int) -> None:
+        runs.append(number)
+        sandbox.advance(timedelta(seconds=15))  # what it takes
+
+    start = sandbox.now
+    slow.enqueue_many({"number": i} for i in range(4))
+    sandbox.drain()
+
+    assert sorted(runs) == [0, 1, 2, 3]
+    assert sandbox.dead_letters(jobs) == []
+    assert sandbox.now - start < timedelta(minutes=2)
+
+
+def test_the_last_message_of_a_batch_gets_no_sliver_of_time(sandbox: Sandbox) -> None:
+    left: list[timedelta] = []
+
+    @task(jobs)
+    def slow(ctx: Context) -> None:
+        left.append(ctx.remaining)
+        sandbox.advance(timedelta(seconds=8))
+
+    slow.enqueue_many({} for _ in range(10))
+    sandbox.drain()
+    assert len(left) == 10
+    assert min(left) >= timedelta(seconds=14)
