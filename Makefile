@@ -19,7 +19,7 @@ setup: all-envs ## install everything from the lock files (needs Python 3.13, pi
 	@echo "Ready. Next: make demo, or make test"
 
 test: python-env ## run the whole suite, offline
-	@$(BIN)/pytest -q $(ARGS)
+	@$(BIN)/pytest -q -n auto $(ARGS)
 
 lint: python-env ## ruff: style and format
 	@$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sqs import SQSClient
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 @overload
 def client(service: Literal["dynamodb"]) -> "DynamoDBClient": ...
+@overload
+def client(service: Literal["dynamodbstreams"]) -> "DynamoDBStreamsClient": ...
 @overload
 def client(service: Literal["s3"]) -> "S3Client": ...
 @overload
@@ -23,13 +26,8 @@ def client(service: Any) -> Any:
     return _client(service)
 
 
-def forget() -> None:
-    """Make new clients from here on: the credentials or endpoints in the environment have changed."""
-    _client.cache_clear()
-
-
-@cache
-def _client(service: Any) -> Any:
+def make(service: Any) -> Any:
+    """A new client, see `client`."""
     # Imported here because boto3 costs a producer 100 ms that it may never need.
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
@@ -38,6 +36,9 @@ def _client(service: Any) -> Any:
         service,
         config=Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}),
     )
+
+
+_client = cache(make)
 
 
 def error_code(error: Exception) -> str:

@@ -39,9 +39,11 @@ def test_messages_that_sqs_refuses_are_told_from_those_it_took() -> None:
             {"Id": refused["Id"], "Code": "InternalError", "Message": "try again", "SenderFault": False}
         ]
 
-    client("sqs").meta.events.register("after-call.sqs.SendMessageBatch", refuse_the_last)
+    events = client("sqs").meta.events
+    events.register("after-call.sqs.SendMessageBatch", refuse_the_last)
     with pytest.raises(PartialFailure, match=r"2 of 13 messages for work were not taken, .* InternalError") as caught:
         work.enqueue_many({"number": i} for i in range(13))
 
+    events.unregister("after-call.sqs.SendMessageBatch", refuse_the_last)
     assert [item for item, _ in caught.value.unsent] == [{"number": 9}, {"number": 12}]
     assert len(caught.value.sent) == 11

@@ -2,8 +2,10 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
@@ -14,6 +16,7 @@ from celeriac import aws, dead_letter, names, pause, quarantine, registry, setti
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
 from celeriac.testing import account
+from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock, at
 from celeriac.testing.lambda_ import invoke_consumer
@@ -39,6 +42,10 @@ UNWANTED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOIN
 MOST_STEPS = 100_000
 
 
+# Their making takes longer than a small test: all sandboxes of a process share them, and nothing else does.
+_client = cache(aws.make)
+
+
 class NotQuiet(RuntimeError):  # noqa: N818 - it is what it is
     """`drain` came to no end: a task enqueues itself for ever, say."""
 
@@ -51,15 +58,15 @@ class Sandbox:
 
     def __init__(self, *, start: datetime = START) -> None:
         self._clock = Clock(start)
-        self._calls = Calls(self._clock.watch)
+        self._activity = Activity()
+        self._calls = Calls(self._watch)
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as entering:
             environment = {name: value for name, value in os.environ.items() if name not in UNWANTED} | ENVIRONMENT
             entering.enter_context(patch.dict(os.environ, environment, clear=True))
-            entering.callback(aws.forget)
-            aws.forget()
+            entering.enter_context(patch.object(aws, "_client", _client))
             entering.enter_context(mock_aws())
             self._clock.start()
             entering.callback(self._clock.stop)
@@ -138,18 +145,32 @@ class Sandbox:
         self.advance(timedelta(seconds=seconds))
         self.run_once()
 
+    def _watch(self, service: str, operation: str, arguments: Mapping[str, Any]) -> None:
+        self._clock.watch(service, operation, arguments)
+        self._activity.watch(service, operation, arguments)
+
     def _step(self) -> bool:
         """Move time to the next thing that falls due; False when nothing waits any more."""
         with self._calls.unobserved():
-            waiting = self._stream.behind or self._schedules() or any(map(self._holds_messages, self._queues()))
-        if not waiting:
-            return False
+            if not (self._stream.behind or self._schedules() or self._waiting_queues()):
+                return False
         due = self._clock.next_due()
         self._clock.advance(due - self._clock.now if due is not None else timedelta(minutes=1))
         return True
 
     def _queues(self) -> list[Queue]:
-        return list(registry.queues().values())
+        """Those that may hold messages."""
+        return [
+            queue
+            for queue in registry.queues().values()
+            if self._urls.get(queue.physical_name(self._stage)) in self._activity.queues
+        ]
+
+    def _waiting_queues(self) -> bool:
+        for queue in self._queues():
+            if not self._holds_messages(queue):
+                self._activity.queues.discard(sqs.url(queue.physical_name(self._stage)))
+        return bool(self._queues())
 
     def _holds_messages(self, queue: Queue) -> bool:
         kinds = ("", "Delayed", "NotVisible")
@@ -162,14 +183,14 @@ class Sandbox:
     def _consume(self) -> int:
         invocations = 0
         for queue in self._queues():
-            name = queue.physical_name(self._stage)
-            while batch := self._receive(sqs.url(name), {"MaxNumberOfMessages": min(queue.batch_size, 10)}):
+            url = sqs.url(queue.physical_name(self._stage))
+            while batch := self._receive(url, {"MaxNumberOfMessages": min(queue.batch_size, 10)}):
                 invocations += 1
                 self._clock.remind_visible(queue.visibility)
                 done = self._invoke(queue, batch)
                 for message in batch:
                     if message["MessageId"] in done:
-                        aws.client("sqs").delete_message(QueueUrl=sqs.url(name), ReceiptHandle=message["ReceiptHandle"])
+                        aws.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return invocations
 
     def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str]:
@@ -178,6 +199,9 @@ class Sandbox:
             return invoke_consumer(self._calls, queue.function_name(self._stage), queue.timeout, batch, arn)
 
     def _relay(self) -> int:
+        if not (self._activity.outbox or self._stream.behind):
+            return 0
+        self._activity.outbox = False
         done = self._stream.pump(names.relay_function(self._stage))
         if self._stream.behind:
             self._clock.remind(timedelta(seconds=1))
@@ -193,8 +217,12 @@ class Sandbox:
         return received.get("Messages", [])
 
     def _schedules(self) -> list[str]:
+        if not self._activity.schedules:
+            return []
         pages = aws.client("scheduler").list_schedules(GroupName=names.schedule_group(self._stage))
-        return [schedule["Name"] for schedule in pages["Schedules"]]
+        waiting = [schedule["Name"] for schedule in pages["Schedules"]]
+        self._activity.schedules = bool(waiting)
+        return waiting
 
     def _fire_schedules(self) -> int:
         scheduler, group = aws.client("scheduler"), names.schedule_group(self._stage)
@@ -203,7 +231,9 @@ class Sandbox:
             schedule = scheduler.get_schedule(Name=name, GroupName=group)
             if at(schedule["ScheduleExpression"]) <= self._clock.now:
                 target = schedule["Target"]
-                sqs.send(target["Arn"].rpartition(":")[2], sqs.Entry(target["Input"]))
+                queue_name = target["Arn"].rpartition(":")[2]
+                sqs.send(queue_name, sqs.Entry(target["Input"]))
+                self._activity.queues.add(sqs.url(queue_name))
                 scheduler.delete_schedule(Name=name, GroupName=group)
                 fired += 1
         return fired

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import boto3
-
+from celeriac.aws import client
 from celeriac.testing.calls import Calls
 from celeriac.testing.lambda_ import invoke_relay
 
@@ -17,8 +16,8 @@ class Stream:
 
     def __init__(self, table: str, calls: Calls) -> None:
         self._calls = calls
-        self._client = boto3.client("dynamodbstreams")
-        self._arn = boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
+        self._client = client("dynamodbstreams")
+        self._arn = client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
         self._read_up_to: dict[str, str] = {}
         self._pending: list[dict[str, Any]] = []
         self._tries = 0

@@ -1,0 +1,27 @@
+"""Where something may be waiting: what the code under test has written to, so that nothing else need be polled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_WRITES = frozenset({"PutItem", "UpdateItem", "BatchWriteItem", "TransactWriteItems"})
+
+
+class Activity:
+    """Learns from AWS calls which queues, and which of outbox and schedules, to look at."""
+
+    def __init__(self) -> None:
+        self.queues: set[str] = set()
+        """URLs of queues that may hold messages."""
+        self.outbox = False
+        """Whether the outbox may hold events that were not yet read from its stream."""
+        self.schedules = False
+        """Whether a schedule may be waiting."""
+
+    def watch(self, service: str, operation: str, arguments: Mapping[str, Any]) -> None:
+        """Note what an AWS call puts somewhere."""
+        if service == "sqs" and operation in {"SendMessage", "SendMessageBatch"}:
+            self.queues.add(arguments["QueueUrl"])
+        elif service == "dynamodb" and operation in _WRITES:
+            self.outbox = True
+        elif service == "scheduler" and operation == "CreateSchedule":
+            self.schedules = True
