@@ -82,8 +82,8 @@ class Claim:
     retention: dt.timedelta
     alone: bool = False
     """Nothing else runs in this worker, so that if it dies, it is by this task."""
-    redriven_from: dt.datetime | None = None
-    """When the dead letter that this message was redriven from had died; None for any other message."""
+    redriven_from: Failure | None = None
+    """What the dead letter that this message was redriven from died of; None for any other message."""
     comes_back: bool = False
     """Its queue is FIFO: after a failed attempt the same message comes again, and the record counts the attempts."""
 
@@ -249,7 +249,8 @@ def claim(wanted: Claim) -> Lease:
     if status == RETRYING:
         raise AlreadyTried
     if status == DEAD:
-        if wanted.redriven_from is None or wanted.redriven_from < _died_at(found):
+        # A redrive brings back the very letter that the record remembers; older copies of it are stray ones.
+        if wanted.redriven_from is None or not _same_death(wanted.redriven_from, found):
             raise AlreadyDead
         store.after = str(found["token"])
         if _put(store):
@@ -303,9 +304,9 @@ def _lease(store: FencedStore) -> Lease:
     return Lease(store, int(found["attempt"]) + 1 if came_back else wanted.attempt, before)
 
 
-def _died_at(found: dict[str, Any]) -> dt.datetime:
-    failure = msgspec.json.decode(str(found.get("failure", '{"reason": ""}')), type=Failure)
-    return failure.last_at or dt.datetime.min.replace(tzinfo=dt.UTC)
+def _same_death(failure: Failure, found: dict[str, Any]) -> bool:
+    remembered = msgspec.json.decode(found["failure"], type=Failure)
+    return (failure.last_at, failure.request_id) == (remembered.last_at, remembered.request_id)
 
 
 @cache

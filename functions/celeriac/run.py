@@ -76,8 +76,8 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
     if task is None:
         return _unknown(message, delivery)
     record, queue = delivery.record, delivery.queue
-    redriven_from = message.failure.last_at if message.failure is not None else None
-    if message.failure is not None:
+    redriven_from = message.failure
+    if redriven_from is not None:
         # A dead letter that came back, by whatever tool, starts anew.
         message = replace(message, attempt=1, failure=None, enqueued_at=record.sent_at)
     try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 
 import pytest
 
@@ -60,6 +61,23 @@ def book(name: str) -> None:
     runs.append(f"{name}-booked")
 
 
+ledger = Queue("crashing-ledger", fifo=True)
+
+
+@task(ledger, key="name", name="book_in_order", retry=Backoff(attempts=2))
+def book_in_order(ctx: Context, name: str) -> None:
+    runs.append(name)
+    if name == "a" and ctx.attempt == 1:
+        raise ConnectionError
+    if name == "b":
+        raise Reject("no such account")
+
+
+def _three_in_order() -> None:
+    for name in ("a", "b", "c"):
+        book_in_order.options(group="g").enqueue(name=name)
+
+
 @dataclass(frozen=True)
 class Path:
     """A way through the consumer and the relay, and what must have come of it in the end."""
@@ -70,6 +88,7 @@ class Path:
     dead: int = 0
     ran: tuple[str, ...] = ("a",)
     """What ran, at least once each."""
+    queue: Queue = jobs
 
 
 def _emit() -> None:
@@ -85,6 +104,8 @@ PATHS = {
     "at least once": Path(lambda: notify.enqueue(name="a")),
     "large payload": Path(lambda: refuse.enqueue(name="a" * 300_000), dead=1, ran=("a" * 300_000,)),
     "transaction": Path(lambda: transfer.enqueue(name="a"), completed=3, ran=("a", "a-enqueued", "a-booked")),
+    "duplicate": Path(lambda: succeed.enqueue_many([{"name": "a"}, {"name": "a"}]), completed=1),
+    "fifo": Path(_three_in_order, completed=2, dead=1, ran=("a", "b", "c"), queue=ledger),
     "relay": Path(_emit, completed=1, ran=("a-booked",)),
 }
 
@@ -112,10 +133,12 @@ def test_a_worker_may_die_at_any_call(name: str, *, after: bool) -> None:
             sandbox.drain()
 
             where = f"{name}, {'after' if after else 'before'} call {point} of {points}"
-            letters = sandbox.dead_letters(jobs)
+            letters = sandbox.dead_letters(path.queue)
             # A worker that dies between sending a dead letter and being acknowledged sends it twice: never none.
             assert (len({letter.id for letter in letters}), bool(letters)) == (path.dead, bool(path.dead)), where
             assert set(runs) == set(path.ran), where
+            if path.queue.fifo:
+                assert [name for name, _ in groupby(runs)] == list(path.ran), where
             assert _completed() == path.completed, where
 
 

@@ -30,12 +30,12 @@ class LambdaContext:
 
 def invoke_consumer(
     calls: Calls, function: str, timeout: timedelta, messages: "list[MessageTypeDef]", arn: str
-) -> set[str]:
-    """Run the consumer on a batch; the ids of the messages to delete, none of them if the worker died."""
+) -> set[str] | None:
+    """Run the consumer on a batch; the ids of the messages to delete, or None if the worker died."""
     event = {"Records": [_record(message, arn) for message in messages]}
     every = {message["MessageId"] for message in messages}
     answer = _call(calls, consumer.handle, event, function, timeout)
-    return set() if answer is None else every - _named(answer, every)
+    return None if answer is None else every - _named(answer, every)
 
 
 def invoke_relay(calls: Calls, function: str, records: list[dict[str, Any]]) -> int:

@@ -127,8 +127,6 @@ class Sandbox:
     def dead_letters(self, queue: Queue) -> list[DeadLetter]:
         """What lies in the dead-letter queue of `queue`, oldest first. Reading takes nothing away."""
         name = queue.dead_letter_name(self._stage)
-        # What was looked at is visible again a millisecond later.
-        self._clock.advance(timedelta(milliseconds=1))
         with self._calls.unobserved():
             messages = []
             while batch := self._receive(sqs.url(name), {"VisibilityTimeout": 1}):
@@ -138,6 +136,8 @@ class Sandbox:
                     QueueUrl=sqs.url(name), ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
                 )
             letters = [dead_letter.read(name, message) for message in messages]
+        # What was looked at is visible again a millisecond later.
+        self._clock.advance(timedelta(milliseconds=1))
         return sorted(letters, key=lambda letter: letter.sent_at)
 
     def _pass(self, seconds: float) -> None:
@@ -188,12 +188,29 @@ class Sandbox:
                 invocations += 1
                 self._clock.remind_visible(queue.visibility)
                 done = self._invoke(queue, batch)
+                if done is None and queue.fifo:
+                    self._keep_order(queue, batch)
                 for message in batch:
-                    if message["MessageId"] in done:
+                    if message["MessageId"] in (done or ()):
                         aws.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return invocations
 
-    def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str]:
+    def _keep_order(self, queue: Queue, batch: "list[MessageTypeDef]") -> None:
+        """Let a lost batch come back in its order.
+
+        When several messages of a group turn up at the same instant, moto delivers the last one first. It delivers
+        the first one first if the others turned up before it, and were held back behind it.
+        """
+        for position, message in enumerate(batch):
+            seconds = max(0, int(queue.visibility.total_seconds()) - position)
+            self._clock.remind_visible(timedelta(seconds=seconds))
+            aws.client("sqs").change_message_visibility(
+                QueueUrl=sqs.url(queue.physical_name(self._stage)),
+                ReceiptHandle=message["ReceiptHandle"],
+                VisibilityTimeout=seconds,
+            )
+
+    def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str] | None:
         arn = sqs.arn(queue.physical_name(self._stage))
         with self._calls.observed():
             return invoke_consumer(self._calls, queue.function_name(self._stage), queue.timeout, batch, arn)
