@@ -69,7 +69,7 @@ class Relay(Construct):
             advice=(
                 f"The relay gave up on outbox events. {dead_letters} names their place in the stream; the events "
                 f"themselves are in the table {names.outbox_table(stage)}, without `published_at`. "
-                f"Read the log of {names.relay_function(stage)}, cure the cause, then publish them again."
+                f"Read the log of {names.relay_function(stage)}, and cure the cause."
             ),
             topic=alarms,
         )

@@ -10,8 +10,9 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from celeriac import names
+from celeriac import names, payloads
 from celeriac.queue import Queue
+from celeriac.retry import LONGEST_DELAY
 from celeriac.table import Table
 from infra.application import ApplicationState
 from infra.config import StageConfig
@@ -69,6 +70,14 @@ class State(cdk.Stack):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(math.ceil(kept / timedelta(days=1))))],
+            lifecycle_rules=[
+                _expire(kept, payloads.SHORT),
+                _expire(kept, payloads.BODIES),
+                _expire(kept + LONGEST_DELAY, payloads.LONG),
+            ],
             removal_policy=config.removal_policy,
         )
+
+
+def _expire(after: timedelta, prefix: str) -> s3.LifecycleRule:
+    return s3.LifecycleRule(expiration=cdk.Duration.days(math.ceil(after / timedelta(days=1))), prefix=prefix)

@@ -5,18 +5,25 @@ ends or Lambda stops the worker; an async one is cancelled.
 """
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from celeriac.failure import error_place, error_type
+from celeriac.log import logger
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 # Threads are made when needed and kept; what overran occupies one. Far above any queue's concurrency.
 MOST_THREADS = 512
+
+
+class WorkerLost(BaseException):
+    """The worker itself is ending: whatever runs in it must not be settled, SQS delivers it again."""
 
 
 class Overran(Exception):  # noqa: N818 - what it did
@@ -32,7 +39,11 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     if inspect.iscoroutinefunction(function):
         return _on_loop(function(*args, **kwargs), limit)
     result = _wait(_threads().submit(function, *args, **kwargs), limit)
-    return _on_loop(result, limit) if inspect.iscoroutine(result) else result
+    return _on_loop(_awaited(result), limit) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
 
 
 def _wait(future: Future[Any], limit: timedelta) -> Any:
@@ -42,6 +53,10 @@ def _wait(future: Future[Any], limit: timedelta) -> Any:
         if future.done():
             raise  # the task's own
         raise Overran(f"it was not over after {limit.total_seconds():.1f} s") from None
+    except BaseException as error:
+        if future.done():
+            raise  # the task's own
+        raise WorkerLost from error  # a signal, such as Ctrl-C, to us who wait
 
 
 def _on_loop(coroutine: Coroutine[Any, Any, Any], limit: timedelta) -> Any:
@@ -65,11 +80,19 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="task")
 
 
+def _log_background_error(_: object, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    fields = {"error": error_type(error), "where": error_place(error)} if error is not None else {}
+    logger.error("a background error of an async task", extra=fields)
+
+
 @cache
 def _loop() -> "AbstractEventLoop":
     import asyncio  # noqa: PLC0415 - see above
     import threading  # noqa: PLC0415 - see above
 
     loop = asyncio.new_event_loop()
+    # The default handler prints what a forgotten background task raised, whose text may hold a payload.
+    loop.set_exception_handler(_log_background_error)
     threading.Thread(target=loop.run_forever, name="async tasks", daemon=True).start()
     return loop

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from celeriac import acknowledge, registry, settings
 from celeriac.failure import error_place, error_type
 from celeriac.log import log_outcome, logger
-from celeriac.outcome import Suspected
+from celeriac.outcome import Dead, Suspected
 from celeriac.queue import Queue
 from celeriac.record import Record, queue_of, read
-from celeriac.run import Delivery, Worker, run
-from celeriac.settle import Settled, settle
+from celeriac.run import Delivery, Worker, failure, run
+from celeriac.settle import Settled, bury, settle
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -149,8 +149,20 @@ class _Batch:
             log_outcome(outcome, message, record, queue, seconds=time.monotonic() - started)
         except Exception as error:  # noqa: BLE001 - AWS is out of reach, or we have a bug: it goes back to SQS
             _log_unsettled(record.message_id, error)
-            return NOT_YET
+            return self._last_resort(record, queue, error)
         return settled
+
+    def _last_resort(self, record: Record, queue: Queue, error: Exception) -> Settled:
+        """SQS's next receive would move the message without a word: send it ourselves, with the reason."""
+        if record.receives < queue.receive_limit:
+            return NOT_YET
+        try:
+            delivery = Delivery(record, queue, self._worker, alone=False)
+            bury(Dead(None, failure("unsettled", error, record, delivery)), record, queue)
+        except Exception as another:  # noqa: BLE001 - the dead-letter queue is out of reach as well: SQS's turn
+            _log_unsettled(record.message_id, another)
+            return NOT_YET
+        return Settled(acknowledged=True)
 
     def _again(self) -> list[tuple[str, datetime]]:
         handles = {record.message_id: record.receipt_handle for record, _ in self._records}

@@ -27,8 +27,16 @@ class DeadLetter:
     failure: Failure | None
     """Why it is dead; None for what SQS moved by itself, after more receives than the queue allows."""
     body: str
-    """The body as it was sent, whole: also where a copy in the payload bucket stands for it."""
+    """The body; where an unreadable one was stored in the payload bucket, the one stored."""
     sent_at: datetime
+
+
+def _failure(noted: str | None) -> Failure | None:
+    """The failure in the attribute's text; None for an attribute of somebody else's."""
+    try:
+        return msgspec.json.decode(noted or "", type=Failure)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,7 +49,7 @@ def read(queue_name: str, message: "MessageTypeDef") -> DeadLetter:
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
     attributes = message.get("MessageAttributes", {})
     noted = attributes[FAILURE_ATTRIBUTE].get("StringValue") if FAILURE_ATTRIBUTE in attributes else None
-    failure = msgspec.json.decode(noted, type=Failure) if noted else None
+    failure = _failure(noted)
     try:
         stored = msgspec.json.decode(body, type=_Stored)
         body = payloads.load(queue_name, stored.stored_body).decode()
@@ -53,7 +61,7 @@ def read(queue_name: str, message: "MessageTypeDef") -> DeadLetter:
         return DeadLetter(message_id, "", {}, failure, body, sent_at)
     try:
         args = msgspec.json.decode(payloads.load(queue_name, task.stored) if task.stored else task.args)
-    except payloads.PayloadGone:
+    except (payloads.PayloadGone, msgspec.MsgspecError, RecursionError):
         args = {}
     return DeadLetter(
         task.id or message_id,

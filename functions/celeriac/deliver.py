@@ -1,6 +1,8 @@
 """Putting a task's message where it will be found: in its queue, or in a schedule until it is due."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
@@ -8,10 +10,15 @@ from math import ceil
 import msgspec
 
 from celeriac import payloads, schedule, settings, sqs
+from celeriac.failure import error_type
 from celeriac.message import Message, encode
 from celeriac.queue import MAX_DELAY, Queue
 
 NOW = timedelta()
+# What a schedule's target can carry: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_Target.html
+MAX_SCHEDULED_BYTES = 262_144
+# Calls at once of `deliver_many`: more than boto3's pool of connections would only queue up.
+PARALLEL_CALLS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,48 +30,89 @@ class Parcel:
     delay: timedelta = NOW
     group: str | None = None
 
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it waits longer than SQS can."""
+        return self.delay > MAX_DELAY
+
 
 def deliver(parcel: Parcel) -> None:
     """Send it: by SQS up to 15 minutes ahead, by a schedule beyond. When this returns, AWS has it."""
     name = parcel.queue.physical_name(settings.stage())
-    entry = _entry(name, parcel)
-    if parcel.delay <= MAX_DELAY:
-        sqs.send(name, entry)
+    if parcel.is_scheduled:
+        schedule.send_later(name, _entry(name, parcel), delay=parcel.delay, of=parcel.message)
     else:
-        # The attempt is part of the name: a crashed worker's successor makes the same schedule, not a second one.
-        label = f"{parcel.message.id}-{parcel.message.attempt}"
-        schedule.send_later(name, entry, delay=parcel.delay, name=label)
+        sqs.send(name, _entry(name, parcel))
 
 
-def deliver_batch(queue: Queue, parcels: Sequence[Parcel]) -> list[str | None]:
-    """Send parcels of one queue, due within 15 minutes, in as few calls as SQS allows.
+def deliver_many(parcels: Sequence[Parcel]) -> list[str | None]:
+    """Send parcels in as few calls as SQS allows, several calls at once.
 
-    The answer holds, in their order, None or why SQS didn't take one. A call that fails altogether raises; what
-    earlier calls sent stays sent.
+    The answer holds, in their order, None or why a parcel wasn't taken. Nothing is raised: what one call meets says
+    nothing of the others.
     """
-    name = queue.physical_name(settings.stage())
-    entries = [_entry(name, parcel) for parcel in parcels]
-    problems: list[str | None] = []
-    for positions in sqs.batches([entry.size for entry in entries]):
-        problems += sqs.send_batch(name, [entries[i] for i in positions])
+    problems: list[str | None] = [None] * len(parcels)
+    work: list[tuple[int, ...]] = [(i,) for i, parcel in enumerate(parcels) if parcel.is_scheduled]
+    by_queue: dict[str, list[int]] = defaultdict(list)
+    for i, parcel in enumerate(parcels):
+        if not parcel.is_scheduled:
+            by_queue[parcel.queue.name].append(i)
+    entries: dict[int, sqs.Entry] = {}
+    for positions in by_queue.values():
+        for i in positions:
+            entries[i] = _entry(parcels[i].queue.physical_name(settings.stage()), parcels[i])
+        batches = sqs.batches([entries[i].size for i in positions])
+        work += [tuple(positions[k] for k in batch) for batch in batches]
+
+    def send(positions: tuple[int, ...]) -> None:
+        first = parcels[positions[0]]
+        try:
+            if first.is_scheduled:
+                deliver(first)
+                return
+            name = first.queue.physical_name(settings.stage())
+            answers = sqs.send_batch(name, [entries[i] for i in positions])
+        except Exception as error:  # noqa: BLE001 - whatever it was, the caller learns which weren't sent
+            answers = [f"{error_type(error)}: {error}"] * len(positions)
+        for i, answer in zip(positions, answers, strict=True):
+            problems[i] = answer
+
+    if len(work) > 1:
+        with ThreadPoolExecutor(min(PARALLEL_CALLS, len(work))) as pool:
+            for _ in pool.map(send, work):
+                pass
+    else:
+        for alone in work:
+            send(alone)
     return problems
 
 
-def fitted(name: str, message: Message, limit: int) -> str:
-    """The body of `message`, its arguments left in the payload bucket if it is larger than `limit` bytes."""
+def fitted(name: str, message: Message, limit: int, *, long: bool = False) -> str:
+    """The body of `message`, its arguments left in the payload bucket if it is larger than `limit` bytes.
+
+    `long`: it will wait for longer than stored arguments live unless they are put where they live longer.
+    """
+    if message.stored:
+        return encode(msgspec.structs.replace(message, stored=payloads.kept(name, message.stored)) if long else message)
     body = encode(message)
-    if len(body.encode()) <= limit or message.stored:
+    if len(body.encode()) <= limit:
         return body
-    key = f"args/{message.id}"
-    payloads.store(name, key, bytes(message.args))
+    key = payloads.store(name, message.id, bytes(message.args), long=long)
     return encode(msgspec.structs.replace(message, args=msgspec.Raw(b"{}"), stored=key))
 
 
+def fitted_message(parcel: Parcel) -> str:
+    """The body that a parcel will have, for what sends it later."""
+    name, limit = parcel.queue.physical_name(settings.stage()), parcel.queue.max_body_bytes
+    return fitted(name, parcel.message, min(limit, MAX_SCHEDULED_BYTES), long=parcel.is_scheduled)
+
+
 def _entry(name: str, parcel: Parcel) -> sqs.Entry:
-    message, fifo = parcel.message, parcel.queue.fifo
+    message, fifo, scheduled = parcel.message, parcel.queue.fifo, parcel.is_scheduled
+    limit = min(parcel.queue.max_body_bytes, MAX_SCHEDULED_BYTES) if scheduled else parcel.queue.max_body_bytes
     return sqs.Entry(
-        body=fitted(name, message, parcel.queue.max_body_bytes),
-        delay_seconds=0 if fifo or parcel.delay > MAX_DELAY else ceil(parcel.delay.total_seconds()),
+        body=fitted(name, message, limit, long=scheduled),
+        delay_seconds=0 if scheduled else ceil(parcel.delay.total_seconds()),
         group=parcel.group,
         deduplication=f"{message.id}-{message.attempt}" if fifo else None,
     )

@@ -180,9 +180,11 @@ class FencedStore(DynamoDBPersistenceLayer):
                 TableName=self.table_name,
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression="SET #status = :status, failure = :failure, attempt = :attempt, crashes = :none",
-                ConditionExpression="#token = :token",
+                # A transaction may have completed it, its answer lost.
+                ConditionExpression="#token = :token AND #status = :inprogress",
                 ExpressionAttributeNames={"#status": "status", "#token": "token"},
                 ExpressionAttributeValues={
+                    ":inprogress": {"S": INPROGRESS},
                     ":status": {"S": status},
                     ":failure": {"S": msgspec.json.encode(failure).decode()},
                     ":attempt": {"N": str(attempt)},
@@ -212,6 +214,8 @@ class Lease:
     """Which attempt this is, by what the record remembers."""
     last_failure: Failure | None = None
     """How the attempt before this one failed, where it is remembered."""
+    in_transaction: bool = field(default=False)
+    """Set while the run's one transaction is open."""
     committed: bool = field(default=False)
     """Set by the transaction that has committed the task's effects and its success."""
 
@@ -230,6 +234,11 @@ class Lease:
     def completion(self) -> "TransactWriteItemTypeDef":
         """`complete`, as an action of a transaction."""
         return self._store.completion()
+
+    def is_completed(self) -> bool:
+        """Whether the record says that this very claim has succeeded, by a strongly consistent read."""
+        record = self._store.read(self._store.claim.key)
+        return record.get("status") == COMPLETED and record.get("token") == self._store.token
 
 
 def claim(wanted: Claim) -> Lease:

@@ -7,8 +7,8 @@ from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried
 from celeriac.queue import Queue
 from celeriac.record import Record
 
-# POWERTOOLS_LOG_LEVEL and POWERTOOLS_SERVICE_NAME, set by the stacks, rule it.
-logger = Logger(service="celeriac")
+# Named by POWERTOOLS_SERVICE_NAME, which the stacks set; POWERTOOLS_LOG_LEVEL may change its level.
+logger = Logger()
 
 
 def log_outcome(outcome: Outcome, message: Message | None, record: Record, queue: Queue, *, seconds: float) -> None:

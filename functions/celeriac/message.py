@@ -29,13 +29,13 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One task to run. `args` stays as the sender's JSON, byte for byte, until the task's signature reads it."""
 
     v: int = VERSION
-    id: str = ""
+    id: Annotated[str, msgspec.Meta(max_length=128)] = ""
     """UUIDv7, minted before the send and kept for life: through retries, redrives, edits and replays."""
-    task: Annotated[str, msgspec.Meta(min_length=1)]
+    task: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     args: msgspec.Raw = msgspec.Raw(b"{}")
     stored: str = ""
     """Where `args` lie when they are too large for the queue: a key in the stage's payload bucket."""
-    key: str | None = None
+    key: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
     """The idempotency key, where the sender gave one of its own."""
     enqueued_at: datetime | None = None
     attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
@@ -60,7 +60,8 @@ def encode(message: Message) -> str:
         for name in message.__struct_fields__
         if (value := getattr(message, name)) not in ("", None) and name != "v"
     }
-    return _encoder.encode(fields).decode()
+    # Two characters that JSON allows and SQS refuses: they can only stand inside a string.
+    return _encoder.encode(fields).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def decode(body: str) -> Message:

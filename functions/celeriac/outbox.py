@@ -14,13 +14,18 @@ from boto3.dynamodb.types import TypeSerializer
 
 from celeriac import names, registry, settings
 from celeriac.aws import client
+from celeriac.deliver import fitted_message
 from celeriac.lease import Lease, LeaseLost
-from celeriac.message import Message, encode, new_id
+from celeriac.message import new_id
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from celeriac.task import Task
+
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+MOST_ACTIONS = 100
 
 
 class TransactionError(RuntimeError):
@@ -92,12 +97,18 @@ class Transaction:
         return self._row(event, aggregate, data=msgspec.json.encode(data).decode())
 
     def enqueue(self, task: "Task[..., Any, Any]", *args: Any, **kwargs: Any) -> str:
-        """Enqueue `task`, if the transaction commits; returns its id. Raises InvalidArgs as `task.enqueue` does."""
-        signature = task.signature
-        raw = signature.encode(signature.named(args, kwargs))
-        message = Message(id=new_id(), task=task.name, args=msgspec.Raw(raw), enqueued_at=datetime.now(UTC))
-        self._row(f"task:{task.name}", None, message=encode(message))
-        return message.id
+        """Enqueue `task`, with its options, if the transaction commits; returns its id.
+
+        Raises what `task.enqueue` raises.
+        """
+        parcel = task.parcel(*args, **kwargs)
+        row: dict[str, str] = {"message": fitted_message(parcel)}
+        if parcel.delay:
+            row["due_at"] = (datetime.now(UTC) + parcel.delay).isoformat()
+        if parcel.group is not None:
+            row["group"] = parcel.group
+        self._row(f"task:{task.name}", None, **row)
+        return parcel.message.id
 
     def _row(self, event: str, aggregate: str | None, **content: str) -> str:
         row_id = new_id()
@@ -118,21 +129,32 @@ class Transaction:
         self._actions.append(action)
 
     def __enter__(self) -> Self:
-        if self._lease is not None and self._lease.committed:
-            raise TransactionError(
-                "this run has committed a transaction already, and with it the task's success: put both into one"
-            )
+        if self._lease is not None:
+            if self._lease.in_transaction or self._lease.committed:
+                raise TransactionError(
+                    "a run commits one transaction, and with it its success: put what two would do into one"
+                )
+            self._lease.in_transaction = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None and self._actions:
-            self._commit()
+        try:
+            if kind is None and self._actions:
+                self._commit()
+        finally:
+            if self._lease is not None:
+                self._lease.in_transaction = False
 
     def _commit(self) -> None:
         lease = self._lease
         actions = [*self._actions, *([lease.completion()] if lease is not None else [])]
+        if len(actions) > MOST_ACTIONS:
+            raise TransactionError(
+                f"{len(actions)} actions, events, tasks and the task's own record included, don't fit into a "
+                f"transaction of DynamoDB, which takes {MOST_ACTIONS}: write less in one"
+            )
         dynamodb = client("dynamodb")
         try:
             # The token makes a retry of this call, its answer lost, the same transaction (for ten minutes).
@@ -145,6 +167,10 @@ class Transaction:
                 if _failed(reason):
                     raise ConditionFailed(label, _plain(reason.get("Item"))) from canceled
             raise
+        except Exception:
+            # No answer is no refusal: it may have been carried out. The record, written with it, knows.
+            if lease is None or not lease.is_completed():
+                raise
         if lease is not None:
             lease.committed = True
 

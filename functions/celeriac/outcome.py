@@ -68,6 +68,7 @@ class HandedBack:
     name = "handed_back"
     why: str
     until: datetime | None = None
+    message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)

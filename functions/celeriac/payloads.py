@@ -4,6 +4,10 @@ from celeriac import names, settings
 from celeriac.aws import client
 from celeriac.sqs import account
 
+# The bucket's lifecycle keeps what messages of the queues point to; and, for what waits in a schedule, a year longer.
+SHORT, LONG = "args/", "scheduled/"
+BODIES = "bodies/"
+
 
 class PayloadGone(LookupError):  # noqa: N818 - it is what happened
     """The stored payload isn't there any more; retrying can't help."""
@@ -15,9 +19,25 @@ def bucket(queue_name: str) -> str:
     return names.payload_bucket(settings.stage(), account(queue_name), region)
 
 
-def store(queue_name: str, key: str, content: bytes) -> None:
-    """Write `content`; writing the same key again, as a retry does, changes nothing."""
+def store(queue_name: str, name: str, content: bytes, *, long: bool = False) -> str:
+    """Write arguments and return their key; writing the same again, as a retry does, changes nothing."""
+    key = f"{LONG if long else SHORT}{name}"
     client("s3").put_object(Bucket=bucket(queue_name), Key=key, Body=content)
+    return key
+
+
+def store_body(queue_name: str, name: str, content: bytes) -> str:
+    """Write a whole body and return its key."""
+    key = f"{BODIES}{name}"
+    client("s3").put_object(Bucket=bucket(queue_name), Key=key, Body=content)
+    return key
+
+
+def kept(queue_name: str, key: str) -> str:
+    """Put stored arguments where they outlive a schedule; return their key there. Raises PayloadGone."""
+    if key.startswith(LONG):
+        return key
+    return store(queue_name, key.removeprefix(SHORT), load(queue_name, key), long=True)
 
 
 def load(queue_name: str, key: str) -> bytes:

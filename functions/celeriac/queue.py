@@ -83,6 +83,9 @@ class Queue:
             yield "Celeriac has a queue or function of that name itself, give yours another"
         if not timedelta(seconds=1) <= self.timeout <= MAX_FUNCTION_TIMEOUT:
             yield f"timeout is {self.timeout}, Lambda takes 1 second to 15 minutes"
+        times = ("timeout", "batch_window", "retention", "dead_letter_retention")
+        if fractions := [name for name in times if getattr(self, name) % timedelta(seconds=1)]:
+            yield f"{fractions[0]} is {getattr(self, fractions[0])}, AWS counts in whole seconds"
         if self.concurrency < 1:
             yield f"concurrency is {self.concurrency}, it must be at least 1"
         if self.max_concurrency not in CONCURRENCY_RANGE:

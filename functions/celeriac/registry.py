@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.declaration import DeclarationError
 from celeriac.queue import Queue
+from celeriac.signature import SignatureError
 from celeriac.table import Table
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ def load(package: str = "tasks") -> None:
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(root.__path__, f"{package}."):
         importlib.import_module(module.name)
+    for task in list(tasks.values()):
+        try:
+            _ = task.signature
+        except NameError as error:
+            raise SignatureError(
+                f"task {task.name!r}: {error}, at least not at run time: import what its parameters name, "
+                "not under TYPE_CHECKING"
+            ) from error
     homes: dict[str, list[str]] = defaultdict(list)
     for home, task in _by_home.items():
         if home.startswith(f"{package}."):

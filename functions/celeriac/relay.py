@@ -1,10 +1,9 @@
 """The relay: rows that enter the outbox, brought to the queues of the tasks that wait for them."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -13,7 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from celeriac import names, registry, settings
 from celeriac.aws import client
-from celeriac.deliver import Parcel, deliver_batch
+from celeriac.deliver import Parcel, deliver_many
 from celeriac.failure import error_place, error_type
 from celeriac.log import logger
 from celeriac.message import Message, decode
@@ -23,6 +22,7 @@ from celeriac.task import Task
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 # The namespace of ids derived from an event and its subscriber, minted once for this purpose.
 NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
@@ -39,6 +39,8 @@ class Event:
     data: Mapping[str, Any]
     message: str | None
     """The whole message, where the row is a task that a transaction enqueued."""
+    due_at: datetime | None = None
+    group: str | None = None
 
 
 def handle(event: Mapping[str, Any], context: object) -> "PartialItemFailureResponse":  # noqa: ARG001 - Lambda's signature
@@ -77,28 +79,26 @@ def read(image: Mapping[str, Any]) -> Event:
         occurred_at=datetime.fromisoformat(row["occurred_at"]),
         data=json.loads(row.get("data", "{}")),
         message=row.get("message"),
+        due_at=datetime.fromisoformat(row["due_at"]) if "due_at" in row else None,
+        group=row.get("group"),
     )
 
 
 def publish(event: Event) -> None:
     """Send it to every subscriber, or to the one task that it is for."""
-    by_queue: dict[str, list[Parcel]] = defaultdict(list)
-    for parcel in parcels(event, registry.subscribers(event.type)):
-        by_queue[parcel.queue.name].append(parcel)
-    for parcels_of_queue in by_queue.values():
-        problems = [p for p in deliver_batch(parcels_of_queue[0].queue, parcels_of_queue) if p is not None]
-        if problems:
-            raise OSError(f"{len(problems)} of {len(parcels_of_queue)} messages were not taken: {problems[0]}")
-    logger.info(
-        "event published", extra={"event": event.type, "id": event.sk, "messages": sum(map(len, by_queue.values()))}
-    )
+    sent = parcels(event, registry.subscribers(event.type))
+    problems = [problem for problem in deliver_many(sent) if problem is not None]
+    if problems:
+        raise OSError(f"{len(problems)} of {len(sent)} messages were not taken")
+    logger.info("event published", extra={"event": event.type, "id": event.sk, "messages": len(sent)})
 
 
 def parcels(event: Event, subscribers: Sequence[Task[..., Any, Any]]) -> list[Parcel]:
     """What an event becomes: a message for each subscriber, its id derived from both."""
     if event.message is not None:
         message = decode(event.message)
-        return [Parcel(_queue_of(message), message)]
+        wait = max((event.due_at or datetime.now(UTC)) - datetime.now(UTC), timedelta())
+        return [Parcel(_queue_of(message), message, wait, event.group)]
     return [
         Parcel(
             task.queue,
@@ -122,21 +122,30 @@ def _queue_of(message: Message) -> Queue:
 
 
 def _mark(events: Sequence[Event]) -> None:
-    """Note on each row when it was published."""
-    if not events:
-        return
+    """Note on each row when it was published; a row that is gone meanwhile stays gone."""
     now = datetime.now(UTC).isoformat()
     table = names.outbox_table(settings.stage())
-    client("dynamodb").transact_write_items(
-        TransactItems=[
-            {
-                "Update": {
-                    "TableName": table,
-                    "Key": {"pk": {"S": event.pk}, "sk": {"S": event.sk}},
-                    "UpdateExpression": "SET published_at = :now",
-                    "ExpressionAttributeValues": {":now": {"S": now}},
-                }
-            }
-            for event in events
-        ]
-    )
+    dynamodb = client("dynamodb")
+    while events:
+        try:
+            dynamodb.transact_write_items(TransactItems=[_mark_of(event, table, now) for event in events])
+        except dynamodb.exceptions.TransactionCanceledException as canceled:
+            reasons = canceled.response.get("CancellationReasons", [])
+            there = [e for e, reason in zip(events, reasons, strict=False) if reason.get("Code") == "None"]
+            events = there if len(there) < len(events) else []
+            continue
+        except Exception as error:  # noqa: BLE001 - what isn't marked is published again, and absorbed
+            logger.warning("events not marked", extra={"count": len(events), "error": error_type(error)})
+        return
+
+
+def _mark_of(event: Event, table: str, now: str) -> "TransactWriteItemTypeDef":
+    return {
+        "Update": {
+            "TableName": table,
+            "Key": {"pk": {"S": event.pk}, "sk": {"S": event.sk}},
+            "UpdateExpression": "SET published_at = :now",
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": {":now": {"S": now}},
+        }
+    }

@@ -115,13 +115,14 @@ class Custom:
     policy: CustomPolicy = field(repr=False)
 
     def decide(self, error: BaseException, *, attempt: int, age: timedelta) -> Decision:  # noqa: ARG002 - as Backoff's
-        """Ask the callable; Reject and Retry(delay=...) mean what they always mean."""
+        """Ask the callable; Reject and the delay of Retry(delay=...) mean what they always mean."""
         if isinstance(error, Reject):
             return GiveUp("rejected")
-        if isinstance(error, Retry) and error.delay is not None:
-            return Again(error.delay)
         delay = self.policy(error, attempt)
-        return GiveUp("exhausted") if delay is None else Again(min(max(delay, timedelta()), LONGEST_DELAY))
+        if delay is None:
+            return GiveUp("exhausted")
+        asked = error.delay if isinstance(error, Retry) else None
+        return Again(asked if asked is not None else min(max(delay, timedelta()), LONGEST_DELAY))
 
 
 type Policy = Backoff | Custom

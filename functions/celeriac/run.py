@@ -9,23 +9,21 @@ from msgspec.structs import replace
 
 from celeriac import bodies, lease, payloads, quarantine, registry
 from celeriac.context import Context
-from celeriac.failure import Failure, error_message, error_traceback, error_type, fingerprint
+from celeriac.failure import Failure, error_message, error_place, error_traceback, error_type, fingerprint
 from celeriac.log import logger
 from celeriac.message import Malformed, Message, NewerVersion, decode
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY, Queue
 from celeriac.record import Record
-from celeriac.retry import Again, Decision, GiveUp
+from celeriac.retry import Again, Backoff, Decision, GiveUp
 from celeriac.signature import InvalidArgs
 from celeriac.task import Task
 
-# What a task may end with. All other BaseExceptions are the interpreter's own, and end the worker.
-TASK_ERRORS = (Exception, SystemExit, KeyboardInterrupt, GeneratorExit)
 # Workers that died while they ran nothing but this task, before it is given up.
 MOST_CRASHES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Worker:
     """The invocation that runs a message."""
 
@@ -35,6 +33,8 @@ class Worker:
     """When Lambda will stop it."""
     margin: timedelta
     """Left at the end to record, send and log."""
+    has_started: bool = False
+    """Whether it has started a task."""
 
     @property
     def left(self) -> timedelta:
@@ -63,11 +63,11 @@ def run(delivery: Delivery) -> tuple[Message | None, Outcome]:
     try:
         message = decode(record.body)
     except Malformed as error:
-        return None, Dead(None, _failure("malformed", error, record, delivery))
+        return None, Dead(None, failure("malformed", error, record, delivery))
     except NewerVersion as error:
         return None, _newer(error, delivery)
     # A message written by hand has no id and no date: SQS's own serve, and stay with it from here on.
-    message = replace(message, id=message.id or record.message_id, enqueued_at=message.enqueued_at or record.sent_at)
+    message = replace(message, id=message.id or record.message_id, enqueued_at=_enqueued_at(message, record))
     return message, _run(message, delivery)
 
 
@@ -83,20 +83,23 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
     try:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
         arguments = task.signature.decode(raw)
+        key = task.key_of(arguments, message)
     except (InvalidArgs, payloads.PayloadGone) as error:
-        return Dead(message, _failure("malformed", error, message, delivery))
+        return Dead(message, failure("malformed", error, _unrun(message), delivery))
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, _quarantined(f"the task {task.name!r}", message, delivery))
     # A task that can't end in time isn't started. Without a limit of its own it needs half of what its queue gives.
-    whole = queue.timeout - 2 * delivery.worker.margin
-    if delivery.worker.left < min(task.timeout or whole / 2, whole):
-        return HandedBack("no time left in this invocation", datetime.now(UTC))
+    # The first of an invocation always starts: nobody will ever give it more.
+    worker = delivery.worker
+    if worker.has_started and worker.left < (task.timeout or queue.timeout / 2):
+        return HandedBack("no time left in this invocation", datetime.now(UTC), message)
+    worker.has_started = True
     wanted = lease.Claim(
         task=task.name,
-        key=task.key_of(arguments, message),
+        key=key,
         task_id=message.id,
         attempt=message.attempt,
-        until=delivery.worker.deadline,
+        until=worker.deadline,
         retention=queue.record_retention,
         alone=delivery.alone,
         redriven_from=redriven_from,
@@ -116,7 +119,7 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
     except lease.AlreadyDead:
         return Skipped("poison")
     except lease.Busy as busy:
-        return HandedBack("another worker is at it", busy.until)
+        return HandedBack("another worker is at it", busy.until, message)
     message = replace(message, attempt=held.attempt)
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
@@ -144,7 +147,7 @@ def _crashed(
     else:
         return Suspected()
     held = lease.take_over(wanted)
-    return Dead(message, _failure(reason, error, replace(message, attempt=held.attempt), delivery), held)
+    return Dead(message, failure(reason, error, replace(message, attempt=held.attempt), delivery), held)
 
 
 def _attempt(
@@ -160,9 +163,9 @@ def _attempt(
     try:
         try:
             result = bodies.call(task.function, args, arguments, limit=limit)
-        except lease.LeaseLost:
+        except (lease.LeaseLost, bodies.WorkerLost):
             raise
-        except TASK_ERRORS as error:
+        except BaseException as error:  # noqa: BLE001 - whatever a task ends with is its failure, sys.exit() included
             if held is not None and held.committed:
                 # Its effects are there and its success is recorded: to run it again would double them.
                 logger.error("raised after its transaction", extra={"task": task.name, "error": error_type(error)})
@@ -179,16 +182,23 @@ def _failed(
     task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, delivery: Delivery
 ) -> Outcome:
     decision = _decide(task, message, error)
-    failure = _failure(decision.reason if isinstance(decision, GiveUp) else "failed", error, message, delivery)
+    why = failure(decision.reason if isinstance(decision, GiveUp) else "failed", error, message, delivery)
     if isinstance(decision, Again):
         successor = replace(message, attempt=message.attempt + 1)
-        return Retried(successor, decision.delay, failure.type, held, failure)
-    return Dead(message, failure, held)
+        return Retried(successor, decision.delay, why.type, held, why)
+    return Dead(message, why, held)
 
 
 def _decide(task: Task[..., Any, Any], message: Message, error: BaseException) -> Decision:
     age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
-    return task.policy.decide(error, attempt=message.attempt, age=age)
+    try:
+        return task.policy.decide(error, attempt=message.attempt, age=age)
+    except Exception as broken:  # noqa: BLE001 - a function of the user's
+        logger.error(
+            "its retry policy failed, the default one decides",
+            extra={"task": task.name, "error": error_type(broken), "where": error_place(broken)},
+        )
+        return Backoff().decide(error, attempt=message.attempt, age=age)
 
 
 def _unknown(message: Message, delivery: Delivery) -> Outcome:
@@ -197,20 +207,31 @@ def _unknown(message: Message, delivery: Delivery) -> Outcome:
         f"no task is named {message.task!r} here; known are {', '.join(sorted(registry.tasks)) or 'none'}"
     )
     if age > delivery.queue.patience:
-        return Dead(message, _failure("unknown task", error, replace(message, attempt=0), delivery))
+        return Dead(message, failure("unknown task", error, _unrun(message), delivery))
     return Postponed(message, _wait(age), "unknown task")
 
 
 def _newer(error: NewerVersion, delivery: Delivery) -> Outcome:
     age = datetime.now(UTC) - delivery.record.first_sent_at
     if age > delivery.queue.patience:
-        return Dead(None, _failure("newer version", error, delivery.record, delivery))
+        return Dead(None, failure("newer version", error, delivery.record, delivery))
     return Postponed(None, _wait(age), "newer version")
 
 
 def _quarantined(what: str, message: Message, delivery: Delivery) -> Failure:
     error = LookupError(f"{what} is in quarantine: it wasn't run")
-    return _failure("quarantined", error, replace(message, attempt=message.attempt - 1), delivery)
+    return failure("quarantined", error, _unrun(message), delivery)
+
+
+def _unrun(message: Message) -> Message:
+    """Its attempts, when the one that was due is not made."""
+    return replace(message, attempt=message.attempt - 1)
+
+
+def _enqueued_at(message: Message, record: Record) -> datetime:
+    """A date written by hand may lack its zone: UTC is what AWS means everywhere else."""
+    written = message.enqueued_at or record.sent_at
+    return written if written.tzinfo is not None else written.replace(tzinfo=UTC)
 
 
 def _wait(age: timedelta) -> timedelta:
@@ -218,7 +239,8 @@ def _wait(age: timedelta) -> timedelta:
     return min(max(age, timedelta(minutes=1)), MAX_DELAY)
 
 
-def _failure(reason: str, error: BaseException, origin: Message | Record, delivery: Delivery) -> Failure:
+def failure(reason: str, error: BaseException, origin: Message | Record, delivery: Delivery) -> Failure:
+    """What a dead letter carries; `origin` is its record where its body can't be read."""
     return Failure(
         reason=reason,
         type=error_type(error),

@@ -1,21 +1,36 @@
-"""Delays beyond the 15 minutes that SQS can wait: one-time schedules of EventBridge Scheduler."""
+"""Delays beyond the 15 minutes that SQS can wait: one-time schedules of EventBridge Scheduler.
 
+A schedule's target takes a message group for FIFO queues only, which are never delayed: a tenant's group is lost here.
+"""
+
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
 
 from celeriac import names, settings
 from celeriac.aws import client
+from celeriac.message import Message
 from celeriac.sqs import Entry, account, arn
 
 if TYPE_CHECKING:
     from mypy_boto3_scheduler.type_defs import TargetTypeDef
 
 
-def send_later(queue_name: str, entry: Entry, *, delay: timedelta, name: str) -> None:
-    """Have Scheduler send `entry` after `delay`, give or take a minute.
+# https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
+_NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
+_NAMESPACE = UUID("5a0c2b0e-6b0e-4d43-9a5e-1f1c3c0a7d52")
 
-    `name` (at most 64 characters) makes it happen once: a schedule that is there already is this one.
+
+def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) -> None:
+    """Have Scheduler send `entry`, the message `of` a task, after `delay`, give or take a minute.
+
+    Task and attempt make the schedule's name, so that it happens once: what a crashed worker made, and its successor
+    would make again, is one schedule.
     """
+    name = f"{of.id}-{of.attempt}"
+    if not _NAME.fullmatch(name):  # an id of somebody else's making
+        name = str(uuid5(_NAMESPACE, name))
     scheduler = client("scheduler")
     stage = settings.stage()
     meta = scheduler.meta
@@ -29,8 +44,6 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, name: str) ->
         "Input": entry.body,
         "DeadLetterConfig": {"Arn": arn(names.schedule_dead_letters(stage))},
     }
-    if entry.group is not None:
-        target["SqsParameters"] = {"MessageGroupId": entry.group}
     try:
         scheduler.create_schedule(
             Name=name,

@@ -1,5 +1,6 @@
 """Carrying an outcome out. Every path sends first, then records, and is acknowledged last."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -11,9 +12,11 @@ from celeriac import lease, payloads, settings, sqs
 from celeriac.deliver import Parcel, deliver, fitted
 from celeriac.failure import Failure
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
-from celeriac.queue import MAX_MESSAGE_BYTES, Queue
+from celeriac.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
 from celeriac.record import FIRST_SENT_AT, Record
 
+# Below what makes the consumer suspicious of a message, and far below any maxReceiveCount.
+FRESH_AFTER = 3
 # An SQS message attribute, on dead letters whose body is not ours to change.
 FAILURE_ATTRIBUTE = "failure"
 
@@ -34,12 +37,12 @@ def settle(outcome: Outcome, record: Record, queue: Queue) -> Settled:
         case Retried():
             return _retry(outcome, record, queue)
         case Dead():
-            _bury(outcome, record, queue)
+            bury(outcome, record, queue)
             return Settled(acknowledged=True)
         case Postponed():
             return _postpone(outcome, record, queue)
         case HandedBack():
-            return Settled(acknowledged=False, again_at=outcome.until)
+            return _hand_back(outcome, record, queue)
         case Suspected():
             return Settled(acknowledged=False)
         case _:
@@ -57,6 +60,15 @@ def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
             # A successor too many does no harm: the record of whoever took over absorbs it.
             return Settled(acknowledged=False)
     return Settled(not queue.fifo, datetime.now(UTC) + retried.delay if queue.fifo else None)
+
+
+def _hand_back(handed_back: HandedBack, record: Record, queue: Queue) -> Settled:
+    """Usually the message itself comes back. Before hand-backs use up its receives, a fresh copy takes its place."""
+    if queue.fifo or record.receives < FRESH_AFTER or handed_back.message is None:
+        return Settled(acknowledged=False, again_at=handed_back.until)
+    wait = max((handed_back.until or datetime.now(UTC)) - datetime.now(UTC), timedelta())
+    deliver(Parcel(queue, handed_back.message, min(wait, MAX_DELAY), record.group))
+    return Settled(acknowledged=True)
 
 
 def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
@@ -78,7 +90,8 @@ def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
     return Settled(acknowledged=True)
 
 
-def _bury(dead: Dead, record: Record, queue: Queue) -> None:
+def bury(dead: Dead, record: Record, queue: Queue) -> None:
+    """Send a dead letter to the queue's own dead-letter queue, then record it."""
     name = queue.dead_letter_name(settings.stage())
     group = (record.group or record.message_id) if queue.fifo else record.group
     deduplication = record.message_id if queue.fifo else None
@@ -90,8 +103,9 @@ def _bury(dead: Dead, record: Record, queue: Queue) -> None:
     else:
         sqs.send(name, _untouched(record, dead.failure, group, deduplication))
     if dead.lease is not None:
-        # If another worker has taken over, the letter is there all the same: at worst one too many.
-        dead.lease.dead(dead.failure)
+        # Where another worker has taken over, or a commit was carried out after all, the letter is one too many.
+        with suppress(lease.LeaseLost):
+            dead.lease.dead(dead.failure)
 
 
 def _untouched(record: Record, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
@@ -100,8 +114,7 @@ def _untouched(record: Record, failure: Failure, group: str | None, deduplicatio
     entry = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=attributes)
     if entry.size <= MAX_MESSAGE_BYTES:
         return entry
-    key = f"bodies/{record.message_id}"
-    payloads.store(record.queue_name, key, record.body.encode())
+    key = payloads.store_body(record.queue_name, record.message_id, record.body.encode())
     stored = msgspec.json.encode({"stored_body": key}).decode()
     return sqs.Entry(stored, group=group, deduplication=deduplication, attributes=attributes)
 

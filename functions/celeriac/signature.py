@@ -30,6 +30,10 @@ class Signature:
         self._task = name
         parameters = list(inspect.signature(function).parameters.values())
         hints = typing.get_type_hints(function, include_extras=True)
+        if any(_mentions_context(hints.get(parameter.name)) for parameter in parameters[1:]) or (
+            parameters and _mentions_context(hints.get(parameters[0].name)) and not _is_context(parameters[0], hints)
+        ):
+            raise SignatureError(f"task {name!r}: the context must be its first parameter, of the type Context")
         self.takes_context = bool(parameters) and _is_context(parameters[0], hints)
         fields = parameters[1:] if self.takes_context else parameters
         for parameter in fields:
@@ -74,7 +78,7 @@ class Signature:
         """`arguments` as JSON, after checking that the task will be able to read them. Raises InvalidArgs."""
         try:
             raw = msgspec.json.encode(arguments, enc_hook=_to_json)
-        except (TypeError, ValueError, RecursionError, UnicodeEncodeError) as error:
+        except Exception as error:  # a model's own code may raise anything
             raise InvalidArgs(f"task {self._task!r}: its arguments can't be written as JSON: {error}") from error
         self.decode(raw)
         return raw
@@ -83,8 +87,7 @@ class Signature:
         """The arguments to call the task with. Raises InvalidArgs, naming the field."""
         try:
             args = self._decoder.decode(raw)
-        # ValueError: what a pydantic model or another validator of the user's raises.
-        except (msgspec.MsgspecError, RecursionError, ValueError, TypeError) as error:
+        except Exception as error:  # a validator of the user's may raise anything
             raise InvalidArgs(f"task {self._task!r}: {_readable(error)}") from error
         return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
 
@@ -95,6 +98,18 @@ class Signature:
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
     return hints.get(parameter.name) is Context or (parameter.name == "ctx" and parameter.name not in hints)
+
+
+def _mentions_context(hint: Any) -> bool:
+    return hint is Context or Context in typing.get_args(hint)
+
+
+def key_text(value: object) -> object:
+    """A key parameter's value as what JSON would make of it. Raises InvalidArgs."""
+    try:
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=_to_json)
+    except Exception as error:
+        raise InvalidArgs(f"its key can't be written as JSON: {error}") from error
 
 
 def _readable(error: BaseException) -> str:

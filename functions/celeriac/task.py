@@ -12,12 +12,12 @@ import msgspec
 from celeriac import registry
 from celeriac.context import Context
 from celeriac.declaration import DeclarationError
-from celeriac.deliver import NOW, Parcel, deliver, deliver_batch
+from celeriac.deliver import NOW, Parcel, deliver, deliver_many
 from celeriac.handle import Handle
 from celeriac.message import Message, new_id
-from celeriac.queue import MAX_DELAY, MAX_VISIBILITY, Queue
+from celeriac.queue import MAX_VISIBILITY, Queue
 from celeriac.retry import LONGEST_DELAY, Backoff, Custom, CustomPolicy, Policy
-from celeriac.signature import Signature
+from celeriac.signature import Signature, key_text
 
 type Delivery = Literal["effectively_once", "at_least_once", "at_most_once"]
 DELIVERIES: tuple[Delivery, ...] = Delivery.__value__.__args__
@@ -119,18 +119,13 @@ class Task[**P, C, R]:
         return Handle(parcel.message.id, self.key_of(arguments, parcel.message), self)
 
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle]:
-        """Send one message for each item, in batches of ten. Every item is checked before the first is sent.
+        """Send one message for each item, in batches of ten, several at once. Every item is checked before any is sent.
 
         Raises InvalidArgs as `enqueue` does, and PartialFailure when SQS didn't take them all.
         """
         arguments = [dict(item) for item in items]
         parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
-        if self._options.delay > MAX_DELAY:
-            for parcel in parcels:
-                deliver(parcel)
-            problems: list[str | None] = [None] * len(parcels)
-        else:
-            problems = deliver_batch(self.queue, parcels)
+        problems = deliver_many(parcels)
         handles = [
             Handle(parcel.message.id, self.key_of(item, parcel.message), self)
             for item, parcel in zip(arguments, parcels, strict=True)
@@ -149,8 +144,12 @@ class Task[**P, C, R]:
         """
         value: Any = message.key
         if value is None and self.key is not None:
-            value = msgspec.to_builtins(arguments.get(self.key, self.signature.default(self.key)), str_keys=True)
+            value = key_text(arguments.get(self.key, self.signature.default(self.key)))
         return f"{self.name}:{message.id if value in (None, '') else value}"
+
+    def parcel(self, *args: P.args, **kwargs: P.kwargs) -> Parcel:
+        """What `enqueue` would send, for a transaction to send later. Raises as `enqueue` does."""
+        return self._parcel(self.signature.named(args, kwargs))
 
     def _parcel(self, arguments: dict[str, Any]) -> Parcel:
         options = self._options
@@ -193,7 +192,9 @@ class _Decorator:
     def __call__[**P, R](self, function: Callable[P, R]) -> Task[P, R, R]: ...
     def __call__(self, function: Callable[..., Any]) -> Any:
         declared = dict(self._declared)
-        name = declared.pop("name") or function.__name__
+        name = declared.pop("name") or getattr(function, "__name__", "")
+        if not name:
+            raise TaskError(f"{function!r} has no name of its own: give the task one, `name=`")
         made: Task[..., Any, Any] = Task(function, self._queue, name=name, **declared)
         _check(made)
         registry.add(made)
@@ -233,6 +234,8 @@ def _check(made: Task[..., Any, Any]) -> None:
     name, queue = made.name, made.queue
     if made.delivery not in DELIVERIES:
         raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(DELIVERIES)}")
+    if inspect.isgeneratorfunction(made.function) or inspect.isasyncgenfunction(made.function):
+        raise TaskError(f"task {name!r}: a generator runs only when somebody reads it, which no queue does: return")
     policy = made.policy
     if made.delivery == "at_most_once" and (isinstance(policy, Custom) or policy.attempts > 1):
         raise TaskError(f"task {name!r}: delivery at_most_once means a single attempt, leave `retry` out")

@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.config import Config
 
 from celeriac import Reject, task
 from tasks.queues import emails
@@ -42,4 +43,5 @@ def _send(to: str, subject: str, text: str) -> dict[str, str]:
 
 @cache
 def _ses() -> "SESClient":
-    return boto3.client("ses")
+    # boto3 would wait for 60 s, longer than the queue gives.
+    return boto3.client("ses", config=Config(connect_timeout=2, read_timeout=10))

@@ -120,3 +120,17 @@ def test_the_last_message_of_a_batch_gets_no_sliver_of_time(sandbox: Sandbox) ->
     sandbox.drain()
     assert len(left) == 10
     assert min(left) >= timedelta(seconds=14)
+
+
+def test_hand_backs_do_not_use_up_the_receives_of_a_message(sandbox: Sandbox) -> None:
+    busy = Queue("busy", timeout=timedelta(seconds=30), max_receives=5)
+
+    @task(busy, timeout=timedelta(seconds=20))
+    def slow(number: int) -> None:
+        runs.append(number)
+        sandbox.advance(timedelta(seconds=15))  # one in each invocation: the rest is handed back
+
+    slow.enqueue_many({"number": i} for i in range(10))
+    sandbox.drain()
+    assert sorted(runs) == list(range(10))
+    assert sandbox.dead_letters(busy) == []

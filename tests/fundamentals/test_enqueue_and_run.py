@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from celeriac import Context, InvalidArgs, Queue, registry, task
+from celeriac.aws import client
 from celeriac.testing import Sandbox
 
 mailbox = Queue("mailbox")
@@ -147,6 +148,17 @@ def test_a_payload_too_large_for_the_queue_travels_through_s3(sandbox: Sandbox) 
 
     assert delivered == [(name, True)]
     assert sandbox.calls["s3", "PutObject"] == sandbox.calls["s3", "GetObject"] == 1
+
+
+def test_a_large_payload_outlives_a_long_delay(sandbox: Sandbox) -> None:
+    greet.options(delay=timedelta(days=300)).enqueue(name="A" * 600_000)
+    s3 = client("s3")
+    (bucket,) = s3.list_buckets()["Buckets"]
+    (stored,) = s3.list_objects_v2(Bucket=bucket["Name"])["Contents"]
+    # The prefix under which the bucket's lifecycle keeps objects for more than a year.
+    assert stored["Key"].startswith("scheduled/")
+    sandbox.drain()
+    assert delivered == [("A" * 600_000, True)]
 
 
 def test_tasks_of_other_test_modules_do_not_exist_here(sandbox: Sandbox) -> None:

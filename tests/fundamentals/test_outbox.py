@@ -1,11 +1,13 @@
 """The transactional outbox: what is written and what is told of it are one."""
 
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 import celeriac
-from celeriac import Context, Queue, Reject, task
+from celeriac import Backoff, Context, Queue, Reject, task
 from celeriac.aws import client
 from celeriac.outbox import ConditionFailed, TransactionError
 from celeriac.testing import Sandbox
@@ -32,6 +34,19 @@ def archive(ctx: Context, invoice: str) -> None:
 @task(shop)
 def remind(invoice: str) -> None:
     told.append(("remind", invoice))
+
+
+ledger = Queue("shop-ledger", fifo=True)
+
+
+@task(shop)
+def note(ctx: Context, text: str) -> None:
+    told.append((text, ctx.group or ctx.key))
+
+
+@task(ledger, on="entry.made")
+def ordered(ctx: Context, text: str) -> None:
+    told.append((text, ctx.group or ""))
 
 
 def test_a_committed_transaction_tells_every_subscriber(sandbox: Sandbox) -> None:
@@ -137,13 +152,101 @@ def test_a_second_transaction_in_one_run_is_refused(sandbox: Sandbox) -> None:
     def pay(ctx: Context) -> None:
         with ctx.transaction() as tx:
             tx.put("orders", {"pk": "o-1"})
-        with pytest.raises(TransactionError, match="put both into one"), ctx.transaction():
+        with pytest.raises(TransactionError, match="put what two would do into one"), ctx.transaction():
             pass
         told.append(("pay", "refused"))
 
     pay.enqueue()
     sandbox.drain()
     assert told == [("pay", "refused")]
+
+
+def test_a_transaction_within_a_transaction_is_refused_before_it_commits(sandbox: Sandbox) -> None:
+    @task(shop, retry=Backoff(attempts=1))
+    def pay(ctx: Context) -> None:
+        with ctx.transaction() as outer:
+            outer.put("orders", {"pk": "outer"})
+            with ctx.transaction() as inner:
+                inner.put("orders", {"pk": "inner"})
+
+    pay.enqueue()
+    sandbox.drain()
+    assert (_item("outer"), _item("inner")) == (None, None)
+    (letter,) = sandbox.dead_letters(shop)
+    assert letter.failure is not None
+    assert "put what two would do into one" in letter.failure.message
+
+
+def test_a_transaction_that_was_rolled_back_may_be_followed_by_another(sandbox: Sandbox) -> None:
+    @task(shop)
+    def pay(ctx: Context) -> None:
+        with suppress(ConditionFailed), ctx.transaction() as tx:
+            tx.put("orders", {"pk": "first"}, condition="attribute_exists(pk)")
+        with ctx.transaction() as tx:
+            tx.put("orders", {"pk": "second"})
+
+    pay.enqueue()
+    sandbox.drain()
+    assert _item("second") is not None
+
+
+def test_a_task_enqueued_in_a_transaction_keeps_its_options(sandbox: Sandbox) -> None:
+    start = sandbox.now
+    with celeriac.transaction() as tx:
+        tx.enqueue(note.options(delay=timedelta(days=3), key="k"), text="late")
+        tx.enqueue(note.options(delay=timedelta(minutes=5), group="tenant-7"), text="soon")
+        tx.enqueue(ordered.options(group="g"), text="in order")
+    sandbox.drain()
+    assert told == [("in order", "g"), ("soon", "tenant-7"), ("late", "note:k")]
+    assert sandbox.now - start >= timedelta(days=3)
+    with pytest.raises(ValueError, match="is FIFO, enqueue it with"), celeriac.transaction() as tx:
+        tx.enqueue(ordered, text="no group")
+
+
+def test_more_than_a_transaction_can_hold_is_refused_with_its_limit(sandbox: Sandbox) -> None:
+    with pytest.raises(TransactionError, match=r"101 actions, .* which takes 100"), celeriac.transaction() as tx:
+        for number in range(101):
+            tx.put("orders", {"pk": f"o-{number}"})
+    assert sandbox.calls == {}
+
+
+def test_the_relay_stops_at_the_first_event_it_cannot_publish_and_goes_on_with_it(sandbox: Sandbox) -> None:
+    calls = 0
+
+    def fail_the_first(**_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    events = client("sqs").meta.events
+    events.register("before-call.sqs.SendMessageBatch", fail_the_first)
+    try:
+        for number in range(3):
+            with celeriac.transaction() as tx:
+                tx.emit("entry.made", {"text": f"{number}"}, aggregate="account")
+        sandbox.drain()
+    finally:
+        events.unregister("before-call.sqs.SendMessageBatch", fail_the_first)
+    assert told == [("0", "account"), ("1", "account"), ("2", "account")]
+
+
+def test_an_event_that_was_deleted_before_it_was_marked_stays_deleted(sandbox: Sandbox) -> None:
+    def delete(**_: object) -> None:
+        table = "celeriac-test-outbox"
+        for item in client("dynamodb").scan(TableName=table)["Items"]:
+            client("dynamodb").delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
+
+    events = client("sqs").meta.events
+    events.register("before-call.sqs.SendMessageBatch", delete)
+    try:
+        with celeriac.transaction() as tx:
+            tx.emit("invoice.created", {"invoice": "i-1"})
+        sandbox.drain()
+    finally:
+        events.unregister("before-call.sqs.SendMessageBatch", delete)
+    assert len(told) == 2
+    assert client("dynamodb").scan(TableName="celeriac-test-outbox")["Count"] == 0
 
 
 def test_a_task_that_is_rejected_in_its_transaction_writes_nothing(sandbox: Sandbox) -> None:

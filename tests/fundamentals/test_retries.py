@@ -108,6 +108,7 @@ def test_a_wait_beyond_what_sqs_can_wait_is_a_schedule(sandbox: Sandbox) -> None
         if ctx.attempt == 1:
             raise Retry("closed over the weekend", delay=timedelta(days=2))
 
+    sandbox.advance(timedelta(milliseconds=700))  # schedules know whole seconds only
     start = sandbox.now
     charge.enqueue()
     sandbox.drain()

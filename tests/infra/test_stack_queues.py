@@ -92,10 +92,15 @@ def test_no_dead_letter_queue_is_without_an_alarm(stage: Stage, declared: Stage)
 
 def test_payloads_live_as_long_as_any_message_that_points_to_them(stage: Stage) -> None:
     (bucket,) = stage.state.resources("S3::Bucket")
-    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    rules = {
+        rule["Prefix"]: timedelta(days=rule["ExpirationInDays"]) for rule in bucket["LifecycleConfiguration"]["Rules"]
+    }
+    longest = max(queue.record_retention for queue in QUEUES)
 
     assert text(bucket["BucketName"]) == "celeriac-test-payloads-${AWS::AccountId}-${AWS::Region}"
-    assert timedelta(days=rule["ExpirationInDays"]) >= max(queue.record_retention for queue in QUEUES)
+    assert rules.keys() == {"args/", "bodies/", "scheduled/"}
+    assert min(rules.values()) >= longest
+    assert rules["scheduled/"] >= longest + timedelta(days=365)  # the longest delay there is
     assert all(bucket["PublicAccessBlockConfiguration"].values())
 
 

@@ -55,7 +55,8 @@ plain = Backoff(base=MINUTE, jitter=0, attempts=3, give_up_after=DAY)
         (Custom(lambda _error, attempt: attempt * MINUTE), OSError(), 4, MINUTE, Again(4 * MINUTE)),
         (Custom(lambda _error, _attempt: None), OSError(), 1, MINUTE, GiveUp("exhausted")),
         (Custom(lambda _error, _attempt: MINUTE), Reject(), 1, MINUTE, GiveUp("rejected")),
-        (Custom(lambda _error, _attempt: None), Retry(delay=MINUTE), 1, MINUTE, Again(MINUTE)),
+        (Custom(lambda _error, _attempt: None), Retry(delay=MINUTE), 1, MINUTE, GiveUp("exhausted")),
+        (Custom(lambda _error, _attempt: 9 * MINUTE), Retry(delay=MINUTE), 1, MINUTE, Again(MINUTE)),
         (Custom(lambda _error, _attempt: -MINUTE), OSError(), 1, MINUTE, Again(timedelta())),
     ],
 )

@@ -8,8 +8,10 @@ from typing import Any
 
 from botocore.client import BaseClient
 
+from celeriac.bodies import WorkerLost
 
-class WorkerDied(BaseException):
+
+class WorkerDied(WorkerLost):
     """The Lambda worker is gone: like a power cut, nothing in the code under test may catch it."""
 
 

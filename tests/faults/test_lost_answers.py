@@ -1,0 +1,163 @@
+"""AWS does what it was asked for, and its answer is lost: a timeout is no refusal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from celeriac import Backoff, Context, Queue, lease, names, sqs, task
+from celeriac.aws import client
+from celeriac.task import PartialFailure
+from celeriac.testing import Sandbox
+
+jobs = Queue("jobs")
+runs: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    runs.clear()
+
+
+@contextmanager
+def answer_lost(service: Any, operation: str, times: int = 1) -> Iterator[None]:
+    """The next calls of `operation` are carried out, and time out all the same."""
+    left = times
+
+    def lose(**_: object) -> None:
+        nonlocal left
+        if left > 0:
+            left -= 1
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    events = client(service).meta.events
+    events.register(f"after-call.{service}.{operation}", lose)
+    try:
+        yield
+    finally:
+        events.unregister(f"after-call.{service}.{operation}", lose)
+
+
+@task(jobs, key="name", retry=Backoff(attempts=3))
+def transfer(ctx: Context, name: str) -> None:
+    runs.append(ctx.attempt)
+    with ctx.transaction() as tx:
+        tx.put("orders", {"pk": name})
+        tx.emit("nobody.listens", {"name": name})
+
+
+@task(jobs, key="name", retry=Backoff(attempts=2))
+def work(ctx: Context, name: str, failures: int = 0) -> None:
+    runs.append(ctx.attempt)
+    if ctx.attempt <= failures:
+        raise ConnectionError
+
+
+def _events() -> int:
+    return client("dynamodb").scan(TableName=names.outbox_table("test"))["Count"]
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_again(sandbox: Sandbox) -> None:
+    handle = transfer.enqueue(name="a")
+    with answer_lost("dynamodb", "TransactWriteItems"):
+        sandbox.drain()
+    assert runs == [1]
+    assert _events() == 1
+    assert handle.status().state == "succeeded"
+    assert sandbox.dead_letters(jobs) == []
+
+
+def test_a_commit_that_was_not_made_is_tried_again(sandbox: Sandbox) -> None:
+    def refuse(**_: object) -> None:
+        if runs == [1]:
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    events = client("dynamodb").meta.events
+    events.register("before-call.dynamodb.TransactWriteItems", refuse)
+    try:
+        transfer.enqueue(name="a")
+        sandbox.drain()
+    finally:
+        events.unregister("before-call.dynamodb.TransactWriteItems", refuse)
+    assert runs == [1, 2]
+    assert _events() == 1
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("dynamodb", "PutItem"), ("dynamodb", "UpdateItem"), ("sqs", "SendMessage")],
+)
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_nothing_is_lost_or_retried_too_often_for_a_lost_answer(
+    sandbox: Sandbox, service: str, operation: str, failures: int
+) -> None:
+    handle = work.enqueue(name="a", failures=failures)
+    with answer_lost(service, operation):
+        sandbox.drain()
+    letters = {letter.id for letter in sandbox.dead_letters(jobs)}
+    assert letters == ({handle.id} if failures == 2 else set())
+    assert set(runs) == set(range(1, min(failures, 1) + 2))
+    assert handle.status().state == ("dead" if failures == 2 else "succeeded")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_claim_that_botocore_sends_twice_knows_itself() -> None:
+    until = datetime.now(UTC) + timedelta(seconds=30)
+    store = lease._new_store(lease.Claim("work", "work:a", "the id", 1, until, timedelta(days=18)))
+    assert lease._put(store)
+    assert lease._put(store)  # the same call again, as botocore does when it got no answer
+    (record,) = client("dynamodb").scan(TableName=names.idempotency_table("test"))["Items"]
+    # Powertools' id of a record: the task, and the SHA-256 of the key as JSON.
+    assert record["id"]["S"] == f"work#{sha256(b'"work:a"').hexdigest()}"
+
+
+def test_a_batch_that_could_not_be_sent_is_named_with_what_was(sandbox: Sandbox) -> None:
+    calls = 0
+
+    def fail_the_third(**_: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    events = client("sqs").meta.events
+    events.register("before-call.sqs.SendMessageBatch", fail_the_third)
+    try:
+        with pytest.raises(PartialFailure, match="10 of 50 messages for work were not taken") as caught:
+            work.enqueue_many({"name": f"{i}"} for i in range(50))
+    finally:
+        events.unregister("before-call.sqs.SendMessageBatch", fail_the_third)
+    assert (len(caught.value.sent), len(caught.value.unsent)) == (40, 10)
+    sandbox.drain()
+    assert len(runs) == 40
+
+
+def test_a_store_that_is_out_of_reach_keeps_the_message_and_names_the_reason_in_the_end(sandbox: Sandbox) -> None:
+    def out_of_reach(**_: object) -> None:
+        raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    events = client("dynamodb").meta.events
+    events.register("before-call.dynamodb.PutItem", out_of_reach)
+    try:
+        work.enqueue(name="a")
+        sandbox.drain()
+    finally:
+        events.unregister("before-call.dynamodb.PutItem", out_of_reach)
+    assert runs == []
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert (letter.failure.reason, letter.failure.type) == ("unsettled", "botocore.exceptions.ReadTimeoutError")
+
+
+def test_dead_letters_with_attributes_of_others_can_be_read(sandbox: Sandbox) -> None:
+    client("sqs").send_message(
+        QueueUrl=sqs.url(jobs.dead_letter_name("test")),
+        MessageBody='{"task": "work", "args": "no object"}',
+        MessageAttributes={"failure": {"DataType": "String", "StringValue": "somebody else's"}},
+    )
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is None

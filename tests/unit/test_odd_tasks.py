@@ -1,0 +1,301 @@
+"""What users write that nobody expects: it fails like any other task, with its reason, or is refused at import."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+import pytest
+
+from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, Retry, registry, task
+from celeriac.declaration import DeclarationError
+from celeriac.signature import SignatureError
+from celeriac.task import TaskError
+from celeriac.testing import DeadLetter, Sandbox
+from celeriac.testing.lambda_ import LambdaContext
+from celeriac.testing.scope import of_this_test
+from consumer import handler
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+jobs = Queue("jobs")
+runs: list[object] = []
+type Send = Callable[[Queue, object], None]
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    runs.clear()
+    with registry.only(of_this_test):
+        yield
+
+
+def _only(sandbox: Sandbox, queue: Queue = jobs) -> DeadLetter:
+    (letter,) = sandbox.dead_letters(queue)
+    assert letter.failure is not None
+    return letter
+
+
+class Stop(BaseException):
+    """Neither Exception nor one of the interpreter's own."""
+
+
+@pytest.mark.parametrize("ending", [Stop, asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_whatever_a_task_ends_with_is_its_failure(sandbox: Sandbox, ending: type[BaseException]) -> None:
+    @task(jobs, retry=Backoff(attempts=1))
+    def leaving() -> None:
+        raise ending
+
+    leaving.enqueue()
+    sandbox.drain()
+    failure = _only(sandbox).failure
+    assert failure is not None
+    assert failure.type.endswith(ending.__name__)
+
+
+def test_an_awaitable_that_is_no_coroutine_is_awaited(sandbox: Sandbox) -> None:
+    class Later:
+        def __await__(self) -> Generator[Any]:
+            runs.append("awaited")
+            yield from ()
+
+    @task(jobs)
+    def later() -> Awaitable[None]:
+        return Later()
+
+    later.enqueue()
+    sandbox.drain()
+    assert runs == ["awaited"]
+
+
+def test_a_generator_is_refused_since_nobody_would_run_it() -> None:
+    with pytest.raises(TaskError, match="task 'numbers': a generator runs only when somebody reads it"):
+
+        @task(jobs)
+        def numbers() -> Iterator[int]:
+            yield 1
+
+    with pytest.raises(TaskError, match="task 'events': a generator"):
+
+        @task(jobs)
+        async def events() -> AsyncIterator[int]:
+            yield 1
+
+
+@pytest.mark.parametrize("answer", [60, "soon"])
+def test_a_policy_that_answers_nonsense_leaves_it_to_the_default(sandbox: Sandbox, answer: Any) -> None:
+    @task(jobs, retry=lambda error, attempt: answer)
+    def failing() -> None:
+        runs.append(1)
+        raise ConnectionError
+
+    failing.enqueue()
+    sandbox.drain()
+    assert len(runs) == 5
+
+
+def test_a_policy_that_raises_leaves_it_to_the_default(sandbox: Sandbox) -> None:
+    def broken(error: BaseException, attempt: int) -> timedelta:
+        raise KeyError(attempt)
+
+    @task(jobs, retry=broken)
+    def failing() -> None:
+        runs.append(1)
+        raise ConnectionError
+
+    failing.enqueue()
+    sandbox.drain()
+    assert len(runs) == 5
+
+
+def test_asking_to_wait_does_not_outlive_a_policy_of_ones_own(sandbox: Sandbox) -> None:
+    @task(jobs, retry=lambda error, attempt: timedelta(minutes=1) if attempt < 4 else None)
+    def asking(ctx: Context) -> None:
+        runs.append(ctx.attempt)
+        raise Retry(delay=timedelta(seconds=1))
+
+    asking.enqueue()
+    sandbox.drain()
+    assert runs == [1, 2, 3, 4]
+
+
+@dataclass
+class Odd:
+    text: str
+
+    def __post_init__(self) -> None:
+        if self.text == "odd":
+            raise KeyError(self.text)
+
+
+class Model(pydantic.BaseModel):
+    number: int
+
+
+@task(jobs)
+def take_odd(value: Odd) -> None:
+    runs.append(value)
+
+
+@task(jobs, key="value", name="take_model")
+def take_model(ctx: Context, value: Model) -> None:
+    runs.append(ctx.key)
+
+
+def test_a_validator_that_raises_anything_refuses_the_arguments(sandbox: Sandbox, send: Send) -> None:
+    with pytest.raises(InvalidArgs, match="'odd'"):
+        take_odd.enqueue({"text": "odd"})  # type: ignore[arg-type]  # as a hand-written message has it
+    send(jobs, {"task": "take_odd", "args": {"value": {"text": "odd"}}})
+    sandbox.drain()
+    assert runs == []
+    failure = _only(sandbox).failure
+    assert failure is not None
+    assert (failure.reason, failure.attempts) == ("malformed", 0)
+
+
+def test_a_model_can_be_a_key(sandbox: Sandbox) -> None:
+    take_model.enqueue(value=Model(number=3))
+    take_model.enqueue(value=Model(number=3))
+    sandbox.drain()
+    assert runs == ["take_model:{'number': 3}"]
+
+
+def test_an_annotation_that_is_not_there_at_run_time_is_refused_when_the_tasks_are_loaded() -> None:
+    @task(jobs)
+    def lost(path: "Path") -> None: ...
+
+    with pytest.raises(SignatureError, match="task 'lost': name 'Path' is not defined, at least not at run time"):
+        registry.load()
+
+
+def test_a_context_that_is_not_the_first_parameter_is_refused() -> None:
+    def second(number: int, ctx: Context) -> None: ...
+    def optional(ctx: Context | None, number: int) -> None: ...
+
+    for function in (second, optional):
+        with pytest.raises(DeclarationError, match="the context must be its first parameter"):
+            task(jobs)(function)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"task": "t" * 201},
+        {"task": "take_odd", "id": "i" * 129, "args": {"value": {"text": "fine"}}},
+        {"task": "take_odd", "key": "k" * 1025, "args": {"value": {"text": "fine"}}},
+    ],
+    ids=["task", "id", "key"],
+)
+def test_an_envelope_beyond_all_measure_is_malformed(sandbox: Sandbox, send: Send, body: object) -> None:
+    send(jobs, body)
+    sandbox.drain()
+    assert runs == []
+    failure = _only(sandbox).failure
+    assert failure is not None
+    assert failure.reason == "malformed"
+
+
+def test_a_date_without_a_zone_is_utc(sandbox: Sandbox, send: Send) -> None:
+    @task(jobs, retry=Backoff(attempts=2))
+    def failing() -> None:
+        runs.append(1)
+        raise ConnectionError
+
+    send(jobs, {"task": "failing", "enqueued_at": "2026-01-01T00:00:00"})
+    sandbox.drain()
+    assert len(runs) == 2
+    failure = _only(sandbox).failure
+    assert failure is not None
+    assert failure.first_at == datetime.fromisoformat("2026-01-01T00:00:00Z")
+
+
+def test_an_id_of_any_making_can_wait_in_a_schedule(sandbox: Sandbox, send: Send) -> None:
+    @task(jobs)
+    def patient(ctx: Context) -> None:
+        runs.append(ctx.id)
+        if ctx.attempt == 1:
+            raise Retry(delay=timedelta(days=1))
+
+    strange = "order/7 of Müller " + "x" * 60
+    send(jobs, {"id": strange, "task": "patient"})
+    sandbox.drain()
+    assert runs == [strange, strange]
+
+
+def test_characters_that_sqs_refuses_are_escaped_in_bodies_and_reasons(sandbox: Sandbox, send: Send) -> None:
+    @task(jobs)
+    def refuse(text: str) -> None:
+        raise Reject(text)
+
+    refuse.enqueue("\ufffe and \uffff")
+    sandbox.drain()
+    letter = _only(sandbox)
+    assert letter.args == {"text": "\ufffe and \uffff"}
+    assert "\ufffe" not in letter.body
+    assert letter.failure is not None
+    assert letter.failure.message == "? and ?"
+
+
+def _event(sandbox: Sandbox, *names: str) -> dict[str, Any]:
+    arn = "arn:aws:sqs:eu-west-1:123456789012:celeriac-test-jobs"
+    return {
+        "Records": [
+            {"messageId": f"m-{i}", "receiptHandle": "r", "body": f'{{"task": "{name}"}}', "eventSourceARN": arn}
+            for i, name in enumerate(names)
+        ]
+    }
+
+
+def test_a_task_that_may_take_all_of_its_queues_time_is_started_first_and_never_last(sandbox: Sandbox) -> None:
+    @task(jobs, timeout=jobs.timeout, delivery="at_least_once")
+    def whole() -> None:
+        runs.append(1)
+
+    # A second of the invocation is gone already: no later one would have more to give.
+    context = LambdaContext("f", "r", sandbox.now + jobs.timeout - timedelta(seconds=1))
+    answer = handler(_event(sandbox, "whole", "whole"), context)
+    assert runs == [1]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
+
+
+def test_nothing_of_a_payload_reaches_the_logs_whatever_happens(
+    sandbox: Sandbox, send: Send, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "celeriac")
+    secret = "s3cr3t-of-the-payload"
+
+    @task(jobs, key="text", retry=Backoff(attempts=2))
+    def failing(text: str) -> None:
+        raise ValueError(text)
+
+    @task(jobs)
+    def leaving(text: str) -> None:
+        raise Stop(text)
+
+    @task(jobs)
+    async def forgetting(text: str) -> None:
+        async def background() -> None:
+            raise ValueError(text)
+
+        _ = asyncio.get_running_loop().create_task(background())
+        await asyncio.sleep(0)
+
+    @task(jobs)
+    def returning(text: str) -> object:
+        return {text: object()}
+
+    for each in (failing, leaving, forgetting, returning):
+        each.enqueue(text=secret)
+    send(jobs, {"task": "failing", "args": {"text": [secret]}})
+    send(jobs, {"task": "failing", "args": {secret: 1}})
+    send(jobs, f'not JSON: "{secret}')
+    sandbox.drain()
+
+    out, err = capfd.readouterr()
+    everything = out + err + caplog.text + str([record.__dict__ for record in caplog.records])
+    assert secret not in everything
+    assert "task dead" in everything
