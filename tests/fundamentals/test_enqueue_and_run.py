@@ -165,3 +165,8 @@ def test_tasks_of_other_test_modules_do_not_exist_here(sandbox: Sandbox) -> None
     # tests/fundamentals/test_idempotency.py defines it, and pytest has imported both.
     assert "refund" not in registry.tasks
     assert {"greet", "send_welcome_email"} <= set(registry.tasks)
+
+
+def test_one_sandbox_is_open_at_a_time(sandbox: Sandbox) -> None:
+    with pytest.raises(RuntimeError, match="a Sandbox is open already"), Sandbox():
+        pass

@@ -63,6 +63,8 @@ class Sandbox:
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
+        if type(sqs.urls) is account.Urls:
+            raise RuntimeError("a Sandbox is open already: it is the whole AWS of its process, leave it first")
         with ExitStack() as entering:
             environment = {name: value for name, value in os.environ.items() if name not in UNWANTED} | ENVIRONMENT
             entering.enter_context(patch.dict(os.environ, environment, clear=True))
@@ -131,13 +133,16 @@ class Sandbox:
             messages = []
             while batch := self._receive(sqs.url(name), {"VisibilityTimeout": 1}):
                 messages += batch
-            for message in messages:
+            # moto counts SQS's limit of 12 hours from the sending, not from the receive: an old letter can't be given
+            # back, its second must pass.
+            fresh = [m for m in messages if self._clock.now - _sent_at(m) < timedelta(hours=12)]
+            for message in fresh:
                 aws.client("sqs").change_message_visibility(
                     QueueUrl=sqs.url(name), ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
                 )
             letters = [dead_letter.read(name, message) for message in messages]
         # What was looked at is visible again a millisecond later.
-        self._clock.advance(timedelta(milliseconds=1))
+        self._clock.advance(timedelta(milliseconds=1 if len(fresh) == len(messages) else 1001))
         return sorted(letters, key=lambda letter: letter.sent_at)
 
     def _pass(self, seconds: float) -> None:
@@ -254,3 +259,7 @@ class Sandbox:
                 scheduler.delete_schedule(Name=name, GroupName=group)
                 fired += 1
         return fired
+
+
+def _sent_at(message: "MessageTypeDef") -> datetime:
+    return datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)

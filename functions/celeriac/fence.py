@@ -1,0 +1,203 @@
+"""The record of a lease in DynamoDB: Powertools' persistence layer, fenced.
+
+Powertools keeps one item for each idempotency key: INPROGRESS until its worker must be dead, COMPLETED with the result
+once the task has succeeded. Its own writes of the end state carry no condition, so a worker that outlived its lease
+would complete or delete its successor's. Here each claim carries a token, and every later write is conditioned on it.
+Two more states, RETRYING and DEAD, remember what Powertools would delete.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
+
+from celeriac.aws import client, error_code
+from celeriac.failure import Failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+INPROGRESS = STATUS_CONSTANTS["INPROGRESS"]
+COMPLETED = STATUS_CONSTANTS["COMPLETED"]
+RETRYING = "RETRYING"
+"""An attempt has failed and another is on its way: free to be claimed."""
+DEAD = "DEAD"
+"""The message is a dead letter: only a redrive may claim it."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - what happened
+    """This worker outlived its lease, another has taken over: nothing that this one did may be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker wants to run, and what it knows of it."""
+
+    task: str
+    key: str
+    task_id: str
+    attempt: int
+    until: dt.datetime
+    """When this worker will be dead."""
+    retention: dt.timedelta
+    alone: bool = False
+    """Nothing else runs in this worker, so that if it dies, it is by this task."""
+    redriven_from: Failure | None = None
+    """What the dead letter that this message was redriven from died of; None for any other message."""
+    comes_back: bool = False
+    """Its queue is FIFO: after a failed attempt the same message comes again, and the record counts the attempts."""
+
+
+class FencedStore(DynamoDBPersistenceLayer):
+    """Powertools' persistence layer, with every write of a claim's end conditioned on that claim's token."""
+
+    claim: Claim
+    token: str
+    # The record to take over, by its token; without one, only a key that is free.
+    after: str | None = None
+    crashes: int = 0
+    # The record that stood in the way, or the one that a successful claim replaced.
+    found: dict[str, Any]
+
+    def _put_record(self, data_record: DataRecord) -> None:
+        now = dt.datetime.now(dt.UTC)
+        # The key is new; or its record has expired and TTL hasn't come by yet; or another message of this key has
+        # failed, for now or for good; or an attempt of this message has failed, and this is a later one.
+        condition = (
+            "attribute_not_exists(id) OR expiration < :now"
+            " OR (#status IN (:retrying, :dead) AND task_id <> :me)"
+            " OR (#status = :retrying AND attempt < :attempt)"
+        )
+        values = {
+            ":now": {"N": str(int(now.timestamp()))},
+            ":retrying": {"S": RETRYING},
+            ":dead": {"S": DEAD},
+            ":me": {"S": self.claim.task_id},
+            ":attempt": {"N": "999999" if self.claim.comes_back else str(self.claim.attempt)},
+        }
+        attributes = {"#status": "status"}
+        if self.after is not None:
+            condition, values, attributes = "#token = :after", {":after": {"S": self.after}}, {"#token": "token"}
+        try:
+            answer = self.client.put_item(
+                TableName=self.table_name,
+                Item={
+                    **self._get_key(data_record.idempotency_key),
+                    "status": {"S": data_record.status},
+                    "expiration": {"N": str(data_record.expiry_timestamp)},
+                    "in_progress_expiration": {"N": str(data_record.in_progress_expiry_timestamp)},
+                    "token": {"S": self.token},
+                    "task_id": {"S": self.claim.task_id},
+                    "attempt": {"N": str(self.claim.attempt)},
+                    "crashes": {"N": str(self.crashes)},
+                },
+                ConditionExpression=condition,
+                ExpressionAttributeNames=attributes,
+                ExpressionAttributeValues=values,
+                ReturnValues="ALL_OLD",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            self.found = _plain(error.response.get("Item"))
+            if self.found.get("token") == self.token:
+                return  # an earlier try of this very call was carried out, its answer lost
+            raise IdempotencyItemAlreadyExistsError from error
+        self.found = _plain(answer.get("Attributes"))
+
+    def _update_record(self, data_record: DataRecord) -> None:
+        with _fenced():
+            self.client.update_item(TableName=self.table_name, **self._completion(data_record))
+
+    def _completion(self, data_record: DataRecord) -> Any:
+        return {
+            "Key": self._get_key(data_record.idempotency_key),
+            "UpdateExpression": "SET #status = :status, #data = :data, expiration = :expiration REMOVE failure",
+            "ConditionExpression": "#token = :token",
+            "ExpressionAttributeNames": {"#status": "status", "#data": "data", "#token": "token"},
+            "ExpressionAttributeValues": {
+                ":status": {"S": data_record.status},
+                ":data": {"S": data_record.response_data},
+                ":expiration": {"N": str(data_record.expiry_timestamp)},
+                ":token": {"S": self.token},
+            },
+        }
+
+    def completion(self) -> "TransactWriteItemTypeDef":
+        """The write of success, for a transaction that commits the task's effects together with it."""
+        record = DataRecord(
+            idempotency_key=self.record_id(self.claim.key),
+            status=COMPLETED,
+            expiry_timestamp=self._get_expiry_timestamp(),
+            response_data="null",
+        )
+        update: Any = {"TableName": self.table_name} | self._completion(record)
+        return {"Update": update}
+
+    def fail(self, status: str, failure: Failure, attempt: int) -> None:
+        """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLost."""
+        with _fenced():
+            self.client.update_item(
+                TableName=self.table_name,
+                Key=self._get_key(self.record_id(self.claim.key)),
+                UpdateExpression="SET #status = :status, failure = :failure, attempt = :attempt, crashes = :none",
+                # A transaction may have completed it, its answer lost.
+                ConditionExpression="#token = :token AND #status = :inprogress",
+                ExpressionAttributeNames={"#status": "status", "#token": "token"},
+                ExpressionAttributeValues={
+                    ":inprogress": {"S": INPROGRESS},
+                    ":status": {"S": status},
+                    ":failure": {"S": msgspec.json.encode(failure).decode()},
+                    ":attempt": {"N": str(attempt)},
+                    ":none": {"N": "0"},
+                    ":token": {"S": self.token},
+                },
+            )
+
+    def record_id(self, key: str) -> str:
+        """The record's id in the table: `<task>#<hash of the key>`, as Powertools makes it."""
+        return str(self._get_hashed_idempotency_key(key))  # type: ignore[arg-type]  # any JSON value
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The record of `key`, strongly consistent; empty where there is none."""
+        answer = self.client.get_item(
+            TableName=self.table_name, Key=self._get_key(self.record_id(key)), ConsistentRead=True
+        )
+        return _plain(answer.get("Item"))
+
+
+@cache
+def store(task: str, table: str, retention: dt.timedelta) -> FencedStore:
+    """The store of a task's records; what changes with each claim is set on a copy of it."""
+    made = FencedStore(table_name=table, boto3_client=client("dynamodb"))
+    made.configure(
+        IdempotencyConfig(
+            raise_on_no_idempotency_key=True,
+            expires_after_seconds=int(retention.total_seconds()),
+            # Keys are often chosen by users of the application: with md5 they could make two of them collide.
+            hash_function="sha256",
+        ),
+        key_prefix=task,
+    )
+    return made
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    """Our items hold strings and numbers only."""
+    return {name: next(iter(value.values())) for name, value in (item or {}).items()}
+
+
+@contextmanager
+def _fenced() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if error_code(error) == "ConditionalCheckFailedException":
+            raise LeaseLost from error
+        raise

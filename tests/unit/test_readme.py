@@ -1,0 +1,38 @@
+"""The README's first task is typed in as it stands, and its test passes."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import tasks.queues
+from celeriac import Queue, registry
+from celeriac.testing import Sandbox
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+QUEUE, TASK, TEST = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def typed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    known = dict(registry._by_home)
+    scope = dict(vars(tasks.queues))
+    exec(QUEUE, scope)  # noqa: S102 - our own README
+    assert isinstance(scope["reports"], Queue)
+    monkeypatch.setattr(tasks.queues, "reports", scope["reports"], raising=False)
+    module = ModuleType("tasks.reports")
+    monkeypatch.setitem(sys.modules, "tasks.reports", module)
+    exec(TASK, vars(module))  # noqa: S102
+    test: dict[str, Any] = {}
+    exec(TEST, test)  # noqa: S102
+    yield test
+    registry._by_home.clear()
+    registry._by_home.update(known)
+
+
+def test_the_first_task_works_as_written(sandbox: Sandbox, typed: dict[str, Any]) -> None:
+    typed["test_a_report_waits_for_its_month_to_end"](sandbox)
