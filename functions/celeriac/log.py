@@ -3,7 +3,7 @@
 from aws_lambda_powertools import Logger
 
 from celeriac.message import Message
-from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried
+from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Succeeded
 from celeriac.queue import Queue
 from celeriac.record import Record
 
@@ -18,7 +18,7 @@ def log_outcome(outcome: Outcome, message: Message | None, record: Record, queue
         "queue": queue.name,
         "task": message.task if message is not None else "",
         "id": message.id if message is not None else record.message_id,
-        "attempt": message.attempt if message is not None else 0,
+        "attempt": _attempt(outcome, message),
         "milliseconds": round(seconds * 1000, 1),
     }
     match outcome:
@@ -30,3 +30,16 @@ def log_outcome(outcome: Outcome, message: Message | None, record: Record, queue
             logger.info("task handed back", extra=fields | {"why": why})
         case _:
             logger.info("task done", extra=fields)
+
+
+def _attempt(outcome: Outcome, message: Message | None) -> int:
+    """Where the message itself comes back, on a FIFO queue, it isn't the message that knows."""
+    match outcome:
+        case Succeeded(attempt=attempt):
+            return attempt
+        case Retried(successor=successor):
+            return successor.attempt - 1
+        case Dead(failure=failure):
+            return failure.attempts
+        case _:
+            return message.attempt if message is not None else 0

@@ -13,6 +13,7 @@ class Succeeded:
     """It ran; it is done."""
 
     name = "succeeded"
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)

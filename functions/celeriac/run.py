@@ -23,6 +23,10 @@ from celeriac.task import Task
 MOST_CRASHES = 3
 
 
+class Crashed(Exception):  # noqa: N818 - what its worker has
+    """The worker of a task died, out of memory or killed, where no code of ours could say why."""
+
+
 @dataclass(slots=True)
 class Worker:
     """The invocation that runs a message."""
@@ -141,9 +145,9 @@ def _crashed(
 ) -> Outcome:
     """What becomes of a task whose last worker died at work."""
     if task.delivery == "at_most_once":
-        reason, error = "interrupted", bodies.Overran("its worker died at work; whether it did its work is unknown")
+        reason, error = "interrupted", Crashed("its worker died at work; whether it did its work is unknown")
     elif suspect.crashes >= MOST_CRASHES:
-        reason, error = "worker lost", bodies.Overran(f"{suspect.crashes} workers died while they ran it alone")
+        reason, error = "worker lost", Crashed(f"{suspect.crashes} workers died while they ran it alone")
     else:
         return Suspected()
     held = lease.take_over(wanted)
@@ -169,13 +173,13 @@ def _attempt(
             if held is not None and held.committed:
                 # Its effects are there and its success is recorded: to run it again would double them.
                 logger.error("raised after its transaction", extra={"task": task.name, "error": error_type(error)})
-                return Succeeded()
+                return Succeeded(message.attempt)
             return _failed(task, message, error, held, delivery)
         if held is not None and not held.committed:
             held.complete(_storable(task, result))
     except lease.LeaseLost:
         return HandedBack("its lease ran out, another worker has taken over")
-    return Succeeded()
+    return Succeeded(message.attempt)
 
 
 def _failed(
