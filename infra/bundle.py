@@ -79,21 +79,27 @@ def fingerprint(root: Path, files: list[Path], listed: frozenset[str], target: T
 
 
 def _install(root: Path, into: Path, target: Target, *, offline: bool) -> None:
-    """Install exactly what uv.lock names, each file checked against its hash, and nothing that needs a compiler."""
-    uv = _uv()
-    network = ["--offline"] if offline else []
-    export = ["export", "--frozen", "--no-dev", "--no-emit-project", "--no-header", "--no-annotate"]
-    requirements = _run([uv, *export, "--quiet", *network, "--project", str(root)])
+    """Install exactly what uv.lock names, each file checked against its hash, and nothing that needs a compiler.
+
+    It goes through an environment of its own, because that is how uv reads a lock file; and offline a lock file is
+    enough, where resolving the same names again would need the index.
+    """
+    environment = into.with_name("environment")
     machine = [] if target.uv_platform is None else ["--python-platform", target.uv_platform]
     _run(
         [
-            *(uv, "pip", "install", "--quiet", *network, "--python", sys.executable, "--target", str(into)),
-            *(*machine, "--python-version", "3.13", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
+            *(_uv(), "sync", "--quiet", "--frozen", "--no-dev", "--no-install-project", "--no-build"),
             # Hard links would let what follows change uv's cache.
-            *("--link-mode", "copy", "--requirements", "-"),
+            *("--link-mode", "copy", "--python", sys.executable, "--project", str(root)),
+            *machine,
+            *(["--offline"] if offline else []),
         ],
-        text=requirements,
+        environment=environment,
     )
+    (site_packages,) = environment.glob("lib/python3*/site-packages")
+    for part in site_packages.glob("_virtualenv.*"):  # the environment's own, not a package's
+        part.unlink()
+    site_packages.rename(into)
 
 
 def _uv() -> str:
@@ -104,26 +110,31 @@ def _uv() -> str:
     return uv
 
 
-def _run(command: list[str], *, text: str | None = None) -> str:
+def _run(command: list[str], *, environment: Path) -> None:
     # VIRTUAL_ENV may name another environment of the caller's, and uv would warn about it.
-    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    variables = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(  # noqa: S603 - uv, and arguments of our own
-        command, input=text, env=environment, capture_output=True, text=True, check=False
+        command,
+        env=variables | {"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON_DOWNLOADS": "never"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise BundleError(explain(done.stderr))
-    return done.stdout
 
 
 def explain(stderr: str) -> str:
     """Return one sentence, with its cure, for what uv complained of."""
-    wheel = re.search(r"Because (\S+) has no (?:usable )?wheels|(\S+) has no wheels with a matching", stderr)
+    wheel = re.search(r"Distribution `([^`=@ ]+)[^`]*` can't be installed", stderr)
     if wheel:
         return (
-            f"{wheel[1] or wheel[2]} has no wheel for the platform that the functions run on, and the bundle compiles "
-            "nothing: take a version that has one, or a package that does without"
+            f"{wheel[1]} has no wheel for the platform that the functions run on, and the bundle compiles nothing: "
+            "take a version that has one, or a package that does without"
         )
-    if re.search(r"network was disabled|error sending request|dns error|Failed to fetch", stderr):
+    if re.search(
+        r"network was disabled|connectivity is disabled|error sending request|dns error|Failed to fetch", stderr
+    ):
         return "the packages of uv.lock could not be fetched: connect this machine to its package index and try again"
     detail = " ".join(line.strip() for line in stderr.splitlines() if line.strip())
     return f"uv could not install what uv.lock names: {detail or 'it gave no reason'}"

@@ -202,11 +202,13 @@ def test_a_build_that_fails_leaves_nothing_that_looks_like_a_bundle(tiny: Path) 
     ("stderr", "sentence"),
     [
         (
-            "error: No solution found\n  cause: Because psycopg2==2.9.9 has no usable wheels and you require ...\n",
-            "psycopg2==2.9.9 has no wheel for the platform",
+            "error: Distribution `psycopg2==2.9.10 @ registry+https://index.example/simple` can't be installed because "
+            "it is marked as `--no-build` but has no binary distribution\n",
+            "psycopg2 has no wheel for the platform",
         ),
         (
-            "  cause: Because six was not found in the cache ...\n\nhint: ... because the network was disabled. ...\n",
+            "error: Failed to download `six==1.17.0`\n  cause: Network connectivity is disabled, but the requested data "
+            "wasn't found in the cache: https://index.example/six.whl\n",
             "could not be fetched",
         ),
         ("error: Failed to download `six==1.17.0`\n  cause: Hash mismatch for `six==1.17.0`\n", "Hash mismatch"),
