@@ -132,9 +132,7 @@ def explain(stderr: str) -> str:
             f"{wheel[1]} has no wheel for the platform that the functions run on, and the bundle compiles nothing: "
             "take a version that has one, or a package that does without"
         )
-    if re.search(
-        r"network was disabled|connectivity is disabled|error sending request|dns error|Failed to fetch", stderr
-    ):
+    if re.search(r"connectivity is disabled|error sending request|dns error|Failed to fetch", stderr):
         return "the packages of uv.lock could not be fetched: connect this machine to its package index and try again"
     detail = " ".join(line.strip() for line in stderr.splitlines() if line.strip())
     return f"uv could not install what uv.lock names: {detail or 'it gave no reason'}"

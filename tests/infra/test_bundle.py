@@ -202,13 +202,11 @@ def test_a_build_that_fails_leaves_nothing_that_looks_like_a_bundle(tiny: Path) 
     ("stderr", "sentence"),
     [
         (
-            "error: Distribution `psycopg2==2.9.10 @ registry+https://index.example/simple` can't be installed because "
-            "it is marked as `--no-build` but has no binary distribution\n",
+            "error: Distribution `psycopg2==2.9.10 @ registry+https://index.example` can't be installed because ...\n",
             "psycopg2 has no wheel for the platform",
         ),
         (
-            "error: Failed to download `six==1.17.0`\n  cause: Network connectivity is disabled, but the requested data "
-            "wasn't found in the cache: https://index.example/six.whl\n",
+            "error: Failed to download `six==1.17.0`\n  cause: Network connectivity is disabled, but ...\n",
             "could not be fetched",
         ),
         ("error: Failed to download `six==1.17.0`\n  cause: Hash mismatch for `six==1.17.0`\n", "Hash mismatch"),
