@@ -54,3 +54,10 @@ def test_imports_run_one_way(folder: str, may_import: set[str]) -> None:
             )
             wrong = {name.partition(".")[0] for name in names} & (set(roots) - allowed)
             assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
+
+
+def test_a_test_session_without_a_sandbox_loads_no_moto() -> None:
+    program = "import celeriac.testing.plugin, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "celeriac.testing.plugin" in loaded
+    assert {"moto", "boto3", "time_machine"} & set(loaded) == set()
