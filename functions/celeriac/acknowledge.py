@@ -12,11 +12,18 @@ from celeriac.log import logger
 from celeriac.settle import seconds_until
 
 
-def delete(queue_name: str, receipt_handles: Sequence[str]) -> None:
-    """Acknowledge now. A message that can't be deleted comes again, and is then a duplicate."""
+def delete(queue_name: str, receipt_handles: Sequence[str]) -> bool:
+    """Acknowledge now; whether SQS has taken them all. What it didn't take comes again, and is then a duplicate."""
+    taken = True
     for batch in batched(receipt_handles, sqs.BATCH_ENTRIES, strict=False):
         entries: Any = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(batch)]
-        client("sqs").delete_message_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
+        try:
+            answer = client("sqs").delete_message_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
+        except Exception as error:  # noqa: BLE001 - nothing is lost
+            logger.warning("messages not deleted", extra={"error": error_type(error)})
+            return False
+        taken = taken and not answer.get("Failed")
+    return taken
 
 
 def deliver_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> None:
@@ -27,6 +34,8 @@ def deliver_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) 
             for i, (handle, instant) in enumerate(batch)
         ]
         try:
-            client("sqs").change_message_visibility_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
+            answer = client("sqs").change_message_visibility_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
+            if answer.get("Failed"):
+                logger.warning("visibility not changed", extra={"error": answer["Failed"][0]["Code"]})
         except Exception as error:  # noqa: BLE001 - nothing is lost but time
             logger.warning("visibility not changed", extra={"error": error_type(error)})

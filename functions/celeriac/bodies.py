@@ -5,8 +5,9 @@ ends or Lambda stops the worker; an async one is cancelled.
 """
 
 import inspect
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 from functools import cache
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Threads are made when needed and kept; what overran occupies one. Far above any queue's concurrency.
 MOST_THREADS = 512
+# A loop that is only busy answers within this time.
+ANSWER_SECONDS = 0.2
 
 
 class WorkerLost(BaseException):
@@ -63,21 +66,38 @@ def _on_loop(coroutine: Coroutine[Any, Any, Any], limit: timedelta) -> Any:
     # Imported here because it costs a cold start 17 ms, and most workers run sync tasks only.
     import asyncio  # noqa: PLC0415
 
-    future = asyncio.run_coroutine_threadsafe(coroutine, _loop())
+    loop = _loop()
+    future = asyncio.run_coroutine_threadsafe(_contained(coroutine), loop)
     try:
-        return _wait(future, limit)
+        result, error = _wait(future, limit)
     except Overran:
         future.cancel()
+        _replace_if_blocked(loop)
         raise
-    except (asyncio.CancelledError, Exception) as error:
-        if future.cancelled() or isinstance(error, asyncio.CancelledError):
-            raise Cancelled("the task was cancelled") from error
-        raise
+    except (asyncio.CancelledError, CancelledError) as cancelled:
+        raise Cancelled("the task was cancelled") from cancelled
+    if isinstance(error, asyncio.CancelledError):
+        raise Cancelled("the task was cancelled") from error
+    if error is not None:
+        raise error
+    return result
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="task")
+async def _contained(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    """Its result, or what it raised: asyncio lets SystemExit and KeyboardInterrupt end the loop of all tasks."""
+    try:
+        return await coroutine, None
+    except BaseException as error:  # noqa: BLE001 - raised again where the task is waited for
+        return None, error
+
+
+def _replace_if_blocked(loop: "AbstractEventLoop") -> None:
+    """A task that blocks its loop blocks every other async task: the next ones get a new one."""
+    answered = threading.Event()
+    loop.call_soon_threadsafe(answered.set)
+    if not answered.wait(ANSWER_SECONDS):
+        logger.error("an async task blocks its loop, the next ones get another")
+        _loop.cache_clear()
 
 
 def _log_background_error(_: object, context: dict[str, Any]) -> None:
@@ -87,9 +107,13 @@ def _log_background_error(_: object, context: dict[str, Any]) -> None:
 
 
 @cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="task")
+
+
+@cache
 def _loop() -> "AbstractEventLoop":
     import asyncio  # noqa: PLC0415 - see above
-    import threading  # noqa: PLC0415 - see above
 
     loop = asyncio.new_event_loop()
     # The default handler prints what a forgotten background task raised, whose text may hold a payload.

@@ -96,7 +96,8 @@ class _Batch:
         concurrency = min(pairs[0][1].concurrency, len(lanes)) if pairs else 1
         if concurrency == 1:
             return [suspect for lane in lanes.values() for suspect in self._lane(lane, alone=alone)]
-        futures = [_lanes(concurrency).submit(self._lane, lane, alone=alone) for lane in lanes.values()]
+        pool = _lanes(pairs[0][1].concurrency)
+        futures = [pool.submit(self._lane, lane, alone=alone) for lane in lanes.values()]
         # Every lane is waited for, also when one of them ended this worker.
         endings = [future.exception() for future in futures]
         for ending in endings:
@@ -123,20 +124,23 @@ class _Batch:
         random.shuffle(pairs)
         done: set[str] = set()
         for record, queue in pairs:
-            self._acknowledge_all_but(done)
+            if not self._acknowledge_all_but(done):
+                return  # what is done could die with this one: SQS brings the suspects again
             settled = self._settle(record, queue, alone=True)
             if settled is not None:
                 self._settled[record.message_id] = settled
 
-    def _acknowledge_all_but(self, done: set[str]) -> None:
+    def _acknowledge_all_but(self, done: set[str]) -> bool:
+        """Delete what is settled and isn't among `done` yet; whether nothing settled is left in the queue."""
         fresh = [
             record
             for record, _ in self._records
             if self._settled[record.message_id].acknowledged and record.message_id not in done
         ]
-        if fresh:
-            acknowledge.delete(fresh[0].queue_name, [record.receipt_handle for record in fresh])
-            done.update(record.message_id for record in fresh)
+        if fresh and not acknowledge.delete(fresh[0].queue_name, [record.receipt_handle for record in fresh]):
+            return False
+        done.update(record.message_id for record in fresh)
+        return True
 
     def _settle(self, record: Record, queue: Queue, *, alone: bool) -> Settled | None:
         """Run and settle one message; None if it must run alone. What can't be settled isn't acknowledged."""

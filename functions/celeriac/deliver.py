@@ -97,7 +97,7 @@ def fitted(name: str, message: Message, limit: int, *, long: bool = False) -> st
     body = encode(message)
     if len(body.encode()) <= limit:
         return body
-    key = payloads.store(name, message.id, bytes(message.args), long=long)
+    key = payloads.store(name, bytes(message.args), long=long)
     return encode(msgspec.structs.replace(message, args=msgspec.Raw(b"{}"), stored=key))
 
 

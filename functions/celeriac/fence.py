@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,8 +52,16 @@ class Claim:
     """Nothing else runs in this worker, so that if it dies, it is by this task."""
     redriven_from: Failure | None = None
     """What the dead letter that this message was redriven from died of; None for any other message."""
+    once: bool = False
+    """Its key is never to be run again, whichever message asks for it."""
     comes_back: bool = False
     """Its queue is FIFO: after a failed attempt the same message comes again, and the record counts the attempts."""
+
+    @property
+    def redriven(self) -> str:
+        """Which death it was redriven from: the same for every copy of one redrive."""
+        death = self.redriven_from
+        return f"{death.last_at} {death.request_id}" if death is not None else ""
 
 
 class FencedStore(DynamoDBPersistenceLayer):
@@ -60,56 +69,76 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     claim: Claim
     token: str
-    # The record to take over, by its token; without one, only a key that is free.
-    after: str | None = None
+    # The record to take over, by its token and status; without one, only a key that is free.
+    after: tuple[str, str] | None = None
+    # Which attempt the claim has turned out to be.
+    attempt: int = 0
     crashes: int = 0
     # The record that stood in the way, or the one that a successful claim replaced.
     found: dict[str, Any]
 
     def _put_record(self, data_record: DataRecord) -> None:
-        now = dt.datetime.now(dt.UTC)
-        # The key is new; or its record has expired and TTL hasn't come by yet; or another message of this key has
-        # failed, for now or for good; or an attempt of this message has failed, and this is a later one.
-        condition = (
-            "attribute_not_exists(id) OR expiration < :now"
-            " OR (#status IN (:retrying, :dead) AND task_id <> :me)"
-            " OR (#status = :retrying AND attempt < :attempt)"
-        )
-        values = {
-            ":now": {"N": str(int(now.timestamp()))},
-            ":retrying": {"S": RETRYING},
-            ":dead": {"S": DEAD},
-            ":me": {"S": self.claim.task_id},
-            ":attempt": {"N": "999999" if self.claim.comes_back else str(self.claim.attempt)},
+        condition, names, values = self._condition()
+        item = {
+            "status": {"S": data_record.status},
+            "expiration": {"N": str(data_record.expiry_timestamp)},
+            "in_progress_expiration": {"N": str(data_record.in_progress_expiry_timestamp)},
+            "token": {"S": self.token},
+            "task_id": {"S": self.claim.task_id},
+            "attempt": {"N": str(self.claim.attempt)},
+            "crashes": {"N": str(self.crashes)},
+            "redriven": {"S": self.claim.redriven},
         }
-        attributes = {"#status": "status"}
-        if self.after is not None:
-            condition, values, attributes = "#token = :after", {":after": {"S": self.after}}, {"#token": "token"}
+        key = self._get_key(data_record.idempotency_key)
+        common: Any = {
+            "TableName": self.table_name,
+            "ConditionExpression": condition,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
         try:
-            answer = self.client.put_item(
-                TableName=self.table_name,
-                Item={
-                    **self._get_key(data_record.idempotency_key),
-                    "status": {"S": data_record.status},
-                    "expiration": {"N": str(data_record.expiry_timestamp)},
-                    "in_progress_expiration": {"N": str(data_record.in_progress_expiry_timestamp)},
-                    "token": {"S": self.token},
-                    "task_id": {"S": self.claim.task_id},
-                    "attempt": {"N": str(self.claim.attempt)},
-                    "crashes": {"N": str(self.crashes)},
-                },
-                ConditionExpression=condition,
-                ExpressionAttributeNames=attributes,
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_OLD",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+            if self.claim.comes_back:
+                # An update keeps what the item remembers besides: how many attempts of this message have failed.
+                answer: Any = self.client.update_item(
+                    Key=key,
+                    UpdateExpression="SET " + ", ".join(f"#{name} = :new_{name}" for name in item),
+                    ExpressionAttributeNames={f"#{name}": name for name in item} | names,
+                    ExpressionAttributeValues={f":new_{name}": value for name, value in item.items()} | values,
+                    ReturnValues="ALL_NEW",
+                    **common,
+                )
+            else:
+                answer = self.client.put_item(
+                    Item={**key, **item},
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_OLD",
+                    **common,
+                )
         except self.client.exceptions.ConditionalCheckFailedException as error:
             self.found = _plain(error.response.get("Item"))
             if self.found.get("token") == self.token:
                 return  # an earlier try of this very call was carried out, its answer lost
             raise IdempotencyItemAlreadyExistsError from error
         self.found = _plain(answer.get("Attributes"))
+
+    def _condition(self) -> tuple[str, dict[str, str], dict[str, Any]]:
+        """When the key may be claimed, with the names and values of the expression."""
+        if self.after is not None:
+            token, status = self.after
+            values: dict[str, Any] = {":after": {"S": token}, ":expected": {"S": status}}
+            return "#token = :after AND #status = :expected", {"#token": "token", "#status": "status"}, values
+        # The key is new; or its record has expired and TTL hasn't come by yet; or an attempt of this message has
+        # failed, and this is a later one; or, unless its key may be run but once, another message of it has failed.
+        free = ["attribute_not_exists(id)", "expiration < :now", "(#status = :retrying AND attempt < :attempt)"]
+        values = {
+            ":now": {"N": str(int(dt.datetime.now(dt.UTC).timestamp()))},
+            ":retrying": {"S": RETRYING},
+            ":attempt": {"N": "999999" if self.claim.comes_back else str(self.claim.attempt)},
+        }
+        if not self.claim.once:
+            free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
+            values |= {":dead": {"S": DEAD}, ":me": {"S": self.claim.task_id}}
+        return " OR ".join(free), {"#status": "status"}, values
 
     def _update_record(self, data_record: DataRecord) -> None:
         with _fenced():
@@ -118,10 +147,15 @@ class FencedStore(DynamoDBPersistenceLayer):
     def _completion(self, data_record: DataRecord) -> Any:
         return {
             "Key": self._get_key(data_record.idempotency_key),
-            "UpdateExpression": "SET #status = :status, #data = :data, expiration = :expiration REMOVE failure",
-            "ConditionExpression": "#token = :token",
+            "UpdateExpression": (
+                "SET #status = :status, #data = :data, expiration = :expiration, attempt = :attempt REMOVE failure"
+            ),
+            # Still held, and not failed meanwhile: an overrun that ends after all comes too late.
+            "ConditionExpression": "#token = :token AND #status = :inprogress",
             "ExpressionAttributeNames": {"#status": "status", "#data": "data", "#token": "token"},
             "ExpressionAttributeValues": {
+                ":inprogress": {"S": INPROGRESS},
+                ":attempt": {"N": str(self.attempt)},
                 ":status": {"S": data_record.status},
                 ":data": {"S": data_record.response_data},
                 ":expiration": {"N": str(data_record.expiry_timestamp)},
@@ -140,21 +174,30 @@ class FencedStore(DynamoDBPersistenceLayer):
         update: Any = {"TableName": self.table_name} | self._completion(record)
         return {"Update": update}
 
-    def fail(self, status: str, failure: Failure, attempt: int) -> None:
+    @property
+    def counter(self) -> str:
+        """The attribute that counts the failed attempts of this message: others may share its key."""
+        mark = f"{self.claim.task_id} {self.claim.redriven}"
+        return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
+
+    def fail(self, status: str, failure: Failure) -> None:
         """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLost."""
         with _fenced():
             self.client.update_item(
                 TableName=self.table_name,
                 Key=self._get_key(self.record_id(self.claim.key)),
-                UpdateExpression="SET #status = :status, failure = :failure, attempt = :attempt, crashes = :none",
+                UpdateExpression=(
+                    "SET #status = :status, failure = :failure, attempt = :attempt, "
+                    "#counter = :attempt, crashes = :none"
+                ),
                 # A transaction may have completed it, its answer lost.
                 ConditionExpression="#token = :token AND #status = :inprogress",
-                ExpressionAttributeNames={"#status": "status", "#token": "token"},
+                ExpressionAttributeNames={"#status": "status", "#token": "token", "#counter": self.counter},
                 ExpressionAttributeValues={
                     ":inprogress": {"S": INPROGRESS},
                     ":status": {"S": status},
                     ":failure": {"S": msgspec.json.encode(failure).decode()},
-                    ":attempt": {"N": str(attempt)},
+                    ":attempt": {"N": str(self.attempt)},
                     ":none": {"N": "0"},
                     ":token": {"S": self.token},
                 },

@@ -68,11 +68,11 @@ class Lease:
 
     def retrying(self, failure: Failure) -> None:
         """Record a failed attempt and let the next one in. Raises LeaseLost."""
-        self._store.fail(RETRYING, failure, self.attempt)
+        self._store.fail(RETRYING, failure)
 
     def dead(self, failure: Failure) -> None:
         """Record that it is a dead letter. Raises LeaseLost."""
-        self._store.fail(DEAD, failure, self.attempt)
+        self._store.fail(DEAD, failure)
 
     def completion(self) -> "TransactWriteItemTypeDef":
         """`complete`, as an action of a transaction."""
@@ -99,14 +99,15 @@ def claim(wanted: Claim) -> Lease:
     if status == COMPLETED:
         raise AlreadyDone
     if status == RETRYING:
-        raise AlreadyTried
+        # What died unrun, in quarantine say, left the record as it was; a redrive begins anew, each of its copies once.
+        if not wanted.redriven or wanted.redriven == found.get("redriven"):
+            raise AlreadyTried
+        return _claim_after(attempted, found)
     if status == DEAD:
         # A redrive brings back the very letter that the record remembers; older copies of it are stray ones.
         if wanted.redriven_from is None or not _same_death(wanted.redriven_from, found):
             raise AlreadyDead
-        attempted.after = str(found["token"])
-        if _put(attempted):
-            return _lease(attempted)
+        return _claim_after(attempted, found)
     expiry = dt.datetime.fromtimestamp(int(found.get("in_progress_expiration", 0)) / 1000, dt.UTC)
     if expiry >= dt.datetime.now(dt.UTC):
         raise Busy(expiry)
@@ -120,11 +121,18 @@ def take_over(wanted: Claim) -> Lease:
     except Suspect as suspect:
         attempted = _new_store(wanted)
         found = attempted.read(wanted.key)
-        attempted.after = str(found.get("token", ""))
+        if found.get("status") != INPROGRESS:
+            raise Busy(dt.datetime.now(dt.UTC)) from None  # it has ended after all: look again
         attempted.crashes = suspect.crashes + int(wanted.alone)
-        if not _put(attempted):
-            raise Busy(wanted.until) from None
-        return Lease(attempted, max(wanted.attempt, int(found.get("attempt", 1))))
+        return _claim_after(attempted, found)
+
+
+def _claim_after(attempted: FencedStore, found: dict[str, Any]) -> Lease:
+    """Claim over the record as it was found. Raises Busy where it has changed meanwhile."""
+    attempted.after = (str(found["token"]), str(found["status"]))
+    if not _put(attempted):
+        raise Busy(dt.datetime.now(dt.UTC))
+    return _lease(attempted)
 
 
 def look_up(task: str, key: str, retention: dt.timedelta) -> dict[str, Any]:
@@ -149,11 +157,12 @@ def _put(attempted: FencedStore) -> bool:
 
 
 def _lease(attempted: FencedStore) -> Lease:
-    """The attempt is the message's, or, where the message itself comes back, one more than the last."""
+    """The attempt is the message's, or, where the message itself comes back, one more than have failed."""
     found, wanted = attempted.found, attempted.claim
-    came_back = wanted.comes_back and found.get("status") == RETRYING and found.get("task_id") == wanted.task_id
-    before = msgspec.json.decode(found["failure"], type=Failure) if found.get("status") == RETRYING else None
-    return Lease(attempted, int(found["attempt"]) + 1 if came_back else wanted.attempt, before)
+    failed = int(found.get(attempted.counter, 0)) if wanted.comes_back else 0
+    attempted.attempt = failed + 1 if wanted.comes_back else wanted.attempt
+    before = msgspec.json.decode(found["failure"], type=Failure) if "failure" in found else None
+    return Lease(attempted, attempted.attempt, before)
 
 
 def _same_death(failure: Failure, found: dict[str, Any]) -> bool:

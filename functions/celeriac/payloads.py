@@ -1,5 +1,7 @@
 """Payloads that SQS can't carry, or shouldn't: they wait in the stage's bucket, and its lifecycle removes them."""
 
+from hashlib import sha256
+
 from celeriac import names, settings
 from celeriac.aws import client
 from celeriac.sqs import account
@@ -19,9 +21,9 @@ def bucket(queue_name: str) -> str:
     return names.payload_bucket(settings.stage(), account(queue_name), region)
 
 
-def store(queue_name: str, name: str, content: bytes, *, long: bool = False) -> str:
-    """Write arguments and return their key; writing the same again, as a retry does, changes nothing."""
-    key = f"{LONG if long else SHORT}{name}"
+def store(queue_name: str, content: bytes, *, long: bool = False) -> str:
+    """Write arguments and return their key, a hash of them: an id is the sender's, and may be given twice."""
+    key = f"{LONG if long else SHORT}{sha256(content).hexdigest()}"
     client("s3").put_object(Bucket=bucket(queue_name), Key=key, Body=content)
     return key
 
@@ -37,7 +39,7 @@ def kept(queue_name: str, key: str) -> str:
     """Put stored arguments where they outlive a schedule; return their key there. Raises PayloadGone."""
     if key.startswith(LONG):
         return key
-    return store(queue_name, key.removeprefix(SHORT), load(queue_name, key), long=True)
+    return store(queue_name, load(queue_name, key), long=True)
 
 
 def load(queue_name: str, key: str) -> bytes:

@@ -20,9 +20,10 @@ _OURS = frozenset({"relay", "sweeper", "schedules"})
 MAX_MESSAGE_BYTES = 1_048_576
 MAX_DELAY = timedelta(minutes=15)
 MAX_RETENTION = timedelta(days=14)
-MAX_VISIBILITY = timedelta(hours=12)
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_FUNCTION_TIMEOUT = timedelta(minutes=15)
+# SQS allows 12 hours from the receive on, and a worker may hold a message this long before it asks for more.
+MAX_VISIBILITY = timedelta(hours=12) - MAX_FUNCTION_TIMEOUT
 # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
 CONCURRENCY_RANGE = range(2, 1001)
 # At least AWS's advice, at most SQS's limit.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -18,6 +19,7 @@ from celeriac.log import logger
 from celeriac.message import Message, decode
 from celeriac.queue import Queue
 from celeriac.signature import InvalidArgs
+from celeriac.sqs import is_group
 from celeriac.task import Task
 
 if TYPE_CHECKING:
@@ -108,10 +110,15 @@ def parcels(event: Event, subscribers: Sequence[Task[..., Any, Any]]) -> list[Pa
                 args=msgspec.Raw(msgspec.json.encode(task.signature.pick(event.data))),
                 enqueued_at=event.occurred_at,
             ),
-            group=event.pk if task.queue.fifo else None,
+            group=_group(event.pk) if task.queue.fifo else None,
         )
         for task in subscribers
     ]
+
+
+def _group(aggregate: str) -> str:
+    """An aggregate as a message group; one that SQS wouldn't take by its hash."""
+    return aggregate if is_group(aggregate) else sha256(aggregate.encode()).hexdigest()
 
 
 def _queue_of(message: Message) -> Queue:

@@ -1,5 +1,6 @@
 """One message's run, from its body to its outcome. Nothing is sent from here."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -80,7 +81,7 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
     if task is None:
         return _unknown(message, delivery)
     record, queue = delivery.record, delivery.queue
-    redriven_from = message.failure
+    as_it_came, redriven_from = message, message.failure
     if redriven_from is not None:
         # A dead letter that came back, by whatever tool, starts anew.
         message = replace(message, attempt=1, failure=None, enqueued_at=record.sent_at)
@@ -95,8 +96,9 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
     # A task that can't end in time isn't started. Without a limit of its own it needs half of what its queue gives.
     # The first of an invocation always starts: nobody will ever give it more.
     worker = delivery.worker
-    if worker.has_started and worker.left < (task.timeout or queue.timeout / 2):
-        return HandedBack("no time left in this invocation", datetime.now(UTC), message)
+    needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
+    if worker.has_started and worker.left < needed:
+        return HandedBack("no time left in this invocation", datetime.now(UTC), as_it_came)
     worker.has_started = True
     wanted = lease.Claim(
         task=task.name,
@@ -107,6 +109,7 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
         retention=queue.record_retention,
         alone=delivery.alone,
         redriven_from=redriven_from,
+        once=task.delivery == "at_most_once",
         comes_back=queue.fifo,
     )
     if task.delivery == "at_least_once":
@@ -123,7 +126,7 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
     except lease.AlreadyDead:
         return Skipped("poison")
     except lease.Busy as busy:
-        return HandedBack("another worker is at it", busy.until, message)
+        return HandedBack("another worker is at it", busy.until, as_it_came)
     message = replace(message, attempt=held.attempt)
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
@@ -265,7 +268,10 @@ def _storable(task: Task[..., Any, Any], result: Any) -> Any:
     except (TypeError, ValueError, RecursionError) as error:
         logger.error("its result has no JSON form", extra={"task": task.name, "error": error_type(error)})
         return None
-    if len(encoded) > lease.RESULT_BYTES:
-        logger.error("its result is too large to keep", extra={"task": task.name, "bytes": len(encoded)})
+    plain = msgspec.json.decode(encoded)
+    # As Powertools will write it: in ASCII, which makes one character six bytes.
+    size = len(json.dumps(plain))
+    if size > lease.RESULT_BYTES:
+        logger.error("its result is too large to keep", extra={"task": task.name, "bytes": size})
         return None
-    return msgspec.json.decode(encoded)
+    return plain

@@ -3,7 +3,6 @@
 A schedule's target takes a message group for FIFO queues only, which are never delayed: a tenant's group is lost here.
 """
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler.type_defs import TargetTypeDef
 
 
+# A schedule's name takes 64 characters, fewer than a task and an id may have:
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
-_NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 _NAMESPACE = UUID("5a0c2b0e-6b0e-4d43-9a5e-1f1c3c0a7d52")
 
 
@@ -28,9 +27,7 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
     Task and attempt make the schedule's name, so that it happens once: what a crashed worker made, and its successor
     would make again, is one schedule.
     """
-    name = f"{of.id}-{of.attempt}"
-    if not _NAME.fullmatch(name):  # an id of somebody else's making
-        name = str(uuid5(_NAMESPACE, name))
+    name = str(uuid5(_NAMESPACE, f"{queue_name} {of.task} {of.id} {of.attempt}"))
     scheduler = client("scheduler")
     stage = settings.stage()
     meta = scheduler.meta

@@ -12,7 +12,7 @@ from celeriac import lease, payloads, settings, sqs
 from celeriac.deliver import Parcel, deliver, fitted
 from celeriac.failure import Failure
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
-from celeriac.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
+from celeriac.queue import MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Queue
 from celeriac.record import FIRST_SENT_AT, Record
 
 # Below what makes the consumer suspicious of a message, and far below any maxReceiveCount.
@@ -128,4 +128,4 @@ def seconds_until(instant: datetime) -> int:
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
     """
-    return ceil(min(max(instant - datetime.now(UTC), timedelta()), timedelta(hours=12)) / timedelta(seconds=1))
+    return ceil(min(max(instant - datetime.now(UTC), timedelta()), MAX_VISIBILITY) / timedelta(seconds=1))

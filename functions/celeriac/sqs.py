@@ -1,5 +1,6 @@
 """Sending to SQS: the one place that knows queue URLs, limits of a send, and partial failures."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 BATCH_ENTRIES = 10
 BATCH_BYTES = 1_048_576
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_GROUP = re.compile(r"[!-~]{1,128}")
 
 urls: dict[str, str] = {}
 """URLs by physical name, asked for once in each process."""
@@ -41,6 +45,11 @@ class Entry:
             for name, value in self.attributes.items()
         )
         return len(self.body.encode()) + sum(attributes)
+
+
+def is_group(text: str) -> bool:
+    """Whether SQS takes it for a MessageGroupId."""
+    return _GROUP.fullmatch(text) is not None
 
 
 def url(name: str) -> str:

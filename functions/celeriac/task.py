@@ -18,6 +18,7 @@ from celeriac.message import Message, new_id
 from celeriac.queue import MAX_VISIBILITY, Queue
 from celeriac.retry import LONGEST_DELAY, Backoff, Custom, CustomPolicy, Policy
 from celeriac.signature import Signature, key_text
+from celeriac.sqs import is_group
 
 type Delivery = Literal["effectively_once", "at_least_once", "at_most_once"]
 DELIVERIES: tuple[Delivery, ...] = Delivery.__value__.__args__
@@ -97,6 +98,10 @@ class Task[**P, C, R]:
         if not NOW <= delay <= LONGEST_DELAY:
             raise ValueError(
                 f"task {self.name!r}: a delay of {delay} can't be kept, it lies between nothing and a year"
+            )
+        if group is not None and not is_group(group):
+            raise ValueError(
+                f"task {self.name!r}: SQS takes a group of 1-128 letters, digits and punctuation, not {group!r}"
             )
         if delay and self.queue.fifo:
             raise ValueError(

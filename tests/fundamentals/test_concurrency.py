@@ -142,7 +142,7 @@ def test_a_fifo_queue_delays_no_single_message() -> None:
 @pytest.mark.parametrize(
     ("policy", "problem"),
     [
-        (Backoff(cap=timedelta(hours=13)), "visibility timeout, at most 12:00:00"),
+        (Backoff(cap=timedelta(hours=13)), "visibility timeout, at most 11:45:00"),
         (Backoff(attempts=1000), "its 1000 attempts on the FIFO queue 'ledger' cost a receive each"),
     ],
 )

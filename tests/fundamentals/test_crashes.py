@@ -1,8 +1,10 @@
 """Workers die: out of memory, killed, out of time. Their batch mates never suffer for it."""
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from celeriac import Queue, task
+from celeriac.aws import client
 from celeriac.testing import Sandbox, WorkerDied
 
 jobs = Queue("jobs", concurrency=1)
@@ -106,3 +108,24 @@ def test_a_crash_that_was_an_accident_is_forgiven(sandbox: Sandbox) -> None:
     sandbox.drain()
     assert runs == ["ran", "ran"]
     assert handle.status().attempts == 1
+
+
+def test_where_mates_cannot_be_deleted_a_suspect_waits(sandbox: Sandbox) -> None:
+    failures = 0
+
+    def out_of_reach(**_: object) -> None:
+        nonlocal failures
+        failures += 1
+        if failures == 1:
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    events = client("sqs").meta.events
+    events.register("before-call.sqs.DeleteMessageBatch", out_of_reach)
+    try:
+        work.enqueue_many({"name": name} for name in ("a", "killer", "b"))
+        sandbox.drain()
+    finally:
+        events.unregister("before-call.sqs.DeleteMessageBatch", out_of_reach)
+    assert failures == 1
+    assert (runs.count("a"), runs.count("b")) == (1, 1)
+    assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["killer"]

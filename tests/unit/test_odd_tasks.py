@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -255,8 +256,8 @@ def test_a_task_that_may_take_all_of_its_queues_time_is_started_first_and_never_
     def whole() -> None:
         runs.append(1)
 
-    # A second of the invocation is gone already: no later one would have more to give.
-    context = LambdaContext("f", "r", sandbox.now + jobs.timeout - timedelta(seconds=1))
+    # Some of the invocation is gone already: enough for one who is first, not for one who comes later.
+    context = LambdaContext("f", "r", sandbox.now + jobs.timeout - timedelta(seconds=5))
     answer = handler(_event(sandbox, "whole", "whole"), context)
     assert runs == [1]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
@@ -299,3 +300,60 @@ def test_nothing_of_a_payload_reaches_the_logs_whatever_happens(
     everything = out + err + caplog.text + str([record.__dict__ for record in caplog.records])
     assert secret not in everything
     assert "task dead" in everything
+
+
+@pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt, Stop])
+def test_an_async_task_that_exits_takes_no_other_with_it(sandbox: Sandbox, ending: type[BaseException]) -> None:
+    @task(jobs, retry=Backoff(attempts=1))
+    async def leaving() -> None:
+        raise ending
+
+    @task(jobs, timeout=timedelta(seconds=5), retry=Backoff(attempts=1))
+    async def innocent() -> None:
+        runs.append("innocent")
+
+    leaving.enqueue()
+    innocent.enqueue()
+    sandbox.drain()
+    assert runs == ["innocent"]
+    assert _only(sandbox).task == "leaving"
+
+
+def test_an_async_task_that_blocks_its_loop_takes_no_other_with_it(sandbox: Sandbox) -> None:
+    released = threading.Event()
+
+    @task(jobs, timeout=timedelta(milliseconds=50), retry=Backoff(attempts=1))
+    async def blocking() -> None:
+        released.wait(10)
+
+    @task(jobs, timeout=timedelta(seconds=5), retry=Backoff(attempts=1))
+    async def innocent() -> None:
+        runs.append("innocent")
+
+    try:
+        blocking.enqueue()
+        innocent.enqueue()
+        sandbox.drain()
+    finally:
+        released.set()
+    assert runs == ["innocent"]
+    assert _only(sandbox).task == "blocking"
+
+
+def test_a_result_is_measured_as_it_is_stored(sandbox: Sandbox) -> None:
+    @task(jobs)
+    def accents() -> str:
+        return "é" * 99_000  # 198 KB in UTF-8, three times that as Powertools writes it
+
+    handle = accents.enqueue()
+    sandbox.drain()
+    assert (handle.status().state, handle.status().result) == ("succeeded", None)
+
+
+@pytest.mark.parametrize("group", ["", "a b", "Müller", "g" * 129])
+def test_a_group_that_sqs_would_not_take_is_refused(group: str) -> None:
+    @task(jobs)
+    def work() -> None: ...
+
+    with pytest.raises(ValueError, match="task 'work': SQS takes a group of 1-128"):
+        work.options(group=group)

@@ -12,6 +12,8 @@ class Activity:
     def __init__(self) -> None:
         self.queues: set[str] = set()
         """URLs of queues that may hold messages."""
+        self.handed_back: set[str] = set()
+        """Receipt handles of messages that a consumer wants to see again at once."""
         self.outbox = False
         """Whether the outbox may hold events that were not yet read from its stream."""
         self.schedules = False
@@ -21,6 +23,8 @@ class Activity:
         """Note what an AWS call puts somewhere."""
         if service == "sqs" and operation in {"SendMessage", "SendMessageBatch"}:
             self.queues.add(arguments["QueueUrl"])
+        elif service == "sqs" and operation == "ChangeMessageVisibilityBatch":
+            self.handed_back |= {e["ReceiptHandle"] for e in arguments["Entries"] if e["VisibilityTimeout"] == 0}
         elif service == "dynamodb" and operation in _WRITES:
             self.outbox = True
         elif service == "scheduler" and operation == "CreateSchedule":

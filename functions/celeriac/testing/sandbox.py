@@ -1,7 +1,7 @@
 """`Sandbox`: a whole stage in memory, with the real handlers, and time that moves only when told to."""
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -193,21 +193,33 @@ class Sandbox:
                 invocations += 1
                 self._clock.remind_visible(queue.visibility)
                 done = self._invoke(queue, batch)
-                if done is None and queue.fifo:
-                    self._keep_order(queue, batch)
+                if queue.fifo:
+                    self._keep_order(queue, batch, done)
                 for message in batch:
                     if message["MessageId"] in (done or ()):
                         aws.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return invocations
 
-    def _keep_order(self, queue: Queue, batch: "list[MessageTypeDef]") -> None:
-        """Let a lost batch come back in its order.
+    def _keep_order(self, queue: Queue, batch: "list[MessageTypeDef]", done: set[str] | None) -> None:
+        """Let what is left of a batch come back in its order, as on SQS.
 
         When several messages of a group turn up at the same instant, moto delivers the last one first. It delivers
         the first one first if the others turned up before it, and were held back behind it.
         """
-        for position, message in enumerate(batch):
-            seconds = max(0, int(queue.visibility.total_seconds()) - position)
+        groups: dict[str, list[MessageTypeDef]] = defaultdict(list)
+        for message in batch:
+            groups[message["Attributes"]["MessageGroupId"]].append(message)
+        for group in groups.values():
+            if done is None:
+                self._turn_up(queue, group, last=int(queue.visibility.total_seconds()))
+            else:
+                left = [message for message in group if message["MessageId"] not in done]
+                if all(message["ReceiptHandle"] in self._activity.handed_back for message in left):
+                    self._turn_up(queue, left, last=len(left) - 1)
+
+    def _turn_up(self, queue: Queue, messages: "list[MessageTypeDef]", *, last: int) -> None:
+        for position, message in enumerate(messages):
+            seconds = max(0, last - position)
             self._clock.remind_visible(timedelta(seconds=seconds))
             aws.client("sqs").change_message_visibility(
                 QueueUrl=sqs.url(queue.physical_name(self._stage)),
