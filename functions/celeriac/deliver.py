@@ -48,8 +48,8 @@ def deliver(parcel: Parcel) -> None:
 def deliver_many(parcels: Sequence[Parcel]) -> list[str | None]:
     """Send parcels in as few calls as SQS allows, several calls at once.
 
-    The answer holds, in their order, None or why a parcel wasn't taken. Nothing is raised: what one call meets says
-    nothing of the others.
+    The answer holds, in their order, None or why a parcel wasn't taken: what one call meets says nothing of the
+    others. Only storing a large payload raises what AWS raises, before anything is sent.
     """
     problems: list[str | None] = [None] * len(parcels)
     work: list[tuple[int, ...]] = [(i,) for i, parcel in enumerate(parcels) if parcel.is_scheduled]
