@@ -1,6 +1,7 @@
 """The AWS clients, one of each in a process, made when first used."""
 
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def client(service: Literal["scheduler"]) -> "EventBridgeSchedulerClient": ...
 def client(service: Literal["sqs"]) -> "SQSClient": ...
 def client(service: Any) -> Any:
     """The boto3 client of `service`, with time limits that fit a task's: boto3's own 60 s outlast most queues."""
-    return _client(service)
+    with _one_at_a_time:
+        return _client(service)
 
 
 def make(service: Any) -> Any:
@@ -34,11 +36,19 @@ def make(service: Any) -> Any:
 
     return boto3.client(
         service,
-        config=Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 4}),
+        config=Config(
+            connect_timeout=2,
+            read_timeout=10,
+            retries={"mode": "standard", "total_max_attempts": 4},
+            # AWS validates too: botocore's own look at every argument is a tenth of the consumer's CPU.
+            parameter_validation=False,
+        ),
     )
 
 
 _client = cache(make)
+# Making a client takes longer than anything else here, and several threads may want the first one at once.
+_one_at_a_time = Lock()
 
 
 def error_code(error: Exception) -> str:

@@ -4,12 +4,12 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from celeriac import acknowledge, registry, settings
+from celeriac.bodies import Steps
+from celeriac.crew import Crew
 from celeriac.failure import error_place, error_type
 from celeriac.log import log_outcome, logger
 from celeriac.outcome import Dead, Suspected
@@ -55,6 +55,7 @@ class _Batch:
     def __init__(self, raws: Sequence[Mapping[str, Any]], context: LambdaContext) -> None:
         self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
         self._records: list[tuple[Record, Queue]] = []
+        self._suspects: list[tuple[Record, Queue]] = []
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
             try:
@@ -80,55 +81,47 @@ class _Batch:
         """Run them all, then tell SQS when to deliver again what is handed back."""
         one = len(self._records) == 1
         rested = [(record, queue) for record, queue in self._records if record.receives < TIRED or queue.fifo or one]
-        alone = [pair for pair in self._records if pair not in rested]
-        alone += self._side_by_side(rested, alone=one)
-        if alone:
-            self._one_by_one(alone)
+        self._suspects = [pair for pair in self._records if pair not in rested]
+        self._side_by_side(rested, alone=one)
+        self._one_by_one(self._suspects)
         if self._records:
             acknowledge.deliver_again(self._records[0][0].queue_name, self._again())
 
-    def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> list[tuple[Record, Queue]]:
-        """Run lanes in threads, each in its order; what is left is what must run alone."""
+    def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> None:
+        """Run lanes side by side, each in its order; what must run alone is left among the suspects."""
         lanes: dict[str, list[tuple[Record, Queue]]] = defaultdict(list)
         for record, queue in pairs:
             # The messages of a FIFO group follow one another; any other message is a lane of its own.
             lanes[(record.group if queue.fifo else None) or record.message_id].append((record, queue))
-        concurrency = min(pairs[0][1].concurrency, len(lanes)) if pairs else 1
-        if concurrency == 1:
-            return [suspect for lane in lanes.values() for suspect in self._lane(lane, alone=alone)]
-        pool = _lanes(pairs[0][1].concurrency)
-        futures = [pool.submit(self._lane, lane, alone=alone) for lane in lanes.values()]
-        # Every lane is waited for, also when one of them ended this worker.
-        endings = [future.exception() for future in futures]
-        for ending in endings:
-            if ending is not None:
-                raise ending
-        return [suspect for future in futures for suspect in future.result()]
+        if pairs:
+            self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
 
-    def _lane(self, lane: Sequence[tuple[Record, Queue]], *, alone: bool) -> list[tuple[Record, Queue]]:
+    def _lane(self, lane: Sequence[tuple[Record, Queue]], *, alone: bool) -> Steps[None]:
         """Run one after another; a FIFO group waits behind whatever of it isn't acknowledged."""
         for position, (record, queue) in enumerate(lane):
-            settled = self._settle(record, queue, alone=alone)
-            if settled is not None:
+            settled = yield from self._settle(record, queue, alone=alone)
+            if settled is None:
+                self._suspects.append((record, queue))
+            else:
                 self._settled[record.message_id] = settled
             if settled is None or not settled.acknowledged:
                 # Visible at once, yet SQS delivers none of the group before this one.
                 for follower, _ in lane[position + 1 :]:
                     self._settled[follower.message_id] = Settled(acknowledged=False, again_at=datetime.now(UTC))
-                return [(record, queue)] if settled is None else []
-        return []
+                return
 
-    def _one_by_one(self, pairs: list[tuple[Record, Queue]]) -> None:
+    def _one_by_one(self, suspects: Sequence[tuple[Record, Queue]]) -> None:
         """Run each alone, after what is done is acknowledged, so that a dying worker takes nothing with it."""
-        # In any order: one that kills its worker each time must not always be the first.
-        random.shuffle(pairs)
         done: set[str] = set()
-        for record, queue in pairs:
+        # In any order: one that kills its worker each time must not always be the first.
+        for suspect in random.sample(suspects, len(suspects)):
             if not self._acknowledge_all_but(done):
                 return  # what is done could die with this one: SQS brings the suspects again
-            settled = self._settle(record, queue, alone=True)
-            if settled is not None:
-                self._settled[record.message_id] = settled
+            self._run_lanes([self._lane([suspect], alone=True)], suspect[1])
+
+    def _run_lanes(self, lanes: list[Steps[None]], queue: Queue) -> None:
+        limits = [task.timeout for task in registry.tasks.values() if task.timeout and task.queue == queue]
+        Crew(lanes, queue.concurrency, shortest=min([self._worker.left, *limits])).run()
 
     def _acknowledge_all_but(self, done: set[str]) -> bool:
         """Delete what is settled and isn't among `done` yet; whether nothing settled is left in the queue."""
@@ -142,11 +135,11 @@ class _Batch:
         done.update(record.message_id for record in fresh)
         return True
 
-    def _settle(self, record: Record, queue: Queue, *, alone: bool) -> Settled | None:
+    def _settle(self, record: Record, queue: Queue, *, alone: bool) -> Steps[Settled | None]:
         """Run and settle one message; None if it must run alone. What can't be settled isn't acknowledged."""
         started = time.monotonic()
         try:
-            message, outcome = run(Delivery(record, queue, self._worker, alone))
+            message, outcome = yield from run(Delivery(record, queue, self._worker, alone))
             if isinstance(outcome, Suspected):
                 return None
             settled = settle(outcome, record, queue)
@@ -183,8 +176,3 @@ def _log_unsettled(message_id: str, error: BaseException) -> None:
         "message not settled, SQS will deliver it again",
         extra={"message_id": message_id, "error": error_type(error), "where": error_place(error)},
     )
-
-
-@cache
-def _lanes(concurrency: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(concurrency, thread_name_prefix="lane")

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from celeriac import bodies, lease, payloads, quarantine, registry
+from celeriac import lease, payloads, quarantine, registry
+from celeriac.bodies import Call, Steps
 from celeriac.context import Context
 from celeriac.failure import Failure, error_message, error_place, error_traceback, error_type, fingerprint
 from celeriac.log import logger
@@ -22,6 +23,7 @@ from celeriac.task import Task
 
 # Workers that died while they ran nothing but this task, before it is given up.
 MOST_CRASHES = 3
+TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 
 class Crashed(Exception):  # noqa: N818 - what its worker has
@@ -58,8 +60,10 @@ class Delivery:
     """Nothing else runs in this worker now, nor waits in it for its acknowledgement."""
 
 
-def run(delivery: Delivery) -> tuple[Message | None, Outcome]:
+def run(delivery: Delivery) -> Steps[tuple[Message | None, Outcome]]:
     """Decode, look up, validate, run, and say how it ended; the message is None where the body can't be read.
+
+    The call of the task's function is left to who drives the run.
 
     Raises only what AWS raised on the way (the store of leases or payloads is out of reach): the message then
     goes back, uncharged.
@@ -73,10 +77,10 @@ def run(delivery: Delivery) -> tuple[Message | None, Outcome]:
         return None, _newer(error, delivery)
     # A message written by hand has no id and no date: SQS's own serve, and stay with it from here on.
     message = replace(message, id=message.id or record.message_id, enqueued_at=_enqueued_at(message, record))
-    return message, _run(message, delivery)
+    return message, (yield from _run(message, delivery))
 
 
-def _run(message: Message, delivery: Delivery) -> Outcome:
+def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     task = registry.tasks.get(message.task)
     if task is None:
         return _unknown(message, delivery)
@@ -116,7 +120,7 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
         if queue.fifo:
             # Nothing remembers its attempts but SQS.
             message = replace(message, attempt=record.receives)
-        return _attempt(task, message, arguments, None, delivery)
+        return (yield from _attempt(task, message, arguments, None, delivery))
     try:
         held = _claim(task, wanted, delivery)
     except lease.Suspect as suspect:
@@ -131,7 +135,7 @@ def _run(message: Message, delivery: Delivery) -> Outcome:
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
         return Dead(message, _quarantined(f"what failed like this, {before.type},", message, delivery), held)
-    return _attempt(task, message, arguments, held, delivery)
+    return (yield from _attempt(task, message, arguments, held, delivery))
 
 
 def _claim(task: Task[..., Any, Any], wanted: lease.Claim, delivery: Delivery) -> lease.Lease:
@@ -159,7 +163,7 @@ def _crashed(
 
 def _attempt(
     task: Task[..., Any, Any], message: Message, arguments: dict[str, Any], held: lease.Lease | None, delivery: Delivery
-) -> Outcome:
+) -> Steps[Outcome]:
     worker = delivery.worker
     key = task.key_of(arguments, message)
     context = Context(
@@ -167,21 +171,20 @@ def _attempt(
     )
     args = (context,) if task.signature.takes_context else ()
     limit = min(task.timeout or worker.left, worker.left)
-    try:
+    result, error = yield Call(task.function, args, arguments, limit)
+    if isinstance(error, lease.LeaseLost):
+        return TAKEN_OVER
+    if error is not None:
+        if held is not None and held.committed:
+            # Its effects are there and its success is recorded: to run it again would double them.
+            logger.error("raised after its transaction", extra={"task": task.name, "error": error_type(error)})
+            return Succeeded(message.attempt)
+        return _failed(task, message, error, held, delivery)
+    if held is not None and not held.committed:
         try:
-            result = bodies.call(task.function, args, arguments, limit=limit)
-        except (lease.LeaseLost, bodies.WorkerLost):
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a task ends with is its failure, sys.exit() included
-            if held is not None and held.committed:
-                # Its effects are there and its success is recorded: to run it again would double them.
-                logger.error("raised after its transaction", extra={"task": task.name, "error": error_type(error)})
-                return Succeeded(message.attempt)
-            return _failed(task, message, error, held, delivery)
-        if held is not None and not held.committed:
             held.complete(_storable(task, result))
-    except lease.LeaseLost:
-        return HandedBack("its lease ran out, another worker has taken over")
+        except lease.LeaseLost:
+            return TAKEN_OVER
     return Succeeded(message.attempt)
 
 

@@ -1,0 +1,75 @@
+"""Async tasks: one loop for all of them, in a thread of its own."""
+
+import threading
+from collections.abc import Awaitable
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from celeriac.bodies import Cancelled, Ending, Overran
+from celeriac.failure import error_place, error_type
+from celeriac.log import logger
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+# A loop that is only busy answers within this time.
+ANSWER_SECONDS = 0.2
+
+
+def wait_for(awaitable: Awaitable[Any], limit: timedelta) -> Any:
+    """What it comes to. Raises Overran after `limit`, Cancelled, and what the awaitable raises."""
+    # Imported here because it costs a cold start 17 ms, and most workers run sync tasks only.
+    import asyncio  # noqa: PLC0415
+
+    loop = _loop()
+    future = asyncio.run_coroutine_threadsafe(_contained(awaitable), loop)
+    try:
+        result, error = future.result(limit.total_seconds())
+    except (asyncio.CancelledError, CancelledError) as cancelled:
+        raise Cancelled("the task was cancelled") from cancelled
+    except FutureTimeoutError:
+        future.cancel()
+        _replace_if_blocked(loop)
+        raise Overran(limit) from None
+    if isinstance(error, asyncio.CancelledError):
+        raise Cancelled("the task was cancelled") from error
+    if error is not None:
+        raise error
+    return result
+
+
+async def _contained(awaitable: Awaitable[Any]) -> Ending:
+    """Its ending as a value: asyncio lets SystemExit and KeyboardInterrupt end the loop of all tasks."""
+    try:
+        return await awaitable, None
+    except BaseException as error:  # noqa: BLE001 - raised again where the task is waited for
+        return None, error
+
+
+def _replace_if_blocked(loop: "AbstractEventLoop") -> None:
+    """A task that blocks its loop blocks every other async task: the next ones get a new one."""
+    answered = threading.Event()
+    loop.call_soon_threadsafe(answered.set)
+    if not answered.wait(ANSWER_SECONDS):
+        logger.error("an async task blocks its loop, the next ones get another")
+        _loop.cache_clear()
+
+
+def _log_background_error(_: object, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    fields = {"error": error_type(error), "where": error_place(error)} if error is not None else {}
+    logger.error("a background error of an async task", extra=fields)
+
+
+@cache
+def _loop() -> "AbstractEventLoop":
+    import asyncio  # noqa: PLC0415 - see above
+
+    loop = asyncio.new_event_loop()
+    # The default handler prints what a forgotten background task raised, whose text may hold a payload.
+    loop.set_exception_handler(_log_background_error)
+    threading.Thread(target=loop.run_forever, name="async tasks", daemon=True).start()
+    return loop
