@@ -52,3 +52,34 @@ def dead_letter_alarm(scope: Construct, construct_id: str, *, queue: str, advice
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
     alarm.add_alarm_action(actions.SnsAction(topic))
+
+
+def outbox_alarm(
+    scope: Construct,
+    construct_id: str,
+    *,
+    stage: str,
+    metric: str,
+    threshold: float,
+    advice: str,
+    topic: sns.ITopic,
+) -> None:
+    """Raise an alarm while what the sweeper measures each minute is at `threshold` or above."""
+    alarm = cloudwatch.Alarm(
+        scope,
+        construct_id,
+        alarm_name=f"{names.prefix(stage)}-outbox-{metric}",
+        alarm_description=advice,
+        metric=cloudwatch.Metric(
+            namespace=names.METRICS,
+            metric_name=metric,
+            dimensions_map={"service": "outbox", "stage": stage},
+            statistic="Maximum",
+            period=cdk.Duration.minutes(1),
+        ),
+        threshold=threshold,
+        evaluation_periods=1,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    alarm.add_alarm_action(actions.SnsAction(topic))

@@ -10,8 +10,8 @@ from celeriac.queue import Queue
 from celeriac.table import Table
 
 
-def declarations() -> tuple[list[Queue], list[Table]]:
-    """Import every task; return the queues and tables beside them.
+def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]:
+    """Import every task; return the queues and tables beside them, and the tasks.
 
     Raises DeclarationError for what can't be built or kept, such as a task on a queue that nobody would deploy. An
     import that fails at synth would have failed in every function.
@@ -22,7 +22,7 @@ def declarations() -> tuple[list[Queue], list[Table]]:
         raise DeclarationError('tasks.queues declares no queue: write e.g. emails = Queue("emails")')
     tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith("tasks.")]
     check_tasks_have_queues(tasks, list(queues.values()))
-    return list(queues.values()), list(registry.tables().values())
+    return list(queues.values()), list(registry.tables().values()), tasks
 
 
 def check_tasks_have_queues(tasks: Sequence[Task[..., Any, Any]], queues: Sequence[Queue]) -> None:

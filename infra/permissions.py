@@ -17,6 +17,11 @@ def arn(service: str, resource: str) -> str:
     return f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{resource}"
 
 
+def role_arn(name: str) -> str:
+    """Return the ARN of the role `name`, in the account of the deploy."""
+    return f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/{name}"
+
+
 def queue_arn(name: str) -> str:
     """Return the ARN of the SQS queue `name`."""
     return arn("sqs", name)
@@ -56,8 +61,21 @@ def append_events(table: str) -> iam.PolicyStatement:
 
 
 def mark_events(table: str) -> iam.PolicyStatement:
-    """Let it read an event of the outbox again and mark it as published."""
-    return _allow("dynamodb:GetItem", "dynamodb:UpdateItem", on=_tables([table]))
+    """Let it mark events of the outbox as published, or park them."""
+    return _allow("dynamodb:UpdateItem", on=_tables([table]))
+
+
+def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
+    """Let it look up events in an index of the outbox, and read them from the table."""
+    return [
+        _allow("dynamodb:Query", on=[f"{each}/index/{index}" for each in _tables([table])]),
+        _allow("dynamodb:BatchGetItem", on=_tables([table])),
+    ]
+
+
+def put_events(bus: str) -> iam.PolicyStatement:
+    """Let it put events on an EventBridge bus."""
+    return _allow("events:PutEvents", on=[arn("events", f"event-bus/{bus}")])
 
 
 def read_stream(stream_arn: str) -> iam.PolicyStatement:
@@ -83,14 +101,13 @@ def store_payloads(stage: str) -> list[iam.PolicyStatement]:
 
 def schedule(stage: str) -> list[iam.PolicyStatement]:
     """Let it put messages off for longer than SQS can, as schedules that run with the stage's role."""
-    role = f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/{names.scheduler_role(stage, cdk.Aws.REGION)}"
     return [
         # Each schedule names the queue for what can't be sent, and the runtime looks that up.
         _allow("sqs:GetQueueUrl", on=[queue_arn(names.schedule_dead_letters(stage))]),
         _allow("scheduler:CreateSchedule", on=[arn("scheduler", f"schedule/{names.schedule_group(stage)}/*")]),
         iam.PolicyStatement(
             actions=["iam:PassRole"],
-            resources=[role],
+            resources=[role_arn(names.scheduler_role(stage, cdk.Aws.REGION))],
             conditions={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
         ),
     ]

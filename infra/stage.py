@@ -21,12 +21,13 @@ _ROOT = Path(__file__).parents[1]
 def declare_stage(app: cdk.App) -> tuple[State, Work]:
     """Add the stacks of the stage that the context asks for; raise one of USER_ERRORS for what can't be built."""
     config = read_config(app.node)
-    queues, tables = declarations()
+    queues, tables, tasks = declarations()
     state = State(app, config, queues=queues, tables=tables)
     work = Work(
         app,
         config,
         queues=queues,
+        tasks=tasks,
         application=application(app.node, tables, config),
         code=lambda_.Code.from_asset(str(_code(app, config))),
         outbox_stream_arn=state.outbox_stream_arn,

@@ -7,10 +7,12 @@ from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from celeriac import names, payloads
+from celeriac import names, payloads, registry
+from celeriac.event import WAITING
 from celeriac.queue import Queue
 from celeriac.retry import LONGEST_DELAY
 from celeriac.table import Table
@@ -48,6 +50,16 @@ class State(cdk.Stack):
             stream=dynamodb.StreamViewType.NEW_IMAGE,
             config=config,
         )
+        string = dynamodb.AttributeType.STRING
+        outbox.add_global_secondary_index(
+            index_name=names.outbox_index(),
+            partition_key=dynamodb.Attribute(name=WAITING, type=string),
+            sort_key=dynamodb.Attribute(name="occurred_at", type=string),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        if registry.outbox().bus:
+            # Events are kept in the outbox: a bus that goes takes nothing with it.
+            events.EventBus(self, "Bus", event_bus_name=names.bus(config.stage))
         string_key_table(
             self,
             "Idempotency",

@@ -1,24 +1,27 @@
 """The stateless stack: the functions and what feeds and watches them. It may be destroyed and deployed at will."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from celeriac import names
+from celeriac import Task, names, registry
 from celeriac.queue import Queue
 from infra import permissions
 from infra.alarms import alarm_topic, dead_letter_alarm
 from infra.application import Application
 from infra.config import StageConfig
 from infra.consumer import Consumer
+from infra.crons import Crons
 from infra.handler import Runtime
 from infra.relay import Relay
+from infra.sweeper import Sweeper
 
 
 class Work(cdk.Stack):
-    """`celeriac-<stage>-work`: a consumer for each queue, the relay, and the alarms."""
+    """`celeriac-<stage>-work`: a consumer for each queue, relay and sweeper, recurring tasks, and the alarms."""
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class Work(cdk.Stack):
         config: StageConfig,
         *,
         queues: Sequence[Queue],
+        tasks: Sequence[Task[..., Any, Any]],
         application: Application,
         code: lambda_.Code,
         outbox_stream_arn: str,
@@ -51,7 +55,10 @@ class Work(cdk.Stack):
         ]
         for queue in queues:
             Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=topic)
-        Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=enqueue, alarms=topic)
+        publish = [*enqueue, *([permissions.put_events(names.bus(config.stage))] if registry.outbox().bus else [])]
+        Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=topic)
+        Sweeper(self, runtime=runtime, permissions=publish, alarms=topic)
+        Crons(self, tasks, config.stage)
         dead_letter_alarm(
             self,
             "ScheduleDeadLetterAlarm",

@@ -11,7 +11,7 @@ from http import HTTPStatus
 import urllib3
 
 from local import environment, state
-from local.folders import EMULATOR_PYTHON, HOME, ROOT, STATE, TEMPORARY, log, shown
+from local.folders import EMULATOR, EMULATOR_PYTHON, HOME, ROOT, STATE, TEMPORARY, log, shown
 from local.problem import ProblemError
 from local.processes import Process, is_running, listener, spawn, stop
 from local.state import Cloud
@@ -51,7 +51,7 @@ def start(port: int) -> Cloud:
 
     provider_port = _free_port(port + 1)
     emulator = spawn(
-        [EMULATOR_PYTHON, "-m", "ministack"],
+        [EMULATOR_PYTHON, EMULATOR],
         env=environment.of_emulator(port, os.environ),
         folder=TEMPORARY,
         log=log("emulator"),

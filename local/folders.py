@@ -10,6 +10,7 @@ TEMPORARY = STATE / "tmp"
 HOME = STATE / "home"
 """The functions' home folder: empty, because a developer's `~/.aws/config` would reach them and change what they do."""
 ASSEMBLY = STATE / "cdk.out"
+EMULATOR = ROOT / "local" / "emulator" / "serve.py"
 EMULATOR_PYTHON = ROOT / "local" / "emulator" / ".venv" / "bin" / "python"
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 

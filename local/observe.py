@@ -9,8 +9,9 @@ from typing import Any
 import boto3
 import urllib3
 
-from celeriac import registry, relay
+from celeriac import publish, registry
 from celeriac.dead_letter import DeadLetter
+from celeriac.event import read as read_event
 from celeriac.names import outbox_table, prefix
 from console.dead_letters import read
 from local.environment import STAGE
@@ -66,8 +67,8 @@ class Observer:
 
     def followers(self, rows: Iterable[dict[str, Any]]) -> list[Follower]:
         """What the relay makes of these rows: its own function says so, because the ids are derived."""
-        events = [relay.read(row) for row in rows]
-        parcels = [parcel for event in events for parcel in relay.parcels(event, registry.subscribers(event.type))]
+        events = [read_event(row) for row in rows]
+        parcels = [parcel for event in events for parcel in publish.parcels(event, registry.subscribers(event.type))]
         return [Follower(parcel.queue.name, parcel.message.id) for parcel in parcels]
 
     def dead_letters(self) -> dict[str, list[DeadLetter]]:

@@ -12,7 +12,7 @@ from celeriac.queue import Queue
 from celeriac.retry import Backoff, Reject, Retry
 from celeriac.signature import InvalidArgs
 from celeriac.sqs import NoSuchQueue
-from celeriac.table import Table
+from celeriac.table import Outbox, Table
 from celeriac.task import PartialFailure, Task, task
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ __all__ = [
     "InvalidArgs",
     "Malformed",
     "NoSuchQueue",
+    "Outbox",
     "PartialFailure",
     "Queue",
     "Reject",

@@ -40,9 +40,9 @@ def deliver(parcel: Parcel) -> None:
     """Send it: by SQS up to 15 minutes ahead, by a schedule beyond. When this returns, AWS has it."""
     name = parcel.queue.physical_name(settings.stage())
     if parcel.is_scheduled:
-        schedule.send_later(name, _entry(name, parcel), delay=parcel.delay, of=parcel.message)
+        schedule.send_later(name, entry(parcel), delay=parcel.delay, of=parcel.message)
     else:
-        sqs.send(name, _entry(name, parcel))
+        sqs.send(name, entry(parcel))
 
 
 def deliver_many(parcels: Sequence[Parcel]) -> list[str | None]:
@@ -60,7 +60,7 @@ def deliver_many(parcels: Sequence[Parcel]) -> list[str | None]:
     entries: dict[int, sqs.Entry] = {}
     for positions in by_queue.values():
         for i in positions:
-            entries[i] = _entry(parcels[i].queue.physical_name(settings.stage()), parcels[i])
+            entries[i] = entry(parcels[i])
         batches = sqs.batches([entries[i].size for i in positions])
         work += [tuple(positions[k] for k in batch) for batch in batches]
 
@@ -71,7 +71,8 @@ def deliver_many(parcels: Sequence[Parcel]) -> list[str | None]:
                 deliver(first)
                 return
             name = first.queue.physical_name(settings.stage())
-            answers = sqs.send_batch(name, [entries[i] for i in positions])
+            refused = sqs.send_batch(name, [entries[i] for i in positions])
+            answers = [problem.why if problem is not None else None for problem in refused]
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller learns which weren't sent
             answers = [f"{error_type(error)}: {error}"] * len(positions)
         for i, answer in zip(positions, answers, strict=True):
@@ -107,7 +108,9 @@ def fitted_message(parcel: Parcel) -> str:
     return fitted(name, parcel.message, min(limit, MAX_SCHEDULED_BYTES), long=parcel.is_scheduled)
 
 
-def _entry(name: str, parcel: Parcel) -> sqs.Entry:
+def entry(parcel: Parcel) -> sqs.Entry:
+    """What SQS, or a schedule, is to hold. Raises what AWS raises where a large payload can't be stored."""
+    name = parcel.queue.physical_name(settings.stage())
     message, fifo, scheduled = parcel.message, parcel.queue.fifo, parcel.is_scheduled
     limit = min(parcel.queue.max_body_bytes, MAX_SCHEDULED_BYTES) if scheduled else parcel.queue.max_body_bytes
     return sqs.Entry(

@@ -7,6 +7,7 @@ A message of any older version decodes for ever; tests/unit/messages holds a sam
 import os
 import time
 from datetime import datetime
+from threading import Lock
 from typing import Annotated
 from uuid import UUID
 
@@ -47,6 +48,11 @@ class _Version(msgspec.Struct):
     v: int = VERSION
 
 
+_last_tick = 0
+_minting = Lock()
+# Ten seconds of ticks.
+_STEP_BACK = 10_000 << 12
+
 _encoder = msgspec.json.Encoder()
 _version = msgspec.json.Decoder(_Version)
 _message = msgspec.json.Decoder(Message)
@@ -80,9 +86,15 @@ def decode(body: str) -> Message:
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562): ids sort by the time they were minted, to the millisecond."""
-    milliseconds = time.time_ns() // 1_000_000
-    bits = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(os.urandom(10))
-    bits = bits & ~(0xF << 76) | 0x7 << 76
-    bits = bits & ~(0x3 << 62) | 0x2 << 62
+    """A UUIDv7 (RFC 9562, method 3): ids of one process sort in the order in which they were minted.
+
+    Those of others sort by time, to the quarter of a microsecond that 12 bits make of a millisecond.
+    """
+    global _last_tick  # noqa: PLW0603 - a process has one clock
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    tick = milliseconds << 12 | (rest << 12) // 1_000_000
+    with _minting:
+        # Behind the last one if the clock stands still, and if it is set back a little; not if it is set back for good.
+        tick = _last_tick = _last_tick + 1 if 0 <= _last_tick - tick < _STEP_BACK else tick
+    bits = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0x2 << 62 | int.from_bytes(os.urandom(8)) >> 2
     return str(UUID(int=bits))

@@ -6,6 +6,8 @@ The stacks, the consumer and a producer outside AWS compute the same names, so n
 import re
 
 # 17 characters leave the payload bucket, with account and the longest region, within S3's 63.
+METRICS = "Celeriac"
+"""The namespace of every metric."""
 _STAGE = re.compile(r"[a-z][a-z0-9-]{0,16}")
 
 
@@ -32,6 +34,16 @@ def idempotency_table(stage: str) -> str:
 def outbox_table(stage: str) -> str:
     """Outbox events: partition key `pk` (the aggregate), sort key `sk` (the event id), expiry `expires_at`."""
     return f"{prefix(stage)}-outbox"
+
+
+def outbox_index() -> str:
+    """The outbox's sparse index of what is unpublished: partition key `waiting`, sort key `occurred_at`."""
+    return "waiting"
+
+
+def bus(stage: str) -> str:
+    """The EventBridge bus of the stage's events, and the source that they name."""
+    return prefix(stage)
 
 
 def table(stage: str, name: str) -> str:
@@ -62,6 +74,11 @@ def schedule_dead_letters(stage: str) -> str:
 def relay_function(stage: str) -> str:
     """The Lambda function that publishes the outbox."""
     return f"{prefix(stage)}-relay"
+
+
+def sweeper_function(stage: str) -> str:
+    """The Lambda function that publishes what the relay has left behind."""
+    return f"{prefix(stage)}-sweeper"
 
 
 def relay_dead_letters(stage: str) -> str:

@@ -6,26 +6,39 @@ an order that is committed tells everybody, whatever crashes in between.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from boto3.dynamodb.types import TypeSerializer
+from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 
-from celeriac import names, registry, settings
+from celeriac import names, problem, registry, settings
 from celeriac.aws import client
 from celeriac.deliver import fitted_message
+from celeriac.event import new_row
+from celeriac.item import item_of, plain, size_of, value_of
 from celeriac.lease import Lease, LeaseLost
 from celeriac.message import new_id
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from botocore.exceptions import ClientError
 
     from celeriac.task import Task
 
-
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 MOST_ACTIONS = 100
+MOST_BYTES = 4 * 1024 * 1024
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+MOST_ITEM_BYTES = 400 * 1024
+# Refusals that pass: another transaction at one of the items, or a table that is short of capacity.
+PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+# With waits of 0.1 s and twice as long each time: some three seconds in all.
+MOST_TRIES = 6
+
+type Condition = str | ConditionBase
+"""A condition expression of DynamoDB without values, such as `attribute_not_exists(pk)`; or one with them, built by
+boto3: `Attr("balance").gte(5)` (`from boto3.dynamodb.conditions import Attr`)."""
 
 
 class TransactionError(RuntimeError):
@@ -52,42 +65,51 @@ class Transaction:
 
     def __init__(self, lease: Lease | None = None) -> None:
         self._lease = lease
-        self._actions: list[TransactWriteItemTypeDef] = []
+        self._actions: list[dict[str, Any]] = []
         self._labels: list[str] = []
+        self._bytes = 0
 
-    def put(self, table: str, item: Mapping[str, Any], *, condition: str | None = None) -> None:
-        """Write a whole item, if `condition` (a DynamoDB condition expression) holds for what lies there."""
-        action = {"TableName": _physical(table), "Item": _attributes(item)} | _condition(condition)
-        self._add(f"put into {table}", {"Put": action})  # type: ignore[typeddict-item]  # mypy can't see through |
+    def put(self, table: str, item: Mapping[str, Any], *, condition: Condition | None = None) -> None:
+        """Write a whole item, if `condition` holds for what lies there."""
+        self._put(f"put into {table}", _physical(table), item_of(item), condition)
 
     def update(
         self,
         table: str,
         *,
         key: Mapping[str, Any],
-        set: Mapping[str, Any],  # noqa: A002 - DynamoDB's word for it
-        condition: str | None = None,
+        set: Mapping[str, Any] | None = None,  # noqa: A002 - DynamoDB's word for it
+        add: Mapping[str, Any] | None = None,
+        condition: Condition | None = None,
     ) -> None:
-        """Set some attributes of an item, made if it isn't there."""
-        assignments = [f"#set{i} = :set{i}" for i in range(len(set))]
-        action = {
-            "TableName": _physical(table),
-            "Key": _attributes(key),
-            "UpdateExpression": "SET " + ", ".join(assignments),
-            "ExpressionAttributeNames": {f"#set{i}": name for i, name in enumerate(set)},
-            "ExpressionAttributeValues": {f":set{i}": _serialize(value) for i, value in enumerate(set.values())},
-        } | _condition(condition)
-        self._add(f"update of {table}", {"Update": action})  # type: ignore[typeddict-item]  # mypy can't see through |
+        """Set some attributes of an item, and add to the numbers (0 where there is none) or sets of others.
 
-    def delete(self, table: str, *, key: Mapping[str, Any], condition: str | None = None) -> None:
+        The item is made if it isn't there, unless `condition` sees to it.
+        """
+        clauses = {"SET": ("set", " = ", set or {}), "ADD": ("add", " ", add or {})}
+        expression: list[str] = []
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        for clause, (mark, between, wanted) in clauses.items():
+            if wanted:
+                parts = [f"#{mark}{i}{between}:{mark}{i}" for i in range(len(wanted))]
+                expression.append(f"{clause} {', '.join(parts)}")
+                names |= {f"#{mark}{i}": name for i, name in enumerate(wanted)}
+                values |= {f":{mark}{i}": value_of(value) for i, value in enumerate(wanted.values())}
+        if not expression:
+            raise TransactionError(f"an update of {table} that changes nothing: give it set= or add=")
+        on = {"TableName": _physical(table), "Key": item_of(key), "UpdateExpression": " ".join(expression)}
+        self._bytes += size_of(on["Key"]) + size_of(values)
+        self._add(f"update of {table}", "Update", on, condition, names=names, values=values)
+
+    def delete(self, table: str, *, key: Mapping[str, Any], condition: Condition | None = None) -> None:
         """Remove an item, if `condition` holds for it."""
-        action = {"TableName": _physical(table), "Key": _attributes(key)} | _condition(condition)
-        self._add(f"delete from {table}", {"Delete": action})  # type: ignore[typeddict-item]  # mypy can't see through |
+        self._add(f"delete from {table}", "Delete", {"TableName": _physical(table), "Key": item_of(key)}, condition)
 
-    def check(self, table: str, *, key: Mapping[str, Any], condition: str) -> None:
+    def check(self, table: str, *, key: Mapping[str, Any], condition: Condition) -> None:
         """Commit only if `condition` holds for an item that the transaction doesn't write."""
-        action = {"TableName": _physical(table), "Key": _attributes(key)} | _condition(condition)
-        self._add(f"check of {table}", {"ConditionCheck": action})  # type: ignore[typeddict-item]  # mypy can't see through |
+        on = {"TableName": _physical(table), "Key": item_of(key)}
+        self._add(f"check of {table}", "ConditionCheck", on, condition)
 
     def emit(self, event: str, data: Mapping[str, Any], *, aggregate: str | None = None) -> str:
         """Publish `event` to every task subscribed to it, if the transaction commits; returns the event's id.
@@ -102,31 +124,55 @@ class Transaction:
         Raises what `task.enqueue` raises.
         """
         parcel = task.parcel(*args, **kwargs)
-        row: dict[str, str] = {"message": fitted_message(parcel)}
+        content = {"message": fitted_message(parcel), "queue": parcel.queue.name}
         if parcel.delay:
-            row["due_at"] = (datetime.now(UTC) + parcel.delay).isoformat()
+            content["due_at"] = (datetime.now(UTC) + parcel.delay).isoformat()
         if parcel.group is not None:
-            row["group"] = parcel.group
-        self._row(f"task:{task.name}", None, **row)
+            content["group"] = parcel.group
+        self._row(f"task:{task.name}", None, **content)
         return parcel.message.id
 
     def _row(self, event: str, aggregate: str | None, **content: str) -> str:
-        row_id = new_id()
-        row = {
-            # All rows of an aggregate lie in one partition, hence in one shard of the stream, in order.
-            "pk": aggregate if aggregate is not None else row_id,
-            "sk": row_id,
-            "type": event,
-            "occurred_at": datetime.now(UTC).isoformat(),
-            **content,
-        }
-        table = names.outbox_table(settings.stage())
-        self._add(f"event {event}", {"Put": {"TableName": table, "Item": _attributes(row)}})
-        return row_id
+        row = new_row(event, aggregate, **content)
+        self._put(f"event {event}", names.outbox_table(settings.stage()), row, None)
+        return str(row["sk"]["S"])
 
-    def _add(self, label: str, action: "TransactWriteItemTypeDef") -> None:
+    def _put(self, label: str, table: str, item: dict[str, Any], condition: Condition | None) -> None:
+        size = size_of(item)
+        if size > MOST_ITEM_BYTES:
+            raise TransactionError(
+                f"{label}: {size} bytes, and an item of DynamoDB holds {MOST_ITEM_BYTES} (400 KB): "
+                "keep the bulk in S3, and its key in the item"
+            )
+        self._bytes += size
+        self._add(label, "Put", {"TableName": table, "Item": item}, condition)
+
+    def _add(
+        self,
+        label: str,
+        kind: str,
+        on: dict[str, Any],
+        condition: Condition | None,
+        *,
+        names: dict[str, str] | None = None,
+        values: dict[str, Any] | None = None,
+    ) -> None:
+        names, values = names or {}, values or {}
+        if isinstance(condition, ConditionBase):
+            built = ConditionExpressionBuilder().build_expression(condition)
+            on["ConditionExpression"] = built.condition_expression
+            names |= built.attribute_name_placeholders
+            values |= {name: value_of(value) for name, value in built.attribute_value_placeholders.items()}
+        elif condition is not None:
+            on["ConditionExpression"] = condition
+        if condition is not None:
+            on["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        if names:
+            on["ExpressionAttributeNames"] = names
+        if values:
+            on["ExpressionAttributeValues"] = values
         self._labels.append(label)
-        self._actions.append(action)
+        self._actions.append({kind: on})
 
     def __enter__(self) -> Self:
         if self._lease is not None:
@@ -149,30 +195,46 @@ class Transaction:
 
     def _commit(self) -> None:
         lease = self._lease
-        actions = [*self._actions, *([lease.completion()] if lease is not None else [])]
+        actions: list[Any] = [*self._actions, *([lease.completion()] if lease is not None else [])]
         if len(actions) > MOST_ACTIONS:
             raise TransactionError(
                 f"{len(actions)} actions, events, tasks and the task's own record included, don't fit into a "
                 f"transaction of DynamoDB, which takes {MOST_ACTIONS}: write less in one"
             )
+        if self._bytes > MOST_BYTES:
+            raise TransactionError(
+                f"{self._bytes} bytes, those of events and tasks included, don't fit into a transaction of DynamoDB, "
+                f"which takes {MOST_BYTES} (4 MB): write less in one, or keep the bulk in S3"
+            )
         dynamodb = client("dynamodb")
-        try:
-            # The token makes a retry of this call, its answer lost, the same transaction (for ten minutes).
-            dynamodb.transact_write_items(TransactItems=actions, ClientRequestToken=new_id())
-        except dynamodb.exceptions.TransactionCanceledException as canceled:
-            reasons = canceled.response.get("CancellationReasons", [])
-            if lease is not None and reasons and _failed(reasons[-1]):
-                raise LeaseLost from canceled
-            for label, reason in zip(self._labels, reasons, strict=False):
-                if _failed(reason):
-                    raise ConditionFailed(label, _plain(reason.get("Item"))) from canceled
-            raise
-        except Exception:
-            # No answer is no refusal: it may have been carried out. The record, written with it, knows.
-            if lease is None or not lease.is_completed():
-                raise
+        # The token makes a retry of this call, its answer lost, the same transaction (for ten minutes).
+        token = new_id()
+        for attempt in count(1):
+            try:
+                dynamodb.transact_write_items(TransactItems=actions, ClientRequestToken=token)
+                break
+            except dynamodb.exceptions.TransactionCanceledException as canceled:
+                self._give_up_unless_it_passes(canceled, attempt)
+                problem.wait(attempt)
+            except Exception:
+                # No answer is no refusal: it may have been carried out. The record, written with it, knows.
+                if lease is None or not lease.is_completed():
+                    raise
+                break
         if lease is not None:
             lease.committed = True
+
+    def _give_up_unless_it_passes(self, canceled: "ClientError", attempt: int) -> None:
+        """Raise what a canceled transaction comes to, or return for another try."""
+        reasons: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # this error's
+        if self._lease is not None and reasons and _failed(reasons[-1]):
+            raise LeaseLost from canceled
+        for label, reason in zip(self._labels, reasons, strict=False):
+            if _failed(reason):
+                raise ConditionFailed(label, plain(reason.get("Item"))) from canceled
+        passes = any(reason.get("Code") in PASSING for reason in reasons)
+        if not passes or attempt == MOST_TRIES:
+            raise canceled
 
 
 def _failed(reason: Mapping[str, Any]) -> bool:
@@ -182,25 +244,3 @@ def _failed(reason: Mapping[str, Any]) -> bool:
 def _physical(table: str) -> str:
     declared = registry.tables().get(table)
     return declared.physical_name(settings.stage()) if declared is not None else table
-
-
-def _condition(condition: str | None) -> dict[str, Any]:
-    if condition is None:
-        return {}
-    return {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-
-
-def _serialize(value: Any) -> Any:
-    return TypeSerializer().serialize(value)
-
-
-def _attributes(item: Mapping[str, Any]) -> Any:
-    return {name: _serialize(value) for name, value in item.items()}
-
-
-def _plain(item: Any) -> dict[str, Any] | None:
-    if not item:
-        return None
-    from boto3.dynamodb.types import TypeDeserializer  # noqa: PLC0415 - only on the way to an error
-
-    return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac.declaration import DeclarationError
 from celeriac.queue import Queue
 from celeriac.signature import SignatureError
-from celeriac.table import Table
+from celeriac.table import Outbox, Table
 
 if TYPE_CHECKING:
     from celeriac.task import Task
@@ -101,6 +101,14 @@ def queues() -> dict[str, Queue]:
 def tables() -> dict[str, Table]:
     """The tables of `tasks/tables.py`, by logical name."""
     return declared(_module("tasks.tables"), Table)
+
+
+def outbox() -> Outbox:
+    """The outbox's settings in `tasks/tables.py`, or the default ones. Raises DuplicateName for two of them."""
+    found = [value for value in vars(_module("tasks.tables")).values() if isinstance(value, Outbox)]
+    if len(found) > 1:
+        raise DuplicateName("tasks/tables.py declares two outboxes: a stage has one")
+    return found[0] if found else Outbox()
 
 
 def _module(name: str) -> ModuleType:

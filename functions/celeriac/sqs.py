@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celeriac.aws import client
+from celeriac.problem import Problem
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
@@ -23,6 +25,12 @@ urls: dict[str, str] = {}
 
 class NoSuchQueue(LookupError):  # noqa: N818 - the SQS error it stands for
     """The stage has no such queue in this account and region."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no queue {name} in {client('sqs').meta.region_name}: is it deployed, and do CELERIAC_STAGE and "
+            "the AWS region and account name the right place?"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +68,7 @@ def url(name: str) -> str:
         try:
             found = urls[name] = sqs.get_queue_url(QueueName=name)["QueueUrl"]
         except sqs.exceptions.QueueDoesNotExist as error:
-            raise NoSuchQueue(
-                f"there is no queue {name} in {sqs.meta.region_name}: is it deployed, and do CELERIAC_STAGE and "
-                "the AWS region and account name the right place?"
-            ) from error
+            raise NoSuchQueue(name) from error
     return found
 
 
@@ -79,17 +84,23 @@ def arn(name: str) -> str:
 
 
 def send(name: str, entry: Entry) -> None:
-    """Send one message."""
-    client("sqs").send_message(QueueUrl=url(name), **_fields(entry))
+    """Send one message. Raises NoSuchQueue."""
+    with _of_queue(name):
+        client("sqs").send_message(QueueUrl=url(name), **_fields(entry))
 
 
-def send_batch(name: str, entries: Sequence[Entry]) -> list[str | None]:
-    """Send up to 10 messages of 1 MiB together; the answer holds, in their order, None or why one wasn't taken."""
+def send_batch(name: str, entries: Sequence[Entry]) -> list[Problem | None]:
+    """Send up to 10 messages of 1 MiB together; the answer holds, in their order, None or why one wasn't taken.
+
+    Raises NoSuchQueue.
+    """
     batch: Any = [{"Id": str(i)} | _fields(entry) for i, entry in enumerate(entries)]
-    answer = client("sqs").send_message_batch(QueueUrl=url(name), Entries=batch)
-    problems: list[str | None] = [None] * len(entries)
+    with _of_queue(name):
+        answer = client("sqs").send_message_batch(QueueUrl=url(name), Entries=batch)
+    problems: list[Problem | None] = [None] * len(entries)
     for failed in answer.get("Failed", []):
-        problems[int(failed["Id"])] = f"{failed['Code']}: {failed.get('Message', '')}"
+        why = f"{failed['Code']}: {failed.get('Message', '')}"
+        problems[int(failed["Id"])] = Problem(why, final=failed.get("SenderFault", False))
     return problems
 
 
@@ -107,6 +118,16 @@ def batches(sizes: Sequence[int]) -> Iterator[range]:
         total += size
     if start < len(sizes):
         yield range(start, len(sizes))
+
+
+@contextmanager
+def _of_queue(name: str) -> Iterator[None]:
+    """Forget the URL of a queue that was deleted meanwhile."""
+    try:
+        yield
+    except client("sqs").exceptions.QueueDoesNotExist as error:
+        urls.pop(name, None)
+        raise NoSuchQueue(name) from error
 
 
 def _fields(entry: Entry) -> Any:

@@ -1,7 +1,8 @@
-"""A DynamoDB table of the application's own, as its users declare it."""
+"""The DynamoDB tables as their users declare them: the application's own, and what is theirs to say of the outbox."""
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 
 from celeriac import names
 from celeriac.declaration import DeclarationError
@@ -39,3 +40,19 @@ class Table:
     def physical_name(self, stage: str) -> str:
         """The DynamoDB table's name in `stage`."""
         return names.table(stage, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """What may be chosen of the outbox, in `tasks/tables.py`."""
+
+    retention: timedelta = timedelta(days=7)
+    """How long an event stays, and can be replayed, once it is published. What is unpublished stays."""
+    bus: bool = False
+    """Whether events go to the EventBridge bus `celeriac-<stage>` too, which the stacks then make."""
+
+    def __post_init__(self) -> None:
+        if not timedelta(hours=1) <= self.retention <= timedelta(days=3650):
+            raise TableError(
+                f"outbox: published events can't be kept for {self.retention}, choose between an hour and ten years"
+            )

@@ -11,6 +11,8 @@ import msgspec
 
 from celeriac import registry
 from celeriac.context import Context
+from celeriac.cron import MOST_NAME_CHARACTERS
+from celeriac.cron import problem as cron_problem
 from celeriac.declaration import DeclarationError
 from celeriac.deliver import NOW, Parcel, deliver, deliver_many
 from celeriac.handle import Handle
@@ -61,6 +63,8 @@ class Task[**P, C, R]:
         policy: Policy,
         timeout: timedelta | None,
         on: str | None,
+        cron: str | None,
+        timezone: str,
     ) -> None:
         self.function = function
         self.queue = queue
@@ -70,6 +74,8 @@ class Task[**P, C, R]:
         self.policy = policy
         self.timeout = timeout
         self.on = on
+        self.cron = cron
+        self.timezone = timezone
         self._options = _Options()
         update_wrapper(self, function)
 
@@ -215,6 +221,8 @@ def task(
     retry: Backoff | CustomPolicy | None = None,
     timeout: timedelta | None = None,
     on: str | None = None,
+    cron: str | None = None,
+    timezone: str = "UTC",
 ) -> _Decorator:
     """Make a function a task of `queue`.
 
@@ -224,6 +232,8 @@ def task(
     retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
     timeout: how long one run may take, at most its queue's.
     on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.
+    cron: when it is called again and again, `rate(5 minutes)` or `cron(0 3 * * ? *)`, the latter by the clock of
+        `timezone`, such as `Europe/Berlin`; the stacks make it a schedule. Its parameters all have defaults.
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for what can't be kept.
     """
@@ -232,7 +242,17 @@ def task(
         policy = Backoff(attempts=1)
     else:
         policy = retry if isinstance(retry, Backoff) else Backoff() if retry is None else Custom(retry)
-    return _Decorator(queue, name=name, key=key, delivery=delivery, policy=policy, timeout=timeout, on=on)
+    return _Decorator(
+        queue,
+        name=name,
+        key=key,
+        delivery=delivery,
+        policy=policy,
+        timeout=timeout,
+        on=on,
+        cron=cron,
+        timezone=timezone,
+    )
 
 
 def _check(made: Task[..., Any, Any]) -> None:
@@ -262,6 +282,8 @@ def _check(made: Task[..., Any, Any]) -> None:
             f"task {name!r}: its timeout of {made.timeout} must be more than nothing and at most the {queue.timeout} "
             f"of its queue {queue.name!r}; raise the queue's"
         )
+    if made.cron is not None:
+        _check_cron(made, made.cron)
     try:
         fields = made.signature.fields
     except NameError:
@@ -271,3 +293,28 @@ def _check(made: Task[..., Any, Any]) -> None:
         raise TaskError(
             f"task {name!r}: key={made.key!r} names no parameter of it; it has {', '.join(fields) or 'none'}"
         )
+
+
+def _check_cron(made: Task[..., Any, Any], expression: str) -> None:
+    name = made.name
+    problem = cron_problem(expression)
+    if problem is not None:
+        raise TaskError(f"task {name!r}: {expression!r} is no schedule, {problem}")
+    if made.queue.fifo:
+        raise TaskError(
+            f"task {name!r}: a schedule can't send to the FIFO queue {made.queue.name!r}; put it on a standard one, "
+            "and let it enqueue there"
+        )
+    if len(name) > MOST_NAME_CHARACTERS:
+        raise TaskError(f"task {name!r}: with a schedule its name may have {MOST_NAME_CHARACTERS} characters")
+    parameters = list(inspect.signature(made.function).parameters.values())
+    without = [p.name for p in parameters[1 if _takes_context(made) else 0 :] if p.default is p.empty]
+    if without:
+        raise TaskError(f"task {name!r}: a schedule calls it without arguments, give a default to {', '.join(without)}")
+
+
+def _takes_context(made: Task[..., Any, Any]) -> bool:
+    try:
+        return made.signature.takes_context
+    except NameError:  # a forward reference, see `_check`
+        return next(iter(inspect.signature(made.function).parameters), "") == "ctx"

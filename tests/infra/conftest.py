@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get(
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 
-from celeriac import Queue
+from celeriac import Backoff, Queue, Task
 from celeriac.table import Table
 from infra.application import application
 from infra.config import read_config
@@ -27,6 +28,32 @@ QUEUES = (
     Queue("ledger", fifo=True, batch_size=5, retention=timedelta(days=1), dead_letter_retention=timedelta(days=2)),
 )
 TABLES = (Table("accounts", key="iban"),)
+
+
+def recurring(name: str, cron: str | None, timezone: str = "UTC") -> Task[..., Any, Any]:
+    """A task that no registry knows."""
+
+    def function() -> None: ...
+
+    return Task(
+        function,
+        QUEUES[0],
+        name=name,
+        key=None,
+        delivery="effectively_once",
+        policy=Backoff(),
+        timeout=None,
+        on=None,
+        cron=cron,
+        timezone=timezone,
+    )
+
+
+TASKS = (
+    recurring("nightly", "cron(0 3 * * ? *)", "Europe/Berlin"),
+    recurring("every five minutes " + "x" * 60, "rate(5 minutes)"),
+    recurring("seldom", None),
+)
 
 type Synth = Callable[..., Stage]
 
@@ -44,6 +71,7 @@ def synth() -> Synth:
             app,
             config,
             queues=QUEUES,
+            tasks=TASKS,
             application=application(app.node, TABLES, config),
             code=lambda_.Code.from_asset(str(Path(__file__).parent)),
             outbox_stream_arn=state.outbox_stream_arn,

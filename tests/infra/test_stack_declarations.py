@@ -17,9 +17,10 @@ def _forget() -> Iterator[None]:
 
 
 def test_the_queues_and_tables_of_the_tasks_are_found() -> None:
-    queues, tables = declarations()
+    queues, tables, tasks = declarations()
     assert {"emails", "orders", "payments", "webhooks"} <= {queue.name for queue in queues}
     assert {"orders", "payments"} <= {table.name for table in tables}
+    assert {"place_order", "process_payment"} <= {task.name for task in tasks}
 
 
 def test_a_task_on_a_queue_that_nobody_would_deploy_is_refused() -> None:

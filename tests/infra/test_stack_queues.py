@@ -85,7 +85,8 @@ def test_every_queue_is_encrypted_and_refuses_plain_http(stage: Stage) -> None:
 def test_no_dead_letter_queue_is_without_an_alarm(stage: Stage, declared: Stage) -> None:
     for each in (stage, declared):
         names = {queue["QueueName"] for queue in each.state.resources("SQS::Queue")}
-        watched = {alarm["Dimensions"][0]["Value"] for alarm in each.work.resources("CloudWatch::Alarm")}
+        alarms = [alarm for alarm in each.work.resources("CloudWatch::Alarm") if alarm["Namespace"] == "AWS/SQS"]
+        watched = {alarm["Dimensions"][0]["Value"] for alarm in alarms}
 
         assert watched == {name for name in names if name.removesuffix(".fifo").endswith("-dlq")}
 

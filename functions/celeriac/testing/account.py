@@ -2,10 +2,11 @@
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from celeriac import names, registry, sqs
 from celeriac.aws import client
+from celeriac.event import WAITING
 from celeriac.queue import Queue
 from celeriac.testing.calls import Calls
 
@@ -66,7 +67,7 @@ def create(stage: str, urls: Urls) -> None:
     dynamodb = client("dynamodb")
     dynamodb.create_table(**_table(names.idempotency_table(stage), "id"))
     dynamodb.create_table(
-        **_table(names.outbox_table(stage), "pk", "sk")
+        **_table(names.outbox_table(stage), "pk", "sk", index=(names.outbox_index(), WAITING, "occurred_at"))
         | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
     )
     for table in registry.tables().values():
@@ -74,17 +75,32 @@ def create(stage: str, urls: Urls) -> None:
     location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     bucket = names.payload_bucket(stage, dead.split("/")[-2], region)
     client("s3").create_bucket(Bucket=bucket, **location)  # type: ignore[arg-type]  # a region is a literal
+    if registry.outbox().bus:
+        client("events").create_event_bus(Name=names.bus(stage))
     client("scheduler").create_schedule_group(Name=names.schedule_group(stage))
 
 
-def _table(name: str, partition: str, sort: str | None = None) -> "CreateTableInputTypeDef":
+def _table(
+    name: str, partition: str, sort: str | None = None, index: tuple[str, str, str] | None = None
+) -> "CreateTableInputTypeDef":
     keys = [(partition, "HASH")] + ([(sort, "RANGE")] if sort is not None else [])
-    return {
+    indexed = [(index[1], "HASH"), (index[2], "RANGE")] if index is not None else []
+    table: Any = {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key, _ in keys],
-        "KeySchema": [{"AttributeName": key, "KeyType": kind} for key, kind in keys],  # type: ignore[typeddict-item]  # kinds are literals
+        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key, _ in keys + indexed],
+        "KeySchema": _schema(keys),
     }
+    if index is not None:
+        projection = {"ProjectionType": "KEYS_ONLY"}
+        table["GlobalSecondaryIndexes"] = [
+            {"IndexName": index[0], "KeySchema": _schema(indexed), "Projection": projection}
+        ]
+    return cast("CreateTableInputTypeDef", table)
+
+
+def _schema(keys: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"AttributeName": key, "KeyType": kind} for key, kind in keys]
 
 
 def _kept(retention: timedelta) -> dict[str, str]:

@@ -16,6 +16,8 @@ class Activity:
         """Receipt handles of messages that a consumer wants to see again at once."""
         self.outbox = False
         """Whether the outbox may hold events that were not yet read from its stream."""
+        self.unpublished = False
+        """Whether the outbox may hold events that nobody has published yet."""
         self.schedules = False
         """Whether a schedule may be waiting."""
 
@@ -26,6 +28,6 @@ class Activity:
         elif service == "sqs" and operation == "ChangeMessageVisibilityBatch":
             self.handed_back |= {e["ReceiptHandle"] for e in arguments["Entries"] if e["VisibilityTimeout"] == 0}
         elif service == "dynamodb" and operation in _WRITES:
-            self.outbox = True
+            self.outbox = self.unpublished = True
         elif service == "scheduler" and operation == "CreateSchedule":
             self.schedules = True

@@ -26,7 +26,8 @@ class Calls:
         self._watcher = watcher
         self._lock = Lock()
         self._observing = True
-        self._in_worker = False
+        self.in_worker = False
+        """Whether a handler is running."""
         self._dead = False
         self._calls_to_live: int | None = None
         self._after = False
@@ -40,11 +41,11 @@ class Calls:
     @contextmanager
     def worker(self) -> Iterator[None]:
         """What runs inside is a worker, and may die."""
-        self._in_worker, self._dead = True, False
+        self.in_worker, self._dead = True, False
         try:
             yield
         finally:
-            self._in_worker = self._dead = False
+            self.in_worker = self._dead = False
 
     def unobserved(self) -> AbstractContextManager[None]:
         """What runs inside is AWS itself, or the test's own look at it: not counted."""
@@ -91,7 +92,7 @@ class Calls:
 
     def _count_down(self) -> bool:
         """Whether this call is the worker's last. A dead worker's other threads die at their next call."""
-        if not self._in_worker:
+        if not self.in_worker:
             return False
         if self._dead:
             raise WorkerDied

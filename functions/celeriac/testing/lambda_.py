@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from celeriac import consumer, relay
+from celeriac import consumer, relay, sweeper
 from celeriac.message import new_id
 from celeriac.testing.calls import Calls, WorkerDied
 
@@ -46,6 +46,12 @@ def invoke_relay(calls: Calls, function: str, records: list[dict[str, Any]]) -> 
         return 0
     failed = _named(answer, set(sequences))
     return min((sequences.index(sequence) for sequence in failed), default=len(sequences))
+
+
+def invoke_sweeper(calls: Calls, function: str) -> int:
+    """Run the sweeper once; how many events it published."""
+    answer = _call(calls, sweeper.handle, {}, function, RELAY_TIMEOUT)
+    return int(answer["published"]) if answer is not None else 0
 
 
 def _call(calls: Calls, handler: Any, event: object, function: str, timeout: timedelta) -> Mapping[str, Any] | None:

@@ -12,19 +12,21 @@ from unittest.mock import patch
 
 from moto import mock_aws
 
-from celeriac import aws, dead_letter, names, pause, quarantine, registry, settings, sqs
+from celeriac import aws, cron, dead_letter, names, pause, quarantine, registry, settings, sqs, sweeper
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
 from celeriac.testing import account
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock, at
-from celeriac.testing.lambda_ import invoke_consumer
+from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
 from celeriac.testing.scope import of_this_test
 from celeriac.testing.stream import Stream
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    from celeriac.task import Task
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ENVIRONMENT = {
@@ -40,6 +42,10 @@ ENVIRONMENT = {
 UNWANTED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS")
 # A drain that needs more steps than this runs in circles.
 MOST_STEPS = 100_000
+# As the stack's schedule has it.
+SWEEP_EVERY = timedelta(minutes=1)
+# The sweeper tries for ever; a test's patience ends here.
+MOST_VAIN_SWEEPS = 30
 
 
 # Their making takes longer than a small test: all sandboxes of a process share them, and nothing else does.
@@ -60,6 +66,8 @@ class Sandbox:
         self._clock = Clock(start)
         self._activity = Activity()
         self._calls = Calls(self._watch)
+        self._next_relay = self._next_sweep = start
+        self._vain_sweeps = 0
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -108,11 +116,20 @@ class Sandbox:
         """Let the worker die at its `call`-th AWS call from now: before AWS gets it, or `after` it carried it out."""
         self._calls.crash_at(call, after=after)
 
+    def fire(self, task: "Task[..., Any, Any]") -> None:
+        """Send what the schedule of a task with a `cron` sends, for this very instant; nothing runs until later."""
+        if task.cron is None:
+            raise ValueError(f"task {task.name!r} has no `cron`")
+        name = task.queue.physical_name(self._stage)
+        with self._calls.unobserved():
+            sqs.send(name, sqs.Entry(cron.message(task.name, self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))))
+        self._activity.queues.add(sqs.url(name))
+
     def run_once(self) -> int:
         """Run what is due now, each message once, and what that makes due at once; how many invocations it took."""
         invocations = 0
         with self._calls.unobserved():
-            while done := self._fire_schedules() + self._relay() + self._consume():
+            while done := self._fire_schedules() + self._relay() + self._consume() + self._sweep():
                 invocations += done
         return invocations
 
@@ -148,7 +165,8 @@ class Sandbox:
     def _pass(self, seconds: float) -> None:
         """What waiting means here."""
         self.advance(timedelta(seconds=seconds))
-        self.run_once()
+        if not self._calls.in_worker:
+            self.run_once()
 
     def _watch(self, service: str, operation: str, arguments: Mapping[str, Any]) -> None:
         self._clock.watch(service, operation, arguments)
@@ -157,10 +175,11 @@ class Sandbox:
     def _step(self) -> bool:
         """Move time to the next thing that falls due; False when nothing waits any more."""
         with self._calls.unobserved():
-            if not (self._stream.behind or self._schedules() or self._waiting_queues()):
+            stranded_at = self._stranded_at()
+            if not (self._stream.behind or self._schedules() or self._waiting_queues() or stranded_at):
                 return False
-        due = self._clock.next_due()
-        self._clock.advance(due - self._clock.now if due is not None else timedelta(minutes=1))
+        due = [instant for instant in (self._clock.next_due(), stranded_at) if instant is not None]
+        self._clock.advance(min(due) - self._clock.now if due else timedelta(minutes=1))
         return True
 
     def _queues(self) -> list[Queue]:
@@ -233,13 +252,35 @@ class Sandbox:
             return invoke_consumer(self._calls, queue.function_name(self._stage), queue.timeout, batch, arn)
 
     def _relay(self) -> int:
-        if not (self._activity.outbox or self._stream.behind):
+        if not (self._activity.outbox or self._stream.behind) or self._clock.now < self._next_relay:
             return 0
         self._activity.outbox = False
         done = self._stream.pump(names.relay_function(self._stage))
         if self._stream.behind:
+            # Lambda takes its time before it tries again.
+            self._next_relay = self._clock.now + timedelta(seconds=1)
             self._clock.remind(timedelta(seconds=1))
         return done
+
+    def _stranded_at(self) -> datetime | None:
+        """When the sweeper next finds something; None where nothing waits for it, or it has found no way for long."""
+        if not self._activity.unpublished or self._vain_sweeps == MOST_VAIN_SWEEPS:
+            return None
+        oldest, _ = sweeper.lag()
+        if oldest is None:
+            self._activity.unpublished = False
+            return None
+        return max(oldest + sweeper.STRANDED_AFTER + timedelta(milliseconds=1), self._next_sweep)
+
+    def _sweep(self) -> int:
+        stranded_at = self._stranded_at()
+        if stranded_at is None or stranded_at > self._clock.now:
+            return 0
+        self._next_sweep = self._clock.now + SWEEP_EVERY
+        with self._calls.observed():
+            published = invoke_sweeper(self._calls, names.sweeper_function(self._stage))
+        self._vain_sweeps = 0 if published else self._vain_sweeps + 1
+        return 1
 
     def _receive(self, url: str, options: dict[str, Any]) -> "list[MessageTypeDef]":
         received = aws.client("sqs").receive_message(

@@ -1,0 +1,190 @@
+"""Events out of the outbox: to the queue of every subscriber, and to the stage's bus."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from uuid import UUID, uuid5
+
+import msgspec
+
+from celeriac import bus, registry, settings, sqs
+from celeriac.deliver import Parcel, deliver, entry
+from celeriac.event import Event
+from celeriac.failure import error_place, error_type
+from celeriac.log import logger
+from celeriac.message import Malformed, Message, NewerVersion, decode
+from celeriac.problem import Problem, insist
+from celeriac.queue import Queue
+from celeriac.sqs import is_group
+from celeriac.task import Task
+
+# The namespace of ids derived from an event and its subscriber, minted once for this purpose.
+NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
+# Queues and bus at once: more than boto3's pool of connections would only queue up.
+PARALLEL = 8
+GOLDEN = (5**0.5 - 1) / 2
+
+
+class CannotPublish(ValueError):  # noqa: N818 - it is what is the case
+    """An event that can't be published, however often it is tried."""
+
+
+@dataclass(slots=True)
+class Published:
+    """What became of a batch of events. Each is in one of the three, in the batch's order."""
+
+    done: list[Event] = field(default_factory=list)
+    parked: list[tuple[Event, str]] = field(default_factory=list)
+    """Those that can never be published as things are, with the reason."""
+    failed: list[Event] = field(default_factory=list)
+    """Those to try again, and those held back behind one of the same aggregate."""
+
+
+def publish(events: Sequence[Event], *, to: str | None = None) -> Published:
+    """Send each event to all its subscribers (or to the one task `to`), in order within an aggregate.
+
+    Everything is sent once more if some of it fails: ids derived from event and subscriber let tasks absorb that.
+    """
+    problems: dict[str, list[Problem]] = defaultdict(list)
+    by_queue: dict[str, list[tuple[Event, Parcel]]] = defaultdict(list)
+    for event in events:
+        try:
+            for parcel in parcels(event, registry.subscribers(event.type) if to is None else [registry.tasks[to]]):
+                by_queue[parcel.queue.name].append((event, parcel))
+        except (CannotPublish, Malformed, NewerVersion) as error:
+            problems[event.sk].append(Problem(str(error), final=True))
+        except Exception as error:  # noqa: BLE001 - an event that no code of ours foresees must not stop its shard
+            logger.error("event not understood", extra={"error": error_type(error), "where": error_place(error)})
+            problems[event.sk].append(Problem(f"{error_type(error)} at {error_place(error)}", final=True))
+    jobs: list[Callable[[], Iterator[tuple[Event, Problem]]]] = [
+        partial(_send, sent[0][1].queue, sent) for sent in by_queue.values()
+    ]
+    if to is None and registry.outbox().bus:
+        jobs.append(partial(bus.put, [event for event in events if event.message is None]))
+    for event, problem in _all_at_once(jobs):
+        problems[event.sk].append(problem)
+    return _sorted_out(events, problems)
+
+
+def parcels(event: Event, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
+    """What an event becomes: a message for each subscriber, its id derived from both.
+
+    Raises CannotPublish, and what `message.decode` raises, for a task that was enqueued to a queue nobody knows.
+    """
+    if event.message is not None:
+        queue = registry.queues().get(event.queue or "")
+        if queue is None:
+            raise CannotPublish(f"no queue is named {event.queue!r} in this release")
+        return [Parcel(queue, decode(event.message), event.delay, event.group)]
+    return [
+        Parcel(
+            task.queue,
+            Message(
+                id=str(uuid5(NAMESPACE, f"{event.sk}:{task.name}")),
+                task=task.name,
+                args=msgspec.Raw(msgspec.json.encode(task.signature.pick(event.data))),
+                enqueued_at=event.occurred_at,
+            ),
+            group=_group(event.pk) if task.queue.fifo else None,
+        )
+        for task in subscribers
+    ]
+
+
+def spread(groups: Sequence[str]) -> list[int]:
+    """Positions in an order that keeps each group's own, and has its members lie as far apart as can be.
+
+    Cut into batches, few of a group share one: what SQS refuses of a batch then has seldom been overtaken.
+
+    >>> spread(["a", "a", "b", "b"])
+    [0, 2, 1, 3]
+    """
+    # Each group's members are evenly spaced between 0 and 1, from where the golden ratio puts the first.
+    members: dict[str, list[int]] = defaultdict(list)
+    for position, group in enumerate(groups):
+        members[group].append(position)
+    rank = {
+        position: (place + nth * GOLDEN % 1) / len(positions)
+        for nth, positions in enumerate(members.values())
+        for place, position in enumerate(positions)
+    }
+    return sorted(rank, key=lambda position: rank[position])
+
+
+def _all_at_once(
+    jobs: Sequence[Callable[[], Iterator[tuple[Event, Problem]]]],
+) -> Iterator[tuple[Event, Problem]]:
+    if len(jobs) == 1:
+        yield from jobs[0]()
+    elif jobs:
+        with ThreadPoolExecutor(min(PARALLEL, len(jobs))) as pool:
+            for found in pool.map(lambda job: list(job()), jobs):
+                yield from found
+
+
+def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[Event, Problem]]:
+    """Send to one queue, batch after batch; an aggregate waits behind the first of its events that wasn't taken."""
+    held: set[str] = set()
+    ready: list[tuple[Event, sqs.Entry]] = []
+    for event, parcel in sent:
+        try:
+            if parcel.is_scheduled:
+                deliver(parcel)
+            else:
+                ready.append((event, entry(parcel)))
+        except Exception as error:  # noqa: BLE001 - an event that fails, fails alone
+            yield event, _unsent(error)
+    in_order = [ready[i] for i in spread([event.pk for event, _ in ready])]
+    name = queue.physical_name(settings.stage())
+    for positions in sqs.batches([made.size for _, made in in_order]):
+        batch = [in_order[i] for i in positions if in_order[i][0].pk not in held]
+        for event, _ in (in_order[i] for i in positions if in_order[i][0].pk in held):
+            yield event, Problem("held back behind an earlier event of its aggregate")
+        if not batch:
+            continue
+        try:
+            answers = insist([made for _, made in batch], partial(sqs.send_batch, name))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the batch's
+            answers = [_unsent(error)] * len(batch)
+        for (event, _), problem in zip(batch, answers, strict=True):
+            if problem is not None:
+                if not problem.final:
+                    held.add(event.pk)
+                yield event, problem
+
+
+def _unsent(error: Exception) -> Problem:
+    if not isinstance(error, sqs.NoSuchQueue):
+        logger.error("not sent", extra={"error": error_type(error), "where": error_place(error)})
+    return Problem(f"{error_type(error)}: {error}", final=isinstance(error, sqs.NoSuchQueue))
+
+
+def _sorted_out(events: Sequence[Event], problems: dict[str, list[Problem]]) -> Published:
+    published = Published()
+    for event in events:
+        met = problems.get(event.sk, [])
+        if any(not problem.final for problem in met):
+            published.failed.append(event)
+        elif met:
+            published.parked.append((event, met[0].why))
+        else:
+            published.done.append(event)
+    for event, _ in published.parked:
+        logger.error("event parked, its row has the reason", extra={"event": event.type, "id": event.sk})
+    logger.info(
+        "events published",
+        extra={
+            "published": len(published.done),
+            "parked": len(published.parked),
+            "not_published": len(published.failed),
+        },
+    )
+    return published
+
+
+def _group(aggregate: str) -> str:
+    """An aggregate as a message group; one that SQS wouldn't take by its hash."""
+    return aggregate if is_group(aggregate) else sha256(aggregate.encode()).hexdigest()

@@ -1,0 +1,38 @@
+"""MiniStack, with what it lacks that Celeriac's schedules need: `<aws.scheduler.scheduled-time>` in a target's input.
+
+Scheduler puts the time for which a firing was meant in its place; MiniStack 1.5.33 leaves it as it is, so that all
+firings of a recurring task would have one id. This is the only place that reaches into MiniStack.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+PLACEHOLDER = "<aws.scheduler.scheduled-time>"
+# MiniStack looks at its schedules every ten seconds, and fires a minute's within them.
+TICK = timedelta(seconds=10)
+
+
+def with_time(target: dict[str, Any], fired_at: float) -> dict[str, Any]:
+    """`target` with the placeholder of its input filled, by the start of the tick in which it fired."""
+    time = datetime.fromtimestamp(fired_at // TICK.total_seconds() * TICK.total_seconds(), UTC)
+    text = target.get("Input", "")
+    return target | {"Input": text.replace(PLACEHOLDER, time.strftime("%Y-%m-%dT%H:%M:%SZ"))} if text else target
+
+
+def main() -> None:
+    """Patch and serve."""
+    # Installed in the emulator's environment only.
+    from ministack.app import main as serve  # type: ignore[import-not-found]  # noqa: PLC0415
+    from ministack.services import eventbridge  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    dispatch = eventbridge._invoke_target  # noqa: SLF001
+
+    def invoke_target(target: dict[str, Any], event: dict[str, Any], *rest: Any, **options: Any) -> Any:
+        return dispatch(with_time(target, float(event["Time"])), event, *rest, **options)
+
+    eventbridge._invoke_target = invoke_target  # noqa: SLF001
+    serve()
+
+
+if __name__ == "__main__":
+    main()

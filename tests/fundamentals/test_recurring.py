@@ -1,0 +1,111 @@
+"""Recurring tasks: a schedule sends them, and each firing happens once."""
+
+from datetime import timedelta
+
+import pytest
+
+from celeriac import Context, Queue, task
+from celeriac.cron import problem
+from celeriac.task import TaskError
+from celeriac.testing import Sandbox
+
+reports = Queue("recurring")
+ran: list[tuple[str, str]] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    ran.clear()
+
+
+@task(reports, cron="cron(0 3 * * ? *)")
+def nightly(ctx: Context, day: str = "yesterday") -> None:
+    ran.append((ctx.id, day))
+
+
+def test_a_firing_runs_the_task_with_its_defaults(sandbox: Sandbox) -> None:
+    sandbox.fire(nightly)
+    sandbox.drain()
+    assert ran == [("nightly@2026-01-01T00:00:00Z", "yesterday")]
+
+
+def test_a_double_firing_is_absorbed_and_the_next_one_is_not(sandbox: Sandbox) -> None:
+    sandbox.fire(nightly)
+    sandbox.fire(nightly)
+    sandbox.drain()
+    sandbox.advance(timedelta(days=1))
+    sandbox.fire(nightly)
+    sandbox.drain()
+    assert len(ran) == 2
+
+
+def test_a_key_parameter_does_not_make_all_firings_one(sandbox: Sandbox) -> None:
+    @task(reports, cron="rate(1 day)", key="day")
+    def daily(day: str = "yesterday") -> None:
+        ran.append(("daily", day))
+
+    sandbox.fire(daily)
+    sandbox.drain()
+    sandbox.advance(timedelta(days=1))
+    sandbox.fire(daily)
+    sandbox.drain()
+    assert len(ran) == 2
+
+
+def test_it_can_be_enqueued_like_any_other_task(sandbox: Sandbox) -> None:
+    nightly.enqueue(day="2025-12-24")
+    sandbox.drain()
+    assert [day for _, day in ran] == ["2025-12-24"]
+
+
+def test_a_task_without_a_schedule_cannot_be_fired(sandbox: Sandbox) -> None:
+    @task(reports)
+    def once() -> None: ...
+
+    with pytest.raises(ValueError, match="task 'once' has no `cron`"):
+        sandbox.fire(once)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["rate(1 minute)", "rate(5 minutes)", "rate(12 hours)", "rate(90 days)", "cron(0/15 8-17 ? * MON-FRI *)"],
+)
+def test_schedules_that_scheduler_takes(expression: str) -> None:
+    assert problem(expression) is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "cure"),
+    [
+        ("every day", "write e.g."),
+        ("rate(1 minutes)", "write e.g."),
+        ("rate(5 minute)", "write e.g."),
+        ("rate(0 minutes)", "write e.g."),
+        ("rate(30 seconds)", "write e.g."),
+        ("at(2026-01-01T00:00:00)", "write e.g."),
+        ("0 3 * * *", "write e.g."),
+        ("cron(0 3 * * *)", "a cron has six fields"),
+        ("cron(0 3 * * * *)", "one of day-of-month and day-of-week"),
+        ("cron(0 3 ? * ? *)", "one of day-of-month and day-of-week"),
+        ("cron(0 3 $ * ? *)", "a cron has six fields"),
+    ],
+)
+def test_schedules_that_it_does_not_take_are_refused_at_import(expression: str, cure: str) -> None:
+    with pytest.raises(TaskError, match=rf"task 'wrong': .* is no schedule, {cure}"):
+
+        @task(reports, cron=expression)
+        def wrong() -> None: ...
+
+
+def test_a_parameter_without_a_default_is_refused_at_import() -> None:
+    with pytest.raises(TaskError, match="calls it without arguments, give a default to day, hour"):
+
+        @task(reports, cron="rate(1 day)")
+        def wrong(ctx: Context, day: str, hour: int, minute: int = 0) -> None: ...
+
+
+def test_a_fifo_queue_is_refused_at_import() -> None:
+    with pytest.raises(TaskError, match="can't send to the FIFO queue 'recurring-ledger'"):
+
+        @task(Queue("recurring-ledger", fifo=True), cron="rate(1 day)")
+        def wrong() -> None: ...

@@ -1,0 +1,238 @@
+"""The relay: how events reach their subscribers, what that costs, and what happens to those that can't."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import celeriac
+from celeriac import Context, Outbox, Queue, sqs, task
+from celeriac.aws import client
+from celeriac.event import PARKED, new_row
+from celeriac.outbox import Transaction
+from celeriac.publish import spread
+from celeriac.testing import Sandbox
+from tasks import tables
+from tests.injection import out_of_reach, refused
+
+shop = Queue("relayed")
+ledger = Queue("relayed-ledger", fifo=True)
+told: list[tuple[str, int]] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    told.clear()
+
+
+@task(shop, on="stock.changed")
+def count(number: int) -> None:
+    told.append(("count", number))
+
+
+@task(ledger, on="stock.*")
+def book(ctx: Context, number: int) -> None:
+    told.append((ctx.group or "", number))
+
+
+def _emit(number: int, aggregate: str, tx: Transaction | None = None) -> None:
+    if tx is not None:
+        tx.emit("stock.changed", {"number": number}, aggregate=aggregate)
+        return
+    with celeriac.transaction() as one:
+        one.emit("stock.changed", {"number": number}, aggregate=aggregate)
+
+
+def _booked(aggregate: str) -> list[int]:
+    return [number for name, number in told if name == aggregate]
+
+
+def _rows() -> list[dict[str, Any]]:
+    return client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+
+
+@pytest.mark.parametrize("aggregates", [1, 7, 100])
+def test_a_hundred_events_cost_ten_calls_for_each_queue_and_one_to_mark_them(sandbox: Sandbox, aggregates: int) -> None:
+    with celeriac.transaction() as tx:
+        for number in range(100):
+            _emit(number, f"item-{number % aggregates}", tx)
+    before = Counter(sandbox.calls)
+    sandbox.run_once()
+    spent = sandbox.calls - before
+    assert spent["sqs", "SendMessageBatch"] == 2 * 10
+    assert spent["dynamodb", "TransactWriteItems"] == 1
+    assert spent["sqs", "SendMessage"] == 0
+
+    sandbox.drain()
+    assert sorted(_booked("count")) == list(range(100))
+    for aggregate in range(aggregates):
+        assert _booked(f"item-{aggregate}") == list(range(aggregate, 100, aggregates))
+
+
+def test_events_of_one_transaction_keep_their_order(sandbox: Sandbox) -> None:
+    with celeriac.transaction() as tx:
+        for number in range(20):
+            _emit(number, "item", tx)
+    sandbox.drain()
+    assert _booked("item") == list(range(20))
+
+
+def test_a_batch_that_is_taken_in_part_is_sent_again_before_it_is_handed_back(sandbox: Sandbox) -> None:
+    with refused(lambda message: message["args"] == {"number": 3}, times=2):
+        for number in range(6):
+            _emit(number, f"item-{number % 2}")
+        sandbox.run_once()
+        assert sorted(_booked("count")) == list(range(6))
+    assert all("published_at" in row for row in _rows())
+
+
+def test_an_event_that_sqs_does_not_take_holds_back_its_own_aggregate_only(sandbox: Sandbox) -> None:
+    with refused(lambda message: message["args"] == {"number": 0} and message["task"] == "book", times=3):
+        for number in range(50):  # five batches: what stands behind number 0 is in others
+            _emit(number, "held" if number % 20 == 0 else f"item-{number}")
+        sandbox.run_once()
+        assert _booked("held") == []
+        assert len(told) == 50 + 47
+    sandbox.drain()
+    assert _booked("held") == [0, 20, 40]
+    assert len(told) == 50 + 50
+
+
+def test_a_call_that_fails_is_handed_back_and_made_again(sandbox: Sandbox) -> None:
+    with out_of_reach("sqs", "SendMessageBatch", calls=range(1, 4)):
+        for number in range(3):
+            _emit(number, "item")
+        sandbox.drain()
+    assert _booked("item") == [0, 1, 2]
+    assert sorted(_booked("count")) == [0, 1, 2]
+
+
+def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_blocks_nothing(sandbox: Sandbox) -> None:
+    gone = Queue("gone")
+
+    @task(gone, on="stock.changed")
+    def unreachable(number: int) -> None: ...
+
+    client("sqs").delete_queue(QueueUrl=sqs.url("celeriac-test-gone"))
+    _emit(1, "item")
+    with celeriac.transaction() as tx:
+        tx.emit("stock.counted", {"number": 2}, aggregate="item")
+    sandbox.drain()
+
+    assert _booked("item") == [1, 2]  # its other subscribers have it, and what is behind it goes on
+    parked, published = sorted(_rows(), key=lambda row: row["type"]["S"])
+    assert parked["waiting"]["S"] == PARKED
+    assert "there is no queue celeriac-test-gone" in parked["reason"]["S"]
+    assert "published_at" in published
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"message": '{"task": "count"}', "queue": "nobody's"}, 'no queue is named "nobody\'s"'),
+        ({"message": "no JSON", "queue": "relayed"}, "not a message"),
+        ({"data": "[]"}, "not an event: TypeError"),
+        ({"occurred_at": "yesterday"}, "not an event: ValueError"),
+    ],
+)
+def test_a_row_that_nobody_understands_is_parked(sandbox: Sandbox, content: dict[str, str], reason: str) -> None:
+    row = new_row("stock.changed", "item") | {name: {"S": value} for name, value in content.items()}
+    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+    _emit(1, "item")
+    sandbox.drain()
+    assert _booked("item") == [1]
+    (parked,) = [row for row in _rows() if "reason" in row]
+    assert parked["reason"]["S"].startswith(reason)
+
+
+def test_what_is_published_expires_and_what_is_not_stays(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "outbox", Outbox(retention=timedelta(days=30)), raising=False)
+    _emit(1, "item")
+    (row,) = _rows()
+    assert "expires_at" not in row
+    sandbox.drain()
+    (row,) = _rows()
+    assert int(row["expires_at"]["N"]) == pytest.approx((sandbox.now + timedelta(days=30)).timestamp(), abs=1)
+    assert "waiting" not in row  # the index of what is unpublished holds nothing else
+
+
+def test_large_events_are_marked_in_transactions_that_dynamodb_takes(sandbox: Sandbox) -> None:
+    for number in range(12):
+        with celeriac.transaction() as tx:
+            tx.emit("stock.moved", {"number": number, "bulk": "x" * 390_000}, aggregate=f"{number}")
+    before = Counter(sandbox.calls)
+    sandbox.drain()
+    marks = (sandbox.calls - before)["dynamodb", "TransactWriteItems"]
+    assert marks == 2
+    assert all("published_at" in row for row in _rows())
+
+
+def test_a_bus_hears_every_event_as_a_cloud_event(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    heard = _listen()
+    _emit(7, "item")
+    sandbox.drain()
+    (event,) = heard
+    detail = event["detail"]
+    assert (event["source"], event["detail-type"]) == ("celeriac-test", "stock.changed")
+    assert detail | {"id": "", "time": ""} == {
+        "specversion": "1.0",
+        "id": "",
+        "source": "celeriac-test",
+        "type": "stock.changed",
+        "subject": "item",
+        "time": "",
+        "datacontenttype": "application/json",
+        "data": {"number": 7},
+    }
+    assert _booked("count") == [7]
+
+
+def _listen() -> list[Any]:
+    """The events of the stage's bus, as they are put on it."""
+    heard: list[Any] = []
+    client("events").create_event_bus(Name="celeriac-test")
+
+    def hear(params: dict[str, Any], **_: object) -> None:
+        entries = json.loads(params["body"])["Entries"]
+        assert all(entry["EventBusName"] == "celeriac-test" for entry in entries)
+        heard.extend(
+            {"source": e["Source"], "detail-type": e["DetailType"], "detail": json.loads(e["Detail"])} for e in entries
+        )
+
+    client("events").meta.events.register("before-call.events.PutEvents", hear)
+    return heard
+
+
+def test_a_bus_that_is_out_of_reach_delays_events_and_loses_none(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    heard = _listen()
+    with out_of_reach("events", "PutEvents", calls=range(1, 3)):
+        _emit(7, "item")
+        sandbox.run_once()
+        assert all("published_at" not in row for row in _rows())
+        sandbox.drain()
+    assert len({event["detail"]["id"] for event in heard}) == 1
+    assert (_booked("count"), _booked("item")) == ([7], [7])
+    assert all("published_at" in row for row in _rows())
+
+
+@pytest.mark.parametrize("members", [1, 2, 5, 10])
+def test_members_of_a_group_share_no_batch_where_there_is_room(members: int) -> None:
+    groups = [f"{i % (200 // members)}" for i in range(200)]
+    order = spread(groups)
+    batches = [order[i : i + 10] for i in range(0, 200, 10)]
+    assert all(len({groups[position] for position in batch}) == len(batch) for batch in batches)
+
+
+def test_spreading_keeps_the_order_of_each_group() -> None:
+    groups = [*"aaaaaaaaaa", *"bbb", *"cdefg"]
+    order = spread(groups)
+    assert sorted(order) == list(range(len(groups)))
+    for group in set(groups):
+        mine = [position for position in order if groups[position] == group]
+        assert mine == sorted(mine)

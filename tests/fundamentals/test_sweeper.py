@@ -1,0 +1,122 @@
+"""The sweeper: what the relay has left behind is published within minutes, the same way."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import celeriac
+from celeriac import Context, Queue, sweeper, task
+from celeriac.aws import client
+from celeriac.event import SHARDS
+from celeriac.testing import Sandbox
+from celeriac.testing.lambda_ import LambdaContext
+from tests.injection import out_of_reach
+
+ledger = Queue("swept", fifo=True)
+told: list[tuple[str, int]] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    told.clear()
+
+
+@task(ledger, on="swept.event")
+def book(ctx: Context, number: int) -> None:
+    told.append((ctx.group or "", number))
+
+
+def _emit(count: int, aggregates: int = 1) -> None:
+    for number in range(count):
+        with celeriac.transaction() as tx:
+            tx.emit("swept.event", {"number": number}, aggregate=f"item-{number % aggregates}")
+
+
+def _strand(sandbox: Sandbox) -> None:
+    """Let the relay fail until the stream gives up on what is in it."""
+    with out_of_reach("sqs", "SendMessageBatch"):
+        for _ in range(300):
+            sandbox.run_once()
+            sandbox.advance(timedelta(seconds=1))
+
+
+def test_what_the_stream_gave_up_on_is_published_in_order(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "PAGE", 10)
+    _emit(25, aggregates=3)
+    _strand(sandbox)
+    assert told == []
+    sandbox.drain()
+    for aggregate in range(3):
+        numbers = [number for group, number in told if group == f"item-{aggregate}"]
+        assert numbers == list(range(aggregate, 25, 3))
+    assert sweeper.lag() == (None, 0)
+
+
+def test_an_event_younger_than_a_minute_is_the_relays(sandbox: Sandbox) -> None:
+    _emit(1)
+    assert sweeper.handle({}, _context(sandbox))["published"] == 0
+    sandbox.advance(timedelta(minutes=1, seconds=1))
+    assert sweeper.handle({}, _context(sandbox))["published"] == 1
+
+
+def test_beside_a_running_relay_nothing_happens_twice(sandbox: Sandbox) -> None:
+    _emit(30, aggregates=4)
+    sandbox.advance(timedelta(minutes=2))  # the relay is late, and then both are at it
+    assert sweeper.handle({}, _context(sandbox))["published"] == 30
+    sandbox.drain()
+    assert len(told) == len(set(told)) == 30
+
+
+def test_an_idle_sweep_costs_a_query_for_each_shard_twice_and_writes_nothing(sandbox: Sandbox) -> None:
+    sweeper.handle({}, _context(sandbox))
+    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 1})
+
+
+def test_a_sweep_that_is_out_of_time_leaves_the_rest_to_the_next(sandbox: Sandbox) -> None:
+    _emit(3, aggregates=3)
+    sandbox.advance(timedelta(minutes=2))
+    late = LambdaContext("sweeper", "r", sandbox.now + timedelta(seconds=5))
+    assert sweeper.handle({}, late)["published"] == 0
+    assert sweeper.handle({}, _context(sandbox))["published"] == 3
+
+
+def test_it_measures_how_long_the_oldest_has_waited_and_what_is_parked(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _emit(1)
+    with out_of_reach("sqs", "SendMessageBatch"):
+        sandbox.advance(timedelta(minutes=7))
+        capsys.readouterr()
+        sweeper.handle({}, _context(sandbox))
+    assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 420, "ParkedEvents": 0}
+
+    sweeper.handle({}, _context(sandbox))
+    assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 0, "ParkedEvents": 0}
+
+
+def test_parked_events_are_measured_and_left_alone(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    with celeriac.transaction() as tx:
+        tx.emit("swept.event", {"number": 1}, aggregate="item")
+    table = "celeriac-test-outbox"
+    (row,) = client("dynamodb").scan(TableName=table)["Items"]
+    client("dynamodb").put_item(TableName=table, Item=row | {"waiting": {"S": "parked"}, "reason": {"S": "why"}})
+    sandbox.advance(timedelta(minutes=7))
+    capsys.readouterr()
+    assert sweeper.handle({}, _context(sandbox)) == {"published": 0, "parked": 1, "age_seconds": 0}
+    assert _metrics(capsys.readouterr().out)["ParkedEvents"] == 1
+
+
+def _context(sandbox: Sandbox) -> LambdaContext:
+    return LambdaContext("sweeper", "r", sandbox.now + timedelta(minutes=1))
+
+
+def _metrics(log: str) -> dict[str, Any]:
+    """What CloudWatch reads in the log, by its embedded metric format."""
+    (line,) = [json.loads(line) for line in log.splitlines() if '"_aws"' in line]
+    (declared,) = line["_aws"]["CloudWatchMetrics"]
+    assert declared["Namespace"] == "Celeriac"
+    assert {line[name] for name in declared["Dimensions"][0]} == {"outbox", "test"}
+    return {metric["Name"]: line[metric["Name"]][0] for metric in declared["Metrics"]}

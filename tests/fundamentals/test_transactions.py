@@ -1,0 +1,146 @@
+"""What a transaction can hold, its limits, and what it does when others are at the same items."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from boto3.dynamodb.conditions import Attr
+from botocore.exceptions import ClientError
+
+import celeriac
+from celeriac import Context, Queue, task
+from celeriac.aws import client
+from celeriac.outbox import ConditionFailed, TransactionError
+from celeriac.testing import Sandbox
+
+bank = Queue("bank")
+
+
+@task(bank, key="transfer")
+def move(ctx: Context, transfer: str, amount: int) -> None:
+    with ctx.transaction() as tx:
+        tx.update("orders", key={"pk": "a"}, add={"balance": -amount}, condition=Attr("balance").gte(amount))
+        tx.update("orders", key={"pk": "b"}, add={"balance": amount})
+
+
+@pytest.fixture
+def accounts(sandbox: Sandbox) -> Sandbox:
+    with celeriac.transaction() as tx:
+        tx.put("orders", {"pk": "a", "balance": 10})
+        tx.put("orders", {"pk": "b", "balance": 0})
+    return sandbox
+
+
+def _balances() -> tuple[int, int]:
+    items = (_item("orders", pk) for pk in "ab")
+    a, b = (int(item["balance"]["N"]) for item in items)
+    return a, b
+
+
+def _item(table: str, pk: str) -> Any:
+    return client("dynamodb").get_item(TableName=f"celeriac-test-{table}", Key={"pk": {"S": pk}})["Item"]
+
+
+@contextmanager
+def canceled(*codes: str, times: int) -> Iterator[list[str]]:
+    """Let DynamoDB cancel the first `times` transactions with these reasons; the list grows by each call's token."""
+    tokens: list[str] = []
+
+    def cancel(params: dict[str, Any], **_: object) -> Any:
+        tokens.append(str(params["body"]))
+        if len(tokens) > times:
+            return None
+        error = {"Code": "TransactionCanceledException", "Message": "canceled"}
+        reasons = [{"Code": code} for code in codes]
+        return type("Answer", (), {"status_code": 400}), {"Error": error, "CancellationReasons": reasons}
+
+    events = client("dynamodb").meta.events
+    events.register("before-call.dynamodb.TransactWriteItems", cancel)
+    try:
+        yield tokens
+    finally:
+        events.unregister("before-call.dynamodb.TransactWriteItems", cancel)
+
+
+def test_numbers_are_added_to_under_a_condition_with_values(accounts: Sandbox) -> None:
+    move.enqueue("t-1", amount=7)
+    accounts.drain()
+    assert _balances() == (3, 7)
+
+
+def test_a_condition_that_fails_carries_what_lies_there(accounts: Sandbox) -> None:
+    with pytest.raises(ConditionFailed, match="update of orders") as caught, celeriac.transaction() as tx:
+        tx.update("orders", key={"pk": "a"}, add={"balance": -11}, condition=Attr("balance").gte(11))
+    assert caught.value.item == {"pk": "a", "balance": Decimal(10)}
+    assert _balances() == (10, 0)
+
+
+def test_an_update_that_changes_nothing_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(TransactionError, match="update of orders that changes nothing"), celeriac.transaction() as tx:
+        tx.update("orders", key={"pk": "a"})
+
+
+@pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_what_passes_is_waited_for_and_stays_one_transaction(accounts: Sandbox, reason: str) -> None:
+    start = accounts.now
+    with canceled("None", reason, "None", times=3) as bodies:
+        move.enqueue("t-1", amount=7)
+        accounts.drain()
+    assert _balances() == (3, 7)
+    assert len(bodies) == 4
+    assert len(set(bodies)) == 1  # the same actions under the same token
+    assert 0.3 < (accounts.now - start).total_seconds() < 1
+
+
+def test_a_conflict_that_does_not_pass_is_the_tasks_failure_and_it_is_tried_again(accounts: Sandbox) -> None:
+    with canceled("TransactionConflict", "None", "None", times=6):
+        handle = move.enqueue("t-1", amount=7)
+        accounts.drain()
+    assert _balances() == (3, 7)
+    assert handle.status().attempts == 2
+
+
+def test_a_refusal_that_does_not_pass_is_not_tried_again(accounts: Sandbox) -> None:
+    with canceled("ValidationError", times=1) as bodies, pytest.raises(ClientError), celeriac.transaction() as tx:
+        tx.put("orders", {"pk": "c"})
+    assert len(bodies) == 1
+
+
+def test_a_throttled_transaction_whose_condition_fails_is_not_tried_again(accounts: Sandbox) -> None:
+    with (
+        canceled("ConditionalCheckFailed", "TransactionConflict", times=1) as bodies,
+        pytest.raises(ConditionFailed),
+        celeriac.transaction() as tx,
+    ):
+        tx.put("orders", {"pk": "a"}, condition="attribute_not_exists(pk)")
+        tx.put("orders", {"pk": "c"})
+    assert len(bodies) == 1
+
+
+def test_more_bytes_than_a_transaction_holds_are_refused_before_the_call(sandbox: Sandbox) -> None:
+    with pytest.raises(TransactionError, match=r"which takes 4194304 \(4 MB\)"), celeriac.transaction() as tx:
+        for number in range(11):
+            tx.put("orders", {"pk": f"{number}", "bulk": "x" * 400_000})
+    assert sandbox.calls == {}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda tx: tx.put("orders", {"pk": "a", "bulk": "x" * 410_000}),
+        lambda tx: tx.emit("order.created", {"bulk": "x" * 410_000}),
+    ],
+    ids=["item", "event"],
+)
+def test_an_item_that_dynamodb_cannot_hold_is_refused_with_its_limit(sandbox: Sandbox, write: Any) -> None:
+    with pytest.raises(TransactionError, match=r"holds 409600 \(400 KB\)"), celeriac.transaction() as tx:
+        write(tx)
+    assert sandbox.calls == {}
+
+
+def test_tables_go_by_their_physical_names_too(sandbox: Sandbox) -> None:
+    with celeriac.transaction() as tx:
+        tx.put("celeriac-test-payments", {"pk": "p-1"})
+    assert _item("payments", "p-1") == {"pk": {"S": "p-1"}}

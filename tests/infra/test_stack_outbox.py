@@ -1,0 +1,87 @@
+"""The outbox beyond its relay: the sweeper, the alarms on what stays, the bus, and recurring tasks."""
+
+import json
+
+import aws_cdk as cdk
+import pytest
+
+from celeriac import Outbox
+from celeriac.declaration import DeclarationError
+from celeriac.event import WAITING
+from infra.crons import Crons, schedule_name
+from tasks import tables
+from tests.infra.conftest import TASKS, Synth, recurring
+from tests.infra.template import Stage, queue_arn, table_arn, text
+
+
+def test_what_is_unpublished_is_found_by_a_sparse_index(stage: Stage) -> None:
+    outbox = stage.state.named("DynamoDB::Table", "TableName", "celeriac-test-outbox")
+    (index,) = outbox["GlobalSecondaryIndexes"]
+    assert [key["AttributeName"] for key in index["KeySchema"]] == [WAITING, "occurred_at"]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_the_sweeper_runs_every_minute(stage: Stage) -> None:
+    schedule = stage.work.named("Scheduler::Schedule", "Name", "celeriac-test-sweeper")
+    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert stage.work.name_of({"Fn::GetAtt": schedule["Target"]["Arn"]["Fn::GetAtt"]}, "FunctionName") == (
+        "celeriac-test-sweeper"
+    )
+
+
+def test_the_sweeper_scans_nothing_and_sends_what_the_relay_sends(stage: Stage) -> None:
+    relay, sweeper = (stage.work.granted(f"celeriac-test-{name}") for name in ("relay", "sweeper"))
+    outbox = table_arn("celeriac-test-outbox")
+    assert sweeper["dynamodb:Query"] == {f"{outbox}/index/waiting"}
+    assert sweeper["dynamodb:BatchGetItem"] == sweeper["dynamodb:UpdateItem"] == {outbox}
+    assert "dynamodb:Scan" not in sweeper
+    assert sweeper["sqs:SendMessage"] == relay["sqs:SendMessage"] - {queue_arn("celeriac-test-relay-dlq")}
+
+
+@pytest.mark.parametrize(("metric", "threshold"), [("UnpublishedAge", 300), ("ParkedEvents", 1)])
+def test_what_stays_unpublished_raises_an_alarm(stage: Stage, metric: str, threshold: int) -> None:
+    alarm = stage.work.named("CloudWatch::Alarm", "AlarmName", f"celeriac-test-outbox-{metric}")
+    (topic,) = stage.work.template["Resources"].keys() & {alarm["AlarmActions"][0]["Ref"]}
+    assert topic
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Celeriac", metric, threshold)
+    assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == {"service": "outbox", "stage": "test"}
+    assert "outbox" in alarm["AlarmDescription"].lower()
+
+
+def test_a_recurring_task_has_a_schedule_that_names_its_time(stage: Stage) -> None:
+    nightly = stage.work.named("Scheduler::Schedule", "Name", "cron-nightly")
+    assert nightly["ScheduleExpression"] == "cron(0 3 * * ? *)"
+    assert nightly["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    assert text(nightly["Target"]["Arn"]) == queue_arn("celeriac-test-mail")
+    assert text(nightly["Target"]["DeadLetterConfig"]["Arn"]) == queue_arn("celeriac-test-schedules-dlq")
+    message = json.loads(nightly["Target"]["Input"])
+    assert message["id"] == message["key"] == "nightly@<aws.scheduler.scheduled-time>"
+    assert len(stage.work.resources("Scheduler::Schedule")) == 3  # the sweeper's, and those of two tasks
+
+
+def test_a_schedules_name_fits_and_differs() -> None:
+    long = TASKS[1].name
+    assert len(schedule_name(long)) <= 64
+    assert schedule_name(long) != schedule_name(f"{long[:-1]}y")
+    assert schedule_name("a b") != schedule_name("a_b")
+
+
+def test_a_time_zone_that_does_not_exist_is_refused() -> None:
+    stray = recurring("lost", "rate(1 day)", "Europe/Atlantis")
+    with pytest.raises(DeclarationError, match="task 'lost': there is no time zone 'Europe/Atlantis'"):
+        Crons(cdk.Stack(cdk.App()), [stray], "test")
+
+
+def test_a_bus_is_there_only_for_those_who_want_one(
+    stage: Stage, synth: Synth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not stage.state.resources("Events::EventBus")
+    assert "events:PutEvents" not in stage.work.granted("celeriac-test-relay")
+
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    wired = synth(stage="bus")
+    (bus,) = wired.state.resources("Events::EventBus")
+    assert bus["Name"] == "celeriac-bus"
+    for function in ("relay", "sweeper"):
+        (granted,) = wired.work.granted(f"celeriac-bus-{function}")["events:PutEvents"]
+        assert granted.endswith(":event-bus/celeriac-bus")

@@ -1,0 +1,67 @@
+"""Faults of AWS, injected where botocore meets it: calls that time out, and batches that are taken in part."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import ReadTimeoutError
+
+from celeriac.aws import client
+
+
+@contextmanager
+def out_of_reach(service: Any, operation: str, *, calls: range = range(1, 1_000_000)) -> Iterator[list[int]]:
+    """Let those `calls` of an operation time out, the first one being 1; the list grows by each call that is made."""
+    made: list[int] = []
+
+    def fail(**_: object) -> None:
+        made.append(len(made) + 1)
+        if made[-1] in calls:
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    with _registered(service, f"before-call.{service}.{operation}", fail):
+        yield made
+
+
+@contextmanager
+def refused(matches: Callable[[dict[str, Any]], bool], *, times: int, sender_fault: bool = False) -> Iterator[None]:
+    """Let SQS refuse, in the first `times` batches that hold any, the entries whose message `matches`."""
+    left = times
+    taken_out: dict[int, list[dict[str, Any]]] = {}  # by thread: queues are sent to side by side
+
+    def take_out(params: dict[str, Any], **_: object) -> Any:
+        nonlocal left
+        batch = json.loads(params["body"])
+        wrong = [entry for entry in batch["Entries"] if matches(json.loads(entry["MessageBody"]))]
+        if not wrong or not left:
+            return None
+        left -= 1
+        batch["Entries"] = [entry for entry in batch["Entries"] if entry not in wrong]
+        taken_out[threading.get_ident()] = wrong
+        if not batch["Entries"]:
+            return type("Answer", (), {"status_code": 200}), {"Successful": []}  # SQS is not even asked
+        params["body"] = json.dumps(batch)
+        return None
+
+    def answer(parsed: dict[str, Any], **_: object) -> None:
+        wrong = taken_out.pop(threading.get_ident(), [])
+        failed = [{"Id": entry["Id"], "Code": "InternalError", "SenderFault": sender_fault} for entry in wrong]
+        parsed["Failed"] = [*parsed.get("Failed", []), *failed]
+
+    with (
+        _registered("sqs", "before-call.sqs.SendMessageBatch", take_out),
+        _registered("sqs", "after-call.sqs.SendMessageBatch", answer),
+    ):
+        yield
+
+
+@contextmanager
+def _registered(service: Any, event: str, handler: Callable[..., object]) -> Iterator[None]:
+    events = client(service).meta.events
+    events.register(event, handler)
+    try:
+        yield
+    finally:
+        events.unregister(event, handler)
