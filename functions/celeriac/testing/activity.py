@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-_WRITES = frozenset({"PutItem", "UpdateItem", "BatchWriteItem", "TransactWriteItems"})
 
 
 class Activity:
     """Learns from AWS calls which queues, and which of outbox and schedules, to look at."""
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: str) -> None:
+        self._outbox = outbox
         self.queues: set[str] = set()
         """URLs of queues that may hold messages."""
         self.handed_back: set[str] = set()
@@ -27,7 +27,19 @@ class Activity:
             self.queues.add(arguments["QueueUrl"])
         elif service == "sqs" and operation == "ChangeMessageVisibilityBatch":
             self.handed_back |= {e["ReceiptHandle"] for e in arguments["Entries"] if e["VisibilityTimeout"] == 0}
-        elif service == "dynamodb" and operation in _WRITES:
+        elif service == "dynamodb" and self._outbox in _tables_put_into(operation, arguments):
             self.outbox = self.unpublished = True
         elif service == "scheduler" and operation == "CreateSchedule":
             self.schedules = True
+
+
+def _tables_put_into(operation: str, arguments: Mapping[str, Any]) -> set[str]:
+    match operation:
+        case "PutItem":
+            return {arguments["TableName"]}
+        case "BatchWriteItem":
+            return set(arguments["RequestItems"])
+        case "TransactWriteItems":
+            return {action["Put"]["TableName"] for action in arguments["TransactItems"] if "Put" in action}
+        case _:
+            return set()

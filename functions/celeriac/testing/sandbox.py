@@ -64,7 +64,7 @@ class Sandbox:
 
     def __init__(self, *, start: datetime = START) -> None:
         self._clock = Clock(start)
-        self._activity = Activity()
+        self._activity = Activity(names.outbox_table(ENVIRONMENT["CELERIAC_STAGE"]))
         self._calls = Calls(self._watch)
         self._next_relay = self._next_sweep = start
         self._vain_sweeps = 0

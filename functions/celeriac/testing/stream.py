@@ -1,5 +1,6 @@
 """The outbox table's stream and its event source mapping, from the oldest record on (TRIM_HORIZON)."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celeriac.aws import client
@@ -9,6 +10,7 @@ from celeriac.testing.lambda_ import invoke_relay
 # As the stack's mapping has them.
 BATCH = 100
 MOST_TRIES = 10
+MOST_AGE = timedelta(hours=1)
 
 
 class Stream:
@@ -62,6 +64,9 @@ class Stream:
             if records:
                 self._read_up_to[shard_id] = records[-1]["dynamodb"]["SequenceNumber"]
             self._pending += [dict(record) for record in records if record["eventName"] == "INSERT"]
+        # Lambda gives up on what is older; it stays in the outbox.
+        oldest = datetime.now(UTC) - MOST_AGE
+        self._pending = [r for r in self._pending if r["dynamodb"]["ApproximateCreationDateTime"] >= oldest]
 
     def _position(self, shard_id: str) -> Any:
         last = self._read_up_to.get(shard_id)
