@@ -1,4 +1,4 @@
-"""`celeriac`: send tasks, see queues, read dead letters."""
+"""`celeriac`: send tasks, see queues, read dead letters, replay events."""
 
 import os
 from typing import Annotated
@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from celeriac import names
-from console import dead_letters, queues, send
+from console import dead_letters, outbox, queues, send
 from console.mistakes import explained
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 dlq = typer.Typer(no_args_is_help=True, help="Dead letters: what failed for good, and why.")
 app.add_typer(dlq, name="dlq")
+events = typer.Typer(no_args_is_help=True, help="The outbox: what waits to be published, and publishing once more.")
+app.add_typer(events, name="outbox")
 
 
 @app.callback()
@@ -31,3 +33,5 @@ def main(
 app.command("send")(explained(send.send))
 app.command("queues")(explained(queues.queues))
 dlq.command("list")(explained(dead_letters.list_letters))
+events.command("lag")(explained(outbox.lag))
+events.command("replay")(explained(outbox.replay))

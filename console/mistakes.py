@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from difflib import get_close_matches
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
@@ -38,6 +39,12 @@ def explained[**P](command: Callable[P, None]) -> Callable[P, None]:
             _end(f"AWS can't be reached: {error}", PROBLEM)
 
     return run
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A sentence that helps who has mistyped `name`."""
+    close = get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]}?" if close else f" Known are: {', '.join(sorted(known)) or 'none'}."
 
 
 def _end(sentence: str, code: int) -> None:

@@ -2,13 +2,12 @@
 
 import json
 import sys
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
 
 from celeriac import registry
-from console.mistakes import Mistake
+from console.mistakes import Mistake, nearest
 
 
 def send(
@@ -26,7 +25,7 @@ def send(
     registry.load()
     found = registry.tasks.get(task)
     if found is None:
-        raise Mistake(f"no task is named {task!r}.{_nearest(task, list(registry.tasks))}")
+        raise Mistake(f"no task is named {task!r}.{nearest(task, list(registry.tasks))}")
     arguments = _object(json_) | dict(_pair(text) for text in arg or [])
     handle = found.options(group=group).enqueue(**arguments)
     typer.echo(handle.id)
@@ -52,8 +51,3 @@ def _pair(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    nearest = get_close_matches(name, known, n=1)
-    return f" Did you mean {nearest[0]}?" if nearest else f" Known are: {', '.join(sorted(known)) or 'none'}."

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 import celeriac
-from celeriac import Context, Outbox, Queue, names, sweeper, task
+from celeriac import Context, Outbox, Queue, names, task, waiting
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 from tasks import tables
@@ -91,11 +91,11 @@ def test_wherever_a_worker_dies_each_event_takes_effect_once_and_in_order(
                 booked = [number for group, number in ran if group == f"item-{aggregate}"]
                 assert list(dict.fromkeys(booked)) == list(range(aggregate, EVENTS, AGGREGATES)), where
             assert sandbox.dead_letters(counters) == sandbox.dead_letters(ledger) == [], where
-            assert sweeper.lag() == (None, 0), where
+            assert waiting.lag() == (None, 0), where
             rows = client("dynamodb").scan(TableName=names.outbox_table("test"))["Items"]
             assert len(rows) == EVENTS, where
             assert all("published_at" in row and "waiting" not in row for row in rows), where
-    assert points > 20
+    assert points >= 20
     with capsys.disabled():
         sys.stdout.write(f"\n{name}: died {'after' if after else 'before'} each of {points} calls\n")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import celeriac
-from celeriac import Context, Queue, sweeper, task
+from celeriac import Context, Queue, sweeper, task, waiting
 from celeriac.aws import client
 from celeriac.event import SHARDS
 from celeriac.testing import Sandbox
@@ -36,14 +36,14 @@ def _emit(count: int, aggregates: int = 1) -> None:
 
 
 def test_what_the_stream_gave_up_on_is_published_in_order(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeper, "PAGE", 10)
+    monkeypatch.setattr(waiting, "PAGE", 10)
     _emit(25, aggregates=3)
     sandbox.advance(timedelta(hours=2))
     sandbox.drain()
     for aggregate in range(3):
         numbers = [number for group, number in told if group == f"item-{aggregate}"]
         assert numbers == list(range(aggregate, 25, 3))
-    assert sweeper.lag() == (None, 0)
+    assert waiting.lag() == (None, 0)
 
 
 def test_an_event_younger_than_a_minute_is_the_relays(sandbox: Sandbox) -> None:

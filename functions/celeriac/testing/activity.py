@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 
-
 class Activity:
     """Learns from AWS calls which queues, and which of outbox and schedules, to look at."""
 

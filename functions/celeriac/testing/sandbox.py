@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from moto import mock_aws
 
-from celeriac import aws, cron, dead_letter, names, pause, quarantine, registry, settings, sqs, sweeper
+from celeriac import aws, cron, dead_letter, names, pause, quarantine, registry, settings, sqs, sweeper, waiting
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
 from celeriac.testing import account
@@ -266,7 +266,7 @@ class Sandbox:
         """When the sweeper next finds something; None where nothing waits for it, or it has found no way for long."""
         if not self._activity.unpublished or self._vain_sweeps == MOST_VAIN_SWEEPS:
             return None
-        oldest, _ = sweeper.lag()
+        oldest, _ = waiting.lag()
         if oldest is None:
             self._activity.unpublished = False
             return None

@@ -1,0 +1,20 @@
+"""Lengths of time as people type them."""
+
+import re
+from datetime import timedelta
+
+from console.mistakes import Mistake
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def duration(text: str) -> timedelta:
+    """`90s`, `5m`, `2h` or `7d`. Raises Mistake.
+
+    >>> duration("2h")
+    datetime.timedelta(seconds=7200)
+    """
+    match = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
+    if match is None:
+        raise Mistake(f"{text!r} is no length of time: write e.g. 90s, 5m, 2h or 7d")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})

@@ -1,0 +1,112 @@
+"""`celeriac outbox`: what of the outbox waits, what is parked and why, and publishing once more."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from celeriac import names, registry, settings, waiting
+from celeriac.aws import client
+from celeriac.event import Event, read_all
+from celeriac.item import plain
+from celeriac.mark import mark
+from celeriac.publish import publish
+from console.duration import duration
+from console.mistakes import PROBLEM, Mistake, nearest
+
+# Shown of those that are parked; their number is given in full.
+MOST_PARKED = 20
+
+
+def lag(
+    *,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """How long the oldest unpublished event waits, and what is parked. Exit code 1 where anything is parked.
+
+    Example: `celeriac --stage prod outbox lag`
+    """
+    registry.load()
+    oldest, parked = waiting.lag()
+    age = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
+    rows = [row for row, _ in zip((plain(row) or {} for row in waiting.parked()), range(MOST_PARKED), strict=False)]
+    shown = [{name: row.get(name, "") for name in ("sk", "pk", "type", "occurred_at", "reason")} for row in rows]
+    if json_:
+        typer.echo(json.dumps({"unpublished_age_seconds": round(age, 3), "parked": parked, "oldest_parked": shown}))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(f"unpublished for {age:.0f} s at most" if oldest is not None else "nothing is unpublished")
+        console.print(f"{parked} parked{', the oldest' if parked > len(shown) else ''}")
+        for row in shown:
+            console.print(f"\n{row['occurred_at']}  {row['type']}  {row['pk']}  {row['sk']}", markup=False)
+            console.print(f"  {row['reason']}", markup=False)
+    if parked:
+        raise typer.Exit(PROBLEM)
+
+
+def replay(
+    type_: Annotated[str, typer.Option("--type", help="The events' type, or a pattern such as 'order.*'.")],
+    since: Annotated[str, typer.Option(help="How far to go back: 90s, 5m, 2h or 7d.")],
+    to: Annotated[str | None, typer.Option(help="Only to this task, say one that is new.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the events, send nothing.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Publish events of the outbox once more, also parked ones, in order within each aggregate.
+
+    The messages have the ids that they had before: a task that has succeeded with one skips it.
+
+    Example: `celeriac outbox replay --type order.created --since 2h --to send_invoice`
+    """
+    registry.load()
+    if to is not None and to not in registry.tasks:
+        raise Mistake(f"no task is named {to!r}.{nearest(to, list(registry.tasks))}")
+    after = datetime.now(UTC) - duration(since)
+    counts: Counter[str] = Counter()
+    for events, malformed in _pages(type_, after):
+        counts["found"] += len(events)
+        counts["malformed"] += len(malformed)
+        if dry_run:
+            continue
+        published = publish([event for event in events if to is None or event.message is None], to=to)
+        if to is None:
+            mark(published.done, published.parked)
+        counts["published"] += len(published.done)
+        counts["parked"] += len(published.parked)
+        counts["failed"] += len(published.failed)
+        if published.failed:
+            break  # what is behind them would overtake them
+    names_ = ("found", "published", "parked", "failed", "malformed")
+    if json_:
+        typer.echo(json.dumps({name: counts[name] for name in names_}))
+    else:
+        typer.echo(f"{counts['found']} events of {type_} since {after:%Y-%m-%d %H:%M:%S}Z" + (", a dry run" * dry_run))
+        if not dry_run:
+            typer.echo(", ".join(f"{counts[name]} {name}" for name in names_[1:]))
+    if counts["failed"]:
+        raise Mistake(f"{counts['failed']} events could not be sent: run the same command again, it begins anew")
+    if counts["parked"] or counts["malformed"]:
+        raise typer.Exit(PROBLEM)
+
+
+def _pages(type_: str, after: datetime) -> Iterator[tuple[list[Event], Sequence[object]]]:
+    """Pages of the events that are wanted. The table is read from end to end, an aggregate's events in their order."""
+    pages = (
+        client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=names.outbox_table(settings.stage()),
+            FilterExpression="occurred_at >= :after",
+            ExpressionAttributeValues={":after": {"S": after.isoformat(timespec="microseconds")}},
+            PaginationConfig={"PageSize": 100},
+        )
+    )
+    for page in pages:
+        events, malformed = read_all(row for row in page["Items"] if fnmatchcase(row["type"].get("S", ""), type_))
+        if events or malformed:
+            yield events, malformed
