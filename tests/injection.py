@@ -58,6 +58,17 @@ def refused(matches: Callable[[dict[str, Any]], bool], *, times: int, sender_fau
 
 
 @contextmanager
+def delayed(service: Any, operation: str, *, seconds: float = 0.05) -> Iterator[None]:
+    """Let an operation take so long, in real time: long enough for all other threads to come to where it is awaited."""
+
+    def wait(**_: object) -> None:
+        threading.Event().wait(seconds)
+
+    with _registered(service, f"before-call.{service}.{operation}", wait):
+        yield
+
+
+@contextmanager
 def _registered(service: Any, event: str, handler: Callable[..., object]) -> Iterator[None]:
     events = client(service).meta.events
     events.register(event, handler)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # A message that was received so often may have killed its workers, also where no lease remembers it: it runs alone.
 TIRED = 4
+# The share of the margin after which the handler answers, whoever is still at work.
+ANSWER_BEFORE = 0.75
 NOT_YET = Settled(acknowledged=False)
 
 
@@ -82,19 +84,17 @@ class _Batch:
         one = len(self._records) == 1
         rested = [(record, queue) for record, queue in self._records if record.receives < TIRED or queue.fifo or one]
         self._suspects = [pair for pair in self._records if pair not in rested]
-        self._side_by_side(rested, alone=one)
-        self._one_by_one(self._suspects)
-        if self._records:
+        in_time = self._side_by_side(rested, alone=one) and self._one_by_one(self._suspects)
+        if self._records and in_time:
             acknowledge.deliver_again(self._records[0][0].queue_name, self._again())
 
-    def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> None:
+    def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> bool:
         """Run lanes side by side, each in its order; what must run alone is left among the suspects."""
         lanes: dict[str, list[tuple[Record, Queue]]] = defaultdict(list)
         for record, queue in pairs:
             # The messages of a FIFO group follow one another; any other message is a lane of its own.
             lanes[(record.group if queue.fifo else None) or record.message_id].append((record, queue))
-        if pairs:
-            self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
+        return not pairs or self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
 
     def _lane(self, lane: Sequence[tuple[Record, Queue]], *, alone: bool) -> Steps[None]:
         """Run one after another; a FIFO group waits behind whatever of it isn't acknowledged."""
@@ -110,18 +110,28 @@ class _Batch:
                     self._settled[follower.message_id] = Settled(acknowledged=False, again_at=datetime.now(UTC))
                 return
 
-    def _one_by_one(self, suspects: Sequence[tuple[Record, Queue]]) -> None:
+    def _one_by_one(self, suspects: Sequence[tuple[Record, Queue]]) -> bool:
         """Run each alone, after what is done is acknowledged, so that a dying worker takes nothing with it."""
         done: set[str] = set()
         # In any order: one that kills its worker each time must not always be the first.
         for suspect in random.sample(suspects, len(suspects)):
             if not self._acknowledge_all_but(done):
-                return  # what is done could die with this one: SQS brings the suspects again
-            self._run_lanes([self._lane([suspect], alone=True)], suspect[1])
+                break  # what is done could die with this one: SQS brings the suspects again
+            if not self._run_lanes([self._lane([suspect], alone=True)], suspect[1]):
+                return False
+        return True
 
-    def _run_lanes(self, lanes: list[Steps[None]], queue: Queue) -> None:
+    def _run_lanes(self, lanes: list[Steps[None]], queue: Queue) -> bool:
+        """Run lanes to their ends; whether they all came to one while there is time to say so."""
         limits = [task.timeout for task in registry.tasks.values() if task.timeout and task.queue == queue]
-        Crew(lanes, queue.concurrency, shortest=min([self._worker.left, *limits])).run()
+        left = self._worker.left
+        # Most of the margin is for settling what has overrun, the rest for the answer: one that comes too late is
+        # none, and SQS would bring back what was done too.
+        limit = left + self._worker.margin * ANSWER_BEFORE
+        in_time = Crew(lanes, queue.concurrency, shortest=min([left, *limits]), limit=limit).run()
+        if not in_time:
+            logger.error("out of time while settling, what isn't settled comes again")
+        return in_time
 
     def _acknowledge_all_but(self, done: set[str]) -> bool:
         """Delete what is settled and isn't among `done` yet; whether nothing settled is left in the queue."""

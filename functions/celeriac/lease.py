@@ -123,7 +123,7 @@ def take_over(wanted: Claim) -> Lease:
         found = attempted.read(wanted.key)
         if found.get("status") != INPROGRESS:
             raise Busy(dt.datetime.now(dt.UTC)) from None  # it has ended after all: look again
-        attempted.crashes = suspect.crashes + 1
+        attempted.crashes = suspect.crashes + int(wanted.alone)
         return _claim_after(attempted, found)
 
 

@@ -4,6 +4,7 @@ It is one item of the idempotency table, which a worker reads at most once a min
 """
 
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 from celeriac import names, settings
 from celeriac.aws import client
@@ -15,6 +16,7 @@ EVERY = timedelta(minutes=1)
 
 _read_at = datetime.min.replace(tzinfo=UTC)
 _entries: frozenset[str] = frozenset()
+_reading = Lock()
 
 
 def of_task(name: str) -> str:
@@ -29,19 +31,25 @@ def of_failure(fingerprint: str) -> str:
 
 def holds(entry: str) -> bool:
     """Whether `entry` is in quarantine, as of at most a minute ago."""
-    if not timedelta() <= datetime.now(UTC) - _read_at < EVERY:
-        refresh()
+    if _is_old():
+        with _reading:  # the others wait: before it is read, nobody knows
+            if _is_old():
+                refresh()
     return entry in _entries
+
+
+def _is_old() -> bool:
+    return not timedelta() <= datetime.now(UTC) - _read_at < EVERY
 
 
 def refresh() -> None:
     """Read it anew. Where the table can't be read the old state stays: no reason to stop the work."""
     global _read_at, _entries  # noqa: PLW0603 - a worker's memory of one item
-    _read_at = datetime.now(UTC)
     try:
         _entries = entries()
     except Exception as error:  # noqa: BLE001 - throttled, or out of reach
         logger.warning("quarantine not read", extra={"error": error_type(error)})
+    _read_at = datetime.now(UTC)
 
 
 def entries() -> frozenset[str]:

@@ -16,6 +16,9 @@ from celeriac.declaration import DeclarationError
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")
 _OURS = frozenset({"relay", "sweeper", "schedules"})
 
+# Lambda gives a worker 1,024 threads and processes: half of them leaves room for those of tasks that overran.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_TASKS_AT_ONCE = 500
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_MESSAGE_BYTES = 1_048_576
 MAX_DELAY = timedelta(minutes=15)
@@ -78,6 +81,14 @@ class Queue:
             raise QueueError(f"queue {self.name!r}: {problem}")
 
     def _problems(self) -> Iterator[str]:
+        for name in ("timeout", "batch_window", "retention", "dead_letter_retention", "patience"):
+            if not isinstance(getattr(self, name), timedelta):
+                yield f"{name} is {getattr(self, name)!r}, write a timedelta, such as timedelta(seconds=30)"
+                return
+        for name in ("concurrency", "max_concurrency", "batch_size", "max_body_bytes", "max_receives"):
+            if type(getattr(self, name)) is not int and (name != "max_receives" or self.max_receives is not None):
+                yield f"{name} is {getattr(self, name)!r}, it must be a whole number"
+                return
         if not _NAME.fullmatch(self.name) or self.name.endswith("-dlq"):
             yield "a name is 1-37 lower-case letters, digits and hyphens, starts with a letter, doesn't end in -dlq"
         if self.name in _OURS:
@@ -87,8 +98,8 @@ class Queue:
         times = ("timeout", "batch_window", "retention", "dead_letter_retention")
         if fractions := [name for name in times if getattr(self, name) % timedelta(seconds=1)]:
             yield f"{fractions[0]} is {getattr(self, fractions[0])}, AWS counts in whole seconds"
-        if self.concurrency < 1:
-            yield f"concurrency is {self.concurrency}, it must be at least 1"
+        if not 1 <= self.concurrency <= MAX_TASKS_AT_ONCE:
+            yield f"concurrency is {self.concurrency}, it must lie between 1 and {MAX_TASKS_AT_ONCE}"
         if self.max_concurrency not in CONCURRENCY_RANGE:
             yield f"max_concurrency is {self.max_concurrency}, an event source mapping takes 2 to 1000"
         largest = 10_000 if self.batch_window and not self.fifo else 10

@@ -3,6 +3,7 @@
 Everything here is a pure decision over plain data; `celeriac.settle` carries it out.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -68,10 +69,23 @@ class Backoff:
 
     def problems(self) -> Iterator[str]:
         """Why it can't be kept: `@task` refuses it, naming the task."""
+        for name in ("base", "cap", "give_up_after"):
+            value = getattr(self, name)
+            if not isinstance(value, timedelta) and (value is not None or name != "give_up_after"):
+                yield f"{name} is {value!r}, write a timedelta, such as timedelta(minutes=5)"
+                return
+        for name in ("factor", "jitter", "attempts"):
+            if not _is_number(getattr(self, name), whole=name == "attempts"):
+                yield f"{name} is {getattr(self, name)!r}, it must be a {'whole ' * (name == 'attempts')}number"
+                return
+        for name in ("retry_on", "reject_on"):
+            if not _are_errors(getattr(self, name)):
+                yield f"{name} is {getattr(self, name)!r}, write a tuple of exception classes, such as (KeyError,)"
+                return
         if not timedelta() <= self.base <= self.cap:
             yield f"base is {self.base}, it must lie between nothing and the cap"
-        if self.cap > LONGEST_DELAY:
-            yield f"cap is {self.cap}, a delay is at most a year"
+        if self.cap * (1 + min(max(self.jitter, 0), 1)) > LONGEST_DELAY:
+            yield f"cap is {self.cap} and jitter {self.jitter}, a delay is at most a year, jitter included"
         if self.factor < 1:
             yield f"factor is {self.factor}, it must be at least 1"
         if not 0 <= self.jitter <= 1:
@@ -102,6 +116,14 @@ class Backoff:
         if self.give_up_after is not None and age + delay > self.give_up_after:
             return GiveUp("expired")
         return Again(delay)
+
+
+def _is_number(value: object, *, whole: bool) -> bool:
+    return type(value) is int or (not whole and isinstance(value, float) and math.isfinite(value))
+
+
+def _are_errors(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, type) and issubclass(one, BaseException) for one in value)
 
 
 type CustomPolicy = Callable[[BaseException, int], timedelta | None]

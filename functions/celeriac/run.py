@@ -9,8 +9,9 @@ import msgspec
 from msgspec.structs import replace
 
 from celeriac import lease, payloads, quarantine, registry
-from celeriac.bodies import Call, Steps
+from celeriac.bodies import Call, Overran, Steps, WorkerLost
 from celeriac.context import Context
+from celeriac.crew import left_behind
 from celeriac.failure import Failure, error_message, error_place, error_traceback, error_type, fingerprint
 from celeriac.log import logger
 from celeriac.message import Malformed, Message, NewerVersion, decode
@@ -111,7 +112,8 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
         attempt=message.attempt,
         until=worker.deadline,
         retention=queue.record_retention,
-        alone=delivery.alone,
+        # What hangs in the background may be what kills the worker.
+        alone=delivery.alone and not left_behind(),
         redriven_from=redriven_from,
         once=task.delivery == "at_most_once",
         comes_back=queue.fifo,
@@ -192,7 +194,10 @@ def _failed(
     task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, delivery: Delivery
 ) -> Outcome:
     decision = _decide(task, message, error)
-    why = failure(decision.reason if isinstance(decision, GiveUp) else "failed", error, message, delivery)
+    reason = decision.reason if isinstance(decision, GiveUp) else "failed"
+    if task.delivery == "at_most_once" and isinstance(error, Overran):
+        reason = "interrupted"  # it may go on in its thread: whether it does its work is for a person to judge
+    why = failure(reason, error, message, delivery)
     if isinstance(decision, Again):
         successor = replace(message, attempt=message.attempt + 1)
         return Retried(successor, decision.delay, why.type, held, why)
@@ -203,7 +208,9 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException) -
     age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
     try:
         return task.policy.decide(error, attempt=message.attempt, age=age)
-    except Exception as broken:  # noqa: BLE001 - a function of the user's
+    except WorkerLost:
+        raise
+    except BaseException as broken:  # noqa: BLE001 - a function of the user's
         logger.error(
             "its retry policy failed, the default one decides",
             extra={"task": task.name, "error": error_type(broken), "where": error_place(broken)},

@@ -237,6 +237,8 @@ def task(
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for what can't be kept.
     """
+    if not isinstance(queue, Queue):
+        raise TaskError(f"task(): {queue!r} is no Queue: declare one in tasks/queues.py, and write @task(that_queue)")
     policy: Policy
     if delivery == "at_most_once" and retry is None:
         policy = Backoff(attempts=1)
@@ -259,6 +261,12 @@ def _check(made: Task[..., Any, Any]) -> None:
     name, queue = made.name, made.queue
     if made.delivery not in DELIVERIES:
         raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(DELIVERIES)}")
+    if not (isinstance(made.policy, Backoff) or callable(made.policy.policy)):
+        raise TaskError(f"task {name!r}: retry={made.policy.policy!r} is neither a Backoff nor callable")
+    if made.on == "":
+        raise TaskError(f"task {name!r}: on='' is no event's name; leave it out, or name one, such as order.created")
+    if made.timeout is not None and not isinstance(made.timeout, timedelta):
+        raise TaskError(f"task {name!r}: its timeout is {made.timeout!r}, write timedelta(seconds={made.timeout!r})")
     if inspect.isgeneratorfunction(made.function) or inspect.isasyncgenfunction(made.function):
         raise TaskError(f"task {name!r}: a generator runs only when somebody reads it, which no queue does: return")
     policy = made.policy

@@ -1,5 +1,6 @@
 """At most once: claimed before it runs, never run again."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -74,3 +75,22 @@ def test_a_policy_with_retries_is_refused() -> None:
 
         @task(jobs, delivery="at_most_once", retry=Backoff(attempts=2))
         def twice() -> None: ...
+
+
+def test_one_that_overran_is_for_a_person_to_judge_and_never_run_again(sandbox: Sandbox) -> None:
+    released = threading.Event()
+
+    @task(jobs, delivery="at_most_once", timeout=timedelta(milliseconds=50))
+    def hang() -> None:
+        runs.append("hang")
+        released.wait(10)
+
+    try:
+        hang.enqueue()
+        sandbox.drain()
+    finally:
+        released.set()
+    assert runs == ["hang"]
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert (letter.failure.reason, letter.failure.type) == ("interrupted", "celeriac.bodies.Overran")

@@ -1,9 +1,12 @@
 """Workers die: out of memory, killed, out of time. Their batch mates never suffer for it."""
 
+import threading
+from datetime import timedelta
+
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from celeriac import Queue, task
+from celeriac import Backoff, Context, Queue, task
 from celeriac.aws import client
 from celeriac.testing import Sandbox, WorkerDied
 
@@ -129,3 +132,45 @@ def test_where_mates_cannot_be_deleted_a_suspect_waits(sandbox: Sandbox) -> None
     assert failures == 1
     assert (runs.count("a"), runs.count("b")) == (1, 1)
     assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["killer"]
+
+
+def test_a_crash_beside_what_hangs_in_the_background_is_not_charged(sandbox: Sandbox) -> None:
+    released = threading.Event()
+
+    @task(jobs, timeout=timedelta(milliseconds=50), retry=Backoff(attempts=1))
+    def hog() -> None:
+        released.wait(10)
+
+    hog.enqueue()
+    sandbox.drain()
+    try:
+        work.enqueue(name="killer")
+        for _ in range(8):  # it dies four times and more, each time beside the hog
+            sandbox.run_once()
+            sandbox.advance(jobs.visibility + timedelta(seconds=1))
+        assert runs.count("killer") > 4
+        assert [letter.task for letter in sandbox.dead_letters(jobs)] == ["hog"]
+    finally:
+        released.set()
+
+
+def test_a_worker_that_is_over_begins_nothing(sandbox: Sandbox) -> None:
+    ledger = Queue("crash-order", fifo=True, concurrency=2)
+    met = threading.Barrier(2)
+
+    @task(ledger, key="name")
+    def book(ctx: Context, name: str) -> None:
+        runs.append(name)
+        if name in {"first", "killer"} and ctx.attempt == 1 and not met.broken:
+            met.wait(10)
+            met.abort()
+            if name == "killer":
+                raise WorkerDied
+
+    for name in ("first", "second", "third"):
+        book.options(group="a").enqueue(name=name)
+    book.options(group="b").enqueue(name="killer")
+    sandbox.run_once()
+    assert runs.count("third") == 0
+    sandbox.drain()
+    assert [name for name in runs if name in {"second", "third"}] == ["second", "third"]

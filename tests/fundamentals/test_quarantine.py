@@ -1,12 +1,13 @@
 """Quarantine: what an operator wants not to run becomes a dead letter unrun."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from celeriac import Backoff, Context, Queue, quarantine, task
 from celeriac.failure import Failure, fingerprint
 from celeriac.testing import Sandbox
+from tests.injection import delayed
 
 jobs = Queue("jobs")
 runs: list[str] = []
@@ -93,3 +94,24 @@ def test_the_fingerprint_of_a_failure_is_its_kind(one: str, another: str, *, sam
     first, second = (fingerprint("t", Failure(reason="x", type="E", message=text)) for text in (one, another))
     assert (first == second) is same
     assert first != fingerprint("other", Failure(reason="x", type="E", message=one))
+
+
+def test_a_cold_worker_runs_nothing_before_it_knows_what_is_in_quarantine(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+    wide = Queue("quarantine-wide", concurrency=10)
+
+    @task(wide)
+    def held(number: int) -> None:
+        ran.append(number)
+
+    quarantine.add(quarantine.of_task("held"))
+    held.enqueue_many({"number": number} for number in range(10))
+    monkeypatch.setattr(quarantine, "_read_at", datetime.min.replace(tzinfo=UTC))
+    monkeypatch.setattr(quarantine, "_entries", frozenset())
+    # The first read takes a while: the other lanes are there before it is over.
+    with delayed("dynamodb", "GetItem"):
+        sandbox.drain()
+    assert ran == []
+    assert len(sandbox.dead_letters(wide)) == 10

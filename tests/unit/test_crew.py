@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from celeriac import crew, loop
 from celeriac.bodies import Call, Ending, Overran, Steps, WorkerLost
 from celeriac.crew import Crew
 
@@ -35,12 +36,16 @@ def _call(function: Callable[[], object], limit: timedelta = LONG) -> Call:
     return Call(function, (), {}, limit)
 
 
+def _run(lanes: list[Steps[None]], *, size: int = 1, shortest: timedelta = LONG, limit: timedelta = LONG) -> bool:
+    return Crew(lanes, size, shortest=shortest, limit=limit).run()
+
+
 def _outcomes(lanes: Lanes) -> list[object]:
     return [result if error is None else type(error) for result, error in lanes.endings]
 
 
 def test_one_thread_runs_lane_after_lane(lanes: Lanes) -> None:
-    Crew([lanes.lane(_call(lambda i=i: i)) for i in range(5)], 1, LONG).run()  # type: ignore[misc]  # mypy wants a def
+    _run([lanes.lane(_call(lambda i=i: i)) for i in range(5)], size=1, shortest=LONG)  # type: ignore[misc]  # mypy wants a def
     assert _outcomes(lanes) == [0, 1, 2, 3, 4]
     assert len(set(lanes.threads)) == 1
 
@@ -49,7 +54,7 @@ def test_what_a_call_raises_is_its_ending(lanes: Lanes) -> None:
     def fail() -> None:
         raise SystemExit
 
-    Crew([lanes.lane(_call(fail), _call(lambda: "next"))], 1, LONG).run()
+    _run([lanes.lane(_call(fail), _call(lambda: "next"))], size=1, shortest=LONG)
     assert _outcomes(lanes) == [SystemExit, "next"]
 
 
@@ -62,7 +67,7 @@ def test_an_overrun_goes_on_in_another_thread_and_ends_but_once(lanes: Lanes, sh
         over.set()
 
     calls = [_call(hang, SHORT), _call(lambda: "the same lane")]
-    Crew([lanes.lane(*calls), lanes.lane(_call(lambda: "the next lane"))], 1, shortest).run()
+    _run([lanes.lane(*calls), lanes.lane(_call(lambda: "the next lane"))], size=1, shortest=shortest)
     released.set()
     assert over.wait(10)
     assert _outcomes(lanes) == [Overran, "the same lane", "the next lane"]
@@ -71,7 +76,7 @@ def test_an_overrun_goes_on_in_another_thread_and_ends_but_once(lanes: Lanes, sh
 def test_an_overrun_in_the_last_lane_is_waited_for_no_longer_than_its_limit(lanes: Lanes) -> None:
     released = threading.Event()
     try:
-        Crew([lanes.lane(_call(lambda: released.wait(60), SHORT))], 1, SHORT).run()
+        _run([lanes.lane(_call(lambda: released.wait(60), SHORT))], size=1, shortest=SHORT)
     finally:
         released.set()
     assert _outcomes(lanes) == [Overran]
@@ -87,7 +92,7 @@ def test_async_calls_and_awaitables_are_awaited_within_their_limit(lanes: Lanes)
     async def never() -> None:
         await asyncio.sleep(60)
 
-    Crew([lanes.lane(_call(later), _call(awaitable), _call(never, SHORT))], 1, LONG).run()
+    _run([lanes.lane(_call(later), _call(awaitable), _call(never, SHORT))], size=1, shortest=LONG)
     assert _outcomes(lanes) == ["later", "later", Overran]
 
 
@@ -96,9 +101,91 @@ def test_the_end_of_the_worker_begins_no_further_lane_and_reaches_the_handler(la
         raise WorkerLost
 
     with pytest.raises(WorkerLost):
-        Crew([lanes.lane(_call(die)), lanes.lane(_call(lambda: "next"))], 1, LONG).run()
+        _run([lanes.lane(_call(die)), lanes.lane(_call(lambda: "next"))], size=1, shortest=LONG)
     assert _outcomes(lanes) == []
 
 
 def test_no_lanes_are_no_work() -> None:
-    Crew([], 4, LONG).run()
+    _run([], size=4, shortest=LONG)
+
+
+def test_a_call_that_overran_and_ends_during_a_later_one_of_its_lane_is_not_heard(lanes: Lanes) -> None:
+    released = threading.Event()
+
+    def hang() -> str:
+        released.wait(10)
+        return "too late"
+
+    def follow() -> str:
+        hanging = crew.left_behind()
+        released.set()
+        while crew.left_behind() == hanging:
+            pass  # the overrun ends while this one is under way
+        return "next"
+
+    _run([lanes.lane(_call(hang, SHORT), _call(follow), _call(lambda: "last"))], shortest=SHORT)
+    assert _outcomes(lanes) == [Overran, "next", "last"]
+
+
+def test_who_waits_goes_in_time_whatever_a_lane_is_at(lanes: Lanes) -> None:
+    released, over = threading.Event(), threading.Event()
+
+    def stuck_outside_its_call() -> Steps[None]:
+        yield _call(lambda: None)
+        released.wait(10)  # settling, with AWS out of reach
+        yield _call(lambda: pytest.fail("the worker is over"))
+
+    def finished() -> Steps[None]:
+        try:
+            yield from stuck_outside_its_call()
+        finally:
+            over.set()
+
+    assert not _run([finished(), lanes.lane(_call(lambda: "not begun"))], limit=3 * SHORT)
+    released.set()
+    assert over.wait(10)
+    assert _outcomes(lanes) == []
+
+
+def test_the_end_of_the_worker_ends_lanes_that_are_under_way(lanes: Lanes) -> None:
+    dead = threading.Event()
+
+    def die() -> None:
+        dead.set()
+        raise WorkerLost
+
+    def outlive() -> None:
+        dead.wait(10)
+        while not crew_.has_ended:
+            pass
+
+    crew_ = Crew(
+        [lanes.lane(_call(outlive), _call(lambda: "next")), lanes.lane(_call(die))], 2, shortest=LONG, limit=LONG
+    )
+    with pytest.raises(WorkerLost):
+        crew_.run()
+    assert "next" not in _outcomes(lanes)
+
+
+def test_a_body_that_hands_back_an_awaitable_has_its_limit_once(lanes: Lanes) -> None:
+    gave_up, released = asyncio.Event(), threading.Event()
+
+    async def wait() -> None:
+        await gave_up.wait()
+
+    def slow() -> Awaitable[None]:
+        released.wait(0.15)
+        return wait()
+
+    assert _run([lanes.lane(_call(slow, timedelta(seconds=0.2)))], limit=timedelta(seconds=0.3))
+    assert _outcomes(lanes) == [Overran]
+
+
+def test_async_tasks_of_a_cold_worker_share_one_loop(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "_loops", loop._Loops())
+
+    async def which() -> int:
+        return id(asyncio.get_running_loop())
+
+    _run([lanes.lane(_call(which)) for _ in range(20)], size=10)
+    assert len(set(_outcomes(lanes))) == 1

@@ -135,3 +135,24 @@ def test_options_leave_the_task_itself_as_it_was() -> None:
 
     assert pay.options(key="k") is not pay
     assert pay._options.key is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "cure"),
+    [
+        ({"retry": 5}, "retry=5 is neither a Backoff nor callable"),
+        ({"retry": True}, "neither a Backoff nor callable"),
+        ({"on": ""}, "such as order.created"),
+        ({"timeout": 5}, r"write timedelta\(seconds=5\)"),
+    ],
+)
+def test_a_declaration_of_the_wrong_kind_is_refused_with_its_cure(declared: dict[str, Any], cure: str) -> None:
+    with pytest.raises(TaskError, match=f"task 'wrong': .*{cure}"):
+
+        @task(Queue("jobs"), **declared)
+        def wrong() -> None: ...
+
+
+def test_a_queue_that_is_none_is_refused_with_its_cure() -> None:
+    with pytest.raises(TaskError, match=r"'jobs' is no Queue: declare one in tasks/queues\.py"):
+        task("jobs")  # type: ignore[arg-type]  # the point of it

@@ -4,6 +4,8 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from moto.backends import get_backend
+
 from celeriac import names, registry, sqs
 from celeriac.aws import client
 from celeriac.event import WAITING
@@ -12,6 +14,7 @@ from celeriac.testing.calls import Calls
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 
 class Urls(dict[str, str]):
@@ -78,6 +81,24 @@ def create(stage: str, urls: Urls) -> None:
     if registry.outbox().bus:
         client("events").create_event_bus(Name=names.bus(stage))
     client("scheduler").create_schedule_group(Name=names.schedule_group(stage))
+
+
+def lying_in(url: str) -> "list[MessageTypeDef]":
+    """Every message of a queue, as a receive would return it, looked up in moto itself.
+
+    A receive takes messages away for a while, and of a FIFO group it returns the rest only once the first are gone.
+    """
+    _, owner, name = url.rsplit("/", 2)
+    queue = get_backend("sqs")[owner][client("sqs").meta.region_name].queues[name]
+    return [
+        {
+            "MessageId": message.id,
+            "Body": message.body,
+            "Attributes": {"SentTimestamp": str(message.sent_timestamp)},
+            "MessageAttributes": message.message_attributes,
+        }
+        for message in queue._messages  # noqa: SLF001 - see above
+    ]
 
 
 def _table(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 
 from botocore.client import BaseClient
@@ -25,6 +25,8 @@ class Calls:
         self.counts: Counter[tuple[str, str]] = Counter()
         self._watcher = watcher
         self._lock = Lock()
+        # One call at a time: moto's transactions put back what others wrote meanwhile.
+        self._aws = RLock()
         self._observing = True
         self.in_worker = False
         """Whether a handler is running."""
@@ -78,7 +80,8 @@ class Calls:
                 raise WorkerDied
             with self._lock:
                 self.counts[service, operation] += 1
-            answer = real(client, operation, arguments)
+            with self._aws:
+                answer = real(client, operation, arguments)
             self._watcher(service, operation, arguments)
             if last:
                 raise WorkerDied

@@ -147,19 +147,7 @@ class Sandbox:
         """What lies in the dead-letter queue of `queue`, oldest first. Reading takes nothing away."""
         name = queue.dead_letter_name(self._stage)
         with self._calls.unobserved():
-            messages = []
-            while batch := self._receive(sqs.url(name), {"VisibilityTimeout": 1}):
-                messages += batch
-            # moto counts SQS's limit of 12 hours from the sending, not from the receive: an old letter can't be given
-            # back, its second must pass.
-            fresh = [m for m in messages if self._clock.now - _sent_at(m) < timedelta(hours=12)]
-            for message in fresh:
-                aws.client("sqs").change_message_visibility(
-                    QueueUrl=sqs.url(name), ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-                )
-            letters = [dead_letter.read(name, message) for message in messages]
-        # What was looked at is visible again a millisecond later.
-        self._clock.advance(timedelta(milliseconds=1 if len(fresh) == len(messages) else 1001))
+            letters = [dead_letter.read(name, message) for message in account.lying_in(sqs.url(name))]
         return sorted(letters, key=lambda letter: letter.sent_at)
 
     def _pass(self, seconds: float) -> None:
@@ -312,7 +300,3 @@ class Sandbox:
                 scheduler.delete_schedule(Name=name, GroupName=group)
                 fired += 1
         return fired
-
-
-def _sent_at(message: "MessageTypeDef") -> datetime:
-    return datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)

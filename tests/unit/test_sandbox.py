@@ -1,0 +1,55 @@
+"""The sandbox itself, where moto alone would mislead."""
+
+import pytest
+
+import celeriac
+from celeriac import Context, Queue, Reject, task
+from celeriac.outbox import ConditionFailed
+from celeriac.testing import Sandbox
+
+wide = Queue("sandbox-wide", concurrency=10)
+ledger = Queue("sandbox-ledger", fifo=True)
+
+
+@task(wide)
+def fail(ctx: Context, number: int) -> None:
+    with pytest.raises(ConditionFailed), ctx.transaction() as tx:
+        tx.put("orders", {"pk": f"{number}"}, condition="attribute_exists(pk)")
+
+
+@task(wide)
+def succeed(number: int) -> None: ...
+
+
+@task(ledger)
+def refuse(number: int) -> None:
+    raise Reject("no")
+
+
+def test_a_transaction_that_is_rolled_back_undoes_nothing_of_others_beside_it(sandbox: Sandbox) -> None:
+    handles = []
+    for number in range(15):
+        handles += [fail.enqueue(number=number), succeed.enqueue(number=number)]
+    sandbox.drain()
+    assert {handle.status().state for handle in handles} == {"succeeded"}
+
+
+def test_every_dead_letter_of_a_fifo_group_is_seen(sandbox: Sandbox) -> None:
+    for number in range(25):
+        refuse.options(group="g").enqueue(number=number)
+    sandbox.drain()
+    assert [letter.args["number"] for letter in sandbox.dead_letters(ledger)] == list(range(25))
+
+
+def test_looking_at_dead_letters_changes_nothing(sandbox: Sandbox) -> None:
+    refuse.options(group="g").enqueue(number=1)
+    sandbox.drain()
+    now, calls = sandbox.now, sandbox.calls.copy()
+    assert sandbox.dead_letters(ledger) == sandbox.dead_letters(ledger)
+    assert (sandbox.now, sandbox.calls) == (now, calls)
+
+
+def test_events_of_one_instant_keep_the_order_in_which_they_were_written(sandbox: Sandbox) -> None:
+    with celeriac.transaction() as tx:
+        ids = [tx.emit("sandbox.event", {}, aggregate="a") for _ in range(50)]
+    assert ids == sorted(ids)
