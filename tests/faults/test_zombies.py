@@ -1,5 +1,6 @@
 """A worker that outlived its lease can neither complete nor release its successor's."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -100,3 +101,41 @@ def test_a_zombies_transaction_commits_nothing_and_its_message_stays(sandbox: Sa
     assert runs == [1]
     assert client("dynamodb").scan(TableName="celeriac-test-payments")["Count"] == 0
     assert sandbox.dead_letters(jobs) == []
+
+
+def test_a_zombie_that_learns_of_it_in_its_transaction_sends_no_successor(sandbox: Sandbox) -> None:
+    jobs = Queue("zombies")
+    seen: list[int] = []
+
+    @task(jobs)
+    def slow(ctx: Context) -> None:
+        seen.append(ctx.attempt)
+        if len(seen) == 1:
+            # Frozen beyond its lease; meanwhile another worker takes over, and is at it.
+            sandbox.advance(timedelta(hours=1))
+            wanted = lease.Claim("slow", ctx.key, ctx.id, 1, sandbox.now + LEASE, RETENTION)
+            lease.take_over(wanted)
+        with ctx.transaction() as tx:
+            tx.put("payments", {"pk": "p-1"})
+
+    handle = slow.enqueue()
+    sandbox.run_once()
+    assert sandbox.calls["sqs", "SendMessage"] == 1
+    sandbox.drain()
+    assert seen == [1, 1]
+    assert handle.status().state == "succeeded"
+
+
+def test_a_record_is_read_as_it_is_now(sandbox: Sandbox) -> None:
+    reads: list[dict[str, object]] = []
+
+    def note(params: dict[str, str], **_: object) -> None:
+        reads.append(json.loads(params["body"]))
+
+    events = client("dynamodb").meta.events
+    events.register("before-call.dynamodb.GetItem", note)
+    try:
+        lease.look_up("charge", "charge:p-1", RETENTION)
+    finally:
+        events.unregister("before-call.dynamodb.GetItem", note)
+    assert [read["ConsistentRead"] for read in reads] == [True]

@@ -37,6 +37,23 @@ def test_a_sync_task_that_overruns_has_failed(sandbox: Sandbox) -> None:
     assert sandbox.dead_letters(jobs) == []
 
 
+def test_a_task_that_may_take_all_of_its_queues_time_leaves_some_to_say_that_it_overran(sandbox: Sandbox) -> None:
+    brief = Queue("brief", timeout=timedelta(seconds=1))
+
+    @task(brief, timeout=brief.timeout, retry=Backoff(attempts=1))
+    def hang() -> None:
+        released.wait(10)
+
+    try:
+        hang.enqueue()
+        sandbox.drain()
+    finally:
+        released.set()
+    (letter,) = sandbox.dead_letters(brief)
+    assert letter.failure is not None
+    assert letter.failure.message == "it was not over after 0.9 s"
+
+
 def test_an_async_task_that_overruns_is_cancelled(sandbox: Sandbox) -> None:
     cancelled = threading.Event()
 

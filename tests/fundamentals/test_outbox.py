@@ -134,17 +134,22 @@ def test_a_tasks_transaction_commits_its_effects_and_its_success_in_one(sandbox:
     assert sandbox.dead_letters(shop) == []
 
 
-def test_an_error_after_the_commit_does_not_run_the_task_again(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("error", [ConnectionError, Reject])
+def test_an_error_after_the_commit_neither_runs_the_task_again_nor_buries_it(
+    sandbox: Sandbox, error: type[Exception]
+) -> None:
     @task(shop)
     def pay(ctx: Context) -> None:
         told.append(("pay", ""))
         with ctx.transaction() as tx:
             tx.put("orders", {"pk": "o-1"})
-        raise ConnectionError
+        raise error
 
-    pay.enqueue()
+    handle = pay.enqueue()
     sandbox.drain()
     assert told == [("pay", "")]
+    assert sandbox.dead_letters(shop) == []
+    assert handle.status().state == "succeeded"
 
 
 def test_a_second_transaction_in_one_run_is_refused(sandbox: Sandbox) -> None:

@@ -189,3 +189,26 @@ def test_async_tasks_of_a_cold_worker_share_one_loop(lanes: Lanes, monkeypatch: 
 
     _run([lanes.lane(_call(which)) for _ in range(20)], size=10)
     assert len(set(_outcomes(lanes))) == 1
+
+
+def test_the_end_of_the_worker_leaves_lanes_unbegun_that_claim_something_first() -> None:
+    begun: list[str] = []
+    both = threading.Barrier(2)
+
+    def lane(name: str, call: Callable[[], object]) -> Steps[None]:
+        begun.append(name)
+        yield _call(call)
+
+    def die() -> None:
+        both.wait(10)
+        raise WorkerLost
+
+    def end() -> None:
+        both.wait(10)
+        while not crew_.has_ended:
+            pass
+
+    crew_ = Crew([lane("dies", die), lane("ends", end), lane("late", lambda: None)], 2, shortest=LONG, limit=LONG)
+    with pytest.raises(WorkerLost):
+        crew_.run()
+    assert sorted(begun) == ["dies", "ends"]
