@@ -7,9 +7,7 @@ The figure is the median of the ratios of paired rounds; and what ten tasks that
 """
 
 import argparse
-import io
 import json
-import os
 import statistics
 import sys
 import time
@@ -18,20 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-os.environ |= {
-    "AWS_DEFAULT_REGION": "eu-west-1",
-    "AWS_ACCESS_KEY_ID": "none",
-    "AWS_SECRET_ACCESS_KEY": "none",
-    "POWERTOOLS_SERVICE_NAME": "benchmark",
-    "CELERIAC_STAGE": "bench",
-}
-for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or name == "AWS_PROFILE"]:
-    del os.environ[name]
-
-# What both log goes nowhere; loggers keep the standard output that they find when they are made.
-report, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as we run
-
-import boto3  # after its environment
+import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -40,7 +25,7 @@ from aws_lambda_powertools.utilities.idempotency import (
     IdempotencyConfig,
     idempotent_function,
 )
-from botocore.awsrequest import AWSResponse
+from quiet import answer, say  # before anything of AWS
 
 from celeriac import Queue, consumer, task
 from celeriac.aws import client
@@ -72,20 +57,8 @@ def wait(number: int) -> None:
     time.sleep(0.1)
 
 
-class Answer(io.BytesIO):
-    """What DynamoDB answers to a write."""
-
-    def stream(self, **_: object) -> Any:
-        yield self.read()
-
-
-def say(text: str) -> None:
-    print(text, file=report)
-
-
 def stub(request: Any, **_: object) -> Any:
-    headers: Any = {"Content-Type": "application/x-amz-json-1.0"}
-    return AWSResponse(request.url, 200, headers, Answer(b"{}"))
+    return answer(request, {})
 
 
 def bare_consumer() -> Callable[[Any, Any], Any]:
@@ -161,14 +134,8 @@ def main() -> None:
     cpu(bare, events[:3]), cpu(consumer.handle, events[:3])
     pairs = [(cpu(bare, events), cpu(consumer.handle, events)) for _ in range(rounds)]
     low, median, high = statistics.quantiles([ours / theirs for theirs, ours in pairs], n=4)
-    print(
-        f"bare Powertools consumer  median {statistics.median(theirs for theirs, _ in pairs):6.0f} us CPU a message",
-        file=report,
-    )
-    print(
-        f"Celeriac's consumer       median {statistics.median(ours for _, ours in pairs):6.0f} us CPU a message",
-        file=report,
-    )
+    say(f"bare Powertools consumer  median {statistics.median(theirs for theirs, _ in pairs):6.0f} us CPU a message")
+    say(f"Celeriac's consumer       median {statistics.median(ours for _, ours in pairs):6.0f} us CPU a message")
     say(f"ratio of {rounds} pairs: median {median:.2f}, half of them between {low:.2f} and {high:.2f}")
 
     ten = batch("celeriac-bench-waiting", [{"task": "wait", "args": {"number": i}} for i in range(10)])
@@ -177,10 +144,7 @@ def main() -> None:
         started = time.perf_counter()
         consumer.handle(ten, Context())
         times.append((time.perf_counter() - started) * 1000)
-    print(
-        f"ten tasks that each wait 100 ms, concurrency 10: median {statistics.median(times):.0f} ms an invocation",
-        file=report,
-    )
+    say(f"ten tasks that each wait 100 ms, concurrency 10: median {statistics.median(times):.0f} ms an invocation")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,23 @@ def out_of_reach(service: Any, operation: str, *, calls: range = range(1, 1_000_
         if made[-1] in calls:
             raise ReadTimeoutError(endpoint_url="https://aws.example")
 
-    with _registered(service, f"before-call.{service}.{operation}", fail):
+    with registered(service, f"before-call.{service}.{operation}", fail):
         yield made
+
+
+@contextmanager
+def answer_lost(service: Any, operation: str, *, times: int = 1) -> Iterator[None]:
+    """Let the next calls of an operation be carried out, and time out all the same."""
+    left = times
+
+    def lose(**_: object) -> None:
+        nonlocal left
+        if left > 0:
+            left -= 1
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+
+    with registered(service, f"after-call.{service}.{operation}", lose):
+        yield
 
 
 @contextmanager
@@ -51,8 +66,8 @@ def refused(matches: Callable[[dict[str, Any]], bool], *, times: int, sender_fau
         parsed["Failed"] = [*parsed.get("Failed", []), *failed]
 
     with (
-        _registered("sqs", "before-call.sqs.SendMessageBatch", take_out),
-        _registered("sqs", "after-call.sqs.SendMessageBatch", answer),
+        registered("sqs", "before-call.sqs.SendMessageBatch", take_out),
+        registered("sqs", "after-call.sqs.SendMessageBatch", answer),
     ):
         yield
 
@@ -64,12 +79,13 @@ def delayed(service: Any, operation: str, *, seconds: float = 0.05) -> Iterator[
     def wait(**_: object) -> None:
         threading.Event().wait(seconds)
 
-    with _registered(service, f"before-call.{service}.{operation}", wait):
+    with registered(service, f"before-call.{service}.{operation}", wait):
         yield
 
 
 @contextmanager
-def _registered(service: Any, event: str, handler: Callable[..., object]) -> Iterator[None]:
+def registered(service: Any, event: str, handler: Callable[..., object]) -> Iterator[None]:
+    """Let botocore call `handler` at one of its events, `before-call.sqs.SendMessage` say."""
     events = client(service).meta.events
     events.register(event, handler)
     try:

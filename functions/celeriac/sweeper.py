@@ -40,6 +40,8 @@ def _sweep(shard: str, until: datetime) -> int:
     for rows in waiting.unpublished(shard, before=datetime.now(UTC) - STRANDED_AFTER):
         if datetime.now(UTC) > until:
             break
+        if not rows:
+            continue
         stranded, malformed = read_all(rows)
         swept = publish(stranded)
         mark(swept.done, [*malformed, *swept.parked])

@@ -1,33 +1,23 @@
 """`@task`: the decorated function is the declaration, the registry's entry and the producer's handle in one."""
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, update_wrapper
-from typing import Any, Concatenate, Literal, overload
+from typing import Any, Concatenate, overload
 
 import msgspec
 
 from celeriac import registry
+from celeriac.check import Delivery, TaskError, check
 from celeriac.context import Context
-from celeriac.cron import MOST_NAME_CHARACTERS
-from celeriac.cron import problem as cron_problem
-from celeriac.declaration import DeclarationError
 from celeriac.deliver import NOW, Parcel, deliver, deliver_many
 from celeriac.handle import Handle
 from celeriac.message import Message, new_id
-from celeriac.queue import MAX_VISIBILITY, Queue
+from celeriac.queue import Queue
 from celeriac.retry import LONGEST_DELAY, Backoff, Custom, CustomPolicy, Policy
 from celeriac.signature import Signature, key_text
 from celeriac.sqs import is_group
-
-type Delivery = Literal["effectively_once", "at_least_once", "at_most_once"]
-DELIVERIES: tuple[Delivery, ...] = Delivery.__value__.__args__
-
-
-class TaskError(DeclarationError):
-    """A task was declared in a way that can't be kept."""
 
 
 class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
@@ -207,7 +197,7 @@ class _Decorator:
         if not name:
             raise TaskError(f"{function!r} has no name of its own: give the task one, `name=`")
         made: Task[..., Any, Any] = Task(function, self._queue, name=name, **declared)
-        _check(made)
+        check(made)
         registry.add(made)
         return made
 
@@ -257,72 +247,4 @@ def task(
     )
 
 
-def _check(made: Task[..., Any, Any]) -> None:
-    name, queue = made.name, made.queue
-    if made.delivery not in DELIVERIES:
-        raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(DELIVERIES)}")
-    if not (isinstance(made.policy, Backoff) or callable(made.policy.policy)):
-        raise TaskError(f"task {name!r}: retry={made.policy.policy!r} is neither a Backoff nor callable")
-    if made.on == "":
-        raise TaskError(f"task {name!r}: on='' is no event's name; leave it out, or name one, such as order.created")
-    if made.timeout is not None and not isinstance(made.timeout, timedelta):
-        raise TaskError(f"task {name!r}: its timeout is {made.timeout!r}, write timedelta(seconds={made.timeout!r})")
-    if inspect.isgeneratorfunction(made.function) or inspect.isasyncgenfunction(made.function):
-        raise TaskError(f"task {name!r}: a generator runs only when somebody reads it, which no queue does: return")
-    policy = made.policy
-    if made.delivery == "at_most_once" and (isinstance(policy, Custom) or policy.attempts > 1):
-        raise TaskError(f"task {name!r}: delivery at_most_once means a single attempt, leave `retry` out")
-    if isinstance(policy, Backoff):
-        for problem in policy.problems():
-            raise TaskError(f"task {name!r}: its Backoff can't be kept, {problem}")
-        if queue.fifo and policy.cap > MAX_VISIBILITY:
-            raise TaskError(
-                f"task {name!r}: its Backoff's cap is {policy.cap}, but on the FIFO queue {queue.name!r} a retry "
-                f"waits by its visibility timeout, at most {MAX_VISIBILITY}"
-            )
-        if queue.fifo and policy.attempts >= queue.receive_limit:
-            raise TaskError(
-                f"task {name!r}: its {policy.attempts} attempts on the FIFO queue {queue.name!r} cost a receive each, "
-                f"and SQS gives up after {queue.receive_limit}; raise the queue's max_receives"
-            )
-    if made.timeout is not None and not timedelta() < made.timeout <= queue.timeout:
-        raise TaskError(
-            f"task {name!r}: its timeout of {made.timeout} must be more than nothing and at most the {queue.timeout} "
-            f"of its queue {queue.name!r}; raise the queue's"
-        )
-    if made.cron is not None:
-        _check_cron(made, made.cron)
-    try:
-        fields = made.signature.fields
-    except NameError:
-        # A forward reference: its name is there once the module is, so it is read at the first use.
-        fields = tuple(inspect.signature(made.function).parameters)
-    if made.key is not None and made.key not in fields:
-        raise TaskError(
-            f"task {name!r}: key={made.key!r} names no parameter of it; it has {', '.join(fields) or 'none'}"
-        )
-
-
-def _check_cron(made: Task[..., Any, Any], expression: str) -> None:
-    name = made.name
-    problem = cron_problem(expression)
-    if problem is not None:
-        raise TaskError(f"task {name!r}: {expression!r} is no schedule, {problem}")
-    if made.queue.fifo:
-        raise TaskError(
-            f"task {name!r}: a schedule can't send to the FIFO queue {made.queue.name!r}; put it on a standard one, "
-            "and let it enqueue there"
-        )
-    if len(name) > MOST_NAME_CHARACTERS:
-        raise TaskError(f"task {name!r}: with a schedule its name may have {MOST_NAME_CHARACTERS} characters")
-    parameters = list(inspect.signature(made.function).parameters.values())
-    without = [p.name for p in parameters[1 if _takes_context(made) else 0 :] if p.default is p.empty]
-    if without:
-        raise TaskError(f"task {name!r}: a schedule calls it without arguments, give a default to {', '.join(without)}")
-
-
-def _takes_context(made: Task[..., Any, Any]) -> bool:
-    try:
-        return made.signature.takes_context
-    except NameError:  # a forward reference, see `_check`
-        return next(iter(inspect.signature(made.function).parameters), "") == "ctx"
+__all__ = ["PartialFailure", "Task", "TaskError", "task"]

@@ -1,10 +1,7 @@
 """AWS does what it was asked for, and its answer is lost: a timeout is no refusal."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -13,6 +10,7 @@ from celeriac import Backoff, Context, Queue, lease, names, sqs, task
 from celeriac.aws import client
 from celeriac.task import PartialFailure
 from celeriac.testing import Sandbox
+from tests.injection import answer_lost, out_of_reach, registered
 
 jobs = Queue("jobs")
 runs: list[int] = []
@@ -21,25 +19,6 @@ runs: list[int] = []
 @pytest.fixture(autouse=True)
 def _empty() -> None:
     runs.clear()
-
-
-@contextmanager
-def answer_lost(service: Any, operation: str, times: int = 1) -> Iterator[None]:
-    """The next calls of `operation` are carried out, and time out all the same."""
-    left = times
-
-    def lose(**_: object) -> None:
-        nonlocal left
-        if left > 0:
-            left -= 1
-            raise ReadTimeoutError(endpoint_url="https://aws.example")
-
-    events = client(service).meta.events
-    events.register(f"after-call.{service}.{operation}", lose)
-    try:
-        yield
-    finally:
-        events.unregister(f"after-call.{service}.{operation}", lose)
 
 
 @task(jobs, key="name", retry=Backoff(attempts=3))
@@ -76,13 +55,9 @@ def test_a_commit_that_was_not_made_is_tried_again(sandbox: Sandbox) -> None:
         if runs == [1]:
             raise ReadTimeoutError(endpoint_url="https://aws.example")
 
-    events = client("dynamodb").meta.events
-    events.register("before-call.dynamodb.TransactWriteItems", refuse)
-    try:
+    with registered("dynamodb", "before-call.dynamodb.TransactWriteItems", refuse):
         transfer.enqueue(name="a")
         sandbox.drain()
-    finally:
-        events.unregister("before-call.dynamodb.TransactWriteItems", refuse)
     assert runs == [1, 2]
     assert _events() == 1
 
@@ -116,37 +91,20 @@ def test_a_claim_that_botocore_sends_twice_knows_itself() -> None:
 
 
 def test_a_batch_that_could_not_be_sent_is_named_with_what_was(sandbox: Sandbox) -> None:
-    calls = 0
-
-    def fail_the_third(**_: object) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise ReadTimeoutError(endpoint_url="https://aws.example")
-
-    events = client("sqs").meta.events
-    events.register("before-call.sqs.SendMessageBatch", fail_the_third)
-    try:
-        with pytest.raises(PartialFailure, match="10 of 50 messages for work were not taken") as caught:
-            work.enqueue_many({"name": f"{i}"} for i in range(50))
-    finally:
-        events.unregister("before-call.sqs.SendMessageBatch", fail_the_third)
+    with (
+        out_of_reach("sqs", "SendMessageBatch", calls=range(3, 4)),
+        pytest.raises(PartialFailure, match="10 of 50 messages for work were not taken") as caught,
+    ):
+        work.enqueue_many({"name": f"{i}"} for i in range(50))
     assert (len(caught.value.sent), len(caught.value.unsent)) == (40, 10)
     sandbox.drain()
     assert len(runs) == 40
 
 
 def test_a_store_that_is_out_of_reach_keeps_the_message_and_names_the_reason_in_the_end(sandbox: Sandbox) -> None:
-    def out_of_reach(**_: object) -> None:
-        raise ReadTimeoutError(endpoint_url="https://aws.example")
-
-    events = client("dynamodb").meta.events
-    events.register("before-call.dynamodb.PutItem", out_of_reach)
-    try:
+    with out_of_reach("dynamodb", "PutItem"):
         work.enqueue(name="a")
         sandbox.drain()
-    finally:
-        events.unregister("before-call.dynamodb.PutItem", out_of_reach)
     assert runs == []
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is not None

@@ -10,6 +10,7 @@ from celeriac import Context, Queue, lease, task
 from celeriac.aws import client
 from celeriac.failure import Failure
 from celeriac.testing import Sandbox
+from tests.injection import registered
 
 RETENTION = timedelta(days=18)
 LEASE = timedelta(seconds=30)
@@ -132,10 +133,6 @@ def test_a_record_is_read_as_it_is_now(sandbox: Sandbox) -> None:
     def note(params: dict[str, str], **_: object) -> None:
         reads.append(json.loads(params["body"]))
 
-    events = client("dynamodb").meta.events
-    events.register("before-call.dynamodb.GetItem", note)
-    try:
+    with registered("dynamodb", "before-call.dynamodb.GetItem", note):
         lease.look_up("charge", "charge:p-1", RETENTION)
-    finally:
-        events.unregister("before-call.dynamodb.GetItem", note)
     assert [read["ConsistentRead"] for read in reads] == [True]

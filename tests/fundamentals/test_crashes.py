@@ -4,11 +4,10 @@ import threading
 from datetime import timedelta
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 
-from celeriac import Backoff, Context, Queue, task
-from celeriac.aws import client
+from celeriac import Backoff, Queue, task
 from celeriac.testing import Sandbox, WorkerDied
+from tests.injection import out_of_reach
 
 jobs = Queue("jobs", concurrency=1)
 wide = Queue("wide", concurrency=5)
@@ -114,22 +113,10 @@ def test_a_crash_that_was_an_accident_is_forgiven(sandbox: Sandbox) -> None:
 
 
 def test_where_mates_cannot_be_deleted_a_suspect_waits(sandbox: Sandbox) -> None:
-    failures = 0
-
-    def out_of_reach(**_: object) -> None:
-        nonlocal failures
-        failures += 1
-        if failures == 1:
-            raise ReadTimeoutError(endpoint_url="https://aws.example")
-
-    events = client("sqs").meta.events
-    events.register("before-call.sqs.DeleteMessageBatch", out_of_reach)
-    try:
+    with out_of_reach("sqs", "DeleteMessageBatch", calls=range(1, 2)) as calls:
         work.enqueue_many({"name": name} for name in ("a", "killer", "b"))
         sandbox.drain()
-    finally:
-        events.unregister("before-call.sqs.DeleteMessageBatch", out_of_reach)
-    assert failures == 1
+    assert calls
     assert (runs.count("a"), runs.count("b")) == (1, 1)
     assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["killer"]
 
@@ -152,25 +139,3 @@ def test_a_crash_beside_what_hangs_in_the_background_is_not_charged(sandbox: San
         assert [letter.task for letter in sandbox.dead_letters(jobs)] == ["hog"]
     finally:
         released.set()
-
-
-def test_a_worker_that_is_over_begins_nothing(sandbox: Sandbox) -> None:
-    ledger = Queue("crash-order", fifo=True, concurrency=2)
-    met = threading.Barrier(2)
-
-    @task(ledger, key="name")
-    def book(ctx: Context, name: str) -> None:
-        runs.append(name)
-        if name in {"first", "killer"} and ctx.attempt == 1 and not met.broken:
-            met.wait(10)
-            met.abort()
-            if name == "killer":
-                raise WorkerDied
-
-    for name in ("first", "second", "third"):
-        book.options(group="a").enqueue(name=name)
-    book.options(group="b").enqueue(name="killer")
-    sandbox.run_once()
-    assert runs.count("third") == 0
-    sandbox.drain()
-    assert [name for name in runs if name in {"second", "third"}] == ["second", "third"]

@@ -4,13 +4,13 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
 
 import celeriac
 from celeriac import Backoff, Context, Queue, Reject, task
 from celeriac.aws import client
 from celeriac.outbox import ConditionFailed, TransactionError
 from celeriac.testing import Sandbox
+from tests.injection import out_of_reach, registered
 
 shop = Queue("shop")
 told: list[tuple[str, str]] = []
@@ -216,23 +216,11 @@ def test_more_than_a_transaction_can_hold_is_refused_with_its_limit(sandbox: San
 
 
 def test_the_relay_stops_at_the_first_event_it_cannot_publish_and_goes_on_with_it(sandbox: Sandbox) -> None:
-    calls = 0
-
-    def fail_the_first(**_: object) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 1:
-            raise ReadTimeoutError(endpoint_url="https://aws.example")
-
-    events = client("sqs").meta.events
-    events.register("before-call.sqs.SendMessageBatch", fail_the_first)
-    try:
+    with out_of_reach("sqs", "SendMessageBatch", calls=range(1, 2)):
         for number in range(3):
             with celeriac.transaction() as tx:
                 tx.emit("entry.made", {"text": f"{number}"}, aggregate="account")
         sandbox.drain()
-    finally:
-        events.unregister("before-call.sqs.SendMessageBatch", fail_the_first)
     assert told == [("0", "account"), ("1", "account"), ("2", "account")]
 
 
@@ -242,14 +230,10 @@ def test_an_event_that_was_deleted_before_it_was_marked_stays_deleted(sandbox: S
         for item in client("dynamodb").scan(TableName=table)["Items"]:
             client("dynamodb").delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
 
-    events = client("sqs").meta.events
-    events.register("before-call.sqs.SendMessageBatch", delete)
-    try:
+    with registered("sqs", "before-call.sqs.SendMessageBatch", delete):
         with celeriac.transaction() as tx:
             tx.emit("invoice.created", {"invoice": "i-1"})
         sandbox.drain()
-    finally:
-        events.unregister("before-call.sqs.SendMessageBatch", delete)
     assert len(told) == 2
     assert client("dynamodb").scan(TableName="celeriac-test-outbox")["Count"] == 0
 

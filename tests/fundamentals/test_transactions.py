@@ -14,6 +14,7 @@ from celeriac import Context, Queue, task
 from celeriac.aws import client
 from celeriac.outbox import ConditionFailed, TransactionError
 from celeriac.testing import Sandbox
+from tests.injection import registered
 
 bank = Queue("bank")
 
@@ -56,12 +57,8 @@ def canceled(*codes: str, times: int) -> Iterator[list[str]]:
         reasons = [{"Code": code} for code in codes]
         return type("Answer", (), {"status_code": 400}), {"Error": error, "CancellationReasons": reasons}
 
-    events = client("dynamodb").meta.events
-    events.register("before-call.dynamodb.TransactWriteItems", cancel)
-    try:
+    with registered("dynamodb", "before-call.dynamodb.TransactWriteItems", cancel):
         yield tokens
-    finally:
-        events.unregister("before-call.dynamodb.TransactWriteItems", cancel)
 
 
 def test_numbers_are_added_to_under_a_condition_with_values(accounts: Sandbox) -> None:

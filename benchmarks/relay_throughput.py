@@ -1,6 +1,6 @@
 """What the relay costs for each event: AWS calls, CPU, and how many events a second one worker publishes.
 
-python benchmarks/relay.py [--rounds 9] [--latency-ms 20]
+python benchmarks/relay_throughput.py [--rounds 9] [--latency-ms 20]
 
 Batches of 100 events with one, three and ten subscribers, each on a queue of its own, over botocore whose HTTP is
 stubbed: every call is answered after the latency given. One shard of the stream feeds one worker, so this is what a
@@ -9,31 +9,15 @@ shard can do. The plain way beside it sends each message and marks each event by
 
 import argparse
 import hashlib
-import io
 import json
-import os
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-os.environ |= {
-    "AWS_DEFAULT_REGION": "eu-west-1",
-    "AWS_ACCESS_KEY_ID": "none",
-    "AWS_SECRET_ACCESS_KEY": "none",
-    "POWERTOOLS_SERVICE_NAME": "benchmark",
-    "CELERIAC_STAGE": "bench",
-}
-for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or name == "AWS_PROFILE"]:
-    del os.environ[name]
-
-# What the relay logs goes nowhere; loggers keep the standard output that they find when they are made.
-report, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as we run
-
-from botocore.awsrequest import AWSResponse  # after its environment
+from quiet import answer, say  # before anything of AWS
 
 from celeriac import Queue, Task, registry, relay, sqs, task
 from celeriac.aws import client
@@ -45,33 +29,19 @@ calls: Counter[str] = Counter()
 latency = {"seconds": 0.0}
 
 
-class Answer(io.BytesIO):
-    """The body of an answer."""
-
-    def stream(self, **_: object) -> Any:
-        yield self.read()
-
-
 def stub(request: Any, **_: object) -> Any:
     operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
     calls[operation] += 1
     time.sleep(latency["seconds"])
-    answer: dict[str, Any] = {}
     sent = json.loads(request.body)
     if operation == "SendMessageBatch":
-        answer = {
-            "Successful": [
-                {"Id": e["Id"], "MessageId": "m", "MD5OfMessageBody": _md5(e["MessageBody"])} for e in sent["Entries"]
-            ]
-        }
-    elif operation == "SendMessage":
-        answer = {"MessageId": "m", "MD5OfMessageBody": _md5(sent["MessageBody"])}
-    headers: Any = {"Content-Type": "application/x-amz-json-1.0"}
-    return AWSResponse(request.url, 200, headers, Answer(json.dumps(answer).encode()))
+        return answer(request, {"Successful": [_sent(entry) | {"Id": entry["Id"]} for entry in sent["Entries"]]})
+    return answer(request, _sent(sent) if operation == "SendMessage" else {})
 
 
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+def _sent(entry: dict[str, str]) -> dict[str, str]:
+    md5 = hashlib.md5(entry["MessageBody"].encode(), usedforsecurity=False).hexdigest()
+    return {"MessageId": "m", "MD5OfMessageBody": md5}
 
 
 def subscribe(count: int) -> None:
@@ -138,12 +108,11 @@ def main() -> None:
         faster = [theirs[0] / ours[0] for theirs, ours in pairs]
         cpu = statistics.median(ours[1] for _, ours in pairs) / EVENTS * 1e6
         rate = EVENTS / statistics.median(ours[0] for _, ours in pairs)
-        print(
+        say(
             f"{count:2} subscribers: {made.total() / EVENTS:.2f} calls an event ({dict(made)} for {EVENTS}), "
             f"{fewer:.0f} times fewer than one by one; {rate:.0f} events/s at {options.latency_ms:.0f} ms a call, "
             f"{statistics.median(faster):.0f} times as many ({min(faster):.0f} to {max(faster):.0f}); "
-            f"{cpu:.0f} us CPU an event",
-            file=report,
+            f"{cpu:.0f} us CPU an event"
         )
 
 

@@ -1,0 +1,41 @@
+"""What benchmarks over stubbed HTTP share: no AWS in the environment, and a standard output for figures alone.
+
+Import it before anything of AWS: loggers keep the standard output that they find when they are made.
+"""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+os.environ |= {
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "POWERTOOLS_SERVICE_NAME": "benchmark",
+    "CELERIAC_STAGE": "bench",
+}
+for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or name == "AWS_PROFILE"]:
+    del os.environ[name]
+
+_report, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as we run
+
+
+def say(text: str) -> None:
+    """Print a figure."""
+    print(text, file=_report)
+
+
+class _Body(io.BytesIO):
+    def stream(self, **_: object) -> Any:
+        yield self.read()
+
+
+def answer(request: Any, content: Mapping[str, Any]) -> Any:
+    """AWS's answer to a request, without AWS: what a handler of botocore's `before-send` returns."""
+    from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - after the environment
+
+    headers: Any = {"Content-Type": "application/x-amz-json-1.0"}
+    return AWSResponse(request.url, 200, headers, _Body(json.dumps(content).encode()))
