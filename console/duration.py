@@ -18,3 +18,14 @@ def duration(text: str) -> timedelta:
     if match is None:
         raise Mistake(f"{text!r} is no length of time: write e.g. 90s, 5m, 2h or 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def words(time: timedelta) -> str:
+    """A length of time as people write it.
+
+    >>> words(timedelta(hours=1, seconds=30))
+    '1 h 30 s'
+    """
+    seconds = int(time.total_seconds())
+    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
+    return " ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s"

@@ -1,4 +1,4 @@
-"""`celeriac`: send tasks, see queues, read dead letters, replay events."""
+"""`celeriac`: what an operator does with a stage."""
 
 import os
 from typing import Annotated
@@ -6,14 +6,34 @@ from typing import Annotated
 import typer
 
 from celeriac import names
-from console import dead_letters, outbox, queues, send
+from console import (
+    archive,
+    consumers,
+    dead_letters,
+    doctor,
+    outbox,
+    quarantine,
+    queues,
+    redrive,
+    send,
+    status,
+    tail,
+    tasks,
+)
 from console.mistakes import explained
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-dlq = typer.Typer(no_args_is_help=True, help="Dead letters: what failed for good, and why.")
-app.add_typer(dlq, name="dlq")
-events = typer.Typer(no_args_is_help=True, help="The outbox: what waits to be published, and publishing once more.")
-app.add_typer(events, name="outbox")
+
+
+def _group(name: str, help_: str) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, help=help_)
+    app.add_typer(group, name=name)
+    return group
+
+
+dlq = _group("dlq", "Dead letters: what failed for good, why, and what becomes of it.")
+held = _group("quarantine", "Tasks and kinds of failure that are dead letters unrun.")
+events = _group("outbox", "The outbox: what waits to be published, and publishing once more.")
 
 
 @app.callback()
@@ -22,7 +42,8 @@ def main(
 ) -> None:
     """Work on a stage of Celeriac with your AWS credentials, region and profile.
 
-    It follows AWS_ENDPOINT_URL, so it works on a local cloud alike.
+    It follows AWS_ENDPOINT_URL, so it works on a local cloud alike. Exit codes: 0, 1 for problems that were found, 2
+    for a command that was mistyped.
     """
     try:
         os.environ["CELERIAC_STAGE"] = names.check_stage(stage)
@@ -31,7 +52,21 @@ def main(
 
 
 app.command("send")(explained(send.send))
+app.command("tasks")(explained(tasks.tasks))
+app.command("status")(explained(status.status))
 app.command("queues")(explained(queues.queues))
+app.command("pause")(explained(consumers.pause))
+app.command("resume")(explained(consumers.resume))
+app.command("tail")(explained(tail.tail))
+app.command("doctor")(explained(doctor.doctor))
 dlq.command("list")(explained(dead_letters.list_letters))
+dlq.command("show")(explained(dead_letters.show))
+dlq.command("redrive")(explained(redrive.redrive))
+dlq.command("discard")(explained(archive.discard))
+dlq.command("export")(explained(archive.export))
+dlq.command("import")(explained(archive.import_))
+held.command("add")(explained(quarantine.add))
+held.command("lift")(explained(quarantine.lift))
+held.command("list")(explained(quarantine.list_))
 events.command("lag")(explained(outbox.lag))
 events.command("replay")(explained(outbox.replay))

@@ -1,21 +1,29 @@
 """An operator's mistakes, told in one sentence: what is wrong, and what to do."""
 
 import functools
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
-from celeriac import InvalidArgs, NoSuchQueue
+from celeriac import InvalidArgs, NoSuchQueue, registry
+from celeriac.aws import client, error_code
 from celeriac.declaration import DeclarationError
 
 USAGE = 2
 PROBLEM = 1
+INTERRUPTED = 130
 
 
 class Mistake(Exception):  # noqa: N818 - it is what it is
     """Something that the caller can put right; its text says how."""
+
+
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
+_ACTION = re.compile(r"perform:? (\S+)")
 
 
 def explained[**P](command: Callable[P, None]) -> Callable[P, None]:
@@ -25,18 +33,24 @@ def explained[**P](command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+        except KeyboardInterrupt:
+            _end("interrupted", INTERRUPTED)
         except (Mistake, InvalidArgs, DeclarationError) as error:
             _end(str(error), USAGE)
         except NoSuchQueue as error:
-            _end(str(error), PROBLEM)
+            _end(f"{error}{_stages()}", USAGE)
         except (NoCredentialsError, NoRegionError) as error:
             _end(f"{error} Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM)
         except EndpointConnectionError as error:
             _end(f"{error} Is the network, or the local cloud (`make up`), there?", PROBLEM)
         except ClientError as error:
-            _end(f"AWS refuses: {error}", PROBLEM)
+            _end(_refusal(error), PROBLEM)
         except BotoCoreError as error:
             _end(f"AWS can't be reached: {error}", PROBLEM)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            _end(f"{error.filename}: {error.strerror}", USAGE)
 
     return run
 
@@ -45,6 +59,28 @@ def nearest(name: str, known: list[str]) -> str:
     """A sentence that helps who has mistyped `name`."""
     close = get_close_matches(name, known, n=1)
     return f" Did you mean {close[0]}?" if close else f" Known are: {', '.join(sorted(known)) or 'none'}."
+
+
+def _refusal(error: ClientError) -> str:
+    code, text = error_code(error), str(error)
+    if code in EXPIRED:
+        return "your AWS credentials have expired or aren't known: log in again, with `aws sso login` say"
+    if code in DENIED:
+        action = _ACTION.search(text)
+        return f"you may not perform {action[1] if action else error.operation_name}; AWS says: {text}"
+    return f"AWS refuses: {text}"
+
+
+def _stages() -> str:
+    """Which stages there are, for somebody who has named another."""
+    try:
+        urls = client("sqs").list_queues(QueueNamePrefix="celeriac-").get("QueueUrls", [])
+    except (BotoCoreError, ClientError):
+        return ""
+    ours = registry.queues()
+    names = [url.rpartition("/")[2].removeprefix("celeriac-") for url in urls]
+    stages = sorted({name.removesuffix(f"-{queue}") for name in names for queue in ours if name.endswith(f"-{queue}")})
+    return f" Stages here: {', '.join(stages)}." if stages else " No stage is deployed here."
 
 
 def _end(sentence: str, code: int) -> None:

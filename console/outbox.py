@@ -16,8 +16,10 @@ from celeriac.event import Event, read_all
 from celeriac.item import plain
 from celeriac.mark import mark
 from celeriac.publish import publish
+from console import known
 from console.duration import duration
-from console.mistakes import PROBLEM, Mistake, nearest
+from console.mistakes import PROBLEM, Mistake
+from console.options import Json
 
 # Shown of those that are parked; their number is given in full.
 MOST_PARKED = 20
@@ -25,7 +27,7 @@ MOST_PARKED = 20
 
 def lag(
     *,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    json_: Json = False,
 ) -> None:
     """How long the oldest unpublished event waits, and what is parked. Exit code 1 where anything is parked.
 
@@ -55,7 +57,7 @@ def replay(
     to: Annotated[str | None, typer.Option(help="Only to this task, say one that is new.")] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the events, send nothing.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    json_: Json = False,
 ) -> None:
     """Publish events of the outbox once more, also parked ones, in order within each aggregate.
 
@@ -64,8 +66,8 @@ def replay(
     Example: `celeriac outbox replay --type order.created --since 2h --to send_invoice`
     """
     registry.load()
-    if to is not None and to not in registry.tasks:
-        raise Mistake(f"no task is named {to!r}.{nearest(to, list(registry.tasks))}")
+    if to is not None:
+        known.task(to)
     after = datetime.now(UTC) - duration(since)
     counts: Counter[str] = Counter()
     for events, malformed in _pages(type_, after):

@@ -2,40 +2,53 @@
 
 import json
 import sys
-from typing import Annotated, Any
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from celeriac import registry
-from console.mistakes import Mistake, nearest
+from console import known
+from console.duration import duration
+from console.mistakes import Mistake
 
 
 def send(
     task: Annotated[str, typer.Argument(help="The task's name.")],
+    *,
     arg: Annotated[list[str] | None, typer.Option(help="One argument, as name=value; JSON or plain text.")] = None,
     json_: Annotated[
-        str | None, typer.Option("--json", help="All arguments as a JSON object; `-` reads standard input.")
+        str | None, typer.Option("--json", help="All arguments, as a JSON object: the text, a file, or `-`.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="The message's group.")] = None,
+    key: Annotated[str | None, typer.Option(help="An idempotency key of your own.")] = None,
+    delay: Annotated[str | None, typer.Option(help="How long it is to wait: 90s, 5m, 2h or 7d.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="So many messages, each with an id of its own.")] = 1,
 ) -> None:
-    """Enqueue a task.
+    """Enqueue a task; prints its id.
 
-    Example: `celeriac send send_welcome_email --arg user_id=7 --arg email=a@example.org`
+    Example: celeriac send send_welcome_email --arg user_id=7 --arg email=a@example.org
     """
-    registry.load()
-    found = registry.tasks.get(task)
-    if found is None:
-        raise Mistake(f"no task is named {task!r}.{nearest(task, list(registry.tasks))}")
-    arguments = _object(json_) | dict(_pair(text) for text in arg or [])
-    handle = found.options(group=group).enqueue(**arguments)
-    typer.echo(handle.id)
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
+    found = known.task(task)
+    arguments = _object(json_) | dict(_pair(text, get_type_hints(found.function)) for text in arg or [])
     try:
-        value = json.loads(sys.stdin.read() if text == "-" else text)
+        bound = found.options(group=group, key=key, delay=duration(delay) if delay is not None else timedelta())
+        handles = bound.enqueue_many([arguments] * count) if count > 1 else [bound.enqueue(**arguments)]
+    except ValueError as error:  # a group or delay that its queue can't have
+        raise Mistake(str(error)) from error
+    for handle in handles:
+        typer.echo(handle.id)
+
+
+def _object(given: str | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if given == "-":
+        text = sys.stdin.read()
+    else:
+        text = given if given.lstrip().startswith(("{", "[")) else Path(given).read_text(encoding="utf-8")
+    try:
+        value = json.loads(text)
     except ValueError as error:
         raise Mistake(f"--json takes a JSON object: {error}") from error
     if not isinstance(value, dict):
@@ -43,10 +56,12 @@ def _object(text: str | None) -> dict[str, Any]:
     return value
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def _pair(text: str, types: dict[str, Any]) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise Mistake(f"--arg takes name=value, not {text!r}")
+    if types.get(name) is str:
+        return name, value  # order=7 is the text "7" where an order is a text
     try:
         return name, json.loads(value)
     except ValueError:

@@ -13,7 +13,7 @@ from celeriac import publish, registry
 from celeriac.dead_letter import DeadLetter
 from celeriac.event import read as read_event
 from celeriac.names import outbox_table, prefix
-from console.dead_letters import read
+from console.letters import read
 from local.environment import STAGE
 from local.state import Cloud
 from local.work import QUEUES, Counts, Run, Totals

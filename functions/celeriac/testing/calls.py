@@ -72,6 +72,9 @@ class Calls:
         real = BaseClient._make_api_call  # type: ignore[attr-defined]  # noqa: SLF001
 
         def observed(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+            if operation == "ReceiveMessage":
+                # A long poll would wait for ever: time stands still.
+                arguments = arguments | {"WaitTimeSeconds": 0}
             if not self._observing:
                 return real(client, operation, arguments)
             service = client.meta.service_model.service_name

@@ -1,0 +1,31 @@
+"""The AWS clients that only an operator needs."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from celeriac import aws
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_sts import STSClient
+
+
+@overload
+def client(service: Literal["cloudformation"]) -> "CloudFormationClient": ...
+@overload
+def client(service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
+@overload
+def client(service: Literal["lambda"]) -> "LambdaClient": ...
+@overload
+def client(service: Literal["logs"]) -> "CloudWatchLogsClient": ...
+@overload
+def client(service: Literal["sts"]) -> "STSClient": ...
+def client(service: Any) -> Any:
+    """The client of `service`, made as the runtime's are."""
+    return _client(service)
+
+
+_client = cache(aws.make)

@@ -1,0 +1,39 @@
+"""What an operator names: queues, tasks and times, with a helping word for what is mistyped."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from celeriac import Task, registry
+from celeriac.queue import Queue
+from console.duration import duration
+from console.mistakes import Mistake, nearest
+
+
+def queue(name: str) -> Queue:
+    """The queue that is meant. Raises Mistake."""
+    registry.load()
+    known = registry.queues()
+    if name not in known:
+        raise Mistake(f"no queue is named {name!r}.{nearest(name, list(known))}")
+    return known[name]
+
+
+def task(name: str) -> Task[..., Any, Any]:
+    """The task that is meant. Raises Mistake."""
+    registry.load()
+    if name not in registry.tasks:
+        raise Mistake(f"no task is named {name!r}.{nearest(name, list(registry.tasks))}")
+    return registry.tasks[name]
+
+
+def instant(text: str) -> datetime:
+    """A time of ISO 8601, in UTC unless it says otherwise, or so long ago: `2026-11-22T03:00`, `2h`. Raises Mistake."""
+    try:
+        return datetime.now(UTC) - duration(text)
+    except Mistake:
+        pass
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Mistake(f"{text!r} is no time: write e.g. 2h for two hours ago, or 2026-11-22T03:00") from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

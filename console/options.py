@@ -1,0 +1,17 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+QueueName = Annotated[str, typer.Argument(help="The queue, as tasks/queues.py names it.")]
+OfTask = Annotated[str | None, typer.Option("--task", help="Only letters of this task.")]
+OfError = Annotated[
+    str | None, typer.Option("--error", help="Only letters whose error, reason or fingerprint contains this.")
+]
+Since = Annotated[str | None, typer.Option(help="Only those that died since: 2h, or 2026-11-22T03:00.")]
+Until = Annotated[str | None, typer.Option(help="Only those that died before: 2h, or 2026-11-22T03:00.")]
+Contains = Annotated[str | None, typer.Option(help="Only letters whose body contains this text.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="So many letters at most.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]

@@ -1,0 +1,24 @@
+"""A pace that several threads keep together."""
+
+import time
+from threading import Lock
+
+from celeriac import pause
+
+
+class Rate:
+    """At most so many a second, None for no limit."""
+
+    def __init__(self, a_second: float | None) -> None:
+        self._seconds = 1 / a_second if a_second else 0.0
+        self._next = time.monotonic()
+        self._lock = Lock()
+
+    def wait(self, number: int) -> None:
+        """Wait until `number` more may go."""
+        with self._lock:
+            now = time.monotonic()
+            start = max(self._next, now)
+            self._next = start + number * self._seconds
+        if start > now:
+            pause.wait(start - now)

@@ -1,0 +1,277 @@
+"""The other commands of `celeriac`, as an operator types them."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner, Result
+
+from celeriac import Backoff, Context, Queue, quarantine, task
+from celeriac.aws import client
+from celeriac.testing import Sandbox
+from console.clients import client as operators_client
+from console.main import app
+from tests.injection import registered
+
+shop = Queue("console", max_concurrency=7)
+ran: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> Iterator[None]:
+    ran.clear()
+    return iter(())
+
+
+@task(shop, key="order", retry=Backoff(attempts=1))
+def charge(ctx: Context, order: str, fail: str = "no") -> dict[str, str]:
+    ran.append(order)
+    if fail == "yes":
+        raise ConnectionError("no answer")
+    return {"charge": order}
+
+
+@task(shop, on="order.*", retry=Backoff(attempts=3, give_up_after=timedelta(days=2)))
+def notify(order: str) -> None: ...
+
+
+@task(shop, cron="cron(0 3 * * ? *)", timezone="Europe/Berlin", retry=Backoff(attempts=1))
+def nightly(day: str = "yesterday") -> None: ...
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["--stage", "test", *arguments])
+
+
+def test_a_task_is_sent_from_arguments_text_file_or_standard_input(sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "args.json"
+    file.write_text('{"order": "file"}')
+    for arguments in (["--arg", "order=arg"], ["--json", '{"order": "text"}'], ["--json", str(file)]):
+        assert _run("send", "charge", *arguments).exit_code == 0
+    CliRunner().invoke(app, ["--stage", "test", "send", "charge", "--json", "-"], input='{"order": "stdin"}')
+    sandbox.drain()
+    assert sorted(ran) == ["arg", "file", "stdin", "text"]
+
+
+def test_a_task_is_sent_later_and_many_times(sandbox: Sandbox) -> None:
+    start = sandbox.now
+    sent = _run("send", "notify", "--arg", "order=1", "--count", "12", "--delay", "2h")
+    assert len(set(sent.output.split())) == 12
+    sandbox.drain()
+    assert sandbox.now - start >= timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["chrge"], "Did you mean charge?"),
+        (["charge"], "missing a required argument: 'order'"),
+        (["charge", "--json", '{"order": 7}'], "Expected `str`, got `int` - at `order`"),
+        (["charge", "--json", "/nowhere.json"], "/nowhere.json: No such file"),
+        (["charge", "--json", "[1]"], "--json takes a JSON object"),
+        (["charge", "--arg", "order=a", "--delay", "soon"], "'soon' is no length of time"),
+        (["charge", "--arg", "order=a", "--delay", "900d"], "lies between nothing and a year"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_in_a_sentence(sandbox: Sandbox, arguments: list[str], sentence: str) -> None:
+    told = _run("send", *arguments)
+    assert told.exit_code == 2
+    assert sentence in told.output
+
+
+def test_tasks_tells_all_that_was_declared(sandbox: Sandbox) -> None:
+    shown = _run("tasks").output
+    assert "charge(order: str, fail: str = 'no')" in shown
+    assert "queue console, effectively_once by order, a single attempt" in shown
+    assert "3 attempts, from 1 min x2 to 1 h, given up after 2 d" in shown
+    assert "called by the event order.*" in shown
+    assert "called by cron(0 3 * * ? *) Europe/Berlin" in shown
+    tasks = {row["task"]: row for row in json.loads(_run("tasks", "--json").output)}
+    assert tasks["charge"]["key"] == "order"
+
+
+def test_status_by_id_or_by_key(sandbox: Sandbox) -> None:
+    id_ = notify.enqueue(order="1").id
+    charge.enqueue(order="o-1")
+    charge.enqueue(order="o-2", fail="yes")
+    sandbox.drain()
+    assert "notify: succeeded, 1 attempts" in _run("status", id_).output
+    done = _run("status", "o-1")
+    assert done.exit_code == 0
+    assert '"charge": "o-1"' in done.output
+    dead = _run("status", "o-2")
+    assert dead.exit_code == 1
+    assert "charge: dead, 1 attempts\nConnectionError: no answer" in dead.output
+    assert json.loads(_run("status", "o-2", "--json").output)[0]["error"] == "ConnectionError: no answer"
+
+
+def test_the_id_of_a_keyed_task_is_found_by_searching(sandbox: Sandbox) -> None:
+    id_ = charge.enqueue(order="o-1").id
+    sandbox.drain()
+    unknown = _run("status", id_)
+    assert unknown.exit_code == 1
+    assert "or --search" in unknown.output
+    assert json.loads(_run("status", id_, "--search", "--json").output)[0]["state"] == "succeeded"
+
+
+def test_queues_shows_what_waits_and_what_is_dead(sandbox: Sandbox) -> None:
+    charge.enqueue(order="o-1")
+    rows = {row["queue"]: row for row in json.loads(_run("queues", "--json").output)}
+    assert rows["console"] | {"oldest_seconds": None} == {
+        "queue": "console",
+        "waiting": 1,
+        "delayed": 0,
+        "in_flight": 0,
+        "dead": 0,
+        "oldest_seconds": None,
+        "consumer": "none",
+        "alarm": "none",
+    }
+    assert _run("queues").exit_code == 1  # nothing is deployed that would take it
+
+
+@pytest.fixture
+def consumer(sandbox: Sandbox) -> Iterator[dict[str, Any]]:
+    """A consumer's event source mapping, as Lambda tells of it: moto would poll the queue itself."""
+    mapping: dict[str, Any] = {
+        "UUID": "u-1",
+        "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test-console",
+        "State": "Enabled",
+        "BatchSize": 10,
+        "ScalingConfig": {"MaximumConcurrency": 7},
+    }
+
+    def listed(params: dict[str, Any], **_: object) -> Any:
+        mine = "celeriac-test-console" in str(params["query_string"])
+        return type("Answer", (), {"status_code": 200}), {"EventSourceMappings": [mapping] if mine else []}
+
+    def switched(params: dict[str, Any], **_: object) -> Any:
+        mapping["State"] = "Enabling" if json.loads(params["body"])["Enabled"] else "Disabling"
+        return type("Answer", (), {"status_code": 202}), mapping
+
+    events = operators_client("lambda").meta.events
+    events.register("before-call.lambda.ListEventSourceMappings", listed)
+    events.register("before-call.lambda.UpdateEventSourceMapping", switched)
+    yield mapping
+    events.unregister("before-call.lambda.ListEventSourceMappings", listed)
+    events.unregister("before-call.lambda.UpdateEventSourceMapping", switched)
+
+
+def test_a_consumer_is_paused_and_resumed(consumer: dict[str, Any]) -> None:
+    assert "console: paused" in _run("pause", "console").output
+    assert consumer["State"] == "Disabling"
+    assert json.loads(_run("queues", "--json").output)[0]["consumer"] in {"paused", "none"}
+    assert "console: on" in _run("resume", "console").output
+    assert consumer["State"] == "Enabling"
+
+
+def test_what_is_not_deployed_cannot_be_paused(sandbox: Sandbox) -> None:
+    paused = _run("pause", "console")
+    assert paused.exit_code == 2
+    assert "has no consumer in stage 'test': deploy it" in paused.output
+
+
+def test_quarantine_is_added_listed_and_lifted(sandbox: Sandbox) -> None:
+    assert "nothing is in quarantine" in _run("quarantine", "list").output
+    assert "celeriac quarantine lift --task charge" in _run("quarantine", "add", "--task", "charge").output
+    _run("quarantine", "add", "--kind", "abc")
+    assert json.loads(_run("quarantine", "list", "--json").output) == ["failure:abc", "task:charge"]
+    assert quarantine.entries() == {"failure:abc", "task:charge"}
+    _run("quarantine", "lift", "--task", "charge")
+    assert quarantine.entries() == {"failure:abc"}
+    assert "isn't in quarantine" in _run("quarantine", "lift", "--task", "charge").output
+    assert "Did you mean charge?" in _run("quarantine", "add", "--task", "chrge").output
+    assert "give one of --task and --kind" in _run("quarantine", "add").output
+
+
+def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> None:
+    client("sqs").set_queue_attributes(
+        QueueUrl=client("sqs").get_queue_url(QueueName="celeriac-test-console")["QueueUrl"],
+        Attributes={"VisibilityTimeout": "1"},
+    )
+    consumer["State"] = "Disabled"
+
+    def missing(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "ValidationError", "Message": "no such stack"}}, "DescribeStacks")
+
+    events = operators_client("cloudformation").meta.events
+    events.register("before-call.cloudformation.DescribeStacks", missing)
+    found = _run("doctor")
+    assert found.exit_code == 1
+    assert "WRONG stack celeriac-test-state: ValidationError\n      deploy it: make deploy STAGE=test" in found.output
+    assert "WRONG queue console: VisibilityTimeout is 1, declared 180\n      deploy again" in found.output
+    assert "WRONG consumer of console: disabled\n      celeriac resume console" in found.output
+    assert "ok    table celeriac-test-outbox: ACTIVE" in found.output
+    findings = json.loads(_run("doctor", "--json").output)
+    events.unregister("before-call.cloudformation.DescribeStacks", missing)
+    assert {"what": "outbox: 0 parked", "ok": True, "cure": None} in findings
+
+
+def test_logs_are_shown_readable(sandbox: Sandbox) -> None:
+    logs = operators_client("logs")
+    logs.create_log_group(logGroupName="/aws/lambda/celeriac-test-console")
+    logs.create_log_stream(logGroupName="/aws/lambda/celeriac-test-console", logStreamName="s")
+    now = int(sandbox.now.timestamp() * 1000)
+    line = {
+        "level": "ERROR",
+        "message": "task dead",
+        "timestamp": "2026-01-01 00:00:00,000+0000",
+        "queue": "console",
+        "task": "charge",
+        "id": "i-1",
+        "reason": "exhausted",
+    }
+    logs.put_log_events(
+        logGroupName="/aws/lambda/celeriac-test-console",
+        logStreamName="s",
+        logEvents=[{"timestamp": now, "message": text} for text in (json.dumps(line), "START RequestId: 1")],
+    )
+    shown = _run("tail", "console", "--no-follow").output
+    assert shown == "00:00:00.000 console charge i-1 task dead reason=exhausted\n".replace(".", ",", 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "sentence"),
+    [
+        ("ExpiredToken", "The security token included in the request is expired", "have expired or aren't known"),
+        (
+            "AccessDenied",
+            "User: arn:aws:iam::1:user/a is not authorized to perform: sqs:getqueueurl on resource: x",
+            "you may not perform sqs:getqueueurl",
+        ),
+        ("InternalError", "sorry", "AWS refuses: "),
+    ],
+)
+def test_what_aws_refuses_is_told_in_a_sentence(sandbox: Sandbox, code: str, message: str, sentence: str) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": message}}, "GetItem")
+
+    with registered("dynamodb", "before-call.dynamodb.GetItem", refuse):
+        told = _run("quarantine", "list")
+    assert told.exit_code == 1
+    assert sentence in told.output
+    assert "Traceback" not in told.output
+
+
+def test_a_stage_that_is_not_there_is_told_with_those_that_are(sandbox: Sandbox) -> None:
+    told = CliRunner().invoke(app, ["--stage", "prod", "dlq", "list", "emails"])
+    assert told.exit_code == 2
+    assert "there is no queue celeriac-prod-emails" in told.output
+    assert "Stages here: test." in told.output
+
+
+def test_every_command_has_an_example_and_an_option_for_scripts() -> None:
+    commands = [
+        *(["queues"], ["tasks"], ["status"], ["send"], ["pause"], ["resume"], ["tail"], ["doctor"]),
+        *(["dlq", name] for name in ("list", "show", "redrive", "discard", "export", "import")),
+        *(["quarantine", name] for name in ("add", "list", "lift")),
+        *(["outbox", name] for name in ("lag", "replay")),
+    ]
+    for command in commands:
+        told = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).output
+        assert "Example: " in told, command
+        assert "--json" in told, command

@@ -1,0 +1,338 @@
+"""`celeriac dlq`: as an operator types it, against a stage in memory."""
+
+import json
+from collections import Counter
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from celeriac import Backoff, Context, Queue, Reject, sqs, task
+from celeriac.aws import client
+from celeriac.testing import Sandbox, WorkerDied
+from celeriac.testing.calls import Calls
+from console import letters
+from console.main import app
+
+shop = Queue("letters")
+other = Queue("letters-other")
+ledger = Queue("letters-ledger", fifo=True)
+ran: list[tuple[str, Any]] = []
+
+
+class Now:
+    """What is the case in the running test."""
+
+    cured = False
+    sandbox: Sandbox
+
+
+@pytest.fixture(autouse=True)
+def _empty(sandbox: Sandbox) -> None:
+    Now.cured, Now.sandbox = False, sandbox
+    ran.clear()
+
+
+@task(shop, key="order", retry=Backoff(attempts=1))
+def charge(ctx: Context, order: int, amount: int = 5) -> None:
+    ran.append((ctx.id, (order, amount)))
+    if not Now.cured:
+        raise ConnectionError(f"no answer for order {order}")
+
+
+@task(shop)
+def refuse(order: int) -> None:
+    ran.append(("", order))
+    if not Now.cured:
+        raise Reject("card declined")
+
+
+@task(other)
+def unused() -> None: ...
+
+
+@task(ledger, retry=Backoff(attempts=1))
+def book(number: int) -> None:
+    ran.append(("book", number))
+    if not Now.cured:
+        raise ConnectionError
+
+
+def _run(*arguments: str, **options: Any) -> Result:
+    Now.sandbox.advance(timedelta(milliseconds=1))  # in moto, what is given back can be seen a moment later
+    return CliRunner().invoke(app, ["--stage", "test", "dlq", *arguments], **options)
+
+
+def _json(*arguments: str) -> Any:
+    return json.loads(_run(*arguments, "--json").output)
+
+
+@pytest.fixture
+def dead(sandbox: Sandbox) -> Sandbox:
+    """Twelve charges that weren't answered, three that were refused, and one body that nobody can read."""
+    for order in range(12):
+        charge.enqueue(order=order)
+    for order in range(3):
+        refuse.enqueue(order=order)
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-letters"), MessageBody="not JSON")
+    sandbox._activity.queues.add(sqs.url("celeriac-test-letters"))
+    sandbox.drain()
+    ran.clear()
+    return sandbox
+
+
+def _cure() -> None:
+    Now.cured = True
+
+
+def _counts(sandbox: Sandbox) -> Counter[str]:
+    return Counter(letter.task for letter in sandbox.dead_letters(shop))
+
+
+def test_letters_that_failed_alike_are_one_line(dead: Sandbox) -> None:
+    kinds = _json("list", "letters")
+    assert [(kind["count"], kind["task"], kind["reason"]) for kind in kinds] == [
+        (12, "charge", "exhausted"),
+        (3, "refuse", "rejected"),
+        (1, "", "malformed"),
+    ]
+    shown = _run("list", "letters").output
+    assert "16 dead letters of letters, of 3 kinds" in shown
+    assert "12 charge: exhausted" in shown
+    assert "ConnectionError: no answer for order" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--task", "charge"], 12),
+        (["--error", "declined"], 3),
+        (["--error", "connectionerror"], 12),
+        (["--contains", '"order":7'], 1),
+        (["--since", "1h"], 16),
+        (["--until", "1h"], 0),
+        (["--until", "2027-01-01T00:00", "--task", "refuse"], 3),
+    ],
+)
+def test_filters(dead: Sandbox, options: list[str], found: int) -> None:
+    assert sum(kind["count"] for kind in _json("list", "letters", *options)) == found
+
+
+def test_a_kind_is_a_filter(dead: Sandbox) -> None:
+    kind = _json("list", "letters")[1]["kind"]
+    assert [found["task"] for found in _json("list", "letters", "--error", kind)] == ["refuse"]
+
+
+def test_looking_hides_nothing(dead: Sandbox) -> None:
+    for _ in range(3):
+        assert sum(kind["count"] for kind in _json("list", "letters")) == 16
+    dead.advance(timedelta(milliseconds=1))
+    found = client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test-letters-dlq"), MaxNumberOfMessages=10)
+    assert len(found["Messages"]) == 10
+
+
+def test_one_letter_is_shown_whole_with_the_way_to_its_logs(dead: Sandbox) -> None:
+    id_ = _json("list", "letters", "--task", "charge")[0]["example_id"]
+    shown = _run("show", "letters", id_).output
+    assert '"order":' in shown
+    assert "raise ConnectionError" in shown
+    assert "/aws/lambda/celeriac-test-letters" in shown
+    assert f'filter id = "{id_}"' in shown
+    assert _json("show", "letters", id_)["attempts"] == 1
+
+
+def test_redriven_letters_keep_their_id_and_begin_anew(dead: Sandbox) -> None:
+    ids = {letter.id for letter in dead.dead_letters(shop) if letter.task == "charge"}
+    _cure()
+    assert "12 of 12 dead letters of letters redriven" in _run("redrive", "letters", "--task", "charge").output
+    dead.drain()
+    assert {id_ for id_, _ in ran} == ids
+    assert _counts(dead) == {"refuse": 3, "": 1}
+
+
+def test_what_dies_again_is_dead_again_and_can_be_redriven_again(dead: Sandbox) -> None:
+    for _ in range(2):
+        _run("redrive", "letters", "--task", "charge")
+        dead.drain()
+        assert _counts(dead) == {"charge": 12, "refuse": 3, "": 1}
+    assert len(ran) == 24
+
+
+def test_a_dry_run_sends_nothing(dead: Sandbox) -> None:
+    sent = dead.calls["sqs", "SendMessageBatch"]
+    assert sum(kind["count"] for kind in _json("redrive", "letters", "--dry-run")) == 16
+    assert dead.calls["sqs", "SendMessageBatch"] == sent
+    assert sum(_counts(dead).values()) == 16
+
+
+def test_arguments_are_changed_for_many_and_checked_before_anything_is_sent(dead: Sandbox) -> None:
+    _cure()
+    wrong = _run("redrive", "letters", "--task", "charge", "--set", "amount=much")
+    assert wrong.exit_code == 1
+    assert "Expected `int`, got `str` - at `amount`" in wrong.output
+    assert sum(_counts(dead).values()) == 16
+
+    assert _run("redrive", "letters", "--task", "charge", "--set", "amount=7").exit_code == 0
+    dead.drain()
+    assert {amount for _, (_, amount) in ran} == {7}
+
+
+def test_one_letter_is_edited_in_the_callers_editor(
+    dead: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _cure()
+    editor = tmp_path / "editor.py"
+    editor.write_text("import sys, json; json.dump({'order': 99, 'amount': 1}, open(sys.argv[1], 'w'))")
+    monkeypatch.setenv("EDITOR", f"python3 {editor}")
+    monkeypatch.delenv("VISUAL", raising=False)
+    id_ = _json("list", "letters", "--task", "charge")[0]["example_id"]
+    assert _run("redrive", "letters", "--id", id_, "--edit").exit_code == 0
+    dead.drain()
+    assert ran == [(id_, (99, 1))]
+    assert _counts(dead) == {"charge": 11, "refuse": 3, "": 1}
+
+
+def test_letters_go_to_another_queue(dead: Sandbox) -> None:
+    _cure()
+    _run("redrive", "letters", "--task", "refuse", "--to", "letters-other")
+    counts = letters.counts(sqs.url("celeriac-test-letters-other"))
+    assert counts["ApproximateNumberOfMessages"] == 3
+
+
+def test_a_limit_ends_it(dead: Sandbox) -> None:
+    answer = _json("redrive", "letters", "--task", "charge", "--limit", "4")
+    assert answer == {"matched": 4, "redriven": 4, "problems": []}
+    assert _counts(dead)["charge"] == 8
+
+
+def test_a_rate_is_kept(dead: Sandbox) -> None:
+    _cure()
+    start = dead.now
+    assert _json("redrive", "letters", "--task", "charge", "--rate", "0.2")["redriven"] == 12
+    assert dead.now - start >= timedelta(seconds=11 / 0.2)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_wherever_a_redrive_is_killed_nothing_is_lost_and_the_next_finishes(
+    dead: Sandbox, *, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _cure()
+    monkeypatch.setattr(letters, "WORKERS", 1)
+    calls: Calls = dead._calls
+    for call in range(2, 12):
+        with calls.worker():
+            dead.crash_at(call, after=after)
+            with suppress(WorkerDied):
+                _run("redrive", "letters", "--task", "charge")
+        dead.advance(letters.HIDDEN + timedelta(seconds=1))
+    calls._calls_to_live = None
+    _run("redrive", "letters", "--task", "charge")
+    dead.drain()
+    assert sorted(order for _, (order, _) in ran) == list(range(12))  # each ran, and once
+    assert _counts(dead) == {"refuse": 3, "": 1}
+
+
+def test_an_interrupted_reading_gives_back_what_it_held(dead: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> set[str]:
+        raise KeyboardInterrupt
+
+    reading = letters.Pass(shop, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        reading.run(interrupt)
+    dead.advance(timedelta(milliseconds=1))
+    assert letters.counts(sqs.url("celeriac-test-letters-dlq"))["ApproximateNumberOfMessages"] == 16
+
+
+def test_what_sqs_moved_itself_is_handled_the_same_way(sandbox: Sandbox) -> None:
+    client("sqs").send_message(
+        QueueUrl=sqs.url("celeriac-test-letters-dlq"), MessageBody='{"task": "charge", "args": {"order": 1}}'
+    )
+    assert _json("list", "letters")[0]["reason"] == "received too often"
+    _cure()
+    _run("redrive", "letters")
+    sandbox.drain()
+    assert [args for _, args in ran] == [(1, 5)]
+    assert sandbox.dead_letters(shop) == []
+
+
+def test_a_redrive_by_aws_itself_runs_them_as_well(dead: Sandbox) -> None:
+    """AWS moves body and attributes under new message ids."""
+    _cure()
+    for message in dead._receive(sqs.url("celeriac-test-letters-dlq"), {"MaxNumberOfMessages": 10}):
+        client("sqs").send_message(
+            QueueUrl=sqs.url("celeriac-test-letters"),
+            MessageBody=message["Body"],
+            MessageAttributes=message.get("MessageAttributes", {}),
+        )
+        client("sqs").delete_message(
+            QueueUrl=sqs.url("celeriac-test-letters-dlq"), ReceiptHandle=message["ReceiptHandle"]
+        )
+    dead.drain()
+    assert len(ran) >= 9
+    dead.advance(timedelta(minutes=1))
+    _run("redrive", "letters", "--error", "exhausted")
+    _run("redrive", "letters", "--error", "rejected")
+    dead.drain()
+    assert len(ran) == 15
+
+
+def test_a_fifo_queue_is_redriven_in_the_order_of_its_groups(sandbox: Sandbox) -> None:
+    for number in range(5):
+        book.options(group="g").enqueue(number=number)
+    sandbox.drain()
+    ran.clear()
+    _cure()
+    for _ in range(3):
+        _run("redrive", "letters-ledger")
+        sandbox.drain()
+    assert ran == [("book", number) for number in range(5)]
+    assert sandbox.dead_letters(ledger) == []
+
+
+def test_discarding_asks_and_deletes_what_matches(dead: Sandbox) -> None:
+    asked = _run("discard", "letters", "--task", "charge", input="n\n")
+    assert asked.exit_code == 1
+    assert "12 dead letters" in asked.output
+    assert sum(_counts(dead).values()) == 16
+    assert _json("discard", "letters", "--task", "charge", "--yes") == {"discarded": 12}
+    assert _counts(dead) == {"refuse": 3, "": 1}
+
+
+def test_exported_letters_come_back_as_they_were(dead: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "dead.jsonl"
+    before = {(letter.id, letter.failure) for letter in dead.dead_letters(shop) if letter.task}
+    assert _json("export", "letters", str(file)) == {"exported": 16}
+    assert json.loads(file.read_text().splitlines()[0])["sqs"]["body"]
+    _run("discard", "letters", "--yes")
+    assert _json("import", "letters", str(file)) == {"imported": 16, "problems": []}
+    assert {(letter.id, letter.failure) for letter in dead.dead_letters(shop) if letter.task} == before
+    _cure()
+    _run("redrive", "letters", "--task", "charge")
+    dead.drain()
+    assert len(ran) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["list", "leters"], 2, "no queue is named 'leters'. Did you mean letters?"),
+        (["show", "letters", "nobody"], 2, "no dead letter of letters has the id nobody"),
+        (["redrive", "letters", "--set", "amount"], 2, "--set takes name=value"),
+        (["redrive", "letters", "--edit"], 2, "name it with --id"),
+        (["list", "letters", "--since", "soon"], 2, "'soon' is no time: write e.g. 2h"),
+        (["import", "letters", "/nowhere.jsonl"], 2, "/nowhere.jsonl: No such file or directory"),
+    ],
+)
+def test_a_mistake_is_told_in_a_sentence(dead: Sandbox, arguments: list[str], code: int, sentence: str) -> None:
+    result = _run(*arguments)
+    assert result.exit_code == code
+    assert sentence in result.output
+
+
+def test_a_file_that_is_no_export_is_refused_with_its_line(dead: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "dead.jsonl"
+    file.write_text('{"id": 1}\n')
+    assert "line 1: no dead letter of `celeriac dlq export`" in _run("import", "letters", str(file)).output
