@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from celeriac import names
+from celeriac.log import logger
 from console import (
     archive,
     consumers,
@@ -70,3 +71,9 @@ held.command("lift")(explained(quarantine.lift))
 held.command("list")(explained(quarantine.list_))
 events.command("lag")(explained(outbox.lag))
 events.command("replay")(explained(outbox.replay))
+
+
+def run() -> None:
+    """The command, as a shell calls it: standard output is its own, not the logger's."""
+    logger.setLevel("CRITICAL")
+    app()

@@ -61,7 +61,8 @@ def replay(
 ) -> None:
     """Publish events of the outbox once more, also parked ones, in order within each aggregate.
 
-    The messages have the ids that they had before: a task that has succeeded with one skips it.
+    The messages have the ids that they had before: a task that has succeeded with one skips it, and one that is dead by
+    it stays so until its dead letter is redriven.
 
     Example: `celeriac outbox replay --type order.created --since 2h --to send_invoice`
     """
@@ -109,6 +110,8 @@ def _pages(type_: str, after: datetime) -> Iterator[tuple[list[Event], Sequence[
         )
     )
     for page in pages:
-        events, malformed = read_all(row for row in page["Items"] if fnmatchcase(row["type"].get("S", ""), type_))
+        events, malformed = read_all(
+            row for row in page["Items"] if fnmatchcase(row.get("type", {}).get("S", ""), type_)
+        )
         if events or malformed:
             yield events, malformed

@@ -70,16 +70,38 @@ def outbox_alarm(
         construct_id,
         alarm_name=f"{names.prefix(stage)}-outbox-{metric}",
         alarm_description=advice,
-        metric=cloudwatch.Metric(
-            namespace=names.METRICS,
-            metric_name=metric,
-            dimensions_map={"service": "outbox", "stage": stage},
-            statistic="Maximum",
-            period=cdk.Duration.minutes(1),
-        ),
+        metric=_outbox_metric(stage, metric, "Maximum"),
         threshold=threshold,
         evaluation_periods=1,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
     alarm.add_alarm_action(actions.SnsAction(topic))
+
+
+def silence_alarm(
+    scope: Construct, construct_id: str, *, stage: str, metric: str, advice: str, topic: sns.ITopic
+) -> None:
+    """Raise an alarm when the sweeper hasn't measured `metric` for five minutes."""
+    alarm = cloudwatch.Alarm(
+        scope,
+        construct_id,
+        alarm_name=f"{names.prefix(stage)}-outbox-silence",
+        alarm_description=advice,
+        metric=_outbox_metric(stage, metric, "SampleCount"),
+        threshold=1,
+        evaluation_periods=5,
+        comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+    )
+    alarm.add_alarm_action(actions.SnsAction(topic))
+
+
+def _outbox_metric(stage: str, metric: str, statistic: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace=names.METRICS,
+        metric_name=metric,
+        dimensions_map={"service": "outbox", "stage": stage},
+        statistic=statistic,
+        period=cdk.Duration.minutes(1),
+    )

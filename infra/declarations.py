@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from celeriac import Task, registry
@@ -22,7 +23,19 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
         raise DeclarationError('tasks.queues declares no queue: write e.g. emails = Queue("emails")')
     tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith("tasks.")]
     check_tasks_have_queues(tasks, list(queues.values()))
+    check_replays_are_absorbed(registry.outbox().retention, list(queues.values()))
     return list(queues.values()), list(registry.tables().values()), tasks
+
+
+def check_replays_are_absorbed(retention: timedelta, queues: Sequence[Queue]) -> None:
+    """Raise DeclarationError if an event could be replayed when its task has forgotten that it ran."""
+    for queue in queues:
+        if retention > queue.record_retention:
+            raise DeclarationError(
+                f"the outbox keeps events for {retention}, and tasks of the queue {queue.name!r} remember theirs for "
+                f"{queue.record_retention}: a replay would run them twice. Keep events for less, or raise the queue's "
+                "retention"
+            )
 
 
 def check_tasks_have_queues(tasks: Sequence[Task[..., Any, Any]], queues: Sequence[Queue]) -> None:

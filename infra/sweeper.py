@@ -11,7 +11,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from celeriac import names
-from infra.alarms import outbox_alarm
+from infra.alarms import outbox_alarm, silence_alarm
 from infra.handler import Runtime, build_handler
 from infra.permissions import find_events, mark_events
 
@@ -55,6 +55,17 @@ class Sweeper(Construct):
                 f"Outbox events wait for longer than {_OLD}: neither relay nor sweeper can publish them. Read the logs "
                 f"of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and cure the cause: the "
                 "sweeper then publishes them."
+            ),
+            topic=alarms,
+        )
+        silence_alarm(
+            self,
+            "SilenceAlarm",
+            stage=stage,
+            metric="UnpublishedAge",
+            advice=(
+                f"{names.sweeper_function(stage)} hasn't measured anything for five minutes: it doesn't run, or it "
+                "fails. Read its log; is its schedule there, and enabled? Events that the relay leaves behind wait."
             ),
             topic=alarms,
         )

@@ -42,8 +42,12 @@ def put(events: Sequence[Event]) -> Iterator[tuple[Event, Problem]]:
     batch: list[tuple[Event, dict[str, str]]] = []
     size = 0
     for event in events:
-        entry = _entry(event)
-        taken = _size(entry)
+        try:
+            entry = _entry(event)
+            taken = _size(entry)
+        except (TypeError, ValueError) as error:  # a lone surrogate, say, that has no UTF-8
+            yield event, Problem(f"it has no JSON form that a bus takes: {error_type(error)}", final=True)
+            continue
         if taken > BATCH_BYTES:
             yield event, Problem(f"it is {taken} bytes, a bus takes {BATCH_BYTES}", final=True)
             continue

@@ -36,7 +36,8 @@ class Context:
         """A transaction that commits the task's effects and its success in one step, on leaving the `with` block.
 
         Inside an effectively-once task it is conditioned on the task's lease: a worker that lost its lease can't
-        commit, and a worker that dies after the commit isn't run again. One a run.
+        commit, and a worker that dies after the commit isn't run again. One a run. What such a task returns isn't
+        kept, since its success is recorded before it returns: `handle.result()` is None.
         """
         # The transaction knows tasks, tasks know their context: one of the two must come late.
         from celeriac.outbox import Transaction  # noqa: PLC0415

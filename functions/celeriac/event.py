@@ -77,6 +77,9 @@ def read(image: Mapping[str, Any]) -> Event:
     row = plain(image) or {}
     try:
         data = row.get("data", "{}")
+        texts = ("type", "occurred_at", "data", "message", "queue", "due_at", "group")
+        if wrong := [name for name in texts if name in row and not isinstance(row[name], str)]:
+            raise TypeError(f"{wrong[0]} is no text")  # noqa: TRY301 - as json and datetime say it
         return Event(
             pk=row["pk"],
             sk=row["sk"],

@@ -31,17 +31,13 @@ def size_of(item: Mapping[str, Any]) -> int:
     return sum(len(name.encode()) + _size(value) for name, value in item.items())
 
 
-# A number takes a byte for two digits, at most 21.
-_NUMBER_BYTES = 21
-
-
 def _size(value: Mapping[str, Any]) -> int:
     ((kind, content),) = value.items()
     match kind:
         case "S":
             return len(content.encode())
         case "N":
-            return _NUMBER_BYTES
+            return _number_size(content)
         case "B":
             return len(content)
         case "M":
@@ -51,8 +47,14 @@ def _size(value: Mapping[str, Any]) -> int:
         case "SS":
             return sum(len(one.encode()) for one in content)
         case "NS":
-            return _NUMBER_BYTES * len(content)
+            return sum(_number_size(one) for one in content)
         case "BS":
             return sum(len(one) for one in content)
         case _:
             return 1
+
+
+def _number_size(text: str) -> int:
+    """A byte for two digits, one for the exponent, one for a sign."""
+    digits = sum(character.isdigit() for character in text)
+    return (digits + 1) // 2 + 1 + text.startswith("-")

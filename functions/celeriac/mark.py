@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # the rows that they change.
 MOST_MARKS = 100
 MOST_BYTES = 3_000_000
+# Characters of a reason: a row must have room for it.
+MOST_REASON = 400
 
 
 def mark(published: Sequence[Event], parked: Sequence[tuple[Event, str]]) -> None:
@@ -31,8 +33,10 @@ def mark(published: Sequence[Event], parked: Sequence[tuple[Event, str]]) -> Non
         for event in published
     ]
     for event, reason in parked:
-        values = {":parked": {"S": PARKED}, ":reason": {"S": reason}}
-        marks.append((event, _update(event, f"SET {WAITING} = :parked, reason = :reason", values)))
+        values = {":parked": {"S": PARKED}, ":reason": {"S": reason[:MOST_REASON]}}
+        # What isn't delivered doesn't expire, also if it was delivered to others once.
+        expression = f"SET {WAITING} = :parked, reason = :reason REMOVE published_at, expires_at"
+        marks.append((event, _update(event, expression, values)))
     for some in _batches(marks):
         _write(some)
 
@@ -76,6 +80,13 @@ def _write(marks: Sequence[_Mark]) -> None:
             free = [mark for mark, reason in zip(marks, reasons, strict=False) if reason.get("Code") == "None"]
             marks = free if len(free) < len(marks) else []
             continue
+        except dynamodb.exceptions.ClientError as refused:
+            # A row that can't be marked must not keep the others from being marked.
+            if len(marks) > 1:
+                _write(marks[: len(marks) // 2])
+                marks = marks[len(marks) // 2 :]
+                continue
+            logger.error("event not marked", extra={"id": marks[0][0].sk, "error": error_type(refused)})
         except Exception as error:  # noqa: BLE001 - what isn't marked is published again, and absorbed
             logger.warning("events not marked", extra={"count": len(marks), "error": error_type(error)})
         return

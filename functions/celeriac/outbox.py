@@ -16,7 +16,7 @@ from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 from celeriac import names, problem, registry, settings
 from celeriac.aws import client
 from celeriac.deliver import fitted_message
-from celeriac.event import new_row
+from celeriac.event import WAITING, new_row
 from celeriac.item import item_of, plain, size_of, value_of
 from celeriac.lease import Lease, LeaseLost
 from celeriac.message import new_id
@@ -31,6 +31,10 @@ MOST_ACTIONS = 100
 MOST_BYTES = 4 * 1024 * 1024
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 MOST_ITEM_BYTES = 400 * 1024
+# A row of the outbox grows when it is marked: when it was published, or why it is parked.
+HEADROOM_BYTES = 2048
+# Less than a partition key may have, since a group's hash is no shorter name for it.
+MOST_AGGREGATE_BYTES = 1024
 # Refusals that pass: another transaction at one of the items, or a table that is short of capacity.
 PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 # With waits of 0.1 s and twice as long each time: some three seconds in all.
@@ -68,6 +72,7 @@ class Transaction:
         self._actions: list[dict[str, Any]] = []
         self._labels: list[str] = []
         self._bytes = 0
+        self._is_over = False
 
     def put(self, table: str, item: Mapping[str, Any], *, condition: Condition | None = None) -> None:
         """Write a whole item, if `condition` holds for what lies there."""
@@ -99,7 +104,7 @@ class Transaction:
         if not expression:
             raise TransactionError(f"an update of {table} that changes nothing: give it set= or add=")
         on = {"TableName": _physical(table), "Key": item_of(key), "UpdateExpression": " ".join(expression)}
-        self._bytes += size_of(on["Key"]) + size_of(values)
+        self._count(f"update of {table}", size_of(on["Key"]) + size_of(values))
         self._add(f"update of {table}", "Update", on, condition, names=names, values=values)
 
     def delete(self, table: str, *, key: Mapping[str, Any], condition: Condition | None = None) -> None:
@@ -114,8 +119,13 @@ class Transaction:
     def emit(self, event: str, data: Mapping[str, Any], *, aggregate: str | None = None) -> str:
         """Publish `event` to every task subscribed to it, if the transaction commits; returns the event's id.
 
-        Events of one aggregate are published in the order of their transactions.
+        Events of one aggregate are published in the order of their transactions. Raises TransactionError for data that
+        is no object, and for an aggregate that DynamoDB can't have for a key.
         """
+        if not isinstance(data, Mapping):
+            raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
+        if aggregate is not None and not 0 < len(aggregate.encode()) <= MOST_AGGREGATE_BYTES:
+            raise TransactionError(f"event {event}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
         return self._row(event, aggregate, data=msgspec.json.encode(data).decode())
 
     def enqueue(self, task: "Task[..., Any, Any]", *args: Any, **kwargs: Any) -> str:
@@ -129,7 +139,9 @@ class Transaction:
             content["due_at"] = (datetime.now(UTC) + parcel.delay).isoformat()
         if parcel.group is not None:
             content["group"] = parcel.group
-        self._row(f"task:{task.name}", None, **content)
+        # What SQS is to keep in order, the stream must bring in order.
+        aggregate = f"{parcel.queue.name}/{parcel.group}" if parcel.queue.fifo else None
+        self._row(f"task:{task.name}", aggregate, **content)
         return parcel.message.id
 
     def _row(self, event: str, aggregate: str | None, **content: str) -> str:
@@ -138,14 +150,16 @@ class Transaction:
         return str(row["sk"]["S"])
 
     def _put(self, label: str, table: str, item: dict[str, Any], condition: Condition | None) -> None:
-        size = size_of(item)
+        self._count(label, size_of(item) + (HEADROOM_BYTES if WAITING in item else 0))
+        self._add(label, "Put", {"TableName": table, "Item": item}, condition)
+
+    def _count(self, label: str, size: int) -> None:
         if size > MOST_ITEM_BYTES:
             raise TransactionError(
                 f"{label}: {size} bytes, and an item of DynamoDB holds {MOST_ITEM_BYTES} (400 KB): "
                 "keep the bulk in S3, and its key in the item"
             )
         self._bytes += size
-        self._add(label, "Put", {"TableName": table, "Item": item}, condition)
 
     def _add(
         self,
@@ -171,10 +185,13 @@ class Transaction:
             on["ExpressionAttributeNames"] = names
         if values:
             on["ExpressionAttributeValues"] = values
-        self._labels.append(label)
+        self._labels.append(f"action {len(self._actions) + 1}, {label}")
         self._actions.append({kind: on})
 
     def __enter__(self) -> Self:
+        if self._is_over:
+            raise TransactionError("a transaction is entered once: make another one for what else is to be written")
+        self._is_over = True
         if self._lease is not None:
             if self._lease.in_transaction or self._lease.committed:
                 raise TransactionError(

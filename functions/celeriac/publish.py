@@ -1,11 +1,12 @@
 """Events out of the outbox: to the queue of every subscriber, and to the stage's bus."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
+from math import ceil
 from uuid import UUID, uuid5
 
 import msgspec
@@ -137,23 +138,42 @@ def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[
                 ready.append((event, entry(parcel)))
         except Exception as error:  # noqa: BLE001 - an event that fails, fails alone
             yield event, _unsent(error)
-    in_order = [ready[i] for i in spread([event.pk for event, _ in ready])]
     name = queue.physical_name(settings.stage())
-    for positions in sqs.batches([made.size for _, made in in_order]):
-        batch = [in_order[i] for i in positions if in_order[i][0].pk not in held]
-        for event, _ in (in_order[i] for i in positions if in_order[i][0].pk in held):
-            yield event, Problem("held back behind an earlier event of its aggregate")
+    # What a queue can't be reached for, it can't be reached for again and again: the others must have their turn.
+    out_of_reach: Problem | None = None
+    for together in _batches(queue, ready):
+        batch = [one for one in together if one[0].pk not in held and out_of_reach is None]
+        for event, _ in together:
+            if out_of_reach is not None:
+                yield event, out_of_reach
+            elif event.pk in held:
+                yield event, Problem("held back behind an earlier event of its aggregate")
         if not batch:
             continue
         try:
             answers = insist([made for _, made in batch], partial(sqs.send_batch, name))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the batch's
-            answers = [_unsent(error)] * len(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the queue's
+            out_of_reach = _unsent(error)
+            answers = [out_of_reach] * len(batch)
         for (event, _), problem in zip(batch, answers, strict=True):
             if problem is not None:
                 if not problem.final:
                     held.add(event.pk)
                 yield event, problem
+
+
+def _batches(queue: Queue, ready: Sequence[tuple[Event, sqs.Entry]]) -> Iterator[list[tuple[Event, sqs.Entry]]]:
+    """What to send together. On a FIFO queue, as few of an aggregate as ten calls for a hundred events allow."""
+    groups = [event.pk for event, _ in ready]
+    order = spread(groups) if queue.fifo else range(len(ready))
+    in_order = [ready[i] for i in order]
+    most = max(Counter(groups).values(), default=1) if queue.fifo else 1
+    calls = max(ceil(len(ready) / sqs.BATCH_ENTRIES), min(most, sqs.BATCH_ENTRIES))
+    size = ceil(len(ready) / calls)
+    for start in range(0, len(ready), size):
+        some = in_order[start : start + size]
+        for positions in sqs.batches([made.size for _, made in some]):
+            yield [some[i] for i in positions]
 
 
 def _unsent(error: Exception) -> Problem:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 BATCH_ENTRIES = 10
 BATCH_BYTES = 1_048_576
 
+# What SQS says of an entry that is wrong in itself; a throttle may be called the sender's fault too.
+FINAL = frozenset({"InvalidMessageContents", "InvalidParameterValue", "InvalidAttributeValue", "UnsupportedOperation"})
+
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _GROUP = re.compile(r"[!-~]{1,128}")
 
@@ -100,7 +103,8 @@ def send_batch(name: str, entries: Sequence[Entry]) -> list[Problem | None]:
     problems: list[Problem | None] = [None] * len(entries)
     for failed in answer.get("Failed", []):
         why = f"{failed['Code']}: {failed.get('Message', '')}"
-        problems[int(failed["Id"])] = Problem(why, final=failed.get("SenderFault", False))
+        final = failed.get("SenderFault", False) and failed["Code"].rpartition(".")[2] in FINAL
+        problems[int(failed["Id"])] = Problem(why, final=final)
     return problems
 
 

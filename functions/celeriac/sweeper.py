@@ -5,6 +5,8 @@ from typing import Protocol
 
 from celeriac import names, settings, waiting
 from celeriac.event import read_all
+from celeriac.failure import error_place, error_type
+from celeriac.log import logger
 from celeriac.mark import mark
 from celeriac.publish import publish
 
@@ -27,27 +29,35 @@ def handle(event: object, context: LambdaContext) -> dict[str, int]:  # noqa: AR
     It is safe beside a running relay: both send messages of the same ids.
     """
     until = datetime.now(UTC) + timedelta(milliseconds=context.get_remaining_time_in_millis()) - MARGIN
-    published = sum(_sweep(shard, until) for shard in waiting.shards())
+    # First: a sweep that hangs, or dies, is what the measure is for.
     oldest, parked = waiting.lag()
     age = datetime.now(UTC) - oldest if oldest is not None else timedelta()
     _measure(age, parked)
+    published = 0
+    for shard in waiting.shards():
+        try:
+            published += _sweep(shard, until)
+        except Exception as error:  # noqa: BLE001 - whatever one shard meets says nothing of the others
+            logger.error("shard not swept", extra={"error": error_type(error), "where": error_place(error)})
     return {"published": published, "parked": parked, "age_seconds": int(age.total_seconds())}
 
 
 def _sweep(shard: str, until: datetime) -> int:
     """Publish what is stranded in one shard; how many events that were."""
     published = 0
+    held: set[str] = set()
     for rows in waiting.unpublished(shard, before=datetime.now(UTC) - STRANDED_AFTER):
         if datetime.now(UTC) > until:
             break
-        if not rows:
+        events, malformed = read_all(rows)
+        # An aggregate waits behind what of it wasn't taken, the others go on; the next minute tries again.
+        stranded = [event for event in events if event.pk not in held]
+        if not (stranded or malformed):
             continue
-        stranded, malformed = read_all(rows)
         swept = publish(stranded)
         mark(swept.done, [*malformed, *swept.parked])
+        held |= {event.pk for event in swept.failed}
         published += len(swept.done)
-        if swept.failed:
-            break  # what is behind it would overtake it; the next minute tries again
     return published
 
 

@@ -1,10 +1,11 @@
 """What of the outbox is unpublished: found by its sparse index, read from the table, which the index lags behind."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
-from celeriac import names, settings
+from celeriac import names, problem, settings
 from celeriac.aws import client
 from celeriac.event import PARKED, SHARDS, WAITING
 
@@ -18,8 +19,16 @@ type Row = Mapping[str, Any]
 def lag() -> tuple[datetime | None, int]:
     """When the oldest unpublished event occurred, None where none waits, and how many are parked."""
     firsts = [_query(shard, Limit=1)["Items"] for shard in shards()]
-    occurred = [datetime.fromisoformat(first[0]["occurred_at"]["S"]) for first in firsts if first]
+    occurred = [_time(first[0]["occurred_at"]["S"]) for first in firsts if first]
     return min(occurred, default=None), sum(page["Count"] for page in _pages(PARKED, Select="COUNT"))
+
+
+def _time(text: str) -> datetime:
+    """What can't be read is as old as can be: the sweeper parks it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
 
 
 def shards() -> list[str]:
@@ -67,7 +76,11 @@ def _read(found: Sequence[Row]) -> list[Row]:
     keys = [{name: item[name] for name in ("pk", "sk")} for item in found]
     wanted: Any = {table: {"Keys": keys, "ConsistentRead": True}} if keys else {}
     rows: dict[str, Row] = {}
-    while wanted:
+    for attempt in count(1):
+        if not wanted:
+            break
+        if attempt > 1:
+            problem.wait(min(attempt, 5))
         answer = client("dynamodb").batch_get_item(RequestItems=wanted)
         rows |= {row["sk"]["S"]: row for row in answer["Responses"][table]}
         # More than 16 MB come in several answers.

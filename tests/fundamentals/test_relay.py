@@ -10,12 +10,13 @@ import pytest
 import celeriac
 from celeriac import Context, Outbox, Queue, sqs, task
 from celeriac.aws import client
-from celeriac.event import PARKED, new_row
+from celeriac.event import PARKED, new_row, read
+from celeriac.mark import mark
 from celeriac.outbox import Transaction
 from celeriac.publish import spread
 from celeriac.testing import Sandbox
 from tasks import tables
-from tests.injection import out_of_reach, refused
+from tests.injection import out_of_reach, refused, registered
 
 shop = Queue("relayed")
 ledger = Queue("relayed-ledger", fifo=True)
@@ -135,10 +136,12 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
         ({"message": "no JSON", "queue": "relayed"}, "not a message"),
         ({"data": "[]"}, "not an event: TypeError"),
         ({"occurred_at": "yesterday"}, "not an event: ValueError"),
+        ({"type": {"N": "7"}}, "not an event: TypeError"),
     ],
 )
-def test_a_row_that_nobody_understands_is_parked(sandbox: Sandbox, content: dict[str, str], reason: str) -> None:
-    row = new_row("stock.changed", "item") | {name: {"S": value} for name, value in content.items()}
+def test_a_row_that_nobody_understands_is_parked(sandbox: Sandbox, content: dict[str, Any], reason: str) -> None:
+    written = {name: {"S": value} if isinstance(value, str) else value for name, value in content.items()}
+    row = new_row("stock.changed", "item") | written
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
     _emit(1, "item")
     sandbox.drain()
@@ -227,6 +230,104 @@ def test_members_of_a_group_share_no_batch_where_there_is_room(members: int) -> 
     order = spread(groups)
     batches = [order[i : i + 10] for i in range(0, 200, 10)]
     assert all(len({groups[position] for position in batch}) == len(batch) for batch in batches)
+
+
+def test_one_refusal_in_a_quiet_batch_lets_nothing_of_its_aggregate_overtake_it(sandbox: Sandbox) -> None:
+    with refused(lambda message: message["args"] == {"number": 0} and message["task"] == "book", times=1):
+        for number in range(5):
+            _emit(number, "item")
+        sandbox.drain()
+    assert _booked("item") == [0, 1, 2, 3, 4]
+
+
+def test_tasks_of_transactions_keep_the_order_of_their_group(sandbox: Sandbox) -> None:
+    with refused(lambda message: message["args"] == {"number": 0}, times=4):
+        for number in range(8):
+            with celeriac.transaction() as tx:
+                tx.enqueue(book.options(group="g"), number=number)
+        sandbox.drain()
+    assert _booked("g") == list(range(8))
+
+
+def test_an_aggregate_that_is_no_group_for_sqs_still_has_its_order(sandbox: Sandbox) -> None:
+    for number in range(3):
+        _emit(number, "Müller & Söhne, Köln")
+    sandbox.drain()
+    assert [number for group, number in told if group not in {"count", ""}] == [0, 1, 2]
+
+
+def test_a_bus_that_refuses_an_entry_has_it_again_later(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    client("events").create_event_bus(Name="celeriac-test")
+    refusals = 0
+
+    def refuse(**_: object) -> Any:
+        nonlocal refusals
+        refusals += 1
+        if refusals > 3:
+            return None
+        return type("Answer", (), {"status_code": 200}), {"Entries": [{"ErrorCode": "InternalFailure"}]}
+
+    with registered("events", "before-call.events.PutEvents", refuse):
+        _emit(1, "item")
+        sandbox.run_once()
+        assert all("published_at" not in row for row in _rows())
+        sandbox.drain()
+    assert refusals == 4
+    assert all("published_at" in row for row in _rows())
+
+
+def test_an_entry_that_a_bus_refuses_for_good_is_parked(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    answer = {"Entries": [{"ErrorCode": "MalformedDetail", "ErrorMessage": "no"}]}
+    with registered(
+        "events", "before-call.events.PutEvents", lambda **_: (type("Answer", (), {"status_code": 200}), answer)
+    ):
+        _emit(1, "item")
+        sandbox.drain()
+    assert [row["reason"]["S"] for row in _rows()] == ["MalformedDetail: no"]
+
+
+def test_what_a_bus_cannot_carry_harms_no_other_event(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    heard = _listen()
+    odd = new_row("stock.moved", "odd", data='{"text": "\\ud800"}')
+    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=odd)
+    _emit(1, "item")
+    sandbox.drain()
+    assert len(heard) == 1
+    assert [row["reason"]["S"] for row in _rows() if "reason" in row] == [
+        "it has no JSON form that a bus takes: UnicodeEncodeError"
+    ]
+
+
+def test_a_row_that_is_gone_or_cannot_be_marked_keeps_no_other_from_being_marked(sandbox: Sandbox) -> None:
+    def delete_one(**_: object) -> None:
+        row = min(_rows(), key=lambda row: row["sk"]["S"])
+        client("dynamodb").delete_item(TableName="celeriac-test-outbox", Key={"pk": row["pk"], "sk": row["sk"]})
+
+    with registered("sqs", "before-call.sqs.SendMessageBatch", delete_one), celeriac.transaction() as tx:
+        for number in range(5):
+            _emit(number, f"item-{number}", tx)
+    with registered("sqs", "before-call.sqs.SendMessageBatch", delete_one):
+        sandbox.run_once()
+    left = _rows()
+    assert 0 < len(left) < 5
+    assert all("published_at" in row for row in left)
+
+
+def test_a_parked_event_does_not_expire_though_others_have_had_it(sandbox: Sandbox) -> None:
+    _emit(1, "item")
+    sandbox.drain()
+    (row,) = _rows()
+    assert "expires_at" in row
+    mark([], [(read(row), "x" * 5000)])
+    (row,) = _rows()
+    assert "expires_at" not in row
+    assert len(row["reason"]["S"]) == 400
+    mark([read(row)], [])
+    (row,) = _rows()
+    assert "reason" not in row
 
 
 def test_spreading_keeps_the_order_of_each_group() -> None:

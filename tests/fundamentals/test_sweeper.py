@@ -10,10 +10,10 @@ import pytest
 import celeriac
 from celeriac import Context, Queue, sweeper, task, waiting
 from celeriac.aws import client
-from celeriac.event import SHARDS
-from celeriac.testing import Sandbox
+from celeriac.event import SHARDS, new_row, shard
+from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.lambda_ import LambdaContext
-from tests.injection import out_of_reach
+from tests.injection import out_of_reach, refused, registered
 
 ledger = Queue("swept", fifo=True)
 told: list[tuple[str, int]] = []
@@ -61,6 +61,56 @@ def test_beside_a_running_relay_nothing_happens_twice(sandbox: Sandbox) -> None:
     assert len(told) == len(set(told)) == 30
 
 
+def test_an_aggregate_that_cannot_be_sent_starves_no_other_of_its_shard(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "PAGE", 2)
+    stuck, healthy = "stuck", next(name for name in map(str, range(1000)) if shard(name) == shard("stuck"))
+    for aggregate in (stuck, stuck, stuck, healthy):
+        with celeriac.transaction() as tx:
+            tx.emit("swept.event", {"number": int(aggregate == healthy)}, aggregate=aggregate)
+    sandbox.advance(timedelta(hours=2))
+    with refused(lambda message: message["args"] == {"number": 0}, times=100):
+        assert sweeper.handle({}, _context(sandbox))["published"] == 1
+
+
+def test_events_of_many_aggregates_lie_in_many_shards() -> None:
+    assert len({shard(f"item-{number}") for number in range(100)}) == SHARDS
+
+
+def test_what_it_cannot_read_is_parked(sandbox: Sandbox) -> None:
+    row = new_row("swept.event", "item") | {"data": {"S": "[]"}}
+    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+    sandbox.advance(timedelta(hours=2))
+    assert sweeper.handle({}, _context(sandbox))["published"] == 0
+    assert waiting.lag() == (None, 1)
+
+
+def test_what_the_index_still_shows_though_it_is_published_is_left_alone(sandbox: Sandbox) -> None:
+    _emit(1)
+    sandbox.advance(timedelta(minutes=2))
+
+    def publish_first(**_: object) -> None:
+        (row,) = client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+        row.pop("waiting", None)
+        client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+
+    with registered("dynamodb", "before-call.dynamodb.BatchGetItem", publish_first):
+        assert sweeper.handle({}, _context(sandbox))["published"] == 0
+
+
+def test_it_measures_before_it_sweeps_since_a_sweep_may_hang(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _emit(1)
+    sandbox.advance(timedelta(minutes=7))
+    capsys.readouterr()
+    sandbox.crash_at(SHARDS + 3)  # in the middle of the sweep
+    with sandbox._calls.worker(), pytest.raises(WorkerDied):
+        sweeper.handle({}, _context(sandbox))
+    assert _metrics(capsys.readouterr().out)["UnpublishedAge"] == 420
+
+
 def test_an_idle_sweep_costs_a_query_for_each_shard_twice_and_writes_nothing(sandbox: Sandbox) -> None:
     sweeper.handle({}, _context(sandbox))
     assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 1})
@@ -84,6 +134,8 @@ def test_it_measures_how_long_the_oldest_has_waited_and_what_is_parked(
         sweeper.handle({}, _context(sandbox))
     assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 420, "ParkedEvents": 0}
 
+    sweeper.handle({}, _context(sandbox))
+    capsys.readouterr()
     sweeper.handle({}, _context(sandbox))
     assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 0, "ParkedEvents": 0}
 

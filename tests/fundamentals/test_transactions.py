@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 import celeriac
 from celeriac import Context, Queue, task
 from celeriac.aws import client
+from celeriac.item import item_of, size_of
 from celeriac.outbox import ConditionFailed, TransactionError
 from celeriac.testing import Sandbox
 from tests.injection import registered
@@ -74,6 +75,41 @@ def test_a_condition_that_fails_carries_what_lies_there(accounts: Sandbox) -> No
     assert _balances() == (10, 0)
 
 
+def test_of_several_conditions_the_first_that_failed_is_named(accounts: Sandbox) -> None:
+    with pytest.raises(ConditionFailed, match="action 2, update of orders") as caught, celeriac.transaction() as tx:
+        tx.update("orders", key={"pk": "b"}, add={"balance": 1}, condition="attribute_exists(pk)")
+        tx.update("orders", key={"pk": "a"}, add={"balance": 1}, condition=Attr("balance").gte(11))
+        tx.update("orders", key={"pk": "c"}, add={"balance": 1}, condition="attribute_exists(pk)")
+    assert caught.value.item == {"pk": "a", "balance": Decimal(10)}
+
+
+def test_a_transaction_is_entered_once(sandbox: Sandbox) -> None:
+    transaction = celeriac.transaction()
+    with transaction as tx:
+        tx.put("orders", {"pk": "a"})
+    with pytest.raises(TransactionError, match="entered once"), transaction:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("data", "aggregate", "cure"),
+    [([1], None, "write a dict of its fields"), ({}, "", "1 to 1024 bytes"), ({}, "ä" * 513, "1 to 1024 bytes")],
+)
+def test_an_event_that_could_not_be_published_is_refused(
+    sandbox: Sandbox, data: Any, aggregate: str | None, cure: str
+) -> None:
+    with pytest.raises(TransactionError, match=cure), celeriac.transaction() as tx:
+        tx.emit("order.created", data, aggregate=aggregate)
+
+
+def test_an_item_is_measured_as_dynamodb_does() -> None:
+    assert size_of(item_of({"pk": "ab", "n": 1234567, "b": b"abc", "m": {"x": [True, None]}})) == (
+        2 + 2 + (1 + 5) + (1 + 3) + (1 + 3 + 1 + 1 + 3 + 2 * (1 + 1))
+    )
+    assert size_of(item_of({"l": list(range(19_000))})) < 100_000
+    assert size_of(item_of({"s": {"ab", "c"}, "t": {1, -22}})) == 1 + 3 + 1 + (2 + 3)
+
+
 def test_an_update_that_changes_nothing_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises(TransactionError, match="update of orders that changes nothing"), celeriac.transaction() as tx:
         tx.update("orders", key={"pk": "a"})
@@ -127,9 +163,10 @@ def test_more_bytes_than_a_transaction_holds_are_refused_before_the_call(sandbox
     "write",
     [
         lambda tx: tx.put("orders", {"pk": "a", "bulk": "x" * 410_000}),
-        lambda tx: tx.emit("order.created", {"bulk": "x" * 410_000}),
+        lambda tx: tx.emit("order.created", {"bulk": "x" * 408_000}),
+        lambda tx: tx.update("orders", key={"pk": "a"}, set={"bulk": "x" * 410_000}),
     ],
-    ids=["item", "event"],
+    ids=["item", "event", "update"],
 )
 def test_an_item_that_dynamodb_cannot_hold_is_refused_with_its_limit(sandbox: Sandbox, write: Any) -> None:
     with pytest.raises(TransactionError, match=r"holds 409600 \(400 KB\)"), celeriac.transaction() as tx:

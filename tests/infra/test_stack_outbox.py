@@ -48,6 +48,12 @@ def test_what_stays_unpublished_raises_an_alarm(stage: Stage, metric: str, thres
     assert "outbox" in alarm["AlarmDescription"].lower()
 
 
+def test_a_sweeper_that_does_not_run_raises_an_alarm(stage: Stage) -> None:
+    alarm = stage.work.named("CloudWatch::Alarm", "AlarmName", "celeriac-test-outbox-silence")
+    assert (alarm["Statistic"], alarm["TreatMissingData"]) == ("SampleCount", "breaching")
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "LessThanThreshold")
+
+
 def test_a_recurring_task_has_a_schedule_that_names_its_time(stage: Stage) -> None:
     nightly = stage.work.named("Scheduler::Schedule", "Name", "cron-nightly")
     assert nightly["ScheduleExpression"] == "cron(0 3 * * ? *)"

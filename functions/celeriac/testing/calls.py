@@ -83,9 +83,12 @@ class Calls:
                 raise WorkerDied
             with self._lock:
                 self.counts[service, operation] += 1
-            with self._aws:
-                answer = real(client, operation, arguments)
-            self._watcher(service, operation, arguments)
+            try:
+                with self._aws:
+                    answer = real(client, operation, arguments)
+            finally:
+                # A call without an answer may have been carried out.
+                self._watcher(service, operation, arguments)
             if last:
                 raise WorkerDied
             return answer
