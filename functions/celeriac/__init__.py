@@ -3,7 +3,7 @@
 Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from anywhere.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celeriac.context import Context
 from celeriac.handle import Handle, Status, TaskFailed
@@ -16,7 +16,7 @@ from celeriac.table import Outbox, Table
 from celeriac.task import PartialFailure, Task, task
 
 if TYPE_CHECKING:
-    from celeriac.outbox import Transaction
+    from celeriac.outbox import ConditionFailed, Transaction, TransactionError
 
 
 def transaction() -> "Transaction":
@@ -27,8 +27,18 @@ def transaction() -> "Transaction":
     return Transaction()
 
 
+def __getattr__(name: str) -> Any:
+    """The errors of transactions, imported with what raises them; see `transaction`."""
+    if name not in {"ConditionFailed", "TransactionError"}:
+        raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
+    from celeriac import outbox  # noqa: PLC0415 - see above
+
+    return getattr(outbox, name)
+
+
 __all__ = [
     "Backoff",
+    "ConditionFailed",
     "Context",
     "Handle",
     "InvalidArgs",
@@ -43,6 +53,7 @@ __all__ = [
     "Table",
     "Task",
     "TaskFailed",
+    "TransactionError",
     "task",
     "transaction",
 ]

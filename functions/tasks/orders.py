@@ -1,7 +1,6 @@
 """Orders: written together with the event that tells of them."""
 
-from celeriac import Context, Reject, task
-from celeriac.outbox import ConditionFailed
+from celeriac import ConditionFailed, Context, Reject, task
 from tasks.queues import orders
 
 

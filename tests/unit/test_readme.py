@@ -1,4 +1,4 @@
-"""The README's first task is typed in as it stands, and its test passes."""
+"""The README's examples are typed in as they stand, and work."""
 
 import re
 import sys
@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+import celeriac
 import tasks.queues
 from celeriac import Queue, registry
+from celeriac.aws import client
 from celeriac.testing import Sandbox
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-QUEUE, TASK, TEST = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+QUEUE, TASK, TEST, TRANSACTION = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -36,3 +38,16 @@ def typed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
 
 def test_the_first_task_works_as_written(sandbox: Sandbox, typed: dict[str, Any]) -> None:
     typed["test_a_report_waits_for_its_month_to_end"](sandbox)
+
+
+def test_the_transaction_works_as_written(
+    sandbox: Sandbox, typed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(TRANSACTION, {})  # noqa: S102
+    assert "action 2, update of payments" in capsys.readouterr().out
+    with celeriac.transaction() as tx:
+        tx.put("payments", {"pk": "account-7", "balance": 12})
+    exec(TRANSACTION, {})  # noqa: S102
+    item = client("dynamodb").get_item(TableName="celeriac-test-payments", Key={"pk": {"S": "account-7"}})["Item"]
+    assert item["balance"] == {"N": "7"}
+    assert client("dynamodb").scan(TableName="celeriac-test-outbox")["Count"] == 2
