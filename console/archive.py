@@ -1,6 +1,7 @@
 """`celeriac dlq discard`, `export` and `import`: dead letters deleted, and kept as a file."""
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
@@ -13,7 +14,7 @@ from celeriac.settings import stage
 from console import known
 from console.dead_letters import Kinds, as_json, show_kinds
 from console.filters import Filter, filter_of
-from console.letters import Pass, Taken, delete, depth, hidden_for, progress
+from console.letters import Pass, Taken, delete, depth, hidden_for, progress, say_missed
 from console.mistakes import PROBLEM, Mistake
 from console.options import Contains, Json, OfError, OfTask, QueueName, Since, Until, Yes
 
@@ -36,15 +37,19 @@ def discard(
     Example: celeriac dlq discard payments --error "card declined" --until 7d
     """
     declared, wanted = known.queue(queue), filter_of(task, error, since, until, contains)
+    shown: set[str] | None = None
     if not yes:
-        show_kinds(queue, _kinds(queue, wanted), json_=False)
+        kinds, shown = _preview(queue, wanted)
+        show_kinds(queue, kinds, json_=False, stderr=True)
         typer.confirm("Delete them for good? (celeriac dlq export keeps a copy)", abort=True, err=True)
     reading, lock, discarded = Pass(declared), Lock(), 0
     url = sqs.url(reading.name)
 
     def visit(taken: Sequence[Taken]) -> set[str]:
         nonlocal discarded
-        deleted = delete(url, [one for one in taken if wanted.matches(one.letter)])
+        # What has come while the question was asked was not shown.
+        meant = [one for one in taken if wanted.matches(one.letter) and (shown is None or one.message_id in shown)]
+        deleted = delete(url, meant)
         with lock:
             discarded += len(deleted)
         advance(len(taken))
@@ -55,18 +60,21 @@ def discard(
     typer.echo(json.dumps({"discarded": discarded}) if json_ else f"{discarded} dead letters of {queue} discarded")
 
 
-def _kinds(queue: str, wanted: Filter) -> Kinds:
-    kinds, declared = Kinds(), known.queue(queue)
+def _preview(queue: str, wanted: Filter) -> tuple[Kinds, set[str]]:
+    """What would be deleted, by kind and by SQS's ids."""
+    kinds, ids, declared = Kinds(), set[str](), known.queue(queue)
     total = depth(declared)
 
     def visit(taken: Sequence[Taken]) -> set[str]:
-        kinds.add(one.letter for one in taken if wanted.matches(one.letter))
+        meant = [one for one in taken if wanted.matches(one.letter)]
+        kinds.add(one.letter for one in meant)
+        ids.update(one.message_id for one in meant)
         advance(len(taken))
         return set()
 
     with progress("reading", total) as advance:
         Pass(declared, hidden=hidden_for(total)).run(visit)
-    return kinds
+    return kinds, ids
 
 
 def export(
@@ -97,8 +105,10 @@ def export(
             advance(len(taken))
             return set()
 
-        Pass(declared, hidden=hidden_for(total)).run(visit)
+        reading = Pass(declared, hidden=hidden_for(total))
+        reading.run(visit)
     typer.echo(json.dumps({"exported": written}) if json_ else f"{written} dead letters of {queue} written to {file}")
+    say_missed(reading)
 
 
 def import_(
@@ -114,6 +124,9 @@ def import_(
     declared = known.queue(queue)
     name = declared.dead_letter_name(stage())
     imported, problems = 0, list[str]()
+    with file.open(encoding="utf-8") as lines:
+        for _ in _entries(file, lines, fifo=declared.fifo):
+            pass  # a file is taken as a whole, or not at all
     with file.open(encoding="utf-8") as lines:
         for entries in _batches(_entries(file, lines, fifo=declared.fifo)):
             refused = sqs.send_batch(name, entries)
@@ -134,7 +147,12 @@ def _line(taken: Taken) -> str:
         "body": message["Body"],
         "group": message["Attributes"].get("MessageGroupId"),
         "attributes": {
-            name: value.get("StringValue", "") for name, value in message.get("MessageAttributes", {}).items()
+            name: {
+                "type": value["DataType"],
+                "text": value.get("StringValue"),
+                "base64": b64encode(value["BinaryValue"]).decode() if "BinaryValue" in value else None,
+            }
+            for name, value in message.get("MessageAttributes", {}).items()
         },
     }
     return json.dumps(as_json(taken) | {"sqs": raw}, ensure_ascii=False) + "\n"
@@ -142,11 +160,16 @@ def _line(taken: Taken) -> str:
 
 def _entries(file: Path, lines: Any, *, fifo: bool) -> Iterator[sqs.Entry]:
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             letter = json.loads(line)
             raw = letter["sqs"]
             attributes: Any = {
-                name: {"DataType": "String", "StringValue": value} for name, value in raw["attributes"].items()
+                name: {"DataType": value["type"], "BinaryValue": b64decode(value["base64"])}
+                if value["base64"] is not None
+                else {"DataType": value["type"], "StringValue": value["text"]}
+                for name, value in raw["attributes"].items()
             }
             yield sqs.Entry(
                 raw["body"],

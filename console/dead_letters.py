@@ -1,6 +1,7 @@
 """`celeriac dlq list` and `dlq show`: what is dead, and why."""
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +14,10 @@ from rich.console import Console
 from celeriac.dead_letter import DeadLetter
 from console import known
 from console.filters import died_at, filter_of, kind_of, reason_of
-from console.letters import Pass, Taken, depth, hidden_for, progress
+from console.letters import Pass, Taken, depth, hidden_for, progress, say_missed
 from console.mistakes import Mistake
 from console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
+from console.text import printable
 
 EXAMPLE_CHARACTERS = 160
 
@@ -90,35 +92,40 @@ def list_letters(
     """
     found = known.queue(queue)
     wanted = filter_of(task, error, since, until, contains)
-    kinds, total = Kinds(), depth(found)
+    kinds, total, lock = Kinds(), depth(found), Lock()
     reading = Pass(found, hidden=hidden_for(total))
     with progress("reading", total) as advance:
 
         def visit(taken: Sequence[Taken]) -> set[str]:
-            kinds.add(one.letter for one in taken if wanted.matches(one.letter))
+            with lock:
+                meant = [one.letter for one in taken if wanted.matches(one.letter)]
+                kinds.add(meant if limit is None else meant[: limit - kinds.total])
+                if limit is not None and kinds.total >= limit:
+                    reading.stop()
             advance(len(taken))
-            if limit is not None and kinds.total >= limit:
-                reading.stop()
             return set()
 
         reading.run(visit)
     show_kinds(queue, kinds, json_=json_)
+    say_missed(reading)
 
 
-def show_kinds(queue: str, kinds: Kinds, *, json_: bool) -> None:
+def show_kinds(queue: str, kinds: Kinds, *, json_: bool, stderr: bool = False) -> None:
     """Print them."""
     if json_:
         typer.echo(json.dumps([_as_json(kind) for kind in kinds.most_first()]))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, stderr=stderr)
     console.print(f"{kinds.total} dead letters of {queue}, of {len(kinds.most_first())} kinds")
     for kind in kinds.most_first():
         span = f"{kind.first:%m-%d %H:%M:%S}" + (f" to {kind.last:%m-%d %H:%M:%S}Z" if kind.count > 1 else "Z")
-        console.print(f"\n{kind.count} {kind.task or '(unreadable)'}: {kind.reason}", markup=False, style="bold")
+        console.print(
+            f"\n{kind.count} {printable(kind.task) or '(unreadable)'}: {kind.reason}", markup=False, style="bold"
+        )
         console.print(f"    kind {kind.fingerprint}, {span}, after {kind.most_attempts} attempts", markup=False)
         if kind.example:
-            console.print(f"    {kind.example.splitlines()[0][:EXAMPLE_CHARACTERS]}", markup=False)
-        console.print(f"    celeriac dlq show {queue} {kind.example_id}", markup=False)
+            console.print(f"    {printable(kind.example.splitlines()[0][:EXAMPLE_CHARACTERS])}", markup=False)
+        console.print(f"    celeriac dlq show {queue} {shlex.quote(printable(kind.example_id))}", markup=False)
 
 
 def show(
@@ -138,15 +145,16 @@ def show(
         typer.echo(json.dumps(as_json(found) | {"logs": logs}))
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{letter.task or '(unreadable)'}  {letter.id}", markup=False, style="bold")
+    console.print(printable(f"{letter.task or '(unreadable)'}  {letter.id}"), markup=False, style="bold")
     console.print(f"{reason_of(letter)}, after {_attempts(letter)} attempts; kind {kind_of(letter)}", markup=False)
     if failure is not None and failure.first_at is not None:
         console.print(f"enqueued {failure.first_at:%Y-%m-%d %H:%M:%S}Z, died {died_at(letter):%Y-%m-%d %H:%M:%S}Z")
     console.print("\narguments" if letter.task else "\nbody")
-    console.print(json.dumps(letter.args, indent=2, ensure_ascii=False) if letter.task else letter.body, markup=False)
+    content = json.dumps(letter.args, indent=2, ensure_ascii=False) if letter.task else letter.body
+    console.print(printable(content), markup=False)
     if failure is not None:
-        console.print(f"\n{failure.type}: {failure.message}", markup=False, style="bold")
-        console.print(failure.traceback, markup=False)
+        console.print(printable(f"\n{failure.type}: {failure.message}"), markup=False, style="bold")
+        console.print(printable(failure.traceback), markup=False)
     if logs:
         console.print(f"\nlogs, in CloudWatch Logs Insights over {logs['log_group']}:")
         console.print(logs["query"], markup=False)
@@ -169,7 +177,10 @@ def find(queue: str, id_: str) -> Taken:
 
         reading.run(visit)
     if not found:
-        raise Mistake(f"no dead letter of {queue} has the id {id_}: celeriac dlq list {queue} shows what there is")
+        hidden = f", though {reading.missed} could not be read" if reading.missed else ""
+        raise Mistake(
+            f"no dead letter of {queue} has the id {id_}{hidden}: celeriac dlq list {queue} shows what there is"
+        )
     return found[0]
 
 

@@ -98,6 +98,11 @@ def _drift(queue: Queue, url: str) -> list[str]:
         "MessageRetentionPeriod": (int(queue.retention.total_seconds()), int(found["MessageRetentionPeriod"])),
         "maxReceiveCount": (queue.receive_limit, int(redrive.get("maxReceiveCount", 0))),
     }
+    dead = aws.client("sqs").get_queue_attributes(
+        QueueUrl=sqs.url(queue.dead_letter_name(settings.stage())), AttributeNames=["MessageRetentionPeriod"]
+    )["Attributes"]
+    kept = int(dead["MessageRetentionPeriod"])
+    declared["retention of dead letters"] = (int(queue.dead_letter_retention.total_seconds()), kept)
     return [f"{name} is {there}, declared {wanted}" for name, (wanted, there) in declared.items() if wanted != there]
 
 
@@ -109,7 +114,8 @@ def _consumer(queue: Queue) -> Finding:
         state = mapping.get("State", "unknown").lower()
         return Finding(f"consumer of {queue.name}: {state}", f"celeriac resume {queue.name}")
     concurrency = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
-    drift = concurrency != queue.max_concurrency or mapping.get("BatchSize") != queue.batch_size
+    found = (concurrency, mapping.get("BatchSize"), mapping.get("MaximumBatchingWindowInSeconds") or 0)
+    drift = found != (queue.max_concurrency, queue.batch_size, int(queue.batch_window.total_seconds()))
     return Finding(
         f"consumer of {queue.name}: on" + (", not as declared" if drift else ""),
         f"deploy again: make deploy STAGE={settings.stage()}" if drift else None,

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from console.mistakes import Mistake
 
+LONGEST = timedelta(days=3650)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -17,7 +18,10 @@ def duration(text: str) -> timedelta:
     match = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
     if match is None:
         raise Mistake(f"{text!r} is no length of time: write e.g. 90s, 5m, 2h or 7d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    length = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if length > LONGEST:
+        raise Mistake(f"{text!r} is more than ten years")
+    return length
 
 
 def words(time: timedelta) -> str:

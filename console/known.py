@@ -37,3 +37,15 @@ def instant(text: str) -> datetime:
     except ValueError:
         raise Mistake(f"{text!r} is no time: write e.g. 2h for two hours ago, or 2026-11-22T03:00") from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def queue_names(incomplete: str) -> list[str]:
+    """The queues that begin so, for a shell to complete."""
+    registry.load()
+    return sorted(name for name in registry.queues() if name.startswith(incomplete))
+
+
+def task_names(incomplete: str) -> list[str]:
+    """The tasks that begin so, for a shell to complete."""
+    registry.load()
+    return sorted(name for name in registry.tasks if name.startswith(incomplete))

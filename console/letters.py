@@ -13,6 +13,7 @@ from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -20,6 +21,7 @@ from celeriac import dead_letter, pause, settings, sqs
 from celeriac.aws import client
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
+from console.mistakes import PROBLEM
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -52,6 +54,9 @@ class Pass:
     """One pass over a dead-letter queue, in which each letter is visited once."""
 
     def __init__(self, queue: Queue, *, hidden: timedelta = HIDDEN, workers: int = WORKERS, batch: int = 10) -> None:
+        self.missed = 0
+        """How many letters the pass couldn't read: another reader holds them, or a FIFO group stands before them."""
+        self._total = depth(queue)
         self.name = queue.dead_letter_name(settings.stage())
         self._url = sqs.url(self.name)
         self._hidden = hidden
@@ -75,6 +80,8 @@ class Pass:
                 pause.wait(1)
                 waited += timedelta(seconds=1)
                 self._sweep(visit)
+            if not self._stop.is_set():
+                self.missed = max(0, sum(counts(self._url).values()) - len(self._held))
         finally:
             self._stop.set()
             self._give_back()
@@ -115,6 +122,7 @@ class Pass:
                     self._gone |= deleted
                     for message_id in deleted:
                         self._held.pop(message_id, None)
+                self._hide([message for message in fresh if message["MessageId"] not in deleted])
 
     def _take(self, messages: "Sequence[MessageTypeDef]") -> "list[MessageTypeDef]":
         """Those that weren't seen yet. One that was has been hidden for so long that it turned up again."""
@@ -123,18 +131,24 @@ class Pass:
             self._held |= {m["MessageId"]: m["ReceiptHandle"] for m in messages if m["MessageId"] not in self._gone}
         return fresh
 
+    def _hide(self, messages: "Sequence[MessageTypeDef]") -> None:
+        """Keep what isn't meant out of sight until the pass is over, or it would be read again and again."""
+        seconds = ceil(hidden_for(self._total).total_seconds())
+        if messages and seconds > self._hidden.total_seconds():
+            self._set_visibility([message["ReceiptHandle"] for message in messages], seconds)
+
+    def _set_visibility(self, handles: Sequence[str], seconds: int) -> None:
+        client("sqs").change_message_visibility_batch(
+            QueueUrl=self._url,
+            Entries=[{"Id": str(i), "ReceiptHandle": h, "VisibilityTimeout": seconds} for i, h in enumerate(handles)],
+        )
+
     def _give_back(self) -> None:
         handles = list(self._held.values())
         tens = [handles[i : i + 10] for i in range(0, len(handles), 10)]
 
-        def show(ten: list[str]) -> None:
-            client("sqs").change_message_visibility_batch(
-                QueueUrl=self._url,
-                Entries=[{"Id": str(i), "ReceiptHandle": h, "VisibilityTimeout": 0} for i, h in enumerate(ten)],
-            )
-
         with ThreadPoolExecutor(self._workers) as pool:
-            for _ in pool.map(show, tens):
+            for _ in pool.map(lambda ten: self._set_visibility(ten, 0), tens):
                 pass
         self._held.clear()
 
@@ -142,6 +156,17 @@ class Pass:
 def hidden_for(letters: int) -> timedelta:
     """How long a pass that only reads so many letters must keep them hidden."""
     return HIDDEN + timedelta(seconds=letters / LEAST_LETTERS_A_SECOND)
+
+
+def say_missed(reading: Pass) -> None:
+    """End with exit code 1, and the reason, where not every letter could be read."""
+    if reading.missed:
+        typer.secho(
+            f"{reading.missed} more could not be read: another reader holds them, or they stand behind the first ten "
+            "of a FIFO group, which SQS shows only once those are gone",
+            err=True,
+        )
+        raise typer.Exit(PROBLEM)
 
 
 def depth(queue: Queue) -> int:

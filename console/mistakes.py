@@ -1,12 +1,22 @@
 """An operator's mistakes, told in one sentence: what is wrong, and what to do."""
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
 
 import typer
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 
 from celeriac import InvalidArgs, NoSuchQueue, registry
 from celeriac.aws import client, error_code
@@ -21,7 +31,9 @@ class Mistake(Exception):  # noqa: N818 - it is what it is
     """Something that the caller can put right; its text says how."""
 
 
-EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException"})
+LOG_IN = "your AWS credentials have expired or aren't known: log in again, with `aws sso login` say"
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+UNKNOWN = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 _ACTION = re.compile(r"perform:? (\S+)")
 
@@ -45,12 +57,20 @@ def explained[**P](command: Callable[P, None]) -> Callable[P, None]:
             _end(f"{error} Is the network, or the local cloud (`make up`), there?", PROBLEM)
         except ClientError as error:
             _end(_refusal(error), PROBLEM)
+        except ProfileNotFound as error:
+            _end(f"{error}. AWS_PROFILE names one that ~/.aws/config has not.", USAGE)
+        except (SSOError, TokenRetrievalError) as error:
+            _end(f"{LOG_IN} ({error})", PROBLEM)
         except BotoCoreError as error:
             _end(f"AWS can't be reached: {error}", PROBLEM)
         except OSError as error:
             if error.filename is None:
                 raise
             _end(f"{error.filename}: {error.strerror}", USAGE)
+        except ValueError as error:
+            if "endpoint" not in str(error):
+                raise
+            _end(f"{error}: AWS_ENDPOINT_URL takes a URL, such as http://127.0.0.1:4566", USAGE)
 
     return run
 
@@ -63,8 +83,8 @@ def nearest(name: str, known: list[str]) -> str:
 
 def _refusal(error: ClientError) -> str:
     code, text = error_code(error), str(error)
-    if code in EXPIRED:
-        return "your AWS credentials have expired or aren't known: log in again, with `aws sso login` say"
+    if code in EXPIRED | UNKNOWN:
+        return LOG_IN
     if code in DENIED:
         action = _ACTION.search(text)
         return f"you may not perform {action[1] if action else error.operation_name}; AWS says: {text}"
@@ -84,5 +104,5 @@ def _stages() -> str:
 
 
 def _end(sentence: str, code: int) -> None:
-    typer.secho(f"celeriac: {sentence}", err=True, fg=typer.colors.RED)
+    typer.secho(f"celeriac: {sentence}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED)
     raise typer.Exit(code)

@@ -18,7 +18,7 @@ from console.clients import client
 from console.consumers import mapping_of
 from console.duration import words
 from console.letters import counts
-from console.mistakes import PROBLEM
+from console.mistakes import PROBLEM, Mistake
 from console.options import Json
 
 COUNTS = {"waiting": "", "delayed": "Delayed", "in_flight": "NotVisible"}
@@ -35,6 +35,8 @@ def queues(
     Exit code 1 where anything is dead, or a consumer is off. Example: celeriac --stage prod queues --watch
     """
     registry.load()
+    if watch and json_:
+        raise Mistake("--watch is for people, --json for scripts: choose one")
     if watch:
         with Live(_table(_rows()), refresh_per_second=4, screen=False) as live:
             while True:

@@ -3,7 +3,22 @@
 import time
 from threading import Lock
 
+import typer
+
 from celeriac import pause
+
+LEAST, MOST = 0.1, 10_000
+
+
+def rate_of(text: str) -> float:
+    """`50` or `50/s`. Raises typer.BadParameter."""
+    try:
+        rate = float(str(text).removesuffix("/s"))
+    except ValueError:
+        rate = 0.0
+    if not LEAST <= rate <= MOST:
+        raise typer.BadParameter(f"{text!r} is no rate: write e.g. 50/s, between {LEAST} and {MOST}")
+    return rate
 
 
 class Rate:

@@ -4,11 +4,12 @@ import json
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from console import known
+from console.arguments import split, value_for
 from console.duration import duration
 from console.mistakes import Mistake
 
@@ -30,7 +31,7 @@ def send(
     Example: celeriac send send_welcome_email --arg user_id=7 --arg email=a@example.org
     """
     found = known.task(task)
-    arguments = _object(json_) | dict(_pair(text, get_type_hints(found.function)) for text in arg or [])
+    arguments = _object(json_) | {name: value_for(found, name, text) for name, text in map(split, arg or [])}
     try:
         bound = found.options(group=group, key=key, delay=duration(delay) if delay is not None else timedelta())
         handles = bound.enqueue_many([arguments] * count) if count > 1 else [bound.enqueue(**arguments)]
@@ -43,26 +44,14 @@ def send(
 def _object(given: str | None) -> dict[str, Any]:
     if given is None:
         return {}
-    if given == "-":
-        text = sys.stdin.read()
-    else:
-        text = given if given.lstrip().startswith(("{", "[")) else Path(given).read_text(encoding="utf-8")
     try:
+        if given == "-":
+            text = sys.stdin.read()
+        else:
+            text = given if given.lstrip().startswith(("{", "[")) else Path(given).read_text(encoding="utf-8")
         value = json.loads(text)
     except ValueError as error:
         raise Mistake(f"--json takes a JSON object: {error}") from error
     if not isinstance(value, dict):
         raise Mistake("--json takes a JSON object, such as '{\"user_id\": 7}'")
     return value
-
-
-def _pair(text: str, types: dict[str, Any]) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise Mistake(f"--arg takes name=value, not {text!r}")
-    if types.get(name) is str:
-        return name, value  # order=7 is the text "7" where an order is a text
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value

@@ -57,6 +57,7 @@ def tail(
         if not follow:
             return
         start = max(start, now - OVERLAP_MILLISECONDS)
+        seen = {line for line in seen if line[1] >= start}
         time.sleep(POLL_SECONDS)
 
 

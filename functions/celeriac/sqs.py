@@ -52,7 +52,7 @@ class Entry:
     def size(self) -> int:
         """What SQS counts: the body and the attributes' names, types and values, in bytes."""
         attributes = (
-            len(name) + len(value["DataType"]) + len(value.get("StringValue", "").encode())
+            len(name) + len(value["DataType"]) + len(value.get("StringValue", "").encode() or _bytes(value))
             for name, value in self.attributes.items()
         )
         return len(self.body.encode()) + sum(attributes)
@@ -132,6 +132,11 @@ def _of_queue(name: str) -> Iterator[None]:
     except client("sqs").exceptions.QueueDoesNotExist as error:
         urls.pop(name, None)
         raise NoSuchQueue(name) from error
+
+
+def _bytes(value: "MessageAttributeValueTypeDef") -> bytes:
+    binary = value.get("BinaryValue", b"")
+    return binary if isinstance(binary, bytes) else b""
 
 
 def _fields(entry: Entry) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from celeriac import Backoff, Context, Queue, Reject, sqs, task
@@ -67,7 +68,7 @@ def _run(*arguments: str, **options: Any) -> Result:
 
 
 def _json(*arguments: str) -> Any:
-    return json.loads(_run(*arguments, "--json").output)
+    return json.loads(_run(*arguments, "--json").stdout)
 
 
 @pytest.fixture
@@ -320,7 +321,7 @@ def test_exported_letters_come_back_as_they_were(dead: Sandbox, tmp_path: Path) 
     [
         (["list", "leters"], 2, "no queue is named 'leters'. Did you mean letters?"),
         (["show", "letters", "nobody"], 2, "no dead letter of letters has the id nobody"),
-        (["redrive", "letters", "--set", "amount"], 2, "--set takes name=value"),
+        (["redrive", "letters", "--set", "amount"], 2, "is written name=value, not 'amount'"),
         (["redrive", "letters", "--edit"], 2, "name it with --id"),
         (["list", "letters", "--since", "soon"], 2, "'soon' is no time: write e.g. 2h"),
         (["import", "letters", "/nowhere.jsonl"], 2, "/nowhere.jsonl: No such file or directory"),
@@ -336,3 +337,113 @@ def test_a_file_that_is_no_export_is_refused_with_its_line(dead: Sandbox, tmp_pa
     file = tmp_path / "dead.jsonl"
     file.write_text('{"id": 1}\n')
     assert "line 1: no dead letter of `celeriac dlq export`" in _run("import", "letters", str(file)).output
+
+
+def test_what_could_not_be_read_is_not_passed_over_in_silence(sandbox: Sandbox) -> None:
+    for number in range(15):
+        book.options(group="g").enqueue(number=number)
+    sandbox.drain()
+    shown = _run("list", "letters-ledger")
+    assert "10 dead letters of letters-ledger" in shown.output
+    assert "5 more could not be read" in shown.output
+    assert shown.exit_code == 1
+
+
+def test_letters_that_another_reader_holds_are_told_of(dead: Sandbox) -> None:
+    client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test-letters-dlq"), MaxNumberOfMessages=6)
+    shown = _run("list", "letters")
+    assert "10 dead letters" in shown.output
+    assert "6 more could not be read" in shown.output
+
+
+def test_a_body_without_an_id_gets_one_for_good(sandbox: Sandbox) -> None:
+    client("sqs").send_message(
+        QueueUrl=sqs.url("celeriac-test-letters-dlq"), MessageBody='{"task": "refuse", "args": {"order": 1}}'
+    )
+    _cure()
+    with suppress(WorkerDied), sandbox._calls.worker():
+        sandbox.crash_at(_calls_until(sandbox, "SendMessageBatch"), after=True)  # sent, and not deleted
+        _run("redrive", "letters")
+    sandbox._calls._calls_to_live = None
+    sandbox.drain()
+    sandbox.advance(letters.HIDDEN + timedelta(seconds=1))
+    _run("redrive", "letters")
+    sandbox.drain()
+    assert len(ran) == 1
+
+
+def _calls_until(sandbox: Sandbox, operation: str) -> int:
+    """Which call of a redrive that is: depth twice, a receive, and then the sending."""
+    return {"SendMessageBatch": 4}[operation]
+
+
+def test_a_dry_run_checks_what_would_be_changed(dead: Sandbox) -> None:
+    dry = _run("redrive", "letters", "--task", "charge", "--set", "amount=much", "--dry-run")
+    assert dry.exit_code == 1
+    assert "12 stay where they are" in dry.output
+
+
+def test_an_id_that_is_not_there_is_a_mistake(dead: Sandbox) -> None:
+    told = _run("redrive", "letters", "--id", "nobody")
+    assert (told.exit_code, "has the id nobody" in told.output) == (2, True)
+
+
+def test_a_limit_is_kept_to_the_letter(dead: Sandbox) -> None:
+    assert sum(kind["count"] for kind in _json("list", "letters", "--limit", "5")) == 5
+
+
+def test_only_what_was_shown_is_discarded(dead: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(*_: object, **__: object) -> bool:
+        client("sqs").send_message(
+            QueueUrl=sqs.url("celeriac-test-letters-dlq"), MessageBody='{"task": "charge", "args": {"order": 99}}'
+        )
+        dead.advance(timedelta(milliseconds=1))
+        return True
+
+    monkeypatch.setattr(typer, "confirm", answer)
+    assert _json("discard", "letters", "--task", "charge") == {"discarded": 12}
+    assert _counts(dead) == {"charge": 1, "refuse": 3, "": 1}
+
+
+def test_attributes_of_others_survive_an_export(sandbox: Sandbox, tmp_path: Path) -> None:
+    url, file = sqs.url("celeriac-test-letters-dlq"), tmp_path / "dead.jsonl"
+    attributes: Any = {
+        "blob": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
+        "count": {"DataType": "Number", "StringValue": "7"},
+    }
+    client("sqs").send_message(QueueUrl=url, MessageBody='{"task": "refuse"}', MessageAttributes=attributes)
+    _run("export", "letters", str(file))
+    file.write_text(f"{file.read_text()}\n\n")
+    _run("discard", "letters", "--yes")
+    assert _json("import", "letters", str(file)) == {"imported": 1, "problems": []}
+    (message,) = sandbox._receive(url, {})
+    assert message["MessageAttributes"] == attributes
+
+
+def test_text_of_others_cannot_rewrite_the_terminal(sandbox: Sandbox) -> None:
+    @task(shop, retry=Backoff(attempts=1))
+    def spoof() -> None:
+        raise ValueError("\x1b[2Jall is well")
+
+    spoof.enqueue()
+    sandbox.drain()
+    assert "\x1b" not in _run("list", "letters").output
+    assert "\\x1b[2Jall is well" in _run("list", "letters").output
+    id_ = _json("list", "letters")[0]["example_id"]
+    assert "\x1b[2J" not in _run("show", "letters", id_).output
+
+
+@pytest.mark.parametrize("rate", ["inf", "0", "fast", "nan"])
+def test_a_rate_that_is_none_is_refused(dead: Sandbox, rate: str) -> None:
+    assert _run("redrive", "letters", "--rate", rate).exit_code == 2
+
+
+def test_what_dies_again_during_a_redrive_does_not_go_round_and_round(dead: Sandbox) -> None:
+    assert _json("redrive", "letters", "--task", "charge", "--rate", "0.2")["redriven"] == 12
+    dead.drain()
+    assert len(ran) == 12
+    assert _counts(dead)["charge"] == 12
+
+
+def test_a_rate_may_name_its_unit(dead: Sandbox) -> None:
+    assert _json("redrive", "letters", "--task", "charge", "--rate", "500/s")["redriven"] == 12

@@ -1,0 +1,135 @@
+"""Sending dead letters: each sent first and deleted after.
+
+Whatever interrupts it, nothing is lost, and running it again finishes the rest. A letter that was sent and not deleted
+is sent twice; its task's record lets it run once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import msgspec
+
+from celeriac import sqs
+from celeriac.dead_letter import DeadLetter
+from celeriac.deliver import fitted
+from celeriac.message import Malformed, NewerVersion, decode, encode
+from celeriac.queue import Queue
+from celeriac.record import FIRST_SENT_AT
+from celeriac.settings import stage
+from celeriac.settle import FAILURE_ATTRIBUTE
+from celeriac.signature import InvalidArgs
+from console import known
+from console.letters import Pass, Taken, delete
+from console.mistakes import Mistake
+from console.rate import Rate
+
+# What Celeriac noted beside a body it couldn't read: a redriven message begins anew.
+OURS = frozenset({FAILURE_ATTRIBUTE, FIRST_SENT_AT})
+
+type Change = Callable[[DeadLetter], dict[str, Any]]
+"""What is to become of a letter's arguments."""
+
+
+@dataclass(slots=True)
+class Redriver:
+    """Visits letters, and sends those that are meant to `target`."""
+
+    reading: Pass
+    target: Queue
+    is_meant: Callable[[Taken], bool]
+    change: Change
+    pace: Rate
+    most: int | None
+    """So many letters at most."""
+    would_send: Callable[[Sequence[Taken]], None] | None
+    """For a dry run: is told what would be sent, and nothing is."""
+    advance: Callable[[int], object]
+    matched: int = 0
+    redriven: int = 0
+    problems: list[str] = field(default_factory=list)
+    _ids: set[str] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def visit(self, taken: Sequence[Taken]) -> set[str]:
+        """Send those that are meant, delete what was sent; the message ids of what is deleted."""
+        meant = self._choose([one for one in taken if self.is_meant(one)])
+        self.advance(len(taken) - len(meant))
+        deleted: set[str] = set()
+        for some in self._entries(meant):
+            if self.would_send is not None:
+                self.would_send([one for one, _ in some])
+            else:
+                deleted |= self._send(some)
+            self.advance(len(some))
+        return deleted
+
+    def _choose(self, meant: Sequence[Taken]) -> list[Taken]:
+        with self._lock:
+            # What has died again meanwhile has had its turn: it would go round and round.
+            fresh = [one for one in meant if one.letter.id not in self._ids]
+            chosen = fresh if self.most is None else fresh[: self.most - self.matched]
+            self._ids.update(one.letter.id for one in chosen)
+            self.matched += len(chosen)
+            if self.most is not None and self.matched >= self.most:
+                self.reading.stop()
+        return chosen
+
+    def _entries(self, taken: Sequence[Taken]) -> list[list[tuple[Taken, sqs.Entry]]]:
+        """What to send, in batches that SQS takes; a letter that can't be sent stays where it is, with the reason."""
+        ready: list[tuple[Taken, sqs.Entry]] = []
+        for one in taken:
+            try:
+                ready.append((one, entry(one, self.target, self.change)))
+            except (InvalidArgs, Mistake) as error:
+                self.problems.append(f"{one.letter.id}: {error}")
+        return [[ready[i] for i in positions] for positions in sqs.batches([made.size for _, made in ready])]
+
+    def _send(self, some: Sequence[tuple[Taken, sqs.Entry]]) -> set[str]:
+        self.pace.wait(len(some))
+        refused = sqs.send_batch(self.target.physical_name(stage()), [made for _, made in some])
+        sent = [one for (one, _), problem in zip(some, refused, strict=True) if problem is None]
+        deleted = delete(sqs.url(self.reading.name), sent)
+        kept = [one.letter.id for one in sent if one.message_id not in deleted]
+        with self._lock:
+            self.redriven += len(sent)
+            self.problems += [problem.why for problem in refused if problem is not None]
+            self.problems += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
+        return deleted
+
+
+def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
+    """The message that a dead letter becomes. Raises InvalidArgs for changes that its task can't read."""
+    message, letter = taken.message, taken.letter
+    changed = change(letter)
+    body = _identified(letter) if changed == letter.args else _changed(letter, target, changed)
+    group = message["Attributes"].get("MessageGroupId")
+    attributes: Any = {name: value for name, value in message.get("MessageAttributes", {}).items() if name not in OURS}
+    return sqs.Entry(
+        body,
+        group=(group or taken.message_id) if target.fifo else group,
+        # The letter's own: sent twice, because it couldn't be deleted, it is one message to SQS for five minutes.
+        deduplication=taken.message_id if target.fifo else None,
+        attributes=attributes,
+    )
+
+
+def _identified(letter: DeadLetter) -> str:
+    """The body as it is; one without an id gets the letter's, or each copy of it would be another task."""
+    try:
+        message = decode(letter.body)
+    except (Malformed, NewerVersion):
+        return letter.body
+    return letter.body if message.id else encode(msgspec.structs.replace(message, id=letter.id))
+
+
+def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
+    try:
+        message = decode(letter.body)
+    except (Malformed, NewerVersion) as error:
+        raise Mistake("its body can't be read, so no argument of it can be changed") from error
+    raw = msgspec.json.encode(args)
+    known.task(message.task).signature.decode(raw)
+    changed = msgspec.structs.replace(message, id=letter.id, args=msgspec.Raw(raw), stored="")
+    return fitted(target.physical_name(stage()), changed, target.max_body_bytes)
