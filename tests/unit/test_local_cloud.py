@@ -8,12 +8,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from local import cloud, environment, processes, state
 from local.deploy import expiries, reasons
+from local.emulator.serve import with_time
 from local.problem import ProblemError
 from local.processes import Process
 from local.state import Cloud
@@ -189,3 +191,10 @@ def test_the_tables_that_expire_are_read_from_the_templates(tmp_path: Path) -> N
     (tmp_path / "x.template.json").write_text(json.dumps({"Resources": resources}))
 
     assert expiries(tmp_path) == {"a": "expires_at"}
+
+
+def test_the_emulators_schedules_name_the_time_for_which_a_firing_was_meant() -> None:
+    target = {"Arn": "a", "Input": '{"id": "tick@<aws.scheduler.scheduled-time>"}'}
+    fired_at = datetime(2026, 1, 1, 3, 0, 7, tzinfo=UTC).timestamp()
+    assert with_time(target, fired_at) == {"Arn": "a", "Input": '{"id": "tick@2026-01-01T03:00:00Z"}'}
+    assert with_time({"Arn": "a"}, fired_at) == {"Arn": "a"}
