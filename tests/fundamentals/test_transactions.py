@@ -128,9 +128,11 @@ def test_what_passes_is_waited_for_and_stays_one_transaction(accounts: Sandbox, 
 
 
 def test_a_conflict_that_does_not_pass_is_the_tasks_failure_and_it_is_tried_again(accounts: Sandbox) -> None:
-    with canceled("TransactionConflict", "None", "None", times=6):
+    with canceled("TransactionConflict", "None", "None", times=6) as bodies:
         handle = move.enqueue("t-1", amount=7)
         accounts.drain()
+    assert len(bodies) == 6 + 1
+    assert [bodies.count(body) for body in dict.fromkeys(bodies)] == [6, 1]  # the second attempt is another transaction
     assert _balances() == (3, 7)
     assert handle.status().attempts == 2
 
