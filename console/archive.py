@@ -55,9 +55,10 @@ def discard(
         advance(len(taken))
         return deleted
 
-    with progress("discarding", depth(declared)) as advance:
+    with progress("discarding", reading.total) as advance:
         reading.run(visit, wait=True)
     typer.echo(json.dumps({"discarded": discarded}) if json_ else f"{discarded} dead letters of {queue} discarded")
+    say_missed(reading)
 
 
 def _preview(queue: str, wanted: Filter) -> tuple[Kinds, set[str]]:

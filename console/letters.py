@@ -1,7 +1,8 @@
 """Reading a dead-letter queue: by several connections, each letter once, and giving back what was looked at.
 
 SQS hides what it hands out. A letter is hidden while this command reads and no longer: what it still holds is given
-back when it ends, by Ctrl-C too; after a crash SQS does that itself, when `HIDDEN` has passed.
+back when it ends, by Ctrl-C too. After a crash SQS does that itself: after `HIDDEN` for what was about to be sent or
+deleted, after `hidden_for` all letters for what was only read.
 """
 
 import threading
@@ -56,7 +57,8 @@ class Pass:
     def __init__(self, queue: Queue, *, hidden: timedelta = HIDDEN, workers: int = WORKERS, batch: int = 10) -> None:
         self.missed = 0
         """How many letters the pass couldn't read: another reader holds them, or a FIFO group stands before them."""
-        self._total = depth(queue)
+        self.total = depth(queue)
+        """How many letters there were when it began."""
         self.name = queue.dead_letter_name(settings.stage())
         self._url = sqs.url(self.name)
         self._hidden = hidden
@@ -133,7 +135,7 @@ class Pass:
 
     def _hide(self, messages: "Sequence[MessageTypeDef]") -> None:
         """Keep what isn't meant out of sight until the pass is over, or it would be read again and again."""
-        seconds = ceil(hidden_for(self._total).total_seconds())
+        seconds = ceil(hidden_for(self.total).total_seconds())
         if messages and seconds > self._hidden.total_seconds():
             self._set_visibility([message["ReceiptHandle"] for message in messages], seconds)
 

@@ -46,6 +46,9 @@ def main(
     It follows AWS_ENDPOINT_URL, so it works on a local cloud alike. Exit codes: 0, 1 for problems that were found, 2
     for a command that was mistyped.
     """
+    # Other tools of AWS's read either; boto3 only the latter.
+    if region := os.environ.get("AWS_REGION"):
+        os.environ.setdefault("AWS_DEFAULT_REGION", region)
     try:
         os.environ["CELERIAC_STAGE"] = names.check_stage(stage)
     except ValueError as error:

@@ -52,7 +52,7 @@ def explained[**P](command: Callable[P, None]) -> Callable[P, None]:
         except NoSuchQueue as error:
             _end(f"{error}{_stages()}", USAGE)
         except (NoCredentialsError, NoRegionError) as error:
-            _end(f"{error} Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM)
+            _end(f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM)
         except EndpointConnectionError as error:
             _end(f"{error} Is the network, or the local cloud (`make up`), there?", PROBLEM)
         except ClientError as error:

@@ -13,7 +13,7 @@ from console.arguments import split, value_for
 from console.dead_letters import Kinds, find, show_kinds
 from console.editor import edited
 from console.filters import filter_of
-from console.letters import HIDDEN, WORKERS, Pass, Taken, depth, progress, say_missed
+from console.letters import HIDDEN, WORKERS, Pass, Taken, progress, say_missed
 from console.mistakes import PROBLEM, Mistake
 from console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
 from console.rate import Rate, rate_of
@@ -62,7 +62,7 @@ def redrive(
     batch = max(1, min(10, int(rate * HIDDEN.total_seconds() / 4))) if rate else 10
     workers = WORKERS if rate is None or rate > WORKERS * batch else 1
     reading, kinds = Pass(source, workers=workers, batch=batch), Kinds()
-    with progress("redriving", depth(source)) as advance:
+    with progress("redriving", reading.total) as advance:
         redriver = Redriver(
             reading,
             target,
@@ -104,5 +104,5 @@ def _report(what: str, redriver: Redriver, *, quiet: bool, json_: bool) -> None:
     elif not quiet:
         typer.echo(f"{redriver.redriven} of {redriver.matched} dead letters of {what}")
     if problems:
-        typer.secho(f"{len(problems)} stay where they are, the first because of: {problems[0]}", err=True)
+        typer.secho(f"{len(problems)} not redriven as they should be, the first: {problems[0]}", err=True)
         raise typer.Exit(PROBLEM)

@@ -34,24 +34,14 @@ def dead_letter_alarm(scope: Construct, construct_id: str, *, queue: str, advice
 
     It watches the depth: the count of sent messages misses what SQS's own redrive policy moves.
     """
-    alarm = cloudwatch.Alarm(
-        scope,
-        construct_id,
-        alarm_name=queue,
-        alarm_description=advice,
-        metric=cloudwatch.Metric(
-            namespace="AWS/SQS",
-            metric_name="ApproximateNumberOfMessagesVisible",
-            dimensions_map={"QueueName": queue},
-            statistic="Maximum",
-            period=cdk.Duration.minutes(1),
-        ),
-        threshold=1,
-        evaluation_periods=1,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    metric = cloudwatch.Metric(
+        namespace="AWS/SQS",
+        metric_name="ApproximateNumberOfMessagesVisible",
+        dimensions_map={"QueueName": queue},
+        statistic="Maximum",
+        period=cdk.Duration.minutes(1),
     )
-    alarm.add_alarm_action(actions.SnsAction(topic))
+    _alarm_from(1, metric, scope, construct_id, name=queue, advice=advice).add_alarm_action(actions.SnsAction(topic))
 
 
 def outbox_alarm(
@@ -65,17 +55,9 @@ def outbox_alarm(
     topic: sns.ITopic,
 ) -> None:
     """Raise an alarm while what the sweeper measures each minute is at `threshold` or above."""
-    alarm = cloudwatch.Alarm(
-        scope,
-        construct_id,
-        alarm_name=f"{names.prefix(stage)}-outbox-{metric}",
-        alarm_description=advice,
-        metric=_outbox_metric(stage, metric, "Maximum"),
-        threshold=threshold,
-        evaluation_periods=1,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-    )
+    name = f"{names.prefix(stage)}-outbox-{metric}"
+    measured = _outbox_metric(stage, metric, "Maximum")
+    alarm = _alarm_from(threshold, measured, scope, construct_id, name=name, advice=advice)
     alarm.add_alarm_action(actions.SnsAction(topic))
 
 
@@ -95,6 +77,23 @@ def silence_alarm(
         treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
     )
     alarm.add_alarm_action(actions.SnsAction(topic))
+
+
+def _alarm_from(
+    threshold: float, metric: cloudwatch.Metric, scope: Construct, construct_id: str, *, name: str, advice: str
+) -> cloudwatch.Alarm:
+    """An alarm that rings while `metric` is at `threshold` or above; what isn't measured is well."""
+    return cloudwatch.Alarm(
+        scope,
+        construct_id,
+        alarm_name=name,
+        alarm_description=advice,
+        metric=metric,
+        threshold=threshold,
+        evaluation_periods=1,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
 
 
 def _outbox_metric(stage: str, metric: str, statistic: str) -> cloudwatch.Metric:

@@ -68,8 +68,8 @@ class Relay(Construct):
             queue=dead_letters,
             advice=(
                 f"The relay gave up on outbox events. {dead_letters} names their place in the stream; the events "
-                f"themselves are in the table {names.outbox_table(stage)}, without `published_at`. "
-                f"Read the log of {names.relay_function(stage)}, and cure the cause."
+                f"themselves are in the table {names.outbox_table(stage)}, and the sweeper publishes them. "
+                f"Read the log of {names.relay_function(stage)}, cure the cause, and see `celeriac outbox lag` fall."
             ),
             topic=alarms,
         )

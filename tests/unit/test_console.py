@@ -1,6 +1,7 @@
 """The other commands of `celeriac`, as an operator types them."""
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -255,6 +256,13 @@ def test_what_aws_refuses_is_told_in_a_sentence(sandbox: Sandbox, code: str, mes
     assert told.exit_code == 1
     assert sentence in told.output
     assert "Traceback" not in told.output
+
+
+def test_the_region_may_be_named_as_other_tools_name_it(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    _run("tasks")
+    assert os.environ["AWS_DEFAULT_REGION"] == "eu-north-1"
 
 
 def test_a_stage_that_is_not_there_is_told_with_those_that_are(sandbox: Sandbox) -> None:

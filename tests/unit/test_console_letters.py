@@ -380,7 +380,7 @@ def _calls_until(sandbox: Sandbox, operation: str) -> int:
 def test_a_dry_run_checks_what_would_be_changed(dead: Sandbox) -> None:
     dry = _run("redrive", "letters", "--task", "charge", "--set", "amount=much", "--dry-run")
     assert dry.exit_code == 1
-    assert "12 stay where they are" in dry.output
+    assert "12 not redriven as they should be" in dry.output
 
 
 def test_an_id_that_is_not_there_is_a_mistake(dead: Sandbox) -> None:
