@@ -87,6 +87,7 @@ def _entry(event: Event) -> dict[str, str]:
         "Source": source(),
         "DetailType": event.type,
         "Detail": json.dumps(cloud_event(event), ensure_ascii=False),
+        **({"TraceHeader": event.trace} if event.trace is not None else {}),
     }
 
 

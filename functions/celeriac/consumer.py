@@ -12,6 +12,7 @@ from celeriac.bodies import Steps
 from celeriac.crew import Crew
 from celeriac.failure import error_place, error_type
 from celeriac.log import log_outcome, logger
+from celeriac.metrics import Tally
 from celeriac.outcome import Dead, Suspected
 from celeriac.queue import Queue
 from celeriac.record import Record, queue_of, read
@@ -58,6 +59,7 @@ class _Batch:
         self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
         self._records: list[tuple[Record, Queue]] = []
         self._suspects: list[tuple[Record, Queue]] = []
+        self._tally = Tally()
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
             try:
@@ -87,6 +89,7 @@ class _Batch:
         in_time = self._side_by_side(rested, alone=one) and self._one_by_one(self._suspects)
         if self._records and in_time:
             acknowledge.deliver_again(self._records[0][0].queue_name, self._again())
+        self._tally.flush()
 
     def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> bool:
         """Run lanes side by side, each in its order; what must run alone is left among the suspects."""
@@ -117,6 +120,7 @@ class _Batch:
         for suspect in random.sample(suspects, len(suspects)):
             if not self._acknowledge_all_but(done):
                 break  # what is done could die with this one: SQS brings the suspects again
+            self._tally.flush()
             if not self._run_lanes([self._lane([suspect], alone=True)], suspect[1]):
                 return False
         return True
@@ -149,11 +153,14 @@ class _Batch:
         """Run and settle one message; None if it must run alone. What can't be settled isn't acknowledged."""
         started = time.monotonic()
         try:
-            message, outcome = yield from run(Delivery(record, queue, self._worker, alone))
+            delivery = Delivery(record, queue, self._worker, alone)
+            message, outcome = yield from run(delivery)
             if isinstance(outcome, Suspected):
                 return None
             settled = settle(outcome, record, queue)
-            log_outcome(outcome, message, record, queue, seconds=time.monotonic() - started)
+            seconds = time.monotonic() - started
+            log_outcome(outcome, message, delivery, seconds=seconds)
+            self._tally.add(queue, outcome, delivery.observed, seconds=seconds)
         except Exception as error:  # noqa: BLE001 - AWS is out of reach, or we have a bug: it goes back to SQS
             _log_unsettled(record.message_id, error)
             return self._last_resort(record, queue, error)

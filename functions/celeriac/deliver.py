@@ -9,7 +9,7 @@ from math import ceil
 
 import msgspec
 
-from celeriac import payloads, schedule, settings, sqs
+from celeriac import payloads, schedule, settings, sqs, trace
 from celeriac.failure import error_type
 from celeriac.message import Message, encode
 from celeriac.queue import MAX_DELAY, Queue
@@ -29,6 +29,8 @@ class Parcel:
     message: Message
     delay: timedelta = NOW
     group: str | None = None
+    trace: str | None = None
+    """The header of the X-Ray trace that it belongs to, where that isn't the current one. A schedule carries none."""
 
     @property
     def is_scheduled(self) -> bool:
@@ -118,4 +120,5 @@ def entry(parcel: Parcel) -> sqs.Entry:
         delay_seconds=0 if scheduled else ceil(parcel.delay.total_seconds()),
         group=parcel.group,
         deduplication=f"{message.id}-{message.attempt}" if fifo else None,
+        trace=parcel.trace or trace.current(),
     )

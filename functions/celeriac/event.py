@@ -9,6 +9,7 @@ from zlib import crc32
 
 from celeriac.item import item_of, plain
 from celeriac.message import new_id
+from celeriac.trace import checked, current
 
 WAITING = "waiting"
 """The attribute, and partition key of the sparse index, that a row has until it is published."""
@@ -38,6 +39,8 @@ class Event:
     """That task's queue."""
     due_at: datetime | None = None
     group: str | None = None
+    trace: str | None = None
+    """The header of the X-Ray trace in which it was emitted."""
     bytes: int = 0
     """The size of what it carries."""
 
@@ -58,6 +61,8 @@ def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]
     row_id = new_id()
     pk = aggregate if aggregate is not None else row_id
     occurred_at = datetime.now(UTC).isoformat(timespec="microseconds")
+    if (trace := current()) is not None:
+        content["trace"] = trace
     made: dict[str, Any] = item_of(
         {"pk": pk, "sk": row_id, "type": event, "occurred_at": occurred_at, WAITING: shard(pk), **content}
     )
@@ -77,7 +82,7 @@ def read(image: Mapping[str, Any]) -> Event:
     row = plain(image) or {}
     try:
         data = row.get("data", "{}")
-        texts = ("type", "occurred_at", "data", "message", "queue", "due_at", "group")
+        texts = ("type", "occurred_at", "data", "message", "queue", "due_at", "group", "trace")
         if wrong := [name for name in texts if name in row and not isinstance(row[name], str)]:
             raise TypeError(f"{wrong[0]} is no text")  # noqa: TRY301 - as json and datetime say it
         return Event(
@@ -90,6 +95,7 @@ def read(image: Mapping[str, Any]) -> Event:
             queue=row.get("queue"),
             due_at=datetime.fromisoformat(row["due_at"]) if "due_at" in row else None,
             group=row.get("group"),
+            trace=checked(row.get("trace")),
             bytes=len(data) + len(row.get("message", "")),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -79,7 +79,7 @@ def parcels(event: Event, subscribers: Sequence[Task[..., object, object]]) -> l
         queue = registry.queues().get(event.queue or "")
         if queue is None:
             raise CannotPublish(f"no queue is named {event.queue!r} in this release")
-        return [Parcel(queue, decode(event.message), event.delay, event.group)]
+        return [Parcel(queue, decode(event.message), event.delay, event.group, event.trace)]
     return [
         Parcel(
             task.queue,
@@ -90,6 +90,7 @@ def parcels(event: Event, subscribers: Sequence[Task[..., object, object]]) -> l
                 enqueued_at=event.occurred_at,
             ),
             group=_group(event.pk) if task.queue.fifo else None,
+            trace=event.trace,
         )
         for task in subscribers
     ]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from celeriac.queue import Queue
+from celeriac.trace import checked
 
 # A message attribute, on messages that this release can't read and sends again as they are.
 FIRST_SENT_AT = "first_sent_at"
@@ -26,6 +27,8 @@ class Record:
     group: str | None
     first_sent_at: datetime
     """When it, or the first of those it is a copy of, was sent."""
+    trace: str | None = None
+    """The header of the X-Ray trace that it belongs to."""
 
 
 class UnknownQueue(LookupError):  # noqa: N818 - it is what it is
@@ -47,6 +50,7 @@ def read(raw: Mapping[str, Any]) -> Record:
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
         group=attributes.get("MessageGroupId"),
         first_sent_at=datetime.fromisoformat(first) if first else sent_at,
+        trace=checked(attributes.get("AWSTraceHeader")),
     )
 
 

@@ -1,20 +1,21 @@
 """One message's run, from its body to its outcome. Nothing is sent from here."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from celeriac import lease, payloads, quarantine, registry
+from celeriac import lease, metrics, payloads, quarantine, registry, trace
 from celeriac.bodies import Call, Overran, Steps, WorkerLost
 from celeriac.context import Context
 from celeriac.crew import left_behind
 from celeriac.failure import Failure, error_message, error_place, error_traceback, error_type, fingerprint
 from celeriac.log import logger
 from celeriac.message import Malformed, Message, NewerVersion, decode
+from celeriac.observed import Observed
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY, Queue
 from celeriac.record import Record
@@ -59,6 +60,7 @@ class Delivery:
     worker: Worker
     alone: bool
     """Nothing else runs in this worker now, nor waits in it for its acknowledgement."""
+    observed: Observed = field(default_factory=Observed)
 
 
 def run(delivery: Delivery) -> Steps[tuple[Message | None, Outcome]]:
@@ -86,6 +88,7 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     if task is None:
         return _unknown(message, delivery)
     record, queue = delivery.record, delivery.queue
+    delivery.observed.task = task.name
     as_it_came, redriven_from = message, message.failure
     if redriven_from is not None:
         # A dead letter that came back, by whatever tool, starts anew.
@@ -93,7 +96,7 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     try:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
         arguments = task.signature.decode(raw)
-        key = task.key_of(arguments, message)
+        key = delivery.observed.key = task.key_of(arguments, message)
     except (InvalidArgs, payloads.PayloadGone) as error:
         return Dead(message, failure("malformed", error, _unrun(message), delivery))
     if quarantine.holds(quarantine.of_task(task.name)):
@@ -146,7 +149,9 @@ def _claim(task: Task[..., Any, Any], wanted: lease.Claim, delivery: Delivery) -
     except lease.Suspect as suspect:
         if task.delivery == "at_most_once" or not delivery.alone or suspect.crashes >= MOST_CRASHES:
             raise
-        return lease.take_over(wanted)
+        held = lease.take_over(wanted)
+        metrics.count_lost_worker(delivery.queue, task.name)
+        return held
 
 
 def _crashed(
@@ -160,6 +165,7 @@ def _crashed(
     else:
         return Suspected()
     held = lease.take_over(wanted)
+    metrics.count_lost_worker(delivery.queue, task.name)
     return Dead(message, failure(reason, error, replace(message, attempt=held.attempt), delivery), held)
 
 
@@ -173,6 +179,10 @@ def _attempt(
     )
     args = (context,) if task.signature.takes_context else ()
     limit = min(task.timeout or worker.left, worker.left)
+    delivery.observed.has_run = True
+    if message.attempt == 1:
+        delivery.observed.age = datetime.now(UTC) - (message.enqueued_at or delivery.record.sent_at)
+    trace.follow(delivery.record.trace)
     result, error = yield Call(task.function, args, arguments, limit)
     if isinstance(error, lease.LeaseLost):
         return TAKEN_OVER

@@ -47,6 +47,8 @@ class Entry:
     deduplication: str | None = None
     """MessageDeduplicationId, which every message of a FIFO queue needs."""
     attributes: "dict[str, MessageAttributeValueTypeDef]" = field(default_factory=dict)
+    trace: str | None = None
+    """The header of the X-Ray trace that it belongs to. SQS doesn't count its size."""
 
     @property
     def size(self) -> int:
@@ -150,4 +152,6 @@ def _fields(entry: Entry) -> Any:
         fields["MessageDeduplicationId"] = entry.deduplication
     if entry.attributes:
         fields["MessageAttributes"] = entry.attributes
+    if entry.trace is not None:
+        fields["MessageSystemAttributes"] = {"AWSTraceHeader": {"DataType": "String", "StringValue": entry.trace}}
     return fields

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from celeriac import names, settings, waiting
+from aws_lambda_powertools.metrics import MetricUnit
+
+from celeriac import metrics, waiting
 from celeriac.event import read_all
 from celeriac.failure import error_place, error_type
 from celeriac.log import logger
@@ -63,11 +65,7 @@ def _sweep(shard: str, until: datetime) -> int:
 
 def _measure(age: timedelta, parked: int) -> None:
     """Metrics by way of the log: CloudWatch reads them there, no call is made."""
-    from aws_lambda_powertools import Metrics  # noqa: PLC0415 - only the sweeper needs them
-    from aws_lambda_powertools.metrics import MetricUnit  # noqa: PLC0415
-
-    metrics = Metrics(namespace=names.METRICS, service="outbox")
-    metrics.set_default_dimensions(stage=settings.stage())
-    metrics.add_metric("UnpublishedAge", MetricUnit.Seconds, age.total_seconds())
-    metrics.add_metric("ParkedEvents", MetricUnit.Count, parked)
-    metrics.flush_metrics()
+    measured = metrics.of("outbox")
+    measured.add_metric("UnpublishedAge", MetricUnit.Seconds, age.total_seconds())
+    measured.add_metric("ParkedEvents", MetricUnit.Count, parked)
+    measured.flush_metrics()

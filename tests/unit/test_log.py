@@ -3,6 +3,7 @@
 import pytest
 
 from celeriac import Backoff, Context, Queue, Reject, task
+from celeriac.log import key_hash
 from celeriac.testing import Sandbox
 
 jobs = Queue("jobs")
@@ -30,3 +31,5 @@ def test_every_attempt_leaves_a_line(sandbox: Sandbox, queue: Queue, caplog: pyt
         assert seen == [("retried", 1), ("retried", 2), (last, 3)]
     assert {line["queue"] for line in lines} == {queue.name}
     assert all(line["task"] == "work" and line["milliseconds"] >= 0 for line in lines)
+    assert {line["key_hash"] for line in lines} == {key_hash(f"work:{handle.id}") for handle in (live, dead)}
+    assert all(line["request_id"] for line in lines)

@@ -1,0 +1,151 @@
+"""What CloudWatch is told: counts and times by queue and by task, and nothing else."""
+
+import json
+from collections import Counter, defaultdict
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from celeriac import Backoff, Queue, Reject, Retry, names, sqs, task
+from celeriac.aws import client
+from celeriac.testing import Sandbox
+
+jobs = Queue("metric-jobs", concurrency=5)
+others = Queue("metric-others")
+
+
+@task(jobs)
+def succeed(number: int = 0) -> None: ...
+
+
+@task(jobs)
+def refuse() -> None:
+    raise Reject("no")
+
+
+@task(jobs, retry=Backoff(attempts=3))
+def fail() -> None:
+    raise ConnectionError
+
+
+type Dimensions = tuple[tuple[str, str], ...]
+
+
+def measured(written: str) -> dict[Dimensions, dict[str, list[float]]]:
+    """What CloudWatch makes of a log: the values of each metric by its dimensions."""
+    found: dict[Dimensions, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for line in written.splitlines():
+        blob: dict[str, Any] = json.loads(line) if line.startswith('{"_aws"') else {"_aws": {"CloudWatchMetrics": []}}
+        for directive in blob["_aws"]["CloudWatchMetrics"]:
+            assert directive["Namespace"] == names.METRICS
+            for keys in directive["Dimensions"]:
+                dimensions = tuple((key, blob[key]) for key in sorted(keys))
+                for metric in directive["Metrics"]:
+                    found[dimensions][metric["Name"]] += blob[metric["Name"]]
+    return found
+
+
+def of_queue(queue: Queue, name: str | None = None) -> Dimensions:
+    task_too = (("task", name),) if name is not None else ()
+    return (("queue", queue.name), ("service", "tasks"), ("stage", "test"), *task_too)
+
+
+def sums(metrics: dict[str, list[float]]) -> Counter[str]:
+    return Counter(
+        {name: int(sum(values)) for name, values in metrics.items() if name not in {"Duration", "AgeAtStart"}}
+    )
+
+
+def test_every_way_to_end_is_counted_for_the_task_and_for_its_queue(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        succeed.enqueue(number=number)
+    refuse.enqueue()
+    fail.enqueue()
+    sandbox.drain()
+    found = measured(capsys.readouterr().out)
+
+    assert sums(found[of_queue(jobs, "succeed")]) == {"Started": 3, "Succeeded": 3}
+    assert sums(found[of_queue(jobs, "refuse")]) == {"Started": 1, "DeadLettered": 1, "Rejected": 1}
+    assert sums(found[of_queue(jobs, "fail")]) == {"Started": 3, "Retried": 2, "DeadLettered": 1}
+    assert sums(found[of_queue(jobs)]) == {"Started": 7, "Succeeded": 3, "Retried": 2, "DeadLettered": 2, "Rejected": 1}
+
+
+def test_times_are_those_of_runs_and_an_age_is_how_long_a_first_attempt_waited(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail.enqueue()
+    sandbox.advance(timedelta(seconds=90))
+    sandbox.drain()
+    metrics = measured(capsys.readouterr().out)[of_queue(jobs, "fail")]
+
+    assert [round(age) for age in metrics["AgeAtStart"]] == [90]
+    assert len(metrics["Duration"]) == 3
+
+
+def test_what_does_not_run_is_counted_and_not_timed(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    body = json.dumps({"task": "succeed", "id": "twice"})
+    dead = json.dumps({"task": "refuse", "id": "dead"})
+    for one in (body, dead):
+        for _ in range(2):
+            client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name("test")), MessageBody=one)
+            sandbox.drain()
+    found = measured(capsys.readouterr().out)
+
+    assert sums(found[of_queue(jobs, "succeed")]) == {"Started": 1, "Succeeded": 1, "Duplicate": 1}
+    assert sums(found[of_queue(jobs, "refuse")]) == {"Started": 1, "DeadLettered": 1, "Rejected": 1, "PoisonSkipped": 1}
+    assert len(found[of_queue(jobs)]["Duration"]) == 2
+
+
+def test_a_worker_lost_is_counted_once_for_each_death(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    succeed.enqueue()
+    # At its completion: its second call, and its sixth where it is taken over first.
+    for call in (2, 6):
+        sandbox.crash_at(call)
+        sandbox.run_once()
+        sandbox.advance(jobs.visibility + timedelta(seconds=1))
+    sandbox.drain()
+
+    assert sums(measured(capsys.readouterr().out)[of_queue(jobs, "succeed")])["WorkerLost"] == 2
+
+
+def test_what_was_done_before_a_suspect_runs_is_counted_though_it_kills_its_worker(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail.enqueue()
+    sandbox.crash_at(1, after=True)
+    sandbox.run_once()
+    sandbox.advance(jobs.visibility + timedelta(seconds=1))
+    succeed.enqueue()
+    capsys.readouterr()
+    # The mate's claim and completion, the look at the suspect, the mate's deletion, then the suspect's own claim.
+    sandbox.crash_at(6)
+    sandbox.run_once()
+
+    assert sums(measured(capsys.readouterr().out)[of_queue(jobs)]) == {"Started": 1, "Succeeded": 1}
+
+
+def test_no_message_can_make_a_dimension(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    for body in ("not JSON", '{"task": "made up"}'):
+        client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name("test")), MessageBody=body)
+    sandbox.drain()
+    found = measured(capsys.readouterr().out)
+
+    assert set(found) == {of_queue(jobs), of_queue(jobs, "unknown")}
+
+
+def test_asking_to_be_run_again_is_a_retry(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    @task(others, retry=Backoff(attempts=2))
+    def ask() -> None:
+        raise Retry("later", delay=timedelta(hours=1))
+
+    ask.enqueue()
+    sandbox.drain()
+
+    assert sums(measured(capsys.readouterr().out)[of_queue(others, "ask")]) == {
+        "Started": 2,
+        "Retried": 1,
+        "DeadLettered": 1,
+    }
