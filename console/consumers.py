@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from celeriac import sqs
 from celeriac.queue import Queue
 from celeriac.settings import stage
 from console import known
@@ -36,11 +37,12 @@ def mapping_of(queue: Queue) -> "EventSourceMappingConfigurationTypeDef | None":
     """The event source mapping that feeds a queue's consumer, None where it isn't deployed."""
     lambda_ = client("lambda")
     try:
-        found = lambda_.list_event_source_mappings(FunctionName=queue.function_name(stage()))["EventSourceMappings"]
-    except lambda_.exceptions.ResourceNotFoundException:
+        # By its source: it feeds the function, or an alias of it.
+        source = sqs.arn(queue.physical_name(stage()))
+        found = lambda_.list_event_source_mappings(EventSourceArn=source)["EventSourceMappings"]
+    except (sqs.NoSuchQueue, lambda_.exceptions.ResourceNotFoundException):
         return None
-    name = queue.physical_name(stage())
-    return next((one for one in found if one.get("EventSourceArn", "").rpartition(":")[2] == name), None)
+    return found[0] if found else None
 
 
 def _switch(name: str, *, on: bool, json_: bool) -> None:

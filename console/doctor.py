@@ -115,7 +115,7 @@ def _consumer(queue: Queue) -> Finding:
         return Finding(f"consumer of {queue.name}: {state}", f"celeriac resume {queue.name}")
     concurrency = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
     found = (concurrency, mapping.get("BatchSize"), mapping.get("MaximumBatchingWindowInSeconds") or 0)
-    drift = found != (queue.max_concurrency, queue.batch_size, int(queue.batch_window.total_seconds()))
+    drift = found != (queue.concurrency_limit, queue.batch_size, int(queue.batch_window.total_seconds()))
     return Finding(
         f"consumer of {queue.name}: on" + (", not as declared" if drift else ""),
         f"deploy again: make deploy STAGE={settings.stage()}" if drift else None,

@@ -25,6 +25,14 @@ from celeriac.table import TableError
         ({"concurrency": 1.5}, "must be a whole number"),
         ({"max_receives": "9"}, "must be a whole number"),
         ({"max_concurrency": 1}, "takes 2 to 1000"),
+        ({"pollers": (1, 5)}, "fewest 2 to 200"),
+        ({"pollers": (5, 4)}, "no fewer than those"),
+        ({"pollers": (2, 2001)}, "most 2 to 2000"),
+        ({"pollers": 2}, "such as \\(2, 20\\)"),
+        ({"pollers": (2, 5), "max_concurrency": 5}, "exclude each other"),
+        ({"max_age": timedelta(minutes=2)}, "between the visibility timeout, 0:03:00"),
+        ({"max_age": timedelta(days=5)}, "the retention, 4 days"),
+        ({"max_age": 60}, "write a timedelta"),
         ({"batch_size": 11}, "needs a batch_window"),
         ({"batch_size": 11, "fifo": True}, "no FIFO queue"),
         ({"batch_window": timedelta(minutes=6)}, "0 to 5 minutes"),
@@ -46,6 +54,19 @@ def test_names_follow_from_stage_and_name() -> None:
     assert Queue("jobs").dead_letter_name("prod") == "celeriac-prod-jobs-dlq"
     assert Queue("jobs", fifo=True).physical_name("prod") == "celeriac-prod-jobs.fifo"
     assert Queue("jobs", fifo=True).dead_letter_name("prod") == "celeriac-prod-jobs-dlq.fifo"
+
+
+def test_a_queue_waits_an_hour_or_two_crashes_before_it_calls_for_help() -> None:
+    assert Queue("jobs").oldest_age == timedelta(hours=1)
+    assert Queue("slow", timeout=timedelta(minutes=15)).oldest_age == timedelta(hours=3)
+    assert Queue("brief", retention=timedelta(minutes=30)).oldest_age == timedelta(minutes=15)
+    assert Queue("jobs", max_age=timedelta(minutes=5)).oldest_age == timedelta(minutes=5)
+
+
+def test_invocations_are_limited_by_number_or_by_pollers() -> None:
+    assert Queue("jobs").concurrency_limit == 10
+    assert Queue("jobs", max_concurrency=3).concurrency_limit == 3
+    assert Queue("jobs", pollers=(2, 20)).concurrency_limit is None
 
 
 def test_visibility_covers_six_timeouts_and_the_window() -> None:
