@@ -1,6 +1,13 @@
 """What differs between stages, read from the CDK context.
 
-`-c stage=NAME` picks the stage, `-c alarm_email=ADDRESS` subscribes somebody to its alarms.
+`-c stage=NAME` picks the stage: `prod`, `local`, or any other name for a stage like `dev`. Further values:
+
+| context | |
+|---|---|
+| `alarm_email=ADDRESS` | who is told of alarms |
+| `runbook=URL` | where alarms link to: this repository's docs/runbook.md as your team reads it |
+| `kms=true` | everything at rest is encrypted with a key of the stage's own, instead of AWS's |
+| `canary=true` | a new release takes a tenth of the work for five minutes, and is rolled back when consumers fail |
 """
 
 from dataclasses import dataclass
@@ -21,28 +28,28 @@ class StageConfig:
     """The configuration of one stage."""
 
     stage: str
-    removal_policy: cdk.RemovalPolicy
-    """What becomes of queues, tables and the bucket when they leave the stack.
+    keep_data: bool
+    """Whether queues, tables, bucket and key outlive their stack, guarded against a careless `destroy`.
 
-    Under RETAIN nothing that was accepted is lost, but a resource left behind keeps its deterministic
-    name: import it, or delete it, before the stage declares the same name again.
+    Nothing that was accepted is lost then, but a resource left behind keeps its deterministic name: import it, or
+    delete it, before the stage declares the same name again.
     """
     log_retention: logs.RetentionDays
     local: bool = False
     """Deployed to the local cloud, which runs the functions on this very machine."""
     alarm_email: str | None = None
+    runbook: str = "docs/runbook.md"
+    kms: bool = False
+    canary: bool = False
 
     @property
-    def keep_data(self) -> bool:
-        """Whether the stage guards what it stores against a careless `destroy`."""
-        return self.removal_policy is cdk.RemovalPolicy.RETAIN
+    def removal_policy(self) -> cdk.RemovalPolicy:
+        """What becomes of what holds data when it leaves the stack."""
+        return cdk.RemovalPolicy.RETAIN if self.keep_data else cdk.RemovalPolicy.DESTROY
 
 
 def read_config(node: Node) -> StageConfig:
-    """Return the configuration that the app's context asks for; raise ConfigError for a value that can't work.
-
-    `prod` keeps its data, `local` runs on this machine, every other name is a stage like `dev`.
-    """
+    """Return the configuration that the app's context asks for; raise ConfigError for a value that can't work."""
     try:
         stage = names.check_stage(context(node, "stage", "dev"))
     except ValueError as error:
@@ -52,13 +59,18 @@ def read_config(node: Node) -> StageConfig:
         raise ConfigError(
             f"alarm_email={alarm_email!r} is not an e-mail address: write -c alarm_email=name@example.org"
         )
-    match stage:
-        case "prod":
-            return StageConfig(stage, cdk.RemovalPolicy.RETAIN, logs.RetentionDays.THREE_MONTHS, False, alarm_email)
-        case "local":
-            return StageConfig(stage, cdk.RemovalPolicy.DESTROY, logs.RetentionDays.ONE_DAY, True, alarm_email)
-        case _:
-            return StageConfig(stage, cdk.RemovalPolicy.DESTROY, logs.RetentionDays.TWO_WEEKS, False, alarm_email)
+    return StageConfig(
+        stage,
+        keep_data=stage == "prod",
+        log_retention={"prod": logs.RetentionDays.THREE_MONTHS, "local": logs.RetentionDays.ONE_DAY}.get(
+            stage, logs.RetentionDays.TWO_WEEKS
+        ),
+        local=stage == "local",
+        alarm_email=alarm_email,
+        runbook=context(node, "runbook", "docs/runbook.md"),
+        kms=switch(node, "kms"),
+        canary=switch(node, "canary"),
+    )
 
 
 def context(node: Node, key: str, default: str) -> str:
@@ -69,3 +81,14 @@ def context(node: Node, key: str, default: str) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"the context value {key!r} is {value!r}, it must be text: write -c {key}=...")
     return value
+
+
+def switch(node: Node, key: str) -> bool:
+    """Return whether a context value is on, be it text of the command line or a boolean of cdk.json."""
+    match node.try_get_context(key):
+        case None | False | "false":
+            return False
+        case True | "true":
+            return True
+        case value:
+            raise ConfigError(f"{key}={value!r} is neither on nor off: write -c {key}=true, or leave it out")

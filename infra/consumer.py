@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from celeriac.queue import Queue
-from infra.alarms import dead_letter_alarm
+from infra.alarms import Alarms, measure
+from infra.canary import release
 from infra.handler import Runtime, build_handler
-from infra.permissions import consume, queue_arn
+from infra.permissions import consume, queue_arn, send
 
 
 class Consumer(Construct):
@@ -24,7 +24,7 @@ class Consumer(Construct):
         *,
         runtime: Runtime,
         permissions: Iterable[iam.PolicyStatement],
-        alarms: sns.ITopic,
+        alarms: Alarms,
     ) -> None:
         """Build the consumer of `queue`; `permissions` are what its tasks may do beside reading the queue."""
         super().__init__(scope, f"Consumer-{queue.name}")
@@ -37,27 +37,50 @@ class Consumer(Construct):
             handler="consumer.handler",
             timeout=queue.timeout,
             runtime=runtime,
-            permissions=[consume(source), *permissions],
+            permissions=[consume(source), send([queue.dead_letter_name(stage)]), *permissions],
         )
+        errors = alarms.when_it_fails(self, function=queue.function_name(stage), entry="failing-functions")
         lambda_.EventSourceMapping(
             self,
             "Mapping",
-            target=function,
+            target=release(self, function, config=runtime.config, errors=errors),
             event_source_arn=queue_arn(source),
             batch_size=queue.batch_size,
             max_batching_window=window,
-            max_concurrency=queue.max_concurrency,
+            max_concurrency=queue.concurrency_limit,
+            provisioned_poller_config=_pollers(queue),
             # The consumer reports failures this way; without it Lambda would take every batch for a success.
             report_batch_item_failures=True,
         )
-        dead_letter_alarm(
+        alarms.when(
             self,
-            "DeadLetterAlarm",
+            "AgeAlarm",
+            name=f"{queue.name}-age",
+            metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", QueueName=source),
+            reaches=int(queue.oldest_age.total_seconds()),
+            times=3,
+            advice=(
+                f"Tasks of the queue {queue.name} have waited for {queue.oldest_age} and longer. Is it paused, is what "
+                "they call slow, or do more come than its concurrency can do?"
+            ),
+            entry="waiting-tasks",
+        )
+        alarms.when_letters(
+            self,
             queue=queue.dead_letter_name(stage),
+            kept=queue.dead_letter_retention,
+            aged_before=queue.retention,
             advice=(
                 f"Tasks of the queue {queue.name} failed for good and wait in {queue.dead_letter_name(stage)}. "
                 "Read the reason in each message's `failure`, cure the cause, then redrive the queue or delete them; "
                 f"they are kept for {queue.dead_letter_retention.days} days."
             ),
-            topic=alarms,
+            entry="dead-letters",
         )
+
+
+def _pollers(queue: Queue) -> lambda_.ProvisionedPollerConfig | None:
+    if queue.pollers is None:
+        return None
+    fewest, most = queue.pollers
+    return lambda_.ProvisionedPollerConfig(minimum_pollers=fewest, maximum_pollers=most)

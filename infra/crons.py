@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
@@ -22,7 +23,9 @@ _UNFIT = re.compile(r"[^0-9a-zA-Z\-_.]")
 class Crons(Construct):
     """The schedules of all tasks with a `cron`, in the group that holds the stage's long delays as well."""
 
-    def __init__(self, scope: Construct, tasks: Sequence[Task[..., Any, Any]], stage: str) -> None:
+    def __init__(
+        self, scope: Construct, tasks: Sequence[Task[..., Any, Any]], stage: str, key: kms.IKey | None
+    ) -> None:
         """Build a schedule for each task that has one; raise DeclarationError for a time zone that doesn't exist."""
         super().__init__(scope, "Crons")
         for task in tasks:
@@ -34,6 +37,7 @@ class Crons(Construct):
                 f"Cron-{task.name}",
                 name=schedule_name(task.name),
                 group_name=names.schedule_group(stage),
+                kms_key_arn=key.key_arn if key is not None else None,
                 schedule_expression=task.cron,
                 schedule_expression_timezone=task.timezone,
                 flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),

@@ -9,6 +9,7 @@ from celeriac import Task, registry
 from celeriac.declaration import DeclarationError
 from celeriac.queue import Queue
 from celeriac.table import Table
+from infra.fan_out import check_fan_out
 
 
 def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]:
@@ -24,6 +25,7 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith("tasks.")]
     check_tasks_have_queues(tasks, list(queues.values()))
     check_replays_are_absorbed(registry.outbox().retention, list(queues.values()))
+    check_fan_out(tasks)
     return list(queues.values()), list(registry.tables().values()), tasks
 
 

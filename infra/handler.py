@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.config import StageConfig
+from infra.key import use_key
 
 _MEMORY_MIB = 512
 
@@ -23,6 +25,8 @@ class Runtime:
     config: StageConfig
     code: lambda_.Code
     environment: Mapping[str, str]
+    key: kms.IKey | None = None
+    """What the stage encrypts with, where that is a key of its own."""
 
 
 def build_handler(
@@ -45,11 +49,12 @@ def build_handler(
         "Log",
         log_group_name=f"/aws/lambda/{name}",
         retention=config.log_retention,
+        encryption_key=runtime.key,
         removal_policy=cdk.RemovalPolicy.DESTROY,
     )
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log.grant_write(role)
-    for permission in permissions:
+    for permission in [*permissions, *use_key(runtime.key)]:
         role.add_to_policy(permission)
     return lambda_.Function(
         scope,
@@ -64,9 +69,12 @@ def build_handler(
         role=role,
         log_group=log,
         recursive_loop=lambda_.RecursiveLoop.ALLOW,
+        tracing=lambda_.Tracing.ACTIVE,
+        environment_encryption=runtime.key,
         environment={
             "CELERIAC_STAGE": config.stage,
             "POWERTOOLS_SERVICE_NAME": "celeriac",
+            **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
             **runtime.environment,
         },
     )

@@ -55,6 +55,11 @@ def read_and_write_items(tables: Sequence[str]) -> iam.PolicyStatement:
     )
 
 
+def keep_records(table: str) -> iam.PolicyStatement:
+    """Let it claim tasks in the idempotency table, complete them, and look them up."""
+    return _allow("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", on=_tables([table]))
+
+
 def append_events(table: str) -> iam.PolicyStatement:
     """Let it write events to the outbox, and nothing else with them."""
     return _allow("dynamodb:PutItem", on=_tables([table]))
@@ -96,7 +101,20 @@ def store_payloads(stage: str) -> list[iam.PolicyStatement]:
     gone would be retried instead of being dead-lettered.
     """
     bucket = f"arn:{cdk.Aws.PARTITION}:s3:::{names.payload_bucket(stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION)}"
-    return [_allow("s3:GetObject", "s3:PutObject", on=[f"{bucket}/*"]), _allow("s3:ListBucket", on=[bucket])]
+    return [
+        _allow("s3:GetObject", "s3:PutObject", on=[payload_objects(stage)]),
+        _allow("s3:ListBucket", on=[bucket]),
+    ]
+
+
+def leave_payloads(stage: str) -> iam.PolicyStatement:
+    """Let it leave bodies in the stage's bucket that SQS can't carry, and never see them again."""
+    return _allow("s3:PutObject", on=[payload_objects(stage)])
+
+
+def payload_objects(stage: str) -> str:
+    """Return the ARN of every object in the stage's bucket."""
+    return f"arn:{cdk.Aws.PARTITION}:s3:::{names.payload_bucket(stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION)}/*"
 
 
 def schedule(stage: str) -> list[iam.PolicyStatement]:
@@ -104,13 +122,18 @@ def schedule(stage: str) -> list[iam.PolicyStatement]:
     return [
         # Each schedule names the queue for what can't be sent, and the runtime looks that up.
         _allow("sqs:GetQueueUrl", on=[queue_arn(names.schedule_dead_letters(stage))]),
-        _allow("scheduler:CreateSchedule", on=[arn("scheduler", f"schedule/{names.schedule_group(stage)}/*")]),
+        _allow("scheduler:CreateSchedule", on=[schedules(stage)]),
         iam.PolicyStatement(
             actions=["iam:PassRole"],
             resources=[role_arn(names.scheduler_role(stage, cdk.Aws.REGION))],
             conditions={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
         ),
     ]
+
+
+def schedules(stage: str) -> str:
+    """Return the ARN of every schedule in the stage's group."""
+    return arn("scheduler", f"schedule/{names.schedule_group(stage)}/*")
 
 
 def _tables(tables: Sequence[str]) -> list[str]:

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from celeriac import names
 from celeriac.queue import Queue
 from infra.config import StageConfig
+from infra.key import use_key
+from infra.nag import acknowledge
 from infra.permissions import send
 from infra.task_queue import sqs_queue
 
@@ -21,13 +24,14 @@ class Schedules(Construct):
     leaving, even for the dead-letter queue. So both stand with the queues, not with the functions.
     """
 
-    def __init__(self, scope: Construct, queues: Sequence[Queue], config: StageConfig) -> None:
+    def __init__(self, scope: Construct, queues: Sequence[Queue], config: StageConfig, key: kms.IKey | None) -> None:
         """Build the group, the role and the dead-letter queue of what Scheduler can't send to `queues`."""
         super().__init__(scope, "Schedules")
         group = scheduler.CfnScheduleGroup(self, "Group", name=names.schedule_group(config.stage))
         group.apply_removal_policy(config.removal_policy)
         dead_letters = names.schedule_dead_letters(config.stage)
-        sqs_queue(self, "DeadLetters", name=dead_letters, config=config)
+        unsent = sqs_queue(self, "DeadLetters", name=dead_letters, config=config, key=key)
+        acknowledge(unsent, "SQS3", "it is a dead-letter queue: that of the stage's schedules")
         role = iam.Role(
             self,
             "Role",
@@ -39,4 +43,5 @@ class Schedules(Construct):
         )
         role.apply_removal_policy(config.removal_policy)
         targets = [queue.physical_name(config.stage) for queue in queues]
-        role.add_to_policy(send([*targets, dead_letters]))
+        for permission in [send([*targets, dead_letters]), *use_key(key)]:
+            role.add_to_policy(permission)

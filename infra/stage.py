@@ -5,11 +5,13 @@ from pathlib import Path
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 
+from celeriac import names
 from celeriac.declaration import DeclarationError
 from infra.application import application
 from infra.bundle import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
 from infra.config import ConfigError, StageConfig, read_config
 from infra.declarations import declarations
+from infra.nag import check_rules
 from infra.services import ServiceError
 from infra.state import State
 from infra.work import Work
@@ -31,9 +33,17 @@ def declare_stage(app: cdk.App) -> tuple[State, Work]:
         application=application(app.node, tables, config),
         code=lambda_.Code.from_asset(str(_code(app, config))),
         outbox_stream_arn=state.outbox_stream_arn,
+        key_arn=state.key.key_arn if state.key is not None else None,
     )
     # Said here and not left to the one import: the functions know queues by name, and these must come first.
     work.add_stack_dependency(state)
+    check_rules(app)
+    if config.keep_data and config.alarm_email is None:
+        cdk.Annotations.of(work).add_warning_v2(
+            "celeriac:alarms",
+            f"nobody hears the alarms of {config.stage}: write -c alarm_email=name@example.org, or subscribe to the "
+            f"topic {names.prefix(config.stage)}-alarms",
+        )
     return state, work
 
 

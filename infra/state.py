@@ -16,8 +16,11 @@ from celeriac.event import WAITING
 from celeriac.queue import Queue
 from celeriac.retry import LONGEST_DELAY
 from celeriac.table import Table
+from infra.access import Access
 from infra.application import ApplicationState
 from infra.config import StageConfig
+from infra.key import stage_key
+from infra.nag import acknowledge
 from infra.schedules import Schedules
 from infra.table import string_key_table
 from infra.task_queue import TaskQueue, sqs_queue
@@ -36,10 +39,13 @@ class State(cdk.Stack):
             description=f"Celeriac {config.stage}: queues, tables and payloads",
             termination_protection=config.keep_data,
         )
+        key = self.key = stage_key(self, config)
         for queue in queues:
-            TaskQueue(self, queue, config)
-        sqs_queue(self, "RelayDeadLetters", name=names.relay_dead_letters(config.stage), config=config)
-        Schedules(self, queues, config)
+            TaskQueue(self, queue, config, key)
+        relay_dead_letters = names.relay_dead_letters(config.stage)
+        given_up = sqs_queue(self, "RelayDeadLetters", name=relay_dead_letters, config=config, key=key)
+        acknowledge(given_up, "SQS3", "it is a dead-letter queue: that of the relay's event source mapping")
+        Schedules(self, queues, config, key)
         outbox = string_key_table(
             self,
             "Outbox",
@@ -49,6 +55,7 @@ class State(cdk.Stack):
             expiry="expires_at",
             stream=dynamodb.StreamViewType.NEW_IMAGE,
             config=config,
+            encryption_key=key,
         )
         string = dynamodb.AttributeType.STRING
         outbox.add_global_secondary_index(
@@ -59,7 +66,7 @@ class State(cdk.Stack):
         )
         if registry.outbox().bus:
             # Events are kept in the outbox: a bus that goes takes nothing with it.
-            events.EventBus(self, "Bus", event_bus_name=names.bus(config.stage))
+            events.EventBus(self, "Bus", event_bus_name=names.bus(config.stage), kms_key=key)
         string_key_table(
             self,
             "Idempotency",
@@ -67,20 +74,24 @@ class State(cdk.Stack):
             key="id",
             expiry="expiration",
             config=config,
+            encryption_key=key,
         )
         # The table has a stream, so it has its ARN; only the type can't say so.
         self.outbox_stream_arn = cast("str", outbox.table_stream_arn)
         self._payloads(config, kept=max(queue.record_retention for queue in queues))
-        ApplicationState(self, tables, config)
+        ApplicationState(self, tables, config, key)
+        Access(self, queues, tables, config, key)
 
     def _payloads(self, config: StageConfig, kept: timedelta) -> None:
         """Bodies that SQS can't carry, kept as long as any message that points to them can still turn up."""
-        s3.Bucket(
+        bucket = s3.Bucket(
             self,
             "Payloads",
             bucket_name=names.payload_bucket(config.stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION),
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.S3_MANAGED if self.key is None else s3.BucketEncryption.KMS,
+            encryption_key=self.key,
+            bucket_key_enabled=None if self.key is None else True,
             enforce_ssl=True,
             lifecycle_rules=[
                 _expire(kept, payloads.SHORT),
@@ -88,7 +99,19 @@ class State(cdk.Stack):
                 _expire(kept + LONGEST_DELAY, payloads.LONG),
             ],
             removal_policy=config.removal_policy,
+            # CloudFormation deletes no bucket that holds something. On the local cloud, which goes as a whole, the
+            # function that empties it would hang.
+            auto_delete_objects=not config.keep_data and not config.local,
         )
+        self._let_no_log_stay()
+        acknowledge(bucket, "S1", "CloudTrail's data events tell who read what; a bucket of logs would need its own")
+
+    def _let_no_log_stay(self) -> None:
+        """CDK's function that empties the bucket would leave a log group behind, which no stack knows."""
+        provider = self.node.try_find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
+        if provider is not None:
+            role = cast("cdk.CfnResource", provider.node.find_child("Role"))
+            role.add_property_deletion_override("ManagedPolicyArns")
 
 
 def _expire(after: timedelta, prefix: str) -> s3.LifecycleRule:

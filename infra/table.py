@@ -1,6 +1,7 @@
 """A DynamoDB table as every table of a stage is built: on demand, recoverable to any second of the last 35 days."""
 
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra.config import StageConfig
@@ -13,6 +14,7 @@ def string_key_table(
     name: str,
     key: str,
     config: StageConfig,
+    encryption_key: kms.IKey | None,
     sort_key: str | None = None,
     expiry: str | None = None,
     stream: dynamodb.StreamViewType | None = None,
@@ -30,6 +32,7 @@ def string_key_table(
         sort_key=None if sort_key is None else dynamodb.Attribute(name=sort_key, type=string),
         time_to_live_attribute=expiry,
         stream=stream,
+        encryption_key=encryption_key,
         billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
         point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
             point_in_time_recovery_enabled=True

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -13,7 +14,7 @@ from infra.config import StageConfig
 class TaskQueue(Construct):
     """The queue and its dead-letter queue, with the numbers of the declaration."""
 
-    def __init__(self, scope: Construct, queue: Queue, config: StageConfig) -> None:
+    def __init__(self, scope: Construct, queue: Queue, config: StageConfig, key: kms.IKey | None) -> None:
         """Build both under their declared names; everything about them follows from `queue`."""
         super().__init__(scope, f"Queue-{queue.name}")
         dead_letters = sqs_queue(
@@ -22,6 +23,7 @@ class TaskQueue(Construct):
             name=queue.dead_letter_name(config.stage),
             retention=queue.dead_letter_retention,
             config=config,
+            key=key,
         )
         sqs_queue(
             self,
@@ -29,6 +31,7 @@ class TaskQueue(Construct):
             name=queue.physical_name(config.stage),
             retention=queue.retention,
             config=config,
+            key=key,
             visibility=queue.visibility,
             redrive=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=queue.receive_limit),
         )
@@ -40,6 +43,7 @@ def sqs_queue(
     *,
     name: str,
     config: StageConfig,
+    key: kms.IKey | None,
     retention: timedelta = MAX_RETENTION,
     visibility: timedelta | None = None,
     redrive: sqs.DeadLetterQueue | None = None,
@@ -61,7 +65,10 @@ def sqs_queue(
         retention_period=cdk.Duration.seconds(retention.total_seconds()),
         visibility_timeout=None if visibility is None else cdk.Duration.seconds(visibility.total_seconds()),
         dead_letter_queue=redrive,
-        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        encryption=sqs.QueueEncryption.SQS_MANAGED if key is None else sqs.QueueEncryption.KMS,
+        encryption_master_key=key,
+        # The longest there is: a key asked for with each message would cost more than the messages.
+        data_key_reuse=None if key is None else cdk.Duration.days(1),
         enforce_ssl=True,
         removal_policy=config.removal_policy,
     )

@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from celeriac import Task, names, registry
 from celeriac.queue import Queue
 from infra import permissions
-from infra.alarms import alarm_topic, dead_letter_alarm
+from infra.alarms import Alarms, alarm_topic
 from infra.application import Application
 from infra.config import StageConfig
 from infra.consumer import Consumer
 from infra.crons import Crons
+from infra.dashboard import dashboard
 from infra.handler import Runtime
+from infra.nag import acknowledge, acknowledge_wildcard
+from infra.queries import queries
 from infra.relay import Relay
 from infra.sweeper import Sweeper
 
@@ -33,45 +37,58 @@ class Work(cdk.Stack):
         application: Application,
         code: lambda_.Code,
         outbox_stream_arn: str,
+        key_arn: str | None,
     ) -> None:
-        """Build the functions from `code`. The stream's ARN holds a time, so it alone comes from the other stack."""
+        """Build the functions from `code`. ARNs that hold a time, or a number, come from the other stack."""
         super().__init__(
             scope,
             f"{names.prefix(config.stage)}-work",
             description=f"Celeriac {config.stage}: consumers, relay and alarms",
         )
-        runtime = Runtime(config, code, application.environment)
-        topic = alarm_topic(self, config)
+        # By its ARN: what is built here must not change the key's policy in the other stack.
+        key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
+        runtime = Runtime(config, code, application.environment, key)
+        alarms = Alarms(config, alarm_topic(self, config, key))
         enqueue = [
-            permissions.send(_all_queues(queues, config.stage)),
+            permissions.send([queue.physical_name(config.stage) for queue in queues]),
             *permissions.store_payloads(config.stage),
             *permissions.schedule(config.stage),
         ]
         run_tasks = [
             *enqueue,
-            permissions.read_and_write_items([names.idempotency_table(config.stage)]),
+            permissions.keep_records(names.idempotency_table(config.stage)),
             permissions.append_events(names.outbox_table(config.stage)),
             *application.permissions,
         ]
         for queue in queues:
-            Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=topic)
+            Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=alarms)
         publish = [*enqueue, *([permissions.put_events(names.bus(config.stage))] if registry.outbox().bus else [])]
-        Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=topic)
-        Sweeper(self, runtime=runtime, permissions=publish, alarms=topic)
-        Crons(self, tasks, config.stage)
-        dead_letter_alarm(
-            self,
-            "ScheduleDeadLetterAlarm",
+        Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
+        Sweeper(self, runtime=runtime, permissions=publish, alarms=alarms)
+        Crons(self, tasks, config.stage, key)
+        for table in (names.idempotency_table(config.stage), names.outbox_table(config.stage)):
+            alarms.when_throttled(self, table, table=table)
+        alarms.when_letters(
+            Construct(self, "Schedules"),
             queue=names.schedule_dead_letters(config.stage),
             advice=(
                 "Scheduler could not send delayed tasks to their queues. They wait whole in "
                 f"{names.schedule_dead_letters(config.stage)}, with the error in their attributes: send each body to "
                 "the queue it was meant for."
             ),
-            topic=topic,
+            entry="delayed-tasks-that-couldnt-be-sent",
         )
+        self._acknowledge(config.stage, application)
+        dashboard(self, queues, alarms)
+        queries(self, queues, config.stage)
 
-
-def _all_queues(queues: Sequence[Queue], stage: str) -> list[str]:
-    """Any task may enqueue any other, and dead-letters its own."""
-    return [name for queue in queues for name in (queue.physical_name(stage), queue.dead_letter_name(stage))]
+    def _acknowledge(self, stage: str, application: Application) -> None:
+        acknowledge(self, "L1", "tests run on Python 3.13, which Lambda keeps up to date until 2029")
+        wildcards = {
+            permissions.payload_objects(stage): "payloads are named when they are stored",
+            permissions.schedules(stage): "schedules are named when they are made; the group is the stage's own",
+            "*": "X-Ray takes segments without a resource: AWS offers none to name",
+            **application.wildcards,
+        }
+        for resource, reason in wildcards.items():
+            acknowledge_wildcard(self, resource, reason)

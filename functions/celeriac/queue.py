@@ -145,7 +145,7 @@ class Queue:
         match pollers:
             case (int() as fewest, int() as most):
                 if fewest not in FEWEST_POLLERS_RANGE or most not in MOST_POLLERS_RANGE or fewest > most:
-                    yield f"pollers are {pollers}, Lambda takes fewest 2 to 200, and most 2 to 2000, no fewer than those"
+                    yield f"pollers are {pollers}, Lambda takes fewest 2 to 200 and most 2 to 2000, no fewer than those"
             case _:
                 yield f"pollers are {pollers!r}, write the fewest and the most, such as (2, 20)"
         if self.max_concurrency is not None:

@@ -4,7 +4,7 @@ A schedule's target takes a message group for FIFO queues only, which are never 
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 from celeriac import names, settings
@@ -49,6 +49,12 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
             FlexibleTimeWindow={"Mode": "OFF"},
             ActionAfterCompletion="DELETE",
             Target=target,
+            **_encrypted(),
         )
     except scheduler.exceptions.ConflictException:
         return
+
+
+def _encrypted() -> Any:
+    key = settings.kms_key()
+    return {"KmsKeyArn": key} if key is not None else {}

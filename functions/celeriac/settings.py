@@ -8,3 +8,8 @@ from celeriac import names
 def stage() -> str:
     """The stage this process belongs to: CELERIAC_STAGE, `dev` where it isn't set."""
     return names.check_stage(os.environ.get("CELERIAC_STAGE", "dev"))
+
+
+def kms_key() -> str | None:
+    """The ARN of the key that encrypts schedules, CELERIAC_KMS_KEY; None: Scheduler's own does."""
+    return os.environ.get("CELERIAC_KMS_KEY")

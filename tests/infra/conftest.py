@@ -75,6 +75,7 @@ def synth() -> Synth:
             application=application(app.node, TABLES, config),
             code=lambda_.Code.from_asset(str(Path(__file__).parent)),
             outbox_stream_arn=state.outbox_stream_arn,
+            key_arn=state.key.key_arn if state.key is not None else None,
         )
         return _read(app, config.stage)
 

@@ -19,9 +19,13 @@ class Stack:
             if resource["Type"] == f"AWS::{kind}"
         ]
 
+    def logical_ids(self, kind: str) -> list[str]:
+        """The logical ids of every resource of a type."""
+        return [name for name, resource in self.template["Resources"].items() if resource["Type"] == f"AWS::{kind}"]
+
     def named(self, kind: str, key: str, name: str) -> Resource:
         """The one resource of a type whose property `key` is `name`."""
-        (found,) = [resource for resource in self.resources(kind) if text(resource[key]) == name]
+        (found,) = [resource for resource in self.resources(kind) if key in resource and text(resource[key]) == name]
         return found
 
     def kinds(self) -> set[str]:
@@ -43,12 +47,20 @@ class Stack:
     def granted(self, function: str) -> dict[str, set[str]]:
         """The resources on which a function may do each action."""
         role = self.named("Lambda::Function", "FunctionName", function)["Role"]["Fn::GetAtt"][0]
-        granted: dict[str, set[str]] = {}
-        for owner, statement in self.statements():
-            if owner == role and statement["Effect"] == "Allow":
-                for action in listed(statement["Action"]):
-                    granted.setdefault(action, set()).update(text(on) for on in listed(statement["Resource"]))
-        return granted
+        return _granted([statement for owner, statement in self.statements() if owner == role])
+
+    def policy(self, name: str) -> dict[str, set[str]]:
+        """The resources on which a managed policy allows each action."""
+        return _granted(self.named("IAM::ManagedPolicy", "ManagedPolicyName", name)["PolicyDocument"]["Statement"])
+
+
+def _granted(statements: list[Resource]) -> dict[str, set[str]]:
+    granted: dict[str, set[str]] = {}
+    for statement in statements:
+        assert statement["Effect"] == "Allow"
+        for action in listed(statement["Action"]):
+            granted.setdefault(action, set()).update(text(on) for on in listed(statement["Resource"]))
+    return granted
 
 
 @dataclass(frozen=True)

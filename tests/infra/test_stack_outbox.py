@@ -38,22 +38,6 @@ def test_the_sweeper_scans_nothing_and_sends_what_the_relay_sends(stage: Stage) 
     assert sweeper["sqs:SendMessage"] == relay["sqs:SendMessage"] - {queue_arn("celeriac-test-relay-dlq")}
 
 
-@pytest.mark.parametrize(("metric", "threshold"), [("UnpublishedAge", 300), ("ParkedEvents", 1)])
-def test_what_stays_unpublished_raises_an_alarm(stage: Stage, metric: str, threshold: int) -> None:
-    alarm = stage.work.named("CloudWatch::Alarm", "AlarmName", f"celeriac-test-outbox-{metric}")
-    (topic,) = stage.work.template["Resources"].keys() & {alarm["AlarmActions"][0]["Ref"]}
-    assert topic
-    assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("Celeriac", metric, threshold)
-    assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == {"service": "outbox", "stage": "test"}
-    assert "outbox" in alarm["AlarmDescription"].lower()
-
-
-def test_a_sweeper_that_does_not_run_raises_an_alarm(stage: Stage) -> None:
-    alarm = stage.work.named("CloudWatch::Alarm", "AlarmName", "celeriac-test-outbox-silence")
-    assert (alarm["Statistic"], alarm["TreatMissingData"]) == ("SampleCount", "breaching")
-    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "LessThanThreshold")
-
-
 def test_a_recurring_task_has_a_schedule_that_names_its_time(stage: Stage) -> None:
     nightly = stage.work.named("Scheduler::Schedule", "Name", "cron-nightly")
     assert nightly["ScheduleExpression"] == "cron(0 3 * * ? *)"
@@ -75,7 +59,7 @@ def test_a_schedules_name_fits_and_differs() -> None:
 def test_a_time_zone_that_does_not_exist_is_refused() -> None:
     stray = recurring("lost", "rate(1 day)", "Europe/Atlantis")
     with pytest.raises(DeclarationError, match="task 'lost': there is no time zone 'Europe/Atlantis'"):
-        Crons(cdk.Stack(cdk.App()), [stray], "test")
+        Crons(cdk.Stack(cdk.App()), [stray], "test", None)
 
 
 def test_a_bus_is_there_only_for_those_who_want_one(

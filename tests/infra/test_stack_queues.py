@@ -51,17 +51,6 @@ def test_its_consumer_is_fed_as_declared_and_reports_partial_failures(stage: Sta
     assert stage.work.name_of(fed["FunctionName"], "FunctionName") == f"celeriac-test-{queue.name}"
 
 
-@each_queue
-def test_one_dead_letter_is_enough_for_an_alarm(stage: Stage, queue: Queue) -> None:
-    alarm = stage.work.named("CloudWatch::Alarm", "AlarmName", queue.dead_letter_name("test"))
-
-    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
-    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": queue.dead_letter_name("test")}]
-    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
-    assert (alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Maximum", 60, 1)
-    assert queue.name in alarm["AlarmDescription"]
-
-
 def test_a_fifo_queue_has_a_fifo_dead_letter_queue_and_never_drops_equal_messages(stage: Stage) -> None:
     for name in ("celeriac-test-ledger.fifo", "celeriac-test-ledger-dlq.fifo"):
         queue = sqs(stage, name)
@@ -80,15 +69,6 @@ def test_every_queue_is_encrypted_and_refuses_plain_http(stage: Stage) -> None:
     for queue in stage.state.resources("SQS::Queue"):
         assert queue["SqsManagedSseEnabled"] is True
         assert queue["QueueName"] in refusing
-
-
-def test_no_dead_letter_queue_is_without_an_alarm(stage: Stage, declared: Stage) -> None:
-    for each in (stage, declared):
-        names = {queue["QueueName"] for queue in each.state.resources("SQS::Queue")}
-        alarms = [alarm for alarm in each.work.resources("CloudWatch::Alarm") if alarm["Namespace"] == "AWS/SQS"]
-        watched = {alarm["Dimensions"][0]["Value"] for alarm in alarms}
-
-        assert watched == {name for name in names if name.removesuffix(".fifo").endswith("-dlq")}
 
 
 def test_payloads_live_as_long_as_any_message_that_points_to_them(stage: Stage) -> None:

@@ -20,7 +20,9 @@ STATEFUL = {"SQS::Queue", "DynamoDB::Table", "S3::Bucket", "SecretsManager::Secr
 
 def test_what_holds_data_stands_apart_from_what_runs(stage: Stage) -> None:
     assert stage.state.kinds() >= STATEFUL
-    assert not stage.state.kinds() & {"Lambda::Function", "Lambda::EventSourceMapping"}
+    assert "Lambda::EventSourceMapping" not in stage.state.kinds()
+    # CDK's own, which empties the bucket of a stage that is destroyed.
+    assert all("FunctionName" not in function for function in stage.state.resources("Lambda::Function"))
     assert not stage.work.kinds() & STATEFUL
 
 
@@ -77,26 +79,6 @@ def test_the_local_stage_runs_on_this_machine(synth: Synth) -> None:
 
     for function in synth(stage="local").work.resources("Lambda::Function"):
         assert function["Architectures"] == [expected]
-
-
-def test_alarms_reach_the_configured_address(synth: Synth) -> None:
-    subscribed = synth(stage="test", alarm_email="ops@example.org").work
-    (topic,) = subscribed.template["Resources"].keys() & {
-        subscription["TopicArn"]["Ref"] for subscription in subscribed.resources("SNS::Subscription")
-    }
-
-    assert [each["Endpoint"] for each in subscribed.resources("SNS::Subscription")] == ["ops@example.org"]
-    for alarm in subscribed.resources("CloudWatch::Alarm"):
-        assert alarm["AlarmActions"] == [{"Ref": topic}]
-    assert not synth(stage="test").work.resources("SNS::Subscription")
-
-
-def test_cloudwatch_may_publish_alarms_though_the_topic_has_a_policy_of_its_own(stage: Stage) -> None:
-    (policy,) = stage.work.resources("SNS::TopicPolicy")
-    effects = {statement["Effect"]: statement for statement in policy["PolicyDocument"]["Statement"]}
-
-    assert effects["Allow"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
-    assert effects["Deny"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_context_sets_what_the_tasks_are_told(synth: Synth) -> None:

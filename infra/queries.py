@@ -1,0 +1,63 @@
+"""Questions to the functions' logs, saved in CloudWatch Logs Insights under `celeriac-<stage>/`."""
+
+from collections.abc import Sequence
+
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from celeriac import names
+from celeriac.queue import Queue
+
+# By name: what is shown, and how it is found.
+_ATTEMPTS = ["@timestamp", "queue", "task", "id", "attempt", "outcome", "reason", "error", "milliseconds", "request_id"]
+_QUERIES: dict[str, dict[str, object]] = {
+    "the attempts of one task (put its id in)": {
+        "fields": _ATTEMPTS,
+        "filter_statements": ['id = "ID"'],
+        "sort": "@timestamp asc",
+    },
+    "what has failed": {
+        "fields": _ATTEMPTS,
+        "filter_statements": ['outcome = "retried" or outcome = "dead"'],
+        "sort": "@timestamp desc",
+        "limit": 200,
+    },
+    "failures by kind": {
+        "filter_statements": ['outcome = "retried" or outcome = "dead"'],
+        "stats_statements": ["count(*) as attempts, count_distinct(id) as tasks by task, error, outcome, reason"],
+        "sort": "attempts desc",
+    },
+    "how long tasks take": {
+        "filter_statements": ['outcome = "succeeded"'],
+        "stats_statements": [
+            "count(*) as attempts, pct(milliseconds, 50) as p50, pct(milliseconds, 95) as p95 by task",
+        ],
+        "sort": "p95 desc",
+    },
+    "what is handed back, and why": {
+        "filter_statements": ['outcome = "handed_back" or outcome = "postponed"'],
+        "stats_statements": ["count(*) as times by queue, task, why"],
+        "sort": "times desc",
+    },
+    "workers that ended badly": {
+        "fields": ["@timestamp", "@log", "@message"],
+        "filter_statements": ["@message like /Task timed out|Runtime exited|Runtime.ExitError|ImportModuleError/"],
+        "sort": "@timestamp desc",
+    },
+}
+
+
+def queries(scope: Construct, queues: Sequence[Queue], stage: str) -> None:
+    """Save the queries, each over the logs of all the stage's functions."""
+    functions = [queue.function_name(stage) for queue in queues]
+    functions += [names.relay_function(stage), names.sweeper_function(stage)]
+    saved = Construct(scope, "Queries")
+    groups = [logs.LogGroup.from_log_group_name(saved, function, f"/aws/lambda/{function}") for function in functions]
+    for number, (title, query) in enumerate(_QUERIES.items()):
+        logs.QueryDefinition(
+            saved,
+            f"Query{number}",
+            query_definition_name=f"{names.prefix(stage)}/{title}",
+            query_string=logs.QueryString(**query),  # type: ignore[arg-type]  # each is made of its properties
+            log_groups=groups,
+        )

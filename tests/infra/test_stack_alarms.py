@@ -1,0 +1,165 @@
+"""Nothing fails, waits or stands still in silence: each alarm's metric, and what it tells whoever it wakes."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from celeriac import Queue
+from tests.infra.conftest import QUEUES, Synth
+from tests.infra.template import Resource, Stage
+
+RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
+each_queue = pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
+
+
+def alarm(stage: Stage, name: str) -> Resource:
+    return stage.work.named("CloudWatch::Alarm", "AlarmName", f"celeriac-test-{name}")
+
+
+def watched(alarm: Resource) -> tuple[str, str, dict[str, str]]:
+    dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+    return alarm["Namespace"], alarm["MetricName"], dimensions
+
+
+@each_queue
+def test_one_dead_letter_is_enough(stage: Stage, queue: Queue) -> None:
+    name = queue.dead_letter_name("test")
+    depth = alarm(stage, name.removeprefix("celeriac-test-"))
+
+    assert watched(depth) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": name})
+    assert (depth["Threshold"], depth["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+    assert (depth["Statistic"], depth["Period"], depth["EvaluationPeriods"]) == ("Maximum", 60, 1)
+    assert queue.name in depth["AlarmDescription"]
+
+
+@each_queue
+def test_a_dead_letter_is_not_deleted_before_somebody_was_told(stage: Stage, queue: Queue) -> None:
+    name = queue.dead_letter_name("test")
+    age = alarm(stage, f"{name.removeprefix('celeriac-test-')}-age")
+    reached = timedelta(seconds=age["Threshold"])
+
+    assert watched(age) == ("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": name})
+    # One that SQS itself has moved is older than it says, by what it waited before.
+    assert reached + queue.retention < queue.dead_letter_retention
+
+
+@each_queue
+def test_a_queue_that_is_late_says_so(stage: Stage, queue: Queue) -> None:
+    late = alarm(stage, f"{queue.name}-age")
+
+    source = {"QueueName": queue.physical_name("test")}
+    assert watched(late) == ("AWS/SQS", "ApproximateAgeOfOldestMessage", source)
+    assert late["Threshold"] == queue.oldest_age.total_seconds() > queue.visibility.total_seconds()
+
+
+@pytest.mark.parametrize("function", [*(queue.name for queue in QUEUES), "relay", "sweeper"])
+def test_a_function_that_fails_or_is_throttled_says_so(stage: Stage, function: str) -> None:
+    of_it = {"FunctionName": f"celeriac-test-{function}"}
+
+    assert watched(alarm(stage, f"{function}-errors")) == ("AWS/Lambda", "Errors", of_it)
+    assert watched(alarm(stage, f"{function}-throttles")) == ("AWS/Lambda", "Throttles", of_it)
+
+
+def test_a_relay_that_is_behind_says_so(stage: Stage) -> None:
+    behind = alarm(stage, "relay-iterator-age")
+    assert watched(behind) == ("AWS/Lambda", "IteratorAge", {"FunctionName": "celeriac-test-relay"})
+    assert behind["Threshold"] == 300_000
+
+
+@pytest.mark.parametrize("table", ["idempotency", "outbox"])
+@pytest.mark.parametrize("kind", ["Read", "Write"])
+def test_a_throttled_table_says_so(stage: Stage, table: str, kind: str) -> None:
+    throttled = alarm(stage, f"{table}-{kind.lower()}-throttles")
+    expected = ("AWS/DynamoDB", f"{kind}ThrottleEvents", {"TableName": f"celeriac-test-{table}"})
+    assert watched(throttled) == expected
+
+
+@pytest.mark.parametrize(("metric", "threshold"), [("UnpublishedAge", 300), ("ParkedEvents", 1)])
+def test_what_stays_unpublished_says_so(stage: Stage, metric: str, threshold: int) -> None:
+    stranded = alarm(stage, f"outbox-{metric}")
+    assert watched(stranded) == ("Celeriac", metric, {"service": "outbox", "stage": "test"})
+    assert stranded["Threshold"] == threshold
+
+
+def test_a_sweeper_that_does_not_run_says_so(stage: Stage) -> None:
+    silent = alarm(stage, "outbox-silence")
+    assert (silent["Statistic"], silent["TreatMissingData"]) == ("SampleCount", "breaching")
+    assert (silent["Threshold"], silent["ComparisonOperator"]) == (1, "LessThanThreshold")
+
+
+def test_no_dead_letter_queue_is_without_its_two_alarms(stage: Stage, declared: Stage) -> None:
+    for each in (stage, declared):
+        names = {queue["QueueName"] for queue in each.state.resources("SQS::Queue")}
+        found = [watched(one) for one in each.work.resources("CloudWatch::Alarm")]
+        letters = {name for name in names if name.removesuffix(".fifo").endswith("-dlq")}
+        for metric in ("ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"):
+            watching = {dimensions["QueueName"] for _, named, dimensions in found if named == metric}
+            assert letters <= watching <= names
+
+
+def test_nothing_rings_and_nothing_is_without_data_because_nothing_happens(stage: Stage) -> None:
+    found = stage.work.resources("CloudWatch::Alarm")
+
+    on_silence = [one["AlarmName"] for one in found if one["TreatMissingData"] != "notBreaching"]
+    assert on_silence == ["celeriac-test-outbox-silence"]  # which is measured each minute, whatever happens
+    for one in found:
+        if one["TreatMissingData"] == "notBreaching":
+            assert one["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+            assert one["Threshold"] >= 1
+
+
+def test_every_alarm_rings_at_the_topic_and_says_what_to_do(synth: Synth) -> None:
+    stage = synth(stage="test", runbook="https://wiki.example.org/runbook")
+    (topic,) = stage.work.logical_ids("SNS::Topic")
+    headings = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
+    entries = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    found = stage.work.resources("CloudWatch::Alarm")
+    assert len({one["AlarmName"] for one in found}) == len(found)
+    for one in found:
+        assert one["AlarmActions"] == [{"Ref": topic}]
+        advice, _, link = one["AlarmDescription"].rpartition(" ")
+        assert len(advice) > 80
+        assert link.startswith("https://wiki.example.org/runbook#")
+        assert link.partition("#")[2] in entries, one["AlarmName"]
+
+
+def test_alarms_reach_the_configured_address(synth: Synth) -> None:
+    subscribed = synth(stage="test", alarm_email="ops@example.org").work
+
+    assert [each["Endpoint"] for each in subscribed.resources("SNS::Subscription")] == ["ops@example.org"]
+    assert not synth(stage="test").work.resources("SNS::Subscription")
+
+
+def test_cloudwatch_may_publish_alarms_though_the_topic_has_a_policy_of_its_own(stage: Stage) -> None:
+    (policy,) = stage.work.resources("SNS::TopicPolicy")
+    effects = {statement["Effect"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+
+    assert effects["Allow"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert effects["Deny"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_one_dashboard_shows_every_queue_and_alarm(stage: Stage) -> None:
+    (dashboard,) = stage.work.resources("CloudWatch::Dashboard")
+    body = json.dumps(dashboard["DashboardBody"])
+
+    assert dashboard["DashboardName"] == "celeriac-test"
+    for queue in QUEUES:
+        for name in (queue.physical_name("test"), queue.dead_letter_name("test"), queue.function_name("test")):
+            assert f'\\"{name}\\"' in body
+    for metric in ("AgeAtStart", "Retried", "DeadLettered", "WorkerLost", "Duration", "UnpublishedAge", "IteratorAge"):
+        assert metric in body
+    assert all(logical in body for logical in stage.work.logical_ids("CloudWatch::Alarm"))
+
+
+def test_questions_to_the_logs_are_saved_over_every_function(stage: Stage) -> None:
+    logs = {log["LogGroupName"] for log in stage.work.resources("Logs::LogGroup")}
+    saved = stage.work.resources("Logs::QueryDefinition")
+
+    assert len(saved) >= 5
+    for query in saved:
+        assert query["Name"].startswith("celeriac-test/")
+        assert set(query["LogGroupNames"]) == logs
