@@ -17,6 +17,7 @@ from celeriac import Backoff, Queue, Task
 from celeriac.table import Table
 from infra.application import application
 from infra.config import read_config
+from infra.nag import check_rules
 from infra.stage import declare_stage
 from infra.state import State
 from infra.work import Work
@@ -25,6 +26,7 @@ from tests.infra.template import Stack, Stage
 QUEUES = (
     Queue("mail", timeout=timedelta(seconds=20), max_concurrency=7),
     Queue("slow", timeout=timedelta(minutes=15), batch_size=100, batch_window=timedelta(seconds=90)),
+    Queue("spiky", pollers=(2, 20), max_age=timedelta(minutes=20)),
     Queue("ledger", fifo=True, batch_size=5, retention=timedelta(days=1), dead_letter_retention=timedelta(days=2)),
 )
 TABLES = (Table("accounts", key="iban"),)
@@ -77,6 +79,8 @@ def synth() -> Synth:
             outbox_stream_arn=state.outbox_stream_arn,
             key_arn=state.key.key_arn if state.key is not None else None,
         )
+        if "rules" in context:
+            check_rules(app)
         return _read(app, config.stage)
 
     return synthesize

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from celeriac import Queue, registry, task
+from celeriac import Queue, Task, registry, task
 from celeriac.declaration import DeclarationError
 from celeriac.testing.scope import of_this_test
 from infra.declarations import check_replays_are_absorbed, check_tasks_have_queues, declarations
+from infra.fan_out import MOST_IN_ALL, MOST_ON_ONE_QUEUE, check_fan_out
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +29,30 @@ def test_the_queues_and_tables_of_the_tasks_are_found() -> None:
 def test_events_that_outlive_the_memory_of_their_tasks_are_refused() -> None:
     with pytest.raises(DeclarationError, match="tasks of the queue 'jobs' remember theirs for 18 days"):
         check_replays_are_absorbed(timedelta(days=60), [Queue("jobs")])
+
+
+def _subscribe(count: int, queues: int, on: str = "order.created") -> list[Task[..., Any, Any]]:
+    made: list[Task[..., Any, Any]] = []
+    for number in range(count):
+
+        @task(Queue(f"hearers-{number % queues}"), name=f"hear_{number}", on=on)
+        def hear() -> None: ...
+
+        made.append(hear)
+    return made
+
+
+def test_as_many_may_subscribe_to_an_event_as_the_relay_can_send_to() -> None:
+    check_fan_out(_subscribe(MOST_ON_ONE_QUEUE, 1))
+    check_fan_out(_subscribe(MOST_IN_ALL, 10))
+
+
+def test_more_subscribers_than_the_relay_can_send_to_are_refused() -> None:
+    crowded = [*_subscribe(MOST_ON_ONE_QUEUE, 1), *_subscribe(1, 1, on="order.*")]
+    with pytest.raises(DeclarationError, match="has 31 subscribers on the queue 'hearers-0', and the relay can send"):
+        check_fan_out(crowded)
+    with pytest.raises(DeclarationError, match="has 241 subscribers"):
+        check_fan_out(_subscribe(MOST_IN_ALL + 1, 20))
 
 
 def test_a_task_on_a_queue_that_nobody_would_deploy_is_refused() -> None:

@@ -99,6 +99,8 @@ def test_context_sets_what_the_tasks_are_told(synth: Synth) -> None:
         ({"alarm_email": "nobody"}, "alarm_email='nobody'"),
         ({"sender": "nobody"}, "sender='nobody'"),
         ({"provider_url": "ftp://x"}, "provider_url='ftp://x'"),
+        ({"kms": "yes"}, "kms='yes' is neither on nor off"),
+        ({"canary": "1"}, "canary='1' is neither on nor off"),
     ],
     ids=str,
 )

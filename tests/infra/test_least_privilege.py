@@ -1,0 +1,176 @@
+"""What is granted is what is called: code runs in the sandbox, and its calls are held against the policies."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import celeriac
+from celeriac import Backoff, Context, Queue, Reject, sqs, task
+from celeriac.aws import client
+from celeriac.testing import Sandbox
+from console.main import app
+from tests.infra.conftest import QUEUES
+from tests.infra.template import Stage
+from tests.injection import out_of_reach
+
+jobs = Queue("privileged", concurrency=2, max_body_bytes=2048)
+ledger = Queue("privileged-ledger", fifo=True)
+
+# An operation that is allowed under another name than its own: https://docs.aws.amazon.com/service-authorization/
+ACTIONS = {
+    "SendMessageBatch": ["SendMessage"],
+    "DeleteMessageBatch": ["DeleteMessage"],
+    "ChangeMessageVisibilityBatch": ["ChangeMessageVisibility"],
+    "TransactWriteItems": ["PutItem", "UpdateItem"],
+}
+# What Lambda does in the function's name: it polls, writes the log and traces.
+LAMBDAS = {
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "dynamodb:DescribeStream",
+    "dynamodb:GetRecords",
+    "dynamodb:GetShardIterator",
+    "dynamodb:ListStreams",
+}
+# Granted with what is called: a schedule passes its role, and a payload that is gone is told from a forbidden one.
+BESIDE = {"iam:PassRole", "s3:ListBucket"}
+# The sample's own.
+APPLICATION = {"ses:SendEmail", "secretsmanager:GetSecretValue", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}
+
+
+@task(jobs, retry=Backoff(attempts=3))
+def work(ctx: Context, then: str, filler: str = "") -> None:
+    if then == "fail":
+        raise ConnectionError
+    if then == "reject":
+        raise Reject
+    if then == "wait":
+        raise celeriac.Retry(delay=timedelta(hours=1))
+    with ctx.transaction() as tx:
+        tx.emit("privileged.event", {"filler": filler})
+        tx.enqueue(hear, filler=filler)
+
+
+@task(jobs, on="privileged.event")
+def hear(filler: str) -> None: ...
+
+
+@task(ledger, retry=Backoff(attempts=2))
+def book() -> None:
+    raise ConnectionError
+
+
+def actions(calls: Counter[tuple[str, str]]) -> set[str]:
+    return {
+        f"{service}:{action}"
+        for service, operation in calls
+        for action in ACTIONS.get(operation, [operation])
+        if service != "sts"
+    }
+
+
+def _work(sandbox: Sandbox) -> None:
+    for then in ("succeed", "fail", "reject", "wait"):
+        work.enqueue(then=then)
+    work.enqueue(then="succeed", filler="x" * 4096)
+    book.options(group="g").enqueue()
+
+
+def test_a_consumer_may_do_what_consumers_do_and_nothing_else(stage: Stage, sandbox: Sandbox) -> None:
+    _work(sandbox)
+    sandbox.calls.clear()
+    sqs.urls.clear()
+    with out_of_reach("sqs", "SendMessage", calls=range(1, 3)):
+        sandbox.run_once()
+    for call in (1, 4):
+        sandbox.crash_at(call, after=True)
+        sandbox.run_once()
+        sandbox.advance(jobs.visibility + timedelta(seconds=1))
+    sandbox.drain()
+
+    granted = set(stage.work.granted(f"celeriac-test-{QUEUES[0].name}"))
+    assert granted - LAMBDAS - BESIDE - APPLICATION == actions(sandbox.calls) - LAMBDAS - {
+        "dynamodb:BatchGetItem",  # the sweeper's
+        "dynamodb:Query",
+    }
+
+
+def test_relay_and_sweeper_may_do_what_they_do(stage: Stage, sandbox: Sandbox) -> None:
+    with celeriac.transaction() as tx:
+        tx.emit("privileged.event", {"filler": "x" * 4096})
+        tx.enqueue(hear.options(delay=timedelta(hours=1)), filler="")
+    sandbox.calls.clear()
+    sandbox.advance(timedelta(hours=2))
+    sandbox.drain()
+    granted = set(stage.work.granted("celeriac-test-sweeper"))
+    of_relay = set(stage.work.granted("celeriac-test-relay"))
+
+    assert granted - of_relay == {"dynamodb:Query", "dynamodb:BatchGetItem"}
+    used = {each for each in actions(sandbox.calls) if each != "dynamodb:PutItem"}  # the consumer's claims
+    assert {"sqs:SendMessage", "dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:BatchGetItem"} <= used
+    assert "dynamodb:PutItem" not in granted | of_relay
+
+
+def test_a_producer_may_send_and_not_look(stage: Stage, sandbox: Sandbox) -> None:
+    sqs.urls.clear()
+    sandbox.calls.clear()
+    work.enqueue_many([{"then": "succeed"}, {"then": "succeed", "filler": "x" * 4096}])
+    work.options(delay=timedelta(days=3)).enqueue(then="succeed")
+    with celeriac.transaction() as tx:
+        tx.emit("privileged.event", {"filler": ""})
+    granted = stage.state.policy("celeriac-test-producer-${AWS::Region}")
+
+    assert set(granted) - BESIDE == actions(sandbox.calls) - {"dynamodb:UpdateItem"}  # of tables of its own
+    assert not [resource for resource in granted["sqs:SendMessage"] if "-dlq" in resource]
+
+
+COMMANDS = [
+    ["queues"],
+    ["tasks"],
+    ["dlq", "list", "privileged"],
+    ["dlq", "show", "privileged"],
+    ["dlq", "export", "privileged", "letters.jsonl"],
+    ["dlq", "redrive", "privileged", "--limit", "1"],
+    ["dlq", "discard", "privileged", "--yes"],
+    ["dlq", "import", "privileged", "letters.jsonl"],
+    ["status", "some-id", "--search"],
+    ["quarantine", "add", "--task", "work"],
+    ["quarantine", "list"],
+    ["quarantine", "lift", "--task", "work"],
+    ["pause", "privileged"],
+    ["outbox", "lag"],
+    ["outbox", "replay", "--type", "privileged.event", "--since", "7d"],
+    ["doctor"],
+    ["tail", "--since", "1m", "--no-follow"],
+    ["send", "work", "--arg", "then=succeed", "--delay", "2h"],
+]
+
+
+def test_an_operator_may_do_whatever_the_command_does(
+    stage: Stage, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _work(sandbox)
+    sandbox.drain()
+    monkeypatch.chdir(tmp_path)
+    client("sqs").send_message(
+        QueueUrl=sqs.url(jobs.dead_letter_name("test")), MessageBody=json.dumps({"task": "work"})
+    )
+    sqs.urls.clear()
+    sandbox.calls.clear()
+    for command in COMMANDS:
+        CliRunner().invoke(app, ["--stage", "test", *command])
+        sandbox.advance(timedelta(minutes=2))
+    used = actions(sandbox.calls)
+    granted = set(stage.state.policy("celeriac-test-operator-${AWS::Region}"))
+
+    assert {"sqs:ReceiveMessage", "dynamodb:Scan", "dynamodb:Query", "lambda:ListEventSourceMappings"} <= used
+    assert {each.replace("monitoring:", "cloudwatch:") for each in used} <= granted

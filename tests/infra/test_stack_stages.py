@@ -1,0 +1,213 @@
+"""Stages live side by side, and a change of numbers changes a queue in place."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from celeriac import Queue
+from infra.config import read_config
+from infra.nag import check_rules
+from infra.state import State
+from tests.infra.conftest import QUEUES, Synth
+from tests.infra.template import Resource, Stage, text
+
+# What CloudFormation replaces a resource for: the "Update requires: Replacement" of its reference.
+NAMES = {
+    "AWS::SQS::Queue": ("QueueName", "FifoQueue"),
+    "AWS::DynamoDB::Table": ("TableName", "KeySchema"),
+    "AWS::S3::Bucket": ("BucketName",),
+    "AWS::Lambda::Function": ("FunctionName",),
+    "AWS::Logs::LogGroup": ("LogGroupName",),
+    "AWS::CloudWatch::Alarm": ("AlarmName",),
+    "AWS::CloudWatch::Dashboard": ("DashboardName",),
+    "AWS::SNS::Topic": ("TopicName",),
+    "AWS::IAM::Role": ("RoleName",),
+    "AWS::IAM::ManagedPolicy": ("ManagedPolicyName",),
+    "AWS::Scheduler::ScheduleGroup": ("Name",),
+    "AWS::Scheduler::Schedule": ("GroupName", "Name"),
+    "AWS::SecretsManager::Secret": ("Name",),
+    "AWS::KMS::Alias": ("AliasName",),
+    "AWS::Events::EventBus": ("Name",),
+}
+
+
+def resources(stage: Stage) -> dict[str, Resource]:
+    return {**stage.state.template["Resources"], **stage.work.template["Resources"]}
+
+
+def named(stage: Stage) -> set[tuple[str, ...]]:
+    """The names that are given, which are unique in an account and region."""
+    found = set()
+    for each in resources(stage).values():
+        keys = NAMES.get(each["Type"], ())
+        given = [text(each["Properties"][key]) for key in keys if isinstance(each["Properties"].get(key), str | dict)]
+        if keys and keys[0] in each["Properties"]:
+            found.add((each["Type"], *given))
+    return found
+
+
+@pytest.mark.parametrize("options", [{}, {"kms": "true", "canary": "true"}], ids=["plain", "kms and canary"])
+def test_two_stages_share_no_name(synth: Synth, options: dict[str, str]) -> None:
+    blue, green = synth(stage="blue", **options), synth(stage="green", **options)
+
+    assert len(named(blue)) > 40
+    assert not named(blue) & named(green)
+    exports = [{each["Export"]["Name"] for each in one.state.template["Outputs"].values()} for one in (blue, green)]
+    assert not exports[0] & exports[1]
+
+
+def test_a_queues_numbers_change_in_place() -> None:
+    def built(queues: tuple[Queue, ...]) -> dict[str, Any]:
+        app = cdk.App(context={"stage": "test"})
+        state = State(app, read_config(app.node), queues=queues, tables=())
+        found: dict[str, Any] = app.synth().get_stack_by_name(state.stack_name).template["Resources"]
+        return found
+
+    changed = tuple(
+        replace(
+            queue,
+            timeout=timedelta(seconds=50),
+            concurrency=7,
+            batch_size=2,
+            batch_window=timedelta(),
+            max_concurrency=None if queue.pollers else 33,
+            max_receives=40,
+            retention=timedelta(days=3),
+            dead_letter_retention=timedelta(days=9),
+            max_body_bytes=9_999,
+        )
+        for queue in QUEUES
+    )
+    before, after = built(QUEUES), built(changed)
+
+    assert before.keys() == after.keys()
+    queues = {name for name, each in before.items() if each["Type"] == "AWS::SQS::Queue"}
+    assert any(before[name] != after[name] for name in queues)
+    for name in queues:
+        for replaces in ("QueueName", "FifoQueue"):
+            assert before[name]["Properties"].get(replaces) == after[name]["Properties"].get(replaces)
+
+
+def test_the_longest_names_fit(synth: Synth) -> None:
+    longest = {
+        "AWS::SQS::Queue": 80,  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
+        "AWS::Lambda::Function": 64,
+        "AWS::IAM::Role": 64,
+        "AWS::S3::Bucket": 63,
+        "AWS::Scheduler::ScheduleGroup": 64,
+        "AWS::CloudWatch::Alarm": 255,
+        "AWS::IAM::ManagedPolicy": 128,
+    }
+    app = cdk.App(context={"stage": "s" * 17})
+    state = State(app, read_config(app.node), queues=[Queue("q" * 37, fifo=True)], tables=())
+    template = app.synth().get_stack_by_name(state.stack_name).template
+    for each in template["Resources"].values():
+        for key in NAMES.get(each["Type"], ()):
+            if key.endswith("Name") and key in each.get("Properties", {}):
+                name = text(each["Properties"][key]).replace("${AWS::AccountId}", "1" * 12)
+                name = name.replace("${AWS::Region}", "ap-southeast-7")
+                assert len(name) <= longest.get(each["Type"], 255), name
+    assert len(Queue("q" * 37).function_name("s" * 17)) <= longest["AWS::Lambda::Function"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"stage": "prod"}, {"stage": "local"}, {"kms": "true", "canary": "true"}],
+    ids=["dev", "prod", "local", "kms and canary"],
+)
+def test_the_rules_of_aws_find_nothing_that_is_not_acknowledged(synth: Synth, options: dict[str, str]) -> None:
+    synth(**{"stage": "test", "rules": "true", **options})  # raises for a finding
+
+
+def test_a_finding_fails_the_synth() -> None:
+    app = cdk.App()
+    stack = cdk.Stack(app, "Careless")
+    cdk.aws_s3.Bucket(stack, "Open")
+    check_rules(app)
+    with pytest.raises(RuntimeError, match="S3 Bucket has server access logs disabled"):
+        app.synth()
+
+
+def test_a_stage_with_a_key_of_its_own_encrypts_everything_with_it(synth: Synth) -> None:
+    stage = synth(stage="test", kms="true")
+    (key,) = stage.state.logical_ids("KMS::Key")
+    (exported,) = [
+        each["Export"]["Name"]
+        for each in stage.state.template["Outputs"].values()
+        if each["Value"] == {"Fn::GetAtt": [key, "Arn"]}
+    ]
+    here, there = {"Fn::GetAtt": [key, "Arn"]}, {"Fn::ImportValue": exported}
+
+    for queue in stage.state.resources("SQS::Queue"):
+        assert queue["KmsMasterKeyId"] == here
+    for table in stage.state.resources("DynamoDB::Table"):
+        assert table["SSESpecification"] == {"KMSMasterKeyId": here, "SSEEnabled": True, "SSEType": "KMS"}
+    (bucket,) = stage.state.resources("S3::Bucket")
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"KMSMasterKeyID": here, "SSEAlgorithm": "aws:kms"}
+    assert [secret["KmsKeyId"] for secret in stage.state.resources("SecretsManager::Secret")] == [here]
+    (topic,) = stage.work.resources("SNS::Topic")
+    assert topic["KmsMasterKeyId"] == there
+    assert {str(log["KmsKeyId"]) for log in stage.work.resources("Logs::LogGroup")} == {str(there)}
+    for function in stage.work.resources("Lambda::Function"):
+        assert function["KmsKeyArn"] == function["Environment"]["Variables"]["CELERIAC_KMS_KEY"] == there
+    crons = [each for each in stage.work.resources("Scheduler::Schedule") if "GroupName" in each]
+    assert [each["KmsKeyArn"] for each in crons] == [there] * 2
+
+
+def test_whoever_meets_the_key_may_use_it_by_way_of_its_services_only(synth: Synth) -> None:
+    stage = synth(stage="test", kms="true")
+    (key,) = stage.state.resources("KMS::Key")
+    principals = {
+        text(statement["Principal"].get("Service", "")): statement for statement in key["KeyPolicy"]["Statement"]
+    }
+
+    assert key["EnableKeyRotation"] is True
+    assert {"cloudwatch.amazonaws.com", "events.amazonaws.com", "logs.${AWS::Region}.amazonaws.com"} <= set(principals)
+    for service in ("cloudwatch.amazonaws.com", "events.amazonaws.com"):
+        assert principals[service]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert ":log-group:/aws/lambda/celeriac-test-*" in str(principals["logs.${AWS::Region}.amazonaws.com"]["Condition"])
+
+    users = [
+        (owner, statement)
+        for stack in (stage.state, stage.work)
+        for owner, statement in stack.statements()
+        if "kms:Decrypt" in statement["Action"]
+    ]
+    roles = {role for role in stage.work.logical_ids("IAM::Role") if "SweeperSchedulerRole" not in role}
+    assert roles < {owner for owner, _ in users}
+    assert any(owner.startswith("SchedulesRole") for owner, _ in users)
+    for _, statement in users:
+        assert "kms:ViaService" in statement["Condition"]["StringEquals"]
+    for policy in ("producer", "operator"):
+        assert "kms:GenerateDataKey" in stage.state.policy(f"celeriac-test-{policy}-${{AWS::Region}}")
+
+
+def test_a_canary_release_is_rolled_back_by_the_consumers_own_alarm(synth: Synth) -> None:
+    plain, careful = synth(stage="test").work, synth(stage="test", canary="true").work
+    assert not plain.resources("CodeDeploy::DeploymentGroup")
+
+    groups = careful.resources("CodeDeploy::DeploymentGroup")
+    assert len(groups) == len(QUEUES)
+    alarms = {group["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups}
+    named = {careful.template["Resources"][alarm]["Properties"]["AlarmName"] for alarm in alarms}
+    assert named == {f"celeriac-test-{queue.name}-errors" for queue in QUEUES}
+    for group in groups:
+        assert group["AutoRollbackConfiguration"]["Events"] == ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"]
+        assert "Canary10Percent5Minutes" in text(group["DeploymentConfigName"])
+    fed = [each for each in careful.resources("Lambda::EventSourceMapping") if "StartingPosition" not in each]
+    for alias in careful.logical_ids("Lambda::Alias"):
+        assert sum(alias in str(each["FunctionName"]) for each in fed) == 1
+
+
+def test_provisioned_pollers_take_the_place_of_a_concurrency(synth: Synth) -> None:
+    (mapping,) = [
+        each
+        for each in synth(stage="test").work.resources("Lambda::EventSourceMapping")
+        if "celeriac-test-spiky" in text(each["EventSourceArn"])
+    ]
+    assert mapping["ProvisionedPollerConfig"] == {"MinimumPollers": 2, "MaximumPollers": 20}
+    assert "ScalingConfig" not in mapping
