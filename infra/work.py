@@ -80,7 +80,8 @@ class Work(cdk.Stack):
         )
         self._acknowledge(config.stage, application)
         dashboard(self, queues, alarms)
-        queries(self, queues, config.stage)
+        if not config.local:  # whose CloudFormation knows no saved queries
+            queries(self, queues, config.stage)
 
     def _acknowledge(self, stage: str, application: Application) -> None:
         acknowledge(self, "L1", "tests run on Python 3.13, which Lambda keeps up to date until 2029")
