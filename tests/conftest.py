@@ -18,6 +18,10 @@ settings.register_profile("any machine", deadline=None, derandomize=bool(os.envi
 settings.load_profile("any machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-fault", action="store_true", help="every point of the matrix of faults, not a sample")
+
+
 @pytest.fixture
 def send(sandbox: Sandbox) -> Callable[[Queue, object], None]:
     """Send a body to a queue as a program in another language would: text as it is, anything else as JSON."""

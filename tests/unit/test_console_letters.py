@@ -230,7 +230,7 @@ def test_wherever_a_redrive_is_killed_nothing_is_lost_and_the_next_finishes(
             with suppress(WorkerDied):
                 _run("redrive", "letters", "--task", "charge")
         dead.advance(letters.HIDDEN + timedelta(seconds=1))
-    calls._calls_to_live = None
+    calls.fault = None
     _run("redrive", "letters", "--task", "charge")
     dead.drain()
     assert sorted(order for _, (order, _) in ran) == list(range(12))  # each ran, and once
@@ -365,7 +365,7 @@ def test_a_body_without_an_id_gets_one_for_good(sandbox: Sandbox) -> None:
     with suppress(WorkerDied), sandbox._calls.worker():
         sandbox.crash_at(_calls_until(sandbox, "SendMessageBatch"), after=True)  # sent, and not deleted
         _run("redrive", "letters")
-    sandbox._calls._calls_to_live = None
+    sandbox._calls.fault = None
     sandbox.drain()
     sandbox.advance(letters.HIDDEN + timedelta(seconds=1))
     _run("redrive", "letters")

@@ -1,8 +1,9 @@
-"""Every AWS call of the code under test: counted, watched for what it makes due, and where a worker can die."""
+"""Every AWS call of the code under test: counted, watched for what it makes due, and where a fault can strike."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from threading import Lock, RLock
 from typing import Any
 
@@ -18,6 +19,27 @@ class WorkerDied(WorkerLost):
 type Watcher = Callable[[str, str, Mapping[str, Any]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a worker makes of AWS."""
+
+    client: Any
+    service: str
+    operation: str
+    arguments: Mapping[str, Any]
+    carry_out: Callable[[Mapping[str, Any]], Any]
+    """Let AWS do what these arguments ask for, and return its answer."""
+
+    def make(self) -> Any:
+        """Let AWS do what was asked for, and return its answer."""
+        return self.carry_out(self.arguments)
+
+
+type Fault = Callable[[Call], Any]
+"""Is given every call of a worker in AWS's place: whether AWS gets it, and what the worker is answered, is the fault's
+to say. May be called by several threads at once."""
+
+
 class Calls:
     """Sits between boto3 and moto, for every client in the process, whoever made it and whenever."""
 
@@ -31,14 +53,14 @@ class Calls:
         self.in_worker = False
         """Whether a handler is running."""
         self._dead = False
-        self._calls_to_live: int | None = None
-        self._after = False
+        self.fault: Fault | None = None
+        """What stands between workers and AWS, if anything does."""
 
     def crash_at(self, call: int, *, after: bool) -> None:
         """Let the worker die at its `call`-th call from now, before or after AWS carried it out."""
         if call < 1:
             raise ValueError(f"crash_at({call}): the first call is 1")
-        self._calls_to_live, self._after = call, after
+        self.fault = _At(call, die_after if after else die_before)
 
     @contextmanager
     def worker(self) -> Iterator[None]:
@@ -78,20 +100,28 @@ class Calls:
             if not self._observing:
                 return real(client, operation, arguments)
             service = client.meta.service_model.service_name
-            last = self._count_down()
-            if last and not self._after:
-                raise WorkerDied
-            with self._lock:
-                self.counts[service, operation] += 1
+
+            def carry_out(arguments: Mapping[str, Any]) -> Any:
+                with self._lock:
+                    self.counts[service, operation] += 1
+                try:
+                    with self._aws:
+                        # A copy: botocore changes what it is given, and a fault may make the call again.
+                        return real(client, operation, dict(arguments))
+                finally:
+                    # A call without an answer may have been carried out.
+                    self._watcher(service, operation, arguments)
+
+            if not self.in_worker:
+                return carry_out(arguments)
+            if self._dead:
+                raise WorkerDied  # by another thread of it
             try:
-                with self._aws:
-                    answer = real(client, operation, arguments)
-            finally:
-                # A call without an answer may have been carried out.
-                self._watcher(service, operation, arguments)
-            if last:
-                raise WorkerDied
-            return answer
+                call = Call(client, service, operation, arguments, carry_out)
+                return self.fault(call) if self.fault is not None else call.make()
+            except WorkerDied:
+                self._dead = True
+                raise
 
         BaseClient._make_api_call = observed  # type: ignore[attr-defined]  # noqa: SLF001
         try:
@@ -99,17 +129,28 @@ class Calls:
         finally:
             BaseClient._make_api_call = real  # type: ignore[attr-defined]  # noqa: SLF001
 
-    def _count_down(self) -> bool:
-        """Whether this call is the worker's last. A dead worker's other threads die at their next call."""
-        if not self.in_worker:
-            return False
-        if self._dead:
-            raise WorkerDied
+
+class _At:
+    """A fault that strikes once, at the `number`-th call."""
+
+    def __init__(self, number: int, strike: Fault) -> None:
+        self._left, self._strike = number, strike
+        self._lock = Lock()
+
+    def __call__(self, call: Call) -> Any:
         with self._lock:
-            if self._calls_to_live is None:
-                return False
-            self._calls_to_live -= 1
-            if self._calls_to_live > 0:
-                return False
-            self._calls_to_live, self._dead = None, True
-            return True
+            self._left -= 1
+            is_due = self._left == 0
+        return self._strike(call) if is_due else call.make()
+
+
+def die_before(call: Call) -> Any:  # noqa: ARG001 - AWS never hears of it
+    """The worker dies before AWS gets the call."""
+    raise WorkerDied
+
+
+def die_after(call: Call) -> Any:
+    """The worker dies after AWS has carried the call out, or refused to."""
+    with suppress(Exception):
+        call.make()
+    raise WorkerDied

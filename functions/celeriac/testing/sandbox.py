@@ -208,21 +208,19 @@ class Sandbox:
         return invocations
 
     def _keep_order(self, queue: Queue, batch: "list[MessageTypeDef]", done: set[str] | None) -> None:
-        """Let what is left of a batch come back in its order, as on SQS.
+        """Let what is left of a batch come back in its order, and no sooner than all of a group is, as on SQS.
 
         When several messages of a group turn up at the same instant, moto delivers the last one first. It delivers
         the first one first if the others turned up before it, and were held back behind it.
         """
         groups: dict[str, list[MessageTypeDef]] = defaultdict(list)
         for message in batch:
-            groups[message["Attributes"]["MessageGroupId"]].append(message)
-        for group in groups.values():
-            if done is None:
-                self._turn_up(queue, group, last=int(queue.visibility.total_seconds()))
-            else:
-                left = [message for message in group if message["MessageId"] not in done]
-                if all(message["ReceiptHandle"] in self._activity.handed_back for message in left):
-                    self._turn_up(queue, left, last=len(left) - 1)
+            if message["MessageId"] not in (done or ()):
+                groups[message["Attributes"]["MessageGroupId"]].append(message)
+        hidden = int(queue.visibility.total_seconds())
+        for left in groups.values():
+            wanted = [self._activity.visible_after.get(message["ReceiptHandle"], hidden) for message in left]
+            self._turn_up(queue, left, last=max(len(left) - 1, *wanted))
 
     def _turn_up(self, queue: Queue, messages: "list[MessageTypeDef]", *, last: int) -> None:
         for position, message in enumerate(messages):

@@ -1,0 +1,198 @@
+"""The driver of the matrix: one path, one fault, one call that it strikes, and what must hold when all is quiet again.
+
+A point is a call by its name: "the second SendMessage to this queue". The calls of a path are learnt by letting it
+happen once without a fault.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import groupby
+from threading import Lock
+from typing import Any
+from unittest.mock import patch
+
+from celeriac import Outbox, lease, names, sqs, waiting
+from celeriac.aws import client
+from celeriac.testing import Sandbox
+from celeriac.testing.account import lying_in
+from celeriac.testing.calls import Call, Fault
+from tasks import tables
+from tests.faults.faults import FAULTS
+from tests.faults.paths import PATHS, SUCCEEDED, Path, World
+from tests.faults.work import QUEUES, Outside, declare
+
+STAGE = "test"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One call of a path."""
+
+    operation: str
+    target: str
+    nth: int
+    """The first one of this operation and target is 1."""
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.nth} of {self.target}" if self.target else f"{self.operation} {self.nth}"
+
+
+class _Watch:
+    """Stands between workers and AWS, names their calls, and lets a fault strike one of them."""
+
+    def __init__(self, at: Point | None = None, strike: Fault | None = None) -> None:
+        self.calls: list[tuple[Point, Call]] = []
+        self.has_struck = False
+        self.heard: set[str] = set()
+        """The ids of the events that the stage's bus was told of."""
+        self._at, self._strike = at, strike
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self._lock = Lock()
+
+    def __call__(self, call: Call) -> Any:
+        with self._lock:
+            name = call.operation, _target(call)
+            self._seen[name] += 1
+            point = Point(*name, self._seen[name])
+            self.calls.append((point, call))
+            is_struck = point == self._at
+            self.has_struck |= is_struck
+        if call.operation == "PutEvents":
+            made = call
+            call = replace(made, carry_out=lambda arguments: self._listen(made, arguments))
+        return self._strike(call) if is_struck and self._strike is not None else call.make()
+
+    def _listen(self, call: Call, arguments: Mapping[str, Any]) -> Any:
+        answer = call.carry_out(arguments)
+        self.heard |= {json.loads(entry["Detail"])["id"] for entry in arguments["Entries"]}
+        return answer
+
+
+def _target(call: Call) -> str:
+    arguments = call.arguments
+    name = arguments.get("QueueUrl", arguments.get("TableName", ""))
+    return str(name).rpartition("/")[2].removeprefix(f"celeriac-{STAGE}-")
+
+
+@cache
+def points(path: str, fault: str) -> list[Point]:
+    """The calls of a path that a fault can befall."""
+    return [point for point, call in calls(path) if FAULTS[fault].befalls(call)]
+
+
+@cache
+def calls(path: str) -> list[tuple[Point, Call]]:
+    """What its workers ask of AWS where nothing befalls them."""
+    with _world() as world:
+        watch = _Watch()
+        problems = _play(PATHS[path], world, watch)
+        assert not problems, f"{path}, without any fault: {problems}"
+        return watch.calls
+
+
+def problems_of(path: str, fault: str, point: Point) -> list[str]:
+    """What is wrong after the fault has struck there and all is quiet again; nothing if all is well."""
+    with _world() as world:
+        watch = _Watch(point, FAULTS[fault].strike)
+        try:
+            problems = _play(PATHS[path], world, watch)
+        except Exception as error:  # noqa: BLE001 - what escapes is a finding like any other
+            problems = [f"it ended in {error!r}"]
+        if not watch.has_struck:
+            problems.append("the fault had nothing to strike")
+        return [f"{path}, {fault}, {point}: {problem}" for problem in problems]
+
+
+@contextmanager
+def _world() -> Iterator[World]:
+    with patch.object(tables, "outbox", Outbox(bus=True), create=True), Sandbox() as sandbox:
+        outside = Outside()
+        tasks = declare(outside)
+        for queue in QUEUES:
+            sqs.url(queue.physical_name(STAGE))  # made now: when a worker asks for it, its other threads go unobserved
+        yield World(sandbox, outside, tasks)
+
+
+def _play(path: Path, world: World, watch: _Watch) -> list[str]:
+    random.seed(0)  # suspects run in any order
+    path.start(world)
+    world.outside.charges.clear()
+    world.sandbox._calls.fault = watch
+    path.act(world)
+    world.sandbox._calls.fault = None
+    return [*_lost(path, world), *_doubled(path, world), *_stuck(path, watch.heard), *_disordered(path, world)]
+
+
+def _lost(path: Path, world: World) -> Iterator[str]:
+    """Each task has succeeded, or lies in its dead-letter queue for a reason that it may have; nothing else does."""
+    reasons: dict[str, set[str]] = {}
+    for queue in QUEUES:
+        for letter in world.sandbox.dead_letters(queue):
+            reason = letter.failure.reason if letter.failure is not None else "moved by SQS"
+            reasons.setdefault(f"{letter.task}:{letter.args.get('name', letter.body)}", set()).add(reason)
+    for key, allowed in path.ends.items():
+        died_of = reasons.pop(key, set())
+        recorded = _recorded(world, key)
+        if died_of:
+            if not died_of <= allowed:
+                yield f"{key} is a dead letter, {died_of}"
+            if recorded not in {"", lease.DEAD}:
+                yield f"{key} is a dead letter, and its record says {recorded}"
+        elif SUCCEEDED not in allowed:
+            yield f"{key} is no dead letter"
+        elif recorded not in {"", lease.COMPLETED} or key not in world.outside.charges:
+            yield f"{key} is lost, its record says {recorded or 'nothing'}"
+    if reasons:
+        yield f"dead letters that nobody expected: {reasons}"
+
+
+def _recorded(world: World, key: str) -> str:
+    """What the record of a task says; nothing for a task that has none."""
+    task = world.tasks.get(key.partition(":")[0])
+    if task is None or task.delivery == "at_least_once":
+        return ""
+    return str(lease.look_up(task.name, key, task.queue.record_retention).get("status", "no record"))
+
+
+def _doubled(path: Path, world: World) -> Iterator[str]:
+    """Every committed effect is there once, whoever tried; a provider saw no key that isn't a task's."""
+    items = client("dynamodb").scan(TableName=names.table(STAGE, "orders"))["Items"]
+    times = {item["pk"]["S"]: int(item["times"]["N"]) for item in items}
+    if times != dict.fromkeys(path.effects, 1):
+        yield f"effects by how often they came about: {times}"
+    charged = Counter(world.outside.charges)
+    if not charged.keys() <= path.ends.keys():
+        yield f"charged: {charged}"
+    if charged["launch:a"] > 1:
+        yield f"at most once, and ran {charged['launch:a']} times"
+
+
+def _stuck(path: Path, heard: set[str]) -> Iterator[str]:
+    """Nothing waits any more, anywhere."""
+    dynamodb = client("dynamodb")
+    for name in [*(queue.physical_name(STAGE) for queue in QUEUES), names.schedule_dead_letters(STAGE)]:
+        if left := lying_in(sqs.url(name)):
+            yield f"{len(left)} messages are left in {name}"
+    if schedules := client("scheduler").list_schedules(GroupName=names.schedule_group(STAGE))["Schedules"]:
+        yield f"{len(schedules)} schedules are left"
+    if waiting.lag() != (None, 0):
+        yield f"of the outbox waits {waiting.lag()}"
+    rows = dynamodb.scan(TableName=names.outbox_table(STAGE))["Items"]
+    if len(rows) != path.events or not all("published_at" in row and "waiting" not in row for row in rows):
+        yield f"the outbox: {rows}"
+    wanted = {row["sk"]["S"] for row in rows if "message" not in row}
+    if heard != wanted:
+        yield f"the bus heard {len(heard)} of {len(wanted)} events"
+
+
+def _disordered(path: Path, world: World) -> Iterator[str]:
+    """What is ordered ran one after the other, each however often."""
+    for order in path.order:
+        ran = [key for key, _ in groupby(key for key in world.outside.charges if key in order)]
+        if ran != list(order):
+            yield f"ran in the order {ran}"

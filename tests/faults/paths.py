@@ -1,0 +1,205 @@
+"""The ways through Celeriac, as plain data: what is sent, and what must have come of it whatever fault has struck."""
+
+import io
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+
+import celeriac
+from celeriac import Task, sqs
+from celeriac.aws import client
+from celeriac.testing import Sandbox, WorkerDied
+from console import redrive
+from console.letters import HIDDEN
+from tests.faults.work import LARGE, Outside, jobs
+
+SUCCEEDED = "succeeded"
+
+
+@dataclass
+class World:
+    """A stage in memory, its tasks, and what lies outside of it."""
+
+    sandbox: Sandbox
+    outside: Outside
+    tasks: Mapping[str, Task[..., Any, Any]]
+
+    def enqueue(self, task: str, *names: str, group: str | None = None, note: str | None = None) -> None:
+        """Enqueue `task` once for each of the names."""
+        for name in names:
+            arguments = {"name": name} if note is None else {"name": name, "note": note}
+            self.tasks[task].options(group=group).enqueue(**arguments)
+
+    def send(self, body: str) -> None:
+        """Send a body as it is."""
+        client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name("test")), MessageBody=body)
+
+    def emit(self, names: str) -> None:
+        """Emit an event for each name, of two aggregates in turn."""
+        for position, name in enumerate(names):
+            with celeriac.transaction() as tx:
+                tx.emit("matrix.event", {"name": name}, aggregate=f"item-{position % 2}")
+
+
+def drain(world: World) -> None:
+    """Let the workers do everything there is."""
+    world.sandbox.drain()
+
+
+def sweep(world: World) -> None:
+    """As `drain`; a sweep that fails is a failed invocation to Lambda, and the next minute brings another."""
+    try:
+        world.sandbox.drain()
+    except (BotoCoreError, ClientError):
+        world.sandbox.drain()
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way through Celeriac."""
+
+    start: Callable[[World], object]
+    """What has happened before the first call that may meet a fault."""
+    ends: Mapping[str, frozenset[str]]
+    """By `<task>:<name>`, `:<body>` for what can't be read: `succeeded`, or the reasons it may be a dead letter for."""
+    effects: frozenset[str] = frozenset()
+    """What `ctx.transaction` has committed, exactly once each."""
+    events: int = 0
+    """How many rows the outbox has in the end, all of them published."""
+    order: tuple[tuple[str, ...], ...] = ()
+    """Tasks that must have run one after the other."""
+    act: Callable[[World], object] = drain
+    """What meets the fault."""
+
+
+def _ends(how: str, *keys: str) -> dict[str, frozenset[str]]:
+    return dict.fromkeys(keys, frozenset(how.split("|")))
+
+
+def _start_fifo(world: World) -> None:
+    world.enqueue("in_order", "a", "b", "c", group="g")
+
+
+def _start_large(world: World) -> None:
+    world.enqueue("fail_once", "a", note=LARGE)
+    world.enqueue("wait_long", "b", note=LARGE)
+    world.enqueue("refuse", "c", note=LARGE)
+
+
+def _start_suspects(world: World) -> None:
+    world.enqueue("fail_once", "a")
+    world.enqueue("kill", "b")
+    world.enqueue("succeed", "c")
+
+
+def _strand(world: World) -> None:
+    world.emit("abcd")
+    world.sandbox.advance(timedelta(hours=2))  # the stream has given up on them
+
+
+def _let_die(world: World) -> None:
+    """Letters to redrive, and one that is to stay."""
+    world.outside.is_down = True
+    world.enqueue("depend", "a", "b")
+    world.enqueue("depend_in_order", "c", "d", group="g")
+    world.enqueue("refuse", "e")
+    world.sandbox.drain()
+    world.outside.is_down = False
+
+
+def _redrive(world: World) -> None:
+    """As an operator does it: again, until it has nothing to complain of; then the workers' turn."""
+    for queue, task in (("matrix", "depend"), ("matrix-ledger", "depend_in_order")):
+        while not _redriven(world, queue, task):
+            world.sandbox.advance(HIDDEN + timedelta(seconds=1))
+    world.sandbox.drain()
+
+
+def _redriven(world: World, queue: str, task: str) -> bool:
+    # A pace that one connection keeps: then the calls come in one order.
+    try:
+        with world.sandbox._calls.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            redrive.redrive(queue, task=task, rate=10.0)
+    except (WorkerDied, typer.Exit, BotoCoreError, ClientError):
+        return False
+    return True
+
+
+_SUBSCRIBERS = tuple(f"{task}:{name}" for task in ("book", "count") for name in "abcd")
+_IN_ORDER = (("book:a", "book:c"), ("book:b", "book:d"))
+
+PATHS = {
+    "success": Path(lambda world: world.enqueue("succeed", "a", "b"), _ends(SUCCEEDED, "succeed:a", "succeed:b")),
+    "duplicate": Path(lambda world: world.enqueue("succeed", "a", "a"), _ends(SUCCEEDED, "succeed:a")),
+    "short retry": Path(
+        lambda world: world.enqueue("fail_once", "a"),
+        _ends(SUCCEEDED, "fail_once:a"),
+        effects=frozenset({"fail_once:a"}),
+    ),
+    "long retry": Path(
+        lambda world: world.enqueue("wait_long", "a"),
+        _ends(SUCCEEDED, "wait_long:a"),
+        effects=frozenset({"wait_long:a"}),
+    ),
+    "reject": Path(lambda world: world.enqueue("refuse", "a"), _ends("rejected", "refuse:a")),
+    "exhausted": Path(lambda world: world.enqueue("fail", "a"), _ends("exhausted", "fail:a")),
+    "malformed": Path(lambda world: world.send("nonsense"), _ends("malformed", ":nonsense")),
+    "newer version": Path(lambda world: world.send('{"v": 99}'), _ends("newer version", ':{"v": 99}')),
+    "unknown task": Path(
+        lambda world: world.send('{"task": "unheard", "args": {"name": "a"}}'), _ends("unknown task", "unheard:a")
+    ),
+    # What has been claimed, and not completed, may have run: a person is asked.
+    "at most once": Path(
+        lambda world: world.enqueue("launch", "a"), _ends(f"{SUCCEEDED}|interrupted|unsettled", "launch:a")
+    ),
+    "at least once": Path(lambda world: world.enqueue("notify", "a"), _ends(SUCCEEDED, "notify:a")),
+    "worker lost": Path(
+        _start_suspects,
+        _ends("worker lost", "kill:b") | _ends(SUCCEEDED, "fail_once:a", "succeed:c"),
+        effects=frozenset({"fail_once:a"}),
+    ),
+    "large payload": Path(
+        _start_large,
+        _ends(SUCCEEDED, "fail_once:a", "wait_long:b") | _ends("rejected", "refuse:c"),
+        effects=frozenset({"fail_once:a", "wait_long:b"}),
+    ),
+    "fifo": Path(
+        _start_fifo,
+        _ends(SUCCEEDED, "in_order:a", "in_order:c") | _ends("rejected", "in_order:b"),
+        effects=frozenset({"in_order:a", "in_order:c"}),
+        order=(("in_order:a", "in_order:b", "in_order:c"),),
+    ),
+    "transaction": Path(
+        lambda world: world.enqueue("transfer", "a", "b"),
+        _ends(SUCCEEDED, *(f"{task}:{name}" for task in ("transfer", "succeed", "count", "book") for name in "ab")),
+        effects=frozenset(f"{task}:{name}" for task in ("transfer", "count", "book") for name in "ab"),
+        events=4,
+    ),
+    "relay": Path(
+        lambda world: world.emit("abcd"),
+        _ends(SUCCEEDED, *_SUBSCRIBERS),
+        effects=frozenset(_SUBSCRIBERS),
+        events=4,
+        order=_IN_ORDER,
+    ),
+    "sweeper": Path(
+        _strand,
+        _ends(SUCCEEDED, *_SUBSCRIBERS),
+        effects=frozenset(_SUBSCRIBERS),
+        events=4,
+        order=_IN_ORDER,
+        act=sweep,
+    ),
+    "redrive": Path(
+        _let_die,
+        _ends(SUCCEEDED, "depend:a", "depend:b", "depend_in_order:c", "depend_in_order:d")
+        | _ends("rejected", "refuse:e"),
+        effects=frozenset({"depend:a", "depend:b", "depend_in_order:c", "depend_in_order:d"}),
+        act=_redrive,
+    ),
+}

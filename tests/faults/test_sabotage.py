@@ -1,0 +1,69 @@
+"""The matrix itself: it must notice a promise that is broken.
+
+Here, and nowhere else, our own code is patched: what is under test is the matrix, and the only way to see that it
+notices a broken promise is to break one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from celeriac import acknowledge, consumer, lease, sweeper
+from celeriac import mark as marking
+from celeriac.queue import Queue
+from celeriac.record import Record
+from celeriac.settle import Settled, settle
+from tests.faults import matrix
+
+
+@pytest.mark.parametrize(
+    ("path", "lost"),
+    [
+        ("short retry", "fail_once:a is lost"),
+        ("reject", "refuse:a is no dead letter"),
+        ("malformed", ":nonsense is no"),
+    ],
+)
+def test_it_notices_a_message_that_is_acknowledged_before_its_successor_is_sent(
+    monkeypatch: pytest.MonkeyPatch, path: str, lost: str
+) -> None:
+    def acknowledge_first(outcome: Any, record: Record, queue: Queue) -> Settled:
+        acknowledge.delete(record.queue_name, [record.receipt_handle])
+        return settle(outcome, record, queue)
+
+    points = matrix.points(path, "dies before")
+    monkeypatch.setattr(consumer, "settle", acknowledge_first)
+    found = [problem for point in points for problem in matrix.problems_of(path, "dies before", point)]
+    assert any(lost in problem for problem in found)
+
+
+def test_it_notices_an_event_that_is_marked_before_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = vars(sweeper)["publish"]
+
+    def mark_first(events: Sequence[Any]) -> Any:
+        marking.mark(events, [])
+        return publish(events)
+
+    (*_, last) = (p for p in matrix.points("sweeper", "dies before") if p.operation == "SendMessageBatch")
+    monkeypatch.setattr(sweeper, "publish", mark_first)
+    assert any("is lost" in problem for problem in matrix.problems_of("sweeper", "dies before", last))
+
+
+def test_it_notices_an_effect_that_is_not_committed_with_its_tasks_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    completion = lease.Lease.completion
+
+    def of_nobodys_record(held: lease.Lease) -> Any:
+        update: Any = completion(held)["Update"]
+        return {
+            "Update": {
+                "TableName": update["TableName"],
+                "Key": {"id": {"S": f"{update['Key']['id']['S']} of nobody"}},
+                "UpdateExpression": "ADD times :one",
+                "ExpressionAttributeValues": {":one": {"N": "1"}},
+            }
+        }
+
+    points = [p for p in matrix.points("transaction", "dies after") if p.operation == "TransactWriteItems"]
+    monkeypatch.setattr(lease.Lease, "completion", of_nobodys_record)
+    assert any("came about" in problem for problem in matrix.problems_of("transaction", "dies after", points[0]))

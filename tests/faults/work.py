@@ -1,0 +1,149 @@
+"""The tasks of the matrix, and what they do to the world outside.
+
+They are declared anew in each sandbox, inside a function: the registry forgets such tasks when their sandbox ends, so
+that no other test meets them.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from celeriac import Backoff, Context, Queue, Reject, Retry, Task, task
+from celeriac.testing import WorkerDied
+
+jobs = Queue("matrix", patience=timedelta(minutes=10))
+ledger = Queue("matrix-ledger", fifo=True)
+QUEUES = (jobs, ledger)
+
+# Above what a queue's message holds by default, so that arguments go through S3.
+LARGE = "x" * 300_000
+# A fault may cost a task an attempt of its own: there is one to spare. Without jitter a path has the same calls each
+# time, the quarantine's being read again after a minute among them.
+PATIENT = Backoff(base=timedelta(minutes=1), jitter=0, attempts=4)
+SHORT = Backoff(base=timedelta(minutes=1), jitter=0, attempts=2)
+LONG_WAIT = timedelta(hours=2)
+
+
+@dataclass
+class Outside:
+    """What tasks have done to others, which no transaction of theirs can undo."""
+
+    charges: list[str] = field(default_factory=list)
+    """The idempotency keys, `<task>:<name>`, of calls of a provider that carries out each key once; in order."""
+    is_down: bool = False
+    """Whether the provider fails."""
+
+
+def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR0915 - a list
+    """Declare every task, by its name."""
+
+    def charge(ctx: Context) -> None:
+        outside.charges.append(ctx.key)
+
+    def commit(ctx: Context) -> None:
+        """An effect that must come about once, committed together with the task's success."""
+        with ctx.transaction() as tx:
+            tx.update("orders", key={"pk": ctx.key}, add={"times": 1})
+
+    @task(jobs, key="name", retry=PATIENT)
+    def succeed(ctx: Context, name: str) -> str:
+        charge(ctx)
+        return name
+
+    @task(jobs, key="name", retry=PATIENT)
+    def fail_once(ctx: Context, name: str, note: str = "") -> None:
+        charge(ctx)
+        if ctx.attempt == 1:
+            raise ConnectionError
+        commit(ctx)
+
+    @task(jobs, key="name", retry=PATIENT)
+    def wait_long(ctx: Context, name: str, note: str = "") -> None:
+        charge(ctx)
+        if ctx.attempt == 1:
+            raise Retry(delay=LONG_WAIT)
+        commit(ctx)
+
+    @task(jobs, key="name")
+    def refuse(ctx: Context, name: str, note: str = "") -> None:
+        charge(ctx)
+        raise Reject("no")
+
+    @task(jobs, key="name", retry=SHORT)
+    def fail(ctx: Context, name: str) -> None:
+        charge(ctx)
+        raise ConnectionError
+
+    @task(jobs, key="name", delivery="at_most_once")
+    def launch(ctx: Context, name: str) -> None:
+        charge(ctx)
+
+    @task(jobs, key="name", delivery="at_least_once", retry=PATIENT)
+    def notify(ctx: Context, name: str) -> None:
+        charge(ctx)
+        if ctx.attempt == 1:
+            raise ConnectionError
+
+    @task(jobs, key="name", retry=PATIENT)
+    def transfer(ctx: Context, name: str) -> None:
+        charge(ctx)
+        with ctx.transaction() as tx:
+            tx.update("orders", key={"pk": ctx.key}, add={"times": 1})
+            tx.emit("matrix.event", {"name": name}, aggregate=name)
+            tx.enqueue(succeed, name=name)
+
+    @task(jobs, key="name", retry=PATIENT, on="matrix.event")
+    def count(ctx: Context, name: str) -> None:
+        charge(ctx)
+        commit(ctx)
+
+    @task(ledger, key="name", retry=PATIENT, on="matrix.event")
+    def book(ctx: Context, name: str) -> None:
+        charge(ctx)
+        commit(ctx)
+
+    @task(jobs, key="name", retry=PATIENT)
+    def depend(ctx: Context, name: str) -> None:
+        charge(ctx)
+        if outside.is_down:
+            raise ConnectionError
+        commit(ctx)
+
+    @task(ledger, key="name", retry=PATIENT)
+    def depend_in_order(ctx: Context, name: str) -> None:
+        charge(ctx)
+        if outside.is_down:
+            raise ConnectionError
+        commit(ctx)
+
+    @task(ledger, key="name", retry=PATIENT)
+    def in_order(ctx: Context, name: str) -> None:
+        charge(ctx)
+        if name == "a" and ctx.attempt == 1:
+            raise ConnectionError
+        if name == "b":
+            raise Reject("no such account")
+        commit(ctx)
+
+    @task(jobs, key="name")
+    def kill(ctx: Context, name: str) -> None:
+        charge(ctx)
+        raise WorkerDied
+
+    tasks: list[Task[..., Any, Any]] = [
+        succeed,
+        fail_once,
+        wait_long,
+        refuse,
+        fail,
+        launch,
+        notify,
+        transfer,
+        count,
+        book,
+        depend,
+        depend_in_order,
+        in_order,
+        kill,
+    ]
+    return {declared.name: declared for declared in tasks}
