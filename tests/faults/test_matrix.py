@@ -13,7 +13,7 @@ from tests.faults.matrix import Point
 from tests.faults.paths import PATHS
 
 # Of a sample: so many calls of each path for the faults that strike hardest, and for the others.
-DEATHS, OTHERS = 3, 1
+DEATHS, OTHERS = 2, 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -1,0 +1,210 @@
+"""Generated bodies through the real consumer: it never raises, accounts for each of them, and keeps its memory.
+
+python -m tests.faults.fuzz [--seed 1] [--count 100000]
+"""
+
+import argparse
+import gc
+import json
+import os
+import random
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import batched, islice
+from pathlib import Path
+from typing import Any
+
+os.environ |= {
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "CELERIAC_STAGE": "test",
+    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+}
+for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or name == "AWS_PROFILE"]:
+    del os.environ[name]
+
+from celeriac import Backoff, Context, Queue, Reject, consumer, task  # noqa: E402 - after the environment
+from celeriac.message import Malformed, Message, NewerVersion, decode  # noqa: E402
+from celeriac.record import FIRST_SENT_AT  # noqa: E402
+from celeriac.settle import FAILURE_ATTRIBUTE  # noqa: E402
+from tests.faults.bodies import bodies  # noqa: E402
+from tests.faults.stub import Stub, is_legal  # noqa: E402
+
+# Caches, threads and boto3's own memory fill up first.
+WARM_UP = 10_000
+# What may come and go, fragments of the heap among it; a leak of a hundred bytes a message would be as much.
+MOST_GROWTH_MB = 16
+RECEIVES = [1, 1, 1, 1, 2, 3, 4, 19, 20, 21]
+
+queue = Queue("fuzz", timeout=timedelta(minutes=5))
+DEAD = queue.dead_letter_name("test")
+ran: Counter[str] = Counter()
+
+
+@task(queue)
+def work(ctx: Context, name: str = "", note: str = "", tags: list[str] | None = None) -> str:
+    ran[ctx.id] += 1
+    return name
+
+
+@task(queue, key="number", delivery="at_least_once")
+def count(ctx: Context, number: int, at: datetime | None = None, ratio: float = 0.5) -> float:
+    ran[ctx.id] += 1
+    return number * ratio
+
+
+@task(queue, delivery="at_most_once")
+def launch(ctx: Context, options: dict[str, Any]) -> dict[str, Any]:
+    ran[ctx.id] += 1
+    return options
+
+
+@task(queue, retry=Backoff(attempts=3))
+def fail(name: str) -> None:
+    raise ConnectionError(name)
+
+
+@task(queue)
+def refuse(name: str) -> None:
+    raise Reject(name)
+
+
+VALID: list[dict[str, Any]] = [
+    {"task": "work", "args": {"name": "a", "note": "\u00e9", "tags": ["x"]}},
+    {"task": "work", "args": {}, "id": "019b76da-a800-777b-b172-c1977946262c", "v": 1, "attempt": 2, "key": "k"},
+    {"task": "count", "args": {"number": 5, "at": "2026-01-01T00:00:00Z", "ratio": 1.5}},
+    {"task": "launch", "args": {"options": {"a": {"b": [1, 2.5, None]}}}, "enqueued_at": "2026-01-01T00:00:00Z"},
+    {"task": "fail", "args": {"name": "a"}, "attempt": 1},
+    {"task": "fail", "args": {"name": "b"}, "attempt": 3},
+    {"task": "refuse", "args": {"name": "a"}, "stored": "", "key": None},
+    {"task": "unheard", "args": {"name": "a"}},
+]
+
+
+class LambdaContext:
+    """Lambda's."""
+
+    function_name = "fuzz"
+    aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 300_000
+
+
+class Unaccounted(AssertionError):  # noqa: N818 - what the message is
+    """A message that is neither done, nor dead, nor sent again, nor handed back."""
+
+
+def event(texts: tuple[str, ...], first: int, chance: random.Random) -> dict[str, Any]:
+    """What Lambda would hand over."""
+    sent = str(int((datetime.now(UTC) - chance.choice([timedelta(), timedelta(days=3)])).timestamp() * 1000))
+    return {
+        "Records": [
+            {
+                "messageId": f"m-{first + i}",
+                "receiptHandle": f"r-{first + i}",
+                "body": text,
+                "attributes": {"ApproximateReceiveCount": str(chance.choice(RECEIVES)), "SentTimestamp": sent},
+                "messageAttributes": {},
+                "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{queue.physical_name('test')}",
+            }
+            for i, text in enumerate(texts)
+        ]
+    }
+
+
+def fate(record: dict[str, Any], handed_back: set[str], stub: Stub) -> str:
+    """What has become of a message. Raises Unaccounted."""
+    body = record["body"]
+    if record["messageId"] in handed_back:
+        if is_legal(body, {}):
+            raise Unaccounted(f"handed back, though AWS was at hand: {body[:500]!r}")
+        return "handed back: SQS would not have carried it either"
+    message = _read(body)
+    id_ = (message.id or record["messageId"]) if message is not None else ""
+    for position, (place, sent, attributes) in enumerate(stub.sent):
+        found = _untouched(body, sent, attributes, stub) if message is None else _carried(message, id_, sent, stub)
+        if found:
+            del stub.sent[position]
+            return found if place == DEAD else f"sent again, {found}"
+    # Last, for others of the batch may have the same id.
+    if ran[id_]:
+        ran[id_] -= 1
+        return "succeeded"
+    raise Unaccounted(f"gone: {body[:500]!r}, sent were {[sent[:200] for _, sent, _ in stub.sent]}")
+
+
+def _untouched(body: str, sent: str, attributes: Mapping[str, Any], stub: Stub) -> str:
+    """How a body that can't be read was sent on, byte for byte, with the reason beside it; empty if this isn't it."""
+    noted = attributes.keys() & {FAILURE_ATTRIBUTE, FIRST_SENT_AT}
+    if not noted:
+        return ""
+    if sent == body:
+        return "unreadable: untouched"
+    key = json.loads(sent)["stored_body"] if sent.startswith('{"stored_body":"bodies/m-') else ""
+    return "unreadable: untouched, through S3" if stub.stored.get(key) == body.encode() else ""
+
+
+def _carried(message: Message, id_: str, sent: str, stub: Stub) -> str:
+    """How a task's message was sent on, with its id and its arguments; empty if this isn't it."""
+    copy = _read(sent)
+    if copy is None or (copy.id, copy.task) != (id_, message.task):
+        return ""
+    # Arguments that are too large for a message have been put into the bucket.
+    through_s3 = copy.stored != message.stored
+    arguments = stub.stored.get(copy.stored) if through_s3 else bytes(copy.args)
+    if arguments != bytes(message.args):
+        return ""
+    attempt = "the next attempt" if copy.attempt > message.attempt else "uncharged"
+    return (copy.failure.reason if copy.failure is not None else attempt) + (", through S3" if through_s3 else "")
+
+
+def _read(body: str) -> Message | None:
+    try:
+        return decode(body)
+    except (Malformed, NewerVersion):
+        return None
+
+
+def resident_mb() -> float:
+    """What this process holds in memory now."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=100_000)
+    options = parser.parse_args()
+    stub, fates = Stub(), Counter[str]()
+    chance = random.Random(options.seed)  # noqa: S311 - chance that decides nothing secret
+    stub.install()
+    started, warm, done = time.monotonic(), 0.0, 0
+    for texts in batched(islice(bodies(options.seed, VALID), options.count), 10, strict=False):
+        given = event(texts, done, chance)
+        answer = consumer.handle(given, LambdaContext())
+        handed_back = {str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
+        fates.update(fate(record, handed_back, stub) for record in given["Records"])
+        stub.forget()
+        ran.clear()
+        done += len(texts)
+        if not warm and done >= WARM_UP:
+            warm = resident_mb()
+    sys.stdout.write(f"{done} bodies of seed {options.seed} in {time.monotonic() - started:.0f} s\n")
+    for name, number in fates.most_common():
+        sys.stdout.write(f"{number:8} {name}\n")
+    if not warm:
+        return 0
+    growth = resident_mb() - warm
+    sys.stdout.write(f"memory: {warm:.1f} MB after {WARM_UP}, {growth:+.1f} MB in the end\n")
+    return int(growth > MOST_GROWTH_MB)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
