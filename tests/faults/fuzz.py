@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
 from itertools import batched, islice
 from pathlib import Path
@@ -185,10 +186,12 @@ def main() -> int:
     stub, fates = Stub(), Counter[str]()
     chance = random.Random(options.seed)  # noqa: S311 - chance that decides nothing secret
     stub.install()
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we run
     started, warm, done = time.monotonic(), 0.0, 0
     for texts in batched(islice(bodies(options.seed, VALID), options.count), 10, strict=False):
         given = event(texts, done, chance)
-        answer = consumer.handle(given, LambdaContext())
+        with redirect_stdout(nowhere):  # the metrics
+            answer = consumer.handle(given, LambdaContext())
         handed_back = {str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
         fates.update(fate(record, handed_back, stub) for record in given["Records"])
         stub.forget()

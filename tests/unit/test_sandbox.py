@@ -1,5 +1,7 @@
 """The sandbox itself, where moto alone would mislead."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import celeriac
@@ -53,3 +55,16 @@ def test_events_of_one_instant_keep_the_order_in_which_they_were_written(sandbox
     with celeriac.transaction() as tx:
         ids = [tx.emit("sandbox.event", {}, aggregate="a") for _ in range(50)]
     assert ids == sorted(ids)
+
+
+def test_a_thread_that_is_not_counted_for_a_while_leaves_the_others_counted(sandbox: Sandbox) -> None:
+    mine, theirs = sandbox._calls.unobserved(), sandbox._calls.unobserved()
+    with ThreadPoolExecutor(1) as other:
+        mine.__enter__()
+        other.submit(theirs.__enter__).result()
+        mine.__exit__(None, None, None)
+        before = sandbox.calls["sqs", "SendMessage"]
+        succeed.enqueue(number=1)
+        other.submit(theirs.__exit__, None, None, None).result()
+        succeed.enqueue(number=2)
+    assert sandbox.calls["sqs", "SendMessage"] == before + 2

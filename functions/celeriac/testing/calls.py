@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from threading import Lock, RLock
+from threading import Lock, RLock, local
 from typing import Any
 
 from botocore.client import BaseClient
@@ -49,7 +49,8 @@ class Calls:
         self._lock = Lock()
         # One call at a time: moto's transactions put back what others wrote meanwhile.
         self._aws = RLock()
-        self._observing = True
+        # In each thread its own: two that end in another order than they began would leave each other's behind.
+        self._thread = local()
         self.in_worker = False
         """Whether a handler is running."""
         self._dead = False
@@ -81,11 +82,14 @@ class Calls:
 
     @contextmanager
     def _observe(self, *, on: bool) -> Iterator[None]:
-        before, self._observing = self._observing, on
+        before, self._thread.observing = self._is_observing(), on
         try:
             yield
         finally:
-            self._observing = before
+            self._thread.observing = before
+
+    def _is_observing(self) -> bool:
+        return getattr(self._thread, "observing", True)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -97,7 +101,7 @@ class Calls:
             if operation == "ReceiveMessage":
                 # A long poll would wait for ever: time stands still.
                 arguments = arguments | {"WaitTimeSeconds": 0}
-            if not self._observing:
+            if not self._is_observing():
                 return real(client, operation, arguments)
             service = client.meta.service_model.service_name
 
