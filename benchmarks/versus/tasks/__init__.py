@@ -1,0 +1,1 @@
+"""What stands in the bundle in place of a user's tasks."""
