@@ -25,7 +25,7 @@ _report, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115, PTH123 
 
 def say(text: str) -> None:
     """Print a figure."""
-    print(text, file=_report)
+    print(text, file=_report, flush=True)
 
 
 class _Body(io.BytesIO):

@@ -1,0 +1,45 @@
+"""AWS without AWS: SQS and DynamoDB answer at once, or after a latency, and are counted."""
+
+import hashlib
+import json
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from quiet import answer
+
+_counting = threading.Lock()
+
+
+class Stub:
+    """A handler of botocore's `before-send`. DynamoDB's answers are empty: all its writes succeed."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.latency_seconds = 0.0
+
+    def __call__(self, request: Any, **_: object) -> Any:
+        target = request.headers["X-Amz-Target"]
+        operation = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
+        with _counting:
+            self.calls[operation] += 1
+        time.sleep(self.latency_seconds)
+        sent = json.loads(request.body)
+        match operation:
+            case "SendMessageBatch":
+                return answer(request, {"Successful": [_taken(entry) | {"Id": entry["Id"]} for entry in sent["Entries"]]})
+            case "SendMessage":
+                return answer(request, _taken(sent))
+            case "GetQueueAttributes":  # Celery asks for a queue's size before it first sends
+                return answer(request, {"Attributes": {"ApproximateNumberOfMessages": "0"}})
+            case _:
+                return answer(request, {})
+
+    def register(self, client: Any, service: str) -> None:
+        client.meta.events.register(f"before-send.{service}", self)
+
+
+def _taken(entry: dict[str, str]) -> dict[str, str]:
+    md5 = hashlib.md5(entry["MessageBody"].encode(), usedforsecurity=False).hexdigest()
+    return {"MessageId": "m", "MD5OfMessageBody": md5}
