@@ -10,7 +10,7 @@ export NODE_USE_SYSTEM_CA := 1
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults fuzz lint types check demo up down send synth diff deploy destroy python-env all-envs
+.PHONY: help setup test faults fuzz lint types check demo up down send synth diff deploy destroy bench python-env all-envs
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,10 @@ deploy: all-envs ## deploy to the account of your credentials (STAGE=dev ARGS="-
 
 destroy: all-envs ## remove what was deployed (STAGE=dev)
 	@sh local/cdk.sh destroy "$(STAGE)" $(ARGS)
+
+bench: all-envs ## run every benchmark, some ten minutes, and write benchmarks/report.md (ARGS=--quick for a look)
+	@sh local/setup.sh versus
+	@$(BIN)/python benchmarks/report.py $(ARGS)
 
 # Both are quick when nothing changed. Tests, lint and types must not need Node's packages or the emulator.
 python-env:

@@ -1,9 +1,12 @@
-"""Cold import of the consumer's handler beside a bare Powertools handler, in turn, from the bundle that Lambda gets.
+"""Cold import of the consumer's handler beside a bare Powertools handler, in turn, and what both weigh.
 
 python benchmarks/cold_import.py [--runs 21]
 
-Both run on this interpreter with the bundle's packages and byte code only. Single times say little on a shared
-machine: the figure is the median of the ratios of paired runs.
+Both run on this interpreter, from the bundle that Lambda gets: with its packages and byte code only. Single times say
+little on a shared machine: the figure is the median of the ratios of paired runs.
+
+The bare handler's weight is that of the same packages as pip installs them, with boto3, pinned as AWS advises, and
+without, where the runtime's own serves. Byte code that pip makes is left out; ours is in.
 """
 
 import argparse
@@ -13,11 +16,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from figures import Ratio, as_json, ratio
+from weight import Weight, of_distributions, of_folder
 
 from infra.bundle import THIS_MACHINE, build_bundle
 
@@ -59,28 +66,59 @@ def milliseconds(statement: str, path: list[Path]) -> float:
     return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=21)
-    runs: int = parser.parse_args().runs
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Milliseconds, the ratio of ours to the bare handler's, and weights."""
+
+    bare_ms: float
+    our_ms: float
+    import_alone_ms: float
+    cold: Ratio
+    our_weight: Weight
+    bare_weight: Weight
+    bare_weight_without_boto3: Weight
+
+
+def measure(runs: int = 21) -> Figures:
     bundle = build_bundle(ROOT, THIS_MACHINE)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "bare.py").write_text(BARE)
+        (Path(folder) / "bare_handler.py").write_text(BARE)
         compileall.compile_dir(folder, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
         pairs = []
         for run in range(runs + 1):
-            bare = milliseconds("import bare", [bundle, Path(folder)])
+            bare = milliseconds("import bare_handler", [bundle, Path(folder)])
             ours = milliseconds(OURS, [bundle])
             if run:  # the first pair only warms the disk's cache
                 pairs.append((bare, ours))
         bare_only, ours_only = zip(*pairs, strict=True)
         handler_only = [milliseconds("import consumer", [bundle]) for _ in range(5)]
-    ratios = [ours / bare for bare, ours in pairs]
-    print(f"bare Powertools handler with its clients   median {statistics.median(bare_only):6.0f} ms")
-    print(f"Celeriac's consumer with the same clients  median {statistics.median(ours_only):6.0f} ms")
-    print(f"Celeriac's consumer, import alone          median {statistics.median(handler_only):6.0f} ms")
-    low, median, high = statistics.quantiles(ratios, n=4)
-    print(f"ratio of {runs} pairs: median {median:.2f}, half of them between {low:.2f} and {high:.2f}")
+    return Figures(
+        statistics.median(bare_only),
+        statistics.median(ours_only),
+        statistics.median(handler_only),
+        ratio(ours_only, bare_only),
+        of_folder(bundle),
+        of_distributions("aws-lambda-powertools", "boto3"),
+        of_distributions("aws-lambda-powertools"),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=21)
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    options = parser.parse_args()
+    found = measure(options.runs)
+    if options.json:
+        print(as_json(found))
+        return
+    print(f"bare Powertools handler with its clients   median {found.bare_ms:6.0f} ms")
+    print(f"Celeriac's consumer with the same clients  median {found.our_ms:6.0f} ms")
+    print(f"Celeriac's consumer, import alone          median {found.import_alone_ms:6.0f} ms")
+    print(f"ours over the bare one's: {found.cold}")
+    print(f"Celeriac's bundle                {found.our_weight}")
+    print(f"bare Powertools and boto3        {found.bare_weight}")
+    print(f"bare Powertools, runtime's boto3 {found.bare_weight_without_boto3}")
 
 
 if __name__ == "__main__":

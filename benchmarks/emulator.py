@@ -117,5 +117,3 @@ def create_idempotency_table(variables: Mapping[str, str]) -> None:
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
-
-

@@ -3,9 +3,9 @@
 python benchmarks/enqueue_rate.py [--rounds 15] [--latency-ms 20]
 
 Over botocore whose HTTP is stubbed: CPU with answers at once, and wall time with each answer after the latency given.
-boto3 alone sends the arguments as JSON: no id, no check, no type. Its many is what one writes first, a loop of batches of
-ten; several threads of it would be as fast as enqueue_many. Celery has no call for many; it runs in its own environment,
-on the botocore that it gets there.
+boto3 alone sends the arguments as JSON: no id, no check, no type. Its many is what one writes first, a loop of batches
+of ten; threads of one's own would narrow that. Celery has no call for many; it runs in its own environment, on the
+botocore that it gets there.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from pathlib import Path
 from statistics import median
 
 import boto3
+from figures import Ratio, as_json, ratio
 from quiet import say  # before anything of AWS
+from stub import Stub
 
 from celeriac import Queue, sqs, task
 from celeriac.aws import client
-from figures import Ratio, as_json, ratio
-from stub import Stub
 
 MESSAGES, SLOW_MESSAGES = 300, 20
 SLOW_MANY = 400

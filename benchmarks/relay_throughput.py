@@ -8,16 +8,18 @@ shard can do. The plain way beside it sends each message and marks each event by
 """
 
 import argparse
-import hashlib
 import json
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from statistics import median
 from typing import Any
 
-from quiet import answer, say  # before anything of AWS
+from figures import Ratio, as_json, ratio
+from quiet import say  # before anything of AWS
+from stub import Stub
 
 from celeriac import Queue, Task, registry, relay, sqs, task
 from celeriac.aws import client
@@ -25,23 +27,29 @@ from celeriac.event import Event, new_row, read
 from celeriac.publish import parcels
 
 EVENTS = 100
-calls: Counter[str] = Counter()
-latency = {"seconds": 0.0}
+stub = Stub()
 
 
-def stub(request: Any, **_: object) -> Any:
-    operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
-    calls[operation] += 1
-    time.sleep(latency["seconds"])
-    sent = json.loads(request.body)
-    if operation == "SendMessageBatch":
-        return answer(request, {"Successful": [_sent(entry) | {"Id": entry["Id"]} for entry in sent["Entries"]]})
-    return answer(request, _sent(sent) if operation == "SendMessage" else {})
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """With so many subscribers."""
+
+    subscribers: int
+    calls: dict[str, int]
+    """Of a batch."""
+    fewer: float
+    """The plain way's calls over ours."""
+    faster: Ratio
+    """The plain way's time over ours."""
+    cpu_microseconds: float
+    """An event."""
+    events_a_second: float
 
 
-def _sent(entry: dict[str, str]) -> dict[str, str]:
-    md5 = hashlib.md5(entry["MessageBody"].encode(), usedforsecurity=False).hexdigest()
-    return {"MessageId": "m", "MD5OfMessageBody": md5}
+@dataclass(frozen=True, slots=True)
+class Report:
+    latency_ms: float
+    by_subscribers: list[Figures]
 
 
 def subscribe(count: int) -> None:
@@ -84,35 +92,51 @@ def plainly(event: dict[str, Any], _: object) -> dict[str, Any]:
 
 def measured(handler: Callable[[Any, Any], Any], event: dict[str, Any]) -> tuple[float, float, Counter[str]]:
     """Seconds, seconds of CPU, and calls of one batch."""
-    calls.clear()
+    stub.calls.clear()
     wall, cpu = time.perf_counter(), time.process_time()
     assert handler(event, None) == {"batchItemFailures": []}
-    return time.perf_counter() - wall, time.process_time() - cpu, Counter(calls)
+    return time.perf_counter() - wall, time.process_time() - cpu, Counter(stub.calls)
+
+
+def measure(rounds: int = 9, latency_ms: float = 20) -> Report:
+    stub.latency_seconds = latency_ms / 1000
+    for service in ("sqs", "dynamodb"):
+        stub.register(client(service), service)
+    return Report(latency_ms, [_measure(count, rounds) for count in (1, 3, 10)])
+
+
+def _measure(count: int, rounds: int) -> Figures:
+    subscribe(count)
+    event = batch()
+    measured(relay.handle, event)
+    pairs = [(measured(plainly, event), measured(relay.handle, event)) for _ in range(rounds)]
+    theirs, made = pairs[0][0][2], pairs[0][1][2]
+    return Figures(
+        count,
+        dict(made),
+        fewer=theirs.total() / made.total(),
+        faster=ratio([plain[0] for plain, _ in pairs], [ours[0] for _, ours in pairs]),
+        cpu_microseconds=median(ours[1] for _, ours in pairs) / EVENTS * 1e6,
+        events_a_second=EVENTS / median(ours[0] for _, ours in pairs),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--latency-ms", type=float, default=20)
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
     options = parser.parse_args()
-    latency["seconds"] = options.latency_ms / 1000
-    for service in ("sqs", "dynamodb"):
-        client(service).meta.events.register(f"before-send.{service}", stub)
-    for count in (1, 3, 10):
-        subscribe(count)
-        event = batch()
-        measured(relay.handle, event)
-        pairs = [(measured(plainly, event), measured(relay.handle, event)) for _ in range(options.rounds)]
-        made = pairs[0][1][2]
-        fewer = pairs[0][0][2].total() / made.total()
-        faster = [theirs[0] / ours[0] for theirs, ours in pairs]
-        cpu = statistics.median(ours[1] for _, ours in pairs) / EVENTS * 1e6
-        rate = EVENTS / statistics.median(ours[0] for _, ours in pairs)
+    report = measure(options.rounds, options.latency_ms)
+    if options.json:
+        say(as_json(report))
+        return
+    for found in report.by_subscribers:
         say(
-            f"{count:2} subscribers: {made.total() / EVENTS:.2f} calls an event ({dict(made)} for {EVENTS}), "
-            f"{fewer:.0f} times fewer than one by one; {rate:.0f} events/s at {options.latency_ms:.0f} ms a call, "
-            f"{statistics.median(faster):.0f} times as many ({min(faster):.0f} to {max(faster):.0f}); "
-            f"{cpu:.0f} us CPU an event"
+            f"{found.subscribers:2} subscribers: {sum(found.calls.values()) / EVENTS:.2f} calls an event "
+            f"({found.calls} for {EVENTS}), {found.fewer:.0f} times fewer than one by one; "
+            f"{found.events_a_second:.0f} events/s at {report.latency_ms:.0f} ms a call, {found.faster} times as many; "
+            f"{found.cpu_microseconds:.0f} us CPU an event"
         )
 
 

@@ -28,7 +28,9 @@ class Stub:
         sent = json.loads(request.body)
         match operation:
             case "SendMessageBatch":
-                return answer(request, {"Successful": [_taken(entry) | {"Id": entry["Id"]} for entry in sent["Entries"]]})
+                return answer(
+                    request, {"Successful": [_taken(entry) | {"Id": entry["Id"]} for entry in sent["Entries"]]}
+                )
             case "SendMessage":
                 return answer(request, _taken(sent))
             case "GetQueueAttributes":  # Celery asks for a queue's size before it first sends

@@ -108,10 +108,11 @@ class Notes:
         return [(float(sent), float(ran)) for sent, ran in (line.split() for line in lines)]
 
 
-def turn(side: Side, notes: Notes, variables: Mapping[str, str], folder: Path, count: int, latencies: int) -> Turn:
+def turn(side: Side, variables: Mapping[str, str], folder: Path, *, count: int, latencies: int) -> Turn:
     # A rival's stopped worker may leave a long poll behind that takes a message: each turn has a queue of its own.
     name = f"{side.name}-{time.time_ns()}"
     url = client("sqs", variables).create_queue(QueueName=name)["QueueUrl"]
+    notes = Notes(folder / "notes")
     variables = {**variables, "BENCH_QUEUE": name, "BENCH_QUEUE_URL": url}
     with _producer(side, variables) as producer:
         _enqueue(producer, count)
@@ -183,7 +184,7 @@ def measure(rounds: int = 7, count: int = 500, latencies: int = 40, port: int = 
         variables = {"PATH": os.environ["PATH"], **cloud, **own}
         for number in range(rounds + 1):
             for side in SIDES if number % 2 else SIDES[::-1]:
-                figures = turn(side, Notes(folder / "notes"), variables, folder, count, latencies)
+                figures = turn(side, variables, folder, count=count, latencies=latencies)
                 if number:  # the first round only warms up
                     turns[side.name].append(figures)
     return Figures(
@@ -214,7 +215,9 @@ def main() -> None:
         print(as_json(figures))
         return
     for name, turns in figures.turns.items():
-        worked, done, p50, p95 = (median(getattr(turn, what) for turn in turns) for what in ("worked", "done", "p50", "p95"))
+        worked, done, p50, p95 = (
+            median(getattr(turn, what) for turn in turns) for what in ("worked", "done", "p50", "p95")
+        )
         print(
             f"{name:17} working {figures.count / worked:5.0f} tasks/s, end to end {figures.count / done:5.0f} tasks/s, "
             f"latency p50 {p50 * 1000:5.1f} ms, p95 {p95 * 1000:5.1f} ms"

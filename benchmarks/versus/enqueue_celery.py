@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from botocore.handlers import BUILTIN_HANDLERS
-from celery import Celery  # type: ignore[import-not-found]  # in this folder's environment only
+from celery import Celery
 from quiet import say
 from stub import Stub
 
@@ -22,7 +22,7 @@ app = Celery(
 )
 
 
-@app.task(name="pay")  # type: ignore[untyped-decorator]  # its package isn't here for the type checker
+@app.task(name="pay")
 def pay(payment_id: str, order_id: str, amount_cents: int, note: str = "") -> None: ...
 
 

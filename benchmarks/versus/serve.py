@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ministack.services import sqs  # type: ignore[import-not-found]  # in the emulator's environment only
+from ministack.services import sqs
 
 LOOK_EVERY_SECONDS = 0.002
 

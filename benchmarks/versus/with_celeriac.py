@@ -4,6 +4,7 @@ import sys
 import time
 
 from driver import serve
+
 from tasks import bench
 
 task = {"at_least_once": bench.at_least_once, "effectively_once": bench.effectively_once}[sys.argv[1]]

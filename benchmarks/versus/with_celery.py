@@ -4,7 +4,7 @@ import os
 import time
 from urllib.parse import urlsplit
 
-from celery import Celery  # type: ignore[import-not-found]  # in this folder's environment only
+from celery import Celery
 from driver import serve
 from note import note
 
@@ -28,7 +28,7 @@ app = Celery(
 )
 
 
-@app.task(name="work")  # type: ignore[untyped-decorator]  # Celery has no types
+@app.task(name="work")
 def work(sent: float) -> None:
     note(sent)
 

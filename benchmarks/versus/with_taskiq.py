@@ -6,7 +6,7 @@ import time
 
 from driver import serve
 from note import note
-from taskiq_aio_sqs import SQSBroker  # type: ignore[import-not-found]  # in this folder's environment only
+from taskiq_aio_sqs import SQSBroker
 
 broker = SQSBroker(
     os.environ["BENCH_QUEUE"],
@@ -19,7 +19,7 @@ broker = SQSBroker(
 )
 
 
-@broker.task  # type: ignore[untyped-decorator]  # its package isn't here for the type checker
+@broker.task
 async def work(sent: float) -> None:
     note(sent)
 

@@ -1,0 +1,56 @@
+"""A picture of ratios: horizontal bars on a logarithmic scale, with the spread of each, as SVG."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import log10
+
+WIDTH, LABEL, ROW, TOP = 900, 380, 26, 70
+SCALE = WIDTH - LABEL - 120
+BETTER, WORSE = "#2a7f62", "#b4542b"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """`value` is how many times better Celeriac does; below 1 the other does better. `low` and `high` are its spread."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+
+
+def picture(title: str, bars: Sequence[Bar]) -> str:
+    """The bars start at 1, where both do alike: to the right of it Celeriac does better, to the left worse."""
+    lowest = min(-0.5, *(log10(bar.low) for bar in bars))
+    highest = max(0.5, *(log10(bar.high) for bar in bars))
+
+    def x(value: float) -> float:
+        return LABEL + (log10(value) - lowest) / (highest - lowest) * SCALE
+
+    height = TOP + ROW * len(bars) + 20
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
+        'font-size="13">',
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text x="16" y="26" font-size="16" font-weight="bold">{escape(title)}</text>',
+        '<text x="16" y="46" fill="#555555">times better than the other, logarithmic; green: better, brown: worse; '
+        "thin lines: half of the pairs</text>",
+    ]
+    for row, bar in enumerate(bars):
+        y = TOP + ROW * row
+        left, right = sorted((x(1), x(bar.value)))
+        color = BETTER if bar.value >= 1 else WORSE
+        parts += [
+            f'<text x="{LABEL - 10}" y="{y + 14}" text-anchor="end">{escape(bar.label)}</text>',
+            f'<rect x="{left:.1f}" y="{y + 3}" width="{max(1, right - left):.1f}" height="14" fill="{color}"/>',
+            f'<line x1="{x(bar.low):.1f}" x2="{x(bar.high):.1f}" y1="{y + 10}" y2="{y + 10}" stroke="#111111"/>',
+            f'<text x="{max(right, x(bar.high)) + 8:.1f}" y="{y + 14}">{bar.value:.2g}</text>',
+        ]
+    middle = x(1)
+    parts += [
+        f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{TOP - 6}" y2="{height - 16}" stroke="#999999"/>',
+        f'<text x="{middle:.1f}" y="{TOP - 10}" text-anchor="middle" fill="#555555">alike</text>',
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"

@@ -1,0 +1,137 @@
+"""What a task asks of AWS, counted while real tasks run in the Sandbox: calls, write units, bytes stored and logged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+from typing import Any
+
+from quiet import logged  # before anything of AWS
+
+from celeriac import Context, Queue, Task, task, transaction
+from celeriac.aws import client
+from celeriac.testing import Sandbox
+
+TASKS = 100
+KILOBYTE = 1024
+jobs = Queue("jobs", timeout=timedelta(seconds=30))
+ARGUMENTS: dict[str, Any] = {"order_id": "order-2026-000042", "amount_cents": 500, "email": "someone@example.org"}
+
+
+@task(jobs, delivery="at_least_once")
+def naturally_idempotent(order_id: str, amount_cents: int, email: str) -> None: ...
+
+
+@task(jobs)
+def once(order_id: str, amount_cents: int, email: str) -> dict[str, str]:
+    return {"charge": order_id}
+
+
+@task(jobs, delivery="at_most_once")
+def at_most(order_id: str, amount_cents: int, email: str) -> None: ...
+
+
+@task(jobs)
+def transactional(ctx: Context, order_id: str, amount_cents: int, email: str) -> None:
+    with ctx.transaction() as tx:
+        tx.put("orders", {"pk": ctx.id, "amount_cents": amount_cents, "email": email})
+
+
+@task(jobs, delivery="at_least_once", on="bench.ordered")
+def subscriber(order_id: str, amount_cents: int, email: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """For one task, on average, enqueued alone and run in full batches."""
+
+    calls: dict[str, float]
+    write_units: float
+    stored_bytes: float
+    logged_bytes: float
+
+    def of(self, service: str, *operations: str) -> float:
+        """How many of these calls, of all where none is named."""
+        names = {f"{service}:{operation}" for operation in operations}
+        return sum(n for call, n in self.calls.items() if call in names or (not names and call.startswith(service)))
+
+
+def _plain(kind: "Task[..., Any, Any]") -> Callable[[int], object]:
+    return lambda number: kind.enqueue(**ARGUMENTS | {"order_id": f"order-{number:09}"})
+
+
+def _event(number: int) -> None:
+    """An API handler that writes an order and tells of it."""
+    order = ARGUMENTS | {"order_id": f"order-{number:09}"}
+    with transaction() as tx:
+        tx.put("orders", {"pk": order["order_id"], **order})
+        tx.emit("bench.ordered", order, aggregate=order["order_id"])
+
+
+EVENT = "outbox event, one at_least_once subscriber"
+MODES: dict[str, Callable[[int], object]] = {
+    "at_least_once": _plain(naturally_idempotent),
+    "at_most_once": _plain(at_most),
+    "effectively_once": _plain(once),
+    "effectively_once with ctx.transaction()": _plain(transactional),
+    EVENT: _event,
+}
+
+
+def count(mode: str) -> Counted:
+    """Run TASKS of them in a Sandbox."""
+    start = MODES[mode]
+    with Sandbox() as sandbox:
+        units = _WriteUnits()
+        before = logged.bytes
+        for number in range(TASKS):
+            start(number)
+        sandbox.drain()
+        calls = sandbox.calls.copy()
+        units.stop()
+        stored = sum(
+            _size(item)
+            for table in client("dynamodb").list_tables()["TableNames"]
+            for item in client("dynamodb").scan(TableName=table)["Items"]
+        )
+    return Counted(
+        calls={f"{service}:{operation}": total / TASKS for (service, operation), total in sorted(calls.items())},
+        write_units=units.total / TASKS,
+        stored_bytes=stored / TASKS,
+        logged_bytes=(logged.bytes - before) / TASKS,
+    )
+
+
+class _WriteUnits:
+    """Counts the write request units of what is asked of DynamoDB.
+
+    An item of up to 1 KB is one, two in a transaction, and one more where the outbox's index gains or loses it. That
+    no item is larger is asserted on what is put.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._events = client("dynamodb").meta.events
+        self._events.register("provide-client-params.dynamodb", self._see)
+
+    def stop(self) -> None:
+        self._events.unregister("provide-client-params.dynamodb", self._see)
+
+    def _see(self, params: dict[str, Any], model: Any, **_: object) -> None:
+        match model.name:
+            case "PutItem" | "UpdateItem" | "DeleteItem":
+                self.total += _units(params.get("Item", {}))
+            case "TransactWriteItems":
+                for action in params["TransactItems"]:
+                    ((kind, on),) = action.items()
+                    assert kind in {"Put", "Update", "Delete"}, kind
+                    self.total += 2 * _units(on.get("Item", {})) + on["TableName"].endswith("-outbox")
+
+
+def _units(item: dict[str, Any]) -> int:
+    return max(1, ceil(_size(item) / KILOBYTE))
+
+
+def _size(item: dict[str, Any]) -> int:
+    """About what DynamoDB counts: names and values."""
+    return sum(len(name) + len(str(next(iter(value.values()))).encode()) for name, value in item.items())

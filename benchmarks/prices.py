@@ -1,0 +1,35 @@
+"""AWS's public list prices in us-east-1, in dollars, free tiers left out.
+
+Written down in November 2026 from common knowledge, without a look at the pages named: check them before you decide
+anything by them. `python benchmarks/cost.py` works with whatever stands here.
+"""
+
+from dataclasses import dataclass
+
+REGION, AS_OF = "us-east-1", "2026-11"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars for one `unit`, and where AWS publishes it."""
+
+    dollars: float
+    unit: str
+    source: str
+
+
+SQS_REQUEST = Price(0.40e-6, "request on a standard queue, up to 64 KB", "https://aws.amazon.com/sqs/pricing/")
+WRITE_UNIT = Price(
+    0.625e-6,
+    "write request unit: 1 KB written, half of it in a transaction",
+    "https://aws.amazon.com/dynamodb/pricing/on-demand/",
+)
+READ_UNIT = Price(0.125e-6, "read request unit: 4 KB", "https://aws.amazon.com/dynamodb/pricing/on-demand/")
+TABLE_GB_MONTH = Price(0.25, "GB stored for a month", "https://aws.amazon.com/dynamodb/pricing/on-demand/")
+LAMBDA_REQUEST = Price(0.20e-6, "invocation", "https://aws.amazon.com/lambda/pricing/")
+LAMBDA_GB_SECOND = Price(13.3334e-6, "GB-second on arm64", "https://aws.amazon.com/lambda/pricing/")
+SCHEDULE = Price(1.00e-6, "invocation of a schedule", "https://aws.amazon.com/eventbridge/pricing/")
+LOGS_GB = Price(0.50, "GB of logs taken in", "https://aws.amazon.com/cloudwatch/pricing/")
+FARGATE_VCPU_HOUR = Price(0.03238, "vCPU-hour on Linux/ARM", "https://aws.amazon.com/fargate/pricing/")
+FARGATE_GB_HOUR = Price(0.00356, "GB-hour on Linux/ARM", "https://aws.amazon.com/fargate/pricing/")
+HOURS_A_MONTH = 730

@@ -1,0 +1,217 @@
+"""What the report says of each benchmark's figures. The readings say where Celeriac loses, and why."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bars import Bar
+from figures import Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Of a quick run."""
+
+    quick: list[str] = field(default_factory=list)
+
+
+COMMANDS = {
+    "cost": Options(),
+    "enqueue_rate": Options(["--rounds", "5"]),
+    "consumer_cpu": Options(["--rounds", "5"]),
+    "relay_throughput": Options(["--rounds", "3"]),
+    "cold_import": Options(["--runs", "5"]),
+    "versus": Options(["--rounds", "2", "--count", "200", "--latencies", "10"]),
+}
+
+
+def _ratio(data: dict[str, Any]) -> Ratio:
+    return Ratio(**data)
+
+
+def sections(found: dict[str, Any]) -> Iterator[str]:
+    """In Markdown."""
+    yield _cost(found["cost"])
+    yield _enqueue(found["enqueue_rate"])
+    yield _consumer(found["consumer_cpu"])
+    yield _relay(found["relay_throughput"])
+    yield _cold(found["cold_import"])
+    yield _versus(found["versus"])
+
+
+def bars(found: dict[str, Any]) -> list[Bar]:
+    """What the picture shows: how many times better Celeriac does."""
+    enqueue, consumer, versus = found["enqueue_rate"], found["consumer_cpu"], found["versus"]
+    relay = found["relay_throughput"]["by_subscribers"][0]
+    return [
+        _better("enqueue: CPU, boto3 alone", enqueue["cpu_one"], turned=True),
+        _better("enqueue: CPU, Celery", enqueue["cpu_celery"]),
+        _better("enqueue_many: CPU, loop of boto3 batches", enqueue["cpu_many"], turned=True),
+        _better("enqueue_many: wall with latency, the same", enqueue["wall_many"], turned=True),
+        _better("consumer: CPU, bare Powertools", consumer["cpu"], turned=True),
+        _better("consumer: wall with latency, the same", consumer["wall"], turned=True),
+        _better("the same, concurrency=10", consumer["wall_side_by_side"], turned=True),
+        _better("relay: events/s, call by call", relay["faster"]),
+        _better("cold import, bare Powertools", found["cold_import"]["cold"], turned=True),
+        *(
+            _better(f"emulator: {what}, {rival.capitalize()}", versus[key][rival])
+            for what, key in (("working", "worked"), ("end to end", "done"), ("latency p50", "p50"))
+            for rival in ("celery", "taskiq")
+        ),
+    ]
+
+
+def _better(label: str, data: dict[str, Any], *, turned: bool = False) -> Bar:
+    ratio = _ratio(data)
+    if turned:  # ours over theirs
+        return Bar(label, 1 / ratio.median, 1 / ratio.high, 1 / ratio.low)
+    return Bar(label, ratio.median, ratio.low, ratio.high)
+
+
+def _cost(data: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {name} | {cost['calls_a_task']:.2f} | {cost['write_units_a_task']:.0f} | {_dollars(cost)} |"
+        for name, cost in data["costs"].items()
+    )
+    months = "\n".join(
+        f"| {name} | " + " | ".join(f"{dollars:,.2f}" for dollars in by_rate.values()) + " |"
+        for name, by_rate in data["monthly"].items()
+    )
+    rates = list(next(iter(data["monthly"].values())))
+    limits = "; ".join(
+        f"{name}: " + ("never" if rate is None else f"{rate:,.0f} a day") for name, rate in data["break_even"].items()
+    )
+    return f"""## Cost of a million tasks
+
+`python benchmarks/cost.py` (tasks of {data["task_ms"]:.0f} ms, full batches of {data["batch"]}; `--batch 1` is a quiet
+queue). Calls are counted, prices are list prices of us-east-1 written down in `benchmarks/prices.py` without a look at
+AWS's pages: check them.
+
+| | AWS calls a task | write units a task | dollars a million |
+|---|---:|---:|---:|
+{rows}
+
+A transaction's row holds the task's own write, an event's the order it tells of; in the other modes that comes on top.
+
+Dollars a month, at so many tasks a day:
+
+| | {" | ".join(f"{int(rate):,}" for rate in rates)} |
+|---|{"---:|" * len(rates)}
+{months}
+
+Reading: Celeriac costs as much as the same calls written by hand, and nothing when idle but empty polls. We lose at high
+steady rates: two always-on workers (which can do {data["capacity"]:,.0f} such tasks a day at most) get cheaper above
+these: {limits}. Longer tasks move that down in proportion, since Lambda bills the time that a task waits.
+"""
+
+
+def _dollars(cost: dict[str, Any]) -> str:
+    total = cost["sqs"] + cost["dynamodb"] + cost["compute"] + cost["logs"]
+    return f"{total:.2f}" + (f" and {cost['a_month']:.2f} a month" if cost["a_month"] else "")
+
+
+def _enqueue(data: dict[str, Any]) -> str:
+    return f"""## Enqueueing
+
+`python benchmarks/enqueue_rate.py`
+
+| | CPU | wall, {data["latency_ms"]:.0f} ms a call |
+|---|---|---|
+| `enqueue` over boto3's `send_message` | {_ratio(data["cpu_one"])} | {_ratio(data["wall_one"])} |
+| `enqueue_many` over a loop of `send_message_batch` | {_ratio(data["cpu_many"])} | {_ratio(data["wall_many"])} |
+| Celery's `apply_async` over `enqueue` | {_ratio(data["cpu_celery"])} | |
+| a loop of `apply_async` over `enqueue_many` | | {_ratio(data["wall_celery_many"])} |
+
+Reading: a single enqueue costs about what boto3 costs, whose work outweighs ours. We lose CPU on many, where each message
+gets an id, a time and a check of its types, and its batches go through threads; with a network in between those threads
+win it back, which a thread pool around boto3 would as well.
+"""
+
+
+def _consumer(data: dict[str, Any]) -> str:
+    return f"""## Consuming
+
+`python benchmarks/consumer_cpu.py`
+
+| Celeriac over a bare Powertools consumer | |
+|---|---|
+| CPU a message | {_ratio(data["cpu"])} |
+| wall of a batch, {data["latency_ms"]:.0f} ms a call, one by one | {_ratio(data["wall"])} |
+| the same, `concurrency=10` | {_ratio(data["wall_side_by_side"])} |
+
+Reading: in CPU we are near the bare consumer or behind it, for fencing, retries and validation aren't free; most of both
+is botocore. Tasks side by side are what pays, where tasks wait; a task that computes gains nothing by it.
+"""
+
+
+def _relay(data: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {found['subscribers']} | {sum(found['calls'].values()) / 100:.2f} | {found['fewer']:.0f} "
+        f"| {_ratio(found['faster'])} |"
+        for found in data["by_subscribers"]
+    )
+    return f"""## The outbox's relay
+
+`python benchmarks/relay_throughput.py`
+
+| subscribers | AWS calls an event | fewer calls, times | events a second over the plain way's |
+|---:|---:|---:|---|
+{rows}
+
+Reading: with {data["latency_ms"]:.0f} ms a call, what counts is calls, and calls side by side. That is for full batches of
+100: a single event gains nothing. The plain way is a loop over single calls, not the best that one can write.
+"""
+
+
+def _cold(data: dict[str, Any]) -> str:
+    weights = {
+        "Celeriac's whole bundle": data["our_weight"],
+        "Powertools and boto3 as installed": data["bare_weight"],
+        "Powertools alone, boto3 the runtime's": data["bare_weight_without_boto3"],
+    }
+    rows = "\n".join(f"| {name} | {w['bytes']:,} | {w['zipped']:,} |" for name, w in weights.items())
+    return f"""## Cold import and weight
+
+`python benchmarks/cold_import.py`
+
+Celeriac's consumer over a bare Powertools handler, both with their clients made: {_ratio(data["cold"])}
+
+| | bytes | zipped |
+|---|---:|---:|
+{rows}
+
+Reading: we load what the bare handler loads and ourselves on top, so we lose by what ourselves weighs; both start from
+byte code and cut-down boto3 data here, which a bare handler doesn't have by itself. Against a handler that leaves boto3 to
+the runtime our bundle is the heavier one.
+"""
+
+
+def _versus(data: dict[str, Any]) -> str:
+    words = {
+        "worked": "working",
+        "done": "end to end",
+        "enqueued": "enqueueing",
+        "p50": "latency, p50",
+        "p95": "latency, p95",
+    }
+    names = ["effectively_once", "celery", "taskiq"]
+    rows = "\n".join(
+        f"| {word} | " + " | ".join(str(_ratio(data[key][name])) for name in names) + " |"
+        for key, word in words.items()
+    )
+    return f"""## Beside Celery and taskiq, on the emulator
+
+`sh local/setup.sh versus && python benchmarks/versus.py`
+
+Time over that of Celeriac's `at_least_once` (above 1 is slower than it), {data["count"]} tasks at a time:
+
+| | Celeriac's `effectively_once` | Celery | taskiq |
+|---|---|---|---|
+{rows}
+
+Reading: this compares clients of one emulator, not systems on AWS. The emulator's Lambda reads its queues without HTTP, as
+a rival's worker can't, so most of our lead in throughput is its lead; a lead in enqueueing is that of batches. We lose
+latency, where the emulator wakes its Lambda later than a long poll, and `effectively_once` pays for its two conditional
+writes one task after the other, on an emulator whose DynamoDB is the bottleneck; the rivals promise no such thing. Real
+Lambda adds cold starts, real workers scale by adding machines: neither shows here.
+"""
