@@ -7,12 +7,13 @@ from math import log10
 
 WIDTH, LABEL, ROW, TOP = 900, 380, 26, 70
 SCALE = WIDTH - LABEL - 120
+LEGEND = "times better than the other, logarithmic; green: better, brown: worse; thin line: half of the pairs"
 BETTER, WORSE = "#2a7f62", "#b4542b"
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`value` is how many times better Celeriac does; below 1 the other does better. `low` and `high` are its spread."""
+    """`value` is how many times better Celeriac does, below 1 the other; `low` and `high` are its spread."""
 
     label: str
     value: float
@@ -30,12 +31,11 @@ def picture(title: str, bars: Sequence[Bar]) -> str:
 
     height = TOP + ROW * len(bars) + 20
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
-        'font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">',
+        '<g font-size="13">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="16" y="26" font-size="16" font-weight="bold">{escape(title)}</text>',
-        '<text x="16" y="46" fill="#555555">times better than the other, logarithmic; green: better, brown: worse; '
-        "thin lines: half of the pairs</text>",
+        f'<text x="16" y="46" fill="#555555">{LEGEND}</text>',
     ]
     for row, bar in enumerate(bars):
         y = TOP + ROW * row
@@ -51,6 +51,6 @@ def picture(title: str, bars: Sequence[Bar]) -> str:
     parts += [
         f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{TOP - 6}" y2="{height - 16}" stroke="#999999"/>',
         f'<text x="{middle:.1f}" y="{TOP - 10}" text-anchor="middle" fill="#555555">alike</text>',
-        "</svg>",
+        "</g></svg>",
     ]
     return "\n".join(parts) + "\n"

@@ -1,6 +1,6 @@
 """What the relay costs for each event: AWS calls, CPU, and how many events a second one worker publishes.
 
-python benchmarks/relay_throughput.py [--rounds 9] [--latency-ms 20]
+python benchmarks/relay_throughput.py [--rounds 5] [--latency-ms 20]
 
 Batches of 100 events with one, three and ten subscribers, each on a queue of its own, over botocore whose HTTP is
 stubbed: every call is answered after the latency given. One shard of the stream feeds one worker, so this is what a
@@ -98,7 +98,7 @@ def measured(handler: Callable[[Any, Any], Any], event: dict[str, Any]) -> tuple
     return time.perf_counter() - wall, time.process_time() - cpu, Counter(stub.calls)
 
 
-def measure(rounds: int = 9, latency_ms: float = 20) -> Report:
+def measure(rounds: int = 5, latency_ms: float = 20) -> Report:
     stub.latency_seconds = latency_ms / 1000
     for service in ("sqs", "dynamodb"):
         stub.register(client(service), service)
@@ -123,7 +123,7 @@ def _measure(count: int, rounds: int) -> Figures:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--latency-ms", type=float, default=20)
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
     options = parser.parse_args()

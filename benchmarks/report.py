@@ -1,12 +1,14 @@
 """Runs every benchmark and writes report.md and report.svg beside this file.
 
-python benchmarks/report.py [--quick], or make bench. It takes some ten minutes; --quick takes few rounds, for a look.
+python benchmarks/report.py [--quick | --again], or make bench. It takes some ten minutes.
 
-Each benchmark runs in an interpreter of its own, by the command that its section names.
+Each benchmark runs in an interpreter of its own, by the command that its section names. Their figures are kept in
+report.json.
 """
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bars import picture
-from sections import COMMANDS, bars, sections
+from sections import QUICK, bars, sections
 
 HERE = Path(__file__).resolve().parent
 
@@ -33,25 +35,36 @@ def run(script: str, options: list[str]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds")
-    quick: bool = parser.parse_args().quick
-    found = {script: run(script, options.quick if quick else []) for script, options in COMMANDS.items()}
-    (HERE / "report.svg").write_text(picture("Celeriac beside others", bars(found)))
-    (HERE / "report.md").write_text(document(found, quick=quick))
-    print("written: benchmarks/report.md, benchmarks/report.svg")
+    parser.add_argument("--again", action="store_true", help="measure nothing: write the last figures out again")
+    options = parser.parse_args()
+    kept = HERE / "report.json"
+    if not options.again:
+        when = datetime.now(UTC).strftime("%Y-%m-%d")
+        found = {script: run(script, words if options.quick else []) for script, words in QUICK.items()}
+        report = {"date": when, "machine": machine(), "quick": options.quick, "found": found}
+        kept.write_text(json.dumps(report, indent=1) + "\n")
+    report = json.loads(kept.read_text())
+    (HERE / "report.svg").write_text(picture("Celeriac beside others", bars(report["found"])))
+    (HERE / "report.md").write_text(document(report))
+    print("written: benchmarks/report.md, benchmarks/report.svg, benchmarks/report.json")
 
 
-def document(found: dict[str, Any], *, quick: bool) -> str:
-    when = datetime.now(UTC).strftime("%Y-%m-%d")
-    machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+def machine() -> str:
+    return f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+
+
+def document(report: dict[str, Any]) -> str:
+    """In Markdown."""
+    rounds = ", with few rounds" if report["quick"] else ""
     head = f"""# Benchmarks
 
-Written by `make bench` on {when}, {machine}{", with few rounds (--quick)" if quick else ""}. Ratios are medians of paired
-rounds that take turns; in parentheses, what half of the pairs lie between, and how many there were. What a benchmark
-measures, and how, stands in its docstring. Another machine gives other ratios: run it on yours.
+Written by `make bench` on {report["date"]}, {report["machine"]}{rounds}. Ratios are medians of paired rounds that take
+turns; in parentheses, what half of the pairs lie between, and how many there were. What a benchmark measures, and how,
+stands in its docstring. Another machine gives other ratios: run it on yours.
 
 ![How Celeriac does beside others](report.svg)
 """
-    return "\n".join([head, *sections(found)])
+    return "\n".join([head, *sections(report["found"])])
 
 
 if __name__ == "__main__":

@@ -1,27 +1,18 @@
 """What the report says of each benchmark's figures. The readings say where Celeriac loses, and why."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from bars import Bar
 from figures import Ratio
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Of a quick run."""
-
-    quick: list[str] = field(default_factory=list)
-
-
-COMMANDS = {
-    "cost": Options(),
-    "enqueue_rate": Options(["--rounds", "5"]),
-    "consumer_cpu": Options(["--rounds", "5"]),
-    "relay_throughput": Options(["--rounds", "3"]),
-    "cold_import": Options(["--runs", "5"]),
-    "versus": Options(["--rounds", "2", "--count", "200", "--latencies", "10"]),
+QUICK = {
+    "cost": [],
+    "enqueue_rate": ["--rounds", "5"],
+    "consumer_cpu": ["--rounds", "5"],
+    "relay_throughput": ["--rounds", "3"],
+    "cold_import": ["--runs", "5"],
+    "versus": ["--rounds", "2", "--count", "200", "--latencies", "10"],
 }
 
 
@@ -84,7 +75,7 @@ def _cost(data: dict[str, Any]) -> str:
     return f"""## Cost of a million tasks
 
 `python benchmarks/cost.py` (tasks of {data["task_ms"]:.0f} ms, full batches of {data["batch"]}; `--batch 1` is a quiet
-queue). Calls are counted, prices are list prices of us-east-1 written down in `benchmarks/prices.py` without a look at
+queue). Calls are counted; prices are list prices of us-east-1, written down in `benchmarks/prices.py` without a look at
 AWS's pages: check them.
 
 | | AWS calls a task | write units a task | dollars a million |
@@ -99,9 +90,10 @@ Dollars a month, at so many tasks a day:
 |---|{"---:|" * len(rates)}
 {months}
 
-Reading: Celeriac costs as much as the same calls written by hand, and nothing when idle but empty polls. We lose at high
-steady rates: two always-on workers (which can do {data["capacity"]:,.0f} such tasks a day at most) get cheaper above
-these: {limits}. Longer tasks move that down in proportion, since Lambda bills the time that a task waits.
+Reading: Celeriac costs as much as the same calls written by hand, and nothing when idle but empty polls. We lose at
+high steady rates: two always-on workers, which can do {data["capacity"]:,.0f} such tasks a day at most if none of
+them computes, get cheaper above these rates: {limits}. The longer tasks are, the sooner, since Lambda bills the time
+that a task waits.
 """
 
 
@@ -122,9 +114,9 @@ def _enqueue(data: dict[str, Any]) -> str:
 | Celery's `apply_async` over `enqueue` | {_ratio(data["cpu_celery"])} | |
 | a loop of `apply_async` over `enqueue_many` | | {_ratio(data["wall_celery_many"])} |
 
-Reading: a single enqueue costs about what boto3 costs, whose work outweighs ours. We lose CPU on many, where each message
-gets an id, a time and a check of its types, and its batches go through threads; with a network in between those threads
-win it back, which a thread pool around boto3 would as well.
+Reading: we lose some CPU to boto3 alone, which does most of the work of a single enqueue, and more on many: a message
+gets an id, a time and a check of its types, and the batches go through threads. With a network in between those
+threads win it back, as a thread pool around boto3 would.
 """
 
 
@@ -139,8 +131,8 @@ def _consumer(data: dict[str, Any]) -> str:
 | wall of a batch, {data["latency_ms"]:.0f} ms a call, one by one | {_ratio(data["wall"])} |
 | the same, `concurrency=10` | {_ratio(data["wall_side_by_side"])} |
 
-Reading: in CPU we are near the bare consumer or behind it, for fencing, retries and validation aren't free; most of both
-is botocore. Tasks side by side are what pays, where tasks wait; a task that computes gains nothing by it.
+Reading: in CPU we are near the bare consumer or behind it, for fencing, retries and validation aren't free; most of
+both is botocore. What pays is tasks side by side, where tasks wait; a task that computes gains nothing by it.
 """
 
 
@@ -158,8 +150,8 @@ def _relay(data: dict[str, Any]) -> str:
 |---:|---:|---:|---|
 {rows}
 
-Reading: with {data["latency_ms"]:.0f} ms a call, what counts is calls, and calls side by side. That is for full batches of
-100: a single event gains nothing. The plain way is a loop over single calls, not the best that one can write.
+Reading: with {data["latency_ms"]:.0f} ms a call, what counts is calls, and calls side by side. That is for full batches
+of 100: a single event gains nothing. The plain way is a loop over single calls, not the best that one can write.
 """
 
 
@@ -180,9 +172,9 @@ Celeriac's consumer over a bare Powertools handler, both with their clients made
 |---|---:|---:|
 {rows}
 
-Reading: we load what the bare handler loads and ourselves on top, so we lose by what ourselves weighs; both start from
-byte code and cut-down boto3 data here, which a bare handler doesn't have by itself. Against a handler that leaves boto3 to
-the runtime our bundle is the heavier one.
+Reading: we load what the bare handler loads and ourselves on top, and lose by that. Both start from byte code and
+cut-down boto3 data here, which a bare handler doesn't have by itself. Against a handler that leaves boto3 to the
+runtime, our bundle is the heavier one.
 """
 
 
@@ -209,9 +201,9 @@ Time over that of Celeriac's `at_least_once` (above 1 is slower than it), {data[
 |---|---|---|---|
 {rows}
 
-Reading: this compares clients of one emulator, not systems on AWS. The emulator's Lambda reads its queues without HTTP, as
-a rival's worker can't, so most of our lead in throughput is its lead; a lead in enqueueing is that of batches. We lose
-latency, where the emulator wakes its Lambda later than a long poll, and `effectively_once` pays for its two conditional
-writes one task after the other, on an emulator whose DynamoDB is the bottleneck; the rivals promise no such thing. Real
-Lambda adds cold starts, real workers scale by adding machines: neither shows here.
+Reading: this compares clients of one emulator, not systems on AWS. The emulator's Lambda reads and deletes messages
+without HTTP, as a rival's worker can't, so our lead in working is partly its own; our lead in enqueueing is that of
+batches. We lose latency, where the emulator's Lambda looks less often than a long poll answers. `effectively_once` pays
+for two conditional writes a task, one task after the other; the rivals promise no such thing. Real Lambda adds cold
+starts, and real workers are more machines: neither shows here.
 """

@@ -1,6 +1,6 @@
 """Celeriac, Celery on SQS and taskiq on SQS, end to end on one local emulator of AWS, in turn.
 
-python benchmarks/versus.py [--rounds 7] [--count 500] [--latencies 40] [--port 4900]
+python benchmarks/versus.py [--rounds 5] [--count 500] [--latencies 40] [--port 4900]
 
 The task writes a line with the time to a local file. Working: `count` tasks lie in the queue, the workers start; from
 the first line to the last. End to end: enqueue `count` with the workers waiting, each in the library's own way; from
@@ -170,7 +170,7 @@ def _enqueue(producer: "subprocess.Popen[str]", count: int) -> tuple[float, floa
     return float(started), float(ended)
 
 
-def measure(rounds: int = 7, count: int = 500, latencies: int = 40, port: int = 4900) -> Figures:
+def measure(rounds: int = 5, count: int = 500, latencies: int = 40, port: int = 4900) -> Figures:
     turns: dict[str, list[Turn]] = {side.name: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as temporary, emulator(Path(temporary), port) as cloud:
         folder = Path(temporary)
@@ -204,7 +204,7 @@ def measure(rounds: int = 7, count: int = 500, latencies: int = 40, port: int = 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--latencies", type=int, default=40)
     parser.add_argument("--port", type=int, default=4900)
