@@ -170,6 +170,7 @@ def main() -> None:
             f"{name:52} {cost.calls_a_task:5.2f} calls and {cost.write_units_a_task:4.1f} write units a task: "
             f"${cost.total:.2f}{idle} ({parts})"
         )
+    say(f"a delay of more than 15 minutes adds ${prices.SCHEDULE.dollars * MILLION:.2f} a million, for its schedule")
     for name, rate in figures.break_even.items():
         what = "never" if rate is None else f"above {rate:,.0f} tasks a day"
         say(f"always-on workers are cheaper than {name}: {what} (they can do {figures.capacity:,.0f} at most)")
