@@ -58,9 +58,9 @@ def document(report: dict[str, Any]) -> str:
     rounds = ", with few rounds" if report["quick"] else ""
     head = f"""# Benchmarks
 
-Written by `make bench` on {report["date"]}, {report["machine"]}{rounds}. Ratios are medians of paired rounds that take
-turns; in parentheses, what half of the pairs lie between, and how many there were. What a benchmark measures, and how,
-stands in its docstring. Another machine gives other ratios: run it on yours.
+Written by benchmarks/report.py from figures of {report["date"]}, {report["machine"]}{rounds}. Ratios are medians of
+paired rounds that take turns; in parentheses, what half of the pairs lie between, and how many there were. What a
+benchmark measures, and how, stands in its docstring. Another machine gives other ratios: run `make bench` on yours.
 
 ![How Celeriac does beside others](report.svg)
 """
