@@ -1,6 +1,7 @@
 """Two managed policies to attach to roles and people outside: for whatever enqueues tasks, and for operators."""
 
 from collections.abc import Sequence
+from itertools import batched
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -18,7 +19,8 @@ from infra.permissions import arn, queue_arn
 
 
 class Access(Construct):
-    """`celeriac-<stage>-producer-<region>` and `celeriac-<stage>-operator-<region>`.
+    """`celeriac-<stage>-producer-<region>`, `celeriac-<stage>-operator-<region>` and, as a policy holds only so much,
+    `celeriac-<stage>-operator-queues-<n>-<region>` for each eight queues.
 
     They stand with the queues, so that they stay attached whatever becomes of the functions.
     """
@@ -35,19 +37,17 @@ class Access(Construct):
         super().__init__(scope, "Access")
         stage = config.stage
         produce = [
-            permissions.send([queue.physical_name(stage) for queue in queues]),
             permissions.leave_payloads(stage),
             *permissions.schedule(stage),
             permissions.append_events(names.outbox_table(stage)),
-            *use_key(key),
+            *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs")),
         ]
-        self._policy("producer", "Enqueues tasks and emits events, and sees none", produce, stage)
-        self._policy(
-            "operator",
-            "Whatever the command `celeriac` does",
-            [*produce, *permissions.store_payloads(stage), *_operate(queues, tables, stage)],
-            stage,
-        )
+        send = permissions.send([queue.physical_name(stage) for queue in queues])
+        self._policy("producer", "Enqueues tasks and emits events, and sees none", [send, *produce], stage)
+        operate = [*produce, *permissions.store_payloads(stage), *_operate_stage(tables, stage)]
+        self._policy("operator", "Whatever the command `celeriac` does beside its queues", operate, stage)
+        for number, some in enumerate(batched(queues, _QUEUES_IN_A_POLICY, strict=False), start=1):
+            self._policy(f"operator-queues-{number}", "Operates these queues", _operate_queues(some, stage), stage)
         reasons = {
             permissions.payload_objects(stage): "payloads are named when they are stored",
             permissions.schedules(stage): "schedules are named when they are made; the group is the stage's own",
@@ -64,47 +64,29 @@ class Access(Construct):
         """Names of policies are global in an account, hence the region."""
         iam.ManagedPolicy(
             self,
-            role.title(),
+            role.title().replace("-", ""),
             managed_policy_name=f"{names.prefix(stage)}-{role}-{cdk.Aws.REGION}",
             description=f"Celeriac {stage}: {description}",
             statements=statements,
         )
 
 
+# A managed policy holds 6,144 characters, a queue's names take some 450 of them at their longest:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_QUEUES_IN_A_POLICY = 8
 _MAPPINGS = arn("lambda", "event-source-mapping:*")
 
 
-def _operate(queues: Sequence[Queue], tables: Sequence[Table], stage: str) -> list[iam.PolicyStatement]:
-    letters = [queue.dead_letter_name(stage) for queue in queues]
-    ours = [names.relay_dead_letters(stage), names.schedule_dead_letters(stage)]
-    every = [*(queue.physical_name(stage) for queue in queues), *letters, *ours]
-    records, outbox = names.idempotency_table(stage), names.outbox_table(stage)
-    kept = [arn("dynamodb", f"table/{table}") for table in (records, outbox)]
+def _operate_stage(tables: Sequence[Table], stage: str) -> list[iam.PolicyStatement]:
+    kept = [arn("dynamodb", f"table/{table}") for table in (names.idempotency_table(stage), names.outbox_table(stage))]
     own = [arn("dynamodb", f"table/{table.physical_name(stage)}") for table in tables]
-    functions = _functions(queues, stage)
     return [
-        permissions.send([*letters, *ours]),
-        _allow("sqs:GetQueueAttributes", on=[queue_arn(name) for name in every]),
-        _allow(
-            "sqs:ReceiveMessage",
-            "sqs:DeleteMessage",
-            "sqs:ChangeMessageVisibility",
-            # SQS's own redrive.
-            "sqs:StartMessageMoveTask",
-            "sqs:ListMessageMoveTasks",
-            "sqs:CancelMessageMoveTask",
-            on=[queue_arn(name) for name in [*letters, *ours]],
-        ),
+        _work_off([names.relay_dead_letters(stage), names.schedule_dead_letters(stage)]),
         _allow("dynamodb:DescribeTable", on=[*kept, *own]),
         _allow("dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem", "dynamodb:BatchGetItem", on=kept),
         _allow("dynamodb:Query", on=[f"{kept[1]}/index/{names.outbox_index()}"]),
         *([permissions.put_events(names.bus(stage))] if registry.outbox().bus else []),
-        iam.PolicyStatement(
-            actions=["lambda:UpdateEventSourceMapping"],
-            resources=[_MAPPINGS],
-            conditions={"ArnLike": {"lambda:FunctionArn": [arn("lambda", f"function:{name}*") for name in functions]}},
-        ),
-        _allow("logs:FilterLogEvents", on=[_log(name) for name in functions]),
+        _allow("logs:FilterLogEvents", on=[_log(names.relay_function(stage)), _log(names.sweeper_function(stage))]),
         _allow("cloudformation:DescribeStacks", on=[_stacks(stage)]),
         _allow(
             "sqs:ListQueues",
@@ -114,6 +96,37 @@ def _operate(queues: Sequence[Queue], tables: Sequence[Table], stage: str) -> li
             on=["*"],
         ),
     ]
+
+
+def _operate_queues(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStatement]:
+    functions = [queue.function_name(stage) for queue in queues]
+    return [
+        permissions.send([queue.physical_name(stage) for queue in queues]),
+        _work_off([queue.dead_letter_name(stage) for queue in queues]),
+        _allow("sqs:GetQueueAttributes", on=[queue_arn(queue.physical_name(stage)) for queue in queues]),
+        iam.PolicyStatement(
+            actions=["lambda:UpdateEventSourceMapping"],
+            resources=[_MAPPINGS],
+            conditions={"ArnLike": {"lambda:FunctionArn": [arn("lambda", f"function:{name}*") for name in functions]}},
+        ),
+        _allow("logs:FilterLogEvents", on=[_log(name) for name in functions]),
+    ]
+
+
+def _work_off(letters: Sequence[str]) -> iam.PolicyStatement:
+    """Let it read, send, and delete dead letters, by our redrive or by SQS's own."""
+    return _allow(
+        "sqs:SendMessage",
+        "sqs:GetQueueUrl",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:ChangeMessageVisibility",
+        "sqs:StartMessageMoveTask",
+        "sqs:ListMessageMoveTasks",
+        "sqs:CancelMessageMoveTask",
+        on=[queue_arn(name) for name in letters],
+    )
 
 
 def _functions(queues: Sequence[Queue], stage: str) -> list[str]:

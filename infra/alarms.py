@@ -148,11 +148,11 @@ class Alarms:
             entry="old-dead-letters",
         )
 
-    def when_it_fails(self, scope: Construct, *, function: str, entry: str) -> cloudwatch.Alarm:
-        """Ring when a function of that physical name fails as a whole, or is throttled; return the first of the two."""
+    def when_it_fails(self, scope: Construct, *, function: str, entry: str) -> None:
+        """Ring when a function of that physical name fails as a whole, or is throttled."""
         name = function.removeprefix(f"{names.prefix(self.config.stage)}-")
         log = f"/aws/lambda/{function}"
-        errors = self.when(
+        self.when(
             scope,
             "ErrorAlarm",
             name=f"{name}-errors",
@@ -178,21 +178,23 @@ class Alarms:
             ),
             entry="throttled-functions",
         )
-        return errors
 
-    def when_throttled(self, scope: Construct, construct_id: str, *, table: str) -> None:
-        """Ring when reads or writes of a table of that physical name are throttled."""
+    def when_throttled(self, scope: Construct, construct_id: str, *, table: str, index: str | None = None) -> None:
+        """Ring when reads or writes of a table of that physical name, or of its index, are throttled."""
+        what = table if index is None else f"{table}'s index {index}"
+        dimensions = {"TableName": table} | ({} if index is None else {"GlobalSecondaryIndexName": index})
+        of_index = f"-{index}" if index is not None else ""
         name = table.removeprefix(f"{names.prefix(self.config.stage)}-")
         for kind in ("Read", "Write"):
             self.when(
                 scope,
                 f"{construct_id}{kind}ThrottleAlarm",
-                name=f"{name}-{kind.lower()}-throttles",
-                metric=measure("AWS/DynamoDB", f"{kind}ThrottleEvents", "Sum", TableName=table),
+                name=f"{name}{of_index}-{kind.lower()}-throttles",
+                metric=measure("AWS/DynamoDB", f"{kind}ThrottleEvents", "Sum").with_(dimensions_map=dimensions),
                 reaches=1,
                 times=2,
                 advice=(
-                    f"{kind}s of {table} are throttled: tasks are handed back and run later, uncharged. Traffic that "
+                    f"{kind}s of {what} are throttled: tasks are handed back and run later, uncharged. Traffic that "
                     "has more than doubled in half an hour, one hot key, or the account's quota for tables."
                 ),
                 entry="throttled-tables",

@@ -1,25 +1,45 @@
 """How a new release of a function takes over: at once, or with `-c canary=true` a tenth of the work first."""
 
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.config import StageConfig
+from celeriac import names
+from infra.alarms import Alarms, measure
 from infra.nag import acknowledge
 
 
-def release(
-    scope: Construct, function: lambda_.Function, *, config: StageConfig, errors: cloudwatch.IAlarm
-) -> lambda_.IFunction:
+def release(scope: Construct, function: lambda_.Function, *, name: str, alarms: Alarms) -> lambda_.IFunction:
     """Return what is to be invoked: the function, or an alias that CodeDeploy moves to its newest version.
 
-    A tenth of the invocations go to the new version for five minutes; if `errors` rings meanwhile, the old one takes
-    all of them again. Either version can read what the other has sent.
+    A tenth of the invocations go to the new version for five minutes; if one of them fails as a whole meanwhile, the
+    old version takes all of them again. Either can read what the other has sent.
     """
-    if not config.canary:
+    if not alarms.config.canary:
         return function
-    alias = lambda_.Alias(scope, "Live", alias_name="live", version=function.current_version)
+    version = function.current_version
+    alias = lambda_.Alias(scope, "Live", alias_name="live", version=version)
+    physical = f"{names.prefix(alarms.config.stage)}-{name}"
+    # Of the new version alone: CodeDeploy begins nothing while its alarm rings, and what cures the old one must get in.
+    errors = alarms.when(
+        scope,
+        "CanaryAlarm",
+        name=f"{name}-canary-errors",
+        metric=measure(
+            "AWS/Lambda",
+            "Errors",
+            "Sum",
+            FunctionName=physical,
+            Resource=f"{physical}:live",
+            ExecutedVersion=version.version,
+        ),
+        reaches=1,
+        advice=(
+            f"Workers of {physical}'s newest version die or time out. During its first five minutes CodeDeploy gives "
+            "all of the work back to the version before it; see in the log what they died of."
+        ),
+        entry="failing-functions",
+    )
     group = codedeploy.LambdaDeploymentGroup(
         scope,
         "Canary",

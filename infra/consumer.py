@@ -31,7 +31,7 @@ class Consumer(Construct):
         stage = runtime.config.stage
         source = queue.physical_name(stage)
         window = cdk.Duration.seconds(queue.batch_window.total_seconds()) if queue.batch_window else None
-        function = build_handler(
+        self.function = build_handler(
             self,
             name=queue.function_name(stage),
             handler="consumer.handler",
@@ -39,11 +39,11 @@ class Consumer(Construct):
             runtime=runtime,
             permissions=[consume(source), send([queue.dead_letter_name(stage)]), *permissions],
         )
-        errors = alarms.when_it_fails(self, function=queue.function_name(stage), entry="failing-functions")
+        alarms.when_it_fails(self, function=queue.function_name(stage), entry="failing-functions")
         lambda_.EventSourceMapping(
             self,
             "Mapping",
-            target=release(self, function, config=runtime.config, errors=errors),
+            target=release(self, self.function, name=queue.name, alarms=alarms),
             event_source_arn=queue_arn(source),
             batch_size=queue.batch_size,
             max_batching_window=window,

@@ -14,6 +14,8 @@ from infra.alarms import Alarms, measure
 type Graph = tuple[str, list[cloudwatch.IMetric]]
 """A title, and what is drawn."""
 _WIDTH = 12
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+_ALARMS_IN_A_WIDGET = 100
 
 
 def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None:
@@ -23,7 +25,8 @@ def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None
         scope, "Dashboard", dashboard_name=names.prefix(stage), default_interval=cdk.Duration.hours(3)
     )
     raised = sorted(alarms.raised, key=lambda alarm: alarm.node.path)
-    made.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=raised, width=2 * _WIDTH, height=6))
+    for some in batched(raised, _ALARMS_IN_A_WIDGET, strict=False):
+        made.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(some), width=2 * _WIDTH, height=6))
     for row in batched(_graphs(queues, stage), 2, strict=True):
         made.add_widgets(*(_drawn(title, metrics) for title, metrics in row))
 

@@ -11,6 +11,10 @@ from celeriac.queue import Queue
 from celeriac.table import Table
 from infra.fan_out import check_fan_out
 
+# CloudFormation takes 500 resources in a stack, and a queue with a canary is 16:
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MOST_QUEUES = 28
+
 
 def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]:
     """Import every task; return the queues and tables beside them, and the tasks.
@@ -23,10 +27,20 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     if not queues:
         raise DeclarationError('tasks.queues declares no queue: write e.g. emails = Queue("emails")')
     tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith("tasks.")]
+    check_number(list(queues.values()))
     check_tasks_have_queues(tasks, list(queues.values()))
     check_replays_are_absorbed(registry.outbox().retention, list(queues.values()))
     check_fan_out(tasks)
     return list(queues.values()), list(registry.tables().values()), tasks
+
+
+def check_number(queues: Sequence[Queue]) -> None:
+    """Raise DeclarationError for more queues than one stack can hold."""
+    if len(queues) > MOST_QUEUES:
+        raise DeclarationError(
+            f"tasks/queues.py declares {len(queues)} queues, {queues[MOST_QUEUES].name!r} the first above the "
+            f"{MOST_QUEUES} that fit into a stack: let kinds of tasks share a queue, or part them into two applications"
+        )
 
 
 def check_replays_are_absorbed(retention: timedelta, queues: Sequence[Queue]) -> None:

@@ -24,7 +24,8 @@ MOST_IN_ALL = MOST_ON_ONE_QUEUE * PARALLEL
 def check_fan_out(tasks: Sequence[Task[..., Any, Any]]) -> None:
     """Raise DeclarationError if a batch of one event's type couldn't be sent to all its subscribers in time.
 
-    A queue is sent to one call after the other, several queues at once.
+    A queue is sent to one call after the other, several queues at once. Events are known by what is subscribed to:
+    of two patterns that overlap in a third name nothing is known here.
     """
     for event in sorted({task.on for task in tasks if task.on is not None}):
         subscribed = [task for task in tasks if task.on is not None and fnmatchcase(event, task.on)]

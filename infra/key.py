@@ -17,7 +17,8 @@ from infra.config import StageConfig
 # What a caller of SQS, DynamoDB, S3, Scheduler or Secrets Manager needs for items, messages and objects:
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
 _USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
-_THROUGH = ("dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs")
+# Those of a function, its tasks' own included.
+_ALL = ("dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs")
 
 
 def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
@@ -47,11 +48,11 @@ def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
     return key
 
 
-def use_key(key: kms.IKey | None) -> list[iam.PolicyStatement]:
-    """Let it use the stage's key, where there is one, by way of the services that store with it and no other."""
+def use_key(key: kms.IKey | None, *, through: Sequence[str] = _ALL) -> list[iam.PolicyStatement]:
+    """Let it use the stage's key, where there is one, by way of these services and no other."""
     if key is None:
         return []
-    services = [f"{service}.{cdk.Aws.REGION}.amazonaws.com" for service in _THROUGH]
+    services = [f"{service}.{cdk.Aws.REGION}.amazonaws.com" for service in through]
     return [
         iam.PolicyStatement(
             actions=list(_USE), resources=[key.key_arn], conditions={"StringEquals": {"kms:ViaService": services}}

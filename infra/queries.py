@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from celeriac import names
-from celeriac.queue import Queue
 
 # By name: what is shown, and how it is found.
 _ATTEMPTS = ["@timestamp", "queue", "task", "id", "attempt", "outcome", "reason", "error", "milliseconds", "request_id"]
@@ -47,17 +47,14 @@ _QUERIES: dict[str, dict[str, object]] = {
 }
 
 
-def queries(scope: Construct, queues: Sequence[Queue], stage: str) -> None:
-    """Save the queries, each over the logs of all the stage's functions."""
-    functions = [queue.function_name(stage) for queue in queues]
-    functions += [names.relay_function(stage), names.sweeper_function(stage)]
+def queries(scope: Construct, functions: Sequence[lambda_.Function], stage: str) -> None:
+    """Save the queries, each over the logs of all `functions`."""
     saved = Construct(scope, "Queries")
-    groups = [logs.LogGroup.from_log_group_name(saved, function, f"/aws/lambda/{function}") for function in functions]
     for number, (title, query) in enumerate(_QUERIES.items()):
         logs.QueryDefinition(
             saved,
             f"Query{number}",
             query_definition_name=f"{names.prefix(stage)}/{title}",
             query_string=logs.QueryString(**query),  # type: ignore[arg-type]  # each is made of its properties
-            log_groups=groups,
+            log_groups=[function.log_group for function in functions],
         )

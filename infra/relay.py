@@ -36,7 +36,7 @@ class Relay(Construct):
         super().__init__(scope, "Relay")
         stage = runtime.config.stage
         dead_letters = names.relay_dead_letters(stage)
-        function = build_handler(
+        function = self.function = build_handler(
             self,
             name=names.relay_function(stage),
             handler="relay.handler",

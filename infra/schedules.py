@@ -43,5 +43,5 @@ class Schedules(Construct):
         )
         role.apply_removal_policy(config.removal_policy)
         targets = [queue.physical_name(config.stage) for queue in queues]
-        for permission in [send([*targets, dead_letters]), *use_key(key)]:
+        for permission in [send([*targets, dead_letters]), *use_key(key, through=("scheduler", "sqs"))]:
             role.add_to_policy(permission)

@@ -28,7 +28,7 @@ class Sweeper(Construct):
         super().__init__(scope, "Sweeper")
         stage = runtime.config.stage
         table = names.outbox_table(stage)
-        function = build_handler(
+        function = self.function = build_handler(
             self,
             name=names.sweeper_function(stage),
             handler="sweeper.handler",
@@ -44,7 +44,7 @@ class Sweeper(Construct):
             ),
         )
         role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn]))
-        scheduler.CfnSchedule(
+        schedule = scheduler.CfnSchedule(
             self,
             "Schedule",
             name=names.sweeper_function(stage),
@@ -71,7 +71,7 @@ class Sweeper(Construct):
             ),
             entry="events-that-wait",
         )
-        alarms.when_silent(
+        silence = alarms.when_silent(
             self,
             "SilenceAlarm",
             name="outbox-silence",
@@ -82,6 +82,7 @@ class Sweeper(Construct):
             ),
             entry="a-silent-sweeper",
         )
+        silence.node.add_dependency(schedule)  # it rings until it has heard something
         alarms.when(
             self,
             "ParkedAlarm",

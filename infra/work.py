@@ -60,14 +60,15 @@ class Work(cdk.Stack):
             permissions.append_events(names.outbox_table(config.stage)),
             *application.permissions,
         ]
-        for queue in queues:
-            Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=alarms)
+        consumers = [Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=alarms) for queue in queues]
         publish = [*enqueue, *([permissions.put_events(names.bus(config.stage))] if registry.outbox().bus else [])]
-        Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
-        Sweeper(self, runtime=runtime, permissions=publish, alarms=alarms)
+        relay = Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
+        sweeper = Sweeper(self, runtime=runtime, permissions=publish, alarms=alarms)
         Crons(self, tasks, config.stage, key)
         for table in (names.idempotency_table(config.stage), names.outbox_table(config.stage)):
             alarms.when_throttled(self, table, table=table)
+        outbox, index = names.outbox_table(config.stage), names.outbox_index()
+        alarms.when_throttled(self, index, table=outbox, index=index)
         alarms.when_letters(
             Construct(self, "Schedules"),
             queue=names.schedule_dead_letters(config.stage),
@@ -81,7 +82,7 @@ class Work(cdk.Stack):
         self._acknowledge(config.stage, application)
         dashboard(self, queues, alarms)
         if not config.local:  # whose CloudFormation knows no saved queries
-            queries(self, queues, config.stage)
+            queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
 
     def _acknowledge(self, stage: str, application: Application) -> None:
         acknowledge(self, "L1", "tests run on Python 3.13, which Lambda keeps up to date until 2029")

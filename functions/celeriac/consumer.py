@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from celeriac import acknowledge, registry, settings
+from celeriac import acknowledge, registry, settings, trace
 from celeriac.bodies import Steps
 from celeriac.crew import Crew
 from celeriac.failure import error_place, error_type
@@ -152,9 +152,11 @@ class _Batch:
     def _settle(self, record: Record, queue: Queue, *, alone: bool) -> Steps[Settled | None]:
         """Run and settle one message; None if it must run alone. What can't be settled isn't acknowledged."""
         started = time.monotonic()
+        delivery = Delivery(record, queue, self._worker, alone)
         try:
-            delivery = Delivery(record, queue, self._worker, alone)
+            trace.follow(record.trace)
             message, outcome = yield from run(delivery)
+            trace.follow(record.trace)  # after an overrun another thread goes on
             if isinstance(outcome, Suspected):
                 return None
             settled = settle(outcome, record, queue)
@@ -163,19 +165,22 @@ class _Batch:
             self._tally.add(queue, outcome, delivery.observed, seconds=seconds)
         except Exception as error:  # noqa: BLE001 - AWS is out of reach, or we have a bug: it goes back to SQS
             _log_unsettled(record.message_id, error)
-            return self._last_resort(record, queue, error)
+            return self._last_resort(delivery, error, seconds=time.monotonic() - started)
         return settled
 
-    def _last_resort(self, record: Record, queue: Queue, error: Exception) -> Settled:
+    def _last_resort(self, delivery: Delivery, error: Exception, *, seconds: float) -> Settled:
         """SQS's next receive would move the message without a word: send it ourselves, with the reason."""
+        record, queue = delivery.record, delivery.queue
         if record.receives < queue.receive_limit:
             return NOT_YET
+        dead = Dead(None, failure("unsettled", error, record, delivery))
         try:
-            delivery = Delivery(record, queue, self._worker, alone=False)
-            bury(Dead(None, failure("unsettled", error, record, delivery)), record, queue)
+            bury(dead, record, queue)
         except Exception as another:  # noqa: BLE001 - the dead-letter queue is out of reach as well: SQS's turn
             _log_unsettled(record.message_id, another)
             return NOT_YET
+        log_outcome(dead, None, delivery, seconds=seconds)
+        self._tally.add(queue, dead, delivery.observed, seconds=seconds)
         return Settled(acknowledged=True)
 
     def _again(self) -> list[tuple[str, datetime]]:
@@ -190,6 +195,6 @@ class _Batch:
 def _log_unsettled(message_id: str, error: BaseException) -> None:
     # The text of an AWS error may quote a payload: its type and place must do.
     logger.error(
-        "message not settled, SQS will deliver it again",
+        "message not settled",
         extra={"message_id": message_id, "error": error_type(error), "where": error_place(error)},
     )

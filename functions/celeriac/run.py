@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from celeriac import lease, metrics, payloads, quarantine, registry, trace
+from celeriac import lease, metrics, payloads, quarantine, registry
 from celeriac.bodies import Call, Overran, Steps, WorkerLost
 from celeriac.context import Context
 from celeriac.crew import left_behind
@@ -182,7 +182,6 @@ def _attempt(
     delivery.observed.has_run = True
     if message.attempt == 1:
         delivery.observed.age = datetime.now(UTC) - (message.enqueued_at or delivery.record.sent_at)
-    trace.follow(delivery.record.trace)
     result, error = yield Call(task.function, args, arguments, limit)
     if isinstance(error, lease.LeaseLost):
         return TAKEN_OVER

@@ -53,7 +53,7 @@ def settle(outcome: Outcome, record: Record, queue: Queue) -> Settled:
 def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
     # On a FIFO queue the message stays: a successor would lose its place.
     if not queue.fifo:
-        deliver(Parcel(queue, retried.successor, retried.delay, record.group, record.trace))
+        deliver(Parcel(queue, retried.successor, retried.delay, record.group))
     if retried.lease is not None and retried.failure is not None:
         try:
             retried.lease.retrying(retried.failure)
@@ -68,7 +68,7 @@ def _hand_back(handed_back: HandedBack, record: Record, queue: Queue) -> Settled
     if queue.fifo or record.receives < FRESH_AFTER or handed_back.message is None:
         return Settled(acknowledged=False, again_at=handed_back.until)
     wait = max((handed_back.until or datetime.now(UTC)) - datetime.now(UTC), timedelta())
-    deliver(Parcel(queue, handed_back.message, min(wait, MAX_DELAY), record.group, record.trace))
+    deliver(Parcel(queue, handed_back.message, min(wait, MAX_DELAY), record.group))
     return Settled(acknowledged=True)
 
 
@@ -77,14 +77,13 @@ def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
     if queue.fifo:
         return again
     if postponed.message is not None:
-        deliver(Parcel(queue, postponed.message, postponed.delay, record.group, record.trace))
+        deliver(Parcel(queue, postponed.message, postponed.delay, record.group))
         return Settled(acknowledged=True)
     entry = sqs.Entry(
         record.body,
         delay_seconds=ceil(postponed.delay.total_seconds()),
         group=record.group,
         attributes=_text(FIRST_SENT_AT, record.first_sent_at.isoformat()),
-        trace=record.trace,
     )
     if entry.size > MAX_MESSAGE_BYTES:
         return again
@@ -101,7 +100,7 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
         letter = msgspec.structs.replace(dead.message, failure=dead.failure)
         # Whole, where SQS can carry it: people read dead letters in AWS's console too.
         body = fitted(name, letter, MAX_MESSAGE_BYTES)
-        sqs.send(name, sqs.Entry(body, group=group, deduplication=deduplication, trace=record.trace))
+        sqs.send(name, sqs.Entry(body, group=group, deduplication=deduplication))
     else:
         sqs.send(name, _untouched(record, dead.failure, group, deduplication))
     if dead.lease is not None:
@@ -113,7 +112,7 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
 def _untouched(record: Record, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
     """A body that couldn't be read goes byte for byte, its failure beside it; through S3 if both don't fit."""
     attributes = _text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
-    sent = partial(sqs.Entry, group=group, deduplication=deduplication, attributes=attributes, trace=record.trace)
+    sent = partial(sqs.Entry, group=group, deduplication=deduplication, attributes=attributes)
     entry = sent(record.body)
     if entry.size <= MAX_MESSAGE_BYTES:
         return entry

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.aws import client
 from celeriac.problem import Problem
+from celeriac.trace import current
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
@@ -47,8 +48,8 @@ class Entry:
     deduplication: str | None = None
     """MessageDeduplicationId, which every message of a FIFO queue needs."""
     attributes: "dict[str, MessageAttributeValueTypeDef]" = field(default_factory=dict)
-    trace: str | None = None
-    """The header of the X-Ray trace that it belongs to. SQS doesn't count its size."""
+    trace: str | None = field(default_factory=current)
+    """The header of the X-Ray trace that it belongs to, which SQS doesn't count: usually that of whoever makes it."""
 
     @property
     def size(self) -> int:

@@ -1,6 +1,6 @@
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from aws_cdk import aws_lambda as lambda_
 from celeriac import Backoff, Queue, Task
 from celeriac.table import Table
 from infra.application import application
-from infra.config import read_config
+from infra.config import StageConfig, read_config
 from infra.nag import check_rules
 from infra.stage import declare_stage
 from infra.state import State
@@ -67,18 +67,7 @@ def synth() -> Synth:
     @cache
     def synthesize(**context: str) -> Stage:
         app = _app(context)
-        config = read_config(app.node)
-        state = State(app, config, queues=QUEUES, tables=TABLES)
-        Work(
-            app,
-            config,
-            queues=QUEUES,
-            tasks=TASKS,
-            application=application(app.node, TABLES, config),
-            code=lambda_.Code.from_asset(str(Path(__file__).parent)),
-            outbox_stream_arn=state.outbox_stream_arn,
-            key_arn=state.key.key_arn if state.key is not None else None,
-        )
+        config = _declare(app, QUEUES)
         if "rules" in context:
             check_rules(app)
         return _read(app, config.stage)
@@ -98,6 +87,29 @@ def declared() -> Stage:
     app = _app({})
     declare_stage(app)
     return _read(app, "dev")
+
+
+def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
+    """The stacks of other queues, for the context values given as keywords."""
+    app = _app(context)
+    stage = _read(app, _declare(app, queues).stage)
+    return stage.state, stage.work
+
+
+def _declare(app: cdk.App, queues: Sequence[Queue]) -> StageConfig:
+    config = read_config(app.node)
+    state = State(app, config, queues=queues, tables=TABLES)
+    Work(
+        app,
+        config,
+        queues=queues,
+        tasks=TASKS,
+        application=application(app.node, TABLES, config),
+        code=lambda_.Code.from_asset(str(Path(__file__).parent)),
+        outbox_stream_arn=state.outbox_stream_arn,
+        key_arn=state.key.key_arn if state.key is not None else None,
+    )
+    return config
 
 
 def _app(context: dict[str, str]) -> cdk.App:

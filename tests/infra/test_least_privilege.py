@@ -167,10 +167,12 @@ def test_an_operator_may_do_whatever_the_command_does(
     sqs.urls.clear()
     sandbox.calls.clear()
     for command in COMMANDS:
-        CliRunner().invoke(app, ["--stage", "test", *command])
+        done = CliRunner().invoke(app, ["--stage", "test", *command])
+        assert done.exception is None or isinstance(done.exception, SystemExit), command
         sandbox.advance(timedelta(minutes=2))
     used = actions(sandbox.calls)
     granted = set(stage.state.policy("celeriac-test-operator-${AWS::Region}"))
+    granted |= set(stage.state.policy("celeriac-test-operator-queues-1-${AWS::Region}"))
 
     assert {"sqs:ReceiveMessage", "dynamodb:Scan", "dynamodb:Query", "lambda:ListEventSourceMappings"} <= used
     assert {each.replace("monitoring:", "cloudwatch:") for each in used} <= granted

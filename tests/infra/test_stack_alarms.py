@@ -19,6 +19,10 @@ def alarm(stage: Stage, name: str) -> Resource:
     return stage.work.named("CloudWatch::Alarm", "AlarmName", f"celeriac-test-{name}")
 
 
+def measured(alarm: Resource) -> tuple[str, int, int]:
+    return alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]
+
+
 def watched(alarm: Resource) -> tuple[str, str, dict[str, str]]:
     dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
     return alarm["Namespace"], alarm["MetricName"], dimensions
@@ -31,7 +35,7 @@ def test_one_dead_letter_is_enough(stage: Stage, queue: Queue) -> None:
 
     assert watched(depth) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": name})
     assert (depth["Threshold"], depth["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
-    assert (depth["Statistic"], depth["Period"], depth["EvaluationPeriods"]) == ("Maximum", 60, 1)
+    assert measured(depth) == ("Maximum", 60, 1)
     assert queue.name in depth["AlarmDescription"]
 
 
@@ -42,6 +46,7 @@ def test_a_dead_letter_is_not_deleted_before_somebody_was_told(stage: Stage, que
     reached = timedelta(seconds=age["Threshold"])
 
     assert watched(age) == ("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": name})
+    assert measured(age) == ("Maximum", 300, 1)
     # One that SQS itself has moved is older than it says, by what it waited before.
     assert reached + queue.retention < queue.dead_letter_retention
 
@@ -52,6 +57,7 @@ def test_a_queue_that_is_late_says_so(stage: Stage, queue: Queue) -> None:
 
     source = {"QueueName": queue.physical_name("test")}
     assert watched(late) == ("AWS/SQS", "ApproximateAgeOfOldestMessage", source)
+    assert measured(late) == ("Maximum", 60, 3)
     assert late["Threshold"] == queue.oldest_age.total_seconds() > queue.visibility.total_seconds()
 
 
@@ -60,33 +66,38 @@ def test_a_function_that_fails_or_is_throttled_says_so(stage: Stage, function: s
     of_it = {"FunctionName": f"celeriac-test-{function}"}
 
     assert watched(alarm(stage, f"{function}-errors")) == ("AWS/Lambda", "Errors", of_it)
+    assert measured(alarm(stage, f"{function}-errors")) == ("Sum", 300, 1)
     assert watched(alarm(stage, f"{function}-throttles")) == ("AWS/Lambda", "Throttles", of_it)
+    assert measured(alarm(stage, f"{function}-throttles")) == ("Sum", 300, 3)
 
 
 def test_a_relay_that_is_behind_says_so(stage: Stage) -> None:
     behind = alarm(stage, "relay-iterator-age")
     assert watched(behind) == ("AWS/Lambda", "IteratorAge", {"FunctionName": "celeriac-test-relay"})
-    assert behind["Threshold"] == 300_000
+    assert (behind["Threshold"], measured(behind)) == (300_000, ("Maximum", 60, 3))
 
 
-@pytest.mark.parametrize("table", ["idempotency", "outbox"])
+@pytest.mark.parametrize("table", ["idempotency", "outbox", "outbox-waiting"])
 @pytest.mark.parametrize("kind", ["Read", "Write"])
-def test_a_throttled_table_says_so(stage: Stage, table: str, kind: str) -> None:
+def test_a_throttled_table_or_index_says_so(stage: Stage, table: str, kind: str) -> None:
     throttled = alarm(stage, f"{table}-{kind.lower()}-throttles")
-    expected = ("AWS/DynamoDB", f"{kind}ThrottleEvents", {"TableName": f"celeriac-test-{table}"})
-    assert watched(throttled) == expected
+    name, _, index = table.partition("-")
+    # Throttles of an index are not among those of its table.
+    of_it = {"TableName": f"celeriac-test-{name}"} | ({"GlobalSecondaryIndexName": index} if index else {})
+    assert watched(throttled) == ("AWS/DynamoDB", f"{kind}ThrottleEvents", of_it)
+    assert measured(throttled) == ("Sum", 60, 2)
 
 
 @pytest.mark.parametrize(("metric", "threshold"), [("UnpublishedAge", 300), ("ParkedEvents", 1)])
 def test_what_stays_unpublished_says_so(stage: Stage, metric: str, threshold: int) -> None:
     stranded = alarm(stage, f"outbox-{metric}")
     assert watched(stranded) == ("Celeriac", metric, {"service": "outbox", "stage": "test"})
-    assert stranded["Threshold"] == threshold
+    assert (stranded["Threshold"], measured(stranded)) == (threshold, ("Maximum", 60, 1))
 
 
 def test_a_sweeper_that_does_not_run_says_so(stage: Stage) -> None:
     silent = alarm(stage, "outbox-silence")
-    assert (silent["Statistic"], silent["TreatMissingData"]) == ("SampleCount", "breaching")
+    assert (measured(silent), silent["TreatMissingData"]) == (("SampleCount", 60, 5), "breaching")
     assert (silent["Threshold"], silent["ComparisonOperator"]) == (1, "LessThanThreshold")
 
 
@@ -162,4 +173,4 @@ def test_questions_to_the_logs_are_saved_over_every_function(stage: Stage) -> No
     assert len(saved) >= 5
     for query in saved:
         assert query["Name"].startswith("celeriac-test/")
-        assert set(query["LogGroupNames"]) == logs
+        assert {stage.work.name_of(group, "LogGroupName") for group in query["LogGroupNames"]} == logs

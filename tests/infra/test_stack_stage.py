@@ -58,6 +58,12 @@ def test_every_functions_log_is_its_own_and_expires(stage: Stage) -> None:
         assert log["RetentionInDays"] > 0
 
 
+def test_every_function_is_traced(stage: Stage) -> None:
+    for function in stage.work.resources("Lambda::Function"):
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert "xray:PutTraceSegments" in stage.work.granted(function["FunctionName"])
+
+
 def test_a_task_that_enqueues_tasks_is_not_stopped_as_a_loop(stage: Stage) -> None:
     assert {function["RecursiveLoop"] for function in stage.work.resources("Lambda::Function")} == {"Allow"}
 

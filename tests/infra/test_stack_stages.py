@@ -1,5 +1,6 @@
 """Stages live side by side, and a change of numbers changes a queue in place."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,10 +9,12 @@ import aws_cdk as cdk
 import pytest
 
 from celeriac import Queue
+from celeriac.declaration import DeclarationError
 from infra.config import read_config
+from infra.declarations import MOST_QUEUES, check_number
 from infra.nag import check_rules
 from infra.state import State
-from tests.infra.conftest import QUEUES, Synth
+from tests.infra.conftest import QUEUES, Synth, build
 from tests.infra.template import Resource, Stage, text
 
 # What CloudFormation replaces a resource for: the "Update requires: Replacement" of its reference.
@@ -32,6 +35,9 @@ NAMES = {
     "AWS::KMS::Alias": ("AliasName",),
     "AWS::Events::EventBus": ("Name",),
 }
+
+
+INTRINSICS = {"Ref", "Fn::Join", "Fn::GetAtt", "Fn::ImportValue"}
 
 
 def resources(stage: Stage) -> dict[str, Resource]:
@@ -169,7 +175,10 @@ def test_whoever_meets_the_key_may_use_it_by_way_of_its_services_only(synth: Syn
     assert {"cloudwatch.amazonaws.com", "events.amazonaws.com", "logs.${AWS::Region}.amazonaws.com"} <= set(principals)
     for service in ("cloudwatch.amazonaws.com", "events.amazonaws.com"):
         assert principals[service]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
-    assert ":log-group:/aws/lambda/celeriac-test-*" in str(principals["logs.${AWS::Region}.amazonaws.com"]["Condition"])
+    ((operator, condition),) = principals["logs.${AWS::Region}.amazonaws.com"]["Condition"].items()
+    ((context, groups),) = condition.items()
+    assert (operator, context) == ("ArnLike", "kms:EncryptionContext:aws:logs:arn")
+    assert text(groups).endswith(":log-group:/aws/lambda/celeriac-test-*")
 
     users = [
         (owner, statement)
@@ -180,13 +189,19 @@ def test_whoever_meets_the_key_may_use_it_by_way_of_its_services_only(synth: Syn
     roles = {role for role in stage.work.logical_ids("IAM::Role") if "SweeperSchedulerRole" not in role}
     assert roles < {owner for owner, _ in users}
     assert any(owner.startswith("SchedulesRole") for owner, _ in users)
-    for _, statement in users:
-        assert "kms:ViaService" in statement["Condition"]["StringEquals"]
+    scheduler = ["scheduler", "sqs"]
+    function = ["dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs"]
+    for owner, statement in users:
+        services = statement["Condition"]["StringEquals"]["kms:ViaService"]
+        expected = scheduler if owner.startswith("SchedulesRole") else function
+        assert [text(service) for service in services] == [
+            f"{each}.${{AWS::Region}}.amazonaws.com" for each in expected
+        ]
     for policy in ("producer", "operator"):
         assert "kms:GenerateDataKey" in stage.state.policy(f"celeriac-test-{policy}-${{AWS::Region}}")
 
 
-def test_a_canary_release_is_rolled_back_by_the_consumers_own_alarm(synth: Synth) -> None:
+def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_own_version(synth: Synth) -> None:
     plain, careful = synth(stage="test").work, synth(stage="test", canary="true").work
     assert not plain.resources("CodeDeploy::DeploymentGroup")
 
@@ -194,13 +209,55 @@ def test_a_canary_release_is_rolled_back_by_the_consumers_own_alarm(synth: Synth
     assert len(groups) == len(QUEUES)
     alarms = {group["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups}
     named = {careful.template["Resources"][alarm]["Properties"]["AlarmName"] for alarm in alarms}
-    assert named == {f"celeriac-test-{queue.name}-errors" for queue in QUEUES}
+    assert named == {f"celeriac-test-{queue.name}-canary-errors" for queue in QUEUES}
+    for alarm in alarms:
+        # Of the new version: CodeDeploy lets nothing in while an alarm rings, not even what cures the old one.
+        watched = {
+            each["Name"]: each["Value"] for each in careful.template["Resources"][alarm]["Properties"]["Dimensions"]
+        }
+        assert watched["Resource"] == f"{watched['FunctionName']}:live"
+        assert watched["ExecutedVersion"]["Fn::GetAtt"][1] == "Version"
     for group in groups:
         assert group["AutoRollbackConfiguration"]["Events"] == ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"]
         assert "Canary10Percent5Minutes" in text(group["DeploymentConfigName"])
     fed = [each for each in careful.resources("Lambda::EventSourceMapping") if "StartingPosition" not in each]
     for alias in careful.logical_ids("Lambda::Alias"):
         assert sum(alias in str(each["FunctionName"]) for each in fed) == 1
+
+
+def test_as_many_queues_as_are_allowed_fit_into_what_aws_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    queues = [Queue(f"{'q' * 34}-{number:02}", fifo=number % 2 == 0) for number in range(MOST_QUEUES)]
+    check_number(queues)
+    state, work = build(queues, stage="s" * 17, kms="true", canary="true")
+
+    for stack in (state, work):
+        assert len(stack.template["Resources"]) <= 500
+        assert len(json.dumps(stack.template)) <= 1_000_000
+    for policy in state.resources("IAM::ManagedPolicy"):
+        assert len(written(policy["PolicyDocument"])) <= 6_144
+    for policy in work.resources("IAM::Policy"):
+        assert len(written(policy["PolicyDocument"])) <= 10_240
+    for query in work.resources("Logs::QueryDefinition"):
+        assert len(query["LogGroupNames"]) <= 50
+    (dashboard,) = work.resources("CloudWatch::Dashboard")
+    widgets = json.loads(text(dashboard["DashboardBody"]))["widgets"]
+    assert len(widgets) <= 500
+    assert max(len(widget["properties"].get("alarms", [])) for widget in widgets) <= 100
+    assert sum(len(widget["properties"].get("alarms", [])) for widget in widgets) > 100
+    for alarm in work.resources("CloudWatch::Alarm"):
+        assert len(alarm["AlarmDescription"]) <= 1_024
+    with pytest.raises(DeclarationError, match="declares 29 queues, 'one-more' the first above the 28"):
+        check_number([*queues, Queue("one-more")])
+
+
+def written(document: object) -> str:
+    """A policy as IAM counts it: resolved, without white space."""
+    resolved = json.loads(json.dumps(document), object_hook=lambda each: text(each) if set(each) & INTRINSICS else each)
+    lengths = {"AWS::Partition": "aws", "AWS::Region": "ap-southeast-7", "AWS::AccountId": "1" * 12}
+    whole = json.dumps(resolved, separators=(",", ":"))
+    for name, value in lengths.items():
+        whole = whole.replace(f"${{{name}}}", value)
+    return whole
 
 
 def test_provisioned_pollers_take_the_place_of_a_concurrency(synth: Synth) -> None:

@@ -1,10 +1,13 @@
 """One line for each attempt, with what an operator needs to find it."""
 
+from datetime import timedelta
+
 import pytest
 
 from celeriac import Backoff, Context, Queue, Reject, task
 from celeriac.log import key_hash
 from celeriac.testing import Sandbox
+from tests.injection import out_of_reach
 
 jobs = Queue("jobs")
 ledger = Queue("ledger", fifo=True)
@@ -33,3 +36,19 @@ def test_every_attempt_leaves_a_line(sandbox: Sandbox, queue: Queue, caplog: pyt
     assert all(line["task"] == "work" and line["milliseconds"] >= 0 for line in lines)
     assert {line["key_hash"] for line in lines} == {key_hash(f"work:{handle.id}") for handle in (live, dead)}
     assert all(line["request_id"] for line in lines)
+
+
+def test_what_could_not_be_settled_leaves_its_line_as_a_dead_letter_too(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    @task(jobs)
+    def work() -> None: ...
+
+    work.enqueue()
+    with out_of_reach("dynamodb", "PutItem"):
+        for _ in range(jobs.receive_limit):
+            sandbox.run_once()
+            sandbox.advance(jobs.visibility + timedelta(seconds=1))
+
+    (line,) = [vars(record) for record in caplog.records if "outcome" in vars(record)]
+    assert (line["outcome"], line["reason"]) == ("dead", "unsettled")

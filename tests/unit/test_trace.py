@@ -81,6 +81,36 @@ def test_a_retry_and_a_dead_letter_stay_in_the_trace(sandbox: Sandbox, monkeypat
     assert _trace_in(jobs.dead_letter_name("test")) == BEGUN
 
 
+def test_what_is_sent_on_without_a_trace_takes_none_from_what_ran_before_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", BEGUN)
+    first.enqueue(name="one")
+    monkeypatch.delenv("_X_AMZN_TRACE_ID")
+    sandbox.drain()
+    sqs = client("sqs")
+    url = sqs.get_queue_url(QueueName=jobs.physical_name("test"))["QueueUrl"]
+    sent: list[Any] = []
+    with registered("sqs", "before-parameter-build.sqs.SendMessage", lambda params, **_: sent.append(params)):
+        sqs.send_message(QueueUrl=url, MessageBody='{"task": "of the next release"}')
+        sandbox.run_once()  # postponed
+
+    assert [message.get("MessageSystemAttributes") for message in sent] == [None, None]
+
+
+def test_what_is_postponed_stays_in_its_trace(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sqs = client("sqs")
+    sqs.send_message(
+        QueueUrl=sqs.get_queue_url(QueueName=jobs.physical_name("test"))["QueueUrl"],
+        MessageBody='{"task": "of the next release"}',
+        MessageSystemAttributes={"AWSTraceHeader": {"DataType": "String", "StringValue": BEGUN}},
+    )
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", OTHER)
+    sandbox.drain()  # postponed for a day, then a dead letter
+
+    assert _trace_in(jobs.dead_letter_name("test")) == BEGUN
+
+
 @pytest.mark.parametrize("body", ["not JSON", '{"v": 99, "task": "first"}'])
 def test_a_body_that_cannot_be_read_stays_in_the_trace(sandbox: Sandbox, body: str) -> None:
     sqs = client("sqs")
