@@ -139,3 +139,22 @@ def test_a_crash_beside_what_hangs_in_the_background_is_not_charged(sandbox: San
         assert [letter.task for letter in sandbox.dead_letters(jobs)] == ["hog"]
     finally:
         released.set()
+
+
+def test_a_killer_on_a_fifo_queue_and_the_group_beside_it(sandbox: Sandbox) -> None:
+    ledger = Queue("ledger", fifo=True)
+
+    @task(ledger, key="name")
+    def book(name: str) -> None:
+        runs.append(name)
+        if name == "killer":
+            raise WorkerDied
+
+    book.options(group="g").enqueue(name="killer")
+    sandbox.run_once()
+    sandbox.advance(ledger.visibility + timedelta(seconds=1))
+    # Done and deleted when the killer's turn has come, which then runs alone.
+    book.options(group="h").enqueue(name="mate")
+    sandbox.drain()
+    assert runs.count("mate") == 1
+    assert [letter.args["name"] for letter in sandbox.dead_letters(ledger)] == ["killer"]

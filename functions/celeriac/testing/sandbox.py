@@ -3,7 +3,7 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import TracebackType
@@ -226,11 +226,13 @@ class Sandbox:
         for position, message in enumerate(messages):
             seconds = max(0, last - position)
             self._clock.remind_visible(timedelta(seconds=seconds))
-            aws.client("sqs").change_message_visibility(
-                QueueUrl=sqs.url(queue.physical_name(self._stage)),
-                ReceiptHandle=message["ReceiptHandle"],
-                VisibilityTimeout=seconds,
-            )
+            # What a worker has deleted before it died is gone.
+            with suppress(aws.client("sqs").exceptions.ReceiptHandleIsInvalid):
+                aws.client("sqs").change_message_visibility(
+                    QueueUrl=sqs.url(queue.physical_name(self._stage)),
+                    ReceiptHandle=message["ReceiptHandle"],
+                    VisibilityTimeout=seconds,
+                )
 
     def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str] | None:
         arn = sqs.arn(queue.physical_name(self._stage))
