@@ -10,7 +10,7 @@ export NODE_USE_SYSTEM_CA := 1
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults fuzz lint types check demo up down send synth diff deploy destroy bench python-env all-envs
+.PHONY: help setup test faults states fuzz lint types check demo up down send synth diff deploy destroy bench python-env all-envs
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ test: python-env ## run the whole suite, offline
 
 faults: python-env ## every fault at every AWS call of every path, and what came of it (some minutes)
 	@$(BIN)/pytest -q -n auto tests/faults/test_matrix.py --every-fault $(ARGS)
+
+states: python-env ## random histories of tasks, faults, copies and redrives: COUNT=300, SEED=7
+	@$(BIN)/pytest -q tests/faults/test_states.py --states "$${COUNT:-300}" --hypothesis-seed "$${SEED:-random}" $(ARGS)
 
 fuzz: python-env ## 100,000 broken bodies through the consumer: SEED=1 COUNT=100000
 	@$(BIN)/python -m tests.faults.fuzz --seed "$${SEED:-1}" --count "$${COUNT:-100000}"

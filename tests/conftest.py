@@ -20,6 +20,9 @@ settings.load_profile("any machine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-fault", action="store_true", help="every point of the matrix of faults, not a sample")
+    parser.addoption(
+        "--states", type=int, default=0, metavar="N", help="so many random histories, not a few fixed ones"
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,173 @@
+"""What may have become of each message when all is quiet again, whatever has happened to it and to others."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from celeriac import lease, names, sqs, waiting
+from celeriac.aws import client
+from celeriac.dead_letter import DeadLetter
+from celeriac.run import MOST_CRASHES
+from celeriac.testing.account import lying_in
+from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, Kind, Outside
+
+STAGE = "test"
+# Of at least once: SQS itself gave up on it, and nobody could write down why.
+MOVED_BY_SQS = "moved by SQS"
+
+
+@dataclass
+class Sent:
+    """A message that was accepted, and what has been done to it since."""
+
+    id: str
+    kind: Kind
+    name: str
+    plan: str
+    group: str | None
+    copies: int = 1
+    redrives: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its idempotency key."""
+        return f"{self.kind.name}:{self.name}"
+
+    @property
+    def attempts(self) -> int:
+        """How many its policy allows."""
+        return POLICIES[self.kind.policy].attempts
+
+    @property
+    def failures(self) -> int:
+        """How often it fails before it succeeds, by its plan."""
+        match self.plan.split():
+            case ["fail", "for", "ever"] | ["reject"] | ["crash"]:
+                return 1_000
+            case ["fail", times]:
+                return int(times)
+            case ["retry", _]:
+                return 1
+            case _:
+                return 0
+
+    def may_die_of(self, *, accidents: int, faults: int) -> set[str]:
+        """The reasons for which it may be a dead letter, none for what must succeed.
+
+        `accidents` are the workers' deaths and faults that had nothing to do with it, `faults` those that a
+        task's own transaction may have met.
+        """
+        reasons = set(_OWN_REASONS.get(self.plan, ()))
+        fails = self.failures > 0
+        if self.plan == "fail for ever" or (fails and self.failures >= self.attempts and self.plan != "reject"):
+            reasons.add("exhausted")
+        if fails and self.kind.policy == "impatient":
+            reasons.add("expired")
+        if fails and self.kind.queue == "ledger" and self.kind.delivery == "at_least_once":
+            reasons.add("exhausted")  # others' receives count as its attempts: docs/architecture.md
+        if self.plan == "crash" or (self.plan in {"crash once", "freeze"} and self.kind.delivery == "at_most_once"):
+            reasons.add(_DIES_OF[self.kind.delivery])
+        if accidents and self.kind.delivery == "at_most_once":
+            reasons |= {"interrupted", "unsettled"}
+        if accidents >= MOST_CRASHES and self.kind.delivery == "effectively_once":
+            reasons.add("worker lost")
+        if self.kind.commits and faults and self.failures + faults >= self.attempts:
+            reasons.add("exhausted")
+        if self.kind.commits and faults and self.kind.policy == "impatient":
+            reasons.add("expired")
+        return reasons
+
+    def most_runs(self, *, accidents: int, shared: bool) -> int:
+        """How often its body may have been called."""
+        own_crashes = {"crash": 1 + MOST_CRASHES, "crash once": 1, "freeze": 1}.get(self.plan, 0)
+        once = 1 if self.plan == "reject" else self.attempts + own_crashes
+        if self.kind.delivery == "at_least_once":
+            # Each copy runs; an accident, even to an acknowledgement, can bring all of them again.
+            receives = QUEUES[self.kind.queue].receive_limit
+            once = receives if self.plan == "crash" else once
+            return TOO_OFTEN if accidents else (self.copies + self.redrives) * once
+        if self.kind.delivery == "at_most_once":
+            return 1 + self.redrives
+        # What shares its key lets stray copies of it in again: each is another message to the record.
+        strays = self.copies + accidents if shared else 1
+        return (strays + self.redrives) * once + accidents
+
+
+_OWN_REASONS = {"reject": ("rejected",)}
+_DIES_OF = {"effectively_once": "worker lost", "at_least_once": MOVED_BY_SQS, "at_most_once": "interrupted"}
+
+
+def broken(
+    sent: Sequence[Sent], letters: Sequence[DeadLetter], outside: Outside, *, accidents: int, faults: int
+) -> Iterator[str]:
+    """Every promise that wasn't kept."""
+    yield from outside.wrong
+    yield from _left()
+    reasons: dict[str, set[str]] = {}
+    for letter in letters:
+        reason = letter.failure.reason if letter.failure is not None else MOVED_BY_SQS
+        reasons.setdefault(letter.id, set()).add(reason)
+    keys = [one.key for one in sent]
+    dead_keys = {one.key for one in sent if one.id in reasons}
+    statuses = {key: _status(key) for key in set(keys)}
+    for one in sent:
+        died_of, shared = reasons.get(one.id, set()), keys.count(one.key) > 1
+        has_ended = _has_succeeded(one, outside, statuses) or (
+            shared and one.kind.delivery == "at_most_once" and one.key in dead_keys
+        )
+        allowed = one.may_die_of(accidents=accidents, faults=faults)
+        if not died_of and not has_ended:
+            yield f"{one} is lost, its record says {statuses[one.key]}"
+        if not died_of and not shared and one.failures > one.attempts and not one.redrives:
+            yield f"{one} is no dead letter"
+        if not died_of <= allowed:
+            yield f"{one} is a dead letter, {died_of - allowed}"
+        most = one.most_runs(accidents=accidents, shared=shared)
+        if outside.runs[one.id] > most:
+            yield f"{one} ran {outside.runs[one.id]} times, at most {most} are right"
+    yield from _run_again(sent, outside)
+    yield from _doubled(sent, statuses)
+
+
+def _has_succeeded(one: Sent, outside: Outside, statuses: dict[str, str]) -> bool:
+    if one.kind.delivery == "at_least_once":
+        return one.id in outside.done
+    return statuses[one.key] == lease.COMPLETED
+
+
+def _status(key: str) -> str:
+    kind = KINDS[key.partition(":")[0]]
+    return str(lease.look_up(kind.name, key, QUEUES[kind.queue].record_retention).get("status", "nothing"))
+
+
+def _left() -> Iterator[str]:
+    """Nothing waits any more, anywhere."""
+    for queue in QUEUES.values():
+        if waits := lying_in(sqs.url(queue.physical_name(STAGE))):
+            yield f"{queue.name} holds {[message['Body'] for message in waits]}"
+    if waits := lying_in(sqs.url(names.schedule_dead_letters(STAGE))):
+        yield f"Scheduler could not deliver {len(waits)}"
+    if client("scheduler").list_schedules(GroupName=names.schedule_group(STAGE))["Schedules"]:
+        yield "schedules are left"
+    if waiting.lag() != (None, 0):
+        yield f"of the outbox waits {waiting.lag()}"
+
+
+def _run_again(sent: Iterable[Sent], outside: Outside) -> Iterator[str]:
+    """At most once holds for the key, whichever message asks; a redrive is a person's word that it may run again."""
+    redrives: dict[str, int] = {}
+    for one in sent:
+        if one.kind.delivery == "at_most_once":
+            redrives[one.key] = redrives.get(one.key, 0) + one.redrives
+    for key, redriven in redrives.items():
+        if outside.runs_of_key[key] > 1 + redriven:
+            yield f"{key} ran {outside.runs_of_key[key]} times, redriven {redriven} times"
+
+
+def _doubled(sent: Iterable[Sent], statuses: dict[str, str]) -> Iterator[str]:
+    """Every key that has succeeded has its effect once, and no other key has one."""
+    items = client("dynamodb").scan(TableName=names.table(STAGE, "orders"))["Items"]
+    times = {item["pk"]["S"]: int(item["times"]["N"]) for item in items}
+    committing = {one.key for one in sent if one.kind.commits}
+    wanted = dict.fromkeys((key for key in committing if statuses[key] == lease.COMPLETED), 1)
+    if times != wanted:
+        yield f"effects by how often they came about: {times}, but {wanted} have succeeded"

@@ -1,0 +1,218 @@
+"""Random histories: tasks of every kind, and whatever can happen to them, in any order. The promises hold.
+
+`make test` plays a few, always the same; `make states` hundreds, other ones each time.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from celeriac import sqs
+from celeriac.aws import client
+from celeriac.dead_letter import DeadLetter
+from celeriac.message import Malformed, decode, new_id
+from celeriac.testing import Sandbox, WorkerDied
+from celeriac.testing.account import lying_in
+from celeriac.testing.calls import Call, _At
+from console import redrive
+from tests.faults.crowd import KINDS, PLANS, QUEUES, Outside, declare, jobs
+from tests.faults.fates import MOVED_BY_SQS, STAGE, Sent, broken
+from tests.faults.faults import FAULTS
+
+# A moment, a retry's delay, beyond the visibility timeout, beyond SQS's longest delay, beyond every lease and backoff.
+STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
+NONSENSE = ("nonsense", '{"task": "jobs_at_least_once_quick", "args": {"name": 7}}')
+
+
+class Histories(RuleBasedStateMachine):
+    """One stage, and what befalls it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sandbox = Sandbox()
+        self.sandbox.__enter__()
+        self.outside = Outside(self._freeze)
+        self.tasks = declare(self.outside)
+        self.sent: dict[str, Sent] = {}
+        self.bodies: dict[str, str] = {}
+        self.nonsense: set[str] = set()
+        self.accidents = self.faults = 0
+        for queue in QUEUES.values():
+            sqs.url(queue.physical_name(STAGE))  # made now: a worker that asks for it would go unobserved
+
+    @rule(
+        kind=st.sampled_from(sorted(KINDS)),
+        plan=st.sampled_from(PLANS),
+        name=st.sampled_from(["a", "b", ""]),
+        group=st.sampled_from(["g", "h"]),
+        delay=st.sampled_from([0, 0, 0, 60, 3600]),
+    )
+    def enqueue(self, kind: str, plan: str, name: str, group: str, delay: int) -> None:
+        """Two of the names come again and again: one key for several messages; the others are each their own."""
+        fifo = KINDS[kind].queue == "ledger"
+        if plan == "crash" and fifo and KINDS[kind].delivery == "at_least_once":
+            return  # nothing but SQS counts its crashes, and it counts its followers' receives alike
+        name = name or f"own {len(self.sent)}"
+        options = {"group": group} if fifo else {"delay": timedelta(seconds=delay)}
+        handle = self.tasks[kind].options(**options).enqueue(name=name, plan=plan)
+        self.sent[handle.id] = Sent(handle.id, KINDS[kind], name, plan, group if fifo else None)
+        # A worker's death in the middle of others' runs, or a leap of time, is an accident to all of them.
+        self.accidents += {"crash once": 1, "freeze": 1}.get(plan, 0)
+        self._note()
+
+    @initialize()
+    def begin(self) -> None:
+        self.send_nonsense(NONSENSE[0])
+
+    @rule(body=st.sampled_from(NONSENSE))
+    def send_nonsense(self, body: str) -> None:
+        sent = client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name(STAGE)), MessageBody=body)
+        self.nonsense.add(body)
+        assert sent["MessageId"]
+
+    @precondition(lambda self: self.bodies)
+    @rule(which=st.integers(0, 10_000), delay=st.sampled_from([0, 0, 60, 900]))
+    def deliver_again(self, which: int, delay: int) -> None:
+        """A copy of what was sent at some time: SQS delivers at least once, and in any order."""
+        body, message_id = sorted(self.bodies.items(), key=lambda item: list(self.bodies).index(item[0]))[
+            which % len(self.bodies)
+        ]
+        sent = self.sent[message_id]
+        sent.copies += 1
+        sent.redrives += '"failure"' in body
+        options: Any = {"MessageGroupId": sent.group, "MessageDeduplicationId": new_id()} if sent.group else {}
+        options |= {} if sent.group else {"DelaySeconds": delay}
+        queue = QUEUES[sent.kind.queue].physical_name(STAGE)
+        client("sqs").send_message(QueueUrl=sqs.url(queue), MessageBody=body, **options)
+
+    @rule()
+    def run_once(self) -> None:
+        self.sandbox.run_once()
+        self._note()
+
+    @rule(by=st.sampled_from(STEPS))
+    def advance(self, by: timedelta) -> None:
+        self.sandbox.advance(by)
+
+    @rule(seconds=st.sampled_from([1, 5]))
+    def set_the_clock_back(self, seconds: int) -> None:
+        """Everybody's clock, SQS's too: there is but one here."""
+        self.sandbox._clock._traveller.shift(timedelta(seconds=-seconds))
+
+    @rule()
+    def drain(self) -> None:
+        self.sandbox.drain()
+        self._note()
+
+    @rule(call=st.integers(1, 12), after=st.booleans())
+    def let_a_worker_die(self, call: int, after: bool) -> None:  # noqa: FBT001 - drawn by name
+        self.accidents += 1
+        self.sandbox.crash_at(call, after=after)
+
+    @rule(call=st.integers(1, 12), fault=st.sampled_from(sorted(set(FAULTS) - {"dies before", "dies after"})))
+    def let_a_call_fail(self, call: int, fault: str) -> None:
+        def strike(call: Call) -> Any:
+            return FAULTS[fault].strike(call) if FAULTS[fault].befalls(call) else call.make()
+
+        self.accidents += 1
+        self.faults += 1
+        self.sandbox._calls.fault = _At(call, strike)
+
+    @rule(queue=st.sampled_from(sorted(QUEUES)))
+    def redrive_with_our_command(self, queue: str) -> None:
+        self._note_redrive(queue)
+        # What it leaves, however it ends, is still there.
+        ends = suppress(WorkerDied, typer.Exit, BotoCoreError, ClientError)
+        with ends, self.sandbox._calls.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            redrive.redrive(QUEUES[queue].name, rate=10.0)
+        self._note()
+
+    @rule(queue=st.sampled_from(sorted(QUEUES)), is_deleted=st.sampled_from([True, True, False]))
+    def redrive_as_aws_does(self, queue: str, is_deleted: bool) -> None:  # noqa: FBT001 - drawn by name
+        """Receive, send, delete; a letter that could not be deleted can be redriven again."""
+        dead, source = sqs.url(QUEUES[queue].dead_letter_name(STAGE)), sqs.url(QUEUES[queue].physical_name(STAGE))
+        self._note_redrive(queue)
+        asked: Any = {"MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["All"]}
+        letters = client("sqs").receive_message(QueueUrl=dead, MessageAttributeNames=["All"], **asked)
+        for letter in letters.get("Messages", []):
+            group = letter["Attributes"].get("MessageGroupId")
+            options: Any = {"MessageGroupId": group, "MessageDeduplicationId": new_id()} if QUEUES[queue].fifo else {}
+            if "MessageAttributes" in letter:
+                options["MessageAttributes"] = letter["MessageAttributes"]
+            client("sqs").send_message(QueueUrl=source, MessageBody=letter["Body"], **options)
+            if is_deleted:
+                client("sqs").delete_message(QueueUrl=dead, ReceiptHandle=letter["ReceiptHandle"])
+        self._note()
+
+    def teardown(self) -> None:
+        """All becomes quiet, and what is true then is what was promised."""
+        try:
+            self.sandbox.drain()
+            letters = [letter for queue in QUEUES.values() for letter in self.sandbox.dead_letters(queue)]
+            ours = [letter for letter in letters if letter.id in self.sent]
+            found = list(
+                broken(list(self.sent.values()), ours, self.outside, accidents=self.accidents, faults=self.faults)
+            )
+            found += self._unread([letter for letter in letters if letter.id not in self.sent])
+            assert not found, "\n".join(found)
+        finally:
+            self.sandbox.__exit__(None, None, None)
+
+    def _unread(self, letters: Sequence[DeadLetter]) -> Iterator[str]:
+        """What was never a task's is a dead letter for that reason, however often it was redriven."""
+        reasons: dict[str, set[str]] = {}
+        for letter in letters:
+            body = json.dumps({"task": letter.task, "args": letter.args}) if letter.task else letter.body
+            reasons.setdefault(body, set()).add(letter.failure.reason if letter.failure is not None else MOVED_BY_SQS)
+        if reasons != {body: {"malformed"} for body in self.nonsense}:
+            yield f"what can't be read died of {reasons}"
+
+    def _freeze(self) -> None:
+        """The worker is frozen beyond its lease and its messages' visibility; others go on, and it wakes up."""
+        calls = self.sandbox._calls
+        self.sandbox.advance(jobs.visibility + timedelta(seconds=1))
+        self.sandbox.run_once()
+        calls.in_worker = True  # the other worker is over, this one isn't
+
+    def _note(self) -> None:
+        """Remember every body that was under way, for copies of it to turn up at any time."""
+        for queue in QUEUES.values():
+            for message in lying_in(sqs.url(queue.physical_name(STAGE))):
+                try:
+                    task_id = decode(message["Body"]).id
+                except Malformed:
+                    continue
+                if task_id in self.sent:
+                    self.bodies.setdefault(message["Body"], task_id)
+
+    def _note_redrive(self, queue: str) -> None:
+        for letter in self.sandbox.dead_letters(QUEUES[queue]):
+            if letter.id in self.sent:
+                self.sent[letter.id].redrives += 1
+
+
+def test_whatever_happens_in_whatever_order_the_promises_hold(pytestconfig: pytest.Config) -> None:
+    wanted = pytestconfig.getoption("states")
+    run_state_machine_as_test(
+        Histories,
+        settings=settings(
+            max_examples=wanted or 15,
+            stateful_step_count=40 if wanted else 15,
+            derandomize=not wanted,
+            database=None,
+            report_multiple_bugs=False,
+            deadline=None,
+            print_blob=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
