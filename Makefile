@@ -10,7 +10,7 @@ export NODE_USE_SYSTEM_CA := 1
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults states fuzz lint types check demo up down send synth diff deploy destroy bench python-env all-envs
+.PHONY: help setup test faults states fuzz lint types check demo up down send synth diff deploy destroy bench python-env all-envs chaos
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ states: python-env ## random histories of tasks, faults, copies and redrives: CO
 
 fuzz: python-env ## 100,000 broken bodies through the consumer: SEED=1 COUNT=100000
 	@$(BIN)/python -m tests.faults.fuzz --seed "$${SEED:-1}" --count "$${COUNT:-100000}"
+
+chaos: all-envs ## 5,000 tasks on a local cloud of their own while workers are killed (some minutes; ARGS="--tasks 500")
+	@$(BIN)/python -m tests.e2e.chaos $(ARGS)
 
 lint: python-env ## ruff: style and format
 	@$(BIN)/ruff check .

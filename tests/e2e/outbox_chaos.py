@@ -1,6 +1,6 @@
 """2,000 transactions from eight threads on the local cloud, while the relay's workers are killed at random.
 
-.venv/bin/python tests/e2e/outbox_chaos.py
+.venv/bin/python -m tests.e2e.outbox_chaos
 
 In a copy of this clone, with two queues and tasks of its own: every event must reach both of its subscribers, take
 effect exactly once, and, on the FIFO queue, in the order of its aggregate. It ends with the counts, and with exit code
@@ -8,26 +8,17 @@ effect exactly once, and, on the FIFO queue, in the order of its aggregate. It e
 """
 
 import json
-import os
 import random
-import shlex
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
-
-import boto3
 
 from celeriac import names, registry, transaction, waiting
+from tests.e2e import scratch
+from tests.e2e.scratch import rows, say
 
-ROOT = Path(__file__).resolve().parents[2]
 THREADS, AGGREGATES, EVENTS = 8, 5, 50
 KILLS = 80  # more than a minute of them: the sweeper has its turn too
 PORT = 4666
@@ -60,39 +51,11 @@ def chaos_count(ctx: Context, aggregate: str, number: int) -> None:
 """
 
 
-def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
-    """Make the copy, bring up its cloud, run in it, and clear away."""
-    with tempfile.TemporaryDirectory(prefix="outbox-chaos-") as folder:
-        clone = Path(folder) / "clone"
-        listing = ["git", "ls-files", "-coz", "--exclude-standard"]
-        files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for name in filter(None, files.split("\0")):
-            (clone / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, clone / name)
-        for name, text in (("queues.py", QUEUES), ("tables.py", TABLES), ("chaos.py", TASKS)):
-            with (clone / "functions" / "tasks" / name).open("a") as file:
-                file.write(text)
-        try:
-            subprocess.run(["make", "up"], cwd=clone, env=os.environ | {"PORT": str(PORT)}, check=True)
-            python = clone / ".venv" / "bin" / "python"
-            exports = subprocess.run(
-                [python, "-m", "local", "env"], cwd=clone, capture_output=True, text=True, check=True
-            ).stdout
-            lines = [line.removeprefix("export ") for line in exports.splitlines() if line.startswith("export ")]
-            there = dict(shlex.split(line)[0].split("=", 1) for line in lines)
-            return subprocess.run(
-                [python, "tests/e2e/outbox_chaos.py", "--inside", str(clone)],
-                cwd=clone,
-                env=os.environ | there,
-                check=False,
-            ).returncode
-        finally:
-            subprocess.run(["make", "down"], cwd=clone, check=False)
+    """Run in a copy with tasks of its own."""
+    added = {"queues.py": QUEUES, "tables.py": TABLES, "chaos.py": TASKS}
+    added = {f"functions/tasks/{name}": text for name, text in added.items()}
+    return scratch.run_inside("tests.e2e.outbox_chaos", [], port=PORT, added=added, edits={})
 
 
 def inside(clone: Path) -> int:
@@ -111,16 +74,9 @@ def inside(clone: Path) -> int:
 
     def kill() -> int:
         killed = 0
-        marker = f"{clone}/.local/tmp/ministack-lambda-{names.relay_function('local')}-".encode()
         while not sent.is_set() or killed < KILLS:
             time.sleep(random.uniform(0.1, 0.5))
-            for process in Path("/proc").iterdir():
-                try:
-                    if process.name.isdecimal() and marker in (process / "cmdline").read_bytes():
-                        os.kill(int(process.name), signal.SIGKILL)
-                        killed += 1
-                except OSError:
-                    continue  # it has gone by itself
+            killed += scratch.kill(scratch.workers(clone, names.relay_function("local")))
         return killed
 
     with ThreadPoolExecutor(THREADS + 1) as pool:
@@ -133,11 +89,6 @@ def inside(clone: Path) -> int:
         killed = killer.result()
 
     total = THREADS * AGGREGATES * EVENTS
-    dynamodb = boto3.client("dynamodb")
-
-    def rows(table: str) -> list[dict[str, Any]]:
-        pages = dynamodb.get_paginator("scan").paginate(TableName=f"celeriac-local-{table}", ConsistentRead=True)
-        return [dict(row) for page in pages for row in page["Items"]]
 
     def effects() -> tuple[dict[str, int], dict[str, int]]:
         found = {row["pk"]["S"]: int(row["times"]["N"]) for row in rows("chaos") if "times" in row}
@@ -154,16 +105,7 @@ def inside(clone: Path) -> int:
     time.sleep(15)  # what would come twice would come now
     ledger, counts = effects()
     outbox = rows("outbox")
-    dead = Counter(
-        {
-            queue: int(
-                boto3.client("sqs").get_queue_attributes(
-                    QueueUrl=boto3.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"], AttributeNames=["All"]
-                )["Attributes"]["ApproximateNumberOfMessages"]
-            )
-            for queue in ("celeriac-local-chaos-ledger-dlq.fifo", "celeriac-local-chaos-counts-dlq")
-        }
-    )
+    dead = sum(scratch.waiting(queue) for queue in ("chaos-ledger-dlq.fifo", "chaos-counts-dlq"))
     swept = sum(_swept())
     facts = {
         "transactions committed": (sum(row["pk"]["S"].startswith("order ") for row in rows("chaos")), total),
@@ -176,23 +118,16 @@ def inside(clone: Path) -> int:
         ),
         "events that took effect on the standard queue": (len(counts), total),
         "of them exactly once": (sum(times == 1 for times in counts.values()), total),
-        "dead letters": (dead.total(), 0),
+        "dead letters": (dead, 0),
     }
     say(f"{total} transactions in {writing:.0f} s, relay workers killed {killed} times, {swept} events swept up,")
     say(f"quiet after {time.monotonic() - started:.0f} s")
-    for what, (seen, expected) in facts.items():
-        say(f"  {'ok   ' if seen == expected else 'WRONG'} {what}: {seen} of {expected}")
-    return 0 if all(seen == expected for seen, expected in facts.values()) else 1
+    return scratch.verdict(facts)
 
 
 def _swept() -> list[int]:
     """How many events each sweep published, by its log."""
-    pages = (
-        boto3.client("logs")
-        .get_paginator("filter_log_events")
-        .paginate(logGroupName="/aws/lambda/celeriac-local-sweeper", filterPattern='"events published"')
-    )
-    lines = [event["message"] for page in pages for event in page["events"] if event["message"].startswith("{")]
+    lines = scratch.logged("sweeper", "events published")
     return [json.loads(line).get("published", 0) for line in lines]
 
 

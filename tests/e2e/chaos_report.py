@@ -1,0 +1,124 @@
+"""What came of `make chaos`, read from records, dead letters, tables and partners, and held against what must be."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import urllib3
+
+from celeriac import lease, names, registry
+from celeriac.dead_letter import DeadLetter
+from celeriac.fence import store
+from console.letters import read
+from tests.e2e import scratch
+from tests.e2e.chaos_work import CRASHER, QUEUES, Ending, Work
+from tests.e2e.scratch import say
+
+NAME = re.compile(r"chaos-\d{6}")
+MOST_LETTERS = 5000
+SHOWN = 10
+
+type Death = tuple[str, str, str, str]
+"""Queue, task, name and reason."""
+
+
+def report(everything: Sequence[Work], provider_url: str, cloud_url: str, *, left: int) -> int:
+    """Say it; the exit code."""
+    endings = [ending for one in everything for ending in one.endings]
+    wanted: set[Death] = {(e.queue, e.task, e.name, e.reason) for e in endings if e.reason}
+    letters = [(queue, letter) for queue in QUEUES for letter in read(registry.queues()[queue], MOST_LETTERS)]
+    deaths = Counter(_death(queue, letter) for queue, letter in letters)
+    records = {row["id"]["S"]: row["status"]["S"] for row in scratch.rows("idempotency")}
+    hooks = _get(f"{provider_url}/hooks")
+    accepted = Counter(NAME.findall(hook["body"])[0] for hook in hooks if hook["status"] == 204)
+    succeeding = [ending for ending in endings if not ending.reason]
+    succeeded = [ending for ending in succeeding if _has_succeeded(ending, records, accepted)]
+    _say_what_is_amiss(wanted, set(deaths), set(succeeding) - set(succeeded), letters)
+
+    orders = {row["pk"]["S"]: int(row["times"]["N"]) for row in scratch.rows("orders") if "times" in row}
+    payments = {row["pk"]["S"] for row in scratch.rows("payments")}
+    outbox = scratch.rows("outbox")
+    charges = Counter(charge["order_id"] for charge in _get(f"{provider_url}/charges"))
+    charged = {one.charge for one in everything if one.charge}
+    placed = [one for one in everything if one.queue == "orders" and len(one.endings) > 1]
+    mails = Counter(_mails(f"{cloud_url}/_ministack/ses/messages"))
+    mailing = sum(ending.queue == "emails" and not ending.reason for ending in endings)
+    facts = {
+        "tasks that had to succeed and did": (len(succeeded), len(succeeding)),
+        **{
+            f"dead, {reason}": (sum(death[3] == reason for death in deaths), count)
+            for reason, count in sorted(Counter(death[3] for death in wanted).items())
+        },
+        "dead that needn't be": (len(set(deaths) - wanted), 0),
+        "orders charged once": (sum(charges[order] == 1 for order in charged), len(charged)),
+        "charges in all": (charges.total(), len(charged)),
+        "payments committed": (len(payments), len(charged)),
+        "of them once": (sum(orders.get(order) == 1 for order in charged), len(charged)),
+        "orders committed, each with one event": (len(outbox), len(placed)),
+        "of the events published": (sum("published_at" in row for row in outbox), len(placed)),
+        "left in queues, schedules and outbox": (left, 0),
+    }
+    code = scratch.verdict(facts)
+    outcomes = _outcomes()
+    lost = _lost_workers()
+    say("by the logs, of which a killed worker takes its last lines with it:")
+    say(f"  {outcomes['duplicate']} duplicates absorbed, {outcomes['poison']} stray copies of dead letters skipped,")
+    say(f"  {outcomes['retried']} retries, {outcomes['handed_back']} handed back")
+    mine = sum(lost[task] for task in CRASHER.values())
+    say(f"  {lost.total() - mine} takeovers of healthy tasks from dead workers, {mine} of those that kill them")
+    say("what comes at least once by its nature came again this often:")
+    say(f"  {deaths.total() - len(deaths)} dead letters, {accepted.total() - len(accepted)} webhooks,")
+    say(f"  {mails.total() - mailing} e-mails")
+    return code
+
+
+def _death(queue: str, letter: DeadLetter) -> Death:
+    found = NAME.search(letter.body)
+    reason = letter.failure.reason if letter.failure else "moved by SQS"
+    return queue, letter.task, found[0] if found else letter.id, reason
+
+
+def _has_succeeded(ending: Ending, records: dict[str, str], accepted: Counter[str]) -> bool:
+    if not ending.key:
+        return accepted[ending.name] > 0
+    retention = registry.queues()[ending.queue].record_retention
+    record_id = store(ending.task, names.idempotency_table("local"), retention).record_id(ending.key)
+    return records.get(record_id) == lease.COMPLETED
+
+
+def _say_what_is_amiss(
+    wanted: set[Death], found: set[Death], undone: Iterable[Ending], letters: Sequence[tuple[str, DeadLetter]]
+) -> None:
+    why = {_death(queue, letter): letter.failure for queue, letter in letters}
+    for death in sorted(found - wanted)[:SHOWN]:
+        failure = why[death]
+        say(
+            f"  dead, and needn't be: {' '.join(death)}, {failure.type if failure else ''}: "
+            f"{failure.message if failure else ''}"
+        )
+        if death[3] == "worker lost":
+            say("    (by three random kills that each hit it while it ran alone, unless the consumer is at fault)")
+    for death in sorted(wanted - found)[:SHOWN]:
+        say(f"  should be dead: {' '.join(death)}")
+    for ending in list(undone)[:SHOWN]:
+        say(f"  has not succeeded: {ending.queue} {ending.task} {ending.name}")
+
+
+def _outcomes() -> Counter[str]:
+    return Counter(json.loads(line)["outcome"] for queue in QUEUES for line in scratch.logged(queue, "outcome"))
+
+
+def _lost_workers() -> Counter[str]:
+    lines = [json.loads(line) for queue in QUEUES for line in scratch.logged(queue, "WorkerLost")]
+    return Counter(line["task"] for line in lines if "WorkerLost" in line)
+
+
+def _mails(url: str) -> list[str]:
+    accounts = _get(url)["messages"].values()
+    return [to for mails in accounts for mail in mails for to in mail["To"]]
+
+
+def _get(url: str) -> Any:
+    return urllib3.request("GET", url, timeout=30).json()

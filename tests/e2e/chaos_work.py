@@ -1,0 +1,93 @@
+"""What `make chaos` sends, and what must become of each of it. Pure data."""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+QUEUES = ("emails", "orders", "payments", "webhooks")
+CRASHER = {queue: f"crash_{queue}" for queue in QUEUES}
+# The last three digits tell the provider how to behave, see local/charges.py: most charges go well.
+AMOUNTS = (25_00,) * 80 + (34_02,) * 5 + (34_29,) * 7 + (35_03,) * 6 + (35_04,) * 2
+HOOKS = ("ok",) * 80 + ("flaky",) * 9 + ("busy",) * 8 + ("gone",) * 3
+DECLINED = 402
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A task, and how it must end. Its name stands somewhere in its message."""
+
+    queue: str
+    task: str
+    name: str
+    key: str = ""
+    """Its idempotency key, empty where it is malformed, or keeps no record."""
+    reason: str = ""
+    """Why it must be dead; empty if it must succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A message to send, and the endings that it leads to: its own, and those of what follows from it."""
+
+    queue: str
+    body: str
+    endings: tuple[Ending, ...]
+    charge: str = ""
+    """The order that the provider must take money for."""
+
+
+def work(tasks: int, provider_url: str) -> Iterator[Work]:
+    """So many messages, mixed at random: one in a hundred kills its worker, one in a hundred can't be read."""
+    for number in random.sample(range(tasks), tasks):
+        name = f"chaos-{number:06}"
+        queue = random.choices(QUEUES, (30, 20, 25, 25))[0]
+        if number % 100 == 0:
+            key = str(uuid4())
+            ending = Ending(queue, CRASHER[queue], name, key, "worker lost")
+            yield Work(queue, _body(CRASHER[queue], key, {"name": name}), (ending,))
+        elif number % 100 == 1:
+            yield _malformed(queue, name)
+        else:
+            yield _usual(queue, name, number, provider_url)
+
+
+def _malformed(queue: str, name: str) -> Work:
+    # Half of it isn't even JSON.
+    task = random.choice(("", "send_welcome_email"))
+    body = _body(task, str(uuid4()), {"user_id": "seven", "email": name}) if task else f"no JSON {name}"
+    return Work(queue, body, (Ending(queue, task, name, reason="malformed"),))
+
+
+def _usual(queue: str, name: str, number: int, provider_url: str) -> Work:
+    email, cents = f"{name}@example.org", random.choice(AMOUNTS)
+    declined = cents % 1000 == DECLINED
+    refused = "rejected" if declined else ""
+    charge = "" if declined else name
+    match queue:
+        case "emails":
+            ending = Ending(queue, "send_welcome_email", name, str(number))
+            return Work(queue, _body(ending.task, str(uuid4()), {"user_id": number, "email": email}), (ending,))
+        case "orders":
+            body = _body("place_order", str(uuid4()), {"order_id": name, "email": email, "amount_cents": cents})
+            endings = (
+                Ending(queue, "place_order", name, name),
+                Ending("emails", "send_order_confirmation", name, name),
+                Ending("payments", "process_payment", name, f"payment-{name}", refused),
+            )
+            return Work(queue, body, endings, charge)
+        case "payments":
+            args = {"payment_id": f"direct-{name}", "order_id": name, "amount_cents": cents}
+            ending = Ending(queue, "process_payment", name, f"direct-{name}", refused)
+            return Work(queue, _body(ending.task, str(uuid4()), args), (ending,), charge)
+        case _:
+            hook = random.choice(HOOKS)
+            args = {"url": f"{provider_url}/hooks/{hook}", "event": "chaos", "data": {"name": name}}
+            ending = Ending(queue, "deliver_webhook", name, reason="rejected" if hook == "gone" else "")
+            return Work(queue, _body(ending.task, str(uuid4()), args), (ending,))
+
+
+def _body(task: str, own_id: str, args: dict[str, Any]) -> str:
+    return json.dumps({"id": own_id, "task": task, "args": args})

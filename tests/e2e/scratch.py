@@ -1,0 +1,131 @@
+"""A copy of this clone to break things in: with changes of its own, its own local cloud and the real `cdk deploy`."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "celeriac-local-"
+
+type Edits = Mapping[str, Sequence[tuple[str, str]]]
+"""By file: what stands there, and what is to stand there instead."""
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def run_inside(module: str, arguments: Sequence[str], *, port: int, added: Mapping[str, str], edits: Edits) -> int:
+    """Make the copy, bring up its cloud, run `module --inside FOLDER` in it, and clear away; its exit code.
+
+    `added` is appended to files of the copy, which are made if need be.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a `timeout` clears away too
+    with tempfile.TemporaryDirectory(prefix="celeriac-chaos-") as folder:
+        clone = Path(folder) / "clone"
+        _copy(clone)
+        for name, text in added.items():
+            with (clone / name).open("a") as file:
+                file.write(text)
+        for name, changes in edits.items():
+            _edit(clone / name, changes)
+        try:
+            subprocess.run(["make", "up"], cwd=clone, env=os.environ | {"PORT": str(port)}, check=True)
+            python = clone / ".venv" / "bin" / "python"
+            exports = subprocess.run(
+                [python, "-m", "local", "env"], cwd=clone, capture_output=True, text=True, check=True
+            ).stdout
+            lines = [line.removeprefix("export ") for line in exports.splitlines() if line.startswith("export ")]
+            there = dict(shlex.split(line)[0].split("=", 1) for line in lines)
+            command = [str(python), "-m", module, "--inside", str(clone), *arguments]
+            return subprocess.run(command, cwd=clone, env=os.environ | there, check=False).returncode
+        finally:
+            subprocess.run(["make", "down"], cwd=clone, check=False)
+
+
+def _copy(clone: Path) -> None:
+    listing = ["git", "ls-files", "-coz", "--exclude-standard"]
+    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, files.split("\0")):
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, clone / name)
+
+
+def _edit(file: Path, changes: Sequence[tuple[str, str]]) -> None:
+    text = file.read_text()
+    for old, new in changes:
+        if old not in text:
+            # Or the run would be about something else than it says.
+            raise ValueError(f"{file} doesn't hold {old!r} any more: change the edit")
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+def workers(clone: Path, function: str = PREFIX) -> list[int]:
+    """The processes that MiniStack runs the clone's functions in, of those whose name starts with `function`."""
+    marker = f"{clone}/.local/tmp/ministack-lambda-{function}".encode()
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdecimal() and marker in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue  # it has gone by itself
+    return found
+
+
+def kill(pids: Sequence[int]) -> int:
+    """Kill them without a warning; how many were there to be killed."""
+    killed = 0
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+        except ProcessLookupError:
+            continue
+    return killed
+
+
+def rows(table: str) -> list[dict[str, Any]]:
+    """Every item of a table, in DynamoDB's own types."""
+    pages = boto3.client("dynamodb").get_paginator("scan").paginate(TableName=PREFIX + table, ConsistentRead=True)
+    return [dict(row) for page in pages for row in page["Items"]]
+
+
+def waiting(queue: str) -> int:
+    """The messages in a queue: to be had, in somebody's hands, or delayed."""
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName=PREFIX + queue)["QueueUrl"]
+    counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    return (
+        int(counts["ApproximateNumberOfMessages"])
+        + int(counts["ApproximateNumberOfMessagesNotVisible"])
+        + int(counts["ApproximateNumberOfMessagesDelayed"])
+    )
+
+
+def logged(function: str, pattern: str) -> list[str]:
+    """The JSON lines of a function's log that hold `pattern`."""
+    pages = (
+        boto3.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(logGroupName=f"/aws/lambda/{PREFIX}{function}", filterPattern=f'"{pattern}"')
+    )
+    return [event["message"] for page in pages for event in page["events"] if event["message"].startswith("{")]
+
+
+def verdict(facts: Mapping[str, tuple[int, int]]) -> int:
+    """Say what was counted and what must have been; the exit code."""
+    for what, (seen, expected) in facts.items():
+        say(f"  {'ok   ' if seen == expected else 'WRONG'} {what}: {seen} of {expected}")
+    return 0 if all(seen == expected for seen, expected in facts.values()) else 1
