@@ -95,7 +95,9 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
     """Send a dead letter to the queue's own dead-letter queue, then record it."""
     name = queue.dead_letter_name(settings.stage())
     group = (record.group or record.message_id) if queue.fifo else record.group
-    deduplication = record.message_id if queue.fifo else None
+    # This death's own: a letter that SQS dropped as a copy of an earlier death's, which the record then no longer
+    # remembers, could not be redriven.
+    deduplication = f"{record.message_id}-{dead.failure.request_id}" if queue.fifo else None
     if dead.message is not None:
         letter = msgspec.structs.replace(dead.message, failure=dead.failure)
         # Whole, where SQS can carry it: people read dead letters in AWS's console too.

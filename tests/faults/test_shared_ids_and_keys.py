@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, lease, quarantine, sqs, task
 from celeriac.aws import client
 from celeriac.failure import Failure
+from celeriac.message import new_id
 from celeriac.testing import Sandbox, WorkerDied
 
 jobs = Queue("jobs")
@@ -29,7 +31,8 @@ def _redrive(queue: Queue = jobs) -> None:
     dead, source = sqs.url(queue.dead_letter_name("test")), sqs.url(queue.physical_name("test"))
     while messages := client("sqs").receive_message(QueueUrl=dead, MaxNumberOfMessages=10).get("Messages", []):
         for message in messages:
-            client("sqs").send_message(QueueUrl=source, MessageBody=message["Body"])
+            fifo: Any = {"MessageGroupId": "g", "MessageDeduplicationId": new_id()} if queue.fifo else {}
+            client("sqs").send_message(QueueUrl=source, MessageBody=message["Body"], **fifo)
             client("sqs").delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
 
 
@@ -71,6 +74,25 @@ def test_a_redriven_letter_that_is_handed_back_stays_a_redriven_one(sandbox: San
     _redrive()
     sandbox.drain()
     assert sorted(map(str, runs)) == [str(i) for i in range(10)]
+
+
+def test_a_fifo_letter_that_was_buried_twice_can_be_redriven(sandbox: Sandbox) -> None:
+    @task(ledger)
+    def refuse(ctx: Context) -> None:
+        runs.append(ctx.attempt)
+        if not cured:
+            raise Reject
+
+    handle = refuse.options(group="g").enqueue()
+    # It claims, sends the letter, and dies before the record says so. It dies again, within SQS's five minutes of
+    # deduplication: the letter that the record then remembers must be in the queue.
+    sandbox.crash_at(2, after=True)
+    sandbox.drain()
+    assert sandbox.dead_letters(ledger)
+    cured.append(True)
+    _redrive(ledger)
+    sandbox.drain()
+    assert handle.status().state == "succeeded"
 
 
 def test_two_tasks_of_one_id_wait_in_two_schedules(sandbox: Sandbox, send: Send) -> None:
