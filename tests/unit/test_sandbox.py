@@ -1,11 +1,12 @@
 """The sandbox itself, where moto alone would mislead."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
 import celeriac
-from celeriac import Context, Queue, Reject, task
+from celeriac import Backoff, Context, Queue, Reject, task
 from celeriac.outbox import ConditionFailed
 from celeriac.testing import Sandbox
 
@@ -68,3 +69,17 @@ def test_a_thread_that_is_not_counted_for_a_while_leaves_the_others_counted(sand
         other.submit(theirs.__exit__, None, None, None).result()
         succeed.enqueue(number=2)
     assert sandbox.calls["sqs", "SendMessage"] == before + 2
+
+
+def test_a_fifo_message_that_is_older_than_twelve_hours_still_comes_again(sandbox: Sandbox) -> None:
+    attempts: list[int] = []
+
+    @task(ledger, retry=Backoff(base=timedelta(minutes=1), attempts=2))
+    def fail_late(ctx: Context) -> None:
+        attempts.append(ctx.attempt)
+        raise ConnectionError
+
+    fail_late.options(group="g").enqueue()
+    sandbox.advance(timedelta(hours=13))
+    sandbox.drain()
+    assert attempts == [1, 2]
