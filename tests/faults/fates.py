@@ -60,6 +60,7 @@ class Sent:
         fails = self.failures > 0
         if self.plan == "fail for ever" or (fails and self.failures >= self.attempts and self.plan != "reject"):
             reasons.add("exhausted")
+        fails = fails and self.plan not in {"reject", "crash"}
         if fails and self.kind.policy == "impatient":
             reasons.add("expired")
         if fails and self.kind.queue == "ledger" and self.kind.delivery == "at_least_once":
@@ -70,10 +71,10 @@ class Sent:
             reasons |= {"interrupted", "unsettled"}
         if accidents >= MOST_CRASHES and self.kind.delivery == "effectively_once":
             reasons.add("worker lost")
-        if self.kind.commits and faults and self.failures + faults >= self.attempts:
-            reasons.add("exhausted")
-        if self.kind.commits and faults and self.kind.policy == "impatient":
-            reasons.add("expired")
+        if self.kind.commits and self.plan not in {"reject", "crash"}:
+            # A fault in its transaction costs it an attempt.
+            reasons |= {"exhausted"} if faults and self.failures + faults >= self.attempts else set()
+            reasons |= {"expired"} if faults and self.kind.policy == "impatient" else set()
         return reasons
 
     def most_runs(self, *, accidents: int, shared: bool) -> int:

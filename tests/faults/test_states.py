@@ -33,6 +33,16 @@ from tests.faults.faults import FAULTS
 STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
 NONSENSE = ("nonsense", '{"task": "jobs_at_least_once_quick", "args": {"name": 7}}')
 
+type Order = tuple[str, str, str, str, int]
+# Two of the names come again and again: one key for several messages. The others are each their own.
+ORDERS = st.tuples(
+    st.sampled_from(sorted(KINDS)),
+    st.sampled_from(PLANS),
+    st.sampled_from(["a", "b", "", ""]),
+    st.sampled_from(["g", "h"]),
+    st.sampled_from([0, 0, 0, 60, 3600]),
+)
+
 
 class Histories(RuleBasedStateMachine):
     """One stage, and what befalls it."""
@@ -50,29 +60,25 @@ class Histories(RuleBasedStateMachine):
         for queue in QUEUES.values():
             sqs.url(queue.physical_name(STAGE))  # made now: a worker that asks for it would go unobserved
 
-    @rule(
-        kind=st.sampled_from(sorted(KINDS)),
-        plan=st.sampled_from(PLANS),
-        name=st.sampled_from(["a", "b", ""]),
-        group=st.sampled_from(["g", "h"]),
-        delay=st.sampled_from([0, 0, 0, 60, 3600]),
-    )
-    def enqueue(self, kind: str, plan: str, name: str, group: str, delay: int) -> None:
-        """Two of the names come again and again: one key for several messages; the others are each their own."""
+    @initialize(orders=st.lists(ORDERS, min_size=2, max_size=6))
+    def begin(self, orders: list[Order]) -> None:
+        self.enqueue(orders)
+
+    @rule(orders=st.lists(ORDERS, min_size=1, max_size=4))
+    def enqueue(self, orders: list[Order]) -> None:
+        for kind, plan, name, group, delay in orders:
+            self._enqueue(kind, plan, name or f"own {len(self.sent)}", group, timedelta(seconds=delay))
+        self._note()
+
+    def _enqueue(self, kind: str, plan: str, name: str, group: str, delay: timedelta) -> None:
         fifo = KINDS[kind].queue == "ledger"
         if plan == "crash" and fifo and KINDS[kind].delivery == "at_least_once":
             return  # nothing but SQS counts its crashes, and it counts its followers' receives alike
-        name = name or f"own {len(self.sent)}"
-        options = {"group": group} if fifo else {"delay": timedelta(seconds=delay)}
-        handle = self.tasks[kind].options(**options).enqueue(name=name, plan=plan)
+        task = self.tasks[kind].options(group=group) if fifo else self.tasks[kind].options(delay=delay)
+        handle = task.enqueue(name=name, plan=plan)
         self.sent[handle.id] = Sent(handle.id, KINDS[kind], name, plan, group if fifo else None)
         # A worker's death in the middle of others' runs, or a leap of time, is an accident to all of them.
         self.accidents += {"crash once": 1, "freeze": 1}.get(plan, 0)
-        self._note()
-
-    @initialize()
-    def begin(self) -> None:
-        self.send_nonsense(NONSENSE[0])
 
     @rule(body=st.sampled_from(NONSENSE))
     def send_nonsense(self, body: str) -> None:
