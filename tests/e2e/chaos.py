@@ -59,20 +59,20 @@ def _die() -> None:
     f"\n@task(queues.{queue})\ndef {name}(name: str) -> None:\n    _die()\n"
     for queue, name in chaos_work.CRASHER.items()
 )
-# Five seconds for a batch, so that SQS brings back in 30 what a dead worker held; few workers, for two cores.
-FEWER = tuple((f"max_concurrency={number}", "max_concurrency=4") for number in (10, 20))
+# Ten seconds for a batch, of which a task takes three at most: what would not end in time isn't started. SQS brings
+# back in twenty what a dead worker held. Few workers, for two cores.
+FEWER = [(f"max_concurrency={number}", "max_concurrency=3") for number in (10, 20)]
 EDITS = {
-    "functions/tasks/queues.py": [("timeout=timedelta(seconds=30)", "timeout=timedelta(seconds=5)"), *FEWER],
+    "functions/tasks/queues.py": [("timeout=timedelta(seconds=30)", "timeout=timedelta(seconds=10)"), *FEWER],
     "functions/tasks/payments.py": [
-        ("timeout=timedelta(seconds=20)", "timeout=timedelta(seconds=4)"),
+        ("timeout=timedelta(seconds=20)", "timeout=timedelta(seconds=3)"),
         # What is committed twice would show in the count.
         ('set={"paid": True})', 'set={"paid": True}, add={"times": 1})'),
     ],
-    "functions/tasks/webhooks.py": [("timeout=timedelta(seconds=15)", "timeout=timedelta(seconds=4)")],
+    "functions/tasks/webhooks.py": [("timeout=timedelta(seconds=15)", "timeout=timedelta(seconds=3)")],
     "functions/tasks/http.py": [("read=5.0", "read=2.0")],
-    "functions/celeriac/retry.py": [
-        ("base: timedelta = timedelta(seconds=60)", "base: timedelta = timedelta(seconds=2)")
-    ],
+    "functions/celeriac/queue.py": [("return 6 * self.timeout", "return 2 * self.timeout")],
+    "functions/celeriac/retry.py": [("timedelta = timedelta(seconds=60)", "timedelta = timedelta(seconds=2)")],
 }
 
 

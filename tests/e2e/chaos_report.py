@@ -84,8 +84,8 @@ def _has_succeeded(ending: Ending, records: dict[str, str], accepted: Counter[st
     if not ending.key:
         return accepted[ending.name] > 0
     retention = registry.queues()[ending.queue].record_retention
-    record_id = store(ending.task, names.idempotency_table("local"), retention).record_id(ending.key)
-    return records.get(record_id) == lease.COMPLETED
+    records_of_task = store(ending.task, names.idempotency_table("local"), retention)
+    return records.get(records_of_task.record_id(f"{ending.task}:{ending.key}")) == lease.COMPLETED
 
 
 def _say_what_is_amiss(

@@ -23,7 +23,7 @@ class Ending:
     task: str
     name: str
     key: str = ""
-    """Its idempotency key, empty where it is malformed, or keeps no record."""
+    """What it names in its idempotency key; empty where it is malformed, or keeps no record."""
     reason: str = ""
     """Why it must be dead; empty if it must succeed."""
 
