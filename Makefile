@@ -24,8 +24,8 @@ test: python-env ## run the whole suite, offline
 faults: python-env ## every fault at every AWS call of every path, and what came of it (some minutes)
 	@$(BIN)/pytest -q -n auto tests/faults/test_matrix.py --every-fault $(ARGS)
 
-states: python-env ## random histories of tasks, faults, copies and redrives: COUNT=300, SEED=7
-	@$(BIN)/pytest -q tests/faults/test_states.py --states "$${COUNT:-300}" --hypothesis-seed "$${SEED:-random}" $(ARGS)
+states: python-env ## random histories of tasks, faults, copies, redrives (a quarter of an hour): COUNT=300, SEED=7
+	@$(BIN)/pytest -q tests/faults/test_states.py --states "$${COUNT:-300}" $${SEED:+--hypothesis-seed=$$SEED} $(ARGS)
 
 fuzz: python-env ## 100,000 broken bodies through the consumer: SEED=1 COUNT=100000
 	@$(BIN)/python -m tests.faults.fuzz --seed "$${SEED:-1}" --count "$${COUNT:-100000}"
