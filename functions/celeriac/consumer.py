@@ -1,13 +1,12 @@
 """The consumer: an SQS batch in, its partial failures out. Nothing raises out of it but the end of its process."""
 
-import random
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from celeriac import acknowledge, registry, settings, trace
+from celeriac import acknowledge, registry, settings, suspects, trace
 from celeriac.bodies import Steps
 from celeriac.crew import Crew
 from celeriac.failure import error_place, error_type
@@ -86,7 +85,7 @@ class _Batch:
         one = len(self._records) == 1
         rested = [(record, queue) for record, queue in self._records if record.receives < TIRED or queue.fifo or one]
         self._suspects = [pair for pair in self._records if pair not in rested]
-        in_time = self._side_by_side(rested, alone=one) and self._one_by_one(self._suspects)
+        in_time = self._side_by_side(rested, alone=one) and self._one_by_one()
         if self._records and in_time:
             acknowledge.deliver_again(self._records[0][0].queue_name, self._again())
         self._tally.flush()
@@ -113,17 +112,30 @@ class _Batch:
                     self._settled[follower.message_id] = Settled(acknowledged=False, again_at=datetime.now(UTC))
                 return
 
-    def _one_by_one(self, suspects: Sequence[tuple[Record, Queue]]) -> bool:
+    def _one_by_one(self) -> bool:
         """Run each alone, after what is done is acknowledged, so that a dying worker takes nothing with it."""
         done: set[str] = set()
-        # In any order: one that kills its worker each time must not always be the first.
-        for suspect in random.sample(suspects, len(suspects)):
+        waiting = suspects.in_order(self._suspects)
+        while waiting:
+            suspect, *waiting = waiting
+            waiting = [other for other in waiting if not self._replaced(*other)]
             if not self._acknowledge_all_but(done):
                 break  # what is done could die with this one: SQS brings the suspects again
             self._tally.flush()
             if not self._run_lanes([self._lane([suspect], alone=True)], suspect[1]):
                 return False
         return True
+
+    def _replaced(self, record: Record, queue: Queue) -> bool:
+        """Whether a fresh copy has taken the place of what has waited behind killers for too long."""
+        copy = suspects.tired_of_waiting(record, queue)
+        if copy is None:
+            return False
+        try:
+            self._settled[record.message_id] = settle(copy, record, queue)
+        except Exception as error:  # noqa: BLE001 - AWS is out of reach: it waits on
+            _log_unsettled(record.message_id, error)
+        return self._settled[record.message_id].acknowledged
 
     def _run_lanes(self, lanes: list[Steps[None]], queue: Queue) -> bool:
         """Run lanes to their ends; whether they all came to one while there is time to say so."""

@@ -73,14 +73,19 @@ def run(delivery: Delivery) -> Steps[tuple[Message | None, Outcome]]:
     """
     record = delivery.record
     try:
-        message = decode(record.body)
+        message = as_it_came(record)
     except Malformed as error:
         return None, Dead(None, failure("malformed", error, record, delivery))
     except NewerVersion as error:
         return None, _newer(error, delivery)
-    # A message written by hand has no id and no date: SQS's own serve, and stay with it from here on.
-    message = replace(message, id=message.id or record.message_id, enqueued_at=_enqueued_at(message, record))
     return message, (yield from _run(message, delivery))
+
+
+def as_it_came(record: Record) -> Message:
+    """The record's message, with an id and a date also where it was written by hand. Raises what `decode` raises."""
+    message = decode(record.body)
+    # SQS's own id and date serve, and stay with it from here on.
+    return replace(message, id=message.id or record.message_id, enqueued_at=_enqueued_at(message, record))
 
 
 def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:

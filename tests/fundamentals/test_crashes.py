@@ -158,3 +158,37 @@ def test_a_killer_on_a_fifo_queue_and_the_group_beside_it(sandbox: Sandbox) -> N
     sandbox.drain()
     assert runs.count("mate") == 1
     assert [letter.args["name"] for letter in sandbox.dead_letters(ledger)] == ["killer"]
+
+
+def test_a_batch_of_killers_does_not_bury_its_mates(sandbox: Sandbox) -> None:
+    """Eight killers die 24 times and more: their mates' receives must not be used up by then (SQS allows 20)."""
+    work.enqueue_many({"name": name} for name in ("a", "b"))
+    for i in range(8):
+        work.options(key=f"killer {i}").enqueue(name="killer")
+    sandbox.drain()
+
+    letters = sandbox.dead_letters(jobs)
+    assert [letter.failure and letter.failure.reason for letter in letters] == ["worker lost"] * 8
+    assert (runs.count("a"), runs.count("b")) == (1, 1)
+
+
+def test_what_only_sqs_remembers_runs_before_other_suspects(sandbox: Sandbox) -> None:
+    """It can't be copied afresh, as that would lose the count of its crashes: so it doesn't wait."""
+    notify.enqueue(name="mate")
+    for i in range(9):
+        work.options(key=f"killer {i}").enqueue(name="killer")
+    sandbox.drain()
+
+    assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["killer"] * 9
+    # Until three workers were killed it ran among others; then it ran first.
+    last = max(i for i, name in enumerate(runs) if name == "mate")
+    assert runs[:last].count("killer") <= 3
+
+
+def test_where_no_copy_can_be_sent_a_suspect_waits_on(sandbox: Sandbox) -> None:
+    for i in range(8):
+        work.options(key=f"killer {i}").enqueue(name="killer")
+    with out_of_reach("sqs", "SendMessage", calls=range(1, 12)) as calls:
+        sandbox.drain()
+    assert len(calls) > 12
+    assert len({letter.id for letter in sandbox.dead_letters(jobs)}) == 8
