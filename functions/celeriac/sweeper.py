@@ -31,17 +31,14 @@ def handle(event: object, context: LambdaContext) -> dict[str, int]:  # noqa: AR
     It is safe beside a running relay: both send messages of the same ids.
     """
     until = datetime.now(UTC) + timedelta(milliseconds=context.get_remaining_time_in_millis()) - MARGIN
-    # First: a sweep that hangs, or dies, is what the measure is for.
-    oldest, parked = waiting.lag()
-    age = datetime.now(UTC) - oldest if oldest is not None else timedelta()
-    _measure(age, parked)
+    measured = _measured()  # first: a sweep that hangs, or dies, is what the measure is for
     published = 0
     for shard in waiting.shards():
         try:
             published += _sweep(shard, until)
         except Exception as error:  # noqa: BLE001 - whatever one shard meets says nothing of the others
             logger.error("shard not swept", extra={"error": error_type(error), "where": error_place(error)})
-    return {"published": published, "parked": parked, "age_seconds": int(age.total_seconds())}
+    return {"published": published, **measured}
 
 
 def _sweep(shard: str, until: datetime) -> int:
@@ -63,9 +60,19 @@ def _sweep(shard: str, until: datetime) -> int:
     return published
 
 
-def _measure(age: timedelta, parked: int) -> None:
-    """Metrics by way of the log: CloudWatch reads them there, no call is made."""
+def _measured() -> dict[str, int]:
+    """Age and number of what is left, as metrics by way of the log; nothing where they can't be read just now.
+
+    A sweep doesn't wait for them, and metrics that stay away for long are an alarm of their own.
+    """
+    try:
+        oldest, parked = waiting.lag()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it stops no event
+        logger.error("outbox not measured", extra={"error": error_type(error), "where": error_place(error)})
+        return {}
+    age = datetime.now(UTC) - oldest if oldest is not None else timedelta()
     measured = metrics.of("outbox")
     measured.add_metric("UnpublishedAge", MetricUnit.Seconds, age.total_seconds())
     measured.add_metric("ParkedEvents", MetricUnit.Count, parked)
     measured.flush_metrics()
+    return {"parked": parked, "age_seconds": int(age.total_seconds())}

@@ -51,14 +51,6 @@ def drain(world: World) -> None:
     world.sandbox.drain()
 
 
-def sweep(world: World) -> None:
-    """As `drain`; a sweep that fails is a failed invocation to Lambda, and the next minute brings another."""
-    try:
-        world.sandbox.drain()
-    except (BotoCoreError, ClientError):
-        world.sandbox.drain()
-
-
 @dataclass(frozen=True)
 class Path:
     """A way through Celeriac."""
@@ -193,7 +185,6 @@ PATHS = {
         effects=frozenset(_SUBSCRIBERS),
         events=4,
         order=_IN_ORDER,
-        act=sweep,
     ),
     "redrive": Path(
         _let_die,

@@ -111,6 +111,14 @@ def test_it_measures_before_it_sweeps_since_a_sweep_may_hang(
     assert _metrics(capsys.readouterr().out)["UnpublishedAge"] == 420
 
 
+def test_where_it_cannot_measure_it_sweeps_all_the_same(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    _emit(1)
+    sandbox.advance(timedelta(minutes=2))
+    with out_of_reach("dynamodb", "Query", calls=range(1, 2)):
+        assert sweeper.handle({}, _context(sandbox)) == {"published": 1}
+    assert "outbox not measured" in caplog.text
+
+
 def test_an_idle_sweep_costs_a_query_for_each_shard_twice_and_writes_nothing(sandbox: Sandbox) -> None:
     sweeper.handle({}, _context(sandbox))
     assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 1})
