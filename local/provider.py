@@ -96,7 +96,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {"error": "try /charges or /hooks"})
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # its sender died in the middle: this is no request
+            self.close_connection = True
+            return
         answer = self.server.post(self, body)
         if answer.silent:
             self._wait_for_the_caller_to_go()

@@ -219,5 +219,13 @@ def test_the_provider_notices_when_the_caller_of_a_silent_charge_goes() -> None:
         assert not any(thread.is_alive() for thread in answering)
 
 
+def test_a_request_whose_sender_dies_in_the_middle_is_none(provider: Provider) -> None:
+    with socket.create_connection(("127.0.0.1", provider.server_port)) as dying:
+        dying.sendall(b"POST /hooks/ok HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n{")
+        dying.shutdown(socket.SHUT_WR)
+        assert dying.recv(1024) == b""
+    assert provider.hooks == []
+
+
 def test_the_provider_listens_on_this_machine_only(provider: Provider) -> None:
     assert provider.server_address[0] == "127.0.0.1"
