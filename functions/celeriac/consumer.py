@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from celeriac import acknowledge, registry, settings, suspects, trace
 from celeriac.bodies import Steps
 from celeriac.crew import Crew
+from celeriac.delivery import Delivery, Worker, failure
 from celeriac.failure import error_place, error_type
 from celeriac.log import log_outcome, logger
 from celeriac.metrics import Tally
 from celeriac.outcome import Dead, Suspected
 from celeriac.queue import Queue
 from celeriac.record import Record, queue_of, read
-from celeriac.run import Delivery, Worker, failure, run
+from celeriac.run import run
 from celeriac.settle import Settled, bury, settle
 
 if TYPE_CHECKING:

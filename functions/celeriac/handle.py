@@ -30,7 +30,7 @@ class Status:
     """What is known of a task, from what is stored for its idempotency anyway."""
 
     state: State
-    """queued: nothing has run yet. unknown: an at_least_once task, of which nothing is stored."""
+    """queued: nothing has run yet. unknown: an at_least_once task, of whose success nothing is stored."""
     attempts: int = 0
     result: Any = None
     """What the task returned, as JSON types, once it has succeeded."""

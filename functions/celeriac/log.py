@@ -9,7 +9,7 @@ from celeriac.message import Message
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Succeeded
 
 if TYPE_CHECKING:
-    from celeriac.run import Delivery
+    from celeriac.delivery import Delivery
 
 # Named by POWERTOOLS_SERVICE_NAME, which the stacks set; POWERTOOLS_LOG_LEVEL may change its level.
 logger = Logger()

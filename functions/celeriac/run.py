@@ -1,7 +1,6 @@
 """One message's run, from its body to its outcome. Nothing is sent from here."""
 
 import json
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,13 +11,12 @@ from celeriac import lease, metrics, payloads, quarantine, registry
 from celeriac.bodies import Call, Overran, Steps, WorkerLost
 from celeriac.context import Context
 from celeriac.crew import left_behind
-from celeriac.failure import Failure, error_message, error_place, error_traceback, error_type, fingerprint
+from celeriac.delivery import Delivery, as_it_came, failure
+from celeriac.failure import Failure, error_place, error_type, fingerprint
 from celeriac.log import logger
-from celeriac.message import Malformed, Message, NewerVersion, decode
-from celeriac.observed import Observed
+from celeriac.message import Malformed, Message, NewerVersion
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
-from celeriac.queue import MAX_DELAY, Queue
-from celeriac.record import Record
+from celeriac.queue import MAX_DELAY
 from celeriac.retry import Again, Backoff, Decision, GiveUp
 from celeriac.signature import InvalidArgs
 from celeriac.task import Task
@@ -30,37 +28,6 @@ TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 class Crashed(Exception):  # noqa: N818 - what its worker has
     """The worker of a task died, out of memory or killed, where no code of ours could say why."""
-
-
-@dataclass(slots=True)
-class Worker:
-    """The invocation that runs a message."""
-
-    function: str
-    request_id: str
-    deadline: datetime
-    """When Lambda will stop it."""
-    margin: timedelta
-    """Left at the end to record, send and log."""
-    has_started: bool = False
-    """Whether it has started a task."""
-
-    @property
-    def left(self) -> timedelta:
-        """How long a task may still run."""
-        return self.deadline - self.margin - datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message, where it came from, and who is to run it."""
-
-    record: Record
-    queue: Queue
-    worker: Worker
-    alone: bool
-    """Nothing else runs in this worker now, nor waits in it for its acknowledgement."""
-    observed: Observed = field(default_factory=Observed)
 
 
 def run(delivery: Delivery) -> Steps[tuple[Message | None, Outcome]]:
@@ -79,13 +46,6 @@ def run(delivery: Delivery) -> Steps[tuple[Message | None, Outcome]]:
     except NewerVersion as error:
         return None, _newer(error, delivery)
     return message, (yield from _run(message, delivery))
-
-
-def as_it_came(record: Record) -> Message:
-    """The record's message, with an id and a date also where it was written by hand. Raises what `decode` raises."""
-    message = decode(record.body)
-    # SQS's own id and date serve, and stay with it from here on.
-    return replace(message, id=message.id or record.message_id, enqueued_at=_enqueued_at(message, record))
 
 
 def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
@@ -113,24 +73,9 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), as_it_came)
     worker.has_started = True
-    wanted = lease.Claim(
-        task=task.name,
-        key=key,
-        task_id=message.id,
-        attempt=message.attempt,
-        until=worker.deadline,
-        retention=queue.record_retention,
-        # What hangs in the background may be what kills the worker.
-        alone=delivery.alone and not left_behind(),
-        redriven_from=redriven_from,
-        once=task.delivery == "at_most_once",
-        comes_back=queue.fifo,
-    )
-    if task.delivery == "at_least_once":
-        if queue.fifo:
-            # Nothing remembers its attempts but SQS.
-            message = replace(message, attempt=record.receives)
+    if task.delivery == "at_least_once" and record.receives == 1:
         return (yield from _attempt(task, message, arguments, None, delivery))
+    wanted = _wanted(task, key, message, redriven_from, delivery)
     try:
         held = _claim(task, wanted, delivery)
     except lease.Suspect as suspect:
@@ -141,11 +86,35 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
         return Skipped("poison")
     except lease.Busy as busy:
         return HandedBack("another worker is at it", busy.until, as_it_came)
-    message = replace(message, attempt=held.attempt)
+    # Of the first receive nothing is recorded: on a FIFO queue it counts as an attempt.
+    unrecorded = 1 if queue.fifo and task.delivery == "at_least_once" else 0
+    message = replace(message, attempt=held.attempt + unrecorded)
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
         return Dead(message, _quarantined(f"what failed like this, {before.type},", message, delivery), held)
     return (yield from _attempt(task, message, arguments, held, delivery))
+
+
+def _wanted(
+    task: Task[..., Any, Any], key: str, message: Message, redriven_from: Failure | None, delivery: Delivery
+) -> lease.Claim:
+    if task.delivery == "at_least_once":
+        # No two messages exclude each other. What SQS delivers again may have killed its worker, and that is to be
+        # remembered: of this attempt, also in a fresh copy of it, but not beyond a redrive, which has its own date.
+        key = f"{message.id} {message.enqueued_at} {message.attempt}"
+    return lease.Claim(
+        task=task.name,
+        key=key,
+        task_id=message.id,
+        attempt=message.attempt,
+        until=delivery.worker.deadline,
+        retention=delivery.queue.record_retention,
+        # What hangs in the background may be what kills the worker.
+        alone=delivery.alone and not left_behind(),
+        redriven_from=redriven_from,
+        once=task.delivery == "at_most_once",
+        comes_back=delivery.queue.fifo,
+    )
 
 
 def _claim(task: Task[..., Any, Any], wanted: lease.Claim, delivery: Delivery) -> lease.Lease:
@@ -179,8 +148,10 @@ def _attempt(
 ) -> Steps[Outcome]:
     worker = delivery.worker
     key = task.key_of(arguments, message)
+    # A transaction of an `at_least_once` task is its own affair: it can't make the task happen once.
+    fence = held if task.delivery != "at_least_once" else None
     context = Context(
-        message.id, key, task.name, message.attempt, worker.deadline, group=delivery.record.group, _lease=held
+        message.id, key, task.name, message.attempt, worker.deadline, group=delivery.record.group, _lease=fence
     )
     args = (context,) if task.signature.takes_context else ()
     limit = min(task.timeout or worker.left, worker.left)
@@ -259,30 +230,9 @@ def _unrun(message: Message) -> Message:
     return replace(message, attempt=message.attempt - 1)
 
 
-def _enqueued_at(message: Message, record: Record) -> datetime:
-    """A date written by hand may lack its zone: UTC is what AWS means everywhere else."""
-    written = message.enqueued_at or record.sent_at
-    return written if written.tzinfo is not None else written.replace(tzinfo=UTC)
-
-
 def _wait(age: timedelta) -> timedelta:
     """Doubling by age, so that no attempt of the task's own is charged."""
     return min(max(age, timedelta(minutes=1)), MAX_DELAY)
-
-
-def failure(reason: str, error: BaseException, origin: Message | Record, delivery: Delivery) -> Failure:
-    """What a dead letter carries; `origin` is its record where its body can't be read."""
-    return Failure(
-        reason=reason,
-        type=error_type(error),
-        message=error_message(error),
-        traceback=error_traceback(error),
-        attempts=origin.attempt if isinstance(origin, Message) else 0,
-        first_at=origin.enqueued_at if isinstance(origin, Message) else origin.first_sent_at,
-        last_at=datetime.now(UTC),
-        function=delivery.worker.function,
-        request_id=delivery.worker.request_id,
-    )
 
 
 def _storable(task: Task[..., Any, Any], result: Any) -> Any:

@@ -218,7 +218,8 @@ def task(
 
     name: what messages call it; the function's own name by default. Renaming it orphans what is under way.
     key: the parameter whose value is the idempotency key; the message's id by default.
-    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB at all), or at_most_once.
+    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB call, unless SQS
+        delivers its message again: then it remembers crashes), or at_most_once.
     retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
     timeout: how long one run may take, at most its queue's.
     on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.

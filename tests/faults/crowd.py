@@ -79,19 +79,20 @@ class Outside:
     runs: Counter[str] = field(default_factory=Counter)
     """By message id."""
     runs_of_key: Counter[str] = field(default_factory=Counter)
-    done: set[str] = field(default_factory=set)
-    """Ids of the messages whose body came to its end."""
+    begun: dict[str, int] = field(default_factory=dict)
+    """By message id, when its body was first called: how many calls there had been."""
+    done: dict[str, int] = field(default_factory=dict)
+    """By message id, when its body first came to its end, by the same count."""
     struck: set[str] = field(default_factory=set)
     """Ids of the messages that have crashed or frozen their worker, which `once` do it."""
     wrong: list[str] = field(default_factory=list)
 
     def begin(self, ctx: Context, kind: Kind) -> None:
         """Note a run."""
+        self.begun.setdefault(ctx.id, self.runs.total())
         self.runs[ctx.id] += 1
         self.runs_of_key[ctx.key] += 1
-        # Without a record a FIFO queue's receives must serve as attempts, and others use them up.
-        is_counted = kind.queue == "jobs" or kind.delivery != "at_least_once"
-        if is_counted and ctx.attempt > POLICIES[kind.policy].attempts:
+        if ctx.attempt > POLICIES[kind.policy].attempts:
             self.wrong.append(f"{ctx.key} made attempt {ctx.attempt}")
         if self.runs[ctx.id] == TOO_OFTEN:
             self.wrong.append(f"{ctx.key} runs without end")
@@ -132,6 +133,6 @@ def _declare(kind: Kind, outside: Outside) -> Task[..., Any, Any]:
         if kind.commits:
             with ctx.transaction() as tx:
                 tx.update("orders", key={"pk": ctx.key}, add={"times": 1})
-        outside.done.add(ctx.id)
+        outside.done.setdefault(ctx.id, outside.runs.total())
 
     return run

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import Backoff, Queue, task
+from celeriac import Backoff, Context, Queue, task
 from celeriac.testing import Sandbox, WorkerDied
 from tests.injection import out_of_reach
+from tests.redriving import redrive_as_aws_does
 
 jobs = Queue("jobs", concurrency=1)
 wide = Queue("wide", concurrency=5)
@@ -83,16 +84,39 @@ def test_two_killers_and_their_mates(sandbox: Sandbox) -> None:
     assert all(runs.count(name) == 1 for name in "abc")
 
 
-def test_without_leases_mates_still_get_through(sandbox: Sandbox) -> None:
+def test_what_keeps_no_record_is_remembered_from_its_second_receive_on(sandbox: Sandbox) -> None:
     names = ["killer", *(f"mate {i}" for i in range(5))]
     notify.enqueue_many({"name": name} for name in names)
     sandbox.drain()
 
     assert set(runs) == set(names)
-    # Nothing remembers its crashes but SQS, which gives up on it in the end.
+    # Its first death went unrecorded, its second was among others; then it ran alone, three times.
+    assert runs.count("killer") == 5
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.args == {"name": "killer"}
-    assert letter.failure is None
+    assert letter.failure is not None
+    assert letter.failure.reason == "worker lost"
+
+
+def test_killers_without_a_lease_bury_none_of_their_mates(sandbox: Sandbox) -> None:
+    notify.enqueue_many({"name": name} for name in ("killer",) * 8 + ("a", "b"))
+    sandbox.drain()
+
+    letters = sandbox.dead_letters(jobs)
+    assert [letter.failure and letter.failure.reason for letter in letters] == ["worker lost"] * 8
+    assert {"a", "b"} < set(runs)
+
+
+def test_what_died_of_its_crashes_may_crash_again_once_it_is_redriven(sandbox: Sandbox) -> None:
+    """The record of one life doesn't end the next: nothing is skipped as a stray copy of what was dead."""
+    notify.enqueue(name="killer")
+    sandbox.drain()
+    redrive_as_aws_does(jobs)
+    sandbox.drain()
+    assert runs.count("killer") == 8
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert letter.failure.reason == "worker lost"
 
 
 def test_a_crash_that_was_an_accident_is_forgiven(sandbox: Sandbox) -> None:
@@ -160,6 +184,38 @@ def test_a_killer_on_a_fifo_queue_and_the_group_beside_it(sandbox: Sandbox) -> N
     assert [letter.args["name"] for letter in sandbox.dead_letters(ledger)] == ["killer"]
 
 
+def test_a_killer_without_a_lease_on_a_fifo_queue_and_what_follows_it(sandbox: Sandbox) -> None:
+    """SQS counts a receive for its whole group each time, and would bury them together."""
+    ledger = Queue("ledger", fifo=True)
+
+    @task(ledger, delivery="at_least_once")
+    def book(name: str) -> None:
+        runs.append(name)
+        if name == "killer":
+            raise WorkerDied
+
+    book.options(group="g").enqueue_many({"name": name} for name in ("killer", "a", "b"))
+    sandbox.drain()
+    assert runs == ["killer"] * runs.count("killer") + ["a", "b"]
+    assert runs.count("killer") <= 5
+    assert [letter.failure and letter.failure.reason for letter in sandbox.dead_letters(ledger)] == ["worker lost"]
+
+
+def test_of_what_keeps_no_record_an_attempt_on_a_fifo_queue_is_counted_once(sandbox: Sandbox) -> None:
+    ledger = Queue("ledger", fifo=True)
+    attempts: list[tuple[str, int]] = []
+
+    @task(ledger, delivery="at_least_once", retry=Backoff(attempts=4))
+    def book(ctx: Context, name: str) -> None:
+        attempts.append((name, ctx.attempt))
+        raise ConnectionError
+
+    book.options(group="g").enqueue_many({"name": name} for name in ("first", "second"))
+    sandbox.drain()
+    # The second one's first receive, behind the first one, counts as an attempt; the others are remembered as its own.
+    assert attempts == [*(("first", n) for n in (1, 2, 3, 4)), *(("second", n) for n in (2, 3, 4))]
+
+
 def test_a_batch_of_killers_does_not_bury_its_mates(sandbox: Sandbox) -> None:
     """Eight killers die 24 times and more: their mates' receives must not be used up by then (SQS allows 20)."""
     work.enqueue_many({"name": name} for name in ("a", "b"))
@@ -170,19 +226,6 @@ def test_a_batch_of_killers_does_not_bury_its_mates(sandbox: Sandbox) -> None:
     letters = sandbox.dead_letters(jobs)
     assert [letter.failure and letter.failure.reason for letter in letters] == ["worker lost"] * 8
     assert (runs.count("a"), runs.count("b")) == (1, 1)
-
-
-def test_what_only_sqs_remembers_runs_before_other_suspects(sandbox: Sandbox) -> None:
-    """It can't be copied afresh, as that would lose the count of its crashes: so it doesn't wait."""
-    notify.enqueue(name="mate")
-    for i in range(9):
-        work.options(key=f"killer {i}").enqueue(name="killer")
-    sandbox.drain()
-
-    assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["killer"] * 9
-    # Until three workers were killed it ran among others; then it ran first.
-    last = max(i for i, name in enumerate(runs) if name == "mate")
-    assert runs[:last].count("killer") <= 3
 
 
 def test_where_no_copy_can_be_sent_a_suspect_waits_on(sandbox: Sandbox) -> None:

@@ -8,6 +8,7 @@ import pytest
 from celeriac import Backoff, Context, Queue, Reject, sqs, task
 from celeriac.aws import client
 from celeriac.testing import Sandbox
+from tests.redriving import redrive_as_aws_does
 
 jobs = Queue("jobs")
 runs: list[int] = []
@@ -36,15 +37,6 @@ def refuse(ctx: Context, order: str) -> None:
         raise Reject("no")
 
 
-def _redrive(*, copies: int = 1) -> None:
-    """As AWS's console does it: the dead letter's body, as a new message, back in the source queue."""
-    dead, source = sqs.url(jobs.dead_letter_name("test")), sqs.url(jobs.physical_name("test"))
-    (message,) = client("sqs").receive_message(QueueUrl=dead)["Messages"]
-    for _ in range(copies):
-        client("sqs").send_message(QueueUrl=source, MessageBody=message["Body"])
-    client("sqs").delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
-
-
 def test_a_copy_of_a_failed_attempt_starts_no_second_line_of_retries(sandbox: Sandbox, send: Send) -> None:
     copy = {"id": ID, "task": "flaky", "args": {}}
     send(jobs, copy)
@@ -69,7 +61,7 @@ def test_a_redriven_dead_letter_runs_with_fresh_attempts_and_its_own_id(sandbox:
     send(jobs, {"id": ID, "attempt": 4, "task": "refuse", "args": {"order": "o-1"}})
     sandbox.drain()
     cured.append(True)
-    _redrive(copies=2)
+    redrive_as_aws_does(jobs, copies=2)
     sandbox.drain()
     assert runs == [4, 1]
     assert sandbox.dead_letters(jobs) == []
@@ -78,7 +70,7 @@ def test_a_redriven_dead_letter_runs_with_fresh_attempts_and_its_own_id(sandbox:
 def test_a_redriven_dead_letter_that_dies_again_is_one_dead_letter_again(sandbox: Sandbox, send: Send) -> None:
     send(jobs, {"id": ID, "task": "refuse", "args": {"order": "o-1"}})
     sandbox.drain()
-    _redrive(copies=2)
+    redrive_as_aws_does(jobs, copies=2)
     sandbox.drain()
     assert runs == [1, 1]
     (letter,) = sandbox.dead_letters(jobs)
@@ -100,6 +92,6 @@ def test_what_sqs_moved_itself_is_redriven_alike(sandbox: Sandbox, send: Send) -
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is None
     cured.append(True)
-    _redrive()
+    redrive_as_aws_does(jobs)
     sandbox.drain()
     assert runs == [1]

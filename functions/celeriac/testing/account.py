@@ -88,8 +88,6 @@ def lying_in(url: str) -> "list[MessageTypeDef]":
 
     A receive takes messages away for a while, and of a FIFO group it returns the rest only once the first are gone.
     """
-    _, owner, name = url.rsplit("/", 2)
-    queue = get_backend("sqs")[owner][client("sqs").meta.region_name].queues[name]
     return [
         {
             "MessageId": message.id,
@@ -97,8 +95,23 @@ def lying_in(url: str) -> "list[MessageTypeDef]":
             "Attributes": {"SentTimestamp": str(message.sent_timestamp)},
             "MessageAttributes": message.message_attributes,
         }
-        for message in queue._messages  # noqa: SLF001 - see above
+        for message in _in_moto(url)._messages  # noqa: SLF001 - see above
     ]
+
+
+def unlock_groups(url: str) -> None:
+    """Let what is visible again lock its FIFO group no longer.
+
+    Moto finds that out message by message while it receives, so that of a group which turned up again as a whole it
+    delivers the last one first. SQS keeps their order.
+    """
+    pending = _in_moto(url).pending_messages
+    pending -= {message for message in pending if message.visible}
+
+
+def _in_moto(url: str) -> Any:
+    _, owner, name = url.rsplit("/", 2)
+    return get_backend("sqs")[owner][client("sqs").meta.region_name].queues[name]
 
 
 def _table(

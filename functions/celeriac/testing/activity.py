@@ -11,8 +11,6 @@ class Activity:
         self._outbox = outbox
         self.queues: set[str] = set()
         """URLs of queues that may hold messages."""
-        self.visible_after: dict[str, int] = {}
-        """When a consumer wants to see messages again, in seconds, by their receipt handles."""
         self.outbox = False
         """Whether the outbox may hold events that were not yet read from its stream."""
         self.unpublished = False
@@ -24,8 +22,6 @@ class Activity:
         """Note what an AWS call puts somewhere."""
         if service == "sqs" and operation in {"SendMessage", "SendMessageBatch"}:
             self.queues.add(arguments["QueueUrl"])
-        elif service == "sqs" and operation == "ChangeMessageVisibilityBatch":
-            self.visible_after |= {e["ReceiptHandle"]: e["VisibilityTimeout"] for e in arguments["Entries"]}
         elif service == "dynamodb" and self._outbox in _tables_put_into(operation, arguments):
             self.outbox = self.unpublished = True
         elif service == "scheduler" and operation == "CreateSchedule":

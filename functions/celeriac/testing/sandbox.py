@@ -1,16 +1,15 @@
 """`Sandbox`: a whole stage in memory, with the real handlers, and time that moves only when told to."""
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
-from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from celeriac import aws, cron, dead_letter, names, pause, quarantine, registry, settings, sqs, sweeper, waiting
@@ -201,40 +200,10 @@ class Sandbox:
                 invocations += 1
                 self._clock.remind_visible(queue.visibility)
                 done = self._invoke(queue, batch)
-                if queue.fifo:
-                    self._keep_order(queue, batch, done)
                 for message in batch:
                     if message["MessageId"] in (done or ()):
                         aws.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return invocations
-
-    def _keep_order(self, queue: Queue, batch: "list[MessageTypeDef]", done: set[str] | None) -> None:
-        """Let what is left of a batch come back in its order, and no sooner than all of a group is, as on SQS.
-
-        When several messages of a group turn up at the same instant, moto delivers the last one first. It delivers
-        the first one first if the others turned up before it, and were held back behind it.
-        """
-        groups: dict[str, list[MessageTypeDef]] = defaultdict(list)
-        for message in batch:
-            if message["MessageId"] not in (done or ()):
-                groups[message["Attributes"]["MessageGroupId"]].append(message)
-        hidden = int(queue.visibility.total_seconds())
-        for left in groups.values():
-            wanted = [self._activity.visible_after.get(message["ReceiptHandle"], hidden) for message in left]
-            self._turn_up(queue, left, last=max(len(left) - 1, *wanted))
-
-    def _turn_up(self, queue: Queue, messages: "list[MessageTypeDef]", *, last: int) -> None:
-        for position, message in enumerate(messages):
-            seconds = max(0, last - position)
-            self._clock.remind_visible(timedelta(seconds=seconds))
-            # What a worker has deleted before it died is gone; and moto counts SQS's 12 hours from the send on, not
-            # from the receive. Such a message turns up by its visibility timeout.
-            with suppress(ClientError):
-                aws.client("sqs").change_message_visibility(
-                    QueueUrl=sqs.url(queue.physical_name(self._stage)),
-                    ReceiptHandle=message["ReceiptHandle"],
-                    VisibilityTimeout=seconds,
-                )
 
     def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str] | None:
         arn = sqs.arn(queue.physical_name(self._stage))
@@ -273,6 +242,7 @@ class Sandbox:
         return 1
 
     def _receive(self, url: str, options: dict[str, Any]) -> "list[MessageTypeDef]":
+        account.unlock_groups(url)
         received = aws.client("sqs").receive_message(
             QueueUrl=url,
             MessageSystemAttributeNames=["All"],

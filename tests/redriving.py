@@ -1,0 +1,15 @@
+"""Redrive as AWS's console does it: a dead letter's body, as a new message, back in its source queue."""
+
+from celeriac import Queue, sqs
+from celeriac.aws import client
+
+STAGE = "test"
+
+
+def redrive_as_aws_does(queue: Queue, *, copies: int = 1) -> None:
+    """Move the one dead letter of a queue back; `copies` are what at-least-once delivery can make of it."""
+    dead, source = sqs.url(queue.dead_letter_name(STAGE)), sqs.url(queue.physical_name(STAGE))
+    (message,) = client("sqs").receive_message(QueueUrl=dead)["Messages"]
+    for _ in range(copies):
+        client("sqs").send_message(QueueUrl=source, MessageBody=message["Body"])
+    client("sqs").delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
