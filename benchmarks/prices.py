@@ -1,7 +1,8 @@
 """AWS's public list prices in us-east-1, in dollars, free tiers left out.
 
-Written down in November 2026 from common knowledge, without a look at the pages named: check them before you decide
-anything by them. `python benchmarks/cost.py` works with whatever stands here.
+Written down in November 2026. DynamoDB's, Lambda's and Fargate's agree with what others published of them from 2024 to
+2026; the pages named weren't looked at: check them before you decide anything by these. `python benchmarks/cost.py`
+works with whatever stands here.
 """
 
 from dataclasses import dataclass

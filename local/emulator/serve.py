@@ -1,7 +1,7 @@
 """MiniStack, with what it lacks that Celeriac's schedules need: `<aws.scheduler.scheduled-time>` in a target's input.
 
 Scheduler puts the time for which a firing was meant in its place; MiniStack 1.5.33 leaves it as it is, so that all
-firings of a recurring task would have one id. This is the only place that reaches into MiniStack.
+firings of a recurring task would have one id. Nothing else of the local cloud reaches into MiniStack.
 """
 
 from datetime import UTC, datetime, timedelta

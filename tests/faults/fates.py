@@ -122,7 +122,7 @@ def broken(
         if outside.runs[one.id] > most:
             yield f"{one} ran {outside.runs[one.id]} times, at most {most} are right"
     yield from _run_again(sent, outside)
-    yield from _disordered(sent, outside)
+    yield from _disordered(sent, outside, dead=set(reasons))
     yield from _doubled(sent, statuses)
 
 
@@ -161,15 +161,18 @@ def _run_again(sent: Iterable[Sent], outside: Outside) -> Iterator[str]:
             yield f"{key} ran {outside.runs_of_key[key]} times, redriven {redriven} times"
 
 
-def _disordered(sent: Iterable[Sent], outside: Outside) -> Iterator[str]:
-    """What follows in a FIFO group doesn't start before what it follows has ended; dead letters come back later."""
+def _disordered(sent: Iterable[Sent], outside: Outside, *, dead: set[str]) -> Iterator[str]:
+    """What follows in a FIFO group doesn't start before what it follows has ended.
+
+    A dead letter ends where it dies, though a zombie may end it later, and comes back out of its order.
+    """
     before: dict[str, list[Sent]] = {}
     for one in sent:
         if one.group is None:
             continue
         earlier = before.setdefault(one.group, [])
         for first in earlier:
-            has_one_life = first.copies == 1 and not first.redrives and first.id in outside.done
+            has_one_life = first.copies == 1 and not first.redrives and first.id in outside.done.keys() - dead
             if has_one_life and one.id in outside.begun and outside.begun[one.id] < outside.done[first.id]:
                 yield f"{one} started before {first} had ended"
         earlier.append(one)
