@@ -38,6 +38,8 @@ PLANS = (
     "crash",
     "freeze",
 )
+SECRET = "hunter2"
+"""Stands in every message, and in the text of errors; no log line and no metric may tell it."""
 # Stands for a run without end: no bound that a history allows is as high.
 TOO_OFTEN = 300
 
@@ -103,13 +105,13 @@ class Outside:
             return
         match plan.split():
             case ["fail", "for", "ever"]:
-                raise ConnectionError(plan)
+                raise ConnectionError(SECRET)
             case ["fail", times] if ctx.attempt <= int(times):
-                raise ConnectionError(plan)
+                raise ConnectionError(SECRET)
             case ["retry", when] if ctx.attempt == 1:
                 raise Retry(plan, delay=timedelta(hours=2) if when == "late" else timedelta(seconds=30))
             case ["reject"]:
-                raise Reject(plan)
+                raise Reject(SECRET)
             case ["crash"]:
                 raise WorkerDied
             case ["crash", "once"] if ctx.id not in self.struck:
@@ -127,7 +129,7 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:
 
 def _declare(kind: Kind, outside: Outside) -> Task[..., Any, Any]:
     @task(QUEUES[kind.queue], name=kind.name, key="name", delivery=kind.delivery, retry=POLICIES[kind.policy])
-    def run(ctx: Context, name: str, plan: str) -> None:
+    def run(ctx: Context, name: str, plan: str, secret: str) -> None:
         outside.begin(ctx, kind)
         outside.follow(plan, ctx)
         if kind.commits:

@@ -25,13 +25,13 @@ from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
 from celeriac.testing.calls import Call, _At
 from console import redrive
-from tests.faults.crowd import KINDS, PLANS, QUEUES, Outside, declare, jobs
+from tests.faults.crowd import KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Sent, broken
 from tests.faults.faults import FAULTS
 
 # A moment, a retry's delay, beyond the visibility timeout, beyond SQS's longest delay, beyond every lease and backoff.
 STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
-NONSENSE = ("nonsense", '{"task": "jobs_at_least_once_quick", "args": {"name": 7}}')
+NONSENSE = (f"nonsense {SECRET}", f'{{"task": "jobs_at_least_once_quick", "args": {{"name": "{SECRET}"}}}}')
 
 type Order = tuple[str, str, str, str, int]
 # Two of the names come again and again: one key for several messages. The others are each their own.
@@ -73,7 +73,7 @@ class Histories(RuleBasedStateMachine):
     def _enqueue(self, kind: str, plan: str, name: str, group: str, delay: timedelta) -> None:
         fifo = KINDS[kind].queue == "ledger"
         task = self.tasks[kind].options(group=group) if fifo else self.tasks[kind].options(delay=delay)
-        handle = task.enqueue(name=name, plan=plan)
+        handle = task.enqueue(name=name, plan=plan, secret=SECRET)
         self.sent[handle.id] = Sent(handle.id, KINDS[kind], name, plan, group if fifo else None)
         # A worker's death in the middle of others' runs, or a leap of time, is an accident to all of them.
         self.accidents += {"crash once": 1, "freeze": 1}.get(plan, 0)
@@ -205,7 +205,9 @@ class Histories(RuleBasedStateMachine):
                 self.sent[letter.id].redrives += 1
 
 
-def test_whatever_happens_in_whatever_order_the_promises_hold(pytestconfig: pytest.Config) -> None:
+def test_whatever_happens_in_whatever_order_the_promises_hold(
+    pytestconfig: pytest.Config, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     wanted = pytestconfig.getoption("states")
     run_state_machine_as_test(
         Histories,
@@ -220,3 +222,5 @@ def test_whatever_happens_in_whatever_order_the_promises_hold(pytestconfig: pyte
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert not [record for record in caplog.records if SECRET in str(vars(record))]
+    assert SECRET not in capsys.readouterr().out
