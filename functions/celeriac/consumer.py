@@ -16,7 +16,7 @@ from celeriac.metrics import Tally
 from celeriac.outcome import Dead, Suspected
 from celeriac.queue import Queue
 from celeriac.record import Record, queue_of, read
-from celeriac.run import run
+from celeriac.run import WORKER_LOST, run
 from celeriac.settle import Settled, bury, settle
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class _Batch:
         self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
         self._records: list[tuple[Record, Queue]] = []
         self._suspects: list[tuple[Record, Queue]] = []
+        self._deleted: set[str] = set()
         self._tally = Tally()
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
@@ -115,12 +116,11 @@ class _Batch:
 
     def _one_by_one(self) -> bool:
         """Run each alone, after what is done is acknowledged, so that a dying worker takes nothing with it."""
-        done: set[str] = set()
         waiting = suspects.in_order(self._suspects)
         while waiting:
             suspect, *waiting = waiting
             waiting = [other for other in waiting if not self._replaced(*other)]
-            if not self._acknowledge_all_but(done):
+            if not self._delete_done():
                 break  # what is done could die with this one: SQS brings the suspects again
             self._tally.flush()
             if not self._run_lanes([self._lane([suspect], alone=True)], suspect[1]):
@@ -150,16 +150,15 @@ class _Batch:
             logger.error("out of time while settling, what isn't settled comes again")
         return in_time
 
-    def _acknowledge_all_but(self, done: set[str]) -> bool:
-        """Delete what is settled and isn't among `done` yet; whether nothing settled is left in the queue."""
-        fresh = [
-            record
-            for record, _ in self._records
-            if self._settled[record.message_id].acknowledged and record.message_id not in done
-        ]
-        if fresh and not acknowledge.delete(fresh[0].queue_name, [record.receipt_handle for record in fresh]):
+    def _delete_done(self) -> bool:
+        """Acknowledge what is settled now, instead of with the answer; whether nothing of it is left in the queue."""
+        done = [record for record, _ in self._records if self._settled[record.message_id].acknowledged]
+        return self._delete([record for record in done if record.message_id not in self._deleted])
+
+    def _delete(self, records: Sequence[Record]) -> bool:
+        if records and not acknowledge.delete(records[0].queue_name, [record.receipt_handle for record in records]):
             return False
-        done.update(record.message_id for record in fresh)
+        self._deleted.update(record.message_id for record in records)
         return True
 
     def _settle(self, record: Record, queue: Queue, *, alone: bool) -> Steps[Settled | None]:
@@ -173,6 +172,9 @@ class _Batch:
             if isinstance(outcome, Suspected):
                 return None
             settled = settle(outcome, record, queue)
+            if isinstance(outcome, Dead) and outcome.failure.reason == WORKER_LOST:
+                # Before another of its key runs, which could kill this worker too, and let it in again.
+                self._delete([record])
             seconds = time.monotonic() - started
             log_outcome(outcome, message, delivery, seconds=seconds)
             self._tally.add(queue, outcome, delivery.observed, seconds=seconds)

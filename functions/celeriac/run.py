@@ -23,6 +23,7 @@ from celeriac.task import Task
 
 # Workers that died while they ran nothing but this task, before it is given up.
 MOST_CRASHES = 3
+WORKER_LOST = "worker lost"
 TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 
@@ -135,7 +136,7 @@ def _crashed(
     if task.delivery == "at_most_once":
         reason, error = "interrupted", Crashed("its worker died at work; whether it did its work is unknown")
     elif suspect.crashes >= MOST_CRASHES:
-        reason, error = "worker lost", Crashed(f"{suspect.crashes} workers died while they ran it alone")
+        reason, error = WORKER_LOST, Crashed(f"{suspect.crashes} workers died while they ran it alone")
     else:
         return Suspected()
     held = lease.take_over(wanted)

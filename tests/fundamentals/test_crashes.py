@@ -184,6 +184,22 @@ def test_a_killer_on_a_fifo_queue_and_the_group_beside_it(sandbox: Sandbox) -> N
     assert [letter.args["name"] for letter in sandbox.dead_letters(ledger)] == ["killer"]
 
 
+def test_two_killers_of_one_key_end_after_their_crashes(sandbox: Sandbox) -> None:
+    """They share a record: one that is dead must not come back because the other kills its worker beside it."""
+    ledger = Queue("ledger", fifo=True, concurrency=1)
+
+    @task(ledger, key="name")
+    def book(name: str) -> None:
+        runs.append(name)
+        raise WorkerDied
+
+    for group in "gh":
+        book.options(group=group).enqueue(name="killer")
+    sandbox.drain()
+    assert len(sandbox.dead_letters(ledger)) == 2
+    assert len(runs) <= 8
+
+
 def test_a_killer_without_a_lease_on_a_fifo_queue_and_what_follows_it(sandbox: Sandbox) -> None:
     """SQS counts a receive for its whole group each time, and would bury them together."""
     ledger = Queue("ledger", fifo=True)
