@@ -84,7 +84,7 @@ def parcels(event: Event, subscribers: Sequence[Task[..., object, object]]) -> l
         Parcel(
             task.queue,
             Message(
-                id=str(uuid5(NAMESPACE, f"{event.sk}:{task.name}")),
+                id=derived_id(event.sk, task.name),
                 task=task.name,
                 args=msgspec.Raw(msgspec.json.encode(task.signature.pick(event.data))),
                 enqueued_at=event.occurred_at,
@@ -94,6 +94,11 @@ def parcels(event: Event, subscribers: Sequence[Task[..., object, object]]) -> l
         )
         for task in subscribers
     ]
+
+
+def derived_id(event: str, subscriber: str) -> str:
+    """The id of the message that an event becomes for one task: however often it is published, the same."""
+    return str(uuid5(NAMESPACE, f"{event}:{subscriber}"))
 
 
 def spread(groups: Sequence[str]) -> list[int]:
@@ -165,10 +170,12 @@ def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[
 
 def _batches(queue: Queue, ready: Sequence[tuple[Event, sqs.Entry]]) -> Iterator[list[tuple[Event, sqs.Entry]]]:
     """What to send together. On a FIFO queue, as few of an aggregate as ten calls for a hundred events allow."""
+    if not ready:
+        return  # all of it is on its way by schedules, or failed
     groups = [event.pk for event, _ in ready]
     order = spread(groups) if queue.fifo else range(len(ready))
     in_order = [ready[i] for i in order]
-    most = max(Counter(groups).values(), default=1) if queue.fifo else 1
+    most = max(Counter(groups).values()) if queue.fifo else 1
     calls = max(ceil(len(ready) / sqs.BATCH_ENTRIES), min(most, sqs.BATCH_ENTRIES))
     size = ceil(len(ready) / calls)
     for start in range(0, len(ready), size):

@@ -38,6 +38,7 @@ PLANS = (
     "crash",
     "freeze",
 )
+EVENT = "crowd.event"
 SECRET = "hunter2"
 """Stands in every message, and in the text of errors; no log line and no metric may tell it."""
 # Stands for a run without end: no bound that a history allows is as high.
@@ -53,11 +54,13 @@ class Kind:
     policy: str
     commits: bool
     """Whether its effect and its success are one transaction."""
+    on: str | None = None
+    """The event that calls it."""
 
     @property
     def name(self) -> str:
         """The task's name, which tells all of it."""
-        return f"{self.queue}_{self.delivery}_{self.policy}" + "_commits" * self.commits
+        return f"{self.queue}_{self.delivery}_{self.policy}" + "_commits" * self.commits + "_hears" * bool(self.on)
 
 
 KINDS = {
@@ -68,6 +71,7 @@ KINDS = {
         Kind(queue, "effectively_once", "quick", False),
         Kind(queue, "at_least_once", "quick", False),
         Kind(queue, "at_most_once", "never", False),
+        Kind(queue, "effectively_once", "quick", True, on=EVENT),
     )
 }
 
@@ -128,7 +132,9 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:
 
 
 def _declare(kind: Kind, outside: Outside) -> Task[..., Any, Any]:
-    @task(QUEUES[kind.queue], name=kind.name, key="name", delivery=kind.delivery, retry=POLICIES[kind.policy])
+    policy = POLICIES[kind.policy]
+
+    @task(QUEUES[kind.queue], name=kind.name, key="name", delivery=kind.delivery, retry=policy, on=kind.on)
     def run(ctx: Context, name: str, plan: str, secret: str) -> None:
         outside.begin(ctx, kind)
         outside.follow(plan, ctx)

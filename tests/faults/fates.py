@@ -98,6 +98,7 @@ def broken(
 ) -> Iterator[str]:
     """Every promise that wasn't kept."""
     yield from outside.wrong
+    yield from (f"{ran} ran, and was never sent" for ran in outside.runs.keys() - {one.id for one in sent})
     yield from _left()
     reasons: dict[str, set[str]] = {}
     for letter in letters:

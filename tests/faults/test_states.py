@@ -17,15 +17,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from celeriac import sqs
+import celeriac
+from celeriac import Task, sqs
 from celeriac.aws import client
 from celeriac.dead_letter import DeadLetter
 from celeriac.message import Malformed, decode, new_id
+from celeriac.publish import derived_id
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
 from celeriac.testing.calls import Call, _At
 from console import redrive
-from tests.faults.crowd import KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
+from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Sent, broken
 from tests.faults.faults import FAULTS
 
@@ -33,7 +35,10 @@ from tests.faults.faults import FAULTS
 STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
 NONSENSE = (f"nonsense {SECRET}", f'{{"task": "jobs_at_least_once_quick", "args": {{"name": "{SECRET}"}}}}')
 
-type Order = tuple[str, str, str, str, int]
+type Order = tuple[str, str, str, str, int, bool]
+type Event = tuple[str, str, bool]
+# One in four is too large for a message.
+IS_LARGE = st.sampled_from([False, False, False, True])
 # Two of the names come again and again: one key for several messages. The others are each their own.
 ORDERS = st.tuples(
     st.sampled_from(sorted(KINDS)),
@@ -41,7 +46,14 @@ ORDERS = st.tuples(
     st.sampled_from(["a", "b", "", ""]),
     st.sampled_from(["g", "h"]),
     st.sampled_from([0, 0, 0, 60, 3600]),
+    IS_LARGE,
 )
+EVENTS = st.tuples(st.sampled_from(PLANS), st.sampled_from(["x", "y"]), IS_LARGE)
+HEARING = [name for name, kind in KINDS.items() if kind.on]
+
+
+class Undo(Exception):  # noqa: N818 - what it does
+    """A reason to roll back."""
 
 
 class Histories(RuleBasedStateMachine):
@@ -56,7 +68,7 @@ class Histories(RuleBasedStateMachine):
         self.sent: dict[str, Sent] = {}
         self.bodies: dict[str, str] = {}
         self.nonsense: set[str] = set()
-        self.accidents = self.faults = 0
+        self.accidents = self.faults = self.names = 0
         for queue in QUEUES.values():
             sqs.url(queue.physical_name(STAGE))  # made now: a worker that asks for it would go unobserved
 
@@ -66,15 +78,46 @@ class Histories(RuleBasedStateMachine):
 
     @rule(orders=st.lists(ORDERS, min_size=1, max_size=4))
     def enqueue(self, orders: list[Order]) -> None:
-        for kind, plan, name, group, delay in orders:
-            self._enqueue(kind, plan, name or f"own {len(self.sent)}", group, timedelta(seconds=delay))
+        for kind, plan, name, group, delay, is_large in orders:
+            arguments = self._arguments(name, plan, is_large=is_large)
+            handle = self._with_options(kind, group, delay).enqueue(**arguments)
+            self._sent(handle.id, kind, plan, arguments["name"], group)
         self._note()
 
-    def _enqueue(self, kind: str, plan: str, name: str, group: str, delay: timedelta) -> None:
-        fifo = KINDS[kind].queue == "ledger"
-        task = self.tasks[kind].options(group=group) if fifo else self.tasks[kind].options(delay=delay)
-        handle = task.enqueue(name=name, plan=plan, secret=SECRET)
-        self.sent[handle.id] = Sent(handle.id, KINDS[kind], name, plan, group if fifo else None)
+    @rule(
+        events=st.lists(EVENTS, max_size=3),
+        orders=st.lists(ORDERS, max_size=2),
+        is_rolled_back=st.sampled_from([False, False, True]),
+    )
+    def commit(self, events: list[Event], orders: list[Order], is_rolled_back: bool) -> None:  # noqa: FBT001 - drawn
+        """A transaction outside of any task: what it emits and enqueues leaves if it commits, and only then."""
+        leaving: list[tuple[str, str, str, str, str]] = []
+        with suppress(Undo), celeriac.transaction() as tx:
+            for plan, aggregate, is_large in events:
+                data = self._arguments("", plan, is_large=is_large)
+                event = tx.emit(EVENT, data, aggregate=aggregate)
+                leaving += [(derived_id(event, kind), kind, plan, data["name"], aggregate) for kind in HEARING]
+            for kind, plan, name, group, delay, is_large in orders:
+                data = self._arguments(name, plan, is_large=is_large)
+                # A group of its own: what is published and what is sent don't wait for each other.
+                task, own_group = self._with_options(kind, f"tx-{group}", delay), f"tx-{group}"
+                leaving.append((tx.enqueue(task, **data), kind, plan, data["name"], own_group))
+            if is_rolled_back:
+                raise Undo
+        for one in leaving if not is_rolled_back else []:
+            self._sent(*one)
+
+    def _arguments(self, name: str, plan: str, *, is_large: bool) -> dict[str, str]:
+        self.names += 1
+        return {"name": name or f"own {self.names}", "plan": plan, "secret": SECRET * (40_000 if is_large else 1)}
+
+    def _with_options(self, kind: str, group: str, delay: int) -> Task[..., Any, Any]:
+        options: Any = {"group": group} if KINDS[kind].queue == "ledger" else {"delay": timedelta(seconds=delay)}
+        return self.tasks[kind].options(**options)
+
+    def _sent(self, message_id: str, kind: str, plan: str, name: str, group: str) -> None:
+        in_order = KINDS[kind].queue == "ledger"
+        self.sent[message_id] = Sent(message_id, KINDS[kind], name, plan, group if in_order else None)
         # A worker's death in the middle of others' runs, or a leap of time, is an accident to all of them.
         self.accidents += {"crash once": 1, "freeze": 1}.get(plan, 0)
 

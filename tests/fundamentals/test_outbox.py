@@ -208,6 +208,14 @@ def test_a_task_enqueued_in_a_transaction_keeps_its_options(sandbox: Sandbox) ->
         tx.enqueue(ordered, text="no group")
 
 
+def test_a_task_that_waits_long_may_be_all_that_a_transaction_enqueues(sandbox: Sandbox) -> None:
+    """A schedule is all that the relay makes of it: it has nothing to send to the queue."""
+    with celeriac.transaction() as tx:
+        tx.enqueue(note.options(delay=timedelta(days=3), key="k"), text="late")
+    sandbox.drain()
+    assert told == [("late", "note:k")]
+
+
 def test_more_than_a_transaction_can_hold_is_refused_with_its_limit(sandbox: Sandbox) -> None:
     with pytest.raises(TransactionError, match=r"101 actions, .* which takes 100"), celeriac.transaction() as tx:
         for number in range(101):
