@@ -27,6 +27,7 @@ NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
 # Queues and bus at once: more than boto3's pool of connections would only queue up.
 PARALLEL = 8
 GOLDEN = (5**0.5 - 1) / 2
+HELD_BACK = Problem("held back behind an earlier event of its aggregate")
 
 
 class CannotPublish(ValueError):  # noqa: N818 - it is what is the case
@@ -134,16 +135,23 @@ def _all_at_once(
 
 def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[Event, Problem]]:
     """Send to one queue, batch after batch; an aggregate waits behind the first of its events that wasn't taken."""
-    held: set[str] = set()
+    unmade: set[str] = set()
     ready: list[tuple[Event, sqs.Entry]] = []
     for event, parcel in sent:
+        if event.pk in unmade:
+            yield event, HELD_BACK
+            continue
         try:
             if parcel.is_scheduled:
                 deliver(parcel)
             else:
                 ready.append((event, entry(parcel)))
         except Exception as error:  # noqa: BLE001 - an event that fails, fails alone
-            yield event, _unsent(error)
+            unsent = _unsent(error)
+            if not unsent.final:
+                unmade.add(event.pk)
+            yield event, unsent
+    held: set[str] = set()
     name = queue.physical_name(settings.stage())
     # What a queue can't be reached for, it can't be reached for again and again: the others must have their turn.
     out_of_reach: Problem | None = None
@@ -153,7 +161,7 @@ def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[
             if out_of_reach is not None:
                 yield event, out_of_reach
             elif event.pk in held:
-                yield event, Problem("held back behind an earlier event of its aggregate")
+                yield event, HELD_BACK
         if not batch:
             continue
         try:

@@ -240,6 +240,20 @@ def test_one_refusal_in_a_quiet_batch_lets_nothing_of_its_aggregate_overtake_it(
     assert _booked("item") == [0, 1, 2, 3, 4]
 
 
+def test_nothing_overtakes_an_event_whose_payload_could_not_be_stored(sandbox: Sandbox) -> None:
+    @task(ledger, on="parcel.packed")
+    def pack(ctx: Context, number: int, filler: str) -> None:
+        told.append((ctx.group or "", number))
+
+    with out_of_reach("s3", "PutObject", calls=range(1, 2)) as calls:
+        for number, length in enumerate((300_000, 1, 1)):  # the first is too large for a message
+            with celeriac.transaction() as tx:
+                tx.emit("parcel.packed", {"number": number, "filler": "x" * length}, aggregate="item")
+        sandbox.drain()
+    assert len(calls) > 1
+    assert _booked("item") == [0, 1, 2]
+
+
 def test_tasks_of_transactions_keep_the_order_of_their_group(sandbox: Sandbox) -> None:
     with refused(lambda message: message["args"] == {"number": 0}, times=4):
         for number in range(8):
