@@ -9,6 +9,7 @@ from figures import Ratio
 
 QUICK = {
     "cost": [],
+    "standing": [],
     "enqueue_rate": ["--rounds", "5"],
     "consumer_cpu": ["--rounds", "5"],
     "relay_throughput": ["--rounds", "3"],
@@ -24,6 +25,7 @@ def _ratio(data: dict[str, Any]) -> Ratio:
 def sections(found: dict[str, Any]) -> Iterator[str]:
     """In Markdown."""
     yield _cost(found["cost"])
+    yield _standing(found["standing"])
     yield _enqueue(found["enqueue_rate"])
     yield _consumer(found["consumer_cpu"])
     yield _relay(found["relay_throughput"])
@@ -92,10 +94,30 @@ Dollars a month, at so many tasks a day:
 |---|{"---:|" * len(rates)}
 {months}
 
-Reading: Celeriac costs as much as the same calls written by hand, and nothing when idle but empty polls. We lose at
-high steady rates: two always-on workers, which can do {data["capacity"]:,.0f} such tasks a day at most if none of
-them computes, get cheaper above these rates: {limits}. The longer tasks are, the sooner, since Lambda bills the time
-that a task waits.
+Reading: a task costs as much as the same calls written by hand. We lose at high steady rates: two always-on workers,
+which can do {data["capacity"]:,.0f} such tasks a day at most if none of them computes, get cheaper above these rates:
+{limits}. The longer tasks are, the sooner, since Lambda bills the time that a task waits.
+"""
+
+
+def _standing(data: dict[str, Any]) -> str:
+    total = data["alarms"] + data["dashboard"] + data["polls"] + data["sweeper"]
+    return f"""## Cost of a stage that stands idle
+
+`python benchmarks/standing.py` (the sample stage as it is cloned, counted in its templates)
+
+| | dollars a month |
+|---|---:|
+| {data["alarm_count"]} alarms | {data["alarms"]:.2f} |
+| dashboard | {data["dashboard"]:.2f} |
+| empty polls of {data["queue_count"]} queues | {data["polls"]:.2f} |
+| the sweeper's queries and metrics | {data["sweeper"]:.2f} |
+| in all | {total:.2f} |
+
+A task that runs in every hour adds {data["metrics"]:.2f} for {data["metric_count"]} metrics, its own and its queue's.
+
+Reading: at a low rate this is nearly all that Celeriac costs, and it comes on top of its rows above. The rows of others
+have no alarms and no metrics: who wants these beside Celery or Powertools writes them, and pays the same for them.
 """
 
 

@@ -15,7 +15,9 @@ from celeriac import Queue, registry
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+REPORT = (ROOT / "benchmarks" / "report.md").read_text()
 QUEUE, TASK, TEST, TRANSACTION = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -34,6 +36,17 @@ def typed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
     yield test
     registry._by_home.clear()
     registry._by_home.update(known)
+
+
+def test_its_figures_are_those_of_the_report() -> None:
+    evidence = README[README.index("## Evidence") : README.index("## Where things are")]
+    quoted = [line.split(" | ") for line in evidence.splitlines() if re.search(r"\d+\.\d+ (and|\|)", line)]
+    reported = [line.split(" | ") for line in REPORT.splitlines()]
+    assert len(quoted) == 4
+    for row in quoted:
+        assert any((found[0], found[-1]) == (row[0], row[-1]) for found in reported), row
+    for figure in re.findall(r"\d+\.\d\d", evidence):
+        assert figure in REPORT
 
 
 def test_the_first_task_works_as_written(sandbox: Sandbox, typed: dict[str, Any]) -> None:
