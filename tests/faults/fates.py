@@ -26,6 +26,9 @@ class Sent:
     group: str | None
     copies: int = 1
     redrives: int = 0
+    is_published: bool = False
+    """It came by the outbox."""
+    is_ordered: bool = True
 
     @property
     def key(self) -> str:
@@ -169,7 +172,7 @@ def _disordered(sent: Iterable[Sent], outside: Outside, *, dead: set[str]) -> It
     """
     before: dict[str, list[Sent]] = {}
     for one in sent:
-        if one.group is None:
+        if one.group is None or not one.is_ordered:
             continue
         earlier = before.setdefault(one.group, [])
         for first in earlier:
