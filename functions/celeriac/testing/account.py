@@ -99,14 +99,17 @@ def lying_in(url: str) -> "list[MessageTypeDef]":
     ]
 
 
-def unlock_groups(url: str) -> None:
-    """Let what is visible again lock its FIFO group no longer.
+def lock_groups(url: str) -> None:
+    """Let what is in flight lock its FIFO group, and nothing else.
 
-    Moto finds that out message by message while it receives, so that of a group which turned up again as a whole it
-    delivers the last one first. SQS keeps their order.
+    Moto finds out message by message, while it receives, what is visible again, so that of a group which turned up
+    again as a whole it delivers the last one first. And what a worker hands back it hides for the rest of the instant
+    without a lock, so that a later one of its group could overtake it. SQS keeps their order.
     """
-    pending = _in_moto(url).pending_messages
-    pending -= {message for message in pending if message.visible}
+    queue = _in_moto(url)
+    in_flight = {message for message in queue._messages if message.approximate_receive_count and not message.visible}  # noqa: SLF001 - see above
+    queue.pending_messages.clear()
+    queue.pending_messages.update(in_flight)
 
 
 def _in_moto(url: str) -> Any:

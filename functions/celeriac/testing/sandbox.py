@@ -242,7 +242,7 @@ class Sandbox:
         return 1
 
     def _receive(self, url: str, options: dict[str, Any]) -> "list[MessageTypeDef]":
-        account.unlock_groups(url)
+        account.lock_groups(url)
         received = aws.client("sqs").receive_message(
             QueueUrl=url,
             MessageSystemAttributeNames=["All"],
