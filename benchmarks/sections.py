@@ -227,7 +227,7 @@ Time over that of Celeriac's `at_least_once` (above 1 is slower than it), {data[
 
 Reading: this compares clients of one emulator, not systems on AWS. The emulator's Lambda takes and deletes messages
 without HTTP, as a rival's worker can't, so our lead in working is partly its own; our lead in enqueueing is that of
-batches; in latency little lies between them. `effectively_once` loses to both rivals at working: it pays for two
+batches; in latency it is some of both. `effectively_once` loses to both rivals at working: it pays for two
 conditional writes a task, one task after the other, which buy a promise that the rivals don't make. Its enqueueing is
 the same code as `at_least_once`'s, so what its ratio is off from 1 is noise. Real Lambda adds cold starts, and real
 workers are more machines: neither shows here.
