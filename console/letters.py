@@ -83,14 +83,14 @@ class Pass:
                 waited += timedelta(seconds=1)
                 self._sweep(visit)
             if not self._stop.is_set():
-                self.missed = max(0, sum(counts(self._url).values()) - len(self._held))
+                self.missed = max(0, sum(sqs.counts(self._url).values()) - len(self._held))
         finally:
             self._stop.set()
             self._give_back()
 
     def hidden_elsewhere(self) -> int:
         """How many letters somebody else is holding."""
-        in_flight = counts(self._url)["ApproximateNumberOfMessagesNotVisible"]
+        in_flight = sqs.counts(self._url)["ApproximateNumberOfMessagesNotVisible"]
         return max(0, in_flight - len(self._held))
 
     def _sweep(self, visit: Visit) -> None:
@@ -173,14 +173,7 @@ def say_missed(reading: Pass) -> None:
 
 def depth(queue: Queue) -> int:
     """How many dead letters lie in its queue, in sight or not."""
-    return sum(counts(sqs.url(queue.dead_letter_name(settings.stage()))).values())
-
-
-def counts(url: str) -> dict[str, int]:
-    """SQS's own counts of a queue."""
-    names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
-    answer = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)  # type: ignore[arg-type]  # literals
-    return {name: int(answer["Attributes"].get(name, 0)) for name in names}  # type: ignore[call-overload]  # literals
+    return sum(sqs.counts(sqs.url(queue.dead_letter_name(settings.stage()))).values())
 
 
 def delete(url: str, taken: Sequence[Taken]) -> set[str]:

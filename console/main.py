@@ -8,6 +8,7 @@ import typer
 from celeriac import names
 from celeriac.log import logger
 from console import (
+    again,
     archive,
     consumers,
     dead_letters,
@@ -56,6 +57,8 @@ def main(
 
 
 app.command("send")(explained(send.send))
+app.command("forget")(explained(again.forget))
+app.command("rerun")(explained(again.rerun))
 app.command("tasks")(explained(tasks.tasks))
 app.command("status")(explained(status.status))
 app.command("queues")(explained(queues.queues))

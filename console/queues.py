@@ -14,10 +14,10 @@ from rich.text import Text
 
 from celeriac import registry, settings, sqs
 from celeriac.queue import Queue
+from celeriac.sqs import counts
 from console.clients import client
 from console.consumers import mapping_of
 from console.duration import words
-from console.letters import counts
 from console.mistakes import PROBLEM, Mistake
 from console.options import Json
 

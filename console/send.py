@@ -7,38 +7,110 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from botocore.exceptions import ClientError
 
+from celeriac import ResultNotKept, Task, TaskFailed, lookup
+from celeriac.aws import error_code
+from celeriac.handles import Handle
 from console import known
 from console.arguments import split, value_for
-from console.duration import duration
-from console.mistakes import Mistake
+from console.duration import duration, words
+from console.mistakes import PROBLEM, Mistake
+from console.text import printable
+from console.words import command, time
+
+Arg = Annotated[list[str] | None, typer.Option(help="One argument, as name=value; JSON or plain text.")]
+Arguments = Annotated[
+    str | None, typer.Option("--json", help="All arguments, as a JSON object: the text, a file, or `-`.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the result and print it. Exit code 1 where it fails.")]
+Timeout = Annotated[str, typer.Option(help="How long to --wait: 90s, 5m, 2h.")]
 
 
 def send(
-    task: Annotated[str, typer.Argument(help="The task's name.")],
+    task: Annotated[str, typer.Argument(help="The task's name.", autocompletion=known.task_names)],
     *,
-    arg: Annotated[list[str] | None, typer.Option(help="One argument, as name=value; JSON or plain text.")] = None,
-    json_: Annotated[
-        str | None, typer.Option("--json", help="All arguments, as a JSON object: the text, a file, or `-`.")
-    ] = None,
+    arg: Arg = None,
+    json_: Arguments = None,
     group: Annotated[str | None, typer.Option(help="The message's group.")] = None,
     key: Annotated[str | None, typer.Option(help="An idempotency key of your own.")] = None,
     delay: Annotated[str | None, typer.Option(help="How long it is to wait: 90s, 5m, 2h or 7d.")] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="So many messages, each with an id of its own.")] = 1,
+    wait: Wait = False,
+    timeout: Timeout = "60s",
 ) -> None:
-    """Enqueue a task; prints its id.
+    """Enqueue a task. Prints its reference, which `celeriac status` takes; what to do next goes to standard error.
 
     Example: celeriac send send_welcome_email --arg user_id=7 --arg email=a@example.org
     """
-    found = known.task(task)
-    arguments = _object(json_) | {name: value_for(found, name, text) for name, text in map(split, arg or [])}
+    found, longest = known.task(task), duration(timeout)
+    given = arguments(found, arg, json_)
     try:
         bound = found.options(group=group, key=key, delay=duration(delay) if delay is not None else timedelta())
-        handles = bound.enqueue_many([arguments] * count) if count > 1 else [bound.enqueue(**arguments)]
+        handles = bound.enqueue_many([given] * count) if count > 1 else [bound.enqueue(**given)]
     except ValueError as error:  # a group or delay that its queue can't have
         raise Mistake(str(error)) from error
+    sent(handles, wait=wait, timeout=longest)
+
+
+def arguments(task: Task[..., Any, Any], arg: list[str] | None, json_: str | None) -> dict[str, Any]:
+    """The arguments that `--json` and `--arg` give, the latter over the former. Raises Mistake."""
+    return _object(json_) | {name: value_for(task, name, text) for name, text in map(split, arg or [])}
+
+
+def sent(handles: list[Handle[Any]], *, wait: bool, timeout: timedelta) -> None:
+    """Say what was sent, whether it is a duplicate, and what to type next; with `wait`, how it ended."""
     for handle in handles:
-        typer.echo(handle.id)
+        typer.echo(handle.ref)
+    _say_duplicate(handles[0])
+    if wait:
+        results = [_waited(handle, timeout) for handle in handles]
+        if not all(results):
+            raise typer.Exit(PROBLEM)
+    else:
+        typer.echo(f"next: {command('status', handles[0].ref)}", err=True)
+
+
+def _say_duplicate(handle: Handle[Any]) -> None:
+    """A key that was used before swallows the message: who sends it must learn of that now."""
+    key = handle.key.removeprefix(f"{handle.task}:")
+    if key == handle.id:
+        return
+    try:
+        status = handle.status()
+    except ClientError as error:
+        if error_code(error) in lookup.DENIED:
+            return  # a sender need not have the right to read
+        raise
+    if status.duplicate_of is not None:
+        typer.secho(
+            f"duplicate of {status.duplicate_of}, {status.state} {time(status.since)}: the key {printable(key)} was "
+            f"used, so this message does not run.\nrun it again: {command('rerun', handle.task, key)}\n"
+            f"or forget that it ran: {command('forget', handle.task, key)}",
+            err=True,
+            fg=typer.colors.YELLOW,
+        )
+
+
+def _waited(handle: Handle[Any], timeout: timedelta) -> bool:
+    """Print the result; whether the task has succeeded."""
+    try:
+        result = handle.result(timeout)
+    except TaskFailed as failed:
+        see = command("dlq", "show", handle.queue.name, handle.status().id)
+        typer.secho(f"{printable(str(failed))}\nsee it: {see}", err=True, fg=typer.colors.RED)
+        return False
+    except TimeoutError:
+        state = handle.status().state
+        typer.secho(f"it is {state} after {words(timeout)}: {command('status', handle.ref)}", err=True)
+        return False
+    except ResultNotKept as not_kept:
+        typer.secho(str(not_kept), err=True)
+        return True
+    except TypeError as error:  # an at_least_once task
+        raise Mistake(str(error)) from error
+    typer.echo(json.dumps(handle.status().result if result is not None else None, indent=2, ensure_ascii=False))
+    return True
 
 
 def _object(given: str | None) -> dict[str, Any]:

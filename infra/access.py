@@ -1,4 +1,4 @@
-"""Two managed policies to attach to roles and people outside: for whatever enqueues tasks, and for operators."""
+"""Managed policies to attach to roles and people outside: to enqueue tasks, to ask for their status, to operate."""
 
 from collections.abc import Sequence
 from itertools import batched
@@ -19,8 +19,9 @@ from infra.permissions import arn, queue_arn
 
 
 class Access(Construct):
-    """`celeriac-<stage>-producer-<region>`, `celeriac-<stage>-operator-<region>` and, as a policy holds only so much,
-    `celeriac-<stage>-operator-queues-<n>-<region>` for each eight queues.
+    """The managed policies `celeriac-<stage>-producer-<region>`, `-reader-<region>` and `-operator-<region>`.
+
+    As a policy holds only so much, there is also `celeriac-<stage>-operator-queues-<n>-<region>` for each eight queues.
 
     They stand with the queues, so that they stay attached whatever becomes of the functions.
     """
@@ -33,7 +34,7 @@ class Access(Construct):
         config: StageConfig,
         key: kms.IKey | None,
     ) -> None:
-        """Build both policies."""
+        """Build the policies."""
         super().__init__(scope, "Access")
         stage = config.stage
         produce = [
@@ -44,6 +45,11 @@ class Access(Construct):
         ]
         send = permissions.send([queue.physical_name(stage) for queue in queues])
         self._policy("producer", "Enqueues tasks and emits events, and sees none", [send, *produce], stage)
+        look = permissions.read_status(
+            names.idempotency_table(stage), [queue.dead_letter_name(stage) for queue in queues]
+        )
+        look += use_key(key, through=("dynamodb", "sqs"))
+        self._policy("reader", "Asks for the status and result of tasks", look, stage)
         operate = [*produce, *permissions.store_payloads(stage), *_operate_stage(tables, stage)]
         self._policy("operator", "Whatever the command `celeriac` does beside its queues", operate, stage)
         for number, some in enumerate(batched(queues, _QUEUES_IN_A_POLICY, strict=False), start=1):
@@ -84,6 +90,8 @@ def _operate_stage(tables: Sequence[Table], stage: str) -> list[iam.PolicyStatem
         _work_off([names.relay_dead_letters(stage), names.schedule_dead_letters(stage)]),
         _allow("dynamodb:DescribeTable", on=[*kept, *own]),
         _allow("dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem", "dynamodb:BatchGetItem", on=kept),
+        _allow("dynamodb:DeleteItem", on=kept[:1]),
+        _allow("scheduler:GetSchedule", on=[permissions.schedules(stage)]),
         _allow("dynamodb:Query", on=[f"{kept[1]}/index/{names.outbox_index()}"]),
         *([permissions.put_events(names.bus(stage))] if registry.outbox().bus else []),
         _allow("logs:FilterLogEvents", on=[_log(names.relay_function(stage)), _log(names.sweeper_function(stage))]),

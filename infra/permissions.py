@@ -60,6 +60,15 @@ def keep_records(table: str) -> iam.PolicyStatement:
     return _allow("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", on=_tables([table]))
 
 
+def read_status(table: str, dead_letters: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Let it read single records of tasks, and look for one among the dead letters."""
+    look = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
+    return [
+        _allow("dynamodb:GetItem", on=_tables([table])),
+        _allow(*look, on=[queue_arn(name) for name in dead_letters]),
+    ]
+
+
 def append_events(table: str) -> iam.PolicyStatement:
     """Let it write events to the outbox, and nothing else with them."""
     return _allow("dynamodb:PutItem", on=_tables([table]))

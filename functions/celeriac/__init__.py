@@ -6,12 +6,13 @@ Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from an
 from typing import TYPE_CHECKING, Any
 
 from celeriac.context import Context
-from celeriac.handle import Handle, Status, TaskFailed
+from celeriac.handles import Handle, ResultNotKept, TaskFailed, handle
 from celeriac.message import Malformed
 from celeriac.queue import Queue
 from celeriac.retry import Backoff, Reject, Retry
 from celeriac.signature import InvalidArgs
 from celeriac.sqs import NoSuchQueue
+from celeriac.status import Status
 from celeriac.table import Outbox, Table
 from celeriac.task import PartialFailure, Task, task
 
@@ -48,12 +49,14 @@ __all__ = [
     "PartialFailure",
     "Queue",
     "Reject",
+    "ResultNotKept",
     "Retry",
     "Status",
     "Table",
     "Task",
     "TaskFailed",
     "TransactionError",
+    "handle",
     "task",
     "transaction",
 ]

@@ -36,10 +36,10 @@ class Context:
         """A transaction that commits the task's effects and its success in one step, on leaving the `with` block.
 
         Inside an effectively-once task it is conditioned on the task's lease: a worker that lost its lease can't
-        commit, and a worker that dies after the commit isn't run again. One a run. What such a task returns isn't
-        kept, since its success is recorded before it returns: `handle.result()` is None.
+        commit, and a worker that dies after the commit isn't run again. One a run. Its success is recorded before the
+        task returns, so what it returns isn't kept: give the result to `tx.result(value)`.
         """
         # The transaction knows tasks, tasks know their context: one of the two must come late.
         from celeriac.outbox import Transaction  # noqa: PLC0415
 
-        return Transaction(self._lease)
+        return Transaction(self._lease, in_run=True)

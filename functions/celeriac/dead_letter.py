@@ -39,12 +39,23 @@ def _failure(noted: str | None) -> Failure | None:
         return None
 
 
+def ids(message: "MessageTypeDef") -> set[str]:
+    """What a letter may be asked for by: SQS's id, and its task's where the body can be read."""
+    try:
+        return {message["MessageId"], decode(message["Body"]).id} - {""}
+    except (Malformed, NewerVersion):
+        return {message["MessageId"]}
+
+
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     stored_body: str
 
 
-def read(queue_name: str, message: "MessageTypeDef") -> DeadLetter:
-    """The dead letter in a message received from the queue `queue_name`, with all its attributes."""
+def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> DeadLetter:
+    """The dead letter in a message received from the queue `queue_name`, with all its attributes.
+
+    Without `whole`, what lies in the payload bucket is not fetched: its arguments, or its body, are left out.
+    """
     message_id, body = message["MessageId"], message["Body"]
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
     attributes = message.get("MessageAttributes", {})
@@ -52,7 +63,8 @@ def read(queue_name: str, message: "MessageTypeDef") -> DeadLetter:
     failure = _failure(noted)
     try:
         stored = msgspec.json.decode(body, type=_Stored)
-        body = payloads.load(queue_name, stored.stored_body).decode()
+        if whole:
+            body = payloads.load(queue_name, stored.stored_body).decode()
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
         pass  # the usual case: the body is here
     try:
@@ -60,7 +72,8 @@ def read(queue_name: str, message: "MessageTypeDef") -> DeadLetter:
     except (Malformed, NewerVersion):
         return DeadLetter(message_id, "", {}, failure, body, sent_at)
     try:
-        args = msgspec.json.decode(payloads.load(queue_name, task.stored) if task.stored else task.args)
+        fetched = payloads.load(queue_name, task.stored) if task.stored and whole else task.args
+        args = msgspec.json.decode(fetched)
     except (payloads.PayloadGone, msgspec.MsgspecError, RecursionError):
         args = {}
     return DeadLetter(

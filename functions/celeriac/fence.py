@@ -7,6 +7,7 @@ Two more states, RETRYING and DEAD, remember what Powertools would delete.
 """
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import S
 
 from celeriac.aws import client, error_code
 from celeriac.failure import Failure
+from celeriac.status import milliseconds
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -74,6 +76,10 @@ class FencedStore(DynamoDBPersistenceLayer):
     # Which attempt the claim has turned out to be.
     attempt: int = 0
     crashes: int = 0
+    # Workers that died in the attempt before this claim, alone or not.
+    deaths: int = 0
+    # Why the result of a success isn't kept; empty where it is.
+    not_kept: str = ""
     # The record that stood in the way, or the one that a successful claim replaced.
     found: dict[str, Any]
 
@@ -87,6 +93,8 @@ class FencedStore(DynamoDBPersistenceLayer):
             "task_id": {"S": self.claim.task_id},
             "attempt": {"N": str(self.claim.attempt)},
             "crashes": {"N": str(self.crashes)},
+            "deaths": {"N": str(self.deaths)},
+            "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
             "redriven": {"S": self.claim.redriven},
         }
         key = self._get_key(data_record.idempotency_key)
@@ -145,10 +153,13 @@ class FencedStore(DynamoDBPersistenceLayer):
             self.client.update_item(TableName=self.table_name, **self._completion(data_record))
 
     def _completion(self, data_record: DataRecord) -> Any:
+        kept = {":not_kept": {"S": self.not_kept}} if self.not_kept else {}
         return {
             "Key": self._get_key(data_record.idempotency_key),
             "UpdateExpression": (
-                "SET #status = :status, #data = :data, expiration = :expiration, attempt = :attempt REMOVE failure"
+                "SET #status = :status, #data = :data, expiration = :expiration, attempt = :attempt, "
+                "ended_at = :ended"
+                f"{', not_kept = :not_kept' if kept else ''} REMOVE failure, retry_at{'' if kept else ', not_kept'}"
             ),
             # Still held, and not failed meanwhile: an overrun that ends after all comes too late.
             "ConditionExpression": "#token = :token AND #status = :inprogress",
@@ -160,16 +171,18 @@ class FencedStore(DynamoDBPersistenceLayer):
                 ":data": {"S": data_record.response_data},
                 ":expiration": {"N": str(data_record.expiry_timestamp)},
                 ":token": {"S": self.token},
+                ":ended": {"N": milliseconds(dt.datetime.now(dt.UTC))},
+                **kept,
             },
         }
 
-    def completion(self) -> "TransactWriteItemTypeDef":
+    def completion(self, result: Any) -> "TransactWriteItemTypeDef":
         """The write of success, for a transaction that commits the task's effects together with it."""
         record = DataRecord(
             idempotency_key=self.record_id(self.claim.key),
             status=COMPLETED,
             expiry_timestamp=self._get_expiry_timestamp(),
-            response_data="null",
+            response_data=json.dumps(result),
         )
         update: Any = {"TableName": self.table_name} | self._completion(record)
         return {"Update": update}
@@ -180,15 +193,20 @@ class FencedStore(DynamoDBPersistenceLayer):
         mark = f"{self.claim.task_id} {self.claim.redriven}"
         return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
 
-    def fail(self, status: str, failure: Failure) -> None:
-        """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLost."""
+    def fail(self, status: str, failure: Failure, due: dt.datetime | None = None) -> None:
+        """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLost.
+
+        `due`: when the next attempt is to run.
+        """
+        due_at = {":due": {"N": milliseconds(due)}} if due is not None else {}
         with _fenced():
             self.client.update_item(
                 TableName=self.table_name,
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
-                    "#counter = :attempt, crashes = :none"
+                    "#counter = :attempt, crashes = :none, deaths = :none"
+                    f"{', retry_at = :due' if due_at else ' REMOVE retry_at'}"
                 ),
                 # A transaction may have completed it, its answer lost.
                 ConditionExpression="#token = :token AND #status = :inprogress",
@@ -200,6 +218,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                     ":attempt": {"N": str(self.attempt)},
                     ":none": {"N": "0"},
                     ":token": {"S": self.token},
+                    **due_at,
                 },
             )
 
@@ -213,6 +232,20 @@ class FencedStore(DynamoDBPersistenceLayer):
             TableName=self.table_name, Key=self._get_key(self.record_id(key)), ConsistentRead=True
         )
         return _plain(answer.get("Item"))
+
+    def delete(self, key: str, *, token: str, status: str) -> bool:
+        """Delete the record of `key` if it is as it was seen; whether it was."""
+        try:
+            self.client.delete_item(
+                TableName=self.table_name,
+                Key=self._get_key(self.record_id(key)),
+                ConditionExpression="#token = :token AND #status = :status",
+                ExpressionAttributeNames={"#token": "token", "#status": "status"},
+                ExpressionAttributeValues={":token": {"S": token}, ":status": {"S": status}},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
 
 @cache

@@ -3,6 +3,7 @@
 import copy
 import datetime as dt
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,6 @@ from celeriac.fence import COMPLETED, DEAD, INPROGRESS, RETRYING, Claim, FencedS
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
-
-# A DynamoDB item holds 400 KB; a result of more than half of it belongs into a store of the task's own.
-RESULT_BYTES = 200_000
 
 
 class AlreadyDone(Exception):  # noqa: N818 - not an error: a duplicate of a task that has succeeded
@@ -62,21 +60,23 @@ class Lease:
     committed: bool = field(default=False)
     """Set by the transaction that has committed the task's effects and its success."""
 
-    def complete(self, result: Any) -> None:
-        """Record success. `result` must be JSON. Raises LeaseLost."""
+    def complete(self, result: Any, *, not_kept: str = "") -> None:
+        """Record success. `result` must be JSON; `not_kept` says why it is None. Raises LeaseLost."""
+        self._store.not_kept = not_kept
         self._store.save_success(data=self._store.claim.key, result=result)  # type: ignore[arg-type]  # any JSON value
 
-    def retrying(self, failure: Failure) -> None:
-        """Record a failed attempt and let the next one in. Raises LeaseLost."""
-        self._store.fail(RETRYING, failure)
+    def retrying(self, failure: Failure, due: dt.datetime | None = None) -> None:
+        """Record a failed attempt and let the next one in, which is to run at `due`. Raises LeaseLost."""
+        self._store.fail(RETRYING, failure, due)
 
     def dead(self, failure: Failure) -> None:
         """Record that it is a dead letter. Raises LeaseLost."""
         self._store.fail(DEAD, failure)
 
-    def completion(self) -> "TransactWriteItemTypeDef":
+    def completion(self, result: Any, *, not_kept: str = "") -> "TransactWriteItemTypeDef":
         """`complete`, as an action of a transaction."""
-        return self._store.completion()
+        self._store.not_kept = not_kept
+        return self._store.completion(result)
 
     def is_completed(self) -> bool:
         """Whether the record says that this very claim has succeeded, by a strongly consistent read."""
@@ -124,6 +124,7 @@ def take_over(wanted: Claim) -> Lease:
         if found.get("status") != INPROGRESS:
             raise Busy(dt.datetime.now(dt.UTC)) from None  # it has ended after all: look again
         attempted.crashes = suspect.crashes + int(wanted.alone)
+        attempted.deaths = int(found.get("deaths", 0)) + 1
         return _claim_after(attempted, found)
 
 
@@ -138,6 +139,12 @@ def _claim_after(attempted: FencedStore, found: dict[str, Any]) -> Lease:
 def look_up(task: str, key: str, retention: dt.timedelta) -> dict[str, Any]:
     """The record of a task's key, as DynamoDB has it; empty where there is none."""
     return store(task, names.idempotency_table(settings.stage()), retention).read(key)
+
+
+def forget(task: str, key: str, retention: dt.timedelta, seen: Mapping[str, Any]) -> bool:
+    """Delete the record of a task's key, as it was `seen`, so that its next message runs; False if it has changed."""
+    held = store(task, names.idempotency_table(settings.stage()), retention)
+    return held.delete(key, token=str(seen["token"]), status=str(seen["status"]))
 
 
 def _new_store(wanted: Claim) -> FencedStore:
@@ -184,6 +191,7 @@ __all__ = [
     "LeaseLost",
     "Suspect",
     "claim",
+    "forget",
     "look_up",
     "take_over",
 ]

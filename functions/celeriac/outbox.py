@@ -20,6 +20,7 @@ from celeriac.event import WAITING, new_row
 from celeriac.item import item_of, plain, size_of, value_of
 from celeriac.lease import Lease, LeaseLost
 from celeriac.message import new_id
+from celeriac.result import NotStorableError, storable
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -37,6 +38,8 @@ HEADROOM_BYTES = 2048
 MOST_AGGREGATE_BYTES = 1024
 # Refusals that pass: another transaction at one of the items, or a table that is short of capacity.
 PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+# Why a task that has committed has no result, unless it gave one to `tx.result`.
+NO_RESULT = "its transaction recorded the success before it returned; keep a result with tx.result(value)"
 # With waits of 0.1 s and twice as long each time: some three seconds in all.
 MOST_TRIES = 6
 
@@ -67,12 +70,15 @@ class Transaction:
     Tables are named as `tasks/tables.py` declares them, or by their physical names.
     """
 
-    def __init__(self, lease: Lease | None = None) -> None:
+    def __init__(self, lease: Lease | None = None, *, in_run: bool = False) -> None:
         self._lease = lease
         self._actions: list[dict[str, Any]] = []
         self._labels: list[str] = []
         self._bytes = 0
         self._is_over = False
+        self._in_run = in_run
+        self._result: Any = None
+        self._has_result = False
 
     def put(self, table: str, item: Mapping[str, Any], *, condition: Condition | None = None) -> None:
         """Write a whole item, if `condition` holds for what lies there."""
@@ -144,6 +150,20 @@ class Transaction:
         self._row(f"task:{task.name}", aggregate, **content)
         return parcel.message.id
 
+    def result(self, value: Any) -> None:
+        """Keep `value` as the task's result, if the transaction commits: `handle.result()` then returns it.
+
+        What the task returns comes too late for that. The last call counts. An at_least_once task keeps no result.
+        Raises TransactionError outside a task, and for a value that is no JSON or is too large (200,000 bytes).
+        """
+        if not self._in_run:
+            raise TransactionError("tx.result(...) keeps the result of a task: outside a task there is none to keep")
+        try:
+            self._result = storable(value)
+        except NotStorableError as error:
+            raise TransactionError(f"tx.result(...): the result can't be kept, {error}") from error
+        self._has_result = True
+
     def _row(self, event: str, aggregate: str | None, **content: str) -> str:
         row = new_row(event, aggregate, **content)
         self._put(f"event {event}", names.outbox_table(settings.stage()), row, None)
@@ -204,7 +224,7 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if kind is None and self._actions:
+            if kind is None and (self._actions or (self._has_result and self._lease is not None)):
                 self._commit()
         finally:
             if self._lease is not None:
@@ -212,7 +232,9 @@ class Transaction:
 
     def _commit(self) -> None:
         lease = self._lease
-        actions: list[Any] = [*self._actions, *([lease.completion()] if lease is not None else [])]
+        actions: list[Any] = [*self._actions]
+        if lease is not None:
+            actions.append(lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT))
         if len(actions) > MOST_ACTIONS:
             raise TransactionError(
                 f"{len(actions)} actions, events, tasks and the task's own record included, don't fit into a "

@@ -1,13 +1,11 @@
 """One message's run, from its body to its outcome. Nothing is sent from here."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
-from celeriac import lease, metrics, payloads, quarantine, registry
+from celeriac import deaths, lease, metrics, payloads, quarantine, registry
 from celeriac.bodies import Call, Overran, Steps, WorkerLost
 from celeriac.context import Context
 from celeriac.crew import left_behind
@@ -17,6 +15,7 @@ from celeriac.log import logger
 from celeriac.message import Malformed, Message, NewerVersion
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY
+from celeriac.result import NotStorableError, storable
 from celeriac.retry import Again, Backoff, Decision, GiveUp
 from celeriac.signature import InvalidArgs
 from celeriac.task import Task
@@ -59,6 +58,7 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     if redriven_from is not None:
         # A dead letter that came back, by whatever tool, starts anew.
         message = replace(message, attempt=1, failure=None, enqueued_at=record.sent_at)
+        deaths.forget(task.name, message.id)
     try:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
         arguments = task.signature.decode(raw)
@@ -169,8 +169,9 @@ def _attempt(
             return Succeeded(message.attempt)
         return _failed(task, message, error, held, delivery)
     if held is not None and not held.committed:
+        kept, not_kept = _kept(task, result)
         try:
-            held.complete(_storable(task, result))
+            held.complete(kept, not_kept=not_kept)
         except lease.LeaseLost:
             return TAKEN_OVER
     return Succeeded(message.attempt)
@@ -236,17 +237,10 @@ def _wait(age: timedelta) -> timedelta:
     return min(max(age, timedelta(minutes=1)), MAX_DELAY)
 
 
-def _storable(task: Task[..., Any, Any], result: Any) -> Any:
-    """`result` as JSON types. What has no JSON form is left out, loudly: the work is done and must not be repeated."""
+def _kept(task: Task[..., Any, Any], result: Any) -> tuple[Any, str]:
+    """What to keep of a result, and why if that is nothing: the work is done and must not be repeated for it."""
     try:
-        encoded = msgspec.json.encode(result)
-    except (TypeError, ValueError, RecursionError) as error:
-        logger.error("its result has no JSON form", extra={"task": task.name, "error": error_type(error)})
-        return None
-    plain = msgspec.json.decode(encoded)
-    # As Powertools will write it: in ASCII, which makes one character six bytes.
-    size = len(json.dumps(plain))
-    if size > lease.RESULT_BYTES:
-        logger.error("its result is too large to keep", extra={"task": task.name, "bytes": size})
-        return None
-    return plain
+        return storable(result), ""
+    except NotStorableError as error:
+        logger.error("its result is not kept", extra={"task": task.name, "why": str(error)})
+        return None, str(error)

@@ -27,7 +27,7 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
     Task and attempt make the schedule's name, so that it happens once: what a crashed worker made, and its successor
     would make again, is one schedule.
     """
-    name = str(uuid5(_NAMESPACE, f"{queue_name} {of.task} {of.id} {of.attempt}"))
+    name = _name(queue_name, of.task, of.id, of.attempt)
     scheduler = client("scheduler")
     stage = settings.stage()
     meta = scheduler.meta
@@ -53,6 +53,20 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
         )
     except scheduler.exceptions.ConflictException:
         return
+
+
+def due(queue_name: str, task: str, message_id: str) -> datetime | None:
+    """When the schedule of a message's first attempt fires; None where there is none."""
+    scheduler, group = client("scheduler"), names.schedule_group(settings.stage())
+    try:
+        found = scheduler.get_schedule(Name=_name(queue_name, task, message_id, 1), GroupName=group)
+    except scheduler.exceptions.ResourceNotFoundException:
+        return None
+    return datetime.fromisoformat(found["ScheduleExpression"][len("at(") : -1]).replace(tzinfo=UTC)
+
+
+def _name(queue_name: str, task: str, message_id: str, attempt: int) -> str:
+    return str(uuid5(_NAMESPACE, f"{queue_name} {task} {message_id} {attempt}"))
 
 
 def _encrypted() -> Any:

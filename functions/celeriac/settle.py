@@ -9,9 +9,11 @@ from typing import Any, assert_never
 
 import msgspec
 
-from celeriac import lease, payloads, settings, sqs
+from celeriac import deaths, lease, payloads, settings, sqs
 from celeriac.deliver import Parcel, deliver, fitted
+from celeriac.delivery import as_it_came
 from celeriac.failure import Failure
+from celeriac.message import Malformed, NewerVersion
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Queue
 from celeriac.record import FIRST_SENT_AT, Record
@@ -56,7 +58,7 @@ def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
         deliver(Parcel(queue, retried.successor, retried.delay, record.group))
     if retried.lease is not None and retried.failure is not None:
         try:
-            retried.lease.retrying(retried.failure)
+            retried.lease.retrying(retried.failure, datetime.now(UTC) + retried.delay)
         except lease.LeaseLost:
             # A successor too many does no harm: the record of whoever took over absorbs it.
             return Settled(acknowledged=False)
@@ -105,10 +107,19 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
         sqs.send(name, sqs.Entry(body, group=group, deduplication=deduplication))
     else:
         sqs.send(name, _untouched(record, dead.failure, group, deduplication))
-    if dead.lease is not None:
+    if dead.lease is None:
+        _note(dead, record, queue)
+    else:
         # Where another worker has taken over, or a commit was carried out after all, the letter is one too many.
         with suppress(lease.LeaseLost):
             dead.lease.dead(dead.failure)
+
+
+def _note(dead: Dead, record: Record, queue: Queue) -> None:
+    """No lease remembers this death. A body that can't be read was never sent by ours: nobody asks for its status."""
+    with suppress(Malformed, NewerVersion):
+        message = dead.message or as_it_came(record)
+        deaths.note(queue, message.task, message.id, dead.failure)
 
 
 def _untouched(record: Record, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:

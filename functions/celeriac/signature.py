@@ -34,6 +34,7 @@ class Signature:
             parameters and _mentions_context(hints.get(parameters[0].name)) and not _is_context(parameters[0], hints)
         ):
             raise SignatureError(f"task {name!r}: the context must be its first parameter, of the type Context")
+        self._returns = hints.get("return", Any)
         self.takes_context = bool(parameters) and _is_context(parameters[0], hints)
         fields = parameters[1:] if self.takes_context else parameters
         for parameter in fields:
@@ -77,7 +78,7 @@ class Signature:
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
         """`arguments` as JSON, after checking that the task will be able to read them. Raises InvalidArgs."""
         try:
-            raw = msgspec.json.encode(arguments, enc_hook=_to_json)
+            raw = msgspec.json.encode(arguments, enc_hook=to_json)
         except Exception as error:  # a model's own code may raise anything
             raise InvalidArgs(f"task {self._task!r}: its arguments can't be written as JSON: {error}") from error
         self.decode(raw)
@@ -90,6 +91,27 @@ class Signature:
         except Exception as error:  # a validator of the user's may raise anything
             raise InvalidArgs(f"task {self._task!r}: {_readable(error)}") from error
         return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
+
+    @property
+    def returns_nothing(self) -> bool:
+        """Whether it is annotated to return None."""
+        return self._returns is type(None)
+
+    def result(self, plain: object) -> Any:
+        """A result, kept as JSON types, as the annotated return type; as it is where there is none that can be read.
+
+        Raises InvalidArgs for a result that the type can't hold, such as one of an older release.
+        """
+        if self._returns is Any:
+            return plain
+        try:
+            msgspec.json.schema(self._returns, schema_hook=_known)
+        except (TypeError, ValueError):
+            return plain  # a type that only Python knows
+        try:
+            return msgspec.convert(plain, self._returns, builtin_types=(), str_keys=True, dec_hook=_from_json)
+        except Exception as error:  # a validator of the user's may raise anything
+            raise InvalidArgs(f"task {self._task!r}: its result: {_readable(error)}") from error
 
     def pick(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of an event that the task names: a publisher may add fields without breaking its subscribers."""
@@ -107,7 +129,7 @@ def _mentions_context(hint: Any) -> bool:
 def key_text(value: object) -> object:
     """A key parameter's value as what JSON would make of it. Raises InvalidArgs."""
     try:
-        return msgspec.to_builtins(value, str_keys=True, enc_hook=_to_json)
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=to_json)
     except Exception as error:
         raise InvalidArgs(f"its key can't be written as JSON: {error}") from error
 
@@ -128,7 +150,8 @@ def _from_json(expected: type, value: object) -> object:
     return expected.model_validate(value)  # type: ignore[attr-defined]  # `_known` has seen to it
 
 
-def _to_json(value: object) -> object:
+def to_json(value: object) -> object:
+    """What msgspec can't write itself: pydantic models. Raises TypeError."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     raise TypeError(f"a value of type {type(value).__qualname__} has no JSON form")

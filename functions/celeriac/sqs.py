@@ -89,6 +89,13 @@ def arn(name: str) -> str:
     return f"arn:{meta.partition}:sqs:{meta.region_name}:{account(name)}:{name}"
 
 
+def counts(url: str) -> dict[str, int]:
+    """SQS's own counts of a queue: what is visible, what is in flight, what is delayed. It is right within a minute."""
+    names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
+    answer = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)  # type: ignore[arg-type]  # literals
+    return {name: int(answer["Attributes"].get(name, 0)) for name in names}  # type: ignore[call-overload]  # literals
+
+
 def send(name: str, entry: Entry) -> None:
     """Send one message. Raises NoSuchQueue."""
     with _of_queue(name):

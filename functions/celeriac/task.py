@@ -12,7 +12,7 @@ from celeriac import registry
 from celeriac.check import Delivery, TaskError, check
 from celeriac.context import Context
 from celeriac.deliver import NOW, Parcel, deliver, deliver_many
-from celeriac.handle import Handle
+from celeriac.handles import Handle
 from celeriac.message import Message, new_id
 from celeriac.queue import Queue
 from celeriac.retry import LONGEST_DELAY, Backoff, Custom, CustomPolicy, Policy
@@ -23,7 +23,7 @@ from celeriac.sqs import is_group
 class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
     """Some messages of `enqueue_many` were not taken. `sent` are handles; `unsent` pairs the arguments with why."""
 
-    def __init__(self, task: str, sent: "list[Handle]", unsent: list[tuple[dict[str, Any], str]]) -> None:
+    def __init__(self, task: str, sent: "list[Handle[Any]]", unsent: list[tuple[dict[str, Any], str]]) -> None:
         super().__init__(
             f"{len(unsent)} of {len(sent) + len(unsent)} messages for {task} were not taken, "
             f"the first because of: {unsent[0][1]}"
@@ -109,7 +109,7 @@ class Task[**P, C, R]:
         bound.__dict__.update(self.__dict__, _options=replace(self._options, delay=delay, group=group, key=key))
         return bound
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle:
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Send it to its queue. When this returns, SQS has it.
 
         Raises InvalidArgs for arguments that its signature can't read, NoSuchQueue where the stage isn't deployed.
@@ -117,9 +117,9 @@ class Task[**P, C, R]:
         arguments = self.signature.named(args, kwargs)
         parcel = self._parcel(arguments)
         deliver(parcel)
-        return Handle(parcel.message.id, self.key_of(arguments, parcel.message), self)
+        return self._handle(parcel, arguments)
 
-    def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle]:
+    def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
         """Send one message for each item, in batches of ten, several at once. Every item is checked before any is sent.
 
         Raises InvalidArgs as `enqueue` does, and PartialFailure when SQS didn't take them all.
@@ -127,15 +127,31 @@ class Task[**P, C, R]:
         arguments = [dict(item) for item in items]
         parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
         problems = deliver_many(parcels)
-        handles = [
-            Handle(parcel.message.id, self.key_of(item, parcel.message), self)
-            for item, parcel in zip(arguments, parcels, strict=True)
-        ]
+        handles = [self._handle(parcel, item) for item, parcel in zip(arguments, parcels, strict=True)]
         if any(problems):
             sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]
             unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
             raise PartialFailure(self.name, sent, unsent)
         return handles
+
+    def handle(self, *, key: object = None, id: str = "") -> Handle[R]:  # noqa: A002 - what it is everywhere
+        """The handle of a message that was sent before, by its idempotency key, or by its id where that is the key.
+
+        key: the value of the task's key parameter, or of `options(key=...)`.
+        id: the message's id. With a key, `status().duplicate_of` says whether another message ran in its place.
+
+        Whether a message was ever sent can't be known: of one that nothing is stored of, the status is `unknown`.
+        Raises ValueError where the key is needed and missing.
+        """
+        value: Any = key_text(key)
+        if value in (None, "") and (self.key is not None or not id):
+            wanted = f"handle(key=...), the value of {self.key!r}" if self.key else "handle(id=...) or handle(key=...)"
+            raise ValueError(f"task {self.name!r}: write {wanted}; or keep handle.ref and use celeriac.handle(ref)")
+        return Handle(id, f"{self.name}:{id if value in (None, '') else value}", self)
+
+    def _handle(self, parcel: Parcel, arguments: Mapping[str, Any]) -> Handle[R]:
+        due = datetime.now(UTC) + parcel.delay
+        return Handle(parcel.message.id, self.key_of(arguments, parcel.message), self, due)
 
     def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
         """The idempotency key of a message: `<task>:<its own key, its key parameter, or its id>`.

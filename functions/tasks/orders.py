@@ -23,6 +23,7 @@ def place_order(ctx: Context, order_id: str, email: str, amount_cents: int) -> d
                 {"order_id": order_id, "email": email, "payment_id": payment_id, "amount_cents": amount_cents},
                 aggregate=order_id,
             )
+            tx.result({"payment_id": payment_id})
     except ConditionFailed as taken:
         raise Reject("an order of this id exists") from taken
     return {"payment_id": payment_id}

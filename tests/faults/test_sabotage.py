@@ -53,8 +53,8 @@ def test_it_notices_an_event_that_is_marked_before_it_is_published(monkeypatch: 
 def test_it_notices_an_effect_that_is_not_committed_with_its_tasks_success(monkeypatch: pytest.MonkeyPatch) -> None:
     completion = lease.Lease.completion
 
-    def of_nobodys_record(held: lease.Lease) -> Any:
-        update: Any = completion(held)["Update"]
+    def of_nobodys_record(held: lease.Lease, result: object, **how: Any) -> Any:
+        update: Any = completion(held, result, **how)["Update"]
         return {
             "Update": {
                 "TableName": update["TableName"],

@@ -133,6 +133,22 @@ def test_a_producer_may_send_and_not_look(stage: Stage, sandbox: Sandbox) -> Non
     assert not [resource for resource in granted["sqs:SendMessage"] if "-dlq" in resource]
 
 
+def test_a_reader_may_ask_for_status_and_nothing_else(stage: Stage, sandbox: Sandbox) -> None:
+    well, badly = work.enqueue(then="succeed"), work.enqueue(then="succeed")
+    client("sqs").send_message(
+        QueueUrl=sqs.url(jobs.dead_letter_name("test")),
+        MessageBody=json.dumps({"task": "work", "id": badly.id, "stored": "args/x"}),
+    )
+    sqs.urls.clear()
+    sandbox.calls.clear()
+    assert [handle.status().state for handle in (well, badly)] == ["queued", "dead"]
+    looked = {"sqs:GetQueueUrl"} | actions(sandbox.calls)
+
+    granted = stage.state.policy("celeriac-test-reader-${AWS::Region}")
+    assert set(granted) == looked
+    assert all("-dlq" in resource for resource in granted["sqs:ReceiveMessage"])
+
+
 COMMANDS = [
     ["queues"],
     ["tasks"],
@@ -143,6 +159,8 @@ COMMANDS = [
     ["dlq", "discard", "privileged", "--yes"],
     ["dlq", "import", "privileged", "letters.jsonl"],
     ["status", "some-id", "--search"],
+    ["status", "work/some-id@0"],
+    ["forget", "work", "o-1", "--yes"],
     ["quarantine", "add", "--task", "work"],
     ["quarantine", "list"],
     ["quarantine", "lift", "--task", "work"],

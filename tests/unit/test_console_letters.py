@@ -200,7 +200,7 @@ def test_one_letter_is_edited_in_the_callers_editor(
 def test_letters_go_to_another_queue(dead: Sandbox) -> None:
     _cure()
     _run("redrive", "letters", "--task", "refuse", "--to", "letters-other")
-    counts = letters.counts(sqs.url("celeriac-test-letters-other"))
+    counts = sqs.counts(sqs.url("celeriac-test-letters-other"))
     assert counts["ApproximateNumberOfMessages"] == 3
 
 
@@ -245,7 +245,7 @@ def test_an_interrupted_reading_gives_back_what_it_held(dead: Sandbox, monkeypat
     with pytest.raises(KeyboardInterrupt):
         reading.run(interrupt)
     dead.advance(timedelta(milliseconds=1))
-    assert letters.counts(sqs.url("celeriac-test-letters-dlq"))["ApproximateNumberOfMessages"] == 16
+    assert sqs.counts(sqs.url("celeriac-test-letters-dlq"))["ApproximateNumberOfMessages"] == 16
 
 
 def test_what_sqs_moved_itself_is_handled_the_same_way(sandbox: Sandbox) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from moto.backends import get_backend
+from moto.core.utils import unix_time_millis
 
 from celeriac import names, registry, sqs
 from celeriac.aws import client
@@ -110,6 +111,18 @@ def lock_groups(url: str) -> None:
     in_flight = {message for message in queue._messages if message.approximate_receive_count and not message.visible}  # noqa: SLF001 - see above
     queue.pending_messages.clear()
     queue.pending_messages.update(in_flight)
+
+
+def show_again(url: str) -> None:
+    """Let what was given back, with no visibility timeout, be seen at once, as SQS does.
+
+    Moto hides it for the rest of the instant, and time stands still. What workers give back stays hidden for that
+    long: they would get it again and again in the same instant.
+    """
+    now = unix_time_millis()
+    for message in _in_moto(url)._messages:  # noqa: SLF001 - see above
+        if message.visible_at == now:
+            message.visible_at = now - 1
 
 
 def _in_moto(url: str) -> Any:

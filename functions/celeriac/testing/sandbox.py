@@ -12,7 +12,20 @@ from unittest.mock import patch
 
 from moto import mock_aws
 
-from celeriac import aws, cron, dead_letter, names, pause, quarantine, registry, settings, sqs, sweeper, waiting
+from celeriac import (
+    aws,
+    cron,
+    dead_letter,
+    letters,
+    names,
+    pause,
+    quarantine,
+    registry,
+    settings,
+    sqs,
+    sweeper,
+    waiting,
+)
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
 from celeriac.testing import account
@@ -85,6 +98,7 @@ class Sandbox:
             self._stage = settings.stage()
             self._urls = account.Urls(self._stage, self._calls)
             entering.enter_context(patch.object(sqs, "urls", self._urls))
+            entering.enter_context(patch.object(letters, "looked", {}))
             entering.enter_context(patch.object(pause, "wait", self._pass))
             account.create(self._stage, self._urls)
             self._stream = Stream(names.outbox_table(self._stage), self._calls)
@@ -159,6 +173,8 @@ class Sandbox:
     def _watch(self, service: str, operation: str, arguments: Mapping[str, Any]) -> None:
         self._clock.watch(service, operation, arguments)
         self._activity.watch(service, operation, arguments)
+        if operation.startswith("ChangeMessageVisibility") and not self._calls.in_worker:
+            account.show_again(arguments["QueueUrl"])
 
     def _step(self) -> bool:
         """Move time to the next thing that falls due; False when nothing waits any more."""

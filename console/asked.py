@@ -1,0 +1,112 @@
+"""Which task somebody means who names a reference, an id or a key; and what is stored of it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from celeriac import Task, deaths, handle, letters, lookup, names, registry, schedule, settings, sqs
+from celeriac.aws import client, error_code
+from celeriac.handles import Handle
+from celeriac.item import plain
+from celeriac.reference import InvalidReferenceError, parse
+from celeriac.status import Status, of_record
+from console import known
+
+# What is read of the records for an id whose key isn't known, unless all of them are asked for: a page has 1 MB.
+MOST_PAGES = 10
+
+type Answer = tuple[Handle[Any], Status]
+
+
+def asked(text: str) -> Answer | None:
+    """The state of what a reference names; None for a text that is none. Raises Mistake for an unknown task."""
+    try:
+        parts = parse(text)
+    except InvalidReferenceError:
+        return None
+    if parts.task not in registry.tasks and parts.due is None:
+        return None  # a key may have a slash in it
+    known.task(parts.task)
+    made = handle(text)
+    return made, made.status()
+
+
+def found(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool) -> list[Answer]:
+    """What is stored under `text`: as a key or id, in a note of a dead letter, in a schedule, in any record, or in a
+    dead-letter queue; the first of these places that knows it.
+    """
+    places = (_by_key, _noted, _scheduled, lambda text, tasks: _in_records(text, tasks, search=search), _in_letters)
+    for place in places:
+        answers = list(place(text, tasks))
+        if answers:
+            return answers
+    return []
+
+
+def _by_key(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
+    for task in tasks:
+        key = f"{task.name}:{text}"
+        once = task.delivery == "at_most_once"
+        status = of_record(lookup.record(task, key), "", task.queue, once=once)
+        if status is not None:
+            yield Handle(status.id, key, task), status
+
+
+def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
+    for task in tasks:
+        failure = deaths.noted(task.name, text)
+        if failure is not None:
+            status = Status("dead", failure.attempts, failure=failure, id=text, since=failure.last_at)
+            yield Handle(text, f"{task.name}:{text}", task), status
+
+
+def _scheduled(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
+    for task in tasks:
+        try:
+            due = schedule.due(task.queue.physical_name(settings.stage()), task.name, text)
+        except ClientError as error:
+            if error_code(error) in lookup.DENIED:
+                return
+            raise
+        if due is not None:
+            yield Handle(text, f"{task.name}:{text}", task, due), Status("queued", id=text, due=due)
+
+
+def _in_records(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool) -> Iterator[Answer]:
+    by_name = {task.name: task for task in tasks}
+    pages = (
+        client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=names.idempotency_table(settings.stage()),
+            FilterExpression="task_id = :id",
+            ExpressionAttributeValues={":id": {"S": text}},
+        )
+    )
+    for number, page in enumerate(pages, start=1):
+        for item in page["Items"]:
+            record = plain(item) or {}
+            task = by_name.get(str(record["id"]).rpartition("#")[0])
+            if task is not None:
+                once = task.delivery == "at_most_once"
+                status = of_record(record, text, task.queue, once=once)
+                if status is not None:
+                    yield Handle(text, f"{task.name}:{text}", task), status
+        if number == MOST_PAGES and not search:
+            return
+
+
+def _in_letters(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
+    """In a dead-letter queue, where SQS may have put it, or where its body can't be read."""
+    for queue in {task.queue.name: task.queue for task in tasks}.values():
+        try:
+            letter, _ = letters.find(queue, text)
+        except sqs.NoSuchQueue:
+            continue
+        if letter is not None:
+            task = registry.tasks.get(letter.task) or next(task for task in tasks if task.queue == queue)
+            failure = letter.failure
+            since = failure.last_at if failure is not None else letter.sent_at
+            attempts = failure.attempts if failure is not None else 0
+            yield Handle(text, f"{task.name}:{text}", task), Status("dead", attempts, None, failure, text, since)

@@ -1,0 +1,43 @@
+"""What is stored of a task, looked up for whoever asks for its status."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from celeriac import deaths, lease, letters, sqs
+from celeriac.aws import error_code
+from celeriac.status import Status
+
+if TYPE_CHECKING:
+    from celeriac.task import Task
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+
+
+def record(task: "Task[..., Any, Any]", key: str) -> Mapping[str, Any]:
+    """The idempotency record of a key; empty where there is none, as for every at_least_once task."""
+    if task.delivery == "at_least_once":
+        return {}
+    return lease.look_up(task.name, key, task.queue.record_retention)
+
+
+def dead_letter(task: "Task[..., Any, Any]", message_id: str) -> Status | None:
+    """That it is a dead letter, by its note or by its queue; None if it is none, as far as can be seen.
+
+    `unknown` where its queue holds more letters than are looked at, which one of them may be.
+    """
+    noted = deaths.noted(task.name, message_id)
+    if noted is not None:
+        return Status("dead", noted.attempts, failure=noted, id=message_id, since=noted.last_at)
+    try:
+        letter, every = letters.find(task.queue, message_id)
+    except sqs.NoSuchQueue:
+        return None
+    except Exception as error:
+        if error_code(error) in DENIED:
+            return None
+        raise
+    if letter is None:
+        return None if every else Status("unknown")
+    attempts = letter.failure.attempts if letter.failure is not None else 0
+    since = letter.failure.last_at if letter.failure is not None else None
+    return Status("dead", attempts, failure=letter.failure, id=message_id, since=since)

@@ -1,0 +1,47 @@
+"""The reference of a task that was enqueued: one word that names task, id and key, for commands, URLs and databases.
+
+`<task>/<id>`, `<task>/<id>/<key>` where a key other than the id was used, and at the end `@<seconds since 1970>`: when
+the message is due. A reference that was not made by sending has no such end. Each part is percent-encoded.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote, unquote
+
+_PARTS = (2, 3)
+
+
+class InvalidReferenceError(ValueError):
+    """A text that is no reference of a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The parts of a reference."""
+
+    task: str
+    id: str
+    """Empty where only the key is known."""
+    key: str
+    """The key as the sender gave it, without the task's name."""
+    due: datetime | None = None
+    """When the message is due; None where nothing was sent for this reference."""
+
+    def __str__(self) -> str:
+        """The reference as one word."""
+        parts = [self.task, self.id] + ([self.key] if self.key != self.id else [])
+        due = f"@{int(self.due.timestamp())}" if self.due is not None else ""
+        return "/".join(quote(part, safe="") for part in parts) + due
+
+
+def parse(text: str) -> Reference:
+    """The parts of a reference. Raises InvalidReferenceError."""
+    words, at, seconds = text.strip().partition("@")
+    parts = [unquote(part, errors="strict") for part in words.split("/")]
+    if len(parts) not in _PARTS or not parts[0] or not any(parts[1:]) or (at and not seconds.isdecimal()):
+        raise InvalidReferenceError(f"{text!r} is no reference of a task: one is <task>/<id>, or <task>/<id>/<key>")
+    try:
+        due = datetime.fromtimestamp(int(seconds), UTC) if at else None
+    except (OverflowError, OSError, ValueError) as error:
+        raise InvalidReferenceError(f"{text!r} is no reference of a task: its time can't be read") from error
+    return Reference(parts[0], parts[1], parts[-1], due)

@@ -1,0 +1,203 @@
+"""A handle is kept as its reference, and says whose state it tells."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+import celeriac
+from celeriac import Backoff, Context, Queue, Reject, Retry, Status, TaskFailed, quarantine, sqs, task
+from celeriac.aws import client
+from celeriac.reference import InvalidReferenceError
+from celeriac.testing import Sandbox
+
+orders = Queue("orders-of-handles")
+lockers = Queue("lockers")
+
+
+@task(orders, key="order_id", retry=Backoff(attempts=1))
+def ship(order_id: str, fail: bool = False) -> str:  # noqa: FBT001, FBT002 - a payload
+    if fail:
+        raise Reject("no such address")
+    return f"shipped {order_id}"
+
+
+@task(orders)
+def pack() -> str:
+    return "packed"
+
+
+@task(lockers, key="locker", delivery="at_most_once")
+def unlock(locker: str) -> None:
+    raise ConnectionError("jammed")
+
+
+@task(orders, delivery="at_least_once", retry=Backoff(attempts=1))
+def ring(ctx: Context, wrong: bool = False) -> None:  # noqa: FBT001, FBT002 - a payload
+    if wrong:
+        raise Retry("nobody answers")
+
+
+def test_a_reference_is_the_handle_again(sandbox: Sandbox) -> None:
+    handle = ship.enqueue(order_id="o/7 ü")
+    again = celeriac.handle(handle.ref)
+    assert again.status() == Status("queued")
+    sandbox.drain()
+    assert again.result() == "shipped o/7 ü"
+    assert (again.task, again.id, again.key, again.ref) == ("ship", handle.id, handle.key, handle.ref)
+
+
+def test_a_reference_of_a_task_without_a_key_is_short(sandbox: Sandbox) -> None:
+    handle = pack.enqueue()
+    assert handle.ref.partition("@")[0] == f"pack/{handle.id}"
+    sandbox.drain()
+    assert celeriac.handle(handle.ref).result() == "packed"
+
+
+@pytest.mark.parametrize("text", ["", "ship", "ship/", "/a", "a/b/c/d", "ship/a@soon", f"ship/a@{10**20}"])
+def test_what_is_no_reference_says_so(text: str) -> None:
+    with pytest.raises(InvalidReferenceError, match="is no reference of a task"):
+        celeriac.handle(text)
+
+
+def test_a_reference_of_an_unknown_task_says_so(sandbox: Sandbox) -> None:
+    with pytest.raises(LookupError, match="none has that name here"):
+        celeriac.handle("shop/0198f3c2")
+
+
+def test_a_handle_by_key_tells_whose_state_it_is(sandbox: Sandbox) -> None:
+    first = ship.enqueue(order_id="o-1")
+    sandbox.drain()
+    status = ship.handle(key="o-1").status()
+    assert (status.state, status.id, status.duplicate_of) == ("succeeded", first.id, None)
+    assert ship.handle(key="o-1", id="made-up").duplicate_of == first.id
+
+
+def test_of_what_was_never_sent_nothing_is_known(sandbox: Sandbox) -> None:
+    for handle in (ship.handle(key="o-1"), pack.handle(id="0198f3c2"), celeriac.handle("ship/0198f3c2/o-1")):
+        assert handle.status() == Status("unknown")
+        with pytest.raises(LookupError, match="nothing is known of task"):
+            handle.result()
+
+
+def test_a_handle_without_what_finds_it_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"write handle\(key=...\), the value of 'order_id'"):
+        ship.handle(id="0198f3c2")
+    with pytest.raises(ValueError, match=r"write handle\(id=...\) or"):
+        pack.handle()
+
+
+def test_a_duplicate_knows_that_another_message_ran(sandbox: Sandbox) -> None:
+    first, second = ship.enqueue(order_id="o-1"), ship.enqueue(order_id="o-1")
+    waiting = second.duplicate_of
+    assert waiting is None  # the first one may fail, and then the second runs
+    sandbox.drain()
+    assert [handle.duplicate_of for handle in (first, second)] == [None, first.id]
+    assert second.result() == "shipped o-1"
+
+
+def test_a_duplicate_of_a_dead_at_most_once_task_is_dead_too(sandbox: Sandbox) -> None:
+    first = unlock.enqueue(locker="l-1")
+    sandbox.drain()
+    second = unlock.enqueue(locker="l-1")
+    sandbox.drain()
+    assert second.status().state == "dead"
+    assert second.duplicate_of == first.id
+
+
+def test_times_are_told(sandbox: Sandbox) -> None:
+    start = sandbox.now
+    later = pack.options(delay=timedelta(hours=2)).enqueue()
+    assert later.status().due == start + timedelta(hours=2)
+    sandbox.drain()
+    assert later.status().since == sandbox.now
+
+
+def test_a_delayed_task_is_queued_for_as_long_as_it_may_be(sandbox: Sandbox) -> None:
+    handle = celeriac.handle(pack.options(delay=timedelta(days=30)).enqueue().ref)
+    sandbox.advance(timedelta(days=29))
+    assert handle.status().state == "queued"
+
+
+def test_what_sqs_has_deleted_is_not_queued(sandbox: Sandbox) -> None:
+    handle = pack.enqueue()
+    sandbox.advance(orders.retention + timedelta(seconds=1))
+    assert handle.status().state == "unknown"
+    with pytest.raises(LookupError):
+        handle.result()
+
+
+# However a message came into a dead-letter queue, its handle says so.
+
+
+def test_a_quarantined_task_is_dead(sandbox: Sandbox) -> None:
+    quarantine.add(quarantine.of_task("pack"))
+    quarantine.refresh()
+    handle = pack.enqueue()
+    sandbox.drain()
+    quarantine.lift(quarantine.of_task("pack"))
+    quarantine.refresh()
+    status = handle.status()
+    assert (status.state, status.failure and status.failure.reason) == ("dead", "quarantined")
+    with pytest.raises(TaskFailed, match="quarantined"):
+        handle.result()
+
+
+def test_malformed_arguments_are_a_dead_letter(sandbox: Sandbox, send: Callable[[Queue, object], None]) -> None:
+    send(orders, {"task": "ship", "id": "foreign", "args": {"order": "o-1"}})
+    sandbox.drain()
+    assert ship.handle(key="unknown to us", id="foreign").status().state == "dead"
+
+
+def test_an_at_least_once_task_is_dead_or_unknown(sandbox: Sandbox) -> None:
+    well, badly = ring.enqueue(), ring.enqueue(wrong=True)
+    assert ring.options(delay=timedelta(minutes=1)).enqueue().status().state == "queued"
+    sandbox.drain()
+    assert (well.status().state, badly.status().state) == ("unknown", "dead")
+
+
+def test_a_redriven_at_least_once_task_is_dead_no_more(sandbox: Sandbox) -> None:
+    handle = ring.enqueue(wrong=True)
+    sandbox.drain()
+    (letter,) = sandbox.dead_letters(orders)
+    redriven = letter.body.replace('"wrong":true', '"wrong":false')
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-orders-of-handles-dlq"))
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-orders-of-handles"), MessageBody=redriven)
+    sandbox.drain()
+    assert handle.status().state == "unknown"  # it has succeeded, of which nothing is stored
+
+
+def _move_as_sqs_does(count: int) -> None:
+    """More receives than the queue allows: SQS moves the message by itself, with no reason beside it."""
+    url = sqs.url("celeriac-test-orders-of-handles")
+    for _ in range(count):
+        client("sqs").receive_message(QueueUrl=url, VisibilityTimeout=0)
+
+
+def test_what_sqs_moved_by_itself_is_dead(sandbox: Sandbox) -> None:
+    handle = ship.enqueue(order_id="o-1")
+    _move_as_sqs_does(orders.receive_limit + 1)
+    assert sandbox.dead_letters(orders)
+    assert handle.status() == Status("dead")
+    with pytest.raises(TaskFailed, match="no reason is known"):
+        handle.result()
+
+
+def test_other_letters_say_nothing_of_a_task_that_waits(sandbox: Sandbox) -> None:
+    ship.enqueue(order_id="o-1", fail=True)
+    sandbox.drain()
+    handle = pack.enqueue()
+    assert handle.status() == Status("queued")
+    sandbox.calls.clear()
+    handle.status()
+    assert sandbox.calls[("sqs", "ReceiveMessage")] == 0  # they were looked at just now
+
+
+def test_more_letters_than_are_looked_at_leave_a_doubt(sandbox: Sandbox) -> None:
+    ship.enqueue_many({"order_id": f"o-{n}", "fail": True} for n in range(120))
+    sandbox.drain()
+    handle = pack.enqueue()
+    assert handle.status().state == "queued"  # too young for SQS to have moved it
+    sandbox.advance(orders.visibility + timedelta(seconds=1))
+    assert handle.status().state == "unknown"
+    assert handle.result(timeout=60) == "packed"  # and yet it may come

@@ -1,0 +1,160 @@
+"""What a task returns is what its handle's `result()` returns, or an error says why not."""
+
+import math
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from celeriac import Context, Queue, ResultNotKept, TransactionError, task
+from celeriac.testing import Sandbox
+
+reports = Queue("reports-with-results")
+
+
+@dataclass
+class Invoice:
+    total: Decimal
+    due: date
+
+
+class Receipt(BaseModel):
+    number: int
+    at: date
+
+
+def test_a_result_has_the_type_that_the_task_names(sandbox: Sandbox) -> None:
+    @task(reports)
+    def bill() -> Invoice:
+        return Invoice(Decimal("10.50"), date(2026, 1, 31))
+
+    @task(reports)
+    async def confirm() -> list[Receipt]:
+        return [Receipt(number=1, at=date(2026, 1, 31))]
+
+    invoice = bill.enqueue()
+    assert invoice.result() == Invoice(Decimal("10.50"), date(2026, 1, 31))
+    assert invoice.status().result == {"total": "10.50", "due": "2026-01-31"}  # as JSON types
+    assert confirm.enqueue().result() == [Receipt(number=1, at=date(2026, 1, 31))]
+
+
+def test_without_a_type_it_has_jsons_types(sandbox: Sandbox) -> None:
+    @task(reports)
+    def bill():  # type: ignore[no-untyped-def]  # noqa: ANN202 - the point
+        return Invoice(Decimal("10.50"), date(2026, 1, 31))
+
+    assert bill.enqueue().result() == {"total": "10.50", "due": "2026-01-31"}
+
+
+def test_a_task_that_returns_none_has_none_for_a_result(sandbox: Sandbox) -> None:
+    @task(reports)
+    def nothing() -> None: ...
+
+    @task(reports)
+    def maybe() -> str | None:
+        return None
+
+    assert nothing.enqueue().result() is None
+    assert maybe.enqueue().result() is None
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (object(), "it has no JSON form: TypeError"),
+        ("x" * 250_000, "it is too large: 250,002 bytes of JSON, and a record keeps 200,000"),
+        ({"mean": math.nan}, "it holds nan or infinity"),
+        ([math.inf], "it holds nan or infinity"),
+    ],
+)
+def test_a_result_that_is_not_kept_says_why(sandbox: Sandbox, value: object, why: str) -> None:
+    @task(reports)
+    def work() -> Any:
+        return value
+
+    handle = work.enqueue()
+    with pytest.raises(ResultNotKept, match=why):
+        handle.result()
+    assert handle.status().state == "succeeded"
+    assert handle.status().not_kept is not None
+
+
+def test_what_is_returned_after_a_transaction_is_not_kept(sandbox: Sandbox) -> None:
+    @task(reports)
+    def place(ctx: Context) -> dict[str, str]:
+        with ctx.transaction() as tx:
+            tx.emit("placed", {})
+        return {"order": "o-1"}
+
+    with pytest.raises(ResultNotKept, match=r"keep a result with tx\.result\(value\)"):
+        place.enqueue().result()
+
+
+def test_a_transaction_keeps_a_result_of_its_own(sandbox: Sandbox) -> None:
+    @task(reports)
+    def place(ctx: Context) -> Invoice:
+        invoice = Invoice(Decimal(5), date(2026, 1, 31))
+        with ctx.transaction() as tx:
+            tx.emit("placed", {})
+            tx.result(invoice)
+        return invoice
+
+    assert place.enqueue().result() == Invoice(Decimal(5), date(2026, 1, 31))
+    assert place() == Invoice(Decimal(5), date(2026, 1, 31))  # as a plain function
+
+
+def test_a_transaction_of_a_result_alone_commits_it(sandbox: Sandbox) -> None:
+    @task(reports)
+    def place(ctx: Context) -> str:
+        with ctx.transaction() as tx:
+            tx.result("early")
+        return "late"
+
+    assert place.enqueue().result() == "early"
+
+
+def test_a_result_that_a_transaction_cannot_keep_is_refused(sandbox: Sandbox) -> None:
+    raised: list[str] = []
+
+    @task(reports)
+    def place(ctx: Context) -> None:
+        with ctx.transaction() as tx:
+            try:
+                tx.result(math.nan)
+            except TransactionError as error:
+                raised.append(str(error))
+
+    place.enqueue()
+    sandbox.drain()
+    assert raised == ["tx.result(...): the result can't be kept, it holds nan or infinity, which JSON has no form for"]
+
+
+def test_a_result_of_an_older_release_that_fits_no_more_says_so(sandbox: Sandbox) -> None:
+    @task(reports, name="renamed")
+    def before() -> str:
+        return "text"
+
+    handle = before.enqueue()
+    sandbox.drain()
+
+    @task(reports, name="renamed")
+    def after() -> int:
+        return 1
+
+    with pytest.raises(ResultNotKept, match="its result: Expected `int`, got `str`"):
+        after.handle(id=handle.id).result()
+
+
+def test_a_timeout_is_a_timedelta_or_seconds(sandbox: Sandbox) -> None:
+    @task(reports)
+    def work() -> int:
+        return 1
+
+    later = work.options(delay=timedelta(minutes=5)).enqueue()
+    for timeout in (10, 0.5, timedelta(seconds=10)):
+        with pytest.raises(TimeoutError):
+            later.result(timeout=timeout)
+    assert later.result(timeout=600) == 1

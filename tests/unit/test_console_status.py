@@ -1,0 +1,361 @@
+"""`celeriac send`, `status`, `forget` and `rerun`: what one prints, the next takes."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner, Result
+
+from celeriac import Backoff, Context, Queue, Reject, Retry, quarantine, sqs, task
+from celeriac.aws import client
+from celeriac.testing import Sandbox
+from console import asked
+from console.clients import client as operators_client
+from console.main import app
+from tests.injection import registered
+
+shop = Queue("status", timeout=timedelta(minutes=1))
+ran: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> Iterator[None]:
+    ran.clear()
+    return iter(())
+
+
+@task(shop, key="order", retry=Backoff(base=timedelta(minutes=10), jitter=0, attempts=2))
+def charge(ctx: Context, order: str, fail: str = "no") -> dict[str, str]:
+    ran.append(order)
+    if fail == "yes":
+        raise ConnectionError("no answer")
+    if fail == "for good":
+        raise Reject("declined")
+    if fail == "later":
+        raise Retry("busy")
+    return {"charge": order}
+
+
+@task(shop, key="number")
+def count(number: int, times: int) -> int:
+    ran.append(str(number))
+    return number * times
+
+
+@task(shop)
+def mark() -> None: ...
+
+
+@task(shop, delivery="at_least_once")
+def notify(fail: bool = False) -> None:  # noqa: FBT001, FBT002 - a payload
+    if fail:
+        raise Reject("nobody there")
+
+
+def _run(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["--stage", "test", *arguments], input=typed)
+
+
+def _type(command: str) -> Result:
+    """Run a command as another one has printed it."""
+    return CliRunner().invoke(app, shlex.split(command)[1:])
+
+
+def _sent(*arguments: str) -> str:
+    """The reference that `send` prints, and nothing else, on standard output."""
+    done = _run("send", *arguments)
+    assert done.exit_code == 0, done.output
+    (ref,) = done.stdout.splitlines()
+    return ref
+
+
+def test_status_takes_what_send_prints(sandbox: Sandbox) -> None:
+    ref = _sent("charge", "--arg", "order=o-1")
+    assert _run("status", ref).output == "charge: waiting in its queue\n"
+    sandbox.drain()
+    done = _run("status", ref)
+    assert (done.exit_code, done.output.splitlines()[0]) == (0, "charge: succeeded 2026-01-01 00:00:00Z, 1 attempt")
+    assert '"charge": "o-1"' in done.output
+
+
+def test_send_says_what_to_type_next(sandbox: Sandbox) -> None:
+    done = _run("send", "charge", "--arg", "order=o 1")
+    (next_,) = [line for line in done.stderr.splitlines() if line.startswith("next: ")]
+    assert _type(next_.removeprefix("next: ")).output == "charge: waiting in its queue\n"
+
+
+def test_status_takes_a_bare_id_too(sandbox: Sandbox) -> None:
+    handle = charge.enqueue(order="o-1")
+    unkeyed = mark.enqueue()
+    sandbox.drain()
+    assert _run("status", handle.id).output.startswith("charge: succeeded")
+    assert _run("status", unkeyed.id).output.startswith("mark: succeeded")
+    assert _run("status", "o-1").output.startswith("charge: succeeded")
+    assert _run("status", "o-1", "--task", "count").exit_code == 1
+
+
+def test_an_id_among_very_many_is_found_by_searching(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asked, "MOST_PAGES", 1)
+    charge.enqueue_many({"order": "x" * 900 + str(n)} for n in range(3))
+    handles = count.enqueue_many({"number": n, "times": 1} for n in range(3))
+    sandbox.drain()
+    table = "celeriac-test-idempotency"
+    for n in range(4):  # pages of a megabyte
+        filler = {"id": {"S": f"charge#{n}"}, "filler": {"S": "x" * 390_000}, "task_id": {"S": "another"}}
+        client("dynamodb").put_item(TableName=table, Item=filler)
+    found = [_run("status", handle.id).exit_code for handle in handles]
+    searched = [_run("status", handle.id, "--search").exit_code for handle in handles]
+    assert 1 in found
+    assert searched == [0, 0, 0]
+
+
+def test_each_state_says_which_it_is(sandbox: Sandbox) -> None:
+    delayed = _sent("mark", "--delay", "10m")
+    assert _run("status", delayed).output == "mark: delayed until 2026-01-01 00:10:00Z\n"
+    scheduled = mark.options(delay=timedelta(days=3)).enqueue()
+    assert _run("status", scheduled.id).output == "mark: delayed until 2026-01-04 00:00:01Z\n"
+    assert _run("status", scheduled.ref).output == "mark: delayed until 2026-01-04 00:00:00Z\n"
+
+    failing = charge.enqueue(order="o-1", fail="yes")
+    sandbox.run_once()
+    retrying = _run("status", failing.ref)
+    assert retrying.output.splitlines() == [
+        "charge: retrying at 2026-01-01 00:10:00Z, 1 attempt",
+        "ConnectionError: no answer",
+    ]
+    assert retrying.exit_code == 0
+
+
+def test_a_running_task_says_since_when(sandbox: Sandbox) -> None:
+    said: list[str] = []
+
+    @task(shop)
+    def slow() -> None:
+        sandbox.advance(timedelta(seconds=5))
+        said.append(_run("status", handle.ref).output)
+
+    handle = slow.enqueue()
+    sandbox.drain()
+    assert said == ["slow: running since 2026-01-01 00:00:00Z, 1 attempt\n"]
+
+
+def test_a_lost_worker_shows_as_what_it_is(sandbox: Sandbox) -> None:
+    handle = charge.enqueue(order="o-1")
+    sandbox.crash_at(2)  # after the claim
+    sandbox.run_once()
+    assert _run("status", handle.ref).output.startswith("charge: running since")
+    sandbox.advance(shop.timeout + timedelta(seconds=1))
+    assert _run("status", handle.ref).output.splitlines() == [
+        "charge: worker lost, tries again at 2026-01-01 00:06:00Z, 1 worker lost",
+    ]
+    sandbox.advance(shop.visibility - shop.timeout)
+    sandbox.crash_at(6)  # it looks at the quarantine, and takes the lease over with four calls
+    sandbox.run_once()
+    sandbox.advance(shop.timeout + timedelta(seconds=1))
+    status = handle.status()
+    assert (status.attempts, status.deaths) == (0, 2)
+
+
+def test_a_dead_letter_names_the_command_that_shows_it(sandbox: Sandbox) -> None:
+    handle = charge.enqueue(order="o-1", fail="for good")
+    sandbox.drain()
+    done = _run("status", handle.ref)
+    assert done.exit_code == 1
+    first, error, see = done.output.splitlines()
+    assert first == "charge: dead since 2026-01-01 00:00:00Z, rejected, 1 attempt"
+    assert error == "celeriac.retry.Reject: declined"
+    assert "declined" in _type(see.removeprefix("see it: ")).output
+
+
+def test_a_redriven_letter_says_that_it_is_gone(sandbox: Sandbox) -> None:
+    handle = charge.enqueue(order="o-1", fail="for good")
+    sandbox.drain()
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-status-dlq"))
+    assert "its letter is no longer in the dead-letter queue: it was redriven or discarded" in (
+        _run("status", handle.ref).output
+    )
+
+
+def test_what_sqs_moved_is_dead_by_its_id(sandbox: Sandbox) -> None:
+    handle = charge.enqueue(order="o-1")
+    for _ in range(shop.receive_limit + 1):
+        client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test-status"), VisibilityTimeout=0)
+    for asked_for in (handle.ref, handle.id):
+        assert "charge: dead since" in _run("status", asked_for).output
+
+
+def test_a_body_that_cannot_be_read_is_found_by_sqss_id(sandbox: Sandbox) -> None:
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-status"), MessageBody="nonsense")
+    sandbox.drain()
+    (letter,) = sandbox.dead_letters(shop)
+    assert "dead since 2026-01-01 00:00:00Z, malformed" in _run("status", letter.id).output
+
+
+def test_what_was_never_sent_is_unknown(sandbox: Sandbox) -> None:
+    for asked_for in ("0198f3c2", "charge/0198f3c2/o-1"):
+        done = _run("status", asked_for)
+        assert done.exit_code == 1
+        assert "unknown: nothing is stored of" in done.output
+    assert "Did you mean charge?" in _run("status", "chrge/0198f3c2@0").output
+
+
+def test_at_least_once_tasks_are_dead_or_unknown(sandbox: Sandbox) -> None:
+    well, badly = notify.enqueue(), notify.enqueue(fail=True)
+    sandbox.drain()
+    assert "as of every at_least_once task that isn't dead" in _run("status", well.ref).output
+    assert "notify: dead since" in _run("status", badly.ref).output
+
+
+def test_a_paused_queue_says_so(sandbox: Sandbox) -> None:
+    def listed(**_: object) -> Any:
+        return type("Answer", (), {"status_code": 200}), {"EventSourceMappings": [{"UUID": "u", "State": "Disabled"}]}
+
+    events = operators_client("lambda").meta.events
+    events.register("before-call.lambda.ListEventSourceMappings", listed)
+    ref = _sent("mark")
+    told = _run("status", ref).output
+    events.unregister("before-call.lambda.ListEventSourceMappings", listed)
+    assert told == "mark: paused (waiting in its queue): celeriac --stage test resume status\n"
+
+
+def test_json_has_it_all(sandbox: Sandbox) -> None:
+    ref = _sent("charge", "--arg", "order=o-1")
+    sandbox.drain()
+    (row,) = json.loads(_run("status", ref, "--json").stdout)
+    assert row["ref"] == ref
+    assert (row["task"], row["state"], row["attempts"], row["result"]) == ("charge", "succeeded", 1, {"charge": "o-1"})
+    assert row["since"] == "2026-01-01T00:00:00+00:00"
+
+
+# A key that was used.
+
+
+def test_send_says_that_a_key_was_used(sandbox: Sandbox) -> None:
+    first = _sent("charge", "--arg", "order=o-1")
+    sandbox.drain()
+    again = _run("send", "charge", "--arg", "order=o-1")
+    assert f"duplicate of {first.split('/')[1]}, succeeded 2026-01-01 00:00:00Z" in again.stderr
+    sandbox.drain()
+    assert ran == ["o-1"]
+    assert f"charge: duplicate of {first.split('/')[1]}, succeeded" in _run("status", again.stdout.strip()).output
+
+
+def test_send_says_nothing_of_a_key_that_it_may_not_read(sandbox: Sandbox) -> None:
+    def deny(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetItem")
+
+    with registered("dynamodb", "before-call.dynamodb.GetItem", deny):
+        assert "next: " in _run("send", "charge", "--arg", "order=o-1").stderr
+
+
+def test_rerun_runs_a_used_key_again(sandbox: Sandbox) -> None:
+    charge.enqueue(order="o-1")
+    sandbox.drain()
+    asked_first = _run("rerun", "charge", "o-1", typed="n\n")
+    assert asked_first.exit_code == 1
+    assert "charge: succeeded" in asked_first.stderr
+    sandbox.drain()
+    assert ran == ["o-1"]
+    assert _run("rerun", "charge", "o-1", typed="y\n").exit_code == 0
+    sandbox.drain()
+    assert ran == ["o-1", "o-1"]
+
+
+def test_rerun_asks_for_the_arguments_that_the_key_does_not_hold(sandbox: Sandbox) -> None:
+    count.enqueue(number=7, times=2)
+    sandbox.drain()
+    missing = _run("rerun", "count", "7", "--yes")
+    assert missing.exit_code == 2
+    assert "'times'" in missing.output
+    assert "Arguments are not stored: give them with --arg or --json" in missing.output
+    assert "it must be 7, or left out" in _run("rerun", "count", "7", "--arg", "number=8", "--arg", "times=3").output
+    assert count.handle(key=7).status().state == "succeeded"  # nothing was forgotten
+    assert _run("rerun", "count", "7", "--arg", "times=3", "--yes").exit_code == 0
+    sandbox.drain()
+    assert count.handle(key=7).result() == 21
+
+
+def test_forget_lets_the_next_message_run(sandbox: Sandbox) -> None:
+    charge.enqueue(order="o-1")
+    sandbox.drain()
+    assert "the next message of charge o-1 runs" in _run("forget", "charge", "o-1", "--yes").output
+    charge.enqueue(order="o-1")
+    sandbox.drain()
+    assert ran == ["o-1", "o-1"]
+    assert "nothing is stored of charge 'o-2'" in _run("forget", "charge", "o-2", "--yes").output
+
+
+def test_what_runs_is_not_forgotten(sandbox: Sandbox) -> None:
+    told: list[Result] = []
+
+    @task(shop, key="name")
+    def slow(name: str) -> None:
+        told.extend([_run("forget", "slow", "a", "--yes"), _run("rerun", "slow", "a", "--yes")])
+
+    slow.enqueue(name="a")
+    sandbox.drain()
+    assert [one.exit_code for one in told] == [2, 2]
+    assert all("slow a runs now: wait until it has ended" in one.output for one in told)
+
+
+def test_what_changes_while_the_question_is_asked_is_not_forgotten(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge.enqueue(order="o-1", fail="for good")
+    sandbox.drain()
+
+    def redriven_meanwhile(*_: object, **__: object) -> bool:
+        charge.enqueue(order="o-1")
+        sandbox.drain()
+        return True
+
+    monkeypatch.setattr("typer.confirm", redriven_meanwhile)
+    assert "it has changed meanwhile, nothing was forgotten" in _run("forget", "charge", "o-1").output
+
+
+def test_rerun_leaves_alone_what_runs_again_by_itself_or_lies_dead(sandbox: Sandbox) -> None:
+    charge.enqueue(order="o-1", fail="later")
+    charge.enqueue(order="o-2", fail="for good")
+    sandbox.run_once()
+    assert "it will run again by itself: charge: retrying at" in _run("rerun", "charge", "o-1", "--yes").output
+    dead = _run("rerun", "charge", "o-2", "--yes").output
+    assert "celeriac --stage test dlq redrive status --id" in " ".join(dead.split())
+
+
+def test_at_least_once_tasks_have_no_key_to_forget(sandbox: Sandbox) -> None:
+    for verb in ("forget", "rerun"):
+        assert "no key of it is remembered, every message runs" in _run(verb, "notify", "a", "--yes").output
+
+
+# Waiting for the result.
+
+
+def test_send_waits_for_the_result(sandbox: Sandbox) -> None:
+    done = _run("send", "count", "--arg", "number=6", "--arg", "times=7", "--wait")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "42")
+
+
+def test_send_waits_for_a_failure(sandbox: Sandbox) -> None:
+    done = _run("send", "charge", "--arg", "order=o-1", "--arg", "fail=for good", "--wait")
+    assert done.exit_code == 1
+    assert "rejected: celeriac.retry.Reject: declined" in done.stderr
+    assert "see it: celeriac --stage test dlq show status" in done.stderr
+
+
+def test_send_waits_for_so_long_only(sandbox: Sandbox) -> None:
+    done = _run("send", "charge", "--arg", "order=o-1", "--arg", "fail=yes", "--wait", "--timeout", "10s")
+    assert done.exit_code == 1
+    assert "it is retrying after 10 s: celeriac --stage test status charge/" in done.stderr
+
+
+def test_a_quarantined_task_is_waited_for_no_longer(sandbox: Sandbox) -> None:
+    quarantine.add(quarantine.of_task("mark"))
+    quarantine.refresh()
+    done = _run("send", "mark", "--wait")
+    quarantine.lift(quarantine.of_task("mark"))
+    quarantine.refresh()
+    assert (done.exit_code, "quarantined" in done.stderr) == (1, True)
