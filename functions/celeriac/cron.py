@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from celeriac.message import VERSION
+from celeriac.message import FIRST_VERSION
 
 # Scheduler puts the time for which the firing was meant in its place, not the time at which it comes.
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
@@ -39,4 +39,4 @@ def problem(expression: str) -> str | None:
 def message(task: str, scheduled_time: str = SCHEDULED_TIME) -> str:
     """The message of one firing. Task and scheduled time make its id and key: a second firing is a duplicate."""
     firing = f"{task}@{scheduled_time}"
-    return msgspec.json.encode({"v": VERSION, "id": firing, "task": task, "key": firing}).decode()
+    return msgspec.json.encode({"v": FIRST_VERSION, "id": firing, "task": task, "key": firing}).decode()

@@ -119,6 +119,6 @@ def entry(parcel: Parcel) -> sqs.Entry:
         body=fitted(name, message, limit, long=scheduled),
         delay_seconds=0 if scheduled else ceil(parcel.delay.total_seconds()),
         group=parcel.group,
-        deduplication=f"{message.id}-{message.attempt}" if fifo else None,
+        deduplication=f"{message.id}-{message.turn}" if fifo else None,
         trace=parcel.trace or trace.current(),
     )

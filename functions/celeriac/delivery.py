@@ -47,12 +47,16 @@ def as_it_came(record: Record) -> Message:
     """The record's message, with an id and a date also where it was written by hand. Raises what `decode` raises."""
     message = decode(record.body)
     # SQS's own id and date serve, and stay with it from here on.
-    return replace(message, id=message.id or record.message_id, enqueued_at=_enqueued_at(message, record))
+    return replace(
+        message,
+        id=message.id or record.message_id,
+        enqueued_at=_zoned(message.enqueued_at or record.sent_at),
+        waits_since=_zoned(message.waits_since) if message.waits_since is not None else None,
+    )
 
 
-def _enqueued_at(message: Message, record: Record) -> datetime:
+def _zoned(written: datetime) -> datetime:
     """A date written by hand may lack its zone: UTC is what AWS means everywhere else."""
-    written = message.enqueued_at or record.sent_at
     return written if written.tzinfo is not None else written.replace(tzinfo=UTC)
 
 

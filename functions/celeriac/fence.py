@@ -58,6 +58,8 @@ class Claim:
     """Its key is never to be run again, whichever message asks for it."""
     comes_back: bool = False
     """Its queue is FIFO: after a failed attempt the same message comes again, and the record counts the attempts."""
+    step: int = 0
+    """How many runs of this attempt have ended without being charged."""
 
     @property
     def redriven(self) -> str:
@@ -92,6 +94,7 @@ class FencedStore(DynamoDBPersistenceLayer):
             "token": {"S": self.token},
             "task_id": {"S": self.claim.task_id},
             "attempt": {"N": str(self.claim.attempt)},
+            "step": {"N": str(self.claim.step)},
             "crashes": {"N": str(self.crashes)},
             "deaths": {"N": str(self.deaths)},
             "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
@@ -136,17 +139,24 @@ class FencedStore(DynamoDBPersistenceLayer):
             values: dict[str, Any] = {":after": {"S": token}, ":expected": {"S": status}}
             return "#token = :after AND #status = :expected", {"#token": "token", "#status": "status"}, values
         # The key is new; or its record has expired and TTL hasn't come by yet; or an attempt of this message has
-        # failed, and this is a later one; or, unless its key may be run but once, another message of it has failed.
-        free = ["attribute_not_exists(id)", "expiration < :now", "(#status = :retrying AND attempt < :attempt)"]
+        # failed, and this is a later one; or a run of this very attempt wasn't charged, and this is a later one; or,
+        # unless its key may be run but once, another message of it has failed.
+        free = [
+            "attribute_not_exists(id)",
+            "expiration < :now",
+            "(#status = :retrying AND attempt < :attempt)",
+            "(#status = :retrying AND attempt = :attempt AND #step < :step)",
+        ]
         values = {
             ":now": {"N": str(int(dt.datetime.now(dt.UTC).timestamp()))},
             ":retrying": {"S": RETRYING},
             ":attempt": {"N": "999999" if self.claim.comes_back else str(self.claim.attempt)},
+            ":step": {"N": str(self.claim.step)},
         }
         if not self.claim.once:
             free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
             values |= {":dead": {"S": DEAD}, ":me": {"S": self.claim.task_id}}
-        return " OR ".join(free), {"#status": "status"}, values
+        return " OR ".join(free), {"#status": "status", "#step": "step"}, values
 
     def _update_record(self, data_record: DataRecord) -> None:
         with _fenced():
@@ -193,10 +203,11 @@ class FencedStore(DynamoDBPersistenceLayer):
         mark = f"{self.claim.task_id} {self.claim.redriven}"
         return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
 
-    def fail(self, status: str, failure: Failure, due: dt.datetime | None = None) -> None:
+    def fail(self, status: str, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
         """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLost.
 
-        `due`: when the next attempt is to run.
+        due: when the next attempt is to run.
+        charged: with False it doesn't count among the failed attempts of this message.
         """
         due_at = {":due": {"N": milliseconds(due)}} if due is not None else {}
         with _fenced():
@@ -205,7 +216,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
-                    "#counter = :attempt, crashes = :none, deaths = :none"
+                    "#counter = :failed, crashes = :none, deaths = :none"
                     f"{', retry_at = :due' if due_at else ' REMOVE retry_at'}"
                 ),
                 # A transaction may have completed it, its answer lost.
@@ -216,6 +227,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                     ":status": {"S": status},
                     ":failure": {"S": msgspec.json.encode(failure).decode()},
                     ":attempt": {"N": str(self.attempt)},
+                    ":failed": {"N": str(self.attempt if charged else self.attempt - 1)},
                     ":none": {"N": "0"},
                     ":token": {"S": self.token},
                     **due_at,

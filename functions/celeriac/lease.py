@@ -65,9 +65,12 @@ class Lease:
         self._store.not_kept = not_kept
         self._store.save_success(data=self._store.claim.key, result=result)  # type: ignore[arg-type]  # any JSON value
 
-    def retrying(self, failure: Failure, due: dt.datetime | None = None) -> None:
-        """Record a failed attempt and let the next one in, which is to run at `due`. Raises LeaseLost."""
-        self._store.fail(RETRYING, failure, due)
+    def retrying(self, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
+        """Record a failed attempt and let the next one in, or the next run of this one where it isn't charged.
+
+        It is to run at `due`. Raises LeaseLost.
+        """
+        self._store.fail(RETRYING, failure, due, charged=charged)
 
     def dead(self, failure: Failure) -> None:
         """Record that it is a dead letter. Raises LeaseLost."""

@@ -33,8 +33,10 @@ def log_outcome(outcome: Outcome, message: Message | None, delivery: "Delivery",
     match outcome:
         case Dead(failure=failure):
             logger.error("task dead", extra=fields | {"reason": failure.reason, "error": failure.type})
-        case Retried(delay=delay, error=error):
-            logger.warning("task failed", extra=fields | {"delay_seconds": delay.total_seconds(), "error": error})
+        case Retried(delay=delay, error=error, charged=charged):
+            uncharged = {} if charged else {"charged": False}
+            seconds_to_wait = {"delay_seconds": delay.total_seconds()}
+            logger.warning("task failed", extra=fields | seconds_to_wait | {"error": error} | uncharged)
         case HandedBack(why=why) | Postponed(why=why):
             logger.info("task handed back", extra=fields | {"why": why})
         case _:
@@ -51,8 +53,8 @@ def _attempt(outcome: Outcome, message: Message | None) -> int:
     match outcome:
         case Succeeded(attempt=attempt):
             return attempt
-        case Retried(successor=successor):
-            return successor.attempt - 1
+        case Retried(successor=successor, charged=charged):
+            return successor.attempt - 1 if charged else successor.attempt
         case Dead(failure=failure):
             return failure.attempts
         case _:

@@ -15,7 +15,10 @@ import msgspec
 
 from celeriac.failure import Failure
 
-VERSION = 1
+VERSION = 2
+"""The newest version that this release reads."""
+FIRST_VERSION = 1
+"""What a message is written as that every release reads."""
 
 
 class Malformed(ValueError):  # noqa: N818 - it is what the message is
@@ -29,7 +32,7 @@ class NewerVersion(ValueError):  # noqa: N818 - it is what the message is
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One task to run. `args` stays as the sender's JSON, byte for byte, until the task's signature reads it."""
 
-    v: int = VERSION
+    v: int = FIRST_VERSION
     id: Annotated[str, msgspec.Meta(max_length=128)] = ""
     """UUIDv7, minted before the send and kept for life: through retries, redrives, edits and replays."""
     task: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -41,11 +44,20 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     enqueued_at: datetime | None = None
     attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Which attempt the next run will be."""
+    step: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How many runs of this attempt have ended without being charged: those of `Retry(charge=False)`."""
+    waits_since: datetime | None = None
+    """When the first of those runs ended."""
     failure: Failure | None = None
+
+    @property
+    def turn(self) -> str:
+        """What tells the runs of one id apart: `<attempt>`, or `<attempt>.<step>` where some weren't charged."""
+        return f"{self.attempt}.{self.step}" if self.step else str(self.attempt)
 
 
 class _Version(msgspec.Struct):
-    v: int = VERSION
+    v: int = FIRST_VERSION
 
 
 _last_tick = 0
@@ -60,11 +72,12 @@ _message = msgspec.json.Decoder(Message)
 
 def encode(message: Message) -> str:
     """The SQS body of `message`."""
-    # `v` is always written: what omits it is of version 1 for ever.
-    fields = {"v": message.v} | {
+    # `v` is always written: what omits it is of version 1 for ever. A release that doesn't know `step` would take the
+    # message for a copy of the run before it, and drop it: to such a release it is of a newer version, and waits.
+    fields = {"v": VERSION if message.step else FIRST_VERSION} | {
         name: value
         for name in message.__struct_fields__
-        if (value := getattr(message, name)) not in ("", None) and name != "v"
+        if (value := getattr(message, name)) not in ("", None) and name != "v" and (value or name != "step")
     }
     # Two characters that JSON allows and SQS refuses: they can only stand inside a string.
     return _encoder.encode(fields).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")

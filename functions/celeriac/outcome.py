@@ -40,6 +40,8 @@ class Retried:
     """The type of what made it fail."""
     lease: Lease | None = None
     failure: Failure | None = None
+    charged: bool = True
+    """Whether it counts as an attempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,39 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import ClassVar
 
 LONGEST_DELAY = timedelta(days=365)
+# The share of a `Retry(delay=...)` that is added at most.
+LATER = 0.1
+# What isn't charged may come again for days: without a wait it would do nothing but that.
+SHORTEST_UNCHARGED = timedelta(seconds=1)
+
+_random = random.SystemRandom()
 
 
 class Retry(Exception):  # noqa: N818 - a signal to the queue, named as its users read it: `raise Retry(...)`
     """Raise it in a task to be tried again, after `delay` if given, else after the policy's backoff.
 
-    It counts as an attempt: a task that asks for ever ends as a dead letter like any other.
+    delay: the least wait. Up to a tenth of it is added at random, so that what failed together doesn't return
+        together; nothing is taken off, so a provider's Retry-After is kept. At most a year, the added part included;
+        on a FIFO queue at most 11 h 45 min, which is what SQS can hide a message for.
+    charge: with False it doesn't count as an attempt: for a task that can't go on yet and is not to blame, because a
+        provider is closed or a file isn't there yet. Each such wait is a second at least. They end too, in a dead
+        letter of the reason `expired`: at the age that the policy's `give_up_after` names; where it names none, after
+        the queue's `retention` (4 days by default), counted from the first of them. An `at_most_once` task runs once
+        all the same.
+
+    Raises TypeError for a delay that is no timedelta, ValueError for one below nothing or above a year.
     """
 
-    def __init__(self, reason: str = "", *, delay: timedelta | None = None) -> None:
+    def __init__(self, reason: str = "", *, delay: timedelta | None = None, charge: bool = True) -> None:
         super().__init__(reason)
+        if delay is not None and not isinstance(delay, timedelta):
+            raise TypeError(f"Retry(delay={delay!r}): a delay is a timedelta, write delay=timedelta(seconds={delay!r})")
         if delay is not None and not timedelta() <= delay <= LONGEST_DELAY:
             raise ValueError(f"Retry(delay={delay}): a delay lies between nothing and a year")
         self.delay = delay
+        self.charge = charge
 
 
 class Reject(Exception):  # noqa: N818 - see Retry
@@ -35,6 +52,8 @@ class Again:
     """Try again after `delay`."""
 
     delay: timedelta
+    charged: bool = True
+    """Whether what has failed counts as an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +83,6 @@ class Backoff:
     """Other errors than these are dead letters at once."""
     reject_on: tuple[type[BaseException], ...] = ()
     """These errors are dead letters at once, even where `retry_on` names a base class of theirs."""
-
-    _random: ClassVar[random.Random] = random.SystemRandom()
 
     def problems(self) -> Iterator[str]:
         """Why it can't be kept: `@task` refuses it, naming the task."""
@@ -103,19 +120,41 @@ class Backoff:
             wait = self.cap
         return min(wait, self.cap) * (1 + self.jitter * share)
 
-    def decide(self, error: BaseException, *, attempt: int, age: timedelta) -> Decision:
-        """What follows when `attempt` has failed with `error`, `age` after the enqueue."""
+    def decide(self, error: BaseException, *, attempt: int, age: timedelta, left: timedelta) -> Decision:
+        """What follows when `attempt` has failed with `error`, `age` after the enqueue.
+
+        left: how much longer it may wait without being charged, where `give_up_after` doesn't say so.
+        """
         if isinstance(error, Reject):
             return GiveUp("rejected")
         if not isinstance(error, Retry) and (isinstance(error, self.reject_on) or not isinstance(error, self.retry_on)):
             return GiveUp("rejected")
-        if attempt >= self.attempts:
+        charged = _is_charged(error)
+        if charged and attempt >= self.attempts:
             return GiveUp("exhausted")
-        asked = error.delay if isinstance(error, Retry) else None
-        delay = self.delay(attempt, self._random.uniform(-1, 1)) if asked is None else asked
-        if self.give_up_after is not None and age + delay > self.give_up_after:
-            return GiveUp("expired")
-        return Again(delay)
+        limit = self.give_up_after - age if self.give_up_after is not None else None if charged else left
+        return _again(error, self.delay(attempt, _random.uniform(-1, 1)), limit)
+
+
+def later(asked: timedelta, share: float) -> timedelta:
+    """`asked` and up to a tenth more, at most a year; `share` in [0, 1] says how much."""
+    return min(asked * (1 + LATER * share), LONGEST_DELAY)
+
+
+def _again(error: BaseException, backoff: timedelta, limit: timedelta | None) -> Decision:
+    """Try again after what a Retry asks for, else after `backoff`; expired where even that ends beyond `limit`."""
+    charged, asked = _is_charged(error), error.delay if isinstance(error, Retry) else None
+    shortest = timedelta() if charged else SHORTEST_UNCHARGED
+    least = max(backoff if asked is None else asked, shortest)
+    if limit is not None and least > limit:
+        return GiveUp("expired")
+    delay = least if asked is None else later(least, _random.random())
+    # What was asked for ends in time: what is added must not make it too late.
+    return Again(delay if limit is None else min(delay, limit), charged)
+
+
+def _is_charged(error: BaseException) -> bool:
+    return error.charge if isinstance(error, Retry) else True
 
 
 def _is_number(value: object, *, whole: bool) -> bool:
@@ -136,15 +175,21 @@ class Custom:
 
     policy: CustomPolicy = field(repr=False)
 
-    def decide(self, error: BaseException, *, attempt: int, age: timedelta) -> Decision:  # noqa: ARG002 - as Backoff's
-        """Ask the callable; Reject and the delay of Retry(delay=...) mean what they always mean."""
+    def decide(self, error: BaseException, *, attempt: int, age: timedelta, left: timedelta) -> Decision:  # noqa: ARG002 - as Backoff's
+        """Ask the callable; Reject and the delay of Retry(delay=...) mean what they always mean.
+
+        It isn't asked about a Retry that names its delay and isn't charged: no attempt has failed. `left` is how much
+        longer such a message may wait.
+        """
         if isinstance(error, Reject):
             return GiveUp("rejected")
+        charged = _is_charged(error)
+        if not charged and isinstance(error, Retry) and error.delay is not None:
+            return _again(error, error.delay, left)
         delay = self.policy(error, attempt)
         if delay is None:
             return GiveUp("exhausted")
-        asked = error.delay if isinstance(error, Retry) else None
-        return Again(asked if asked is not None else min(max(delay, timedelta()), LONGEST_DELAY))
+        return _again(error, min(max(delay, timedelta()), LONGEST_DELAY), None if charged else left)
 
 
 type Policy = Backoff | Custom

@@ -57,7 +57,7 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     as_it_came, redriven_from = message, message.failure
     if redriven_from is not None:
         # A dead letter that came back, by whatever tool, starts anew.
-        message = replace(message, attempt=1, failure=None, enqueued_at=record.sent_at)
+        message = replace(message, attempt=1, step=0, waits_since=None, failure=None, enqueued_at=record.sent_at)
         deaths.forget(task.name, message.id)
     try:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
@@ -101,13 +101,14 @@ def _wanted(
 ) -> lease.Claim:
     if task.delivery == "at_least_once":
         # No two messages exclude each other. What SQS delivers again may have killed its worker, and that is to be
-        # remembered: of this attempt, also in a fresh copy of it, but not beyond a redrive, which has its own date.
-        key = f"{message.id} {message.enqueued_at} {message.attempt}"
+        # remembered: of this run, also in a fresh copy of it, but not beyond a redrive, which has its own date.
+        key = f"{message.id} {message.enqueued_at} {message.turn}"
     return lease.Claim(
         task=task.name,
         key=key,
         task_id=message.id,
         attempt=message.attempt,
+        step=message.step,
         until=delivery.worker.deadline,
         retention=delivery.queue.record_retention,
         # What hangs in the background may be what kills the worker.
@@ -157,7 +158,7 @@ def _attempt(
     args = (context,) if task.signature.takes_context else ()
     limit = min(task.timeout or worker.left, worker.left)
     delivery.observed.has_run = True
-    if message.attempt == 1:
+    if message.turn == "1":
         delivery.observed.age = datetime.now(UTC) - (message.enqueued_at or delivery.record.sent_at)
     result, error = yield Call(task.function, args, arguments, limit)
     if isinstance(error, lease.LeaseLost):
@@ -180,21 +181,48 @@ def _attempt(
 def _failed(
     task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, delivery: Delivery
 ) -> Outcome:
-    decision = _decide(task, message, error)
+    decision = _decide(task, message, error, delivery)
     reason = decision.reason if isinstance(decision, GiveUp) else "failed"
     if task.delivery == "at_most_once" and isinstance(error, Overran):
         reason = "interrupted"  # it may go on in its thread: whether it does its work is for a person to judge
     why = failure(reason, error, message, delivery)
     if isinstance(decision, Again):
-        successor = replace(message, attempt=message.attempt + 1)
-        return Retried(successor, decision.delay, why.type, held, why)
+        return Retried(_successor(message, decision), decision.delay, why.type, held, why, decision.charged)
     return Dead(message, why, held)
 
 
-def _decide(task: Task[..., Any, Any], message: Message, error: BaseException) -> Decision:
+def _successor(message: Message, again: Again) -> Message:
+    if again.charged:
+        return replace(message, attempt=message.attempt + 1, step=0, waits_since=None)
+    return replace(message, step=message.step + 1, waits_since=_waits_since(message))
+
+
+def _waits_since(message: Message) -> datetime:
+    """When its first wait that isn't charged began: by a message's word, but never in the future."""
+    now = datetime.now(UTC)
+    return min(message.waits_since or now, now)
+
+
+def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, delivery: Delivery) -> Decision:
+    queue, record, now = delivery.queue, delivery.record, datetime.now(UTC)
+    decision = _decide_by_policy(task, message, error, queue.retention - (now - _waits_since(message)))
+    if isinstance(decision, GiveUp):
+        return decision
+    if task.delivery == "at_most_once":
+        return GiveUp("exhausted")  # charged or not, it ran
+    if queue.fifo:
+        # The message itself comes back. At its last receive SQS would move it without a word; and at the end of its
+        # retention, which counts from its only send, delete it.
+        forgotten_at = record.sent_at + queue.retention - queue.timeout
+        if record.receives >= queue.receive_limit or now + decision.delay > forgotten_at:
+            return GiveUp("expired")
+    return decision
+
+
+def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseException, left: timedelta) -> Decision:
     age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
     try:
-        return task.policy.decide(error, attempt=message.attempt, age=age)
+        return task.policy.decide(error, attempt=message.attempt, age=age, left=left)
     except WorkerLost:
         raise
     except BaseException as broken:  # noqa: BLE001 - a function of the user's
@@ -202,7 +230,7 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException) -
             "its retry policy failed, the default one decides",
             extra={"task": task.name, "error": error_type(broken), "where": error_place(broken)},
         )
-        return Backoff().decide(error, attempt=message.attempt, age=age)
+        return Backoff().decide(error, attempt=message.attempt, age=age, left=left)
 
 
 def _unknown(message: Message, delivery: Delivery) -> Outcome:

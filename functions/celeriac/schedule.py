@@ -24,10 +24,10 @@ _NAMESPACE = UUID("5a0c2b0e-6b0e-4d43-9a5e-1f1c3c0a7d52")
 def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) -> None:
     """Have Scheduler send `entry`, the message `of` a task, after `delay`, give or take a minute.
 
-    Task and attempt make the schedule's name, so that it happens once: what a crashed worker made, and its successor
+    Task, id and turn make the schedule's name, so that it happens once: what a crashed worker made, and its successor
     would make again, is one schedule.
     """
-    name = _name(queue_name, of.task, of.id, of.attempt)
+    name = _name(queue_name, of.task, of.id, of.turn)
     scheduler = client("scheduler")
     stage = settings.stage()
     meta = scheduler.meta
@@ -59,14 +59,14 @@ def due(queue_name: str, task: str, message_id: str) -> datetime | None:
     """When the schedule of a message's first attempt fires; None where there is none."""
     scheduler, group = client("scheduler"), names.schedule_group(settings.stage())
     try:
-        found = scheduler.get_schedule(Name=_name(queue_name, task, message_id, 1), GroupName=group)
+        found = scheduler.get_schedule(Name=_name(queue_name, task, message_id, "1"), GroupName=group)
     except scheduler.exceptions.ResourceNotFoundException:
         return None
     return datetime.fromisoformat(found["ScheduleExpression"][len("at(") : -1]).replace(tzinfo=UTC)
 
 
-def _name(queue_name: str, task: str, message_id: str, attempt: int) -> str:
-    return str(uuid5(_NAMESPACE, f"{queue_name} {task} {message_id} {attempt}"))
+def _name(queue_name: str, task: str, message_id: str, turn: str) -> str:
+    return str(uuid5(_NAMESPACE, f"{queue_name} {task} {message_id} {turn}"))
 
 
 def _encrypted() -> Any:

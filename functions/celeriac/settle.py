@@ -58,7 +58,8 @@ def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
         deliver(Parcel(queue, retried.successor, retried.delay, record.group))
     if retried.lease is not None and retried.failure is not None:
         try:
-            retried.lease.retrying(retried.failure, datetime.now(UTC) + retried.delay)
+            due = datetime.now(UTC) + retried.delay
+            retried.lease.retrying(retried.failure, due, charged=retried.charged)
         except lease.LeaseLost:
             # A successor too many does no harm: the record of whoever took over absorbs it.
             return Settled(acknowledged=False)

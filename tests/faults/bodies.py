@@ -26,7 +26,7 @@ ODD = [
     *("[" * 50 + "]" * 50, "[" * 5_000, '{"a":' * 2_000 + "1" + "}" * 2_000),
     *('"' + "x" * 2_000 + '"', '"' + "é" * 600 + '"'),
 ]  # fmt: skip
-NAMES = ["task", "args", "v", "id", "key", "enqueued_at", "attempt", "stored", "failure"]
+NAMES = ["task", "args", "v", "id", "key", "enqueued_at", "attempt", "step", "waits_since", "stored", "failure"]
 STRANGERS = [
     "__class__",
     "__proto__",

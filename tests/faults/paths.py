@@ -138,6 +138,18 @@ PATHS = {
         _ends(SUCCEEDED, "wait_long:a"),
         effects=frozenset({"wait_long:a"}),
     ),
+    "uncharged retries": Path(
+        lambda world: world.enqueue("wait_uncharged", "a"),
+        _ends(SUCCEEDED, "wait_uncharged:a"),
+        effects=frozenset({"wait_uncharged:a"}),
+    ),
+    # More of them than its policy has attempts.
+    "uncharged retries in order": Path(
+        lambda world: world.enqueue("wait_in_order", "a", "b", group="g"),
+        _ends(SUCCEEDED, "wait_in_order:a", "wait_in_order:b"),
+        effects=frozenset({"wait_in_order:a", "wait_in_order:b"}),
+        order=(("wait_in_order:a", "wait_in_order:b"),),
+    ),
     "reject": Path(lambda world: world.enqueue("refuse", "a"), _ends("rejected", "refuse:a")),
     "exhausted": Path(lambda world: world.enqueue("fail", "a"), _ends("exhausted", "fail:a")),
     "malformed": Path(lambda world: world.send("nonsense"), _ends("malformed", ":nonsense")),

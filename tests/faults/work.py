@@ -64,6 +64,15 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
             raise Retry(delay=LONG_WAIT)
         commit(ctx)
 
+    @task(jobs, key="name", retry=PATIENT)
+    def wait_uncharged(ctx: Context, name: str) -> None:
+        charge(ctx)
+        # A short wait and two long ones, none of them an attempt: each schedule must be another one.
+        waits = [timedelta(minutes=1), LONG_WAIT, LONG_WAIT]
+        if (ran := outside.charges.count(ctx.key)) <= len(waits):
+            raise Retry(delay=waits[ran - 1], charge=False)
+        commit(ctx)
+
     @task(jobs, key="name")
     def refuse(ctx: Context, name: str, note: str = "") -> None:
         charge(ctx)
@@ -125,6 +134,13 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
             raise Reject("no such account")
         commit(ctx)
 
+    @task(ledger, key="name", retry=PATIENT)
+    def wait_in_order(ctx: Context, name: str) -> None:
+        charge(ctx)
+        if name == "a" and outside.charges.count(ctx.key) <= PATIENT.attempts:
+            raise Retry(delay=timedelta(minutes=1), charge=False)
+        commit(ctx)
+
     @task(jobs, key="name")
     def kill(ctx: Context, name: str) -> None:
         charge(ctx)
@@ -134,6 +150,7 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
         succeed,
         fail_once,
         wait_long,
+        wait_uncharged,
         refuse,
         fail,
         launch,
@@ -144,6 +161,7 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
         depend,
         depend_in_order,
         in_order,
+        wait_in_order,
         kill,
     ]
     return {declared.name: declared for declared in tasks}

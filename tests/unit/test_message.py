@@ -26,13 +26,15 @@ def test_a_message_of_an_older_release_decodes_for_ever(sample: Path) -> None:
     assert message.task == written["task"]
     assert json.loads(bytes(message.args)) == written.get("args", {})
     assert json.loads(encode(message)) == {"v": 1, "args": {}, "attempt": 1} | written
+    assert ("step" in json.loads(encode(message))) is (message.step > 0)
 
 
 @pytest.mark.parametrize("version", range(1, VERSION + 1))
 def test_the_samples_of_each_version_hold_every_field_it_has(version: int) -> None:
     written = [json.loads(sample.read_text()) for sample in SAMPLES if sample.name.startswith(f"v{version}-")]
     # When a version is added, what the one before it had stands here.
-    assert {name for fields in written for name in fields} == set(Message.__struct_fields__)
+    newer = {1: {"step", "waits_since"}, 2: set()}[version]
+    assert {name for fields in written for name in fields} == set(Message.__struct_fields__) - newer
     assert {name for fields in written for name in fields.get("failure", {})} == set(Failure.__struct_fields__)
 
 
@@ -67,8 +69,15 @@ def test_unknown_fields_of_a_message_are_no_error() -> None:
 
 
 def test_a_newer_version_is_told_from_a_malformed_message() -> None:
-    with pytest.raises(NewerVersion, match="version 2"):
-        decode('{"v": 2, "task": {"now": "an object"}}')
+    with pytest.raises(NewerVersion, match="version 3"):
+        decode('{"v": 3, "task": {"now": "an object"}}')
+
+
+def test_a_message_is_of_the_oldest_version_that_understands_it() -> None:
+    # To a release that doesn't know `step` it would be a copy of the run before it: it must wait for a newer one.
+    message = Message(id="1", task="work", attempt=2)
+    versions = [json.loads(encode(msgspec.structs.replace(message, v=2, step=step)))["v"] for step in (0, 1)]
+    assert versions == [1, 2]
 
 
 @pytest.mark.parametrize("body", ["", "nonsense", "[]", '{"args": {}}', '{"task": "\ud800"}', "[" * 10_000])
@@ -92,12 +101,13 @@ def test_no_text_does_anything_but_decode_or_be_malformed(body: str) -> None:
         key=st.none() | st.text(min_size=1, max_size=1024),
         enqueued_at=st.none() | st.datetimes(timezones=st.just(UTC)),
         attempt=st.integers(1, 10_000),
+        step=st.integers(0, 10_000),
         failure=st.none() | st.builds(Failure, reason=st.text(min_size=1), attempts=st.integers(0, 9)),
     )
 )
 def test_what_is_encoded_decodes_to_the_same(message: Message) -> None:
     decoded = decode(encode(message))
-    assert msgspec.structs.replace(decoded, args=message.args) == message
+    assert msgspec.structs.replace(decoded, args=message.args, v=message.v) == message
     assert json.loads(bytes(decoded.args)) == json.loads(bytes(message.args))
 
 

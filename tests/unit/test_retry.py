@@ -3,9 +3,10 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Queue, task
-from celeriac.retry import Again, Backoff, Custom, Decision, GiveUp, Reject, Retry
+from celeriac.retry import LONGEST_DELAY, Again, Backoff, Custom, Decision, GiveUp, Reject, Retry, later
 from celeriac.task import TaskError
 
+SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 
@@ -29,7 +30,7 @@ def test_the_default_backoff_doubles_up_to_its_cap(attempt: int, share: float, e
 
 def test_jitter_stays_within_its_band() -> None:
     for _ in range(200):
-        decision = Backoff().decide(OSError(), attempt=1, age=MINUTE)
+        decision = Backoff().decide(OSError(), attempt=1, age=MINUTE, left=DAY)
         assert isinstance(decision, Again)
         assert timedelta(seconds=42) <= decision.delay <= timedelta(seconds=78)
 
@@ -43,7 +44,6 @@ plain = Backoff(base=MINUTE, jitter=0, attempts=3, give_up_after=DAY)
         (plain, OSError(), 1, MINUTE, Again(MINUTE)),
         (plain, OSError(), 3, MINUTE, GiveUp("exhausted")),
         (plain, Reject(), 1, MINUTE, GiveUp("rejected")),
-        (plain, Retry(delay=2 * MINUTE), 1, MINUTE, Again(2 * MINUTE)),
         (plain, Retry(), 2, MINUTE, Again(2 * MINUTE)),
         (plain, Retry(delay=MINUTE), 3, MINUTE, GiveUp("exhausted")),
         (plain, OSError(), 1, DAY, GiveUp("expired")),
@@ -56,14 +56,72 @@ plain = Backoff(base=MINUTE, jitter=0, attempts=3, give_up_after=DAY)
         (Custom(lambda _error, _attempt: None), OSError(), 1, MINUTE, GiveUp("exhausted")),
         (Custom(lambda _error, _attempt: MINUTE), Reject(), 1, MINUTE, GiveUp("rejected")),
         (Custom(lambda _error, _attempt: None), Retry(delay=MINUTE), 1, MINUTE, GiveUp("exhausted")),
-        (Custom(lambda _error, _attempt: 9 * MINUTE), Retry(delay=MINUTE), 1, MINUTE, Again(MINUTE)),
         (Custom(lambda _error, _attempt: -MINUTE), OSError(), 1, MINUTE, Again(timedelta())),
+        # What isn't charged goes on after the last attempt, until the policy's age, else until there is no time left.
+        (plain, Retry(charge=False), 3, MINUTE, Again(4 * MINUTE, charged=False)),
+        (plain, Retry(charge=False, delay=DAY), 1, MINUTE, GiveUp("expired")),
+        (plain, Retry(charge=False), 3, DAY - MINUTE, GiveUp("expired")),
+        (Backoff(jitter=0), Retry(charge=False), 9, 9 * DAY, Again(60 * MINUTE, charged=False)),
+        (Backoff(jitter=0), Retry(charge=False, delay=2 * DAY), 1, MINUTE, GiveUp("expired")),
+        (Backoff(base=timedelta(), jitter=0), Retry(charge=False), 1, MINUTE, Again(SECOND, charged=False)),
+        (Custom(lambda _error, _attempt: MINUTE), Retry(charge=False), 1, 9 * DAY, Again(MINUTE, charged=False)),
+        (Custom(lambda _error, _attempt: 2 * DAY), Retry(charge=False), 1, MINUTE, GiveUp("expired")),
+        (Custom(lambda _error, _attempt: None), Retry(charge=False), 1, MINUTE, GiveUp("exhausted")),
+        (Custom(lambda _error, _attempt: None), Retry(charge=False, delay=2 * DAY), 1, MINUTE, GiveUp("expired")),
     ],
 )
 def test_decisions(
     policy: Backoff | Custom, error: BaseException, attempt: int, age: timedelta, expected: Decision
 ) -> None:
-    assert policy.decide(error, attempt=attempt, age=age) == expected
+    assert policy.decide(error, attempt=attempt, age=age, left=DAY) == expected
+
+
+def never(error: BaseException, attempt: int) -> timedelta | None:
+    raise AssertionError("it isn't asked")
+
+
+@pytest.mark.parametrize(
+    ("policy", "error"),
+    [
+        (plain, Retry(delay=10 * MINUTE)),
+        (plain, Retry(delay=10 * MINUTE, charge=False)),
+        (Custom(lambda _error, _attempt: MINUTE), Retry(delay=10 * MINUTE)),
+        (Custom(never), Retry(delay=10 * MINUTE, charge=False)),
+    ],
+)
+def test_what_a_retry_asks_for_is_never_undercut_and_never_the_same_for_all(
+    policy: Backoff | Custom, error: Retry
+) -> None:
+    delays = set()
+    for _ in range(100):
+        decision = policy.decide(error, attempt=1, age=MINUTE, left=DAY)
+        assert isinstance(decision, Again)
+        assert decision.charged is error.charge
+        delays.add(decision.delay)
+    assert 10 * MINUTE <= min(delays) < max(delays) <= 11 * MINUTE
+    assert len(delays) > 90
+
+
+@pytest.mark.parametrize(
+    ("asked", "share", "expected"),
+    [
+        (timedelta(), 1, timedelta()),
+        (10 * MINUTE, 0, 10 * MINUTE),
+        (10 * MINUTE, 0.5, 10.5 * MINUTE),
+        (10 * MINUTE, 1, 11 * MINUTE),
+        (LONGEST_DELAY, 1, LONGEST_DELAY),
+        (LONGEST_DELAY - DAY, 1, LONGEST_DELAY),
+    ],
+)
+def test_jitter_makes_what_is_asked_for_later_and_keeps_the_year(
+    asked: timedelta, share: float, expected: timedelta
+) -> None:
+    assert later(asked, share) == expected
+
+
+def test_jitter_makes_nothing_too_late_that_was_asked_for_in_time() -> None:
+    for _ in range(20):
+        assert plain.decide(Retry(delay=MINUTE), attempt=1, age=DAY - MINUTE, left=DAY) == Again(MINUTE)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +155,9 @@ def test_a_backoff_that_cannot_be_kept_is_refused_by_its_task(numbers: dict[str,
 def test_a_retry_beyond_a_year_or_into_the_past_is_refused(delay: timedelta) -> None:
     with pytest.raises(ValueError, match="between nothing and a year"):
         Retry(delay=delay)
+
+
+@pytest.mark.parametrize("delay", [60, 0, 1.5])
+def test_a_delay_that_is_no_timedelta_is_refused_with_the_timedelta(delay: object) -> None:
+    with pytest.raises(TypeError, match=rf"write delay=timedelta\(seconds={delay}\)"):
+        Retry(delay=delay)  # type: ignore[arg-type]  # the point of it
