@@ -4,8 +4,8 @@ import inspect
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from celeriac.cron import MOST_NAME_CHARACTERS
-from celeriac.cron import problem as problem_of_cron
+from celeriac.cron import MOST_NAME_CHARACTERS, scheduled
+from celeriac.crontab import NotASchedule
 from celeriac.declaration import DeclarationError
 from celeriac.queue import MAX_VISIBILITY
 from celeriac.retry import Backoff, Custom
@@ -56,7 +56,7 @@ def check(made: "Task[..., Any, Any]") -> None:
             f"of its queue {queue.name!r}; raise the queue's"
         )
     if made.cron is not None:
-        _check_cron(made, made.cron)
+        _check_cron(made)
     try:
         fields = made.signature.fields
     except NameError:
@@ -68,11 +68,16 @@ def check(made: "Task[..., Any, Any]") -> None:
         )
 
 
-def _check_cron(made: "Task[..., Any, Any]", expression: str) -> None:
+def schedule_of(name: str, cron: str | None) -> str | None:
+    """The `cron` of a task as EventBridge Scheduler takes it. Raises TaskError, with what was written."""
+    try:
+        return scheduled(cron) if cron is not None else None
+    except NotASchedule as error:
+        raise TaskError(f"task {name!r}: {cron!r} is no schedule, {error}") from None
+
+
+def _check_cron(made: "Task[..., Any, Any]") -> None:
     name = made.name
-    problem = problem_of_cron(expression)
-    if problem is not None:
-        raise TaskError(f"task {name!r}: {expression!r} is no schedule, {problem}")
     if made.queue.fifo:
         raise TaskError(
             f"task {name!r}: a schedule can't send to the FIFO queue {made.queue.name!r}; put it on a standard one, "

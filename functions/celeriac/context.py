@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from celeriac import habits
+
 if TYPE_CHECKING:
     from celeriac.lease import Lease
     from celeriac.outbox import Transaction
@@ -43,3 +45,7 @@ class Context:
         from celeriac.outbox import Transaction  # noqa: PLC0415
 
         return Transaction(self._lease, in_run=True)
+
+
+for _name, _cure in habits.CONTEXT.items():
+    setattr(Context, _name, habits.Missing(_name, _cure))

@@ -7,6 +7,7 @@ import re
 
 import msgspec
 
+from celeriac import crontab
 from celeriac.message import FIRST_VERSION
 
 # Scheduler puts the time for which the firing was meant in its place, not the time at which it comes.
@@ -19,21 +20,32 @@ _CRON = re.compile(r"cron\(([^()]*)\)")
 _FIELD = re.compile(r"[0-9A-Za-z,\-*/?#]+")
 _CRON_FIELDS = 6
 _DAY_OF_MONTH, _DAY_OF_WEEK = 2, 4
+_CURE = 'write e.g. "0 3 * * *" as in a crontab, "@daily", "rate(5 minutes)" or AWS\'s "cron(0 3 * * ? *)"'
 
 
-def problem(expression: str) -> str | None:
-    """What keeps `expression` from being a schedule's; None if nothing does. Scheduler itself checks the ranges."""
-    if _RATE.fullmatch(expression):
-        return None
-    written = _CRON.fullmatch(expression)
-    if written is None:
-        return 'write e.g. "rate(5 minutes)", "rate(1 hour)" or "cron(0 3 * * ? *)"'
-    fields = written[1].split()
+def scheduled(written: str) -> str:
+    """`written` as EventBridge Scheduler takes it; five fields are a crontab's. Raises NotASchedule with why not.
+
+    >>> scheduled("30 3 * * 1-5")
+    'cron(30 3 ? * MON-FRI *)'
+    """
+    if not isinstance(written, str):
+        raise crontab.NotASchedule(_CURE)
+    if written.startswith("@") or (len(written.split()) == crontab.FIELDS and "(" not in written):
+        return crontab.converted(written)
+    if _RATE.fullmatch(written):
+        return written
+    inside = _CRON.fullmatch(written)
+    if inside is None:
+        raise crontab.NotASchedule(_CURE)
+    fields = inside[1].split()
+    if len(fields) == crontab.FIELDS:
+        raise crontab.NotASchedule(f'five fields are a crontab\'s, write them without cron(): "{inside[1]}"')
     if len(fields) != _CRON_FIELDS or not all(_FIELD.fullmatch(field) for field in fields):
-        return "a cron has six fields: minutes hours day-of-month month day-of-week year"
+        raise crontab.NotASchedule("a cron has six fields: minutes hours day-of-month month day-of-week year")
     if (fields[_DAY_OF_MONTH] == "?") == (fields[_DAY_OF_WEEK] == "?"):
-        return "one of day-of-month and day-of-week must be `?`, and not both"
-    return None
+        raise crontab.NotASchedule("one of day-of-month and day-of-week must be `?`, and not both")
+    return written  # Scheduler itself checks the ranges
 
 
 def message(task: str, scheduled_time: str = SCHEDULED_TIME) -> str:

@@ -8,6 +8,9 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Never
+
+from celeriac import habits
 
 LONGEST_DELAY = timedelta(days=365)
 # The share of a `Retry(delay=...)` that is added at most.
@@ -22,19 +25,26 @@ class Retry(Exception):  # noqa: N818 - a signal to the queue, named as its user
     """Raise it in a task to be tried again, after `delay` if given, else after the policy's backoff.
 
     delay: the least wait. Up to a tenth of it is added at random, so that what failed together doesn't return
-        together; nothing is taken off, so a provider's Retry-After is kept. At most a year, the added part included;
-        on a FIFO queue at most 11 h 45 min, which is what SQS can hide a message for.
+        together; nothing is taken off, so a provider's Retry-After is kept. SQS counts in whole seconds, rounded up.
+        At most a year, the added part included; on a FIFO queue at most 11 h 45 min, which is how long SQS can hide a
+        message.
     charge: with False it doesn't count as an attempt: for a task that can't go on yet and is not to blame, because a
         provider is closed or a file isn't there yet. Each such wait is a second at least. They end too, in a dead
         letter of the reason `expired`: at the age that the policy's `give_up_after` names; where it names none, after
         the queue's `retention` (4 days by default), counted from the first of them. An `at_most_once` task runs once
         all the same.
 
-    Raises TypeError for a delay that is no timedelta, ValueError for one below nothing or above a year.
+    Raises ValueError for a delay below nothing or above a year, TypeError for one that is no timedelta, and for other
+    keywords.
     """
 
-    def __init__(self, reason: str = "", *, delay: timedelta | None = None, charge: bool = True) -> None:
+    def __init__(
+        self, reason: str = "", *, delay: timedelta | None = None, charge: bool = True, **unknown: Never
+    ) -> None:
         super().__init__(reason)
+        if unknown:
+            cures = habits.cures(unknown, habits.RETRYING, "Retry")
+            raise TypeError(f"Retry() has no {', '.join(unknown)}; {cures or 'it takes a reason, delay and charge'}")
         if delay is not None and not isinstance(delay, timedelta):
             raise TypeError(f"Retry(delay={delay!r}): a delay is a timedelta, write delay=timedelta(seconds={delay!r})")
         if delay is not None and not timedelta() <= delay <= LONGEST_DELAY:

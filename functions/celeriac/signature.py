@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from celeriac import habits
 from celeriac.context import Context
 from celeriac.declaration import DeclarationError
 
@@ -28,6 +29,7 @@ class Signature:
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         self._task = name
+        self._written = getattr(function, "__name__", name)
         parameters = list(inspect.signature(function).parameters.values())
         hints = typing.get_type_hints(function, include_extras=True)
         if any(_mentions_context(hints.get(parameter.name)) for parameter in parameters[1:]) or (
@@ -73,7 +75,8 @@ class Signature:
         try:
             return self._bind.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise InvalidArgs(f"task {self._task!r}: {error}") from error
+            cures = habits.cures([name for name in kwargs if name not in self.fields], habits.SENDING, self._written)
+            raise InvalidArgs(f"task {self._task!r}: {error}" + (f"; {cures}" if cures else "")) from error
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
         """`arguments` as JSON, after checking that the task will be able to read them. Raises InvalidArgs."""

@@ -1,23 +1,22 @@
 """`@task`: the decorated function is the declaration, the registry's entry and the producer's handle in one."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, update_wrapper
-from typing import Any, Concatenate, overload
+from typing import Any, Concatenate, Never, overload
 
 import msgspec
 
-from celeriac import registry
-from celeriac.check import Delivery, TaskError, check
+from celeriac import habits, registry
+from celeriac.check import Delivery, TaskError, check, schedule_of
 from celeriac.context import Context
 from celeriac.deliver import NOW, Parcel, deliver, deliver_many
 from celeriac.handles import Handle
 from celeriac.message import Message, new_id
+from celeriac.options import Options
 from celeriac.queue import Queue
-from celeriac.retry import LONGEST_DELAY, Backoff, Custom, CustomPolicy, Policy
+from celeriac.retry import Backoff, Custom, CustomPolicy, Policy
 from celeriac.signature import Signature, key_text
-from celeriac.sqs import is_group
 
 
 class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
@@ -30,13 +29,6 @@ class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
         )
         self.sent = sent
         self.unsent = unsent
-
-
-@dataclass(frozen=True, slots=True)
-class _Options:
-    delay: timedelta = NOW
-    group: str | None = None
-    key: str | None = None
 
 
 class Task[**P, C, R]:
@@ -64,9 +56,9 @@ class Task[**P, C, R]:
         self.policy = policy
         self.timeout = timeout
         self.on = on
-        self.cron = cron
+        self.cron = schedule_of(name, cron)
         self.timezone = timezone
-        self._options = _Options()
+        self._options = Options()
         update_wrapper(self, function)
 
     @cached_property
@@ -89,24 +81,28 @@ class Task[**P, C, R]:
         )
         return self.function(context, *args, **kwargs)
 
-    def options(self, *, delay: timedelta = NOW, group: str | None = None, key: str | None = None) -> "Task[P, C, R]":
-        """The same task, to be enqueued with: a delay of up to a year, a group, an idempotency key of one's own."""
-        if not NOW <= delay <= LONGEST_DELAY:
-            raise ValueError(
-                f"task {self.name!r}: a delay of {delay} can't be kept, it lies between nothing and a year"
-            )
-        if group is not None and not is_group(group):
-            raise ValueError(
-                f"task {self.name!r}: SQS takes a group of 1-128 letters, digits and punctuation, not {group!r}"
-            )
-        if delay and self.queue.fifo:
-            raise ValueError(
-                f"task {self.name!r}: its queue {self.queue.name!r} is FIFO, which delays no single message"
-            )
-        if key == "":
-            raise ValueError(f"task {self.name!r}: an empty key would make all its messages duplicates of each other")
+    def options(
+        self,
+        *,
+        delay: timedelta = NOW,
+        at: datetime | None = None,
+        group: str | None = None,
+        key: str | None = None,
+        **unknown: Never,
+    ) -> "Task[P, C, R]":
+        """The same task, to be enqueued with options.
+
+        delay: how long it waits first, at most a year.
+        at: when it is to run at the earliest, with a time zone, at most a year from now; what has passed means now.
+        group: the tenant on a standard queue, what is kept in order on a FIFO queue.
+        key: an idempotency key of one's own.
+
+        Raises ValueError for what can't be kept, TypeError for what is no option, both with the cure.
+        """
+        options = Options(delay, at, group, key)
+        options.check(self, unknown)
         bound = object.__new__(type(self))
-        bound.__dict__.update(self.__dict__, _options=replace(self._options, delay=delay, group=group, key=key))
+        bound.__dict__.update(self.__dict__, _options=options)
         return bound
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -181,11 +177,15 @@ class Task[**P, C, R]:
             key=options.key,
             enqueued_at=datetime.now(UTC),
         )
-        return Parcel(self.queue, message, options.delay, options.group)
+        return Parcel(self.queue, message, options.wait, options.group)
 
     def __repr__(self) -> str:
         """Name and queue."""
         return f"<task {self.name} on {self.queue.name}>"
+
+
+for _name, _cure in habits.METHODS.items():
+    setattr(Task, _name, habits.Missing(_name, _cure))
 
 
 class _Decorator:
@@ -193,8 +193,9 @@ class _Decorator:
     the result, so that a type checker knows `enqueue` as it knows the function.
     """
 
-    def __init__(self, queue: Queue, **declared: Any) -> None:
+    def __init__(self, queue: Queue, unknown: Mapping[str, object], **declared: Any) -> None:
         self._queue = queue
+        self._unknown = unknown
         self._declared = declared
 
     @overload
@@ -212,6 +213,10 @@ class _Decorator:
         name = declared.pop("name") or getattr(function, "__name__", "")
         if not name:
             raise TaskError(f"{function!r} has no name of its own: give the task one, `name=`")
+        if self._unknown:
+            cures = habits.cures(self._unknown, habits.DECLARING, name)
+            known = f"it takes {', '.join(['name', *declared]).replace('policy', 'retry')}"
+            raise TaskError(f"task {name!r}: @task(...) has no {', '.join(self._unknown)}; {cures or known}")
         made: Task[..., Any, Any] = Task(function, self._queue, name=name, **declared)
         check(made)
         registry.add(made)
@@ -229,6 +234,7 @@ def task(
     on: str | None = None,
     cron: str | None = None,
     timezone: str = "UTC",
+    **unknown: Never,
 ) -> _Decorator:
     """Make a function a task of `queue`.
 
@@ -239,8 +245,9 @@ def task(
     retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
     timeout: how long one run may take, at most its queue's.
     on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.
-    cron: when it is called again and again, `rate(5 minutes)` or `cron(0 3 * * ? *)`, the latter by the clock of
-        `timezone`, such as `Europe/Berlin`; the stacks make it a schedule. Its parameters all have defaults.
+    cron: when it is called again and again: five fields as in a crontab, `0 3 * * *`, or a name such as `@daily`, or
+        EventBridge Scheduler's own `rate(5 minutes)` and `cron(0 3 * * ? *)`; all but `rate` by the clock of
+        `timezone`, such as `Europe/Berlin`. The stacks make it a schedule. Its parameters all have defaults.
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for what can't be kept.
     """
@@ -253,6 +260,7 @@ def task(
         policy = retry if isinstance(retry, Backoff) else Backoff() if retry is None else Custom(retry)
     return _Decorator(
         queue,
+        unknown,
         name=name,
         key=key,
         delivery=delivery,

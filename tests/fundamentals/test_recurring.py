@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Context, Queue, task
-from celeriac.cron import problem
+from celeriac.cron import scheduled
 from celeriac.task import TaskError
 from celeriac.testing import Sandbox
 
@@ -71,7 +71,7 @@ def test_a_task_without_a_schedule_cannot_be_fired(sandbox: Sandbox) -> None:
     ["rate(1 minute)", "rate(5 minutes)", "rate(12 hours)", "rate(90 days)", "cron(0/15 8-17 ? * MON-FRI *)"],
 )
 def test_schedules_that_scheduler_takes(expression: str) -> None:
-    assert problem(expression) is None
+    assert scheduled(expression) == expression
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,11 @@ def test_schedules_that_scheduler_takes(expression: str) -> None:
         ("rate(0 minutes)", "write e.g."),
         ("rate(30 seconds)", "write e.g."),
         ("at(2026-01-01T00:00:00)", "write e.g."),
-        ("0 3 * * *", "write e.g."),
-        ("cron(0 3 * * *)", "a cron has six fields"),
+        ("0 0 3 * * *", "write e.g."),
+        ("cron(0 3 * * *)", r"five fields are a crontab's, write them without cron\(\): \"0 3 \* \* \*\""),
+        ("cron(0 3 *)", "a cron has six fields"),
+        ("0 25 * * *", "hour '25': a crontab takes 0 to 23 there"),
+        ("@reboot", "of the names with an @ these are known: @hourly, @daily"),
         ("cron(0 3 * * * *)", "one of day-of-month and day-of-week"),
         ("cron(0 3 ? * ? *)", "one of day-of-month and day-of-week"),
         ("cron(0 3 $ * ? *)", "a cron has six fields"),
@@ -94,6 +97,24 @@ def test_schedules_that_it_does_not_take_are_refused_at_import(expression: str, 
     with pytest.raises(TaskError, match=rf"task 'wrong': .* is no schedule, {cure}"):
 
         @task(reports, cron=expression)
+        def wrong() -> None: ...
+
+
+def test_five_fields_are_a_crontabs(sandbox: Sandbox) -> None:
+    @task(reports, cron="0 3 * * 1-5")
+    def on_workdays() -> None:
+        ran.append(("on_workdays", ""))
+
+    assert on_workdays.cron == "cron(0 3 ? * MON-FRI *)"
+    sandbox.fire(on_workdays)
+    sandbox.drain()
+    assert ran == [("on_workdays", "")]
+
+
+def test_a_schedule_that_is_no_text_is_refused_at_import() -> None:
+    with pytest.raises(TaskError, match=r"datetime.timedelta\(days=1\) is no schedule, write e.g."):
+
+        @task(reports, cron=timedelta(days=1))  # type: ignore[arg-type]  # the point of it
         def wrong() -> None: ...
 
 

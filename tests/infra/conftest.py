@@ -52,7 +52,7 @@ def recurring(name: str, cron: str | None, timezone: str = "UTC") -> Task[..., A
 
 
 TASKS = (
-    recurring("nightly", "cron(0 3 * * ? *)", "Europe/Berlin"),
+    recurring("nightly", "0 3 * * *", "Europe/Berlin"),
     recurring("every five minutes " + "x" * 60, "rate(5 minutes)"),
     recurring("seldom", None),
 )

@@ -1,0 +1,92 @@
+"""What users of Celery are used to write, and what it is called here."""
+
+from collections.abc import Iterable
+
+_LATER = "options(delay=timedelta(...)) or options(at=datetime)"
+
+# Methods of a task. `{task}` stands for its name.
+METHODS = {
+    "delay": "write {task}.enqueue(...)",
+    "apply_async": "write {task}.enqueue(...), with a delay {task}.options(delay=..., at=...).enqueue(...)",
+    "apply": "call it: {task}(...) runs here and now",
+    "retry": "write `raise Retry(delay=timedelta(...))` in it",
+    "s": "enqueue the next task in this one, or in its transaction: tx.enqueue({task}, ...)",
+    "si": "enqueue the next task in this one, or in its transaction: tx.enqueue({task}, ...)",
+}
+# What a bound task's `self` has there, and a Context here.
+CONTEXT = {
+    "retry": "write `raise Retry(delay=timedelta(...))`",
+    "request": "what it says is in the context itself: {task}.id, {task}.attempt, {task}.key",
+}
+# Keywords of a call that enqueues, and of `options`.
+SENDING = {
+    "countdown": "{task}.options(delay=timedelta(seconds=...)).enqueue(...)",
+    "eta": "{task}.options(at=datetime).enqueue(...), with a time zone",
+    "delay": "{task}.options(delay=timedelta(...)).enqueue(...)",
+    "at": "{task}.options(at=datetime).enqueue(...), with a time zone",
+    "group": "{task}.options(group=...).enqueue(...)",
+    "key": "{task}.options(key=...).enqueue(...)",
+    "task_id": "{task}.options(key=...).enqueue(...)",
+    "expires": "retry=Backoff(give_up_after=...) in its @task(...)",
+    "queue": "@task(that_queue): a task has one queue",
+    "priority": "a queue of its own for what is urgent: a queue has no priorities",
+}
+# Keywords of `Retry(...)`.
+RETRYING = {
+    "countdown": "{task}(delay=timedelta(seconds=...))",
+    "eta": "{task}(delay=that_time - now)",
+    "when": "{task}(delay=timedelta(...))",
+    "exc": "raise {task}(...) from that_error",
+    "max_retries": "retry=Backoff(attempts=...) in its @task(...)",
+}
+# Keywords of `@task(...)`.
+DECLARING = {
+    "bind": "a first parameter `ctx: Context`",
+    "max_retries": "retry=Backoff(attempts=...), the first attempt included",
+    "autoretry_for": "retry=Backoff(retry_on=(...)); without it every error is retried",
+    "dont_autoretry_for": "retry=Backoff(reject_on=(...))",
+    "throws": "retry=Backoff(reject_on=(...))",
+    "retry_backoff": "retry=Backoff(base=timedelta(...), factor=2)",
+    "retry_backoff_max": "retry=Backoff(cap=timedelta(...))",
+    "retry_jitter": "retry=Backoff(jitter=0.3)",
+    "retry_kwargs": "retry=Backoff(...)",
+    "default_retry_delay": "retry=Backoff(base=timedelta(...))",
+    "rate_limit": "Queue(concurrency=..., max_concurrency=...): how many run at once",
+    "acks_late": "nothing, a message is acknowledged late, always",
+    "reject_on_worker_lost": "nothing, what a dead worker ran is run again",
+    "time_limit": "timeout=timedelta(...)",
+    "soft_time_limit": "timeout=timedelta(...)",
+    "ignore_result": "nothing, a result is kept with the record that there is anyway",
+    "serializer": "nothing, arguments are JSON, read by the types of the signature",
+    "expires": "retry=Backoff(give_up_after=timedelta(...))",
+    "priority": "a queue of its own for what is urgent: a queue has no priorities",
+    "countdown": _LATER + " when you enqueue it",
+    "eta": _LATER + " when you enqueue it",
+    "delay": _LATER + " when you enqueue it",
+}
+
+
+def cures(keywords: Iterable[str], known: dict[str, str], task: str) -> str:
+    """What to write instead of each keyword that isn't one of ours; empty where none of them is a known habit.
+
+    >>> cures(["countdown"], SENDING, "pay")
+    'instead of countdown= write pay.options(delay=timedelta(seconds=...)).enqueue(...)'
+    """
+    return "; ".join(f"instead of {name}= write {known[name].format(task=task)}" for name in keywords if name in known)
+
+
+class Missing:
+    """A method that there is elsewhere: to ask for it raises AttributeError, with what to write instead.
+
+    Set by `setattr`, for a type checker must not see it: it would take it for a method that there is.
+    """
+
+    def __init__(self, name: str, cure: str) -> None:
+        self._name = name
+        self._cure = cure
+
+    def __get__(self, owner: object, cls: type) -> object:
+        if owner is None:
+            return self
+        task = getattr(owner, "__name__", "ctx")
+        raise AttributeError(f"{task} has no {self._name}: {self._cure.format(task=task)}")

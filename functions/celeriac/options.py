@@ -1,0 +1,62 @@
+"""How a task is to be enqueued: after a wait, in a group, under a key."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from celeriac import habits
+from celeriac.deliver import NOW
+from celeriac.retry import LONGEST_DELAY
+from celeriac.sqs import is_group
+
+if TYPE_CHECKING:
+    from celeriac.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `task.options(...)` was given."""
+
+    delay: timedelta = NOW
+    at: datetime | None = None
+    group: str | None = None
+    key: str | None = None
+
+    @property
+    def wait(self) -> timedelta:
+        """How long from now on; an instant that has passed means now."""
+        return self.delay if self.at is None else max(self.at - datetime.now(UTC), NOW)
+
+    def check(self, task: "Task[..., Any, Any]", unknown: Mapping[str, object]) -> None:
+        """Raise ValueError for what can't be kept, TypeError for what is no option, naming task and cure."""
+        name = f"task {task.name!r}"
+        if unknown:
+            cures = habits.cures(unknown, habits.SENDING, getattr(task.function, "__name__", task.name))
+            given = ", ".join(unknown)
+            raise TypeError(f"{name}: options() has no {given}; {cures or 'it takes delay, at, group and key'}")
+        if not isinstance(self.delay, timedelta):
+            raise TypeError(f"{name}: delay is {self.delay!r}, write delay=timedelta(seconds={self.delay!r})")
+        if not NOW <= self.delay <= LONGEST_DELAY:
+            raise ValueError(f"{name}: a delay of {self.delay} can't be kept, it lies between nothing and a year")
+        if self.at is not None:
+            self._check_at(name, self.at)
+        if self.group is not None and not is_group(self.group):
+            raise ValueError(f"{name}: SQS takes a group of 1-128 letters, digits and punctuation, not {self.group!r}")
+        if (self.delay or self.at is not None) and task.queue.fifo:
+            raise ValueError(f"{name}: its queue {task.queue.name!r} is FIFO, which delays no single message")
+        if self.key == "":
+            raise ValueError(f"{name}: an empty key would make all its messages duplicates of each other")
+
+    def _check_at(self, name: str, at: datetime) -> None:
+        if not isinstance(at, datetime):
+            raise TypeError(f"{name}: at is {at!r}, write a datetime with a time zone")
+        if at.utcoffset() is None:
+            raise ValueError(
+                f"{name}: at={at} has no time zone, so nobody knows when that is: "
+                "write datetime(..., tzinfo=UTC), or tzinfo=ZoneInfo('Europe/Berlin')"
+            )
+        if self.delay:
+            raise ValueError(f"{name}: delay and at both say when it runs: give one of them")
+        if at - datetime.now(UTC) > LONGEST_DELAY:
+            raise ValueError(f"{name}: at={at} can't be kept, it is more than a year from now")
