@@ -34,10 +34,13 @@ PLANS = (
     "reject",
     "retry soon",
     "retry late",
+    "wait",
     "crash once",
     "crash",
     "freeze",
 )
+# How often what waits isn't ready yet: no attempt is charged for it.
+WAITS = 2
 EVENT = "crowd.event"
 SECRET = "hunter2"
 """Stands in every message, and in the text of errors; no log line and no metric may tell it."""
@@ -114,6 +117,8 @@ class Outside:
                 raise ConnectionError(SECRET)
             case ["retry", when] if ctx.attempt == 1:
                 raise Retry(plan, delay=timedelta(hours=2) if when == "late" else timedelta(seconds=30))
+            case ["wait"] if self.runs[ctx.id] <= WAITS:
+                raise Retry(plan, delay=timedelta(minutes=20), charge=False)
             case ["reject"]:
                 raise Reject(SECRET)
             case ["crash"]:

@@ -8,7 +8,7 @@ from celeriac.aws import client
 from celeriac.dead_letter import DeadLetter
 from celeriac.run import MOST_CRASHES
 from celeriac.testing.account import lying_in
-from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, Kind, Outside
+from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, WAITS, Kind, Outside
 
 STAGE = "test"
 # SQS itself gave up on it, and nobody could write down why.
@@ -63,6 +63,10 @@ class Sent:
         fails = self.failures > 0
         if self.plan == "fail for ever" or (fails and self.failures >= self.attempts and self.plan != "reject"):
             reasons.add("exhausted")
+        if self.plan == "wait" and self.kind.delivery == "at_most_once":
+            reasons.add("exhausted")
+        if self.plan == "wait" and self.kind.policy == "impatient":
+            reasons.add("expired")
         if fails and self.plan not in {"reject", "crash"} and self.kind.policy == "impatient":
             reasons.add("expired")
         if self.plan == "crash" or (self.plan in {"crash once", "freeze"} and self.kind.delivery == "at_most_once"):
@@ -80,7 +84,8 @@ class Sent:
     def most_runs(self, *, accidents: int, shared: bool) -> int:
         """How often its body may have been called."""
         own_crashes = {"crash": 1 + MOST_CRASHES, "crash once": 1, "freeze": 1}.get(self.plan, 0)
-        once = 1 if self.plan == "reject" else self.attempts + own_crashes
+        waits = WAITS if self.plan == "wait" else 0
+        once = 1 if self.plan == "reject" else self.attempts + own_crashes + waits
         if self.kind.delivery == "at_least_once":
             # Each copy runs, and its first death leaves no record; an accident, even to an acknowledgement, can bring
             # all of them again.
