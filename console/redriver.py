@@ -12,21 +12,17 @@ from typing import Any
 import msgspec
 
 from celeriac import sqs
+from celeriac.attributes import beside
 from celeriac.dead_letter import DeadLetter
 from celeriac.deliver import fitted
 from celeriac.message import Malformed, NewerVersion, decode, encode
 from celeriac.queue import Queue
-from celeriac.record import FIRST_SENT_AT
 from celeriac.settings import stage
-from celeriac.settle import FAILURE_ATTRIBUTE
 from celeriac.signature import InvalidArgs
 from console import known
 from console.letters import Pass, Taken, delete
 from console.mistakes import Mistake
 from console.rate import Rate
-
-# What Celeriac noted beside a body it couldn't read: a redriven message begins anew.
-OURS = frozenset({FAILURE_ATTRIBUTE, FIRST_SENT_AT})
 
 type Change = Callable[[DeadLetter], dict[str, Any]]
 """What is to become of a letter's arguments."""
@@ -105,13 +101,13 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
     changed = change(letter)
     body = _identified(letter) if changed == letter.args else _changed(letter, target, changed)
     group = message["Attributes"].get("MessageGroupId")
-    attributes: Any = {name: value for name, value in message.get("MessageAttributes", {}).items() if name not in OURS}
     return sqs.Entry(
         body,
         group=(group or taken.message_id) if target.fifo else group,
         # The letter's own: sent twice, because it couldn't be deleted, it is one message to SQS for five minutes.
         deduplication=taken.message_id if target.fifo else None,
-        attributes=attributes,
+        # The sender's. What we noted beside a body is left out: a redriven message begins anew.
+        attributes=beside(letter.attributes, {}),
     )
 
 

@@ -1,4 +1,6 @@
-"""The consumer: an SQS batch in, its partial failures out. Nothing raises out of it but the end of its process."""
+"""The consumer: an SQS batch in, its partial failures out. Nothing raises out of it but the end of its process
+and what is no batch.
+"""
 
 import time
 from collections import defaultdict
@@ -6,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from celeriac import acknowledge, registry, settings, suspects, trace
+from celeriac import acknowledge, foreign, registry, settings, suspects, trace
 from celeriac.bodies import Steps
 from celeriac.crew import Crew
 from celeriac.delivery import Delivery, Worker, failure
@@ -45,7 +47,13 @@ class LambdaContext(Protocol):
 
 
 def handle(event: Mapping[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
-    """Run every message of the batch, each on its own, and name those that SQS is to deliver again."""
+    """Run every message of the batch, each on its own, and name those that SQS is to deliver again.
+
+    Raises WrongTrigger for an event that is no batch of a queue: Lambda then retries it and counts an error, and
+    nobody takes it for done.
+    """
+    if (wrong := foreign.wrong_trigger(event)) is not None:
+        raise foreign.WrongTrigger(f"this function takes batches from its SQS queue, and {wrong}")
     raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
     batch = _Batch(raws, context)
     batch.run()

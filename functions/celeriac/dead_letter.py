@@ -1,15 +1,16 @@
 """A dead letter, read back from the queue it lies in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from celeriac import payloads
+from celeriac.attributes import Attributes, failure_in, of_sender, unpacked
 from celeriac.failure import Failure
 from celeriac.message import Malformed, NewerVersion, decode
-from celeriac.settle import FAILURE_ATTRIBUTE
+from celeriac.sender import task_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -22,21 +23,15 @@ class DeadLetter:
     id: str
     """The task's id; SQS's message id where the body couldn't be read."""
     task: str
-    """Empty where the body couldn't be read."""
+    """Empty where not even that could be read of the body."""
     args: dict[str, Any]
     failure: Failure | None
     """Why it is dead; None for what SQS moved by itself, after more receives than the queue allows."""
     body: str
     """The body; where an unreadable one was stored in the payload bucket, the one stored."""
     sent_at: datetime
-
-
-def _failure(noted: str | None) -> Failure | None:
-    """The failure in the attribute's text; None for an attribute of somebody else's."""
-    try:
-        return msgspec.json.decode(noted or "", type=Failure)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
+    attributes: Attributes = field(default_factory=dict)
+    """The message attributes of its sender."""
 
 
 def ids(message: "MessageTypeDef") -> set[str]:
@@ -49,6 +44,7 @@ def ids(message: "MessageTypeDef") -> set[str]:
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     stored_body: str
+    stored_attributes: str = ""
 
 
 def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> DeadLetter:
@@ -58,19 +54,20 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
     """
     message_id, body = message["MessageId"], message["Body"]
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
-    attributes = message.get("MessageAttributes", {})
-    noted = attributes[FAILURE_ATTRIBUTE].get("StringValue") if FAILURE_ATTRIBUTE in attributes else None
-    failure = _failure(noted)
+    found: Any = message.get("MessageAttributes", {})
+    failure, attributes = failure_in(found), of_sender(found)
     try:
         stored = msgspec.json.decode(body, type=_Stored)
         if whole:
             body = payloads.load(queue_name, stored.stored_body).decode()
+        if whole and stored.stored_attributes:
+            attributes = unpacked(payloads.load(queue_name, stored.stored_attributes).decode())
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
         pass  # the usual case: the body is here
     try:
         task = decode(body)
     except (Malformed, NewerVersion):
-        return DeadLetter(message_id, "", {}, failure, body, sent_at)
+        return DeadLetter(message_id, task_of(body), {}, failure, body, sent_at, attributes)
     try:
         fetched = payloads.load(queue_name, task.stored) if task.stored and whole else task.args
         args = msgspec.json.decode(fetched)
@@ -83,4 +80,5 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
         failure or task.failure,
         body,
         sent_at,
+        attributes,
     )

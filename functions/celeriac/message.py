@@ -8,17 +8,21 @@ import os
 import time
 from datetime import datetime
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 
+from celeriac import foreign, sender
 from celeriac.failure import Failure
 
 VERSION = 2
 """The newest version that this release reads."""
 FIRST_VERSION = 1
 """What a message is written as that every release reads."""
+
+
+NO_ARGS = msgspec.Raw(b"{}")
 
 
 class Malformed(ValueError):  # noqa: N818 - it is what the message is
@@ -35,8 +39,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     v: int = FIRST_VERSION
     id: Annotated[str, msgspec.Meta(max_length=128)] = ""
     """UUIDv7, minted before the send and kept for life: through retries, redrives, edits and replays."""
-    task: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    args: msgspec.Raw = msgspec.Raw(b"{}")
+    task: Annotated[str, msgspec.Meta(min_length=1, max_length=sender.MOST_NAME)]
+    args: msgspec.Raw = NO_ARGS
     stored: str = ""
     """Where `args` lie when they are too large for the queue: a key in the stage's payload bucket."""
     key: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
@@ -88,14 +92,49 @@ def decode(body: str) -> Message:
 
     Raises Malformed for what isn't a message, and NewerVersion for what a newer release wrote.
     """
+    body = body.removeprefix(sender.BYTE_ORDER_MARK)
     try:
-        version = _version.decode(body).v
-        if version > VERSION:
-            raise NewerVersion(f"the message is of version {version}, this release reads up to {VERSION}")
-        return _message.decode(body)
+        try:
+            message = _decoded(body)
+        except msgspec.ValidationError:
+            message = _decoded(sender.with_what_is_set(body))
     # A body nested some thousand levels deep ends in RecursionError, a lone surrogate in UnicodeEncodeError.
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
-        raise Malformed(f"not a message: {error}") from error
+        likely = foreign.looks_like(body)
+        why = f"it looks like {likely}" if likely is not None else sender.problem(body) or error
+        raise Malformed(f"not a message: {why}") from error
+    message = _as_set(message)
+    if message.args == NO_ARGS and not message.stored and (name := sender.misnamed_args(body)) is not None:
+        raise Malformed(
+            f"not a message: its arguments are missing, and `{name}` looks like them: "
+            "a message has them as `args`, an object of the task's parameters"
+        )
+    return message
+
+
+def _decoded(body: str | bytes) -> Message:
+    version = _version.decode(body).v
+    if version > VERSION:
+        raise NewerVersion(f"the message is of version {version}, this release reads up to {VERSION}")
+    return _message.decode(body)
+
+
+def _as_set(message: Message) -> Message:
+    """The message, its fields at their defaults where its sender's language has written a zero."""
+    changes: dict[str, Any] = {}
+    if sender.is_no_text(message.id):
+        changes["id"] = ""
+    if message.key is not None and sender.is_no_text(message.key):
+        changes["key"] = None
+    if message.enqueued_at is not None and sender.is_no_date(message.enqueued_at):
+        changes["enqueued_at"] = None
+    if message.failure is not None and not message.failure.reason:
+        changes["failure"] = None
+    if message.v == 0:
+        changes["v"] = VERSION
+    if sender.is_no_args(message.args):
+        changes["args"] = NO_ARGS
+    return msgspec.structs.replace(message, **changes) if changes else message
 
 
 def new_id() -> str:

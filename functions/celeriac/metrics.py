@@ -40,7 +40,7 @@ def counted(outcome: Outcome, observed: Observed) -> list[str]:
         case Dead(failure=failure):
             counts += ["DeadLettered", "Rejected"] if failure.reason == "rejected" else ["DeadLettered"]
         case Skipped(why=why):
-            counts.append("PoisonSkipped" if why == "poison" else "Duplicate")
+            counts.append({"poison": "PoisonSkipped", "test_event": "TestEvent"}.get(why, "Duplicate"))
         case _:
             pass  # it comes again: then it counts
     return counts

@@ -21,6 +21,7 @@ from celeriac.item import item_of, plain, size_of, value_of
 from celeriac.lease import Lease, LeaseLost
 from celeriac.message import new_id
 from celeriac.result import NotStorableError, storable
+from celeriac.values import difference
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -126,13 +127,13 @@ class Transaction:
         """Publish `event` to every task subscribed to it, if the transaction commits; returns the event's id.
 
         Events of one aggregate are published in the order of their transactions. Raises TransactionError for data that
-        is no object, and for an aggregate that DynamoDB can't have for a key.
+        is no object of plain JSON, and for an aggregate that DynamoDB can't have for a key.
         """
         if not isinstance(data, Mapping):
             raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
         if aggregate is not None and not 0 < len(aggregate.encode()) <= MOST_AGGREGATE_BYTES:
             raise TransactionError(f"event {event}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
-        return self._row(event, aggregate, data=msgspec.json.encode(data).decode())
+        return self._row(event, aggregate, data=_json(event, dict(data)))
 
     def enqueue(self, task: "Task[..., Any, Any]", *args: Any, **kwargs: Any) -> str:
         """Enqueue `task`, with its options, if the transaction commits; returns its id.
@@ -274,6 +275,18 @@ class Transaction:
         passes = any(reason.get("Code") in PASSING for reason in reasons)
         if not passes or attempt == MOST_TRIES:
             raise canceled
+
+
+def _json(event: str, data: dict[str, Any]) -> str:
+    """An event's data. Who will read them isn't known here, so they are what JSON says by itself."""
+    try:
+        raw = msgspec.json.encode(data)
+    except Exception as error:
+        raise TransactionError(f"event {event}: its data can't be written as JSON: {error}") from error
+    found = difference("data", data, msgspec.json.decode(raw))
+    if found is not None:
+        raise TransactionError(f"event {event}: {found.problem}: an event is plain JSON, convert it yourself")
+    return raw.decode()
 
 
 def _failed(reason: Mapping[str, Any]) -> bool:

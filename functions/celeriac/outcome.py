@@ -18,10 +18,10 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Nothing ran, and nothing needs to: a copy of what has succeeded, has been tried, or is a dead letter."""
+    """Nothing ran, and nothing needs to: a copy of what has succeeded, was tried or is dead, or S3's test event."""
 
     why: str
-    """duplicate or poison."""
+    """duplicate, poison or test_event."""
 
     @property
     def name(self) -> str:

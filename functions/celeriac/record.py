@@ -1,15 +1,13 @@
 """An SQS record as Lambda hands it over, reduced to what the consumer needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from celeriac.attributes import FIRST_SENT_AT, Attributes, of_lambda, of_sender
 from celeriac.queue import Queue
 from celeriac.trace import checked
-
-# A message attribute, on messages that this release can't read and sends again as they are.
-FIRST_SENT_AT = "first_sent_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,8 @@ class Record:
     """When it, or the first of those it is a copy of, was sent."""
     trace: str | None = None
     """The header of the X-Ray trace that it belongs to."""
+    attributes: Attributes = field(default_factory=dict)
+    """The sender's message attributes."""
 
 
 class UnknownQueue(LookupError):  # noqa: N818 - it is what it is
@@ -40,7 +40,7 @@ def read(raw: Mapping[str, Any]) -> Record:
     attributes = raw.get("attributes", {})
     sent = attributes.get("SentTimestamp")
     sent_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
-    first = raw.get("messageAttributes", {}).get(FIRST_SENT_AT, {}).get("stringValue")
+    found = of_lambda(raw.get("messageAttributes", {}))
     return Record(
         message_id=raw["messageId"],
         receipt_handle=raw.get("receiptHandle", ""),
@@ -49,9 +49,19 @@ def read(raw: Mapping[str, Any]) -> Record:
         sent_at=sent_at,
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
         group=attributes.get("MessageGroupId"),
-        first_sent_at=datetime.fromisoformat(first) if first else sent_at,
+        first_sent_at=_first_sent_at(found, sent_at),
         trace=checked(attributes.get("AWSTraceHeader")),
+        attributes=of_sender(found),
     )
+
+
+def _first_sent_at(found: Attributes, sent_at: datetime) -> datetime:
+    """What a copy says of the first one. Anybody may have written it: it makes a message older, never younger."""
+    try:
+        first = datetime.fromisoformat(found[FIRST_SENT_AT]["StringValue"])
+    except (KeyError, ValueError):
+        return sent_at
+    return min(first if first.tzinfo is not None else first.replace(tzinfo=UTC), sent_at)
 
 
 def queue_of(record: Record, queues: Mapping[str, Queue], stage: str) -> Queue:

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from celeriac import deaths, lease, metrics, payloads, quarantine, registry
+from celeriac import deaths, foreign, lease, metrics, payloads, quarantine, registry, sender
 from celeriac.bodies import Call, Overran, Steps, WorkerLost
 from celeriac.context import Context
 from celeriac.crew import left_behind
@@ -42,6 +42,8 @@ def run(delivery: Delivery) -> Steps[tuple[Message | None, Outcome]]:
     try:
         message = as_it_came(record)
     except Malformed as error:
+        if foreign.is_test_event(record.body):
+            return None, Skipped("test_event")
         return None, Dead(None, failure("malformed", error, record, delivery))
     except NewerVersion as error:
         return None, _newer(error, delivery)
@@ -62,6 +64,7 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     try:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
         arguments = task.signature.decode(raw)
+        _refuse_misplaced(task, arguments, record.body)
         key = delivery.observed.key = task.key_of(arguments, message)
     except (InvalidArgs, payloads.PayloadGone) as error:
         return Dead(message, failure("malformed", error, _unrun(message), delivery))
@@ -233,10 +236,22 @@ def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseEx
         return Backoff().decide(error, attempt=message.attempt, age=age, left=left)
 
 
+def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
+    """A task whose arguments stand beside its empty `args` would run with its defaults, and do something else."""
+    if arguments or not task.signature.fields:
+        return
+    if misplaced := sender.misplaced_args(body, task.signature.fields):
+        raise InvalidArgs(
+            f"task {task.name!r}: its parameters {', '.join(misplaced)} stand beside `args`: write them into it"
+        )
+
+
 def _unknown(message: Message, delivery: Delivery) -> Outcome:
     age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
+    wanted = message.task.strip().rpartition(".")[2].casefold()
+    near = next((f"did you mean {name}? " for name in registry.tasks if name.casefold() == wanted), "")
     error = LookupError(
-        f"no task is named {message.task!r} here; known are {', '.join(sorted(registry.tasks)) or 'none'}"
+        f"no task is named {message.task!r} here; {near}known are {', '.join(sorted(registry.tasks)) or 'none'}"
     )
     if age > delivery.queue.patience:
         return Dead(message, failure("unknown task", error, _unrun(message), delivery))

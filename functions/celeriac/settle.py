@@ -1,27 +1,27 @@
 """Carrying an outcome out. Every path sends first, then records, and is acknowledged last."""
 
+import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import ceil
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
 from celeriac import deaths, lease, payloads, settings, sqs
-from celeriac.deliver import Parcel, deliver, fitted
+from celeriac.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, Attributes, beside, packed, text
+from celeriac.deliver import Parcel, deliver, entry, fitted
 from celeriac.delivery import as_it_came
 from celeriac.failure import Failure
 from celeriac.message import Malformed, NewerVersion
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Queue
-from celeriac.record import FIRST_SENT_AT, Record
+from celeriac.record import Record
 
 # Below what makes the consumer suspicious of a message, and far below any maxReceiveCount.
 FRESH_AFTER = 3
-# An SQS message attribute, on dead letters whose body is not ours to change.
-FAILURE_ATTRIBUTE = "failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +80,18 @@ def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
     if queue.fifo:
         return again
     if postponed.message is not None:
-        deliver(Parcel(queue, postponed.message, postponed.delay, record.group))
+        copy = entry(Parcel(queue, postponed.message, postponed.delay, record.group))
+        sqs.send(record.queue_name, _with(copy, record.attributes))
         return Settled(acknowledged=True)
-    entry = sqs.Entry(
+    copy = sqs.Entry(
         record.body,
         delay_seconds=ceil(postponed.delay.total_seconds()),
         group=record.group,
-        attributes=_text(FIRST_SENT_AT, record.first_sent_at.isoformat()),
+        attributes=beside(record.attributes, text(FIRST_SENT_AT, record.first_sent_at.isoformat())),
     )
-    if entry.size > MAX_MESSAGE_BYTES:
+    if copy.size > MAX_MESSAGE_BYTES:
         return again
-    sqs.send(record.queue_name, entry)
+    sqs.send(record.queue_name, copy)
     return Settled(acknowledged=True)
 
 
@@ -105,7 +106,7 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
         letter = msgspec.structs.replace(dead.message, failure=dead.failure)
         # Whole, where SQS can carry it: people read dead letters in AWS's console too.
         body = fitted(name, letter, MAX_MESSAGE_BYTES)
-        sqs.send(name, sqs.Entry(body, group=group, deduplication=deduplication))
+        sqs.send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
     else:
         sqs.send(name, _untouched(record, dead.failure, group, deduplication))
     if dead.lease is None:
@@ -124,19 +125,28 @@ def _note(dead: Dead, record: Record, queue: Queue) -> None:
 
 
 def _untouched(record: Record, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
-    """A body that couldn't be read goes byte for byte, its failure beside it; through S3 if both don't fit."""
-    attributes = _text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
-    sent = partial(sqs.Entry, group=group, deduplication=deduplication, attributes=attributes)
-    entry = sent(record.body)
-    if entry.size <= MAX_MESSAGE_BYTES:
-        return entry
-    key = payloads.store_body(record.queue_name, record.message_id, record.body.encode())
-    stored = msgspec.json.encode({"stored_body": key}).decode()
-    return sent(stored)
+    """A body that couldn't be read goes byte for byte, the sender's attributes and its failure beside it.
+
+    What doesn't fit goes through S3: the body first, then the attributes too.
+    """
+    ours = text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
+    sent = partial(sqs.Entry, group=group, deduplication=deduplication)
+    letter = sent(record.body, attributes=beside(record.attributes, ours))
+    if letter.size <= MAX_MESSAGE_BYTES:
+        return letter
+    stored = {"stored_body": payloads.store_body(record.queue_name, record.message_id, record.body.encode())}
+    letter = sent(msgspec.json.encode(stored).decode(), attributes=letter.attributes)
+    if letter.size <= MAX_MESSAGE_BYTES:
+        return letter
+    name = f"{record.message_id}.attributes"
+    stored["stored_attributes"] = payloads.store_body(record.queue_name, name, packed(record.attributes).encode())
+    return sent(msgspec.json.encode(stored).decode(), attributes=ours)
 
 
-def _text(name: str, value: str) -> dict[str, Any]:
-    return {name: {"DataType": "String", "StringValue": value}}
+def _with(made: sqs.Entry, attributes: Attributes) -> sqs.Entry:
+    """With the sender's attributes, where there is room: no task reads them, a person may want to."""
+    full = dataclasses.replace(made, attributes=beside(attributes, {}))
+    return full if full.size <= MAX_MESSAGE_BYTES else made
 
 
 def seconds_until(instant: datetime) -> int:

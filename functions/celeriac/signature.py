@@ -10,6 +10,7 @@ import msgspec
 from celeriac import habits
 from celeriac.context import Context
 from celeriac.declaration import DeclarationError
+from celeriac.values import difference
 
 
 class SignatureError(DeclarationError):
@@ -79,20 +80,32 @@ class Signature:
             raise InvalidArgs(f"task {self._task!r}: {error}" + (f"; {cures}" if cures else "")) from error
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
-        """`arguments` as JSON, after checking that the task will be able to read them. Raises InvalidArgs."""
+        """`arguments` as JSON, after checking that the task will get them as they are. Raises InvalidArgs."""
         try:
             raw = msgspec.json.encode(arguments, enc_hook=to_json)
         except Exception as error:  # a model's own code may raise anything
-            raise InvalidArgs(f"task {self._task!r}: its arguments can't be written as JSON: {error}") from error
-        self.decode(raw)
+            raise InvalidArgs(f"task {self._task!r}: {_unwritable(arguments, error)}") from error
+        try:
+            arrived = self.decode(raw)
+        except InvalidArgs:
+            # What JSON wrote as null would be told as a null that nobody has passed.
+            self._compare(arguments, arguments)
+            raise
+        self._compare(arguments, arrived)
         return raw
+
+    def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any]) -> None:
+        for name, value in arguments.items():
+            found = difference(name, value, arrived[name])
+            if found is not None:
+                raise InvalidArgs(f"task {self._task!r}: {found.problem}: {found.cure}")
 
     def decode(self, raw: bytes | msgspec.Raw) -> dict[str, Any]:
         """The arguments to call the task with. Raises InvalidArgs, naming the field."""
         try:
             args = self._decoder.decode(raw)
         except Exception as error:  # a validator of the user's may raise anything
-            raise InvalidArgs(f"task {self._task!r}: {_readable(error)}") from error
+            raise InvalidArgs(f"task {self._task!r}: {_readable(error)}{self._cure(bytes(raw)[:1])}") from error
         return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
 
     @property
@@ -116,9 +129,31 @@ class Signature:
         except Exception as error:  # a validator of the user's may raise anything
             raise InvalidArgs(f"task {self._task!r}: its result: {_readable(error)}") from error
 
+    def _cure(self, begin: bytes) -> str:
+        """What to do about arguments that are no object."""
+        if begin == b'"':
+            return ": args is a text; where it holds JSON, send the object itself"
+        if begin == b"[" and self.fields:
+            return f': args has names, write an object such as {{"{self.fields[0]}": ...}}'
+        return ""
+
     def pick(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of an event that the task names: a publisher may add fields without breaking its subscribers."""
         return {name: data[name] for name in self.fields if name in data}
+
+
+def _unwritable(arguments: Mapping[str, Any], error: Exception) -> str:
+    """Which argument has no JSON form, and why not."""
+    for name, value in arguments.items():
+        try:
+            msgspec.json.encode(value, enc_hook=_to_json)
+        except UnicodeEncodeError:
+            return (
+                f"`{name}` can't be written as JSON: it holds half of a surrogate pair, a text cut inside a character"
+            )
+        except Exception as its:  # noqa: BLE001 - as above
+            return f"`{name}` can't be written as JSON: {its}"
+    return f"its arguments can't be written as JSON: {error}"
 
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:

@@ -30,9 +30,8 @@ for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or n
     del os.environ[name]
 
 from celeriac import Backoff, Context, Queue, Reject, consumer, task  # noqa: E402 - after the environment
+from celeriac.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT  # noqa: E402
 from celeriac.message import Malformed, Message, NewerVersion, decode  # noqa: E402
-from celeriac.record import FIRST_SENT_AT  # noqa: E402
-from celeriac.settle import FAILURE_ATTRIBUTE  # noqa: E402
 from tests.faults.bodies import bodies  # noqa: E402
 from tests.faults.stub import Stub, is_legal  # noqa: E402
 

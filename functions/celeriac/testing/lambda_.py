@@ -1,5 +1,6 @@
 """What Lambda's pollers do: turn messages and stream records into events, call the handlers, heed their answers."""
 
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -78,7 +79,13 @@ def _record(message: "MessageTypeDef", arn: str) -> dict[str, Any]:
         "md5OfBody": message["MD5OfBody"],
         "attributes": message.get("Attributes", {}),
         "messageAttributes": {
-            name: {"stringValue": value.get("StringValue"), "dataType": value["DataType"]}
+            name: {
+                "stringValue": value.get("StringValue"),
+                "binaryValue": b64encode(value["BinaryValue"]).decode() if "BinaryValue" in value else None,
+                "stringListValues": [],
+                "binaryListValues": [],
+                "dataType": value["DataType"],
+            }
             for name, value in message.get("MessageAttributes", {}).items()
         },
         "eventSource": "aws:sqs",

@@ -1,0 +1,111 @@
+"""Message attributes: the sender's, which stay with what it sent, and ours beside them."""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from celeriac.failure import Failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+FAILURE_ATTRIBUTE = "failure"
+"""On dead letters whose body is not ours to change."""
+FIRST_SENT_AT = "first_sent_at"
+"""On messages that this release can't read and sends again as they are."""
+MORE = "more_attributes"
+"""What SQS has no room for, as JSON: it takes ten attributes, and a sender may use them all."""
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
+MOST = 10
+_NAME = re.compile(r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[\w.-]{1,256}(?<!\.)", re.ASCII)
+
+type Attributes = Mapping[str, "MessageAttributeValueTypeDef"]
+
+
+class _Packed(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    type: str
+    text: str | None = None
+    base64: str | None = None
+
+
+_packed = msgspec.json.Decoder(dict[str, _Packed])
+
+
+def text(name: str, value: str) -> "dict[str, MessageAttributeValueTypeDef]":
+    """An attribute of ours."""
+    return {name: {"DataType": "String", "StringValue": value}}
+
+
+def of_lambda(given: Mapping[str, Mapping[str, Any]]) -> "dict[str, MessageAttributeValueTypeDef]":
+    """The attributes of a record as Lambda hands them over."""
+    return {
+        name: _attribute(value["dataType"], value.get("stringValue"), value.get("binaryValue"))
+        for name, value in given.items()
+    }
+
+
+def of_sender(found: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
+    """The sender's own: without ours, and with what was packed."""
+    theirs = {name: value for name, value in found.items() if not _is_ours(name, value)}
+    packed = unpacked(theirs[MORE].get("StringValue", "")) if MORE in theirs else {}
+    if packed:
+        del theirs[MORE]
+    return theirs | packed
+
+
+def beside(theirs: Attributes, ours: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
+    """Both, as many as SQS takes: what is one too many, or has a name of ours, is packed into one."""
+    kept = {name: value for name, value in theirs.items() if name not in ours}
+    extra = {name: value for name, value in theirs.items() if name in ours}
+    while len(kept) + len(ours) + bool(extra) > MOST:
+        name = next(reversed(kept))
+        extra[name] = kept.pop(name)
+    return kept | ({**ours, **text(MORE, packed(extra))} if extra else {**ours})
+
+
+def packed(some: Attributes) -> str:
+    """Attributes as JSON."""
+    return msgspec.json.encode(
+        {
+            name: _Packed(
+                value["DataType"],
+                value.get("StringValue"),
+                b64encode(value["BinaryValue"]).decode() if "BinaryValue" in value else None,  # type: ignore[arg-type]  # bytes, whatever else boto3 takes
+            )
+            for name, value in some.items()
+        }
+    ).decode()
+
+
+def unpacked(written: str) -> "dict[str, MessageAttributeValueTypeDef]":
+    """Attributes from JSON; none where it isn't what `packed` writes."""
+    try:
+        found = {
+            name: _attribute(one.type, one.text, one.base64)
+            for name, one in _packed.decode(written).items()
+            if _NAME.fullmatch(name)
+        }
+    except (ValueError, RecursionError):
+        return {}
+    return {name: value for name, value in found.items() if not _is_ours(name, value)}
+
+
+def failure_in(found: Attributes) -> Failure | None:
+    """The failure that we noted; None for an attribute of somebody else's."""
+    try:
+        return msgspec.json.decode(found[FAILURE_ATTRIBUTE]["StringValue"], type=Failure)
+    except (KeyError, msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _is_ours(name: str, value: "MessageAttributeValueTypeDef") -> bool:
+    return name == FIRST_SENT_AT or (name == FAILURE_ATTRIBUTE and failure_in({name: value}) is not None)
+
+
+def _attribute(kind: str, string: str | None, base64: str | None) -> "MessageAttributeValueTypeDef":
+    if base64 is not None:
+        return {"DataType": kind, "BinaryValue": b64decode(base64)}
+    return {"DataType": kind, "StringValue": string or ""}

@@ -1,0 +1,136 @@
+"""What other producers than ours write: nulls and zeros that mean "not set", and names that are nearly ours."""
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+MOST_NAME = 200
+"""Characters of a task's name."""
+BYTE_ORDER_MARK = "\ufeff"
+# Go's and .NET's zero date, and the epoch, whatever zone they are written in.
+_NO_DATES = frozenset({datetime(1, 1, 1), datetime(1970, 1, 1)})  # noqa: DTZ001 - compared without their zones
+_NO_UUID = "00000000-0000-0000-0000-000000000000"
+_NO_RAW = frozenset({b"null", b"0", b'""'})
+_NO_ARGS = frozenset({*_NO_RAW, b"{}", b"[]", b"false"})
+_OF_ARGS = frozenset(
+    {"arg", "args", "argument", "arguments", "kwargs", "param", "params", "parameter", "parameters", "payload", "data"}
+    | {"body", "input", "inputs", "taskargs", "taskkwargs", "jobargs", "taskdata", "jobdata"}
+)
+_OF_TASK = frozenset({"task", "taskname", "name", "job", "jobname", "type", "function", "func", "method", "action"})
+_ENVELOPE = frozenset({"v", "id", "task", "args", "stored", "key", "enqueued_at", "attempt", "failure"})
+# More than an empty object has, with blanks in it.
+_LONG = 16
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def is_no_text(text: str) -> bool:
+    """Whether a text says that nothing was set: the empty one, and the UUID of zeros, which would be everybody's."""
+    return text in {"", _NO_UUID}
+
+
+def is_no_date(date: datetime) -> bool:
+    """Whether a date says that none was set."""
+    return date.year in {1, 1970} and date.replace(tzinfo=None) in _NO_DATES
+
+
+def is_no_args(args: msgspec.Raw) -> bool:
+    """Whether arguments are null, or an empty object."""
+    raw = bytes(args)
+    return len(raw) < _LONG and raw.translate(None, b" \t\r\n") in {b"null", b"{}"}
+
+
+def with_what_is_set(body: str) -> bytes:
+    """The body without the optional fields that are null or zero, its numbers for `id` and `key` written as text.
+
+    Raises msgspec.MsgspecError for what is no JSON object.
+    """
+    kept: list[bytes] = []
+    for name, raw in _fields.decode(body).items():
+        value = bytes(raw)
+        if value in _NO_RAW and name in _ENVELOPE - {"task"}:
+            continue
+        if name in {"id", "key"} and value.lstrip(b"-").isdigit():
+            value = b'"' + value + b'"'
+        kept.append(msgspec.json.encode(name) + b":" + value)
+    return b"{" + b",".join(kept) + b"}"
+
+
+def misnamed_args(body: str) -> str | None:
+    """The field in which the sender of a message without arguments may have put them; None where there is none."""
+    return next(
+        (
+            name
+            for name, raw in _fields.decode(body).items()
+            if name != "args" and _plain(name) in _OF_ARGS and bytes(raw) not in _NO_ARGS
+        ),
+        None,
+    )
+
+
+def misplaced_args(body: str, parameters: Iterable[str]) -> list[str]:
+    """The parameters of its task that a hand-written message has beside its empty `args` instead of in it."""
+    fields = _fields.decode(body.removeprefix(BYTE_ORDER_MARK))
+    # What says its version was written by a program that knows the format, and may have a field we don't know yet.
+    return [] if "v" in fields else [name for name in parameters if name in fields.keys() - _ENVELOPE]
+
+
+def task_of(body: str) -> str:
+    """The task's name in a body that can't be read as a whole; empty where there is none."""
+    found = _loosely(body)
+    name = found.get("task") if isinstance(found, dict) else None
+    return _LONE_SURROGATE.sub("?", name[:MOST_NAME]) if isinstance(name, str) else ""
+
+
+def problem(body: str) -> str | None:
+    """What is wrong with a body, where it is a mistake that people know by name; None where it isn't."""
+    try:
+        found = json.loads(body, parse_constant=_refuse)
+    except _Constant as constant:
+        return f"it holds {constant}, which is no JSON though some programs write it: send null, or a text"
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    if half := next((name for name, value in _texts(found) if _LONE_SURROGATE.search(value)), None):
+        return f"`{half}` holds half of a surrogate pair: its sender has cut a text inside a character"
+    if "task" not in found:
+        near = next((name for name in found if _plain(name) in _OF_TASK and isinstance(found[name], str)), None)
+        return f"it has no `task`, but `{near}`: a message names its task as `task`" if near is not None else None
+    return None
+
+
+def _texts(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    for name, value in found.items():
+        if name == "args" and isinstance(value, dict):
+            yield from ((f"args.{key}", f"{key}{_dumped(one)}") for key, one in value.items())
+        yield name, f"{name}{_dumped(value)}"
+
+
+def _dumped(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+class _Constant(Exception):  # noqa: N818 - what it is
+    """NaN, Infinity or -Infinity."""
+
+
+def _refuse(constant: str) -> None:
+    raise _Constant(constant)
+
+
+def _loosely(body: str) -> Any:
+    try:
+        return json.loads(body.removeprefix(BYTE_ORDER_MARK))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _plain(name: str) -> str:
+    """A name without what languages write differently: case, hyphens and underscores."""
+    return re.sub(r"[\W_]", "", name).casefold()

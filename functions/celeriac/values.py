@@ -1,0 +1,205 @@
+"""Whether a value arrives as it was passed.
+
+A value of plain JSON (text, number, true, false, None, a list, a dict with text keys) arrives as what the annotation of
+its parameter makes of it: that is what any other producer sends. Every other value must arrive equal and of its own
+type, down to the last element.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import datetime, time
+from decimal import Decimal
+from enum import Enum
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+_TEXTS = frozenset({str, bool, type(None)})
+_SHOWN = 60
+"""Characters of a value that are worth showing."""
+
+type _Path = tuple[_Path | None, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that would not arrive as it was passed."""
+
+    problem: str
+    """What, where, and what would arrive: half a sentence."""
+    cure: str
+
+
+class _Missing:
+    """What arrives of a value that nothing takes."""
+
+
+def difference(name: str, passed: object, arrived: object) -> Difference | None:
+    """The first difference between a value and what JSON and an annotation made of it; None where there is none.
+
+    A datetime is the same if its clock and its offset are: JSON doesn't carry the name of its zone. nan and infinity
+    never arrive.
+    """
+    waiting: list[tuple[_Path, Any, Any]] = [((None, name), passed, arrived)]
+    while waiting:  # no recursion: JSON may be nested deeper than Python's stack
+        path, one, other = waiting.pop()
+        found = _pairs(path, one, other)
+        if isinstance(found, Difference):
+            return found
+        waiting += [pair for pair in found if not _is_said(pair[1], pair[2])]
+    return None
+
+
+def _is_said(passed: Any, arrived: Any) -> bool:
+    """Whether it is a value that JSON says exactly; most are, so this comes first."""
+    kind = type(passed)
+    return kind in _TEXTS or (kind is int and passed == arrived)
+
+
+def _pairs(path: _Path, passed: Any, arrived: Any) -> Difference | list[tuple[_Path, Any, Any]]:
+    """The parts of two values that have yet to be compared."""
+    kind = type(passed)
+    if kind in _TEXTS:
+        return []
+    if kind is int or kind is float:
+        return _number(path, passed, arrived)
+    if kind is list:
+        return _list(path, passed, arrived)
+    if kind is dict:
+        return _dict(path, passed, arrived)
+    if arrived is _Missing:
+        return Difference(f"`{_text(path)}` would not arrive", "convert it yourself")
+    if type(arrived) is not kind:
+        return _retyped(path, kind, type(arrived))
+    if isinstance(passed, tuple):
+        return _list(path, list(passed), list(arrived))
+    if isinstance(passed, (set, frozenset)):
+        there = {element: element for element in arrived}
+        return [((path, "[...]"), element, there.get(element, _Missing)) for element in passed]
+    if not isinstance(passed, Enum) and (parts := list(_parts(passed))):
+        return [((path, f".{part}"), getattr(passed, part), getattr(arrived, part, _Missing)) for part in parts]
+    return [] if _is_equal(passed, arrived) else _changed(path, passed, arrived)
+
+
+def _number(path: _Path, passed: float, arrived: Any) -> Difference | list[Any]:
+    if not isfinite(passed):
+        return _unsayable(path, passed)
+    # A text that is read from a number, say a Decimal, is the annotation's affair.
+    if type(arrived) in {int, float} and arrived != passed:
+        return _changed(path, passed, arrived)
+    return []
+
+
+def _list(path: _Path, passed: list[Any], arrived: Any) -> Difference | list[tuple[_Path, Any, Any]]:
+    if isinstance(arrived, (list, tuple)):
+        if len(arrived) != len(passed):
+            return _changed(path, passed, arrived)
+        return [((path, f"[{i}]"), one, other) for i, (one, other) in enumerate(zip(passed, arrived, strict=True))]
+    if isinstance(arrived, (set, frozenset)):
+        there = {element: element for element in arrived}
+        return [((path, f"[{i}]"), one, _found(one, there)) for i, one in enumerate(passed)]
+    # Some object that is written as a list: whatever it is made of must be plain JSON.
+    return [((path, f"[{i}]"), one, _Missing) for i, one in enumerate(passed)]
+
+
+def _found(element: Any, there: dict[Any, Any]) -> Any:
+    try:
+        return there.get(element, _Missing)
+    except TypeError:  # a list, which arrived as a tuple
+        return _Missing
+
+
+def _dict(path: _Path, passed: dict[Any, Any], arrived: Any) -> Difference | list[tuple[_Path, Any, Any]]:
+    if isinstance(arrived, dict):
+        pairs: list[tuple[_Path, Any, Any]] = []
+        for (key, one), (its, other) in zip(passed.items(), arrived.items(), strict=False):
+            if type(key) is not str and (type(its) is not type(key) or its != key):
+                return Difference(
+                    f"a key of `{_text(path)}` was passed as {_name(type(key))} and would arrive as {_name(type(its))}",
+                    f"annotate the parameter with dict[{_name(type(key))}, ...], or convert the keys yourself",
+                )
+            pairs.append(((path, f".{key}"), one, other))
+        if len(arrived) != len(passed):
+            lost = next((key for key in passed if key not in arrived), None)
+            return Difference(f"`{_text((path, f'.{lost}'))}` would not arrive", "take it away: nothing reads it")
+        return pairs
+    if arrived is _Missing or not (names := _names(type(arrived))):
+        return [((path, f".{key}"), one, _Missing) for key, one in passed.items()]
+    if unknown := [key for key in passed if key not in names]:
+        return Difference(
+            f"`{_text((path, f'.{unknown[0]}'))}` would not arrive: {_name(type(arrived))} has no such field",
+            "take it away, or give it a field",
+        )
+    return [((path, f".{key}"), one, getattr(arrived, names[key], _Missing)) for key, one in passed.items()]
+
+
+def _names(kind: Any) -> dict[str, str]:
+    """What JSON calls the fields of a dataclass or a Struct, and what Python does; nothing for any other type."""
+    if issubclass(kind, msgspec.Struct):
+        names = dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
+        return names | ({tag: tag} if (tag := kind.__struct_config__.tag_field) else {})
+    if dataclasses.is_dataclass(kind):
+        return {field.name: field.name for field in dataclasses.fields(kind)}
+    return {}
+
+
+def _parts(value: Any) -> Iterator[str]:
+    """The attributes that make up a Struct, a dataclass, or a pydantic or attrs object; none for any other value."""
+    if isinstance(value, msgspec.Struct):
+        yield from value.__struct_fields__
+    elif dataclasses.is_dataclass(value):
+        yield from (field.name for field in dataclasses.fields(value))
+    elif hasattr(type(value), "model_fields"):
+        yield from type(value).model_fields
+        yield from value.model_extra or ()
+        yield from value.__pydantic_private__ or ()
+    elif hasattr(type(value), "__attrs_attrs__"):
+        yield from (attribute.name for attribute in value.__attrs_attrs__)
+
+
+def _is_equal(passed: Any, arrived: Any) -> bool:
+    if isinstance(passed, (datetime, time)):
+        same_clock = passed.replace(tzinfo=None, fold=0) == arrived.replace(tzinfo=None, fold=0)
+        return bool(same_clock and passed.utcoffset() == arrived.utcoffset())
+    if isinstance(passed, Decimal):
+        return passed.is_finite() and passed == arrived
+    return bool(passed == arrived)
+
+
+def _retyped(path: _Path, kind: type, arrived: type) -> Difference:
+    return Difference(
+        f"`{_text(path)}` was passed as {_name(kind)} and would arrive as {_name(arrived)}",
+        f"annotate the parameter with {_name(kind)}, or convert it yourself",
+    )
+
+
+def _changed(path: _Path, passed: object, arrived: object) -> Difference:
+    if isinstance(passed, Decimal) and not passed.is_finite():
+        return _unsayable(path, passed)
+    return Difference(
+        f"`{_text(path)}` was passed as {_shown(passed)} and would arrive as {_shown(arrived)}",
+        "annotate the parameter with a type that holds it, or convert it yourself",
+    )
+
+
+def _unsayable(path: _Path, number: object) -> Difference:
+    return Difference(f"`{_text(path)}` is {number}, which JSON can't say", "pass None, or a text that the task knows")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _name(kind: type) -> str:
+    return kind.__qualname__.rpartition("<locals>.")[2]
+
+
+def _text(path: _Path) -> str:
+    parts: list[str] = []
+    step: _Path | None = path
+    while step is not None:
+        step, part = step
+        parts.append(part)
+    return "".join(reversed(parts))

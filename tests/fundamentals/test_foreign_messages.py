@@ -1,0 +1,206 @@
+"""Messages of other systems and languages: they run as they are meant, or lie dead with what they are and the cure."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac import Queue, sqs, task
+from celeriac.aws import client
+from celeriac.foreign import WrongTrigger
+from celeriac.testing import DeadLetter, Sandbox
+from celeriac.testing.lambda_ import LambdaContext
+from console.letters import Pass
+from console.rate import Rate
+from console.redriver import Redriver
+from consumer import handler
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "tests" / "unit" / "foreign"
+inbox = Queue("inbox")
+ran: list[object] = []
+type Send = Callable[[Queue, object], None]
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    ran.clear()
+
+
+@task(inbox)
+def purge(days: int = 30, *, table: str = "") -> None:
+    ran.append(days)
+
+
+@task(inbox)
+def import_upload(bucket: str, key: str) -> None:
+    ran.append((bucket, key))
+
+
+def _only(sandbox: Sandbox) -> DeadLetter:
+    (letter,) = sandbox.dead_letters(inbox)
+    assert letter.failure is not None
+    return letter
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('{"task": "purge", "kwargs": {"days": 365}}', "`kwargs` looks like them"),
+        ('{"task": "purge", "days": 365}', "its parameters days stand beside `args`: write them into it"),
+        ('{"task": "purge", "args": "{\\"days\\": 365}"}', "args is a text; where it holds JSON, send the object"),
+        ('{"task": "purge", "args": [365]}', 'args has names, write an object such as {"days": ...}'),
+        ('{"task": "purge", "args": {"table": "\\ud83d"}}', "`args.table` holds half of a surrogate pair"),
+        ('{"task": "purge", "args": {"days": NaN}}', "it holds NaN"),
+    ],
+)
+def test_arguments_that_cannot_be_read_never_become_the_defaults(
+    sandbox: Sandbox, send: Send, body: str, problem: str
+) -> None:
+    send(inbox, body)
+    send(inbox, {"task": "purge", "args": {"days": 7}, "attempt": 0, "key": None})
+    sandbox.drain()
+
+    assert ran == [7]
+    letter = _only(sandbox)
+    assert letter.failure is not None
+    assert (letter.task, letter.failure.reason) == ("purge", "malformed")
+    assert problem in letter.failure.message
+
+
+def test_an_envelope_is_a_dead_letter_that_says_what_it_is(sandbox: Sandbox, send: Send) -> None:
+    for sample in ("sns", "s3", "eventbridge", "celery"):
+        send(inbox, (SAMPLES / f"{sample}.json").read_text())
+    send(inbox, {"task": "purge"})
+    sandbox.drain()
+
+    assert ran == [30]
+    messages = [letter.failure.message for letter in sandbox.dead_letters(inbox) if letter.failure]
+    assert [re.sub(r"[:,].*", "", message.removeprefix("not a message: ")) for message in messages] == [
+        "it looks like an SNS notification",
+        "it looks like an S3 event notification",
+        "it looks like an EventBridge event",
+        "it looks like a Celery message",
+    ]
+
+
+def test_the_test_event_of_s3_is_acknowledged_and_counted(
+    sandbox: Sandbox, send: Send, capsys: pytest.CaptureFixture[str]
+) -> None:
+    send(inbox, (SAMPLES / "s3-test.json").read_text())
+    sandbox.drain()
+
+    assert sandbox.dead_letters(inbox) == []
+    assert '"TestEvent":[1' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_a_name_in_another_case_is_told_from_one_that_nobody_knows(sandbox: Sandbox, send: Send) -> None:
+    send(inbox, {"task": "Purge"})
+    sandbox.drain()
+    failure = _only(sandbox).failure
+    assert failure is not None
+    assert "did you mean purge?" in failure.message
+
+
+@pytest.mark.parametrize("event", [{}, json.loads((SAMPLES / "s3.json").read_text())], ids=["by hand", "S3"])
+def test_an_invocation_by_something_else_than_the_queue_fails_in_words(sandbox: Sandbox, event: Any) -> None:
+    with pytest.raises(WrongTrigger, match=r"takes batches from its SQS queue, and .*(message to its|remove that)"):
+        handler(event, LambdaContext("celeriac-test-inbox", "request", sandbox.now))
+
+
+def _transformed(event: Any, transformer: dict[str, Any]) -> str:
+    """As EventBridge does it: a placeholder outside of quotes becomes the JSON of what its path finds."""
+
+    def found(placeholder: re.Match[str]) -> str:
+        value = event
+        for step in transformer["InputPathsMap"][placeholder[1]].removeprefix("$.").split("."):
+            value = value[step]
+        return json.dumps(value)
+
+    return re.sub(r"<([\w-]+)>", found, transformer["InputTemplate"])
+
+
+def test_the_input_transformer_of_the_documentation_makes_a_message_that_runs(sandbox: Sandbox, send: Send) -> None:
+    documentation = (ROOT / "docs" / "messages.md").read_text()
+    (block,) = re.findall(r"```json\n(\{\s*\"InputPathsMap\".*?)```", documentation, re.DOTALL)
+    event = json.loads((SAMPLES / "eventbridge.json").read_text())
+    body = _transformed(event, json.loads(block))
+    send(inbox, body)
+    send(inbox, body)  # EventBridge delivers at least once
+    sandbox.drain()
+
+    assert ran == [("uploads", "red flower.jpg")]
+
+
+def _send_with(count: int, body: str) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        f"a-{i}": {"DataType": "String.tag", "StringValue": f"value {i}"} for i in range(count - 1)
+    }
+    attributes["raw"] = {"DataType": "Binary", "BinaryValue": b"\x00\xff"}
+    url = sqs.url(inbox.physical_name("test"))
+    client("sqs").send_message(QueueUrl=url, MessageBody=body, MessageAttributes=attributes)
+    return attributes
+
+
+@pytest.mark.parametrize("count", [1, 9, 10])
+@pytest.mark.parametrize("body", ["nonsense", '{"v": 99}', '{"task": "unheard"}', '{"task": "purge", "args": [1]}'])
+def test_the_senders_attributes_stay_with_a_letter_and_come_back_by_a_redrive(
+    sandbox: Sandbox, count: int, body: str
+) -> None:
+    attributes = _send_with(count, body)
+    sandbox.drain()
+
+    letter = _only(sandbox)
+    assert letter.attributes == attributes
+    assert letter.failure is not None
+
+    reading = Pass(inbox)
+    redriver = Redriver(
+        reading,
+        inbox,
+        lambda taken: True,
+        lambda letter: letter.args,
+        pace=Rate(None),
+        most=None,
+        would_send=None,
+        advance=lambda done: None,
+    )
+    reading.run(redriver.visit)
+    url = sqs.url(inbox.physical_name("test"))
+    (message,) = client("sqs").receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+    assert message["MessageAttributes"] == attributes
+
+
+def test_attributes_that_fill_a_message_go_through_s3_with_its_body(sandbox: Sandbox) -> None:
+    large = {"large": {"DataType": "String", "StringValue": "x" * 1_040_000}}
+    url = sqs.url(inbox.physical_name("test"))
+    client("sqs").send_message(QueueUrl=url, MessageBody="nonsense " * 600, MessageAttributes=large)  # type: ignore[arg-type]  # a TypedDict
+    sandbox.drain()
+
+    letter = _only(sandbox)
+    assert (letter.body, letter.attributes) == ("nonsense " * 600, large)
+
+
+@pytest.mark.parametrize("date", ["soon", "2026-01-01T00:00:00", "2999-01-01T00:00:00+00:00", ""])
+def test_a_date_that_a_stranger_notes_beside_a_message_makes_it_no_younger(sandbox: Sandbox, date: str) -> None:
+    noted = {"DataType": "String", "StringValue": date or " "}
+    url = sqs.url(inbox.physical_name("test"))
+    client("sqs").send_message(QueueUrl=url, MessageBody='{"v": 99}', MessageAttributes={"first_sent_at": noted})  # type: ignore[dict-item]  # a TypedDict
+    sandbox.drain()
+    failure = _only(sandbox).failure
+    assert failure is not None
+    assert failure.reason == "newer version"
+
+
+def test_an_attribute_that_has_the_name_of_ours_is_the_senders(sandbox: Sandbox) -> None:
+    theirs = {"failure": {"DataType": "String", "StringValue": "none"}}
+    url = sqs.url(inbox.physical_name("test"))
+    client("sqs").send_message(QueueUrl=url, MessageBody="nonsense", MessageAttributes=theirs)  # type: ignore[arg-type]  # a TypedDict
+    sandbox.drain()
+    letter = _only(sandbox)
+    assert letter.attributes == theirs
+    assert letter.failure is not None
+    assert letter.failure.reason == "malformed"

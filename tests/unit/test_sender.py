@@ -1,0 +1,141 @@
+"""Messages of programs that don't use our producer: what they mean by null and zero, and what they nearly wrote."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from celeriac.message import Malformed, Message, NewerVersion, decode
+from celeriac.sender import misplaced_args, task_of
+
+PLAIN = Message(task="work")
+
+
+def as_dict(message: Message) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in message.__struct_fields__} | {"args": bytes(message.args)}
+
+
+@pytest.mark.parametrize("name", ["v", "id", "args", "stored", "key", "enqueued_at", "attempt", "failure"])
+def test_null_means_not_set(name: str) -> None:
+    assert as_dict(decode(f'{{"task": "work", "{name}": null}}')) == as_dict(PLAIN)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        '"attempt": 0',
+        '"v": 0',
+        '"id": ""',
+        '"id": 0',
+        '"id": "00000000-0000-0000-0000-000000000000"',
+        '"key": ""',
+        '"key": 0',
+        '"key": "00000000-0000-0000-0000-000000000000"',
+        '"stored": ""',
+        '"enqueued_at": ""',
+        '"enqueued_at": 0',
+        '"enqueued_at": "0001-01-01T00:00:00Z"',
+        '"enqueued_at": "0001-01-01T00:00:00"',
+        '"enqueued_at": "1970-01-01T00:00:00+00:00"',
+        '"failure": {"reason": "", "type": "", "attempts": 0}',
+        '"args": { }',
+    ],
+)
+def test_the_zero_of_another_language_means_not_set(field: str) -> None:
+    assert as_dict(decode(f'{{"task": "work", {field}}}')) == as_dict(PLAIN)
+
+
+def test_all_of_them_at_once_leave_the_arguments_as_they_were_written() -> None:
+    body = (
+        '{"v": 0, "id": null, "task": "work", "args": {"n" : 1.10}, "stored": "", "key": null, "attempt": 0, '
+        '"enqueued_at": "0001-01-01T00:00:00Z", "failure": null}'
+    )
+    message = decode(body)
+    assert bytes(message.args) == b'{"n" : 1.10}'
+    assert as_dict(message) == as_dict(PLAIN) | {"args": b'{"n" : 1.10}'}
+
+
+@pytest.mark.parametrize("name", ["id", "key"])
+def test_a_number_that_names_something_is_its_text(name: str) -> None:
+    assert getattr(decode(f'{{"task": "work", "{name}": 12345678901234567890}}'), name) == "12345678901234567890"
+
+
+def test_what_was_set_stays_set() -> None:
+    body = '{"task": "work", "id": "i", "key": "k", "attempt": 2, "enqueued_at": "1970-01-01T00:00:01Z"}'
+    message = decode(body)
+    assert (message.id, message.key, message.attempt) == ("i", "k", 2)
+    assert message.enqueued_at == datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+def test_a_byte_order_mark_is_ignored() -> None:
+    assert decode('\ufeff{"task": "work"}').task == "work"
+    assert decode('\ufeff{"task": "work", "attempt": null}').task == "work"
+
+
+def test_a_newer_version_is_known_for_one_whatever_else_is_null() -> None:
+    with pytest.raises(NewerVersion):
+        decode('{"v": 2, "task": "work", "attempt": null}')
+
+
+@pytest.mark.parametrize(
+    "name", ["kwargs", "arguments", "payload", "params", "data", "Args", "ARGS", "task_args", "jobArgs"]
+)
+@pytest.mark.parametrize("args", ["", '"args": null, ', '"args": {}, '])
+def test_arguments_under_another_name_are_told_and_not_left_out(name: str, args: str) -> None:
+    with pytest.raises(Malformed, match=f"its arguments are missing, and `{name}` looks like them"):
+        decode(f'{{"task": "purge", {args}"{name}": {{"days": 365}}}}')
+
+
+@pytest.mark.parametrize("nothing", ["null", "{}", "[]", '""'])
+def test_another_name_for_arguments_that_holds_nothing_is_ignored(nothing: str) -> None:
+    assert decode(f'{{"task": "purge", "kwargs": {nothing}}}').task == "purge"
+
+
+def test_another_name_beside_arguments_is_ignored() -> None:
+    assert decode('{"task": "purge", "args": {"days": 1}, "data": {"trace": 1}}').task == "purge"
+
+
+@pytest.mark.parametrize("name", ["Task", "TASK", "name", "task_name", "job", "type"])
+def test_a_task_under_another_name_is_told(name: str) -> None:
+    with pytest.raises(Malformed, match=f"it has no `task`, but `{name}`: a message names its task as `task`"):
+        decode(f'{{"{name}": "work", "args": {{}}}}')
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('{"task": "work", "args": {"fine": 1, "note": "\\ud83d"}}', "`args.note` holds half of a surrogate pair"),
+        ('{"task": "work", "args": {"note": {"deep": ["\\ude00 "]}}}', "`args.note` holds half of a surrogate pair"),
+        ('{"task": "work", "key": "\\ud83d"}', "`key` holds half of a surrogate pair"),
+        ('{"task": "work", "args": {"ratio": NaN}}', "it holds NaN, which is no JSON"),
+        ('{"task": "work", "args": {"ratio": -Infinity}}', "it holds -Infinity, which is no JSON"),
+    ],
+)
+def test_a_mistake_that_people_know_is_told_by_its_name(body: str, problem: str) -> None:
+    with pytest.raises(Malformed, match=problem):
+        decode(body)
+    assert task_of(body) == "work"
+
+
+def test_a_whole_pair_is_a_character() -> None:
+    args = bytes(decode('{"task": "work", "args": {"note": "\\ud83d\\ude00"}}').args)
+    assert msgspec.json.decode(args) == {"note": "\U0001f600"}
+
+
+@pytest.mark.parametrize("body", ["", "[]", "nonsense", '{"task": 7}', '{"task"', "[" * 100_000])
+def test_a_body_without_a_task_has_none(body: str) -> None:
+    assert task_of(body) == ""
+
+
+def test_a_tasks_name_that_is_read_loosely_can_be_written_again() -> None:
+    assert task_of('{"task": "a\\ud800b", "args"  : {"x": NaN}}') == "a?b"
+    assert len(task_of(f'{{"task": "{"x" * 1_000_000}"}}')) == 200
+
+
+def test_parameters_beside_args_are_found_in_what_was_written_by_hand() -> None:
+    assert misplaced_args('\ufeff{"task": "purge", "days": 365, "colour": 1}', ["days", "table"]) == ["days"]
+    # Its sender knows the format, and may know more of it than we do.
+    assert misplaced_args('{"v": 1, "task": "purge", "days": 365}', ["days"]) == []
+    # The message's own.
+    assert misplaced_args('{"task": "purge", "key": "k"}', ["key"]) == []
