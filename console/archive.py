@@ -17,6 +17,7 @@ from console.filters import Filter, filter_of
 from console.letters import Pass, Taken, delete, depth, hidden_for, progress, say_missed
 from console.mistakes import PROBLEM, Mistake
 from console.options import Contains, Json, OfError, OfTask, QueueName, Since, Until, Yes
+from console.text import printable
 
 File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="One dead letter a line.")]
 
@@ -138,7 +139,7 @@ def import_(
     else:
         typer.echo(f"{imported} dead letters put into {name}")
     if problems:
-        typer.secho(f"{len(problems)} were not taken, the first because of: {problems[0]}", err=True)
+        typer.secho(f"{len(problems)} were not taken, the first because of: {printable(problems[0])}", err=True)
         raise typer.Exit(PROBLEM)
 
 

@@ -17,7 +17,7 @@ from console.filters import died_at, filter_of, kind_of, reason_of
 from console.letters import Pass, Taken, depth, hidden_for, progress, say_missed
 from console.mistakes import Mistake
 from console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
-from console.text import printable
+from console.text import line, printable
 
 EXAMPLE_CHARACTERS = 160
 
@@ -115,17 +115,17 @@ def show_kinds(queue: str, kinds: Kinds, *, json_: bool, stderr: bool = False) -
     if json_:
         typer.echo(json.dumps([_as_json(kind) for kind in kinds.most_first()]))
         return
-    console = Console(highlight=False, soft_wrap=True, stderr=stderr)
+    console = Console(highlight=False, soft_wrap=True, emoji=False, stderr=stderr)
     console.print(f"{kinds.total} dead letters of {queue}, of {len(kinds.most_first())} kinds")
     for kind in kinds.most_first():
         span = f"{kind.first:%m-%d %H:%M:%S}" + (f" to {kind.last:%m-%d %H:%M:%S}Z" if kind.count > 1 else "Z")
         console.print(
-            f"\n{kind.count} {printable(kind.task) or '(unreadable)'}: {kind.reason}", markup=False, style="bold"
+            f"\n{kind.count} {line(kind.task) or '(unreadable)'}: {line(kind.reason)}", markup=False, style="bold"
         )
         console.print(f"    kind {kind.fingerprint}, {span}, after {kind.most_attempts} attempts", markup=False)
         if kind.example:
-            console.print(f"    {printable(kind.example.splitlines()[0][:EXAMPLE_CHARACTERS])}", markup=False)
-        console.print(f"    celeriac dlq show {queue} {shlex.quote(printable(kind.example_id))}", markup=False)
+            console.print(f"    {line(kind.example.splitlines()[0], EXAMPLE_CHARACTERS)}", markup=False)
+        console.print(f"    celeriac dlq show {queue} {shlex.quote(line(kind.example_id))}", markup=False)
 
 
 def show(
@@ -144,14 +144,18 @@ def show(
     if json_:
         typer.echo(json.dumps(as_json(found) | {"logs": logs}))
         return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(printable(f"{letter.task or '(unreadable)'}  {letter.id}"), markup=False, style="bold")
-    console.print(f"{reason_of(letter)}, after {_attempts(letter)} attempts; kind {kind_of(letter)}", markup=False)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    console.print(line(f"{letter.task or '(unreadable)'}  {letter.id}"), markup=False, style="bold")
+    console.print(
+        f"{line(reason_of(letter))}, after {_attempts(letter)} attempts; kind {kind_of(letter)}", markup=False
+    )
     if failure is not None and failure.first_at is not None:
         console.print(f"enqueued {failure.first_at:%Y-%m-%d %H:%M:%S}Z, died {died_at(letter):%Y-%m-%d %H:%M:%S}Z")
-    console.print("\narguments" if letter.task else "\nbody")
-    content = json.dumps(letter.args, indent=2, ensure_ascii=False) if letter.task else letter.body
+    console.print("\narguments" if letter.args else "\nbody")
+    content = json.dumps(letter.args, indent=2, ensure_ascii=False) if letter.args else letter.body
     console.print(printable(content), markup=False)
+    for name, value in letter.attributes.items():
+        console.print(line(f"attribute {name}: {value.get('StringValue') or value.get('BinaryValue')!r}"), markup=False)
     if failure is not None:
         console.print(printable(f"\n{failure.type}: {failure.message}"), markup=False, style="bold")
         console.print(printable(failure.traceback), markup=False)
@@ -222,7 +226,7 @@ def _log_query(letter: DeadLetter) -> dict[str, str]:
     failure = letter.failure
     if failure is None or not failure.function:
         return {}
-    wanted = f'id = "{letter.id}" or @requestId = "{failure.request_id}"'
+    wanted = f'id = {json.dumps(line(letter.id))} or @requestId = "{failure.request_id}"'
     query = f"fields @timestamp, level, message, outcome, attempt, error | filter {wanted} | sort @timestamp"
     return {"log_group": f"/aws/lambda/{failure.function}", "query": query}
 

@@ -13,6 +13,7 @@ from console.clients import client
 from console.consumers import mapping_of
 from console.mistakes import PROBLEM
 from console.options import Json
+from console.text import line, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ def doctor(*, json_: Json = False) -> None:
     else:
         console = Console(highlight=False, soft_wrap=True)
         for one in findings:
-            console.print(f"{'ok   ' if one.cure is None else 'WRONG'} {one.what}", markup=False)
+            console.print(f"{'ok   ' if one.cure is None else 'WRONG'} {line(one.what)}", markup=False)
             if one.cure is not None:
-                console.print(f"      {one.cure}", markup=False, style="yellow")
+                console.print(f"      {printable(one.cure)}", markup=False, style="yellow")
     if any(one.cure is not None for one in findings):
         raise typer.Exit(PROBLEM)
 

@@ -21,6 +21,7 @@ from botocore.exceptions import (
 from celeriac import InvalidArgs, NoSuchQueue, registry
 from celeriac.aws import client, error_code
 from celeriac.declaration import DeclarationError
+from console.text import printable
 
 USAGE = 2
 PROBLEM = 1
@@ -104,5 +105,7 @@ def _stages() -> str:
 
 
 def _end(sentence: str, code: int) -> None:
-    typer.secho(f"celeriac: {sentence}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED)
+    typer.secho(
+        f"celeriac: {printable(sentence)}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED
+    )
     raise typer.Exit(code)

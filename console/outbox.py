@@ -20,9 +20,11 @@ from console import known
 from console.duration import duration
 from console.mistakes import PROBLEM, Mistake
 from console.options import Json
+from console.text import block, line
 
 # Shown of those that are parked; their number is given in full.
 MOST_PARKED = 20
+SHOWN = ("occurred_at", "type", "pk", "sk")
 
 
 def lag(
@@ -37,16 +39,16 @@ def lag(
     oldest, parked = waiting.lag()
     age = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
     rows = [row for row, _ in zip((plain(row) or {} for row in waiting.parked()), range(MOST_PARKED), strict=False)]
-    shown = [{name: row.get(name, "") for name in ("sk", "pk", "type", "occurred_at", "reason")} for row in rows]
+    shown = [{name: row.get(name, "") for name in (*SHOWN, "reason")} for row in rows]
     if json_:
         typer.echo(json.dumps({"unpublished_age_seconds": round(age, 3), "parked": parked, "oldest_parked": shown}))
     else:
-        console = Console(highlight=False, soft_wrap=True)
+        console = Console(highlight=False, soft_wrap=True, emoji=False)
         console.print(f"unpublished for {age:.0f} s at most" if oldest is not None else "nothing is unpublished")
         console.print(f"{parked} parked{', the oldest' if parked > len(shown) else ''}")
         for row in shown:
-            console.print(f"\n{row['occurred_at']}  {row['type']}  {row['pk']}  {row['sk']}", markup=False)
-            console.print(f"  {row['reason']}", markup=False)
+            console.print(f"\n{'  '.join(line(str(row[name])) for name in SHOWN)}", markup=False)
+            console.print(f"  {block(str(row['reason']))}", markup=False)
     if parked:
         raise typer.Exit(PROBLEM)
 

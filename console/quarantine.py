@@ -9,6 +9,7 @@ from celeriac import quarantine
 from console import known
 from console.mistakes import Mistake
 from console.options import Json
+from console.text import line
 
 OfATask = Annotated[str | None, typer.Option("--task", help="Every message of this task.")]
 OfAKind = Annotated[
@@ -49,7 +50,7 @@ def list_(*, json_: Json = False) -> None:
     if json_:
         typer.echo(json.dumps(entries))
         return
-    typer.echo("\n".join(entries) if entries else "nothing is in quarantine")
+    typer.echo("\n".join(map(line, entries)) if entries else "nothing is in quarantine")
 
 
 def _entry(task: str | None, kind: str | None) -> str:

@@ -18,6 +18,7 @@ from console.mistakes import PROBLEM, Mistake
 from console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
 from console.rate import Rate, rate_of
 from console.redriver import Redriver
+from console.text import line
 
 
 def redrive(
@@ -104,5 +105,5 @@ def _report(what: str, redriver: Redriver, *, quiet: bool, json_: bool) -> None:
     elif not quiet:
         typer.echo(f"{redriver.redriven} of {redriver.matched} dead letters of {what}")
     if problems:
-        typer.secho(f"{len(problems)} not redriven as they should be, the first: {problems[0]}", err=True)
+        typer.secho(f"{len(problems)} not redriven as they should be, the first: {line(problems[0])}", err=True)
         raise typer.Exit(PROBLEM)

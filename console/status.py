@@ -53,7 +53,7 @@ def status(
 
 
 def _show(handle: Handle[Any], one: Status) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     for number, line in enumerate(told(handle, one)):
         console.print(printable(line), markup=False, style="bold" if number == 0 else None)
 

@@ -1,8 +1,8 @@
 """Text of others, made fit for a terminal."""
 
+from celeriac.text import block, line
 
-def printable(text: str) -> str:
-    """`text` without the control characters with which it could rewrite what an operator sees."""
-    return "".join(
-        character if character in "\n\t" or character.isprintable() else repr(character)[1:-1] for character in text
-    )
+printable = block
+"""For what may have several lines."""
+
+__all__ = ["block", "line", "printable"]

@@ -3,8 +3,10 @@
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from celeriac.dead_letter import DeadLetter
+from celeriac.text import line
 from local.hints import DEAD_LETTERS, DOWN, SEND
 from local.work import COLUMNS, QUEUES, Counts, Totals
 
@@ -67,10 +69,7 @@ def _dead_letters(letters: dict[str, list[DeadLetter]]) -> Table:
         for letter in sorted(found, key=lambda letter: letter.sent_at):
             failure = letter.failure
             because = failure.message.splitlines()[0] if failure and failure.message else ""
-            table.add_row(
-                queue,
-                letter.task or "(unreadable)",
-                failure.reason if failure else "none given",
-                escape(because),
-            )
+            reason = failure.reason if failure else "none given"
+            cells = (queue, letter.task or "(unreadable)", reason, because)
+            table.add_row(*(Text(line(cell)) for cell in cells))  # a plain string would be read as markup
     return table

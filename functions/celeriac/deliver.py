@@ -11,7 +11,7 @@ import msgspec
 
 from celeriac import payloads, schedule, settings, sqs, trace
 from celeriac.failure import error_type
-from celeriac.message import Message, encode
+from celeriac.message import NO_ARGS, Message, encode
 from celeriac.queue import MAX_DELAY, Queue
 
 NOW = timedelta()
@@ -96,6 +96,8 @@ def fitted(name: str, message: Message, limit: int, *, long: bool = False) -> st
     `long`: it will wait for longer than stored arguments live unless they are put where they live longer.
     """
     if message.stored:
+        # Nothing reads arguments beside stored ones: a stranger may have written both, and too many.
+        message = msgspec.structs.replace(message, args=NO_ARGS)
         return encode(msgspec.structs.replace(message, stored=payloads.kept(name, message.stored)) if long else message)
     body = encode(message)
     if len(body.encode()) <= limit:

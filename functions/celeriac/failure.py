@@ -78,4 +78,5 @@ def error_traceback(error: BaseException) -> str:
 def _cut(text: str, limit: int) -> str:
     # Lone surrogates are legal in a Python string and not in UTF-8: what can't be encoded can't be sent.
     text = text.encode("utf-8", "backslashreplace").decode().translate({0xFFFE: "?", 0xFFFF: "?"})
-    return text if len(text) <= limit else "..." + text[-limit:]
+    # The end of a traceback says most, and an error that wraps another quotes it last.
+    return text if len(text) <= limit else f"({len(text) - limit} characters before) ...{text[-limit:]}"

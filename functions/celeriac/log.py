@@ -7,6 +7,7 @@ from aws_lambda_powertools import Logger
 
 from celeriac.message import Message
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Succeeded
+from celeriac.text import line
 
 if TYPE_CHECKING:
     from celeriac.delivery import Delivery
@@ -21,8 +22,9 @@ def log_outcome(outcome: Outcome, message: Message | None, delivery: "Delivery",
     fields: dict[str, object] = {
         "outcome": outcome.name,
         "queue": delivery.queue.name,
-        "task": message.task if message is not None else "",
-        "id": message.id if message is not None else record.message_id,
+        # A stranger's words, where no task is known by them.
+        "task": line(message.task) if message is not None else "",
+        "id": line(message.id) if message is not None else record.message_id,
         "key_hash": key_hash(observed.key) if observed.key is not None else "",
         "attempt": _attempt(outcome, message),
         "milliseconds": round(seconds * 1000, 1),

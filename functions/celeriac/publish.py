@@ -21,6 +21,7 @@ from celeriac.problem import Problem, insist
 from celeriac.queue import Queue
 from celeriac.sqs import is_group
 from celeriac.task import Task
+from celeriac.text import line
 
 # The namespace of ids derived from an event and its subscriber, minted once for this purpose.
 NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
@@ -209,7 +210,7 @@ def _sorted_out(events: Sequence[Event], problems: dict[str, list[Problem]]) -> 
         else:
             published.done.append(event)
     for event, _ in published.parked:
-        logger.error("event parked, its row has the reason", extra={"event": event.type, "id": event.sk})
+        logger.error("event parked, its row has the reason", extra={"event": line(event.type), "id": line(event.sk)})
     logger.info(
         "events published",
         extra={

@@ -10,7 +10,7 @@ import msgspec
 from celeriac import habits
 from celeriac.context import Context
 from celeriac.declaration import DeclarationError
-from celeriac.values import difference
+from celeriac.values import difference, is_said
 
 
 class SignatureError(DeclarationError):
@@ -96,8 +96,7 @@ class Signature:
 
     def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any]) -> None:
         for name, value in arguments.items():
-            found = difference(name, value, arrived[name])
-            if found is not None:
+            if not is_said(value, arrived[name]) and (found := difference(name, value, arrived[name])) is not None:
                 raise InvalidArgs(f"task {self._task!r}: {found.problem}: {found.cure}")
 
     def decode(self, raw: bytes | msgspec.Raw) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def _unwritable(arguments: Mapping[str, Any], error: Exception) -> str:
     """Which argument has no JSON form, and why not."""
     for name, value in arguments.items():
         try:
-            msgspec.json.encode(value, enc_hook=_to_json)
+            msgspec.json.encode(value, enc_hook=to_json)
         except UnicodeEncodeError:
             return (
                 f"`{name}` can't be written as JSON: it holds half of a surrogate pair, a text cut inside a character"

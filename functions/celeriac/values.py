@@ -19,7 +19,8 @@ _TEXTS = frozenset({str, bool, type(None)})
 _SHOWN = 60
 """Characters of a value that are worth showing."""
 
-type _Path = tuple[_Path | None, str]
+type _Path = tuple[_Path | None, object]
+"""Where a value lies: a name, keys, numbers of elements; written out only where there is something to say."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ def difference(name: str, passed: object, arrived: object) -> Difference | None:
         found = _pairs(path, one, other)
         if isinstance(found, Difference):
             return found
-        waiting += [pair for pair in found if not _is_said(pair[1], pair[2])]
+        waiting += found
     return None
 
 
-def _is_said(passed: Any, arrived: Any) -> bool:
+def is_said(passed: object, arrived: object) -> bool:
     """Whether it is a value that JSON says exactly; most are, so this comes first."""
     kind = type(passed)
     return kind in _TEXTS or (kind is int and passed == arrived)
@@ -76,9 +77,9 @@ def _pairs(path: _Path, passed: Any, arrived: Any) -> Difference | list[tuple[_P
         return _list(path, list(passed), list(arrived))
     if isinstance(passed, (set, frozenset)):
         there = {element: element for element in arrived}
-        return [((path, "[...]"), element, there.get(element, _Missing)) for element in passed]
+        return [((path, ...), element, there.get(element, _Missing)) for element in passed]
     if not isinstance(passed, Enum) and (parts := list(_parts(passed))):
-        return [((path, f".{part}"), getattr(passed, part), getattr(arrived, part, _Missing)) for part in parts]
+        return [((path, part), getattr(passed, part), getattr(arrived, part, _Missing)) for part in parts]
     return [] if _is_equal(passed, arrived) else _changed(path, passed, arrived)
 
 
@@ -95,12 +96,13 @@ def _list(path: _Path, passed: list[Any], arrived: Any) -> Difference | list[tup
     if isinstance(arrived, (list, tuple)):
         if len(arrived) != len(passed):
             return _changed(path, passed, arrived)
-        return [((path, f"[{i}]"), one, other) for i, (one, other) in enumerate(zip(passed, arrived, strict=True))]
+        pairs = enumerate(zip(passed, arrived, strict=True))
+        return [((path, i), one, other) for i, (one, other) in pairs if not is_said(one, other)]
     if isinstance(arrived, (set, frozenset)):
         there = {element: element for element in arrived}
-        return [((path, f"[{i}]"), one, _found(one, there)) for i, one in enumerate(passed)]
+        return [((path, i), one, _found(one, there)) for i, one in enumerate(passed)]
     # Some object that is written as a list: whatever it is made of must be plain JSON.
-    return [((path, f"[{i}]"), one, _Missing) for i, one in enumerate(passed)]
+    return [((path, i), one, _Missing) for i, one in enumerate(passed)]
 
 
 def _found(element: Any, there: dict[Any, Any]) -> Any:
@@ -119,19 +121,20 @@ def _dict(path: _Path, passed: dict[Any, Any], arrived: Any) -> Difference | lis
                     f"a key of `{_text(path)}` was passed as {_name(type(key))} and would arrive as {_name(type(its))}",
                     f"annotate the parameter with dict[{_name(type(key))}, ...], or convert the keys yourself",
                 )
-            pairs.append(((path, f".{key}"), one, other))
+            if not is_said(one, other):
+                pairs.append(((path, key), one, other))
         if len(arrived) != len(passed):
             lost = next((key for key in passed if key not in arrived), None)
-            return Difference(f"`{_text((path, f'.{lost}'))}` would not arrive", "take it away: nothing reads it")
+            return Difference(f"`{_text((path, lost))}` would not arrive", "take it away: nothing reads it")
         return pairs
     if arrived is _Missing or not (names := _names(type(arrived))):
-        return [((path, f".{key}"), one, _Missing) for key, one in passed.items()]
+        return [((path, key), one, _Missing) for key, one in passed.items()]
     if unknown := [key for key in passed if key not in names]:
         return Difference(
-            f"`{_text((path, f'.{unknown[0]}'))}` would not arrive: {_name(type(arrived))} has no such field",
+            f"`{_text((path, unknown[0]))}` would not arrive: {_name(type(arrived))} has no such field",
             "take it away, or give it a field",
         )
-    return [((path, f".{key}"), one, getattr(arrived, names[key], _Missing)) for key, one in passed.items()]
+    return [((path, key), one, getattr(arrived, names[key], _Missing)) for key, one in passed.items()]
 
 
 def _names(kind: Any) -> dict[str, str]:
@@ -201,5 +204,5 @@ def _text(path: _Path) -> str:
     step: _Path | None = path
     while step is not None:
         step, part = step
-        parts.append(part)
-    return "".join(reversed(parts))
+        parts.append(f".{part}" if isinstance(part, str) else "[...]" if part is ... else f"[{part}]")
+    return "".join(reversed(parts)).removeprefix(".")

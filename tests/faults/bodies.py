@@ -2,13 +2,17 @@
 
 import json
 import random
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from celeriac.sqs import BATCH_BYTES
 
-SAMPLES = Path(__file__).parents[1] / "unit" / "messages"
+UNIT = Path(__file__).parents[1] / "unit"
+SAMPLES = UNIT / "messages"
+# What other systems send.
+ENVELOPES = [path.read_text() for path in sorted((UNIT / "foreign").glob("*.json"))]
 DEEP = 100_000
 # One in so many is as large as SQS takes.
 HUGE_EVERY = 2_000
@@ -39,6 +43,8 @@ STRANGERS = [
     "task ",
     "args.name",
 ]
+ZEROS = ["null", "0", '""', '"00000000-0000-0000-0000-000000000000"', '"0001-01-01T00:00:00Z"', "{}", "false"]
+ARGS_NAMES = ["kwargs", "arguments", "payload", "params", "data", "Args", "task_args", "KWARGS"]
 VERSIONS = ["0", "-1", "2", "99", "1.5", '"1"', "1e3", str(10**30), "null", "[1]"]
 WHOLE = [
     *("", " ", "\n", "null", "true", "0", '"text"', "[]", "{}", "nonsense", "\ufeff{}", '{"task"', "<xml/>", "a=b&c=d"),
@@ -52,6 +58,7 @@ def bodies(seed: int, valid: list[dict[str, Any]]) -> Iterator[str]:
     models = valid + [json.loads(sample.read_text()) for sample in sorted(SAMPLES.glob("*.json"))]
     makers: list[Callable[[random.Random, dict[str, Any]], str]] = [
         _as_it_is, _odd_field, _odd_argument, _duplicate, _stranger, _version, _spliced, _spliced, _whole, _deep,
+        _zeros, _misnamed, _enveloped,
     ]  # fmt: skip
     number = 0
     while True:
@@ -109,6 +116,47 @@ def _spliced(chance: random.Random, model: dict[str, Any]) -> str:
         between = chance.choice(["", text[start:end] * 2, chance.choice(ODD), chr(chance.randrange(0x300)), "\\u", '"'])
         text = text[:start] + between + text[end:]
     return text
+
+
+def _zeros(chance: random.Random, model: dict[str, Any]) -> str:
+    """What other languages write where nothing is set."""
+    zeros = {name: chance.choice(ZEROS) for name in NAMES[1:] if name not in model and chance.random() < 0.7}
+    return chance.choice(["", "", "\ufeff"]) + _text(zeros | _fields(model))
+
+
+def _misnamed(chance: random.Random, model: dict[str, Any]) -> str:
+    """A field under another name, beside the message, or in text of its own."""
+    fields = _fields(model)
+    arguments = fields.pop("args", '{"name": "a"}')
+    match chance.randrange(5):
+        case 0:
+            return _text(fields | {chance.choice(ARGS_NAMES): arguments})
+        case 1:
+            return _text({"Task" if name == "task" else name: text for name, text in fields.items()})
+        case 2:
+            return _text(fields | {"args": json.dumps(arguments)})
+        case 3:
+            return _text({name: json.dumps(value) for name, value in json.loads(arguments).items()} | fields)
+        case _:
+            return _text(fields | {"args": f"[{arguments}]"})
+
+
+def _enveloped(chance: random.Random, model: dict[str, Any]) -> str:
+    """The message as other systems would bring it, or what they send of their own."""
+    text = json.dumps(model)
+    match chance.randrange(6):
+        case 0:
+            return json.dumps(text)
+        case 1:
+            return b64encode(text.encode()).decode()
+        case 2:
+            return str(model)
+        case 3:
+            return json.dumps({"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-1:1:t", "Message": text})
+        case 4:
+            return f"[{text}]"
+        case _:
+            return chance.choice(ENVELOPES)
 
 
 def _whole(chance: random.Random, model: dict[str, Any]) -> str:

@@ -3,12 +3,14 @@
 import io
 import json
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
+from celeriac.attributes import MOST
 from celeriac.aws import client
 from celeriac.sqs import BATCH_BYTES
 
@@ -81,12 +83,13 @@ def _s3(request: Any) -> Any:
 
 
 def is_legal(body: str, attributes: Mapping[str, Any]) -> bool:
-    """Whether SQS takes it: its characters, and its size in bytes, attributes included."""
-    texts = [body, *(value["StringValue"] for value in attributes.values())]
-    if not all(LEGAL.fullmatch(text) for text in texts):
+    """Whether SQS takes it: its characters, its ten attributes, and its size in bytes, attributes included."""
+    texts = [body, *(value["StringValue"] for value in attributes.values() if "StringValue" in value)]
+    binary = sum(len(b64decode(value["BinaryValue"])) for value in attributes.values() if "BinaryValue" in value)
+    if len(attributes) > MOST or not all(LEGAL.fullmatch(text) for text in texts):
         return False
     names = sum(len(name) + len(value["DataType"]) for name, value in attributes.items())
-    return names + sum(len(text.encode()) for text in texts) <= BATCH_BYTES
+    return names + binary + sum(len(text.encode()) for text in texts) <= BATCH_BYTES
 
 
 def _json(request: Any, content: Mapping[str, Any], *, status: int = 200) -> Any:

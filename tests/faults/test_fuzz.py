@@ -16,7 +16,15 @@ def test_whatever_a_body_holds_the_consumer_accounts_for_it() -> None:
     fates = {line[8:].strip(): int(line[:8]) for line in done.stdout.splitlines()[1:]}
     assert sum(fates.values()) == 2000
     # A generator that made nothing but rubbish, or nothing but good messages, would prove little.
-    expected = {"succeeded", "malformed", "rejected", "exhausted", "unknown task", "unreadable: untouched"}
+    expected = {
+        "succeeded",
+        "malformed",
+        "rejected",
+        "exhausted",
+        "unknown task",
+        "unreadable: untouched",
+        "the test event of S3",
+    }
     assert expected <= fates.keys()
 
 
