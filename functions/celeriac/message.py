@@ -60,6 +60,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return f"{self.attempt}.{self.step}" if self.step else str(self.attempt)
 
 
+OPTIONAL = frozenset(Message.__struct_fields__) - {"task"}
+
+
 class _Version(msgspec.Struct):
     v: int = FIRST_VERSION
 
@@ -97,7 +100,7 @@ def decode(body: str) -> Message:
         try:
             message = _decoded(body)
         except msgspec.ValidationError:
-            message = _decoded(sender.with_what_is_set(body))
+            message = _decoded(sender.with_what_is_set(body, OPTIONAL))
     # A body nested some thousand levels deep ends in RecursionError, a lone surrogate in UnicodeEncodeError.
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
         likely = foreign.looks_like(body)

@@ -240,7 +240,7 @@ def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body
     """A task whose arguments stand beside its empty `args` would run with its defaults, and do something else."""
     if arguments or not task.signature.fields:
         return
-    if misplaced := sender.misplaced_args(body, task.signature.fields):
+    if misplaced := sender.misplaced_args(body, task.signature.fields, Message.__struct_fields__):
         raise InvalidArgs(
             f"task {task.name!r}: its parameters {', '.join(misplaced)} stand beside `args`: write them into it"
         )

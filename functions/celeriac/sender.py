@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,6 @@ _OF_ARGS = frozenset(
     | {"body", "input", "inputs", "taskargs", "taskkwargs", "jobargs", "taskdata", "jobdata"}
 )
 _OF_TASK = frozenset({"task", "taskname", "name", "job", "jobname", "type", "function", "func", "method", "action"})
-_ENVELOPE = frozenset({"v", "id", "task", "args", "stored", "key", "enqueued_at", "attempt", "failure"})
 # More than an empty object has, with blanks in it.
 _LONG = 16
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -45,15 +44,15 @@ def is_no_args(args: msgspec.Raw) -> bool:
     return len(raw) < _LONG and raw.translate(None, b" \t\r\n") in {b"null", b"{}"}
 
 
-def with_what_is_set(body: str) -> bytes:
-    """The body without the optional fields that are null or zero, its numbers for `id` and `key` written as text.
+def with_what_is_set(body: str, optional: Collection[str]) -> bytes:
+    """The body without its `optional` fields that are null or zero, its numbers for `id` and `key` written as text.
 
     Raises msgspec.MsgspecError for what is no JSON object.
     """
     kept: list[bytes] = []
     for name, raw in _fields.decode(body).items():
         value = bytes(raw)
-        if value in _NO_RAW and name in _ENVELOPE - {"task"}:
+        if value in _NO_RAW and name in optional:
             continue
         if name in {"id", "key"} and value.lstrip(b"-").isdigit():
             value = b'"' + value + b'"'
@@ -73,11 +72,14 @@ def misnamed_args(body: str) -> str | None:
     )
 
 
-def misplaced_args(body: str, parameters: Iterable[str]) -> list[str]:
-    """The parameters of its task that a hand-written message has beside its empty `args` instead of in it."""
+def misplaced_args(body: str, parameters: Iterable[str], ours: Collection[str]) -> list[str]:
+    """The parameters of its task that a hand-written message has beside its empty `args` instead of in it.
+
+    `ours` are a message's own fields.
+    """
     fields = _fields.decode(body.removeprefix(BYTE_ORDER_MARK))
     # What says its version was written by a program that knows the format, and may have a field we don't know yet.
-    return [] if "v" in fields else [name for name in parameters if name in fields.keys() - _ENVELOPE]
+    return [] if "v" in fields else [name for name in parameters if name in fields and name not in ours]
 
 
 def task_of(body: str) -> str:

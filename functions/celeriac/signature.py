@@ -87,16 +87,20 @@ class Signature:
             raise InvalidArgs(f"task {self._task!r}: {_unwritable(arguments, error)}") from error
         try:
             arrived = self.decode(raw)
-        except InvalidArgs:
-            # What JSON wrote as null would be told as a null that nobody has passed.
+        except InvalidArgs as error:
+            # It tells what JSON wrote: nan as a null, a Decimal as a text that nobody has passed.
             self._compare(arguments, arguments)
+            self._compare(arguments, msgspec.json.decode(raw), at=str(error))
             raise
         self._compare(arguments, arrived)
         return raw
 
-    def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any]) -> None:
+    def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any], *, at: str | None = None) -> None:
+        """Raise InvalidArgs for what differs; only where a message says that something is wrong, if one is given."""
         for name, value in arguments.items():
-            if not is_said(value, arrived[name]) and (found := difference(name, value, arrived[name])) is not None:
+            if is_said(value, arrived[name]) or (found := difference(name, value, arrived[name])) is None:
+                continue
+            if at is None or f"at {found.place}" in at:
                 raise InvalidArgs(f"task {self._task!r}: {found.problem}: {found.cure}")
 
     def decode(self, raw: bytes | msgspec.Raw) -> dict[str, Any]:

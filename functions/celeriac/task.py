@@ -110,10 +110,9 @@ class Task[**P, C, R]:
 
         Raises InvalidArgs for arguments that its signature can't read, NoSuchQueue where the stage isn't deployed.
         """
-        arguments = self.signature.named(args, kwargs)
-        parcel = self._parcel(arguments)
+        parcel = self._parcel(self.signature.named(args, kwargs))
         deliver(parcel)
-        return self._handle(parcel, arguments)
+        return self._handle(parcel)
 
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
         """Send one message for each item, in batches of ten, several at once. Every item is checked before any is sent.
@@ -123,7 +122,7 @@ class Task[**P, C, R]:
         arguments = [dict(item) for item in items]
         parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
         problems = deliver_many(parcels)
-        handles = [self._handle(parcel, item) for item, parcel in zip(arguments, parcels, strict=True)]
+        handles = [self._handle(parcel) for parcel in parcels]
         if any(problems):
             sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]
             unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
@@ -145,7 +144,9 @@ class Task[**P, C, R]:
             raise ValueError(f"task {self.name!r}: write {wanted}; or keep handle.ref and use celeriac.handle(ref)")
         return Handle(id, f"{self.name}:{id if value in (None, '') else value}", self)
 
-    def _handle(self, parcel: Parcel, arguments: Mapping[str, Any]) -> Handle[R]:
+    def _handle(self, parcel: Parcel) -> Handle[R]:
+        # The key as the consumer will compute it: 5 for a `float` arrives as 5.0, a text for a `datetime` as that.
+        arguments = self.signature.decode(parcel.message.args) if self.key is not None else {}
         due = datetime.now(UTC) + parcel.delay
         return Handle(parcel.message.id, self.key_of(arguments, parcel.message), self, due)
 

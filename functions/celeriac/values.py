@@ -31,6 +31,11 @@ class Difference:
     """What, where, and what would arrive: half a sentence."""
     cure: str
 
+    @property
+    def place(self) -> str:
+        """The parameter, or the part of it, in backquotes."""
+        return self.problem[: self.problem.find("`", 1) + 1]
+
 
 class _Missing:
     """What arrives of a value that nothing takes."""
@@ -117,9 +122,10 @@ def _dict(path: _Path, passed: dict[Any, Any], arrived: Any) -> Difference | lis
         pairs: list[tuple[_Path, Any, Any]] = []
         for (key, one), (its, other) in zip(passed.items(), arrived.items(), strict=False):
             if type(key) is not str and (type(its) is not type(key) or its != key):
+                keys, others = _name(type(key)), _name(type(its))
                 return Difference(
-                    f"a key of `{_text(path)}` was passed as {_name(type(key))} and would arrive as {_name(type(its))}",
-                    f"annotate the parameter with dict[{_name(type(key))}, ...], or convert the keys yourself",
+                    f"`{_text(path)}` has a key that was passed as {keys} and would arrive as {others}",
+                    f"annotate the parameter with dict[{keys}, ...], or convert the keys yourself",
                 )
             if not is_said(one, other):
                 pairs.append(((path, key), one, other))

@@ -1,7 +1,7 @@
 """Effectively once: however often a message is delivered, its task succeeds once."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -162,3 +162,18 @@ def test_zero_is_a_key_like_any_other(sandbox: Sandbox) -> None:
     count.enqueue(number=0)
     sandbox.drain()
     assert charges == ["count:0"]
+
+
+def test_a_handle_has_the_key_that_its_task_will_have(sandbox: Sandbox) -> None:
+    @task(bank, key="size")
+    def weigh(size: float) -> float:
+        return size
+
+    @task(bank, key="at")
+    def ring(at: datetime) -> str:
+        return "rung"
+
+    weighed = weigh.enqueue(5)
+    (rung,) = ring.enqueue_many([{"at": "2026-01-01T00:00:00+00:00"}])
+    sandbox.drain()
+    assert (weighed.status().state, rung.status().state) == ("succeeded", "succeeded")

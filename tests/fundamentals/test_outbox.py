@@ -1,12 +1,15 @@
 """The transactional outbox: what is written and what is told of it are one."""
 
+import re
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
 import celeriac
-from celeriac import Backoff, Context, Queue, Reject, task
+from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, task
 from celeriac.aws import client
 from celeriac.outbox import ConditionFailed, TransactionError
 from celeriac.testing import Sandbox
@@ -261,3 +264,34 @@ def test_a_task_that_is_rejected_in_its_transaction_writes_nothing(sandbox: Sand
 
 def _item(key: str) -> object:
     return client("dynamodb").get_item(TableName="celeriac-test-orders", Key={"pk": {"S": key}}).get("Item")
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ({"total": Decimal("9.90")}, "`data.total` was passed as Decimal and would arrive as str"),
+        ({"lines": [{"ids": (1, 2)}]}, "`data.lines[0].ids` was passed as tuple and would arrive as list"),
+        ({"day": date(2026, 1, 1)}, "`data.day` was passed as date"),
+        ({"by": {1: "a"}}, "`data.by` has a key that was passed as int"),
+        ({"ratio": float("nan")}, "`data.ratio` is nan, which JSON can't say"),
+        ({"thing": object()}, "its data can't be written as JSON"),
+    ],
+)
+def test_an_events_data_are_plain_json(sandbox: Sandbox, data: dict[str, object], problem: str) -> None:
+    with pytest.raises(TransactionError, match=re.escape(problem)), celeriac.transaction() as tx:
+        tx.put("orders", {"pk": "o-9"})
+        tx.emit("invoice.created", data)
+    assert _item("o-9") is None
+
+
+def test_whatever_enqueues_refuses_what_would_change(sandbox: Sandbox) -> None:
+    problem = "`invoice` was passed as date and would arrive as str: annotate the parameter with date"
+    wrong: Any = date(2026, 1, 1)
+    with pytest.raises(InvalidArgs, match=problem):
+        remind.enqueue(wrong)
+    with pytest.raises(InvalidArgs, match=problem):
+        remind.enqueue_many([{"invoice": "i-1"}, {"invoice": wrong}])
+    with pytest.raises(InvalidArgs, match=problem), celeriac.transaction() as tx:
+        tx.enqueue(remind, invoice=wrong)
+    sandbox.drain()
+    assert told == []

@@ -125,6 +125,7 @@ CHANGES: list[tuple[Any, object, str]] = [
         Decimal("1.0"),
         "`value` was passed as Decimal and would arrive as str: annotate the parameter with Decimal",
     ),
+    (int, Decimal("1.0"), "`value` was passed as Decimal and would arrive as str"),
     (str, Decimal("1.0"), "was passed as Decimal and would arrive as str"),
     (Any, date(2026, 1, 1), "was passed as date and would arrive as str"),
     (None, UUID(int=7), "was passed as UUID"),
@@ -137,7 +138,7 @@ CHANGES: list[tuple[Any, object, str]] = [
     (
         None,
         {"a": {2: 3}},
-        "a key of `value.a` was passed as int and would arrive as str: annotate .* dict\\[int, ...\\]",
+        "`value.a` has a key that was passed as int and would arrive as str: annotate .* dict\\[int, ...\\]",
     ),
     (None, [1, [Decimal(2)]], "`value\\[1\\]\\[0\\]` was passed as Decimal"),
     (int, Size.SMALL, "was passed as Size and would arrive as int"),
@@ -147,6 +148,7 @@ CHANGES: list[tuple[Any, object, str]] = [
     (dict[str, int], OrderedDict(a=1), "was passed as OrderedDict and would arrive as dict"),
     (None, Line("a"), "was passed as Line and would arrive as dict"),
     (Line, Discounted("a"), "was passed as Discounted and would arrive as Line"),
+    (Line, Line(7), "Expected `str`, got `int` - at `value.sku`"),  # type: ignore[arg-type]  # the point of it
     (Line, Line("a", (1, 2)), "`value.price` was passed as tuple"),
     (Line, {"sku": "a", "colour": "red"}, "`value.colour` would not arrive: Line has no such field"),
     (Street, {"name": "a", "town": "b"}, "`value.town` would not arrive"),
