@@ -84,7 +84,7 @@ def _pairs(path: _Path, passed: Any, arrived: Any) -> Difference | list[tuple[_P
         there = {element: element for element in arrived}
         return [((path, ...), element, there.get(element, _Missing)) for element in passed]
     if not isinstance(passed, Enum) and (parts := list(_parts(passed))):
-        return [((path, part), getattr(passed, part), getattr(arrived, part, _Missing)) for part in parts]
+        return [((path, part), getattr(passed, part, _Missing), getattr(arrived, part, _Missing)) for part in parts]
     return [] if _is_equal(passed, arrived) else _changed(path, passed, arrived)
 
 
@@ -162,7 +162,6 @@ def _parts(value: Any) -> Iterator[str]:
     elif hasattr(type(value), "model_fields"):
         yield from type(value).model_fields
         yield from value.model_extra or ()
-        yield from value.__pydantic_private__ or ()
     elif hasattr(type(value), "__attrs_attrs__"):
         yield from (attribute.name for attribute in value.__attrs_attrs__)
 

@@ -5,6 +5,7 @@ import enum
 from collections import OrderedDict, defaultdict
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from threading import Lock
 from typing import Any, NamedTuple, TypedDict
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -50,6 +51,17 @@ class Box(msgspec.Struct, tag="box", rename="camel"):
 class Order(pydantic.BaseModel):
     number: int = 1
     note: Any = None
+
+
+class Account(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+    user_id: int = pydantic.Field(alias="userId")
+    _lock: Any = pydantic.PrivateAttr(default_factory=Lock)
+
+    @pydantic.computed_field  # type: ignore[prop-decorator]  # pydantic's way
+    @property
+    def double(self) -> int:
+        return 2 * self.user_id
 
 
 class Rush(Order):
@@ -117,6 +129,7 @@ ARRIVES: list[tuple[Any, object]] = [
     (list[Line], [Line("a"), {"sku": "b"}]),
     (Box, Box(3)),
     (Order, Order(note=[1])),
+    (Account, Account(userId=7)),
     (Street, {"name": "High Street"}),
 ]
 CHANGES: list[tuple[Any, object, str]] = [
@@ -152,6 +165,7 @@ CHANGES: list[tuple[Any, object, str]] = [
     (Line, Line("a", (1, 2)), "`value.price` was passed as tuple"),
     (Line, {"sku": "a", "colour": "red"}, "`value.colour` would not arrive: Line has no such field"),
     (Street, {"name": "a", "town": "b"}, "`value.town` would not arrive"),
+    (Order, {"number": "many"}, "Input should be a valid integer"),
     (Order, Rush(), "was passed as Rush and would arrive as Order"),
     (Order, Order(note=Decimal(1)), "`value.note` was passed as Decimal"),
     (Order, {"note": Decimal(1)}, "`value.note` would not arrive"),
@@ -181,7 +195,7 @@ def test_what_arrives_as_it_was_passed_is_taken(annotation: Any, value: object) 
 
 @pytest.mark.parametrize(("annotation", "value", "problem"), CHANGES, ids=repr)
 def test_what_would_arrive_as_something_else_is_refused_by_name(annotation: Any, value: object, problem: str) -> None:
-    with pytest.raises(InvalidArgs, match=f"task 'take': .*{problem}"):
+    with pytest.raises(InvalidArgs, match=f"(?s)task 'take': .*{problem}"):
         encoded(annotation, value)
 
 
