@@ -188,18 +188,18 @@ NO_NUMBERS: list[tuple[Any, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value"), ARRIVES, ids=repr)
+@pytest.mark.parametrize(("annotation", "value"), ARRIVES)
 def test_what_arrives_as_it_was_passed_is_taken(annotation: Any, value: object) -> None:
     assert encoded(annotation, value).startswith(b'{"value":')
 
 
-@pytest.mark.parametrize(("annotation", "value", "problem"), CHANGES, ids=repr)
+@pytest.mark.parametrize(("annotation", "value", "problem"), CHANGES)
 def test_what_would_arrive_as_something_else_is_refused_by_name(annotation: Any, value: object, problem: str) -> None:
     with pytest.raises(InvalidArgs, match=f"(?s)task 'take': .*{problem}"):
         encoded(annotation, value)
 
 
-@pytest.mark.parametrize(("annotation", "value"), NO_NUMBERS, ids=repr)
+@pytest.mark.parametrize(("annotation", "value"), NO_NUMBERS)
 def test_what_json_has_no_number_for_is_refused(annotation: Any, value: object) -> None:
     with pytest.raises(InvalidArgs, match=r"`value.*` is .*, which JSON can't say: pass None"):
         encoded(annotation, value)
