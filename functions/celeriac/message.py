@@ -131,10 +131,12 @@ def _as_set(message: Message) -> Message:
         changes["key"] = None
     if message.enqueued_at is not None and sender.is_no_date(message.enqueued_at):
         changes["enqueued_at"] = None
+    if message.waits_since is not None and sender.is_no_date(message.waits_since):
+        changes["waits_since"] = None
     if message.failure is not None and not message.failure.reason:
         changes["failure"] = None
     if message.v == 0:
-        changes["v"] = VERSION
+        changes["v"] = FIRST_VERSION
     if sender.is_no_args(message.args):
         changes["args"] = NO_ARGS
     return msgspec.structs.replace(message, **changes) if changes else message
