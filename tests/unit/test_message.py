@@ -99,7 +99,7 @@ def test_no_text_does_anything_but_decode_or_be_malformed(body: str) -> None:
         task=st.text(min_size=1, max_size=200),
         args=st.dictionaries(st.text(), st.integers() | st.text()).map(lambda d: msgspec.Raw(msgspec.json.encode(d))),
         key=st.none() | st.text(min_size=1, max_size=1024),
-        enqueued_at=st.none() | st.datetimes(datetime(1971, 1, 1), timezones=st.just(UTC)),
+        enqueued_at=st.none() | st.datetimes(datetime(1971, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - as it takes it
         attempt=st.integers(1, 10_000),
         step=st.integers(0, 10_000),
         failure=st.none() | st.builds(Failure, reason=st.text(min_size=1), attempts=st.integers(0, 9)),
