@@ -10,11 +10,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-# Lambda's own, about workers and invocations that are well; and what the next line says better.
+# Lambda's own, about workers and invocations that are well.
 QUIET = re.compile(
     r"(START RequestId: |END RequestId: |INIT_START |RESTORE_START |RESTORE_RUNTIME_DONE|EXTENSION\t|TELEMETRY\t|LOGS\t"
-    r"|XRAY TraceId: |\[WARNING\]\t.*\tLAMBDA_WARNING: Unhandled exception)"
+    r"|XRAY TraceId: )"
 )
+# Its guess at the cause of an error; the next line has the error.
+GUESS = "LAMBDA_WARNING: Unhandled exception"
 REPORT = re.compile(r"(INIT_|RESTORE_)?REPORT ")
 # `Status: timeout`, `Max Memory Used: 512 MB`, ended by a tab or the line's end.
 REPORTED = re.compile(r"([A-Z][A-Za-z ]+): ([^\t\n]*[^\s])")
@@ -65,6 +67,8 @@ def _of_json(line: dict[str, Any], text: str) -> Line | None:
     level, timestamp = str(line.pop("level", "INFO")).upper(), str(line.pop("timestamp", ""))
     if "message" in line:
         message = line.pop("message")
+        if str(message).startswith(GUESS):
+            return None
         message = message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
         more = "\n".join(str(line[name]) for name in RAISED_FIELDS if line.get(name))
         return Line(message, more, level, timestamp, line)
@@ -119,6 +123,8 @@ def _of_text(text: str) -> Line | None:
         return _report(_PHASES[report[1] or ""], dict(REPORTED.findall(text[report.end() :])), "")
     if logged := LOGGED.fullmatch(text):
         level, timestamp, request_id, message = logged.groups()
+        if message.startswith(GUESS):
+            return None
         return Line(message, "", level, timestamp, _request(request_id))
     if raised := RAISED.fullmatch(text):
         error, _, stack = raised[1].partition("\n")

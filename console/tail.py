@@ -21,7 +21,7 @@ from console.text import printable
 STYLES = {"CRITICAL": "red", "ERROR": "red", "WARNING": "yellow"}
 # Fields that are shown in their own place, or say nothing to a reader.
 PLACED = frozenset(
-    {"task", "id", "attempt", "queue", "location", "service", "xray_trace_id", "logger"}
+    {"task", "id", "attempt", "queue", "location", "service", "xray_trace_id", "trace", "logger"}
     | {"exception_name", "stack_trace", "error_message", *RAISED_FIELDS}
 )
 POLL_SECONDS = 2

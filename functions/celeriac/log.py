@@ -48,6 +48,7 @@ def tell_of_tasks() -> None:
 def _add_run(record: logging.LogRecord) -> bool:
     """Add its logger and its run to `record`; what its author has given under a name of the run's goes beside it."""
     given = vars(record)
+    given["taskName"] = None  # asyncio's, which says nothing
     if record.name != logger.name:
         given.setdefault("logger", record.name)
     run = current()
