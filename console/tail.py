@@ -1,6 +1,7 @@
 """`celeriac tail`: the logs of a stage as they are written, readable."""
 
 import json
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ PLACED = frozenset(
     {"task", "id", "attempt", "queue", "location", "service", "xray_trace_id", "trace", "logger"}
     | {"exception_name", "stack_trace", "error_message", *RAISED_FIELDS}
 )
+ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 POLL_SECONDS = 2
 # CloudWatch takes its time until a line can be found.
 OVERLAP_MILLISECONDS = 15_000
@@ -73,10 +75,10 @@ class Runs:
 
     def follow(self, stream: str, line: Line) -> None:
         """Take note of a line of the worker that writes to `stream`."""
-        run = " ".join(str(line.fields[name]) for name in ("task", "id") if line.fields.get(name))
+        run = f"{line.fields.get('task')} {line.fields.get('id')}"
         if "outcome" in line.fields:
             self._of[stream].pop(run, None)
-        elif "id" in line.fields:
+        elif {"task", "id", "attempt"} <= line.fields.keys():
             self._of[stream][run] = None
 
     def lost(self, stream: str) -> str:
@@ -112,7 +114,8 @@ def _show(console: Console, event: dict[str, Any], runs: Runs, *, json_: bool) -
     fields = {"queue": event["queue"], **line.fields}
     if line.is_death and (lost := runs.lost(stream)):
         fields["unfinished"] = lost
-    timestamp = line.timestamp or written.isoformat(timespec="milliseconds")
+    # A task's own JSON may tell the time in any form.
+    timestamp = line.timestamp if ISO.match(line.timestamp) else written.isoformat(timespec="milliseconds")
     if json_:
         message = f"{line.message}\n{line.more}" if line.is_death and line.more else line.message
         typer.echo(json.dumps({"level": line.level, "message": message, "timestamp": timestamp, **fields}))

@@ -252,6 +252,11 @@ def test_a_worker_that_dies_is_shown_with_what_it_had_not_finished(sandbox: Sand
     ]
 
 
+def test_a_time_in_another_form_is_that_of_the_event(sandbox: Sandbox) -> None:
+    _written(sandbox, json.dumps({"level": 30, "message": "paid", "timestamp": 1767225600000, "id": 7}))
+    assert _run("tail", "console", "--no-follow").output == "00:00:00.000 console 7 paid\n"
+
+
 def test_no_line_of_a_task_can_rewrite_the_terminal(sandbox: Sandbox) -> None:
     _written(sandbox, json.dumps(PRINTED | {"message": "\x1b[2J [red]:warning:", "note": "\x07"}))
     assert _run("tail", "console", "--no-follow").output == (

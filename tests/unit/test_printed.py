@@ -110,6 +110,8 @@ def test_a_printed_line_names_its_task_its_id_and_its_attempt(sandbox: Sandbox) 
         (f"at work, {attempt}", "work", attempt) for attempt in (1, 2, 3)
     ]
     assert {(line["level"], line["logger"]) for line in lines} == {("INFO", "stdout")}
+    outcomes = [json.loads(line)["outcome"] for line in told.lines if '"outcome"' in line]
+    assert outcomes == ["retried", "retried", "succeeded"]
     assert all(line["request_id"] and line["timestamp"].startswith("2026-01-01T") for line in lines)
 
 
@@ -185,11 +187,14 @@ def test_tasks_side_by_side_do_not_share_lines(sandbox: Sandbox) -> None:
 
 def test_async_tasks_and_the_threads_of_asyncio_name_them_too(sandbox: Sandbox) -> None:
     def work(number: int) -> Any:
+        async def side() -> None:
+            await asyncio.sleep(0)
+            logging.getLogger("side").info("side %d", 1)
+
         async def work() -> None:
             print("begun", number)
-            await asyncio.sleep(0)
             await asyncio.to_thread(print, "in a thread", number)
-            await asyncio.gather(*(asyncio.create_task(asyncio.to_thread(logging.info, "side %d", i)) for i in (1,)))
+            await asyncio.gather(asyncio.create_task(side()))
             print("ended", number, end="")
 
         return work
@@ -201,6 +206,7 @@ def test_async_tasks_and_the_threads_of_asyncio_name_them_too(sandbox: Sandbox) 
 
     for number, handle in enumerate(handles):
         assert told.messages(handle) == [f"begun {number}", f"in a thread {number}", "side 1", f"ended {number}"]
+        assert not any("taskName" in line for line in told.of(handle))
 
 
 @pytest.mark.parametrize(
