@@ -74,6 +74,8 @@ def build_handler(
         environment={
             "CELERIAC_STAGE": config.stage,
             "POWERTOOLS_SERVICE_NAME": "celeriac",
+            # What an error says may quote a payload. Here it is the developer's own; on AWS it is in the dead letter.
+            **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
             **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
             **runtime.environment,
         },

@@ -11,8 +11,8 @@ from celeriac import names
 # By name: what is shown, and how it is found.
 _ATTEMPTS = ["@timestamp", "queue", "task", "id", "attempt", "outcome", "reason", "error", "milliseconds", "request_id"]
 _QUERIES: dict[str, dict[str, object]] = {
-    "the attempts of one task (put its id in)": {
-        "fields": _ATTEMPTS,
+    "the attempts of one task, and what it printed (put its id in)": {
+        "fields": [*_ATTEMPTS, "message"],
         "filter_statements": ['id = "ID"'],
         "sort": "@timestamp asc",
     },
@@ -41,7 +41,7 @@ _QUERIES: dict[str, dict[str, object]] = {
     },
     "workers that ended badly": {
         "fields": ["@timestamp", "@log", "@message"],
-        "filter_statements": ["@message like /Task timed out|Runtime exited|Runtime.ExitError|ImportModuleError/"],
+        "filter_statements": ["@message like /Task timed out|Runtime exited|Runtime[.][A-Z]|worker lost/"],
         "sort": "@timestamp desc",
     },
 }

@@ -54,7 +54,7 @@ class Observer:
         )
         lines = [event["message"] for page in pages for event in page["events"]]
         logged = [json.loads(line) for line in lines if line.startswith("{")]
-        return Counter(line["outcome"] for line in logged if line.get("id") in ids)
+        return Counter(line["outcome"] for line in logged if line.get("id") in ids and "outcome" in line)
 
     def events(self) -> list[dict[str, Any]]:
         """The outbox rows of the run, in DynamoDB's own types."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from celeriac.running import Run
+
 
 class WorkerLost(BaseException):
     """The worker itself is ending: whatever runs in it must not be settled, SQS delivers it again."""
@@ -23,12 +25,13 @@ class Cancelled(Exception):  # noqa: N818 - what it was
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A task's function, what it is called with, and how long it may take."""
+    """A task's function, what it is called with, how long it may take, and the run that it is."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     limit: timedelta
+    run: Run
 
 
 type Ending = tuple[Any, BaseException | None]

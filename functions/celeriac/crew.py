@@ -157,12 +157,13 @@ class Crew:
     def _make(self, call: Call, lane: Steps[None]) -> Ending:
         until = time.monotonic() + call.limit.total_seconds()
         try:
-            if inspect.iscoroutinefunction(call.function):
-                result = call.function(*call.args, **call.kwargs)
-            else:
-                result = self._make_watched(call, lane, until)
-            if inspect.isawaitable(result):
-                result = loop.wait_for(result, call.limit, until - time.monotonic())
+            with call.run:
+                if inspect.iscoroutinefunction(call.function):
+                    result = call.function(*call.args, **call.kwargs)
+                else:
+                    result = self._make_watched(call, lane, until)
+                if inspect.isawaitable(result):
+                    result = loop.wait_for(result, call.limit, until - time.monotonic())
         except (WorkerLost, _LeftBehind):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a task ends with is its ending

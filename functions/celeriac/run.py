@@ -11,12 +11,13 @@ from celeriac.context import Context
 from celeriac.crew import left_behind
 from celeriac.delivery import Delivery, as_it_came, failure
 from celeriac.failure import Failure, error_place, error_type, fingerprint
-from celeriac.log import logger
+from celeriac.log import log_lost_worker, logger
 from celeriac.message import Malformed, Message, NewerVersion
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY
 from celeriac.result import NotStorableError, storable
 from celeriac.retry import Again, Backoff, Decision, GiveUp
+from celeriac.running import Run
 from celeriac.signature import InvalidArgs
 from celeriac.task import Task
 
@@ -129,7 +130,7 @@ def _claim(task: Task[..., Any, Any], wanted: lease.Claim, delivery: Delivery) -
         if task.delivery == "at_most_once" or not delivery.alone or suspect.crashes >= MOST_CRASHES:
             raise
         held = lease.take_over(wanted)
-        metrics.count_lost_worker(delivery.queue, task.name)
+        _tell_of_lost_worker(task, held, suspect, wanted, delivery)
         return held
 
 
@@ -144,8 +145,16 @@ def _crashed(
     else:
         return Suspected()
     held = lease.take_over(wanted)
-    metrics.count_lost_worker(delivery.queue, task.name)
+    _tell_of_lost_worker(task, held, suspect, wanted, delivery)
     return Dead(message, failure(reason, error, replace(message, attempt=held.attempt), delivery), held)
+
+
+def _tell_of_lost_worker(
+    task: Task[..., Any, Any], held: lease.Lease, suspect: lease.Suspect, wanted: lease.Claim, delivery: Delivery
+) -> None:
+    run = Run(task.name, wanted.task_id, held.attempt, delivery.worker.request_id)
+    log_lost_worker(run, delivery.queue.name, deaths_alone=suspect.crashes)
+    metrics.count_lost_worker(delivery.queue, task.name)
 
 
 def _attempt(
@@ -163,7 +172,8 @@ def _attempt(
     delivery.observed.has_run = True
     if message.turn == "1":
         delivery.observed.age = datetime.now(UTC) - (message.enqueued_at or delivery.record.sent_at)
-    result, error = yield Call(task.function, args, arguments, limit)
+    its = Run(task.name, message.id, message.attempt, worker.request_id)
+    result, error = yield Call(task.function, args, arguments, limit, its)
     if isinstance(error, lease.LeaseLost):
         return TAKEN_OVER
     if error is not None:

@@ -13,3 +13,8 @@ def stage() -> str:
 def kms_key() -> str | None:
     """The ARN of the key that encrypts schedules, CELERIAC_KMS_KEY; None: Scheduler's own does."""
     return os.environ.get("CELERIAC_KMS_KEY")
+
+
+def logs_error_texts() -> bool:
+    """Whether logs hold what errors say: CELERIAC_LOG_ERROR_TEXTS, which the stacks set on the local cloud alone."""
+    return "CELERIAC_LOG_ERROR_TEXTS" in os.environ

@@ -128,6 +128,12 @@ def test_the_rules_of_aws_find_nothing_that_is_not_acknowledged(synth: Synth, op
     synth(**{"stage": "test", "rules": "true", **options})  # raises for a finding
 
 
+@pytest.mark.parametrize("stage", ["local", "test", "prod"])
+def test_what_errors_say_is_in_the_log_of_the_local_cloud_alone(synth: Synth, stage: str) -> None:
+    functions = synth(stage=stage).work.resources("Lambda::Function")
+    assert {"CELERIAC_LOG_ERROR_TEXTS" in each["Environment"]["Variables"] for each in functions} == {stage == "local"}
+
+
 def test_a_finding_fails_the_synth() -> None:
     app = cdk.App()
     stack = cdk.Stack(app, "Careless")

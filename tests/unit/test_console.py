@@ -188,27 +188,91 @@ def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> No
     assert {"what": "outbox: 0 parked", "ok": True, "cure": None} in findings
 
 
-def test_logs_are_shown_readable(sandbox: Sandbox) -> None:
-    logs = operators_client("logs")
-    logs.create_log_group(logGroupName="/aws/lambda/celeriac-test-console")
-    logs.create_log_stream(logGroupName="/aws/lambda/celeriac-test-console", logStreamName="s")
+def _written(sandbox: Sandbox, *texts: str) -> None:
+    """Let the worker of the queue `console` have written lines, all at once."""
+    logs, group = operators_client("logs"), "/aws/lambda/celeriac-test-console"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
     now = int(sandbox.now.timestamp() * 1000)
-    line = {
-        "level": "ERROR",
-        "message": "task dead",
-        "timestamp": "2026-01-01 00:00:00,000+0000",
-        "queue": "console",
-        "task": "charge",
-        "id": "i-1",
-        "reason": "exhausted",
-    }
-    logs.put_log_events(
-        logGroupName="/aws/lambda/celeriac-test-console",
-        logStreamName="s",
-        logEvents=[{"timestamp": now, "message": text} for text in (json.dumps(line), "START RequestId: 1")],
+    events: list[Any] = [{"timestamp": now, "message": text} for text in texts]
+    logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=events)
+
+
+LINE = {
+    "level": "ERROR",
+    "message": "task dead",
+    "timestamp": "2026-01-01T00:00:00.000+00:00",
+    "queue": "console",
+    "task": "charge",
+    "id": "i-1",
+    "attempt": 2,
+    "reason": "exhausted",
+}
+PRINTED = {
+    "level": "INFO",
+    "message": "charging",
+    "timestamp": "2026-01-01T00:00:00.000+00:00",
+    "logger": "stdout",
+    "task": "charge",
+    "id": "i-1",
+    "attempt": 2,
+    "request_id": "r-1",
+}
+
+
+def test_logs_are_shown_readable(sandbox: Sandbox) -> None:
+    _written(sandbox, "START RequestId: r-1", *map(json.dumps, (PRINTED, LINE)), "of nobody", "END RequestId: r-1")
+    assert _run("tail", "console", "--no-follow").output.splitlines() == [
+        "00:00:00.000 console charge i-1 attempt 2 charging",
+        "00:00:00.000 console charge i-1 attempt 2 task dead reason=exhausted",
+        "00:00:00.000 console of nobody",
+    ]
+
+
+def test_logs_have_all_that_was_raised_in_lines_of_their_own(sandbox: Sandbox) -> None:
+    raised = LINE | {"error_message": "no", "error_traceback": "Traceback:\n  File x\nValueError: no"}
+    _written(sandbox, json.dumps(raised))
+    assert _run("tail", "console", "--no-follow").output.splitlines() == [
+        "00:00:00.000 console charge i-1 attempt 2 task dead reason=exhausted",
+        "    Traceback:",
+        "      File x",
+        "    ValueError: no",
+    ]
+
+
+def test_a_worker_that_dies_is_shown_with_what_it_had_not_finished(sandbox: Sandbox) -> None:
+    done = [PRINTED | {"id": "i-0"}, LINE | {"id": "i-0", "outcome": "dead"}]
+    death = "RequestId: r-1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError"
+    report = "REPORT RequestId: r-1\tMemory Size: 512 MB\tMax Memory Used: 99 MB\tStatus: error"
+    _written(sandbox, *map(json.dumps, [*done, PRINTED]), death, report)
+    assert _run("tail", "console", "--no-follow").output.splitlines()[3:] == [
+        f"00:00:00.000 console {death.partition(chr(10))[0]} unfinished=charge i-1",
+        "    Runtime.ExitError",
+        "00:00:00.000 console an invocation ended: error, 99 of 512 MB of memory used request_id=r-1",
+    ]
+
+
+def test_a_time_in_another_form_is_that_of_the_event(sandbox: Sandbox) -> None:
+    _written(sandbox, json.dumps({"level": 30, "message": "paid", "timestamp": 1767225600000, "id": 7}))
+    assert _run("tail", "console", "--no-follow").output == "00:00:00.000 console 7 paid\n"
+
+
+def test_no_line_of_a_task_can_rewrite_the_terminal(sandbox: Sandbox) -> None:
+    _written(sandbox, json.dumps(PRINTED | {"message": "\x1b[2J [red]:warning:", "note": "\x07"}))
+    assert _run("tail", "console", "--no-follow").output == (
+        "00:00:00.000 console charge i-1 attempt 2 \\x1b[2J [red]:warning: note=\\x07\n"
     )
-    shown = _run("tail", "console", "--no-follow").output
-    assert shown == "00:00:00.000 console charge i-1 task dead reason=exhausted\n".replace(".", ",", 1)
+
+
+def test_logs_for_scripts_are_json_whatever_was_written(sandbox: Sandbox) -> None:
+    _written(sandbox, json.dumps(PRINTED), "[ERROR] ValueError: no\nTraceback\n  File x", "twice", "twice")
+    lines = [json.loads(line) for line in _run("tail", "console", "--no-follow", "--json").output.splitlines()]
+    assert lines[0] == PRINTED | {"queue": "console"}
+    assert [(line["level"], line["message"], line["queue"]) for line in lines[1:]] == [
+        ("ERROR", "ValueError: no\nTraceback\n  File x", "console"),
+        ("INFO", "twice", "console"),
+        ("INFO", "twice", "console"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from celeriac import crew, loop
 from celeriac.bodies import Call, Ending, Overran, Steps, WorkerLost
 from celeriac.crew import Crew
+from celeriac.running import Run
 
 LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=20)
 
@@ -33,7 +34,7 @@ def lanes() -> Lanes:
 
 
 def _call(function: Callable[[], object], limit: timedelta = LONG) -> Call:
-    return Call(function, (), {}, limit)
+    return Call(function, (), {}, limit, Run("work", "i-1", 1, "r-1"))
 
 
 def _run(lanes: list[Steps[None]], *, size: int = 1, shortest: timedelta = LONG, limit: timedelta = LONG) -> bool:

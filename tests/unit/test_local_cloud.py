@@ -15,7 +15,7 @@ import pytest
 
 from local import cloud, environment, processes, state
 from local.deploy import expiries, reasons
-from local.emulator.serve import with_time
+from local.emulator.serve import with_log, with_time
 from local.problem import ProblemError
 from local.processes import Process
 from local.state import Cloud
@@ -198,3 +198,11 @@ def test_the_emulators_schedules_name_the_time_for_which_a_firing_was_meant() ->
     fired_at = datetime(2026, 1, 1, 3, 0, 7, tzinfo=UTC).timestamp()
     assert with_time(target, fired_at) == {"Arn": "a", "Input": '{"id": "tick@2026-01-01T03:00:00Z"}'}
     assert with_time({"Arn": "a"}, fired_at) == {"Arn": "a"}
+
+
+def test_a_worker_that_cannot_start_leaves_its_error_in_the_log() -> None:
+    body = {"errorType": "RuntimeError", "errorMessage": "Worker init failed: No module named 'httpx'"}
+    unheard = {"body": body, "error": True, "log": ""}
+    assert with_log(unheard)["log"] == "[ERROR] RuntimeError: Worker init failed: No module named 'httpx'"
+    for told in ({"body": {}, "log": ""}, {"body": body, "error": True, "log": "Worker process died"}):
+        assert with_log(told) == told

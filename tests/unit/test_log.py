@@ -52,3 +52,46 @@ def test_what_could_not_be_settled_leaves_its_line_as_a_dead_letter_too(
 
     (line,) = [vars(record) for record in caplog.records if "outcome" in vars(record)]
     assert (line["outcome"], line["reason"]) == ("dead", "unsettled")
+
+
+def test_a_lost_worker_leaves_a_line_with_its_task_once_for_each_death(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    @task(jobs)
+    def work() -> None: ...
+
+    handle = work.enqueue()
+    # At its completion: its second call, and its sixth where it is taken over first.
+    for call in (2, 6):
+        sandbox.crash_at(call)
+        sandbox.run_once()
+        sandbox.advance(jobs.visibility + timedelta(seconds=1))
+    caplog.set_level("INFO")
+    sandbox.drain()
+
+    lost = [vars(record) for record in caplog.records if record.getMessage() == "worker lost"]
+    assert {(line["task"], line["id"], line["attempt"], line["queue"]) for line in lost} == {
+        ("work", handle.id, 1, "jobs")
+    }
+    assert [line["deaths_alone"] for line in lost] == [1, 2]
+    assert all(line["request_id"] for line in lost)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_what_an_error_says_is_logged_on_the_local_cloud_alone(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, local: bool
+) -> None:
+    @task(jobs, retry=Backoff(attempts=2))
+    def work() -> None:
+        raise ConnectionError("no answer from 10.0.0.1")
+
+    if local:
+        monkeypatch.setenv("CELERIAC_LOG_ERROR_TEXTS", "true")
+    work.enqueue()
+    sandbox.drain()
+
+    lines = [vars(record) for record in caplog.records if "outcome" in vars(record)]
+    assert [line["outcome"] for line in lines] == ["retried", "dead"]
+    for line in lines:
+        assert line.get("error_message") == ("no answer from 10.0.0.1" if local else None)
+        assert ("in work" in line.get("error_traceback", "")) is local
