@@ -1,7 +1,4 @@
-"""What your tasks need beside Celeriac: a bucket, a secret, a setting, a permission. A team edits this file first.
-
-The lines that end in `sample` are the sample tasks'; README says how to remove them.
-"""
+"""What your tasks need beside Celeriac: a bucket, a secret, a setting, a permission. A team edits this file first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -96,8 +96,8 @@ def demo(port: Port = None) -> None:
     from local.demo import run  # noqa: PLC0415
 
     if gone := samples.missing():
-        console.print(f"The demo shows the sample tasks, and these parts of them were removed: {', '.join(gone)}.")
-        console.print(f"Your own tasks run too: make up, then {samples.command_to_send()}", markup=False)
+        console.print(f"The demo shows the sample tasks at work, and {gone}.", markup=False)
+        console.print(f"To see your own: make up, then {samples.command_to_send()}", markup=False)
         return
     if not run(bring_up(port), console):
         raise typer.Exit(1)

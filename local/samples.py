@@ -21,12 +21,18 @@ _EXAMPLE = "send_welcome_email"
 _EXAMPLES_ARGS = '{"user_id": 7, "email": "a@example.org"}'
 
 
-def missing() -> list[str]:
-    """What was removed of the samples, by name. Raises ProblemError when functions/tasks/ can't be loaded."""
+def missing() -> str:
+    """A clause that says what was removed of the samples; empty when all is there.
+
+    Raises ProblemError when functions/tasks/ can't be loaded.
+    """
     _load()
     tasks = [name for name, queue in QUEUES.items() if not _is_on(registry.tasks.get(name), queue)]
     tables = [f"the table {name}" for name in TABLES if name not in registry.tables()]
-    return tasks + tables + ([] if (ROOT / GRANTS).exists() else [GRANTS])
+    gone = tasks + tables + ([] if (ROOT / GRANTS).exists() else [GRANTS])
+    if len(tasks) == len(QUEUES):
+        return "they were removed"
+    return f"a part of them was removed: {', '.join(gone)}" if gone else ""
 
 
 def command_to_send() -> str:

@@ -2,6 +2,6 @@
 
 from celeriac import Table
 
-# A line that ends in `sample` goes with the sample tasks; README says how.
+# A variable for each table, which the stacks build and every task may write.
 orders = Table("orders")  # sample
 payments = Table("payments")  # sample

@@ -157,7 +157,7 @@ def main() -> int:
     if chosen.inside:
         return inside(chosen.inside, chosen.tasks)
     if gone := samples.missing():
-        say(f"The chaos is among the sample tasks, and these parts of them were removed: {', '.join(gone)}.")
+        say(f"The chaos is among the sample tasks, and {gone}.")
         say("The outbox has a chaos of its own: .venv/bin/python -m tests.e2e.outbox_chaos")
         return 2
     added = {"functions/tasks/chaos.py": CRASHERS}
