@@ -16,7 +16,8 @@ import pytest
 from tests.e2e.scratch import copy
 
 ROOT = Path(__file__).parents[2]
-SECTION = (ROOT / "README.md").read_text().partition("## Without the samples\n")[2].partition("\n## ")[0]
+README = (ROOT / "README.md").read_text()
+SECTION = README.partition("## Without the samples\n")[2].partition("\n## ")[0]
 COMMANDS = re.findall(r"```\n(.*?)```", SECTION, flags=re.DOTALL)
 # What leaned on the samples once: their tables, queues, tasks and grants.
 TELLING = (
@@ -27,9 +28,12 @@ TELLING = (
     "tests/unit/test_readme.py",
     "tests/unit/test_samples.py",
 )
-# Names that the library's tests use as well: neither may get in the other's way.
+QUEUE, TASK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[:2]
+# The README's first task, and names that the library's tests use as well: neither may get in the other's way.
 OWN = {
-    "queues.py": """
+    "reports.py": TASK,
+    "queues.py": f"""
+{QUEUE}
 jobs = Queue("jobs", timeout=timedelta(minutes=3), concurrency=2)
 mailbox = Queue("mailbox", fifo=True)
 """,
@@ -37,8 +41,7 @@ mailbox = Queue("mailbox", fifo=True)
 orders = Table("orders", key="number")
 outbox = Outbox(bus=True)
 """,
-    "own.py": '''
-"""Tasks of a user."""
+    "own.py": '''"""Tasks of a user."""
 
 from celeriac import task
 from tasks.queues import jobs
@@ -118,7 +121,7 @@ def whole(request: pytest.FixtureRequest) -> None:
 def test_without_the_samples_the_whole_suite_passes(whole: None, removed: Path, *, own: bool) -> None:
     for name, text in OWN.items() if own else ():
         with (removed / "functions" / "tasks" / name).open("a") as file:
-            file.write(text.removeprefix("\n") if name == "own.py" else text)
+            file.write(text)
     if own:
         tables = removed / "functions" / "tasks" / "tables.py"
         tables.write_text(tables.read_text().replace("import Table", "import Outbox, Table"))

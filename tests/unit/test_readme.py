@@ -26,9 +26,9 @@ QUEUE, TASK, TEST, TRANSACTION = re.findall(r"```python\n(.*?)```", README, flag
 def _the_readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The reader's application, and the tables that the README's transaction writes, whatever else is declared."""
     with registry.application("tasks"):
-        tables = registry._module("tasks.tables")
-        for name in ("orders", "payments"):
-            monkeypatch.setattr(tables, name, Table(name), raising=False)
+        registry.load()
+        tables = ModuleType("tasks.tables")
+        vars(tables).update(orders=Table("orders"), payments=Table("payments"))
         monkeypatch.setitem(sys.modules, "tasks.tables", tables)
         registry._tables.cache_clear()
         yield
