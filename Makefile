@@ -51,8 +51,8 @@ up: all-envs ## start the local cloud and deploy to it (PORT=4566)
 down: python-env ## stop the local cloud and everything it started
 	@$(BIN)/python -m local down
 
-send: python-env ## send a task to the local cloud: TASK=send_welcome_email ARGS='{"user_id": 7, "email": "a@example.org"}'
-	@test -n "$$TASK" || { echo "Which task? make send TASK=send_welcome_email ARGS='{\"user_id\": 7, \"email\": \"a@example.org\"}'" >&2; exit 2; }
+send: python-env ## send a task to the local cloud: TASK=name ARGS='{"parameter": "value"}'
+	@test -n "$$TASK" || { echo "Which task? $$($(BIN)/python -m local example)" >&2; exit 2; }
 	@environment=$$($(BIN)/python -m local env) && eval "$$environment" && exec $(BIN)/celeriac send "$$TASK" --json "$${ARGS:-{\}}"
 
 synth: all-envs ## write the templates to cdk.out/ (STAGE=dev; needs no account)

@@ -1,6 +1,5 @@
 """What the users declared under functions/tasks/, and whether it fits together."""
 
-import importlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -23,10 +22,10 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     import that fails at synth would have failed in every function.
     """
     registry.load()
-    queues = registry.declared(importlib.import_module("tasks.queues"), Queue)
+    queues = registry.declared_queues()
     if not queues:
         raise DeclarationError('tasks.queues declares no queue: write e.g. emails = Queue("emails")')
-    tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith("tasks.")]
+    tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith(f"{registry.package}.")]
     check_number(list(queues.values()))
     check_tasks_have_queues(tasks, list(queues.values()))
     check_replays_are_absorbed(registry.outbox().retention, list(queues.values()))

@@ -7,7 +7,7 @@ from aws_cdk import aws_lambda as lambda_
 
 from celeriac import names
 from celeriac.declaration import DeclarationError
-from infra.application import application
+from infra.application import ApplicationState, application
 from infra.bundle import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
 from infra.config import ConfigError, StageConfig, read_config
 from infra.declarations import declarations
@@ -24,13 +24,14 @@ def declare_stage(app: cdk.App) -> tuple[State, Work]:
     """Add the stacks of the stage that the context asks for; raise one of USER_ERRORS for what can't be built."""
     config = read_config(app.node)
     queues, tables, tasks = declarations()
-    state = State(app, config, queues=queues, tables=tables)
+    state = State(app, config, queues=queues, tables=tables, application=ApplicationState)
     work = Work(
         app,
         config,
         queues=queues,
+        tables=tables,
         tasks=tasks,
-        application=application(app.node, tables, config),
+        application=application(app.node, config),
         code=lambda_.Code.from_asset(str(_code(app, config))),
         outbox_stream_arn=state.outbox_stream_arn,
         key_arn=state.key.key_arn if state.key is not None else None,

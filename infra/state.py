@@ -1,13 +1,14 @@
 """The stateful stack: everything that holds an accepted message or the memory of one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -17,7 +18,6 @@ from celeriac.queue import Queue
 from celeriac.retry import LONGEST_DELAY
 from celeriac.table import Table
 from infra.access import Access
-from infra.application import ApplicationState
 from infra.config import StageConfig
 from infra.key import stage_key
 from infra.nag import acknowledge
@@ -30,9 +30,15 @@ class State(cdk.Stack):
     """`celeriac-<stage>-state`: deploy it before the functions, destroy it after them."""
 
     def __init__(
-        self, scope: Construct, config: StageConfig, *, queues: Sequence[Queue], tables: Sequence[Table]
+        self,
+        scope: Construct,
+        config: StageConfig,
+        *,
+        queues: Sequence[Queue],
+        tables: Sequence[Table],
+        application: Callable[[Construct, StageConfig, kms.IKey | None], Construct],
     ) -> None:
-        """Build the queues, tables and bucket of the stage."""
+        """Build the queues, tables and bucket of the stage, and what `application` adds to them."""
         super().__init__(
             scope,
             f"{names.prefix(config.stage)}-state",
@@ -79,7 +85,16 @@ class State(cdk.Stack):
         # The table has a stream, so it has its ARN; only the type can't say so.
         self.outbox_stream_arn = cast("str", outbox.table_stream_arn)
         self._payloads(config, kept=max(queue.record_retention for queue in queues))
-        ApplicationState(self, tables, config, key)
+        own = application(self, config, key)
+        for table in tables:
+            string_key_table(
+                own,
+                f"Table-{table.name}",
+                name=table.physical_name(config.stage),
+                key=table.key,
+                config=config,
+                encryption_key=key,
+            )
         Access(self, queues, tables, config, key)
 
     def _payloads(self, config: StageConfig, kept: timedelta) -> None:

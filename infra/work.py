@@ -10,6 +10,7 @@ from constructs import Construct
 
 from celeriac import Task, names, registry
 from celeriac.queue import Queue
+from celeriac.table import Table
 from infra import permissions
 from infra.alarms import Alarms, alarm_topic
 from infra.application import Application
@@ -33,6 +34,7 @@ class Work(cdk.Stack):
         config: StageConfig,
         *,
         queues: Sequence[Queue],
+        tables: Sequence[Table],
         tasks: Sequence[Task[..., Any, Any]],
         application: Application,
         code: lambda_.Code,
@@ -54,10 +56,12 @@ class Work(cdk.Stack):
             *permissions.store_payloads(config.stage),
             *permissions.schedule(config.stage),
         ]
+        own_tables = [table.physical_name(config.stage) for table in tables]
         run_tasks = [
             *enqueue,
             permissions.keep_records(names.idempotency_table(config.stage)),
             permissions.append_events(names.outbox_table(config.stage)),
+            *([permissions.read_and_write_items(own_tables)] if own_tables else []),
             *application.permissions,
         ]
         consumers = [Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=alarms) for queue in queues]

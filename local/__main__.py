@@ -1,4 +1,4 @@
-"""`python -m local up | down | demo | env`, which the Makefile calls."""
+"""`python -m local up | down | demo | env | example`, which the Makefile calls."""
 
 from local.commands import app
 

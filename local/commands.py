@@ -9,7 +9,7 @@ from rich.console import Console
 
 from local import cloud, environment, state
 from local.deploy import deploy, fingerprint
-from local.hints import ENVIRONMENT, SEND
+from local.hints import ENVIRONMENT
 from local.problem import ProblemError
 from local.state import Cloud
 
@@ -42,8 +42,11 @@ def up(port: Port = None) -> None:
     Example: python -m local up --port 4600
     """
     bring_up(port)
-    console.print("Try: make demo")
-    console.print(f"Or:  {SEND}", markup=False)
+    from local import samples  # noqa: PLC0415 - loads every task, which `make down` needn't
+
+    if not samples.missing():
+        console.print("Try: make demo")
+    console.print(f"Send a task: {samples.command_to_send()}", markup=False)
     console.print("AWS's own tools talk to it after:", ENVIRONMENT, markup=False)
 
 
@@ -72,13 +75,30 @@ def env() -> None:
 
 @app.command()
 @_explained
+def example() -> None:
+    """Print a command that sends one of this application's tasks.
+
+    Example: python -m local example
+    """
+    from local.samples import command_to_send  # noqa: PLC0415 - loads every task, which `make down` needn't
+
+    typer.echo(command_to_send())
+
+
+@app.command()
+@_explained
 def demo(port: Port = None) -> None:
     """Send real work through the whole system and report on it.
 
     Example: python -m local demo
     """
-    from local.demo import run  # noqa: PLC0415 - boto3 takes half a second that `make down` needn't spend
+    from local import samples  # noqa: PLC0415 - boto3 takes half a second that `make down` needn't spend
+    from local.demo import run  # noqa: PLC0415
 
+    if gone := samples.missing():
+        console.print(f"The demo shows the sample tasks at work, and {gone}.", markup=False)
+        console.print(f"To see your own: make up, then {samples.command_to_send()}", markup=False)
+        return
     if not run(bring_up(port), console):
         raise typer.Exit(1)
 
@@ -90,7 +110,7 @@ def bring_up(port: int | None) -> Cloud:
         wanted = port or cloud.DEFAULT_PORT
         with console.status("Starting the local cloud"):
             found = cloud.start(wanted)
-        console.print(f"The local cloud is up: AWS's API on {found.url}, the payment provider on {found.provider_url}")
+        console.print(f"The local cloud is up: AWS's API on {found.url}, the sample's provider on {found.provider_url}")
     elif port not in {None, found.port}:
         raise ProblemError(
             f"The local cloud is up already, on port {found.port}. To move it: make down, then make up PORT={port}"

@@ -11,6 +11,7 @@ import boto3
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from celeriac import registry
 from celeriac.names import prefix
 from local.environment import STAGE, of_client
 from local.observe import Observer, counts
@@ -18,7 +19,6 @@ from local.problem import ProblemError
 from local.report import next_steps, report, verdict
 from local.state import Cloud
 from local.work import QUEUES, Item, Run, differences, expected, items
-from tasks.payments import process_payment
 
 LIMIT_SECONDS = 75.0
 _POLL_SECONDS = 0.5
@@ -79,7 +79,9 @@ class _Sender:
             for batch in batched(plain, 10, strict=False):
                 self._send_plain(queue, batch)
         # With the producer, where the arguments are checked before anything is sent.
-        handles = process_payment.enqueue_many([item.payment for item in work if item.payment is not None])
+        handles = registry.tasks["process_payment"].enqueue_many(
+            [item.payment for item in work if item.payment is not None]
+        )
         self._note("payments", [handle.id for handle in handles])
 
     def _send_plain(self, queue: str, batch: Sequence[Item]) -> None:

@@ -7,7 +7,8 @@ from rich.text import Text
 
 from celeriac.dead_letter import DeadLetter
 from celeriac.text import line
-from local.hints import DEAD_LETTERS, DOWN, SEND
+from local.hints import DEAD_LETTERS, DOWN
+from local.samples import command_to_send
 from local.work import COLUMNS, QUEUES, Counts, Totals
 
 
@@ -41,7 +42,7 @@ def next_steps(console: Console) -> None:
     """Print three commands to try next."""
     console.print()
     console.print("Try next:")
-    for command in (SEND, DEAD_LETTERS, DOWN):
+    for command in (command_to_send(), DEAD_LETTERS, DOWN):
         console.print(f"  {command}", markup=False)
 
 

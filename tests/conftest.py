@@ -2,12 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
 
-from celeriac import Queue, names, sqs
+from celeriac import Queue, names, registry, sqs
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 
@@ -23,6 +23,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--states", type=int, default=0, metavar="N", help="so many random histories, not a few fixed ones"
     )
+
+
+# Tests anywhere else are the application's own, which is what functions/tasks/ declares.
+OF_THE_LIBRARY = {"fundamentals", "unit", "infra", "faults"}
+
+
+@pytest.fixture(autouse=True)
+def _an_application_of_their_own(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the library's tests pass whatever functions/tasks/ declares: tables, subscribers, queues of any name."""
+    if request.path.parent.name not in OF_THE_LIBRARY:
+        yield
+        return
+    with registry.application("tests.application"):
+        yield
 
 
 @pytest.fixture

@@ -23,6 +23,11 @@ tasks: "dict[str, Task[..., Any, Any]]" = {}
 
 _by_home: "dict[str, Task[..., Any, Any]]" = {}
 
+package = "tasks"
+"""Where the application's tasks, queues and tables are declared. `application` names another for a while."""
+
+_packages = {package}
+
 
 class DuplicateName(DeclarationError):  # noqa: N818 - it is what was found
     """Two tasks, queues or tables share a name; a message couldn't tell them apart."""
@@ -36,14 +41,37 @@ def add(task: "Task[..., Any, Any]") -> None:
 
 @contextmanager
 def only(wanted: "Callable[[Task[..., Any, Any]], bool]") -> Iterator[None]:
-    """Know only the `wanted` tasks, and those defined meanwhile; what functions define is forgotten afterwards."""
-    _show(task for task in _by_home.values() if wanted(task))
+    """Know only the `wanted` tasks, and those defined meanwhile; what functions define is forgotten afterwards.
+
+    Tasks of another application than the one of now are never among them.
+    """
+    _show(task for task in _by_home.values() if wanted(task) and not _of_another_application(task))
     try:
         yield
     finally:
         for home in [home for home in _by_home if "<locals>" in home]:
             del _by_home[home]
         _show(_by_home.values())
+
+
+@contextmanager
+def application(name: str) -> Iterator[None]:
+    """Read tasks, queues and tables from the package `name`, and not from `tasks`, until the block is left.
+
+    The library's own tests do: they must pass whatever `tasks` declares.
+    """
+    global package  # noqa: PLW0603 - a process runs one application at a time
+    before, package = package, name
+    _packages.add(name)
+    try:
+        yield
+    finally:
+        package = before
+
+
+def _of_another_application(task: "Task[..., Any, Any]") -> bool:
+    home = task.function.__module__
+    return any(home.startswith(f"{other}.") for other in _packages - {package})
 
 
 def _show(known: "Iterable[Task[..., Any, Any]]") -> None:
@@ -57,10 +85,14 @@ def subscribers(event: str) -> "list[Task[..., Any, Any]]":
     return sorted(found, key=lambda task: task.name)
 
 
-def load(package: str = "tasks") -> None:
-    """Import every module of `package`. Raises DuplicateName if two of its tasks share a name."""
-    root = importlib.import_module(package)
-    for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+def load(name: str | None = None) -> None:
+    """Import every module of the package `name`, the application's by default.
+
+    Raises DuplicateName if two of its tasks share a name.
+    """
+    name = name or package
+    root = importlib.import_module(name)
+    for module in pkgutil.walk_packages(root.__path__, f"{name}."):
         importlib.import_module(module.name)
     for task in list(tasks.values()):
         try:
@@ -72,12 +104,12 @@ def load(package: str = "tasks") -> None:
             ) from error
     homes: dict[str, list[str]] = defaultdict(list)
     for home, task in _by_home.items():
-        if home.startswith(f"{package}."):
+        if home.startswith(f"{name}."):
             homes[task.name].append(home)
-    for name, twins in homes.items():
+    for twin, twins in homes.items():
         if len(twins) > 1:
             raise DuplicateName(
-                f"two tasks are named {name!r}: {' and '.join(sorted(twins))}. Rename one, or give it `name=`"
+                f"two tasks are named {twin!r}: {' and '.join(sorted(twins))}. Rename one, or give it `name=`"
             )
 
 
@@ -94,18 +126,27 @@ def declared[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T
 
 def queues() -> dict[str, Queue]:
     """The queues of `tasks/queues.py`, and those of tasks defined elsewhere."""
-    return {task.queue.name: task.queue for task in tasks.values()} | declared(_module("tasks.queues"), Queue)
+    return {task.queue.name: task.queue for task in tasks.values()} | declared_queues()
+
+
+def declared_queues() -> dict[str, Queue]:
+    """The queues of `tasks/queues.py`, by name."""
+    return declared(_module(f"{package}.queues"), Queue)
+
+
+def tables() -> dict[str, Table]:
+    """The tables of `tasks/tables.py`, by logical name."""
+    return _tables(package)
 
 
 @cache
-def tables() -> dict[str, Table]:
-    """The tables of `tasks/tables.py`, by logical name."""
-    return declared(_module("tasks.tables"), Table)
+def _tables(application: str) -> dict[str, Table]:
+    return declared(_module(f"{application}.tables"), Table)
 
 
 def outbox() -> Outbox:
     """The outbox's settings in `tasks/tables.py`, or the default ones. Raises DuplicateName for two of them."""
-    found = [value for value in vars(_module("tasks.tables")).values() if isinstance(value, Outbox)]
+    found = [value for value in vars(_module(f"{package}.tables")).values() if isinstance(value, Outbox)]
     if len(found) > 1:
         raise DuplicateName("tasks/tables.py declares two outboxes: a stage has one")
     return found[0] if found else Outbox()
@@ -115,6 +156,6 @@ def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name not in {name, name.partition(".")[0]}:
+        if error.name not in {name, name.rpartition(".")[0]}:
             raise
         return ModuleType(name)  # a project without tables, or a library's own tests

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from celeriac import Queue
 
-emails = Queue("emails", timeout=timedelta(seconds=30), concurrency=10, max_concurrency=10)
-orders = Queue("orders", timeout=timedelta(seconds=30), max_concurrency=10)
-payments = Queue("payments", timeout=timedelta(seconds=30), concurrency=10, max_concurrency=20)
-webhooks = Queue("webhooks", timeout=timedelta(seconds=30), concurrency=10, max_concurrency=10)
+# A variable for each queue; what its numbers mean stands in celeriac/queue.py.
+emails = Queue("emails", timeout=timedelta(seconds=30), concurrency=10, max_concurrency=10)  # sample
+orders = Queue("orders", timeout=timedelta(seconds=30), max_concurrency=10)  # sample
+payments = Queue("payments", timeout=timedelta(seconds=30), concurrency=10, max_concurrency=20)  # sample
+webhooks = Queue("webhooks", timeout=timedelta(seconds=30), concurrency=10, max_concurrency=10)  # sample

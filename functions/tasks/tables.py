@@ -2,5 +2,6 @@
 
 from celeriac import Table
 
-orders = Table("orders")
-payments = Table("payments")
+# A variable for each table, which the stacks build and every task may write.
+orders = Table("orders")  # sample
+payments = Table("payments")  # sample

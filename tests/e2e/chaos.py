@@ -24,7 +24,7 @@ import boto3
 
 from celeriac import registry, waiting
 from celeriac.names import schedule_group
-from local import state
+from local import samples, state
 from tests.e2e import chaos_work, scratch
 from tests.e2e.chaos_report import report
 from tests.e2e.chaos_work import QUEUES, Work
@@ -156,6 +156,10 @@ def main() -> int:
     chosen = parser.parse_args()
     if chosen.inside:
         return inside(chosen.inside, chosen.tasks)
+    if gone := samples.missing():
+        say(f"The chaos is among the sample tasks, and {gone}.")
+        say("The outbox has a chaos of its own: .venv/bin/python -m tests.e2e.outbox_chaos")
+        return 2
     added = {"functions/tasks/chaos.py": CRASHERS}
     arguments = ["--tasks", str(chosen.tasks)]
     return scratch.run_inside("tests.e2e.chaos", arguments, port=PORT, added=added, edits=EDITS)

@@ -23,10 +23,14 @@ THREADS, AGGREGATES, EVENTS = 8, 5, 50
 KILLS = 80  # more than a minute of them: the sweeper has its turn too
 PORT = 4666
 QUEUES = """
+from celeriac import Queue
+
 chaos_ledger = Queue("chaos-ledger", fifo=True, concurrency=10)
 chaos_counts = Queue("chaos-counts", concurrency=10)
 """
 TABLES = """
+from celeriac import Table
+
 chaos = Table("chaos")
 """
 TASKS = """

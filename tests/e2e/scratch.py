@@ -33,7 +33,7 @@ def run_inside(module: str, arguments: Sequence[str], *, port: int, added: Mappi
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a `timeout` clears away too
     with tempfile.TemporaryDirectory(prefix="celeriac-chaos-") as folder:
         clone = Path(folder) / "clone"
-        _copy(clone)
+        copy(clone)
         for name, text in added.items():
             with (clone / name).open("a") as file:
                 file.write(text)
@@ -53,10 +53,13 @@ def run_inside(module: str, arguments: Sequence[str], *, port: int, added: Mappi
             subprocess.run(["make", "down"], cwd=clone, check=False)
 
 
-def _copy(clone: Path) -> None:
+def copy(clone: Path) -> None:
+    """Copy what git knows, and what it would add."""
     listing = ["git", "ls-files", "-coz", "--exclude-standard"]
     files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, files.split("\0")):
+        if not (ROOT / name).exists():  # removed, and still in the index
+            continue
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, clone / name)
 

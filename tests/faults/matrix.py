@@ -21,7 +21,7 @@ from celeriac.aws import client
 from celeriac.testing import Sandbox
 from celeriac.testing.account import lying_in
 from celeriac.testing.calls import Call, Fault
-from tasks import tables
+from tests.application import tables
 from tests.faults.faults import FAULTS
 from tests.faults.paths import PATHS, SUCCEEDED, Path, World
 from tests.faults.work import QUEUES, Outside, declare

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -164,7 +165,32 @@ def test_a_large_payload_outlives_a_long_delay(sandbox: Sandbox) -> None:
 def test_tasks_of_other_test_modules_do_not_exist_here(sandbox: Sandbox) -> None:
     # tests/fundamentals/test_idempotency.py defines it, and pytest has imported both.
     assert "refund" not in registry.tasks
-    assert {"greet", "send_welcome_email"} <= set(registry.tasks)
+    assert {"greet", "file_away"} <= set(registry.tasks)
+
+
+def test_one_application_does_not_see_the_other(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = tmp_path / "another_shop"
+    shop.mkdir()
+    (shop / "__init__.py").touch()
+    (shop / "queues.py").write_text('from celeriac import Queue\n\ntill = Queue("till")\n')
+    (shop / "tables.py").write_text('from celeriac import Table\n\ngoods = Table("goods", key="barcode")\n')
+    (shop / "sales.py").write_text(
+        "from another_shop.queues import till\nfrom celeriac import task\n\n\n@task(till)\ndef sell() -> None: ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with registry.application("another_shop"):
+        registry.load()
+        with registry.only(lambda _: True):
+            assert "sell" in registry.tasks
+            assert "file_away" not in registry.tasks
+        assert set(registry.declared_queues()) == {"till"}
+        assert set(registry.tables()) == {"goods"}
+    with registry.only(lambda _: True):
+        assert "file_away" in registry.tasks
+        assert "sell" not in registry.tasks
+    assert "goods" not in registry.tables()
 
 
 def test_one_sandbox_is_open_at_a_time(sandbox: Sandbox) -> None:

@@ -15,7 +15,7 @@ from celeriac.mark import mark
 from celeriac.outbox import Transaction
 from celeriac.publish import spread
 from celeriac.testing import Sandbox
-from tasks import tables
+from tests.application import tables
 from tests.injection import out_of_reach, refused, registered
 
 shop = Queue("relayed")

@@ -11,13 +11,17 @@ import pytest
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # jsii runs node
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
 
-from celeriac import Backoff, Queue, Task
+from celeriac import Backoff, Queue, Task, registry
 from celeriac.table import Table
-from infra.application import application
+from infra.application import Application
 from infra.config import StageConfig, read_config
-from infra.nag import check_rules
+from infra.nag import acknowledge, check_rules
 from infra.stage import declare_stage
 from infra.state import State
 from infra.work import Work
@@ -30,6 +34,21 @@ QUEUES = (
     Queue("ledger", fifo=True, batch_size=5, retention=timedelta(days=1), dead_letter_retention=timedelta(days=2)),
 )
 TABLES = (Table("accounts", key="iban"),)
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:an-applications-own-*"
+APPLICATION = Application(
+    environment={"SECRET": SECRET},
+    permissions=[iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[SECRET])],
+    wildcards={SECRET: "Secrets Manager ends an ARN in characters of its own choice"},
+)
+
+
+class ApplicationState(Construct):
+    """What an application may store of its own, infra/application.py being its user's."""
+
+    def __init__(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
+        super().__init__(scope, "Application")
+        secret = secretsmanager.Secret(self, "Secret", encryption_key=key, removal_policy=config.removal_policy)
+        acknowledge(secret, "SMG4", "nobody uses it")
 
 
 def recurring(name: str, cron: str | None, timezone: str = "UTC") -> Task[..., Any, Any]:
@@ -83,10 +102,16 @@ def stage(synth: Synth) -> Stage:
 
 @pytest.fixture(scope="session")
 def declared() -> Stage:
-    """The stage `dev` of what functions/tasks/ declares."""
-    app = _app({})
+    """The stage `dev` of what tests/application/ declares."""
+    with registry.application("tests.application"):
+        return as_cdk_makes_it(stage="dev")
+
+
+def as_cdk_makes_it(**context: str) -> Stage:
+    """The stage of what the application declares, for the context values given as keywords."""
+    app = _app(context)
     declare_stage(app)
-    return _read(app, "dev")
+    return _read(app, context["stage"])
 
 
 def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
@@ -98,17 +123,19 @@ def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
 
 def _declare(app: cdk.App, queues: Sequence[Queue]) -> StageConfig:
     config = read_config(app.node)
-    state = State(app, config, queues=queues, tables=TABLES)
-    Work(
-        app,
-        config,
-        queues=queues,
-        tasks=TASKS,
-        application=application(app.node, TABLES, config),
-        code=lambda_.Code.from_asset(str(Path(__file__).parent)),
-        outbox_stream_arn=state.outbox_stream_arn,
-        key_arn=state.key.key_arn if state.key is not None else None,
-    )
+    with registry.application("tests.application"):
+        state = State(app, config, queues=queues, tables=TABLES, application=ApplicationState)
+        Work(
+            app,
+            config,
+            queues=queues,
+            tables=TABLES,
+            tasks=TASKS,
+            application=APPLICATION,
+            code=lambda_.Code.from_asset(str(Path(__file__).parent)),
+            outbox_stream_arn=state.outbox_stream_arn,
+            key_arn=state.key.key_arn if state.key is not None else None,
+        )
     return config
 
 

@@ -16,7 +16,7 @@ from moto import mock_aws
 import consumer
 from celeriac import aws, quarantine, sqs
 from celeriac.testing.lambda_ import LambdaContext, _record
-from tasks.emails import send_welcome_email
+from tests.application.desk import file_away
 from tests.infra.template import Stack, Stage
 
 ACCOUNT = "123456789012"
@@ -72,21 +72,19 @@ def test_a_message_goes_through_what_the_templates_have_made(
     declared: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, work = _deploy(declared.state), _deploy(declared.work)
-    function = boto3.client("lambda").get_function_configuration(FunctionName="celeriac-dev-emails")
+    function = boto3.client("lambda").get_function_configuration(FunctionName="celeriac-dev-desk")
     for name, value in function["Environment"]["Variables"].items():
         monkeypatch.setenv(name, value)
-    boto3.client("ses").verify_email_identity(EmailAddress=function["Environment"]["Variables"]["EMAIL_SENDER"])
 
-    handle = send_welcome_email.enqueue(user_id=7, email="a@example.org")
-    (url,) = [name for name in state if name.endswith("/celeriac-dev-emails")]
+    handle = file_away.enqueue(paper="p-1")
+    (url,) = [name for name in state if name.endswith("/celeriac-dev-desk")]
     (message,) = boto3.client("sqs").receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"]
     quarantine.refresh()
-    event = {"Records": [_record(message, f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev-emails")]}
+    event = {"Records": [_record(message, f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev-desk")]}
     deadline = datetime.now(UTC) + timedelta(seconds=30)
-    answer = consumer.handler(event, LambdaContext("celeriac-dev-emails", "request", deadline))
+    answer = consumer.handler(event, LambdaContext("celeriac-dev-desk", "request", deadline))
 
     assert answer == {"batchItemFailures": []}
-    assert handle.status().state == "succeeded"
-    assert boto3.client("ses").get_send_quota()["SentLast24Hours"] == 1
-    assert "celeriac-dev-emails" in work
+    assert (handle.status().state, handle.status().result) == ("succeeded", {"filed": "p-1"})
+    assert "celeriac-dev-desk" in work
     assert "celeriac-dev-idempotency" in state

@@ -43,8 +43,8 @@ LAMBDAS = {
 }
 # Granted with what is called: a schedule passes its role, and a payload that is gone is told from a forbidden one.
 BESIDE = {"iam:PassRole", "s3:ListBucket"}
-# The sample's own.
-APPLICATION = {"ses:SendEmail", "secretsmanager:GetSecretValue", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}
+# The application's own: what it does with its secret and tables.
+APPLICATION = {"secretsmanager:GetSecretValue", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}
 
 
 @task(jobs, retry=Backoff(attempts=3))

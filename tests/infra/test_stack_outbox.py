@@ -9,7 +9,7 @@ from celeriac import Outbox
 from celeriac.declaration import DeclarationError
 from celeriac.event import WAITING
 from infra.crons import Crons, schedule_name
-from tasks import tables
+from tests.application import tables
 from tests.infra.conftest import TASKS, Synth, recurring
 from tests.infra.template import Stage, queue_arn, table_arn, text
 

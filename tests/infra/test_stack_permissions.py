@@ -1,6 +1,6 @@
 """A function may do what its work takes, on what it works with, and nothing else."""
 
-from tests.infra.conftest import QUEUES
+from tests.infra.conftest import QUEUES, SECRET
 from tests.infra.template import Stage, listed, queue_arn, table_arn, text
 
 
@@ -98,12 +98,8 @@ def test_scheduler_sends_to_the_stages_queues_and_its_own_dead_letters(stage: St
     }
 
 
-def test_mail_leaves_only_from_the_configured_sender(stage: Stage) -> None:
-    conditions = [
-        statement["Condition"]
-        for _, statement in stage.work.statements()
-        if any(action.startswith("ses:") for action in listed(statement["Action"]))
-    ]
-
-    assert len(conditions) == len(QUEUES)
-    assert all(condition == {"StringEquals": {"ses:FromAddress": "no-reply@example.org"}} for condition in conditions)
+def test_the_application_permits_its_tasks_more_and_nobody_else(stage: Stage) -> None:
+    for queue in QUEUES:
+        assert stage.work.granted(f"celeriac-test-{queue.name}")["secretsmanager:GetSecretValue"] == {SECRET}
+    for function in ("relay", "sweeper"):
+        assert "secretsmanager:GetSecretValue" not in stage.work.granted(f"celeriac-test-{function}")

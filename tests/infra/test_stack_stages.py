@@ -14,7 +14,7 @@ from infra.config import read_config
 from infra.declarations import MOST_QUEUES, check_number
 from infra.nag import check_rules
 from infra.state import State
-from tests.infra.conftest import QUEUES, Synth, build
+from tests.infra.conftest import QUEUES, ApplicationState, Synth, build
 from tests.infra.template import Resource, Stage, text
 
 # What CloudFormation replaces a resource for: the "Update requires: Replacement" of its reference.
@@ -68,7 +68,7 @@ def test_two_stages_share_no_name(synth: Synth, options: dict[str, str]) -> None
 def test_a_queues_numbers_change_in_place() -> None:
     def built(queues: tuple[Queue, ...]) -> dict[str, Any]:
         app = cdk.App(context={"stage": "test"})
-        state = State(app, read_config(app.node), queues=queues, tables=())
+        state = State(app, read_config(app.node), queues=queues, tables=(), application=ApplicationState)
         found: dict[str, Any] = app.synth().get_stack_by_name(state.stack_name).template["Resources"]
         return found
 
@@ -108,7 +108,9 @@ def test_the_longest_names_fit(synth: Synth) -> None:
         "AWS::IAM::ManagedPolicy": 128,
     }
     app = cdk.App(context={"stage": "s" * 17})
-    state = State(app, read_config(app.node), queues=[Queue("q" * 37, fifo=True)], tables=())
+    state = State(
+        app, read_config(app.node), queues=[Queue("q" * 37, fifo=True)], tables=(), application=ApplicationState
+    )
     template = app.synth().get_stack_by_name(state.stack_name).template
     for each in template["Resources"].values():
         for key in NAMES.get(each["Type"], ()):

@@ -27,3 +27,8 @@ def provider(sandbox: Sandbox, webhook_secret: str, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("WEBHOOK_PLAIN_HTTP_HOST", "127.0.0.1")
         yield running
         pool().clear()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Known when this folder is named on the command line."""
+    parser.addoption("--whole", action="store_true", help="all tests, types and lint without the samples")

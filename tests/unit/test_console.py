@@ -306,9 +306,9 @@ def test_the_region_may_be_named_as_other_tools_name_it(sandbox: Sandbox, monkey
 
 
 def test_a_stage_that_is_not_there_is_told_with_those_that_are(sandbox: Sandbox) -> None:
-    told = CliRunner().invoke(app, ["--stage", "prod", "dlq", "list", "emails"])
+    told = CliRunner().invoke(app, ["--stage", "prod", "dlq", "list", "console"])
     assert told.exit_code == 2
-    assert "there is no queue celeriac-prod-emails" in told.output
+    assert "there is no queue celeriac-prod-console" in told.output
     assert "Stages here: test." in told.output
 
 

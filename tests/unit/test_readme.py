@@ -3,6 +3,8 @@
 import re
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,8 +12,7 @@ from typing import Any
 import pytest
 
 import celeriac
-import tasks.queues
-from celeriac import Queue, registry
+from celeriac import Queue, Table, registry
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 
@@ -21,13 +22,27 @@ REPORT = (ROOT / "benchmarks" / "report.md").read_text()
 QUEUE, TASK, TEST, TRANSACTION = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
+@pytest.fixture(autouse=True)
+def _the_readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The reader's application, and the tables that the README's transaction writes, whatever else is declared."""
+    with registry.application("tasks"):
+        registry.load()
+        tables = ModuleType("tasks.tables")
+        vars(tables).update(orders=Table("orders"), payments=Table("payments"))
+        monkeypatch.setitem(sys.modules, "tasks.tables", tables)
+        registry._tables.cache_clear()
+        yield
+    registry._tables.cache_clear()
+
+
 @pytest.fixture
 def typed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     known = dict(registry._by_home)
-    scope = dict(vars(tasks.queues))
+    queues = import_module("tasks.queues")
+    scope: dict[str, Any] = {"Queue": Queue, "timedelta": timedelta}
     exec(QUEUE, scope)  # noqa: S102 - our own README
     assert isinstance(scope["reports"], Queue)
-    monkeypatch.setattr(tasks.queues, "reports", scope["reports"], raising=False)
+    monkeypatch.setattr(queues, "reports", scope["reports"], raising=False)
     module = ModuleType("tasks.reports")
     monkeypatch.setitem(sys.modules, "tasks.reports", module)
     exec(TASK, vars(module))  # noqa: S102

@@ -14,7 +14,7 @@ from celeriac.aws import client
 from celeriac.log import logger
 from celeriac.testing import Sandbox
 from celeriac.trace import follow
-from tasks import tables
+from tests.application import tables
 from tests.injection import out_of_reach, refused
 
 SECRET = "correct-horse-battery-staple"

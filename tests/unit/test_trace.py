@@ -13,7 +13,7 @@ from celeriac import Backoff, Context, Outbox, Queue, relay, task
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 from celeriac.trace import checked, current, follow
-from tasks import tables
+from tests.application import tables
 from tests.injection import registered
 
 BEGUN = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"

@@ -1,0 +1,73 @@
+"""What the sample tasks need beside Celeriac: an e-mail sender, a payment provider, and a key that signs webhooks.
+
+`-c sender=ADDRESS` is whom the e-mails come from, an identity that SES has verified; `-c provider_url=URL` is
+the payment provider. The signing key is made here and read at run time: no template holds it.
+"""
+
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct, Node
+
+from celeriac import names
+from infra.config import ConfigError, StageConfig, context
+from infra.nag import acknowledge
+from infra.permissions import arn
+
+_IDENTITIES = arn("ses", "identity/*")
+WILDCARDS = {_IDENTITIES: "the sender bounds it; in SES's sandbox each recipient is an identity too"}
+
+
+def webhook_secret(scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
+    """Build the key that signs webhooks."""
+    secret = secretsmanager.Secret(
+        scope,
+        "WebhookSecret",
+        secret_name=_secret_name(config),
+        description="Signs the webhooks that Celeriac's tasks send",
+        generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+        encryption_key=key,
+        removal_policy=config.removal_policy,
+    )
+    acknowledge(secret, "SMG4", "receivers of webhooks know it: it changes when they are told, not by the calendar")
+
+
+def environment(node: Node, config: StageConfig) -> dict[str, str]:
+    """What the tasks read from their environment; raise ConfigError for a context value that can't work."""
+    provider_url = context(node, "provider_url", "https://payments.example.org")
+    if not provider_url.startswith(("https://", "http://")):
+        raise ConfigError(f"provider_url={provider_url!r} is not a URL: write -c provider_url=https://...")
+    return {
+        "EMAIL_SENDER": _sender(node),
+        "PAYMENT_PROVIDER_URL": provider_url,
+        "WEBHOOK_SECRET_ID": _secret_name(config),
+    }
+
+
+def permissions(node: Node, config: StageConfig) -> list[iam.PolicyStatement]:
+    """Let the tasks send mail from the sender, and read the signing key."""
+    return [
+        iam.PolicyStatement(
+            actions=["ses:SendEmail"],
+            # The condition bounds it, not the resource: while an account is in SES's sandbox, the recipient's
+            # identity is checked as well, and no stack can know recipients.
+            resources=[_IDENTITIES],
+            conditions={"StringEquals": {"ses:FromAddress": _sender(node)}},
+        ),
+        iam.PolicyStatement(
+            actions=["secretsmanager:GetSecretValue"],
+            # Secrets Manager ends an ARN in a hyphen and six characters of its own choice.
+            resources=[arn("secretsmanager", f"secret:{_secret_name(config)}-??????")],
+        ),
+    ]
+
+
+def _sender(node: Node) -> str:
+    sender = context(node, "sender", "no-reply@example.org")
+    if "@" not in sender:
+        raise ConfigError(f"sender={sender!r} is not an e-mail address: write -c sender=name@example.org")
+    return sender
+
+
+def _secret_name(config: StageConfig) -> str:
+    return f"{names.prefix(config.stage)}-webhook-secret"

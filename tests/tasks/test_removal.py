@@ -1,0 +1,130 @@
+"""The samples can be removed as the README says: done in a copy, where everything else must go on working.
+
+.venv/bin/pytest tests/tasks/test_removal.py --whole     all tests, types and lint there (some minutes)
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.scratch import copy
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SECTION = README.partition("## Without the samples\n")[2].partition("\n## ")[0]
+COMMANDS = re.findall(r"```\n(.*?)```", SECTION, flags=re.DOTALL)
+# What leaned on the samples once: their tables, queues, tasks and grants.
+TELLING = (
+    "tests/fundamentals/test_calls.py::test_a_transaction",
+    "tests/fundamentals/test_enqueue_and_run.py::test_tasks_of_other_test_modules_do_not_exist_here",
+    "tests/fundamentals/test_outbox.py",
+    "tests/infra/test_stack_declarations.py",
+    "tests/unit/test_readme.py",
+    "tests/unit/test_samples.py",
+)
+QUEUE, TASK = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[:2]
+# The README's first task, and names that the library's tests use as well: neither may get in the other's way.
+OWN = {
+    "reports.py": TASK,
+    "queues.py": f"""
+{QUEUE}
+jobs = Queue("jobs", timeout=timedelta(minutes=3), concurrency=2)
+mailbox = Queue("mailbox", fifo=True)
+""",
+    "tables.py": """
+orders = Table("orders", key="number")
+outbox = Outbox(bus=True)
+""",
+    "own.py": '''"""Tasks of a user."""
+
+from celeriac import task
+from tasks.queues import jobs
+
+
+@task(jobs, key="order")
+def charge(order: str) -> str:
+    """As the tests of the console name theirs."""
+    return order
+
+
+@task(jobs, on="*")
+def hear(order_id: str) -> None:
+    """Every event there is."""
+''',
+}
+
+
+@pytest.fixture
+def removed(tmp_path: Path) -> Path:
+    """A copy of this clone after the README's commands."""
+    clone = tmp_path / "clone"
+    copy(clone)
+    (commands,) = COMMANDS
+    subprocess.run(["/bin/sh", "-e", "-c", commands], cwd=clone, check=True)
+    return clone
+
+
+def _run(clone: Path, *command: str) -> str:
+    """What it prints, in the environment of this clone, whose editable install the copy's own sources precede."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=clone,
+        env=mine | {"PYTHONPATH": f"{clone / 'functions'}{os.pathsep}{clone}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def _lint(clone: Path) -> None:
+    _run(clone, "ruff", "check", "--no-cache", ".")
+    _run(clone, "ruff", "format", "--no-cache", "--check", ".")
+
+
+def test_without_the_samples_all_goes_on(removed: Path) -> None:
+    _lint(removed)
+    assert list(_who_imports_samples(removed)) == []
+    assert "failed" not in _run(removed, "pytest", "-q", "-p", "no:cacheprovider", *TELLING)
+    assert "The demo shows the sample tasks at work, and they were removed." in _run(removed, "local", "demo")
+
+
+def _who_imports_samples(clone: Path) -> Iterator[str]:
+    """Files that pytest couldn't collect, nor Python run: they import what is gone, or what `sed` has taken out."""
+    theirs = re.compile(r"from (tasks\b|infra\.samples|infra import samples)")
+    for file in clone.rglob("*.py"):
+        if file.is_relative_to(clone / "benchmarks" / "versus"):  # which has a package `tasks` of its own
+            continue
+        text = file.read_text()
+        if "from tasks" not in text and "samples" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and theirs.match(ast.unparse(node)):
+                yield f"{file.relative_to(clone)}: {ast.unparse(node)}"
+
+
+@pytest.fixture
+def whole(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("whole", default=False):
+        pytest.skip("takes minutes: --whole")
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["nothing instead", "tasks of one's own instead"])
+def test_without_the_samples_the_whole_suite_passes(whole: None, removed: Path, *, own: bool) -> None:
+    for name, text in OWN.items() if own else ():
+        with (removed / "functions" / "tasks" / name).open("a") as file:
+            file.write(text)
+    if own:
+        tables = removed / "functions" / "tasks" / "tables.py"
+        tables.write_text(tables.read_text().replace("import Table", "import Outbox, Table"))
+    _lint(removed)
+    _run(removed, "pytest", "-q", "-p", "no:cacheprovider", "-n", "2")
+    _run(removed, "mypy", "--cache-dir", str(removed / ".mypy_cache"))

@@ -1,0 +1,63 @@
+"""What is said once the sample tasks are removed, or some of them: the library's tests have none."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from celeriac import Queue, registry, task
+from local import samples
+from local.commands import app
+from local.problem import ProblemError
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_process_of_its_own() -> Iterator[None]:
+    with registry.only(lambda task: task.function.__module__.startswith("tests.application.")):
+        yield
+
+
+def test_a_demo_without_the_samples_says_so_and_what_to_do() -> None:
+    done = CliRunner().invoke(app, ["demo"])
+    assert done.exit_code == 0
+    assert "The demo shows the sample tasks at work, and they were removed." in done.output
+    assert """make up, then make send TASK=file_away ARGS='{"paper": "..."}'""" in done.output
+
+
+def test_what_is_left_of_the_samples_is_not_called_missing() -> None:
+    @task(Queue("emails"), name="send_welcome_email")
+    def welcome(user_id: int, email: str) -> None: ...
+
+    @task(Queue("mail"), name="send_order_confirmation")
+    def confirm(order_id: str, email: str) -> None: ...
+
+    tasks = "deliver_webhook, place_order, process_payment, send_order_confirmation"  # the last is on another queue
+    assert samples.missing().startswith(f"a part of them was removed: {tasks}")
+    assert "the table orders" not in samples.missing()
+
+
+def test_the_example_is_a_task_that_is_there() -> None:
+    assert CliRunner().invoke(app, ["example"]).output == """make send TASK=file_away ARGS='{"paper": "..."}'\n"""
+
+
+def test_an_application_without_tasks_has_no_example_but_a_form(application: None) -> None:
+    assert samples.command_to_send() == """make send TASK=name ARGS='{"parameter": "value"}'"""
+
+
+@pytest.fixture
+def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One that declares nothing."""
+    (tmp_path / "no_application").mkdir()
+    (tmp_path / "no_application" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "no_application", raising=False)
+    with registry.application("no_application"):
+        yield
+
+
+def test_tasks_that_cannot_be_loaded_are_a_problem_with_a_name(application: None, tmp_path: Path) -> None:
+    (tmp_path / "no_application" / "half.py").write_text("from no_application.http import pool\n")
+    with pytest.raises(ProblemError, match=r"functions/tasks/ can't be loaded: No module named 'no_application.http'"):
+        samples.missing()
