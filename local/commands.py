@@ -11,6 +11,7 @@ from local import cloud, environment, state
 from local.deploy import deploy, fingerprint
 from local.hints import ENVIRONMENT, SEND
 from local.problem import ProblemError
+from local.report import report_calls
 from local.state import Cloud
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The local cloud of this clone.")
@@ -97,6 +98,7 @@ def bring_up(port: int | None) -> Cloud:
         )
     else:
         console.print(f"The local cloud is up already, on {found.url}")
+        report_calls(console)
 
     sources = fingerprint(found.provider_url)
     if found.deployed == sources:

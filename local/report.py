@@ -5,7 +5,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from celeriac.dead_letter import DeadLetter
+from local.folders import log
 from local.hints import DEAD_LETTERS, DOWN, SEND
+from local.iam_refusal import noted
 from local.work import COLUMNS, QUEUES, Counts, Totals
 
 
@@ -33,6 +35,13 @@ def verdict(console: Console, differences: list[str], found: Totals, seconds: fl
     for difference in differences:
         console.print(f"  {escape(difference)}")
     console.print("The functions' logs are in the log groups /aws/lambda/celeriac-local-*, the emulator's in .local/")
+
+
+def report_calls(console: Console) -> None:
+    """Print which calls their function's role doesn't grant, or may not grant, since the cloud was started."""
+    titles = {"refused": "Refused, as AWS would:", "unknown": "Let through, but AWS may refuse it:"}
+    for call in noted(log("emulator").read_text(errors="replace").splitlines()):
+        console.print(titles[call.verdict], f"{call.action} on {call.resource} by {call.function}", markup=False)
 
 
 def next_steps(console: Console) -> None:

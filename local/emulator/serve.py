@@ -1,10 +1,13 @@
-"""MiniStack, with what it lacks that Celeriac's schedules need: `<aws.scheduler.scheduled-time>` in a target's input.
+"""MiniStack, with what it lacks: `<aws.scheduler.scheduled-time>` in a target's input, and roles that are enforced.
 
 Scheduler puts the time for which a firing was meant in its place; MiniStack 1.5.33 leaves it as it is, so that all
-firings of a recurring task would have one id. Nothing else of the local cloud reaches into MiniStack.
+firings of a recurring task would have one id. The roles are in `roles.py`. Nothing else of the local cloud reaches into
+MiniStack.
 """
 
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 PLACEHOLDER = "<aws.scheduler.scheduled-time>"
@@ -21,6 +24,8 @@ def with_time(target: dict[str, Any], fired_at: float) -> dict[str, Any]:
 
 def main() -> None:
     """Patch and serve."""
+    # This process finds `local` so; the functions, which it starts, inherit variables and no path.
+    sys.path[0] = str(Path(__file__).parents[2])
     # Installed in the emulator's environment only.
     from ministack.app import main as serve  # type: ignore[import-not-found]  # noqa: PLC0415
     from ministack.services import eventbridge  # type: ignore[import-not-found]  # noqa: PLC0415
@@ -31,6 +36,10 @@ def main() -> None:
         return dispatch(with_time(target, float(event["Time"])), event, *rest, **options)
 
     eventbridge._invoke_target = invoke_target  # noqa: SLF001
+
+    from local.emulator import roles  # noqa: PLC0415 - needs MiniStack
+
+    roles.install()
     serve()
 
 
