@@ -68,24 +68,23 @@ def application(node: Node, tables: Sequence[Table], config: StageConfig) -> App
     if not provider_url.startswith(("https://", "http://")):
         raise ConfigError(f"provider_url={provider_url!r} is not a URL: write -c provider_url=https://...")
     secret = webhook_secret(config.stage)
-    own_tables = [read_and_write_items([table.physical_name(config.stage) for table in tables])] if tables else []
-    return Application(
-        environment={
-            "EMAIL_SENDER": sender,
-            "PAYMENT_PROVIDER_URL": provider_url,
-            "WEBHOOK_SECRET_ID": secret,
-        },
-        permissions=[
-            *own_tables,
-            _send_email(sender),
-            iam.PolicyStatement(
-                actions=["secretsmanager:GetSecretValue"],
-                # Secrets Manager ends an ARN in a hyphen and six characters of its own choice.
-                resources=[arn("secretsmanager", f"secret:{secret}-??????")],
-            ),
-        ],
-        wildcards={_IDENTITIES: "the sender bounds it; in SES's sandbox each recipient is an identity too"},
-    )
+    environment = {
+        "EMAIL_SENDER": sender,
+        "PAYMENT_PROVIDER_URL": provider_url,
+        "WEBHOOK_SECRET_ID": secret,
+    }
+    permissions = [
+        _send_email(sender),
+        iam.PolicyStatement(
+            actions=["secretsmanager:GetSecretValue"],
+            # Secrets Manager ends an ARN in a hyphen and six characters of its own choice.
+            resources=[arn("secretsmanager", f"secret:{secret}-??????")],
+        ),
+    ]
+    wildcards = {_IDENTITIES: "the sender bounds it; in SES's sandbox each recipient is an identity too"}
+    if tables:
+        permissions.append(read_and_write_items([table.physical_name(config.stage) for table in tables]))
+    return Application(environment, permissions, wildcards)
 
 
 def webhook_secret(stage: str) -> str:

@@ -44,19 +44,19 @@ def what_to_type(finding: str, path: str, stage: str) -> str:
     short = finding.removeprefix(f"{_PACK}-")
     _, owner, *below = path.split("/")
     if owner == "Application":  # of infra/application.py
-        scope = f'self.node.find_child("{below[0]}")'
         return (
             "change it, or if it is as it should be, add this at the end of ApplicationState.__init__ in "
-            f'infra/application.py:\nacknowledge({scope}, {_literal(short, stage)}, "the reason why")'
+            f"infra/application.py, with `from infra.nag import acknowledge` at its top:\n"
+            f'acknowledge(self.node.find_child("{below[0]}"), {_literal(short, stage)}, "the reason why")'
         )
     if short.startswith("IAM5[Resource::"):
         resource = short.removeprefix("IAM5[Resource::").removesuffix("]")
         return (
-            "name the resource in full, or if that can't be, add this to `wildcards` of Application(...) in "
-            f'infra/application.py:\n{_literal(resource, stage)}: "the reason why",'
+            "name the resource in full, or if that can't be, add this to application() in infra/application.py, before "
+            f'its `return`:\nwildcards[{_literal(resource, stage)}] = "the reason why"'
         )
     if short.startswith("IAM5[Action::"):
-        return "name each action in full, in `permissions` of Application(...) in infra/application.py"
+        return "name each action in full, in the `permissions` of infra/application.py"
     return (
         f"change it, or if it is as it should be, add this where {path} is built, with its variable for `it`:\n"
         f'acknowledge(it, {_literal(short, stage)}, "the reason why")'
@@ -68,7 +68,7 @@ def _literal(text: str, stage: str) -> str:
     prefix = names.prefix(stage)
     if prefix not in text:
         return f'"{text}"'
-    return f'f"{text.replace(prefix, "{names.prefix(config.stage)}")}"'
+    return f'f"{text.replace(prefix, prefix.removesuffix(stage) + "{config.stage}")}"'
 
 
 @jsii.implements(cdk.IPolicyValidationPlugin)

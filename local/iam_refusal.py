@@ -25,13 +25,14 @@ def refusal(call: Call, principal: str) -> str:
     return (
         f"User: {principal} is not authorized to perform: {call.action} on resource: {_resource(call)} because no "
         f"identity-based policy allows the {call.action} action. The local cloud refuses this as AWS would. To grant "
-        f"it, add to `permissions` in infra/application.py: {grant(call)}"
+        f"it, add to application() in infra/application.py, before its `return`: {grant(call)}"
     )
 
 
 def grant(call: Call) -> str:
     """The statement that would allow the call."""
-    return f'iam.PolicyStatement(actions=["{call.action}"], resources=["{_whole(call)}"])'
+    statement = f'iam.PolicyStatement(actions=["{call.action}"], resources=["{_whole(call)}"])'
+    return f"permissions.append({statement})"
 
 
 def note(verdict: Verdict, call: Call, function: str) -> str:

@@ -155,8 +155,8 @@ def test_a_refusal_names_who_what_and_where_and_what_to_add() -> None:
     assert "assumed-role/r/celeriac-local-reports is not authorized to perform: s3:PutObject on resource:" in said
     assert f"{BUCKET}/a/b" in said
     assert said.endswith(
-        "add to `permissions` in infra/application.py: "
-        'iam.PolicyStatement(actions=["s3:PutObject"], resources=["arn:aws:s3:::mine/*"])'
+        "add to application() in infra/application.py, before its `return`: "
+        'permissions.append(iam.PolicyStatement(actions=["s3:PutObject"], resources=["arn:aws:s3:::mine/*"]))'
     )
 
 

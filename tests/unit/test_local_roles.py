@@ -153,7 +153,7 @@ def test_a_function_does_what_its_role_grants_and_nothing_else(
 
     assert code.startswith("AccessDenied")
     assert "assumed-role/narrow/calls is not authorized to perform: " + missing in message
-    assert "add to `permissions` in infra/application.py: iam.PolicyStatement(" in message
+    assert "infra/application.py, before its `return`: permissions.append(iam.PolicyStatement(" in message
 
 
 def test_every_item_of_a_transaction_is_judged(call: Call) -> None:
