@@ -15,7 +15,7 @@ from local.report import report_calls
 from local.state import Cloud
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The local cloud of this clone.")
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, emoji=False)  # an ARN has `:secret:` in it
 Port = Annotated[
     int | None, typer.Option(envvar="PORT", min=1024, max=65000, help="Where AWS's API is to answer, on 127.0.0.1.")
 ]

@@ -1,13 +1,17 @@
 """What the local cloud takes AWS to say to a call: pure, so that every rule has its line."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local import folders
+from local.commands import console
 from local.iam_call import Request, is_known, refine
 from local.iam_policy import Call, Verdict, grants_anything_of, judge
 from local.iam_refusal import Noted, note, noted, refusal
+from local.report import report_calls
 
 BUCKET = "arn:aws:s3:::mine"
 
@@ -170,3 +174,20 @@ def test_what_was_noted_is_found_in_the_log() -> None:
     lines = ["something else", note(Verdict.UNKNOWN, Call("kinesis:PutRecord"), "celeriac-local-reports")]
 
     assert noted(lines) == [Noted("unknown", "celeriac-local-reports", "kinesis:PutRecord", "*")]
+
+
+def test_what_was_refused_or_not_judged_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "STATE", tmp_path)
+    secret = "arn:aws:secretsmanager:us-east-1:1:secret:key"
+    lines = [
+        note(Verdict.REFUSED, Call("secretsmanager:GetSecretValue", (secret,)), "reports"),
+        note(Verdict.UNKNOWN, Call("kinesis:ListShards"), "reports"),
+    ]
+    folders.log("emulator").write_text("\n".join(lines))
+    with console.capture() as printed:
+        report_calls(console)
+
+    assert printed.get().splitlines() == [
+        f"Refused, as AWS would: secretsmanager:GetSecretValue on {secret}-?????? by reports",
+        "Let through, but AWS may refuse it: kinesis:ListShards on * by reports",
+    ]

@@ -1,23 +1,19 @@
 """docs/howto/own-resources.md: its edits are made in a copy of this application as they stand, and hold."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "howto" / "own-resources.md").read_text()
-README = (ROOT / "README.md").read_text()
-BINARIES = Path(sys.executable).parent
-TASK, TEST = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-BUILD, GRANT = re.findall(r"```diff\n(.*?)```", PAGE, flags=re.DOTALL)
-QUEUE = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)[0]
+from tests.howto import BINARIES, README, ROOT, blocks, check_style, copied, run
+
+PAGE = ROOT / "docs" / "howto" / "own-resources.md"
+TASK, TEST = blocks(PAGE, "python")
+BUILD, GRANT = blocks(PAGE, "diff")
+QUEUE, *_ = blocks(README, "python")
 
 
 def patched(text: str, diff: str) -> str:
@@ -44,15 +40,11 @@ def patched(text: str, diff: str) -> str:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The application with the page's four edits, on the README's queue."""
-    copy = tmp_path_factory.mktemp("copy")
-    for folder in ("functions", "infra"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("app.py", "cdk.json", "pyproject.toml", "uv.lock"):
-        shutil.copy(ROOT / file, copy / file)
+    copy = copied(tmp_path_factory.mktemp("copy"), "infra", "app.py", "cdk.json", "uv.lock")
     queues = copy / "functions" / "tasks" / "queues.py"
     queues.write_text(f"{queues.read_text()}\n{QUEUE}")
 
-    (added,) = re.findall(r"^uv add .*$", PAGE, flags=re.MULTILINE)
+    (added,) = re.findall(r"^uv add .*$", PAGE.read_text(), flags=re.MULTILINE)
     # Locking asks the index, which a test may not.
     run(copy, BINARIES / "uv", *added.split()[1:], "--frozen", "--offline", "--python", sys.executable)
     (copy / "functions" / "tasks" / "statements.py").write_text(TASK)
@@ -61,17 +53,6 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / "tests").mkdir()
     (copy / "tests" / "test_statements.py").write_text(TEST)
     return copy
-
-
-def run(copy: Path, *command: str | Path, **variables: str) -> str:
-    """What a command in the copy prints; the copy's modules come before this application's."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    path = {"PYTHONPATH": f"{copy / 'functions'}{os.pathsep}{copy}", "PATH": f"{BINARIES}{os.pathsep}{os.defpath}"}
-    done = subprocess.run(
-        command, cwd=copy, env=environment | path | variables, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_package_is_a_dependency_of_the_functions(copy: Path) -> None:
@@ -96,6 +77,4 @@ def test_the_task_runs_in_its_test_as_written(copy: Path) -> None:
 
 
 def test_its_python_is_as_this_projects(copy: Path) -> None:
-    files = ["functions/tasks/statements.py", "tests/test_statements.py"]
-    run(copy, BINARIES / "ruff", "check", "--no-cache", *files)
-    run(copy, BINARIES / "ruff", "format", "--no-cache", "--check", *files)
+    check_style(copy, "functions/tasks/statements.py", "tests/test_statements.py")

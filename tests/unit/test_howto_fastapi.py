@@ -1,0 +1,23 @@
+"""docs/howto/fastapi.md: its application and its tests, as they stand, in a copy with the README's first task."""
+
+import sys
+from pathlib import Path
+
+from tests.howto import README, ROOT, blocks, check_style, copied, run
+
+TABLE, API, TEST = blocks(ROOT / "docs" / "howto" / "fastapi.md", "python")
+QUEUE, TASK, *_ = blocks(README, "python")
+
+
+def test_the_application_does_what_its_tests_say(tmp_path: Path) -> None:
+    copy = copied(tmp_path)
+    tasks = copy / "functions" / "tasks"
+    for file, addition in (("queues.py", QUEUE), ("tables.py", TABLE)):
+        (tasks / file).write_text(f"{(tasks / file).read_text()}\n{addition}")
+    (tasks / "reports.py").write_text(TASK)
+    (copy / "api.py").write_text(API)
+    (copy / "tests").mkdir()
+    (copy / "tests" / "test_api.py").write_text(TEST)
+
+    check_style(copy, "api.py", "tests/test_api.py")
+    assert "2 passed" in run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
