@@ -16,7 +16,7 @@ from typing import Any
 # Installed in the emulator's environment only.
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime  # type: ignore[import-not-found]
-from ministack.services import lambda_svc, sts  # type: ignore[import-not-found]
+from ministack.services import iam, lambda_svc, sts  # type: ignore[import-not-found]
 
 from local.iam_call import ALWAYS_ALLOWED, NO_NAME, Request, is_known, refine
 from local.iam_policy import Call, Statement, Verdict, grants_anything_of, judge
@@ -84,7 +84,8 @@ def _refused(
 ) -> Any:
     """An answer that refuses the request of a function, or None."""
     session = _sessions.get(app.extract_access_key_id(headers, query))
-    if session is None:
+    # AWS makes no function with a role that isn't there; MiniStack does, and what it may do can't be told.
+    if session is None or iam._roles.get_scoped(session.account, None, session.role) is None:  # noqa: SLF001
         return None
     try:
         parameters = app._routing_params(method, path, headers, body, query)  # noqa: SLF001

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ def handler(event, context):
         return error.response["Error"]["Code"], error.response["Error"]["Message"]
     return "done", ""
 """
-type Call = Callable[[str, str, dict[str, Any]], tuple[str, str]]
+type Call = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +105,18 @@ def call(port: int) -> Call:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("calls.py", FUNCTION)
-    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    functions.create_function(
-        FunctionName="calls", Runtime=runtime, Role=role, Handler="calls.handler", Code={"ZipFile": code.getvalue()}
-    )
+    for name, its_role in (("calls", role), ("without-a-role", role.replace("narrow", "nobody-made-it"))):
+        functions.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role=its_role,
+            Handler="calls.handler",
+            Code={"ZipFile": code.getvalue()},
+        )
 
-    def make(service: str, operation: str, arguments: dict[str, Any]) -> tuple[str, str]:
+    def make(service: str, operation: str, arguments: dict[str, Any], function: str = "calls") -> tuple[str, str]:
         event = {"service": service, "operation": operation, "arguments": arguments}
-        answer = json.loads(functions.invoke(FunctionName="calls", Payload=json.dumps(event))["Payload"].read())
+        answer = json.loads(functions.invoke(FunctionName=function, Payload=json.dumps(event))["Payload"].read())
         assert isinstance(answer, list), answer
         return answer[0], answer[1]
 
@@ -176,3 +179,7 @@ def test_what_is_granted_nothing_at_all_is_refused_and_what_cannot_be_judged_is_
 def test_the_owner_of_the_account_is_held_to_nothing(call: Call, port: int) -> None:
     _client("s3", port).put_object(Bucket="other", Key="a", Body=b"x")
     assert call("sts", "GetCallerIdentity", {}) == ("done", "")
+
+
+def test_a_role_that_nobody_made_holds_nothing_back(call: Call, port: int) -> None:
+    assert call("s3", "PutObject", arguments("PutObject", port, "other"), function="without-a-role") == ("done", "")
