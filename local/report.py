@@ -39,7 +39,7 @@ def verdict(console: Console, differences: list[str], found: Totals, seconds: fl
 
 def report_calls(console: Console) -> None:
     """Print which calls their function's role doesn't grant, or may not grant, since the cloud was started."""
-    titles = {"refused": "Refused, as AWS would:", "unknown": "Let through, but AWS may refuse it:"}
+    titles = {"refused": "Refused so far, as AWS would:", "unknown": "Let through so far, but AWS may refuse it:"}
     for call in noted(log("emulator").read_text(errors="replace").splitlines()):
         console.print(titles[call.verdict], f"{call.action} on {call.resource} by {call.function}", markup=False)
 

@@ -28,6 +28,13 @@ def copied(into: Path, *more: str) -> Path:
     return into
 
 
+def typed_in(copy: Path, addition: str, module: str) -> None:
+    """Add to a module of functions/tasks/ as a reader does, whose editor adds the imports."""
+    imports = "from datetime import timedelta\nfrom celeriac import Queue\n"
+    with (copy / "functions" / "tasks" / f"{module}.py").open("a") as file:
+        file.write(f"\n{imports}\n{addition}")
+
+
 def run(copy: Path, *command: str | Path, **variables: str) -> str:
     """What a command in the copy prints; the copy's modules come before this application's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.howto import BINARIES, README, ROOT, blocks, check_style, copied, run
+from tests.howto import BINARIES, README, ROOT, blocks, check_style, copied, run, typed_in
 
 PAGE = ROOT / "docs" / "howto" / "own-resources.md"
 TASK, TEST = blocks(PAGE, "python")
@@ -41,8 +41,7 @@ def patched(text: str, diff: str) -> str:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The application with the page's four edits, on the README's queue."""
     copy = copied(tmp_path_factory.mktemp("copy"), "infra", "app.py", "cdk.json", "uv.lock")
-    queues = copy / "functions" / "tasks" / "queues.py"
-    queues.write_text(f"{queues.read_text()}\n{QUEUE}")
+    typed_in(copy, QUEUE, "queues")
 
     (added,) = re.findall(r"^uv add .*$", PAGE.read_text(), flags=re.MULTILINE)
     # Locking asks the index, which a test may not.

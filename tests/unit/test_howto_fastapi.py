@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.howto import README, ROOT, blocks, check_style, copied, run
+from tests.howto import README, ROOT, blocks, check_style, copied, run, typed_in
 
 TABLE, API, TEST = blocks(ROOT / "docs" / "howto" / "fastapi.md", "python")
 QUEUE, TASK, *_ = blocks(README, "python")
@@ -11,10 +11,9 @@ QUEUE, TASK, *_ = blocks(README, "python")
 
 def test_the_application_does_what_its_tests_say(tmp_path: Path) -> None:
     copy = copied(tmp_path)
-    tasks = copy / "functions" / "tasks"
-    for file, addition in (("queues.py", QUEUE), ("tables.py", TABLE)):
-        (tasks / file).write_text(f"{(tasks / file).read_text()}\n{addition}")
-    (tasks / "reports.py").write_text(TASK)
+    typed_in(copy, QUEUE, "queues")
+    typed_in(copy, TABLE, "tables")
+    (copy / "functions" / "tasks" / "reports.py").write_text(TASK)
     (copy / "api.py").write_text(API)
     (copy / "tests").mkdir()
     (copy / "tests" / "test_api.py").write_text(TEST)

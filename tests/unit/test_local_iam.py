@@ -188,6 +188,6 @@ def test_what_was_refused_or_not_judged_is_printed_as_it_is(tmp_path: Path, monk
         report_calls(console)
 
     assert printed.get().splitlines() == [
-        f"Refused, as AWS would: secretsmanager:GetSecretValue on {secret}-?????? by reports",
-        "Let through, but AWS may refuse it: kinesis:ListShards on * by reports",
+        f"Refused so far, as AWS would: secretsmanager:GetSecretValue on {secret}-?????? by reports",
+        "Let through so far, but AWS may refuse it: kinesis:ListShards on * by reports",
     ]
