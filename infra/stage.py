@@ -38,7 +38,7 @@ def declare_stage(app: cdk.App) -> tuple[State, Work]:
     )
     # Said here and not left to the one import: the functions know queues by name, and these must come first.
     work.add_stack_dependency(state)
-    check_rules(app)
+    check_rules(app, config)
     if config.keep_data and config.alarm_email is None:
         cdk.Annotations.of(work).add_warning_v2(
             "celeriac:alarms",

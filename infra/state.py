@@ -18,6 +18,7 @@ from celeriac.queue import Queue
 from celeriac.retry import LONGEST_DELAY
 from celeriac.table import Table
 from infra.access import Access
+from infra.bucket import private_bucket
 from infra.config import StageConfig
 from infra.key import stage_key
 from infra.nag import acknowledge
@@ -99,34 +100,18 @@ class State(cdk.Stack):
 
     def _payloads(self, config: StageConfig, kept: timedelta) -> None:
         """Bodies that SQS can't carry, kept as long as any message that points to them can still turn up."""
-        bucket = s3.Bucket(
+        private_bucket(
             self,
             "Payloads",
-            bucket_name=names.payload_bucket(config.stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION),
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED if self.key is None else s3.BucketEncryption.KMS,
+            name=names.payload_bucket(config.stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION),
+            config=config,
             encryption_key=self.key,
-            bucket_key_enabled=None if self.key is None else True,
-            enforce_ssl=True,
             lifecycle_rules=[
                 _expire(kept, payloads.SHORT),
                 _expire(kept, payloads.BODIES),
                 _expire(kept + LONGEST_DELAY, payloads.LONG),
             ],
-            removal_policy=config.removal_policy,
-            # CloudFormation deletes no bucket that holds something. On the local cloud, which goes as a whole, the
-            # function that empties it would hang.
-            auto_delete_objects=not config.keep_data and not config.local,
         )
-        self._let_no_log_stay()
-        acknowledge(bucket, "S1", "CloudTrail's data events tell who read what; a bucket of logs would need its own")
-
-    def _let_no_log_stay(self) -> None:
-        """CDK's function that empties the bucket would leave a log group behind, which no stack knows."""
-        provider = self.node.try_find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
-        if provider is not None:
-            role = cast("cdk.CfnResource", provider.node.find_child("Role"))
-            role.add_property_deletion_override("ManagedPolicyArns")
 
 
 def _expire(after: timedelta, prefix: str) -> s3.LifecycleRule:

@@ -11,10 +11,11 @@ from local import cloud, environment, state
 from local.deploy import deploy, fingerprint
 from local.hints import ENVIRONMENT
 from local.problem import ProblemError
+from local.report import report_calls
 from local.state import Cloud
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The local cloud of this clone.")
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, emoji=False)  # an ARN has `:secret:` in it
 Port = Annotated[
     int | None, typer.Option(envvar="PORT", min=1024, max=65000, help="Where AWS's API is to answer, on 127.0.0.1.")
 ]
@@ -117,6 +118,7 @@ def bring_up(port: int | None) -> Cloud:
         )
     else:
         console.print(f"The local cloud is up already, on {found.url}")
+        report_calls(console)
 
     sources = fingerprint(found.provider_url)
     if found.deployed == sources:

@@ -16,7 +16,7 @@ from celeriac.names import prefix
 from local.environment import STAGE, of_client
 from local.observe import Observer, counts
 from local.problem import ProblemError
-from local.report import next_steps, report, verdict
+from local.report import next_steps, report, report_calls, verdict
 from local.state import Cloud
 from local.work import QUEUES, Item, Run, differences, expected, items
 
@@ -59,6 +59,8 @@ def run(cloud: Cloud, console: Console) -> bool:
             0, f"the work wasn't over after {LIMIT_SECONDS:.0f} seconds, so what follows is how far it had come"
         )
     verdict(console, wrong, found, time.monotonic() - started)
+    if wrong:
+        report_calls(console)
     next_steps(console)
     return not wrong
 

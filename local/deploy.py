@@ -57,11 +57,26 @@ def deploy(cloud: Cloud, console: Console) -> None:
         synth = pool.submit(_cdk, cloud, "synth", "--quiet", "--output", str(ASSEMBLY), *context)
         synth.result()
         bootstrap.result()
+    if found := findings(ASSEMBLY):
+        console.print(f"cdk-nag warns of {', '.join(found)}: that would stop a deploy to the stage prod.")
+        console.print("What to type for each: make synth STAGE=dev")
     with console.status("Deploying (cdk deploy)"):
         _cdk(cloud, "deploy", "--all", "--app", str(ASSEMBLY), "--require-approval", "never", "--progress", "events")
     with console.status("Setting what the emulator's CloudFormation leaves out"):
         _complete(cloud)
     console.print(f"Deployed in {time.monotonic() - started:.0f} s")
+
+
+def findings(assembly: Path) -> list[str]:
+    """The ids of the rules of cdk-nag that a synth has warned of, such as `S1`."""
+    report = json.loads((assembly / "validation-report.json").read_text())
+    ids = {
+        re.sub(r"AwsSolutions-(\w+).*", r"\1", violation["ruleName"])
+        for plugin in report["pluginReports"]
+        if plugin["pluginName"] == "AwsSolutions"
+        for violation in plugin["violations"]
+    }
+    return sorted(ids)
 
 
 def _cdk(cloud: Cloud, command: str, *options: str) -> None:

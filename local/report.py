@@ -7,7 +7,9 @@ from rich.text import Text
 
 from celeriac.dead_letter import DeadLetter
 from celeriac.text import line
+from local.folders import log
 from local.hints import DEAD_LETTERS, DOWN
+from local.iam_refusal import noted
 from local.samples import command_to_send
 from local.work import COLUMNS, QUEUES, Counts, Totals
 
@@ -36,6 +38,13 @@ def verdict(console: Console, differences: list[str], found: Totals, seconds: fl
     for difference in differences:
         console.print(f"  {escape(difference)}")
     console.print("The functions' logs are in the log groups /aws/lambda/celeriac-local-*, the emulator's in .local/")
+
+
+def report_calls(console: Console) -> None:
+    """Print which calls their function's role doesn't grant, or may not grant, since the cloud was started."""
+    titles = {"refused": "Refused so far, as AWS would:", "unknown": "Let through so far, but AWS may refuse it:"}
+    for call in noted(log("emulator").read_text(errors="replace").splitlines()):
+        console.print(titles[call.verdict], f"{call.action} on {call.resource} by {call.function}", markup=False)
 
 
 def next_steps(console: Console) -> None:

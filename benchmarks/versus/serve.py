@@ -2,7 +2,7 @@
 
 A long poll of MiniStack 1.5.33 looks for messages every 100 ms only, which the rivals' workers would pay for; and its
 Lambda, once it has looked in vain, looks again after 50 ms, which Celeriac would pay for. Here both look every 2 ms.
-Run by the emulator's own Python. Besides local/emulator/serve.py the only place that reaches into MiniStack.
+Run by the emulator's own Python. Besides local/emulator/ the only place that reaches into MiniStack.
 """
 
 import asyncio

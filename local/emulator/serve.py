@@ -5,9 +5,13 @@ place; MiniStack 1.5.33 leaves it as it is, so that all firings of a recurring t
 
 The error of a worker that can't start, a failed import for instance, in the function's log: Lambda writes it there,
 MiniStack only into the answer, which nobody sees where a queue has called.
+
+Roles are enforced: see `roles.py`.
 """
 
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 PLACEHOLDER = "<aws.scheduler.scheduled-time>"
@@ -32,6 +36,8 @@ def with_log(result: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Patch and serve."""
+    # This process finds `local` so; the functions, which it starts, inherit variables and no path.
+    sys.path[0] = str(Path(__file__).parents[2])
     # Installed in the emulator's environment only.
     from ministack.app import main as serve  # type: ignore[import-not-found]  # noqa: PLC0415
     from ministack.services import eventbridge, lambda_svc  # type: ignore[import-not-found]  # noqa: PLC0415
@@ -48,6 +54,10 @@ def main() -> None:
         return with_log(execute(*arguments))
 
     lambda_svc._execute_function_warm = execute_function  # noqa: SLF001
+
+    from local.emulator import roles  # noqa: PLC0415 - needs MiniStack
+
+    roles.install()
     serve()
 
 

@@ -1,6 +1,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -88,7 +89,7 @@ def synth() -> Synth:
         app = _app(context)
         config = _declare(app, QUEUES)
         if "rules" in context:
-            check_rules(app)
+            check_rules(app, replace(config, keep_data=True))  # which raises for a finding
         return _read(app, config.stage)
 
     return synthesize

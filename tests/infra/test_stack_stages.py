@@ -12,7 +12,6 @@ from celeriac import Queue
 from celeriac.declaration import DeclarationError
 from infra.config import read_config
 from infra.declarations import MOST_QUEUES, check_number
-from infra.nag import check_rules
 from infra.state import State
 from tests.infra.conftest import QUEUES, ApplicationState, Synth, build
 from tests.infra.template import Resource, Stage, text
@@ -134,15 +133,6 @@ def test_the_rules_of_aws_find_nothing_that_is_not_acknowledged(synth: Synth, op
 def test_what_errors_say_is_in_the_log_of_the_local_cloud_alone(synth: Synth, stage: str) -> None:
     functions = synth(stage=stage).work.resources("Lambda::Function")
     assert {"CELERIAC_LOG_ERROR_TEXTS" in each["Environment"]["Variables"] for each in functions} == {stage == "local"}
-
-
-def test_a_finding_fails_the_synth() -> None:
-    app = cdk.App()
-    stack = cdk.Stack(app, "Careless")
-    cdk.aws_s3.Bucket(stack, "Open")
-    check_rules(app)
-    with pytest.raises(RuntimeError, match="S3 Bucket has server access logs disabled"):
-        app.synth()
 
 
 def test_a_stage_with_a_key_of_its_own_encrypts_everything_with_it(synth: Synth) -> None:

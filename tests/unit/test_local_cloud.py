@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from local import cloud, environment, processes, state
-from local.deploy import expiries, reasons
+from local.deploy import expiries, findings, reasons
 from local.emulator.serve import with_log, with_time
 from local.problem import ProblemError
 from local.processes import Process
@@ -191,6 +191,17 @@ def test_the_tables_that_expire_are_read_from_the_templates(tmp_path: Path) -> N
     (tmp_path / "x.template.json").write_text(json.dumps({"Resources": resources}))
 
     assert expiries(tmp_path) == {"a": "expires_at"}
+
+
+def test_the_rules_that_cdk_nag_warns_of_are_read_from_its_report(tmp_path: Path) -> None:
+    names = ("AwsSolutions-S1", "AwsSolutions-IAM5[Resource::*]", "AwsSolutions-IAM5[Action::s3:*]")
+    report = [
+        {"pluginName": "AwsSolutions", "violations": [{"ruleName": name} for name in names]},
+        {"pluginName": "Construct Annotations", "violations": [{"ruleName": "other"}]},
+    ]
+    (tmp_path / "validation-report.json").write_text(json.dumps({"pluginReports": report}))
+
+    assert findings(tmp_path) == ["IAM5", "S1"]
 
 
 def test_the_emulators_schedules_name_the_time_for_which_a_firing_was_meant() -> None:

@@ -1,0 +1,193 @@
+"""What the local cloud takes AWS to say to a call: pure, so that every rule has its line."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import folders
+from local.commands import console
+from local.iam_call import Request, is_known, refine
+from local.iam_policy import Call, Verdict, grants_anything_of, judge
+from local.iam_refusal import Noted, note, noted, refusal
+from local.report import report_calls
+
+BUCKET = "arn:aws:s3:::mine"
+
+
+@dataclass
+class Statement:
+    effect: str
+    actions: list[str]
+    resources: list[str]
+    conditions: dict[str, Any]
+    not_actions: list[str] = field(default_factory=list)
+    not_resources: list[str] = field(default_factory=list)
+
+
+def allow(action: str, on: str = "*", **conditions: Any) -> Statement:
+    return Statement("Allow", [action], [on], conditions)
+
+
+def deny(action: str, **conditions: Any) -> Statement:
+    return Statement("Deny", [action], ["*"], conditions)
+
+
+ALL_BUT_S3 = Statement("Allow", [], ["*"], {}, not_actions=["s3:*"])
+ALL_BUT_MINE = Statement("Allow", ["*"], [], {}, not_resources=[BUCKET])
+PUT = allow("s3:PutObject", f"{BUCKET}/*")
+PUTTING = Call("s3:PutObject", (f"{BUCKET}/a/b",))
+SEND = allow("ses:SendEmail", "arn:aws:ses:*:*:identity/*", StringEquals={"ses:FromAddress": "a@example.org"})
+
+
+def sent(address: str | None) -> Call:
+    known = {} if address is None else {"ses:fromaddress": address}
+    return Call("ses:SendEmail", ("arn:aws:ses:us-east-1:1:identity/example.org",), known)
+
+
+def listing(bucket: str = BUCKET, **known: str) -> Call:
+    return Call("s3:ListBucket", (bucket,), known)
+
+
+@pytest.mark.parametrize(
+    ("statements", "call", "verdict"),
+    [
+        ([PUT], PUTTING, "allowed"),
+        ([PUT], Call("s3:putobject", (f"{BUCKET}/a",)), "allowed"),
+        ([PUT], Call("s3:GetObject", (f"{BUCKET}/a",)), "refused"),
+        ([PUT], Call("s3:PutObject", ("arn:aws:s3:::other/a",)), "refused"),
+        ([PUT], Call("s3:PutObject", (f"{BUCKET.upper()}/a",)), "refused"),  # resources are told apart by case
+        ([], PUTTING, "refused"),
+        ([PUT], Call("s3:PutObject"), "unknown"),
+        ([allow("s3:*")], Call("s3:ListAllMyBuckets"), "allowed"),
+        ([allow("sqs:Send*")], Call("sqs:SendMessage", ("arn:q",)), "allowed"),
+        ([allow("s3:?utObject")], PUTTING, "allowed"),
+        ([ALL_BUT_S3], Call("sqs:SendMessage", ("arn:q",)), "allowed"),
+        ([ALL_BUT_S3], PUTTING, "refused"),
+        ([ALL_BUT_MINE], listing(), "refused"),
+        ([ALL_BUT_MINE], listing("other"), "allowed"),
+        ([PUT, deny("s3:Put*")], PUTTING, "refused"),
+        ([PUT, deny("*", Bool={"x:y": "true"})], PUTTING, "unknown"),
+        ([allow("s3:*", "arn:aws:s3:::${aws:userid}")], listing(), "unknown"),
+        ([SEND], sent("a@example.org"), "allowed"),
+        ([SEND], sent("b@example.org"), "refused"),
+        ([SEND], sent(None), "unknown"),
+        ([allow("s3:*"), deny("*", Bool={"Tls": "false"})], listing(tls="true"), "allowed"),
+        ([allow("s3:*"), deny("*", Bool={"Tls": "false"})], listing(tls="false"), "refused"),
+        ([allow("s3:*", StringNotLike={"k": ["a*"]})], listing(k="b"), "allowed"),
+        ([allow("s3:*", StringNotLike={"k": ["a*"]})], listing(k="ab"), "refused"),
+        ([allow("s3:*", ArnLikeIfExists={"k": ["a*"]})], listing(), "unknown"),
+        ([allow("s3:*", NumericLessThan={"k": 5})], listing(k="4"), "unknown"),
+        ([allow("s3:*", NumericLessThan={"k": 5}), allow("s3:List*")], listing(), "allowed"),
+    ],
+)
+def test_a_call_is_refused_only_if_aws_would_refuse_it_for_sure(
+    statements: list[Statement], call: Call, verdict: str
+) -> None:
+    assert judge(statements, call) is Verdict(verdict)
+
+
+def test_an_action_may_be_known_by_its_service_alone() -> None:
+    assert grants_anything_of([PUT], "s3")
+    assert grants_anything_of([ALL_BUT_S3], "kinesis")
+    assert not grants_anything_of([PUT, deny("kms:*")], "kms")
+    assert is_known("s3:PutObject")
+    assert not is_known("kinesis:PutRecord")
+    assert not is_known("s3:?")
+
+
+def request(path: str = "/", body: dict[str, Any] | None = None, **parameters: list[str]) -> Request:
+    return Request(path, parameters, body or {}, "us-east-1", "000000000000")
+
+
+def asked(action: str, made: Request, *resources: str) -> list[tuple[str, tuple[str, ...]]]:
+    return [(call.action, call.resources) for call in refine(Call(action, resources), made)]
+
+
+def test_batches_are_asked_for_as_single_calls() -> None:
+    assert asked("sqs:SendMessageBatch", request(), "q") == [("sqs:SendMessage", ("q",))]
+    assert asked("sqs:ReceiveMessage", request(), "q") == [("sqs:ReceiveMessage", ("q",))]
+
+
+def test_a_schedule_is_in_its_group_and_passes_its_role() -> None:
+    body = {"GroupName": "celeriac-local", "Target": {"RoleArn": "arn:role"}}
+    create, pass_role = refine(Call("scheduler:CreateSchedule"), request("/schedules/one", body))
+
+    assert create.resources == ("arn:aws:scheduler:us-east-1:000000000000:schedule/celeriac-local/one",)
+    assert (pass_role.action, pass_role.resources) == ("iam:PassRole", ("arn:role",))
+    assert pass_role.context["iam:passedtoservice"] == "scheduler.amazonaws.com"
+    assert asked("scheduler:GetSchedule", request("/schedules/one", groupName=["g"])) == [
+        ("scheduler:GetSchedule", ("arn:aws:scheduler:us-east-1:000000000000:schedule/g/one",))
+    ]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [request(Source=["Us <no-reply@example.org>"]), request("/v2/email", {"FromEmailAddress": "no-reply@example.org"})],
+    ids=["ses", "sesv2"],
+)
+def test_a_mail_is_known_by_its_address_or_its_domain(made: Request) -> None:
+    (call,) = refine(Call("ses:SendEmail"), made)
+    identity = "arn:aws:ses:us-east-1:000000000000:identity"
+
+    assert call.resources == (f"{identity}/no-reply@example.org", f"{identity}/example.org")
+    assert call.context == {"ses:fromaddress": "no-reply@example.org"}
+
+
+def test_a_raw_mail_says_its_sender_within() -> None:
+    assert asked("ses:SendRawEmail", request()) == [("ses:SendRawEmail", ())]
+
+
+def test_partiql_is_asked_for_by_its_verb() -> None:
+    table = "arn:aws:dynamodb:us-east-1:000000000000:table/t-1"
+    texts = ['SELECT * FROM "t-1"', 'INSERT INTO "t-1" VALUE {}', "update t-1 set a=1", 'DELETE FROM "t-1"', "?"]
+    made = request(body={"Statements": [{"Statement": text} for text in texts]})
+
+    assert asked("dynamodb:BatchExecuteStatement", made) == [
+        ("dynamodb:PartiQLSelect", (table,)),
+        ("dynamodb:PartiQLInsert", (table,)),
+        ("dynamodb:PartiQLUpdate", (table,)),
+        ("dynamodb:PartiQLDelete", (table,)),
+        ("dynamodb:?", ()),
+    ]
+
+
+def test_a_refusal_names_who_what_and_where_and_what_to_add() -> None:
+    said = refusal(PUTTING, "arn:aws:sts::1:assumed-role/r/celeriac-local-reports")
+
+    assert "assumed-role/r/celeriac-local-reports is not authorized to perform: s3:PutObject on resource:" in said
+    assert f"{BUCKET}/a/b" in said
+    assert said.endswith(
+        "add to application() in infra/application.py, before its `return`: "
+        'permissions.append(iam.PolicyStatement(actions=["s3:PutObject"], resources=["arn:aws:s3:::mine/*"]))'
+    )
+
+
+@pytest.mark.parametrize("name", ["key", "key-AbC123"])
+def test_what_to_add_for_a_secret_ends_in_aws_six_characters(name: str) -> None:
+    secret = "arn:aws:secretsmanager:us-east-1:1:secret:"
+    assert f'resources=["{secret}key-??????"]' in refusal(Call("secretsmanager:GetSecretValue", (secret + name,)), "me")
+
+
+def test_what_was_noted_is_found_in_the_log() -> None:
+    lines = ["something else", note(Verdict.UNKNOWN, Call("kinesis:PutRecord"), "celeriac-local-reports")]
+
+    assert noted(lines) == [Noted("unknown", "celeriac-local-reports", "kinesis:PutRecord", "*")]
+
+
+def test_what_was_refused_or_not_judged_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "STATE", tmp_path)
+    secret = "arn:aws:secretsmanager:us-east-1:1:secret:key"
+    lines = [
+        note(Verdict.REFUSED, Call("secretsmanager:GetSecretValue", (secret,)), "reports"),
+        note(Verdict.UNKNOWN, Call("kinesis:ListShards"), "reports"),
+    ]
+    folders.log("emulator").write_text("\n".join(lines))
+    with console.capture() as printed:
+        report_calls(console)
+
+    assert printed.get().splitlines() == [
+        f"Refused so far, as AWS would: secretsmanager:GetSecretValue on {secret}-?????? by reports",
+        "Let through so far, but AWS may refuse it: kinesis:ListShards on * by reports",
+    ]

@@ -1,0 +1,185 @@
+"""The emulator, as `make up` starts it, holds a function to its role. No CDK: a role, a function, and its calls."""
+
+import io
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import urllib3
+
+from local import environment
+from local.cloud import _free_port
+from local.folders import EMULATOR, EMULATOR_PYTHON
+from local.iam_refusal import noted
+from local.processes import is_running, spawn, stop
+
+ACCOUNT = "000000000000"
+TABLES = f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table"
+ALLOWED = {
+    "s3:PutObject": "arn:aws:s3:::granted/*",
+    "sqs:SendMessage": f"arn:aws:sqs:us-east-1:{ACCOUNT}:granted",
+    "dynamodb:PutItem": f"{TABLES}/granted",
+    "secretsmanager:GetSecretValue": f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:granted-??????",
+    "kinesis:PutRecord": f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/granted",
+}
+FUNCTION = """
+import botocore.exceptions, botocore.session
+
+def handler(event, context):
+    client = botocore.session.get_session().create_client(event["service"])
+    try:
+        client._make_api_call(event["operation"], event["arguments"])
+    except botocore.exceptions.ClientError as error:
+        return error.response["Error"]["Code"], error.response["Error"]["Message"]
+    return "done", ""
+"""
+type Call = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("emulator") / "emulator.log"
+
+
+@pytest.fixture(scope="module")
+def port(log: Path) -> Iterator[int]:
+    if not EMULATOR_PYTHON.exists() and not os.environ.get("CI"):
+        pytest.skip("the emulator isn't installed: run `make setup`")
+    free = _free_port(4947)
+    variables = environment.of_emulator(free, os.environ) | {"TMPDIR": str(log.parent), "HOME": str(log.parent)}
+    emulator = spawn([EMULATOR_PYTHON, EMULATOR], env=variables, folder=log.parent, log=log)
+    try:
+        _wait_for(f"http://127.0.0.1:{free}/_ministack/ready", lambda: is_running(emulator))
+        yield free
+    finally:
+        stop(emulator, marker=str(log.parent))
+
+
+def _wait_for(url: str, lives: Callable[[], bool]) -> None:
+    while lives():
+        with suppress(urllib3.exceptions.HTTPError):
+            if urllib3.request("GET", url, timeout=1, retries=False).status == 200:
+                return
+        time.sleep(0.05)
+    pytest.fail("the emulator died")
+
+
+def _client(service: str, port: int) -> Any:
+    variables = environment.of_client(port)
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        region_name=environment.REGION,
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+@pytest.fixture(scope="module")
+def call(port: int) -> Call:
+    """What a function with the rights of ALLOWED gets for a call: a code and a message."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    rights = [{"Effect": "Allow", "Action": action, "Resource": on} for action, on in ALLOWED.items()]
+    iam, functions = _client("iam", port), _client("lambda", port)
+    role = iam.create_role(RoleName="narrow", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"][
+        "Arn"
+    ]
+    iam.put_role_policy(RoleName="narrow", PolicyName="p", PolicyDocument=json.dumps({"Statement": rights}))
+    for name in ("granted", "other"):
+        _client("s3", port).create_bucket(Bucket=name)
+        _client("sqs", port).create_queue(QueueName=name)
+        _client("secretsmanager", port).create_secret(Name=name, SecretString="s")
+        _client("dynamodb", port).create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("calls.py", FUNCTION)
+    for name, its_role in (("calls", role), ("without-a-role", role.replace("narrow", "nobody-made-it"))):
+        functions.create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role=its_role,
+            Handler="calls.handler",
+            Code={"ZipFile": code.getvalue()},
+        )
+
+    def make(service: str, operation: str, arguments: dict[str, Any], function: str = "calls") -> tuple[str, str]:
+        event = {"service": service, "operation": operation, "arguments": arguments}
+        answer = json.loads(functions.invoke(FunctionName=function, Payload=json.dumps(event))["Payload"].read())
+        assert isinstance(answer, list), answer
+        return answer[0], answer[1]
+
+    return make
+
+
+def _put(table: str) -> dict[str, Any]:
+    return {"Put": {"TableName": table, "Item": {"pk": {"S": "a"}}}}
+
+
+def arguments(operation: str, port: int, name: str) -> dict[str, Any]:
+    """What the operation is called with, on the bucket, queue, table or secret of this name."""
+    url = f"http://127.0.0.1:{port}/{ACCOUNT}/{name}"
+    every: dict[str, dict[str, Any]] = {
+        "PutObject": {"Bucket": name, "Key": "a/b", "Body": "x"},
+        "SendMessageBatch": {"QueueUrl": url, "Entries": [{"Id": "1", "MessageBody": "{}"}]},
+        "TransactWriteItems": {"TransactItems": [_put(name)]},
+        "GetSecretValue": {"SecretId": name},
+    }
+    return every[operation]
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "missing"),
+    [
+        ("s3", "PutObject", "s3:PutObject on resource: arn:aws:s3:::other/a/b"),
+        ("sqs", "SendMessageBatch", f"sqs:SendMessage on resource: arn:aws:sqs:us-east-1:{ACCOUNT}:other"),
+        ("dynamodb", "TransactWriteItems", f"dynamodb:PutItem on resource: {TABLES}/other"),
+        ("secretsmanager", "GetSecretValue", "secretsmanager:GetSecretValue on resource: "),
+    ],
+)
+def test_a_function_does_what_its_role_grants_and_nothing_else(
+    call: Call, port: int, service: str, operation: str, missing: str
+) -> None:
+    assert call(service, operation, arguments(operation, port, "granted")) == ("done", "")
+    code, message = call(service, operation, arguments(operation, port, "other"))
+
+    assert code.startswith("AccessDenied")
+    assert "assumed-role/narrow/calls is not authorized to perform: " + missing in message
+    assert "infra/application.py, before its `return`: permissions.append(iam.PolicyStatement(" in message
+
+
+def test_every_item_of_a_transaction_is_judged(call: Call) -> None:
+    code, message = call("dynamodb", "TransactWriteItems", {"TransactItems": [_put("granted"), _put("other")]})
+
+    assert code == "AccessDeniedException"
+    assert f"{TABLES}/other" in message
+
+
+def test_what_is_granted_nothing_at_all_is_refused_and_what_cannot_be_judged_is_noted(call: Call, log: Path) -> None:
+    assert call("stepfunctions", "ListStateMachines", {})[0] == "AccessDeniedException"
+    code, _ = call("kinesis", "ListShards", {"StreamName": "granted"})
+
+    assert code != "AccessDeniedException"  # another action of a service that is granted something
+    assert ("unknown", "kinesis:ListShards") in {
+        (each.verdict, each.action) for each in noted(log.read_text().splitlines())
+    }
+
+
+def test_the_owner_of_the_account_is_held_to_nothing(call: Call, port: int) -> None:
+    _client("s3", port).put_object(Bucket="other", Key="a", Body=b"x")
+    assert call("sts", "GetCallerIdentity", {}) == ("done", "")
+
+
+def test_a_role_that_nobody_made_holds_nothing_back(call: Call, port: int) -> None:
+    assert call("s3", "PutObject", arguments("PutObject", port, "other"), function="without-a-role") == ("done", "")
