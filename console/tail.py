@@ -33,7 +33,7 @@ def tail(
 
     Example: celeriac tail payments --since 10m
     """
-    registry.load()
+    known.load()
     stage = settings.stage()
     functions = (
         [known.queue(queue).function_name(stage)]

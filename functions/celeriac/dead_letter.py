@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from celeriac import payloads
+from celeriac.aws import error_code
 from celeriac.failure import Failure
 from celeriac.message import Malformed, NewerVersion, decode
 from celeriac.settle import FAILURE_ATTRIBUTE
@@ -29,6 +30,8 @@ class DeadLetter:
     body: str
     """The body; where an unreadable one was stored in the payload bucket, the one stored."""
     sent_at: datetime
+    missing: str = ""
+    """Why the stored body or the stored arguments couldn't be had; empty where nothing is missing."""
 
 
 def _failure(noted: str | None) -> Failure | None:
@@ -61,20 +64,20 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
     attributes = message.get("MessageAttributes", {})
     noted = attributes[FAILURE_ATTRIBUTE].get("StringValue") if FAILURE_ATTRIBUTE in attributes else None
     failure = _failure(noted)
-    try:
-        stored = msgspec.json.decode(body, type=_Stored)
-        if whole:
-            body = payloads.load(queue_name, stored.stored_body).decode()
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        pass  # the usual case: the body is here
+    missing = ""
+    if whole and (key := stored_body(body)) is not None:
+        content, missing = _content(queue_name, key)
+        body = body if missing else content.decode(errors="backslashreplace")
     try:
         task = decode(body)
     except (Malformed, NewerVersion):
-        return DeadLetter(message_id, "", {}, failure, body, sent_at)
+        return DeadLetter(message_id, "", {}, failure, body, sent_at, missing)
+    raw: bytes | msgspec.Raw = task.args
+    if task.stored and whole:
+        raw, missing = _content(queue_name, task.stored)
     try:
-        fetched = payloads.load(queue_name, task.stored) if task.stored and whole else task.args
-        args = msgspec.json.decode(fetched)
-    except (payloads.PayloadGone, msgspec.MsgspecError, RecursionError):
+        args = msgspec.json.decode(raw) if not missing else {}
+    except (msgspec.MsgspecError, RecursionError):
         args = {}
     return DeadLetter(
         task.id or message_id,
@@ -83,4 +86,25 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
         failure or task.failure,
         body,
         sent_at,
+        missing,
     )
+
+
+def stored_body(body: str) -> str | None:
+    """The key under which the whole body lies in the payload bucket; None where `body` is the body itself."""
+    try:
+        return msgspec.json.decode(body, type=_Stored).stored_body
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        return None
+
+
+def _content(queue_name: str, key: str) -> tuple[bytes, str]:
+    """What was stored, or why it can't be had: a stranger's key must not keep others from being read."""
+    try:
+        return payloads.load(queue_name, key), ""
+    except payloads.PayloadGone as error:
+        return b"", str(error)
+    except Exception as error:
+        if not error_code(error):
+            raise
+        return b"", f"its payload, stored as {key}, can't be read: {error_code(error)}"

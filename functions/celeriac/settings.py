@@ -13,3 +13,8 @@ def stage() -> str:
 def kms_key() -> str | None:
     """The ARN of the key that encrypts schedules, CELERIAC_KMS_KEY; None: Scheduler's own does."""
     return os.environ.get("CELERIAC_KMS_KEY")
+
+
+def keeps_data(stage: str) -> bool:
+    """Whether a stage's queues and tables outlive its stacks, so that a command asks before it reaches all of them."""
+    return stage == "prod"
