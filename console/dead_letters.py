@@ -179,7 +179,7 @@ def show(
         say(f"... {len(content) - MOST_CONTENT} more characters: --json prints them all", style="yellow")
     if letter.missing:
         say(letter.missing, style="red")
-    if failure is not None:
+    if failure is not None and failure.type:
         say(f"\n{failure.type}: {failure.message}", style="bold")
         say(failure.traceback)
     if logs:

@@ -53,7 +53,7 @@ class Kinds:
                     self._kinds[kind].add(letter)
                 else:
                     died, failure = died_at(letter), letter.failure
-                    example = f"{failure.type}: {failure.message}" if failure is not None else ""
+                    example = f"{failure.type}: {failure.message}" if failure is not None and failure.type else ""
                     self._kinds[kind] = Kind(
                         kind, letter.task, reason_of(letter), 1, died, died, attempts_of(letter), letter.id, example
                     )
@@ -77,7 +77,7 @@ def show_kinds(queue: str, kinds: Kinds, *, stderr: bool = False) -> None:
         span = f"{kind.first:%m-%d %H:%M:%S}" + (f" to {kind.last:%m-%d %H:%M:%S}Z" if kind.count > 1 else "Z")
         say(f"\n{kind.count} {kind.task or '(unreadable)'}: {kind.reason}", style="bold", stderr=stderr)
         say(f"    kind {kind.fingerprint}, {span}, after {counted(kind.most_attempts, 'attempt')}", stderr=stderr)
-        if kind.example.strip():
+        if kind.example:
             say(f"    {kind.example.splitlines()[0][:EXAMPLE_CHARACTERS]}", stderr=stderr)
         say(f"    {command('dlq', 'show', queue, kind.example_id)}", stderr=stderr)
 

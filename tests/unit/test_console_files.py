@@ -280,7 +280,7 @@ def test_a_letter_that_sqs_moved_begins_anew_after_an_import(file: str) -> None:
         "last": "",
         "attempts": 0,
         "example_id": "",
-        "example": ": ",
+        "example": "",
     }
     assert _redriven() == ["o-1"]
 
