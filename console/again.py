@@ -13,10 +13,11 @@ from console import known
 from console.arguments import value_for
 from console.duration import duration
 from console.mistakes import Mistake
+from console.next_steps import command
 from console.options import Yes
 from console.send import Arg, Arguments, Timeout, Wait, arguments, sent
 from console.text import printable
-from console.words import command, told
+from console.words import told
 
 OfTask = Annotated[str, typer.Argument(help="The task's name.", autocompletion=known.task_names)]
 Key = Annotated[str, typer.Argument(help="The idempotency key: the value of its key parameter, or an id.")]

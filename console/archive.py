@@ -1,23 +1,29 @@
 """`celeriac dlq discard`, `export` and `import`: dead letters deleted, and kept as a file."""
 
 import json
-from base64 import b64decode, b64encode
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated, TextIO
 
 import typer
 
 from celeriac import sqs
 from celeriac.settings import stage
 from console import known
-from console.dead_letters import Kinds, as_json, show_kinds
+from console.asking import ask
+from console.exported import Exported, entry, line, read
 from console.filters import Filter, filter_of
+from console.kinds import Kinds, show_kinds
 from console.letters import Pass, Taken, delete, depth, hidden_for, progress, say_missed
-from console.mistakes import PROBLEM, Mistake
+from console.mistakes import PROBLEM, Interrupted, Mistake
+from console.next_steps import command, same_command
 from console.options import Contains, Json, OfError, OfTask, QueueName, Since, Until, Yes
-from console.text import printable
+from console.plural import counted
+from console.screen import say
 
 File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="One dead letter a line.")]
 
@@ -41,8 +47,11 @@ def discard(
     shown: set[str] | None = None
     if not yes:
         kinds, shown = _preview(queue, wanted)
-        show_kinds(queue, kinds, json_=False, stderr=True)
-        typer.confirm("Delete them for good? (celeriac dlq export keeps a copy)", abort=True, err=True)
+        show_kinds(queue, kinds, stderr=True)
+        ask(
+            f"Delete them for good, in the stage {stage()}? (celeriac dlq export keeps a copy)",
+            otherwise="add --yes to delete without being asked",
+        )
     reading, lock, discarded = Pass(declared), Lock(), 0
     url = sqs.url(reading.name)
 
@@ -56,10 +65,15 @@ def discard(
         advance(len(taken))
         return deleted
 
-    with progress("discarding", reading.total) as advance:
-        reading.run(visit, wait=True)
-    typer.echo(json.dumps({"discarded": discarded}) if json_ else f"{discarded} dead letters of {queue} discarded")
-    say_missed(reading)
+    try:
+        with progress("discarding", reading.total) as advance:
+            reading.run(visit, wait=True)
+    except KeyboardInterrupt:
+        said = f"{counted(discarded, 'dead letter')} of {queue} discarded"
+        raise Interrupted(f"{said}. Go on: {same_command(since=wanted.since, until=wanted.until)}") from None
+    said = f"{counted(discarded, 'dead letter')} of {queue} discarded"
+    typer.echo(json.dumps({"discarded": discarded}) if json_ else said)
+    say_missed(reading.missed)
 
 
 def _preview(queue: str, wanted: Filter) -> tuple[Kinds, set[str]]:
@@ -88,107 +102,138 @@ def export(
     since: Since = None,
     until: Until = None,
     contains: Contains = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
     json_: Json = False,
 ) -> None:
-    """Write dead letters to a file, as they are and readable. They stay where they are.
+    """Write dead letters to a file with all that they need to run again. They stay where they are.
+
+    The file has its name only once it is whole.
 
     Example: celeriac dlq export payments dead.jsonl --since 7d
     """
     declared, wanted = known.queue(queue), filter_of(task, error, since, until, contains)
     total, lock, written = depth(declared), Lock(), 0
-    with file.open("w", encoding="utf-8") as lines, progress("exporting", total) as advance:
+    missing: list[str] = []
+    reading = Pass(declared, hidden=hidden_for(total))
+    try:
+        with _whole(file, force=force) as lines, progress("exporting", total) as advance:
 
-        def visit(taken: Sequence[Taken]) -> set[str]:
-            nonlocal written
-            meant = [_line(one) for one in taken if wanted.matches(one.letter)]
-            with lock:
-                lines.writelines(meant)
-                written += len(meant)
-            advance(len(taken))
-            return set()
+            def visit(taken: Sequence[Taken]) -> set[str]:
+                nonlocal written
+                meant = [one for one in taken if wanted.matches(one.letter)]
+                made = [line(reading.name, one) for one in meant]
+                with lock:
+                    lines.writelines(made)
+                    written += len(made)
+                    missing.extend(f"{one.letter.id}: {one.letter.missing}" for one in meant if one.letter.missing)
+                advance(len(taken))
+                return set()
 
-        reading = Pass(declared, hidden=hidden_for(total))
-        reading.run(visit)
-    typer.echo(json.dumps({"exported": written}) if json_ else f"{written} dead letters of {queue} written to {file}")
-    say_missed(reading)
+            reading.run(visit)
+    except KeyboardInterrupt:
+        raise Interrupted(f"{file} is not written. From the start: {same_command()}") from None
+    said = f"{counted(written, 'dead letter')} of {queue} written to {file}"
+    say(json.dumps({"exported": written, "missing": missing[:100]}) if json_ else said)
+    if missing:
+        lost = f"{counted(len(missing), 'letter')} can't be run again, not from this file either"
+        say(f"{lost}. The first, {missing[0]}", stderr=True)
+    say_missed(reading.missed)
+    if missing:
+        raise typer.Exit(PROBLEM)
+
+
+@contextmanager
+def _whole(file: Path, *, force: bool) -> Iterator[TextIO]:
+    """A file that gets its name once it is whole. Raises Mistake for a name that is taken."""
+    if file.is_dir():
+        raise Mistake(f"{file} is a folder: name a file in it, such as {file / 'dead.jsonl'}")
+    if file.exists() and not file.is_file():  # /dev/stdout, say
+        with file.open("w", encoding="utf-8") as lines:
+            yield lines
+        return
+    if file.exists() and not force:
+        raise Mistake(f"{file} is there already: name another file, or replace it with --force")
+    target = file.resolve()
+    with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=f".{file.name}.", delete=False) as lines:
+        try:
+            yield lines  # type: ignore[misc]  # a wrapper that does all that a TextIO does
+            lines.flush()
+            # Its letters may be discarded next: the file must outlive a crash of this machine.
+            os.fsync(lines.fileno())
+            Path(lines.name).replace(target)
+        except BaseException:
+            Path(lines.name).unlink(missing_ok=True)
+            raise
 
 
 def import_(
     queue: QueueName,
     file: File,
     *,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out so many letters: what was imported already.")] = 0,
     json_: Json = False,
 ) -> None:
     """Put exported dead letters back into the dead-letter queue; redrive them from there.
+
+    A redrive then runs them, whatever was deleted since. What has succeeded meanwhile is skipped.
 
     Example: celeriac dlq import payments dead.jsonl
     """
     declared = known.queue(queue)
     name = declared.dead_letter_name(stage())
-    imported, problems = 0, list[str]()
-    with file.open(encoding="utf-8") as lines:
-        for _ in _entries(file, lines, fifo=declared.fifo):
-            pass  # a file is taken as a whole, or not at all
-    with file.open(encoding="utf-8") as lines:
-        for entries in _batches(_entries(file, lines, fifo=declared.fifo)):
-            refused = sqs.send_batch(name, entries)
-            imported += sum(problem is None for problem in refused)
-            problems += [problem.why for problem in refused if problem is not None]
+    if not file.is_file():
+        raise Mistake(f"{file} is no file that can be read twice: first it is checked as a whole, then imported")
+    # A file is taken as a whole, or not at all.
+    total = sum(1 for _ in _letters(file)) - skip
+    if total < 0:
+        raise Mistake(f"{file} holds {counted(total + skip, 'dead letter')}: --skip {skip} leaves out more")
+    mark = os.urandom(6).hex()
+    made = (
+        (number, entry(letter, name, fifo=declared.fifo, mark=mark, number=number))
+        for number, letter in _letters(file)
+        if number > skip
+    )
+    imported, done, problems = 0, 0, list[str]()
+    try:
+        with progress("importing", total) as advance:
+            for numbered in _batches(made):
+                refused = sqs.send_batch(name, [one for _, one in numbered])
+                done += len(numbered)
+                imported += sum(problem is None for problem in refused)
+                problems += [
+                    f"letter {number}, {problem.why}"
+                    for (number, _), problem in zip(numbered, refused, strict=True)
+                    if problem is not None
+                ]
+                advance(len(numbered))
+    except KeyboardInterrupt:
+        what = f"{imported} of {counted(total, 'dead letter')} put into {name}"
+        raise Interrupted(f"{what}. Go on with the others: {same_command(skip=skip + done)}") from None
     if json_:
         typer.echo(json.dumps({"imported": imported, "problems": problems[:100]}))
     else:
-        typer.echo(f"{imported} dead letters put into {name}")
+        say(f"{counted(imported, 'dead letter')} put into {name}. Run them: {command('dlq', 'redrive', queue)}")
     if problems:
-        typer.secho(f"{len(problems)} were not taken, the first because of: {printable(problems[0])}", err=True)
+        say(f"{len(problems)} not taken, the first: {problems[0]}", stderr=True)
         raise typer.Exit(PROBLEM)
 
 
-def _line(taken: Taken) -> str:
-    message = taken.message
-    raw = {
-        "body": message["Body"],
-        "group": message["Attributes"].get("MessageGroupId"),
-        "attributes": {
-            name: {
-                "type": value["DataType"],
-                "text": value.get("StringValue"),
-                "base64": b64encode(value["BinaryValue"]).decode() if "BinaryValue" in value else None,
-            }
-            for name, value in message.get("MessageAttributes", {}).items()
-        },
-    }
-    return json.dumps(as_json(taken) | {"sqs": raw}, ensure_ascii=False) + "\n"
-
-
-def _entries(file: Path, lines: Any, *, fifo: bool) -> Iterator[sqs.Entry]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+def _letters(file: Path) -> Iterator[tuple[int, Exported]]:
+    """The letters of a file, numbered from 1. Raises Mistake, naming the line."""
+    with file.open(encoding="utf-8") as lines:
         try:
-            letter = json.loads(line)
-            raw = letter["sqs"]
-            attributes: Any = {
-                name: {"DataType": value["type"], "BinaryValue": b64decode(value["base64"])}
-                if value["base64"] is not None
-                else {"DataType": value["type"], "StringValue": value["text"]}
-                for name, value in raw["attributes"].items()
-            }
-            yield sqs.Entry(
-                raw["body"],
-                group=(raw["group"] or letter["message_id"]) if fifo else raw["group"],
-                deduplication=letter["message_id"] if fifo else None,
-                attributes=attributes,
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise Mistake(f"{file}, line {number}: no dead letter of `celeriac dlq export`: {error!r}") from error
+            texts = ((at, text) for at, text in enumerate(lines, start=1) if text.strip())
+            yield from ((number, read(text, f"{file}, line {at}")) for number, (at, text) in enumerate(texts, start=1))
+        except UnicodeDecodeError as error:
+            raise Mistake(f"{file} is no text in UTF-8: no file of `celeriac dlq export`") from error
 
 
-def _batches(entries: Iterator[sqs.Entry]) -> Iterator[list[sqs.Entry]]:
-    batch: list[sqs.Entry] = []
-    for entry in entries:
-        if batch and len(list(sqs.batches([one.size for one in [*batch, entry]]))) > 1:
+def _batches(entries: Iterator[tuple[int, sqs.Entry]]) -> Iterator[list[tuple[int, sqs.Entry]]]:
+    batch: list[tuple[int, sqs.Entry]] = []
+    for one in entries:
+        if batch and len(list(sqs.batches([entry.size for _, entry in [*batch, one]]))) > 1:
             yield batch
             batch = []
-        batch.append(entry)
+        batch.append(one)
     if batch:
         yield batch

@@ -11,6 +11,7 @@ from celeriac.settings import stage
 from console import known
 from console.clients import client
 from console.mistakes import Mistake
+from console.next_steps import deploy_it
 from console.options import Json, QueueName
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def mapping_of(queue: Queue) -> "EventSourceMappingConfigurationTypeDef | None":
 def _switch(name: str, *, on: bool, json_: bool) -> None:
     mapping = mapping_of(known.queue(name))
     if mapping is None:
-        raise Mistake(f"the queue {name!r} has no consumer in stage {stage()!r}: deploy it")
+        raise Mistake(f"the queue {name!r} has no consumer in stage {stage()!r}: {deploy_it()}")
     state = client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)["State"]
     if json_:
         typer.echo(json.dumps({"queue": name, "state": state}))

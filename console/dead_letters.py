@@ -1,82 +1,49 @@
 """`celeriac dlq list` and `dlq show`: what is dead, and why."""
 
 import json
-import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from celeriac import registry, sqs
 from celeriac.dead_letter import DeadLetter
+from celeriac.queue import Queue
 from console import known
-from console.filters import died_at, filter_of, kind_of, reason_of
-from console.letters import Pass, Taken, depth, hidden_for, progress, say_missed
+from console.filters import Filter, attempts_of, died_at, filter_of, kind_of, reason_of
+from console.kinds import Kinds, kinds_as_json, show_kinds
+from console.letters import WORKERS, Pass, Taken, depth, hidden_for, progress, say_missed
 from console.mistakes import Mistake
-from console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
-from console.text import line, printable
+from console.next_steps import command
+from console.options import AnyQueueName, Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
+from console.plural import counted
+from console.screen import say
+from console.text import line
 
-EXAMPLE_CHARACTERS = 160
+QUEUES_AT_ONCE = 4
+# Of a letter's arguments, or its body, as it is shown to a person.
+MOST_CONTENT = 20_000
+# Of a letter's line.
+MOST_CHARACTERS = 200
 
 
 @dataclass(slots=True)
-class Kind:
-    """Letters that failed alike."""
+class Found:
+    """What a queue's letters were found to be."""
 
-    fingerprint: str
-    task: str
-    reason: str
-    count: int
-    first: datetime
-    last: datetime
-    most_attempts: int
-    example_id: str
-    example: str
-
-    def add(self, letter: DeadLetter) -> None:
-        """Count one more."""
-        self.count += 1
-        self.first = min(self.first, died_at(letter))
-        self.last = max(self.last, died_at(letter))
-        self.most_attempts = max(self.most_attempts, _attempts(letter))
-
-
-class Kinds:
-    """Letters counted by kind, by several threads: as much memory as there are kinds."""
-
-    def __init__(self) -> None:
-        self._kinds: dict[str, Kind] = {}
-        self._lock = Lock()
-
-    def add(self, letters: Iterable[DeadLetter]) -> None:
-        """Count them."""
-        with self._lock:
-            for letter in letters:
-                kind = kind_of(letter)
-                if kind in self._kinds:
-                    self._kinds[kind].add(letter)
-                else:
-                    died, failure = died_at(letter), letter.failure
-                    example = f"{failure.type}: {failure.message}" if failure is not None else ""
-                    self._kinds[kind] = Kind(
-                        kind, letter.task, reason_of(letter), 1, died, died, _attempts(letter), letter.id, example
-                    )
-
-    def most_first(self) -> list[Kind]:
-        """Those with most letters first."""
-        return sorted(self._kinds.values(), key=lambda kind: (-kind.count, kind.fingerprint))
-
-    @property
-    def total(self) -> int:
-        """All letters."""
-        return sum(kind.count for kind in self._kinds.values())
+    queue: str
+    kinds: Kinds = field(default_factory=Kinds)
+    letters: list[Taken] = field(default_factory=list)
+    """Each of them, where they are asked for."""
+    missed: int = 0
+    is_deployed: bool = True
 
 
 def list_letters(
-    queue: QueueName,
+    queue: AnyQueueName = None,
     *,
     task: OfTask = None,
     error: OfError = None,
@@ -84,48 +51,106 @@ def list_letters(
     until: Until = None,
     contains: Contains = None,
     limit: Limit = None,
+    each: Annotated[bool, typer.Option("--letters", help="Show each letter, not kinds of them.")] = False,
     json_: Json = False,
 ) -> None:
-    """Show dead letters, those that failed alike as one line. Reading takes nothing away.
+    """Show dead letters of a queue, or of all, those that failed alike as one line. Reading takes nothing away.
 
     Example: celeriac dlq list payments --since 2h
     """
-    found = known.queue(queue)
     wanted = filter_of(task, error, since, until, contains)
-    kinds, total, lock = Kinds(), depth(found), Lock()
-    reading = Pass(found, hidden=hidden_for(total))
-    with progress("reading", total) as advance:
+    if queue is not None:
+        found = [_read(known.queue(queue), wanted, limit, each=each, workers=WORKERS)]
+    else:
+        found = _read_all(wanted, limit, each=each)
+    if json_:
+        shown = [
+            one
+            for some in found
+            for one in (
+                [{"queue": some.queue} | as_json(taken) for taken in some.letters]
+                if each
+                else kinds_as_json(some.queue, some.kinds)
+            )
+        ]
+        typer.echo(json.dumps(shown))
+    else:
+        _show(found, each=each)
+    say_missed(sum(some.missed for some in found))
+
+
+def _read_all(wanted: Filter, limit: int | None, *, each: bool) -> list[Found]:
+    """Every queue's, several at a time; with a limit one after the other. Raises NoSuchQueue if none is there."""
+    known.load()
+    declared = list(registry.queues().values())
+    if limit is None:
+        with ThreadPoolExecutor(QUEUES_AT_ONCE) as pool:
+            # As many connections in all as for a single queue.
+            found = list(pool.map(lambda queue: _looked(queue, wanted, None, each=each), declared))
+    else:
+        found, left = [], limit
+        for queue in declared:
+            some = _looked(queue, wanted, left, each=each) if left else Found(queue.name)
+            found.append(some)
+            left -= some.kinds.total
+    if not any(some.is_deployed for some in found):
+        depth(declared[0])  # raises, with what helps
+    return found
+
+
+def _looked(queue: Queue, wanted: Filter, limit: int | None, *, each: bool) -> Found:
+    try:
+        return _read(queue, wanted, limit, each=each, workers=WORKERS // QUEUES_AT_ONCE, quiet=True)
+    except sqs.NoSuchQueue:
+        return Found(queue.name, is_deployed=False)
+
+
+def _read(queue: Queue, wanted: Filter, limit: int | None, *, each: bool, workers: int, quiet: bool = False) -> Found:
+    found, total, lock = Found(queue.name), depth(queue), Lock()
+    reading = Pass(queue, hidden=hidden_for(total), workers=workers)
+    with progress("reading", total, quiet=quiet) as advance:
 
         def visit(taken: Sequence[Taken]) -> set[str]:
             with lock:
-                meant = [one.letter for one in taken if wanted.matches(one.letter)]
-                kinds.add(meant if limit is None else meant[: limit - kinds.total])
-                if limit is not None and kinds.total >= limit:
+                meant = [one for one in taken if wanted.matches(one.letter)]
+                meant = meant if limit is None else meant[: limit - found.kinds.total]
+                found.kinds.add(one.letter for one in meant)
+                if each:
+                    found.letters.extend(meant)
+                if limit is not None and found.kinds.total >= limit:
                     reading.stop()
             advance(len(taken))
             return set()
 
         reading.run(visit)
-    show_kinds(queue, kinds, json_=json_)
-    say_missed(reading)
+    found.letters.sort(key=lambda one: died_at(one.letter))
+    found.missed = reading.missed
+    return found
 
 
-def show_kinds(queue: str, kinds: Kinds, *, json_: bool, stderr: bool = False) -> None:
-    """Print them."""
-    if json_:
-        typer.echo(json.dumps([_as_json(kind) for kind in kinds.most_first()]))
-        return
-    console = Console(highlight=False, soft_wrap=True, emoji=False, stderr=stderr)
-    console.print(f"{kinds.total} dead letters of {queue}, of {len(kinds.most_first())} kinds")
-    for kind in kinds.most_first():
-        span = f"{kind.first:%m-%d %H:%M:%S}" + (f" to {kind.last:%m-%d %H:%M:%S}Z" if kind.count > 1 else "Z")
-        console.print(
-            f"\n{kind.count} {line(kind.task) or '(unreadable)'}: {line(kind.reason)}", markup=False, style="bold"
-        )
-        console.print(f"    kind {kind.fingerprint}, {span}, after {kind.most_attempts} attempts", markup=False)
-        if kind.example:
-            console.print(f"    {line(kind.example.splitlines()[0], EXAMPLE_CHARACTERS)}", markup=False)
-        console.print(f"    celeriac dlq show {queue} {shlex.quote(line(kind.example_id))}", markup=False)
+def _show(found: Sequence[Found], *, each: bool) -> None:
+    told = [some for some in found if some.kinds.total or len(found) == 1]
+    for position, some in enumerate(told):
+        if position:
+            say("\n")
+        if each:
+            _show_letters(some)
+        else:
+            show_kinds(some.queue, some.kinds)
+    none = [some.queue for some in found if some not in told and some.is_deployed]
+    if none:
+        say(f"{chr(10) if told else ''}no dead letters of {', '.join(none)}")
+    if absent := [some.queue for some in found if not some.is_deployed]:
+        say(f"not deployed: {', '.join(absent)}", stderr=True)
+
+
+def _show_letters(found: Found) -> None:
+    say(f"{counted(len(found.letters), 'dead letter')} of {found.queue}")
+    for taken in found.letters:
+        letter, failure = taken.letter, taken.letter.failure
+        error = f", {failure.type}: {failure.message}" if failure is not None and failure.type else ""
+        what = " ".join(f"{letter.task or '(unreadable)'}: {reason_of(letter)}{error}".split())
+        say(f"{died_at(letter):%m-%d %H:%M:%S}Z  {line(letter.id)}  {line(what)}")
 
 
 def show(
@@ -144,24 +169,25 @@ def show(
     if json_:
         typer.echo(json.dumps(as_json(found) | {"logs": logs}))
         return
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
-    console.print(line(f"{letter.task or '(unreadable)'}  {letter.id}"), markup=False, style="bold")
-    console.print(
-        f"{line(reason_of(letter))}, after {_attempts(letter)} attempts; kind {kind_of(letter)}", markup=False
-    )
+    say(line(f"{letter.task or '(unreadable)'}  {letter.id}"), style="bold")
+    say(f"{line(reason_of(letter))}, after {counted(attempts_of(letter), 'attempt')}; kind {kind_of(letter)}")
     if failure is not None and failure.first_at is not None:
-        console.print(f"enqueued {failure.first_at:%Y-%m-%d %H:%M:%S}Z, died {died_at(letter):%Y-%m-%d %H:%M:%S}Z")
-    console.print("\narguments" if letter.args else "\nbody")
+        say(f"enqueued {failure.first_at:%Y-%m-%d %H:%M:%S}Z, died {died_at(letter):%Y-%m-%d %H:%M:%S}Z")
+    say("\narguments" if letter.args else "\nbody")
     content = json.dumps(letter.args, indent=2, ensure_ascii=False) if letter.args else letter.body
-    console.print(printable(content), markup=False)
+    say(content[:MOST_CONTENT])
+    if len(content) > MOST_CONTENT:
+        say(f"... {len(content) - MOST_CONTENT} more characters: --json prints them all", style="yellow")
     for name, value in letter.attributes.items():
-        console.print(line(f"attribute {name}: {value.get('StringValue') or value.get('BinaryValue')!r}"), markup=False)
-    if failure is not None:
-        console.print(printable(f"\n{failure.type}: {failure.message}"), markup=False, style="bold")
-        console.print(printable(failure.traceback), markup=False)
+        say(line(f"attribute {name}: {value.get('StringValue') or value.get('BinaryValue')!r}"))
+    if letter.missing:
+        say(letter.missing, style="red")
+    if failure is not None and failure.type:
+        say(f"\n{failure.type}: {failure.message}", style="bold")
+        say(failure.traceback)
     if logs:
-        console.print(f"\nlogs, in CloudWatch Logs Insights over {logs['log_group']}:")
-        console.print(logs["query"], markup=False)
+        say(f"\nlogs, in CloudWatch Logs Insights over {logs['log_group']}:")
+        say(logs["query"])
 
 
 def find(queue: str, id_: str) -> Taken:
@@ -182,9 +208,8 @@ def find(queue: str, id_: str) -> Taken:
         reading.run(visit)
     if not found:
         hidden = f", though {reading.missed} could not be read" if reading.missed else ""
-        raise Mistake(
-            f"no dead letter of {queue} has the id {id_}{hidden}: celeriac dlq list {queue} shows what there is"
-        )
+        listing = command("dlq", "list", queue, "--letters")
+        raise Mistake(f"no dead letter of {queue} has the id {id_}{hidden}: {listing} shows each")
     return found[0]
 
 
@@ -200,25 +225,12 @@ def as_json(taken: Taken) -> dict[str, Any]:
         "error": failure.type if failure else "",
         "message": failure.message if failure else "",
         "traceback": failure.traceback if failure else "",
-        "attempts": _attempts(letter),
+        "attempts": attempts_of(letter),
         "kind": kind_of(letter),
         "died_at": died_at(letter).isoformat(),
         "function": failure.function if failure else "",
         "request_id": failure.request_id if failure else "",
-    }
-
-
-def _as_json(kind: Kind) -> dict[str, Any]:
-    return {
-        "kind": kind.fingerprint,
-        "count": kind.count,
-        "task": kind.task,
-        "reason": kind.reason,
-        "first": kind.first.isoformat(),
-        "last": kind.last.isoformat(),
-        "attempts": kind.most_attempts,
-        "example_id": kind.example_id,
-        "example": kind.example,
+        "missing": letter.missing,
     }
 
 
@@ -229,7 +241,3 @@ def _log_query(letter: DeadLetter) -> dict[str, str]:
     wanted = f'id = {json.dumps(line(letter.id))} or @requestId = "{failure.request_id}"'
     query = f"fields @timestamp, level, message, outcome, attempt, error | filter {wanted} | sort @timestamp"
     return {"log_group": f"/aws/lambda/{failure.function}", "query": query}
-
-
-def _attempts(letter: DeadLetter) -> int:
-    return letter.failure.attempts if letter.failure is not None else 0

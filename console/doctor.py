@@ -2,64 +2,72 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from itertools import groupby
 
 import typer
-from rich.console import Console
 
 from celeriac import aws, names, registry, settings, sqs, waiting
 from celeriac.queue import Queue
+from console import known
 from console.clients import client
 from console.consumers import mapping_of
-from console.mistakes import PROBLEM
+from console.findings import Finding, grouped, unlooked
+from console.mistakes import PROBLEM, Mistake
+from console.next_steps import command, deploy_it
 from console.options import Json
-from console.text import line, printable
+from console.screen import say
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that was looked at; `cure` is None where nothing is wrong."""
-
-    what: str
-    cure: str | None = None
+ON = frozenset({"Enabled", "Enabling", "Updating"})
 
 
 def doctor(*, json_: Json = False) -> None:
-    """Look at credentials, stacks, queues, consumers and outbox; each finding with its cure. Exit code 1 for any.
+    """Look at credentials, stacks, queues, consumers, tables, outbox and alarms; each finding with its cure.
+
+    Exit code 1 for any finding.
 
     Example: celeriac --stage prod doctor
     """
-    registry.load()
-    findings: list[Finding] = []
-    for look in (_credentials, _stacks, _queues, _tables, _outbox, _alarms):
-        findings += _looked(look)
-        if findings[-1].cure is not None and look is _credentials:
-            break  # nothing else can be seen
+    findings = _all()
     if json_:
         typer.echo(json.dumps([{"what": one.what, "ok": one.cure is None, "cure": one.cure} for one in findings]))
     else:
-        console = Console(highlight=False, soft_wrap=True)
-        for one in findings:
-            console.print(f"{'ok   ' if one.cure is None else 'WRONG'} {line(one.what)}", markup=False)
-            if one.cure is not None:
-                console.print(f"      {printable(one.cure)}", markup=False, style="yellow")
+        # What one command cures is told in a row, and the command once.
+        for cure, some in groupby(grouped(findings), key=lambda group: group[1]):
+            for what, _ in some:
+                say(f"{'ok   ' if cure is None else 'WRONG'} {what}")
+            if cure is not None:
+                say(f"      {cure}", style="yellow")
     if any(one.cure is not None for one in findings):
         raise typer.Exit(PROBLEM)
 
 
-def _looked(look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _all() -> list[Finding]:
+    findings = list(_looked("credentials", _credentials))
+    if findings[-1].cure is not None:
+        return findings  # nothing else can be seen
+    findings += _looked("stacks", _stacks)
+    try:
+        known.load()
+    except Mistake as mistake:
+        # Which queues and tables there should be, nobody knows.
+        return [*findings, Finding("tasks", "", f"{mistake}", "mend it, and try it: celeriac tasks")]
+    for what, look in (("queues", _queues), ("tables", _tables), ("outbox", _outbox), ("alarms", _alarms)):
+        findings += _looked(what, look)
+    return findings
+
+
+def _looked(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     """A part that can't be looked at is a finding too, and keeps no other from being looked at."""
     try:
         yield from look()
     except Exception as error:  # noqa: BLE001 - whatever AWS says
-        code = aws.error_code(error) or type(error).__name__
-        yield Finding(f"{look.__name__.strip('_')}: {code}", f"{error}")
+        yield unlooked(what, error)
 
 
 def _credentials() -> Iterator[Finding]:
     identity = client("sts").get_caller_identity()
     region = client("sts").meta.region_name
-    yield Finding(f"credentials: {identity['Arn']}, region {region}, stage {settings.stage()}")
+    yield Finding("credentials", "", f"{identity['Arn']}, region {region}, stage {settings.stage()}")
 
 
 def _stacks() -> Iterator[Finding]:
@@ -69,24 +77,22 @@ def _stacks() -> Iterator[Finding]:
         try:
             status = formation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
         except formation.exceptions.ClientError as error:
-            yield Finding(f"stack {name}: {aws.error_code(error)}", f"deploy it: make deploy STAGE={settings.stage()}")
+            if aws.error_code(error) != "ValidationError":
+                raise
+            yield Finding("stack", name, "not deployed", deploy_it())
             continue
         well = status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
-        yield Finding(f"stack {name}: {status}", None if well else "see its events in CloudFormation, and deploy again")
+        yield Finding("stack", name, status, None if well else f"see its events in CloudFormation, then {deploy_it()}")
 
 
 def _queues() -> Iterator[Finding]:
     for queue in registry.queues().values():
         try:
-            url = sqs.url(queue.physical_name(settings.stage()))
+            drift = _drift(queue, sqs.url(queue.physical_name(settings.stage())))
         except sqs.NoSuchQueue:
-            yield Finding(f"queue {queue.name}: not deployed", f"deploy it: make deploy STAGE={settings.stage()}")
+            yield Finding("queue", queue.name, "not deployed", deploy_it())
             continue
-        drift = _drift(queue, url)
-        yield Finding(
-            f"queue {queue.name}: {', '.join(drift) or 'as declared'}",
-            f"deploy again: make deploy STAGE={settings.stage()}" if drift else None,
-        )
+        yield Finding("queue", queue.name, ", ".join(drift) or "as declared", deploy_it() if drift else None)
         yield _consumer(queue)
 
 
@@ -110,17 +116,14 @@ def _drift(queue: Queue, url: str) -> list[str]:
 def _consumer(queue: Queue) -> Finding:
     mapping = mapping_of(queue)
     if mapping is None:
-        return Finding(f"consumer of {queue.name}: none", f"deploy it: make deploy STAGE={settings.stage()}")
-    if mapping.get("State") not in {"Enabled", "Enabling", "Updating"}:
+        return Finding("consumer", queue.name, "none", deploy_it())
+    if mapping.get("State") not in ON:
         state = mapping.get("State", "unknown").lower()
-        return Finding(f"consumer of {queue.name}: {state}", f"celeriac resume {queue.name}")
+        return Finding("consumer", queue.name, state, command("resume", queue.name))
     concurrency = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
     found = (concurrency, mapping.get("BatchSize"), mapping.get("MaximumBatchingWindowInSeconds") or 0)
     drift = found != (queue.concurrency_limit, queue.batch_size, int(queue.batch_window.total_seconds()))
-    return Finding(
-        f"consumer of {queue.name}: on" + (", not as declared" if drift else ""),
-        f"deploy again: make deploy STAGE={settings.stage()}" if drift else None,
-    )
+    return Finding("consumer", queue.name, "on, not as declared" if drift else "on", deploy_it() if drift else None)
 
 
 def _tables() -> Iterator[Finding]:
@@ -130,18 +133,21 @@ def _tables() -> Iterator[Finding]:
         try:
             status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]
         except dynamodb.exceptions.ResourceNotFoundException:
-            yield Finding(f"table {name}: missing", f"deploy it: make deploy STAGE={settings.stage()}")
+            yield Finding("table", name, "not deployed", deploy_it())
             continue
-        yield Finding(
-            f"table {name}: {status}", None if status in {"ACTIVE", "UPDATING"} else "wait until it is active"
-        )
+        well = status in {"ACTIVE", "UPDATING"}
+        yield Finding("table", name, status, None if well else "wait until it is active")
 
 
 def _outbox() -> Iterator[Finding]:
-    oldest, parked = waiting.lag()
-    yield Finding(f"outbox: {parked} parked", "celeriac outbox lag shows why" if parked else None)
+    try:
+        oldest, parked = waiting.lag()
+    except aws.client("dynamodb").exceptions.ResourceNotFoundException:
+        yield Finding("outbox", "", "not deployed", deploy_it())
+        return
+    yield Finding("outbox", "", f"{parked} parked", f"{command('outbox', 'lag')} shows why" if parked else None)
     if oldest is not None:
-        yield Finding(f"outbox: the oldest unpublished event is of {oldest:%Y-%m-%d %H:%M:%S}Z")
+        yield Finding("outbox", "", f"the oldest unpublished event is of {oldest:%Y-%m-%d %H:%M:%S}Z")
 
 
 def _alarms() -> Iterator[Finding]:
@@ -151,6 +157,7 @@ def _alarms() -> Iterator[Finding]:
     )
     ringing = [alarm for page in pages for alarm in page["MetricAlarms"]]
     for alarm in ringing:
-        yield Finding(f"alarm {alarm['AlarmName']}", alarm.get("AlarmDescription", "see its description in CloudWatch"))
+        description = alarm.get("AlarmDescription") or "docs/runbook.md tells what it means"
+        yield Finding("alarm", alarm["AlarmName"], "ringing", description)
     if not ringing:
-        yield Finding("alarms: none is ringing")
+        yield Finding("alarms", "", "none is ringing")

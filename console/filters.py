@@ -7,6 +7,9 @@ from celeriac.dead_letter import DeadLetter
 from celeriac.failure import fingerprint
 from console.known import instant
 
+TOO_OFTEN = "received too often"
+"""The reason of what SQS moved by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -17,6 +20,11 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     contains: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it leaves nothing out."""
+        return self == Filter()
 
     def matches(self, letter: DeadLetter) -> bool:
         """Whether `letter` is meant."""
@@ -44,14 +52,22 @@ def died_at(letter: DeadLetter) -> datetime:
     return failure.last_at if failure is not None and failure.last_at is not None else letter.sent_at
 
 
+def attempts_of(letter: DeadLetter) -> int:
+    """Runs that were counted against it."""
+    return letter.failure.attempts if letter.failure is not None else 0
+
+
 def kind_of(letter: DeadLetter) -> str:
     """The fingerprint of its failure: letters of one kind failed alike. What SQS moved by itself is one kind a task."""
-    return fingerprint(letter.task, letter.failure) if letter.failure is not None else f"sqs:{letter.task}"
+    failure = letter.failure
+    if failure is None or failure.reason == TOO_OFTEN:  # the latter after an import, which notes it
+        return f"sqs:{letter.task}"
+    return fingerprint(letter.task, failure)
 
 
 def reason_of(letter: DeadLetter) -> str:
     """Why it is dead, in a word or two."""
-    return letter.failure.reason if letter.failure is not None else "received too often"
+    return letter.failure.reason if letter.failure is not None else TOO_OFTEN
 
 
 def _wording(letter: DeadLetter) -> str:

@@ -6,12 +6,21 @@ from typing import Any
 from celeriac import Task, registry
 from celeriac.queue import Queue
 from console.duration import duration
+from console.loading import why_not
 from console.mistakes import Mistake, nearest
+
+
+def load() -> None:
+    """Import every task. Raises Mistake, naming file and line, for a module of the user's that fails."""
+    try:
+        registry.load()
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+        raise Mistake(why_not(error)) from error
 
 
 def queue(name: str) -> Queue:
     """The queue that is meant. Raises Mistake."""
-    registry.load()
+    load()
     known = registry.queues()
     if name not in known:
         raise Mistake(f"no queue is named {name!r}.{nearest(name, list(known))}")
@@ -20,7 +29,7 @@ def queue(name: str) -> Queue:
 
 def task(name: str) -> Task[..., Any, Any]:
     """The task that is meant. Raises Mistake."""
-    registry.load()
+    load()
     if name not in registry.tasks:
         raise Mistake(f"no task is named {name!r}.{nearest(name, list(registry.tasks))}")
     return registry.tasks[name]
@@ -40,12 +49,18 @@ def instant(text: str) -> datetime:
 
 
 def queue_names(incomplete: str) -> list[str]:
-    """The queues that begin so, for a shell to complete."""
-    registry.load()
+    """The queues that begin so, for a shell to complete: none where the tasks can't be loaded."""
+    try:
+        load()
+    except Mistake:
+        return []
     return sorted(name for name in registry.queues() if name.startswith(incomplete))
 
 
 def task_names(incomplete: str) -> list[str]:
-    """The tasks that begin so, for a shell to complete."""
-    registry.load()
+    """The tasks that begin so, for a shell to complete: none where the tasks can't be loaded."""
+    try:
+        load()
+    except Mistake:
+        return []
     return sorted(name for name in registry.tasks if name.startswith(incomplete))

@@ -23,6 +23,7 @@ from celeriac.aws import client
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
 from console.mistakes import PROBLEM
+from console.screen import say
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -160,13 +161,13 @@ def hidden_for(letters: int) -> timedelta:
     return HIDDEN + timedelta(seconds=letters / LEAST_LETTERS_A_SECOND)
 
 
-def say_missed(reading: Pass) -> None:
+def say_missed(missed: int) -> None:
     """End with exit code 1, and the reason, where not every letter could be read."""
-    if reading.missed:
-        typer.secho(
-            f"{reading.missed} more could not be read: another reader holds them, or they stand behind the first ten "
-            "of a FIFO group, which SQS shows only once those are gone",
-            err=True,
+    if missed:
+        say(
+            f"{missed} more could not be read: another reader holds them, or they stand behind the first ten of a FIFO "
+            "group, which SQS shows only once those are gone",
+            stderr=True,
         )
         raise typer.Exit(PROBLEM)
 
@@ -188,11 +189,11 @@ def delete(url: str, taken: Sequence[Taken]) -> set[str]:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, nothing elsewhere; yields what to call with the number of letters that are done."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, advance=done)
 

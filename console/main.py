@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from celeriac import names
-from celeriac.log import logger
 from console import (
     again,
     archive,
@@ -22,13 +21,20 @@ from console import (
     tail,
     tasks,
 )
+from console.commands import Commands, show_version
 from console.mistakes import explained
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
 
 
 def _group(name: str, help_: str) -> typer.Typer:
-    group = typer.Typer(no_args_is_help=True, help=help_)
+    group = typer.Typer(cls=Commands, no_args_is_help=True, help=help_)
     app.add_typer(group, name=name)
     return group
 
@@ -41,11 +47,15 @@ events = _group("outbox", "The outbox: what waits to be published, and publishin
 @app.callback()
 def main(
     stage: Annotated[str, typer.Option(envvar="CELERIAC_STAGE", help="The stage to work on.")] = "dev",
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
 ) -> None:
     """Work on a stage of Celeriac with your AWS credentials, region and profile.
 
     It follows AWS_ENDPOINT_URL, so it works on a local cloud alike. Exit codes: 0, 1 for problems that were found, 2
-    for a command that was mistyped.
+    for a command that was mistyped, 130 after Ctrl-C.
     """
     # Other tools of AWS's read either; boto3 only the latter.
     if region := os.environ.get("AWS_REGION"):
@@ -77,9 +87,3 @@ held.command("lift")(explained(quarantine.lift))
 held.command("list")(explained(quarantine.list_))
 events.command("lag")(explained(outbox.lag))
 events.command("replay")(explained(outbox.replay))
-
-
-def run() -> None:
-    """The command, as a shell calls it: standard output is its own, not the logger's."""
-    logger.setLevel("CRITICAL")
-    app()

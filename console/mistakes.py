@@ -1,7 +1,6 @@
 """An operator's mistakes, told in one sentence: what is wrong, and what to do."""
 
 import functools
-import os
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
+    PartialCredentialsError,
     ProfileNotFound,
     SSOError,
     TokenRetrievalError,
@@ -21,15 +21,21 @@ from botocore.exceptions import (
 from celeriac import InvalidArgs, NoSuchQueue, registry
 from celeriac.aws import client, error_code
 from celeriac.declaration import DeclarationError
-from console.text import printable
+from console.screen import forget_reader, say
 
-USAGE = 2
 PROBLEM = 1
+USAGE = 2
+# What a shell makes of the signals SIGINT and SIGPIPE: of Ctrl-C, and of a reader that is gone, as `head` is.
 INTERRUPTED = 130
+READER_GONE = 141
 
 
 class Mistake(Exception):  # noqa: N818 - it is what it is
     """Something that the caller can put right; its text says how."""
+
+
+class Interrupted(Exception):  # noqa: N818 - what it was
+    """Ctrl-C ended the command; its text says how far it came, and what to type to go on."""
 
 
 LOG_IN = "your AWS credentials have expired or aren't known: log in again, with `aws sso login` say"
@@ -48,38 +54,63 @@ def explained[**P](command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except KeyboardInterrupt:
             _end("interrupted", INTERRUPTED)
-        except (Mistake, InvalidArgs, DeclarationError) as error:
-            _end(str(error), USAGE)
-        except NoSuchQueue as error:
-            _end(f"{error}{_stages()}", USAGE)
-        except (NoCredentialsError, NoRegionError) as error:
-            _end(f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM)
-        except EndpointConnectionError as error:
-            _end(f"{error} Is the network, or the local cloud (`make up`), there?", PROBLEM)
-        except ClientError as error:
-            _end(_refusal(error), PROBLEM)
-        except ProfileNotFound as error:
-            _end(f"{error}. AWS_PROFILE names one that ~/.aws/config has not.", USAGE)
-        except (SSOError, TokenRetrievalError) as error:
-            _end(f"{LOG_IN} ({error})", PROBLEM)
-        except BotoCoreError as error:
-            _end(f"AWS can't be reached: {error}", PROBLEM)
-        except OSError as error:
-            if error.filename is None:
+        except Interrupted as interrupted:
+            _end(f"interrupted: {interrupted}", INTERRUPTED)
+        except BrokenPipeError:
+            forget_reader()
+            raise typer.Exit(READER_GONE) from None
+        except Exception as error:
+            found = told(error)
+            if found is None:
                 raise
-            _end(f"{error.filename}: {error.strerror}", USAGE)
-        except ValueError as error:
-            if "endpoint" not in str(error):
-                raise
-            _end(f"{error}: AWS_ENDPOINT_URL takes a URL, such as http://127.0.0.1:4566", USAGE)
+            _end(*found)
 
     return run
+
+
+def told(error: Exception) -> tuple[str, int] | None:
+    """What to say of an error, with the exit code; None where nothing is known that would help."""
+    match error:
+        case Mistake() | InvalidArgs() | DeclarationError():
+            return str(error), USAGE
+        case NoSuchQueue():
+            return f"{error}{stages()}", USAGE
+        case NoCredentialsError() | NoRegionError() | PartialCredentialsError():
+            return f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM
+        case EndpointConnectionError():
+            return f"{error} Is the network, or the local cloud (`make up`), there?", PROBLEM
+        case ClientError():
+            return _refusal(error), PROBLEM
+        case ProfileNotFound():
+            return f"{error}. AWS_PROFILE names one that ~/.aws/config has not.", USAGE
+        case SSOError() | TokenRetrievalError():
+            return f"{LOG_IN} ({error})", PROBLEM
+        case BotoCoreError():
+            return f"AWS can't be reached: {error}", PROBLEM
+        case OSError() if error.filename is not None:
+            return f"{error.filename}: {error.strerror}", USAGE
+        case ValueError() if "endpoint" in str(error):
+            return f"{error}: AWS_ENDPOINT_URL takes a URL, such as http://127.0.0.1:4566", USAGE
+        case _:
+            return None
 
 
 def nearest(name: str, known: list[str]) -> str:
     """A sentence that helps who has mistyped `name`."""
     close = get_close_matches(name, known, n=1)
     return f" Did you mean {close[0]}?" if close else f" Known are: {', '.join(sorted(known)) or 'none'}."
+
+
+def stages() -> str:
+    """Which stages there are, for somebody who has named another."""
+    try:
+        urls = client("sqs").list_queues(QueueNamePrefix="celeriac-").get("QueueUrls", [])
+    except (BotoCoreError, ClientError):
+        return ""
+    ours = registry.queues()
+    names = [url.rpartition("/")[2].removeprefix("celeriac-").removesuffix(".fifo") for url in urls]
+    found = sorted({name.removesuffix(f"-{queue}") for name in names for queue in ours if name.endswith(f"-{queue}")})
+    return f" Stages here: {', '.join(found)}." if found else " No stage is deployed here."
 
 
 def _refusal(error: ClientError) -> str:
@@ -92,20 +123,6 @@ def _refusal(error: ClientError) -> str:
     return f"AWS refuses: {text}"
 
 
-def _stages() -> str:
-    """Which stages there are, for somebody who has named another."""
-    try:
-        urls = client("sqs").list_queues(QueueNamePrefix="celeriac-").get("QueueUrls", [])
-    except (BotoCoreError, ClientError):
-        return ""
-    ours = registry.queues()
-    names = [url.rpartition("/")[2].removeprefix("celeriac-") for url in urls]
-    stages = sorted({name.removesuffix(f"-{queue}") for name in names for queue in ours if name.endswith(f"-{queue}")})
-    return f" Stages here: {', '.join(stages)}." if stages else " No stage is deployed here."
-
-
 def _end(sentence: str, code: int) -> None:
-    typer.secho(
-        f"celeriac: {printable(sentence)}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED
-    )
+    say(f"celeriac: {sentence}", style="red", stderr=True)
     raise typer.Exit(code)

@@ -8,6 +8,9 @@ from console.known import queue_names, task_names
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 QueueName = Annotated[str, typer.Argument(help="The queue, as tasks/queues.py names it.", autocompletion=queue_names)]
+AnyQueueName = Annotated[
+    str | None, typer.Argument(metavar="QUEUE", help="The queue; all of them without it.", autocompletion=queue_names)
+]
 OfTask = Annotated[str | None, typer.Option("--task", help="Only letters of this task.", autocompletion=task_names)]
 OfError = Annotated[
     str | None, typer.Option("--error", help="Only letters whose error, reason or fingerprint contains this.")

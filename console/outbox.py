@@ -8,9 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from celeriac import names, registry, settings, waiting
+from celeriac import names, settings, waiting
 from celeriac.aws import client
 from celeriac.event import Event, read_all
 from celeriac.item import plain
@@ -20,7 +19,9 @@ from console import known
 from console.duration import duration
 from console.mistakes import PROBLEM, Mistake
 from console.options import Json
-from console.text import block, line
+from console.plural import counted
+from console.screen import say
+from console.text import line
 
 # Shown of those that are parked; their number is given in full.
 MOST_PARKED = 20
@@ -35,7 +36,7 @@ def lag(
 
     Example: `celeriac --stage prod outbox lag`
     """
-    registry.load()
+    known.load()
     oldest, parked = waiting.lag()
     age = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
     rows = [row for row, _ in zip((plain(row) or {} for row in waiting.parked()), range(MOST_PARKED), strict=False)]
@@ -43,12 +44,11 @@ def lag(
     if json_:
         typer.echo(json.dumps({"unpublished_age_seconds": round(age, 3), "parked": parked, "oldest_parked": shown}))
     else:
-        console = Console(highlight=False, soft_wrap=True, emoji=False)
-        console.print(f"unpublished for {age:.0f} s at most" if oldest is not None else "nothing is unpublished")
-        console.print(f"{parked} parked{', the oldest' if parked > len(shown) else ''}")
+        say(f"unpublished for {age:.0f} s at most" if oldest is not None else "nothing is unpublished")
+        say(f"{parked} parked{', the oldest' if parked > len(shown) else ''}")
         for row in shown:
-            console.print(f"\n{'  '.join(line(str(row[name])) for name in SHOWN)}", markup=False)
-            console.print(f"  {block(str(row['reason']))}", markup=False)
+            say(f"\n{'  '.join(line(str(row[name])) for name in SHOWN)}")
+            say(f"  {row['reason']}")
     if parked:
         raise typer.Exit(PROBLEM)
 
@@ -68,7 +68,7 @@ def replay(
 
     Example: `celeriac outbox replay --type order.created --since 2h --to send_invoice`
     """
-    registry.load()
+    known.load()
     if to is not None:
         known.task(to)
     after = datetime.now(UTC) - duration(since)
@@ -90,11 +90,13 @@ def replay(
     if json_:
         typer.echo(json.dumps({name: counts[name] for name in names_}))
     else:
-        typer.echo(f"{counts['found']} events of {type_} since {after:%Y-%m-%d %H:%M:%S}Z" + (", a dry run" * dry_run))
+        what = f"{counted(counts['found'], 'event')} of {type_}"
+        say(f"{what} since {after:%Y-%m-%d %H:%M:%S}Z" + (", a dry run" * dry_run))
         if not dry_run:
-            typer.echo(", ".join(f"{counts[name]} {name}" for name in names_[1:]))
+            say(", ".join(f"{counts[name]} {name}" for name in names_[1:]))
     if counts["failed"]:
-        raise Mistake(f"{counts['failed']} events could not be sent: run the same command again, it begins anew")
+        unsent = counted(counts["failed"], "event")
+        raise Mistake(f"{unsent} could not be sent: run the same command again, it begins anew")
     if counts["parked"] or counts["malformed"]:
         raise typer.Exit(PROBLEM)
 

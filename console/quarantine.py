@@ -8,8 +8,9 @@ import typer
 from celeriac import quarantine
 from console import known
 from console.mistakes import Mistake
+from console.next_steps import command
 from console.options import Json
-from console.text import line
+from console.screen import say
 
 OfATask = Annotated[str | None, typer.Option("--task", help="Every message of this task.")]
 OfAKind = Annotated[
@@ -24,8 +25,8 @@ def add(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> N
     """
     entry = _entry(task, kind)
     quarantine.add(entry)
-    option = f"--task {task}" if task is not None else f"--kind {kind}"
-    typer.echo(json.dumps(entry) if json_ else f"{entry} is in quarantine; end it: celeriac quarantine lift {option}")
+    end = command("quarantine", "lift", *(["--task", task] if task is not None else ["--kind", str(kind)]))
+    say(json.dumps(entry) if json_ else f"{entry} is in quarantine; end it: {end}")
 
 
 def lift(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> None:
@@ -37,8 +38,9 @@ def lift(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> 
     if entry not in quarantine.entries():
         raise Mistake(f"{entry} isn't in quarantine: celeriac quarantine list shows what is")
     quarantine.lift(entry)
-    freed = f"{entry} is free again within a minute; redrive what it has dead-lettered: celeriac dlq redrive QUEUE"
-    typer.echo(json.dumps(entry) if json_ else freed)
+    redrive = command("dlq", "redrive", "QUEUE")
+    freed = f"{entry} is free again within a minute; redrive what it has dead-lettered: {redrive}"
+    say(json.dumps(entry) if json_ else freed)
 
 
 def list_(*, json_: Json = False) -> None:
@@ -50,7 +52,7 @@ def list_(*, json_: Json = False) -> None:
     if json_:
         typer.echo(json.dumps(entries))
         return
-    typer.echo("\n".join(map(line, entries)) if entries else "nothing is in quarantine")
+    say("\n".join(entries) if entries else "nothing is in quarantine")
 
 
 def _entry(task: str | None, kind: str | None) -> str:

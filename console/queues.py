@@ -7,19 +7,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from celeriac import registry, settings, sqs
 from celeriac.queue import Queue
 from celeriac.sqs import counts
+from console import known
 from console.clients import client
 from console.consumers import mapping_of
-from console.duration import words
-from console.mistakes import PROBLEM, Mistake
+from console.mistakes import PROBLEM, Mistake, stages
 from console.options import Json
+from console.queue_table import NOT_DEPLOYED, table
+from console.screen import Screen, say
 
 COUNTS = {"waiting": "", "delayed": "Delayed", "in_flight": "NotVisible"}
 WATCH_SECONDS = 2
@@ -32,35 +33,56 @@ def queues(
 ) -> None:
     """Every queue: what waits, is delayed, in flight and dead, its oldest message, its consumer and its alarm.
 
-    Exit code 1 where anything is dead, or a consumer is off. Example: celeriac --stage prod queues --watch
+    Exit code 1 where anything is dead, a consumer is off, or a queue isn't deployed.
+
+    Example: celeriac --stage prod queues --watch
     """
-    registry.load()
+    known.load()
     if watch and json_:
         raise Mistake("--watch is for people, --json for scripts: choose one")
     if watch:
-        with Live(_table(_rows()), refresh_per_second=4, screen=False) as live:
-            while True:
-                time.sleep(WATCH_SECONDS)
-                live.update(Group(_table(_rows()), Text(f"{datetime.now(UTC):%H:%M:%S}Z")))
+        _watch()
     rows = _rows()
     if json_:
         typer.echo(json.dumps(rows))
     else:
-        Console().print(_table(rows))
+        screen = Screen()
+        screen.print(table(rows, screen))
+        if all(row["consumer"] == NOT_DEPLOYED for row in rows):
+            say(f"Nothing of the stage {settings.stage()} is deployed.{stages()}", stderr=True)
     if any(row["dead"] or row["consumer"] != "on" for row in rows):
         raise typer.Exit(PROBLEM)
 
 
+def _watch() -> None:
+    """Show it anew for ever. What isn't a terminal gets table after table; once its reader is gone, writing fails."""
+    screen = Screen()
+    if not screen.is_terminal:
+        while True:
+            screen.print(table(_rows(), screen))
+            screen.print(f"{datetime.now(UTC):%H:%M:%S}Z\n")
+            screen.file.flush()
+            time.sleep(WATCH_SECONDS)
+    with Live(table(_rows(), screen), console=screen, refresh_per_second=4, screen=False) as live:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            live.update(Group(table(_rows(), screen), Text(f"{datetime.now(UTC):%H:%M:%S}Z")))
+
+
 def _rows() -> list[dict[str, Any]]:
-    known = list(registry.queues().values())
-    with ThreadPoolExecutor(max(1, len(known))) as pool:
-        return list(pool.map(_row, known))
+    declared = list(registry.queues().values())
+    with ThreadPoolExecutor(max(1, len(declared))) as pool:
+        return list(pool.map(_row, declared))
 
 
 def _row(queue: Queue) -> dict[str, Any]:
     stage = settings.stage()
-    there = counts(sqs.url(queue.physical_name(stage)))
-    dead = counts(sqs.url(queue.dead_letter_name(stage)))
+    try:
+        there = counts(sqs.url(queue.physical_name(stage)))
+        dead = counts(sqs.url(queue.dead_letter_name(stage)))
+    except sqs.NoSuchQueue:
+        nothing = dict.fromkeys([*COUNTS, "dead", "oldest_seconds"])
+        return {"queue": queue.name, **nothing, "consumer": NOT_DEPLOYED, "alarm": "none"}
     mapping = mapping_of(queue)
     state = mapping.get("State", "unknown").lower() if mapping is not None else "none"
     return {
@@ -92,13 +114,3 @@ def _oldest(name: str) -> int | None:
 def _alarm(name: str) -> str:
     alarms = client("cloudwatch").describe_alarms(AlarmNames=[name]).get("MetricAlarms", [])
     return {"OK": "ok", "ALARM": "ALARM"}.get(alarms[0]["StateValue"], "no data") if alarms else "none"
-
-
-def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(*(name.replace("_seconds", "").replace("_", " ") for name in rows[0]) if rows else "queue")
-    for row in rows:
-        style = "red" if row["dead"] or row["consumer"] != "on" else None
-        age = row["oldest_seconds"]
-        shown = row | {"oldest_seconds": "" if age is None else words(timedelta(seconds=age))}
-        table.add_row(*map(str, shown.values()), style=style)
-    return table

@@ -6,19 +6,23 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from celeriac import registry
+from celeriac import registry, settings
 from celeriac.dead_letter import DeadLetter
 from console import known
 from console.arguments import split, value_for
-from console.dead_letters import Kinds, find, show_kinds
+from console.asking import ask
+from console.dead_letters import find
 from console.editor import edited
-from console.filters import filter_of
+from console.filters import Filter, filter_of
+from console.kinds import Kinds, kinds_as_json, show_kinds
 from console.letters import HIDDEN, WORKERS, Pass, Taken, progress, say_missed
-from console.mistakes import PROBLEM, Mistake
-from console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
+from console.mistakes import PROBLEM, Interrupted, Mistake
+from console.next_steps import same_command
+from console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until, Yes
+from console.plural import counted
 from console.rate import Rate, rate_of
 from console.redriver import Redriver
-from console.text import line
+from console.screen import say
 
 
 def redrive(
@@ -38,9 +42,12 @@ def redrive(
     edit: Annotated[bool, typer.Option("--edit", help="Change the arguments of one letter in $EDITOR.")] = False,
     to: Annotated[str | None, typer.Option(help="Send them to this queue instead.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, send nothing.")] = False,
+    yes: Yes = False,
     json_: Json = False,
 ) -> None:
     """Send dead letters to their queue once more: each with its id and fresh attempts.
+
+    All of them in a stage that keeps its data, such as prod: asks first.
 
     Example: celeriac dlq redrive payments --task process_payment --since 2h --rate 20
     """
@@ -63,6 +70,12 @@ def redrive(
     batch = max(1, min(10, int(rate * HIDDEN.total_seconds() / 4))) if rate else 10
     workers = WORKERS if rate is None or rate > WORKERS * batch else 1
     reading, kinds = Pass(source, workers=workers, batch=batch), Kinds()
+    is_everything = wanted.is_everything and id_ is None and (limit is None or limit >= reading.total)
+    if is_everything and not (yes or dry_run) and settings.keeps_data(settings.stage()):
+        ask(
+            f"Redrive all {counted(reading.total, 'dead letter')} of {queue} in the stage {settings.stage()}?",
+            otherwise="add --yes, or choose letters with --task, --error, --since or --limit",
+        )
     with progress("redriving", reading.total) as advance:
         redriver = Redriver(
             reading,
@@ -74,13 +87,18 @@ def redrive(
             would_send=(lambda some: kinds.add(one.letter for one in some)) if dry_run else None,
             advance=advance,
         )
-        reading.run(redriver.visit, wait=not dry_run)
+        try:
+            reading.run(redriver.visit, wait=not dry_run)
+        except KeyboardInterrupt:
+            raise Interrupted(_so_far(redriver, queue, wanted, limit)) from None
     if id_ is not None and not redriver.matched:
         raise Mistake(f"no dead letter of {queue} has the id {id_}")
-    if dry_run:
-        show_kinds(queue, kinds, json_=json_)
-    _report(f"{queue} redriven to {to or queue}", redriver, quiet=dry_run, json_=json_)
-    say_missed(reading)
+    if dry_run and json_:
+        typer.echo(json.dumps(kinds_as_json(queue, kinds)))
+    elif dry_run:
+        show_kinds(queue, kinds)
+    _report(f"of {queue} redriven to {to or queue}", redriver, quiet=dry_run, json_=json_)
+    say_missed(reading.missed)
 
 
 def _edited(taken: Taken) -> dict[str, Any]:
@@ -103,7 +121,21 @@ def _report(what: str, redriver: Redriver, *, quiet: bool, json_: bool) -> None:
         counts = {"matched": redriver.matched, "redriven": redriver.redriven, "problems": problems[:100]}
         typer.echo(json.dumps(counts))
     elif not quiet:
-        typer.echo(f"{redriver.redriven} of {redriver.matched} dead letters of {what}")
+        say(f"{redriver.redriven} of {counted(redriver.matched, 'dead letter')} {what}")
     if problems:
-        typer.secho(f"{len(problems)} not redriven as they should be, the first: {line(problems[0])}", err=True)
+        as_it_should = "as it should be" if len(problems) == 1 else "as they should be"
+        say(f"{len(problems)} not redriven {as_it_should}, the first: {problems[0]}", stderr=True)
         raise typer.Exit(PROBLEM)
+
+
+def _so_far(redriver: Redriver, queue: str, wanted: Filter, limit: int | None) -> str:
+    """How far it came, and what to type to go on: times that counted from then on stay where they were."""
+    total = redriver.reading.total if limit is None else min(limit, redriver.reading.total)
+    done = f"{redriver.redriven} of {counted(total, 'dead letter')} of {queue}"
+    if not wanted.is_everything:
+        there = counted(redriver.reading.total, "letter")
+        done = f"{counted(redriver.redriven, 'dead letter')} of {queue}, after a look at {redriver.seen} of {there},"
+    left = None if limit is None else max(1, limit - redriver.redriven)
+    again = same_command(limit=left, since=wanted.since, until=wanted.until)
+    are = "is" if redriver.redriven == 1 else "are"
+    return f"{done} {are} redriven, the others are still dead letters. Go on: {again}"

@@ -15,8 +15,8 @@ from celeriac import sqs
 from celeriac.attributes import beside
 from celeriac.dead_letter import DeadLetter
 from celeriac.deliver import fitted
-from celeriac.message import Malformed, NewerVersion, decode, encode
-from celeriac.queue import Queue
+from celeriac.message import Malformed, NewerVersion, decode
+from celeriac.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.settings import stage
 from celeriac.signature import InvalidArgs
 from console import known
@@ -42,6 +42,7 @@ class Redriver:
     would_send: Callable[[Sequence[Taken]], None] | None
     """For a dry run: is told what would be sent, and nothing is."""
     advance: Callable[[int], object]
+    seen: int = 0
     matched: int = 0
     redriven: int = 0
     problems: list[str] = field(default_factory=list)
@@ -51,6 +52,8 @@ class Redriver:
     def visit(self, taken: Sequence[Taken]) -> set[str]:
         """Send those that are meant, delete what was sent; the message ids of what is deleted."""
         meant = self._choose([one for one in taken if self.is_meant(one)])
+        with self._lock:
+            self.seen += len(taken)
         self.advance(len(taken) - len(meant))
         deleted: set[str] = set()
         for some in self._entries(meant):
@@ -99,7 +102,9 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
     """The message that a dead letter becomes. Raises InvalidArgs for changes that its task can't read."""
     message, letter = taken.message, taken.letter
     changed = change(letter)
-    body = _identified(letter) if changed == letter.args else _changed(letter, target, changed)
+    if changed == letter.args and letter.missing:
+        raise Mistake(f"{letter.missing}; import an export that holds it, or give all arguments with --set or --edit")
+    body = _identified(letter, target) if changed == letter.args else _changed(letter, target, changed)
     group = message["Attributes"].get("MessageGroupId")
     return sqs.Entry(
         body,
@@ -111,13 +116,15 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
     )
 
 
-def _identified(letter: DeadLetter) -> str:
+def _identified(letter: DeadLetter, target: Queue) -> str:
     """The body as it is; one without an id gets the letter's, or each copy of it would be another task."""
     try:
         message = decode(letter.body)
     except (Malformed, NewerVersion):
         return letter.body
-    return letter.body if message.id else encode(msgspec.structs.replace(message, id=letter.id))
+    if message.id:
+        return letter.body
+    return fitted(target.physical_name(stage()), msgspec.structs.replace(message, id=letter.id), MAX_MESSAGE_BYTES)
 
 
 def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
@@ -126,6 +133,8 @@ def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
     except (Malformed, NewerVersion) as error:
         raise Mistake("its body can't be read, so no argument of it can be changed") from error
     raw = msgspec.json.encode(args)
-    known.task(message.task).signature.decode(raw)
+    signature = known.task(message.task).signature
+    signature.named((), args)
+    signature.decode(raw)
     changed = msgspec.structs.replace(message, id=letter.id, args=msgspec.Raw(raw), stored="")
     return fitted(target.physical_name(stage()), changed, target.max_body_bytes)

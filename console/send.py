@@ -16,8 +16,9 @@ from console import known
 from console.arguments import split, value_for
 from console.duration import duration, words
 from console.mistakes import PROBLEM, Mistake
+from console.next_steps import command
 from console.text import printable
-from console.words import command, time
+from console.words import time
 
 Arg = Annotated[list[str] | None, typer.Option(help="One argument, as name=value; JSON or plain text.")]
 Arguments = Annotated[

@@ -4,7 +4,6 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from celeriac import registry
 from celeriac.handles import Handle
@@ -13,6 +12,7 @@ from console import known
 from console.asked import asked, found
 from console.mistakes import PROBLEM
 from console.options import Json
+from console.screen import say
 from console.text import printable
 from console.words import told
 
@@ -33,7 +33,7 @@ def status(
 
     Exit code 1 where it is dead or unknown. Example: celeriac status monthly_report/0198f3c2-7a44/2026-10@1764086400
     """
-    registry.load()
+    known.load()
     wanted = [known.task(task)] if task is not None else [t for _, t in sorted(registry.tasks.items())]
     by_reference = asked(what)
     answers = [by_reference] if by_reference is not None else found(what, wanted, search=search)
@@ -53,9 +53,8 @@ def status(
 
 
 def _show(handle: Handle[Any], one: Status) -> None:
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
     for number, line in enumerate(told(handle, one)):
-        console.print(printable(line), markup=False, style="bold" if number == 0 else None)
+        say(line, style="bold" if number == 0 else None)
 
 
 def _as_json(handle: Handle[Any], one: Status) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def tail(
 
     Example: celeriac tail payments --since 10m
     """
-    registry.load()
+    known.load()
     stage = settings.stage()
     queues = {each.name: each.function_name(stage) for each in registry.queues().values()}
     if queue is not None:

@@ -5,12 +5,13 @@ import json
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from celeriac import Task, registry
 from celeriac.retry import Backoff
+from console import known
 from console.duration import words
 from console.options import Json
+from console.screen import say
 
 
 def tasks(*, json_: Json = False) -> None:
@@ -18,19 +19,18 @@ def tasks(*, json_: Json = False) -> None:
 
     Example: celeriac tasks
     """
-    registry.load()
+    known.load()
     rows = [_row(task) for _, task in sorted(registry.tasks.items())]
     if json_:
         typer.echo(json.dumps(rows))
         return
-    console = Console(highlight=False, soft_wrap=True)
     for row in rows:
-        console.print(f"{row['task']}{row['signature']}", markup=False, style="bold")
+        say(f"{row['task']}{row['signature']}", style="bold")
         keyed = f" by {row['key']}" if row["key"] else ""
         called_by = [f"the event {row['on']}"] if row["on"] else []
         called_by += [row["cron"]] if row["cron"] else []
-        console.print(f"    queue {row['queue']}, {row['delivery']}{keyed}, {row['retry']}", markup=False)
-        console.print(f"    called by {' and '.join(called_by) or 'enqueue'}", markup=False)
+        say(f"    queue {row['queue']}, {row['delivery']}{keyed}, {row['retry']}")
+        say(f"    called by {' and '.join(called_by) or 'enqueue'}")
 
 
 def _row(task: Task[..., Any, Any]) -> dict[str, Any]:

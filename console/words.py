@@ -1,15 +1,16 @@
 """A task's state in words."""
 
 import json
-import shlex
 from datetime import UTC, datetime
 from typing import Any
 
-from celeriac import letters, lookup, settings
+from celeriac import letters, lookup
 from celeriac.aws import error_code
 from celeriac.handles import Handle
 from celeriac.status import Status
 from console.consumers import mapping_of
+from console.next_steps import command
+from console.plural import counted
 
 
 def told(handle: Handle[Any], status: Status) -> list[str]:
@@ -81,13 +82,3 @@ def _is_paused(handle: Handle[Any]) -> bool:
 def time(instant: datetime | None) -> str:
     """A time to the second."""
     return f"{instant:%Y-%m-%d %H:%M:%S}Z" if instant is not None else "a time that is not stored"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 letter`, `2 letters`."""
-    return f"{number:,} {noun}" + ("s" if number != 1 else "")
-
-
-def command(*words: str) -> str:
-    """A command of ours to type, on the stage at hand."""
-    return f"celeriac --stage {settings.stage()} {shlex.join(words)}"

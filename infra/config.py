@@ -16,7 +16,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_logs as logs
 from constructs import Node
 
-from celeriac import names
+from celeriac import names, settings
 
 
 class ConfigError(ValueError):
@@ -61,7 +61,7 @@ def read_config(node: Node) -> StageConfig:
         )
     return StageConfig(
         stage,
-        keep_data=stage == "prod",
+        keep_data=settings.keeps_data(stage),
         log_retention={"prod": logs.RetentionDays.THREE_MONTHS, "local": logs.RetentionDays.ONE_DAY}.get(
             stage, logs.RetentionDays.TWO_WEEKS
         ),

@@ -17,6 +17,15 @@ fi
 PATH="$(pwd -P)/.venv/bin:$PATH"
 export PATH CDK_DISABLE_CLI_TELEMETRY=true CDK_DISABLE_VERSION_CHECK=1
 
+# The CDK would find it out by itself, after it has built everything.
+if [ "$command" != synth ] && ! .venv/bin/python -m local.credentials "$@"; then
+    case $command in
+    bootstrap) echo "Then: sh local/cdk.sh bootstrap $stage" >&2 ;;
+    *) echo "Then: make $command STAGE=$stage" >&2 ;;
+    esac
+    exit 1
+fi
+
 case $command in
 synth) set -- --quiet "$@" ;;
 bootstrap) ;;

@@ -8,6 +8,7 @@ import msgspec
 
 from celeriac import payloads
 from celeriac.attributes import Attributes, failure_in, of_sender, unpacked
+from celeriac.aws import error_code
 from celeriac.failure import Failure
 from celeriac.message import Malformed, NewerVersion, decode
 from celeriac.sender import task_of
@@ -32,6 +33,8 @@ class DeadLetter:
     sent_at: datetime
     attributes: Attributes = field(default_factory=dict)
     """The message attributes of its sender."""
+    missing: str = ""
+    """Why the stored body or the stored arguments couldn't be had; empty where nothing is missing."""
 
 
 def ids(message: "MessageTypeDef") -> set[str]:
@@ -56,22 +59,23 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
     found: Any = message.get("MessageAttributes", {})
     failure, attributes = failure_in(found), of_sender(found)
-    try:
-        stored = msgspec.json.decode(body, type=_Stored)
-        if whole:
-            body = payloads.load(queue_name, stored.stored_body).decode()
-        if whole and stored.stored_attributes:
-            attributes = unpacked(payloads.load(queue_name, stored.stored_attributes).decode())
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        pass  # the usual case: the body is here
+    missing = ""
+    if whole and (stored := _stored(body)) is not None:
+        content, missing = _content(queue_name, stored.stored_body)
+        body = body if missing else content.decode(errors="backslashreplace")
+        if stored.stored_attributes:
+            packed, gone = _content(queue_name, stored.stored_attributes)
+            attributes, missing = ({}, gone) if gone else (unpacked(packed.decode()), missing)
     try:
         task = decode(body)
     except (Malformed, NewerVersion):
-        return DeadLetter(message_id, task_of(body), {}, failure, body, sent_at, attributes)
+        return DeadLetter(message_id, task_of(body), {}, failure, body, sent_at, attributes, missing)
+    raw: bytes | msgspec.Raw = task.args
+    if task.stored and whole:
+        raw, missing = _content(queue_name, task.stored)
     try:
-        fetched = payloads.load(queue_name, task.stored) if task.stored and whole else task.args
-        args = msgspec.json.decode(fetched)
-    except (payloads.PayloadGone, msgspec.MsgspecError, RecursionError):
+        args = msgspec.json.decode(raw) if not missing else {}
+    except (msgspec.MsgspecError, RecursionError):
         args = {}
     return DeadLetter(
         task.id or message_id,
@@ -81,4 +85,30 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
         body,
         sent_at,
         attributes,
+        missing,
     )
+
+
+def stored_body(body: str) -> str | None:
+    """The key under which the whole body lies in the payload bucket; None where `body` is the body itself."""
+    stored = _stored(body)
+    return stored.stored_body if stored is not None else None
+
+
+def _stored(body: str) -> _Stored | None:
+    try:
+        return msgspec.json.decode(body, type=_Stored)
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        return None
+
+
+def _content(queue_name: str, key: str) -> tuple[bytes, str]:
+    """What was stored, or why it can't be had: a stranger's key must not keep others from being read."""
+    try:
+        return payloads.load(queue_name, key), ""
+    except payloads.PayloadGone as error:
+        return b"", str(error)
+    except Exception as error:
+        if not error_code(error):
+            raise
+        return b"", f"its payload, stored as {key}, can't be read: {error_code(error)}"

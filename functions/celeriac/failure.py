@@ -34,6 +34,9 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """The Lambda function that gave up on it."""
     request_id: str = ""
     """That function's invocation: the way to its logs."""
+    imported: str = ""
+    """Which `celeriac dlq import` put the letter back: a death of its own, so that a redrive runs it also where its
+    task has died again since it was exported."""
 
 
 def fingerprint(task: str, failure: Failure) -> str:

@@ -65,7 +65,9 @@ class Claim:
     def redriven(self) -> str:
         """Which death it was redriven from: the same for every copy of one redrive."""
         death = self.redriven_from
-        return f"{death.last_at} {death.request_id}" if death is not None else ""
+        if death is None:
+            return ""
+        return f"{death.last_at} {death.request_id}" + (f" {death.imported}" if death.imported else "")
 
 
 class FencedStore(DynamoDBPersistenceLayer):

@@ -107,8 +107,9 @@ def claim(wanted: Claim) -> Lease:
             raise AlreadyTried
         return _claim_after(attempted, found)
     if status == DEAD:
-        # A redrive brings back the very letter that the record remembers; older copies of it are stray ones.
-        if wanted.redriven_from is None or not _same_death(wanted.redriven_from, found):
+        # A redrive brings back the very letter that the record remembers, or one that was imported. Others are stray.
+        death = wanted.redriven_from
+        if death is None or not (_same_death(death, found) or _is_imported(death, wanted, found)):
             raise AlreadyDead
         return _claim_after(attempted, found)
     expiry = dt.datetime.fromtimestamp(int(found.get("in_progress_expiration", 0)) / 1000, dt.UTC)
@@ -178,6 +179,11 @@ def _lease(attempted: FencedStore) -> Lease:
 def _same_death(failure: Failure, found: dict[str, Any]) -> bool:
     remembered = msgspec.json.decode(found["failure"], type=Failure)
     return (failure.last_at, failure.request_id) == (remembered.last_at, remembered.request_id)
+
+
+def _is_imported(death: Failure, wanted: Claim, found: dict[str, Any]) -> bool:
+    """Whether its letter came back from a file, and this is the first copy of that redrive."""
+    return bool(death.imported) and wanted.redriven != found.get("redriven")
 
 
 __all__ = [

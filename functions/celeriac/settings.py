@@ -18,3 +18,8 @@ def kms_key() -> str | None:
 def logs_error_texts() -> bool:
     """Whether logs hold what errors say: CELERIAC_LOG_ERROR_TEXTS, which the stacks set on the local cloud alone."""
     return "CELERIAC_LOG_ERROR_TEXTS" in os.environ
+
+
+def keeps_data(stage: str) -> bool:
+    """Whether a stage's queues and tables outlive its stacks, so that a command asks before it reaches all of them."""
+    return stage == "prod"

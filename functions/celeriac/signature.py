@@ -73,11 +73,20 @@ class Signature:
 
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call, each under its parameter's name. Raises InvalidArgs."""
+        for name in kwargs:
+            if name not in self.fields:
+                raise InvalidArgs(f'task {self._task!r}: no parameter "{name}"{self._nearest(name)}')
         try:
             return self._bind.bind(*args, **kwargs).arguments
         except TypeError as error:
             cures = habits.cures([name for name in kwargs if name not in self.fields], habits.SENDING, self._written)
             raise InvalidArgs(f"task {self._task!r}: {error}" + (f"; {cures}" if cures else "")) from error
+
+    def _nearest(self, name: str) -> str:
+        from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake, and a worker needn't load it
+
+        close = get_close_matches(name, self.fields, n=1, cutoff=0.5)
+        return f": did you mean {close[0]}?" if close else f"; it has {', '.join(self.fields) or 'none'}"
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
         """`arguments` as JSON, after checking that the task will get them as they are. Raises InvalidArgs."""

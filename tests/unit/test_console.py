@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 from typer.testing import CliRunner, Result
 
-from celeriac import Backoff, Context, Queue, quarantine, task
+from celeriac import Backoff, Context, Queue, quarantine, registry, task
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 from console.clients import client as operators_client
@@ -111,6 +111,28 @@ def test_queues_shows_what_waits_and_what_is_dead(sandbox: Sandbox) -> None:
     assert _run("queues").exit_code == 1  # nothing is deployed that would take it
 
 
+def test_a_queue_that_is_not_deployed_is_a_row(sandbox: Sandbox) -> None:
+    for name in ("celeriac-staging-console", "celeriac-staging-console-dlq"):
+        client("sqs").create_queue(QueueName=name)
+    shown = CliRunner().invoke(app, ["--stage", "staging", "queues"])
+    assert (shown.exit_code, shown.stderr) == (1, "")
+    rows = [line.split() for line in shown.output.splitlines()]
+    assert ["console", "0", "0", "0", "0", "-", "none", "none"] in rows
+    assert ["emails", "-", "-", "-", "-", "-", "not", "deployed", "none"] in rows
+    told = json.loads(CliRunner().invoke(app, ["--stage", "staging", "queues", "--json"]).stdout)
+    found = {row["queue"]: row for row in told}
+    assert (found["emails"]["consumer"], found["emails"]["waiting"]) == ("not deployed", None)
+
+
+def test_a_stage_of_which_nothing_is_deployed_is_told_with_those_that_are(sandbox: Sandbox) -> None:
+    shown = CliRunner().invoke(app, ["--stage", "staging", "queues"])
+    assert shown.exit_code == 1
+    assert "not deployed" in shown.stdout
+    assert "Nothing of the stage staging is deployed. Stages here: test." in shown.stderr
+    listed = CliRunner().invoke(app, ["--stage", "staging", "dlq", "list"])
+    assert (listed.exit_code, "Stages here: test." in listed.stderr) == (2, True)
+
+
 @pytest.fixture
 def consumer(sandbox: Sandbox) -> Iterator[dict[str, Any]]:
     """A consumer's event source mapping, as Lambda tells of it: moto would poll the queue itself."""
@@ -154,7 +176,7 @@ def test_what_is_not_deployed_cannot_be_paused(sandbox: Sandbox) -> None:
 
 def test_quarantine_is_added_listed_and_lifted(sandbox: Sandbox) -> None:
     assert "nothing is in quarantine" in _run("quarantine", "list").output
-    assert "celeriac quarantine lift --task charge" in _run("quarantine", "add", "--task", "charge").output
+    assert "celeriac --stage test quarantine lift --task charge" in _run("quarantine", "add", "--task", "charge").output
     _run("quarantine", "add", "--kind", "abc")
     assert json.loads(_run("quarantine", "list", "--json").output) == ["failure:abc", "task:charge"]
     assert quarantine.entries() == {"failure:abc", "task:charge"}
@@ -179,13 +201,53 @@ def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> No
     events.register("before-call.cloudformation.DescribeStacks", missing)
     found = _run("doctor")
     assert found.exit_code == 1
-    assert "WRONG stack celeriac-test-state: ValidationError\n      deploy it: make deploy STAGE=test" in found.output
-    assert "WRONG queue console: VisibilityTimeout is 1, declared 180\n      deploy again" in found.output
-    assert "WRONG consumer of console: disabled\n      celeriac resume console" in found.output
-    assert "ok    table celeriac-test-outbox: ACTIVE" in found.output
+    assert "WRONG stacks celeriac-test-state, celeriac-test-work: not deployed\n" in found.output
+    drift = "WRONG queue console: VisibilityTimeout is 1, declared 180"
+    assert f"{drift}\n      deploy it: make deploy STAGE=test\n" in found.output
+    assert "WRONG consumer console: disabled\n      celeriac --stage test resume console" in found.output
+    assert "ok    tables celeriac-test-idempotency, celeriac-test-outbox" in found.output
     findings = json.loads(_run("doctor", "--json").output)
     events.unregister("before-call.cloudformation.DescribeStacks", missing)
     assert {"what": "outbox: 0 parked", "ok": True, "cure": None} in findings
+
+
+@pytest.mark.parametrize(("stage", "cure"), [("staging", "make deploy STAGE=staging"), ("local", "make up")])
+def test_doctor_has_one_cure_for_a_stage_that_is_not_there(sandbox: Sandbox, stage: str, cure: str) -> None:
+    found = CliRunner().invoke(app, ["--stage", stage, "doctor"]).output
+    ours = ", ".join(sorted(registry.queues(), key=list(registry.queues()).index))
+    assert (
+        f"WRONG stacks celeriac-{stage}-state, celeriac-{stage}-work: not deployed\nWRONG queues {ours}: not" in found
+    )
+    assert f"WRONG outbox: not deployed\n      deploy it: {cure}\nok    alarms" in found
+    assert found.count("deploy it") == 1
+
+
+def test_doctor_without_credentials_has_a_cure(sandbox: Sandbox) -> None:
+    def nobody(**_: object) -> None:
+        raise NoCredentialsError
+
+    sts = operators_client("sts").meta.events
+    sts.register("before-call.sts.GetCallerIdentity", nobody)
+    found = _run("doctor")
+    sts.unregister("before-call.sts.GetCallerIdentity", nobody)
+    assert found.exit_code == 1
+    assert found.output == (
+        "WRONG credentials: can't be seen, NoCredentialsError\n"
+        "      Unable to locate credentials. Set AWS_PROFILE, or AWS_REGION and credentials.\n"
+    )
+
+
+def test_doctor_says_which_policy_allows_what_is_refused(sandbox: Sandbox) -> None:
+    def refuse(**_: object) -> None:
+        answer: Any = {
+            "Error": {"Code": "AccessDenied", "Message": "not authorized to perform: sqs:GetQueueAttributes"}
+        }
+        raise ClientError(answer, "GetQueueAttributes")
+
+    with registered("sqs", "before-call.sqs.GetQueueAttributes", refuse):
+        found = _run("doctor").output
+    assert "WRONG queues: can't be seen, AccessDenied\n      you may not perform sqs:GetQueueAttributes" in found
+    assert "The policies celeriac-test-operator-* allow what this command does" in found
 
 
 def _written(sandbox: Sandbox, *texts: str) -> None:

@@ -1,0 +1,171 @@
+"""A dead letter as a line of a file, and the message that such a line becomes again."""
+
+import json
+import re
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from celeriac import payloads, sqs
+from celeriac.attributes import FAILURE_ATTRIBUTE
+from celeriac.dead_letter import stored_body
+from celeriac.deliver import fitted
+from celeriac.failure import Failure
+from celeriac.message import Malformed, Message, NewerVersion, decode, encode
+from celeriac.queue import MAX_MESSAGE_BYTES
+from console.dead_letters import as_json
+from console.filters import TOO_OFTEN
+from console.letters import Taken
+from console.mistakes import Mistake
+
+# Inside a JSON string, where alone they can stand, these may be written as escapes: a file is also read in a terminal.
+_UNPRINTABLE = re.compile(r"[^\n -~]")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A line, read back and checked."""
+
+    message_id: str
+    died_at: datetime
+    body: str
+    group: str | None
+    attributes: Any
+    content: bytes | None
+    """What the payload bucket held for it; None where nothing lay there, or it was gone already."""
+
+
+def line(queue_name: str, taken: Taken) -> str:
+    """A letter of the dead-letter queue `queue_name`, with all that it takes to bring it back, from S3 too."""
+    message = taken.message
+    raw = {
+        "body": message["Body"],
+        "group": message["Attributes"].get("MessageGroupId"),
+        "attributes": {
+            name: {
+                "type": value["DataType"],
+                "text": value.get("StringValue"),
+                "base64": b64encode(value["BinaryValue"]).decode() if "BinaryValue" in value else None,
+            }
+            for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "stored": _stored(queue_name, taken),
+    }
+    text = json.dumps(as_json(taken) | {"sqs": raw}, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0].isprintable() else _escape(found[0]), text) + "\n"
+
+
+def read(text: str, where: str) -> Exported:
+    """The letter in a line. Raises Mistake for what `line` didn't write."""
+    try:
+        letter = json.loads(text)
+        raw = letter["sqs"]
+        stored = raw.get("stored")  # older files hold none
+        return Exported(
+            letter["message_id"],
+            datetime.fromisoformat(letter["died_at"]),
+            _text(raw["body"]),
+            raw["group"],
+            {name: _attribute(value) for name, value in raw["attributes"].items()},
+            None if stored is None else _bytes(stored),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Mistake(f"{where}: no dead letter of `celeriac dlq export`: {error!r}") from error
+
+
+def entry(letter: Exported, queue_name: str, *, fifo: bool, mark: str, number: int) -> sqs.Entry:
+    """The message that puts `letter` back into `queue_name`; what lay in S3 is stored again first.
+
+    `mark` names the import and `number` the line. A letter that can be read is marked, so that a redrive of it runs
+    whatever its task's record says by then of another death. FIFO deduplication ids are the import's own: SQS would
+    drop a second import of the same letter within five minutes, and say that it took it.
+    """
+    message = _message(letter)
+    # In a body that can be read, the failure has its place there.
+    ours = {FAILURE_ATTRIBUTE} if message is not None else set()
+    attributes = {name: value for name, value in letter.attributes.items() if name not in ours}
+    room = MAX_MESSAGE_BYTES - sqs.Entry("", attributes=attributes).size
+    return sqs.Entry(
+        _untouched(letter, queue_name) if message is None else _marked(letter, message, queue_name, mark, room),
+        group=(letter.group or letter.message_id) if fifo else letter.group,
+        deduplication=f"{mark}-{number}" if fifo else None,
+        attributes=attributes,
+    )
+
+
+def _message(letter: Exported) -> Message | None:
+    """None for a body that this release can't read."""
+    whole = letter.content if stored_body(letter.body) is not None else None
+    try:
+        message = decode(letter.body if whole is None else whole.decode())
+    except (Malformed, NewerVersion, UnicodeDecodeError):
+        return None
+    # Every import of it is the same task, also where its sender gave it no id.
+    return message if message.id else msgspec.structs.replace(message, id=letter.message_id)
+
+
+def _untouched(letter: Exported, queue_name: str) -> str:
+    if letter.content is None:
+        return letter.body
+    key = payloads.store_body(queue_name, letter.message_id, letter.content)
+    return msgspec.json.encode({"stored_body": key}).decode()
+
+
+def _marked(letter: Exported, message: Message, queue_name: str, mark: str, room: int) -> str:
+    failure = message.failure or _noted(letter) or Failure(TOO_OFTEN, last_at=letter.died_at)
+    marked = msgspec.structs.replace(message, failure=msgspec.structs.replace(failure, imported=mark))
+    if marked.stored and letter.content is not None:
+        return encode(msgspec.structs.replace(marked, stored=payloads.store(queue_name, letter.content)))
+    return fitted(queue_name, marked, room)
+
+
+def _noted(letter: Exported) -> Failure | None:
+    """The failure beside a body that couldn't be read when it died."""
+    noted = letter.attributes.get(FAILURE_ATTRIBUTE, {}).get("StringValue", "")
+    try:
+        return msgspec.json.decode(noted, type=Failure)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _stored(queue_name: str, taken: Taken) -> dict[str, str] | None:
+    """What the payload bucket holds for the letter, to the byte: as text where it is text."""
+    if taken.letter.missing:
+        return None
+    body = taken.message["Body"]
+    key = stored_body(body)
+    if key is None:
+        try:
+            key = decode(body).stored or None
+        except (Malformed, NewerVersion):
+            key = None
+    if key is None:
+        return None
+    content = payloads.load(queue_name, key)
+    try:
+        return {"text": content.decode()}
+    except UnicodeDecodeError:
+        return {"base64": b64encode(content).decode()}
+
+
+def _attribute(value: dict[str, str | None]) -> dict[str, Any]:
+    if value["base64"] is not None:
+        return {"DataType": value["type"], "BinaryValue": b64decode(value["base64"], validate=True)}
+    return {"DataType": value["type"], "StringValue": value["text"]}
+
+
+def _bytes(stored: dict[str, str]) -> bytes:
+    return stored["text"].encode() if "text" in stored else b64decode(stored["base64"], validate=True)
+
+
+def _text(body: object) -> str:
+    if not isinstance(body, str):
+        raise TypeError("its body is no text")
+    return body
+
+
+def _escape(character: str) -> str:
+    return json.dumps(character)[1:-1]

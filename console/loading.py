@@ -1,0 +1,49 @@
+"""Why the tasks can't be loaded, in two lines instead of a traceback: the place in the user's code, and the error."""
+
+import os
+import sysconfig
+import traceback
+from pathlib import Path
+
+import celeriac
+from celeriac.declaration import DeclarationError
+from celeriac.failure import error_message, error_type
+
+# Where frames are that the user didn't write: Python's own, those of packages, Celeriac's.
+_OTHERS = [
+    *(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")),
+    Path(celeriac.__file__).resolve().parent,
+    Path(__file__).resolve().parent,
+]
+MOST_CHARACTERS = 400
+
+
+def why_not(error: BaseException) -> str:
+    """Place and error. What is wrong with several modules together, such as a name given twice, has no place."""
+    place = _place(error)
+    text = " ".join(error_message(error).split())[:MOST_CHARACTERS]
+    if not isinstance(error, DeclarationError):  # whose text says it all
+        text = f"{error_type(error)}: {text}"
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("tasks"):
+        text += f" (a package is added by: uv add {error.name.partition('.')[0]})"
+    return f"the tasks can't be loaded: {place}\n  {text}" if place else f"the tasks can't be loaded: {text}"
+
+
+def _place(error: BaseException) -> str:
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{_shown(error.filename)}, line {error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    return f"{_shown(frames[-1].filename)}, line {frames[-1].lineno}" if frames else ""
+
+
+def _is_users(filename: str) -> bool:
+    if filename.startswith("<"):
+        return False
+    path = Path(filename).resolve()
+    return not any(path.is_relative_to(folder) for folder in _OTHERS)
+
+
+def _shown(filename: str) -> str:
+    """As it is found from here, where it lies below."""
+    path, here = Path(filename).resolve(), Path.cwd().resolve()
+    return os.fspath(path.relative_to(here)) if path.is_relative_to(here) else filename

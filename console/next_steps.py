@@ -1,0 +1,38 @@
+"""Commands to type next."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from celeriac.settings import stage
+from console.text import printable
+
+
+def command(*words: str) -> str:
+    """A command of ours with `words`, on the stage at hand."""
+    return printable(shlex.join(["celeriac", "--stage", stage(), *words]))
+
+
+def same_command(**options: object) -> str:
+    """The running command as it was typed, with these options instead of its own; those that are None stay as typed."""
+    words = sys.argv[1:]
+    for name, value in options.items():
+        if value is not None:
+            shown = value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
+            words = [*_without(words, f"--{name}"), f"--{name}", shown]
+    return printable(shlex.join(["celeriac", *words]))
+
+
+def _without(words: Sequence[str], option: str) -> Iterator[str]:
+    rest = iter(words)
+    for word in rest:
+        if word == option:
+            next(rest, None)
+        elif not word.startswith(f"{option}="):
+            yield word
+
+
+def deploy_it() -> str:
+    """How the running command's stage is deployed."""
+    return "deploy it: " + ("make up" if stage() == "local" else f"make deploy STAGE={stage()}")

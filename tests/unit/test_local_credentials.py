@@ -1,0 +1,107 @@
+"""`make deploy` says that AWS won't take the credentials before it builds anything."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from local.credentials import problem
+from local.folders import ROOT
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Somebody who has never used AWS."""
+    for name in os.environ:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (tmp_path / ".aws").mkdir()
+    return tmp_path
+
+
+class Sts(BaseHTTPRequestHandler):
+    """Refuses everybody."""
+
+    code = "InvalidClientTokenId"
+
+    def do_POST(self) -> None:
+        body = f"<ErrorResponse><Error><Code>{self.code}</Code><Message>no</Message></Error></ErrorResponse>".encode()
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is declared
+        pass
+
+
+@pytest.fixture
+def refusing(home: Path) -> Iterator[type[Sts]]:
+    with HTTPServer(("127.0.0.1", 0), Sts) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        (home / ".aws" / "config").write_text(
+            "[profile dev]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = x\nregion = eu-west-1\n"
+            f"endpoint_url = http://127.0.0.1:{server.server_port}\n"
+        )
+        yield Sts
+        server.shutdown()
+
+
+def test_nobody_is_told() -> None:
+    assert problem([], os.environ) == "there are none"
+
+
+def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for words in (["--profile", "nope"], ["--require-approval", "never", "--profile=nope"]):
+        assert problem(words, os.environ) == "The config profile (nope) could not be found"
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    assert problem([], os.environ) == "The config profile (nope) could not be found"
+
+
+def test_half_a_key_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    assert "missing: AWS_SECRET_ACCESS_KEY" in str(problem([], os.environ))
+
+
+def test_what_aws_refuses_is_told(refusing: type[Sts]) -> None:
+    assert problem(["--profile", "dev"], os.environ) == "AWS refuses them (InvalidClientTokenId)"
+
+
+def test_what_says_nothing_of_credentials_is_left_to_the_cdk(
+    refusing: type[Sts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sts, "code", "Throttling")
+    assert problem(["--profile", "dev"], os.environ) is None
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
+def test_another_endpoint_than_aws_is_not_asked(name: str) -> None:
+    assert problem([], {name: "http://127.0.0.1:1"}) is None
+
+
+def test_a_plugin_of_the_cdk_may_know_better(home: Path) -> None:
+    assert problem(["--plugin", "x"], os.environ) is None
+    (home / ".cdk.json").write_text('{"plugin": ["x"]}')
+    assert problem([], os.environ) is None
+
+
+def test_deploy_ends_before_the_cdk_begins() -> None:
+    done = subprocess.run(
+        ["sh", str(ROOT / "local" / "cdk.sh"), "deploy", "dev"],  # noqa: S607 - the shell of this machine
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "No credentials that AWS takes: there are none. Nothing was built or deployed.",
+        "Sign in (aws sso login) or set AWS_PROFILE; see which they are: aws sts get-caller-identity",
+        "Then: make deploy STAGE=dev",
+    ]
