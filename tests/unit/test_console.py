@@ -118,7 +118,7 @@ def test_a_queue_that_is_not_deployed_is_a_row(sandbox: Sandbox) -> None:
     assert (shown.exit_code, shown.stderr) == (1, "")
     rows = [line.split() for line in shown.output.splitlines()]
     assert ["console", "0", "0", "0", "0", "-", "none", "none"] in rows
-    assert ["emails", "-", "-", "-", "-", "-", "not", "deployed", "none"] in rows
+    assert ["desk", "-", "-", "-", "-", "-", "not", "deployed", "none"] in rows
     told = json.loads(CliRunner().invoke(app, ["--stage", "staging", "queues", "--json"]).stdout)
     found = {row["queue"]: row for row in told}
     assert (found["emails"]["consumer"], found["emails"]["waiting"]) == ("not deployed", None)
