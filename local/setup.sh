@@ -11,8 +11,10 @@ cd "$(dirname "$0")/.."
 root=$(pwd -P)
 
 unset VIRTUAL_ENV PYTHONHOME PYTHONPATH CONDA_PREFIX UV_PROJECT_ENVIRONMENT 2>/dev/null || true
+# cron, sudo and containers leave HOME out; then it is what the user's account says.
+HOME=${HOME:-$(eval "echo ~$(id -un)")}
 # The interpreter is ours to find: uv must not fetch one (there may be no internet to fetch it from).
-export UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 PATH="$root/.venv/bin:$PATH"
+export HOME UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 PATH="$root/.venv/bin:$PATH"
 fail() {
     printf '%s\n' "$@" >&2
     exit 1

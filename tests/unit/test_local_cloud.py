@@ -16,6 +16,7 @@ import pytest
 from local import cloud, environment, processes, state
 from local.deploy import expiries, reasons
 from local.emulator.serve import with_time
+from local.folders import ROOT
 from local.problem import ProblemError
 from local.processes import Process
 from local.state import Cloud
@@ -84,6 +85,37 @@ def test_ps_tells_of_this_very_process() -> None:
 
     assert [row.group for row in rows] == [os.getpgrp()]
     assert Path(sys.executable).name in rows[0].command
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="only machines other than Linux need it, and they have it")
+def test_ps_tells_the_whole_of_a_long_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)", "x" * 300, "marked"]
+    process = processes.spawn(sleeper, env=os.environ, folder=tmp_path, log=tmp_path / "log")
+    try:
+        (row,) = [row for row in processes._from_ps(zombies=False) if row.pid == process.pid]
+        assert row.command.endswith("marked")
+    finally:
+        assert processes.stop(process, marker="marked")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="without git there is no clone")
+def test_a_clone_has_the_line_ends_that_make_and_sh_need_whatever_git_is_told(tmp_path: Path) -> None:
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    files = ("Makefile", "local/setup.sh", "uv.lock", ".gitattributes")
+    for name in files:
+        (origin / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, origin / name)
+
+    def git(*words: str | Path) -> None:
+        subprocess.run(["git", *words], cwd=origin, check=True)  # noqa: S607 - git from the PATH
+
+    git("init", "-q")
+    git("add", ".")
+    git("-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "commit.gpgsign=false", "commit", "-qm", "All")
+    git("clone", "-q", "-c", "core.autocrlf=true", origin, clone)
+
+    assert [name for name in files if b"\r" in (clone / name).read_bytes()] == []
 
 
 @pytest.fixture
