@@ -94,6 +94,8 @@ setup_python() {
 
 setup_node() {
     stamp=node_modules/.made-from
+    # In .venv/bin too, so that an activated shell finds cdk as it finds the rest.
+    [ -e .venv/bin/cdk ] || { rm -f .venv/bin/cdk && ln -s ../../node_modules/.bin/cdk .venv/bin/cdk; }
     [ -x node_modules/.bin/cdk ] && is_done "$stamp" package.json package-lock.json && return
     echo "Installing the CDK command line of package-lock.json"
     quietly .venv/bin/npm ci --no-audit --no-fund --loglevel=error

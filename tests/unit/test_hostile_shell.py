@@ -13,7 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from celeriac.testing import Sandbox
+from console import local_cloud
+from console.main import app
 from local.folders import ROOT
 from local.processes import Process, _start_time
 from local.state import Cloud
@@ -35,7 +39,8 @@ LOCAL = f"""
 import sys
 from pathlib import Path
 from console import local_cloud
-local_cloud.enter(Path(sys.argv[1]))
+local_cloud.CLONE = Path(sys.argv[1])
+local_cloud.enter()
 {CALLS}
 """
 TEST = f"""
@@ -172,10 +177,14 @@ def test_a_sandbox_talks_to_nobody(account: _Recorder, shell: dict[str, str]) ->
     assert account.calls == []
 
 
-def test_without_a_local_cloud_a_command_says_how_to_start_it(shell: dict[str, str], tmp_path: Path) -> None:
+def test_without_a_local_cloud_a_command_that_needs_it_says_how_to_start_it(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(ROOT / "local", tmp_path / "local", ignore=shutil.ignore_patterns(".venv", "__pycache__"))
+    monkeypatch.setattr(local_cloud, "CLONE", tmp_path)
 
-    with pytest.raises(subprocess.CalledProcessError) as failed:
-        _run(LOCAL, tmp_path, env=shell)
+    queues = CliRunner().invoke(app, ["--stage", "local", "queues"])
+    tasks = CliRunner().invoke(app, ["--stage", "local", "tasks"])
 
-    assert "console.local_cloud.NotUp: The local cloud isn't up. Start it: make up" in failed.value.stderr
+    assert (queues.exit_code, tasks.exit_code) == (1, 0)
+    assert "The local cloud isn't up. Start it: make up" in queues.output

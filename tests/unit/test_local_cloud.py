@@ -16,7 +16,7 @@ import pytest
 from local import cloud, environment, processes, state
 from local.deploy import expiries, reasons
 from local.emulator.serve import with_time
-from local.folders import HOME, ROOT
+from local.folders import CDK, HOME, ROOT
 from local.problem import ProblemError
 from local.processes import Process
 from local.state import Cloud
@@ -116,6 +116,25 @@ def test_a_clone_has_the_line_ends_that_make_and_sh_need_whatever_git_is_told(tm
     git("clone", "-q", "-c", "core.autocrlf=true", origin, clone)
 
     assert [name for name in files if b"\r" in (clone / name).read_bytes()] == []
+
+
+@pytest.mark.skipif(not CDK.exists(), reason="make setup installs it, make test doesn't need it")
+def test_an_activated_shell_finds_every_command_that_the_readme_types() -> None:
+    script = ". .venv/bin/activate && for name in celeriac pytest uv cdk python; do command -v $name; done"
+
+    found = subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert {Path(line).parent for line in found.splitlines()} == {ROOT / ".venv" / "bin"}
+    assert len(found.splitlines()) == 5
+
+
+@pytest.mark.parametrize(("arguments", "workers"), [([], "auto"), (["ARGS=-x"], "auto"), (["ARGS=tests/x.py"], "0")])
+def test_the_tests_of_a_named_file_start_no_workers(arguments: list[str], workers: str) -> None:
+    make = ["make", "--dry-run", "--no-print-directory", "test", *arguments]
+
+    planned = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert f"pytest -q -n {workers} " in planned
 
 
 @pytest.fixture
