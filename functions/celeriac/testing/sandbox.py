@@ -196,17 +196,10 @@ class Sandbox:
 
     def _waiting_queues(self) -> bool:
         for queue in self._queues():
-            if not self._holds_messages(queue):
-                self._activity.queues.discard(sqs.url(queue.physical_name(self._stage)))
+            url = sqs.url(queue.physical_name(self._stage))
+            if not account.holds_messages(url):
+                self._activity.queues.discard(url)
         return bool(self._queues())
-
-    def _holds_messages(self, queue: Queue) -> bool:
-        kinds = ("", "Delayed", "NotVisible")
-        counts = aws.client("sqs").get_queue_attributes(
-            QueueUrl=sqs.url(queue.physical_name(self._stage)),
-            AttributeNames=[f"ApproximateNumberOfMessages{kind}" for kind in kinds],  # type: ignore[misc]  # literals
-        )["Attributes"]
-        return any(int(count) for count in counts.values())
 
     def _consume(self) -> int:
         invocations = 0
@@ -258,6 +251,8 @@ class Sandbox:
         return 1
 
     def _receive(self, url: str, options: dict[str, Any]) -> "list[MessageTypeDef]":
+        if not account.has_visible(url):
+            return []
         account.lock_groups(url)
         received = aws.client("sqs").receive_message(
             QueueUrl=url,
