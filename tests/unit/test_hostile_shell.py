@@ -49,6 +49,18 @@ with Sandbox():
 {"".join(f"    {line}\n" for line in CALLS.splitlines())}
 """
 
+# As a module does it whose client stands at its top.
+EARLY = """
+import boto3
+early = boto3.client("sns")
+from celeriac.testing import Sandbox
+with Sandbox():
+    try:
+        print(early.list_topics()["Topics"])
+    except RuntimeError as error:
+        print(error)
+"""
+
 
 class _Recorder(ThreadingHTTPServer):
     """Answers every request with an error, and knows how many there were."""
@@ -174,6 +186,21 @@ def test_a_sandbox_talks_to_nobody(account: _Recorder, shell: dict[str, str]) ->
     said = _run(TEST, env=shell)
 
     assert said == ""
+    assert account.calls == []
+
+
+def test_a_client_that_is_older_than_the_sandbox_is_answered_by_moto(shell: dict[str, str]) -> None:
+    outside = {name: shell[name] for name in ("PATH", "HOME")} | {"AWS_CONFIG_FILE": os.devnull}
+
+    assert _run(EARLY, env=outside | {"AWS_DEFAULT_REGION": "eu-west-1"}) == "[]\n"
+
+
+def test_a_client_that_is_older_than_the_sandbox_does_not_reach_the_account(
+    account: _Recorder, shell: dict[str, str]
+) -> None:
+    said = _run(EARLY, env=shell | {"AWS_PROFILE": "default", "AWS_DEFAULT_REGION": "eu-west-1"})
+
+    assert said.startswith(f"a Sandbox has no network, and moto doesn't answer {account.url}")
     assert account.calls == []
 
 
