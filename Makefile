@@ -9,6 +9,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export NODE_USE_SYSTEM_CA := 1
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),true,false)
 
+# What a shell says of other Pythons is not about .venv.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# A worker of pytest-xdist takes seconds to start: tests of files that ARGS names are sooner done without.
+WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup test faults states fuzz lint types check demo up down send synth diff deploy destroy bench python-env all-envs chaos
 
@@ -18,8 +23,8 @@ help: ## list these commands
 setup: all-envs ## install everything from the lock files (needs Python 3.13, pip and git)
 	@echo "Ready. Next: make demo, or make test"
 
-test: python-env ## run the whole suite, offline
-	@$(BIN)/pytest -q -n auto $(ARGS)
+test: python-env ## run the whole suite, offline, or what ARGS names (ARGS=tests/test_reports.py)
+	@$(BIN)/pytest -q -n $(WORKERS) $(ARGS)
 
 faults: python-env ## every fault at every AWS call of every path, and what came of it (some minutes)
 	@$(BIN)/pytest -q -n auto tests/faults/test_matrix.py --every-fault $(ARGS)
@@ -45,7 +50,7 @@ check: test lint types ## all that a pull request needs
 demo: all-envs ## the whole system on this machine: real work, live, with a report
 	@$(BIN)/python -m local demo
 
-up: all-envs ## start the local cloud and deploy to it (PORT=4566)
+up: all-envs ## start the local cloud and deploy to it (on the first free port from 4566 on, or PORT=4600)
 	@$(BIN)/python -m local up
 
 down: python-env ## stop the local cloud and everything it started
@@ -53,7 +58,7 @@ down: python-env ## stop the local cloud and everything it started
 
 send: python-env ## send a task to the local cloud: TASK=name ARGS='{"parameter": "value"}'
 	@test -n "$$TASK" || { echo "Which task? $$($(BIN)/python -m local example)" >&2; exit 2; }
-	@environment=$$($(BIN)/python -m local env) && eval "$$environment" && exec $(BIN)/celeriac send "$$TASK" --json "$${ARGS:-{\}}"
+	@exec $(BIN)/celeriac --stage local send "$$TASK" --json "$${ARGS:-{\}}"
 
 synth: all-envs ## write the templates to cdk.out/ (STAGE=dev; needs no account)
 	@sh local/cdk.sh synth "$(STAGE)" $(ARGS)

@@ -54,8 +54,8 @@ def main(
 ) -> None:
     """Work on a stage of Celeriac with your AWS credentials, region and profile.
 
-    It follows AWS_ENDPOINT_URL, so it works on a local cloud alike. Exit codes: 0, 1 for problems that were found, 2
-    for a command that was mistyped, 130 after Ctrl-C.
+    The stage `local` is the local cloud of this clone (`make up`), whatever AWS_PROFILE and the like say. Exit codes:
+    0, 1 for problems that were found, 2 for a command that was mistyped, 130 after Ctrl-C.
     """
     # Other tools of AWS's read either; boto3 only the latter.
     if region := os.environ.get("AWS_REGION"):
@@ -69,7 +69,7 @@ def main(
 app.command("send")(explained(send.send))
 app.command("forget")(explained(again.forget))
 app.command("rerun")(explained(again.rerun))
-app.command("tasks")(explained(tasks.tasks))
+app.command("tasks")(explained(tasks.tasks, calls_aws=False))
 app.command("status")(explained(status.status))
 app.command("queues")(explained(queues.queues))
 app.command("pause")(explained(consumers.pause))

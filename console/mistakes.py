@@ -18,9 +18,10 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from celeriac import InvalidArgs, NoSuchQueue, registry
+from celeriac import InvalidArgs, NoSuchQueue, registry, settings
 from celeriac.aws import client, error_code
 from celeriac.declaration import DeclarationError
+from console import local_cloud
 from console.screen import forget_reader, say
 
 PROBLEM = 1
@@ -45,12 +46,14 @@ DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperat
 _ACTION = re.compile(r"perform:? (\S+)")
 
 
-def explained[**P](command: Callable[P, None]) -> Callable[P, None]:
-    """Let `command` end with a sentence instead of a traceback."""
+def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Callable[P, None]:
+    """Let `command` end with a sentence instead of a traceback; in the stage `local` it talks to the local cloud."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
+            if calls_aws and settings.stage() == local_cloud.STAGE:
+                local_cloud.enter()
             command(*args, **kwargs)
         except KeyboardInterrupt:
             _end("interrupted", INTERRUPTED)
@@ -73,6 +76,8 @@ def told(error: Exception) -> tuple[str, int] | None:
     match error:
         case Mistake() | InvalidArgs() | DeclarationError():
             return str(error), USAGE
+        case local_cloud.NotUp():
+            return str(error), PROBLEM
         case NoSuchQueue():
             return f"{error}{stages()}", USAGE
         case NoCredentialsError() | NoRegionError() | PartialCredentialsError():

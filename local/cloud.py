@@ -1,14 +1,16 @@
 """Starting and stopping the local cloud: MiniStack and the payment provider, on 127.0.0.1 only."""
 
+import fcntl
 import os
 import shutil
 import socket
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
-
-import urllib3
+from pathlib import Path
 
 from local import environment, state
 from local.folders import EMULATOR, EMULATOR_PYTHON, HOME, ROOT, STATE, TEMPORARY, log, shown
@@ -37,19 +39,26 @@ def require() -> Cloud:
     return cloud
 
 
-def start(port: int) -> Cloud:
-    """Start a cloud on `port`, after clearing away what is left of one that died.
+def start(port: int | None = None) -> Cloud:
+    """Start a cloud, after clearing away what is left of one that died: on `port`, or on the first free one.
 
-    Raises ProblemError when the port is taken or a process doesn't come up; nothing is left running then.
+    Raises ProblemError when `port` is taken or a process doesn't come up; nothing is left running then.
     """
     down()
-    _check_free(port)
     if not EMULATOR_PYTHON.exists():
         raise ProblemError("The emulator isn't installed. Install it: make setup")
     for folder in (STATE, TEMPORARY, HOME):
         folder.mkdir(exist_ok=True)
+    with _alone():
+        if port is None:
+            port = _first_free(DEFAULT_PORT)
+        else:
+            _check_free(port)
+        return _start(port)
 
-    provider_port = _free_port(port + 1)
+
+def _start(port: int) -> Cloud:
+    provider_port = _first_free(port + 1)
     emulator = spawn(
         [EMULATOR_PYTHON, EMULATOR],
         env=environment.of_emulator(port, os.environ),
@@ -58,7 +67,7 @@ def start(port: int) -> Cloud:
     )
     provider = spawn(
         [sys.executable, "-m", "local.provider", "--port", str(provider_port)],
-        env=environment.without_aws(os.environ),
+        env=environment.of_provider(os.environ),
         folder=ROOT,
         log=log("provider"),
     )
@@ -95,19 +104,31 @@ def down() -> bool:
 
 
 def _check_free(port: int) -> None:
-    if _is_free(port):
-        return
-    owner = listener(port) or f"another process (find it: lsof -nP -iTCP:{port} -sTCP:LISTEN)"
-    raise ProblemError(
-        f"Port {port} of 127.0.0.1 is taken by {owner}. Stop that, or take another port: make up PORT={port + 100}"
-    )
+    if not _is_free(port):
+        raise ProblemError(
+            f"Port {port} of 127.0.0.1 is taken by {holder(port)}. Stop that, or take another port: "
+            f"make up PORT={port + 100}"
+        )
 
 
-def _free_port(preferred: int) -> int:
-    if _is_free(preferred):
-        return preferred
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+def holder(port: int) -> str:
+    """Who listens on `port`, in words; where the system doesn't tell, how to find out."""
+    return listener(port) or f"another process (find it: lsof -nP -iTCP:{port} -sTCP:LISTEN)"
+
+
+def _first_free(port: int) -> int:
+    """The first free port from `port` on."""
+    while not _is_free(port):
+        port += 1
+    return port
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other clone look for a port before those found in here are in use."""
+    with (Path(tempfile.gettempdir()) / f"celeriac-ports-{os.getuid()}").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _is_free(port: int) -> bool:
@@ -119,6 +140,8 @@ def _is_free(port: int) -> bool:
 
 
 def _answers(url: str) -> bool:
+    import urllib3  # noqa: PLC0415 - only a start needs it, and local.where is to be quick
+
     try:
         return urllib3.request("GET", url, timeout=1, retries=False).status == HTTPStatus.OK
     except urllib3.exceptions.HTTPError:

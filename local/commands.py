@@ -1,6 +1,7 @@
 """The commands of the local cloud: words on the screen and exit codes, nothing else."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from local import cloud, environment, state
 from local.deploy import deploy, fingerprint
-from local.hints import ENVIRONMENT
+from local.hints import AWS_CLI, ENVIRONMENT
 from local.problem import ProblemError
 from local.report import report_calls
 from local.state import Cloud
@@ -48,7 +49,9 @@ def up(port: Port = None) -> None:
     if not samples.missing():
         console.print("Try: make demo")
     console.print(f"Send a task: {samples.command_to_send()}", markup=False)
-    console.print("AWS's own tools talk to it after:", ENVIRONMENT, markup=False)
+    # Version 1 of the AWS CLI doesn't follow AWS_ENDPOINT_URL to SQS.
+    console.print(f"boto3 and AWS's own tools talk to it after: {ENVIRONMENT}", markup=False)
+    console.print(f"  {AWS_CLI}", markup=False)
 
 
 @app.command()
@@ -71,7 +74,7 @@ def env() -> None:
 
     Example: eval "$(python -m local env)"
     """
-    typer.echo(environment.as_shell(environment.of_client(cloud.require().port)))
+    typer.echo(environment.as_shell(cloud.require().port, os.environ))
 
 
 @app.command()
@@ -108,9 +111,11 @@ def bring_up(port: int | None) -> Cloud:
     """The running cloud with today's sources deployed, started if need be. A `port` given must be the cloud's."""
     found = cloud.running()
     if found is None:
-        wanted = port or cloud.DEFAULT_PORT
         with console.status("Starting the local cloud"):
-            found = cloud.start(wanted)
+            found = cloud.start(port)
+        if port is None and found.port != cloud.DEFAULT_PORT:
+            usual = cloud.DEFAULT_PORT
+            console.print(f"Port {usual} is taken by {cloud.holder(usual)}, so this is port {found.port}", markup=False)
         console.print(f"The local cloud is up: AWS's API on {found.url}, the sample's provider on {found.provider_url}")
     elif port not in {None, found.port}:
         raise ProblemError(
@@ -120,11 +125,14 @@ def bring_up(port: int | None) -> Cloud:
         console.print(f"The local cloud is up already, on {found.url}")
         report_calls(console)
 
+    # What follows in this process talks to the local cloud and to nothing else; the synth alone needs more.
+    shell = dict(os.environ)
+    environment.enter(found.port)
     sources = fingerprint(found.provider_url)
     if found.deployed == sources:
         console.print("What is deployed is what is here")
         return found
-    deploy(found, console)
+    deploy(found, console, shell)
     found = found.with_deployed(sources)
     state.save(found)
     return found

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -41,29 +41,31 @@ def fingerprint(provider_url: str) -> str:
     return digest.hexdigest()
 
 
-def deploy(cloud: Cloud, console: Console) -> None:
+def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
     """Bootstrap, synthesize and deploy the stage `local`; raise ProblemError with the reason of a failure.
 
-    The synth needs no AWS, so it runs while the bootstrap does.
+    `shell` is the environment of whoever asked for it. The synth needs no AWS, so it runs while the bootstrap does.
     """
     started = time.monotonic()
     context = ["-c", f"stage={environment.STAGE}", "-c", f"provider_url={cloud.provider_url}", "-c", f"sender={SENDER}"]
     if not CDK.exists():
         raise ProblemError("The CDK command line isn't installed. Install it: make setup")
+    of_cdk = environment.of_cdk(cloud.port, shell)
     with console.status("Preparing the deployment (cdk bootstrap, cdk synth)"), ThreadPoolExecutor(2) as pool:
         # With no app, since a bootstrap by account must not synthesize as well.
         account = f"aws://000000000000/{environment.REGION}"
-        bootstrap = pool.submit(_cdk, cloud, "bootstrap", account, "--app", "")
-        synth = pool.submit(_cdk, cloud, "synth", "--quiet", "--output", str(ASSEMBLY), *context)
+        bootstrap = pool.submit(_cdk, of_cdk, "bootstrap", account, "--app", "")
+        of_synth = environment.of_synth(cloud.port, shell)
+        synth = pool.submit(_cdk, of_synth, "synth", "--quiet", "--output", str(ASSEMBLY), *context)
         synth.result()
         bootstrap.result()
     if found := findings(ASSEMBLY):
         console.print(f"cdk-nag warns of {', '.join(found)}: that would stop a deploy to the stage prod.")
         console.print("What to type for each: make synth STAGE=dev")
     with console.status("Deploying (cdk deploy)"):
-        _cdk(cloud, "deploy", "--all", "--app", str(ASSEMBLY), "--require-approval", "never", "--progress", "events")
+        _cdk(of_cdk, "deploy", "--all", "--app", str(ASSEMBLY), "--require-approval", "never", "--progress", "events")
     with console.status("Setting what the emulator's CloudFormation leaves out"):
-        _complete(cloud)
+        _complete()
     console.print(f"Deployed in {time.monotonic() - started:.0f} s")
 
 
@@ -79,14 +81,14 @@ def findings(assembly: Path) -> list[str]:
     return sorted(ids)
 
 
-def _cdk(cloud: Cloud, command: str, *options: str) -> None:
+def _cdk(variables: Mapping[str, str], command: str, *options: str) -> None:
     file = log(command)
     with file.open("wb") as output:
         try:
             done = subprocess.run(  # noqa: S603 - our own command
                 [str(CDK), command, *options, "--no-notices"],
                 cwd=ROOT,
-                env=environment.of_cdk(cloud.port, os.environ),
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -118,15 +120,18 @@ def reasons(output: str) -> list[str]:
     return (telling or lines)[-8:]
 
 
-def _complete(cloud: Cloud) -> None:
+def _complete() -> None:
     """Do by API what MiniStack's CloudFormation ignores (times to live), and what a person does on AWS once (SES)."""
-    ses, dynamodb = (_client(cloud, service) for service in ("ses", "dynamodb"))
+    import boto3  # noqa: PLC0415 - half a second that `make down` needn't spend
+
+    ses, dynamodb = boto3.client("ses"), boto3.client("dynamodb")
     ses.verify_domain_identity(Domain=SENDER.partition("@")[2])
     for name, attribute in expiries(ASSEMBLY).items():
         current = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
         if current["TimeToLiveStatus"] == "DISABLED":
-            wanted = {"Enabled": True, "AttributeName": attribute}
-            dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=wanted)
+            dynamodb.update_time_to_live(
+                TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+            )
 
 
 def expiries(assembly: Path) -> dict[str, str]:
@@ -142,16 +147,3 @@ def expiries(assembly: Path) -> dict[str, str]:
         for table in tables
         if table.get("TimeToLiveSpecification", {}).get("Enabled")
     }
-
-
-def _client(cloud: Cloud, service: Any) -> Any:
-    import boto3  # noqa: PLC0415 - half a second that `make down` needn't spend
-
-    variables = environment.of_client(cloud.port)
-    return boto3.client(
-        service,
-        endpoint_url=cloud.url,
-        region_name=environment.REGION,
-        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-    )

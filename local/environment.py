@@ -1,20 +1,21 @@
 """The environments of the local cloud's processes.
 
-Three, because what reaches a process decides whose AWS it talks to: the emulator's own (its functions inherit all of
-it), the one of every client on this machine, and the CDK command line's.
+What reaches a process decides whose AWS it talks to. So none of them gets what a developer's shell says of AWS: all of
+it is taken away first, by kind and not by name, and then the local cloud's is set.
 """
 
 import os
 import shlex
 from collections.abc import Mapping
 
+from celeriac.testing.elsewhere import SHUT, is_proxy, leads_elsewhere
 from local.folders import HOME, ROOT, TEMPORARY
 
 STAGE = "local"
 REGION = "us-east-1"
 
 ACCESS_KEY = "celeriac-local-cloud"
-"""The CDK CLI caches the account of each access key in the home folder, so no other emulator may use this one."""
+_HERE = ("127.0.0.1", "localhost")
 
 
 def endpoint(port: int) -> str:
@@ -23,9 +24,9 @@ def endpoint(port: int) -> str:
 
 
 def of_client(port: int) -> dict[str, str]:
-    """What a producer, the console or a test sets to talk to the local cloud, and to nothing else."""
+    """What a client sets to talk to the local cloud. It is enough only where nothing else leads elsewhere."""
     url = endpoint(port)
-    return {
+    return SHUT | {
         "CELERIAC_STAGE": STAGE,
         "AWS_ENDPOINT_URL": url,
         "AWS_ENDPOINT_URL_S3": url,
@@ -33,29 +34,54 @@ def of_client(port: int) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "not-a-secret",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        # A developer's profile could name another endpoint or role.
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        # Where no variable names a proxy, macOS and Windows ask the system for one.
+        "NO_PROXY": ",".join(_HERE),
+        "no_proxy": ",".join(_HERE),
     }
 
 
+def of_command(port: int, base: Mapping[str, str]) -> dict[str, str]:
+    """A command's on the local cloud, whatever `base`, the environment of its shell, says of AWS and of proxies."""
+    return {name: value for name, value in base.items() if not leads_elsewhere(name)} | of_client(port)
+
+
+def enter(port: int) -> None:
+    """Make this very process one of the local cloud's."""
+    mine = of_command(port, os.environ)
+    os.environ.clear()
+    os.environ.update(mine)
+
+
 def of_cdk(port: int, base: Mapping[str, str]) -> dict[str, str]:
-    """`base` without any AWS of its own, with the local cloud's, and with the Node and Python of `.venv` first."""
-    binaries = ROOT / ".venv" / "bin"
-    return (
-        without_aws(base)
-        | of_client(port)
-        | {
-            "PATH": f"{binaries}{os.pathsep}{base.get('PATH', os.defpath)}",
-            "CDK_DISABLE_CLI_TELEMETRY": "true",
-            "CDK_DISABLE_VERSION_CHECK": "1",
-            "CI": "true",  # errors to standard error, the rest to standard output
-            "NO_COLOR": "1",
-        }
-    )
+    """The CDK command line's, when it talks to the local cloud: with the Node and Python of `.venv` first.
+
+    Its home folder is the local cloud's: in a developer's own it finds `~/.cdk.json`, which may name a profile, and the
+    account that another emulator gave to a key.
+    """
+    return of_command(port, base) | _cdk(base) | {"HOME": str(HOME), "CDK_HOME": str(HOME / ".cdk")}
+
+
+def of_synth(port: int, base: Mapping[str, str]) -> dict[str, str]:
+    """The CDK command line's when it synthesizes: uv then builds the bundle, and may need a proxy and its own files."""
+    proxies = {name: value for name, value in base.items() if is_proxy(name)}
+    return of_command(port, base) | _cdk(base) | proxies | _exempt(base)
+
+
+def _cdk(base: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{base.get('PATH', os.defpath)}",
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "CDK_DISABLE_VERSION_CHECK": "1",
+        "CI": "true",  # errors to standard error, the rest to standard output
+        "NO_COLOR": "1",
+    }
+
+
+def _exempt(base: Mapping[str, str]) -> dict[str, str]:
+    """The exceptions from a proxy, with this machine among them. Tools differ in which spelling they look at."""
+    known = base.get("no_proxy") or base.get("NO_PROXY") or ""
+    listed = known if known == "*" else ",".join(dict.fromkeys([*filter(None, known.split(",")), *_HERE]))
+    return {"NO_PROXY": listed, "no_proxy": listed}
 
 
 def of_emulator(port: int, base: Mapping[str, str]) -> dict[str, str]:
@@ -84,11 +110,21 @@ def of_emulator(port: int, base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def without_aws(base: Mapping[str, str]) -> dict[str, str]:
-    """`base` without what would send a client to somebody's real account."""
-    return {name: value for name, value in base.items() if not name.startswith(("AWS_", "CDK_"))}
+def of_provider(base: Mapping[str, str]) -> dict[str, str]:
+    """The payment provider's, which talks to nobody."""
+    return {name: value for name, value in base.items() if not leads_elsewhere(name)}
 
 
-def as_shell(variables: Mapping[str, str]) -> str:
-    """Lines for `eval` in any POSIX shell."""
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+def as_shell(port: int, base: Mapping[str, str]) -> str:
+    """Lines for `eval` in a POSIX shell whose environment is `base`, to make it one of the local cloud's.
+
+    Proxies stay, with this machine as an exception: whoever works in that shell needs them for uv and git.
+    """
+    variables = of_client(port) | _exempt(base)
+    unwanted = sorted(name for name in base if leads_elsewhere(name) and not is_proxy(name) and name not in variables)
+    return "\n".join(
+        [
+            *(f"unset {shlex.quote(name)}" for name in unwanted),
+            *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
+        ]
+    )

@@ -143,7 +143,8 @@ def _from_proc(*, zombies: bool) -> Iterator[_Row]:
 
 def _from_ps(*, zombies: bool) -> Iterator[_Row]:
     columns = re.compile(r"\s*(\d+)\s+(\d+)\s+(\S+)\s+(\w+ \w+ +\d+ [\d:]+ \d+)\s+(.*)")
-    command = ["ps", "-axo", "pid=,pgid=,stat=,lstart=,command="]
+    # -ww: ps cuts its lines at the width of a terminal otherwise, even where there is none.
+    command = ["ps", "-axww", "-o", "pid=,pgid=,stat=,lstart=,command="]
     environment = {**os.environ, "LC_ALL": "C"}
     listing = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - fixed
     for line in listing.stdout.splitlines():

@@ -11,8 +11,10 @@ cd "$(dirname "$0")/.."
 root=$(pwd -P)
 
 unset VIRTUAL_ENV PYTHONHOME PYTHONPATH CONDA_PREFIX UV_PROJECT_ENVIRONMENT 2>/dev/null || true
+# cron, sudo and containers leave HOME out; then it is what the user's account says.
+HOME=${HOME:-$(eval "echo ~$(id -un)")}
 # The interpreter is ours to find: uv must not fetch one (there may be no internet to fetch it from).
-export UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 PATH="$root/.venv/bin:$PATH"
+export HOME UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 PATH="$root/.venv/bin:$PATH"
 fail() {
     printf '%s\n' "$@" >&2
     exit 1
@@ -92,6 +94,8 @@ setup_python() {
 
 setup_node() {
     stamp=node_modules/.made-from
+    # In .venv/bin too, so that an activated shell finds cdk as it finds the rest.
+    [ -e .venv/bin/cdk ] || { rm -f .venv/bin/cdk && ln -s ../../node_modules/.bin/cdk .venv/bin/cdk; }
     [ -x node_modules/.bin/cdk ] && is_done "$stamp" package.json package-lock.json && return
     echo "Installing the CDK command line of package-lock.json"
     quietly .venv/bin/npm ci --no-audit --no-fund --loglevel=error

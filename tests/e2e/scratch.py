@@ -1,7 +1,6 @@
 """A copy of this clone to break things in: with changes of its own, its own local cloud and the real `cdk deploy`."""
 
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+
+from local import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "celeriac-local-"
@@ -42,13 +43,9 @@ def run_inside(module: str, arguments: Sequence[str], *, port: int, added: Mappi
         try:
             subprocess.run(["make", "up"], cwd=clone, env=os.environ | {"PORT": str(port)}, check=True)
             python = clone / ".venv" / "bin" / "python"
-            exports = subprocess.run(
-                [python, "-m", "local", "env"], cwd=clone, capture_output=True, text=True, check=True
-            ).stdout
-            lines = [line.removeprefix("export ") for line in exports.splitlines() if line.startswith("export ")]
-            there = dict(shlex.split(line)[0].split("=", 1) for line in lines)
+            there = environment.of_command(port, os.environ)
             command = [str(python), "-m", module, "--inside", str(clone), *arguments]
-            return subprocess.run(command, cwd=clone, env=os.environ | there, check=False).returncode
+            return subprocess.run(command, cwd=clone, env=there, check=False).returncode
         finally:
             subprocess.run(["make", "down"], cwd=clone, check=False)
 

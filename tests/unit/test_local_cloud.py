@@ -16,6 +16,7 @@ import pytest
 from local import cloud, environment, processes, state
 from local.deploy import expiries, findings, reasons
 from local.emulator.serve import with_log, with_time
+from local.folders import CDK, HOME, ROOT
 from local.problem import ProblemError
 from local.processes import Process
 from local.state import Cloud
@@ -86,6 +87,56 @@ def test_ps_tells_of_this_very_process() -> None:
     assert Path(sys.executable).name in rows[0].command
 
 
+@pytest.mark.skipif(shutil.which("ps") is None, reason="only machines other than Linux need it, and they have it")
+def test_ps_tells_the_whole_of_a_long_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)", "x" * 300, "marked"]
+    process = processes.spawn(sleeper, env=os.environ, folder=tmp_path, log=tmp_path / "log")
+    try:
+        (row,) = [row for row in processes._from_ps(zombies=False) if row.pid == process.pid]
+        assert row.command.endswith("marked")
+    finally:
+        assert processes.stop(process, marker="marked")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="without git there is no clone")
+def test_a_clone_has_the_line_ends_that_make_and_sh_need_whatever_git_is_told(tmp_path: Path) -> None:
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    files = ("Makefile", "local/setup.sh", "uv.lock", ".gitattributes")
+    for name in files:
+        (origin / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, origin / name)
+
+    def git(*words: str | Path) -> None:
+        subprocess.run(["git", *words], cwd=origin, check=True)  # noqa: S607 - git from the PATH
+
+    git("init", "-q")
+    git("add", ".")
+    git("-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "commit.gpgsign=false", "commit", "-qm", "All")
+    git("clone", "-q", "-c", "core.autocrlf=true", origin, clone)
+
+    assert [name for name in files if b"\r" in (clone / name).read_bytes()] == []
+
+
+@pytest.mark.skipif(not CDK.exists(), reason="make setup installs it, make test doesn't need it")
+def test_an_activated_shell_finds_every_command_that_the_readme_types() -> None:
+    script = ". .venv/bin/activate && for name in celeriac pytest uv cdk python; do command -v $name; done"
+
+    found = subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert {Path(line).parent for line in found.splitlines()} == {ROOT / ".venv" / "bin"}
+    assert len(found.splitlines()) == 5
+
+
+@pytest.mark.parametrize(("arguments", "workers"), [([], "auto"), (["ARGS=-x"], "auto"), (["ARGS=tests/x.py"], "0")])
+def test_the_tests_of_a_named_file_start_no_workers(arguments: list[str], workers: str) -> None:
+    make = ["make", "--dry-run", "--no-print-directory", "test", *arguments]
+
+    planned = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert f"pytest -q -n {workers} " in planned
+
+
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The state of the local cloud, in a folder of this test's."""
@@ -135,39 +186,93 @@ def test_a_busy_port_is_named_with_its_holder_and_a_cure(folders: Path) -> None:
     assert not (folders / "cloud.json").exists()
 
 
+def test_whoever_names_no_port_gets_the_first_that_is_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+
+        free = cloud._first_free(taken)
+
+    assert free > taken
+    assert cloud._is_free(free)
+
+
 def test_a_cloud_that_is_not_up_says_how_to_start_it(folders: Path) -> None:
     with pytest.raises(ProblemError, match="make up"):
         cloud.require()
 
 
-def test_nothing_of_the_callers_account_reaches_the_emulator_or_the_deploy() -> None:
-    mine = {
-        "AWS_PROFILE": "prod",
-        "AWS_ENDPOINT_URL": "https://x",
-        "AWS_SESSION_TOKEN": "t",
-        "CDK_DEFAULT_ACCOUNT": "1",
+# What a shell may hold that decides whose AWS a client talks to, and by which way.
+SHELL = {
+    "AWS_PROFILE": "prod",
+    "AWS_DEFAULT_PROFILE": "prod",
+    "AWS_ENDPOINT_URL": "https://x",
+    "AWS_ENDPOINT_URL_SQS": "https://x",
+    "AWS_SESSION_TOKEN": "t",
+    "AWS_ROLE_ARN": "arn:aws:iam::1:role/x",
+    "AWS_SOMETHING_OF_NEXT_YEAR": "1",
+    "BOTO_CONFIG": "/home/me/.boto",
+    "CDK_DEFAULT_ACCOUNT": "1",
+    "CELERIAC_KMS_KEY": "arn:aws:kms:x",
+    "HTTP_PROXY": "http://proxy",
+    "https_proxy": "http://proxy",
+    "ALL_PROXY": "socks5://proxy",
+    "npm_config_noproxy": "",
+    "NO_PROXY": "example.org",
+    "HOME": "/home/me",
+    "EDITOR": "vi",
+}
+
+
+def test_nothing_of_the_callers_shell_decides_whose_aws_a_command_talks_to() -> None:
+    ours = environment.of_client(4566)
+
+    command = environment.of_command(4566, SHELL)
+
+    assert command == {"HOME": "/home/me", "EDITOR": "vi"} | ours
+    assert ours["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
+    assert environment.of_provider(SHELL) == {"HOME": "/home/me", "EDITOR": "vi"}
+    assert not [name for name in environment.of_emulator(4566, SHELL) if name.startswith("AWS_")]
+    assert environment.of_emulator(4566, SHELL)["BIND_HOST"] == "127.0.0.1"
+
+
+def test_the_deploy_knows_neither_the_callers_account_nor_the_home_folder() -> None:
+    cdk = environment.of_cdk(4566, SHELL)
+
+    assert {name: cdk[name] for name in cdk.keys() & SHELL.keys()} == {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "BOTO_CONFIG": os.devnull,
+        "HOME": str(HOME),
+        "EDITOR": "vi",
     }
 
-    emulator = environment.of_emulator(4566, mine)
-    cdk = environment.of_cdk(4566, mine)
 
-    assert not [name for name in emulator if name.startswith("AWS_")]
-    assert emulator["BIND_HOST"] == "127.0.0.1"
-    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "CDK_DEFAULT_REGION"} & cdk.keys()
-    assert cdk["AWS_ENDPOINT_URL"] == cdk["AWS_ENDPOINT_URL_S3"] == "http://127.0.0.1:4566"
+def test_the_synth_keeps_what_uv_needs_to_fetch_packages() -> None:
+    synth = environment.of_synth(4566, SHELL)
+
+    kept = {name: synth[name] for name in ("HOME", "HTTP_PROXY", "https_proxy", "NO_PROXY", "no_proxy")}
+    assert kept == {
+        "HOME": "/home/me",
+        "HTTP_PROXY": "http://proxy",
+        "https_proxy": "http://proxy",
+        "NO_PROXY": "example.org,127.0.0.1,localhost",
+        "no_proxy": "example.org,127.0.0.1,localhost",
+    }
+    assert "AWS_PROFILE" not in synth
+    assert environment.of_synth(4566, {"no_proxy": "*"})["NO_PROXY"] == "*"
 
 
-def test_the_environment_survives_a_shell() -> None:
-    variables = {"ONE": "a b", "TWO": "it's $HOME"}
+def test_a_shell_that_evaluates_it_is_the_local_clouds() -> None:
+    shell = SHELL | {"PATH": os.defpath, "NO_PROXY": "it's $HOME"}
+    lines = environment.as_shell(4566, shell)
 
-    shown = subprocess.run(
-        ["/bin/sh", "-c", f'{environment.as_shell(variables)}\nprintf "%s|%s" "$ONE" "$TWO"'],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    shown = subprocess.run(["/bin/sh", "-c", f"{lines}\nenv"], env=shell, capture_output=True, text=True, check=True)
 
-    assert shown.stdout == "a b|it's $HOME"
+    there = dict(line.split("=", 1) for line in shown.stdout.splitlines())
+    exempt = "it's $HOME,127.0.0.1,localhost"
+    assert there.items() >= (environment.of_client(4566) | {"NO_PROXY": exempt, "no_proxy": exempt}).items()
+    lost = shell.keys() - there.keys()
+    assert lost == {name for name in SHELL if name.startswith(("AWS_", "CDK_", "CELERIAC_"))} - {"AWS_ENDPOINT_URL"}
 
 
 def test_a_failed_deploy_is_explained_by_the_lines_that_say_why() -> None:

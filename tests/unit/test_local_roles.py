@@ -15,7 +15,7 @@ import pytest
 import urllib3
 
 from local import environment
-from local.cloud import _free_port
+from local.cloud import _first_free
 from local.folders import EMULATOR, EMULATOR_PYTHON
 from local.iam_refusal import noted
 from local.processes import is_running, spawn, stop
@@ -52,7 +52,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def port(log: Path) -> Iterator[int]:
     if not EMULATOR_PYTHON.exists() and not os.environ.get("CI"):
         pytest.skip("the emulator isn't installed: run `make setup`")
-    free = _free_port(4947)
+    free = _first_free(4947)
     variables = environment.of_emulator(free, os.environ) | {"TMPDIR": str(log.parent), "HOME": str(log.parent)}
     emulator = spawn([EMULATOR_PYTHON, EMULATOR], env=variables, folder=log.parent, log=log)
     try:

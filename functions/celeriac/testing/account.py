@@ -100,6 +100,16 @@ def lying_in(url: str) -> "list[MessageTypeDef]":
     ]
 
 
+def holds_messages(url: str) -> bool:
+    """Whether there is any message in a queue: to be had, in flight or delayed. Asking moto by a call costs 3 ms."""
+    return bool(_in_moto(url)._messages)  # noqa: SLF001 - see above
+
+
+def has_visible(url: str) -> bool:
+    """Whether a receive would find something. Most wouldn't: the sandbox looks at every queue at every step."""
+    return bool(_in_moto(url).messages)
+
+
 def lock_groups(url: str) -> None:
     """Let what is in flight lock its FIFO group, and nothing else.
 

@@ -6,8 +6,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from threading import Lock, RLock, local
 from typing import Any
+from unittest.mock import patch
 
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.client import BaseClient
+from botocore.httpsession import URLLib3Session
+from moto.core.models import botocore_stubber
 
 from celeriac.bodies import WorkerLost
 
@@ -129,9 +133,24 @@ class Calls:
 
         BaseClient._make_api_call = observed  # type: ignore[attr-defined]  # noqa: SLF001
         try:
-            yield
+            with patch.object(URLLib3Session, "send", _send):
+                yield
         finally:
             BaseClient._make_api_call = real  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _send(_: URLLib3Session, request: AWSPreparedRequest) -> Any:
+    """In place of the network, where only those requests arrive that moto hasn't answered yet.
+
+    Moto is asked by the clients that were made since it was imported. A module's own client is often older.
+    """
+    answer = botocore_stubber("before-send", request)
+    if answer is not None:
+        return answer
+    raise RuntimeError(
+        f"a Sandbox has no network, and moto doesn't answer {request.url}. A client that was made before the sandbox "
+        "keeps its endpoint: make it when it is first used, or unset AWS_ENDPOINT_URL for the tests"
+    )
 
 
 class _At:

@@ -32,6 +32,7 @@ from celeriac.testing import account
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock, at
+from celeriac.testing.elsewhere import SHUT, leads_elsewhere
 from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
 from celeriac.testing.scope import of_this_test
 from celeriac.testing.stream import Stream
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from celeriac.task import Task
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-ENVIRONMENT = {
+ENVIRONMENT = SHUT | {
     "AWS_ACCESS_KEY_ID": "sandbox",
     "AWS_SECRET_ACCESS_KEY": "sandbox",
     "AWS_DEFAULT_REGION": "eu-west-1",
@@ -51,8 +52,6 @@ ENVIRONMENT = {
     "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
     "CELERIAC_STAGE": "test",
 }
-# What would lead a client of the code under test to a real account or a local cloud.
-UNWANTED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS")
 # A drain that needs more steps than this runs in circles.
 MOST_STEPS = 100_000
 # As the stack's schedule has it.
@@ -87,7 +86,8 @@ class Sandbox:
         if type(sqs.urls) is account.Urls:
             raise RuntimeError("a Sandbox is open already: it is the whole AWS of its process, leave it first")
         with ExitStack() as entering:
-            environment = {name: value for name, value in os.environ.items() if name not in UNWANTED} | ENVIRONMENT
+            kept = {name: value for name, value in os.environ.items() if not leads_elsewhere(name)}
+            environment = kept | ENVIRONMENT
             entering.enter_context(patch.dict(os.environ, environment, clear=True))
             entering.enter_context(patch.object(aws, "_client", _client))
             entering.enter_context(mock_aws())
@@ -196,17 +196,10 @@ class Sandbox:
 
     def _waiting_queues(self) -> bool:
         for queue in self._queues():
-            if not self._holds_messages(queue):
-                self._activity.queues.discard(sqs.url(queue.physical_name(self._stage)))
+            url = sqs.url(queue.physical_name(self._stage))
+            if not account.holds_messages(url):
+                self._activity.queues.discard(url)
         return bool(self._queues())
-
-    def _holds_messages(self, queue: Queue) -> bool:
-        kinds = ("", "Delayed", "NotVisible")
-        counts = aws.client("sqs").get_queue_attributes(
-            QueueUrl=sqs.url(queue.physical_name(self._stage)),
-            AttributeNames=[f"ApproximateNumberOfMessages{kind}" for kind in kinds],  # type: ignore[misc]  # literals
-        )["Attributes"]
-        return any(int(count) for count in counts.values())
 
     def _consume(self) -> int:
         invocations = 0
@@ -258,6 +251,8 @@ class Sandbox:
         return 1
 
     def _receive(self, url: str, options: dict[str, Any]) -> "list[MessageTypeDef]":
+        if not account.has_visible(url):
+            return []
         account.lock_groups(url)
         received = aws.client("sqs").receive_message(
             QueueUrl=url,

@@ -1,0 +1,217 @@
+"""A shell that talks to a real account already: nothing in it leads a local command, or a test, to that account."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from celeriac.testing import Sandbox
+from console import local_cloud
+from console.main import app
+from local.folders import ROOT
+from local.processes import Process, _start_time
+from local.state import Cloud
+
+# One call of every service that the console, the demo or the deploy uses.
+CALLS = """
+import boto3
+for service, operation in {
+    "sqs": "list_queues", "dynamodb": "list_tables", "logs": "describe_log_groups", "ses": "get_send_quota",
+    "lambda": "list_functions", "sts": "get_caller_identity", "s3": "list_buckets", "events": "list_rules",
+    "scheduler": "list_schedules", "cloudformation": "list_stacks", "cloudwatch": "describe_alarms",
+}.items():
+    try:
+        getattr(boto3.client(service), operation)()
+    except Exception as error:
+        print(service, repr(error))
+"""
+LOCAL = f"""
+import sys
+from pathlib import Path
+from console import local_cloud
+local_cloud.CLONE = Path(sys.argv[1])
+local_cloud.enter()
+{CALLS}
+"""
+TEST = f"""
+from celeriac.testing import Sandbox
+with Sandbox():
+{"".join(f"    {line}\n" for line in CALLS.splitlines())}
+"""
+
+# As a module does it whose client stands at its top.
+EARLY = """
+import boto3
+early = boto3.client("sns")
+from celeriac.testing import Sandbox
+with Sandbox():
+    try:
+        print(early.list_topics()["Topics"])
+    except RuntimeError as error:
+        print(error)
+"""
+
+
+class _Recorder(ThreadingHTTPServer):
+    """Answers every request with an error, and knows how many there were."""
+
+    daemon_threads = True
+    block_on_close = False  # a client keeps its connection
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.calls: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Recorder
+
+    def do_POST(self) -> None:
+        self.server.calls.append(self.path)
+        self.send_error(400)
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_CONNECT(self) -> None:
+        self.do_POST()
+
+    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - the base class names it
+
+
+@contextmanager
+def _serving() -> Iterator[_Recorder]:
+    with _Recorder() as recorder:
+        thread = threading.Thread(target=recorder.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield recorder
+        recorder.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def account() -> Iterator[_Recorder]:
+    """What a real account would be."""
+    with _serving() as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def cloud() -> Iterator[_Recorder]:
+    """What the local cloud would be."""
+    with _serving() as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def shell(request: pytest.FixtureRequest, account: _Recorder, tmp_path: Path) -> dict[str, str]:
+    """Every way that there is to `account`, by variable and by file. The profile is a parameter; dev is in the file."""
+    profile = getattr(request, "param", "dev")
+    home = tmp_path / "home"
+    (home / ".aws").mkdir(parents=True)
+    (home / ".aws" / "config").write_text(f"""
+[default]
+endpoint_url = {account.url}
+[profile dev]
+region = eu-central-1
+role_arn = arn:aws:iam::123456789012:role/admin
+source_profile = default
+endpoint_url = {account.url}
+services = mine
+[services mine]
+sqs =
+  endpoint_url = {account.url}
+""")
+    (home / ".aws" / "credentials").write_text("[default]\naws_access_key_id = mine\naws_secret_access_key = mine\n")
+    (home / ".boto").write_text("[Credentials]\naws_access_key_id = mine\naws_secret_access_key = mine\n")
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "AWS_PROFILE": profile,
+        "AWS_DEFAULT_PROFILE": profile,
+        "AWS_SESSION_TOKEN": "mine",
+        "AWS_ENDPOINT_URL": account.url,
+        "AWS_ENDPOINT_URL_SQS": account.url,
+        "AWS_ENDPOINT_URL_DYNAMODB": account.url,
+        "HTTP_PROXY": account.url,
+        "https_proxy": account.url,
+        "CELERIAC_STAGE": "prod",
+    }
+
+
+def _run(program: str, *arguments: object, env: dict[str, str]) -> str:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_shell_leads_to_the_account(account: _Recorder, shell: dict[str, str]) -> None:
+    """Or the tests below would prove nothing."""
+    _run(CALLS, env=shell)
+
+    assert account.calls
+
+
+@pytest.mark.parametrize("shell", ["dev", "nosuch"], indirect=True)
+def test_a_command_on_the_stage_local_talks_to_the_local_cloud_alone(
+    account: _Recorder, cloud: _Recorder, shell: dict[str, str], tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT / "local", clone / "local", ignore=shutil.ignore_patterns(".venv", "__pycache__"))
+    me = Process(os.getpid(), _start_time(os.getpid()) or "")
+    up = Cloud(port=cloud.server_port, emulator=me, provider_port=1, provider=me, deployed="today's")
+    (clone / ".local").mkdir()
+    (clone / ".local" / "cloud.json").write_text(json.dumps(asdict(up)))
+
+    _run(LOCAL, clone, env=shell)
+
+    assert account.calls == []
+    assert len(cloud.calls) == 11
+
+
+def test_a_sandbox_talks_to_nobody(account: _Recorder, shell: dict[str, str]) -> None:
+    said = _run(TEST, env=shell)
+
+    assert said == ""
+    assert account.calls == []
+
+
+def test_a_client_that_is_older_than_the_sandbox_is_answered_by_moto(shell: dict[str, str]) -> None:
+    outside = {name: shell[name] for name in ("PATH", "HOME")} | {"AWS_CONFIG_FILE": os.devnull}
+
+    assert _run(EARLY, env=outside | {"AWS_DEFAULT_REGION": "eu-west-1"}) == "[]\n"
+
+
+def test_a_client_that_is_older_than_the_sandbox_does_not_reach_the_account(
+    account: _Recorder, shell: dict[str, str]
+) -> None:
+    said = _run(EARLY, env=shell | {"AWS_PROFILE": "default", "AWS_DEFAULT_REGION": "eu-west-1"})
+
+    assert said.startswith(f"a Sandbox has no network, and moto doesn't answer {account.url}")
+    assert account.calls == []
+
+
+def test_without_a_local_cloud_a_command_that_needs_it_says_how_to_start_it(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "local", tmp_path / "local", ignore=shutil.ignore_patterns(".venv", "__pycache__"))
+    monkeypatch.setattr(local_cloud, "CLONE", tmp_path)
+
+    queues = CliRunner().invoke(app, ["--stage", "local", "queues"])
+    tasks = CliRunner().invoke(app, ["--stage", "local", "tasks"])
+
+    assert (queues.exit_code, tasks.exit_code) == (1, 0)
+    assert "The local cloud isn't up. Start it: make up" in queues.output
