@@ -73,14 +73,15 @@ class Signature:
 
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call, each under its parameter's name. Raises InvalidArgs."""
-        for name in kwargs:
-            if name not in self.fields:
-                raise InvalidArgs(f'task {self._task!r}: no parameter "{name}"{self._nearest(name)}')
+        unknown = [name for name in kwargs if name not in self.fields]
+        if unknown:
+            cures = habits.cures(unknown, habits.SENDING, self._written)
+            cure = f"; {cures}" if cures else self._nearest(unknown[0])
+            raise InvalidArgs(f'task {self._task!r}: no parameter "{unknown[0]}"{cure}')
         try:
             return self._bind.bind(*args, **kwargs).arguments
         except TypeError as error:
-            cures = habits.cures([name for name in kwargs if name not in self.fields], habits.SENDING, self._written)
-            raise InvalidArgs(f"task {self._task!r}: {error}" + (f"; {cures}" if cures else "")) from error
+            raise InvalidArgs(f"task {self._task!r}: {error}") from error
 
     def _nearest(self, name: str) -> str:
         from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake, and a worker needn't load it

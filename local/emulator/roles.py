@@ -1,7 +1,7 @@
 """The functions' roles, enforced: a call that AWS would refuse is refused here, with what to add where.
 
 MiniStack can enforce roles (`AUTH=true`), but then for every caller, and by the names of the API's operations, which
-are not always IAM's: docs/decisions/0013-roles-are-enforced-on-the-local-cloud.md. So each function gets a session of
+are not always IAM's: docs/decisions/0014-roles-are-enforced-on-the-local-cloud.md. So each function gets a session of
 its role here, and what is signed by one is judged by `local/iam_policy.py`. All else is the account's owner.
 """
 

@@ -77,7 +77,7 @@ def test_a_parameter_of_that_name_is_a_parameter(sandbox: Sandbox) -> None:
     sandbox.drain()
     assert sorted(ran, key=str) == [(3, "now", "k"), (4, "soon", "")]
     # Where it has such a parameter, it isn't to blame for what is missing beside it.
-    with pytest.raises(InvalidArgs, match="got an unexpected keyword argument 'delay'; instead of delay= write start"):
+    with pytest.raises(InvalidArgs, match='no parameter "delay"; instead of delay= write start'):
         start.enqueue(countdown=3, delay=1)  # type: ignore[call-arg]
     with pytest.raises(InvalidArgs, match=r"missing a required argument: 'countdown'$"):
         start.enqueue(eta="now")  # type: ignore[call-arg]
