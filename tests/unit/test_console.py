@@ -218,7 +218,7 @@ def test_doctor_has_one_cure_for_a_stage_that_is_not_there(sandbox: Sandbox) -> 
     assert (
         f"WRONG stacks celeriac-{stage}-state, celeriac-{stage}-work: not deployed\nWRONG queues {ours}: not" in found
     )
-    assert f"WRONG outbox: not deployed\n      deploy it: make deploy STAGE=staging\nok    alarms" in found
+    assert "WRONG outbox: not deployed\n      deploy it: make deploy STAGE=staging\nok    alarms" in found
     assert found.count("deploy it") == 1
 
 
