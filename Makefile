@@ -15,7 +15,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults states fuzz lint types check demo up down send synth diff deploy destroy bench python-env all-envs chaos
+.PHONY: help setup test faults states fuzz lint types check demo up down send synth diff deploy destroy bench evening python-env all-envs chaos
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ fuzz: python-env ## 100,000 broken bodies through the consumer: SEED=1 COUNT=100
 
 chaos: all-envs ## 5,000 tasks on a local cloud of their own while workers are killed (some minutes; ARGS="--tasks 500")
 	@$(BIN)/python -m tests.e2e.chaos $(ARGS)
+
+evening: all-envs ## a newcomer's first evening, from clone to a task with its own bucket, typed in (some minutes)
+	@$(BIN)/python -m tests.e2e.first_evening
 
 lint: python-env ## ruff: style and format
 	@$(BIN)/ruff check .
