@@ -2,12 +2,13 @@
 
     python -m tests.e2e.first_evening
 
-The shell is one that already talks to AWS: AWS_PROFILE names a profile whose endpoints, like the proxies, are a listener
-of this program. It must not hear of anything.
+The shell is one that already talks to AWS: AWS_PROFILE names a profile whose endpoint is a listener of this program,
+which must not hear of anything.
 """
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tests.infra.test_howto_own_resources import BUILD, GRANT, patched
 from tests.infra.test_howto_own_resources import TASK as STATEMENTS
 
 QUEUE, TASK, TEST, *_ = blocks(README, "python")
-REMOVAL = next(block for block in blocks(README, "") if block.startswith("rm -r functions/tasks"))
+(REMOVAL,) = re.findall(r"^rm -r functions/tasks.*?(?=```)", README.read_text(), flags=re.MULTILINE | re.DOTALL)
 LIMIT_SECONDS = 600
 
 
@@ -40,8 +41,8 @@ class Evening:
         home = folder / "home"
         (home / ".aws").mkdir(parents=True)
         (home / ".aws" / "config").write_text(
-            f"[profile dev]\nregion = eu-west-1\nendpoint_url = {listener}\nrole_arn = arn:aws:iam::123456789012:role/dev\n"
-            "source_profile = keys\n"
+            f"[profile dev]\nregion = eu-west-1\nendpoint_url = {listener}\n"
+            "role_arn = arn:aws:iam::123456789012:role/dev\nsource_profile = keys\n"
         )
         (home / ".aws" / "credentials").write_text("[keys]\naws_access_key_id = AKIA\naws_secret_access_key = dev\n")
         real = Path.home()
@@ -96,13 +97,21 @@ def spend(evening: Evening) -> None:
     clone.parent.mkdir(parents=True)
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
 
-    # The two commands.
+    _two_commands(evening)
+    _first_task(evening)
+    _change_and_failure(evening)
+    _own_bucket(evening)
+    _only_their_own(evening)
+
+
+def _two_commands(evening: Evening) -> None:
     demo = evening.types("make demo")
     _expect("Every count is what it must be" in demo, "the demo's counts are right", demo)
     evening.types("make test ARGS=tests/fundamentals/test_enqueue_and_run.py")
 
-    # The first task.
-    typed_in(clone, QUEUE, "queues")
+
+def _first_task(evening: Evening) -> None:
+    typed_in(evening.clone, QUEUE, "queues")
     evening.file("functions/tasks/reports.py").write_text(TASK)
     evening.file("tests/test_reports.py").write_text(TEST)
     evening.types("make test ARGS=tests/test_reports.py")
@@ -112,14 +121,16 @@ def spend(evening: Evening) -> None:
     evening.finds(f"celeriac --stage local status {ref}", "monthly_report: succeeded")
     evening.finds(f"celeriac --stage local status {ref.split('/')[1]}", "monthly_report: succeeded")
 
-    # A change of it: a print, and another result. Its key was used.
+
+def _change_and_failure(evening: Evening) -> None:
+    # A print, and another result. Its key was used.
     changed = TASK.replace('    return {"report"', '    print("written for", month)\n    return {"report"').replace(
         "reports/{month}.pdf", "reports/{month}.html"
     )
     evening.file("functions/tasks/reports.py").write_text(changed)
     evening.types("make up")
     again = evening.types("celeriac --stage local send monthly_report --arg month=2026-10 2>&1")
-    _expect(f"duplicate of {ref.split('/')[1]}, succeeded" in again, "a used key is told", again)
+    _expect("duplicate of " in again and ", succeeded" in again, "a used key is told", again)
     rerun = evening.types("celeriac --stage local rerun monthly_report 2026-10 --yes --wait")
     _expect("reports/2026-10.html" in rerun, "the changed code has run", rerun)
     evening.finds("celeriac --stage local tail reports --no-follow --since 5m", "written for 2026-10")
@@ -134,14 +145,15 @@ def spend(evening: Evening) -> None:
     evening.types("celeriac --stage local dlq redrive reports --set month=2026-09")
     evening.finds("celeriac --stage local status 2026-09", "monthly_report: succeeded")
 
-    # A task with a bucket, a secret and a package of its own; first without the right to use them.
+
+def _own_bucket(evening: Evening) -> None:
+    """A task with a bucket, a secret and a package of its own; first without the right to use them."""
     evening.types("uv add markdown-it-py")
     evening.file("functions/tasks/statements.py").write_text(STATEMENTS)
     application = evening.file("infra/application.py")
     built, granted = patched(application.read_text(), BUILD), GRANT
-    without = "\n".join(
-        line for line in granted.splitlines() if not line.startswith(("+    permissions", "+    wildcards"))
-    )
+    rights = ("+    permissions", "+    wildcards")
+    without = "\n".join(line for line in granted.splitlines() if not line.startswith(rights))
     application.write_text(patched(built, without))
     evening.types("make up")
     send = "celeriac --stage local send write_statement " + shlex.join(
@@ -154,7 +166,8 @@ def spend(evening: Evening) -> None:
     sent = evening.types(send.replace("a-1", "a-2") + " --wait")
     _expect("a-2/2026-10.html" in sent, "the statement is written", sent)
 
-    # Only their own tasks are left.
+
+def _only_their_own(evening: Evening) -> None:
     evening.types(REMOVAL)
     evening.types("make lint")
     evening.types("make up")
