@@ -73,7 +73,7 @@ class Evening:
         for line in (done.stdout + done.stderr).splitlines()[-4:]:
             say(f"    {line}")
         say(f"    ({time.monotonic() - started:.1f} s)")
-        if (done.returncode != 0) is not fails or "Traceback" in done.stdout + done.stderr:
+        if (done.returncode != 0) is not fails or "Traceback" in done.stderr:
             raise Wrong(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout + (done.stderr if fails else "")
 
@@ -216,9 +216,8 @@ def main() -> int:
             server.shutdown()
     for call in _Listener.heard:
         say(f"  WRONG the account of the shell was called: {call}")
-    say(
-        f"A first evening in {time.monotonic() - started:.0f} s; calls to the account of the shell: {len(_Listener.heard)}"
-    )
+    seconds = time.monotonic() - started
+    say(f"A first evening in {seconds:.0f} s; calls to the account of the shell: {len(_Listener.heard)}")
     return 1 if _Listener.heard else 0
 
 
