@@ -169,7 +169,6 @@ def _own_bucket(evening: Evening) -> None:
 
 def _only_their_own(evening: Evening) -> None:
     evening.types(REMOVAL)
-    evening.types("make lint")
     evening.types("make up")
     _expect("sample" in evening.types("make demo"), "the demo says that it showed the samples", "")
     evening.types("celeriac --stage local queues", fails=True)  # a letter of each kind lies there

@@ -5,13 +5,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from moto.backends import get_backend
-from moto.core.utils import unix_time_millis
 
 from celeriac import names, registry, sqs
 from celeriac.aws import client
 from celeriac.event import WAITING
 from celeriac.queue import Queue
 from celeriac.testing.calls import Calls
+from celeriac.testing.moto_speed import unix_time_millis
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import CreateTableInputTypeDef

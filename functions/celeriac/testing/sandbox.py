@@ -34,6 +34,7 @@ from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock, at
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
 from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
+from celeriac.testing.moto_speed import faster
 from celeriac.testing.scope import of_this_test
 from celeriac.testing.stream import Stream
 
@@ -91,6 +92,7 @@ class Sandbox:
             entering.enter_context(patch.dict(os.environ, environment, clear=True))
             entering.enter_context(patch.object(aws, "_client", _client))
             entering.enter_context(mock_aws())
+            entering.enter_context(faster())
             self._clock.start()
             entering.callback(self._clock.stop)
             registry.load()
