@@ -1,23 +1,25 @@
 """`celeriac forget` and `rerun`: a key that was used before, free again."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from celeriac import InvalidArgs, Task, lease, lookup
+from celeriac import InvalidArgs, Task, lease, letters
+from celeriac.fence import MESSAGE
 from celeriac.handles import Handle
-from celeriac.message import Message
 from celeriac.status import Status
 from console import known
 from console.arguments import value_for
+from console.asked import spelled
 from console.duration import duration
 from console.mistakes import Mistake
 from console.next_steps import command
 from console.options import Yes
+from console.screen import say
 from console.send import Arg, Arguments, Timeout, Wait, arguments, sent
-from console.text import printable
-from console.words import told
+from console.words import time, told
 
 OfTask = Annotated[str, typer.Argument(help="The task's name.", autocompletion=known.task_names)]
 Key = Annotated[str, typer.Argument(help="The idempotency key: the value of its key parameter, or an id.")]
@@ -29,14 +31,15 @@ def forget(task: OfTask, key: Key, *, yes: Yes = False) -> None:
     Example: celeriac forget monthly_report 2026-10
     """
     found = _keeps_records(task)
-    seen, status = _remembered(found, key)
+    full, seen = spelled(found, key)
+    status = _remembered(found, full, seen)
     if status is None:
-        raise Mistake(f"nothing is stored of {found.name} {printable(key)!r}: its next message runs anyway")
+        raise Mistake(f"nothing is stored of {found.name} {key!r}: its next message runs anyway")
     if status.state == "retrying":
         typer.echo("Its next attempt is on its way and will run all the same.", err=True)
     _confirm("Forget it?", yes=yes)
-    _forget(found, key, seen)
-    typer.echo(f"forgotten: the next message of {found.name} {printable(key)} runs")
+    _forget(found, full, seen)
+    say(f"forgotten: the next message of {found.name} {key} runs")
 
 
 def rerun(
@@ -57,43 +60,54 @@ def rerun(
     Example: celeriac rerun process_payment p-1 --arg order_id=o-1 --arg amount_cents=500
     """
     found, longest = _keeps_records(task), duration(timeout)
-    given = _with_key(found, key, arguments(found, arg, json_))
+    full, seen = spelled(found, key)
+    given, own = _with_key(found, key, seen, arguments(found, arg, json_))
     try:
-        bound = found.options(group=group, key=key if found.key is None else None)
+        bound = found.options(group=group, key=own)
         bound.parcel(**given)  # what can't be sent must not be forgotten first
     except InvalidArgs as error:
         raise Mistake(f"{error}. Arguments are not stored: give them with --arg or --json") from error
     except ValueError as error:  # a FIFO queue without a group
         raise Mistake(str(error)) from error
-    seen, status = _remembered(found, key)
-    if status is not None and status.state == "retrying":
-        raise Mistake(f"it will run again by itself: {told(_handle(found, key), status)[0]}")
-    if status is not None and status.state == "dead":
-        raise Mistake(
-            f"it is a dead letter, which holds its arguments: "
-            f"{command('dlq', 'redrive', found.queue.name, '--id', status.id)}"
-        )
+    status = _remembered(found, full, seen)
+    if status is not None:
+        _refuse_what_lives(found, key, status)
     _confirm("Run it again? Its effects happen a second time.", yes=yes)
     if status is not None:
-        _forget(found, key, seen)
+        _forget(found, full, seen)
     sent([bound.enqueue(**given)], wait=wait, timeout=longest)
 
 
-def _handle(task: Task[..., Any, Any], key: str) -> Handle[Any]:
-    return Handle("", f"{task.name}:{key}", task)
+def _refuse_what_lives(task: Task[..., Any, Any], key: str, status: Status) -> None:
+    """Raise Mistake where a message of the key is there and can be had to run."""
+    forget_ = command("forget", task.name, key)
+    if status.state == "retrying":
+        late = status.due is not None and status.due + task.queue.visibility < datetime.now(UTC)
+        raise Mistake(
+            f"it should have run again at {time(status.due)}. If its message is lost: {forget_}, then send it again"
+            if late
+            else f"it will run again by itself, at {time(status.due)}"
+        )
+    if status.state == "dead":
+        letter, every = letters.find(task.queue, status.id)
+        raise Mistake(
+            f"it is dead and its letter is gone: {forget_}, then send it again"
+            if letter is None and every
+            else "it is a dead letter, which holds its arguments: "
+            f"{command('dlq', 'redrive', task.queue.name, '--id', status.id)}"
+        )
 
 
-def _remembered(task: Task[..., Any, Any], key: str) -> tuple[Mapping[str, Any], Status | None]:
-    """The record of a key, and what it says, shown. Raises Mistake where the task runs now."""
-    handle = _handle(task, key)
-    seen = lookup.record(task, handle.key)
+def _remembered(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -> Status | None:
+    """What the record of a key says, shown. Raises Mistake where the task runs now."""
+    handle = Handle("", full, task)
     status = handle.status() if seen else None
     if status is None or status.state == "unknown":
-        return seen, None
-    typer.echo(told(handle, status)[0], err=True)
+        return None
+    say(told(handle, status)[0], stderr=True)
     if status.state == "running":
-        raise Mistake(f"{task.name} {printable(key)} runs now: wait until it has ended")
-    return seen, status
+        raise Mistake(f"{task.name} {full.removeprefix(f'{task.name}:')} runs now: wait until it has ended")
+    return status
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -101,19 +115,22 @@ def _confirm(question: str, *, yes: bool) -> None:
         typer.confirm(question, abort=True, err=True)
 
 
-def _forget(task: Task[..., Any, Any], key: str, seen: Mapping[str, Any]) -> None:
-    if not lease.forget(task.name, f"{task.name}:{key}", task.queue.record_retention, seen):
+def _forget(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -> None:
+    if not lease.forget(task.name, full, task.queue.record_retention, seen):
         raise Mistake("it has changed meanwhile, nothing was forgotten: look at it again with celeriac status")
 
 
-def _with_key(task: Task[..., Any, Any], key: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, with the key in the parameter that holds it. Raises Mistake where they have another one."""
-    if task.key is None:
-        return given
-    given = {task.key: value_for(task, task.key, key)} | given
-    if task.key_of(given, Message(id="", task=task.name)) != f"{task.name}:{key}":
-        raise Mistake(f"the argument {task.key!r} is the key of {task.name}: it must be {printable(key)}, or left out")
-    return given
+def _with_key(
+    task: Task[..., Any, Any], key: str, seen: Mapping[str, Any], given: dict[str, Any]
+) -> tuple[dict[str, Any], str | None]:
+    """The arguments, and the key to give beside them, that make a message of this very key. Raises Mistake."""
+    if task.key is None or seen.get("key_from") == MESSAGE:
+        return given, key
+    value = value_for(task, task.key, key)
+    given = {task.key: value} | given
+    if task.key_for(given[task.key]) != task.key_for(value):
+        raise Mistake(f"the argument {task.key!r} is the key of {task.name}: it must be {key}, or left out")
+    return given, None
 
 
 def _keeps_records(name: str) -> Task[..., Any, Any]:

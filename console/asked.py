@@ -1,17 +1,18 @@
 """Which task somebody means who names a reference, an id or a key; and what is stored of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from celeriac import Task, deaths, handle, letters, lookup, names, registry, schedule, settings, sqs
-from celeriac.aws import client, error_code
+from celeriac.aws import client
 from celeriac.handles import Handle
 from celeriac.item import plain
 from celeriac.reference import InvalidReferenceError, parse
 from celeriac.status import Status, of_record
 from console import known
+from console.arguments import value_for
 
 # What is read of the records for an id whose key isn't known, unless all of them are asked for: a page has 1 MB.
 MOST_PAGES = 10
@@ -25,11 +26,30 @@ def asked(text: str) -> Answer | None:
         parts = parse(text)
     except InvalidReferenceError:
         return None
-    if parts.task not in registry.tasks and parts.due is None:
+    if parts.due is not None:
+        known.task(parts.task)
+        made = handle(text)
+        return made, made.status()
+    if parts.task not in registry.tasks or parts.id != parts.key:
         return None  # a key may have a slash in it
-    known.task(parts.task)
-    made = handle(text)
+    # Typed by hand: the task, and its key or its id.
+    task = registry.tasks[parts.task]
+    full, record = spelled(task, parts.key)
+    made = Handle("" if record else parts.id, full, task)
     return made, made.status()
+
+
+def spelled(task: Task[..., Any, Any], key: str) -> tuple[str, Mapping[str, Any]]:
+    """The idempotency key that somebody means who types `key`, and its record.
+
+    It is a value of the key parameter, spelled as the task spells it, or a key that was given with the message.
+    """
+    typed = f"{task.name}:{key}"
+    full = task.key_for(value_for(task, task.key, key)) if task.key is not None else typed
+    record = lookup.record(task, full)
+    if not record and full != typed and (found := lookup.record(task, typed)):
+        return typed, found
+    return full, record
 
 
 def found(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool) -> list[Answer]:
@@ -46,9 +66,9 @@ def found(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool) -> l
 
 def _by_key(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     for task in tasks:
-        key = f"{task.name}:{text}"
+        key, record = spelled(task, text)
         once = task.delivery == "at_most_once"
-        status = of_record(lookup.record(task, key), "", task.queue, once=once)
+        status = of_record(record, "", task.queue, once=once)
         if status is not None:
             yield Handle(status.id, key, task), status
 
@@ -66,7 +86,7 @@ def _scheduled(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answ
         try:
             due = schedule.due(task.queue.physical_name(settings.stage()), task.name, text)
         except ClientError as error:
-            if error_code(error) in lookup.DENIED:
+            if lookup.is_denied(error):
                 return
             raise
         if due is not None:
@@ -87,7 +107,8 @@ def _in_records(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool
     for number, page in enumerate(pages, start=1):
         for item in page["Items"]:
             record = plain(item) or {}
-            task = by_name.get(str(record["id"]).rpartition("#")[0])
+            name, _, key = str(record["id"]).rpartition("#")
+            task = by_name.get(name) if not key.startswith(deaths.MARK) else None
             if task is not None:
                 once = task.delivery == "at_most_once"
                 status = of_record(record, text, task.queue, once=once)

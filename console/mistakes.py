@@ -83,7 +83,11 @@ def told(error: Exception) -> tuple[str, int] | None:
         case NoCredentialsError() | NoRegionError() | PartialCredentialsError():
             return f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM
         case EndpointConnectionError():
-            return f"{error} Is the network, or the local cloud (`make up`), there?", PROBLEM
+            stage = settings.stage()
+            cloud = (
+                "Is the local cloud there (`make up`)?" if stage == "local" else "For the local cloud: --stage local."
+            )
+            return f"{error} The stage is {stage}. Is the network there? {cloud}", PROBLEM
         case ClientError():
             return _refusal(error), PROBLEM
         case ProfileNotFound():

@@ -26,7 +26,7 @@ def add(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> N
     entry = _entry(task, kind)
     quarantine.add(entry)
     end = command("quarantine", "lift", *(["--task", task] if task is not None else ["--kind", str(kind)]))
-    say(json.dumps(entry) if json_ else f"{entry} is in quarantine; end it: {end}")
+    say(json.dumps(entry) if json_ else f"{entry} is in quarantine within a minute; end it: {end}")
 
 
 def lift(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from celeriac import ResultNotKept, Task, TaskFailed, lookup
-from celeriac.aws import error_code
 from celeriac.handles import Handle
 from console import known
 from console.arguments import split, value_for
@@ -79,10 +78,11 @@ def _say_duplicate(handle: Handle[Any]) -> None:
         return
     try:
         status = handle.status()
-    except ClientError as error:
-        if error_code(error) in lookup.DENIED:
-            return  # a sender need not have the right to read
-        raise
+    except (BotoCoreError, ClientError) as error:
+        # It is sent. A sender need not have the right to read.
+        if not lookup.is_denied(error):
+            typer.echo(f"whether its key was used before could not be read: {error}", err=True)
+        return
     if status.duplicate_of is not None:
         typer.secho(
             f"duplicate of {status.duplicate_of}, {status.state} {time(status.since)}: the key {printable(key)} was "

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from celeriac import letters, lookup
-from celeriac.aws import error_code
 from celeriac.handles import Handle
 from celeriac.status import Status
 from console.consumers import mapping_of
@@ -73,7 +72,7 @@ def _is_paused(handle: Handle[Any]) -> bool:
     try:
         mapping = mapping_of(handle.queue)
     except Exception as error:
-        if error_code(error) in lookup.DENIED:
+        if lookup.is_denied(error):
             return False
         raise
     return mapping is not None and mapping.get("State", "").startswith("Disabl")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from celeriac import acknowledge, foreign, registry, settings, suspects, trace
+from celeriac import acknowledge, deaths, foreign, registry, settings, suspects, trace
 from celeriac.bodies import Steps
 from celeriac.crew import Crew
 from celeriac.delivery import Delivery, Worker, failure
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TIRED = 4
 # The share of the margin after which the handler answers, whoever is still at work.
 ANSWER_BEFORE = 0.75
+# What notes of deaths may take at an invocation's end.
+NOTING = timedelta(seconds=1)
 NOT_YET = Settled(acknowledged=False)
 
 
@@ -68,6 +70,7 @@ class _Batch:
         self._records: list[tuple[Record, Queue]] = []
         self._suspects: list[tuple[Record, Queue]] = []
         self._deleted: set[str] = set()
+        self._deaths: list[deaths.Change] = []
         self._tally = Tally()
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
@@ -99,6 +102,10 @@ class _Batch:
         if self._records and in_time:
             acknowledge.deliver_again(self._records[0][0].queue_name, self._again())
         self._tally.flush()
+        if self._deaths and in_time:
+            # All is settled by now: a table out of reach delays the answer by a second and no more.
+            limit = min(NOTING, self._worker.left)
+            Crew([deaths.noting(self._deaths)], 1, shortest=limit, limit=limit).run()
 
     def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> bool:
         """Run lanes side by side, each in its order; what must run alone is left among the suspects."""
@@ -180,6 +187,7 @@ class _Batch:
             if isinstance(outcome, Suspected):
                 return None
             settled = settle(outcome, record, queue)
+            self._deaths += deaths.changes(outcome, message, delivery)
             if isinstance(outcome, Dead) and outcome.failure.reason == WORKER_LOST:
                 # Before another of its key runs, which could kill this worker too, and let it in again.
                 self._delete([record])
@@ -202,6 +210,7 @@ class _Batch:
         except Exception as another:  # noqa: BLE001 - the dead-letter queue is out of reach as well: SQS's turn
             _log_unsettled(record.message_id, another)
             return NOT_YET
+        self._deaths += deaths.changes(dead, None, delivery)
         log_outcome(dead, None, delivery, seconds=seconds)
         self._tally.add(queue, dead, delivery.observed, seconds=seconds)
         return Settled(acknowledged=True)

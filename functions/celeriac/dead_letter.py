@@ -11,7 +11,7 @@ from celeriac.attributes import Attributes, failure_in, of_sender, unpacked
 from celeriac.aws import error_code
 from celeriac.failure import Failure
 from celeriac.message import Malformed, NewerVersion, decode
-from celeriac.sender import task_of
+from celeriac.sender import id_of, task_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -40,9 +40,10 @@ class DeadLetter:
 def ids(message: "MessageTypeDef") -> set[str]:
     """What a letter may be asked for by: SQS's id, and its task's where the body can be read."""
     try:
-        return {message["MessageId"], decode(message["Body"]).id} - {""}
+        id_ = decode(message["Body"]).id
     except (Malformed, NewerVersion):
-        return {message["MessageId"]}
+        id_ = id_of(message["Body"])
+    return {message["MessageId"], id_} - {""}
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):

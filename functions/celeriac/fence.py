@@ -33,6 +33,8 @@ RETRYING = "RETRYING"
 """An attempt has failed and another is on its way: free to be claimed."""
 DEAD = "DEAD"
 """The message is a dead letter: only a redrive may claim it."""
+MESSAGE = "message"
+"""Where a key came from, that the sender gave with the message."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - what happened
@@ -58,6 +60,10 @@ class Claim:
     """Its key is never to be run again, whichever message asks for it."""
     comes_back: bool = False
     """Its queue is FIFO: after a failed attempt the same message comes again, and the record counts the attempts."""
+    for_crashes: bool = False
+    """The task is at_least_once: its record counts crashes, and knows nothing of the key."""
+    key_from: str = ""
+    """`message` where the sender gave the key beside the arguments."""
     step: int = 0
     """How many runs of this attempt have ended without being charged."""
 
@@ -97,6 +103,7 @@ class FencedStore(DynamoDBPersistenceLayer):
             "task_id": {"S": self.claim.task_id},
             "attempt": {"N": str(self.claim.attempt)},
             "step": {"N": str(self.claim.step)},
+            "key_from": {"S": self.claim.key_from},
             "crashes": {"N": str(self.crashes)},
             "deaths": {"N": str(self.deaths)},
             "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},

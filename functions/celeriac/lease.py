@@ -60,6 +60,23 @@ class Lease:
     committed: bool = field(default=False)
     """Set by the transaction that has committed the task's effects and its success."""
 
+    @property
+    def is_of_its_key(self) -> bool:
+        """Whether the record is that of the task's idempotency key, and so knows how its message has ended."""
+        return not self._store.claim.for_crashes
+
+    @property
+    def replaced(self) -> tuple[str, Failure] | None:
+        """The id and the death of another message of its key, of which the record knew until now."""
+        found = self._store.found
+        if (
+            found.get("status") != DEAD
+            or found.get("task_id") == self._store.claim.task_id
+            or self.last_failure is None
+        ):
+            return None
+        return str(found["task_id"]), self.last_failure
+
     def complete(self, result: Any, *, not_kept: str = "") -> None:
         """Record success. `result` must be JSON; `not_kept` says why it is None. Raises LeaseLost."""
         self._store.not_kept = not_kept

@@ -10,7 +10,10 @@ from celeriac.status import Status
 if TYPE_CHECKING:
     from celeriac.task import Task
 
-DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+
+def is_denied(error: Exception) -> bool:
+    """Whether AWS has refused a call for want of a right: its services say so in words of their own."""
+    return "AccessDenied" in error_code(error)
 
 
 def record(task: "Task[..., Any, Any]", key: str) -> Mapping[str, Any]:
@@ -33,7 +36,7 @@ def dead_letter(task: "Task[..., Any, Any]", message_id: str) -> Status | None:
     except sqs.NoSuchQueue:
         return None
     except Exception as error:
-        if error_code(error) in DENIED:
+        if is_denied(error):
             return None
         raise
     if letter is None:

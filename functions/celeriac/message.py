@@ -20,6 +20,8 @@ VERSION = 2
 """The newest version that this release reads."""
 FIRST_VERSION = 1
 """What a message is written as that every release reads."""
+MOST_KEY = 1024
+"""Characters of a key that a sender gives."""
 
 
 NO_ARGS = msgspec.Raw(b"{}")
@@ -43,7 +45,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     args: msgspec.Raw = NO_ARGS
     stored: str = ""
     """Where `args` lie when they are too large for the queue: a key in the stage's payload bucket."""
-    key: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
+    key: Annotated[str, msgspec.Meta(max_length=MOST_KEY)] | None = None
     """The idempotency key, where the sender gave one of its own."""
     enqueued_at: datetime | None = None
     attempt: Annotated[int, msgspec.Meta(ge=1)] = 1

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from celeriac.failure import Failure
+
 
 @dataclass(slots=True)
 class Observed:
@@ -16,3 +18,5 @@ class Observed:
     """The task's function was called."""
     age: timedelta | None = None
     """How long it had waited since it was enqueued, when its first attempt started."""
+    replaced: tuple[str, Failure] | None = None
+    """The id and the death of another message of its key, of which the record knew until this one claimed it."""

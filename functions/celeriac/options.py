@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import habits
 from celeriac.deliver import NOW
+from celeriac.message import MOST_KEY
 from celeriac.retry import LONGEST_DELAY
 from celeriac.sqs import is_group
 
@@ -45,8 +46,20 @@ class Options:
             raise ValueError(f"{name}: SQS takes a group of 1-128 letters, digits and punctuation, not {self.group!r}")
         if (self.delay or self.at is not None) and task.queue.fifo:
             raise ValueError(f"{name}: its queue {task.queue.name!r} is FIFO, which delays no single message")
-        if self.key == "":
+        if self.key is not None:
+            self._check_key(name, self.key)
+
+    def _check_key(self, name: str, key: str) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"{name}: key is {key!r}, write a text")
+        if key == "":
             raise ValueError(f"{name}: an empty key would make all its messages duplicates of each other")
+        if len(key) > MOST_KEY:
+            raise ValueError(f"{name}: a key has {MOST_KEY} characters at most, not {len(key)}: use a hash of it")
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}: its key holds half of a surrogate pair") from None
 
     def _check_at(self, name: str, at: datetime) -> None:
         if not isinstance(at, datetime):

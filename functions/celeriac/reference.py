@@ -37,7 +37,10 @@ class Reference:
 def parse(text: str) -> Reference:
     """The parts of a reference. Raises InvalidReferenceError."""
     words, at, seconds = text.strip().partition("@")
-    parts = [unquote(part, errors="strict") for part in words.split("/")]
+    try:
+        parts = [unquote(part, errors="strict") for part in words.split("/")]
+    except UnicodeDecodeError:
+        parts = []
     if len(parts) not in _PARTS or not parts[0] or not any(parts[1:]) or (at and not seconds.isdecimal()):
         raise InvalidReferenceError(f"{text!r} is no reference of a task: one is <task>/<id>, or <task>/<id>/<key>")
     try:

@@ -126,7 +126,8 @@ def declared[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T
 
 def queues() -> dict[str, Queue]:
     """The queues of `tasks/queues.py`, and those of tasks defined elsewhere."""
-    return {task.queue.name: task.queue for task in tasks.values()} | declared_queues()
+    others = {task.queue.name: task.queue for task in tasks.values()}
+    return declared_queues() | {name: queue for name, queue in sorted(others.items()) if name not in declared_queues()}
 
 
 def declared_queues() -> dict[str, Queue]:

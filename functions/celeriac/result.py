@@ -20,13 +20,16 @@ def storable(value: Any) -> Any:
     try:
         plain = msgspec.to_builtins(value, str_keys=True, enc_hook=to_json)
         # As Powertools will write it: in ASCII, which makes one character six bytes.
-        size = len(json.dumps(plain, allow_nan=False))
+        written = json.dumps(plain, allow_nan=False)
+        msgspec.json.decode(written)  # a status reads it so
     except Exception as error:  # a model's own code may raise anything
         if "JSON compliant" in str(error):
             raise NotStorableError("it holds nan or infinity, which JSON has no form for") from error
+        if isinstance(error, msgspec.DecodeError):
+            raise NotStorableError("it holds half of a surrogate pair, which no text in JSON may") from error
         raise NotStorableError(f"it has no JSON form: {type(error).__name__}") from error
-    if size > RESULT_BYTES:
+    if len(written) > RESULT_BYTES:
         raise NotStorableError(
-            f"it is too large: {size:,} bytes of JSON, and a record keeps {RESULT_BYTES:,}; keep it in S3"
+            f"it is too large: {len(written):,} bytes of JSON, and a record keeps {RESULT_BYTES:,}; keep it in S3"
         )
     return plain

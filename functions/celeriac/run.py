@@ -5,12 +5,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from celeriac import deaths, foreign, lease, metrics, payloads, quarantine, registry, sender
+from celeriac import foreign, lease, metrics, payloads, quarantine, registry, sender
 from celeriac.bodies import Call, Overran, Steps, WorkerLost
 from celeriac.context import Context
 from celeriac.crew import left_behind
 from celeriac.delivery import Delivery, as_it_came, failure
 from celeriac.failure import Failure, error_place, error_type, fingerprint
+from celeriac.fence import MESSAGE
 from celeriac.log import log_lost_worker, logger
 from celeriac.message import Malformed, Message, NewerVersion
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
@@ -61,7 +62,6 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     if redriven_from is not None:
         # A dead letter that came back, by whatever tool, starts anew.
         message = replace(message, attempt=1, step=0, waits_since=None, failure=None, enqueued_at=record.sent_at)
-        deaths.forget(task.name, message.id)
     try:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
         arguments = task.signature.decode(raw)
@@ -91,6 +91,7 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
         return Skipped("poison")
     except lease.Busy as busy:
         return HandedBack("another worker is at it", busy.until, as_it_came)
+    delivery.observed.replaced = held.replaced
     # Of the first receive nothing is recorded: on a FIFO queue it counts as an attempt.
     unrecorded = 1 if queue.fifo and task.delivery == "at_least_once" else 0
     message = replace(message, attempt=held.attempt + unrecorded)
@@ -113,6 +114,8 @@ def _wanted(
         task_id=message.id,
         attempt=message.attempt,
         step=message.step,
+        for_crashes=task.delivery == "at_least_once",
+        key_from=MESSAGE if message.key is not None else "",
         until=delivery.worker.deadline,
         retention=delivery.queue.record_retention,
         # What hangs in the background may be what kills the worker.

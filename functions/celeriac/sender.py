@@ -89,6 +89,13 @@ def task_of(body: str) -> str:
     return _LONE_SURROGATE.sub("?", name[:MOST_NAME]) if isinstance(name, str) else ""
 
 
+def id_of(body: str) -> str:
+    """The message's id in a body that can't be read as a whole; empty where there is none."""
+    found = _loosely(body)
+    name = found.get("id") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else ""
+
+
 def problem(body: str) -> str | None:
     """What is wrong with a body, where it is a mistake that people know by name; None where it isn't."""
     try:

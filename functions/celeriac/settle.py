@@ -10,12 +10,10 @@ from typing import assert_never
 
 import msgspec
 
-from celeriac import deaths, lease, payloads, settings, sqs
+from celeriac import lease, payloads, settings, sqs
 from celeriac.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, Attributes, beside, packed, text
 from celeriac.deliver import Parcel, deliver, entry, fitted
-from celeriac.delivery import as_it_came
 from celeriac.failure import Failure
-from celeriac.message import Malformed, NewerVersion
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Queue
 from celeriac.record import Record
@@ -109,19 +107,10 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
         sqs.send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
     else:
         sqs.send(name, _untouched(record, dead.failure, group, deduplication))
-    if dead.lease is None:
-        _note(dead, record, queue)
-    else:
+    if dead.lease is not None:
         # Where another worker has taken over, or a commit was carried out after all, the letter is one too many.
         with suppress(lease.LeaseLost):
             dead.lease.dead(dead.failure)
-
-
-def _note(dead: Dead, record: Record, queue: Queue) -> None:
-    """No lease remembers this death. A body that can't be read was never sent by ours: nobody asks for its status."""
-    with suppress(Malformed, NewerVersion):
-        message = dead.message or as_it_came(record)
-        deaths.note(queue, message.task, message.id, dead.failure)
 
 
 def _untouched(record: Record, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:

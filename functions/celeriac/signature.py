@@ -37,6 +37,7 @@ class Signature:
             parameters and _mentions_context(hints.get(parameters[0].name)) and not _is_context(parameters[0], hints)
         ):
             raise SignatureError(f"task {name!r}: the context must be its first parameter, of the type Context")
+        self._hints = hints
         self._returns = hints.get("return", Any)
         self.takes_context = bool(parameters) and _is_context(parameters[0], hints)
         fields = parameters[1:] if self.takes_context else parameters
@@ -121,6 +122,15 @@ class Signature:
         except Exception as error:  # a validator of the user's may raise anything
             raise InvalidArgs(f"task {self._task!r}: {_readable(error)}{self._cure(bytes(raw)[:1])}") from error
         return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
+
+    def arrived(self, field: str, plain: object) -> object:
+        """A value of one parameter, of JSON types, as its consumer reads it. Raises InvalidArgs."""
+        try:
+            return msgspec.convert(
+                plain, self._hints.get(field, Any), builtin_types=(), str_keys=True, dec_hook=_from_json
+            )
+        except Exception as error:  # a validator of the user's may raise anything
+            raise InvalidArgs(f"task {self._task!r}: {_readable(error)}") from error
 
     @property
     def returns_nothing(self) -> bool:

@@ -52,9 +52,8 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     attempts = int(record.get("attempt", 0))
     failure = msgspec.json.decode(record["failure"], type=Failure) if "failure" in record else None
     if state == "COMPLETED":
-        result = msgspec.json.decode(record.get("data") or "null")
+        result, not_kept = _result(record)
         ended = _instant(record, "ended_at") or _completed_at(record, queue)
-        not_kept = record.get("not_kept")
         return Status("succeeded", attempts, result, id=holder, since=ended, duplicate_of=other, not_kept=not_kept)
     if other is not None and not (once and state == "DEAD"):
         return None  # the other one may fail, and then this one runs
@@ -64,6 +63,8 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     if state == "RETRYING":
         due = _instant(record, "retry_at")
         return Status("retrying", attempts, failure=failure, id=holder, due=due)
+    if state != "INPROGRESS":
+        return None  # of a newer release
     expiry = datetime.fromtimestamp(int(record.get("in_progress_expiration", 0)) / 1000, UTC)
     deaths = int(record.get("deaths", 0))
     started = _instant(record, "started_at")
@@ -74,6 +75,13 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     # The lease ends with the invocation, which began when the message became invisible.
     again = expiry - queue.timeout + queue.visibility
     return Status("retrying", lost.attempts, failure=lost, id=holder, due=again, deaths=deaths + 1)
+
+
+def _result(record: Mapping[str, Any]) -> tuple[Any, str | None]:
+    try:
+        return msgspec.json.decode(record.get("data") or "null"), record.get("not_kept")
+    except msgspec.DecodeError:
+        return None, "what is stored of it can't be read"
 
 
 def _instant(record: Mapping[str, Any], name: str) -> datetime | None:

@@ -16,7 +16,7 @@ from celeriac.message import Message, new_id
 from celeriac.options import Options
 from celeriac.queue import Queue
 from celeriac.retry import Backoff, Custom, CustomPolicy, Policy
-from celeriac.signature import Signature, key_text
+from celeriac.signature import InvalidArgs, Signature, key_text
 
 
 class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
@@ -138,7 +138,7 @@ class Task[**P, C, R]:
         Whether a message was ever sent can't be known: of one that nothing is stored of, the status is `unknown`.
         Raises ValueError where the key is needed and missing.
         """
-        value: Any = key_text(key)
+        value = self._key_value(key)
         if value in (None, "") and (self.key is not None or not id):
             wanted = f"handle(key=...), the value of {self.key!r}" if self.key else "handle(id=...) or handle(key=...)"
             raise ValueError(f"task {self.name!r}: write {wanted}; or keep handle.ref and use celeriac.handle(ref)")
@@ -149,6 +149,19 @@ class Task[**P, C, R]:
         arguments = self.signature.decode(parcel.message.args) if self.key is not None else {}
         due = datetime.now(UTC) + parcel.delay
         return Handle(parcel.message.id, self.key_of(arguments, parcel.message), self, due)
+
+    def key_for(self, value: object) -> str:
+        """The idempotency key `<task>:<value>` of a value of the key parameter, spelled as the consumer spells it."""
+        return f"{self.name}:{self._key_value(value)}"
+
+    def _key_value(self, value: object) -> Any:
+        plain = key_text(value)
+        if self.key is None or plain in (None, ""):
+            return plain
+        try:
+            return key_text(self.signature.arrived(self.key, plain))
+        except InvalidArgs:
+            return plain  # one of `options(key=...)`
 
     def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
         """The idempotency key of a message: `<task>:<its own key, its key parameter, or its id>`.

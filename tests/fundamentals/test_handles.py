@@ -10,6 +10,7 @@ from celeriac import Backoff, Context, Queue, Reject, Retry, Status, TaskFailed,
 from celeriac.aws import client
 from celeriac.reference import InvalidReferenceError
 from celeriac.testing import Sandbox
+from tests.injection import out_of_reach
 
 orders = Queue("orders-of-handles")
 lockers = Queue("lockers")
@@ -201,3 +202,43 @@ def test_more_letters_than_are_looked_at_leave_a_doubt(sandbox: Sandbox) -> None
     sandbox.advance(orders.visibility + timedelta(seconds=1))
     assert handle.status().state == "unknown"
     assert handle.result(timeout=60) == "packed"  # and yet it may come
+
+
+def test_a_death_is_remembered_when_another_message_of_the_key_dies_too(sandbox: Sandbox) -> None:
+    first = ship.enqueue(order_id="o-1", fail=True)
+    sandbox.drain()
+    second = ship.enqueue(order_id="o-1", fail=True)
+    sandbox.drain()
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-orders-of-handles-dlq"))
+    assert [handle.status().state for handle in (first, second)] == ["dead", "dead"]
+
+
+def test_an_outage_of_the_table_holds_no_dead_letter_back(sandbox: Sandbox) -> None:
+    ring.enqueue_many([{"wrong": True}, {"wrong": False}])
+    with out_of_reach("dynamodb", "PutItem"):
+        sandbox.drain()
+    assert len(sandbox.dead_letters(orders)) == 1
+
+
+def test_a_key_that_no_message_can_hold_is_refused() -> None:
+    for key, why in (("x" * 1025, "a key has 1024 characters at most"), ("\ud83d", "half of a surrogate pair")):
+        with pytest.raises(ValueError, match=why):
+            pack.options(key=key)
+
+
+def test_a_message_that_cannot_be_read_is_dead_by_its_id(
+    sandbox: Sandbox, send: Callable[[Queue, object], None]
+) -> None:
+    send(orders, {"task": "pack", "id": "foreign", "key": "x" * 1025})
+    sandbox.drain()
+    assert pack.handle(id="foreign").status().state == "dead"
+
+
+def test_a_key_is_spelled_as_its_consumer_spells_it(sandbox: Sandbox) -> None:
+    @task(orders, key="weight")
+    def weigh(weight: float) -> float:
+        return weight
+
+    weigh.enqueue(weight=5)
+    sandbox.drain()
+    assert weigh.handle(key=5).result() == 5.0

@@ -68,6 +68,7 @@ def test_a_task_that_returns_none_has_none_for_a_result(sandbox: Sandbox) -> Non
         ("x" * 250_000, "it is too large: 250,002 bytes of JSON, and a record keeps 200,000"),
         ({"mean": math.nan}, "it holds nan or infinity"),
         ([math.inf], "it holds nan or infinity"),
+        ("\ud83d", "half of a surrogate pair"),
     ],
 )
 def test_a_result_that_is_not_kept_says_why(sandbox: Sandbox, value: object, why: str) -> None:

@@ -157,7 +157,7 @@ def test_a_queue_that_is_not_deployed_keeps_no_other_from_being_read(sandbox: Sa
     shown = CliRunner().invoke(app, ["--stage", "staging", "dlq", "list"])
     assert shown.exit_code == 0
     assert "1 dead letter of letters, of 1 kind\n" in shown.output
-    assert "not deployed: desk, letters-other, letters-ledger" in shown.output
+    assert "not deployed: desk, letters-ledger, letters-other" in shown.output
 
 
 def test_single_letters_for_scripts_and_for_people(dead: Sandbox) -> None:

@@ -279,6 +279,41 @@ def test_rerun_asks_for_the_arguments_that_the_key_does_not_hold(sandbox: Sandbo
     assert count.handle(key=7).result() == 21
 
 
+def test_rerun_gives_a_key_of_the_message_to_the_message(sandbox: Sandbox) -> None:
+    count.options(key="mine").enqueue(number=3, times=2)
+    sandbox.drain()
+    assert "missing a required argument" in _run("rerun", "count", "mine", "--yes").output
+    assert _run("rerun", "count", "mine", "--arg", "number=4", "--arg", "times=2", "--yes").exit_code == 0
+    sandbox.drain()
+    assert count.handle(key="mine").result() == 8
+
+
+def test_what_is_dead_and_whose_letter_is_gone_can_be_forgotten(sandbox: Sandbox) -> None:
+    charge.enqueue(order="o-1", fail="for good")
+    sandbox.drain()
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-status-dlq"))
+    told = " ".join(_run("rerun", "charge", "o-1", "--yes").output.split())
+    assert "its letter is gone: celeriac --stage test forget charge o-1, then send it again" in told
+
+
+def test_a_task_and_its_key_typed_by_hand_are_no_duplicate(sandbox: Sandbox) -> None:
+    charge.enqueue(order="o-1")
+    sandbox.drain()
+    assert _run("status", "charge/o-1").output.startswith("charge: succeeded")
+    assert _run("status", "charge/50%e4").exit_code == 1
+
+
+def test_a_redriven_letters_note_is_no_state(sandbox: Sandbox) -> None:
+    handle = notify.enqueue(fail=True)
+    sandbox.drain()
+    (letter,) = sandbox.dead_letters(shop)
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-status-dlq"))
+    body = letter.body.replace('"fail":true', '"fail":false')
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-status"), MessageBody=body)
+    sandbox.drain()
+    assert "unknown" in _run("status", handle.id).output
+
+
 def test_forget_lets_the_next_message_run(sandbox: Sandbox) -> None:
     charge.enqueue(order="o-1")
     sandbox.drain()
@@ -321,7 +356,7 @@ def test_rerun_leaves_alone_what_runs_again_by_itself_or_lies_dead(sandbox: Sand
     charge.enqueue(order="o-1", fail="later")
     charge.enqueue(order="o-2", fail="for good")
     sandbox.run_once()
-    assert "it will run again by itself: charge: retrying at" in _run("rerun", "charge", "o-1", "--yes").output
+    assert "it will run again by itself, at 2026-01-01 00:10:00Z" in _run("rerun", "charge", "o-1", "--yes").output
     dead = _run("rerun", "charge", "o-2", "--yes").output
     assert "celeriac --stage test dlq redrive status --id" in " ".join(dead.split())
 
