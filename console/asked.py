@@ -20,6 +20,15 @@ MOST_PAGES = 10
 type Answer = tuple[Handle[Any], Status]
 
 
+def asked_id(text: str) -> str:
+    """The id in a reference; a text that is none as it is."""
+    try:
+        parts = parse(text)
+    except InvalidReferenceError:
+        return text
+    return parts.id if parts.due is not None else text
+
+
 def asked(text: str) -> Answer | None:
     """The state of what a reference names; None for a text that is none. Raises Mistake for an unknown task."""
     try:

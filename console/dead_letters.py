@@ -13,6 +13,7 @@ from celeriac import registry, sqs
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
 from console import known
+from console.asked import asked_id
 from console.filters import Filter, attempts_of, died_at, filter_of, kind_of, reason_of
 from console.kinds import Kinds, kinds_as_json, show_kinds
 from console.letters import WORKERS, Pass, Taken, depth, hidden_for, progress, say_missed
@@ -191,7 +192,8 @@ def show(
 
 
 def find(queue: str, id_: str) -> Taken:
-    """The dead letter of this id. Raises Mistake."""
+    """The dead letter of this id, or of this reference's. Raises Mistake."""
+    id_ = asked_id(id_)
     found: list[Taken] = []
     declared = known.queue(queue)
     total = depth(declared)

@@ -169,6 +169,7 @@ def test_a_dead_letter_names_the_command_that_shows_it(sandbox: Sandbox) -> None
     assert first == "charge: dead since 2026-01-01 00:00:00Z, rejected, 1 attempt"
     assert error == "celeriac.retry.Reject: declined"
     assert "declined" in _type(see.removeprefix("see it: ")).output
+    assert "declined" in _run("dlq", "show", "status", handle.ref).output
 
 
 def test_a_redriven_letter_says_that_it_is_gone(sandbox: Sandbox) -> None:
