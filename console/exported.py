@@ -1,7 +1,6 @@
 """A dead letter as a line of a file, and the message that such a line becomes again."""
 
 import json
-import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 
 from celeriac import payloads, sqs
-from celeriac.attributes import FAILURE_ATTRIBUTE
+from celeriac.attributes import FAILURE_ATTRIBUTE, failure_in
 from celeriac.dead_letter import stored_body
 from celeriac.deliver import fitted
 from celeriac.failure import Failure
@@ -20,9 +19,7 @@ from console.dead_letters import as_json
 from console.filters import TOO_OFTEN
 from console.letters import Taken
 from console.mistakes import Mistake
-
-# Inside a JSON string, where alone they can stand, these may be written as escapes: a file is also read in a terminal.
-_UNPRINTABLE = re.compile(r"[^\n -~]")
+from console.text import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +51,8 @@ def line(queue_name: str, taken: Taken) -> str:
         },
         "stored": _stored(queue_name, taken),
     }
-    text = json.dumps(as_json(taken) | {"sqs": raw}, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda found: found[0] if found[0].isprintable() else _escape(found[0]), text) + "\n"
+    # A file is also read in a terminal.
+    return json_text(as_json(taken) | {"sqs": raw}) + "\n"
 
 
 def read(text: str, where: str) -> Exported:
@@ -85,7 +82,7 @@ def entry(letter: Exported, queue_name: str, *, fifo: bool, mark: str, number: i
     """
     message = _message(letter)
     # In a body that can be read, the failure has its place there.
-    ours = {FAILURE_ATTRIBUTE} if message is not None else set()
+    ours = {FAILURE_ATTRIBUTE} if message is not None and failure_in(letter.attributes) is not None else set()
     attributes = {name: value for name, value in letter.attributes.items() if name not in ours}
     room = MAX_MESSAGE_BYTES - sqs.Entry("", attributes=attributes).size
     return sqs.Entry(
@@ -115,20 +112,11 @@ def _untouched(letter: Exported, queue_name: str) -> str:
 
 
 def _marked(letter: Exported, message: Message, queue_name: str, mark: str, room: int) -> str:
-    failure = message.failure or _noted(letter) or Failure(TOO_OFTEN, last_at=letter.died_at)
+    failure = message.failure or failure_in(letter.attributes) or Failure(TOO_OFTEN, last_at=letter.died_at)
     marked = msgspec.structs.replace(message, failure=msgspec.structs.replace(failure, imported=mark))
     if marked.stored and letter.content is not None:
         return encode(msgspec.structs.replace(marked, stored=payloads.store(queue_name, letter.content)))
     return fitted(queue_name, marked, room)
-
-
-def _noted(letter: Exported) -> Failure | None:
-    """The failure beside a body that couldn't be read when it died."""
-    noted = letter.attributes.get(FAILURE_ATTRIBUTE, {}).get("StringValue", "")
-    try:
-        return msgspec.json.decode(noted, type=Failure)
-    except msgspec.MsgspecError:
-        return None
 
 
 def _stored(queue_name: str, taken: Taken) -> dict[str, str] | None:
@@ -165,7 +153,3 @@ def _text(body: object) -> str:
     if not isinstance(body, str):
         raise TypeError("its body is no text")
     return body
-
-
-def _escape(character: str) -> str:
-    return json.dumps(character)[1:-1]

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from celeriac.settings import stage
-from console.text import printable
+from console.text import line
+
+# More than a key and an id take.
+LONGEST = 5_000
 
 
 def command(*words: str) -> str:
     """A command of ours with `words`, on the stage at hand."""
-    return printable(shlex.join(["celeriac", "--stage", stage(), *words]))
+    return line(shlex.join(["celeriac", "--stage", stage(), *words]), LONGEST)
 
 
 def same_command(**options: object) -> str:
@@ -21,7 +24,7 @@ def same_command(**options: object) -> str:
         if value is not None:
             shown = value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
             words = [*_without(words, f"--{name}"), f"--{name}", shown]
-    return printable(shlex.join(["celeriac", *words]))
+    return line(shlex.join(["celeriac", *words]), LONGEST)
 
 
 def _without(words: Sequence[str], option: str) -> Iterator[str]:

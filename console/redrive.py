@@ -122,6 +122,13 @@ def _report(what: str, redriver: Redriver, *, quiet: bool, json_: bool) -> None:
         typer.echo(json.dumps(counts))
     elif not quiet:
         say(f"{redriver.redriven} of {counted(redriver.matched, 'dead letter')} {what}")
+    if redriver.stayed:
+        stay = "letter stays" if redriver.stayed == 1 else "letters stay"
+        say(
+            f"{redriver.stayed} more {stay}, of the same task and id as one of these: it died again meanwhile, or its "
+            "sender used the id twice",
+            stderr=True,
+        )
     if problems:
         as_it_should = "as it should be" if len(problems) == 1 else "as they should be"
         say(f"{len(problems)} not redriven {as_it_should}, the first: {problems[0]}", stderr=True)

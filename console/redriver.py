@@ -10,12 +10,15 @@ from threading import Lock
 from typing import Any
 
 import msgspec
+from botocore.exceptions import ClientError
 
 from celeriac import sqs
 from celeriac.attributes import beside
+from celeriac.aws import error_code
 from celeriac.dead_letter import DeadLetter
 from celeriac.deliver import fitted
 from celeriac.message import Malformed, NewerVersion, decode
+from celeriac.problem import Problem
 from celeriac.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.settings import stage
 from celeriac.signature import InvalidArgs
@@ -23,6 +26,7 @@ from console import known
 from console.letters import Pass, Taken, delete
 from console.mistakes import Mistake
 from console.rate import Rate
+from console.text import line
 
 type Change = Callable[[DeadLetter], dict[str, Any]]
 """What is to become of a letter's arguments."""
@@ -46,7 +50,9 @@ class Redriver:
     matched: int = 0
     redriven: int = 0
     problems: list[str] = field(default_factory=list)
-    _ids: set[str] = field(default_factory=set)
+    stayed: int = 0
+    """Letters of a task and an id of which another letter was chosen."""
+    _chosen: set[tuple[str, str]] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
     def visit(self, taken: Sequence[Taken]) -> set[str]:
@@ -66,10 +72,16 @@ class Redriver:
 
     def _choose(self, meant: Sequence[Taken]) -> list[Taken]:
         with self._lock:
-            # What has died again meanwhile has had its turn: it would go round and round.
-            fresh = [one for one in meant if one.letter.id not in self._ids]
-            chosen = fresh if self.most is None else fresh[: self.most - self.matched]
-            self._ids.update(one.letter.id for one in chosen)
+            chosen: list[Taken] = []
+            for one in meant:
+                if self.most is not None and self.matched + len(chosen) >= self.most:
+                    break
+                # What has died again meanwhile has had its turn: it would go round and round.
+                if (one.letter.task, one.letter.id) in self._chosen:
+                    self.stayed += 1
+                else:
+                    self._chosen.add((one.letter.task, one.letter.id))
+                    chosen.append(one)
             self.matched += len(chosen)
             if self.most is not None and self.matched >= self.most:
                 self.reading.stop()
@@ -82,20 +94,36 @@ class Redriver:
             try:
                 ready.append((one, entry(one, self.target, self.change)))
             except (InvalidArgs, Mistake) as error:
-                self.problems.append(f"{one.letter.id}: {error}")
+                self.problems.append(f"{line(one.letter.id)}: {error}")
         return [[ready[i] for i in positions] for positions in sqs.batches([made.size for _, made in ready])]
 
     def _send(self, some: Sequence[tuple[Taken, sqs.Entry]]) -> set[str]:
         self.pace.wait(len(some))
-        refused = sqs.send_batch(self.target.physical_name(stage()), [made for _, made in some])
+        refused = _sent(self.target.physical_name(stage()), [made for _, made in some])
         sent = [one for (one, _), problem in zip(some, refused, strict=True) if problem is None]
         deleted = delete(sqs.url(self.reading.name), sent)
-        kept = [one.letter.id for one in sent if one.message_id not in deleted]
+        kept = [line(one.letter.id) for one in sent if one.message_id not in deleted]
         with self._lock:
             self.redriven += len(sent)
-            self.problems += [problem.why for problem in refused if problem is not None]
+            self.problems += [
+                f"{line(one.letter.id)}: {problem.why}"
+                for (one, _), problem in zip(some, refused, strict=True)
+                if problem is not None
+            ]
             self.problems += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
         return deleted
+
+
+def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Problem | None]:
+    """Why each wasn't taken, or None. One that SQS refuses the whole call for keeps none of the others back."""
+    try:
+        return sqs.send_batch(name, entries)
+    except ClientError as error:
+        if error_code(error).rpartition(".")[2] not in sqs.FINAL:
+            raise
+        if len(entries) == 1:
+            return [Problem(str(error), final=True)]
+    return [problem for one in entries for problem in _sent(name, [one])]
 
 
 def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:

@@ -16,7 +16,8 @@ from console.arguments import split, value_for
 from console.duration import duration, words
 from console.mistakes import PROBLEM, Mistake
 from console.next_steps import command
-from console.text import printable
+from console.screen import say
+from console.text import json_text, line
 from console.words import time
 
 Arg = Annotated[list[str] | None, typer.Option(help="One argument, as name=value; JSON or plain text.")]
@@ -84,12 +85,12 @@ def _say_duplicate(handle: Handle[Any]) -> None:
             typer.echo(f"whether its key was used before could not be read: {error}", err=True)
         return
     if status.duplicate_of is not None:
-        typer.secho(
-            f"duplicate of {status.duplicate_of}, {status.state} {time(status.since)}: the key {printable(key)} was "
+        say(
+            f"duplicate of {line(status.duplicate_of)}, {status.state} {time(status.since)}: the key {line(key)} was "
             f"used, so this message does not run.\nrun it again: {command('rerun', handle.task, key)}\n"
             f"or forget that it ran: {command('forget', handle.task, key)}",
-            err=True,
-            fg=typer.colors.YELLOW,
+            style="yellow",
+            stderr=True,
         )
 
 
@@ -99,18 +100,18 @@ def _waited(handle: Handle[Any], timeout: timedelta) -> bool:
         result = handle.result(timeout)
     except TaskFailed as failed:
         see = command("dlq", "show", handle.queue.name, handle.status().id)
-        typer.secho(f"{printable(str(failed))}\nsee it: {see}", err=True, fg=typer.colors.RED)
+        say(f"{failed}\nsee it: {see}", style="red", stderr=True)
         return False
     except TimeoutError:
         state = handle.status().state
-        typer.secho(f"it is {state} after {words(timeout)}: {command('status', handle.ref)}", err=True)
+        say(f"it is {state} after {words(timeout)}: {command('status', handle.ref)}", stderr=True)
         return False
     except ResultNotKept as not_kept:
-        typer.secho(str(not_kept), err=True)
+        say(str(not_kept), stderr=True)
         return True
     except TypeError as error:  # an at_least_once task
         raise Mistake(str(error)) from error
-    typer.echo(json.dumps(handle.status().result if result is not None else None, indent=2, ensure_ascii=False))
+    typer.echo(json_text(handle.status().result if result is not None else None, indent=2))
     return True
 
 

@@ -1,8 +1,22 @@
 """Text of others, made fit for a terminal."""
 
+import json
+import re
+from typing import Any
+
 from celeriac.text import block, line
 
 printable = block
 """For what may have several lines."""
 
-__all__ = ["block", "line", "printable"]
+# Inside a JSON string, where alone they can stand, these may be written as escapes.
+_UNPRINTABLE = re.compile(r"[^\n -~]")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """`value` as JSON that is fit for a terminal, and still JSON."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
+
+
+__all__ = ["block", "json_text", "line", "printable"]

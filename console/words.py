@@ -1,6 +1,5 @@
 """A task's state in words."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,18 +9,19 @@ from celeriac.status import Status
 from console.consumers import mapping_of
 from console.next_steps import command
 from console.plural import counted
+from console.text import json_text, line
 
 
 def told(handle: Handle[Any], status: Status) -> list[str]:
     """The lines that tell it; the first one is the state itself."""
     lines = [f"{handle.task}: {_state(handle, status)}"]
     if status.result is not None:
-        lines.append(json.dumps(status.result, indent=2, ensure_ascii=False))
+        lines.append(json_text(status.result, indent=2))
     if status.not_kept is not None:
         lines.append(f"its result was not kept: {status.not_kept}")
     if status.failure is not None and status.failure.message:
         lines.append(f"{status.failure.type}: {status.failure.message}" if status.failure.type else "")
-        lines = [line for line in lines if line]
+        lines = [one for one in lines if one]
     if status.state == "dead":
         lines.append(_letter(handle, status))
     if status.duplicate_of is not None and status.state == "succeeded":
@@ -48,7 +48,7 @@ def _state(handle: Handle[Any], status: Status) -> str:
         case "succeeded":
             said = f"succeeded {time(status.since)}"
         case "dead":
-            said = f"dead since {time(status.since)}" + (f", {status.failure.reason}" if status.failure else "")
+            said = f"dead since {time(status.since)}" + (f", {line(status.failure.reason)}" if status.failure else "")
         case _:
             said = "unknown: nothing is stored of it" + (
                 ", as of every at_least_once task that isn't dead" if handle.is_at_least_once else ""
@@ -56,7 +56,7 @@ def _state(handle: Handle[Any], status: Status) -> str:
     if status.state in {"queued", "retrying"} and _is_paused(handle):
         said = f"paused ({said}): {command('resume', handle.queue.name)}"
     if status.duplicate_of is not None:
-        said = f"duplicate of {status.duplicate_of}, {said}"
+        said = f"duplicate of {line(status.duplicate_of)}, {said}"
     return f"{said}{attempts}{deaths}"
 
 

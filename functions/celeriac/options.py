@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from celeriac import habits
+from celeriac import habits, sender
 from celeriac.deliver import NOW
 from celeriac.message import MOST_KEY
 from celeriac.retry import LONGEST_DELAY
@@ -52,8 +52,9 @@ class Options:
     def _check_key(self, name: str, key: str) -> None:
         if not isinstance(key, str):
             raise TypeError(f"{name}: key is {key!r}, write a text")
-        if key == "":
-            raise ValueError(f"{name}: an empty key would make all its messages duplicates of each other")
+        if sender.is_no_text(key):
+            zeros = "a key of zeros" if key else "an empty key"
+            raise ValueError(f"{name}: {zeros} would make all its messages duplicates of each other")
         if len(key) > MOST_KEY:
             raise ValueError(f"{name}: a key has {MOST_KEY} characters at most, not {len(key)}: use a hash of it")
         try:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from threading import get_ident
 from typing import TextIO
 
+from celeriac import names
 from celeriac.running import Run, current
 
 # Escaped, a character takes six bytes at most, and Lambda cuts a line at 256 KiB:
@@ -121,11 +122,19 @@ def _pieces(line: str) -> list[str]:
 
 
 def _json(line: str, name: str, run: Run) -> str:
-    """`line` as JSON. One that is an object of JSON by itself stays what it is, with the run's fields added to it."""
+    """`line` as JSON. One that is an object of JSON by itself stays what it is, with the run's fields added to it.
+
+    What it has under a name of those goes beside it: no line can pass for another run's, nor for our metrics.
+    """
     own = _object(line)
     if own is not None:
-        if not own or "_aws" in own:
+        forged = {"_aws"} if _has_our_metrics(own) else set()
+        if not own or ("_aws" in own and not forged):
             return line  # metrics
+        taken = forged | {key for key, value in run.fields.items() if own.get(key, value) != value}
+        if taken:
+            renamed = {f"extra_{key}" if key in taken else key: value for key, value in own.items()}
+            return json.dumps(renamed | run.fields, ensure_ascii=False)
         added = {key: value for key, value in run.fields.items() if key not in own}
         return f"{line.rstrip()[:-1]},{json.dumps(added)[1:]}" if added else line
     told = {
@@ -137,6 +146,15 @@ def _json(line: str, name: str, run: Run) -> str:
         **run.fields,
     }
     return json.dumps(told, ensure_ascii=False)
+
+
+def _has_our_metrics(own: dict[str, object]) -> bool:
+    """Whether it is in CloudWatch's embedded metric format, and of the namespace that our alarms watch."""
+    metadata = own.get("_aws")
+    directives = metadata.get("CloudWatchMetrics") if isinstance(metadata, dict) else None
+    return isinstance(directives, list) and any(
+        isinstance(directive, dict) and directive.get("Namespace") == names.METRICS for directive in directives
+    )
 
 
 def _encodable(line: str) -> str:

@@ -250,10 +250,9 @@ def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseEx
 
 
 def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
-    """A task whose arguments stand beside its empty `args` would run with its defaults, and do something else."""
-    if arguments or not task.signature.fields:
-        return
-    if misplaced := sender.misplaced_args(body, task.signature.fields, Message.__struct_fields__):
+    """A task whose arguments stand beside its `args` would run with its defaults, and do something else."""
+    missing = [name for name in task.signature.fields if name not in arguments]
+    if missing and (misplaced := sender.misplaced_args(body, missing, Message.__struct_fields__)):
         raise InvalidArgs(
             f"task {task.name!r}: its parameters {', '.join(misplaced)} stand beside `args`: write them into it"
         )

@@ -72,14 +72,22 @@ def misnamed_args(body: str) -> str | None:
     )
 
 
-def misplaced_args(body: str, parameters: Iterable[str], ours: Collection[str]) -> list[str]:
-    """The parameters of its task that a hand-written message has beside its empty `args` instead of in it.
+def misplaced_args(body: str, missing: Iterable[str], ours: Collection[str]) -> list[str]:
+    """The `missing` parameters of its task that a hand-written message has beside its `args`, or in an object there.
 
-    `ours` are a message's own fields.
+    However they are spelled: `Days` is `days`. `ours` are a message's own fields.
     """
     fields = _fields.decode(body.removeprefix(BYTE_ORDER_MARK))
     # What says its version was written by a program that knows the format, and may have a field we don't know yet.
-    return [] if "v" in fields else [name for name in parameters if name in fields and name not in ours]
+    if "v" in fields:
+        return []
+    own = {_plain(name) for name in ours}
+    beside = {name: raw for name, raw in fields.items() if _plain(name) not in own}
+    found = {_plain(name) for name in beside}
+    for raw in beside.values():
+        if bytes(raw)[:1] == b"{":
+            found.update(_plain(name) for name in _fields.decode(raw))
+    return [name for name in missing if _plain(name) in found]
 
 
 def task_of(body: str) -> str:

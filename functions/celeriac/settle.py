@@ -11,7 +11,8 @@ from typing import assert_never
 import msgspec
 
 from celeriac import lease, payloads, settings, sqs
-from celeriac.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, Attributes, beside, packed, text
+from celeriac.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, Attributes, beside, ours_in, packed, text
+from celeriac.aws import error_code
 from celeriac.deliver import Parcel, deliver, entry, fitted
 from celeriac.failure import Failure
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
@@ -79,7 +80,7 @@ def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
         return again
     if postponed.message is not None:
         copy = entry(Parcel(queue, postponed.message, postponed.delay, record.group))
-        sqs.send(record.queue_name, _with(copy, record.attributes))
+        _send(record.queue_name, _with(copy, record.attributes))
         return Settled(acknowledged=True)
     copy = sqs.Entry(
         record.body,
@@ -89,7 +90,7 @@ def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
     )
     if copy.size > MAX_MESSAGE_BYTES:
         return again
-    sqs.send(record.queue_name, copy)
+    _send(record.queue_name, copy)
     return Settled(acknowledged=True)
 
 
@@ -104,9 +105,9 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
         letter = msgspec.structs.replace(dead.message, failure=dead.failure)
         # Whole, where SQS can carry it: people read dead letters in AWS's console too.
         body = fitted(name, letter, MAX_MESSAGE_BYTES)
-        sqs.send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
+        _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
     else:
-        sqs.send(name, _untouched(record, dead.failure, group, deduplication))
+        _send(name, _untouched(record, dead.failure, group, deduplication))
     if dead.lease is not None:
         # Where another worker has taken over, or a commit was carried out after all, the letter is one too many.
         with suppress(lease.LeaseLost):
@@ -130,6 +131,17 @@ def _untouched(record: Record, failure: Failure, group: str | None, deduplicatio
     name = f"{record.message_id}.attributes"
     stored["stored_attributes"] = payloads.store_body(record.queue_name, name, packed(record.attributes).encode())
     return sent(msgspec.json.encode(stored).decode(), attributes=ours)
+
+
+def _send(name: str, made: sqs.Entry) -> None:
+    """Send it; where SQS refuses it, once more without the sender's attributes: they must keep nothing from going."""
+    try:
+        sqs.send(name, made)
+    except Exception as error:
+        bare = dataclasses.replace(made, attributes=ours_in(made.attributes))
+        if error_code(error).rpartition(".")[2] not in sqs.FINAL or bare == made:
+            raise
+        sqs.send(name, bare)
 
 
 def _with(made: sqs.Entry, attributes: Attributes) -> sqs.Entry:

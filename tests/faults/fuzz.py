@@ -48,6 +48,10 @@ ATTRIBUTES: list[dict[str, Any]] = [
     {"tenant": _TAG, "raw": {"binaryValue": "AP8=", "dataType": "Binary.png"}},
     {f"a-{number}": _TAG for number in range(10)},
     {"failure": _TAG, "first_sent_at": _TAG, "more_attributes": _TAG},
+    *(
+        {"more_attributes": {**_TAG, "stringValue": f'{{"x": {{"type": "{kind}", "text": "a"}}}}'}}
+        for kind in ("Foo", "Number", "Binary", "String")
+    ),
 ]
 RECEIVES = [1, 1, 1, 1, 2, 3, 4, 19, 20, 21]
 

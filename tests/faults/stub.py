@@ -88,8 +88,22 @@ def is_legal(body: str, attributes: Mapping[str, Any]) -> bool:
     binary = sum(len(b64decode(value["BinaryValue"])) for value in attributes.values() if "BinaryValue" in value)
     if len(attributes) > MOST or not all(LEGAL.fullmatch(text) for text in texts):
         return False
+    if not all(_has_its_type(value) for value in attributes.values()):
+        return False
     names = sum(len(name) + len(value["DataType"]) for name, value in attributes.items())
     return names + binary + sum(len(text.encode()) for text in texts) <= BATCH_BYTES
+
+
+def _has_its_type(value: Mapping[str, Any]) -> bool:
+    match value["DataType"].partition(".")[0]:
+        case "String":
+            return bool(value.get("StringValue"))
+        case "Number":
+            return re.fullmatch(r"-?\d+", value.get("StringValue", "")) is not None
+        case "Binary":
+            return bool(value.get("BinaryValue"))
+        case _:
+            return False
 
 
 def _json(request: Any, content: Mapping[str, Any], *, status: int = 200) -> Any:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ def _only(sandbox: Sandbox) -> DeadLetter:
     [
         ('{"task": "purge", "kwargs": {"days": 365}}', "`kwargs` looks like them"),
         ('{"task": "purge", "days": 365}', "its parameters days stand beside `args`: write them into it"),
+        ('{"task": "purge", "args": {"table": "t"}, "days": 365}', "its parameters days stand beside `args`"),
+        ('{"task": "purge", "args": {}, "Days": 365}', "its parameters days stand beside `args`"),
+        ('{"task": "purge", "args": {"table": "t"}, "kwargs": {"days": 365}}', "its parameters days stand beside"),
+        ('{"task": "purge", "options": {"days": 365}}', "its parameters days stand beside `args`"),
+        ('{"task": "purge", "args": null, "message": {"DAYS": 365}}', "its parameters days stand beside `args`"),
         ('{"task": "purge", "args": "{\\"days\\": 365}"}', "args is a text; where it holds JSON, send the object"),
         ('{"task": "purge", "args": [365]}', 'args has names, write an object such as {"days": ...}'),
         ('{"task": "purge", "args": {"table": "\\ud83d"}}', "`args.table` holds half of a surrogate pair"),
@@ -69,6 +75,12 @@ def test_arguments_that_cannot_be_read_never_become_the_defaults(
     assert letter.failure is not None
     assert (letter.task, letter.failure.reason) == ("purge", "malformed")
     assert problem in letter.failure.message
+
+
+def test_what_a_sender_has_beside_its_arguments_for_itself_is_no_argument(sandbox: Sandbox, send: Send) -> None:
+    send(inbox, {"task": "purge", "args": {"days": 1}, "Days": 2, "meta": {"days": 3, "tenant": "t"}, "ID": "i"})
+    sandbox.drain()
+    assert ran == [1]
 
 
 def test_an_envelope_is_a_dead_letter_that_says_what_it_is(sandbox: Sandbox, send: Send) -> None:
@@ -204,3 +216,69 @@ def test_an_attribute_that_has_the_name_of_ours_is_the_senders(sandbox: Sandbox)
     assert letter.attributes == theirs
     assert letter.failure is not None
     assert letter.failure.reason == "malformed"
+
+
+_BUSINESS = {"DataType": "String", "StringValue": '{"reason": "card declined", "message": "a field of the shop"}'}
+_MINE = {"DataType": "String", "StringValue": "mine"}
+
+
+@pytest.mark.parametrize("body", ["nonsense", '{"task": "unheard"}', '{"v": 99}'])
+@pytest.mark.parametrize("others", [0, 7], ids=["three", "ten"])
+def test_all_attributes_that_have_names_of_ours_are_the_senders(sandbox: Sandbox, body: str, others: int) -> None:
+    theirs = {f"a-{i}": _MINE for i in range(others)}
+    theirs |= {"failure": _BUSINESS, "first_sent_at": _MINE, "more_attributes": _MINE}
+    sqs.send(inbox.physical_name("test"), sqs.Entry(body, attributes=theirs))  # type: ignore[arg-type]  # a TypedDict
+    sandbox.drain()
+    assert _only(sandbox).attributes == theirs
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        '{"x": {"type": "Foo", "text": "a"}}',
+        '{"x": {"type": "", "text": "a"}}',
+        '{"x": {"type": "String.", "text": "a"}}',
+        '{"x": {"type": "String"}}',
+        '{"x": {"type": "String", "text": "\\u0000"}}',
+        '{"x": {"type": "Number", "text": "abc"}}',
+        '{"x": {"type": "Number", "text": "1e999"}}',
+        '{"x": {"type": "Binary", "base64": ""}}',
+        '{"x": {"type": "Binary", "text": "a"}}',
+        '{"aws.x": {"type": "String", "text": "a"}, "y": {"type": "String", "text": "a"}}',
+        f'{{"x": {{"type": "String.{"a" * 250}", "text": "a"}}}}',
+        '"nonsense"',
+    ],
+)
+@pytest.mark.parametrize("body", ["nonsense", '{"task": "unheard"}', '{"task": "purge", "args": {"days": "x"}}'])
+def test_packed_attributes_that_sqs_would_refuse_stay_as_the_stranger_wrote_them(
+    sandbox: Sandbox, packed: str, body: str
+) -> None:
+    theirs = {"more_attributes": {"DataType": "String", "StringValue": packed}}
+    sqs.send(inbox.physical_name("test"), sqs.Entry(body, attributes=theirs))  # type: ignore[arg-type]  # a TypedDict
+    sandbox.drain()
+    assert _only(sandbox).attributes == theirs
+
+
+@pytest.mark.parametrize("number", ["7", "-0.5", "+1", ".5", "1e5", "1.5E-100", "0"])
+def test_a_packed_number_is_a_number(sandbox: Sandbox, number: str) -> None:
+    given = f'{{"x": {{"type": "Number.int", "text": "{number}"}}}}'
+    theirs = {"more_attributes": {"DataType": "String", "StringValue": given}}
+    sqs.send(inbox.physical_name("test"), sqs.Entry("nonsense", attributes=theirs))  # type: ignore[arg-type]  # a TypedDict
+    sandbox.drain()
+    assert _only(sandbox).attributes == {"x": {"DataType": "Number.int", "StringValue": number}}
+
+
+@pytest.mark.parametrize("body", ["nonsense", '{"task": "unheard"}', '{"v": 99}'])
+def test_attributes_that_sqs_refuses_keep_no_letter_from_being_buried(sandbox: Sandbox, body: str) -> None:
+    record = {
+        "messageId": "m-1",
+        "receiptHandle": "r-1",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1000000000000"},
+        "messageAttributes": {"x": {"dataType": "Foo", "stringValue": "a"}},
+        "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{inbox.physical_name('test')}",
+    }
+    context = LambdaContext("celeriac-test-inbox", "request", sandbox.now + timedelta(seconds=60))
+    answer = handler({"Records": [record]}, context)
+    assert answer == {"batchItemFailures": []}
+    assert _only(sandbox).attributes == {}

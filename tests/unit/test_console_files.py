@@ -311,6 +311,7 @@ def test_attributes_of_others_survive(file: str) -> None:
     attributes: Any = {
         "blob": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
         "count": {"DataType": "Number", "StringValue": "7"},
+        "failure": {"DataType": "String", "StringValue": '{"reason": "card declined"}'},
     }
     _send_dead('{"task": "pay"}', MessageAttributes=attributes)
     _run("export", "files", file)

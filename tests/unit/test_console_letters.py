@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from celeriac import Backoff, Context, Queue, Reject, sqs, task
@@ -16,6 +17,7 @@ from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.calls import Calls
 from console import letters
 from console.main import app
+from tests.injection import registered
 
 shop = Queue("letters")
 other = Queue("letters-other")
@@ -202,6 +204,55 @@ def test_redriven_letters_keep_their_id_and_begin_anew(dead: Sandbox) -> None:
     dead.drain()
     assert {id_ for id_, _ in ran} == ids
     assert _counts(dead) == {"refuse": 3, "": 1}
+
+
+@task(shop, retry=Backoff(attempts=1))
+def ship(order: int) -> None:
+    ran.append(("ship", order))
+    if not Now.cured:
+        raise ConnectionError
+
+
+def _send_as(id_: str, name: str) -> None:
+    body = json.dumps({"task": name, "id": id_, "args": {"order": 1}})
+    sqs.send("celeriac-test-letters", sqs.Entry(body))
+
+
+def test_letters_of_two_tasks_may_have_one_id(sandbox: Sandbox) -> None:
+    for name in ("refuse", "ship"):
+        _send_as("o-1", name)
+    sandbox.drain()
+    _cure()
+    assert "2 of 2 dead letters" in _run("redrive", "letters").output
+    sandbox.drain()
+    assert sandbox.dead_letters(shop) == []
+
+
+def test_a_second_letter_of_a_task_and_an_id_stays_and_is_told(sandbox: Sandbox) -> None:
+    for _ in range(2):
+        body = json.dumps({"task": "ship", "id": "o-1", "args": {"order": 1}})
+        sqs.send("celeriac-test-letters-dlq", sqs.Entry(body))
+    told = _run("redrive", "letters")
+    assert "1 of 1 dead letter of letters redriven" in told.stdout
+    assert "1 more letter stays, of the same task and id" in told.stderr
+    assert len(sandbox.dead_letters(shop)) == 1
+
+
+def test_a_letter_for_which_sqs_refuses_the_whole_batch_keeps_no_other_back(dead: Sandbox) -> None:
+    (unreadable,) = [letter.id for letter in dead.dead_letters(shop) if not letter.task]
+
+    def refuse_all(params: dict[str, Any], **_: object) -> None:
+        if any(one["MessageBody"] == "not JSON" for one in json.loads(params["body"])["Entries"]):
+            raise ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "no"}}, "SendMessageBatch")
+
+    _cure()
+    with registered("sqs", "before-call.sqs.SendMessageBatch", refuse_all):
+        told = _run("redrive", "letters")
+    assert told.exit_code == 1
+    assert "15 of 16 dead letters of letters redriven" in told.stdout
+    assert f"1 not redriven as it should be, the first: {unreadable}: " in told.stderr
+    dead.drain()
+    assert _counts(dead) == {"": 1}
 
 
 def test_what_dies_again_is_dead_again_and_can_be_redriven_again(dead: Sandbox) -> None:

@@ -395,3 +395,39 @@ def test_a_quarantined_task_is_waited_for_no_longer(sandbox: Sandbox) -> None:
     quarantine.lift(quarantine.of_task("mark"))
     quarantine.refresh()
     assert (done.exit_code, "quarantined" in done.stderr) == (1, True)
+
+
+def test_what_a_stranger_wrote_cannot_rewrite_the_terminal(sandbox: Sandbox) -> None:
+    @task(shop, key="order")
+    def evil(order: str) -> str:
+        return "\u202e\x9b31m"
+
+    @task(shop, key="order")
+    def worse(order: str) -> None:
+        raise Reject("\x1b[2J\u202e")
+
+    id_ = "\x1b[2J\x07\u202e\nSTATE: all is well"
+    for name in ("evil", "worse"):
+        body = json.dumps({"task": name, "id": id_, "args": {"order": "o"}})
+        sqs.send(shop.physical_name("test"), sqs.Entry(body))
+    sandbox.drain()
+
+    commands = [
+        *(["send", name, "--arg", f"order={order}", "--wait"] for name in ("evil", "worse") for order in ("o", "new")),
+        *(["status", what] for what in (id_, "o", evil.handle(key="o").ref, worse.handle(key="o").ref)),
+        *(
+            [verb, name, key, "--yes"]
+            for verb in ("rerun", "forget")
+            for name in ("worse", "evil")
+            for key in ("o", id_)
+        ),
+        ["dlq", "list", "status"],
+        ["dlq", "list", "status", "--letters"],
+        ["dlq", "show", "status", id_],
+    ]
+    for command in commands:
+        told = _run(*command).output
+        assert not {c for c in told if not c.isprintable() and c != "\n"}, command
+        assert "\nSTATE" not in told, command
+    ended = _run("send", "evil", "--arg", "order=json", "--wait").stdout.splitlines()
+    assert json.loads(ended[-1]) == "\u202e\x9b31m"

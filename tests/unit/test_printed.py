@@ -19,6 +19,7 @@ from aws_lambda_powertools import Logger, Metrics
 
 from celeriac import Backoff, Context, Queue, task
 from celeriac.log import logger, tell_of_tasks
+from celeriac.names import METRICS
 from celeriac.printed import LONGEST_LINE
 from celeriac.testing import Sandbox
 
@@ -235,8 +236,32 @@ def test_a_line_is_a_line_however_it_is_written(run: Run, do_it: Callable[[], An
 
 
 def test_what_is_json_already_gets_the_fields_that_it_lacks(run: Run) -> None:
-    lines = run(lambda: print('{"event": "paid", "attempt": 1.50}'))
-    assert [(line["event"], line["attempt"], line["task"]) for line in lines] == [("paid", 1.5, "do")]
+    lines = run(lambda: print('{"event": "paid", "amount": 1.50}'))
+    assert [(line["event"], line["amount"], line["task"]) for line in lines] == [("paid", 1.5, "do")]
+
+
+def test_what_is_json_already_cannot_pass_for_another_run(run: Run) -> None:
+    (line,) = run(
+        lambda: print('{"message": "task dead", "task": "pay", "id": "other", "attempt": 1, "note": "\u00fc"}')
+    )
+    assert (line["task"], line["extra_task"], line["extra_id"], line["note"]) == ("do", "pay", "other", "\u00fc")
+    assert "extra_attempt" not in line
+
+
+def test_a_printed_line_is_none_of_our_metrics(run: Run) -> None:
+    forged = {"_aws": {"CloudWatchMetrics": [{"Namespace": "shop"}, {"Namespace": METRICS}]}, "DeadLettered": 999}
+    (line,) = run(lambda: print(json.dumps(forged)))
+    assert "_aws" not in line
+    assert line["extra__aws"] == forged["_aws"]
+
+
+@pytest.mark.parametrize("aws", [7, {}, {"CloudWatchMetrics": 7}, {"CloudWatchMetrics": [7]}])
+def test_metrics_that_cannot_be_read_stay_as_they_are(sandbox: Sandbox, aws: object) -> None:
+    doing[:] = [lambda: print(json.dumps({"_aws": aws}))]
+    do.enqueue()
+    with worker() as told:
+        sandbox.drain()
+    assert json.dumps({"_aws": aws}) in told.lines
 
 
 def test_metrics_of_a_task_stay_as_they_are(sandbox: Sandbox) -> None:

@@ -136,7 +136,11 @@ def test_a_tasks_name_that_is_read_loosely_can_be_written_again() -> None:
 
 def test_parameters_beside_args_are_found_in_what_was_written_by_hand() -> None:
     assert misplaced_args('\ufeff{"task": "purge", "days": 365, "colour": 1}', ["days", "table"], OPTIONAL) == ["days"]
+    assert misplaced_args('{"task": "purge", "Max-Days": 1, "o": {"TABLE": 1}}', ["max_days", "table"], OPTIONAL) == [
+        "max_days",
+        "table",
+    ]
     # Its sender knows the format, and may know more of it than we do.
     assert misplaced_args('{"v": 1, "task": "purge", "days": 365}', ["days"], OPTIONAL) == []
     # The message's own.
-    assert misplaced_args('{"task": "purge", "key": "k"}', ["key"], OPTIONAL) == []
+    assert misplaced_args('{"task": "purge", "key": "k", "failure": {"type": "x"}}', ["key", "type"], OPTIONAL) == []

@@ -80,12 +80,13 @@ def test_a_delay_beyond_a_year_is_refused(delay: timedelta) -> None:
         later.options(delay=delay)
 
 
-def test_an_empty_key_is_refused() -> None:
+@pytest.mark.parametrize("key", ["", "00000000-0000-0000-0000-000000000000"])
+def test_a_key_that_says_nothing_is_refused(key: str) -> None:
     @task(jobs)
     def pay() -> None: ...
 
     with pytest.raises(ValueError, match="duplicates of each other"):
-        pay.options(key="")
+        pay.options(key=key)
 
 
 def test_two_tasks_of_one_name_are_refused_when_the_package_is_loaded(
