@@ -189,7 +189,7 @@ def import_(
         raise Mistake(f"{file} holds {counted(total + skip, 'dead letter')}: --skip {skip} leaves out more")
     mark = os.urandom(6).hex()
     made = (
-        (number, entry(letter, name, fifo=declared.fifo, mark=mark, number=number))
+        (number, entry(letter, declared, mark=mark, number=number))
         for number, letter in _letters(file)
         if number > skip
     )

@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from celeriac import payloads, sqs
+from celeriac import imports, payloads, sqs
 from celeriac.attributes import FAILURE_ATTRIBUTE, failure_in
 from celeriac.dead_letter import stored_body
 from celeriac.deliver import fitted
 from celeriac.failure import Failure
 from celeriac.message import Malformed, Message, NewerVersion, decode, encode
-from celeriac.queue import MAX_MESSAGE_BYTES
+from celeriac.queue import MAX_MESSAGE_BYTES, Queue
+from celeriac.settings import stage
 from console.dead_letters import as_json
 from console.filters import TOO_OFTEN
 from console.letters import Taken
@@ -73,22 +74,25 @@ def read(text: str, where: str) -> Exported:
         raise Mistake(f"{where}: no dead letter of `celeriac dlq export`: {error!r}") from error
 
 
-def entry(letter: Exported, queue_name: str, *, fifo: bool, mark: str, number: int) -> sqs.Entry:
-    """The message that puts `letter` back into `queue_name`; what lay in S3 is stored again first.
+def entry(letter: Exported, queue: Queue, *, mark: str, number: int) -> sqs.Entry:
+    """The message that puts `letter` back into the dead-letter queue of `queue`.
 
-    `mark` names the import and `number` the line. A letter that can be read is marked, so that a redrive of it runs
-    whatever its task's record says by then of another death. FIFO deduplication ids are the import's own: SQS would
+    What lay in S3 is stored again first, and the import is noted. `mark` names the import and `number` the line. A
+    letter that can be read is marked, so that a redrive of it runs whatever its task's record says by then of another
+    death. FIFO deduplication ids are the import's own: SQS would
     drop a second import of the same letter within five minutes, and say that it took it.
     """
-    message = _message(letter)
+    message, queue_name = _message(letter), queue.dead_letter_name(stage())
+    if message is not None:
+        imports.note(queue, message.task, message.id, mark)
     # In a body that can be read, the failure has its place there.
     ours = {FAILURE_ATTRIBUTE} if message is not None and failure_in(letter.attributes) is not None else set()
     attributes = {name: value for name, value in letter.attributes.items() if name not in ours}
     room = MAX_MESSAGE_BYTES - sqs.Entry("", attributes=attributes).size
     return sqs.Entry(
         _untouched(letter, queue_name) if message is None else _marked(letter, message, queue_name, mark, room),
-        group=(letter.group or letter.message_id) if fifo else letter.group,
-        deduplication=f"{mark}-{number}" if fifo else None,
+        group=(letter.group or letter.message_id) if queue.fifo else letter.group,
+        deduplication=f"{mark}-{number}" if queue.fifo else None,
         attributes=attributes,
     )
 

@@ -46,11 +46,11 @@ class Delivery:
 def as_it_came(record: Record) -> Message:
     """The record's message, with an id and a date also where it was written by hand. Raises what `decode` raises."""
     message = decode(record.body)
-    # SQS's own id and date serve, and stay with it from here on.
+    # SQS's own id and date serve, and stay with it from here on. A date behind its send would keep it young for ever.
     return replace(
         message,
         id=message.id or record.message_id,
-        enqueued_at=_zoned(message.enqueued_at or record.sent_at),
+        enqueued_at=min(_zoned(message.enqueued_at or record.sent_at), record.sent_at),
         waits_since=_zoned(message.waits_since) if message.waits_since is not None else None,
     )
 

@@ -88,12 +88,15 @@ class FencedStore(DynamoDBPersistenceLayer):
     crashes: int = 0
     # Workers that died in the attempt before this claim, alone or not.
     deaths: int = 0
+    # Which redrive has begun this run of attempts: only its first one's message says so.
+    redriven: str = ""
     # Why the result of a success isn't kept; empty where it is.
     not_kept: str = ""
     # The record that stood in the way, or the one that a successful claim replaced.
     found: dict[str, Any]
 
     def _put_record(self, data_record: DataRecord) -> None:
+        self.redriven = self.claim.redriven or self.redriven
         condition, names, values = self._condition()
         item = {
             "status": {"S": data_record.status},
@@ -107,7 +110,7 @@ class FencedStore(DynamoDBPersistenceLayer):
             "crashes": {"N": str(self.crashes)},
             "deaths": {"N": str(self.deaths)},
             "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
-            "redriven": {"S": self.claim.redriven},
+            "redriven": {"S": self.redriven},
         }
         key = self._get_key(data_record.idempotency_key)
         common: Any = {
@@ -140,6 +143,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 return  # an earlier try of this very call was carried out, its answer lost
             raise IdempotencyItemAlreadyExistsError from error
         self.found = _plain(answer.get("Attributes"))
+        self.redriven = self.redriven or self.found.get("redriven", "")
 
     def _condition(self) -> tuple[str, dict[str, str], dict[str, Any]]:
         """When the key may be claimed, with the names and values of the expression."""
@@ -225,7 +229,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
-                    "#counter = :failed, crashes = :none, deaths = :none"
+                    "#counter = :failed, crashes = :none, deaths = :none, redriven = :redriven"
                     f"{', retry_at = :due' if due_at else ' REMOVE retry_at'}"
                 ),
                 # A transaction may have completed it, its answer lost.
@@ -238,6 +242,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                     ":attempt": {"N": str(self.attempt)},
                     ":failed": {"N": str(self.attempt if charged else self.attempt - 1)},
                     ":none": {"N": "0"},
+                    ":redriven": {"S": self.redriven},
                     ":token": {"S": self.token},
                     **due_at,
                 },

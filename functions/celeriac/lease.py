@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 
-from celeriac import names, settings
+from celeriac import imports, names, settings
 from celeriac.failure import Failure
 from celeriac.fence import COMPLETED, DEAD, INPROGRESS, RETRYING, Claim, FencedStore, LeaseLost, store
 
@@ -124,9 +124,7 @@ def claim(wanted: Claim) -> Lease:
             raise AlreadyTried
         return _claim_after(attempted, found)
     if status == DEAD:
-        # A redrive brings back the very letter that the record remembers, or one that was imported. Others are stray.
-        death = wanted.redriven_from
-        if death is None or not (_same_death(death, found) or _is_imported(death, wanted, found)):
+        if not _brings_back(wanted, found):
             raise AlreadyDead
         return _claim_after(attempted, found)
     expiry = dt.datetime.fromtimestamp(int(found.get("in_progress_expiration", 0)) / 1000, dt.UTC)
@@ -152,6 +150,7 @@ def take_over(wanted: Claim) -> Lease:
 def _claim_after(attempted: FencedStore, found: dict[str, Any]) -> Lease:
     """Claim over the record as it was found. Raises Busy where it has changed meanwhile."""
     attempted.after = (str(found["token"]), str(found["status"]))
+    attempted.redriven = str(found.get("redriven", ""))
     if not _put(attempted):
         raise Busy(dt.datetime.now(dt.UTC))
     return _lease(attempted)
@@ -193,14 +192,15 @@ def _lease(attempted: FencedStore) -> Lease:
     return Lease(attempted, attempted.attempt, before)
 
 
-def _same_death(failure: Failure, found: dict[str, Any]) -> bool:
+def _brings_back(wanted: Claim, found: dict[str, Any]) -> bool:
+    """Whether it is the very letter that the record remembers, or an imported one's first copy. Others are stray."""
+    death = wanted.redriven_from
+    if death is None:
+        return False
+    if death.imported and (mark := imports.latest(wanted.task, wanted.task_id)):
+        return death.imported == mark and wanted.redriven != found.get("redriven")
     remembered = msgspec.json.decode(found["failure"], type=Failure)
-    return (failure.last_at, failure.request_id) == (remembered.last_at, remembered.request_id)
-
-
-def _is_imported(death: Failure, wanted: Claim, found: dict[str, Any]) -> bool:
-    """Whether its letter came back from a file, and this is the first copy of that redrive."""
-    return bool(death.imported) and wanted.redriven != found.get("redriven")
+    return (death.last_at, death.request_id) == (remembered.last_at, remembered.request_id)
 
 
 __all__ = [

@@ -31,8 +31,9 @@ class Retry(Exception):  # noqa: N818 - a signal to the queue, named as its user
     charge: with False it doesn't count as an attempt: for a task that can't go on yet and is not to blame, because a
         provider is closed or a file isn't there yet. Each such wait is a second at least. They end too, in a dead
         letter of the reason `expired`: at the age that the policy's `give_up_after` names; where it names none, after
-        the queue's `retention` (4 days by default), counted from the first of them. An `at_most_once` task runs once
-        all the same.
+        the queue's `retention` (4 days by default), counted from the first of them. On a FIFO queue they end at its
+        `max_receives` too (1,000 by default): each wait is a receive, and waits of five minutes end after three and a
+        half days. An `at_most_once` task runs once all the same.
 
     Raises ValueError for a delay below nothing or above a year, TypeError for one that is no timedelta, and for other
     keywords.

@@ -78,7 +78,8 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), as_it_came)
     worker.has_started = True
-    if task.delivery == "at_least_once" and record.receives == 1:
+    # On a FIFO queue a failed attempt stays the same message: only a record tells whether it was charged.
+    if task.delivery == "at_least_once" and record.receives == 1 and not queue.fifo:
         return (yield from _attempt(task, message, arguments, None, delivery))
     wanted = _wanted(task, key, message, redriven_from, delivery)
     try:
@@ -92,9 +93,7 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
     except lease.Busy as busy:
         return HandedBack("another worker is at it", busy.until, as_it_came)
     delivery.observed.replaced = held.replaced
-    # Of the first receive nothing is recorded: on a FIFO queue it counts as an attempt.
-    unrecorded = 1 if queue.fifo and task.delivery == "at_least_once" else 0
-    message = replace(message, attempt=held.attempt + unrecorded)
+    message = replace(message, attempt=held.attempt)
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
         return Dead(message, _quarantined(f"what failed like this, {before.type},", message, delivery), held)

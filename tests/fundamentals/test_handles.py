@@ -157,6 +157,19 @@ def test_an_at_least_once_task_is_dead_or_unknown(sandbox: Sandbox) -> None:
     assert (well.status().state, badly.status().state) == ("unknown", "dead")
 
 
+def test_an_at_least_once_task_of_a_fifo_queue_is_dead_also_without_its_letter(sandbox: Sandbox) -> None:
+    in_order = Queue("orders-in-order", fifo=True)
+
+    @task(in_order, delivery="at_least_once", retry=Backoff(attempts=2))
+    def book() -> None:
+        raise ConnectionError
+
+    handle = book.options(group="g").enqueue()
+    sandbox.drain()
+    client("sqs").purge_queue(QueueUrl=sqs.url(in_order.dead_letter_name("test")))
+    assert handle.status().state == "dead"
+
+
 def test_a_redriven_at_least_once_task_is_dead_no_more(sandbox: Sandbox) -> None:
     handle = ring.enqueue(wrong=True)
     sandbox.drain()

@@ -229,8 +229,9 @@ def test_what_runs_at_most_once_runs_once_all_the_same(sandbox: Sandbox) -> None
     assert the_failure(sandbox).reason == "exhausted"
 
 
-def test_in_a_fifo_group_it_keeps_its_place(sandbox: Sandbox) -> None:
-    @task(Queue("uncharged-orders", fifo=True), retry=Backoff(attempts=2))
+@pytest.mark.parametrize("delivery", ["effectively_once", "at_least_once"])
+def test_in_a_fifo_group_it_keeps_its_place(sandbox: Sandbox, delivery: str) -> None:
+    @task(Queue("uncharged-orders", fifo=True), delivery=delivery, retry=Backoff(attempts=2))  # type: ignore[arg-type]  # both of them are literals
     def book(ctx: Context, name: str) -> None:
         booked.append((name, ctx.attempt))
         if name == "a" and len(booked) < 4:

@@ -197,6 +197,62 @@ def test_copies_of_one_import_run_once(file: str) -> None:
     assert ran == ["o-1"]
 
 
+@pytest.mark.parametrize("when", ["while it tries again", "after it has died"])
+def test_copies_of_one_import_begin_no_second_run_of_attempts(file: str, when: str) -> None:
+    pay_slowly.enqueue(order="o-1")
+    Now.sandbox.drain()
+    _run("export", "files", file)
+    _run("discard", "files", "--yes")
+    _run("import", "files", file)
+    (letter,) = _letters()
+    ran.clear()
+    _run("redrive", "files")
+    if when == "after it has died":
+        Now.sandbox.drain()
+    else:
+        for _ in range(2):
+            Now.sandbox.run_once()
+            Now.sandbox.advance(timedelta(days=1, seconds=1))
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody=letter.body)
+    Now.sandbox.drain()
+    assert ran == ["o-1"] * 3
+
+
+@pytest.mark.parametrize("task_", [pay, pay_once], ids=["effectively_once", "at_most_once"])
+def test_only_the_latest_import_of_a_letter_runs_it(file: str, task_: Any) -> None:
+    task_.enqueue(order="o-1")
+    Now.sandbox.drain()
+    _run("export", "files", file)
+    _run("discard", "files", "--yes")
+    for _ in range(2):
+        _run("import", "files", file)
+    ran.clear()
+    _run("redrive", "files")
+    Now.sandbox.drain()
+    assert ran == ["o-1"]
+    assert len(_letters()) == 1
+
+
+def test_a_mark_that_no_import_has_made_brings_nothing_back(file: str) -> None:
+    handle = pay_once.enqueue(order="o-1")
+    Now.sandbox.drain()
+    ran.clear()
+
+    def forge(id_: str) -> None:
+        death = {"reason": "failed", "imported": "0123456789ab"}
+        body = {"task": "pay_once", "id": id_, "args": {"order": "o-1"}, "failure": death}
+        client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody=json.dumps(body))
+        Now.sandbox._activity.queues.add(sqs.url("celeriac-test-files"))
+        Now.sandbox.drain()
+
+    forge("stranger")
+    forge(handle.id)
+    _run("export", "files", file)
+    _run("import", "files", file)
+    forge(handle.id)
+    assert ran == []
+
+
 def test_arguments_in_the_payload_bucket_are_in_the_file(file: str) -> None:
     _die("o-1", note="n" * 2_000_000)
     _run("export", "files", file)

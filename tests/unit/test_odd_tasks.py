@@ -1,6 +1,7 @@
 """What users write that nobody expects: it fails like any other task, with its reason, or is refused at import."""
 
 import asyncio
+import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 import pytest
 
-from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, Retry, registry, task
+from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, Retry, registry, sqs, task
+from celeriac.aws import client
 from celeriac.declaration import DeclarationError
 from celeriac.signature import SignatureError
 from celeriac.task import TaskError
@@ -212,6 +214,24 @@ def test_a_date_without_a_zone_is_utc(sandbox: Sandbox, send: Send) -> None:
     failure = _only(sandbox).failure
     assert failure is not None
     assert failure.first_at == datetime.fromisoformat("2026-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("queue", [jobs, Queue("jobs-in-order", fifo=True)], ids=["standard", "fifo"])
+def test_a_date_in_the_future_makes_no_message_live_longer(sandbox: Sandbox, queue: Queue) -> None:
+    @task(queue, retry=Backoff(give_up_after=timedelta(hours=5)))
+    def waiting() -> None:
+        raise Retry(delay=timedelta(hours=1), charge=False)
+
+    start = sandbox.now
+    for name in ("waiting", "unknown"):
+        body = json.dumps({"task": name, "enqueued_at": "9999-12-31T23:59:59Z"})
+        fifo: Any = {"MessageGroupId": name, "MessageDeduplicationId": name} if queue.fifo else {}
+        client("sqs").send_message(QueueUrl=sqs.url(queue.physical_name("test")), MessageBody=body, **fifo)
+    while sandbox.now - start < 2 * queue.patience:
+        if not sandbox.run_once():
+            sandbox.advance(timedelta(minutes=30))
+    reasons = {letter.failure.reason for letter in sandbox.dead_letters(queue) if letter.failure is not None}
+    assert reasons == {"expired", "unknown task"}
 
 
 def test_an_id_of_any_making_can_wait_in_a_schedule(sandbox: Sandbox, send: Send) -> None:
