@@ -30,9 +30,22 @@ _ASKED_AS = {
 _OF_A_SCHEDULE = re.compile(r"scheduler:(Create|Update|Get|Delete)Schedule")
 _PARTIQL = frozenset({"dynamodb:ExecuteStatement", "dynamodb:BatchExecuteStatement", "dynamodb:ExecuteTransaction"})
 _STATEMENT = re.compile(
-    r"""\s*(?P<verb>SELECT|INSERT|UPDATE|DELETE)\b(?:.*?\bFROM|\s+INTO)?\s+"?(?P<table>[\w.-]+)""",
-    re.IGNORECASE | re.DOTALL,
+    r"""\s*(?P<verb>SELECT|INSERT|UPDATE|DELETE)\b(?:.*?\bFROM|\s+INTO)?\s+
+    (?P<table>"[^"]+"|[\w-]+)(?:\.(?P<index>"[^"]+"|[\w-]+))?""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
+_BESIDE_AN_OBJECT = {
+    "x-amz-tagging": "s3:PutObjectTagging",
+    "x-amz-acl": "s3:PutObjectAcl",
+    "x-amz-grant-full-control": "s3:PutObjectAcl",
+    "x-amz-grant-read": "s3:PutObjectAcl",
+    "x-amz-grant-read-acp": "s3:PutObjectAcl",
+    "x-amz-grant-write-acp": "s3:PutObjectAcl",
+    "x-amz-object-lock-legal-hold": "s3:PutObjectLegalHold",
+    "x-amz-object-lock-mode": "s3:PutObjectRetention",
+    "x-amz-object-lock-retain-until-date": "s3:PutObjectRetention",
+}
+"""The headers that may be written with an object, and the actions that they ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,8 @@ class Request:
     """A request as it arrived."""
 
     path: str
+    headers: Mapping[str, str]
+    """By their names in small letters."""
     parameters: Mapping[str, Sequence[str]]
     """Of the query string, and of a form in its body."""
     body: Mapping[str, Any]
@@ -74,6 +89,8 @@ def refine(call: Call, request: Request) -> list[Call]:
         return _statements(call, request)
     if _OF_A_SCHEDULE.fullmatch(call.action):
         return _schedule(call, request)
+    if call.action == "s3:PutObject":
+        return _object(call, request)
     if call.action.startswith("ses:Send"):
         return [_mail(call, request)]
     return [call]
@@ -84,11 +101,23 @@ def _statements(call: Call, request: Request) -> list[Call]:
     given = request.body.get("Statements") or request.body.get("TransactStatements") or [request.body]
     found = [_STATEMENT.match(str(each.get("Statement", ""))) for each in given]
     return [
-        Call(f"dynamodb:PartiQL{match['verb'].title()}", (request.arn("dynamodb", f"table/{match['table']}"),))
+        Call(f"dynamodb:PartiQL{match['verb'].title()}", (request.arn("dynamodb", _table_or_index(match)),))
         if match
         else Call(f"dynamodb:{NO_NAME}", (), call.context)
         for match in found
     ]
+
+
+def _table_or_index(statement: re.Match[str]) -> str:
+    table, index = (name and name.strip('"') for name in (statement["table"], statement["index"]))
+    return f"table/{table}/index/{index}" if index else f"table/{table}"
+
+
+def _object(call: Call, request: Request) -> list[Call]:
+    """Tags, an ACL or a lock that come with an object have actions of their own; a presigned URL carries them too."""
+    said = {name.lower() for name in (*request.headers, *request.parameters)}
+    besides = (action for header, action in _BESIDE_AN_OBJECT.items() if header in said)
+    return [Call(action, call.resources, call.context) for action in dict.fromkeys((call.action, *besides))]
 
 
 def _schedule(call: Call, request: Request) -> list[Call]:

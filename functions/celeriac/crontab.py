@@ -75,7 +75,7 @@ def _field(of: _Field, written: str) -> str:
     if written == "*":
         return written
     start, _, step = written.partition("/")
-    if start == "*" and "," not in step:
+    if start == "*" and "," not in step and len(values) > 1:
         return f"{of.first}/{step}"
     return ",".join(_runs(values))
 
@@ -114,8 +114,8 @@ def _values(of: _Field, written: str) -> Iterator[int]:
         if first > last:
             raise NotASchedule(f"{of.name} {part!r}: a range runs upwards")
         by = int(step) if step.isascii() and step.isdigit() else 0
-        if slash and not 1 <= by <= of.last - of.first:
-            raise NotASchedule(f"{of.name} {part!r}: a step is a number from 1 to {of.last - of.first}")
+        if slash and by < 1:
+            raise NotASchedule(f"{of.name} {part!r}: a step is a number, 1 or more")
         yield from range(first, last + 1, by or 1)
 
 

@@ -84,7 +84,7 @@ def _pairs(path: _Path, passed: Any, arrived: Any) -> Difference | list[tuple[_P
         there = {element: element for element in arrived}
         return [((path, ...), element, there.get(element, _Missing)) for element in passed]
     if not isinstance(passed, Enum) and (parts := list(_parts(passed))):
-        return [((path, part), getattr(passed, part, _Missing), getattr(arrived, part, _Missing)) for part in parts]
+        return _attributes(path, passed, arrived, parts)
     return [] if _is_equal(passed, arrived) else _changed(path, passed, arrived)
 
 
@@ -133,24 +133,65 @@ def _dict(path: _Path, passed: dict[Any, Any], arrived: Any) -> Difference | lis
             lost = next((key for key in passed if key not in arrived), None)
             return Difference(f"`{_text((path, lost))}` would not arrive", "take it away: nothing reads it")
         return pairs
-    if arrived is _Missing or not (names := _names(type(arrived))):
+    if arrived is _Missing or not (names := _names(arrived)):
         return [((path, key), one, _Missing) for key, one in passed.items()]
     if unknown := [key for key in passed if key not in names]:
         return Difference(
             f"`{_text((path, unknown[0]))}` would not arrive: {_name(type(arrived))} has no such field",
             "take it away, or give it a field",
         )
-    return [((path, key), one, getattr(arrived, names[key], _Missing)) for key, one in passed.items()]
+    pairs = [((path, key), one, getattr(arrived, names[key], _Missing)) for key, one in passed.items()]
+    if hasattr(type(arrived), "model_fields"):  # its validators make of a number what they like
+        return [(its, one, _Missing if type(one) in {int, float} else other) for its, one, other in pairs]
+    return pairs
 
 
-def _names(kind: Any) -> dict[str, str]:
-    """What JSON calls the fields of a dataclass or a Struct, and what Python does; nothing for any other type."""
+def _attributes(path: _Path, passed: Any, arrived: Any, parts: list[str]) -> Difference | list[tuple[_Path, Any, Any]]:
+    """Those of two objects of one type: no annotation reads them any more, so a text must be the same too."""
+    pairs: list[tuple[_Path, Any, Any]] = []
+    for part in parts:
+        one, other = getattr(passed, part, _Missing), getattr(arrived, part, _Missing)
+        if type(one) in _TEXTS and type(other) in _TEXTS and one != other:
+            return _lost_text((path, part))
+        # A lock or a client of its own, say: none is equal to another, and each object makes its own.
+        own = part in (getattr(passed, "__pydantic_private__", None) or ())
+        if not (own and type(one) is type(other) and type(one).__eq__ is object.__eq__):
+            pairs.append(((path, part), one, other))
+    return pairs
+
+
+def _names(arrived: Any) -> dict[str, str]:
+    """What JSON calls the fields of a dataclass, Struct or pydantic model, and what Python does; else nothing."""
+    kind: Any = type(arrived)
+    if hasattr(kind, "model_fields"):
+        return _names_in_model(arrived)
     if issubclass(kind, msgspec.Struct):
         names = dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
         return names | ({tag: tag} if (tag := kind.__struct_config__.tag_field) else {})
     if dataclasses.is_dataclass(kind):
         return {field.name: field.name for field in dataclasses.fields(kind)}
     return {}
+
+
+def _names_in_model(model: Any) -> dict[str, str]:
+    """None if the model may read keys that are no fields: it has a root, or a validator that sees the dict first."""
+    kind = type(model)
+    readers = kind.__pydantic_decorators__.model_validators.values()
+    if "root" in kind.model_fields or any(reader.info.mode != "after" for reader in readers):
+        return {}
+    config = kind.model_config
+    names = {key: key for key in (*kind.model_computed_fields, *(model.model_extra or ()))}
+    for name, field in kind.model_fields.items():
+        alias = field.validation_alias
+        if alias is None or config.get("populate_by_name") or config.get("validate_by_name"):
+            names[name] = name
+        for choice in getattr(alias, "choices", [alias]):
+            if isinstance(choice, str):
+                names[choice] = name
+            elif choice is not None:  # a path leads to a part of what is under its first key
+                names[choice.path[0]] = ""
+    names |= {field.alias: "" for field in kind.model_computed_fields.values() if field.alias}
+    return names
 
 
 def _parts(value: Any) -> Iterator[str]:
@@ -162,6 +203,7 @@ def _parts(value: Any) -> Iterator[str]:
     elif hasattr(type(value), "model_fields"):
         yield from type(value).model_fields
         yield from value.model_extra or ()
+        yield from getattr(value, "__pydantic_private__", None) or ()
     elif hasattr(type(value), "__attrs_attrs__"):
         yield from (attribute.name for attribute in value.__attrs_attrs__)
 
@@ -189,6 +231,11 @@ def _changed(path: _Path, passed: object, arrived: object) -> Difference:
         f"`{_text(path)}` was passed as {_shown(passed)} and would arrive as {_shown(arrived)}",
         "annotate the parameter with a type that holds it, or convert it yourself",
     )
+
+
+def _lost_text(path: _Path) -> Difference:
+    """It isn't shown: it may be a secret."""
+    return Difference(f"`{_text(path)}` would not arrive as it was passed", "pass it as a parameter of its own")
 
 
 def _unsayable(path: _Path, number: object) -> Difference:

@@ -151,7 +151,8 @@ def _calls(http: _Http, account: str) -> Iterator[Call]:
         return
     resource = iam_actions.extract_resource_arn(http.service, *request, region, account)
     known = () if resource == "*" else (resource,)
-    yield from refine(Call(action, known, context), Request(http.path, http.parameters, _json(http), region, account))
+    asked = Request(http.path, http.headers, http.parameters, _json(http), region, account)
+    yield from refine(Call(action, known, context), asked)
     # A call may name more than one table, bus or object.
     further = {"dynamodb": iam_actions.dynamodb_resource_arns, "events": iam_actions.eventbridge_resource_arns}
     if http.service in further:

@@ -18,6 +18,12 @@ NAMES = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
         ("0 */6 * * *", "cron(0 0/6 * * ? *)"),
         ("0 0 */2 * *", "cron(0 0 1/2 * ? *)"),  # days and months count from 1
         ("0 0 1 */3 *", "cron(0 0 1 1/3 ? *)"),
+        ("*/60 * * * *", "cron(0 * * * ? *)"),  # a step beyond the last value leaves the first
+        ("0 */24 * * *", "cron(0 0 * * ? *)"),
+        ("0 0 */31 * *", "cron(0 0 1 * ? *)"),
+        ("0 0 1 */12 *", "cron(0 0 1 1 ? *)"),
+        ("0 0 * * */7", "cron(0 0 ? * SUN *)"),
+        ("0 8-18/24 * * *", "cron(0 8 * * ? *)"),
         ("0,30 8-18 * * *", "cron(0,30 8-18 * * ? *)"),
         ("30,0 * * * *", "cron(0,30 * * * ? *)"),
         ("*/15,7 * * * *", "cron(0,7,15,30,45 * * * ? *)"),
@@ -66,8 +72,7 @@ def test_what_scheduler_says_for_it(written: str, expected: str) -> None:
         ("1,,2 * * * *", "minute ''"),
         ("\u0661 * * * *", "minute"),
         ("5/15 * * * *", "minute '5/15': a step needs a range, write 5-59/15"),
-        ("*/0 * * * *", "minute '\\*/0': a step is a number from 1 to 59"),
-        ("*/60 * * * *", "a step is a number from 1 to 59"),
+        ("*/0 * * * *", "minute '\\*/0': a step is a number, 1 or more"),
         ("*/ * * * *", "a step is a number"),
         ("*/5/5 * * * *", "a step is a number"),
         ("0 0 ? * MON", "write `\\*` for it"),

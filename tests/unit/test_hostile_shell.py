@@ -16,8 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from celeriac.testing import Sandbox
+from celeriac.testing.elsewhere import leads_elsewhere
 from console import local_cloud
 from console.main import app
+from local import environment
 from local.folders import ROOT
 from local.processes import Process, _start_time
 from local.state import Cloud
@@ -149,13 +151,67 @@ sqs =
         "AWS_ENDPOINT_URL_DYNAMODB": account.url,
         "HTTP_PROXY": account.url,
         "https_proxy": account.url,
+        "AWS_S3_ENDPOINT_URL": account.url,
         "CELERIAC_STAGE": "prod",
+        "TEST_SERVER_MODE": "true",
+        "TEST_SERVER_MODE_ENDPOINT": account.url,
+        "MOTO_CALL_RESET_API": "false",
     }
 
 
 def _run(program: str, *arguments: object, env: dict[str, str]) -> str:
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_SECRET_KEY"),
+        *(
+            "AWS_PROFILE",
+            "AWS_DEFAULT_PROFILE",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION",
+            "AWS_DEFAULTS_MODE",
+            "AWS_CA_BUNDLE",
+        ),
+        *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CREDENTIAL_FILE", "BOTO_CONFIG", "AWS_DATA_PATH"),
+        *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_USE_FIPS_ENDPOINT"),
+        *("AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_LOGIN_CACHE_DIRECTORY"),
+        *("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"),
+        *("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_METADATA_SERVICE_TIMEOUT", "AWS_S3_USE_ARN_REGION"),
+        *("AWS_S3_ACCESS_KEY_ID", "AWS_S3_SECRET_ACCESS_KEY", "AWS_S3_ENDPOINT_URL", "AWS_S3_SESSION_PROFILE"),
+        *("AWS_LAMBDA_FUNCTION_NAME", "AWS_EXECUTION_ENV", "AWS_MAX_ATTEMPTS", "AWS_SDK_LOAD_CONFIG"),
+        *("CDK_DEFAULT_ACCOUNT", "CDK_PROFILE", "CELERIAC_STAGE", "https_proxy", "MOTO_PORT", "TEST_SERVER_MODE"),
+    ],
+)
+def test_what_decides_whose_aws_is_called_is_taken_away(name: str) -> None:
+    assert leads_elsewhere(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "AWS_STORAGE_BUCKET_NAME",
+            "AWS_S3_CUSTOM_DOMAIN",
+            "AWS_S3_REGION_NAME",
+            "AWS_LOCATION",
+            "AWS_QUERYSTRING_AUTH",
+        ),
+        *("AWS_S3_OBJECT_PARAMETERS", "AWS_MEDIA_BUCKET", "AWS_SES_FROM_EMAIL", "DATABASE_URL", "TEST_SERVER"),
+    ],
+)
+def test_what_is_the_users_own_stays(name: str) -> None:
+    assert not leads_elsewhere(name)
+    assert environment.of_command(4566, {name: "mine"})[name] == "mine"
+
+
+def test_a_task_reads_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_STORAGE_BUCKET_NAME", "mine")
+    with Sandbox():
+        assert os.environ["AWS_STORAGE_BUCKET_NAME"] == "mine"
 
 
 def test_the_shell_leads_to_the_account(account: _Recorder, shell: dict[str, str]) -> None:

@@ -98,11 +98,50 @@ def test_an_action_may_be_known_by_its_service_alone() -> None:
 
 
 def request(path: str = "/", body: dict[str, Any] | None = None, **parameters: list[str]) -> Request:
-    return Request(path, parameters, body or {}, "us-east-1", "000000000000")
+    return Request(path, {}, parameters, body or {}, "us-east-1", "000000000000")
 
 
 def asked(action: str, made: Request, *resources: str) -> list[tuple[str, tuple[str, ...]]]:
     return [(call.action, call.resources) for call in refine(Call(action, resources), made)]
+
+
+@pytest.mark.parametrize(
+    ("header", "action"),
+    [
+        ("x-amz-tagging", "s3:PutObjectTagging"),
+        ("X-Amz-Acl", "s3:PutObjectAcl"),
+        ("x-amz-grant-read", "s3:PutObjectAcl"),
+        ("x-amz-object-lock-mode", "s3:PutObjectRetention"),
+        ("x-amz-object-lock-legal-hold", "s3:PutObjectLegalHold"),
+    ],
+)
+def test_what_comes_with_an_object_is_asked_for_as_well(header: str, action: str) -> None:
+    by_header = Request("/mine/a", {header: "x"}, {}, {}, "us-east-1", "000000000000")
+    presigned = Request("/mine/a", {}, {header: ["x"]}, {}, "us-east-1", "000000000000")
+    both = [("s3:PutObject", (f"{BUCKET}/a",)), (action, (f"{BUCKET}/a",))]
+
+    assert asked("s3:PutObject", by_header, f"{BUCKET}/a") == both
+    assert asked("s3:PutObject", presigned, f"{BUCKET}/a") == both
+    assert asked("s3:PutObject", request(), f"{BUCKET}/a") == both[:1]
+    assert asked("s3:GetObject", by_header, f"{BUCKET}/a") == [("s3:GetObject", (f"{BUCKET}/a",))]
+
+
+@pytest.mark.parametrize(
+    ("statement", "verb", "resource"),
+    [
+        ('SELECT * FROM "a.b"."by-x" WHERE pk=?', "Select", "a.b/index/by-x"),
+        ("select pk from a.byx", "Select", "a/index/byx"),
+        ('SELECT * FROM "a" WHERE pk=?', "Select", "a"),
+        ("INSERT INTO \"a\" VALUE {'pk': ?}", "Insert", "a"),
+        ("UPDATE a SET x=1 WHERE pk=?", "Update", "a"),
+        ("DELETE FROM a WHERE pk=?", "Delete", "a"),
+    ],
+)
+def test_partiql_is_asked_for_by_its_verb_and_by_the_index_it_reads(statement: str, verb: str, resource: str) -> None:
+    made = request(body={"Statement": statement})
+    arn = f"arn:aws:dynamodb:us-east-1:000000000000:table/{resource}"
+
+    assert asked("dynamodb:ExecuteStatement", made) == [(f"dynamodb:PartiQL{verb}", (arn,))]
 
 
 def test_batches_are_asked_for_as_single_calls() -> None:

@@ -26,6 +26,7 @@ ALLOWED = {
     "s3:PutObject": "arn:aws:s3:::granted/*",
     "sqs:SendMessage": f"arn:aws:sqs:us-east-1:{ACCOUNT}:granted",
     "dynamodb:PutItem": f"{TABLES}/granted",
+    "dynamodb:PartiQLSelect": f"{TABLES}/granted",
     "secretsmanager:GetSecretValue": f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:granted-??????",
     "kinesis:PutRecord": f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/granted",
 }
@@ -157,6 +158,22 @@ def test_a_function_does_what_its_role_grants_and_nothing_else(
     assert code.startswith("AccessDenied")
     assert "assumed-role/narrow/calls is not authorized to perform: " + missing in message
     assert "infra/application.py, before its `return`: permissions.append(iam.PolicyStatement(" in message
+
+
+def test_what_comes_with_an_object_needs_its_own_right(call: Call, port: int) -> None:
+    code, message = call("s3", "PutObject", arguments("PutObject", port, "granted") | {"Tagging": "a=b"})
+
+    assert code == "AccessDenied"
+    assert "s3:PutObjectTagging on resource: arn:aws:s3:::granted/a/b" in message
+
+
+def test_a_right_to_a_table_is_none_to_its_index(call: Call) -> None:
+    assert call("dynamodb", "ExecuteStatement", {"Statement": "SELECT * FROM granted WHERE pk='a'"}) == ("done", "")
+    by_index = {"Statement": 'SELECT * FROM "granted"."byx" WHERE pk=\'a\''}
+    code, message = call("dynamodb", "ExecuteStatement", by_index)
+
+    assert code == "AccessDeniedException"
+    assert f"dynamodb:PartiQLSelect on resource: {TABLES}/granted/index/byx" in message
 
 
 def test_every_item_of_a_transaction_is_judged(call: Call) -> None:

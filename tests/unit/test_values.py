@@ -64,6 +64,51 @@ class Account(pydantic.BaseModel):
         return 2 * self.user_id
 
 
+class Parcel(pydantic.BaseModel):
+    size: int = pydantic.Field(
+        default=0, validation_alias=pydantic.AliasChoices("size", "width", pydantic.AliasPath("box", 0))
+    )
+    order: Order = Order()
+    label: str = pydantic.Field(default="", exclude=True)
+    _weight: int = pydantic.PrivateAttr(default=1)
+    _mark: str = pydantic.PrivateAttr(default="")
+
+    @classmethod
+    def weighed(cls, weight: int = 1, mark: str = "") -> "Parcel":
+        parcel = cls()
+        parcel._weight, parcel._mark = weight, mark
+        return parcel
+
+
+class Open(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+    number: float = 1
+
+    @pydantic.field_validator("number")
+    @classmethod
+    def rounded(cls, number: float) -> float:
+        return round(number)
+
+
+class Renamed(Order):
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def old_name(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {"number": data["num"]}
+
+
+class Prices(pydantic.RootModel[dict[str, int]]): ...
+
+
+class ByName(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(validate_by_name=True)
+    user_id: int = pydantic.Field(default=0, alias="userId")
+
+
+class ByAlias(pydantic.BaseModel):
+    user_id: int = pydantic.Field(default=0, alias="userId")
+
+
 class Rush(Order):
     hours: int = 2
 
@@ -104,6 +149,14 @@ ARRIVES: list[tuple[Any, object]] = [
     (Line, {"sku": "a"}),
     (Box, {"type": "box", "innerWidth": 3}),
     (Order, {"number": 3}),
+    (Account, {"userId": 7}),
+    (ByName, {"user_id": 7}),
+    (ByName, {"userId": 7}),
+    (Parcel, {"width": 1, "order": {"number": 2}}),
+    (Parcel, {"box": [1, 2]}),
+    (Open, {"number": 1.2, "more": {"of": "it"}}),
+    (Renamed, {"num": 3}),
+    (Prices, {"apple": 3}),
     (Place, [1, "a"]),
     # What isn't JSON comes back as it was.
     (Decimal, Decimal("1.00")),
@@ -129,6 +182,9 @@ ARRIVES: list[tuple[Any, object]] = [
     (list[Line], [Line("a"), {"sku": "b"}]),
     (Box, Box(3)),
     (Order, Order(note=[1])),
+    (Order, {"note": [1]}),
+    (Parcel, Parcel()),
+    (Parcel, Parcel.weighed(1)),
     (Account, Account(userId=7)),
     (Street, {"name": "High Street"}),
 ]
@@ -168,7 +224,14 @@ CHANGES: list[tuple[Any, object, str]] = [
     (Order, {"number": "many"}, "Input should be a valid integer"),
     (Order, Rush(), "was passed as Rush and would arrive as Order"),
     (Order, Order(note=Decimal(1)), "`value.note` was passed as Decimal"),
-    (Order, {"note": Decimal(1)}, "`value.note` would not arrive"),
+    (Order, {"note": Decimal(1)}, "`value.note` was passed as Decimal and would arrive as str"),
+    (Order, {"number": 1, "nubmer": 2}, "`value.nubmer` would not arrive: Order has no such field"),
+    (list[Order], [{"nubmer": 2}], "`value\\[0\\].nubmer` would not arrive"),
+    (Parcel, {"order": {"nubmer": 2}}, "`value.order.nubmer` would not arrive"),
+    (ByAlias, {"user_id": 7}, "`value.user_id` would not arrive"),
+    (Parcel, Parcel.weighed(99), "`value._weight` was passed as 99 and would arrive as 1"),
+    (Parcel, Parcel.weighed(mark="fragile"), "`value._mark` would not arrive as it was passed: pass it as"),
+    (Parcel, Parcel(label="mine"), "`value.label` would not arrive as it was passed"),
     (Login, Login(password=pydantic.SecretStr("open sesame")), "`value.password` was passed as SecretStr"),
     (float, 2**53 + 1, "was passed as 9007199254740993 and would arrive as 9007199254740992.0"),
     (datetime, datetime(2026, 1, 1, tzinfo=timezone(timedelta(seconds=1))), "`value` was passed as datetime"),

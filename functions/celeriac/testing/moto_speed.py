@@ -4,9 +4,11 @@ Each patch gives what moto's own code gives; nothing else of the test kit change
 """
 
 import copy
+import pickle
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +16,24 @@ from unittest.mock import patch
 
 from moto.core import responses, utils
 from moto.dynamodb import models as dynamodb
+from moto.dynamodb.comparisons import ConditionExpressionParser
+from moto.dynamodb.exceptions import TooManyClauses
 from moto.dynamodb.models.table import Table
+from moto.dynamodb.parsing import validators
+from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node  # type: ignore[attr-defined]
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser  # type: ignore[attr-defined]
 from moto.sqs import models as sqs
 
 # For each call moto spells the operation's name anew, and lists all methods of the service.
 _camelcase_to_underscores = cache(utils.camelcase_to_underscores)
 _method_names_from_class = cache(utils.method_names_from_class)
+
+# An abstract class answers slowly.
+_is_a: Callable[..., bool] = cache(issubclass)
+_make = UpdateExpressionParser.make
+_lex = ConditionExpressionParser._lex_condition_expression  # noqa: SLF001 - nothing public reads a condition alone
+_traverse = validators.ActionCountValidator.traverse
+_kinds: dict[type, tuple[type, ...]] = {}
 
 
 @contextmanager
@@ -49,6 +63,13 @@ def faster() -> Iterator[None]:
         patch.object(responses, "camelcase_to_underscores", _camelcase_to_underscores),
         patch.object(responses, "method_names_from_class", _method_names_from_class),
         patch.object(sqs, "camelcase_to_underscores", _camelcase_to_underscores),
+        # A program has few expressions. Moto reads each of them twice for a call, and goes through an update ten times.
+        patch.object(UpdateExpressionParser, "make", _made),
+        patch.object(ConditionExpressionParser, "_lex_condition_expression", _lexed_again),
+        patch.object(validators, "deepcopy", _copied),
+        patch.object(DepthFirstTraverser, "nodes_to_be_processed", _nodes_to_be_processed),
+        patch.object(DepthFirstTraverser, "traverse_node_recursively", _traverse_node_recursively),
+        patch.object(validators.ActionCountValidator, "traverse", _count_actions),
         # It is asked for each message of a queue, at each look; moto subtracts dates.
         patch.object(sqs, "unix_time_millis", unix_time_millis),
     ):
@@ -58,3 +79,56 @@ def faster() -> Iterator[None]:
 def unix_time_millis() -> float:
     """Milliseconds since 1970, by the sandbox's clock."""
     return time.time() * 1000.0
+
+
+@cache
+def _pickled(expression: str) -> bytes:
+    return pickle.dumps(_make(expression))
+
+
+def _made(expression: str) -> Any:
+    """The tree of an update, new each time since moto works on it."""
+    return pickle.loads(_pickled(expression))  # noqa: S301 - written above
+
+
+def _copied(tree: Any) -> Any:
+    return pickle.loads(pickle.dumps(tree))  # noqa: S301 - written in the same line
+
+
+@cache
+def _lexed(expression: str | None) -> tuple[Any, ...]:
+    return tuple(_lex(ConditionExpressionParser(expression, None, None)))
+
+
+def _lexed_again(parser: ConditionExpressionParser) -> deque[Any]:
+    """The words of a condition; moto takes them out of the queue one by one."""
+    return deque(_lexed(parser.condition_expression))
+
+
+def _nodes_to_be_processed(traverser: DepthFirstTraverser) -> tuple[type, ...]:
+    kind = type(traverser)
+    if kind not in _kinds:
+        _kinds[kind] = tuple(traverser._processing_map())  # noqa: SLF001 - moto has no other way to it
+    return _kinds[kind]
+
+
+def _traverse_node_recursively(traverser: DepthFirstTraverser, node: Any, child_id: int = -1) -> Any:
+    if not _is_a(type(node), Node):
+        return node
+    parent = node.parent
+    for i, child in enumerate(node.children or ()):
+        traverser.pre_processing_of_child(node, i)
+        traverser.traverse_node_recursively(child, i)
+    if _is_a(type(node), traverser.nodes_to_be_processed()):
+        node = traverser.process(node)
+        node.parent = parent
+        if parent:
+            parent.children[child_id] = node
+    return node
+
+
+def _count_actions(validator: validators.ActionCountValidator, root: Any) -> Any:
+    """Moto counts below each node what it counts below the root."""
+    with suppress(TooManyClauses):
+        return validator.verify_action_counts(root)
+    return _traverse(validator, root)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
 from moto import mock_aws
+from moto import settings as moto_settings
 
 from celeriac import (
     aws,
@@ -91,6 +92,8 @@ class Sandbox:
             environment = kept | ENVIRONMENT
             entering.enter_context(patch.dict(os.environ, environment, clear=True))
             entering.enter_context(patch.object(aws, "_client", _client))
+            # Moto has read TEST_SERVER_MODE when it was imported.
+            entering.enter_context(patch.object(moto_settings, "TEST_SERVER_MODE", new=False))
             entering.enter_context(mock_aws())
             entering.enter_context(faster())
             self._clock.start()
