@@ -52,7 +52,7 @@ class Redriver:
     problems: list[str] = field(default_factory=list)
     stayed: int = 0
     """Letters of a task and an id of which another letter was chosen."""
-    _chosen: set[tuple[str, str]] = field(default_factory=set)
+    _chosen: set[tuple[str, str, str]] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
     def visit(self, taken: Sequence[Taken]) -> set[str]:
@@ -76,11 +76,14 @@ class Redriver:
             for one in meant:
                 if self.most is not None and self.matched + len(chosen) >= self.most:
                     break
-                # What has died again meanwhile has had its turn: it would go round and round.
-                if (one.letter.task, one.letter.id) in self._chosen:
+                # What has died again meanwhile has had its turn: it would go round and round. Of several imports of one
+                # letter only the latest runs, whichever comes first.
+                imported = one.letter.failure.imported if one.letter.failure is not None else ""
+                which = (one.letter.task, one.letter.id, imported)
+                if which in self._chosen:
                     self.stayed += 1
                 else:
-                    self._chosen.add((one.letter.task, one.letter.id))
+                    self._chosen.add(which)
                     chosen.append(one)
             self.matched += len(chosen)
             if self.most is not None and self.matched >= self.most:

@@ -209,7 +209,7 @@ SHELL = {
     "AWS_ENDPOINT_URL_SQS": "https://x",
     "AWS_SESSION_TOKEN": "t",
     "AWS_ROLE_ARN": "arn:aws:iam::1:role/x",
-    "AWS_SOMETHING_OF_NEXT_YEAR": "1",
+    "AWS_ENDPOINT_URL_OF_NEXT_YEAR": "1",
     "BOTO_CONFIG": "/home/me/.boto",
     "CDK_DEFAULT_ACCOUNT": "1",
     "CELERIAC_KMS_KEY": "arn:aws:kms:x",
