@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from celeriac import Task, deaths, handle, letters, lookup, names, registry, schedule, settings, sqs
+from celeriac import Task, deaths, handle, letters, lookup, names, notes, registry, schedule, settings, sqs
 from celeriac.aws import client
 from celeriac.handles import Handle
 from celeriac.item import plain
@@ -116,9 +116,8 @@ def _in_records(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool
     for number, page in enumerate(pages, start=1):
         for item in page["Items"]:
             record = plain(item) or {}
-            name, _, key = str(record["id"]).rpartition("#")
-            task = by_name.get(name) if not key.startswith(deaths.MARK) else None
-            if task is not None:
+            task = by_name.get(str(record["id"]).rpartition("#")[0])
+            if task is not None and not notes.is_note(str(record["id"])):
                 once = task.delivery == "at_most_once"
                 status = of_record(record, text, task.queue, once=once)
                 if status is not None:

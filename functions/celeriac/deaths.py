@@ -8,12 +8,11 @@ when its batch is settled. Where that fails, only the dead-letter queue knows of
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from celeriac import names, settings
+from celeriac import notes
 from celeriac.aws import client, error_code
 from celeriac.bodies import Steps
 from celeriac.delivery import Delivery
@@ -24,8 +23,7 @@ from celeriac.outcome import Dead, HandedBack, Outcome, Postponed
 from celeriac.queue import Queue
 from celeriac.sender import id_of, task_of
 
-MARK = "dead "
-"""What the ids of notes have behind the `#`, where those of records have a hash alone."""
+_KIND = "dead"
 _DEAD, _REDRIVEN = "DEAD", "REDRIVEN"
 
 type Change = Callable[[], None]
@@ -58,21 +56,22 @@ def noting(some: Sequence[Change]) -> Steps[None]:
 def note(queue: Queue, task: str, message_id: str, failure: Failure) -> None:
     """Remember a dead letter that has been sent."""
     expiry = int((datetime.now(UTC) + queue.record_retention).timestamp())
-    item: Any = _key(task, message_id) | {
+    where = notes.where(_KIND, task, message_id)
+    item = where.pop("Key") | {
         "status": {"S": _DEAD},
         "task_id": {"S": message_id},
         "failure": {"S": msgspec.json.encode(failure).decode()},
         "attempt": {"N": str(failure.attempts)},
         "expiration": {"N": str(expiry)},
     }
-    _try("put_item", Item=item)
+    _try("put_item", **where, Item=item)
 
 
 def forget(task: str, message_id: str) -> None:
     """The dead letter was redriven: what becomes of it now is for its new run to say."""
     _try(
         "update_item",
-        Key=_key(task, message_id),
+        **notes.where(_KIND, task, message_id),
         UpdateExpression="SET #status = :redriven",
         ConditionExpression="attribute_exists(id)",
         ExpressionAttributeNames={"#status": "status"},
@@ -82,25 +81,13 @@ def forget(task: str, message_id: str) -> None:
 
 def noted(task: str, message_id: str) -> Failure | None:
     """Why the message is a dead letter, by a strongly consistent read; None where none is noted."""
-    answer = client("dynamodb").get_item(TableName=_table(), Key=_key(task, message_id), ConsistentRead=True)
-    item: Any = answer.get("Item", {})
-    if item.get("status", {}).get("S") != _DEAD:
-        return None
-    return msgspec.json.decode(item["failure"]["S"], type=Failure)
+    found = notes.read(_KIND, task, message_id)
+    return msgspec.json.decode(found["failure"], type=Failure) if found.get("status") == _DEAD else None
 
 
 def _try(operation: str, **arguments: Any) -> None:
     try:
-        getattr(client("dynamodb"), operation)(TableName=_table(), **arguments)
+        getattr(client("dynamodb"), operation)(**arguments)
     except Exception as error:  # noqa: BLE001 - the letter is sent and says the same; its message must be acknowledged
         if error_code(error) != "ConditionalCheckFailedException":
             logger.warning("dead letter not noted", extra={"error": error_type(error)})
-
-
-def _key(task: str, message_id: str) -> Any:
-    """Beside the records of the task's keys, and never one of them: those have a hash alone behind the `#`."""
-    return {"id": {"S": f"{task}#{MARK}{sha256(message_id.encode(errors='surrogatepass')).hexdigest()}"}}
-
-
-def _table() -> str:
-    return names.idempotency_table(settings.stage())

@@ -116,6 +116,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         common: Any = {
             "TableName": self.table_name,
             "ConditionExpression": condition,
+            "ReturnValues": "ALL_OLD",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         try:
@@ -126,7 +127,6 @@ class FencedStore(DynamoDBPersistenceLayer):
                     UpdateExpression="SET " + ", ".join(f"#{name} = :new_{name}" for name in item),
                     ExpressionAttributeNames={f"#{name}": name for name in item} | names,
                     ExpressionAttributeValues={f":new_{name}": value for name, value in item.items()} | values,
-                    ReturnValues="ALL_NEW",
                     **common,
                 )
             else:
@@ -134,7 +134,6 @@ class FencedStore(DynamoDBPersistenceLayer):
                     Item={**key, **item},
                     ExpressionAttributeNames=names,
                     ExpressionAttributeValues=values,
-                    ReturnValues="ALL_OLD",
                     **common,
                 )
         except self.client.exceptions.ConditionalCheckFailedException as error:

@@ -126,8 +126,9 @@ def declared[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T
 
 def queues() -> dict[str, Queue]:
     """The queues of `tasks/queues.py`, and those of tasks defined elsewhere."""
-    others = {task.queue.name: task.queue for task in tasks.values()}
-    return declared_queues() | {name: queue for name, queue in sorted(others.items()) if name not in declared_queues()}
+    found = declared_queues()
+    others = {task.queue.name: task.queue for task in tasks.values() if task.queue.name not in found}
+    return found | dict(sorted(others.items()))
 
 
 def declared_queues() -> dict[str, Queue]:

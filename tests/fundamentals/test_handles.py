@@ -226,6 +226,22 @@ def test_a_death_is_remembered_when_another_message_of_the_key_dies_too(sandbox:
     assert [handle.status().state for handle in (first, second)] == ["dead", "dead"]
 
 
+def test_a_fifo_death_is_remembered_when_another_message_of_the_key_dies_too(sandbox: Sandbox) -> None:
+    in_order = Queue("orders-in-order", fifo=True)
+
+    @task(in_order, key="order_id")
+    def refuse(order_id: str) -> None:
+        raise Reject("no such address")
+
+    handles = []
+    for _ in range(2):
+        handles.append(refuse.options(group="g").enqueue(order_id="o-1"))
+        sandbox.drain()
+        sandbox.advance(timedelta(minutes=6))  # SQS drops a second message of one id within five minutes
+    client("sqs").purge_queue(QueueUrl=sqs.url(in_order.dead_letter_name("test")))
+    assert [handle.status().state for handle in handles] == ["dead", "dead"]
+
+
 def test_an_outage_of_the_table_holds_no_dead_letter_back(sandbox: Sandbox) -> None:
     ring.enqueue_many([{"wrong": True}, {"wrong": False}])
     with out_of_reach("dynamodb", "PutItem"):
