@@ -13,6 +13,7 @@ from celeriac.status import Status
 from console import known
 from console.arguments import value_for
 from console.asked import spelled
+from console.asking import ask
 from console.duration import duration
 from console.mistakes import Mistake
 from console.next_steps import command
@@ -36,7 +37,7 @@ def forget(task: OfTask, key: Key, *, yes: Yes = False) -> None:
     if status is None:
         raise Mistake(f"nothing is stored of {found.name} {key!r}: its next message runs anyway")
     if status.state == "retrying":
-        typer.echo("Its next attempt is on its way and will run all the same.", err=True)
+        say("Its next attempt is on its way and will run all the same.", stderr=True)
     _confirm("Forget it?", yes=yes)
     _forget(found, full, seen)
     say(f"forgotten: the next message of {found.name} {key} runs")
@@ -112,7 +113,7 @@ def _remembered(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -
 
 def _confirm(question: str, *, yes: bool) -> None:
     if not yes:
-        typer.confirm(question, abort=True, err=True)
+        ask(question, otherwise="add --yes")
 
 
 def _forget(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -> None:

@@ -49,7 +49,7 @@ def discard(
         kinds, shown = _preview(queue, wanted)
         show_kinds(queue, kinds, stderr=True)
         ask(
-            f"Delete them for good, in the stage {stage()}? (celeriac dlq export keeps a copy)",
+            f"Delete them for good, in the stage {stage()}? To keep a copy, answer no and use celeriac dlq export.",
             otherwise="add --yes to delete without being asked",
         )
     reading, lock, discarded = Pass(declared), Lock(), 0
@@ -181,6 +181,8 @@ def import_(
     """
     declared = known.queue(queue)
     name = declared.dead_letter_name(stage())
+    if not file.exists():
+        raise Mistake(f"there is no file {file}")
     if not file.is_file():
         raise Mistake(f"{file} is no file that can be read twice: first it is checked as a whole, then imported")
     # A file is taken as a whole, or not at all.

@@ -79,8 +79,8 @@ def entry(letter: Exported, queue: Queue, *, mark: str, number: int) -> sqs.Entr
 
     What lay in S3 is stored again first, and the import is noted. `mark` names the import and `number` the line. A
     letter that can be read is marked, so that a redrive of it runs whatever its task's record says by then of another
-    death. FIFO deduplication ids are the import's own: SQS would
-    drop a second import of the same letter within five minutes, and say that it took it.
+    death. FIFO deduplication ids are the import's own: SQS would drop a second import of the same letter within five
+    minutes, and say that it took it.
     """
     message, queue_name = _message(letter), queue.dead_letter_name(stage())
     if message is not None:

@@ -18,7 +18,7 @@ def command(*words: str) -> str:
 
 
 def same_command(**options: object) -> str:
-    """The running command as it was typed, with these options instead of its own; those that are None stay as typed."""
+    """The running command as it was typed, but with these options. One that is None stays as it was typed."""
     words = sys.argv[1:]
     for name, value in options.items():
         if value is not None:

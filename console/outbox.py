@@ -96,7 +96,7 @@ def replay(
             say(", ".join(f"{counts[name]} {name}" for name in names_[1:]))
     if counts["failed"]:
         unsent = counted(counts["failed"], "event")
-        raise Mistake(f"{unsent} could not be sent: run the same command again, it begins anew")
+        raise Mistake(f"{unsent} could not be sent. Run the same command again: it sends all events once more")
     if counts["parked"] or counts["malformed"]:
         raise typer.Exit(PROBLEM)
 

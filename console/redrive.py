@@ -10,6 +10,7 @@ from celeriac import registry, settings
 from celeriac.dead_letter import DeadLetter
 from console import known
 from console.arguments import split, value_for
+from console.asked import asked_id
 from console.asking import ask
 from console.dead_letters import find
 from console.editor import edited
@@ -34,7 +35,9 @@ def redrive(
     until: Until = None,
     contains: Contains = None,
     limit: Limit = None,
-    id_: Annotated[str | None, typer.Option("--id", help="Only this letter: the task's id, or SQS's.")] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="Only this letter: the task's reference or id, or SQS's id.")
+    ] = None,
     rate: Annotated[float | None, typer.Option(parser=rate_of, metavar="N/s", help="At most so many a second.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change an argument, as name=value; JSON or plain text.")
@@ -53,6 +56,7 @@ def redrive(
     """
     source, target = known.queue(queue), known.queue(to or queue)
     changes = dict(split(text) for text in set_ or [])
+    id_ = asked_id(id_) if id_ is not None else None
     if edit and id_ is None:
         raise Mistake("--edit changes one letter: name it with --id")
     replaced = _edited(find(queue, id_)) if edit and id_ is not None else None

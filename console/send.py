@@ -69,7 +69,7 @@ def sent(handles: list[Handle[Any]], *, wait: bool, timeout: timedelta) -> None:
         if not all(results):
             raise typer.Exit(PROBLEM)
     else:
-        typer.echo(f"next: {command('status', handles[0].ref)}", err=True)
+        say(f"next: {command('status', handles[0].ref)}", stderr=True)
 
 
 def _say_duplicate(handle: Handle[Any]) -> None:
@@ -82,7 +82,7 @@ def _say_duplicate(handle: Handle[Any]) -> None:
     except (BotoCoreError, ClientError) as error:
         # It is sent. A sender need not have the right to read.
         if not lookup.is_denied(error):
-            typer.echo(f"whether its key was used before could not be read: {error}", err=True)
+            say(f"whether its key was used before could not be read: {error}", stderr=True)
         return
     if status.duplicate_of is not None:
         say(

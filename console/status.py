@@ -13,7 +13,6 @@ from console.asked import asked, found
 from console.mistakes import PROBLEM
 from console.options import Json
 from console.screen import say
-from console.text import printable
 from console.words import told
 
 
@@ -43,10 +42,10 @@ def status(
         _show(handle, one)
     if not answers and not json_:
         more = "" if search else ", or too far back: celeriac status --search ID reads all records"
-        typer.secho(
-            f"unknown: nothing is stored of {printable(what)!r}. It may be waiting in its queue still, which only its "
+        say(
+            f"unknown: nothing is stored of {what!r}. It may be waiting in its queue still, which only its "
             f"reference tells, as celeriac send prints it; or it is of an at_least_once task, or was never sent{more}",
-            err=True,
+            stderr=True,
         )
     if not answers or any(one.state in {"dead", "unknown"} for _, one in answers):
         raise typer.Exit(PROBLEM)

@@ -19,9 +19,8 @@ def told(handle: Handle[Any], status: Status) -> list[str]:
         lines.append(json_text(status.result, indent=2))
     if status.not_kept is not None:
         lines.append(f"its result was not kept: {status.not_kept}")
-    if status.failure is not None and status.failure.message:
-        lines.append(f"{status.failure.type}: {status.failure.message}" if status.failure.type else "")
-        lines = [one for one in lines if one]
+    if status.failure is not None and status.failure.type and status.failure.message:
+        lines.append(f"{status.failure.type}: {status.failure.message}")
     if status.state == "dead":
         lines.append(_letter(handle, status))
     if status.duplicate_of is not None and status.state == "succeeded":

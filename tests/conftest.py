@@ -11,6 +11,8 @@ from celeriac import Queue, names, registry, sqs
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 
+pytest_plugins = ["tests.terminal"]
+
 STAGE = "test"
 
 # A shared machine is slow at times; and a pull request must not fail for what another one made random.

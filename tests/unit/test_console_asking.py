@@ -1,10 +1,7 @@
 """What `celeriac` asks before it does it, and what an interrupted command says."""
 
 import json
-import sys
-from collections.abc import Callable
 from datetime import timedelta
-from io import StringIO
 
 import pytest
 import typer
@@ -16,10 +13,9 @@ from celeriac.testing import Sandbox
 from console import letters
 from console.main import app
 from tests.injection import registered
+from tests.terminal import AtTerminal
 
 shop = Queue("asking")
-
-type AtTerminal = Callable[..., tuple[int, str]]
 
 
 @task(shop)
@@ -30,26 +26,6 @@ def refuse_it(order: int) -> None:
 @task(shop)
 def refuse_that(order: int) -> None:
     raise Reject("card declined")
-
-
-class Terminal(StringIO):
-    """An input at which somebody sits."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def at_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> AtTerminal:
-    """Run a command of the stage `prod` at a terminal, where somebody types `answer`."""
-
-    def run(answer: str, *arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "stdin", Terminal(answer))
-        with pytest.raises(SystemExit) as ended:
-            app(["--stage", "prod", *arguments])
-        return int(str(ended.value.code)), "".join(capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -75,17 +51,17 @@ def _left() -> int:
 
 
 def test_a_redrive_of_everything_in_a_kept_stage_asks(prod: Sandbox, at_terminal: AtTerminal) -> None:
-    code, said = at_terminal("n\n", "dlq", "redrive", "asking")
+    code, said = at_terminal("n\n", "--stage", "prod", "dlq", "redrive", "asking")
     assert code == 1
     assert "Redrive all 12 dead letters of asking in the stage prod? [y/N]" in said
     assert _left() == 12
-    code, said = at_terminal("y\n", "dlq", "redrive", "asking")
+    code, said = at_terminal("y\n", "--stage", "prod", "dlq", "redrive", "asking")
     assert (code, _left()) == (0, 0)
     assert "12 of 12 dead letters of asking redriven to asking" in said
 
 
 def test_an_end_of_input_at_a_question_is_no_answer(prod: Sandbox, at_terminal: AtTerminal) -> None:
-    assert at_terminal("", "dlq", "redrive", "asking")[0] == 130
+    assert at_terminal("", "--stage", "prod", "dlq", "redrive", "asking")[0] == 130
     assert _left() == 12
 
 
@@ -124,7 +100,7 @@ def test_a_stage_that_goes_with_its_stacks_does_not_ask(sandbox: Sandbox) -> Non
 
 
 def test_discarding_asks_and_deletes_what_matches(prod: Sandbox, at_terminal: AtTerminal) -> None:
-    code, said = at_terminal("n\n", "dlq", "discard", "asking", "--task", "refuse_it")
+    code, said = at_terminal("n\n", "--stage", "prod", "dlq", "discard", "asking", "--task", "refuse_it")
     assert code == 1
     assert "8 dead letters of asking, of 1 kind" in said
     assert _left() == 12
@@ -146,7 +122,10 @@ def test_only_what_was_shown_is_discarded(
         return True
 
     monkeypatch.setattr(typer, "confirm", answer)
-    assert "8 dead letters of asking discarded" in at_terminal("", "dlq", "discard", "asking", "--task", "refuse_it")[1]
+    assert (
+        "8 dead letters of asking discarded"
+        in at_terminal("", "--stage", "prod", "dlq", "discard", "asking", "--task", "refuse_it")[1]
+    )
     assert _left() == 5
 
 

@@ -399,7 +399,7 @@ def test_a_fifo_queue_is_redriven_in_the_order_of_its_groups(sandbox: Sandbox) -
         (["redrive", "letters", "--set", "amount"], 2, "is written name=value, not 'amount'"),
         (["redrive", "letters", "--edit"], 2, "name it with --id"),
         (["list", "letters", "--since", "soon"], 2, "'soon' is no time: write e.g. 2h"),
-        (["import", "letters", "/nowhere.jsonl"], 2, "/nowhere.jsonl is no file"),
+        (["import", "letters", "/nowhere.jsonl"], 2, "there is no file /nowhere.jsonl"),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(dead: Sandbox, arguments: list[str], code: int, sentence: str) -> None:
@@ -455,6 +455,13 @@ def test_a_dry_run_checks_what_would_be_changed(dead: Sandbox) -> None:
 def test_an_id_that_is_not_there_is_a_mistake(dead: Sandbox) -> None:
     told = _run("redrive", "letters", "--id", "nobody")
     assert (told.exit_code, "has the id nobody" in told.output) == (2, True)
+
+
+def test_a_reference_names_a_letter(sandbox: Sandbox) -> None:
+    handle = charge.enqueue(order=7)
+    charge.enqueue(order=8)
+    sandbox.drain()
+    assert _json("redrive", "letters", "--id", handle.ref)["redriven"] == 1
 
 
 def test_a_limit_is_kept_to_the_letter(dead: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""`celeriac send`, `status`, `forget` and `rerun`: what one prints, the next takes."""
+"""`celeriac send` and `status`: what one prints, the other takes."""
 
 import json
 import shlex
@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, quarantine, sqs, task
@@ -16,7 +15,6 @@ from celeriac.testing import Sandbox
 from console import asked
 from console.clients import client as operators_client
 from console.main import app
-from tests.injection import registered
 
 shop = Queue("status", timeout=timedelta(minutes=1))
 ran: list[str] = []
@@ -56,8 +54,8 @@ def notify(fail: bool = False) -> None:  # noqa: FBT001, FBT002 - a payload
         raise Reject("nobody there")
 
 
-def _run(*arguments: str, typed: str | None = None) -> Result:
-    return CliRunner().invoke(app, ["--stage", "test", *arguments], input=typed)
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["--stage", "test", *arguments])
 
 
 def _type(command: str) -> Result:
@@ -232,71 +230,6 @@ def test_json_has_it_all(sandbox: Sandbox) -> None:
     assert row["since"] == "2026-01-01T00:00:00+00:00"
 
 
-# A key that was used.
-
-
-def test_send_says_that_a_key_was_used(sandbox: Sandbox) -> None:
-    first = _sent("charge", "--arg", "order=o-1")
-    sandbox.drain()
-    again = _run("send", "charge", "--arg", "order=o-1")
-    assert f"duplicate of {first.split('/')[1]}, succeeded 2026-01-01 00:00:00Z" in again.stderr
-    sandbox.drain()
-    assert ran == ["o-1"]
-    assert f"charge: duplicate of {first.split('/')[1]}, succeeded" in _run("status", again.stdout.strip()).output
-
-
-def test_send_says_nothing_of_a_key_that_it_may_not_read(sandbox: Sandbox) -> None:
-    def deny(**_: object) -> None:
-        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetItem")
-
-    with registered("dynamodb", "before-call.dynamodb.GetItem", deny):
-        assert "next: " in _run("send", "charge", "--arg", "order=o-1").stderr
-
-
-def test_rerun_runs_a_used_key_again(sandbox: Sandbox) -> None:
-    charge.enqueue(order="o-1")
-    sandbox.drain()
-    asked_first = _run("rerun", "charge", "o-1", typed="n\n")
-    assert asked_first.exit_code == 1
-    assert "charge: succeeded" in asked_first.stderr
-    sandbox.drain()
-    assert ran == ["o-1"]
-    assert _run("rerun", "charge", "o-1", typed="y\n").exit_code == 0
-    sandbox.drain()
-    assert ran == ["o-1", "o-1"]
-
-
-def test_rerun_asks_for_the_arguments_that_the_key_does_not_hold(sandbox: Sandbox) -> None:
-    count.enqueue(number=7, times=2)
-    sandbox.drain()
-    missing = _run("rerun", "count", "7", "--yes")
-    assert missing.exit_code == 2
-    assert "'times'" in missing.output
-    assert "Arguments are not stored: give them with --arg or --json" in missing.output
-    assert "it must be 7, or left out" in _run("rerun", "count", "7", "--arg", "number=8", "--arg", "times=3").output
-    assert count.handle(key=7).status().state == "succeeded"  # nothing was forgotten
-    assert _run("rerun", "count", "7", "--arg", "times=3", "--yes").exit_code == 0
-    sandbox.drain()
-    assert count.handle(key=7).result() == 21
-
-
-def test_rerun_gives_a_key_of_the_message_to_the_message(sandbox: Sandbox) -> None:
-    count.options(key="mine").enqueue(number=3, times=2)
-    sandbox.drain()
-    assert "missing a required argument" in _run("rerun", "count", "mine", "--yes").output
-    assert _run("rerun", "count", "mine", "--arg", "number=4", "--arg", "times=2", "--yes").exit_code == 0
-    sandbox.drain()
-    assert count.handle(key="mine").result() == 8
-
-
-def test_what_is_dead_and_whose_letter_is_gone_can_be_forgotten(sandbox: Sandbox) -> None:
-    charge.enqueue(order="o-1", fail="for good")
-    sandbox.drain()
-    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-status-dlq"))
-    told = " ".join(_run("rerun", "charge", "o-1", "--yes").output.split())
-    assert "its letter is gone: celeriac --stage test forget charge o-1, then send it again" in told
-
-
 def test_a_task_and_its_key_typed_by_hand_are_no_duplicate(sandbox: Sandbox) -> None:
     charge.enqueue(order="o-1")
     sandbox.drain()
@@ -313,61 +246,6 @@ def test_a_redriven_letters_note_is_no_state(sandbox: Sandbox) -> None:
     client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-status"), MessageBody=body)
     sandbox.drain()
     assert "unknown" in _run("status", handle.id).output
-
-
-def test_forget_lets_the_next_message_run(sandbox: Sandbox) -> None:
-    charge.enqueue(order="o-1")
-    sandbox.drain()
-    assert "the next message of charge o-1 runs" in _run("forget", "charge", "o-1", "--yes").output
-    charge.enqueue(order="o-1")
-    sandbox.drain()
-    assert ran == ["o-1", "o-1"]
-    assert "nothing is stored of charge 'o-2'" in _run("forget", "charge", "o-2", "--yes").output
-
-
-def test_what_runs_is_not_forgotten(sandbox: Sandbox) -> None:
-    told: list[Result] = []
-
-    @task(shop, key="name")
-    def slow(name: str) -> None:
-        told.extend([_run("forget", "slow", "a", "--yes"), _run("rerun", "slow", "a", "--yes")])
-
-    slow.enqueue(name="a")
-    sandbox.drain()
-    assert [one.exit_code for one in told] == [2, 2]
-    assert all("slow a runs now: wait until it has ended" in one.output for one in told)
-
-
-def test_what_changes_while_the_question_is_asked_is_not_forgotten(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    charge.enqueue(order="o-1", fail="for good")
-    sandbox.drain()
-
-    def redriven_meanwhile(*_: object, **__: object) -> bool:
-        charge.enqueue(order="o-1")
-        sandbox.drain()
-        return True
-
-    monkeypatch.setattr("typer.confirm", redriven_meanwhile)
-    assert "it has changed meanwhile, nothing was forgotten" in _run("forget", "charge", "o-1").output
-
-
-def test_rerun_leaves_alone_what_runs_again_by_itself_or_lies_dead(sandbox: Sandbox) -> None:
-    charge.enqueue(order="o-1", fail="later")
-    charge.enqueue(order="o-2", fail="for good")
-    sandbox.run_once()
-    assert "it will run again by itself, at 2026-01-01 00:10:00Z" in _run("rerun", "charge", "o-1", "--yes").output
-    dead = _run("rerun", "charge", "o-2", "--yes").output
-    assert "celeriac --stage test dlq redrive status --id" in " ".join(dead.split())
-
-
-def test_at_least_once_tasks_have_no_key_to_forget(sandbox: Sandbox) -> None:
-    for verb in ("forget", "rerun"):
-        assert "no key of it is remembered, every message runs" in _run(verb, "notify", "a", "--yes").output
-
-
-# Waiting for the result.
 
 
 def test_send_waits_for_the_result(sandbox: Sandbox) -> None:
