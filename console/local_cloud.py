@@ -17,7 +17,7 @@ class NotUp(Exception):  # noqa: N818 - it is what it is
 def enter() -> None:
     """Turn this process to the local cloud of this clone, whatever its shell says of AWS. Raises NotUp.
 
-    It asks the package `local` in a process of its own: `local` imports the console, so the console can't import it.
+    It runs `python -m local.where` and reads what that prints. It can't import `local`, which imports the console.
     """
     asked = subprocess.run(
         [sys.executable, "-m", "local.where"], cwd=CLONE, capture_output=True, text=True, check=False

@@ -38,7 +38,7 @@ class Line:
 
     message: str
     more: str = ""
-    """What belongs to it and takes lines of its own, such as a traceback."""
+    """What is shown on the lines below it, such as a traceback."""
     level: str = "INFO"
     timestamp: str = ""
     """When, by its own clock; empty if it doesn't say."""

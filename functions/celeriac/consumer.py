@@ -1,5 +1,6 @@
-"""The consumer: an SQS batch in, its partial failures out. Nothing raises out of it but the end of its process
-and what is no batch.
+"""The consumer: an SQS batch in, its partial failures out.
+
+It raises for an event that is no batch, and lets pass what ends the process. No other error leaves it.
 """
 
 import time

@@ -9,8 +9,8 @@ _BLANKS = "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\
 def line(text: str, limit: int = LINE_CHARACTERS) -> str:
     r"""`text` as one line: what isn't printable is written as Python writes it, and what is beyond `limit` is counted.
 
-    That are control characters and line ends, escapes of terminals, marks that turn the direction of writing,
-    characters of no width, halves of surrogate pairs.
+    Not printable are control characters, line ends and the escapes of terminals; marks that turn the direction of
+    writing; characters of no width; and halves of surrogate pairs.
 
     >>> line("a\nb\u202e\x1b[31m")
     'a\\nb\\u202e\\x1b[31m'
