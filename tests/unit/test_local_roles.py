@@ -3,22 +3,19 @@
 import io
 import json
 import os
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import urllib3
 
 from local import environment
-from local.cloud import _first_free
+from local.cloud import _answers, _first_free
 from local.folders import EMULATOR, EMULATOR_PYTHON
 from local.iam_refusal import noted
-from local.processes import is_running, spawn, stop
+from local.processes import _wait_until, spawn, stop
 
 ACCOUNT = "000000000000"
 TABLES = f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table"
@@ -57,19 +54,10 @@ def port(log: Path) -> Iterator[int]:
     variables = environment.of_emulator(free, os.environ) | {"TMPDIR": str(log.parent), "HOME": str(log.parent)}
     emulator = spawn([EMULATOR_PYTHON, EMULATOR], env=variables, folder=log.parent, log=log)
     try:
-        _wait_for(f"http://127.0.0.1:{free}/_ministack/ready", lambda: is_running(emulator))
+        assert _wait_until(lambda: _answers(f"{environment.endpoint(free)}/_ministack/ready"), 60)
         yield free
     finally:
         stop(emulator, marker=str(log.parent))
-
-
-def _wait_for(url: str, lives: Callable[[], bool]) -> None:
-    while lives():
-        with suppress(urllib3.exceptions.HTTPError):
-            if urllib3.request("GET", url, timeout=1, retries=False).status == 200:
-                return
-        time.sleep(0.05)
-    pytest.fail("the emulator died")
 
 
 def _client(service: str, port: int) -> Any:
