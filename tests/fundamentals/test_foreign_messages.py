@@ -21,7 +21,7 @@ from consumer import handler
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "unit" / "foreign"
-inbox = Queue("inbox")
+inbox = Queue("inbox", patience=timedelta(hours=1))
 ran: list[object] = []
 type Send = Callable[[Queue, object], None]
 
