@@ -3,9 +3,11 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
 from celeriac import Queue, names, registry, sqs
 from celeriac.aws import client
@@ -25,6 +27,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--states", type=int, default=0, metavar="N", help="so many random histories, not a few fixed ones"
     )
+
+
+# What these make for all of their tests takes seconds: stages that jsii synthesizes, an emulator.
+TOGETHER = {
+    "tests/infra/": "cdk",
+    "tests/tasks/test_application.py": "cdk",
+    "tests/unit/test_local_roles.py": "emulator",
+}
+
+
+class _Together(LoadScopeScheduling):  # type: ignore[misc]  # see above
+    """Hands tests out one by one, but for those that one worker had better run all of."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((together for start, together in TOGETHER.items() if nodeid.startswith(start)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    # Pytest 9 no longer lets xdist name its groups, which is what `--dist loadgroup` would be for.
+    return _Together(config, log) if config.getoption("dist") == "load" else None
 
 
 # Tests anywhere else are the application's own, which is what functions/tasks/ declares.

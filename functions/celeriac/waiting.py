@@ -19,12 +19,12 @@ type Row = Mapping[str, Any]
 def lag() -> tuple[datetime | None, int]:
     """When the oldest unpublished event occurred, None where none waits, and how many are parked."""
     firsts = [_query(shard, Limit=1)["Items"] for shard in shards()]
-    occurred = [_time(first[0]["occurred_at"]["S"]) for first in firsts if first]
+    occurred = [time_of(first[0]["occurred_at"]["S"]) for first in firsts if first]
     return min(occurred, default=None), sum(page["Count"] for page in _pages(PARKED, Select="COUNT"))
 
 
-def _time(text: str) -> datetime:
-    """What can't be read is as old as can be: the sweeper parks it."""
+def time_of(text: str) -> datetime:
+    """When an event occurred. What can't be read is as old as can be: the sweeper parks it."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:

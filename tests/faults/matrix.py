@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 from unittest.mock import patch
 
-from celeriac import Outbox, lease, names, sqs, waiting
+from celeriac import Outbox, lease, names, sqs
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 from celeriac.testing.account import lying_in
@@ -180,8 +180,6 @@ def _stuck(path: Path, heard: set[str]) -> Iterator[str]:
             yield f"{len(left)} messages are left in {name}"
     if schedules := client("scheduler").list_schedules(GroupName=names.schedule_group(STAGE))["Schedules"]:
         yield f"{len(schedules)} schedules are left"
-    if waiting.lag() != (None, 0):
-        yield f"of the outbox waits {waiting.lag()}"
     rows = dynamodb.scan(TableName=names.outbox_table(STAGE))["Items"]
     if len(rows) != path.events or not all("published_at" in row and "waiting" not in row for row in rows):
         yield f"the outbox: {rows}"

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 import celeriac
-from celeriac import Task, retry, sqs, waiting
+from celeriac import Task, retry, sqs
 from celeriac.aws import client
 from celeriac.dead_letter import DeadLetter
 from celeriac.message import Malformed, decode, new_id
 from celeriac.publish import derived_id
 from celeriac.testing import Sandbox, WorkerDied
-from celeriac.testing.account import lying_in
+from celeriac.testing.account import lying_in, oldest_unpublished
 from celeriac.testing.calls import Call, _At
 from console import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
@@ -257,7 +257,7 @@ class Histories(RuleBasedStateMachine):
 
     def _note_outbox(self) -> None:
         """What the stream gives up on the sweeper publishes, and a later event may overtake it."""
-        if waiting.lag() == (None, 0):
+        if oldest_unpublished(STAGE) is None:
             self.unpublished_since = None
         elif self.unpublished_since is not None and self.sandbox.now - self.unpublished_since > STREAM_GIVES_UP:
             for one in self.sent.values():

@@ -1,10 +1,12 @@
-"""What moto does again and again with the same result, done once: half of a sandbox's time.
+"""What moto and botocore do again and again with the same result, done once: half of a sandbox's time.
 
-Each patch gives what moto's own code gives; nothing else of the test kit changes moto.
+Each patch gives what their own code gives, but for two headers that moto doesn't look at: what a request is signed
+with, and which programs sent it. Nothing else of the test kit changes moto.
 """
 
 import copy
 import pickle
+import string
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,7 +16,11 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from moto.core import responses, utils
+from botocore.auth import SigV4Auth
+from botocore.useragent import UserAgentString
+from moto import backend_index
+from moto.core import models, responses, utils
+from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
 from moto.dynamodb import models as dynamodb
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.exceptions import TooManyClauses
@@ -22,11 +28,21 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import validators
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node  # type: ignore[attr-defined]
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser  # type: ignore[attr-defined]
+from moto.moto_api._internal.moto_random import MotoRandom
 from moto.sqs import models as sqs
+from responses import CallbackResponse
 
 # For each call moto spells the operation's name anew, and lists all methods of the service.
 _camelcase_to_underscores = cache(utils.camelcase_to_underscores)
 _method_names_from_class = cache(utils.method_names_from_class)
+
+# Each mock makes 1,300 of them anew.
+_callback_response = cache(CallbackResponse)
+# Moto asks each service in turn, of all that it knows, whether a request is for it. What tasks use is asked first.
+_USED = frozenset({"dynamodb", "dynamodbstreams", "events", "scheduler", "sqs"})
+_url_patterns = sorted(backend_index.backend_url_patterns, key=lambda pattern: pattern[0] not in _USED)
+_get_possible_keys = XFormedAttributePicker.get_possible_keys
+_possible_keys: dict[tuple[Any, ...], list[str]] = {}
 
 # An abstract class answers slowly.
 _is_a: Callable[..., bool] = cache(issubclass)
@@ -63,6 +79,13 @@ def faster() -> Iterator[None]:
         patch.object(responses, "camelcase_to_underscores", _camelcase_to_underscores),
         patch.object(responses, "method_names_from_class", _method_names_from_class),
         patch.object(sqs, "camelcase_to_underscores", _camelcase_to_underscores),
+        patch.object(models, "CallbackResponse", _callback_response),
+        patch.object(backend_index, "backend_url_patterns", _url_patterns),
+        patch.object(XFormedAttributePicker, "get_possible_keys", _keys),
+        patch.object(MotoRandom, "get_random_string", _random_string),
+        patch.object(SigV4Auth, "canonical_request", lambda *_: ""),
+        patch.object(SigV4Auth, "signature", lambda *_: "unsigned"),
+        patch.object(UserAgentString, "to_string", lambda _: "sandbox"),
         # A program has few expressions. Moto reads each of them twice for a call, and goes through an update ten times.
         patch.object(UpdateExpressionParser, "make", _made),
         patch.object(ConditionExpressionParser, "_lex_condition_expression", _lexed_again),
@@ -79,6 +102,28 @@ def faster() -> Iterator[None]:
 def unix_time_millis() -> float:
     """Milliseconds since 1970, by the sandbox's clock."""
     return time.time() * 1000.0
+
+
+def _keys(picker: XFormedAttributePicker, context: AttributePickerContext) -> list[str]:
+    """The names under which an object may hold what a member of a shape is called: moto derives them for each value."""
+    if hasattr(context.obj, "Meta"):
+        return list(_get_possible_keys(picker, context))
+    shape = context.shape
+    case = (type(context.obj), context.key, shape, getattr(shape, "parent", None), *picker.alias_providers)
+    if case not in _possible_keys:
+        _possible_keys[case] = list(dict.fromkeys(_get_possible_keys(picker, context)))
+    return _possible_keys[case]
+
+
+def _random_string(
+    random: MotoRandom,
+    length: int = 20,
+    include_digits: bool = True,  # noqa: FBT001, FBT002 - as moto has it
+    lower_case: bool = False,  # noqa: FBT001, FBT002
+) -> str:
+    """Letters and digits, all drawn at once."""
+    drawn = "".join(random.choices(string.ascii_letters + string.digits * include_digits, k=length))
+    return drawn.lower() if lower_case else drawn
 
 
 @cache

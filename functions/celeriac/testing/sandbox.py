@@ -25,14 +25,13 @@ from celeriac import (
     settings,
     sqs,
     sweeper,
-    waiting,
 )
 from celeriac.dead_letter import DeadLetter
 from celeriac.queue import Queue
 from celeriac.testing import account
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
-from celeriac.testing.clock import Clock, at
+from celeriac.testing.clock import Clock
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
 from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
 from celeriac.testing.moto_speed import faster
@@ -94,8 +93,8 @@ class Sandbox:
             entering.enter_context(patch.object(aws, "_client", _client))
             # Moto has read TEST_SERVER_MODE when it was imported.
             entering.enter_context(patch.object(moto_settings, "TEST_SERVER_MODE", new=False))
-            entering.enter_context(mock_aws())
             entering.enter_context(faster())
+            entering.enter_context(mock_aws())
             self._clock.start()
             entering.callback(self._clock.stop)
             registry.load()
@@ -239,7 +238,7 @@ class Sandbox:
         """When the sweeper next finds something; None where nothing waits for it, or it has found no way for long."""
         if not self._activity.unpublished or self._vain_sweeps == MOST_VAIN_SWEEPS:
             return None
-        oldest, _ = waiting.lag()
+        oldest = account.oldest_unpublished(self._stage)
         if oldest is None:
             self._activity.unpublished = False
             return None
@@ -267,24 +266,20 @@ class Sandbox:
         )
         return received.get("Messages", [])
 
-    def _schedules(self) -> list[str]:
-        if not self._activity.schedules:
-            return []
-        pages = aws.client("scheduler").list_schedules(GroupName=names.schedule_group(self._stage))
-        waiting = [schedule["Name"] for schedule in pages["Schedules"]]
-        self._activity.schedules = bool(waiting)
-        return waiting
+    def _schedules(self) -> bool:
+        """Whether any waits."""
+        self._activity.schedules = self._activity.schedules and bool(account.schedules(self._stage))
+        return self._activity.schedules
 
     def _fire_schedules(self) -> int:
-        scheduler, group = aws.client("scheduler"), names.schedule_group(self._stage)
+        if not self._activity.schedules:
+            return 0
         fired = 0
-        for name in self._schedules():
-            schedule = scheduler.get_schedule(Name=name, GroupName=group)
-            if at(schedule["ScheduleExpression"]) <= self._clock.now:
-                target = schedule["Target"]
+        for name, due_at, target in account.schedules(self._stage):
+            if due_at <= self._clock.now:
                 queue_name = target["Arn"].rpartition(":")[2]
                 sqs.send(queue_name, sqs.Entry(target["Input"]))
                 self._activity.queues.add(sqs.url(queue_name))
-                scheduler.delete_schedule(Name=name, GroupName=group)
+                aws.client("scheduler").delete_schedule(Name=name, GroupName=names.schedule_group(self._stage))
                 fired += 1
         return fired
