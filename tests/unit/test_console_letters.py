@@ -76,10 +76,8 @@ def _json(*arguments: str) -> Any:
 @pytest.fixture
 def dead(sandbox: Sandbox) -> Sandbox:
     """Twelve charges that weren't answered, three that were refused, and one body that nobody can read."""
-    for order in range(12):
-        charge.enqueue(order=order)
-    for order in range(3):
-        refuse.enqueue(order=order)
+    charge.enqueue_many({"order": order} for order in range(12))
+    refuse.enqueue_many({"order": order} for order in range(3))
     client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-letters"), MessageBody="not JSON")
     sandbox._activity.queues.add(sqs.url("celeriac-test-letters"))
     sandbox.drain()

@@ -28,6 +28,7 @@ from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import validators
 from moto.dynamodb.parsing.ast_nodes import DepthFirstTraverser, Node  # type: ignore[attr-defined]
 from moto.dynamodb.parsing.expressions import UpdateExpressionParser  # type: ignore[attr-defined]
+from moto.moto_api._internal import mock_random
 from moto.moto_api._internal.moto_random import MotoRandom
 from moto.sqs import models as sqs
 from responses import CallbackResponse
@@ -83,6 +84,7 @@ def faster() -> Iterator[None]:
         patch.object(backend_index, "backend_url_patterns", _url_patterns),
         patch.object(XFormedAttributePicker, "get_possible_keys", _keys),
         patch.object(MotoRandom, "get_random_string", _random_string),
+        patch.object(sqs, "generate_receipt_handle", _receipt_handle),
         patch.object(SigV4Auth, "canonical_request", lambda *_: ""),
         patch.object(SigV4Auth, "signature", lambda *_: "unsigned"),
         patch.object(UserAgentString, "to_string", lambda _: "sandbox"),
@@ -113,6 +115,11 @@ def _keys(picker: XFormedAttributePicker, context: AttributePickerContext) -> li
     if case not in _possible_keys:
         _possible_keys[case] = list(dict.fromkeys(_get_possible_keys(picker, context)))
     return _possible_keys[case]
+
+
+def _receipt_handle() -> str:
+    """As moto makes it, its letters drawn at once."""
+    return "".join(mock_random.choices(string.ascii_lowercase, k=185))
 
 
 def _random_string(
