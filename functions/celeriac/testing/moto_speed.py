@@ -165,13 +165,21 @@ def _nodes_to_be_processed(traverser: DepthFirstTraverser) -> tuple[type, ...]:
 
 
 def _traverse_node_recursively(traverser: DepthFirstTraverser, node: Any, child_id: int = -1) -> Any:
-    if not _is_a(type(node), Node):
+    is_told = type(traverser).pre_processing_of_child is not DepthFirstTraverser.pre_processing_of_child
+    return _visit(traverser, traverser.nodes_to_be_processed(), node, child_id, is_told=is_told)
+
+
+def _visit(traverser: DepthFirstTraverser, wanted: tuple[type, ...], node: Any, child_id: int, *, is_told: bool) -> Any:
+    """`is_told`: whether the traverser wants to know of each child beforehand. Few do, of hundreds of visits."""
+    kind = type(node)
+    if not _is_a(kind, Node):
         return node
     parent = node.parent
     for i, child in enumerate(node.children or ()):
-        traverser.pre_processing_of_child(node, i)
-        traverser.traverse_node_recursively(child, i)
-    if _is_a(type(node), traverser.nodes_to_be_processed()):
+        if is_told:
+            traverser.pre_processing_of_child(node, i)
+        _visit(traverser, wanted, child, i, is_told=is_told)
+    if _is_a(kind, wanted):
         node = traverser.process(node)
         node.parent = parent
         if parent:
