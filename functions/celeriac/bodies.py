@@ -16,7 +16,9 @@ class Overran(Exception):  # noqa: N818 - what it did
     """The task had not ended when its time was up."""
 
     def __init__(self, limit: timedelta) -> None:
-        super().__init__(f"it was not over after {limit.total_seconds():.1f} s")
+        super().__init__(
+            f"it was not over after {limit.total_seconds():.1f} s; raise the timeout of its @task, or of its queue"
+        )
 
 
 class Cancelled(Exception):  # noqa: N818 - what it was

@@ -18,6 +18,16 @@ CONTEXT = {
     "retry": "write `raise Retry(delay=timedelta(...))`",
     "request": "what it says is in the context itself: {task}.id, {task}.attempt, {task}.key",
 }
+# What a result has there, and a handle here.
+HANDLE = {
+    "get": "write {task}.result(timeout=...)",
+    "wait": "write {task}.result(timeout=...)",
+    "state": "write {task}.status().state",
+    "ready": 'write {task}.status().state in ("succeeded", "dead")',
+    "successful": 'write {task}.status().state == "succeeded"',
+    "failed": 'write {task}.status().state == "dead"',
+    "revoke": "what is sent can't be taken back; give it up after some time with retry=Backoff(give_up_after=...)",
+}
 # Keywords of a call that enqueues, and of `options`.
 SENDING = {
     "countdown": "{task}.options(delay=timedelta(seconds=...)).enqueue(...)",
@@ -81,12 +91,13 @@ class Missing:
     Set by `setattr`, for a type checker must not see it: it would take it for a method that there is.
     """
 
-    def __init__(self, name: str, cure: str) -> None:
+    def __init__(self, name: str, cure: str, owner: str = "ctx") -> None:
         self._name = name
         self._cure = cure
+        self._owner = owner
 
     def __get__(self, owner: object, cls: type) -> object:
         if owner is None:
             return self
-        task = getattr(owner, "__name__", "ctx")
+        task = getattr(owner, "__name__", self._owner)
         raise AttributeError(f"{task} has no {self._name}: {self._cure.format(task=task)}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Never
 
-from celeriac import pause, registry
+from celeriac import habits, pause, registry
 from celeriac.failure import Failure
 from celeriac.queue import Queue
 from celeriac.reference import Reference, parse
@@ -152,6 +152,10 @@ class Handle[R]:
             f"nothing is known of task {self.task!r}, {self.id or self.key}: it was never sent, or so long ago that "
             "nothing is stored of it"
         )
+
+
+for _name, _cure in habits.HANDLE.items():
+    setattr(Handle, _name, habits.Missing(_name, _cure, "handle"))
 
 
 def _is_past(due: datetime | None) -> bool:

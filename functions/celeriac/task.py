@@ -119,7 +119,7 @@ class Task[**P, C, R]:
 
         Raises InvalidArgs as `enqueue` does, and PartialFailure when SQS didn't take them all.
         """
-        arguments = [dict(item) for item in items]
+        arguments = [self._arguments_of(item) for item in items]
         parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
         problems = deliver_many(parcels)
         handles = [self._handle(parcel) for parcel in parcels]
@@ -128,6 +128,15 @@ class Task[**P, C, R]:
             unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
             raise PartialFailure(self.name, sent, unsent)
         return handles
+
+    def _arguments_of(self, item: object) -> dict[str, Any]:
+        if not isinstance(item, Mapping):
+            name = next(iter(self.signature.fields), "name")
+            raise InvalidArgs(
+                f"task {self.name!r}: enqueue_many takes a dict of arguments for each message, such as "
+                f'{{"{name}": ...}}, and got {type(item).__name__}'
+            )
+        return dict(item)
 
     def handle(self, *, key: object = None, id: str = "") -> Handle[R]:  # noqa: A002 - what it is everywhere
         """The handle of a message that was sent before, by its idempotency key, or by its id where that is the key.

@@ -51,7 +51,7 @@ def test_a_task_that_may_take_all_of_its_queues_time_leaves_some_to_say_that_it_
         released.set()
     (letter,) = sandbox.dead_letters(brief)
     assert letter.failure is not None
-    assert letter.failure.message == "it was not over after 0.9 s"
+    assert letter.failure.message == "it was not over after 0.9 s; raise the timeout of its @task, or of its queue"
 
 
 def test_an_async_task_that_overruns_is_cancelled(sandbox: Sandbox) -> None:
@@ -71,7 +71,7 @@ def test_an_async_task_that_overruns_is_cancelled(sandbox: Sandbox) -> None:
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is not None
     assert letter.failure.type == "celeriac.bodies.Overran"
-    assert letter.failure.message == "it was not over after 0.1 s"
+    assert letter.failure.message == "it was not over after 0.1 s; raise the timeout of its @task, or of its queue"
 
 
 def test_a_timeout_of_the_tasks_own_is_not_an_overrun(sandbox: Sandbox) -> None:

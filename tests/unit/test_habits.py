@@ -57,6 +57,21 @@ def test_a_task_of_another_name_is_written_as_its_function() -> None:
         start.delay(1)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("get", r"handle.result\(timeout=...\)"), ("ready", r"handle.status\(\).state in"), ("revoke", "give_up_after")],
+)
+def test_a_handle_is_asked_in_other_words(name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=f"handle has no {name}: .*{instead}"):
+        getattr(pay.handle(key="o-1"), name)
+
+
+@pytest.mark.parametrize("item", [1, "o-1", ("order", "o-1"), None])
+def test_what_is_no_dict_is_no_message_of_many(item: object) -> None:
+    with pytest.raises(InvalidArgs, match=rf'such as {{"order": ...}}, and got {type(item).__name__}'):
+        pay.enqueue_many([item])  # type: ignore[list-item]
+
+
 def test_any_other_attribute_is_refused_as_ever() -> None:
     with pytest.raises(AttributeError, match="'Task' object has no attribute 'nonsense'"):
         pay.nonsense()  # type: ignore[attr-defined]
