@@ -8,7 +8,7 @@ from typing import Any
 
 from quiet import logged  # before anything of AWS
 
-from celeriac import Context, Queue, Task, registry, task, transaction
+from celeriac import Context, Queue, Task, declared, task, transaction
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 
@@ -82,7 +82,7 @@ def count(mode: str) -> Counted:
     """Run TASKS of them in a Sandbox."""
     start = MODES[mode]
     # Its table `orders` is that of the tests' application: what functions/tasks/ declares is the user's.
-    with registry.application("tests.application"), Sandbox() as sandbox:
+    with declared.application("tests.application"), Sandbox() as sandbox:
         units = _WriteUnits()
         before = logged.bytes
         for number in range(TASKS):

@@ -8,7 +8,6 @@ import typer
 
 from celeriac import InvalidArgs, Task, lease, letters
 from celeriac.fence import MESSAGE
-from celeriac.handles import Handle
 from celeriac.status import Status
 from console import known
 from console.arguments import value_for
@@ -101,7 +100,7 @@ def _refuse_what_lives(task: Task[..., Any, Any], key: str, status: Status) -> N
 
 def _remembered(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -> Status | None:
     """What the record of a key says, shown. Raises Mistake where the task runs now."""
-    handle = Handle("", full, task)
+    handle = task.handle_of("", full)
     status = handle.status() if seen else None
     if status is None or status.state == "unknown":
         return None

@@ -44,7 +44,7 @@ def asked(text: str) -> Answer | None:
     # Typed by hand: the task, and its key or its id.
     task = registry.tasks[parts.task]
     full, record = spelled(task, parts.key)
-    made = Handle("" if record else parts.id, full, task)
+    made = task.handle_of("" if record else parts.id, full)
     return made, made.status()
 
 
@@ -55,8 +55,8 @@ def spelled(task: Task[..., Any, Any], key: str) -> tuple[str, Mapping[str, Any]
     """
     typed = f"{task.name}:{key}"
     full = task.key_for(value_for(task, task.key, key)) if task.key is not None else typed
-    record = lookup.record(task, full)
-    if not record and full != typed and (found := lookup.record(task, typed)):
+    record = lookup.record(task.name, full, task.queue, task.delivery)
+    if not record and full != typed and (found := lookup.record(task.name, typed, task.queue, task.delivery)):
         return typed, found
     return full, record
 
@@ -79,7 +79,7 @@ def _by_key(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]
         once = task.delivery == "at_most_once"
         status = of_record(record, "", task.queue, once=once)
         if status is not None:
-            yield Handle(status.id, key, task), status
+            yield task.handle_of(status.id, key), status
 
 
 def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
@@ -87,7 +87,7 @@ def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
         failure = deaths.noted(task.name, text)
         if failure is not None:
             status = Status("dead", failure.attempts, failure=failure, id=text, since=failure.last_at)
-            yield Handle(text, f"{task.name}:{text}", task), status
+            yield task.handle_of(text, f"{task.name}:{text}"), status
 
 
 def _scheduled(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
@@ -99,7 +99,7 @@ def _scheduled(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answ
                 return
             raise
         if due is not None:
-            yield Handle(text, f"{task.name}:{text}", task, due), Status("queued", id=text, due=due)
+            yield task.handle_of(text, f"{task.name}:{text}", due), Status("queued", id=text, due=due)
 
 
 def _in_records(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool) -> Iterator[Answer]:
@@ -121,7 +121,7 @@ def _in_records(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool
                 once = task.delivery == "at_most_once"
                 status = of_record(record, text, task.queue, once=once)
                 if status is not None:
-                    yield Handle(text, f"{task.name}:{text}", task), status
+                    yield task.handle_of(text, f"{task.name}:{text}"), status
         if number == MOST_PAGES and not search:
             return
 
@@ -138,4 +138,4 @@ def _in_letters(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Ans
             failure = letter.failure
             since = failure.last_at if failure is not None else letter.sent_at
             attempts = failure.attempts if failure is not None else 0
-            yield Handle(text, f"{task.name}:{text}", task), Status("dead", attempts, None, failure, text, since)
+            yield task.handle_of(text, f"{task.name}:{text}"), Status("dead", attempts, None, failure, text, since)

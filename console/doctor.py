@@ -6,7 +6,7 @@ from itertools import groupby
 
 import typer
 
-from celeriac import aws, names, registry, settings, sqs, waiting
+from celeriac import aws, declared, names, registry, settings, sqs, waiting
 from celeriac.queue import Queue
 from console import known
 from console.clients import client
@@ -129,7 +129,7 @@ def _consumer(queue: Queue) -> Finding:
 def _tables() -> Iterator[Finding]:
     dynamodb = aws.client("dynamodb")
     wanted = [names.idempotency_table(settings.stage()), names.outbox_table(settings.stage())]
-    for name in wanted + [table.physical_name(settings.stage()) for table in registry.tables().values()]:
+    for name in wanted + [table.physical_name(settings.stage()) for table in declared.tables().values()]:
         try:
             status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]
         except dynamodb.exceptions.ResourceNotFoundException:

@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from celeriac import names, registry
+from celeriac import declared, names
 from celeriac.queue import Queue
 from celeriac.table import Table
 from infra import permissions
@@ -93,7 +93,7 @@ def _operate_stage(tables: Sequence[Table], stage: str) -> list[iam.PolicyStatem
         _allow("dynamodb:DeleteItem", on=kept[:1]),
         _allow("scheduler:GetSchedule", on=[permissions.schedules(stage)]),
         _allow("dynamodb:Query", on=[f"{kept[1]}/index/{names.outbox_index()}"]),
-        *([permissions.put_events(names.bus(stage))] if registry.outbox().bus else []),
+        *([permissions.put_events(names.bus(stage))] if declared.outbox().bus else []),
         _allow("logs:FilterLogEvents", on=[_log(names.relay_function(stage)), _log(names.sweeper_function(stage))]),
         _allow("cloudformation:DescribeStacks", on=[_stacks(stage)]),
         _allow(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from celeriac import Task, registry
+from celeriac import Task, declared, registry
 from celeriac.declaration import DeclarationError
 from celeriac.queue import Queue
 from celeriac.table import Table
@@ -22,15 +22,15 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     import that fails at synth would have failed in every function.
     """
     registry.load()
-    queues = registry.declared_queues()
+    queues = declared.queues()
     if not queues:
         raise DeclarationError('tasks.queues declares no queue: write e.g. emails = Queue("emails")')
-    tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith(f"{registry.package}.")]
+    tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith(f"{declared.package}.")]
     check_number(list(queues.values()))
     check_tasks_have_queues(tasks, list(queues.values()))
-    check_replays_are_absorbed(registry.outbox().retention, list(queues.values()))
+    check_replays_are_absorbed(declared.outbox().retention, list(queues.values()))
     check_fan_out(tasks)
-    return list(queues.values()), list(registry.tables().values()), tasks
+    return list(queues.values()), list(declared.tables().values()), tasks
 
 
 def check_number(queues: Sequence[Queue]) -> None:

@@ -12,7 +12,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from celeriac import names, payloads, registry
+from celeriac import declared, names, payloads
 from celeriac.event import WAITING
 from celeriac.queue import Queue
 from celeriac.retry import LONGEST_DELAY
@@ -71,7 +71,7 @@ class State(cdk.Stack):
             sort_key=dynamodb.Attribute(name="occurred_at", type=string),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
-        if registry.outbox().bus:
+        if declared.outbox().bus:
             # Events are kept in the outbox: a bus that goes takes nothing with it.
             events.EventBus(self, "Bus", event_bus_name=names.bus(config.stage), kms_key=key)
         string_key_table(

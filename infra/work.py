@@ -8,7 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from celeriac import Task, names, registry
+from celeriac import Task, declared, names
 from celeriac.queue import Queue
 from celeriac.table import Table
 from infra import permissions
@@ -65,7 +65,7 @@ class Work(cdk.Stack):
             *application.permissions,
         ]
         consumers = [Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=alarms) for queue in queues]
-        publish = [*enqueue, *([permissions.put_events(names.bus(config.stage))] if registry.outbox().bus else [])]
+        publish = [*enqueue, *([permissions.put_events(names.bus(config.stage))] if declared.outbox().bus else [])]
         relay = Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
         sweeper = Sweeper(self, runtime=runtime, permissions=publish, alarms=alarms)
         Crons(self, tasks, config.stage, key)

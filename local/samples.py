@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from celeriac import Task, registry
+from celeriac import Task, declared, registry
 from celeriac.declaration import DeclarationError
 from local.folders import ROOT
 from local.problem import ProblemError
@@ -28,7 +28,7 @@ def missing() -> str:
     """
     _load()
     tasks = [name for name, queue in QUEUES.items() if not _is_on(registry.tasks.get(name), queue)]
-    tables = [f"the table {name}" for name in TABLES if name not in registry.tables()]
+    tables = [f"the table {name}" for name in TABLES if name not in declared.tables()]
     gone = tasks + tables + ([] if (ROOT / GRANTS).exists() else [GRANTS])
     if len(tasks) == len(QUEUES):
         return "they were removed"
@@ -43,7 +43,7 @@ def command_to_send() -> str:
     _load()
     if _EXAMPLE in registry.tasks:
         return f"make send TASK={_EXAMPLE} ARGS='{_EXAMPLES_ARGS}'"
-    prefix = f"{registry.package}."
+    prefix = f"{declared.package}."
     own = sorted(name for name, task in registry.tasks.items() if task.function.__module__.startswith(prefix))
     if not own:
         return 'make send TASK=name ARGS=\'{"parameter": "value"}\''

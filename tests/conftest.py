@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
-from celeriac import Queue, names, registry, sqs
+from celeriac import Queue, declared, names, sqs
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 
@@ -61,7 +61,7 @@ def _an_application_of_their_own(request: pytest.FixtureRequest) -> Iterator[Non
     if request.path.parent.name not in OF_THE_LIBRARY:
         yield
         return
-    with registry.application("tests.application"):
+    with declared.application("tests.application"):
         yield
 
 

@@ -6,15 +6,17 @@ Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from an
 from typing import TYPE_CHECKING, Any
 
 from celeriac.context import Context
-from celeriac.handles import Handle, ResultNotKept, TaskFailed, handle
+from celeriac.decorator import task
+from celeriac.handles import Handle, ResultNotKept, TaskFailed
 from celeriac.message import Malformed
 from celeriac.queue import Queue
+from celeriac.registry import handle
 from celeriac.retry import Backoff, Reject, Retry
 from celeriac.signature import InvalidArgs
 from celeriac.sqs import NoSuchQueue
 from celeriac.status import Status
 from celeriac.table import Outbox, Table
-from celeriac.task import PartialFailure, Task, task
+from celeriac.task import PartialFailure, Task
 
 if TYPE_CHECKING:
     from celeriac.outbox import ConditionFailed, Transaction, TransactionError

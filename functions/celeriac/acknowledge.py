@@ -1,15 +1,16 @@
 """Telling SQS itself what becomes of messages, where Lambda's partial response is too late or says too little."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import batched
+from math import ceil
 from typing import Any
 
 from celeriac import sqs
 from celeriac.aws import client
 from celeriac.failure import error_type
 from celeriac.log import logger
-from celeriac.settle import seconds_until
+from celeriac.queue import MAX_VISIBILITY
 
 
 def delete(queue_name: str, receipt_handles: Sequence[str]) -> bool:
@@ -39,3 +40,11 @@ def deliver_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) 
                 logger.warning("visibility not changed", extra={"error": answer["Failed"][0]["Code"]})
         except Exception as error:  # noqa: BLE001 - nothing is lost but time
             logger.warning("visibility not changed", extra={"error": error_type(error)})
+
+
+def seconds_until(instant: datetime) -> int:
+    """The visibility timeout that makes a message turn up at `instant`, within the 12 hours that SQS allows.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+    """
+    return ceil(min(max(instant - datetime.now(UTC), timedelta()), MAX_VISIBILITY) / timedelta(seconds=1))

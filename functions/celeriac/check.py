@@ -2,30 +2,21 @@
 
 import inspect
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from celeriac.cron import MOST_NAME_CHARACTERS, scheduled
-from celeriac.crontab import NotASchedule
-from celeriac.declaration import DeclarationError
+from celeriac.cron import MOST_NAME_CHARACTERS
+from celeriac.declaration import TaskError
+from celeriac.guarantee import GUARANTEES
 from celeriac.queue import MAX_VISIBILITY
 from celeriac.retry import Backoff, Custom
-
-if TYPE_CHECKING:
-    from celeriac.task import Task
-
-type Delivery = Literal["effectively_once", "at_least_once", "at_most_once"]
-DELIVERIES: tuple[Delivery, ...] = Delivery.__value__.__args__
+from celeriac.task import Task
 
 
-class TaskError(DeclarationError):
-    """A task was declared in a way that can't be kept."""
-
-
-def check(made: "Task[..., Any, Any]") -> None:
+def check(made: Task[..., Any, Any]) -> None:
     """Raise TaskError or SignatureError, naming the task and the cure, for a declaration that can't be kept."""
     name, queue = made.name, made.queue
-    if made.delivery not in DELIVERIES:
-        raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(DELIVERIES)}")
+    if made.delivery not in GUARANTEES:
+        raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(GUARANTEES)}")
     if not (isinstance(made.policy, Backoff) or callable(made.policy.policy)):
         raise TaskError(f"task {name!r}: retry={made.policy.policy!r} is neither a Backoff nor callable")
     if made.on == "":
@@ -68,15 +59,7 @@ def check(made: "Task[..., Any, Any]") -> None:
         )
 
 
-def schedule_of(name: str, cron: str | None) -> str | None:
-    """The `cron` of a task as EventBridge Scheduler takes it. Raises TaskError, with what was written."""
-    try:
-        return scheduled(cron) if cron is not None else None
-    except NotASchedule as error:
-        raise TaskError(f"task {name!r}: {cron!r} is no schedule, {error}") from None
-
-
-def _check_cron(made: "Task[..., Any, Any]") -> None:
+def _check_cron(made: Task[..., Any, Any]) -> None:
     name = made.name
     if made.queue.fifo:
         raise TaskError(
@@ -91,7 +74,7 @@ def _check_cron(made: "Task[..., Any, Any]") -> None:
         raise TaskError(f"task {name!r}: a schedule calls it without arguments, give a default to {', '.join(without)}")
 
 
-def _takes_context(made: "Task[..., Any, Any]") -> bool:
+def _takes_context(made: Task[..., Any, Any]) -> bool:
     try:
         return made.signature.takes_context
     except NameError:  # a forward reference, see `check`

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from celeriac import acknowledge, deaths, foreign, registry, settings, suspects, trace
+from celeriac import acknowledge, death_notes, foreign, registry, settings, suspects, trace
 from celeriac.bodies import Steps
 from celeriac.crew import Crew
 from celeriac.delivery import Delivery, Worker, failure
 from celeriac.failure import error_place, error_type
-from celeriac.log import log_outcome, logger
-from celeriac.metrics import Tally
+from celeriac.log import logger
 from celeriac.outcome import Dead, Suspected
 from celeriac.queue import Queue
 from celeriac.record import Record, queue_of, read
+from celeriac.report import Tally, log_outcome
 from celeriac.run import WORKER_LOST, run
 from celeriac.settle import Settled, bury, settle
 
@@ -71,7 +71,7 @@ class _Batch:
         self._records: list[tuple[Record, Queue]] = []
         self._suspects: list[tuple[Record, Queue]] = []
         self._deleted: set[str] = set()
-        self._deaths: list[deaths.Change] = []
+        self._deaths: list[death_notes.Change] = []
         self._tally = Tally()
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
@@ -106,7 +106,7 @@ class _Batch:
         if self._deaths and in_time:
             # All is settled by now: a table out of reach delays the answer by a second and no more.
             limit = min(NOTING, self._worker.left)
-            Crew([deaths.noting(self._deaths)], 1, shortest=limit, limit=limit).run()
+            Crew([death_notes.noting(self._deaths)], 1, shortest=limit, limit=limit).run()
 
     def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> bool:
         """Run lanes side by side, each in its order; what must run alone is left among the suspects."""
@@ -188,7 +188,7 @@ class _Batch:
             if isinstance(outcome, Suspected):
                 return None
             settled = settle(outcome, record, queue)
-            self._deaths += deaths.changes(outcome, message, delivery)
+            self._deaths += death_notes.changes(outcome, message, delivery)
             if isinstance(outcome, Dead) and outcome.failure.reason == WORKER_LOST:
                 # Before another of its key runs, which could kill this worker too, and let it in again.
                 self._delete([record])
@@ -211,7 +211,7 @@ class _Batch:
         except Exception as another:  # noqa: BLE001 - the dead-letter queue is out of reach as well: SQS's turn
             _log_unsettled(record.message_id, another)
             return NOT_YET
-        self._deaths += deaths.changes(dead, None, delivery)
+        self._deaths += death_notes.changes(dead, None, delivery)
         log_outcome(dead, None, delivery, seconds=seconds)
         self._tally.add(queue, dead, delivery.observed, seconds=seconds)
         return Settled(acknowledged=True)

@@ -5,52 +5,19 @@ and another message of the same key takes it over. A note lies in the same table
 when its batch is settled. Where that fails, only the dead-letter queue knows of the death.
 """
 
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from celeriac import notes
 from celeriac.aws import client, error_code
-from celeriac.bodies import Steps
-from celeriac.delivery import Delivery
 from celeriac.failure import Failure, error_type
 from celeriac.log import logger
-from celeriac.message import Message
-from celeriac.outcome import Dead, HandedBack, Outcome, Postponed
 from celeriac.queue import Queue
-from celeriac.sender import id_of, task_of
 
 _KIND = "dead"
 _DEAD, _REDRIVEN = "DEAD", "REDRIVEN"
-
-type Change = Callable[[], None]
-"""A note to be written, or to be made void."""
-
-
-def changes(outcome: Outcome, message: Message | None, delivery: Delivery) -> list[Change]:
-    """What an outcome changes in the notes; `message` as it came, None where its body can't be read."""
-    record, queue, observed = delivery.record, delivery.queue, delivery.observed
-    made: list[Change] = []
-    if observed.replaced is not None and message is not None:
-        # The record of its key knew of another message's death, and does no more.
-        made.append(partial(note, queue, message.task, *observed.replaced))
-    if isinstance(outcome, Dead):
-        task, id_ = (message.task, message.id) if message is not None else (task_of(record.body), id_of(record.body))
-        if task and id_ and not (outcome.lease is not None and outcome.lease.is_of_its_key):
-            made.append(partial(note, queue, task, id_, outcome.failure))
-    elif message is not None and message.failure is not None and not isinstance(outcome, HandedBack | Postponed):
-        made.append(partial(forget, message.task, message.id))  # it was redriven
-    return made
-
-
-def noting(some: Sequence[Change]) -> Steps[None]:
-    """Write them, as a lane of a crew, which waits for so long only."""
-    for change in some:
-        change()
-    yield from ()
 
 
 def note(queue: Queue, task: str, message_id: str, failure: Failure) -> None:

@@ -7,3 +7,7 @@ class DeclarationError(ValueError):
     It is raised when the module that declares it is imported, so at synth and in every test, and its text names the
     declaration and the cure.
     """
+
+
+class TaskError(DeclarationError):
+    """A task was declared in a way that can't be kept."""

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
+from typing import Any, Protocol
 
 import msgspec
 
@@ -36,6 +37,17 @@ class Parcel:
     def is_scheduled(self) -> bool:
         """Whether it waits longer than SQS can."""
         return self.delay > MAX_DELAY
+
+
+class Enqueueable(Protocol):
+    """What a transaction can enqueue: a task, with its options."""
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+
+    def parcel(self, *args: Any, **kwargs: Any) -> Parcel:
+        """What its `enqueue` would send. Raises what that raises."""
 
 
 def deliver(parcel: Parcel) -> None:

@@ -49,9 +49,11 @@ def fingerprint(task: str, failure: Failure) -> str:
 
 
 def error_type(error: BaseException) -> str:
-    """The error's class as people write it: `ValueError`, `tasks.payments.ProviderError`."""
+    """The error's class as people write it: `ValueError`, `tasks.payments.ProviderError`, `celeriac.Reject`."""
     cls = type(error)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    # Where in the library it is defined is no user's business, and may change.
+    home = "celeriac" if cls.__module__.startswith("celeriac.") else cls.__module__
+    return cls.__qualname__ if home == "builtins" else f"{home}.{cls.__qualname__}"
 
 
 def error_place(error: BaseException) -> str:

@@ -1,18 +1,17 @@
 """A task that was enqueued, as its sender sees it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Never
+from typing import Never
 
-from celeriac import habits, pause, registry
+from celeriac import habits, pause
 from celeriac.failure import Failure
+from celeriac.guarantee import Guarantee
 from celeriac.queue import Queue
-from celeriac.reference import Reference, parse
-from celeriac.signature import InvalidArgs
+from celeriac.reference import Reference
+from celeriac.signature import InvalidArgs, Signature
 from celeriac.status import Status, of_record
-
-if TYPE_CHECKING:
-    from celeriac.task import Task
 
 # Between two looks of `result()`: soon at first, rarely once it takes long.
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
@@ -39,24 +38,18 @@ class Handle[R]:
     """The id of its message; empty for a handle that was made for a key."""
     key: str
     """Its idempotency key, `<task>:<value>`."""
-    _task: "Task[..., Any, R]"
+    task: str
+    """The task's name."""
+    queue: Queue
+    guarantee: Guarantee
+    _signature: Callable[[], Signature] = field(repr=False, compare=False)
     due: datetime | None = None
     """When its message is due; None for a handle that was made without sending."""
 
     @property
-    def task(self) -> str:
-        """The task's name."""
-        return self._task.name
-
-    @property
-    def queue(self) -> Queue:
-        """The task's queue."""
-        return self._task.queue
-
-    @property
     def is_at_least_once(self) -> bool:
         """Whether the task keeps no record of its success."""
-        return self._task.delivery == "at_least_once"
+        return self.guarantee == "at_least_once"
 
     @property
     def ref(self) -> str:
@@ -80,13 +73,12 @@ class Handle[R]:
         # The table's client and Powertools, which a producer that only enqueues need not load.
         from celeriac import lookup  # noqa: PLC0415
 
-        task = self._task
-        record = lookup.record(task, self.key)
-        known = of_record(record, self.id, task.queue, once=task.delivery == "at_most_once")
+        record = lookup.record(self.task, self.key, self.queue, self.guarantee)
+        known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
         if known is not None and not (known.state == "retrying" and _is_past(known.due)):
             return known
         if self.id:
-            dead = lookup.dead_letter(task, self.id)
+            dead = lookup.dead_letter(self.task, self.id, self.queue)
             if dead is not None and (dead.state == "dead" or self._is_old):
                 return dead
         return known or self._unrecorded()
@@ -94,7 +86,7 @@ class Handle[R]:
     @property
     def _is_old(self) -> bool:
         """Whether SQS may have moved it to the dead-letter queue, which takes some receives."""
-        return self.due is None or self.due + self._task.queue.visibility < datetime.now(UTC)
+        return self.due is None or self.due + self.queue.visibility < datetime.now(UTC)
 
     def _unrecorded(self) -> Status:
         """The state of a message of which nothing is stored."""
@@ -104,7 +96,7 @@ class Handle[R]:
     def _may_come(self) -> bool:
         """Whether it may be in its queue still: it was sent, SQS keeps it, and its success would be stored."""
         now = datetime.now(UTC)
-        if self.due is None or self.due + self._task.queue.retention < now:
+        if self.due is None or self.due + self.queue.retention < now:
             return False
         return self.due > now or not self.is_at_least_once
 
@@ -136,7 +128,7 @@ class Handle[R]:
             wait = min(wait * POLL_FACTOR, LONGEST_POLL_SECONDS)
 
     def _read(self, status: Status) -> R:
-        signature = self._task.signature
+        signature = self._signature()
         if status.not_kept is not None and not signature.returns_nothing:
             raise ResultNotKept(f"task {self.task!r} succeeded, its result was not kept: {status.not_kept}")
         try:
@@ -160,17 +152,3 @@ for _name, _cure in habits.HANDLE.items():
 
 def _is_past(due: datetime | None) -> bool:
     return due is None or due < datetime.now(UTC)
-
-
-def handle(ref: str) -> Handle[Any]:
-    """The handle whose `ref` this is, in any process that knows its task.
-
-    Raises InvalidReferenceError for a text that is none, and LookupError where no task has its name.
-    """
-    parts = parse(ref)
-    if parts.task not in registry.tasks:
-        registry.load()
-    task = registry.tasks.get(parts.task)
-    if task is None:
-        raise LookupError(f"{ref!r} is the reference of a task {parts.task!r}, and none has that name here")
-    return Handle(parts.id, f"{task.name}:{parts.key}", task, parts.due)

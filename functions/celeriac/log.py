@@ -6,21 +6,12 @@ the attempt added.
 import logging
 import sys
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-from celeriac import settings
-from celeriac.failure import Failure
-from celeriac.message import Message
-from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Succeeded
 from celeriac.printed import Printed
-from celeriac.running import Run, current
-from celeriac.text import line
-
-if TYPE_CHECKING:
-    from celeriac.delivery import Delivery
+from celeriac.running import current
 
 # Named by POWERTOOLS_SERVICE_NAME, which the stacks set; POWERTOOLS_LOG_LEVEL may change its level, and that of what
 # tasks log. Lambda's filter by level reads no other form of time than RFC 3339.
@@ -61,63 +52,6 @@ def _add_run(record: logging.LogRecord) -> bool:
     return True
 
 
-def log_outcome(outcome: Outcome, message: Message | None, delivery: "Delivery", *, seconds: float) -> None:
-    """One line for each attempt."""
-    record, observed = delivery.record, delivery.observed
-    fields: dict[str, object] = {
-        "outcome": outcome.name,
-        "queue": delivery.queue.name,
-        # A stranger's words, where no task is known by them.
-        "task": line(message.task) if message is not None else "",
-        "id": line(message.id) if message is not None else record.message_id,
-        "key_hash": key_hash(observed.key) if observed.key is not None else "",
-        "attempt": _attempt(outcome, message),
-        "milliseconds": round(seconds * 1000, 1),
-        "request_id": delivery.worker.request_id,
-    }
-    if record.trace is not None:
-        fields["trace"] = record.trace
-    match outcome:
-        case Dead(failure=failure):
-            fields |= {"reason": failure.reason, "error": failure.type, **_text(failure)}
-            logger.error("task dead", extra=fields)
-        case Retried(delay=delay, error=error, failure=failure, charged=charged):
-            fields |= {"delay_seconds": delay.total_seconds(), "error": error, **_text(failure)}
-            logger.warning("task failed", extra=fields if charged else fields | {"charged": False})
-        case HandedBack(why=why) | Postponed(why=why):
-            logger.info("task handed back", extra=fields | {"why": why})
-        case _:
-            logger.info("task done", extra=fields)
-
-
-def log_lost_worker(run: Run, queue: str, *, deaths_alone: int) -> None:
-    """Log, once it is found, that the worker of an attempt has died; its invocation could tell nobody.
-
-    `deaths_alone` of its workers died while they ran nothing else: these count against it.
-    """
-    logger.warning("worker lost", extra={"queue": queue, **run.fields, "deaths_alone": deaths_alone})
-
-
-def _text(failure: Failure | None) -> dict[str, str]:
-    """An error's text, which may quote the payload: only where payloads are a developer's own."""
-    if failure is None or not settings.logs_error_texts():
-        return {}
-    return {"error_message": failure.message, "error_traceback": failure.traceback}
-
-
 def key_hash(key: str) -> str:
     """What the logs know of an idempotency key: a card or a person may be named in it."""
     return sha256(key.encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _attempt(outcome: Outcome, message: Message | None) -> int:
-    """Where the message itself comes back, on a FIFO queue, it isn't the message that knows."""
-    match outcome:
-        case Succeeded(attempt=attempt):
-            return attempt
-        case Retried(successor=successor, charged=charged):
-            return successor.attempt - 1 if charged else successor.attempt
-        case Dead(failure=failure):
-            return failure.attempts
-        case _:
-            return message.attempt if message is not None else 0

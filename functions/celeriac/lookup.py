@@ -1,14 +1,13 @@
 """What is stored of a task, looked up for whoever asks for its status."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celeriac import deaths, lease, letters, sqs
 from celeriac.aws import error_code
+from celeriac.guarantee import Guarantee
+from celeriac.queue import Queue
 from celeriac.status import Status
-
-if TYPE_CHECKING:
-    from celeriac.task import Task
 
 
 def is_denied(error: Exception) -> bool:
@@ -16,23 +15,23 @@ def is_denied(error: Exception) -> bool:
     return "AccessDenied" in error_code(error)
 
 
-def record(task: "Task[..., Any, Any]", key: str) -> Mapping[str, Any]:
-    """The idempotency record of a key; empty where there is none, as for every at_least_once task."""
-    if task.delivery == "at_least_once":
+def record(task: str, key: str, queue: Queue, guarantee: Guarantee) -> Mapping[str, Any]:
+    """The idempotency record of a task's key; empty where there is none, as for every at_least_once task."""
+    if guarantee == "at_least_once":
         return {}
-    return lease.look_up(task.name, key, task.queue.record_retention)
+    return lease.look_up(task, key, queue.record_retention)
 
 
-def dead_letter(task: "Task[..., Any, Any]", message_id: str) -> Status | None:
+def dead_letter(task: str, message_id: str, queue: Queue) -> Status | None:
     """That it is a dead letter, by its note or by its queue; None if it is none, as far as can be seen.
 
     `unknown` where its queue holds more letters than are looked at, which one of them may be.
     """
-    noted = deaths.noted(task.name, message_id)
+    noted = deaths.noted(task, message_id)
     if noted is not None:
         return Status("dead", noted.attempts, failure=noted, id=message_id, since=noted.last_at)
     try:
-        letter, every = letters.find(task.queue, message_id)
+        letter, every = letters.find(queue, message_id)
     except sqs.NoSuchQueue:
         return None
     except Exception as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from celeriac import names, registry, settings
+from celeriac import declared, names, settings
 from celeriac.aws import client
 from celeriac.event import PARKED, WAITING, Event
 from celeriac.failure import error_type
@@ -27,7 +27,7 @@ def mark(published: Sequence[Event], parked: Sequence[tuple[Event, str]]) -> Non
     What can't be marked is found by the sweeper and published once more, under the same ids.
     """
     now = datetime.now(UTC)
-    kept = {":now": {"S": now.isoformat()}, ":expiry": {"N": str(int((now + registry.outbox().retention).timestamp()))}}
+    kept = {":now": {"S": now.isoformat()}, ":expiry": {"N": str(int((now + declared.outbox().retention).timestamp()))}}
     marks = [
         (event, _update(event, f"SET published_at = :now, expires_at = :expiry REMOVE {WAITING}, reason", kept))
         for event in published

@@ -3,16 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
 
 from celeriac import habits, sender
 from celeriac.deliver import NOW
 from celeriac.message import MOST_KEY
+from celeriac.queue import Queue
 from celeriac.retry import LONGEST_DELAY
 from celeriac.sqs import is_group
-
-if TYPE_CHECKING:
-    from celeriac.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +26,14 @@ class Options:
         """How long from now on; an instant that has passed means now."""
         return self.delay if self.at is None else max(self.at - datetime.now(UTC), NOW)
 
-    def check(self, task: "Task[..., Any, Any]", unknown: Mapping[str, object]) -> None:
-        """Raise ValueError for what can't be kept, TypeError for what is no option, naming task and cure."""
-        name = f"task {task.name!r}"
+    def check(self, task: str, written: str, queue: Queue, unknown: Mapping[str, object]) -> None:
+        """Raise ValueError for what can't be kept, TypeError for what is no option, naming task and cure.
+
+        written: what the task's function is called in code.
+        """
+        name = f"task {task!r}"
         if unknown:
-            cures = habits.cures(unknown, habits.SENDING, getattr(task.function, "__name__", task.name))
+            cures = habits.cures(unknown, habits.SENDING, written)
             given = ", ".join(unknown)
             raise TypeError(f"{name}: options() has no {given}; {cures or 'it takes delay, at, group and key'}")
         if not isinstance(self.delay, timedelta):
@@ -44,8 +44,8 @@ class Options:
             self._check_at(name, self.at)
         if self.group is not None and not is_group(self.group):
             raise ValueError(f"{name}: SQS takes a group of 1-128 letters, digits and punctuation, not {self.group!r}")
-        if (self.delay or self.at is not None) and task.queue.fifo:
-            raise ValueError(f"{name}: its queue {task.queue.name!r} is FIFO, which delays no single message")
+        if (self.delay or self.at is not None) and queue.fifo:
+            raise ValueError(f"{name}: its queue {queue.name!r} is FIFO, which delays no single message")
         if self.key is not None:
             self._check_key(name, self.key)
 

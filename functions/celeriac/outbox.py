@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 
-from celeriac import names, problem, registry, settings
+from celeriac import declared, names, problem, settings
 from celeriac.aws import client
-from celeriac.deliver import fitted_message
+from celeriac.deliver import Enqueueable, fitted_message
 from celeriac.event import WAITING, new_row
 from celeriac.item import item_of, plain, size_of, value_of
 from celeriac.lease import Lease, LeaseLost
@@ -25,8 +25,6 @@ from celeriac.values import difference
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
-
-    from celeriac.task import Task
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 MOST_ACTIONS = 100
@@ -135,7 +133,7 @@ class Transaction:
             raise TransactionError(f"event {event}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
         return self._row(event, aggregate, data=_json(event, dict(data)))
 
-    def enqueue(self, task: "Task[..., Any, Any]", *args: Any, **kwargs: Any) -> str:
+    def enqueue(self, task: Enqueueable, *args: Any, **kwargs: Any) -> str:
         """Enqueue `task`, with its options, if the transaction commits; returns its id.
 
         Raises what `task.enqueue` raises.
@@ -294,5 +292,5 @@ def _failed(reason: Mapping[str, Any]) -> bool:
 
 
 def _physical(table: str) -> str:
-    declared = registry.tables().get(table)
-    return declared.physical_name(settings.stage()) if declared is not None else table
+    known = declared.tables().get(table)
+    return known.physical_name(settings.stage()) if known is not None else table

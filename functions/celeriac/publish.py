@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from celeriac import bus, registry, settings, sqs
+from celeriac import bus, declared, registry, settings, sqs
 from celeriac.deliver import Parcel, deliver, entry
 from celeriac.event import Event
 from celeriac.failure import error_place, error_type
@@ -65,7 +65,7 @@ def publish(events: Sequence[Event], *, to: str | None = None) -> Published:
     jobs: list[Callable[[], Iterator[tuple[Event, Problem]]]] = [
         partial(_send, sent[0][1].queue, sent) for sent in by_queue.values()
     ]
-    if to is None and registry.outbox().bus:
+    if to is None and declared.outbox().bus:
         jobs.append(partial(bus.put, [event for event in events if event.message is None]))
     for event, problem in _all_at_once(jobs):
         problems[event.sk].append(problem)

@@ -1,4 +1,4 @@
-"""Every task and table that this process knows."""
+"""Every task that this process knows, and every queue."""
 
 import importlib
 import pkgutil
@@ -6,41 +6,29 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from functools import cache
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from celeriac.declaration import DeclarationError
+from celeriac import declared
+from celeriac.handles import Handle
 from celeriac.queue import Queue
+from celeriac.reference import parse
 from celeriac.signature import SignatureError
-from celeriac.table import Outbox, Table
+from celeriac.task import Task
 
-if TYPE_CHECKING:
-    from celeriac.task import Task
-
-tasks: "dict[str, Task[..., Any, Any]]" = {}
+tasks: dict[str, Task[..., Any, Any]] = {}
 """By name. The task defined last wins, so that a module can be reloaded; `load` refuses two of one name."""
 
-_by_home: "dict[str, Task[..., Any, Any]]" = {}
-
-package = "tasks"
-"""Where the application's tasks, queues and tables are declared. `application` names another for a while."""
-
-_packages = {package}
+_by_home: dict[str, Task[..., Any, Any]] = {}
 
 
-class DuplicateName(DeclarationError):  # noqa: N818 - it is what was found
-    """Two tasks, queues or tables share a name; a message couldn't tell them apart."""
-
-
-def add(task: "Task[..., Any, Any]") -> None:
+def add(task: Task[..., Any, Any]) -> None:
     """Make `task` known under its name."""
     tasks[task.name] = task
     _by_home[f"{task.function.__module__}.{task.function.__qualname__}"] = task
 
 
 @contextmanager
-def only(wanted: "Callable[[Task[..., Any, Any]], bool]") -> Iterator[None]:
+def only(wanted: Callable[[Task[..., Any, Any]], bool]) -> Iterator[None]:
     """Know only the `wanted` tasks, and those defined meanwhile; what functions define is forgotten afterwards.
 
     Tasks of another application than the one of now are never among them.
@@ -54,32 +42,17 @@ def only(wanted: "Callable[[Task[..., Any, Any]], bool]") -> Iterator[None]:
         _show(_by_home.values())
 
 
-@contextmanager
-def application(name: str) -> Iterator[None]:
-    """Read tasks, queues and tables from the package `name`, and not from `tasks`, until the block is left.
-
-    The library's own tests do: they must pass whatever `tasks` declares.
-    """
-    global package  # noqa: PLW0603 - a process runs one application at a time
-    before, package = package, name
-    _packages.add(name)
-    try:
-        yield
-    finally:
-        package = before
-
-
-def _of_another_application(task: "Task[..., Any, Any]") -> bool:
+def _of_another_application(task: Task[..., Any, Any]) -> bool:
     home = task.function.__module__
-    return any(home.startswith(f"{other}.") for other in _packages - {package})
+    return any(home.startswith(f"{other}.") for other in declared.packages - {declared.package})
 
 
-def _show(known: "Iterable[Task[..., Any, Any]]") -> None:
+def _show(known: Iterable[Task[..., Any, Any]]) -> None:
     tasks.clear()
     tasks.update((task.name, task) for task in known)
 
 
-def subscribers(event: str) -> "list[Task[..., Any, Any]]":
+def subscribers(event: str) -> list[Task[..., Any, Any]]:
     """The tasks subscribed to `event`, by its exact name or a pattern such as `order.*`, sorted by name."""
     found = [task for task in tasks.values() if task.on is not None and fnmatchcase(event, task.on)]
     return sorted(found, key=lambda task: task.name)
@@ -90,7 +63,7 @@ def load(name: str | None = None) -> None:
 
     Raises DuplicateName if two of its tasks share a name.
     """
-    name = name or package
+    name = name or declared.package
     root = importlib.import_module(name)
     for module in pkgutil.walk_packages(root.__path__, f"{name}."):
         importlib.import_module(module.name)
@@ -108,56 +81,27 @@ def load(name: str | None = None) -> None:
             homes[task.name].append(home)
     for twin, twins in homes.items():
         if len(twins) > 1:
-            raise DuplicateName(
+            raise declared.DuplicateName(
                 f"two tasks are named {twin!r}: {' and '.join(sorted(twins))}. Rename one, or give it `name=`"
             )
 
 
-def declared[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T]:
-    """The queues or tables that `module` declares, by name. Raises DuplicateName."""
-    found: dict[str, tuple[str, T]] = {}
-    for variable, value in vars(module).items():
-        if isinstance(value, kind):
-            other = found.setdefault(value.name, (variable, value))
-            if other[1] is not value:
-                raise DuplicateName(f"{module.__name__}: {other[0]} and {variable} are both named {value.name!r}")
-    return {name: value for name, (_, value) in found.items()}
-
-
 def queues() -> dict[str, Queue]:
     """The queues of `tasks/queues.py`, and those of tasks defined elsewhere."""
-    found = declared_queues()
+    found = declared.queues()
     others = {task.queue.name: task.queue for task in tasks.values() if task.queue.name not in found}
     return found | dict(sorted(others.items()))
 
 
-def declared_queues() -> dict[str, Queue]:
-    """The queues of `tasks/queues.py`, by name."""
-    return declared(_module(f"{package}.queues"), Queue)
+def handle(ref: str) -> Handle[Any]:
+    """The handle whose `ref` this is, in any process that knows its task.
 
-
-def tables() -> dict[str, Table]:
-    """The tables of `tasks/tables.py`, by logical name."""
-    return _tables(package)
-
-
-@cache
-def _tables(application: str) -> dict[str, Table]:
-    return declared(_module(f"{application}.tables"), Table)
-
-
-def outbox() -> Outbox:
-    """The outbox's settings in `tasks/tables.py`, or the default ones. Raises DuplicateName for two of them."""
-    found = [value for value in vars(_module(f"{package}.tables")).values() if isinstance(value, Outbox)]
-    if len(found) > 1:
-        raise DuplicateName("tasks/tables.py declares two outboxes: a stage has one")
-    return found[0] if found else Outbox()
-
-
-def _module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name not in {name, name.rpartition(".")[0]}:
-            raise
-        return ModuleType(name)  # a project without tables, or a library's own tests
+    Raises InvalidReferenceError for a text that is none, and LookupError where no task has its name.
+    """
+    parts = parse(ref)
+    if parts.task not in tasks:
+        load()
+    task = tasks.get(parts.task)
+    if task is None:
+        raise LookupError(f"{ref!r} is the reference of a task {parts.task!r}, and none has that name here")
+    return task.handle_of(parts.id, f"{task.name}:{parts.key}", parts.due)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from celeriac.signature import to_json
+from celeriac.values import to_json
 
 # A DynamoDB item holds 400 KB; a result of more than half of it belongs into a store of the task's own.
 RESULT_BYTES = 200_000

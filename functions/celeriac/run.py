@@ -12,10 +12,11 @@ from celeriac.crew import left_behind
 from celeriac.delivery import Delivery, as_it_came, failure
 from celeriac.failure import Failure, error_place, error_type, fingerprint
 from celeriac.fence import MESSAGE
-from celeriac.log import log_lost_worker, logger
+from celeriac.log import logger
 from celeriac.message import Malformed, Message, NewerVersion
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
 from celeriac.queue import MAX_DELAY
+from celeriac.report import log_lost_worker
 from celeriac.result import NotStorableError, storable
 from celeriac.retry import Again, Backoff, Decision, GiveUp
 from celeriac.running import Run
@@ -156,7 +157,7 @@ def _tell_of_lost_worker(
 ) -> None:
     run = Run(task.name, wanted.task_id, held.attempt, delivery.worker.request_id)
     log_lost_worker(run, delivery.queue.name, deaths_alone=suspect.crashes)
-    metrics.count_lost_worker(delivery.queue, task.name)
+    metrics.count_lost_worker(delivery.queue.name, task.name)
 
 
 def _attempt(

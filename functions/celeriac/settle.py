@@ -16,7 +16,7 @@ from celeriac.aws import error_code
 from celeriac.deliver import Parcel, deliver, entry, fitted
 from celeriac.failure import Failure
 from celeriac.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
-from celeriac.queue import MAX_DELAY, MAX_MESSAGE_BYTES, MAX_VISIBILITY, Queue
+from celeriac.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
 from celeriac.record import Record
 
 # Below what makes the consumer suspicious of a message, and far below any maxReceiveCount.
@@ -148,11 +148,3 @@ def _with(made: sqs.Entry, attributes: Attributes) -> sqs.Entry:
     """With the sender's attributes, where there is room: no task reads them, a person may want to."""
     full = dataclasses.replace(made, attributes=beside(attributes, {}))
     return full if full.size <= MAX_MESSAGE_BYTES else made
-
-
-def seconds_until(instant: datetime) -> int:
-    """The visibility timeout that makes a message turn up at `instant`, within the 12 hours that SQS allows.
-
-    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
-    """
-    return ceil(min(max(instant - datetime.now(UTC), timedelta()), MAX_VISIBILITY) / timedelta(seconds=1))

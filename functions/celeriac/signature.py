@@ -10,7 +10,7 @@ import msgspec
 from celeriac import habits
 from celeriac.context import Context
 from celeriac.declaration import DeclarationError
-from celeriac.values import difference, is_said
+from celeriac.values import difference, is_said, to_json
 
 
 class SignatureError(DeclarationError):
@@ -210,10 +210,3 @@ def _known(custom: type) -> dict[str, str]:
 def _from_json(expected: type, value: object) -> object:
     """What msgspec doesn't know itself: pydantic models, where the user has pydantic."""
     return expected.model_validate(value)  # type: ignore[attr-defined]  # `_known` has seen to it
-
-
-def to_json(value: object) -> object:
-    """What msgspec can't write itself: pydantic models. Raises TypeError."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", by_alias=True, round_trip=True)
-    raise TypeError(f"a value of type {type(value).__qualname__} has no JSON form")

@@ -1,21 +1,24 @@
-"""`@task`: the decorated function is the declaration, the registry's entry and the producer's handle in one."""
+"""A task: the decorated function is the declaration, the registry's entry and the producer's way to send in one."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, update_wrapper
-from typing import Any, Concatenate, Never, overload
+from typing import Any, Never
 
 import msgspec
 
-from celeriac import habits, registry
-from celeriac.check import Delivery, TaskError, check, schedule_of
+from celeriac import habits
 from celeriac.context import Context
+from celeriac.cron import scheduled
+from celeriac.crontab import NotASchedule
+from celeriac.declaration import TaskError
 from celeriac.deliver import NOW, Parcel, deliver, deliver_many
+from celeriac.guarantee import Guarantee
 from celeriac.handles import Handle
 from celeriac.message import Message, new_id
 from celeriac.options import Options
 from celeriac.queue import Queue
-from celeriac.retry import Backoff, Custom, CustomPolicy, Policy
+from celeriac.retry import Policy
 from celeriac.signature import InvalidArgs, Signature, key_text
 
 
@@ -41,7 +44,7 @@ class Task[**P, C, R]:
         *,
         name: str,
         key: str | None,
-        delivery: Delivery,
+        delivery: Guarantee,
         policy: Policy,
         timeout: timedelta | None,
         on: str | None,
@@ -56,7 +59,7 @@ class Task[**P, C, R]:
         self.policy = policy
         self.timeout = timeout
         self.on = on
-        self.cron = schedule_of(name, cron)
+        self.cron = _schedule_of(name, cron)
         self.timezone = timezone
         self._options = Options()
         update_wrapper(self, function)
@@ -100,7 +103,7 @@ class Task[**P, C, R]:
         Raises ValueError for what can't be kept, TypeError for what is no option, both with the cure.
         """
         options = Options(delay, at, group, key)
-        options.check(self, unknown)
+        options.check(self.name, getattr(self.function, "__name__", self.name), self.queue, unknown)
         bound = object.__new__(type(self))
         bound.__dict__.update(self.__dict__, _options=options)
         return bound
@@ -151,13 +154,17 @@ class Task[**P, C, R]:
         if value in (None, "") and (self.key is not None or not id):
             wanted = f"handle(key=...), the value of {self.key!r}" if self.key else "handle(id=...) or handle(key=...)"
             raise ValueError(f"task {self.name!r}: write {wanted}; or keep handle.ref and use celeriac.handle(ref)")
-        return Handle(id, f"{self.name}:{id if value in (None, '') else value}", self)
+        return self.handle_of(id, f"{self.name}:{id if value in (None, '') else value}")
+
+    def handle_of(self, message_id: str, key: str, due: datetime | None = None) -> Handle[R]:
+        """The handle of a message whose id and whole idempotency key, `<task>:<value>`, are known."""
+        return Handle(message_id, key, self.name, self.queue, self.delivery, lambda: self.signature, due)
 
     def _handle(self, parcel: Parcel) -> Handle[R]:
         # The key as the consumer will compute it: 5 for a `float` arrives as 5.0, a text for a `datetime` as that.
         arguments = self.signature.decode(parcel.message.args) if self.key is not None else {}
         due = datetime.now(UTC) + parcel.delay
-        return Handle(parcel.message.id, self.key_of(arguments, parcel.message), self, due)
+        return self.handle_of(parcel.message.id, self.key_of(arguments, parcel.message), due)
 
     def key_for(self, value: object) -> str:
         """The idempotency key `<task>:<value>` of a value of the key parameter, spelled as the consumer spells it."""
@@ -211,88 +218,9 @@ for _name, _cure in habits.METHODS.items():
     setattr(Task, _name, habits.Missing(_name, _cure))
 
 
-class _Decorator:
-    """What `task(queue, ...)` returns. Its overloads take the context off the signature and the coroutine off
-    the result, so that a type checker knows `enqueue` as it knows the function.
-    """
-
-    def __init__(self, queue: Queue, unknown: Mapping[str, object], **declared: Any) -> None:
-        self._queue = queue
-        self._unknown = unknown
-        self._declared = declared
-
-    @overload
-    def __call__[**P, R](
-        self, function: Callable[Concatenate[Context, P], Awaitable[R]]
-    ) -> Task[P, Awaitable[R], R]: ...
-    @overload
-    def __call__[**P, R](self, function: Callable[Concatenate[Context, P], R]) -> Task[P, R, R]: ...
-    @overload
-    def __call__[**P, R](self, function: Callable[P, Awaitable[R]]) -> Task[P, Awaitable[R], R]: ...
-    @overload
-    def __call__[**P, R](self, function: Callable[P, R]) -> Task[P, R, R]: ...
-    def __call__(self, function: Callable[..., Any]) -> Any:
-        declared = dict(self._declared)
-        name = declared.pop("name") or getattr(function, "__name__", "")
-        if not name:
-            raise TaskError(f"{function!r} has no name of its own: give the task one, `name=`")
-        if self._unknown:
-            cures = habits.cures(self._unknown, habits.DECLARING, name)
-            known = f"it takes {', '.join(['name', *declared]).replace('policy', 'retry')}"
-            raise TaskError(f"task {name!r}: @task(...) has no {', '.join(self._unknown)}; {cures or known}")
-        made: Task[..., Any, Any] = Task(function, self._queue, name=name, **declared)
-        check(made)
-        registry.add(made)
-        return made
-
-
-def task(
-    queue: Queue,
-    *,
-    name: str | None = None,
-    key: str | None = None,
-    delivery: Delivery = "effectively_once",
-    retry: Backoff | CustomPolicy | None = None,
-    timeout: timedelta | None = None,
-    on: str | None = None,
-    cron: str | None = None,
-    timezone: str = "UTC",
-    **unknown: Never,
-) -> _Decorator:
-    """Make a function a task of `queue`.
-
-    name: what messages call it; the function's own name by default. Renaming it orphans what is under way.
-    key: the parameter whose value is the idempotency key; the message's id by default.
-    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB call, unless SQS
-        delivers its message again: then it remembers crashes), or at_most_once.
-    retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
-    timeout: how long one run may take, at most its queue's.
-    on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.
-    cron: when it is called again and again: five fields as in a crontab, `0 3 * * *`, or a name such as `@daily`, or
-        EventBridge Scheduler's own `rate(5 minutes)` and `cron(0 3 * * ? *)`; all but `rate` by the clock of
-        `timezone`, such as `Europe/Berlin`. The stacks make it a schedule. Its parameters all have defaults.
-
-    Raises TaskError or SignatureError at once, naming the task and the cure, for what can't be kept.
-    """
-    if not isinstance(queue, Queue):
-        raise TaskError(f"task(): {queue!r} is no Queue: declare one in tasks/queues.py, and write @task(that_queue)")
-    policy: Policy
-    if delivery == "at_most_once" and retry is None:
-        policy = Backoff(attempts=1)
-    else:
-        policy = retry if isinstance(retry, Backoff) else Backoff() if retry is None else Custom(retry)
-    return _Decorator(
-        queue,
-        unknown,
-        name=name,
-        key=key,
-        delivery=delivery,
-        policy=policy,
-        timeout=timeout,
-        on=on,
-        cron=cron,
-        timezone=timezone,
-    )
-
-
-__all__ = ["PartialFailure", "Task", "TaskError", "task"]
+def _schedule_of(name: str, cron: str | None) -> str | None:
+    """The `cron` of a task as EventBridge Scheduler takes it. Raises TaskError, with what was written."""
+    try:
+        return scheduled(cron) if cron is not None else None
+    except NotASchedule as error:
+        raise TaskError(f"task {name!r}: {cron!r} is no schedule, {error}") from None

@@ -258,3 +258,10 @@ def _text(path: _Path) -> str:
         step, part = step
         parts.append(f".{part}" if isinstance(part, str) else "[...]" if part is ... else f"[{part}]")
     return "".join(reversed(parts)).removeprefix(".")
+
+
+def to_json(value: object) -> object:
+    """What msgspec can't write itself: pydantic models. Raises TypeError."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json", by_alias=True, round_trip=True)
+    raise TypeError(f"a value of type {type(value).__qualname__} has no JSON form")

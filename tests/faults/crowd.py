@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, Task, task
-from celeriac.check import Delivery
+from celeriac.guarantee import Guarantee
 from celeriac.testing import WorkerDied
 
 # One at a time: threads would make a history happen in another way each time it is played.
@@ -53,7 +53,7 @@ class Kind:
     """What a task was declared with."""
 
     queue: str
-    delivery: Delivery
+    delivery: Guarantee
     policy: str
     commits: bool
     """Whether its effect and its success are one transaction."""

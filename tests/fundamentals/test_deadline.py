@@ -70,7 +70,7 @@ def test_an_async_task_that_overruns_is_cancelled(sandbox: Sandbox) -> None:
     assert cancelled.wait(5)
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is not None
-    assert letter.failure.type == "celeriac.bodies.Overran"
+    assert letter.failure.type == "celeriac.Overran"
     assert letter.failure.message == "it was not over after 0.1 s; raise the timeout of its @task, or of its queue"
 
 

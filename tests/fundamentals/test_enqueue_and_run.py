@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac import Context, InvalidArgs, Queue, registry, task
+from celeriac import Context, InvalidArgs, Queue, declared, registry, task
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 
@@ -180,17 +180,17 @@ def test_one_application_does_not_see_the_other(
         "from another_shop.queues import till\nfrom celeriac import task\n\n\n@task(till)\ndef sell() -> None: ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with registry.application("another_shop"):
+    with declared.application("another_shop"):
         registry.load()
         with registry.only(lambda _: True):
             assert "sell" in registry.tasks
             assert "file_away" not in registry.tasks
-        assert set(registry.declared_queues()) == {"till"}
-        assert set(registry.tables()) == {"goods"}
+        assert set(declared.queues()) == {"till"}
+        assert set(declared.tables()) == {"goods"}
     with registry.only(lambda _: True):
         assert "file_away" in registry.tasks
         assert "sell" not in registry.tasks
-    assert "goods" not in registry.tables()
+    assert "goods" not in declared.tables()
 
 
 def test_one_sandbox_is_open_at_a_time(sandbox: Sandbox) -> None:

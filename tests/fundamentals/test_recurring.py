@@ -6,7 +6,7 @@ import pytest
 
 from celeriac import Context, Queue, task
 from celeriac.cron import scheduled
-from celeriac.task import TaskError
+from celeriac.declaration import TaskError
 from celeriac.testing import Sandbox
 
 reports = Queue("recurring")

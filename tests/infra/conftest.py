@@ -18,7 +18,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from celeriac import Backoff, Queue, Task, registry
+from celeriac import Backoff, Queue, Task, declared
 from celeriac.table import Table
 from infra.application import Application
 from infra.config import StageConfig, read_config
@@ -102,9 +102,9 @@ def stage(synth: Synth) -> Stage:
 
 
 @pytest.fixture(scope="session")
-def declared() -> Stage:
+def application() -> Stage:
     """The stage `dev` of what tests/application/ declares."""
-    with registry.application("tests.application"):
+    with declared.application("tests.application"):
         return as_cdk_makes_it(stage="dev")
 
 
@@ -124,7 +124,7 @@ def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
 
 def _declare(app: cdk.App, queues: Sequence[Queue]) -> StageConfig:
     config = read_config(app.node)
-    with registry.application("tests.application"):
+    with declared.application("tests.application"):
         state = State(app, config, queues=queues, tables=TABLES, application=ApplicationState)
         Work(
             app,

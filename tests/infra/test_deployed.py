@@ -69,9 +69,9 @@ def _an_archive() -> bytes:
 
 @pytest.mark.filterwarnings("ignore:Tried to parse .* not supported by moto")  # alarms, policies, schedules
 def test_a_message_goes_through_what_the_templates_have_made(
-    declared: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch
+    application: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state, work = _deploy(declared.state), _deploy(declared.work)
+    state, work = _deploy(application.state), _deploy(application.work)
     function = boto3.client("lambda").get_function_configuration(FunctionName="celeriac-dev-desk")
     for name, value in function["Environment"]["Variables"].items():
         monkeypatch.setenv(name, value)

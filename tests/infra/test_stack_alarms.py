@@ -101,8 +101,8 @@ def test_a_sweeper_that_does_not_run_says_so(stage: Stage) -> None:
     assert (silent["Threshold"], silent["ComparisonOperator"]) == (1, "LessThanThreshold")
 
 
-def test_no_dead_letter_queue_is_without_its_two_alarms(stage: Stage, declared: Stage) -> None:
-    for each in (stage, declared):
+def test_no_dead_letter_queue_is_without_its_two_alarms(stage: Stage, application: Stage) -> None:
+    for each in (stage, application):
         names = {queue["QueueName"] for queue in each.state.resources("SQS::Queue")}
         found = [watched(one) for one in each.work.resources("CloudWatch::Alarm")]
         letters = {name for name in names if name.removesuffix(".fifo").endswith("-dlq")}

@@ -4,8 +4,8 @@ from tests.infra.conftest import QUEUES, SECRET
 from tests.infra.template import Stage, listed, queue_arn, table_arn, text
 
 
-def test_no_role_has_a_wildcard_but_where_aws_offers_no_resource(stage: Stage, declared: Stage) -> None:
-    for stack in (stage.state, stage.work, declared.state, declared.work):
+def test_no_role_has_a_wildcard_but_where_aws_offers_no_resource(stage: Stage, application: Stage) -> None:
+    for stack in (stage.state, stage.work, application.state, application.work):
         for _, statement in stack.statements():
             assert all(":" in action and "*" not in action for action in listed(statement["Action"]))
             if set(listed(statement["Action"])) != {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}:

@@ -33,8 +33,8 @@ def test_a_queue_can_be_removed_since_only_the_outbox_stream_is_exported(stage: 
     assert exported["Value"]["Fn::GetAtt"][1] == "StreamArn"
 
 
-def test_every_queue_of_the_tasks_is_deployed_under_the_name_that_producers_derive(declared: Stage) -> None:
-    deployed = {queue["QueueName"] for queue in declared.state.resources("SQS::Queue")}
+def test_every_queue_of_the_tasks_is_deployed_under_the_name_that_producers_derive(application: Stage) -> None:
+    deployed = {queue["QueueName"] for queue in application.state.resources("SQS::Queue")}
 
     assert {queues.desk.physical_name("dev"), queues.desk.dead_letter_name("dev")} <= deployed
 

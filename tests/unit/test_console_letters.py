@@ -200,7 +200,7 @@ def test_single_letters_for_scripts_and_for_people(dead: Sandbox) -> None:
     assert len(_json("list", "--letters", "--limit", "5")) == 5
     shown = _run("list", "letters", "--letters", "--task", "refuse").output.splitlines()
     assert shown[0] == "3 dead letters of letters"
-    assert shown[1].endswith(f"{found[0]['id']}  refuse: rejected, celeriac.retry.Reject: card declined")
+    assert shown[1].endswith(f"{found[0]['id']}  refuse: rejected, celeriac.Reject: card declined")
 
 
 def _send_dead(queue: Queue, body: str, **fields: Any) -> None:

@@ -165,7 +165,7 @@ def test_a_dead_letter_names_the_command_that_shows_it(sandbox: Sandbox) -> None
     assert done.exit_code == 1
     first, error, see = done.output.splitlines()
     assert first == "charge: dead since 2026-01-01 00:00:00Z, rejected, 1 attempt"
-    assert error == "celeriac.retry.Reject: declined"
+    assert error == "celeriac.Reject: declined"
     assert "declined" in _type(see.removeprefix("see it: ")).output
     assert "declined" in _run("dlq", "show", "status", handle.ref).output
 
@@ -256,7 +256,7 @@ def test_send_waits_for_the_result(sandbox: Sandbox) -> None:
 def test_send_waits_for_a_failure(sandbox: Sandbox) -> None:
     done = _run("send", "charge", "--arg", "order=o-1", "--arg", "fail=for good", "--wait")
     assert done.exit_code == 1
-    assert "rejected: celeriac.retry.Reject: declined" in done.stderr
+    assert "rejected: celeriac.Reject: declined" in done.stderr
     assert "see it: celeriac --stage test dlq show status" in done.stderr
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner, Result
 
-from celeriac import Queue, registry, task
+from celeriac import Queue, declared, task
 from celeriac.testing import Sandbox
 from console import loading
 from console.main import app
@@ -117,7 +117,7 @@ def broken(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     package = ModuleType("tasks")
     package.__path__ = [str(tmp_path)]
     monkeypatch.setitem(sys.modules, "tasks", package)
-    monkeypatch.setattr(registry, "package", "tasks")
+    monkeypatch.setattr(declared, "package", "tasks")
     monkeypatch.delitem(sys.modules, "tasks.broken", raising=False)
     return said
 

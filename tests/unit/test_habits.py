@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Backoff, Context, InvalidArgs, Queue, Retry, registry, task
+from celeriac.declaration import TaskError
 from celeriac.habits import DECLARING
-from celeriac.task import TaskError
 from celeriac.testing import Sandbox
 from celeriac.testing.scope import of_this_test
 

@@ -14,9 +14,8 @@ import pytest
 
 from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, Retry, registry, sqs, task
 from celeriac.aws import client
-from celeriac.declaration import DeclarationError
+from celeriac.declaration import DeclarationError, TaskError
 from celeriac.signature import SignatureError
-from celeriac.task import TaskError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import LambdaContext
 from celeriac.testing.scope import of_this_test

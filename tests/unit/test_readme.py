@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import celeriac
-from celeriac import Queue, Table, registry
+from celeriac import Queue, Table, declared, registry
 from celeriac.aws import client
 from celeriac.testing import Sandbox
 
@@ -25,14 +25,14 @@ QUEUE, TASK, TEST, TRANSACTION = re.findall(r"```python\n(.*?)```", README, flag
 @pytest.fixture(autouse=True)
 def _the_readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The reader's application, and the tables that the README's transaction writes, whatever else is declared."""
-    with registry.application("tasks"):
+    with declared.application("tasks"):
         registry.load()
         tables = ModuleType("tasks.tables")
         vars(tables).update(orders=Table("orders"), payments=Table("payments"))
         monkeypatch.setitem(sys.modules, "tasks.tables", tables)
-        registry._tables.cache_clear()
+        declared._tables.cache_clear()
         yield
-    registry._tables.cache_clear()
+    declared._tables.cache_clear()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from celeriac import Queue, registry, task
+from celeriac import Queue, declared, registry, task
 from local import samples
 from local.commands import app
 from local.problem import ProblemError
@@ -53,7 +53,7 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     (tmp_path / "no_application" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "no_application", raising=False)
-    with registry.application("no_application"):
+    with declared.application("no_application"):
         yield
 
 

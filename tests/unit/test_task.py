@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from celeriac import Context, InvalidArgs, Queue, Task, registry, task
+from celeriac import Context, InvalidArgs, Queue, Task, declared, registry, task
+from celeriac.declaration import TaskError
 from celeriac.signature import SignatureError
-from celeriac.task import TaskError
 from celeriac.testing.scope import of_this_test
 
 jobs = Queue("jobs", timeout=timedelta(seconds=30))
@@ -100,7 +100,7 @@ def test_two_tasks_of_one_name_are_refused_when_the_package_is_loaded(
     (package / "b.py").write_text(source.format(name="same", function="second"))
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        with pytest.raises(registry.DuplicateName, match=r"'same': twins\.a\.first and twins\.b\.second"):
+        with pytest.raises(declared.DuplicateName, match=r"'same': twins\.a\.first and twins\.b\.second"):
             registry.load("twins")
     finally:
         for home in ("twins.a.first", "twins.b.second"):
@@ -110,8 +110,8 @@ def test_two_tasks_of_one_name_are_refused_when_the_package_is_loaded(
 def test_two_queues_of_one_name_are_refused_by_their_variables() -> None:
     module: Any = type(registry)("declarations")
     module.first, module.second = Queue("jobs"), Queue("jobs", max_receives=5)
-    with pytest.raises(registry.DuplicateName, match="first and second are both named 'jobs'"):
-        registry.declared(module, Queue)
+    with pytest.raises(declared.DuplicateName, match="first and second are both named 'jobs'"):
+        declared.of(module, Queue)
 
 
 def test_a_pydantic_model_can_be_an_argument() -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from celeriac import names, registry, sqs, waiting
+from celeriac import declared, names, registry, sqs, waiting
 from celeriac.aws import client
 from celeriac.event import WAITING
 from celeriac.queue import Queue
@@ -91,7 +91,7 @@ _new: dict[object, dict[str, bytes]] = {}
 
 def _create_once(stage: str, region: str) -> None:
     """Make what a test's own queues don't change: by calls the first time, then as a copy of that."""
-    case = (stage, region, datetime.now(UTC), *registry.tables().values(), registry.outbox())
+    case = (stage, region, datetime.now(UTC), *declared.tables().values(), declared.outbox())
     if case in _new:
         for service, state in _new[case].items():
             vars(_in_moto(service)).update(pickle.loads(state))  # noqa: S301 - written below
@@ -102,9 +102,9 @@ def _create_once(stage: str, region: str) -> None:
         **_table(names.outbox_table(stage), "pk", "sk", index=(names.outbox_index(), WAITING, "occurred_at"))
         | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
     )
-    for table in registry.tables().values():
+    for table in declared.tables().values():
         dynamodb.create_table(**_table(table.physical_name(stage), table.key))
-    if registry.outbox().bus:
+    if declared.outbox().bus:
         client("events").create_event_bus(Name=names.bus(stage))
     client("scheduler").create_schedule_group(Name=names.schedule_group(stage))
     _new[case] = {service: pickle.dumps(vars(_in_moto(service))) for service in ("dynamodb", "events", "scheduler")}

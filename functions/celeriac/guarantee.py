@@ -1,0 +1,6 @@
+"""What may be asked of a task's delivery."""
+
+from typing import Literal
+
+type Guarantee = Literal["effectively_once", "at_least_once", "at_most_once"]
+GUARANTEES: tuple[Guarantee, ...] = Guarantee.__value__.__args__
