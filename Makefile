@@ -41,9 +41,10 @@ chaos: all-envs ## 5,000 tasks on a local cloud of their own while workers are k
 evening: all-envs ## a newcomer's first evening, from clone to a task with its own bucket, typed in (some minutes)
 	@$(BIN)/python -m tests.e2e.first_evening
 
-lint: python-env ## ruff: style and format
+lint: python-env ## ruff: style and format; import-linter: which folder may import which
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
 
 types: python-env ## mypy --strict
 	@$(BIN)/mypy

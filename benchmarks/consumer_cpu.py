@@ -21,8 +21,9 @@ from figures import Ratio, as_json, ratio
 from quiet import say  # before anything of AWS
 from stub import Stub
 
-from celeriac import Queue, consumer, task
-from celeriac.aws import client
+from celeriac import Queue, task
+from celeriac.aws.client import client
+from celeriac.consume import handler as consumer
 
 BATCHES = 40
 queue = Queue("bench", timeout=timedelta(seconds=30))

@@ -8,8 +8,9 @@ from typing import Any
 
 from quiet import logged  # before anything of AWS
 
-from celeriac import Context, Queue, Task, declared, task, transaction
-from celeriac.aws import client
+from celeriac import Context, Queue, Task, task, transaction
+from celeriac.aws.client import client
+from celeriac.model import declared
 from celeriac.testing import Sandbox
 
 TASKS = 100

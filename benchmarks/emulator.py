@@ -12,7 +12,8 @@ from typing import Any
 import boto3
 import urllib3
 
-from celeriac import Queue, names
+from celeriac import Queue
+from celeriac.model import names
 from infra.bundle import THIS_MACHINE, build_bundle
 from local import environment
 from local.folders import EMULATOR_PYTHON, ROOT

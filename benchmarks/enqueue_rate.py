@@ -24,8 +24,9 @@ from figures import Ratio, as_json, ratio
 from quiet import say  # before anything of AWS
 from stub import Stub
 
-from celeriac import Queue, sqs, task
-from celeriac.aws import client
+from celeriac import Queue, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 
 MESSAGES, SLOW_MESSAGES = 300, 20
 SLOW_MANY = 400

@@ -21,10 +21,13 @@ from figures import Ratio, as_json, ratio
 from quiet import say  # before anything of AWS
 from stub import Stub
 
-from celeriac import Queue, Task, registry, relay, sqs, task
-from celeriac.aws import client
-from celeriac.event import Event, new_row, read
-from celeriac.publish import parcels
+from celeriac import Queue, Task, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.declare import registry
+from celeriac.enqueue.outbox_row import Event, new_row, read
+from celeriac.relay import handler as relay
+from celeriac.relay.publish import parcels
 
 EVENTS = 100
 stub = Stub()

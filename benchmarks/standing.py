@@ -26,7 +26,8 @@ import prices
 from figures import as_json
 from quiet import say  # before anything of AWS
 
-from celeriac import Queue, sweeper, task
+from celeriac import Queue, task
+from celeriac.relay import sweeper
 from celeriac.testing import Sandbox
 from celeriac.testing.lambda_ import LambdaContext
 

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from celeriac import InvalidArgs, Task, lease, letters
-from celeriac.fence import MESSAGE
-from celeriac.status import Status
+from celeriac import InvalidArgs, Task
+from celeriac.dead_letters import search
+from celeriac.leases import lease
+from celeriac.leases.status import Status
+from celeriac.leases.store import MESSAGE
 from console import known
 from console.arguments import value_for
 from console.asked import spelled
@@ -89,7 +91,7 @@ def _refuse_what_lives(task: Task[..., Any, Any], key: str, status: Status) -> N
             else f"it will run again by itself, at {time(status.due)}"
         )
     if status.state == "dead":
-        letter, every = letters.find(task.queue, status.id)
+        letter, every = search.find(task.queue, status.id)
         raise Mistake(
             f"it is dead and its letter is gone: {forget_}, then send it again"
             if letter is None and every

@@ -11,8 +11,8 @@ from typing import Annotated, TextIO
 
 import typer
 
-from celeriac import sqs
-from celeriac.settings import stage
+from celeriac.aws import sqs
+from celeriac.model.settings import stage
 from console import known
 from console.asking import ask
 from console.exported import Exported, entry, line, read

@@ -5,12 +5,18 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from celeriac import Task, deaths, handle, letters, lookup, names, notes, registry, schedule, settings, sqs
-from celeriac.aws import client
-from celeriac.handles import Handle
-from celeriac.item import plain
-from celeriac.reference import InvalidReferenceError, parse
-from celeriac.status import Status, of_record
+from celeriac import Task, handle
+from celeriac.aws import scheduler, sqs
+from celeriac.aws.client import client
+from celeriac.aws.items import plain
+from celeriac.dead_letters import death_notes
+from celeriac.dead_letters import search as letters
+from celeriac.declare import lookup, registry
+from celeriac.declare.handle import Handle
+from celeriac.declare.reference import InvalidReferenceError, parse
+from celeriac.leases import notes
+from celeriac.leases.status import Status, of_record
+from celeriac.model import names, settings
 from console import known
 from console.arguments import value_for
 
@@ -84,7 +90,7 @@ def _by_key(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]
 
 def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     for task in tasks:
-        failure = deaths.noted(task.name, text)
+        failure = death_notes.noted(task.name, text)
         if failure is not None:
             status = Status("dead", failure.attempts, failure=failure, id=text, since=failure.last_at)
             yield task.handle_of(text, f"{task.name}:{text}"), status
@@ -93,7 +99,7 @@ def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
 def _scheduled(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     for task in tasks:
         try:
-            due = schedule.due(task.queue.physical_name(settings.stage()), task.name, text)
+            due = scheduler.due(task.queue.physical_name(settings.stage()), task.name, text)
         except ClientError as error:
             if lookup.is_denied(error):
                 return

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from celeriac import aws
+from celeriac.aws import client as clients
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -28,4 +28,4 @@ def client(service: Any) -> Any:
     return _client(service)
 
 
-_client = cache(aws.make)
+_client = cache(clients.make)

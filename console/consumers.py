@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from celeriac import sqs
-from celeriac.queue import Queue
-from celeriac.settings import stage
+from celeriac.aws import sqs
+from celeriac.model.queue import Queue
+from celeriac.model.settings import stage
 from console import known
 from console.clients import client
 from console.mistakes import Mistake

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from celeriac import registry, sqs
-from celeriac.dead_letter import DeadLetter
-from celeriac.queue import Queue
+from celeriac.aws import sqs
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare import registry
+from celeriac.model.queue import Queue
 from console import known
 from console.asked import asked_id
 from console.filters import Filter, attempts_of, died_at, filter_of, kind_of, reason_of

@@ -6,8 +6,12 @@ from itertools import groupby
 
 import typer
 
-from celeriac import aws, declared, names, registry, settings, sqs, waiting
-from celeriac.queue import Queue
+from celeriac.aws import client as clients
+from celeriac.aws import sqs
+from celeriac.declare import registry
+from celeriac.model import declared, names, settings
+from celeriac.model.queue import Queue
+from celeriac.relay import unpublished
 from console import known
 from console.clients import client
 from console.consumers import mapping_of
@@ -77,7 +81,7 @@ def _stacks() -> Iterator[Finding]:
         try:
             status = formation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
         except formation.exceptions.ClientError as error:
-            if aws.error_code(error) != "ValidationError":
+            if clients.error_code(error) != "ValidationError":
                 raise
             yield Finding("stack", name, "not deployed", deploy_it())
             continue
@@ -97,7 +101,7 @@ def _queues() -> Iterator[Finding]:
 
 
 def _drift(queue: Queue, url: str) -> list[str]:
-    answer = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    answer = clients.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     found: dict[str, str] = {str(name): value for name, value in answer.items()}
     redrive = json.loads(found.get("RedrivePolicy", "{}"))
     declared = {
@@ -105,7 +109,7 @@ def _drift(queue: Queue, url: str) -> list[str]:
         "MessageRetentionPeriod": (int(queue.retention.total_seconds()), int(found["MessageRetentionPeriod"])),
         "maxReceiveCount": (queue.receive_limit, int(redrive.get("maxReceiveCount", 0))),
     }
-    dead = aws.client("sqs").get_queue_attributes(
+    dead = clients.client("sqs").get_queue_attributes(
         QueueUrl=sqs.url(queue.dead_letter_name(settings.stage())), AttributeNames=["MessageRetentionPeriod"]
     )["Attributes"]
     kept = int(dead["MessageRetentionPeriod"])
@@ -127,7 +131,7 @@ def _consumer(queue: Queue) -> Finding:
 
 
 def _tables() -> Iterator[Finding]:
-    dynamodb = aws.client("dynamodb")
+    dynamodb = clients.client("dynamodb")
     wanted = [names.idempotency_table(settings.stage()), names.outbox_table(settings.stage())]
     for name in wanted + [table.physical_name(settings.stage()) for table in declared.tables().values()]:
         try:
@@ -141,8 +145,8 @@ def _tables() -> Iterator[Finding]:
 
 def _outbox() -> Iterator[Finding]:
     try:
-        oldest, parked = waiting.lag()
-    except aws.client("dynamodb").exceptions.ResourceNotFoundException:
+        oldest, parked = unpublished.lag()
+    except clients.client("dynamodb").exceptions.ResourceNotFoundException:
         yield Finding("outbox", "", "not deployed", deploy_it())
         return
     yield Finding("outbox", "", f"{parked} parked", f"{command('outbox', 'lag')} shows why" if parked else None)

@@ -8,14 +8,15 @@ from typing import Any
 
 import msgspec
 
-from celeriac import imports, payloads, sqs
-from celeriac.attributes import FAILURE_ATTRIBUTE, failure_in
-from celeriac.dead_letter import stored_body
-from celeriac.deliver import fitted
-from celeriac.failure import Failure
-from celeriac.message import Malformed, Message, NewerVersion, decode, encode
-from celeriac.queue import MAX_MESSAGE_BYTES, Queue
-from celeriac.settings import stage
+from celeriac.aws import payloads, sqs
+from celeriac.aws.attributes import FAILURE_ATTRIBUTE, failure_in
+from celeriac.dead_letters.dead_letter import stored_body
+from celeriac.enqueue.send import fitted
+from celeriac.leases import imports
+from celeriac.model.failure import Failure
+from celeriac.model.message import Malformed, Message, NewerVersion, decode, encode
+from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
+from celeriac.model.settings import stage
 from console.dead_letters import as_json
 from console.filters import TOO_OFTEN
 from console.letters import Taken

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from celeriac.dead_letter import DeadLetter
-from celeriac.failure import fingerprint
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model.failure import fingerprint
 from console.known import instant
 
 TOO_OFTEN = "received too often"

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
-from celeriac import aws, settings
-from celeriac.failure import error_message
+from celeriac.aws import client as clients
+from celeriac.model import settings
+from celeriac.model.failure import error_message
 from console.mistakes import DENIED, EXPIRED, UNKNOWN, told
 
 
@@ -39,7 +40,7 @@ def grouped(findings: Sequence[Finding]) -> Iterator[tuple[str, str | None]]:
 
 def unlooked(what: str, error: Exception) -> Finding:
     """A part that couldn't be looked at."""
-    code = aws.error_code(error)
+    code = clients.error_code(error)
     state = f"can't be seen, {code or type(error).__name__}"
     if isinstance(error, ClientError) and code not in DENIED | EXPIRED | UNKNOWN:
         return Finding(what, "", state, f"AWS says: {error}. Try again in a minute")

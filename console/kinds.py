@@ -6,7 +6,7 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from celeriac.dead_letter import DeadLetter
+from celeriac.dead_letters.dead_letter import DeadLetter
 from console.filters import attempts_of, died_at, kind_of, reason_of
 from console.next_steps import command
 from console.plural import counted

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from celeriac import Task, registry
-from celeriac.queue import Queue
+from celeriac import Task
+from celeriac.declare import registry
+from celeriac.model.queue import Queue
 from console.duration import duration
 from console.loading import why_not
 from console.mistakes import Mistake, nearest

@@ -18,10 +18,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from celeriac import dead_letter, pause, settings, sqs
-from celeriac.aws import client
-from celeriac.dead_letter import DeadLetter
-from celeriac.queue import Queue
+from celeriac.aws import pause, sqs
+from celeriac.aws.client import client
+from celeriac.dead_letters import dead_letter
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model import settings
+from celeriac.model.queue import Queue
 from console.mistakes import PROBLEM
 from console.screen import say
 

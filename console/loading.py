@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 
 import celeriac
-from celeriac.declaration import DeclarationError
-from celeriac.failure import error_message, error_type
+from celeriac.model.declaration import DeclarationError
+from celeriac.model.failure import error_message, error_type
 
 # Where frames are that the user didn't write: Python's own, those of packages, Celeriac's.
 _OTHERS = [

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from celeriac import names
+from celeriac.model import names
 from console import (
     again,
     archive,

@@ -18,9 +18,11 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from celeriac import InvalidArgs, NoSuchQueue, registry, settings
-from celeriac.aws import client, error_code
-from celeriac.declaration import DeclarationError
+from celeriac import InvalidArgs, NoSuchQueue
+from celeriac.aws.client import client, error_code
+from celeriac.declare import registry
+from celeriac.model import settings
+from celeriac.model.declaration import DeclarationError
 from console import local_cloud
 from console.screen import forget_reader, say
 

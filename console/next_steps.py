@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from celeriac.settings import stage
+from celeriac.model.settings import stage
 from console.text import line
 
 # More than a key and an id take.

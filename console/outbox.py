@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from celeriac import names, settings, waiting
-from celeriac.aws import client
-from celeriac.event import Event, read_all
-from celeriac.item import plain
-from celeriac.mark import mark
-from celeriac.publish import publish
+from celeriac.aws.client import client
+from celeriac.aws.items import plain
+from celeriac.enqueue.outbox_row import Event, read_all
+from celeriac.model import names, settings
+from celeriac.relay import unpublished
+from celeriac.relay.mark import mark
+from celeriac.relay.publish import publish
 from console import known
 from console.duration import duration
 from console.mistakes import PROBLEM, Mistake
@@ -37,9 +38,9 @@ def lag(
     Example: `celeriac --stage prod outbox lag`
     """
     known.load()
-    oldest, parked = waiting.lag()
+    oldest, parked = unpublished.lag()
     age = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
-    rows = [row for row, _ in zip((plain(row) or {} for row in waiting.parked()), range(MOST_PARKED), strict=False)]
+    rows = [row for row, _ in zip((plain(row) or {} for row in unpublished.parked()), range(MOST_PARKED), strict=False)]
     shown = [{name: row.get(name, "") for name in (*SHOWN, "reason")} for row in rows]
     if json_:
         typer.echo(json.dumps({"unpublished_age_seconds": round(age, 3), "parked": parked, "oldest_parked": shown}))

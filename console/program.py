@@ -12,7 +12,7 @@ def run() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Nothing has begun that would have to be ended: no traceback of half an import.
         signal.signal(signal.SIGINT, _leave)
-    from celeriac.log import logger  # noqa: PLC0415 - with the handler in place
+    from celeriac.observe.log import logger  # noqa: PLC0415 - with the handler in place
     from console.main import app  # noqa: PLC0415
 
     # Standard output is the command's own.

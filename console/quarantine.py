@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from celeriac import quarantine
+from celeriac.consume import quarantine
 from console import known
 from console.mistakes import Mistake
 from console.next_steps import command

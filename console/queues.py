@@ -11,9 +11,11 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from celeriac import registry, settings, sqs
-from celeriac.queue import Queue
-from celeriac.sqs import counts
+from celeriac.aws import sqs
+from celeriac.aws.sqs import counts
+from celeriac.declare import registry
+from celeriac.model import settings
+from celeriac.model.queue import Queue
 from console import known
 from console.clients import client
 from console.consumers import mapping_of

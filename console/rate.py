@@ -5,7 +5,7 @@ from threading import Lock
 
 import typer
 
-from celeriac import pause
+from celeriac.aws import pause
 
 LEAST, MOST = 0.1, 10_000
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from celeriac import registry, settings
-from celeriac.dead_letter import DeadLetter
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare import registry
+from celeriac.model import settings
 from console import known
 from console.arguments import split, value_for
 from console.asked import asked_id

@@ -12,16 +12,16 @@ from typing import Any
 import msgspec
 from botocore.exceptions import ClientError
 
-from celeriac import sqs
-from celeriac.attributes import beside
-from celeriac.aws import error_code
-from celeriac.dead_letter import DeadLetter
-from celeriac.deliver import fitted
-from celeriac.message import Malformed, NewerVersion, decode
-from celeriac.problem import Problem
-from celeriac.queue import MAX_MESSAGE_BYTES, Queue
-from celeriac.settings import stage
-from celeriac.signature import InvalidArgs
+from celeriac.aws import sqs
+from celeriac.aws.attributes import beside
+from celeriac.aws.batches import Problem
+from celeriac.aws.client import error_code
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare.signature import InvalidArgs
+from celeriac.enqueue.send import fitted
+from celeriac.model.message import Malformed, NewerVersion, decode
+from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
+from celeriac.model.settings import stage
 from console import known
 from console.letters import Pass, Taken, delete
 from console.mistakes import Mistake

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celeriac import ResultNotKept, Task, TaskFailed, lookup
-from celeriac.handles import Handle
+from celeriac import ResultNotKept, Task, TaskFailed
+from celeriac.declare import lookup
+from celeriac.declare.handle import Handle
 from console import known
 from console.arguments import split, value_for
 from console.duration import duration, words

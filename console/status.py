@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from celeriac import registry
-from celeriac.handles import Handle
-from celeriac.status import Status
+from celeriac.declare import registry
+from celeriac.declare.handle import Handle
+from celeriac.leases.status import Status
 from console import known
 from console.asked import asked, found
 from console.mistakes import PROBLEM

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from celeriac import names, registry, settings
+from celeriac.declare import registry
+from celeriac.model import names, settings
 from console import known
 from console.clients import client
 from console.duration import duration

@@ -6,8 +6,9 @@ from typing import Any
 
 import typer
 
-from celeriac import Task, registry
-from celeriac.retry import Backoff
+from celeriac import Task
+from celeriac.declare import registry
+from celeriac.model.retry import Backoff
 from console import known
 from console.duration import words
 from console.options import Json

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from celeriac.text import block, line
+from celeriac.observe.text import block, line
 
 printable = block
 """For what may have several lines."""

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from celeriac import letters, lookup
-from celeriac.handles import Handle
-from celeriac.status import Status
+from celeriac.dead_letters import search
+from celeriac.declare import lookup
+from celeriac.declare.handle import Handle
+from celeriac.leases.status import Status
 from console.consumers import mapping_of
 from console.next_steps import command
 from console.plural import counted
@@ -61,7 +62,7 @@ def _state(handle: Handle[Any], status: Status) -> str:
 
 def _letter(handle: Handle[Any], status: Status) -> str:
     """Where its letter is. A redrive leaves the record as it is until the letter runs."""
-    letter, every = letters.find(handle.queue, status.id)
+    letter, every = search.find(handle.queue, status.id)
     if letter is None and every:
         return "its letter is no longer in the dead-letter queue: it was redriven or discarded"
     return f"see it: {command('dlq', 'show', handle.queue.name, status.id)}"

@@ -1,8 +1,8 @@
 """Lambda entry: SQS batch -> tasks."""
 
-from celeriac import registry
-from celeriac.consumer import handle as handler
-from celeriac.log import tell_of_tasks
+from celeriac.consume.handler import handle as handler
+from celeriac.declare import registry
+from celeriac.observe.log import tell_of_tasks
 
 tell_of_tasks()
 registry.load()

@@ -1,7 +1,7 @@
 """Lambda entry: outbox stream -> queues."""
 
-from celeriac import registry
-from celeriac.relay import handle as handler
+from celeriac.declare import registry
+from celeriac.relay.handler import handle as handler
 
 registry.load()
 

@@ -1,7 +1,7 @@
 """Lambda entry, on a schedule: stranded outbox rows -> queues."""
 
-from celeriac import registry
-from celeriac.sweeper import handle as handler
+from celeriac.declare import registry
+from celeriac.relay.sweeper import handle as handler
 
 registry.load()
 

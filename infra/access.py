@@ -8,9 +8,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from celeriac import declared, names
-from celeriac.queue import Queue
-from celeriac.table import Table
+from celeriac.model import declared, names
+from celeriac.model.queue import Queue
+from celeriac.model.table import Table
 from infra import permissions
 from infra.config import StageConfig
 from infra.key import use_key

@@ -16,8 +16,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from celeriac import names
-from celeriac.queue import MAX_RETENTION
+from celeriac.model import names
+from celeriac.model.queue import MAX_RETENTION
 from infra.config import StageConfig
 
 MINUTE, FIVE_MINUTES = timedelta(minutes=1), timedelta(minutes=5)

@@ -4,7 +4,7 @@ from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from celeriac import names
+from celeriac.model import names
 from infra.alarms import Alarms, measure
 from infra.nag import acknowledge
 

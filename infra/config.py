@@ -16,7 +16,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_logs as logs
 from constructs import Node
 
-from celeriac import names, settings
+from celeriac.model import names, settings
 
 
 class ConfigError(ValueError):

@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from celeriac.queue import Queue
+from celeriac.model.queue import Queue
 from infra.alarms import Alarms, measure
 from infra.canary import release
 from infra.handler import Runtime, build_handler

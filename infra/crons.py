@@ -11,8 +11,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
-from celeriac import Task, cron, names
-from celeriac.declaration import DeclarationError
+from celeriac import Task
+from celeriac.model import cron, names
+from celeriac.model.declaration import DeclarationError
 from infra.permissions import queue_arn, role_arn
 
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html

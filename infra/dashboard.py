@@ -7,8 +7,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from celeriac import names
-from celeriac.queue import Queue
+from celeriac.model import names
+from celeriac.model.queue import Queue
 from infra.alarms import Alarms, measure
 
 type Graph = tuple[str, list[cloudwatch.IMetric]]

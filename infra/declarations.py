@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from celeriac import Task, declared, registry
-from celeriac.declaration import DeclarationError
-from celeriac.queue import Queue
-from celeriac.table import Table
+from celeriac import Task
+from celeriac.declare import registry
+from celeriac.model import declared
+from celeriac.model.declaration import DeclarationError
+from celeriac.model.queue import Queue
+from celeriac.model.table import Table
 from infra.fan_out import check_fan_out
 
 # CloudFormation takes 500 resources in a stack, and a queue with a canary is 16:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from celeriac import Task, sqs
-from celeriac.declaration import DeclarationError
-from celeriac.publish import PARALLEL
+from celeriac import Task
+from celeriac.aws import sqs
+from celeriac.model.declaration import DeclarationError
+from celeriac.relay.publish import PARALLEL
 
 # What the stream brings to the relay at once, and how long that may take.
 RELAY_BATCH = 100

@@ -11,7 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from celeriac import names
+from celeriac.model import names
 from infra.config import StageConfig
 
 # What a caller of SQS, DynamoDB, S3, Scheduler or Secrets Manager needs for items, messages and objects:

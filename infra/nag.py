@@ -5,7 +5,7 @@ import jsii
 from cdk_nag import AwsSolutionsChecks
 from constructs import IConstruct
 
-from celeriac import names
+from celeriac.model import names
 from infra.config import StageConfig
 
 _PACK = "AwsSolutions"

@@ -13,7 +13,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from celeriac import names
+from celeriac.model import names
 from infra.bucket import private_bucket
 from infra.config import ConfigError, StageConfig
 from infra.nag import acknowledge

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
-from celeriac import names
+from celeriac.model import names
 
 
 def arn(service: str, resource: str) -> str:

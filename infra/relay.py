@@ -9,7 +9,7 @@ from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from celeriac import names
+from celeriac.model import names
 from infra.alarms import FIVE_MINUTES, Alarms, measure
 from infra.fan_out import RELAY_BATCH, RELAY_TIMEOUT
 from infra.handler import Runtime, build_handler

@@ -9,7 +9,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, Node
 
-from celeriac import names
+from celeriac.model import names
 from infra.config import ConfigError, StageConfig, context
 from infra.nag import acknowledge
 from infra.permissions import arn

@@ -8,8 +8,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
-from celeriac import names
-from celeriac.queue import Queue
+from celeriac.model import names
+from celeriac.model.queue import Queue
 from infra.config import StageConfig
 from infra.key import use_key
 from infra.nag import acknowledge

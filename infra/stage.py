@@ -5,8 +5,8 @@ from pathlib import Path
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 
-from celeriac import names
-from celeriac.declaration import DeclarationError
+from celeriac.model import names
+from celeriac.model.declaration import DeclarationError
 from infra.application import ApplicationState, application
 from infra.bundle import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
 from infra.config import ConfigError, StageConfig, read_config

@@ -12,11 +12,12 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from celeriac import declared, names, payloads
-from celeriac.event import WAITING
-from celeriac.queue import Queue
-from celeriac.retry import LONGEST_DELAY
-from celeriac.table import Table
+from celeriac.aws import payloads
+from celeriac.enqueue.outbox_row import WAITING
+from celeriac.model import declared, names
+from celeriac.model.queue import Queue
+from celeriac.model.retry import LONGEST_DELAY
+from celeriac.model.table import Table
 from infra.access import Access
 from infra.bucket import private_bucket
 from infra.config import StageConfig

@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
-from celeriac import names
+from celeriac.model import names
 from infra.alarms import FIVE_MINUTES, Alarms, measure
 from infra.handler import Runtime, build_handler
 from infra.permissions import find_events, mark_events

@@ -7,7 +7,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from celeriac.queue import MAX_RETENTION, Queue
+from celeriac.model.queue import MAX_RETENTION, Queue
 from infra.config import StageConfig
 
 

@@ -8,9 +8,10 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from celeriac import Task, declared, names
-from celeriac.queue import Queue
-from celeriac.table import Table
+from celeriac import Task
+from celeriac.model import declared, names
+from celeriac.model.queue import Queue
+from celeriac.model.table import Table
 from infra import permissions
 from infra.alarms import Alarms, alarm_topic
 from infra.application import Application

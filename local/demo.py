@@ -10,8 +10,8 @@ import boto3
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from celeriac import registry
-from celeriac.names import prefix
+from celeriac.declare import registry
+from celeriac.model.names import prefix
 from local.environment import STAGE
 from local.observe import Observer, counts
 from local.problem import ProblemError

@@ -9,10 +9,11 @@ from typing import Any
 import boto3
 import urllib3
 
-from celeriac import publish, registry
-from celeriac.dead_letter import DeadLetter
-from celeriac.event import read as read_event
-from celeriac.names import outbox_table, prefix
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare import registry
+from celeriac.enqueue.outbox_row import read as read_event
+from celeriac.model.names import outbox_table, prefix
+from celeriac.relay import publish
 from console.letters import read
 from local.environment import STAGE
 from local.state import Cloud

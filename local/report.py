@@ -5,8 +5,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from celeriac.dead_letter import DeadLetter
-from celeriac.text import line
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.observe.text import line
 from local.folders import log
 from local.hints import DEAD_LETTERS, DOWN
 from local.iam_refusal import noted

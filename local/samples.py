@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
-from celeriac import Task, declared, registry
-from celeriac.declaration import DeclarationError
+from celeriac import Task
+from celeriac.declare import registry
+from celeriac.model import declared
+from celeriac.model.declaration import DeclarationError
 from local.folders import ROOT
 from local.problem import ProblemError
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
-from celeriac import Queue, declared, names, sqs
-from celeriac.aws import client
+from celeriac import Queue
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.model import declared, names
 from celeriac.testing import Sandbox
 
 pytest_plugins = ["tests.terminal"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from celeriac.aws import client
+from celeriac.aws.client import client
 
 
 @contextmanager

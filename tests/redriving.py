@@ -1,7 +1,8 @@
 """Redrive as AWS's console does it: a dead letter's body, as a new message, back in its source queue."""
 
-from celeriac import Queue, sqs
-from celeriac.aws import client
+from celeriac import Queue
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 
 STAGE = "test"
 

@@ -5,27 +5,27 @@ Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from an
 
 from typing import TYPE_CHECKING, Any
 
-from celeriac.context import Context
-from celeriac.decorator import task
-from celeriac.handles import Handle, ResultNotKept, TaskFailed
-from celeriac.message import Malformed
-from celeriac.queue import Queue
-from celeriac.registry import handle
-from celeriac.retry import Backoff, Reject, Retry
-from celeriac.signature import InvalidArgs
-from celeriac.sqs import NoSuchQueue
-from celeriac.status import Status
-from celeriac.table import Outbox, Table
-from celeriac.task import PartialFailure, Task
+from celeriac.aws.sqs import NoSuchQueue
+from celeriac.declare.context import Context
+from celeriac.declare.decorator import task
+from celeriac.declare.handle import Handle, ResultNotKept, TaskFailed
+from celeriac.declare.registry import handle
+from celeriac.declare.signature import InvalidArgs
+from celeriac.declare.task import PartialFailure, Task
+from celeriac.leases.status import Status
+from celeriac.model.message import Malformed
+from celeriac.model.queue import Queue
+from celeriac.model.retry import Backoff, Reject, Retry
+from celeriac.model.table import Outbox, Table
 
 if TYPE_CHECKING:
-    from celeriac.outbox import ConditionFailed, Transaction, TransactionError
+    from celeriac.enqueue.transaction import ConditionFailed, Transaction, TransactionError
 
 
 def transaction() -> "Transaction":
-    """A transaction of business items, events and tasks, outside a task; see `celeriac.outbox.Transaction`."""
-    # The outbox needs boto3 and Powertools, which cost a producer that only enqueues 300 ms.
-    from celeriac.outbox import Transaction  # noqa: PLC0415
+    """A transaction of business items, events and tasks, outside a task; see its class `Transaction`."""
+    # Transactions need boto3 and Powertools, which cost a producer that only enqueues 300 ms.
+    from celeriac.enqueue.transaction import Transaction  # noqa: PLC0415
 
     return Transaction()
 
@@ -34,9 +34,9 @@ def __getattr__(name: str) -> Any:
     """The errors of transactions, imported with what raises them; see `transaction`."""
     if name not in {"ConditionFailed", "TransactionError"}:
         raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
-    from celeriac import outbox  # noqa: PLC0415 - see above
+    from celeriac.enqueue import transaction as home  # noqa: PLC0415 - see above
 
-    return getattr(outbox, name)
+    return getattr(home, name)
 
 
 __all__ = [

@@ -22,8 +22,9 @@ from pathlib import Path
 
 import boto3
 
-from celeriac import registry, waiting
-from celeriac.names import schedule_group
+from celeriac.declare import registry
+from celeriac.model.names import schedule_group
+from celeriac.relay import unpublished
 from local import samples, state
 from tests.e2e import chaos_work, scratch
 from tests.e2e.chaos_report import report
@@ -71,8 +72,8 @@ EDITS = {
     ],
     "functions/tasks/webhooks.py": [("timeout=timedelta(seconds=15)", "timeout=timedelta(seconds=3)")],
     "functions/tasks/http.py": [("read=5.0", "read=2.0")],
-    "functions/celeriac/queue.py": [("return 6 * self.timeout", "return 2 * self.timeout")],
-    "functions/celeriac/retry.py": [("timedelta = timedelta(seconds=60)", "timedelta = timedelta(seconds=2)")],
+    "functions/celeriac/model/queue.py": [("return 6 * self.timeout", "return 2 * self.timeout")],
+    "functions/celeriac/model/retry.py": [("timedelta = timedelta(seconds=60)", "timedelta = timedelta(seconds=2)")],
 }
 
 
@@ -124,7 +125,7 @@ def _left() -> Counter[str]:
     """What is still on its way, by where it is."""
     group = schedule_group("local")
     schedules = boto3.client("scheduler").list_schedules(GroupName=group)["Schedules"]
-    oldest, parked = waiting.lag()
+    oldest, parked = unpublished.lag()
     return Counter(
         {queue: scratch.waiting(queue) for queue in QUEUES}
         | {"schedules": len(schedules), "outbox": parked + (oldest is not None)}

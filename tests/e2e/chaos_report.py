@@ -8,9 +8,11 @@ from typing import Any
 
 import urllib3
 
-from celeriac import lease, names, registry
-from celeriac.dead_letter import DeadLetter
-from celeriac.fence import store
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare import registry
+from celeriac.leases import lease
+from celeriac.leases.store import store
+from celeriac.model import names
 from console.letters import read
 from tests.e2e import scratch
 from tests.e2e.chaos_work import CRASHER, QUEUES, Ending, Work

@@ -15,7 +15,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from celeriac import names, registry, transaction, waiting
+from celeriac import transaction
+from celeriac.declare import registry
+from celeriac.model import names
+from celeriac.relay import unpublished
 from tests.e2e import scratch
 from tests.e2e.scratch import rows, say
 
@@ -103,7 +106,7 @@ def inside(clone: Path) -> int:
 
     while time.monotonic() - started < 900:
         ledger, counts = effects()
-        if sum(ledger.values()) >= total and len(counts) >= total and waiting.lag() == (None, 0):
+        if sum(ledger.values()) >= total and len(counts) >= total and unpublished.lag() == (None, 0):
             break
         time.sleep(2)
     time.sleep(15)  # what would come twice would come now

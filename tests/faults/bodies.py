@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from celeriac.sqs import BATCH_BYTES
+from celeriac.aws.sqs import BATCH_BYTES
 
 UNIT = Path(__file__).parents[1] / "unit"
 SAMPLES = UNIT / "messages"

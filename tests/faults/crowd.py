@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, Task, task
-from celeriac.guarantee import Guarantee
+from celeriac.model.guarantee import Guarantee
 from celeriac.testing import WorkerDied
 
 # One at a time: threads would make a history happen in another way each time it is played.

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from celeriac import lease, names, sqs, waiting
-from celeriac.aws import client
-from celeriac.dead_letter import DeadLetter
-from celeriac.run import MOST_CRASHES
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.consume.run import MOST_CRASHES
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.leases import lease
+from celeriac.model import names
+from celeriac.relay import unpublished
 from celeriac.testing.account import lying_in
 from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, WAITS, Kind, Outside
 
@@ -155,8 +158,8 @@ def _left() -> Iterator[str]:
         yield f"Scheduler could not deliver {len(waits)}"
     if client("scheduler").list_schedules(GroupName=names.schedule_group(STAGE))["Schedules"]:
         yield "schedules are left"
-    if waiting.lag() != (None, 0):
-        yield f"of the outbox waits {waiting.lag()}"
+    if unpublished.lag() != (None, 0):
+        yield f"of the outbox waits {unpublished.lag()}"
 
 
 def _run_again(sent: Iterable[Sent], outside: Outside) -> Iterator[str]:

@@ -29,11 +29,12 @@ os.environ |= {
 for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or name == "AWS_PROFILE"]:
     del os.environ[name]
 
-from celeriac import Backoff, Context, Queue, Reject, consumer, task  # noqa: E402 - after the environment
-from celeriac.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT  # noqa: E402
-from celeriac.foreign import is_test_event  # noqa: E402
-from celeriac.message import Malformed, Message, NewerVersion, decode  # noqa: E402
-from celeriac.sqs import BATCH_BYTES  # noqa: E402
+from celeriac import Backoff, Context, Queue, Reject, task  # noqa: E402 - after the environment
+from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT  # noqa: E402
+from celeriac.aws.sqs import BATCH_BYTES  # noqa: E402
+from celeriac.consume import handler  # noqa: E402
+from celeriac.model.foreign import is_test_event  # noqa: E402
+from celeriac.model.message import Malformed, Message, NewerVersion, decode  # noqa: E402
 from tests.faults.bodies import bodies  # noqa: E402
 from tests.faults.stub import Stub, is_legal  # noqa: E402
 
@@ -207,7 +208,7 @@ def main() -> int:
     for texts in batched(islice(bodies(options.seed, VALID), options.count), 10, strict=False):
         given = event(texts, done, chance)
         with redirect_stdout(nowhere):  # the metrics
-            answer = consumer.handle(given, LambdaContext())
+            answer = handler.handle(given, LambdaContext())
         handed_back = {str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
         fates.update(fate(record, handed_back, stub) for record in given["Records"])
         stub.forget()

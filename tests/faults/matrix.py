@@ -16,8 +16,11 @@ from threading import Lock
 from typing import Any
 from unittest.mock import patch
 
-from celeriac import Outbox, lease, names, sqs
-from celeriac.aws import client
+from celeriac import Outbox
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.leases import lease
+from celeriac.model import names
 from celeriac.testing import Sandbox
 from celeriac.testing.account import lying_in
 from celeriac.testing.calls import Call, Fault

@@ -11,8 +11,9 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 import celeriac
-from celeriac import Task, sqs
-from celeriac.aws import client
+from celeriac import Task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.testing import Sandbox, WorkerDied
 from console import redrive
 from console.letters import HIDDEN

@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.awsrequest import AWSResponse
 
-from celeriac.attributes import MOST
-from celeriac.aws import client
-from celeriac.sqs import BATCH_BYTES
+from celeriac.aws.attributes import MOST
+from celeriac.aws.client import client
+from celeriac.aws.sqs import BATCH_BYTES
 
 ACCOUNT = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html: what a body may hold

@@ -6,9 +6,12 @@ from hashlib import sha256
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from celeriac import Backoff, Context, Queue, lease, names, sqs, task
-from celeriac.aws import client
-from celeriac.task import PartialFailure
+from celeriac import Backoff, Context, Queue, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.declare.task import PartialFailure
+from celeriac.leases import lease
+from celeriac.model import names
 from celeriac.testing import Sandbox
 from tests.injection import answer_lost, out_of_reach, registered
 

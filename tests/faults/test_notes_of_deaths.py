@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import Queue, Reject, consumer, task
+from celeriac import Queue, Reject, task
+from celeriac.consume import handler
 from celeriac.testing import Sandbox
 from tests.injection import registered
 
@@ -21,7 +22,7 @@ def test_a_table_that_does_not_answer_holds_no_acknowledgement_back(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = threading.Event()
-    monkeypatch.setattr(consumer, "NOTING", timedelta(milliseconds=50))
+    monkeypatch.setattr(handler, "NOTING", timedelta(milliseconds=50))
 
     def hang(**_: object) -> None:
         answered.wait(30)

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from celeriac import acknowledge, consumer, lease, sweeper
-from celeriac import mark as marking
-from celeriac.queue import Queue
-from celeriac.record import Record
-from celeriac.settle import Settled, settle
+from celeriac.aws import visibility
+from celeriac.aws.sqs_record import Record
+from celeriac.consume import handler
+from celeriac.consume.settle import Settled, settle
+from celeriac.leases import lease
+from celeriac.model.queue import Queue
+from celeriac.relay import mark as marking
+from celeriac.relay import sweeper
 from tests.faults import matrix
 
 
@@ -29,11 +32,11 @@ def test_it_notices_a_message_that_is_acknowledged_before_its_successor_is_sent(
     monkeypatch: pytest.MonkeyPatch, path: str, lost: str
 ) -> None:
     def acknowledge_first(outcome: Any, record: Record, queue: Queue) -> Settled:
-        acknowledge.delete(record.queue_name, [record.receipt_handle])
+        visibility.delete(record.queue_name, [record.receipt_handle])
         return settle(outcome, record, queue)
 
     points = matrix.points(path, "dies before")
-    monkeypatch.setattr(consumer, "settle", acknowledge_first)
+    monkeypatch.setattr(handler, "settle", acknowledge_first)
     found = [problem for point in points for problem in matrix.problems_of(path, "dies before", point)]
     assert any(lost in problem for problem in found)
 

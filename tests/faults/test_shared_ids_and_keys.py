@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
-from celeriac import Backoff, Context, Queue, Reject, Retry, lease, quarantine, sqs, task
-from celeriac.aws import client
-from celeriac.failure import Failure
-from celeriac.message import new_id
+from celeriac import Backoff, Context, Queue, Reject, Retry, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.consume import quarantine
+from celeriac.leases import lease
+from celeriac.model.failure import Failure
+from celeriac.model.message import new_id
 from celeriac.testing import Sandbox, WorkerDied
 
 jobs = Queue("jobs")

@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 import celeriac
-from celeriac import Task, retry, sqs
-from celeriac.aws import client
-from celeriac.dead_letter import DeadLetter
-from celeriac.message import Malformed, decode, new_id
-from celeriac.publish import derived_id
+from celeriac import Task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model import retry
+from celeriac.model.message import Malformed, decode, new_id
+from celeriac.relay.publish import derived_id
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in, oldest_unpublished
 from celeriac.testing.calls import Call, _At

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from celeriac import Context, Queue, lease, task
-from celeriac.aws import client
-from celeriac.failure import Failure
+from celeriac import Context, Queue, task
+from celeriac.aws.client import client
+from celeriac.leases import lease
+from celeriac.model.failure import Failure
 from celeriac.testing import Sandbox
 from tests.injection import registered
 

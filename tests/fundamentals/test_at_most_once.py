@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Backoff, Context, Queue, Retry, task
-from celeriac.declaration import TaskError
+from celeriac.model.declaration import TaskError
 from celeriac.testing import Sandbox, WorkerDied
 
 jobs = Queue("jobs")

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import Queue, sqs, task
-from celeriac.aws import client
+from celeriac import Queue, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import LambdaContext
 from consumer import handler

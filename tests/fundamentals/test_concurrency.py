@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, task
-from celeriac.declaration import TaskError
+from celeriac.model.declaration import TaskError
 from celeriac.testing import Sandbox
 
 wide = Queue("wide", concurrency=10)

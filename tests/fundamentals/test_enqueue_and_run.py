@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from celeriac import Context, InvalidArgs, Queue, declared, registry, task
-from celeriac.aws import client
+from celeriac import Context, InvalidArgs, Queue, task
+from celeriac.aws.client import client
+from celeriac.declare import registry
+from celeriac.model import declared
 from celeriac.testing import Sandbox
 
 mailbox = Queue("mailbox")

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from celeriac import Queue, sqs, task
-from celeriac.aws import client
-from celeriac.foreign import WrongTrigger
+from celeriac import Queue, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.model.foreign import WrongTrigger
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import LambdaContext
 from console.letters import Pass

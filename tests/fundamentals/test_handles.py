@@ -6,9 +6,11 @@ from datetime import timedelta
 import pytest
 
 import celeriac
-from celeriac import Backoff, Context, Queue, Reject, Retry, Status, TaskFailed, quarantine, sqs, task
-from celeriac.aws import client
-from celeriac.reference import InvalidReferenceError
+from celeriac import Backoff, Context, Queue, Reject, Retry, Status, TaskFailed, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.consume import quarantine
+from celeriac.declare.reference import InvalidReferenceError
 from celeriac.testing import Sandbox
 from tests.injection import out_of_reach
 

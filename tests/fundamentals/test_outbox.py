@@ -10,8 +10,8 @@ import pytest
 
 import celeriac
 from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, task
-from celeriac.aws import client
-from celeriac.outbox import ConditionFailed, TransactionError
+from celeriac.aws.client import client
+from celeriac.enqueue.transaction import ConditionFailed, TransactionError
 from celeriac.testing import Sandbox
 from tests.injection import out_of_reach, registered
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from celeriac import Backoff, Context, Queue, quarantine, task
-from celeriac.failure import Failure, fingerprint
+from celeriac import Backoff, Context, Queue, task
+from celeriac.consume import quarantine
+from celeriac.model.failure import Failure, fingerprint
 from celeriac.testing import Sandbox
 from tests.injection import delayed
 

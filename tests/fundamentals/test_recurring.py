@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Context, Queue, task
-from celeriac.cron import scheduled
-from celeriac.declaration import TaskError
+from celeriac.model.cron import scheduled
+from celeriac.model.declaration import TaskError
 from celeriac.testing import Sandbox
 
 reports = Queue("recurring")

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from celeriac import Backoff, Context, Queue, Reject, sqs, task
-from celeriac.aws import client
+from celeriac import Backoff, Context, Queue, Reject, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from tests.redriving import redrive_as_aws_does
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 import celeriac
-from celeriac import Context, Outbox, Queue, sqs, task
-from celeriac.aws import client
-from celeriac.event import PARKED, new_row, read
-from celeriac.mark import mark
-from celeriac.outbox import Transaction
-from celeriac.publish import spread
+from celeriac import Context, Outbox, Queue, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.enqueue.outbox_row import PARKED, new_row, read
+from celeriac.enqueue.transaction import Transaction
+from celeriac.relay.mark import mark
+from celeriac.relay.publish import spread
 from celeriac.testing import Sandbox
 from tests.application import tables
 from tests.injection import out_of_reach, refused, registered

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 import celeriac
-from celeriac import Context, Queue, sweeper, task, waiting
-from celeriac.aws import client
-from celeriac.event import SHARDS, new_row, shard
+from celeriac import Context, Queue, task
+from celeriac.aws.client import client
+from celeriac.enqueue.outbox_row import SHARDS, new_row, shard
+from celeriac.relay import sweeper, unpublished
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.lambda_ import LambdaContext
 from tests.injection import out_of_reach, refused, registered
@@ -36,14 +37,14 @@ def _emit(count: int, aggregates: int = 1) -> None:
 
 
 def test_what_the_stream_gave_up_on_is_published_in_order(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "PAGE", 10)
+    monkeypatch.setattr(unpublished, "PAGE", 10)
     _emit(25, aggregates=3)
     sandbox.advance(timedelta(hours=2))
     sandbox.drain()
     for aggregate in range(3):
         numbers = [number for group, number in told if group == f"item-{aggregate}"]
         assert numbers == list(range(aggregate, 25, 3))
-    assert waiting.lag() == (None, 0)
+    assert unpublished.lag() == (None, 0)
 
 
 def test_an_event_younger_than_a_minute_is_the_relays(sandbox: Sandbox) -> None:
@@ -64,7 +65,7 @@ def test_beside_a_running_relay_nothing_happens_twice(sandbox: Sandbox) -> None:
 def test_an_aggregate_that_cannot_be_sent_starves_no_other_of_its_shard(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "PAGE", 2)
+    monkeypatch.setattr(unpublished, "PAGE", 2)
     stuck, healthy = "stuck", next(name for name in map(str, range(1000)) if shard(name) == shard("stuck"))
     for aggregate in (stuck, stuck, stuck, healthy):
         with celeriac.transaction() as tx:
@@ -83,7 +84,7 @@ def test_what_it_cannot_read_is_parked(sandbox: Sandbox) -> None:
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
     sandbox.advance(timedelta(hours=2))
     assert sweeper.handle({}, _context(sandbox))["published"] == 0
-    assert waiting.lag() == (None, 1)
+    assert unpublished.lag() == (None, 1)
 
 
 def test_what_the_index_still_shows_though_it_is_published_is_left_alone(sandbox: Sandbox) -> None:

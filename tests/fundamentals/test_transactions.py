@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 
 import celeriac
 from celeriac import Context, Queue, task
-from celeriac.aws import client
-from celeriac.item import item_of, size_of
-from celeriac.outbox import ConditionFailed, TransactionError
+from celeriac.aws.client import client
+from celeriac.aws.items import item_of, size_of
+from celeriac.enqueue.transaction import ConditionFailed, TransactionError
 from celeriac.testing import Sandbox
 from tests.injection import registered
 

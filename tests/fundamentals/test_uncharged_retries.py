@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from celeriac import Backoff, Context, Queue, Retry, names, sqs, task
-from celeriac.aws import client
-from celeriac.deliver import Parcel, deliver, entry
-from celeriac.failure import Failure
-from celeriac.message import Message
+from celeriac import Backoff, Context, Queue, Retry, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.enqueue.send import Parcel, deliver, entry
+from celeriac.model import names
+from celeriac.model.failure import Failure
+from celeriac.model.message import Message
 from celeriac.testing import Sandbox
 
 HOUR = timedelta(hours=1)

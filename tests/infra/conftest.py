@@ -18,8 +18,9 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from celeriac import Backoff, Queue, Task, declared
-from celeriac.table import Table
+from celeriac import Backoff, Queue, Task
+from celeriac.model import declared
+from celeriac.model.table import Table
 from infra.application import Application
 from infra.config import StageConfig, read_config
 from infra.nag import acknowledge, check_rules

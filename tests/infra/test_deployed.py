@@ -14,7 +14,9 @@ import pytest
 from moto import mock_aws
 
 import consumer
-from celeriac import aws, quarantine, sqs
+from celeriac.aws import client as clients
+from celeriac.aws import sqs
+from celeriac.consume import quarantine
 from celeriac.testing.lambda_ import LambdaContext, _record
 from tests.application.desk import file_away
 from tests.infra.template import Stack, Stage
@@ -36,7 +38,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "moto")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("CELERIAC_STAGE", "dev")
-    monkeypatch.setattr(aws, "_client", cache(aws.make))
+    monkeypatch.setattr(clients, "_client", cache(clients.make))
     monkeypatch.setattr(sqs, "urls", {})
     with mock_aws():
         boto3.client("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Value="30", Type="String")

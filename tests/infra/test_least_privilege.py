@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 import celeriac
-from celeriac import Backoff, Context, Queue, Reject, sqs, task
-from celeriac.aws import client
+from celeriac import Backoff, Context, Queue, Reject, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from console.main import app
 from tests.infra.conftest import QUEUES

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from celeriac import Queue, Task, registry, task
-from celeriac.declaration import DeclarationError
+from celeriac import Queue, Task, task
+from celeriac.declare import registry
+from celeriac.model.declaration import DeclarationError
 from celeriac.testing.scope import of_this_test
 from infra.declarations import check_replays_are_absorbed, check_tasks_have_queues, declarations
 from infra.fan_out import MOST_IN_ALL, MOST_ON_ONE_QUEUE, check_fan_out

@@ -6,8 +6,8 @@ import aws_cdk as cdk
 import pytest
 
 from celeriac import Outbox
-from celeriac.declaration import DeclarationError
-from celeriac.event import WAITING
+from celeriac.enqueue.outbox_row import WAITING
+from celeriac.model.declaration import DeclarationError
 from infra.crons import Crons, schedule_name
 from tests.application import tables
 from tests.infra.conftest import TASKS, Synth, recurring

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Queue
-from celeriac.table import Table
+from celeriac.model.table import Table
 from tests.infra.conftest import QUEUES, TABLES
 from tests.infra.template import Resource, Stage, queue_arn, text
 

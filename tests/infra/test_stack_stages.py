@@ -9,7 +9,7 @@ import aws_cdk as cdk
 import pytest
 
 from celeriac import Queue
-from celeriac.declaration import DeclarationError
+from celeriac.model.declaration import DeclarationError
 from infra.config import read_config
 from infra.declarations import MOST_QUEUES, check_number
 from infra.state import State

@@ -3,7 +3,7 @@
 import boto3
 import pytest
 
-from celeriac.aws import client
+from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from local.provider import Provider
 from tasks.orders import place_order

@@ -11,8 +11,10 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from typer.testing import CliRunner, Result
 
-from celeriac import Backoff, Context, Queue, quarantine, registry, task
-from celeriac.aws import client
+from celeriac import Backoff, Context, Queue, task
+from celeriac.aws.client import client
+from celeriac.consume import quarantine
+from celeriac.declare import registry
 from celeriac.testing import Sandbox
 from console.clients import client as operators_client
 from console.main import app

@@ -7,8 +7,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from celeriac import Queue, Reject, sqs, task
-from celeriac.aws import client
+from celeriac import Queue, Reject, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from console import letters
 from console.main import app

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from celeriac import Backoff, Context, Queue, names, sqs, task
-from celeriac.aws import client
-from celeriac.dead_letter import DeadLetter
-from celeriac.message import VERSION
+from celeriac import Backoff, Context, Queue, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model import names
+from celeriac.model.message import VERSION
 from celeriac.testing import Sandbox
 from console.main import app
 from tests.injection import registered

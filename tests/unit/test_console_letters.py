@@ -12,8 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
-from celeriac import Backoff, Context, Queue, Reject, names, sqs, task
-from celeriac.aws import client
+from celeriac import Backoff, Context, Queue, Reject, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.model import names
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
 from celeriac.testing.calls import Calls

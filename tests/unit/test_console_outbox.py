@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 import celeriac
 from celeriac import Context, Queue, task
-from celeriac.aws import client
+from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from console.duration import duration
 from console.main import app

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from celeriac import Backoff, Context, Queue, Reject, Retry, quarantine, sqs, task
-from celeriac.aws import client
+from celeriac import Backoff, Context, Queue, Reject, Retry, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.consume import quarantine
 from celeriac.testing import Sandbox
 from console import asked
 from console.clients import client as operators_client

@@ -7,8 +7,9 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
-from celeriac import Backoff, Queue, Reject, Retry, sqs, task
-from celeriac.aws import client
+from celeriac import Backoff, Queue, Reject, Retry, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from console.main import app
 from tests.injection import registered

@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner, Result
 
-from celeriac import Queue, declared, task
+from celeriac import Queue, task
+from celeriac.model import declared
 from celeriac.testing import Sandbox
 from console import loading
 from console.main import app

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import crew, loop
-from celeriac.bodies import Call, Ending, Overran, Steps, WorkerLost
-from celeriac.crew import Crew
-from celeriac.running import Run
+from celeriac.execute import loop, threads
+from celeriac.execute.call import Call, Ending, Overran, Steps, WorkerLost
+from celeriac.execute.threads import Crew
+from celeriac.observe.running import Run
 
 LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=20)
 
@@ -118,9 +118,9 @@ def test_a_call_that_overran_and_ends_during_a_later_one_of_its_lane_is_not_hear
         return "too late"
 
     def follow() -> str:
-        hanging = crew.left_behind()
+        hanging = threads.left_behind()
         released.set()
-        while crew.left_behind() == hanging:
+        while threads.left_behind() == hanging:
             pass  # the overrun ends while this one is under way
         return "next"
 

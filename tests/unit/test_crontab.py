@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.crontab import NotASchedule, converted
+from celeriac.model.crontab import NotASchedule, converted
 
 NAMES = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 

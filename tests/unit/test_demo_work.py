@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from celeriac import message
+from celeriac.model import message
 from local.observe import counts
 from local.work import CASES, OK, QUEUES, TWICE, Case, Counts, Run, Totals, differences, expected, items
 

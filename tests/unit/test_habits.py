@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import Backoff, Context, InvalidArgs, Queue, Retry, registry, task
-from celeriac.declaration import TaskError
-from celeriac.habits import DECLARING
+from celeriac import Backoff, Context, InvalidArgs, Queue, Retry, task
+from celeriac.declare import registry
+from celeriac.model.declaration import TaskError
+from celeriac.model.habits import DECLARING
 from celeriac.testing import Sandbox
 from celeriac.testing.scope import of_this_test
 

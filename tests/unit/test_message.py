@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac import cron
-from celeriac.failure import Failure
-from celeriac.message import VERSION, Malformed, Message, NewerVersion, decode, encode, new_id
+from celeriac.model import cron
+from celeriac.model.failure import Failure
+from celeriac.model.message import VERSION, Malformed, Message, NewerVersion, decode, encode, new_id
 
 SAMPLES = sorted((Path(__file__).parent / "messages").glob("*.json"))
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from celeriac import Backoff, Queue, Reject, Retry, names, sqs, task
-from celeriac.aws import client
+from celeriac import Backoff, Queue, Reject, Retry, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.model import names
 from celeriac.testing import Sandbox
 
 jobs = Queue("metric-jobs", concurrency=5)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 import pytest
 
-from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, Retry, registry, sqs, task
-from celeriac.aws import client
-from celeriac.declaration import DeclarationError, TaskError
-from celeriac.signature import SignatureError
+from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, Retry, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.declare import registry
+from celeriac.declare.signature import SignatureError
+from celeriac.model.declaration import DeclarationError, TaskError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import LambdaContext
 from celeriac.testing.scope import of_this_test

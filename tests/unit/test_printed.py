@@ -18,9 +18,9 @@ import pytest
 from aws_lambda_powertools import Logger, Metrics
 
 from celeriac import Backoff, Context, Queue, task
-from celeriac.log import logger, tell_of_tasks
-from celeriac.names import METRICS
-from celeriac.printed import LONGEST_LINE
+from celeriac.model.names import METRICS
+from celeriac.observe.log import logger, tell_of_tasks
+from celeriac.observe.printed import LONGEST_LINE
 from celeriac.testing import Sandbox
 
 jobs = Queue("printed-jobs", concurrency=4)
@@ -330,8 +330,8 @@ def test_what_overran_is_told_of_its_own_task_and_not_of_the_next(sandbox: Sandb
 
 CRASH = """
 import os, sys
-from celeriac.log import tell_of_tasks
-from celeriac.running import Run
+from celeriac.observe.log import tell_of_tasks
+from celeriac.observe.running import Run
 tell_of_tasks()
 with Run("work", "i-1", 2, "r-1"):
     print("before the end")

@@ -2,9 +2,10 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import Queue, Table, names
-from celeriac.queue import QueueError
-from celeriac.table import TableError
+from celeriac import Queue, Table
+from celeriac.model import names
+from celeriac.model.queue import QueueError
+from celeriac.model.table import TableError
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 import celeriac
-from celeriac import Queue, Table, declared, registry
-from celeriac.aws import client
+from celeriac import Queue, Table
+from celeriac.aws.client import client
+from celeriac.declare import registry
+from celeriac.model import declared
 from celeriac.testing import Sandbox
 
 ROOT = Path(__file__).parents[2]

@@ -3,8 +3,8 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Queue, task
-from celeriac.declaration import TaskError
-from celeriac.retry import LONGEST_DELAY, Again, Backoff, Custom, Decision, GiveUp, Reject, Retry, later
+from celeriac.model.declaration import TaskError
+from celeriac.model.retry import LONGEST_DELAY, Again, Backoff, Custom, Decision, GiveUp, Reject, Retry, later
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from celeriac import Queue, declared, registry, task
+from celeriac import Queue, task
+from celeriac.declare import registry
+from celeriac.model import declared
 from local import samples
 from local.commands import app
 from local.problem import ProblemError

@@ -7,7 +7,7 @@ import pytest
 
 import celeriac
 from celeriac import Backoff, Context, Queue, Reject, task
-from celeriac.outbox import ConditionFailed
+from celeriac.enqueue.transaction import ConditionFailed
 from celeriac.testing import Sandbox
 
 wide = Queue("sandbox-wide", concurrency=10)

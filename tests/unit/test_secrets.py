@@ -9,11 +9,12 @@ import pytest
 from aws_lambda_powertools import Logger
 
 import celeriac
-from celeriac import Backoff, Context, Outbox, Queue, Reject, Retry, sqs, task
-from celeriac.aws import client
-from celeriac.log import logger
+from celeriac import Backoff, Context, Outbox, Queue, Reject, Retry, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.observe.log import logger
+from celeriac.observe.trace import follow
 from celeriac.testing import Sandbox
-from celeriac.trace import follow
 from tests.application import tables
 from tests.injection import out_of_reach, refused
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from celeriac.message import OPTIONAL, Malformed, Message, NewerVersion, decode
-from celeriac.sender import misplaced_args, task_of
+from celeriac.model.message import OPTIONAL, Malformed, Message, NewerVersion, decode
+from celeriac.model.sender import misplaced_args, task_of
 
 PLAIN = Message(task="work")
 

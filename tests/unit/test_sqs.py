@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac import NoSuchQueue, Queue, sqs, task
-from celeriac.aws import client
-from celeriac.task import PartialFailure
+from celeriac import NoSuchQueue, Queue, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.declare.task import PartialFailure
 
 
 @given(st.lists(st.integers(1, sqs.BATCH_BYTES), max_size=60))

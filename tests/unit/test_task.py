@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from celeriac import Context, InvalidArgs, Queue, Task, declared, registry, task
-from celeriac.declaration import TaskError
-from celeriac.signature import SignatureError
+from celeriac import Context, InvalidArgs, Queue, Task, task
+from celeriac.declare import registry
+from celeriac.declare.signature import SignatureError
+from celeriac.model import declared
+from celeriac.model.declaration import TaskError
 from celeriac.testing.scope import of_this_test
 
 jobs = Queue("jobs", timeout=timedelta(seconds=30))

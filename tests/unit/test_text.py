@@ -12,12 +12,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import celeriac
-from celeriac import Backoff, Queue, Reject, quarantine, sqs, task
-from celeriac.aws import client
-from celeriac.dead_letter import DeadLetter
-from celeriac.failure import Failure, error_message
+from celeriac import Backoff, Queue, Reject, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.consume import quarantine
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model.failure import Failure, error_message
+from celeriac.observe.text import block, line
 from celeriac.testing import Sandbox
-from celeriac.text import block, line
 from console.main import app
 from local.report import _dead_letters
 

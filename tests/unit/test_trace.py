@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import celeriac
-from celeriac import Backoff, Context, Outbox, Queue, relay, task
-from celeriac.aws import client
+from celeriac import Backoff, Context, Outbox, Queue, task
+from celeriac.aws.client import client
+from celeriac.observe.trace import checked, current, follow
+from celeriac.relay import handler
 from celeriac.testing import Sandbox
-from celeriac.trace import checked, current, follow
 from tests.application import tables
 from tests.injection import registered
 
@@ -152,7 +153,7 @@ def test_an_event_on_the_bus_carries_its_trace(sandbox: Sandbox, monkeypatch: py
         "trace": {"S": BEGUN},
     }
     with registered("events", "before-parameter-build.events.PutEvents", note):
-        relay.handle({"Records": [{"dynamodb": {"NewImage": row, "SequenceNumber": "1"}}]}, None)
+        handler.handle({"Records": [{"dynamodb": {"NewImage": row, "SequenceNumber": "1"}}]}, None)
 
     assert [entry["TraceHeader"] for entry in put] == [BEGUN]
 

@@ -15,7 +15,7 @@ import pydantic
 import pytest
 
 from celeriac import InvalidArgs
-from celeriac.signature import Signature
+from celeriac.declare.signature import Signature
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

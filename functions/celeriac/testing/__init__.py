@@ -4,14 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from celeriac.dead_letter import DeadLetter
+    from celeriac.dead_letters.dead_letter import DeadLetter
     from celeriac.testing.calls import WorkerDied
     from celeriac.testing.sandbox import Sandbox
 
 __all__ = ["DeadLetter", "Sandbox", "WorkerDied"]
 
 _HOMES = {
-    "DeadLetter": "celeriac.dead_letter",
+    "DeadLetter": "celeriac.dead_letters.dead_letter",
     "Sandbox": "celeriac.testing.sandbox",
     "WorkerDied": "celeriac.testing.calls",
 }

@@ -10,10 +10,13 @@ from urllib.parse import urlsplit
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from celeriac import declared, names, registry, sqs, waiting
-from celeriac.aws import client
-from celeriac.event import WAITING
-from celeriac.queue import Queue
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.declare import registry
+from celeriac.enqueue.outbox_row import WAITING
+from celeriac.model import declared, names
+from celeriac.model.queue import Queue
+from celeriac.relay import unpublished
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import at
 from celeriac.testing.moto_speed import unix_time_millis
@@ -165,9 +168,13 @@ def oldest_unpublished(stage: str) -> datetime | None:
     """When the first event occurred that waits to be published. By calls it would be nine of them, at every step."""
     items = _in_moto("dynamodb").tables[names.outbox_table(stage)].items
     rows = [row.attrs for partition in items.values() for row in partition.values()]
-    shards = waiting.shards()
+    shards = unpublished.shards()
     return min(
-        (waiting.time_of(row["occurred_at"].value) for row in rows if WAITING in row and row[WAITING].value in shards),
+        (
+            unpublished.time_of(row["occurred_at"].value)
+            for row in rows
+            if WAITING in row and row[WAITING].value in shards
+        ),
         default=None,
     )
 

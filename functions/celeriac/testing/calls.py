@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
-from celeriac.bodies import WorkerLost
+from celeriac.execute.call import WorkerLost
 
 
 class WorkerDied(WorkerLost):

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from celeriac import consumer, relay, sweeper
-from celeriac.message import new_id
+from celeriac.consume import handler as consumer
+from celeriac.model.message import new_id
+from celeriac.relay import handler as relay
+from celeriac.relay import sweeper
 from celeriac.testing.calls import Calls, WorkerDied
 
 if TYPE_CHECKING:

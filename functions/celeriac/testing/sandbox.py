@@ -13,21 +13,15 @@ from unittest.mock import patch
 from moto import mock_aws
 from moto import settings as moto_settings
 
-from celeriac import (
-    aws,
-    cron,
-    dead_letter,
-    letters,
-    names,
-    pause,
-    quarantine,
-    registry,
-    settings,
-    sqs,
-    sweeper,
-)
-from celeriac.dead_letter import DeadLetter
-from celeriac.queue import Queue
+from celeriac.aws import client as clients
+from celeriac.aws import pause, sqs
+from celeriac.consume import quarantine
+from celeriac.dead_letters import dead_letter, search
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare import registry
+from celeriac.model import cron, names, settings
+from celeriac.model.queue import Queue
+from celeriac.relay import sweeper
 from celeriac.testing import account
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
@@ -41,7 +35,7 @@ from celeriac.testing.stream import Stream
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-    from celeriac.task import Task
+    from celeriac.declare.task import Task
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ENVIRONMENT = SHUT | {
@@ -62,7 +56,7 @@ MOST_VAIN_SWEEPS = 30
 
 
 # Their making takes longer than a small test: all sandboxes of a process share them, and nothing else does.
-_client = cache(aws.make)
+_client = cache(clients.make)
 
 
 class NotQuiet(RuntimeError):  # noqa: N818 - it is what it is
@@ -90,7 +84,7 @@ class Sandbox:
             kept = {name: value for name, value in os.environ.items() if not leads_elsewhere(name)}
             environment = kept | ENVIRONMENT
             entering.enter_context(patch.dict(os.environ, environment, clear=True))
-            entering.enter_context(patch.object(aws, "_client", _client))
+            entering.enter_context(patch.object(clients, "_client", _client))
             # Moto has read TEST_SERVER_MODE when it was imported.
             entering.enter_context(patch.object(moto_settings, "TEST_SERVER_MODE", new=False))
             entering.enter_context(faster())
@@ -102,7 +96,7 @@ class Sandbox:
             self._stage = settings.stage()
             self._urls = account.Urls(self._stage, self._calls)
             entering.enter_context(patch.object(sqs, "urls", self._urls))
-            entering.enter_context(patch.object(letters, "looked", {}))
+            entering.enter_context(patch.object(search, "looked", {}))
             entering.enter_context(patch.object(pause, "wait", self._pass))
             account.create(self._stage, self._urls)
             self._stream = Stream(names.outbox_table(self._stage), self._calls)
@@ -165,8 +159,8 @@ class Sandbox:
         """What lies in the dead-letter queue of `queue`, oldest first. Reading takes nothing away."""
         name = queue.dead_letter_name(self._stage)
         with self._calls.unobserved():
-            letters = [dead_letter.read(name, message) for message in account.lying_in(sqs.url(name))]
-        return sorted(letters, key=lambda letter: letter.sent_at)
+            search = [dead_letter.read(name, message) for message in account.lying_in(sqs.url(name))]
+        return sorted(search, key=lambda letter: letter.sent_at)
 
     def _pass(self, seconds: float) -> None:
         """What waiting means here."""
@@ -215,7 +209,7 @@ class Sandbox:
                 done = self._invoke(queue, batch)
                 for message in batch:
                     if message["MessageId"] in (done or ()):
-                        aws.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                        clients.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return invocations
 
     def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str] | None:
@@ -258,7 +252,7 @@ class Sandbox:
         if not account.has_visible(url):
             return []
         account.lock_groups(url)
-        received = aws.client("sqs").receive_message(
+        received = clients.client("sqs").receive_message(
             QueueUrl=url,
             MessageSystemAttributeNames=["All"],
             MessageAttributeNames=["All"],
@@ -280,6 +274,6 @@ class Sandbox:
                 queue_name = target["Arn"].rpartition(":")[2]
                 sqs.send(queue_name, sqs.Entry(target["Input"]))
                 self._activity.queues.add(sqs.url(queue_name))
-                aws.client("scheduler").delete_schedule(Name=name, GroupName=names.schedule_group(self._stage))
+                clients.client("scheduler").delete_schedule(Name=name, GroupName=names.schedule_group(self._stage))
                 fired += 1
         return fired

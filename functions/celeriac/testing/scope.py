@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from celeriac.task import Task
+from celeriac.declare.task import Task
 
 
 def of_this_test(task: Task[..., Any, Any]) -> bool:

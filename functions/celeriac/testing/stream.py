@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celeriac.aws import client
+from celeriac.aws.client import client
 from celeriac.testing.calls import Calls
 from celeriac.testing.lambda_ import invoke_relay
 

@@ -1,0 +1,1 @@
+"""Thin calls of AWS, a file for each service."""

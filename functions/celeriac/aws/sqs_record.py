@@ -1,0 +1,72 @@
+"""An SQS record as Lambda hands it over, reduced to what the consumer needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from celeriac.aws.attributes import FIRST_SENT_AT, Attributes, of_lambda, of_sender
+from celeriac.model.queue import Queue
+from celeriac.observe.trace import checked
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One received message."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    queue_name: str
+    """The physical name of the queue it came from."""
+    sent_at: datetime
+    receives: int
+    """How often it was received, this time included."""
+    group: str | None
+    first_sent_at: datetime
+    """When it, or the first of those it is a copy of, was sent."""
+    trace: str | None = None
+    """The header of the X-Ray trace that it belongs to."""
+    attributes: Attributes = field(default_factory=dict)
+    """The sender's message attributes."""
+
+
+class UnknownQueue(LookupError):  # noqa: N818 - it is what it is
+    """A record from a queue that `tasks/queues.py` doesn't declare."""
+
+
+def read(raw: Mapping[str, Any]) -> Record:
+    """Reduce Lambda's record (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
+    attributes = raw.get("attributes", {})
+    sent = attributes.get("SentTimestamp")
+    sent_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
+    found = of_lambda(raw.get("messageAttributes", {}))
+    return Record(
+        message_id=raw["messageId"],
+        receipt_handle=raw.get("receiptHandle", ""),
+        body=raw["body"],
+        queue_name=raw["eventSourceARN"].rpartition(":")[2],
+        sent_at=sent_at,
+        receives=int(attributes.get("ApproximateReceiveCount", 1)),
+        group=attributes.get("MessageGroupId"),
+        first_sent_at=_first_sent_at(found, sent_at),
+        trace=checked(attributes.get("AWSTraceHeader")),
+        attributes=of_sender(found),
+    )
+
+
+def _first_sent_at(found: Attributes, sent_at: datetime) -> datetime:
+    """What a copy says of the first one. Anybody may have written it: it makes a message older, never younger."""
+    try:
+        first = datetime.fromisoformat(found[FIRST_SENT_AT]["StringValue"])
+    except (KeyError, ValueError):
+        return sent_at
+    return min(first if first.tzinfo is not None else first.replace(tzinfo=UTC), sent_at)
+
+
+def queue_of(record: Record, queues: Mapping[str, Queue], stage: str) -> Queue:
+    """The declared queue that a record came from. Raises UnknownQueue."""
+    for queue in queues.values():
+        if queue.physical_name(stage) == record.queue_name:
+            return queue
+    raise UnknownQueue(f"this consumer of stage {stage} knows no queue {record.queue_name}")

@@ -1,0 +1,50 @@
+"""Telling SQS itself what becomes of messages, where Lambda's partial response is too late or says too little."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from math import ceil
+from typing import Any
+
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.model.failure import error_type
+from celeriac.model.queue import MAX_VISIBILITY
+from celeriac.observe.log import logger
+
+
+def delete(queue_name: str, receipt_handles: Sequence[str]) -> bool:
+    """Acknowledge now; whether SQS has taken them all. What it didn't take comes again, and is then a duplicate."""
+    taken = True
+    for batch in batched(receipt_handles, sqs.BATCH_ENTRIES, strict=False):
+        entries: Any = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(batch)]
+        try:
+            answer = client("sqs").delete_message_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
+        except Exception as error:  # noqa: BLE001 - nothing is lost
+            logger.warning("messages not deleted", extra={"error": error_type(error)})
+            return False
+        taken = taken and not answer.get("Failed")
+    return taken
+
+
+def deliver_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> None:
+    """Set when messages turn up again. Where that fails they do so later, at the end of their visibility timeout."""
+    for batch in batched(handed_back, sqs.BATCH_ENTRIES, strict=False):
+        entries: Any = [
+            {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds_until(instant)}
+            for i, (handle, instant) in enumerate(batch)
+        ]
+        try:
+            answer = client("sqs").change_message_visibility_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
+            if answer.get("Failed"):
+                logger.warning("visibility not changed", extra={"error": answer["Failed"][0]["Code"]})
+        except Exception as error:  # noqa: BLE001 - nothing is lost but time
+            logger.warning("visibility not changed", extra={"error": error_type(error)})
+
+
+def seconds_until(instant: datetime) -> int:
+    """The visibility timeout that makes a message turn up at `instant`, within the 12 hours that SQS allows.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+    """
+    return ceil(min(max(instant - datetime.now(UTC), timedelta()), MAX_VISIBILITY) / timedelta(seconds=1))

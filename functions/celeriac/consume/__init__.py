@@ -1,0 +1,1 @@
+"""A batch of SQS in, partial failures out."""

@@ -1,0 +1,237 @@
+"""The consumer: an SQS batch in, its partial failures out.
+
+It raises for an event that is no batch, and lets pass what ends the process. No other error leaves it.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from celeriac.aws import visibility
+from celeriac.aws.sqs_record import Record, queue_of, read
+from celeriac.consume import noting, suspects
+from celeriac.consume.outcome import Dead, Suspected
+from celeriac.consume.received import Delivery, Worker, failure
+from celeriac.consume.report import Tally, log_outcome
+from celeriac.consume.run import WORKER_LOST, run
+from celeriac.consume.settle import Settled, bury, settle
+from celeriac.declare import registry
+from celeriac.execute.call import Steps
+from celeriac.execute.threads import Crew
+from celeriac.model import foreign, settings
+from celeriac.model.failure import error_place, error_type
+from celeriac.model.queue import Queue
+from celeriac.observe import trace
+from celeriac.observe.log import logger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+
+# A message that was received so often may have killed its workers, also where no lease remembers it: it runs alone.
+TIRED = 4
+# The share of the margin after which the handler answers, whoever is still at work.
+ANSWER_BEFORE = 0.75
+# What notes of deaths may take at an invocation's end.
+NOTING = timedelta(seconds=1)
+NOT_YET = Settled(acknowledged=False)
+
+
+class LambdaContext(Protocol):
+    """What the consumer uses of Lambda's context object."""
+
+    @property
+    def function_name(self) -> str:
+        """The function's name."""
+
+    @property
+    def aws_request_id(self) -> str:
+        """The invocation's id."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda stops the worker."""
+
+
+def handle(event: Mapping[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
+    """Run every message of the batch, each on its own, and name those that SQS is to deliver again.
+
+    Raises WrongTrigger for an event that is no batch of a queue: Lambda then retries it and counts an error, and
+    nobody takes it for done.
+    """
+    if (wrong := foreign.wrong_trigger(event)) is not None:
+        raise foreign.WrongTrigger(f"this function takes batches from its SQS queue, and {wrong}")
+    raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
+    batch = _Batch(raws, context)
+    batch.run()
+    return {"batchItemFailures": [{"itemIdentifier": i} for i in batch.unacknowledged]}
+
+
+class _Batch:
+    """One invocation's messages: side by side first, then, one by one, those that may kill their worker."""
+
+    def __init__(self, raws: Sequence[Mapping[str, Any]], context: LambdaContext) -> None:
+        self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
+        self._records: list[tuple[Record, Queue]] = []
+        self._suspects: list[tuple[Record, Queue]] = []
+        self._deleted: set[str] = set()
+        self._deaths: list[noting.Change] = []
+        self._tally = Tally()
+        queues, stage = registry.queues(), settings.stage()
+        for raw in raws:
+            try:
+                record = read(raw)
+                self._records.append((record, queue_of(record, queues, stage)))
+            except Exception as error:  # noqa: BLE001 - not a record of ours: SQS keeps it
+                _log_unsettled(raw["messageId"], error)
+        left = timedelta(milliseconds=context.get_remaining_time_in_millis())
+        timeout = self._records[0][1].timeout if self._records else left
+        self._worker = Worker(
+            context.function_name,
+            context.aws_request_id,
+            deadline=datetime.now(UTC) + left,
+            margin=min(timeout / 10, timedelta(seconds=1)),
+        )
+
+    @property
+    def unacknowledged(self) -> list[str]:
+        """The ids of the messages that SQS is to deliver again."""
+        return [message_id for message_id, settled in self._settled.items() if not settled.acknowledged]
+
+    def run(self) -> None:
+        """Run them all, then tell SQS when to deliver again what is handed back."""
+        one = len(self._records) == 1
+        rested = [(record, queue) for record, queue in self._records if record.receives < TIRED or queue.fifo or one]
+        self._suspects = [pair for pair in self._records if pair not in rested]
+        in_time = self._side_by_side(rested, alone=one) and self._one_by_one()
+        if self._records and in_time:
+            visibility.deliver_again(self._records[0][0].queue_name, self._again())
+        self._tally.flush()
+        if self._deaths and in_time:
+            # All is settled by now: a table out of reach delays the answer by a second and no more.
+            limit = min(NOTING, self._worker.left)
+            Crew([noting.noting(self._deaths)], 1, shortest=limit, limit=limit).run()
+
+    def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> bool:
+        """Run lanes side by side, each in its order; what must run alone is left among the suspects."""
+        lanes: dict[str, list[tuple[Record, Queue]]] = defaultdict(list)
+        for record, queue in pairs:
+            # The messages of a FIFO group follow one another; any other message is a lane of its own.
+            lanes[(record.group if queue.fifo else None) or record.message_id].append((record, queue))
+        return not pairs or self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
+
+    def _lane(self, lane: Sequence[tuple[Record, Queue]], *, alone: bool) -> Steps[None]:
+        """Run one after another; a FIFO group waits behind whatever of it isn't acknowledged."""
+        for position, (record, queue) in enumerate(lane):
+            settled = yield from self._settle(record, queue, alone=alone)
+            if settled is None:
+                self._suspects.append((record, queue))
+            else:
+                self._settled[record.message_id] = settled
+            if settled is None or not settled.acknowledged:
+                # Visible at once, yet SQS delivers none of the group before this one.
+                for follower, _ in lane[position + 1 :]:
+                    self._settled[follower.message_id] = Settled(acknowledged=False, again_at=datetime.now(UTC))
+                return
+
+    def _one_by_one(self) -> bool:
+        """Run each alone, after what is done is acknowledged, so that a dying worker takes nothing with it."""
+        waiting = suspects.in_order(self._suspects)
+        while waiting:
+            suspect, *waiting = waiting
+            waiting = [other for other in waiting if not self._replaced(*other)]
+            if not self._delete_done():
+                break  # what is done could die with this one: SQS brings the suspects again
+            self._tally.flush()
+            if not self._run_lanes([self._lane([suspect], alone=True)], suspect[1]):
+                return False
+        return True
+
+    def _replaced(self, record: Record, queue: Queue) -> bool:
+        """Whether a fresh copy has taken the place of what has waited behind killers for too long."""
+        copy = suspects.tired_of_waiting(record, queue)
+        if copy is None:
+            return False
+        try:
+            self._settled[record.message_id] = settle(copy, record, queue)
+        except Exception as error:  # noqa: BLE001 - AWS is out of reach: it waits on
+            _log_unsettled(record.message_id, error)
+        return self._settled[record.message_id].acknowledged
+
+    def _run_lanes(self, lanes: list[Steps[None]], queue: Queue) -> bool:
+        """Run lanes to their ends; whether they all came to one while there is time to say so."""
+        limits = [task.timeout for task in registry.tasks.values() if task.timeout and task.queue == queue]
+        left = self._worker.left
+        # Most of the margin is for settling what has overrun, the rest for the answer: one that comes too late is
+        # none, and SQS would bring back what was done too.
+        limit = left + self._worker.margin * ANSWER_BEFORE
+        in_time = Crew(lanes, queue.concurrency, shortest=min([left, *limits]), limit=limit).run()
+        if not in_time:
+            logger.error("out of time while settling, what isn't settled comes again")
+        return in_time
+
+    def _delete_done(self) -> bool:
+        """Acknowledge what is settled now, instead of with the answer; whether nothing of it is left in the queue."""
+        done = [record for record, _ in self._records if self._settled[record.message_id].acknowledged]
+        return self._delete([record for record in done if record.message_id not in self._deleted])
+
+    def _delete(self, records: Sequence[Record]) -> bool:
+        if records and not visibility.delete(records[0].queue_name, [record.receipt_handle for record in records]):
+            return False
+        self._deleted.update(record.message_id for record in records)
+        return True
+
+    def _settle(self, record: Record, queue: Queue, *, alone: bool) -> Steps[Settled | None]:
+        """Run and settle one message; None if it must run alone. What can't be settled isn't acknowledged."""
+        started = time.monotonic()
+        delivery = Delivery(record, queue, self._worker, alone)
+        try:
+            trace.follow(record.trace)
+            message, outcome = yield from run(delivery)
+            trace.follow(record.trace)  # after an overrun another thread goes on
+            if isinstance(outcome, Suspected):
+                return None
+            settled = settle(outcome, record, queue)
+            self._deaths += noting.changes(outcome, message, delivery)
+            if isinstance(outcome, Dead) and outcome.failure.reason == WORKER_LOST:
+                # Before another of its key runs, which could kill this worker too, and let it in again.
+                self._delete([record])
+            seconds = time.monotonic() - started
+            log_outcome(outcome, message, delivery, seconds=seconds)
+            self._tally.add(queue, outcome, delivery.observed, seconds=seconds)
+        except Exception as error:  # noqa: BLE001 - AWS is out of reach, or we have a bug: it goes back to SQS
+            _log_unsettled(record.message_id, error)
+            return self._last_resort(delivery, error, seconds=time.monotonic() - started)
+        return settled
+
+    def _last_resort(self, delivery: Delivery, error: Exception, *, seconds: float) -> Settled:
+        """SQS's next receive would move the message without a word: send it ourselves, with the reason."""
+        record, queue = delivery.record, delivery.queue
+        if record.receives < queue.receive_limit:
+            return NOT_YET
+        dead = Dead(None, failure("unsettled", error, record, delivery))
+        try:
+            bury(dead, record, queue)
+        except Exception as another:  # noqa: BLE001 - the dead-letter queue is out of reach as well: SQS's turn
+            _log_unsettled(record.message_id, another)
+            return NOT_YET
+        self._deaths += noting.changes(dead, None, delivery)
+        log_outcome(dead, None, delivery, seconds=seconds)
+        self._tally.add(queue, dead, delivery.observed, seconds=seconds)
+        return Settled(acknowledged=True)
+
+    def _again(self) -> list[tuple[str, datetime]]:
+        handles = {record.message_id: record.receipt_handle for record, _ in self._records}
+        return [
+            (handles[message_id], settled.again_at)
+            for message_id, settled in self._settled.items()
+            if settled.again_at is not None
+        ]
+
+
+def _log_unsettled(message_id: str, error: BaseException) -> None:
+    # The text of an AWS error may quote a payload: its type and place must do.
+    logger.error(
+        "message not settled",
+        extra={"message_id": message_id, "error": error_type(error), "where": error_place(error)},
+    )

@@ -1,0 +1,37 @@
+"""Which notes of dead letters a batch leaves, see `celeriac.dead_letters.death_notes`."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed
+from celeriac.consume.received import Delivery
+from celeriac.dead_letters import death_notes
+from celeriac.execute.call import Steps
+from celeriac.model.message import Message
+from celeriac.model.sender import id_of, task_of
+
+type Change = Callable[[], None]
+"""A note to be written, or to be made void."""
+
+
+def changes(outcome: Outcome, message: Message | None, delivery: Delivery) -> list[Change]:
+    """What an outcome changes in the notes; `message` as it came, None where its body can't be read."""
+    record, queue, observed = delivery.record, delivery.queue, delivery.observed
+    made: list[Change] = []
+    if observed.replaced is not None and message is not None:
+        # The record of its key knew of another message's death, and does no more.
+        made.append(partial(death_notes.note, queue, message.task, *observed.replaced))
+    if isinstance(outcome, Dead):
+        task, id_ = (message.task, message.id) if message is not None else (task_of(record.body), id_of(record.body))
+        if task and id_ and not (outcome.lease is not None and outcome.lease.is_of_its_key):
+            made.append(partial(death_notes.note, queue, task, id_, outcome.failure))
+    elif message is not None and message.failure is not None and not isinstance(outcome, HandedBack | Postponed):
+        made.append(partial(death_notes.forget, message.task, message.id))  # it was redriven
+    return made
+
+
+def noting(some: Sequence[Change]) -> Steps[None]:
+    """Write them, as a lane of a crew, which waits for so long only."""
+    for change in some:
+        change()
+    yield from ()

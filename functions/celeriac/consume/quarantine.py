@@ -1,0 +1,81 @@
+"""What an operator has put in quarantine: tasks, and kinds of failure, that are dead letters unrun until it is lifted.
+
+It is one item of the idempotency table, which a worker reads at most once a minute.
+"""
+
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+
+from celeriac.aws.client import client
+from celeriac.model import names, settings
+from celeriac.model.failure import error_type
+from celeriac.observe.log import logger
+
+ITEM = "celeriac#quarantine"
+EVERY = timedelta(minutes=1)
+
+_read_at = datetime.min.replace(tzinfo=UTC)
+_entries: frozenset[str] = frozenset()
+_reading = Lock()
+
+
+def of_task(name: str) -> str:
+    """The entry that holds back every message of a task."""
+    return f"task:{name}"
+
+
+def of_failure(fingerprint: str) -> str:
+    """The entry that holds back what has failed like this before, see `celeriac.model.failure.fingerprint`."""
+    return f"failure:{fingerprint}"
+
+
+def holds(entry: str) -> bool:
+    """Whether `entry` is in quarantine, as of at most a minute ago."""
+    if _is_old():
+        with _reading:  # the others wait: before it is read, nobody knows
+            if _is_old():
+                refresh()
+    return entry in _entries
+
+
+def _is_old() -> bool:
+    return not timedelta() <= datetime.now(UTC) - _read_at < EVERY
+
+
+def refresh() -> None:
+    """Read it anew. Where the table can't be read the old state stays: no reason to stop the work."""
+    global _read_at, _entries  # noqa: PLW0603 - a worker's memory of one item
+    try:
+        _entries = entries()
+    except Exception as error:  # noqa: BLE001 - throttled, or out of reach
+        logger.warning("quarantine not read", extra={"error": error_type(error)})
+    _read_at = datetime.now(UTC)
+
+
+def entries() -> frozenset[str]:
+    """What is in quarantine now."""
+    answer = client("dynamodb").get_item(TableName=_table(), Key={"id": {"S": ITEM}})
+    return frozenset(answer.get("Item", {}).get("entries", {}).get("SS", ()))
+
+
+def add(entry: str) -> None:
+    """Put `entry` in quarantine; workers heed it within a minute."""
+    _change("ADD", entry)
+
+
+def lift(entry: str) -> None:
+    """End the quarantine of `entry`. What it has dead-lettered stays dead until somebody redrives it."""
+    _change("DELETE", entry)
+
+
+def _change(verb: str, entry: str) -> None:
+    client("dynamodb").update_item(
+        TableName=_table(),
+        Key={"id": {"S": ITEM}},
+        UpdateExpression=f"{verb} entries :entry",
+        ExpressionAttributeValues={":entry": {"SS": [entry]}},
+    )
+
+
+def _table() -> str:
+    return names.idempotency_table(settings.stage())

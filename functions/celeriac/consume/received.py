@@ -1,0 +1,75 @@
+"""A message as SQS brought it to a worker, and what both of them say of a failure."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
+
+from celeriac.aws.sqs_record import Record
+from celeriac.consume.observed import Observed
+from celeriac.model.failure import Failure, error_message, error_traceback, error_type
+from celeriac.model.message import Message, decode
+from celeriac.model.queue import Queue
+
+
+@dataclass(slots=True)
+class Worker:
+    """The invocation that runs a message."""
+
+    function: str
+    request_id: str
+    deadline: datetime
+    """When Lambda will stop it."""
+    margin: timedelta
+    """Left at the end to record, send and log."""
+    has_started: bool = False
+    """Whether it has started a task."""
+
+    @property
+    def left(self) -> timedelta:
+        """How long a task may still run."""
+        return self.deadline - self.margin - datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message, where it came from, and who is to run it."""
+
+    record: Record
+    queue: Queue
+    worker: Worker
+    alone: bool
+    """Nothing else runs in this worker now, nor waits in it for its acknowledgement."""
+    observed: Observed = field(default_factory=Observed)
+
+
+def as_it_came(record: Record) -> Message:
+    """The record's message, with an id and a date also where it was written by hand. Raises what `decode` raises."""
+    message = decode(record.body)
+    # SQS's own id and date serve, and stay with it from here on. A date behind its send would keep it young for ever.
+    return replace(
+        message,
+        id=message.id or record.message_id,
+        enqueued_at=min(_zoned(message.enqueued_at or record.sent_at), record.sent_at),
+        waits_since=_zoned(message.waits_since) if message.waits_since is not None else None,
+    )
+
+
+def _zoned(written: datetime) -> datetime:
+    """A date written by hand may lack its zone: UTC is what AWS means everywhere else."""
+    return written if written.tzinfo is not None else written.replace(tzinfo=UTC)
+
+
+def failure(reason: str, error: BaseException, origin: Message | Record, delivery: Delivery) -> Failure:
+    """What a dead letter carries; `origin` is its record where its body can't be read."""
+    return Failure(
+        reason=reason,
+        type=error_type(error),
+        message=error_message(error),
+        traceback=error_traceback(error),
+        attempts=origin.attempt if isinstance(origin, Message) else 0,
+        first_at=origin.enqueued_at if isinstance(origin, Message) else origin.first_sent_at,
+        last_at=datetime.now(UTC),
+        function=delivery.worker.function,
+        request_id=delivery.worker.request_id,
+    )

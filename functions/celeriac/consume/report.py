@@ -1,0 +1,120 @@
+"""What is told of each attempt: a line in the log, and figures by queue and by task."""
+
+from collections import Counter, defaultdict
+from threading import Lock
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from celeriac.consume.observed import Observed
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
+from celeriac.consume.received import Delivery
+from celeriac.model import settings
+from celeriac.model.failure import Failure
+from celeriac.model.message import Message
+from celeriac.model.queue import Queue
+from celeriac.observe import metrics
+from celeriac.observe.log import key_hash, logger
+from celeriac.observe.running import Run
+from celeriac.observe.text import line
+
+
+def log_outcome(outcome: Outcome, message: Message | None, delivery: Delivery, *, seconds: float) -> None:
+    """One line for each attempt."""
+    record, observed = delivery.record, delivery.observed
+    fields: dict[str, object] = {
+        "outcome": outcome.name,
+        "queue": delivery.queue.name,
+        # A stranger's words, where no task is known by them.
+        "task": line(message.task) if message is not None else "",
+        "id": line(message.id) if message is not None else record.message_id,
+        "key_hash": key_hash(observed.key) if observed.key is not None else "",
+        "attempt": _attempt(outcome, message),
+        "milliseconds": round(seconds * 1000, 1),
+        "request_id": delivery.worker.request_id,
+    }
+    if record.trace is not None:
+        fields["trace"] = record.trace
+    match outcome:
+        case Dead(failure=failure):
+            fields |= {"reason": failure.reason, "error": failure.type, **_text(failure)}
+            logger.error("task dead", extra=fields)
+        case Retried(delay=delay, error=error, failure=failure, charged=charged):
+            fields |= {"delay_seconds": delay.total_seconds(), "error": error, **_text(failure)}
+            logger.warning("task failed", extra=fields if charged else fields | {"charged": False})
+        case HandedBack(why=why) | Postponed(why=why):
+            logger.info("task handed back", extra=fields | {"why": why})
+        case _:
+            logger.info("task done", extra=fields)
+
+
+def log_lost_worker(run: Run, queue: str, *, deaths_alone: int) -> None:
+    """Log, once it is found, that the worker of an attempt has died; its invocation could tell nobody.
+
+    `deaths_alone` of its workers died while they ran nothing else: these count against it.
+    """
+    logger.warning("worker lost", extra={"queue": queue, **run.fields, "deaths_alone": deaths_alone})
+
+
+def _text(failure: Failure | None) -> dict[str, str]:
+    """An error's text, which may quote the payload: only where payloads are a developer's own."""
+    if failure is None or not settings.logs_error_texts():
+        return {}
+    return {"error_message": failure.message, "error_traceback": failure.traceback}
+
+
+def _attempt(outcome: Outcome, message: Message | None) -> int:
+    """Where the message itself comes back, on a FIFO queue, it isn't the message that knows."""
+    match outcome:
+        case Succeeded(attempt=attempt):
+            return attempt
+        case Retried(successor=successor, charged=charged):
+            return successor.attempt - 1 if charged else successor.attempt
+        case Dead(failure=failure):
+            return failure.attempts
+        case _:
+            return message.attempt if message is not None else 0
+
+
+def counted(outcome: Outcome, observed: Observed) -> list[str]:
+    """The names under which an attempt counts."""
+    counts = ["Started"] if observed.has_run else []
+    match outcome:
+        case Succeeded():
+            counts.append("Succeeded")
+        case Retried():
+            counts.append("Retried")
+        case Dead(failure=failure):
+            counts += ["DeadLettered", "Rejected"] if failure.reason == "rejected" else ["DeadLettered"]
+        case Skipped(why=why):
+            counts.append({"poison": "PoisonSkipped", "test_event": "TestEvent"}.get(why, "Duplicate"))
+        case _:
+            pass  # it comes again: then it counts
+    return counts
+
+
+class Tally:
+    """What one invocation did with one queue's messages."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._times: defaultdict[tuple[str, str], list[tuple[str, MetricUnit, float]]] = defaultdict(list)
+
+    def add(self, queue: Queue, outcome: Outcome, observed: Observed, *, seconds: float) -> None:
+        """Count an attempt that took `seconds`, from its claim to its settlement."""
+        of_task = (queue.name, observed.task or metrics.UNKNOWN)
+        with self._lock:
+            self._counts[of_task].update(counted(outcome, observed))
+            if observed.has_run:
+                self._times[of_task].append(("Duration", MetricUnit.Milliseconds, seconds * 1000))
+            if observed.age is not None:
+                self._times[of_task].append(("AgeAtStart", MetricUnit.Seconds, observed.age.total_seconds()))
+
+    def flush(self) -> None:
+        """Write out what was counted since the last time: one line for each task."""
+        with self._lock:
+            counts, self._counts = self._counts, defaultdict(Counter)
+            times, self._times = self._times, defaultdict(list)
+        for (queue, task), counter in counts.items():
+            if counter:
+                metrics.write(queue, task, counter, times[queue, task])

@@ -1,0 +1,152 @@
+"""Carrying an outcome out. Every path sends first, then records, and is acknowledged last."""
+
+import dataclasses
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import ceil
+from typing import assert_never
+
+import msgspec
+
+from celeriac.aws import payloads, sqs
+from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, Attributes, beside, ours_in, packed, text
+from celeriac.aws.client import error_code
+from celeriac.aws.sqs_record import Record
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
+from celeriac.enqueue.send import Parcel, deliver, entry, fitted
+from celeriac.leases import lease
+from celeriac.model import settings
+from celeriac.model.failure import Failure
+from celeriac.model.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
+
+# Below what makes the consumer suspicious of a message, and far below any maxReceiveCount.
+FRESH_AFTER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is left to do with a message: acknowledge it, or have it delivered again, at an instant or by SQS's own."""
+
+    acknowledged: bool
+    again_at: datetime | None = None
+
+
+def settle(outcome: Outcome, record: Record, queue: Queue) -> Settled:
+    """Send what `outcome` asks for, then record it. Raises what AWS raises: the message then isn't acknowledged."""
+    match outcome:
+        case Succeeded() | Skipped():
+            return Settled(acknowledged=True)
+        case Retried():
+            return _retry(outcome, record, queue)
+        case Dead():
+            bury(outcome, record, queue)
+            return Settled(acknowledged=True)
+        case Postponed():
+            return _postpone(outcome, record, queue)
+        case HandedBack():
+            return _hand_back(outcome, record, queue)
+        case Suspected():
+            return Settled(acknowledged=False)
+        case _:
+            assert_never(outcome)
+
+
+def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
+    # On a FIFO queue the message stays: a successor would lose its place.
+    if not queue.fifo:
+        deliver(Parcel(queue, retried.successor, retried.delay, record.group))
+    if retried.lease is not None and retried.failure is not None:
+        try:
+            due = datetime.now(UTC) + retried.delay
+            retried.lease.retrying(retried.failure, due, charged=retried.charged)
+        except lease.LeaseLost:
+            # A successor too many does no harm: the record of whoever took over absorbs it.
+            return Settled(acknowledged=False)
+    return Settled(not queue.fifo, datetime.now(UTC) + retried.delay if queue.fifo else None)
+
+
+def _hand_back(handed_back: HandedBack, record: Record, queue: Queue) -> Settled:
+    """Usually the message itself comes back. Before hand-backs use up its receives, a fresh copy takes its place."""
+    if queue.fifo or record.receives < FRESH_AFTER or handed_back.message is None:
+        return Settled(acknowledged=False, again_at=handed_back.until)
+    wait = max((handed_back.until or datetime.now(UTC)) - datetime.now(UTC), timedelta())
+    deliver(Parcel(queue, handed_back.message, min(wait, MAX_DELAY), record.group))
+    return Settled(acknowledged=True)
+
+
+def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
+    again = Settled(acknowledged=False, again_at=datetime.now(UTC) + postponed.delay)
+    if queue.fifo:
+        return again
+    if postponed.message is not None:
+        copy = entry(Parcel(queue, postponed.message, postponed.delay, record.group))
+        _send(record.queue_name, _with(copy, record.attributes))
+        return Settled(acknowledged=True)
+    copy = sqs.Entry(
+        record.body,
+        delay_seconds=ceil(postponed.delay.total_seconds()),
+        group=record.group,
+        attributes=beside(record.attributes, text(FIRST_SENT_AT, record.first_sent_at.isoformat())),
+    )
+    if copy.size > MAX_MESSAGE_BYTES:
+        return again
+    _send(record.queue_name, copy)
+    return Settled(acknowledged=True)
+
+
+def bury(dead: Dead, record: Record, queue: Queue) -> None:
+    """Send a dead letter to the queue's own dead-letter queue, then record it."""
+    name = queue.dead_letter_name(settings.stage())
+    group = (record.group or record.message_id) if queue.fifo else record.group
+    # This death's own: a letter that SQS dropped as a copy of an earlier death's, which the record then no longer
+    # remembers, could not be redriven.
+    deduplication = f"{record.message_id}-{dead.failure.request_id}" if queue.fifo else None
+    if dead.message is not None:
+        letter = msgspec.structs.replace(dead.message, failure=dead.failure)
+        # Whole, where SQS can carry it: people read dead letters in AWS's console too.
+        body = fitted(name, letter, MAX_MESSAGE_BYTES)
+        _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
+    else:
+        _send(name, _untouched(record, dead.failure, group, deduplication))
+    if dead.lease is not None:
+        # Where another worker has taken over, or a commit was carried out after all, the letter is one too many.
+        with suppress(lease.LeaseLost):
+            dead.lease.dead(dead.failure)
+
+
+def _untouched(record: Record, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
+    """A body that couldn't be read goes byte for byte, the sender's attributes and its failure beside it.
+
+    What doesn't fit goes through S3: the body first, then the attributes too.
+    """
+    ours = text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
+    sent = partial(sqs.Entry, group=group, deduplication=deduplication)
+    letter = sent(record.body, attributes=beside(record.attributes, ours))
+    if letter.size <= MAX_MESSAGE_BYTES:
+        return letter
+    stored = {"stored_body": payloads.store_body(record.queue_name, record.message_id, record.body.encode())}
+    letter = sent(msgspec.json.encode(stored).decode(), attributes=letter.attributes)
+    if letter.size <= MAX_MESSAGE_BYTES:
+        return letter
+    name = f"{record.message_id}.attributes"
+    stored["stored_attributes"] = payloads.store_body(record.queue_name, name, packed(record.attributes).encode())
+    return sent(msgspec.json.encode(stored).decode(), attributes=ours)
+
+
+def _send(name: str, made: sqs.Entry) -> None:
+    """Send it; where SQS refuses it, once more without the sender's attributes: they must keep nothing from going."""
+    try:
+        sqs.send(name, made)
+    except Exception as error:
+        bare = dataclasses.replace(made, attributes=ours_in(made.attributes))
+        if error_code(error).rpartition(".")[2] not in sqs.FINAL or bare == made:
+            raise
+        sqs.send(name, bare)
+
+
+def _with(made: sqs.Entry, attributes: Attributes) -> sqs.Entry:
+    """With the sender's attributes, where there is room: no task reads them, a person may want to."""
+    full = dataclasses.replace(made, attributes=beside(attributes, {}))
+    return full if full.size <= MAX_MESSAGE_BYTES else made

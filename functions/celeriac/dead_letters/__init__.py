@@ -1,0 +1,1 @@
+"""Dead letters: their form, and where to find one."""

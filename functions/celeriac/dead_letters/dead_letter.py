@@ -1,0 +1,115 @@
+"""A dead letter, read back from the queue it lies in."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from celeriac.aws import payloads
+from celeriac.aws.attributes import Attributes, failure_in, of_sender, unpacked
+from celeriac.aws.client import error_code
+from celeriac.model.failure import Failure
+from celeriac.model.message import Malformed, NewerVersion, decode
+from celeriac.model.sender import id_of, task_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message nobody will run again unless a person redrives it."""
+
+    id: str
+    """The task's id; SQS's message id where the body couldn't be read."""
+    task: str
+    """Empty where not even that could be read of the body."""
+    args: dict[str, Any]
+    failure: Failure | None
+    """Why it is dead; None for what SQS moved by itself, after more receives than the queue allows."""
+    body: str
+    """The body; where an unreadable one was stored in the payload bucket, the one stored."""
+    sent_at: datetime
+    attributes: Attributes = field(default_factory=dict)
+    """The message attributes of its sender."""
+    missing: str = ""
+    """Why the stored body or the stored arguments couldn't be had; empty where nothing is missing."""
+
+
+def ids(message: "MessageTypeDef") -> set[str]:
+    """What a letter may be asked for by: SQS's id, and its task's where the body can be read."""
+    try:
+        id_ = decode(message["Body"]).id
+    except (Malformed, NewerVersion):
+        id_ = id_of(message["Body"])
+    return {message["MessageId"], id_} - {""}
+
+
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+    stored_body: str
+    stored_attributes: str = ""
+
+
+def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> DeadLetter:
+    """The dead letter in a message received from the queue `queue_name`, with all its attributes.
+
+    Without `whole`, what lies in the payload bucket is not fetched: its arguments, or its body, are left out.
+    """
+    message_id, body = message["MessageId"], message["Body"]
+    sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    found: Any = message.get("MessageAttributes", {})
+    failure, attributes = failure_in(found), of_sender(found)
+    missing = ""
+    if whole and (stored := _stored(body)) is not None:
+        content, missing = _content(queue_name, stored.stored_body)
+        body = body if missing else content.decode(errors="backslashreplace")
+        if stored.stored_attributes:
+            packed, gone = _content(queue_name, stored.stored_attributes)
+            attributes, missing = ({}, gone) if gone else (unpacked(packed.decode()), missing)
+    try:
+        task = decode(body)
+    except (Malformed, NewerVersion):
+        return DeadLetter(message_id, task_of(body), {}, failure, body, sent_at, attributes, missing)
+    raw: bytes | msgspec.Raw = task.args
+    if task.stored and whole:
+        raw, missing = _content(queue_name, task.stored)
+    try:
+        args = msgspec.json.decode(raw) if not missing else {}
+    except (msgspec.MsgspecError, RecursionError):
+        args = {}
+    return DeadLetter(
+        task.id or message_id,
+        task.task,
+        args if isinstance(args, dict) else {"": args},
+        failure or task.failure,
+        body,
+        sent_at,
+        attributes,
+        missing,
+    )
+
+
+def stored_body(body: str) -> str | None:
+    """The key under which the whole body lies in the payload bucket; None where `body` is the body itself."""
+    stored = _stored(body)
+    return stored.stored_body if stored is not None else None
+
+
+def _stored(body: str) -> _Stored | None:
+    try:
+        return msgspec.json.decode(body, type=_Stored)
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        return None
+
+
+def _content(queue_name: str, key: str) -> tuple[bytes, str]:
+    """What was stored, or why it can't be had: a stranger's key must not keep others from being read."""
+    try:
+        return payloads.load(queue_name, key), ""
+    except payloads.PayloadGone as error:
+        return b"", str(error)
+    except Exception as error:
+        if not error_code(error):
+            raise
+        return b"", f"its payload, stored as {key}, can't be read: {error_code(error)}"

@@ -1,0 +1,60 @@
+"""Notes of dead letters, so that whoever asks for a task's status learns of its end.
+
+The idempotency record can't say it for all: some messages end before they are claimed, at_least_once tasks have none,
+and another message of the same key takes it over. A note lies in the same table, under the message's id. It is written
+when its batch is settled. Where that fails, only the dead-letter queue knows of the death.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from celeriac.aws.client import client, error_code
+from celeriac.leases import notes
+from celeriac.model.failure import Failure, error_type
+from celeriac.model.queue import Queue
+from celeriac.observe.log import logger
+
+_KIND = "dead"
+_DEAD, _REDRIVEN = "DEAD", "REDRIVEN"
+
+
+def note(queue: Queue, task: str, message_id: str, failure: Failure) -> None:
+    """Remember a dead letter that has been sent."""
+    expiry = int((datetime.now(UTC) + queue.record_retention).timestamp())
+    where = notes.where(_KIND, task, message_id)
+    item = where.pop("Key") | {
+        "status": {"S": _DEAD},
+        "task_id": {"S": message_id},
+        "failure": {"S": msgspec.json.encode(failure).decode()},
+        "attempt": {"N": str(failure.attempts)},
+        "expiration": {"N": str(expiry)},
+    }
+    _try("put_item", **where, Item=item)
+
+
+def forget(task: str, message_id: str) -> None:
+    """The dead letter was redriven: what becomes of it now is for its new run to say."""
+    _try(
+        "update_item",
+        **notes.where(_KIND, task, message_id),
+        UpdateExpression="SET #status = :redriven",
+        ConditionExpression="attribute_exists(id)",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":redriven": {"S": _REDRIVEN}},
+    )
+
+
+def noted(task: str, message_id: str) -> Failure | None:
+    """Why the message is a dead letter, by a strongly consistent read; None where none is noted."""
+    found = notes.read(_KIND, task, message_id)
+    return msgspec.json.decode(found["failure"], type=Failure) if found.get("status") == _DEAD else None
+
+
+def _try(operation: str, **arguments: Any) -> None:
+    try:
+        getattr(client("dynamodb"), operation)(**arguments)
+    except Exception as error:  # noqa: BLE001 - the letter is sent and says the same; its message must be acknowledged
+        if error_code(error) != "ConditionalCheckFailedException":
+            logger.warning("dead letter not noted", extra={"error": error_type(error)})

@@ -1,0 +1,73 @@
+"""Looking for one message in a dead-letter queue, where SQS itself may have put it without a word."""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.dead_letters import dead_letter
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model import settings
+from celeriac.model.queue import Queue
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+# To look at a letter hides it from others for a moment: so few are looked at, and not at every question.
+MOST_LETTERS = 100
+HIDDEN_SECONDS = 10
+LOOK_EVERY = timedelta(seconds=30)
+
+looked: dict[str, tuple[datetime, int, frozenset[str]]] = {}
+"""By queue: when its letters were last looked at, how many there were, and the ids of those that were seen."""
+
+
+def find(queue: Queue, message_id: str) -> tuple[DeadLetter | None, bool]:
+    """The dead letter with this task's id, or SQS's; and whether every letter was looked at, which are 100 at most.
+
+    Where nothing is found, the same letters are not looked at again for 30 seconds.
+
+    Raises what AWS raises, NoSuchQueue too.
+    """
+    name = queue.dead_letter_name(settings.stage())
+    url = sqs.url(name)
+    depth = sum(sqs.counts(url).values())
+    if depth == 0:
+        return None, True
+    if url in looked:
+        at, number, ids = looked[url]
+        if number == depth and datetime.now(UTC) - at < LOOK_EVERY and message_id not in ids:
+            return None, depth <= MOST_LETTERS
+    received = _peek(url, min(depth, MOST_LETTERS))
+    looked[url] = (datetime.now(UTC), depth, frozenset(id_ for one in received for id_ in dead_letter.ids(one)))
+    mine = next((one for one in received if message_id in dead_letter.ids(one)), None)
+    return (dead_letter.read(name, mine, whole=False) if mine is not None else None), len(received) >= depth
+
+
+def _peek(url: str, most: int) -> "list[MessageTypeDef]":
+    """Up to `most` letters, which are visible to others again at once."""
+    held: dict[str, MessageTypeDef] = {}
+    try:
+        while len(held) < most:
+            answer = client("sqs").receive_message(
+                QueueUrl=url,
+                MaxNumberOfMessages=10,
+                VisibilityTimeout=HIDDEN_SECONDS,
+                MessageSystemAttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            )
+            if not answer.get("Messages"):
+                break
+            held |= {message["MessageId"]: message for message in answer["Messages"]}
+    finally:
+        _give_back(url, [message["ReceiptHandle"] for message in held.values()])
+    return list(held.values())
+
+
+def _give_back(url: str, receipt_handles: list[str]) -> None:
+    for start in range(0, len(receipt_handles), sqs.BATCH_ENTRIES):
+        some = receipt_handles[start : start + sqs.BATCH_ENTRIES]
+        client("sqs").change_message_visibility_batch(
+            QueueUrl=url,
+            Entries=[{"Id": str(i), "ReceiptHandle": h, "VisibilityTimeout": 0} for i, h in enumerate(some)],
+        )

@@ -1,0 +1,1 @@
+"""`@task`, and all that hangs on it."""

@@ -1,0 +1,81 @@
+"""What is refused when a task is declared, because no queue could keep it."""
+
+import inspect
+from datetime import timedelta
+from typing import Any
+
+from celeriac.declare.task import Task
+from celeriac.model.cron import MOST_NAME_CHARACTERS
+from celeriac.model.declaration import TaskError
+from celeriac.model.guarantee import GUARANTEES
+from celeriac.model.queue import MAX_VISIBILITY
+from celeriac.model.retry import Backoff, Custom
+
+
+def check(made: Task[..., Any, Any]) -> None:
+    """Raise TaskError or SignatureError, naming the task and the cure, for a declaration that can't be kept."""
+    name, queue = made.name, made.queue
+    if made.delivery not in GUARANTEES:
+        raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(GUARANTEES)}")
+    if not (isinstance(made.policy, Backoff) or callable(made.policy.policy)):
+        raise TaskError(f"task {name!r}: retry={made.policy.policy!r} is neither a Backoff nor callable")
+    if made.on == "":
+        raise TaskError(f"task {name!r}: on='' is no event's name; leave it out, or name one, such as order.created")
+    if made.timeout is not None and not isinstance(made.timeout, timedelta):
+        raise TaskError(f"task {name!r}: its timeout is {made.timeout!r}, write timedelta(seconds={made.timeout!r})")
+    if inspect.isgeneratorfunction(made.function) or inspect.isasyncgenfunction(made.function):
+        raise TaskError(f"task {name!r}: a generator runs only when somebody reads it, which no queue does: return")
+    policy = made.policy
+    for problem in policy.problems() if isinstance(policy, Backoff) else ():
+        raise TaskError(f"task {name!r}: its Backoff can't be kept, {problem}")
+    if made.delivery == "at_most_once" and (isinstance(policy, Custom) or policy.attempts > 1):
+        raise TaskError(f"task {name!r}: delivery at_most_once means a single attempt, leave `retry` out")
+    if isinstance(policy, Backoff):
+        if queue.fifo and policy.cap > MAX_VISIBILITY:
+            raise TaskError(
+                f"task {name!r}: its Backoff's cap is {policy.cap}, but on the FIFO queue {queue.name!r} a retry "
+                f"waits by its visibility timeout, at most {MAX_VISIBILITY}"
+            )
+        if queue.fifo and policy.attempts >= queue.receive_limit:
+            raise TaskError(
+                f"task {name!r}: its {policy.attempts} attempts on the FIFO queue {queue.name!r} cost a receive each, "
+                f"and SQS gives up after {queue.receive_limit}; raise the queue's max_receives"
+            )
+    if made.timeout is not None and not timedelta() < made.timeout <= queue.timeout:
+        raise TaskError(
+            f"task {name!r}: its timeout of {made.timeout} must be more than nothing and at most the {queue.timeout} "
+            f"of its queue {queue.name!r}; raise the queue's"
+        )
+    if made.cron is not None:
+        _check_cron(made)
+    try:
+        fields = made.signature.fields
+    except NameError:
+        # A forward reference: its name is there once the module is, so it is read at the first use.
+        fields = tuple(inspect.signature(made.function).parameters)
+    if made.key is not None and made.key not in fields:
+        raise TaskError(
+            f"task {name!r}: key={made.key!r} names no parameter of it; it has {', '.join(fields) or 'none'}"
+        )
+
+
+def _check_cron(made: Task[..., Any, Any]) -> None:
+    name = made.name
+    if made.queue.fifo:
+        raise TaskError(
+            f"task {name!r}: a schedule can't send to the FIFO queue {made.queue.name!r}; put it on a standard one, "
+            "and let it enqueue there"
+        )
+    if len(name) > MOST_NAME_CHARACTERS:
+        raise TaskError(f"task {name!r}: with a schedule its name may have {MOST_NAME_CHARACTERS} characters")
+    parameters = list(inspect.signature(made.function).parameters.values())
+    without = [p.name for p in parameters[1 if _takes_context(made) else 0 :] if p.default is p.empty]
+    if without:
+        raise TaskError(f"task {name!r}: a schedule calls it without arguments, give a default to {', '.join(without)}")
+
+
+def _takes_context(made: Task[..., Any, Any]) -> bool:
+    try:
+        return made.signature.takes_context
+    except NameError:  # a forward reference, see `check`
+        return next(iter(inspect.signature(made.function).parameters), "") == "ctx"

@@ -1,0 +1,99 @@
+"""`@task`: what makes a function a task."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, Concatenate, Never, overload
+
+from celeriac.declare import registry
+from celeriac.declare.check import check
+from celeriac.declare.context import Context
+from celeriac.declare.task import Task
+from celeriac.model import habits
+from celeriac.model.declaration import TaskError
+from celeriac.model.guarantee import Guarantee
+from celeriac.model.queue import Queue
+from celeriac.model.retry import Backoff, Custom, CustomPolicy, Policy
+
+
+class _Decorator:
+    """What `task(queue, ...)` returns. Its overloads take the context off the signature and the coroutine off
+    the result, so that a type checker knows `enqueue` as it knows the function.
+    """
+
+    def __init__(self, queue: Queue, unknown: Mapping[str, object], **declared: Any) -> None:
+        self._queue = queue
+        self._unknown = unknown
+        self._declared = declared
+
+    @overload
+    def __call__[**P, R](
+        self, function: Callable[Concatenate[Context, P], Awaitable[R]]
+    ) -> Task[P, Awaitable[R], R]: ...
+    @overload
+    def __call__[**P, R](self, function: Callable[Concatenate[Context, P], R]) -> Task[P, R, R]: ...
+    @overload
+    def __call__[**P, R](self, function: Callable[P, Awaitable[R]]) -> Task[P, Awaitable[R], R]: ...
+    @overload
+    def __call__[**P, R](self, function: Callable[P, R]) -> Task[P, R, R]: ...
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        declared = dict(self._declared)
+        name = declared.pop("name") or getattr(function, "__name__", "")
+        if not name:
+            raise TaskError(f"{function!r} has no name of its own: give the task one, `name=`")
+        if self._unknown:
+            cures = habits.cures(self._unknown, habits.DECLARING, name)
+            known = f"it takes {', '.join(['name', *declared]).replace('policy', 'retry')}"
+            raise TaskError(f"task {name!r}: @task(...) has no {', '.join(self._unknown)}; {cures or known}")
+        made: Task[..., Any, Any] = Task(function, self._queue, name=name, **declared)
+        check(made)
+        registry.add(made)
+        return made
+
+
+def task(
+    queue: Queue,
+    *,
+    name: str | None = None,
+    key: str | None = None,
+    delivery: Guarantee = "effectively_once",
+    retry: Backoff | CustomPolicy | None = None,
+    timeout: timedelta | None = None,
+    on: str | None = None,
+    cron: str | None = None,
+    timezone: str = "UTC",
+    **unknown: Never,
+) -> _Decorator:
+    """Make a function a task of `queue`.
+
+    name: what messages call it; the function's own name by default. Renaming it orphans what is under way.
+    key: the parameter whose value is the idempotency key; the message's id by default.
+    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB call, unless SQS
+        delivers its message again: then it remembers crashes), or at_most_once.
+    retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
+    timeout: how long one run may take, at most its queue's.
+    on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.
+    cron: when it is called again and again: five fields as in a crontab, `0 3 * * *`, or a name such as `@daily`, or
+        EventBridge Scheduler's own `rate(5 minutes)` and `cron(0 3 * * ? *)`; all but `rate` by the clock of
+        `timezone`, such as `Europe/Berlin`. The stacks make it a schedule. Its parameters all have defaults.
+
+    Raises TaskError or SignatureError at once, naming the task and the cure, for what can't be kept.
+    """
+    if not isinstance(queue, Queue):
+        raise TaskError(f"task(): {queue!r} is no Queue: declare one in tasks/queues.py, and write @task(that_queue)")
+    policy: Policy
+    if delivery == "at_most_once" and retry is None:
+        policy = Backoff(attempts=1)
+    else:
+        policy = retry if isinstance(retry, Backoff) else Backoff() if retry is None else Custom(retry)
+    return _Decorator(
+        queue,
+        unknown,
+        name=name,
+        key=key,
+        delivery=delivery,
+        policy=policy,
+        timeout=timeout,
+        on=on,
+        cron=cron,
+        timezone=timezone,
+    )

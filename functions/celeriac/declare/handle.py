@@ -1,0 +1,155 @@
+"""A task that was enqueued, as its sender sees it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Never
+
+from celeriac.aws import pause
+from celeriac.declare.reference import Reference
+from celeriac.declare.signature import InvalidArgs, Signature
+from celeriac.leases.status import Status, of_record
+from celeriac.model import habits
+from celeriac.model.failure import Failure
+from celeriac.model.guarantee import Guarantee
+from celeriac.model.queue import Queue
+
+# Between two looks of `result()`: soon at first, rarely once it takes long.
+FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
+
+
+class TaskFailed(RuntimeError):  # noqa: N818 - what it has
+    """The task is a dead letter; `failure` says why."""
+
+    def __init__(self, task: str, failure: Failure | None) -> None:
+        why = f"{failure.reason}: {failure.type}: {failure.message}" if failure is not None else "no reason is known"
+        super().__init__(f"task {task!r} is a dead letter, {why}")
+        self.failure = failure
+
+
+class ResultNotKept(RuntimeError):  # noqa: N818 - what it was
+    """The task has succeeded, and what it returned isn't stored; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handle[R]:
+    """A task that was enqueued, or may have been. `R` is what it returns."""
+
+    id: str
+    """The id of its message; empty for a handle that was made for a key."""
+    key: str
+    """Its idempotency key, `<task>:<value>`."""
+    task: str
+    """The task's name."""
+    queue: Queue
+    guarantee: Guarantee
+    _signature: Callable[[], Signature] = field(repr=False, compare=False)
+    due: datetime | None = None
+    """When its message is due; None for a handle that was made without sending."""
+
+    @property
+    def is_at_least_once(self) -> bool:
+        """Whether the task keeps no record of its success."""
+        return self.guarantee == "at_least_once"
+
+    @property
+    def ref(self) -> str:
+        """One word that names task, id and key: keep it, and `celeriac.handle(ref)` is this handle again.
+
+        It holds the key in clear, percent-encoded.
+        """
+        return str(Reference(self.task, self.id, self.key.removeprefix(f"{self.task}:"), self.due))
+
+    @property
+    def duplicate_of(self) -> str | None:
+        """The id of the message that ran in this one's place, having the same idempotency key; None if none did."""
+        return self.status().duplicate_of
+
+    def status(self) -> Status:
+        """What has become of it, by strongly consistent reads: of its record, and of a note if that says nothing.
+
+        Where both say nothing and the dead-letter queue isn't empty, its first 100 letters are looked at; that takes
+        the right to receive from it, and is left out without it.
+        """
+        # The table's client and Powertools, which a producer that only enqueues need not load.
+        from celeriac.declare import lookup  # noqa: PLC0415
+
+        record = lookup.record(self.task, self.key, self.queue, self.guarantee)
+        known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
+        if known is not None and not (known.state == "retrying" and _is_past(known.due)):
+            return known
+        if self.id:
+            dead = lookup.dead_letter(self.task, self.id, self.queue)
+            if dead is not None and (dead.state == "dead" or self._is_old):
+                return dead
+        return known or self._unrecorded()
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether SQS may have moved it to the dead-letter queue, which takes some receives."""
+        return self.due is None or self.due + self.queue.visibility < datetime.now(UTC)
+
+    def _unrecorded(self) -> Status:
+        """The state of a message of which nothing is stored."""
+        return Status("queued", id=self.id, due=self.due) if self._may_come else Status("unknown")
+
+    @property
+    def _may_come(self) -> bool:
+        """Whether it may be in its queue still: it was sent, SQS keeps it, and its success would be stored."""
+        now = datetime.now(UTC)
+        if self.due is None or self.due + self.queue.retention < now:
+            return False
+        return self.due > now or not self.is_at_least_once
+
+    def result(self, timeout: timedelta | float = timedelta(seconds=30)) -> R:
+        """What the task returned, as its annotated type, once it has succeeded; JSON types without an annotation.
+
+        timeout: how long to wait, a timedelta or seconds.
+
+        Raises TaskFailed when it is a dead letter; ResultNotKept when it succeeded and its result isn't stored, or
+        isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, of which no
+        result is kept; LookupError when nothing is known of it, so that nothing can be waited for.
+        """
+        if not isinstance(timeout, timedelta):
+            timeout = timedelta(seconds=timeout)
+        deadline = datetime.now(UTC) + timeout
+        wait = FIRST_POLL_SECONDS
+        while True:
+            status = self.status()
+            if status.state == "succeeded":
+                return self._read(status)
+            if status.state == "dead":
+                raise TaskFailed(self.task, status.failure)
+            if status.state == "unknown" and not self._may_come:
+                self._give_up()
+            left = (deadline - datetime.now(UTC)).total_seconds()
+            if left <= 0:
+                raise TimeoutError(f"task {self.task!r} is {status.state} after {timeout}")
+            pause.wait(min(wait, left))
+            wait = min(wait * POLL_FACTOR, LONGEST_POLL_SECONDS)
+
+    def _read(self, status: Status) -> R:
+        signature = self._signature()
+        if status.not_kept is not None and not signature.returns_nothing:
+            raise ResultNotKept(f"task {self.task!r} succeeded, its result was not kept: {status.not_kept}")
+        try:
+            result: R = signature.result(status.result)
+        except InvalidArgs as error:
+            raise ResultNotKept(f"{error}; status().result has it as JSON types") from error
+        return result
+
+    def _give_up(self) -> Never:
+        if self.is_at_least_once:
+            raise TypeError(f"task {self.task!r} is at_least_once: no result of it is kept")
+        raise LookupError(
+            f"nothing is known of task {self.task!r}, {self.id or self.key}: it was never sent, or so long ago that "
+            "nothing is stored of it"
+        )
+
+
+for _name, _cure in habits.HANDLE.items():
+    setattr(Handle, _name, habits.Missing(_name, _cure, "handle"))
+
+
+def _is_past(due: datetime | None) -> bool:
+    return due is None or due < datetime.now(UTC)

@@ -1,0 +1,76 @@
+"""How a task is to be enqueued: after a wait, in a group, under a key."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from celeriac.aws.sqs import is_group
+from celeriac.enqueue.send import NOW
+from celeriac.model import habits, sender
+from celeriac.model.message import MOST_KEY
+from celeriac.model.queue import Queue
+from celeriac.model.retry import LONGEST_DELAY
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `task.options(...)` was given."""
+
+    delay: timedelta = NOW
+    at: datetime | None = None
+    group: str | None = None
+    key: str | None = None
+
+    @property
+    def wait(self) -> timedelta:
+        """How long from now on; an instant that has passed means now."""
+        return self.delay if self.at is None else max(self.at - datetime.now(UTC), NOW)
+
+    def check(self, task: str, written: str, queue: Queue, unknown: Mapping[str, object]) -> None:
+        """Raise ValueError for what can't be kept, TypeError for what is no option, naming task and cure.
+
+        written: what the task's function is called in code.
+        """
+        name = f"task {task!r}"
+        if unknown:
+            cures = habits.cures(unknown, habits.SENDING, written)
+            given = ", ".join(unknown)
+            raise TypeError(f"{name}: options() has no {given}; {cures or 'it takes delay, at, group and key'}")
+        if not isinstance(self.delay, timedelta):
+            raise TypeError(f"{name}: delay is {self.delay!r}, write delay=timedelta(seconds={self.delay!r})")
+        if not NOW <= self.delay <= LONGEST_DELAY:
+            raise ValueError(f"{name}: a delay of {self.delay} can't be kept, it lies between nothing and a year")
+        if self.at is not None:
+            self._check_at(name, self.at)
+        if self.group is not None and not is_group(self.group):
+            raise ValueError(f"{name}: SQS takes a group of 1-128 letters, digits and punctuation, not {self.group!r}")
+        if (self.delay or self.at is not None) and queue.fifo:
+            raise ValueError(f"{name}: its queue {queue.name!r} is FIFO, which delays no single message")
+        if self.key is not None:
+            self._check_key(name, self.key)
+
+    def _check_key(self, name: str, key: str) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"{name}: key is {key!r}, write a text")
+        if sender.is_no_text(key):
+            zeros = "a key of zeros" if key else "an empty key"
+            raise ValueError(f"{name}: {zeros} would make all its messages duplicates of each other")
+        if len(key) > MOST_KEY:
+            raise ValueError(f"{name}: a key has {MOST_KEY} characters at most, not {len(key)}: use a hash of it")
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{name}: its key holds half of a surrogate pair") from None
+
+    def _check_at(self, name: str, at: datetime) -> None:
+        if not isinstance(at, datetime):
+            raise TypeError(f"{name}: at is {at!r}, write a datetime with a time zone")
+        if at.utcoffset() is None:
+            raise ValueError(
+                f"{name}: at={at} has no time zone, so nobody knows when that is: "
+                "write datetime(..., tzinfo=UTC), or tzinfo=ZoneInfo('Europe/Berlin')"
+            )
+        if self.delay:
+            raise ValueError(f"{name}: delay and at both say when it runs: give one of them")
+        if at - datetime.now(UTC) > LONGEST_DELAY:
+            raise ValueError(f"{name}: at={at} can't be kept, it is more than a year from now")

@@ -1,0 +1,107 @@
+"""Every task that this process knows, and every queue."""
+
+import importlib
+import pkgutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+from celeriac.declare.handle import Handle
+from celeriac.declare.reference import parse
+from celeriac.declare.signature import SignatureError
+from celeriac.declare.task import Task
+from celeriac.model import declared
+from celeriac.model.queue import Queue
+
+tasks: dict[str, Task[..., Any, Any]] = {}
+"""By name. The task defined last wins, so that a module can be reloaded; `load` refuses two of one name."""
+
+_by_home: dict[str, Task[..., Any, Any]] = {}
+
+
+def add(task: Task[..., Any, Any]) -> None:
+    """Make `task` known under its name."""
+    tasks[task.name] = task
+    _by_home[f"{task.function.__module__}.{task.function.__qualname__}"] = task
+
+
+@contextmanager
+def only(wanted: Callable[[Task[..., Any, Any]], bool]) -> Iterator[None]:
+    """Know only the `wanted` tasks, and those defined meanwhile; what functions define is forgotten afterwards.
+
+    Tasks of another application than the one of now are never among them.
+    """
+    _show(task for task in _by_home.values() if wanted(task) and not _of_another_application(task))
+    try:
+        yield
+    finally:
+        for home in [home for home in _by_home if "<locals>" in home]:
+            del _by_home[home]
+        _show(_by_home.values())
+
+
+def _of_another_application(task: Task[..., Any, Any]) -> bool:
+    home = task.function.__module__
+    return any(home.startswith(f"{other}.") for other in declared.packages - {declared.package})
+
+
+def _show(known: Iterable[Task[..., Any, Any]]) -> None:
+    tasks.clear()
+    tasks.update((task.name, task) for task in known)
+
+
+def subscribers(event: str) -> list[Task[..., Any, Any]]:
+    """The tasks subscribed to `event`, by its exact name or a pattern such as `order.*`, sorted by name."""
+    found = [task for task in tasks.values() if task.on is not None and fnmatchcase(event, task.on)]
+    return sorted(found, key=lambda task: task.name)
+
+
+def load(name: str | None = None) -> None:
+    """Import every module of the package `name`, the application's by default.
+
+    Raises DuplicateName if two of its tasks share a name.
+    """
+    name = name or declared.package
+    root = importlib.import_module(name)
+    for module in pkgutil.walk_packages(root.__path__, f"{name}."):
+        importlib.import_module(module.name)
+    for task in list(tasks.values()):
+        try:
+            _ = task.signature
+        except NameError as error:
+            raise SignatureError(
+                f"task {task.name!r}: {error}, at least not at run time: import what its parameters name, "
+                "not under TYPE_CHECKING"
+            ) from error
+    homes: dict[str, list[str]] = defaultdict(list)
+    for home, task in _by_home.items():
+        if home.startswith(f"{name}."):
+            homes[task.name].append(home)
+    for twin, twins in homes.items():
+        if len(twins) > 1:
+            raise declared.DuplicateName(
+                f"two tasks are named {twin!r}: {' and '.join(sorted(twins))}. Rename one, or give it `name=`"
+            )
+
+
+def queues() -> dict[str, Queue]:
+    """The queues of `tasks/queues.py`, and those of tasks defined elsewhere."""
+    found = declared.queues()
+    others = {task.queue.name: task.queue for task in tasks.values() if task.queue.name not in found}
+    return found | dict(sorted(others.items()))
+
+
+def handle(ref: str) -> Handle[Any]:
+    """The handle whose `ref` this is, in any process that knows its task.
+
+    Raises InvalidReferenceError for a text that is none, and LookupError where no task has its name.
+    """
+    parts = parse(ref)
+    if parts.task not in tasks:
+        load()
+    task = tasks.get(parts.task)
+    if task is None:
+        raise LookupError(f"{ref!r} is the reference of a task {parts.task!r}, and none has that name here")
+    return task.handle_of(parts.id, f"{task.name}:{parts.key}", parts.due)

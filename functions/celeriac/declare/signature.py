@@ -1,0 +1,212 @@
+"""A task's signature as the schema of its payload."""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from celeriac.declare.context import Context
+from celeriac.model import habits
+from celeriac.model.declaration import DeclarationError
+from celeriac.model.values import difference, is_said, to_json
+
+
+class SignatureError(DeclarationError):
+    """A function whose signature can't be the schema of a JSON payload."""
+
+
+class InvalidArgs(TypeError):  # noqa: N818 - it is what they are
+    """Arguments that don't fit the task's signature; the message names the field."""
+
+
+class Signature:
+    """Reads, checks and writes the arguments of one function.
+
+    Raises SignatureError if the function takes `*args`, `**kwargs` or positional-only parameters, or if a type
+    of its can't be read from JSON.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self._task = name
+        self._written = getattr(function, "__name__", name)
+        parameters = list(inspect.signature(function).parameters.values())
+        hints = typing.get_type_hints(function, include_extras=True)
+        if any(_mentions_context(hints.get(parameter.name)) for parameter in parameters[1:]) or (
+            parameters and _mentions_context(hints.get(parameters[0].name)) and not _is_context(parameters[0], hints)
+        ):
+            raise SignatureError(f"task {name!r}: the context must be its first parameter, of the type Context")
+        self._hints = hints
+        self._returns = hints.get("return", Any)
+        self.takes_context = bool(parameters) and _is_context(parameters[0], hints)
+        fields = parameters[1:] if self.takes_context else parameters
+        for parameter in fields:
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise SignatureError(
+                    f"task {name!r}: {parameter} can't be filled from a JSON object; name each parameter"
+                )
+        self.fields = tuple(parameter.name for parameter in fields)
+        self._bind = inspect.Signature(fields)
+        try:
+            # A field left out stays UNSET, so that the function's own default applies, evaluated once as always.
+            schema = msgspec.defstruct(
+                "args",
+                [
+                    (p.name, hints.get(p.name, Any))
+                    if p.default is p.empty
+                    else (p.name, hints.get(p.name, Any) | msgspec.UnsetType, msgspec.UNSET)
+                    for p in fields
+                ],
+                kw_only=True,
+                forbid_unknown_fields=True,
+            )
+            self._decoder = msgspec.json.Decoder(schema, dec_hook=_from_json)
+            # Nothing else walks down to the types that only a hook could read.
+            msgspec.json.schema(schema, schema_hook=_known)
+        except TypeError as error:
+            raise SignatureError(f"task {name!r}: its parameters can't be read from JSON: {error}") from error
+
+    def default(self, field: str) -> object:
+        """What a field is when a message leaves it out; None where it can't."""
+        default = self._bind.parameters[field].default
+        return None if default is inspect.Parameter.empty else default
+
+    def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call, each under its parameter's name. Raises InvalidArgs."""
+        unknown = [name for name in kwargs if name not in self.fields]
+        if unknown:
+            cures = habits.cures(unknown, habits.SENDING, self._written)
+            cure = f"; {cures}" if cures else self._nearest(unknown[0])
+            raise InvalidArgs(f'task {self._task!r}: no parameter "{unknown[0]}"{cure}')
+        try:
+            return self._bind.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise InvalidArgs(f"task {self._task!r}: {error}") from error
+
+    def _nearest(self, name: str) -> str:
+        from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake, and a worker needn't load it
+
+        close = get_close_matches(name, self.fields, n=1, cutoff=0.5)
+        return f": did you mean {close[0]}?" if close else f"; it has {', '.join(self.fields) or 'none'}"
+
+    def encode(self, arguments: Mapping[str, Any]) -> bytes:
+        """`arguments` as JSON, after checking that the task will get them as they are. Raises InvalidArgs."""
+        try:
+            raw = msgspec.json.encode(arguments, enc_hook=to_json)
+        except Exception as error:  # a model's own code may raise anything
+            raise InvalidArgs(f"task {self._task!r}: {_unwritable(arguments, error)}") from error
+        try:
+            arrived = self.decode(raw)
+        except InvalidArgs as error:
+            # It tells what JSON wrote: nan as a null, a Decimal as a text that nobody has passed.
+            self._compare(arguments, arguments)
+            if ", got `" in str(error):
+                self._compare(arguments, msgspec.json.decode(raw), at=str(error))
+            raise
+        self._compare(arguments, arrived)
+        return raw
+
+    def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any], *, at: str | None = None) -> None:
+        """Raise InvalidArgs for what differs; only where a message says that something is wrong, if one is given."""
+        for name, value in arguments.items():
+            if is_said(value, arrived[name]) or (found := difference(name, value, arrived[name])) is None:
+                continue
+            if at is None or f"at {found.place}" in at:
+                raise InvalidArgs(f"task {self._task!r}: {found.problem}: {found.cure}")
+
+    def decode(self, raw: bytes | msgspec.Raw) -> dict[str, Any]:
+        """The arguments to call the task with. Raises InvalidArgs, naming the field."""
+        try:
+            args = self._decoder.decode(raw)
+        except Exception as error:  # a validator of the user's may raise anything
+            raise InvalidArgs(f"task {self._task!r}: {_readable(error)}{self._cure(bytes(raw)[:1])}") from error
+        return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
+
+    def arrived(self, field: str, plain: object) -> object:
+        """A value of one parameter, of JSON types, as its consumer reads it. Raises InvalidArgs."""
+        try:
+            return msgspec.convert(
+                plain, self._hints.get(field, Any), builtin_types=(), str_keys=True, dec_hook=_from_json
+            )
+        except Exception as error:  # a validator of the user's may raise anything
+            raise InvalidArgs(f"task {self._task!r}: {_readable(error)}") from error
+
+    @property
+    def returns_nothing(self) -> bool:
+        """Whether it is annotated to return None."""
+        return self._returns is type(None)
+
+    def result(self, plain: object) -> Any:
+        """A result, kept as JSON types, as the annotated return type; as it is where there is none that can be read.
+
+        Raises InvalidArgs for a result that the type can't hold, such as one of an older release.
+        """
+        if self._returns is Any:
+            return plain
+        try:
+            msgspec.json.schema(self._returns, schema_hook=_known)
+        except (TypeError, ValueError):
+            return plain  # a type that only Python knows
+        try:
+            return msgspec.convert(plain, self._returns, builtin_types=(), str_keys=True, dec_hook=_from_json)
+        except Exception as error:  # a validator of the user's may raise anything
+            raise InvalidArgs(f"task {self._task!r}: its result: {_readable(error)}") from error
+
+    def _cure(self, begin: bytes) -> str:
+        """What to do about arguments that are no object."""
+        if begin == b'"':
+            return ": args is a text; where it holds JSON, send the object itself"
+        if begin == b"[" and self.fields:
+            return f': args has names, write an object such as {{"{self.fields[0]}": ...}}'
+        return ""
+
+    def pick(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of an event that the task names: a publisher may add fields without breaking its subscribers."""
+        return {name: data[name] for name in self.fields if name in data}
+
+
+def _unwritable(arguments: Mapping[str, Any], error: Exception) -> str:
+    """Which argument has no JSON form, and why not."""
+    for name, value in arguments.items():
+        try:
+            msgspec.json.encode(value, enc_hook=to_json)
+        except UnicodeEncodeError:
+            return (
+                f"`{name}` can't be written as JSON: it holds half of a surrogate pair, a text cut inside a character"
+            )
+        except Exception as its:  # noqa: BLE001 - as above
+            return f"`{name}` can't be written as JSON: {its}"
+    return f"its arguments can't be written as JSON: {error}"
+
+
+def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
+    return hints.get(parameter.name) is Context or (parameter.name == "ctx" and parameter.name not in hints)
+
+
+def _mentions_context(hint: Any) -> bool:
+    return hint is Context or Context in typing.get_args(hint)
+
+
+def key_text(value: object) -> object:
+    """A key parameter's value as what JSON would make of it. Raises InvalidArgs."""
+    try:
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=to_json)
+    except Exception as error:
+        raise InvalidArgs(f"its key can't be written as JSON: {error}") from error
+
+
+def _readable(error: BaseException) -> str:
+    """Msgspec writes "Expected `int`, got `str` - at `$.user_id`": say "user_id" as the caller knows it."""
+    return str(error).replace("`$.", "`").replace("Object", "The payload")
+
+
+def _known(custom: type) -> dict[str, str]:
+    if not hasattr(custom, "model_validate"):
+        raise TypeError(f"nothing reads a {custom.__qualname__} from JSON")
+    return {"type": "object"}
+
+
+def _from_json(expected: type, value: object) -> object:
+    """What msgspec doesn't know itself: pydantic models, where the user has pydantic."""
+    return expected.model_validate(value)  # type: ignore[attr-defined]  # `_known` has seen to it

@@ -1,0 +1,226 @@
+"""A task: the decorated function is the declaration, the registry's entry and the producer's way to send in one."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, update_wrapper
+from typing import Any, Never
+
+import msgspec
+
+from celeriac.declare.context import Context
+from celeriac.declare.handle import Handle
+from celeriac.declare.options import Options
+from celeriac.declare.signature import InvalidArgs, Signature, key_text
+from celeriac.enqueue.send import NOW, Parcel, deliver, deliver_many
+from celeriac.model import habits
+from celeriac.model.cron import scheduled
+from celeriac.model.crontab import NotASchedule
+from celeriac.model.declaration import TaskError
+from celeriac.model.guarantee import Guarantee
+from celeriac.model.message import Message, new_id
+from celeriac.model.queue import Queue
+from celeriac.model.retry import Policy
+
+
+class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
+    """Some messages of `enqueue_many` were not taken. `sent` are handles; `unsent` pairs the arguments with why."""
+
+    def __init__(self, task: str, sent: "list[Handle[Any]]", unsent: list[tuple[dict[str, Any], str]]) -> None:
+        super().__init__(
+            f"{len(unsent)} of {len(sent) + len(unsent)} messages for {task} were not taken, "
+            f"the first because of: {unsent[0][1]}"
+        )
+        self.sent = sent
+        self.unsent = unsent
+
+
+class Task[**P, C, R]:
+    """A function that runs on a queue. `P` are its parameters, `C` what a call returns, `R` its result."""
+
+    def __init__(
+        self,
+        function: Callable[..., C],
+        queue: Queue,
+        *,
+        name: str,
+        key: str | None,
+        delivery: Guarantee,
+        policy: Policy,
+        timeout: timedelta | None,
+        on: str | None,
+        cron: str | None,
+        timezone: str,
+    ) -> None:
+        self.function = function
+        self.queue = queue
+        self.name = name
+        self.key = key
+        self.delivery = delivery
+        self.policy = policy
+        self.timeout = timeout
+        self.on = on
+        self.cron = _schedule_of(name, cron)
+        self.timezone = timezone
+        self._options = Options()
+        update_wrapper(self, function)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The schema of its payload."""
+        return Signature(self.function, self.name)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Run it here and now, as the plain function it is, with a stand-in for its context."""
+        if not self.signature.takes_context or (args and isinstance(args[0], Context)):
+            return self.function(*args, **kwargs)
+        arguments = self.signature.named(args, kwargs)
+        run_id = new_id()
+        context = Context(
+            id=run_id,
+            key=self.key_of(arguments, Message(id=run_id, task=self.name)),
+            task=self.name,
+            attempt=1,
+            deadline=datetime.now(UTC) + (self.timeout or self.queue.timeout),
+        )
+        return self.function(context, *args, **kwargs)
+
+    def options(
+        self,
+        *,
+        delay: timedelta = NOW,
+        at: datetime | None = None,
+        group: str | None = None,
+        key: str | None = None,
+        **unknown: Never,
+    ) -> "Task[P, C, R]":
+        """The same task, to be enqueued with options.
+
+        delay: how long it waits first, at most a year.
+        at: when it is to run at the earliest, with a time zone, at most a year from now; what has passed means now.
+        group: the tenant on a standard queue, what is kept in order on a FIFO queue.
+        key: an idempotency key of one's own.
+
+        Raises ValueError for what can't be kept, TypeError for what is no option, both with the cure.
+        """
+        options = Options(delay, at, group, key)
+        options.check(self.name, getattr(self.function, "__name__", self.name), self.queue, unknown)
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__, _options=options)
+        return bound
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Send it to its queue. When this returns, SQS has it.
+
+        Raises InvalidArgs for arguments that its signature can't read, NoSuchQueue where the stage isn't deployed.
+        """
+        parcel = self._parcel(self.signature.named(args, kwargs))
+        deliver(parcel)
+        return self._handle(parcel)
+
+    def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
+        """Send one message for each item, in batches of ten, several at once. Every item is checked before any is sent.
+
+        Raises InvalidArgs as `enqueue` does, and PartialFailure when SQS didn't take them all.
+        """
+        arguments = [self._arguments_of(item) for item in items]
+        parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
+        problems = deliver_many(parcels)
+        handles = [self._handle(parcel) for parcel in parcels]
+        if any(problems):
+            sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]
+            unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
+            raise PartialFailure(self.name, sent, unsent)
+        return handles
+
+    def _arguments_of(self, item: object) -> dict[str, Any]:
+        if not isinstance(item, Mapping):
+            name = next(iter(self.signature.fields), "name")
+            raise InvalidArgs(
+                f"task {self.name!r}: enqueue_many takes a dict of arguments for each message, such as "
+                f'{{"{name}": ...}}, and got {type(item).__name__}'
+            )
+        return dict(item)
+
+    def handle(self, *, key: object = None, id: str = "") -> Handle[R]:  # noqa: A002 - what it is everywhere
+        """The handle of a message that was sent before, by its idempotency key, or by its id where that is the key.
+
+        key: the value of the task's key parameter, or of `options(key=...)`.
+        id: the message's id. With a key, `status().duplicate_of` says whether another message ran in its place.
+
+        Whether a message was ever sent can't be known: of one that nothing is stored of, the status is `unknown`.
+        Raises ValueError where the key is needed and missing.
+        """
+        value = self._key_value(key)
+        if value in (None, "") and (self.key is not None or not id):
+            wanted = f"handle(key=...), the value of {self.key!r}" if self.key else "handle(id=...) or handle(key=...)"
+            raise ValueError(f"task {self.name!r}: write {wanted}; or keep handle.ref and use celeriac.handle(ref)")
+        return self.handle_of(id, f"{self.name}:{id if value in (None, '') else value}")
+
+    def handle_of(self, message_id: str, key: str, due: datetime | None = None) -> Handle[R]:
+        """The handle of a message whose id and whole idempotency key, `<task>:<value>`, are known."""
+        return Handle(message_id, key, self.name, self.queue, self.delivery, lambda: self.signature, due)
+
+    def _handle(self, parcel: Parcel) -> Handle[R]:
+        # The key as the consumer will compute it: 5 for a `float` arrives as 5.0, a text for a `datetime` as that.
+        arguments = self.signature.decode(parcel.message.args) if self.key is not None else {}
+        due = datetime.now(UTC) + parcel.delay
+        return self.handle_of(parcel.message.id, self.key_of(arguments, parcel.message), due)
+
+    def key_for(self, value: object) -> str:
+        """The idempotency key `<task>:<value>` of a value of the key parameter, spelled as the consumer spells it."""
+        return f"{self.name}:{self._key_value(value)}"
+
+    def _key_value(self, value: object) -> Any:
+        plain = key_text(value)
+        if self.key is None or plain in (None, ""):
+            return plain
+        try:
+            return key_text(self.signature.arrived(self.key, plain))
+        except InvalidArgs:
+            return plain  # one of `options(key=...)`
+
+    def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
+        """The idempotency key of a message: `<task>:<its own key, its key parameter, or its id>`.
+
+        A key parameter that is None or empty names nothing, so the id serves. The task's name is part of it because a
+        provider sees the keys of all tasks: a charge and a refund of one payment must not look like the same request.
+        """
+        value: Any = message.key
+        if value is None and self.key is not None:
+            value = key_text(arguments.get(self.key, self.signature.default(self.key)))
+        return f"{self.name}:{message.id if value in (None, '') else value}"
+
+    def parcel(self, *args: P.args, **kwargs: P.kwargs) -> Parcel:
+        """What `enqueue` would send, for a transaction to send later. Raises as `enqueue` does."""
+        return self._parcel(self.signature.named(args, kwargs))
+
+    def _parcel(self, arguments: dict[str, Any]) -> Parcel:
+        options = self._options
+        if self.queue.fifo and options.group is None:
+            raise ValueError(
+                f"task {self.name!r}: its queue {self.queue.name!r} is FIFO, enqueue it with options(group=...)"
+            )
+        message = Message(
+            id=new_id(),
+            task=self.name,
+            args=msgspec.Raw(self.signature.encode(arguments)),
+            key=options.key,
+            enqueued_at=datetime.now(UTC),
+        )
+        return Parcel(self.queue, message, options.wait, options.group)
+
+    def __repr__(self) -> str:
+        """Name and queue."""
+        return f"<task {self.name} on {self.queue.name}>"
+
+
+for _name, _cure in habits.METHODS.items():
+    setattr(Task, _name, habits.Missing(_name, _cure))
+
+
+def _schedule_of(name: str, cron: str | None) -> str | None:
+    """The `cron` of a task as EventBridge Scheduler takes it. Raises TaskError, with what was written."""
+    try:
+        return scheduled(cron) if cron is not None else None
+    except NotASchedule as error:
+        raise TaskError(f"task {name!r}: {cron!r} is no schedule, {error}") from None

@@ -1,0 +1,297 @@
+"""The transactional outbox: business items and the events that tell of them, written in one TransactWriteItems.
+
+An event is a row of the outbox table; its stream brings it to the relay. An order that is rolled back tells nobody,
+an order that is committed tells everybody, whatever crashes in between.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import count
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
+
+from celeriac.aws import batches
+from celeriac.aws.client import client
+from celeriac.aws.items import item_of, plain, size_of, value_of
+from celeriac.enqueue.outbox_row import WAITING, new_row
+from celeriac.enqueue.send import Enqueueable, fitted_message
+from celeriac.leases.lease import Lease, LeaseLost
+from celeriac.leases.result import NotStorableError, storable
+from celeriac.model import declared, names, settings
+from celeriac.model.message import new_id
+from celeriac.model.values import difference
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+MOST_ACTIONS = 100
+MOST_BYTES = 4 * 1024 * 1024
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+MOST_ITEM_BYTES = 400 * 1024
+# A row of the outbox grows when it is marked: when it was published, or why it is parked.
+HEADROOM_BYTES = 2048
+# Less than a partition key may have, since a group's hash is no shorter name for it.
+MOST_AGGREGATE_BYTES = 1024
+# Refusals that pass: another transaction at one of the items, or a table that is short of capacity.
+PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+# Why a task that has committed has no result, unless it gave one to `tx.result`.
+NO_RESULT = "its transaction recorded the success before it returned; keep a result with tx.result(value)"
+# With waits of 0.1 s and twice as long each time: some three seconds in all.
+MOST_TRIES = 6
+
+type Condition = str | ConditionBase
+"""A condition expression of DynamoDB without values, such as `attribute_not_exists(pk)`; or one with them, built by
+boto3: `Attr("balance").gte(5)` (`from boto3.dynamodb.conditions import Attr`)."""
+
+
+class TransactionError(RuntimeError):
+    """A transaction that can't be made as it was asked for."""
+
+
+class ConditionFailed(RuntimeError):  # noqa: N818 - DynamoDB's name for it
+    """A condition of the transaction didn't hold: nothing of it was written.
+
+    `action` says which one, `item` is what lies there instead (None where there is nothing).
+    """
+
+    def __init__(self, action: str, item: dict[str, Any] | None) -> None:
+        super().__init__(f"the condition of {action} doesn't hold; nothing was written")
+        self.action = action
+        self.item = item
+
+
+class Transaction:
+    """Collects actions; leaving the `with` block commits them all, or none. An exception inside writes nothing.
+
+    Tables are named as `tasks/tables.py` declares them, or by their physical names.
+    """
+
+    def __init__(self, lease: Lease | None = None, *, in_run: bool = False) -> None:
+        self._lease = lease
+        self._actions: list[dict[str, Any]] = []
+        self._labels: list[str] = []
+        self._bytes = 0
+        self._is_over = False
+        self._in_run = in_run
+        self._result: Any = None
+        self._has_result = False
+
+    def put(self, table: str, item: Mapping[str, Any], *, condition: Condition | None = None) -> None:
+        """Write a whole item, if `condition` holds for what lies there."""
+        self._put(f"put into {table}", _physical(table), item_of(item), condition)
+
+    def update(
+        self,
+        table: str,
+        *,
+        key: Mapping[str, Any],
+        set: Mapping[str, Any] | None = None,  # noqa: A002 - DynamoDB's word for it
+        add: Mapping[str, Any] | None = None,
+        condition: Condition | None = None,
+    ) -> None:
+        """Set some attributes of an item, and add to the numbers (0 where there is none) or sets of others.
+
+        The item is made if it isn't there, unless `condition` sees to it.
+        """
+        clauses = {"SET": ("set", " = ", set or {}), "ADD": ("add", " ", add or {})}
+        expression: list[str] = []
+        names: dict[str, str] = {}
+        values: dict[str, Any] = {}
+        for clause, (mark, between, wanted) in clauses.items():
+            if wanted:
+                parts = [f"#{mark}{i}{between}:{mark}{i}" for i in range(len(wanted))]
+                expression.append(f"{clause} {', '.join(parts)}")
+                names |= {f"#{mark}{i}": name for i, name in enumerate(wanted)}
+                values |= {f":{mark}{i}": value_of(value) for i, value in enumerate(wanted.values())}
+        if not expression:
+            raise TransactionError(f"an update of {table} that changes nothing: give it set= or add=")
+        on = {"TableName": _physical(table), "Key": item_of(key), "UpdateExpression": " ".join(expression)}
+        self._count(f"update of {table}", size_of(on["Key"]) + size_of(values))
+        self._add(f"update of {table}", "Update", on, condition, names=names, values=values)
+
+    def delete(self, table: str, *, key: Mapping[str, Any], condition: Condition | None = None) -> None:
+        """Remove an item, if `condition` holds for it."""
+        self._add(f"delete from {table}", "Delete", {"TableName": _physical(table), "Key": item_of(key)}, condition)
+
+    def check(self, table: str, *, key: Mapping[str, Any], condition: Condition) -> None:
+        """Commit only if `condition` holds for an item that the transaction doesn't write."""
+        on = {"TableName": _physical(table), "Key": item_of(key)}
+        self._add(f"check of {table}", "ConditionCheck", on, condition)
+
+    def emit(self, event: str, data: Mapping[str, Any], *, aggregate: str | None = None) -> str:
+        """Publish `event` to every task subscribed to it, if the transaction commits; returns the event's id.
+
+        Events of one aggregate are published in the order of their transactions. Raises TransactionError for data that
+        is no object of plain JSON, and for an aggregate that DynamoDB can't have for a key.
+        """
+        if not isinstance(data, Mapping):
+            raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
+        if aggregate is not None and not 0 < len(aggregate.encode()) <= MOST_AGGREGATE_BYTES:
+            raise TransactionError(f"event {event}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
+        return self._row(event, aggregate, data=_json(event, dict(data)))
+
+    def enqueue(self, task: Enqueueable, *args: Any, **kwargs: Any) -> str:
+        """Enqueue `task`, with its options, if the transaction commits; returns its id.
+
+        Raises what `task.enqueue` raises.
+        """
+        parcel = task.parcel(*args, **kwargs)
+        content = {"message": fitted_message(parcel), "queue": parcel.queue.name}
+        if parcel.delay:
+            content["due_at"] = (datetime.now(UTC) + parcel.delay).isoformat()
+        if parcel.group is not None:
+            content["group"] = parcel.group
+        # What SQS is to keep in order, the stream must bring in order.
+        aggregate = f"{parcel.queue.name}/{parcel.group}" if parcel.queue.fifo else None
+        self._row(f"task:{task.name}", aggregate, **content)
+        return parcel.message.id
+
+    def result(self, value: Any) -> None:
+        """Keep `value` as the task's result, if the transaction commits: `handle.result()` then returns it.
+
+        What the task returns comes too late for that. The last call counts. An at_least_once task keeps no result.
+        Raises TransactionError outside a task, and for a value that is no JSON or is too large (200,000 bytes).
+        """
+        if not self._in_run:
+            raise TransactionError("tx.result(...) keeps the result of a task: outside a task there is none to keep")
+        try:
+            self._result = storable(value)
+        except NotStorableError as error:
+            raise TransactionError(f"tx.result(...): the result can't be kept, {error}") from error
+        self._has_result = True
+
+    def _row(self, event: str, aggregate: str | None, **content: str) -> str:
+        row = new_row(event, aggregate, **content)
+        self._put(f"event {event}", names.outbox_table(settings.stage()), row, None)
+        return str(row["sk"]["S"])
+
+    def _put(self, label: str, table: str, item: dict[str, Any], condition: Condition | None) -> None:
+        self._count(label, size_of(item) + (HEADROOM_BYTES if WAITING in item else 0))
+        self._add(label, "Put", {"TableName": table, "Item": item}, condition)
+
+    def _count(self, label: str, size: int) -> None:
+        if size > MOST_ITEM_BYTES:
+            raise TransactionError(
+                f"{label}: {size} bytes, and an item of DynamoDB holds {MOST_ITEM_BYTES} (400 KB): "
+                "keep the bulk in S3, and its key in the item"
+            )
+        self._bytes += size
+
+    def _add(
+        self,
+        label: str,
+        kind: str,
+        on: dict[str, Any],
+        condition: Condition | None,
+        *,
+        names: dict[str, str] | None = None,
+        values: dict[str, Any] | None = None,
+    ) -> None:
+        names, values = names or {}, values or {}
+        if isinstance(condition, ConditionBase):
+            built = ConditionExpressionBuilder().build_expression(condition)
+            on["ConditionExpression"] = built.condition_expression
+            names |= built.attribute_name_placeholders
+            values |= {name: value_of(value) for name, value in built.attribute_value_placeholders.items()}
+        elif condition is not None:
+            on["ConditionExpression"] = condition
+        if condition is not None:
+            on["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        if names:
+            on["ExpressionAttributeNames"] = names
+        if values:
+            on["ExpressionAttributeValues"] = values
+        self._labels.append(f"action {len(self._actions) + 1}, {label}")
+        self._actions.append({kind: on})
+
+    def __enter__(self) -> Self:
+        if self._is_over:
+            raise TransactionError("a transaction is entered once: make another one for what else is to be written")
+        self._is_over = True
+        if self._lease is not None:
+            if self._lease.in_transaction or self._lease.committed:
+                raise TransactionError(
+                    "a run commits one transaction, and with it its success: put what two would do into one"
+                )
+            self._lease.in_transaction = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and (self._actions or (self._has_result and self._lease is not None)):
+                self._commit()
+        finally:
+            if self._lease is not None:
+                self._lease.in_transaction = False
+
+    def _commit(self) -> None:
+        lease = self._lease
+        actions: list[Any] = [*self._actions]
+        if lease is not None:
+            actions.append(lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT))
+        if len(actions) > MOST_ACTIONS:
+            raise TransactionError(
+                f"{len(actions)} actions, events, tasks and the task's own record included, don't fit into a "
+                f"transaction of DynamoDB, which takes {MOST_ACTIONS}: write less in one"
+            )
+        if self._bytes > MOST_BYTES:
+            raise TransactionError(
+                f"{self._bytes} bytes, those of events and tasks included, don't fit into a transaction of DynamoDB, "
+                f"which takes {MOST_BYTES} (4 MB): write less in one, or keep the bulk in S3"
+            )
+        dynamodb = client("dynamodb")
+        # The token makes a retry of this call, its answer lost, the same transaction (for ten minutes).
+        token = new_id()
+        for attempt in count(1):
+            try:
+                dynamodb.transact_write_items(TransactItems=actions, ClientRequestToken=token)
+                break
+            except dynamodb.exceptions.TransactionCanceledException as canceled:
+                self._give_up_unless_it_passes(canceled, attempt)
+                batches.wait(attempt)
+            except Exception:
+                # No answer is no refusal: it may have been carried out. The record, written with it, knows.
+                if lease is None or not lease.is_completed():
+                    raise
+                break
+        if lease is not None:
+            lease.committed = True
+
+    def _give_up_unless_it_passes(self, canceled: "ClientError", attempt: int) -> None:
+        """Raise what a canceled transaction comes to, or return for another try."""
+        reasons: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # this error's
+        if self._lease is not None and reasons and _failed(reasons[-1]):
+            raise LeaseLost from canceled
+        for label, reason in zip(self._labels, reasons, strict=False):
+            if _failed(reason):
+                raise ConditionFailed(label, plain(reason.get("Item"))) from canceled
+        passes = any(reason.get("Code") in PASSING for reason in reasons)
+        if not passes or attempt == MOST_TRIES:
+            raise canceled
+
+
+def _json(event: str, data: dict[str, Any]) -> str:
+    """An event's data. Who will read them isn't known here, so they are what JSON says by itself."""
+    try:
+        raw = msgspec.json.encode(data)
+    except Exception as error:
+        raise TransactionError(f"event {event}: its data can't be written as JSON: {error}") from error
+    found = difference("data", data, msgspec.json.decode(raw))
+    if found is not None:
+        raise TransactionError(f"event {event}: {found.problem}: an event is plain JSON, convert it yourself")
+    return raw.decode()
+
+
+def _failed(reason: Mapping[str, Any]) -> bool:
+    return reason.get("Code") == "ConditionalCheckFailed"
+
+
+def _physical(table: str) -> str:
+    known = declared.tables().get(table)
+    return known.physical_name(settings.stage()) if known is not None else table

@@ -1,0 +1,1 @@
+"""Running a function under a limit: threads, and the event loop."""

@@ -1,0 +1,196 @@
+"""The threads that run a batch's lanes, and the watch over the calls that they make.
+
+A thread can't be stopped. One whose call overruns is left behind: another takes its lane over, with the overrun for
+an ending, while the call goes on in the background, fenced off by its lost lease, until it ends or Lambda stops the
+worker.
+"""
+
+import inspect
+import math
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from threading import Condition, Lock
+from typing import Any
+
+from celeriac.execute import loop
+from celeriac.execute.call import Call, Ending, Overran, Steps, WorkerLost
+
+# Threads are made when needed and kept; what overran occupies one. Beyond any number that a worker could come to.
+MOST_THREADS = 100_000
+# The watch looks at the clock no more often than that, unless it is woken.
+LEAST_SECONDS = 0.05
+
+
+class _LeftBehind(BaseException):
+    """This thread's call has overrun, and its lane is another's by now."""
+
+
+class _Count:
+    """A number that several threads change."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._lock = Lock()
+
+    def add(self, number: int) -> None:
+        """Change it by `number`."""
+        with self._lock:
+            self.value += number
+
+
+_hanging = _Count()
+
+
+def left_behind() -> int:
+    """How many threads of this worker hang in a call that has overrun."""
+    return _hanging.value
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """A sync call that a thread is making, and when it must be over by `time.monotonic()`."""
+
+    lane: Steps[None]
+    limit: timedelta
+    until: float
+
+
+class Crew:
+    """At most `size` threads, each of which runs one lane after another.
+
+    `shortest` is the least time that a call is usually given: the watch need not look at the clock twice in it.
+    `limit` is when whoever waits for the crew must go, whatever it is at.
+    """
+
+    def __init__(self, lanes: Iterable[Steps[None]], size: int, *, shortest: timedelta, limit: timedelta) -> None:
+        self._lanes = deque(lanes)
+        self._size = min(size, len(self._lanes))
+        self._at_work = 0
+        self._changed = Condition()
+        self._running: set[_Running] = set()
+        self._shortest_seconds = shortest.total_seconds()
+        self._until = time.monotonic() + limit.total_seconds()
+        self._wakes_at = math.inf
+        self._ended_by: BaseException | None = None
+
+    def run(self) -> bool:
+        """Run every lane to its end; whether all came to one in time: what isn't settled then is SQS's again.
+
+        Raises WorkerLost, or whatever else escapes a lane, once none is at work.
+        """
+        try:
+            with self._changed:
+                for _ in range(self._size):
+                    self._at_work += 1
+                    _threads().submit(self._work)
+                while self._at_work and time.monotonic() < self._until:
+                    self._relieve_the_overdue()
+                    now = time.monotonic()
+                    # No call that is yet to come is due before that. To be woken by one of them would cost a fifth of
+                    # the whole consumer (benchmarks/consumer_cpu.py): this thread then takes the interpreter away.
+                    later = now + max(self._shortest_seconds / 2, LEAST_SECONDS)
+                    self._wakes_at = min([later, self._until, *(running.until for running in self._running)])
+                    self._changed.wait(self._wakes_at - now)
+        except BaseException as error:  # a signal to this thread, such as Ctrl-C, or no thread to be had
+            self._end(error)
+            raise
+        if self._ended_by is not None:
+            raise self._ended_by
+        if self._at_work:
+            self._end(WorkerLost())
+        return not self._at_work
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its worker is over: no lane is begun any more, and no call made."""
+        return self._ended_by is not None
+
+    def _end(self, error: BaseException) -> None:
+        """Begin no lane any more, and no further call of those that are begun."""
+        self._ended_by = self._ended_by or error
+        self._lanes.clear()
+
+    def _relieve_the_overdue(self) -> None:
+        for running in [running for running in self._running if running.until <= time.monotonic()]:
+            _threads().submit(self._work, running.lane, (None, Overran(running.limit)))
+            self._running.remove(running)
+            _hanging.add(1)
+
+    def _work(self, lane: Steps[None] | None = None, ending: Ending | None = None) -> None:
+        """Run `lane` on from `ending`, where one is given, and then lane after lane."""
+        try:
+            if lane is not None and ending is not None:
+                with suppress(StopIteration):
+                    self._go_on(lane, lane.send(ending))
+            while (lane := self._next()) is not None:
+                with suppress(StopIteration):
+                    self._go_on(lane, next(lane))
+        except _LeftBehind:
+            _hanging.add(-1)
+            return
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            self._end(error)
+        with self._changed:
+            self._at_work -= 1
+            if not self._at_work:
+                self._changed.notify()
+
+    def _next(self) -> Steps[None] | None:
+        try:
+            return self._lanes.popleft()
+        except IndexError:
+            return None
+
+    def _go_on(self, lane: Steps[None], call: Call) -> None:
+        """Make the call that the lane stands at, and those that follow. Raises StopIteration at the lane's end."""
+        while True:
+            if self.has_ended:
+                raise WorkerLost
+            call = lane.send(self._make(call, lane))
+
+    def _make(self, call: Call, lane: Steps[None]) -> Ending:
+        until = time.monotonic() + call.limit.total_seconds()
+        try:
+            with call.run:
+                if inspect.iscoroutinefunction(call.function):
+                    result = call.function(*call.args, **call.kwargs)
+                else:
+                    result = self._make_watched(call, lane, until)
+                if inspect.isawaitable(result):
+                    result = loop.wait_for(result, call.limit, until - time.monotonic())
+        except (WorkerLost, _LeftBehind):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a task ends with is its ending
+            return None, error
+        return result, None
+
+    def _make_watched(self, call: Call, lane: Steps[None], until: float) -> Any:
+        running = _Running(lane, call.limit, until)
+        with self._changed:
+            self._running.add(running)
+            # One who is given less than the shortest, as at an invocation's end.
+            if until < self._wakes_at:
+                self._changed.notify()
+        result = None
+        try:
+            result = call.function(*call.args, **call.kwargs)
+        finally:
+            with self._changed:
+                is_left_behind = running not in self._running
+                self._running.discard(running)
+            if is_left_behind:
+                if inspect.iscoroutine(result):
+                    result.close()  # nobody will await it any more
+                raise _LeftBehind
+        return result
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="task")

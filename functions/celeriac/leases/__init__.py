@@ -1,0 +1,1 @@
+"""The fenced idempotency record, and the notes beside it."""

@@ -1,0 +1,224 @@
+"""The lease on a task: what a claim finds, and what it makes of it."""
+
+import copy
+import datetime as dt
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
+
+from celeriac.leases import imports
+from celeriac.leases.store import COMPLETED, DEAD, INPROGRESS, RETRYING, Claim, FencedStore, LeaseLost, store
+from celeriac.model import names, settings
+from celeriac.model.failure import Failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+class AlreadyDone(Exception):  # noqa: N818 - not an error: a duplicate of a task that has succeeded
+    """The task has succeeded before."""
+
+
+class AlreadyDead(Exception):  # noqa: N818 - not an error: a stray copy of a dead letter
+    """The task is a dead letter already, and this copy of its message is not the redriven one."""
+
+
+class AlreadyTried(Exception):  # noqa: N818 - not an error: a stray copy of a failed attempt
+    """This very attempt has been made and has failed; the next one is on its way."""
+
+
+class Busy(Exception):  # noqa: N818 - not an error: another worker is at it
+    """Another worker holds the lease until `until`."""
+
+    def __init__(self, until: dt.datetime) -> None:
+        super().__init__(f"another worker holds the lease until {until:%H:%M:%S}")
+        self.until = until
+
+
+class Suspect(Exception):  # noqa: N818 - what it is
+    """Its last worker died at work. `crashes` of them died while they ran nothing else."""
+
+    def __init__(self, crashes: int) -> None:
+        super().__init__("the last worker of this task died at work")
+        self.crashes = crashes
+
+
+@dataclass(slots=True)
+class Lease:
+    """One worker's claim on one task."""
+
+    _store: FencedStore
+    attempt: int
+    """Which attempt this is, by what the record remembers."""
+    last_failure: Failure | None = None
+    """How the attempt before this one failed, where it is remembered."""
+    in_transaction: bool = field(default=False)
+    """Set while the run's one transaction is open."""
+    committed: bool = field(default=False)
+    """Set by the transaction that has committed the task's effects and its success."""
+
+    @property
+    def is_of_its_key(self) -> bool:
+        """Whether the record is that of the task's idempotency key, and so knows how its message has ended."""
+        return not self._store.claim.for_crashes
+
+    @property
+    def replaced(self) -> tuple[str, Failure] | None:
+        """The id and the death of another message of its key, of which the record knew until now."""
+        found = self._store.found
+        if (
+            found.get("status") != DEAD
+            or found.get("task_id") == self._store.claim.task_id
+            or self.last_failure is None
+        ):
+            return None
+        return str(found["task_id"]), self.last_failure
+
+    def complete(self, result: Any, *, not_kept: str = "") -> None:
+        """Record success. `result` must be JSON; `not_kept` says why it is None. Raises LeaseLost."""
+        self._store.not_kept = not_kept
+        self._store.save_success(data=self._store.claim.key, result=result)  # type: ignore[arg-type]  # any JSON value
+
+    def retrying(self, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
+        """Record a failed attempt and let the next one in, or the next run of this one where it isn't charged.
+
+        It is to run at `due`. Raises LeaseLost.
+        """
+        self._store.fail(RETRYING, failure, due, charged=charged)
+
+    def dead(self, failure: Failure) -> None:
+        """Record that it is a dead letter. Raises LeaseLost."""
+        self._store.fail(DEAD, failure)
+
+    def completion(self, result: Any, *, not_kept: str = "") -> "TransactWriteItemTypeDef":
+        """`complete`, as an action of a transaction."""
+        self._store.not_kept = not_kept
+        return self._store.completion(result)
+
+    def is_completed(self) -> bool:
+        """Whether the record says that this very claim has succeeded, by a strongly consistent read."""
+        record = self._store.read(self._store.claim.key)
+        return record.get("status") == COMPLETED and record.get("token") == self._store.token
+
+
+def claim(wanted: Claim) -> Lease:
+    """Claim a task for this worker.
+
+    Raises AlreadyDone for a duplicate of a success, AlreadyTried and AlreadyDead for a stray copy of a failed attempt
+    and of a dead letter, Busy while another worker may be at it, and Suspect if its last worker died at work; a
+    suspect is claimed with `take_over`.
+    """
+    attempted = _new_store(wanted)
+    attempted.crashes = int(wanted.alone)
+    if _put(attempted):
+        return _lease(attempted)
+    found, status = attempted.found, attempted.found.get("status")
+    if status == COMPLETED:
+        raise AlreadyDone
+    if status == RETRYING:
+        # What died unrun, in quarantine say, left the record as it was; a redrive begins anew, each of its copies once.
+        if not wanted.redriven or wanted.redriven == found.get("redriven"):
+            raise AlreadyTried
+        return _claim_after(attempted, found)
+    if status == DEAD:
+        if not _brings_back(wanted, found):
+            raise AlreadyDead
+        return _claim_after(attempted, found)
+    expiry = dt.datetime.fromtimestamp(int(found.get("in_progress_expiration", 0)) / 1000, dt.UTC)
+    if expiry >= dt.datetime.now(dt.UTC):
+        raise Busy(expiry)
+    raise Suspect(int(found.get("crashes", 0)))
+
+
+def take_over(wanted: Claim) -> Lease:
+    """Claim a suspect, whose last worker died at work. Raises as `claim` does, but never Suspect."""
+    try:
+        return claim(wanted)
+    except Suspect as suspect:
+        attempted = _new_store(wanted)
+        found = attempted.read(wanted.key)
+        if found.get("status") != INPROGRESS:
+            raise Busy(dt.datetime.now(dt.UTC)) from None  # it has ended after all: look again
+        attempted.crashes = suspect.crashes + int(wanted.alone)
+        attempted.deaths = int(found.get("deaths", 0)) + 1
+        return _claim_after(attempted, found)
+
+
+def _claim_after(attempted: FencedStore, found: dict[str, Any]) -> Lease:
+    """Claim over the record as it was found. Raises Busy where it has changed meanwhile."""
+    attempted.after = (str(found["token"]), str(found["status"]))
+    attempted.redriven = str(found.get("redriven", ""))
+    if not _put(attempted):
+        raise Busy(dt.datetime.now(dt.UTC))
+    return _lease(attempted)
+
+
+def look_up(task: str, key: str, retention: dt.timedelta) -> dict[str, Any]:
+    """The record of a task's key, as DynamoDB has it; empty where there is none."""
+    return store(task, names.idempotency_table(settings.stage()), retention).read(key)
+
+
+def forget(task: str, key: str, retention: dt.timedelta, seen: Mapping[str, Any]) -> bool:
+    """Delete the record of a task's key, as it was `seen`, so that its next message runs; False if it has changed."""
+    held = store(task, names.idempotency_table(settings.stage()), retention)
+    return held.delete(key, token=str(seen["token"]), status=str(seen["status"]))
+
+
+def _new_store(wanted: Claim) -> FencedStore:
+    """One store for each claim: they share client and configuration, and nothing that a claim changes."""
+    made = copy.copy(store(wanted.task, names.idempotency_table(settings.stage()), wanted.retention))
+    made.claim, made.token = wanted, os.urandom(12).hex()
+    return made
+
+
+def _put(attempted: FencedStore) -> bool:
+    left = max(attempted.claim.until - dt.datetime.now(dt.UTC), dt.timedelta())
+    try:
+        attempted.save_inprogress(attempted.claim.key, int(left / dt.timedelta(milliseconds=1)))  # type: ignore[arg-type]  # any JSON value
+    except IdempotencyItemAlreadyExistsError:
+        return False
+    return True
+
+
+def _lease(attempted: FencedStore) -> Lease:
+    """The attempt is the message's, or, where the message itself comes back, one more than have failed."""
+    found, wanted = attempted.found, attempted.claim
+    failed = int(found.get(attempted.counter, 0)) if wanted.comes_back else 0
+    attempted.attempt = failed + 1 if wanted.comes_back else wanted.attempt
+    before = msgspec.json.decode(found["failure"], type=Failure) if "failure" in found else None
+    return Lease(attempted, attempted.attempt, before)
+
+
+def _brings_back(wanted: Claim, found: dict[str, Any]) -> bool:
+    """Whether it is the very letter that the record remembers, or an imported one's first copy. Others are stray."""
+    death = wanted.redriven_from
+    if death is None:
+        return False
+    if death.imported and (mark := imports.latest(wanted.task, wanted.task_id)):
+        return death.imported == mark and wanted.redriven != found.get("redriven")
+    remembered = msgspec.json.decode(found["failure"], type=Failure)
+    return (death.last_at, death.request_id) == (remembered.last_at, remembered.request_id)
+
+
+__all__ = [
+    "COMPLETED",
+    "DEAD",
+    "INPROGRESS",
+    "RETRYING",
+    "AlreadyDead",
+    "AlreadyDone",
+    "AlreadyTried",
+    "Busy",
+    "Claim",
+    "Lease",
+    "LeaseLost",
+    "Suspect",
+    "claim",
+    "forget",
+    "look_up",
+    "take_over",
+]

@@ -1,0 +1,35 @@
+"""What a task returns, as its record keeps it: JSON of a size that fits beside the rest of the record."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from celeriac.model.values import to_json
+
+# A DynamoDB item holds 400 KB; a result of more than half of it belongs into a store of the task's own.
+RESULT_BYTES = 200_000
+
+
+class NotStorableError(ValueError):
+    """A result that a record can't keep; the text says why."""
+
+
+def storable(value: Any) -> Any:
+    """`value` as JSON types. Raises NotStorableError."""
+    try:
+        plain = msgspec.to_builtins(value, str_keys=True, enc_hook=to_json)
+        # As Powertools will write it: in ASCII, which makes one character six bytes.
+        written = json.dumps(plain, allow_nan=False)
+        msgspec.json.decode(written)  # a status reads it so
+    except Exception as error:  # a model's own code may raise anything
+        if "JSON compliant" in str(error):
+            raise NotStorableError("it holds nan or infinity, which JSON has no form for") from error
+        if isinstance(error, msgspec.DecodeError):
+            raise NotStorableError("it holds half of a surrogate pair, which no text in JSON may") from error
+        raise NotStorableError(f"it has no JSON form: {type(error).__name__}") from error
+    if len(written) > RESULT_BYTES:
+        raise NotStorableError(
+            f"it is too large: {len(written):,} bytes of JSON, and a record keeps {RESULT_BYTES:,}; keep it in S3"
+        )
+    return plain

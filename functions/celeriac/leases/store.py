@@ -1,0 +1,304 @@
+"""The record of a lease in DynamoDB: Powertools' persistence layer, fenced.
+
+Powertools keeps one item for each idempotency key: INPROGRESS until its worker must be dead, COMPLETED with the result
+once the task has succeeded. Its own writes of the end state carry no condition, so a worker that outlived its lease
+would complete or delete its successor's. Here each claim carries a token, and every later write is conditioned on it.
+Two more states, RETRYING and DEAD, remember what Powertools would delete.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
+
+from celeriac.aws.client import client, error_code
+from celeriac.leases.status import milliseconds
+from celeriac.model.failure import Failure
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+INPROGRESS = STATUS_CONSTANTS["INPROGRESS"]
+COMPLETED = STATUS_CONSTANTS["COMPLETED"]
+RETRYING = "RETRYING"
+"""An attempt has failed and another is on its way: free to be claimed."""
+DEAD = "DEAD"
+"""The message is a dead letter: only a redrive may claim it."""
+MESSAGE = "message"
+"""Where a key came from, that the sender gave with the message."""
+
+
+class LeaseLost(Exception):  # noqa: N818 - what happened
+    """This worker outlived its lease, another has taken over: nothing that this one did may be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker wants to run, and what it knows of it."""
+
+    task: str
+    key: str
+    task_id: str
+    attempt: int
+    until: dt.datetime
+    """When this worker will be dead."""
+    retention: dt.timedelta
+    alone: bool = False
+    """Nothing else runs in this worker, so that if it dies, it is by this task."""
+    redriven_from: Failure | None = None
+    """What the dead letter that this message was redriven from died of; None for any other message."""
+    once: bool = False
+    """Its key is never to be run again, whichever message asks for it."""
+    comes_back: bool = False
+    """Its queue is FIFO: after a failed attempt the same message comes again, and the record counts the attempts."""
+    for_crashes: bool = False
+    """The task is at_least_once: its record counts crashes, and knows nothing of the key."""
+    key_from: str = ""
+    """`message` where the sender gave the key beside the arguments."""
+    step: int = 0
+    """How many runs of this attempt have ended without being charged."""
+
+    @property
+    def redriven(self) -> str:
+        """Which death it was redriven from: the same for every copy of one redrive."""
+        death = self.redriven_from
+        if death is None:
+            return ""
+        return f"{death.last_at} {death.request_id}" + (f" {death.imported}" if death.imported else "")
+
+
+class FencedStore(DynamoDBPersistenceLayer):
+    """Powertools' persistence layer, with every write of a claim's end conditioned on that claim's token."""
+
+    claim: Claim
+    token: str
+    # The record to take over, by its token and status; without one, only a key that is free.
+    after: tuple[str, str] | None = None
+    # Which attempt the claim has turned out to be.
+    attempt: int = 0
+    crashes: int = 0
+    # Workers that died in the attempt before this claim, alone or not.
+    deaths: int = 0
+    # Which redrive has begun this run of attempts: only its first one's message says so.
+    redriven: str = ""
+    # Why the result of a success isn't kept; empty where it is.
+    not_kept: str = ""
+    # The record that stood in the way, or the one that a successful claim replaced.
+    found: dict[str, Any]
+
+    def _put_record(self, data_record: DataRecord) -> None:
+        self.redriven = self.claim.redriven or self.redriven
+        condition, names, values = self._condition()
+        item = {
+            "status": {"S": data_record.status},
+            "expiration": {"N": str(data_record.expiry_timestamp)},
+            "in_progress_expiration": {"N": str(data_record.in_progress_expiry_timestamp)},
+            "token": {"S": self.token},
+            "task_id": {"S": self.claim.task_id},
+            "attempt": {"N": str(self.claim.attempt)},
+            "step": {"N": str(self.claim.step)},
+            "key_from": {"S": self.claim.key_from},
+            "crashes": {"N": str(self.crashes)},
+            "deaths": {"N": str(self.deaths)},
+            "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
+            "redriven": {"S": self.redriven},
+        }
+        key = self._get_key(data_record.idempotency_key)
+        common: Any = {
+            "TableName": self.table_name,
+            "ConditionExpression": condition,
+            "ReturnValues": "ALL_OLD",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        try:
+            if self.claim.comes_back:
+                # An update keeps what the item remembers besides: how many attempts of this message have failed.
+                answer: Any = self.client.update_item(
+                    Key=key,
+                    UpdateExpression="SET " + ", ".join(f"#{name} = :new_{name}" for name in item),
+                    ExpressionAttributeNames={f"#{name}": name for name in item} | names,
+                    ExpressionAttributeValues={f":new_{name}": value for name, value in item.items()} | values,
+                    **common,
+                )
+            else:
+                answer = self.client.put_item(
+                    Item={**key, **item},
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=values,
+                    **common,
+                )
+        except self.client.exceptions.ConditionalCheckFailedException as error:
+            self.found = _plain(error.response.get("Item"))
+            if self.found.get("token") == self.token:
+                return  # an earlier try of this very call was carried out, its answer lost
+            raise IdempotencyItemAlreadyExistsError from error
+        self.found = _plain(answer.get("Attributes"))
+        self.redriven = self.redriven or self.found.get("redriven", "")
+
+    def _condition(self) -> tuple[str, dict[str, str], dict[str, Any]]:
+        """When the key may be claimed, with the names and values of the expression."""
+        if self.after is not None:
+            token, status = self.after
+            values: dict[str, Any] = {":after": {"S": token}, ":expected": {"S": status}}
+            return "#token = :after AND #status = :expected", {"#token": "token", "#status": "status"}, values
+        # The key is new; or its record has expired and TTL hasn't come by yet; or an attempt of this message has
+        # failed, and this is a later one; or a run of this very attempt wasn't charged, and this is a later one; or,
+        # unless its key may be run but once, another message of it has failed.
+        free = [
+            "attribute_not_exists(id)",
+            "expiration < :now",
+            "(#status = :retrying AND attempt < :attempt)",
+            "(#status = :retrying AND attempt = :attempt AND #step < :step)",
+        ]
+        values = {
+            ":now": {"N": str(int(dt.datetime.now(dt.UTC).timestamp()))},
+            ":retrying": {"S": RETRYING},
+            ":attempt": {"N": "999999" if self.claim.comes_back else str(self.claim.attempt)},
+            ":step": {"N": str(self.claim.step)},
+        }
+        if not self.claim.once:
+            free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
+            values |= {":dead": {"S": DEAD}, ":me": {"S": self.claim.task_id}}
+        return " OR ".join(free), {"#status": "status", "#step": "step"}, values
+
+    def _update_record(self, data_record: DataRecord) -> None:
+        with _fenced():
+            self.client.update_item(TableName=self.table_name, **self._completion(data_record))
+
+    def _completion(self, data_record: DataRecord) -> Any:
+        kept = {":not_kept": {"S": self.not_kept}} if self.not_kept else {}
+        return {
+            "Key": self._get_key(data_record.idempotency_key),
+            "UpdateExpression": (
+                "SET #status = :status, #data = :data, expiration = :expiration, attempt = :attempt, "
+                "ended_at = :ended"
+                f"{', not_kept = :not_kept' if kept else ''} REMOVE failure, retry_at{'' if kept else ', not_kept'}"
+            ),
+            # Still held, and not failed meanwhile: an overrun that ends after all comes too late.
+            "ConditionExpression": "#token = :token AND #status = :inprogress",
+            "ExpressionAttributeNames": {"#status": "status", "#data": "data", "#token": "token"},
+            "ExpressionAttributeValues": {
+                ":inprogress": {"S": INPROGRESS},
+                ":attempt": {"N": str(self.attempt)},
+                ":status": {"S": data_record.status},
+                ":data": {"S": data_record.response_data},
+                ":expiration": {"N": str(data_record.expiry_timestamp)},
+                ":token": {"S": self.token},
+                ":ended": {"N": milliseconds(dt.datetime.now(dt.UTC))},
+                **kept,
+            },
+        }
+
+    def completion(self, result: Any) -> "TransactWriteItemTypeDef":
+        """The write of success, for a transaction that commits the task's effects together with it."""
+        record = DataRecord(
+            idempotency_key=self.record_id(self.claim.key),
+            status=COMPLETED,
+            expiry_timestamp=self._get_expiry_timestamp(),
+            response_data=json.dumps(result),
+        )
+        update: Any = {"TableName": self.table_name} | self._completion(record)
+        return {"Update": update}
+
+    @property
+    def counter(self) -> str:
+        """The attribute that counts the failed attempts of this message: others may share its key."""
+        mark = f"{self.claim.task_id} {self.claim.redriven}"
+        return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
+
+    def fail(self, status: str, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
+        """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLost.
+
+        due: when the next attempt is to run.
+        charged: with False it doesn't count among the failed attempts of this message.
+        """
+        due_at = {":due": {"N": milliseconds(due)}} if due is not None else {}
+        with _fenced():
+            self.client.update_item(
+                TableName=self.table_name,
+                Key=self._get_key(self.record_id(self.claim.key)),
+                UpdateExpression=(
+                    "SET #status = :status, failure = :failure, attempt = :attempt, "
+                    "#counter = :failed, crashes = :none, deaths = :none, redriven = :redriven"
+                    f"{', retry_at = :due' if due_at else ' REMOVE retry_at'}"
+                ),
+                # A transaction may have completed it, its answer lost.
+                ConditionExpression="#token = :token AND #status = :inprogress",
+                ExpressionAttributeNames={"#status": "status", "#token": "token", "#counter": self.counter},
+                ExpressionAttributeValues={
+                    ":inprogress": {"S": INPROGRESS},
+                    ":status": {"S": status},
+                    ":failure": {"S": msgspec.json.encode(failure).decode()},
+                    ":attempt": {"N": str(self.attempt)},
+                    ":failed": {"N": str(self.attempt if charged else self.attempt - 1)},
+                    ":none": {"N": "0"},
+                    ":redriven": {"S": self.redriven},
+                    ":token": {"S": self.token},
+                    **due_at,
+                },
+            )
+
+    def record_id(self, key: str) -> str:
+        """The record's id in the table: `<task>#<hash of the key>`, as Powertools makes it."""
+        return str(self._get_hashed_idempotency_key(key))  # type: ignore[arg-type]  # any JSON value
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The record of `key`, strongly consistent; empty where there is none."""
+        answer = self.client.get_item(
+            TableName=self.table_name, Key=self._get_key(self.record_id(key)), ConsistentRead=True
+        )
+        return _plain(answer.get("Item"))
+
+    def delete(self, key: str, *, token: str, status: str) -> bool:
+        """Delete the record of `key` if it is as it was seen; whether it was."""
+        try:
+            self.client.delete_item(
+                TableName=self.table_name,
+                Key=self._get_key(self.record_id(key)),
+                ConditionExpression="#token = :token AND #status = :status",
+                ExpressionAttributeNames={"#token": "token", "#status": "status"},
+                ExpressionAttributeValues={":token": {"S": token}, ":status": {"S": status}},
+            )
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+
+@cache
+def store(task: str, table: str, retention: dt.timedelta) -> FencedStore:
+    """The store of a task's records; what changes with each claim is set on a copy of it."""
+    made = FencedStore(table_name=table, boto3_client=client("dynamodb"))
+    made.configure(
+        IdempotencyConfig(
+            raise_on_no_idempotency_key=True,
+            expires_after_seconds=int(retention.total_seconds()),
+            # Keys are often chosen by users of the application: with md5 they could make two of them collide.
+            hash_function="sha256",
+        ),
+        key_prefix=task,
+    )
+    return made
+
+
+def _plain(item: Any) -> dict[str, Any]:
+    """Our items hold strings and numbers only."""
+    return {name: next(iter(value.values())) for name, value in (item or {}).items()}
+
+
+@contextmanager
+def _fenced() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if error_code(error) == "ConditionalCheckFailedException":
+            raise LeaseLost from error
+        raise

@@ -1,0 +1,1 @@
+"""What is declared and what travels: pure data and pure decisions, without AWS."""

@@ -1,0 +1,54 @@
+"""Recurring tasks: what a schedule may say, and the message that it sends each time.
+
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+"""
+
+import re
+
+import msgspec
+
+from celeriac.model import crontab
+from celeriac.model.message import FIRST_VERSION
+
+# Scheduler puts the time for which the firing was meant in its place, not the time at which it comes.
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+# A message's id holds 128 characters, 21 of them for `@` and the time.
+MOST_NAME_CHARACTERS = 100
+
+_RATE = re.compile(r"rate\((?:1 (?:minute|hour|day)|(?!0*1 )0*[1-9]\d{0,4} (?:minutes|hours|days))\)")
+_CRON = re.compile(r"cron\(([^()]*)\)")
+_FIELD = re.compile(r"[0-9A-Za-z,\-*/?#]+")
+_CRON_FIELDS = 6
+_DAY_OF_MONTH, _DAY_OF_WEEK = 2, 4
+_CURE = 'write e.g. "0 3 * * *" as in a crontab, "@daily", "rate(5 minutes)" or AWS\'s "cron(0 3 * * ? *)"'
+
+
+def scheduled(written: str) -> str:
+    """`written` as EventBridge Scheduler takes it; five fields are a crontab's. Raises NotASchedule with why not.
+
+    >>> scheduled("30 3 * * 1-5")
+    'cron(30 3 ? * MON-FRI *)'
+    """
+    if not isinstance(written, str):
+        raise crontab.NotASchedule(_CURE)
+    if written.startswith("@") or (len(written.split()) == crontab.FIELDS and "(" not in written):
+        return crontab.converted(written)
+    if _RATE.fullmatch(written):
+        return written
+    inside = _CRON.fullmatch(written)
+    if inside is None:
+        raise crontab.NotASchedule(_CURE)
+    fields = inside[1].split()
+    if len(fields) == crontab.FIELDS:
+        raise crontab.NotASchedule(f'five fields are a crontab\'s, write them without cron(): "{inside[1]}"')
+    if len(fields) != _CRON_FIELDS or not all(_FIELD.fullmatch(field) for field in fields):
+        raise crontab.NotASchedule("a cron has six fields: minutes hours day-of-month month day-of-week year")
+    if (fields[_DAY_OF_MONTH] == "?") == (fields[_DAY_OF_WEEK] == "?"):
+        raise crontab.NotASchedule("one of day-of-month and day-of-week must be `?`, and not both")
+    return written  # Scheduler itself checks the ranges
+
+
+def message(task: str, scheduled_time: str = SCHEDULED_TIME) -> str:
+    """The message of one firing. Task and scheduled time make its id and key: a second firing is a duplicate."""
+    firing = f"{task}@{scheduled_time}"
+    return msgspec.json.encode({"v": FIRST_VERSION, "id": firing, "task": task, "key": firing}).decode()

@@ -1,0 +1,159 @@
+"""The message: JSON in the SQS body, versioned, small, and writable by hand from any language.
+
+`{"task": "send_welcome_email", "args": {"user_id": 7}}` is a whole message. The producer adds the rest.
+A message of any older version decodes for ever; tests/unit/messages holds a sample of each.
+"""
+
+import os
+import time
+from datetime import datetime
+from threading import Lock
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+
+from celeriac.model import foreign, sender
+from celeriac.model.failure import Failure
+
+VERSION = 2
+"""The newest version that this release reads."""
+FIRST_VERSION = 1
+"""What a message is written as that every release reads."""
+MOST_KEY = 1024
+"""Characters of a key that a sender gives."""
+
+
+NO_ARGS = msgspec.Raw(b"{}")
+
+
+class Malformed(ValueError):  # noqa: N818 - it is what the message is
+    """A body that no version of this library can read; retrying can't help."""
+
+
+class NewerVersion(ValueError):  # noqa: N818 - it is what the message is
+    """A message from a newer release than this one: a deploy is under way, it may be readable soon."""
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One task to run. `args` stays as the sender's JSON, byte for byte, until the task's signature reads it."""
+
+    v: int = FIRST_VERSION
+    id: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    """UUIDv7, minted before the send and kept for life: through retries, redrives, edits and replays."""
+    task: Annotated[str, msgspec.Meta(min_length=1, max_length=sender.MOST_NAME)]
+    args: msgspec.Raw = NO_ARGS
+    stored: str = ""
+    """Where `args` lie when they are too large for the queue: a key in the stage's payload bucket."""
+    key: Annotated[str, msgspec.Meta(max_length=MOST_KEY)] | None = None
+    """The idempotency key, where the sender gave one of its own."""
+    enqueued_at: datetime | None = None
+    attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """Which attempt the next run will be."""
+    step: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How many runs of this attempt have ended without being charged: those of `Retry(charge=False)`."""
+    waits_since: datetime | None = None
+    """When the first of those runs ended."""
+    failure: Failure | None = None
+
+    @property
+    def turn(self) -> str:
+        """What tells the runs of one id apart: `<attempt>`, or `<attempt>.<step>` where some weren't charged."""
+        return f"{self.attempt}.{self.step}" if self.step else str(self.attempt)
+
+
+OPTIONAL = frozenset(Message.__struct_fields__) - {"task"}
+
+
+class _Version(msgspec.Struct):
+    v: int = FIRST_VERSION
+
+
+_last_tick = 0
+_minting = Lock()
+# Ten seconds of ticks.
+_STEP_BACK = 10_000 << 12
+
+_encoder = msgspec.json.Encoder()
+_version = msgspec.json.Decoder(_Version)
+_message = msgspec.json.Decoder(Message)
+
+
+def encode(message: Message) -> str:
+    """The SQS body of `message`."""
+    # `v` is always written: what omits it is of version 1 for ever. A release that doesn't know `step` would take the
+    # message for a copy of the run before it, and drop it: to such a release it is of a newer version, and waits.
+    fields = {"v": VERSION if message.step else FIRST_VERSION} | {
+        name: value
+        for name in message.__struct_fields__
+        if (value := getattr(message, name)) not in ("", None) and name != "v" and (value or name != "step")
+    }
+    # Two characters that JSON allows and SQS refuses: they can only stand inside a string.
+    return _encoder.encode(fields).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
+def decode(body: str) -> Message:
+    """The message in an SQS body.
+
+    Raises Malformed for what isn't a message, and NewerVersion for what a newer release wrote.
+    """
+    body = body.removeprefix(sender.BYTE_ORDER_MARK)
+    try:
+        try:
+            message = _decoded(body)
+        except msgspec.ValidationError:
+            message = _decoded(sender.with_what_is_set(body, OPTIONAL))
+    # A body nested some thousand levels deep ends in RecursionError, a lone surrogate in UnicodeEncodeError.
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
+        likely = foreign.looks_like(body)
+        why = f"it looks like {likely}" if likely is not None else sender.problem(body) or error
+        raise Malformed(f"not a message: {why}") from error
+    message = _as_set(message)
+    if message.args == NO_ARGS and not message.stored and (name := sender.misnamed_args(body)) is not None:
+        raise Malformed(
+            f"not a message: its arguments are missing, and `{name}` looks like them: "
+            "a message has them as `args`, an object of the task's parameters"
+        )
+    return message
+
+
+def _decoded(body: str | bytes) -> Message:
+    version = _version.decode(body).v
+    if version > VERSION:
+        raise NewerVersion(f"the message is of version {version}, this release reads up to {VERSION}")
+    return _message.decode(body)
+
+
+def _as_set(message: Message) -> Message:
+    """The message, its fields at their defaults where its sender's language has written a zero."""
+    changes: dict[str, Any] = {}
+    if sender.is_no_text(message.id):
+        changes["id"] = ""
+    if message.key is not None and sender.is_no_text(message.key):
+        changes["key"] = None
+    if message.enqueued_at is not None and sender.is_no_date(message.enqueued_at):
+        changes["enqueued_at"] = None
+    if message.waits_since is not None and sender.is_no_date(message.waits_since):
+        changes["waits_since"] = None
+    if message.failure is not None and not message.failure.reason:
+        changes["failure"] = None
+    if message.v == 0:
+        changes["v"] = FIRST_VERSION
+    if sender.is_no_args(message.args):
+        changes["args"] = NO_ARGS
+    return msgspec.structs.replace(message, **changes) if changes else message
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562, method 3): ids of one process sort in the order in which they were minted.
+
+    Those of others sort by time, to the quarter of a microsecond that 12 bits make of a millisecond.
+    """
+    global _last_tick  # noqa: PLW0603 - a process has one clock
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    tick = milliseconds << 12 | (rest << 12) // 1_000_000
+    with _minting:
+        # Behind the last one if the clock stands still, and if it is set back a little; not if it is set back for good.
+        tick = _last_tick = _last_tick + 1 if 0 <= _last_tick - tick < _STEP_BACK else tick
+    bits = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0x2 << 62 | int.from_bytes(os.urandom(8)) >> 2
+    return str(UUID(int=bits))

@@ -1,0 +1,197 @@
+"""A queue as its users declare it: the one place where its numbers stand.
+
+The stacks read them to build the queue, its dead-letter queue, its consumer and its alarms; the
+runtime reads them to time its work. This module is pure data and imports nothing outside the standard library.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from celeriac.model import names
+from celeriac.model.declaration import DeclarationError
+
+# 37 characters leave the consumer's name, with the longest stage, within Lambda's 64.
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")
+_OURS = frozenset({"relay", "sweeper", "schedules"})
+
+# Lambda gives a worker 1,024 threads and processes: half of them leaves room for those of tasks that overran.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_TASKS_AT_ONCE = 500
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+MAX_MESSAGE_BYTES = 1_048_576
+MAX_DELAY = timedelta(minutes=15)
+MAX_RETENTION = timedelta(days=14)
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAX_FUNCTION_TIMEOUT = timedelta(minutes=15)
+# SQS allows 12 hours from the receive on, and a worker may hold a message this long before it asks for more.
+MAX_VISIBILITY = timedelta(hours=12) - MAX_FUNCTION_TIMEOUT
+# https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
+CONCURRENCY_RANGE = range(2, 1001)
+USUAL_CONCURRENCY = 10
+# https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html
+FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 2001)
+# At least AWS's advice, at most SQS's limit.
+RECEIVES_RANGE = range(5, 1001)
+BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
+
+
+class QueueError(DeclarationError):
+    """A queue was declared with numbers that AWS can't keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """An SQS queue with its own dead-letter queue and its own Lambda consumer.
+
+    Raises QueueError at once, when the module that declares it is imported, if AWS can't build it.
+    """
+
+    name: str
+    """1-37 of a-z, 0-9 and `-`. The physical name is `celeriac-<stage>-<name>`, with `.fifo` where it applies."""
+    fifo: bool = False
+    """Deliver each group in order. Every message then needs a group."""
+    timeout: timedelta = timedelta(seconds=30)
+    """How long one invocation of the consumer may take, at most 15 minutes; the upper bound of its tasks' timeouts."""
+    concurrency: int = 1
+    """Tasks at once in one invocation."""
+    max_concurrency: int | None = None
+    """Invocations at once, 2-1000 (the event source mapping's MaximumConcurrency); 10 where nothing is said."""
+    pollers: tuple[int, int] | None = None
+    """Provisioned pollers instead, for spikes that must not wait for Lambda to scale: fewest (2-200) and most
+    (2-2,000) of them, paid by the hour. Each runs up to ten invocations at once."""
+    batch_size: int = 10
+    """Messages in one invocation at most: 1-10 on a FIFO queue or without a window, up to 10,000 otherwise."""
+    batch_window: timedelta = timedelta()
+    """How long Lambda may wait to fill a batch, 0-300 s; none on a FIFO queue."""
+    max_receives: int | None = None
+    """Receives before SQS itself moves a message to the dead-letter queue; 20, and 1,000 on a FIFO queue.
+
+    A backstop for what code can't handle. Throttles, hand-backs and crashed batch mates burn receives
+    too, so it stands well above AWS's advice of 5; on a FIFO queue so does every attempt of the messages before it.
+    """
+    retention: timedelta = timedelta(days=4)
+    """How long a message may wait. Shorter than `dead_letter_retention`, because on a standard queue a message
+    that SQS moves keeps its age."""
+    dead_letter_retention: timedelta = timedelta(days=14)
+    """How long a dead letter waits for a person; 14 days is SQS's limit."""
+    max_age: timedelta | None = None
+    """The alarm rings when the oldest message has waited for longer. An hour where nothing is said, or what two crashes
+    may take: twice the visibility timeout."""
+    patience: timedelta = timedelta(days=1)
+    """How long to wait for the release that knows a message's task, or its version, before it is a dead letter."""
+    max_body_bytes: int = 262_144
+    """Messages above it, 1,024 to 1,048,576 bytes, leave their arguments in S3. The default is what Scheduler
+    and the other targets of a message can carry too."""
+
+    def __post_init__(self) -> None:
+        for problem in self._problems():
+            raise QueueError(f"queue {self.name!r}: {problem}")
+
+    def _problems(self) -> Iterator[str]:
+        for name in ("timeout", "batch_window", "retention", "dead_letter_retention", "patience", "max_age"):
+            if not isinstance(getattr(self, name), timedelta) and (name != "max_age" or self.max_age is not None):
+                yield f"{name} is {getattr(self, name)!r}, write a timedelta, such as timedelta(seconds=30)"
+                return
+        for name in ("concurrency", "max_concurrency", "batch_size", "max_body_bytes", "max_receives"):
+            value = getattr(self, name)
+            if type(value) is not int and (value is not None or name not in {"max_concurrency", "max_receives"}):
+                yield f"{name} is {getattr(self, name)!r}, it must be a whole number"
+                return
+        if not _NAME.fullmatch(self.name) or self.name.endswith("-dlq"):
+            yield "a name is 1-37 lower-case letters, digits and hyphens, starts with a letter, doesn't end in -dlq"
+        if self.name in _OURS:
+            yield "Celeriac has a queue or function of that name itself, give yours another"
+        if not timedelta(seconds=1) <= self.timeout <= MAX_FUNCTION_TIMEOUT:
+            yield f"timeout is {self.timeout}, Lambda takes 1 second to 15 minutes"
+        times = ("timeout", "batch_window", "retention", "dead_letter_retention")
+        if fractions := [name for name in times if getattr(self, name) % timedelta(seconds=1)]:
+            yield f"{fractions[0]} is {getattr(self, fractions[0])}, AWS counts in whole seconds"
+        if not 1 <= self.concurrency <= MAX_TASKS_AT_ONCE:
+            yield f"concurrency is {self.concurrency}, it must lie between 1 and {MAX_TASKS_AT_ONCE}"
+        if self.max_concurrency is not None and self.max_concurrency not in CONCURRENCY_RANGE:
+            yield f"max_concurrency is {self.max_concurrency}, an event source mapping takes 2 to 1000"
+        if self.pollers is not None:
+            yield from self._problems_of_pollers(self.pollers)
+        largest = 10_000 if self.batch_window and not self.fifo else 10
+        if not 1 <= self.batch_size <= largest:
+            yield (
+                f"batch_size is {self.batch_size}, at most {largest} here: "
+                "more than 10 needs a batch_window, and no FIFO queue"
+            )
+        if not timedelta() <= self.batch_window <= timedelta(minutes=5) or (self.fifo and self.batch_window):
+            yield f"batch_window is {self.batch_window}, Lambda takes 0 to 5 minutes, and none on a FIFO queue"
+        # While one worker holds it and dies, a message ages for as long as it is invisible; nobody need hear of that.
+        if self.max_age is not None and not self.visibility < self.max_age < self.retention:
+            yield (
+                f"max_age is {self.max_age}, it must lie between the visibility timeout, {self.visibility}, which a "
+                f"single crash may take, and the retention, {self.retention}, after which nothing is left to be late"
+            )
+        if self.receive_limit not in RECEIVES_RANGE:
+            yield (
+                f"max_receives is {self.max_receives}, SQS takes up to 1000, and fewer than 5 would dead-letter "
+                "messages that were only throttled"
+            )
+        if not timedelta(minutes=1) <= self.retention < self.dead_letter_retention <= MAX_RETENTION:
+            yield (
+                f"retention is {self.retention} and dead_letter_retention {self.dead_letter_retention}: SQS keeps "
+                "1 minute to 14 days, and dead letters must outlive what waits"
+            )
+        if self.max_body_bytes not in BODY_RANGE:
+            yield f"max_body_bytes is {self.max_body_bytes}, it must lie between 1,024 and SQS's 1,048,576"
+
+    def _problems_of_pollers(self, pollers: object) -> Iterator[str]:
+        match pollers:
+            case (int() as fewest, int() as most):
+                if fewest not in FEWEST_POLLERS_RANGE or most not in MOST_POLLERS_RANGE or fewest > most:
+                    yield f"pollers are {pollers}, Lambda takes fewest 2 to 200 and most 2 to 2000, no fewer than those"
+            case _:
+                yield f"pollers are {pollers!r}, write the fewest and the most, such as (2, 20)"
+        if self.max_concurrency is not None:
+            yield "max_concurrency and pollers exclude each other at AWS: leave one out"
+
+    @property
+    def concurrency_limit(self) -> int | None:
+        """The event source mapping's MaximumConcurrency; None where pollers are provisioned."""
+        if self.pollers is not None:
+            return None
+        return self.max_concurrency if self.max_concurrency is not None else USUAL_CONCURRENCY
+
+    @property
+    def oldest_age(self) -> timedelta:
+        """The age of the oldest message above which the alarm rings."""
+        # SQS counts a message's delay in, which is a quarter of an hour at most.
+        usual = min(max(timedelta(hours=1), 2 * self.visibility), self.retention / 2)
+        return self.max_age if self.max_age is not None else usual
+
+    @property
+    def visibility(self) -> timedelta:
+        """6 x function timeout + window, as AWS advises, so that no running batch is delivered twice."""
+        return 6 * self.timeout + self.batch_window
+
+    @property
+    def record_retention(self) -> timedelta:
+        """How long an idempotency record lives: as long as any copy of its message can still turn up."""
+        return self.retention + self.dead_letter_retention
+
+    @property
+    def receive_limit(self) -> int:
+        """SQS's maxReceiveCount."""
+        return self.max_receives if self.max_receives is not None else 1000 if self.fifo else 20
+
+    def physical_name(self, stage: str) -> str:
+        """The SQS queue's name in `stage`."""
+        return f"{names.prefix(stage)}-{self.name}" + self._suffix
+
+    def dead_letter_name(self, stage: str) -> str:
+        """The SQS name of its dead-letter queue in `stage`."""
+        return f"{names.prefix(stage)}-{self.name}-dlq" + self._suffix
+
+    def function_name(self, stage: str) -> str:
+        """The name of the Lambda function that consumes it."""
+        return f"{names.prefix(stage)}-{self.name}"
+
+    @property
+    def _suffix(self) -> str:
+        return ".fifo" if self.fifo else ""

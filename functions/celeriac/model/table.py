@@ -1,0 +1,58 @@
+"""The DynamoDB tables as their users declare them: the application's own, and what is theirs to say of the outbox."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from celeriac.model import names
+from celeriac.model.declaration import DeclarationError
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_OURS = frozenset({"idempotency", "outbox"})
+
+
+class TableError(DeclarationError):
+    """A table was declared that AWS can't build."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that transactions write beside the outbox: on demand, with point-in-time recovery.
+
+    The stacks build it and let every consumer read and write it; `Sandbox` builds it for tests.
+    """
+
+    name: str
+    """Its logical name, as transactions use it; the physical one is `celeriac-<stage>-<name>`."""
+    key: str = "pk"
+    """Its partition key, a string."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise TableError(
+                f"table {self.name!r}: a name is 1-40 lower-case letters, digits and hyphens, and starts with a letter"
+            )
+        if self.name in _OURS:
+            raise TableError(f"table {self.name!r}: Celeriac has a table of that name itself, give yours another")
+        if not self.key:
+            raise TableError(f"table {self.name!r}: its key must be the name of an attribute")
+
+    def physical_name(self, stage: str) -> str:
+        """The DynamoDB table's name in `stage`."""
+        return names.table(stage, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """What may be chosen of the outbox, in `tasks/tables.py`."""
+
+    retention: timedelta = timedelta(days=7)
+    """How long an event stays, and can be replayed, once it is published. What is unpublished stays."""
+    bus: bool = False
+    """Whether events go to the EventBridge bus `celeriac-<stage>` too, which the stacks then make."""
+
+    def __post_init__(self) -> None:
+        if not timedelta(hours=1) <= self.retention <= timedelta(days=3650):
+            raise TableError(
+                f"outbox: published events can't be kept for {self.retention}, choose between an hour and ten years"
+            )

@@ -1,0 +1,1 @@
+"""The low tools of logs, metrics and traces."""

@@ -1,0 +1,1 @@
+"""Rows of the outbox in, messages out."""

@@ -1,0 +1,95 @@
+"""Events on the stage's EventBridge bus, as CloudEvents 1.0 (https://github.com/cloudevents/spec)."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from celeriac.aws.batches import Problem, insist
+from celeriac.aws.client import client
+from celeriac.enqueue.outbox_row import Event
+from celeriac.model import names, settings
+from celeriac.model.failure import error_place, error_type
+from celeriac.observe.log import logger
+
+# https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+BATCH_ENTRIES = 10
+BATCH_BYTES = 262_144
+# Asked for once more they answer the same.
+FINAL = frozenset({"InvalidArgument", "MalformedDetail", "ValidationException", "NotAuthorizedForDetailTypeException"})
+
+
+def cloud_event(event: Event) -> dict[str, Any]:
+    """The event in the structured form of CloudEvents, which is the `detail` of the bus's own envelope."""
+    return {
+        "specversion": "1.0",
+        "id": event.sk,
+        "source": source(),
+        "type": event.type,
+        **({"subject": event.pk} if event.pk != event.sk else {}),
+        "time": event.occurred_at.isoformat(),
+        "datacontenttype": "application/json",
+        "data": event.data,
+    }
+
+
+def source() -> str:
+    """Where events come from, as rules of the bus match it: `celeriac-<stage>`."""
+    return names.prefix(settings.stage())
+
+
+def put(events: Sequence[Event]) -> Iterator[tuple[Event, Problem]]:
+    """Put events on the bus; those that it didn't take, and why. A bus keeps no order, so none waits for another."""
+    batch: list[tuple[Event, dict[str, str]]] = []
+    size = 0
+    for event in events:
+        try:
+            entry = _entry(event)
+            taken = _size(entry)
+        except (TypeError, ValueError) as error:  # a lone surrogate, say, that has no UTF-8
+            yield event, Problem(f"it has no JSON form that a bus takes: {error_type(error)}", final=True)
+            continue
+        if taken > BATCH_BYTES:
+            yield event, Problem(f"it is {taken} bytes, a bus takes {BATCH_BYTES}", final=True)
+            continue
+        if len(batch) == BATCH_ENTRIES or size + taken > BATCH_BYTES:
+            yield from _put(batch)
+            batch, size = [], 0
+        batch.append((event, entry))
+        size += taken
+    if batch:
+        yield from _put(batch)
+
+
+def _put(batch: Sequence[tuple[Event, dict[str, str]]]) -> Iterator[tuple[Event, Problem]]:
+    try:
+        problems = insist([entry for _, entry in batch], _put_entries)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the batch's
+        logger.error("not put on the bus", extra={"error": error_type(error), "where": error_place(error)})
+        problems = [Problem(f"{error_type(error)}: {error}")] * len(batch)
+    for (event, _), problem in zip(batch, problems, strict=True):
+        if problem is not None:
+            yield event, problem
+
+
+def _put_entries(entries: Sequence[dict[str, str]]) -> list[Problem | None]:
+    answer = client("events").put_events(Entries=list(entries))  # type: ignore[arg-type]  # dicts of text
+    return [
+        Problem(f"{one['ErrorCode']}: {one.get('ErrorMessage', '')}", final=one["ErrorCode"] in FINAL)
+        if one.get("ErrorCode")
+        else None
+        for one in answer["Entries"]
+    ]
+
+
+def _entry(event: Event) -> dict[str, str]:
+    return {
+        "EventBusName": names.bus(settings.stage()),
+        "Source": source(),
+        "DetailType": event.type,
+        "Detail": json.dumps(cloud_event(event), ensure_ascii=False),
+        **({"TraceHeader": event.trace} if event.trace is not None else {}),
+    }
+
+
+def _size(entry: dict[str, str]) -> int:
+    return sum(len(entry[name].encode()) for name in ("Source", "DetailType", "Detail"))

@@ -1,0 +1,92 @@
+"""What the outbox remembers of each event's fate: published, to expire; or parked, with the reason."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from celeriac.aws.client import client
+from celeriac.enqueue.outbox_row import PARKED, WAITING, Event
+from celeriac.model import declared, names, settings
+from celeriac.model.failure import error_type
+from celeriac.observe.log import logger
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html: 100 actions, and 4 MB with
+# the rows that they change.
+MOST_MARKS = 100
+MOST_BYTES = 3_000_000
+# Characters of a reason: a row must have room for it.
+MOST_REASON = 400
+
+
+def mark(published: Sequence[Event], parked: Sequence[tuple[Event, str]]) -> None:
+    """Note on each row what became of it; a row that is gone meanwhile stays gone.
+
+    What can't be marked is found by the sweeper and published once more, under the same ids.
+    """
+    now = datetime.now(UTC)
+    kept = {":now": {"S": now.isoformat()}, ":expiry": {"N": str(int((now + declared.outbox().retention).timestamp()))}}
+    marks = [
+        (event, _update(event, f"SET published_at = :now, expires_at = :expiry REMOVE {WAITING}, reason", kept))
+        for event in published
+    ]
+    for event, reason in parked:
+        values = {":parked": {"S": PARKED}, ":reason": {"S": reason[:MOST_REASON]}}
+        # What isn't delivered doesn't expire, also if it was delivered to others once.
+        expression = f"SET {WAITING} = :parked, reason = :reason REMOVE published_at, expires_at"
+        marks.append((event, _update(event, expression, values)))
+    for some in _batches(marks):
+        _write(some)
+
+
+def _update(event: Event, expression: str, values: dict[str, Any]) -> "TransactWriteItemTypeDef":
+    return {
+        "Update": {
+            "TableName": names.outbox_table(settings.stage()),
+            "Key": {"pk": {"S": event.pk}, "sk": {"S": event.sk}},
+            "UpdateExpression": expression,
+            "ConditionExpression": "attribute_exists(pk)",
+            "ExpressionAttributeValues": values,
+        }
+    }
+
+
+type _Mark = tuple[Event, "TransactWriteItemTypeDef"]
+
+
+def _batches(marks: Sequence[_Mark]) -> Iterator[list[_Mark]]:
+    batch: list[_Mark] = []
+    size = 0
+    for mark in marks:
+        if batch and (len(batch) == MOST_MARKS or size + mark[0].bytes > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(mark)
+        size += mark[0].bytes
+    if batch:
+        yield batch
+
+
+def _write(marks: Sequence[_Mark]) -> None:
+    dynamodb = client("dynamodb")
+    while marks:
+        try:
+            dynamodb.transact_write_items(TransactItems=[update for _, update in marks])
+        except dynamodb.exceptions.TransactionCanceledException as canceled:
+            reasons = canceled.response.get("CancellationReasons", [])
+            # One row that is gone, or that the sweeper is marking too, must not keep the others from being marked.
+            free = [mark for mark, reason in zip(marks, reasons, strict=False) if reason.get("Code") == "None"]
+            marks = free if len(free) < len(marks) else []
+            continue
+        except dynamodb.exceptions.ClientError as refused:
+            # A row that can't be marked must not keep the others from being marked.
+            if len(marks) > 1:
+                _write(marks[: len(marks) // 2])
+                marks = marks[len(marks) // 2 :]
+                continue
+            logger.error("event not marked", extra={"id": marks[0][0].sk, "error": error_type(refused)})
+        except Exception as error:  # noqa: BLE001 - what isn't marked is published again, and absorbed
+            logger.warning("events not marked", extra={"count": len(marks), "error": error_type(error)})
+        return

@@ -1,0 +1,230 @@
+"""Events out of the outbox: to the queue of every subscriber, and to the stage's bus."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from math import ceil
+from uuid import UUID, uuid5
+
+import msgspec
+
+from celeriac.aws import sqs
+from celeriac.aws.batches import Problem, insist
+from celeriac.aws.sqs import is_group
+from celeriac.declare import registry
+from celeriac.declare.task import Task
+from celeriac.enqueue.outbox_row import Event
+from celeriac.enqueue.send import Parcel, deliver, entry
+from celeriac.model import declared, settings
+from celeriac.model.failure import error_place, error_type
+from celeriac.model.message import Malformed, Message, NewerVersion, decode
+from celeriac.model.queue import Queue
+from celeriac.observe.log import logger
+from celeriac.observe.text import line
+from celeriac.relay import bus
+
+# The namespace of ids derived from an event and its subscriber, minted once for this purpose.
+NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
+# Queues and bus at once: more than boto3's pool of connections would only queue up.
+PARALLEL = 8
+GOLDEN = (5**0.5 - 1) / 2
+HELD_BACK = Problem("held back behind an earlier event of its aggregate")
+
+
+class CannotPublish(ValueError):  # noqa: N818 - it is what is the case
+    """An event that can't be published, however often it is tried."""
+
+
+@dataclass(slots=True)
+class Published:
+    """What became of a batch of events. Each is in one of the three, in the batch's order."""
+
+    done: list[Event] = field(default_factory=list)
+    parked: list[tuple[Event, str]] = field(default_factory=list)
+    """Those that can never be published as things are, with the reason."""
+    failed: list[Event] = field(default_factory=list)
+    """Those to try again, and those held back behind one of the same aggregate."""
+
+
+def publish(events: Sequence[Event], *, to: str | None = None) -> Published:
+    """Send each event to all its subscribers (or to the one task `to`), in order within an aggregate.
+
+    Everything is sent once more if some of it fails: ids derived from event and subscriber let tasks absorb that.
+    """
+    problems: dict[str, list[Problem]] = defaultdict(list)
+    by_queue: dict[str, list[tuple[Event, Parcel]]] = defaultdict(list)
+    for event in events:
+        try:
+            for parcel in parcels(event, registry.subscribers(event.type) if to is None else [registry.tasks[to]]):
+                by_queue[parcel.queue.name].append((event, parcel))
+        except (CannotPublish, Malformed, NewerVersion) as error:
+            problems[event.sk].append(Problem(str(error), final=True))
+        except Exception as error:  # noqa: BLE001 - an event that no code of ours foresees must not stop its shard
+            logger.error("event not understood", extra={"error": error_type(error), "where": error_place(error)})
+            problems[event.sk].append(Problem(f"{error_type(error)} at {error_place(error)}", final=True))
+    jobs: list[Callable[[], Iterator[tuple[Event, Problem]]]] = [
+        partial(_send, sent[0][1].queue, sent) for sent in by_queue.values()
+    ]
+    if to is None and declared.outbox().bus:
+        jobs.append(partial(bus.put, [event for event in events if event.message is None]))
+    for event, problem in _all_at_once(jobs):
+        problems[event.sk].append(problem)
+    return _sorted_out(events, problems)
+
+
+def parcels(event: Event, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
+    """What an event becomes: a message for each subscriber, its id derived from both.
+
+    Raises CannotPublish, and what `message.decode` raises, for a task that was enqueued to a queue nobody knows.
+    """
+    if event.message is not None:
+        queue = registry.queues().get(event.queue or "")
+        if queue is None:
+            raise CannotPublish(f"no queue is named {event.queue!r} in this release")
+        return [Parcel(queue, decode(event.message), event.delay, event.group, event.trace)]
+    return [
+        Parcel(
+            task.queue,
+            Message(
+                id=derived_id(event.sk, task.name),
+                task=task.name,
+                args=msgspec.Raw(msgspec.json.encode(task.signature.pick(event.data))),
+                enqueued_at=event.occurred_at,
+            ),
+            group=_group(event.pk) if task.queue.fifo else None,
+            trace=event.trace,
+        )
+        for task in subscribers
+    ]
+
+
+def derived_id(event: str, subscriber: str) -> str:
+    """The id of the message that an event becomes for one task: however often it is published, the same."""
+    return str(uuid5(NAMESPACE, f"{event}:{subscriber}"))
+
+
+def spread(groups: Sequence[str]) -> list[int]:
+    """Positions in an order that keeps each group's own, and has its members lie as far apart as can be.
+
+    Cut into batches, few of a group share one: what SQS refuses of a batch then has seldom been overtaken.
+
+    >>> spread(["a", "a", "b", "b"])
+    [0, 2, 1, 3]
+    """
+    # Each group's members are evenly spaced between 0 and 1, from where the golden ratio puts the first.
+    members: dict[str, list[int]] = defaultdict(list)
+    for position, group in enumerate(groups):
+        members[group].append(position)
+    rank = {
+        position: (place + nth * GOLDEN % 1) / len(positions)
+        for nth, positions in enumerate(members.values())
+        for place, position in enumerate(positions)
+    }
+    return sorted(rank, key=lambda position: rank[position])
+
+
+def _all_at_once(
+    jobs: Sequence[Callable[[], Iterator[tuple[Event, Problem]]]],
+) -> Iterator[tuple[Event, Problem]]:
+    if len(jobs) == 1:
+        yield from jobs[0]()
+    elif jobs:
+        with ThreadPoolExecutor(min(PARALLEL, len(jobs))) as pool:
+            for found in pool.map(lambda job: list(job()), jobs):
+                yield from found
+
+
+def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[Event, Problem]]:
+    """Send to one queue, batch after batch; an aggregate waits behind the first of its events that wasn't taken."""
+    unmade: set[str] = set()
+    ready: list[tuple[Event, sqs.Entry]] = []
+    for event, parcel in sent:
+        if event.pk in unmade:
+            yield event, HELD_BACK
+            continue
+        try:
+            if parcel.is_scheduled:
+                deliver(parcel)
+            else:
+                ready.append((event, entry(parcel)))
+        except Exception as error:  # noqa: BLE001 - an event that fails, fails alone
+            unsent = _unsent(error)
+            if not unsent.final:
+                unmade.add(event.pk)
+            yield event, unsent
+    held: set[str] = set()
+    name = queue.physical_name(settings.stage())
+    # What a queue can't be reached for, it can't be reached for again and again: the others must have their turn.
+    out_of_reach: Problem | None = None
+    for together in _batches(queue, ready):
+        batch = [one for one in together if one[0].pk not in held and out_of_reach is None]
+        for event, _ in together:
+            if out_of_reach is not None:
+                yield event, out_of_reach
+            elif event.pk in held:
+                yield event, HELD_BACK
+        if not batch:
+            continue
+        try:
+            answers = insist([made for _, made in batch], partial(sqs.send_batch, name))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the queue's
+            out_of_reach = _unsent(error)
+            answers = [out_of_reach] * len(batch)
+        for (event, _), problem in zip(batch, answers, strict=True):
+            if problem is not None:
+                if not problem.final:
+                    held.add(event.pk)
+                yield event, problem
+
+
+def _batches(queue: Queue, ready: Sequence[tuple[Event, sqs.Entry]]) -> Iterator[list[tuple[Event, sqs.Entry]]]:
+    """What to send together. On a FIFO queue, as few of an aggregate as ten calls for a hundred events allow."""
+    if not ready:
+        return  # all of it is on its way by schedules, or failed
+    groups = [event.pk for event, _ in ready]
+    order = spread(groups) if queue.fifo else range(len(ready))
+    in_order = [ready[i] for i in order]
+    most = max(Counter(groups).values()) if queue.fifo else 1
+    calls = max(ceil(len(ready) / sqs.BATCH_ENTRIES), min(most, sqs.BATCH_ENTRIES))
+    size = ceil(len(ready) / calls)
+    for start in range(0, len(ready), size):
+        some = in_order[start : start + size]
+        for positions in sqs.batches([made.size for _, made in some]):
+            yield [some[i] for i in positions]
+
+
+def _unsent(error: Exception) -> Problem:
+    if not isinstance(error, sqs.NoSuchQueue):
+        logger.error("not sent", extra={"error": error_type(error), "where": error_place(error)})
+    return Problem(f"{error_type(error)}: {error}", final=isinstance(error, sqs.NoSuchQueue))
+
+
+def _sorted_out(events: Sequence[Event], problems: dict[str, list[Problem]]) -> Published:
+    published = Published()
+    for event in events:
+        met = problems.get(event.sk, [])
+        if any(not problem.final for problem in met):
+            published.failed.append(event)
+        elif met:
+            published.parked.append((event, met[0].why))
+        else:
+            published.done.append(event)
+    for event, _ in published.parked:
+        logger.error("event parked, its row has the reason", extra={"event": line(event.type), "id": line(event.sk)})
+    logger.info(
+        "events published",
+        extra={
+            "published": len(published.done),
+            "parked": len(published.parked),
+            "not_published": len(published.failed),
+        },
+    )
+    return published
+
+
+def _group(aggregate: str) -> str:
+    """An aggregate as a message group; one that SQS wouldn't take by its hash."""
+    return aggregate if is_group(aggregate) else sha256(aggregate.encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""What of the outbox is unpublished: found by its sparse index, read from the table, which the index lags behind."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from celeriac.aws import batches
+from celeriac.aws.client import client
+from celeriac.enqueue.outbox_row import PARKED, SHARDS, WAITING
+from celeriac.model import names, settings
+
+# What BatchGetItem reads in one call.
+PAGE = 100
+
+type Row = Mapping[str, Any]
+"""A row of the outbox in DynamoDB's form."""
+
+
+def lag() -> tuple[datetime | None, int]:
+    """When the oldest unpublished event occurred, None where none waits, and how many are parked."""
+    firsts = [_query(shard, Limit=1)["Items"] for shard in shards()]
+    occurred = [time_of(first[0]["occurred_at"]["S"]) for first in firsts if first]
+    return min(occurred, default=None), sum(page["Count"] for page in _pages(PARKED, Select="COUNT"))
+
+
+def time_of(text: str) -> datetime:
+    """When an event occurred. What can't be read is as old as can be: the sweeper parks it."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromtimestamp(0, UTC)
+
+
+def shards() -> list[str]:
+    """The partitions of the index, each of which holds whole aggregates."""
+    return [f"shard-{shard}" for shard in range(SHARDS)]
+
+
+def unpublished(shard: str, before: datetime) -> Iterator[Sequence[Row]]:
+    """Pages of the rows of a shard that are older than `before`, in the order in which they occurred."""
+    bound = {":before": {"S": before.isoformat(timespec="microseconds")}}
+    for page in _pages(shard, "occurred_at < :before", bound, Limit=PAGE):
+        yield [row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == shard]
+
+
+def parked() -> Iterator[Row]:
+    """The rows that can't be published as things are, each with its `reason`, oldest first."""
+    for page in _pages(PARKED, Limit=PAGE):
+        yield from (row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == PARKED)
+
+
+def _pages(value: str, bound: str = "", values: dict[str, Any] | None = None, **options: Any) -> Iterator[Any]:
+    start: dict[str, Any] = {}
+    while True:
+        page = _query(value, bound, values, **options, **start)
+        yield page
+        if "LastEvaluatedKey" not in page:
+            return
+        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def _query(value: str, bound: str = "", values: dict[str, Any] | None = None, **options: Any) -> Any:
+    condition = f"{WAITING} = :value" + (f" AND {bound}" if bound else "")
+    return client("dynamodb").query(
+        TableName=names.outbox_table(settings.stage()),
+        IndexName=names.outbox_index(),
+        KeyConditionExpression=condition,
+        ExpressionAttributeValues={":value": {"S": value}, **(values or {})},
+        **options,
+    )
+
+
+def _read(found: Sequence[Row]) -> list[Row]:
+    """The whole rows, strongly consistent, in the order in which the index has them."""
+    table = names.outbox_table(settings.stage())
+    keys = [{name: item[name] for name in ("pk", "sk")} for item in found]
+    wanted: Any = {table: {"Keys": keys, "ConsistentRead": True}} if keys else {}
+    rows: dict[str, Row] = {}
+    for attempt in count(1):
+        if not wanted:
+            break
+        if attempt > 1:
+            batches.wait(min(attempt, 5))
+        answer = client("dynamodb").batch_get_item(RequestItems=wanted)
+        rows |= {row["sk"]["S"]: row for row in answer["Responses"][table]}
+        # More than 16 MB come in several answers.
+        wanted = answer.get("UnprocessedKeys")
+    return [rows[key["sk"]["S"]] for key in keys if key["sk"]["S"] in rows]
