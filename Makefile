@@ -52,16 +52,16 @@ types: python-env ## mypy --strict
 check: test lint types ## all that a pull request needs
 
 demo: all-envs ## the whole system on this machine: real work, live, with a report
-	@$(BIN)/python -m local demo
+	@$(BIN)/python -m celeriac_local demo
 
 up: all-envs ## start the local cloud and deploy to it (on the first free port from 4566 on, or PORT=4600)
-	@$(BIN)/python -m local up
+	@$(BIN)/python -m celeriac_local up
 
 down: python-env ## stop the local cloud and everything it started
-	@$(BIN)/python -m local down
+	@$(BIN)/python -m celeriac_local down
 
 send: python-env ## send a task to the local cloud: TASK=name ARGS='{"parameter": "value"}'
-	@test -n "$$TASK" || { echo "Which task? $$($(BIN)/python -m local example)" >&2; exit 2; }
+	@test -n "$$TASK" || { echo "Which task? $$($(BIN)/python -m celeriac_local example)" >&2; exit 2; }
 	@exec $(BIN)/celeriac --stage local send "$$TASK" --json "$${ARGS:-{\}}"
 
 synth: all-envs ## write the templates to cdk.out/ (STAGE=dev; needs no account)

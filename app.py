@@ -1,6 +1,6 @@
 """The CDK app: configuration in, stacks out. It makes no AWS call and needs no credentials.
 
-`cdk synth -c stage=dev`; further context is described in infra/config.py and infra/application.py.
+`cdk synth -c stage=dev`; further context is described in infra/celeriac_cdk/config.py and infra/application.py.
 """
 
 import os
@@ -20,11 +20,12 @@ def main() -> None:
     _put_node_on_path()
     import aws_cdk as cdk  # noqa: PLC0415 - it needs Node on the PATH already when it is imported
 
-    from infra.stage import USER_ERRORS, declare_stage  # noqa: PLC0415 - imports aws_cdk
+    from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage  # noqa: PLC0415 - imports aws_cdk
+    from infra.application import ApplicationState, application  # noqa: PLC0415 - imports aws_cdk
 
     app = cdk.App()
     try:
-        declare_stage(app)
+        declare_stage(app, Path(__file__).parent, state=ApplicationState, application=application)
     except USER_ERRORS as error:
         sys.exit(f"celeriac: {error}")
     app.synth()

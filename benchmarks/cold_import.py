@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from figures import Ratio, as_json, ratio
 from weight import Weight, of_distributions, of_folder
 
-from infra.bundle import THIS_MACHINE, build_bundle
+from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
 
 # What a team writes by hand to consume a queue with Powertools.
 BARE = """

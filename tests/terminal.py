@@ -18,7 +18,7 @@ class _Terminal(StringIO):
 def at_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> AtTerminal:
     """Run `celeriac` with arguments at a terminal, where somebody types `answer`; its exit code and all it says."""
 
-    from console.main import app  # noqa: PLC0415 - conftest.py loads this for tests of anything
+    from celeriac_console.main import app  # noqa: PLC0415 - conftest.py loads this for tests of anything
 
     def run(answer: str, *arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "stdin", _Terminal(answer))

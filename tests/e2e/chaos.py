@@ -25,7 +25,7 @@ import boto3
 from celeriac.declare import registry
 from celeriac.model.names import schedule_group
 from celeriac.relay import unpublished
-from local import samples, state
+from celeriac_local import samples, state
 from tests.e2e import chaos_work, scratch
 from tests.e2e.chaos_report import report
 from tests.e2e.chaos_work import QUEUES, Work

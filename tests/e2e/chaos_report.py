@@ -13,7 +13,7 @@ from celeriac.declare import registry
 from celeriac.leases import lease
 from celeriac.leases.store import store
 from celeriac.model import names
-from console.letters import read
+from celeriac_console.letters import read
 from tests.e2e import scratch
 from tests.e2e.chaos_work import CRASHER, QUEUES, Ending, Work
 from tests.e2e.scratch import say

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 QUEUES = ("emails", "orders", "payments", "webhooks")
 CRASHER = {queue: f"crash_{queue}" for queue in QUEUES}
-# The last three digits tell the provider how to behave, see local/charges.py: most charges go well.
+# The last three digits tell the provider how to behave, see local/celeriac_local/charges.py: most charges go well.
 AMOUNTS = (25_00,) * 80 + (34_02,) * 5 + (34_29,) * 7 + (35_03,) * 6 + (35_04,) * 2
 HOOKS = ("ok",) * 80 + ("flaky",) * 9 + ("busy",) * 8 + ("gone",) * 3
 DECLINED = 402

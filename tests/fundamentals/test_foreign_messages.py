@@ -15,9 +15,9 @@ from celeriac.aws.client import client
 from celeriac.model.foreign import WrongTrigger
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import LambdaContext
-from console.letters import Pass
-from console.rate import Rate
-from console.redriver import Redriver
+from celeriac_console.letters import Pass
+from celeriac_console.rate import Rate
+from celeriac_console.redriver import Redriver
 from consumer import handler
 
 ROOT = Path(__file__).parents[2]

@@ -21,12 +21,13 @@ from constructs import Construct
 from celeriac import Backoff, Queue, Task
 from celeriac.model import declared
 from celeriac.model.table import Table
-from infra.application import Application
-from infra.config import StageConfig, read_config
-from infra.nag import acknowledge, check_rules
-from infra.stage import declare_stage
-from infra.state import State
-from infra.work import Work
+from celeriac_cdk.application import Application
+from celeriac_cdk.config import StageConfig, read_config
+from celeriac_cdk.nag import acknowledge, check_rules
+from celeriac_cdk.stacks.stage import declare_stage
+from celeriac_cdk.stacks.state import State
+from celeriac_cdk.stacks.work import Work
+from infra import application as applications
 from tests.infra.template import Stack, Stage
 
 QUEUES = (
@@ -78,6 +79,8 @@ TASKS = (
     recurring("seldom", None),
 )
 
+ROOT = Path(__file__).parents[2]
+
 type Synth = Callable[..., Stage]
 
 
@@ -112,7 +115,7 @@ def application() -> Stage:
 def as_cdk_makes_it(**context: str) -> Stage:
     """The stage of what the application declares, for the context values given as keywords."""
     app = _app(context)
-    declare_stage(app)
+    declare_stage(app, ROOT, state=applications.ApplicationState, application=applications.application)
     return _read(app, context["stage"])
 
 

@@ -14,10 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from infra import bundle
-from infra.bundle import LAMBDA_ARM64, THIS_MACHINE, BundleError, Target, build_bundle, explain, fingerprint
-from infra.services import ServiceError, listed_services
-from infra.trim import sources
+from celeriac_cdk.bundle import build as bundle
+from celeriac_cdk.bundle.build import (
+    LAMBDA_ARM64,
+    THIS_MACHINE,
+    BundleError,
+    Target,
+    build_bundle,
+    explain,
+    fingerprint,
+)
+from celeriac_cdk.bundle.services import ServiceError, listed_services
+from celeriac_cdk.bundle.trim import sources
 
 ROOT = Path(__file__).parents[2]
 SIZE_LIMIT = 7_000_000  # zipped; 5.5 MB when this was written. It is what a cold start has to fetch.
@@ -88,7 +96,18 @@ def test_no_development_tool_and_no_test_support_is_shipped(built: Path) -> None
     shipped = {entry.name for entry in built.iterdir()}
 
     assert {"celeriac", "tasks", "botocore", "aws_lambda_powertools"} <= shipped
-    assert not shipped & {"aws_cdk", "jsii", "moto", "pytest", "mypy", "infra", "console", "local", "tests", "bin"}
+    assert not shipped & {
+        "aws_cdk",
+        "jsii",
+        "moto",
+        "pytest",
+        "mypy",
+        "celeriac_cdk",
+        "celeriac_console",
+        "celeriac_local",
+        "tests",
+        "bin",
+    }
     assert not (built / "celeriac" / "testing").exists()
 
 

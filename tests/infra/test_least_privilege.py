@@ -13,7 +13,7 @@ from celeriac import Backoff, Context, Queue, Reject, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
-from console.main import app
+from celeriac_console.main import app
 from tests.infra.conftest import QUEUES
 from tests.infra.template import Stage
 from tests.injection import out_of_reach

@@ -11,8 +11,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.config import read_config
-from infra.nag import acknowledge, acknowledge_wildcard, check_rules, what_to_type
+from celeriac_cdk.config import read_config
+from celeriac_cdk.nag import acknowledge, acknowledge_wildcard, check_rules, what_to_type
 
 type After = Callable[[Construct, Construct], None]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.services import ServiceError, check_services, known_services, listed_services
+from celeriac_cdk.bundle.services import ServiceError, check_services, known_services, listed_services
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import pytest
 from celeriac import Outbox
 from celeriac.enqueue.outbox_row import WAITING
 from celeriac.model.declaration import DeclarationError
-from infra.crons import Crons, schedule_name
+from celeriac_cdk.constructs.crons import Crons, schedule_name
 from tests.application import tables
 from tests.infra.conftest import TASKS, Synth, recurring
 from tests.infra.template import Stage, queue_arn, table_arn, text

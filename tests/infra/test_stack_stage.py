@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.config import ConfigError
+from celeriac_cdk.config import ConfigError
 from tests.application import queues
 from tests.infra.conftest import SECRET, Synth
 from tests.infra.template import Stage

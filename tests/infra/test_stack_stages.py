@@ -10,9 +10,9 @@ import pytest
 
 from celeriac import Queue
 from celeriac.model.declaration import DeclarationError
-from infra.config import read_config
-from infra.declarations import MOST_QUEUES, check_number
-from infra.state import State
+from celeriac_cdk.config import read_config
+from celeriac_cdk.declarations import MOST_QUEUES, check_number
+from celeriac_cdk.stacks.state import State
 from tests.infra.conftest import QUEUES, ApplicationState, Synth, build
 from tests.infra.template import Resource, Stage, text
 

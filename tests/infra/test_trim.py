@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.trim import sources, trim
+from celeriac_cdk.bundle.trim import sources, trim
 
 SERVICES = frozenset({"sqs", "dynamodb"})
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.config import ConfigError
+from celeriac_cdk.config import ConfigError
 from tasks import queues, tables
 from tests.infra.conftest import as_cdk_makes_it
 from tests.infra.template import Stage, listed, table_arn

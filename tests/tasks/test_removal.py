@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.scratch import copy
+from tests.howto import python_path
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -76,7 +77,7 @@ def _run(clone: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *command],
         cwd=clone,
-        env=mine | {"PYTHONPATH": f"{clone / 'functions'}{os.pathsep}{clone}"},
+        env=mine | {"PYTHONPATH": python_path(clone)},
         capture_output=True,
         text=True,
         check=False,
@@ -94,7 +95,7 @@ def test_without_the_samples_all_goes_on(removed: Path) -> None:
     _lint(removed)
     assert list(_who_imports_samples(removed)) == []
     assert "failed" not in _run(removed, "pytest", "-q", "-p", "no:cacheprovider", *TELLING)
-    assert "The demo shows the sample tasks at work, and they were removed." in _run(removed, "local", "demo")
+    assert "The demo shows the sample tasks at work, and they were removed." in _run(removed, "celeriac_local", "demo")
 
 
 def _who_imports_samples(clone: Path) -> Iterator[str]:

@@ -11,8 +11,8 @@ from celeriac import Queue, Reject, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
-from console import letters
-from console.main import app
+from celeriac_console import letters
+from celeriac_console.main import app
 from tests.injection import registered
 from tests.terminal import AtTerminal
 

@@ -17,7 +17,7 @@ from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.model import names
 from celeriac.model.message import VERSION
 from celeriac.testing import Sandbox
-from console.main import app
+from celeriac_console.main import app
 from tests.injection import registered
 
 shop = Queue("files")

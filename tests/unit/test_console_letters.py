@@ -19,8 +19,8 @@ from celeriac.model import names
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
 from celeriac.testing.calls import Calls
-from console import letters
-from console.main import app
+from celeriac_console import letters
+from celeriac_console.main import app
 from tests.injection import registered
 
 shop = Queue("letters")

@@ -11,9 +11,9 @@ import celeriac
 from celeriac import Context, Queue, task
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
-from console.duration import duration
-from console.main import app
-from console.mistakes import Mistake
+from celeriac_console.duration import duration
+from celeriac_console.main import app
+from celeriac_console.mistakes import Mistake
 
 shop = Queue("replayed")
 told: list[tuple[str, int]] = []

@@ -14,9 +14,9 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.testing import Sandbox
-from console import asked
-from console.clients import client as operators_client
-from console.main import app
+from celeriac_console import asked
+from celeriac_console.clients import client as operators_client
+from celeriac_console.main import app
 
 shop = Queue("status", timeout=timedelta(minutes=1))
 ran: list[str] = []

@@ -11,7 +11,7 @@ from celeriac import Backoff, Queue, Reject, Retry, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
-from console.main import app
+from celeriac_console.main import app
 from tests.injection import registered
 from tests.terminal import AtTerminal
 

@@ -13,11 +13,11 @@ from typer.testing import CliRunner, Result
 from celeriac import Queue, task
 from celeriac.model import declared
 from celeriac.testing import Sandbox
-from console import loading
-from console.main import app
-from console.plural import counted
-from console.queue_table import NOT_DEPLOYED, table
-from console.screen import Screen
+from celeriac_console import loading
+from celeriac_console.main import app
+from celeriac_console.plural import counted
+from celeriac_console.queue_table import NOT_DEPLOYED, table
+from celeriac_console.screen import Screen
 
 shop = Queue("words")
 PROGRAM = Path(sys.executable).with_name("celeriac")
@@ -228,7 +228,7 @@ def test_ctrl_c_while_it_starts_is_no_traceback() -> None:
         "    def find_spec(self, name, *_):\n"
         "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupt())\n"
-        "from console.program import run\n"
+        "from celeriac_console.program import run\n"
         "run()\n"
     )
     done = subprocess.run([sys.executable, "-c", program, "tasks"], capture_output=True, check=False)

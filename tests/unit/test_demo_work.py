@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from celeriac.model import message
-from local.observe import counts
-from local.work import CASES, OK, QUEUES, TWICE, Case, Counts, Run, Totals, differences, expected, items
+from celeriac_local.observe import counts
+from celeriac_local.work import CASES, OK, QUEUES, TWICE, Case, Counts, Run, Totals, differences, expected, items
 
 RUN = Run(1_700_000_000, "http://127.0.0.1:1")
 

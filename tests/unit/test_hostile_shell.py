@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 
 from celeriac.testing import Sandbox
 from celeriac.testing.elsewhere import leads_elsewhere
-from console import local_cloud
-from console.main import app
-from local import environment
-from local.folders import ROOT
-from local.processes import Process, _start_time
-from local.state import Cloud
+from celeriac_console import local_cloud
+from celeriac_console.main import app
+from celeriac_local import environment
+from celeriac_local.folders import ROOT
+from celeriac_local.processes import Process, _start_time
+from celeriac_local.state import Cloud
 
 # One call of every service that the console, the demo or the deploy uses.
 CALLS = """
@@ -40,7 +40,7 @@ for service, operation in {
 LOCAL = f"""
 import sys
 from pathlib import Path
-from console import local_cloud
+from celeriac_console import local_cloud
 local_cloud.CLONE = Path(sys.argv[1])
 local_cloud.enter()
 {CALLS}

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FORBIDDEN = {"aws_cdk", "jsii", "console", "infra", "local", "pytest", "moto", "pydantic", "aws_xray_sdk", "typer"}
+FORBIDDEN = {
+    "aws_cdk",
+    "jsii",
+    "celeriac_cdk",
+    "celeriac_console",
+    "celeriac_local",
+    "pytest",
+    "moto",
+    "pydantic",
+    "aws_xray_sdk",
+    "typer",
+}
 
 
 @pytest.mark.parametrize("handler", ["consumer", "relay"])

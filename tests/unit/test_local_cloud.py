@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from local import cloud, environment, processes, state
-from local.deploy import expiries, findings, reasons
-from local.emulator.serve import with_log, with_time
-from local.folders import CDK, HOME, ROOT
-from local.problem import ProblemError
-from local.processes import Process
-from local.state import Cloud
+from celeriac_local import cloud, environment, processes, state
+from celeriac_local.deploy import expiries, findings, reasons
+from celeriac_local.emulator.serve import with_log, with_time
+from celeriac_local.folders import CDK, HOME, ROOT
+from celeriac_local.problem import ProblemError
+from celeriac_local.processes import Process
+from celeriac_local.state import Cloud
 
 # Starts a child that ignores being asked, says so, and waits for ever.
 STUBBORN_PARENT = """

@@ -9,8 +9,8 @@ from threading import Thread
 
 import pytest
 
-from local.credentials import problem
-from local.folders import ROOT
+from celeriac_local.credentials import problem
+from celeriac_local.folders import ROOT
 
 
 @pytest.fixture(autouse=True)

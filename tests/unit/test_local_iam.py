@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from local import folders
-from local.commands import console
-from local.iam_call import Request, is_known, refine
-from local.iam_policy import Call, Verdict, grants_anything_of, judge
-from local.iam_refusal import Noted, note, noted, refusal
-from local.report import report_calls
+from celeriac_local import folders
+from celeriac_local.commands import console
+from celeriac_local.iam_call import Request, is_known, refine
+from celeriac_local.iam_policy import Call, Verdict, grants_anything_of, judge
+from celeriac_local.iam_refusal import Noted, note, noted, refusal
+from celeriac_local.report import report_calls
 
 BUCKET = "arn:aws:s3:::mine"
 

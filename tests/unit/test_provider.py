@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from local.charges import Charges
-from local.hooks import Hooks
-from local.provider import Provider, running_provider
+from celeriac_local.charges import Charges
+from celeriac_local.hooks import Hooks
+from celeriac_local.provider import Provider, running_provider
 
 
 def order(amount_cents: int, order_id: str = "o-1") -> bytes:

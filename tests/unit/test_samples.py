@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from celeriac import Queue, task
 from celeriac.declare import registry
 from celeriac.model import declared
-from local import samples
-from local.commands import app
-from local.problem import ProblemError
+from celeriac_local import samples
+from celeriac_local.commands import app
+from celeriac_local.problem import ProblemError
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,246 @@
+"""`celeriac dlq list` and `dlq show`: what is dead, and why."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Annotated, Any
+
+import typer
+
+from celeriac.aws import sqs
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare import registry
+from celeriac.model.queue import Queue
+from celeriac_console import known
+from celeriac_console.asked import asked_id
+from celeriac_console.filters import Filter, attempts_of, died_at, filter_of, kind_of, reason_of
+from celeriac_console.kinds import Kinds, kinds_as_json, show_kinds
+from celeriac_console.letters import WORKERS, Pass, Taken, depth, hidden_for, progress, say_missed
+from celeriac_console.mistakes import Mistake
+from celeriac_console.next_steps import command
+from celeriac_console.options import AnyQueueName, Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
+from celeriac_console.plural import counted
+from celeriac_console.screen import say
+from celeriac_console.text import line
+
+QUEUES_AT_ONCE = 4
+# Of a letter's arguments, or its body, as it is shown to a person.
+MOST_CONTENT = 20_000
+# Of a letter's line.
+MOST_CHARACTERS = 200
+
+
+@dataclass(slots=True)
+class Found:
+    """What a queue's letters were found to be."""
+
+    queue: str
+    kinds: Kinds = field(default_factory=Kinds)
+    letters: list[Taken] = field(default_factory=list)
+    """Each of them, where they are asked for."""
+    missed: int = 0
+    is_deployed: bool = True
+
+
+def list_letters(
+    queue: AnyQueueName = None,
+    *,
+    task: OfTask = None,
+    error: OfError = None,
+    since: Since = None,
+    until: Until = None,
+    contains: Contains = None,
+    limit: Limit = None,
+    each: Annotated[bool, typer.Option("--letters", help="Show each letter, not kinds of them.")] = False,
+    json_: Json = False,
+) -> None:
+    """Show dead letters of a queue, or of all, those that failed alike as one line. Reading takes nothing away.
+
+    Example: celeriac dlq list payments --since 2h
+    """
+    wanted = filter_of(task, error, since, until, contains)
+    if queue is not None:
+        found = [_read(known.queue(queue), wanted, limit, each=each, workers=WORKERS)]
+    else:
+        found = _read_all(wanted, limit, each=each)
+    if json_:
+        shown = [
+            one
+            for some in found
+            for one in (
+                [{"queue": some.queue} | as_json(taken) for taken in some.letters]
+                if each
+                else kinds_as_json(some.queue, some.kinds)
+            )
+        ]
+        typer.echo(json.dumps(shown))
+    else:
+        _show(found, each=each)
+    say_missed(sum(some.missed for some in found))
+
+
+def _read_all(wanted: Filter, limit: int | None, *, each: bool) -> list[Found]:
+    """Every queue's, several at a time; with a limit one after the other. Raises NoSuchQueue if none is there."""
+    known.load()
+    declared = list(registry.queues().values())
+    if limit is None:
+        with ThreadPoolExecutor(QUEUES_AT_ONCE) as pool:
+            # As many connections in all as for a single queue.
+            found = list(pool.map(lambda queue: _looked(queue, wanted, None, each=each), declared))
+    else:
+        found, left = [], limit
+        for queue in declared:
+            some = _looked(queue, wanted, left, each=each) if left else Found(queue.name)
+            found.append(some)
+            left -= some.kinds.total
+    if not any(some.is_deployed for some in found):
+        depth(declared[0])  # raises, with what helps
+    return found
+
+
+def _looked(queue: Queue, wanted: Filter, limit: int | None, *, each: bool) -> Found:
+    try:
+        return _read(queue, wanted, limit, each=each, workers=WORKERS // QUEUES_AT_ONCE, quiet=True)
+    except sqs.NoSuchQueue:
+        return Found(queue.name, is_deployed=False)
+
+
+def _read(queue: Queue, wanted: Filter, limit: int | None, *, each: bool, workers: int, quiet: bool = False) -> Found:
+    found, total, lock = Found(queue.name), depth(queue), Lock()
+    reading = Pass(queue, hidden=hidden_for(total), workers=workers)
+    with progress("reading", total, quiet=quiet) as advance:
+
+        def visit(taken: Sequence[Taken]) -> set[str]:
+            with lock:
+                meant = [one for one in taken if wanted.matches(one.letter)]
+                meant = meant if limit is None else meant[: limit - found.kinds.total]
+                found.kinds.add(one.letter for one in meant)
+                if each:
+                    found.letters.extend(meant)
+                if limit is not None and found.kinds.total >= limit:
+                    reading.stop()
+            advance(len(taken))
+            return set()
+
+        reading.run(visit)
+    found.letters.sort(key=lambda one: died_at(one.letter))
+    found.missed = reading.missed
+    return found
+
+
+def _show(found: Sequence[Found], *, each: bool) -> None:
+    told = [some for some in found if some.kinds.total or len(found) == 1]
+    for position, some in enumerate(told):
+        if position:
+            say("\n")
+        if each:
+            _show_letters(some)
+        else:
+            show_kinds(some.queue, some.kinds)
+    none = [some.queue for some in found if some not in told and some.is_deployed]
+    if none:
+        say(f"{chr(10) if told else ''}no dead letters of {', '.join(none)}")
+    if absent := [some.queue for some in found if not some.is_deployed]:
+        say(f"not deployed: {', '.join(absent)}", stderr=True)
+
+
+def _show_letters(found: Found) -> None:
+    say(f"{counted(len(found.letters), 'dead letter')} of {found.queue}")
+    for taken in found.letters:
+        letter, failure = taken.letter, taken.letter.failure
+        error = f", {failure.type}: {failure.message}" if failure is not None and failure.type else ""
+        what = " ".join(f"{letter.task or '(unreadable)'}: {reason_of(letter)}{error}".split())
+        say(f"{died_at(letter):%m-%d %H:%M:%S}Z  {line(letter.id)}  {line(what)}")
+
+
+def show(
+    queue: QueueName,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The task's id, or SQS's message id.")],
+    *,
+    json_: Json = False,
+) -> None:
+    """Show one dead letter: its arguments, its failure, and where its logs are.
+
+    Example: celeriac dlq show payments 0198f3c2-7a44-7bd1-a1c5-2f4b8f6f7a11
+    """
+    found = find(queue, id_)
+    letter, failure = found.letter, found.letter.failure
+    logs = _log_query(letter)
+    if json_:
+        typer.echo(json.dumps(as_json(found) | {"logs": logs}))
+        return
+    say(line(f"{letter.task or '(unreadable)'}  {letter.id}"), style="bold")
+    say(f"{line(reason_of(letter))}, after {counted(attempts_of(letter), 'attempt')}; kind {kind_of(letter)}")
+    if failure is not None and failure.first_at is not None:
+        say(f"enqueued {failure.first_at:%Y-%m-%d %H:%M:%S}Z, died {died_at(letter):%Y-%m-%d %H:%M:%S}Z")
+    say("\narguments" if letter.args else "\nbody")
+    content = json.dumps(letter.args, indent=2, ensure_ascii=False) if letter.args else letter.body
+    say(content[:MOST_CONTENT])
+    if len(content) > MOST_CONTENT:
+        say(f"... {len(content) - MOST_CONTENT} more characters: --json prints them all", style="yellow")
+    for name, value in letter.attributes.items():
+        say(line(f"attribute {name}: {value.get('StringValue') or value.get('BinaryValue')!r}"))
+    if letter.missing:
+        say(letter.missing, style="red")
+    if failure is not None and failure.type:
+        say(f"\n{failure.type}: {failure.message}", style="bold")
+        say(failure.traceback)
+    if logs:
+        say(f"\nlogs, in CloudWatch Logs Insights over {logs['log_group']}:")
+        say(logs["query"])
+
+
+def find(queue: str, id_: str) -> Taken:
+    """The dead letter of this id, or of this reference's. Raises Mistake."""
+    id_ = asked_id(id_)
+    found: list[Taken] = []
+    declared = known.queue(queue)
+    total = depth(declared)
+    reading = Pass(declared, hidden=hidden_for(total))
+    with progress("looking for it", total) as advance:
+
+        def visit(taken: Sequence[Taken]) -> set[str]:
+            found.extend(one for one in taken if id_ in {one.letter.id, one.message_id})
+            advance(len(taken))
+            if found:
+                reading.stop()
+            return set()
+
+        reading.run(visit)
+    if not found:
+        hidden = f", though {reading.missed} could not be read" if reading.missed else ""
+        listing = command("dlq", "list", queue, "--letters")
+        raise Mistake(f"no dead letter of {queue} has the id {id_}{hidden}: {listing} shows each")
+    return found[0]
+
+
+def as_json(taken: Taken) -> dict[str, Any]:
+    """A letter, for scripts and files."""
+    letter, failure = taken.letter, taken.letter.failure
+    return {
+        "id": letter.id,
+        "message_id": taken.message_id,
+        "task": letter.task,
+        "args": letter.args,
+        "reason": reason_of(letter),
+        "error": failure.type if failure else "",
+        "message": failure.message if failure else "",
+        "traceback": failure.traceback if failure else "",
+        "attempts": attempts_of(letter),
+        "kind": kind_of(letter),
+        "died_at": died_at(letter).isoformat(),
+        "function": failure.function if failure else "",
+        "request_id": failure.request_id if failure else "",
+        "missing": letter.missing,
+    }
+
+
+def _log_query(letter: DeadLetter) -> dict[str, str]:
+    failure = letter.failure
+    if failure is None or not failure.function:
+        return {}
+    wanted = f'id = {json.dumps(line(letter.id))} or @requestId = "{failure.request_id}"'
+    query = f"fields @timestamp, level, message, outcome, attempt, error | filter {wanted} | sort @timestamp"
+    return {"log_group": f"/aws/lambda/{failure.function}", "query": query}

@@ -1,0 +1,215 @@
+"""Reading a dead-letter queue: by several connections, each letter once, and giving back what was looked at.
+
+SQS hides what it hands out. A letter is hidden while this command reads and no longer: what it still holds is given
+back when it ends, by Ctrl-C too. After a crash SQS does that itself: after `HIDDEN` for what was about to be sent or
+deleted, after `hidden_for` all letters for what was only read.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from math import ceil
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from celeriac.aws import pause, sqs
+from celeriac.aws.client import client
+from celeriac.dead_letters import dead_letter
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model import settings
+from celeriac.model.queue import Queue
+from celeriac_console.mistakes import PROBLEM
+from celeriac_console.screen import say
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+WORKERS = 8
+# How long a letter stays hidden after a crash: longer than a batch takes, however slow its rate.
+HIDDEN = timedelta(seconds=30)
+# A pass that only reads must be over before the first ones turn up again: slower than this it never is.
+LEAST_LETTERS_A_SECOND = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A dead letter in our hands."""
+
+    message: "MessageTypeDef"
+    letter: DeadLetter
+
+    @property
+    def message_id(self) -> str:
+        """SQS's id of it."""
+        return self.message["MessageId"]
+
+
+type Visit = Callable[[Sequence[Taken]], set[str]]
+"""Is given letters, up to ten at a time and by several threads, and returns the message ids of those it deleted."""
+
+
+class Pass:
+    """One pass over a dead-letter queue, in which each letter is visited once."""
+
+    def __init__(self, queue: Queue, *, hidden: timedelta = HIDDEN, workers: int = WORKERS, batch: int = 10) -> None:
+        self.missed = 0
+        """How many letters the pass couldn't read: another reader holds them, or a FIFO group stands before them."""
+        self.total = depth(queue)
+        """How many letters there were when it began."""
+        self.name = queue.dead_letter_name(settings.stage())
+        self._url = sqs.url(self.name)
+        self._hidden = hidden
+        self._workers = workers
+        self._batch = batch
+        self._lock = threading.Lock()
+        self._held: dict[str, str] = {}
+        self._gone: set[str] = set()
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Visit nothing more: what was looked for is found."""
+        self._stop.set()
+
+    def run(self, visit: Visit, *, wait: bool = False) -> None:
+        """Visit every letter that can be had; with `wait` also those that another reader, or a killed one, hides."""
+        try:
+            self._sweep(visit)
+            waited = timedelta()
+            while wait and not self._stop.is_set() and waited < self._hidden and self.hidden_elsewhere():
+                pause.wait(1)
+                waited += timedelta(seconds=1)
+                self._sweep(visit)
+            if not self._stop.is_set():
+                self.missed = max(0, sum(sqs.counts(self._url).values()) - len(self._held))
+        finally:
+            self._stop.set()
+            self._give_back()
+
+    def hidden_elsewhere(self) -> int:
+        """How many letters somebody else is holding."""
+        in_flight = sqs.counts(self._url)["ApproximateNumberOfMessagesNotVisible"]
+        return max(0, in_flight - len(self._held))
+
+    def _sweep(self, visit: Visit) -> None:
+        with ThreadPoolExecutor(self._workers) as pool:
+            sweeping = [pool.submit(self._work, visit) for _ in range(self._workers)]
+            try:
+                for one in sweeping:
+                    one.result()
+            except BaseException:
+                self._stop.set()
+                raise
+
+    def _work(self, visit: Visit) -> None:
+        while not self._stop.is_set():
+            received = client("sqs").receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=self._batch,
+                VisibilityTimeout=ceil(self._hidden.total_seconds()),
+                # A short poll asks some of SQS's servers and may miss what lies on others.
+                WaitTimeSeconds=1,
+                MessageSystemAttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            )
+            messages = received.get("Messages", [])
+            if not messages:
+                return
+            fresh = self._take(messages)
+            if fresh:
+                deleted = visit([Taken(message, dead_letter.read(self.name, message)) for message in fresh])
+                with self._lock:
+                    self._gone |= deleted
+                    for message_id in deleted:
+                        self._held.pop(message_id, None)
+                self._hide([message for message in fresh if message["MessageId"] not in deleted])
+
+    def _take(self, messages: "Sequence[MessageTypeDef]") -> "list[MessageTypeDef]":
+        """Those that weren't seen yet. One that was has been hidden for so long that it turned up again."""
+        with self._lock:
+            fresh = [m for m in messages if m["MessageId"] not in self._held and m["MessageId"] not in self._gone]
+            self._held |= {m["MessageId"]: m["ReceiptHandle"] for m in messages if m["MessageId"] not in self._gone}
+        return fresh
+
+    def _hide(self, messages: "Sequence[MessageTypeDef]") -> None:
+        """Keep what isn't meant out of sight until the pass is over, or it would be read again and again."""
+        seconds = ceil(hidden_for(self.total).total_seconds())
+        if messages and seconds > self._hidden.total_seconds():
+            self._set_visibility([message["ReceiptHandle"] for message in messages], seconds)
+
+    def _set_visibility(self, handles: Sequence[str], seconds: int) -> None:
+        client("sqs").change_message_visibility_batch(
+            QueueUrl=self._url,
+            Entries=[{"Id": str(i), "ReceiptHandle": h, "VisibilityTimeout": seconds} for i, h in enumerate(handles)],
+        )
+
+    def _give_back(self) -> None:
+        handles = list(self._held.values())
+        tens = [handles[i : i + 10] for i in range(0, len(handles), 10)]
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            for _ in pool.map(lambda ten: self._set_visibility(ten, 0), tens):
+                pass
+        self._held.clear()
+
+
+def hidden_for(letters: int) -> timedelta:
+    """How long a pass that only reads so many letters must keep them hidden."""
+    return HIDDEN + timedelta(seconds=letters / LEAST_LETTERS_A_SECOND)
+
+
+def say_missed(missed: int) -> None:
+    """End with exit code 1, and the reason, where not every letter could be read."""
+    if missed:
+        say(
+            f"{missed} more could not be read: another reader holds them, or they stand behind the first ten of a FIFO "
+            "group, which SQS shows only once those are gone",
+            stderr=True,
+        )
+        raise typer.Exit(PROBLEM)
+
+
+def depth(queue: Queue) -> int:
+    """How many dead letters lie in its queue, in sight or not."""
+    return sum(sqs.counts(sqs.url(queue.dead_letter_name(settings.stage()))).values())
+
+
+def delete(url: str, taken: Sequence[Taken]) -> set[str]:
+    """Delete up to ten letters; the message ids of those that are deleted."""
+    if not taken:
+        return set()
+    answer = client("sqs").delete_message_batch(
+        QueueUrl=url,
+        Entries=[{"Id": str(i), "ReceiptHandle": one.message["ReceiptHandle"]} for i, one in enumerate(taken)],
+    )
+    return {taken[int(done["Id"])].message_id for done in answer.get("Successful", [])}
+
+
+@contextmanager
+def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing elsewhere; yields what to call with the number of letters that are done."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, advance=done)
+
+
+def read(queue: Queue, limit: int) -> list[DeadLetter]:
+    """Up to `limit` dead letters of `queue`, oldest first; what is read is visible to others again at once."""
+    found: list[DeadLetter] = []
+    reading = Pass(queue, hidden=hidden_for(limit))
+
+    def visit(taken: Sequence[Taken]) -> set[str]:
+        found.extend(one.letter for one in taken)
+        if len(found) >= limit:
+            reading.stop()
+        return set()
+
+    reading.run(visit)
+    return sorted(found, key=lambda letter: letter.sent_at)[:limit]

@@ -1,0 +1,89 @@
+"""`celeriac`: what an operator does with a stage."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from celeriac.model import names
+from celeriac_console import (
+    again,
+    archive,
+    consumers,
+    dead_letters,
+    doctor,
+    outbox,
+    quarantine,
+    queues,
+    redrive,
+    send,
+    status,
+    tail,
+    tasks,
+)
+from celeriac_console.commands import Commands, show_version
+from celeriac_console.mistakes import explained
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _group(name: str, help_: str) -> typer.Typer:
+    group = typer.Typer(cls=Commands, no_args_is_help=True, help=help_)
+    app.add_typer(group, name=name)
+    return group
+
+
+dlq = _group("dlq", "Dead letters: what failed for good, why, and what becomes of it.")
+held = _group("quarantine", "Tasks and kinds of failure that are dead letters unrun.")
+events = _group("outbox", "The outbox: what waits to be published, and publishing once more.")
+
+
+@app.callback()
+def main(
+    stage: Annotated[str, typer.Option(envvar="CELERIAC_STAGE", help="The stage to work on.")] = "dev",
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Work on a stage of Celeriac with your AWS credentials, region and profile.
+
+    The stage `local` is the local cloud of this clone (`make up`), whatever AWS_PROFILE and the like say. Exit codes:
+    0, 1 for problems that were found, 2 for a command that was mistyped, 130 after Ctrl-C.
+    """
+    # Other tools of AWS's read either; boto3 only the latter.
+    if region := os.environ.get("AWS_REGION"):
+        os.environ.setdefault("AWS_DEFAULT_REGION", region)
+    try:
+        os.environ["CELERIAC_STAGE"] = names.check_stage(stage)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+app.command("send")(explained(send.send))
+app.command("forget")(explained(again.forget))
+app.command("rerun")(explained(again.rerun))
+app.command("tasks")(explained(tasks.tasks, calls_aws=False))
+app.command("status")(explained(status.status))
+app.command("queues")(explained(queues.queues))
+app.command("pause")(explained(consumers.pause))
+app.command("resume")(explained(consumers.resume))
+app.command("tail")(explained(tail.tail))
+app.command("doctor")(explained(doctor.doctor))
+dlq.command("list")(explained(dead_letters.list_letters))
+dlq.command("show")(explained(dead_letters.show))
+dlq.command("redrive")(explained(redrive.redrive))
+dlq.command("discard")(explained(archive.discard))
+dlq.command("export")(explained(archive.export))
+dlq.command("import")(explained(archive.import_))
+held.command("add")(explained(quarantine.add))
+held.command("lift")(explained(quarantine.lift))
+held.command("list")(explained(quarantine.list_))
+events.command("lag")(explained(outbox.lag))
+events.command("replay")(explained(outbox.replay))

@@ -1,0 +1,122 @@
+"""`celeriac outbox`: what of the outbox waits, what is parked and why, and publishing once more."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+import typer
+
+from celeriac.aws.client import client
+from celeriac.aws.items import plain
+from celeriac.enqueue.outbox_row import Event, read_all
+from celeriac.model import names, settings
+from celeriac.relay import unpublished
+from celeriac.relay.mark import mark
+from celeriac.relay.publish import publish
+from celeriac_console import known
+from celeriac_console.duration import duration
+from celeriac_console.mistakes import PROBLEM, Mistake
+from celeriac_console.options import Json
+from celeriac_console.plural import counted
+from celeriac_console.screen import say
+from celeriac_console.text import line
+
+# Shown of those that are parked; their number is given in full.
+MOST_PARKED = 20
+SHOWN = ("occurred_at", "type", "pk", "sk")
+
+
+def lag(
+    *,
+    json_: Json = False,
+) -> None:
+    """How long the oldest unpublished event waits, and what is parked. Exit code 1 where anything is parked.
+
+    Example: `celeriac --stage prod outbox lag`
+    """
+    known.load()
+    oldest, parked = unpublished.lag()
+    age = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
+    rows = [row for row, _ in zip((plain(row) or {} for row in unpublished.parked()), range(MOST_PARKED), strict=False)]
+    shown = [{name: row.get(name, "") for name in (*SHOWN, "reason")} for row in rows]
+    if json_:
+        typer.echo(json.dumps({"unpublished_age_seconds": round(age, 3), "parked": parked, "oldest_parked": shown}))
+    else:
+        say(f"unpublished for {age:.0f} s at most" if oldest is not None else "nothing is unpublished")
+        say(f"{parked} parked{', the oldest' if parked > len(shown) else ''}")
+        for row in shown:
+            say(f"\n{'  '.join(line(str(row[name])) for name in SHOWN)}")
+            say(f"  {row['reason']}")
+    if parked:
+        raise typer.Exit(PROBLEM)
+
+
+def replay(
+    type_: Annotated[str, typer.Option("--type", help="The events' type, or a pattern such as 'order.*'.")],
+    since: Annotated[str, typer.Option(help="How far to go back: 90s, 5m, 2h or 7d.")],
+    to: Annotated[str | None, typer.Option(help="Only to this task, say one that is new.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the events, send nothing.")] = False,
+    json_: Json = False,
+) -> None:
+    """Publish events of the outbox once more, also parked ones, in order within each aggregate.
+
+    The messages have the ids that they had before: a task that has succeeded with one skips it, and one that is dead by
+    it stays so until its dead letter is redriven.
+
+    Example: `celeriac outbox replay --type order.created --since 2h --to send_invoice`
+    """
+    known.load()
+    if to is not None:
+        known.task(to)
+    after = datetime.now(UTC) - duration(since)
+    counts: Counter[str] = Counter()
+    for events, malformed in _pages(type_, after):
+        counts["found"] += len(events)
+        counts["malformed"] += len(malformed)
+        if dry_run:
+            continue
+        published = publish([event for event in events if to is None or event.message is None], to=to)
+        if to is None:
+            mark(published.done, published.parked)
+        counts["published"] += len(published.done)
+        counts["parked"] += len(published.parked)
+        counts["failed"] += len(published.failed)
+        if published.failed:
+            break  # what is behind them would overtake them
+    names_ = ("found", "published", "parked", "failed", "malformed")
+    if json_:
+        typer.echo(json.dumps({name: counts[name] for name in names_}))
+    else:
+        what = f"{counted(counts['found'], 'event')} of {type_}"
+        say(f"{what} since {after:%Y-%m-%d %H:%M:%S}Z" + (", a dry run" * dry_run))
+        if not dry_run:
+            say(", ".join(f"{counts[name]} {name}" for name in names_[1:]))
+    if counts["failed"]:
+        unsent = counted(counts["failed"], "event")
+        raise Mistake(f"{unsent} could not be sent. Run the same command again: it sends all events once more")
+    if counts["parked"] or counts["malformed"]:
+        raise typer.Exit(PROBLEM)
+
+
+def _pages(type_: str, after: datetime) -> Iterator[tuple[list[Event], Sequence[object]]]:
+    """Pages of the events that are wanted. The table is read from end to end, an aggregate's events in their order."""
+    pages = (
+        client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=names.outbox_table(settings.stage()),
+            FilterExpression="occurred_at >= :after",
+            ExpressionAttributeValues={":after": {"S": after.isoformat(timespec="microseconds")}},
+            PaginationConfig={"PageSize": 100},
+        )
+    )
+    for page in pages:
+        events, malformed = read_all(
+            row for row in page["Items"] if fnmatchcase(row.get("type", {}).get("S", ""), type_)
+        )
+        if events or malformed:
+            yield events, malformed

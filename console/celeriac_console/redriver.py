@@ -1,0 +1,171 @@
+"""Sending dead letters: each sent first and deleted after.
+
+Whatever interrupts it, nothing is lost, and running it again finishes the rest. A letter that was sent and not deleted
+is sent twice; its task's record lets it run once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from celeriac.aws import sqs
+from celeriac.aws.attributes import beside
+from celeriac.aws.batches import Problem
+from celeriac.aws.client import error_code
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare.signature import InvalidArgs
+from celeriac.enqueue.send import fitted
+from celeriac.model.message import Malformed, NewerVersion, decode
+from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
+from celeriac.model.settings import stage
+from celeriac_console import known
+from celeriac_console.letters import Pass, Taken, delete
+from celeriac_console.mistakes import Mistake
+from celeriac_console.rate import Rate
+from celeriac_console.text import line
+
+type Change = Callable[[DeadLetter], dict[str, Any]]
+"""What is to become of a letter's arguments."""
+
+
+@dataclass(slots=True)
+class Redriver:
+    """Visits letters, and sends those that are meant to `target`."""
+
+    reading: Pass
+    target: Queue
+    is_meant: Callable[[Taken], bool]
+    change: Change
+    pace: Rate
+    most: int | None
+    """So many letters at most."""
+    would_send: Callable[[Sequence[Taken]], None] | None
+    """For a dry run: is told what would be sent, and nothing is."""
+    advance: Callable[[int], object]
+    seen: int = 0
+    matched: int = 0
+    redriven: int = 0
+    problems: list[str] = field(default_factory=list)
+    stayed: int = 0
+    """Letters of a task and an id of which another letter was chosen."""
+    _chosen: set[tuple[str, str, str]] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def visit(self, taken: Sequence[Taken]) -> set[str]:
+        """Send those that are meant, delete what was sent; the message ids of what is deleted."""
+        meant = self._choose([one for one in taken if self.is_meant(one)])
+        with self._lock:
+            self.seen += len(taken)
+        self.advance(len(taken) - len(meant))
+        deleted: set[str] = set()
+        for some in self._entries(meant):
+            if self.would_send is not None:
+                self.would_send([one for one, _ in some])
+            else:
+                deleted |= self._send(some)
+            self.advance(len(some))
+        return deleted
+
+    def _choose(self, meant: Sequence[Taken]) -> list[Taken]:
+        with self._lock:
+            chosen: list[Taken] = []
+            for one in meant:
+                if self.most is not None and self.matched + len(chosen) >= self.most:
+                    break
+                # What has died again meanwhile has had its turn: it would go round and round. Of several imports of one
+                # letter only the latest runs, whichever comes first.
+                imported = one.letter.failure.imported if one.letter.failure is not None else ""
+                which = (one.letter.task, one.letter.id, imported)
+                if which in self._chosen:
+                    self.stayed += 1
+                else:
+                    self._chosen.add(which)
+                    chosen.append(one)
+            self.matched += len(chosen)
+            if self.most is not None and self.matched >= self.most:
+                self.reading.stop()
+        return chosen
+
+    def _entries(self, taken: Sequence[Taken]) -> list[list[tuple[Taken, sqs.Entry]]]:
+        """What to send, in batches that SQS takes; a letter that can't be sent stays where it is, with the reason."""
+        ready: list[tuple[Taken, sqs.Entry]] = []
+        for one in taken:
+            try:
+                ready.append((one, entry(one, self.target, self.change)))
+            except (InvalidArgs, Mistake) as error:
+                self.problems.append(f"{line(one.letter.id)}: {error}")
+        return [[ready[i] for i in positions] for positions in sqs.batches([made.size for _, made in ready])]
+
+    def _send(self, some: Sequence[tuple[Taken, sqs.Entry]]) -> set[str]:
+        self.pace.wait(len(some))
+        refused = _sent(self.target.physical_name(stage()), [made for _, made in some])
+        sent = [one for (one, _), problem in zip(some, refused, strict=True) if problem is None]
+        deleted = delete(sqs.url(self.reading.name), sent)
+        kept = [line(one.letter.id) for one in sent if one.message_id not in deleted]
+        with self._lock:
+            self.redriven += len(sent)
+            self.problems += [
+                f"{line(one.letter.id)}: {problem.why}"
+                for (one, _), problem in zip(some, refused, strict=True)
+                if problem is not None
+            ]
+            self.problems += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
+        return deleted
+
+
+def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Problem | None]:
+    """Why each wasn't taken, or None. One that SQS refuses the whole call for keeps none of the others back."""
+    try:
+        return sqs.send_batch(name, entries)
+    except ClientError as error:
+        if error_code(error).rpartition(".")[2] not in sqs.FINAL:
+            raise
+        if len(entries) == 1:
+            return [Problem(str(error), final=True)]
+    return [problem for one in entries for problem in _sent(name, [one])]
+
+
+def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
+    """The message that a dead letter becomes. Raises InvalidArgs for changes that its task can't read."""
+    message, letter = taken.message, taken.letter
+    changed = change(letter)
+    if changed == letter.args and letter.missing:
+        raise Mistake(f"{letter.missing}; import an export that holds it, or give all arguments with --set or --edit")
+    body = _identified(letter, target) if changed == letter.args else _changed(letter, target, changed)
+    group = message["Attributes"].get("MessageGroupId")
+    return sqs.Entry(
+        body,
+        group=(group or taken.message_id) if target.fifo else group,
+        # The letter's own: sent twice, because it couldn't be deleted, it is one message to SQS for five minutes.
+        deduplication=taken.message_id if target.fifo else None,
+        # The sender's. What we noted beside a body is left out: a redriven message begins anew.
+        attributes=beside(letter.attributes, {}),
+    )
+
+
+def _identified(letter: DeadLetter, target: Queue) -> str:
+    """The body as it is; one without an id gets the letter's, or each copy of it would be another task."""
+    try:
+        message = decode(letter.body)
+    except (Malformed, NewerVersion):
+        return letter.body
+    if message.id:
+        return letter.body
+    return fitted(target.physical_name(stage()), msgspec.structs.replace(message, id=letter.id), MAX_MESSAGE_BYTES)
+
+
+def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
+    try:
+        message = decode(letter.body)
+    except (Malformed, NewerVersion) as error:
+        raise Mistake("its body can't be read, so no argument of it can be changed") from error
+    raw = msgspec.json.encode(args)
+    signature = known.task(message.task).signature
+    signature.named((), args)
+    signature.decode(raw)
+    changed = msgspec.structs.replace(message, id=letter.id, args=msgspec.Raw(raw), stored="")
+    return fitted(target.physical_name(stage()), changed, target.max_body_bytes)

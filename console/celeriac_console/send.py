@@ -1,0 +1,132 @@
+"""`celeriac send`: enqueue a task by hand, checked against its signature first."""
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from celeriac import ResultNotKept, Task, TaskFailed
+from celeriac.declare import lookup
+from celeriac.declare.handle import Handle
+from celeriac_console import known
+from celeriac_console.arguments import split, value_for
+from celeriac_console.duration import duration, words
+from celeriac_console.mistakes import PROBLEM, Mistake
+from celeriac_console.next_steps import command
+from celeriac_console.screen import say
+from celeriac_console.text import json_text, line
+from celeriac_console.words import time
+
+Arg = Annotated[list[str] | None, typer.Option(help="One argument, as name=value; JSON or plain text.")]
+Arguments = Annotated[
+    str | None, typer.Option("--json", help="All arguments, as a JSON object: the text, a file, or `-`.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the result and print it. Exit code 1 where it fails.")]
+Timeout = Annotated[str, typer.Option(help="How long to --wait: 90s, 5m, 2h.")]
+
+
+def send(
+    task: Annotated[str, typer.Argument(help="The task's name.", autocompletion=known.task_names)],
+    *,
+    arg: Arg = None,
+    json_: Arguments = None,
+    group: Annotated[str | None, typer.Option(help="The message's group.")] = None,
+    key: Annotated[str | None, typer.Option(help="An idempotency key of your own.")] = None,
+    delay: Annotated[str | None, typer.Option(help="How long it is to wait: 90s, 5m, 2h or 7d.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="So many messages, each with an id of its own.")] = 1,
+    wait: Wait = False,
+    timeout: Timeout = "60s",
+) -> None:
+    """Enqueue a task. Prints its reference, which `celeriac status` takes; what to do next goes to standard error.
+
+    Example: celeriac send send_welcome_email --arg user_id=7 --arg email=a@example.org
+    """
+    found, longest = known.task(task), duration(timeout)
+    given = arguments(found, arg, json_)
+    try:
+        bound = found.options(group=group, key=key, delay=duration(delay) if delay is not None else timedelta())
+        handles = bound.enqueue_many([given] * count) if count > 1 else [bound.enqueue(**given)]
+    except ValueError as error:  # a group or delay that its queue can't have
+        raise Mistake(str(error)) from error
+    sent(handles, wait=wait, timeout=longest)
+
+
+def arguments(task: Task[..., Any, Any], arg: list[str] | None, json_: str | None) -> dict[str, Any]:
+    """The arguments that `--json` and `--arg` give, the latter over the former. Raises Mistake."""
+    return _object(json_) | {name: value_for(task, name, text) for name, text in map(split, arg or [])}
+
+
+def sent(handles: list[Handle[Any]], *, wait: bool, timeout: timedelta) -> None:
+    """Say what was sent, whether it is a duplicate, and what to type next; with `wait`, how it ended."""
+    for handle in handles:
+        typer.echo(handle.ref)
+    _say_duplicate(handles[0])
+    if wait:
+        results = [_waited(handle, timeout) for handle in handles]
+        if not all(results):
+            raise typer.Exit(PROBLEM)
+    else:
+        say(f"next: {command('status', handles[0].ref)}", stderr=True)
+
+
+def _say_duplicate(handle: Handle[Any]) -> None:
+    """A key that was used before swallows the message: who sends it must learn of that now."""
+    key = handle.key.removeprefix(f"{handle.task}:")
+    if key == handle.id:
+        return
+    try:
+        status = handle.status()
+    except (BotoCoreError, ClientError) as error:
+        # It is sent. A sender need not have the right to read.
+        if not lookup.is_denied(error):
+            say(f"whether its key was used before could not be read: {error}", stderr=True)
+        return
+    if status.duplicate_of is not None:
+        say(
+            f"duplicate of {line(status.duplicate_of)}, {status.state} {time(status.since)}: the key {line(key)} was "
+            f"used, so this message does not run.\nrun it again: {command('rerun', handle.task, key)}\n"
+            f"or forget that it ran: {command('forget', handle.task, key)}",
+            style="yellow",
+            stderr=True,
+        )
+
+
+def _waited(handle: Handle[Any], timeout: timedelta) -> bool:
+    """Print the result; whether the task has succeeded."""
+    try:
+        result = handle.result(timeout)
+    except TaskFailed as failed:
+        see = command("dlq", "show", handle.queue.name, handle.status().id)
+        say(f"{failed}\nsee it: {see}", style="red", stderr=True)
+        return False
+    except TimeoutError:
+        state = handle.status().state
+        say(f"it is {state} after {words(timeout)}: {command('status', handle.ref)}", stderr=True)
+        return False
+    except ResultNotKept as not_kept:
+        say(str(not_kept), stderr=True)
+        return True
+    except TypeError as error:  # an at_least_once task
+        raise Mistake(str(error)) from error
+    typer.echo(json_text(handle.status().result if result is not None else None, indent=2))
+    return True
+
+
+def _object(given: str | None) -> dict[str, Any]:
+    if given is None:
+        return {}
+    try:
+        if given == "-":
+            text = sys.stdin.read()
+        else:
+            text = given if given.lstrip().startswith(("{", "[")) else Path(given).read_text(encoding="utf-8")
+        value = json.loads(text)
+    except ValueError as error:
+        raise Mistake(f"--json takes a JSON object: {error}") from error
+    if not isinstance(value, dict):
+        raise Mistake("--json takes a JSON object, such as '{\"user_id\": 7}'")
+    return value

@@ -1,0 +1,83 @@
+"""A task's state in words."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from celeriac.dead_letters import search
+from celeriac.declare import lookup
+from celeriac.declare.handle import Handle
+from celeriac.leases.status import Status
+from celeriac_console.consumers import mapping_of
+from celeriac_console.next_steps import command
+from celeriac_console.plural import counted
+from celeriac_console.text import json_text, line
+
+
+def told(handle: Handle[Any], status: Status) -> list[str]:
+    """The lines that tell it; the first one is the state itself."""
+    lines = [f"{handle.task}: {_state(handle, status)}"]
+    if status.result is not None:
+        lines.append(json_text(status.result, indent=2))
+    if status.not_kept is not None:
+        lines.append(f"its result was not kept: {status.not_kept}")
+    if status.failure is not None and status.failure.type and status.failure.message:
+        lines.append(f"{status.failure.type}: {status.failure.message}")
+    if status.state == "dead":
+        lines.append(_letter(handle, status))
+    if status.duplicate_of is not None and status.state == "succeeded":
+        key = handle.key.removeprefix(f"{handle.task}:")
+        lines.append(f"run it again: {command('rerun', handle.task, key)}")
+    return lines
+
+
+def _state(handle: Handle[Any], status: Status) -> str:
+    now = datetime.now(UTC)
+    attempts = f", {counted(status.attempts, 'attempt')}" if status.attempts else ""
+    deaths = f", {counted(status.deaths, 'worker')} lost" if status.deaths else ""
+    match status.state:
+        case "queued" if status.due is not None and status.due > now:
+            said = f"delayed until {time(status.due)}"
+        case "queued":
+            said = "waiting in its queue"
+        case "running":
+            said = f"running since {time(status.since)}"
+        case "retrying" if status.deaths:
+            said = f"{status.failure.reason if status.failure else 'worker lost'}, tries again at {time(status.due)}"
+        case "retrying":
+            said = f"retrying at {time(status.due)}"
+        case "succeeded":
+            said = f"succeeded {time(status.since)}"
+        case "dead":
+            said = f"dead since {time(status.since)}" + (f", {line(status.failure.reason)}" if status.failure else "")
+        case _:
+            said = "unknown: nothing is stored of it" + (
+                ", as of every at_least_once task that isn't dead" if handle.is_at_least_once else ""
+            )
+    if status.state in {"queued", "retrying"} and _is_paused(handle):
+        said = f"paused ({said}): {command('resume', handle.queue.name)}"
+    if status.duplicate_of is not None:
+        said = f"duplicate of {line(status.duplicate_of)}, {said}"
+    return f"{said}{attempts}{deaths}"
+
+
+def _letter(handle: Handle[Any], status: Status) -> str:
+    """Where its letter is. A redrive leaves the record as it is until the letter runs."""
+    letter, every = search.find(handle.queue, status.id)
+    if letter is None and every:
+        return "its letter is no longer in the dead-letter queue: it was redriven or discarded"
+    return f"see it: {command('dlq', 'show', handle.queue.name, status.id)}"
+
+
+def _is_paused(handle: Handle[Any]) -> bool:
+    try:
+        mapping = mapping_of(handle.queue)
+    except Exception as error:
+        if lookup.is_denied(error):
+            return False
+        raise
+    return mapping is not None and mapping.get("State", "").startswith("Disabl")
+
+
+def time(instant: datetime | None) -> str:
+    """A time to the second."""
+    return f"{instant:%Y-%m-%d %H:%M:%S}Z" if instant is not None else "a time that is not stored"

@@ -1,0 +1,1 @@
+"""What the functions are given: a small, reproducible bundle."""

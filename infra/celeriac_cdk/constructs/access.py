@@ -1,0 +1,154 @@
+"""Managed policies to attach to roles and people outside: to enqueue tasks, to ask for their status, to operate."""
+
+from collections.abc import Sequence
+from itertools import batched
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from celeriac.model import declared, names
+from celeriac.model.queue import Queue
+from celeriac.model.table import Table
+from celeriac_cdk import permissions
+from celeriac_cdk.config import StageConfig
+from celeriac_cdk.constructs.key import use_key
+from celeriac_cdk.nag import acknowledge_wildcard
+from celeriac_cdk.permissions import arn, queue_arn
+
+
+class Access(Construct):
+    """The managed policies `celeriac-<stage>-producer-<region>`, `-reader-<region>` and `-operator-<region>`.
+
+    As a policy holds only so much, there is also `celeriac-<stage>-operator-queues-<n>-<region>` for each eight queues.
+
+    They stand with the queues, so that they stay attached whatever becomes of the functions.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        queues: Sequence[Queue],
+        tables: Sequence[Table],
+        config: StageConfig,
+        key: kms.IKey | None,
+    ) -> None:
+        """Build the policies."""
+        super().__init__(scope, "Access")
+        stage = config.stage
+        produce = [
+            permissions.leave_payloads(stage),
+            *permissions.schedule(stage),
+            permissions.append_events(names.outbox_table(stage)),
+            *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs")),
+        ]
+        send = permissions.send([queue.physical_name(stage) for queue in queues])
+        self._policy("producer", "Enqueues tasks and emits events, and sees none", [send, *produce], stage)
+        look = permissions.read_status(
+            names.idempotency_table(stage), [queue.dead_letter_name(stage) for queue in queues]
+        )
+        look += use_key(key, through=("dynamodb", "sqs"))
+        self._policy("reader", "Asks for the status and result of tasks", look, stage)
+        operate = [*produce, *permissions.store_payloads(stage), *_operate_stage(tables, stage)]
+        self._policy("operator", "Whatever the command `celeriac` does beside its queues", operate, stage)
+        for number, some in enumerate(batched(queues, _QUEUES_IN_A_POLICY, strict=False), start=1):
+            self._policy(f"operator-queues-{number}", "Operates these queues", _operate_queues(some, stage), stage)
+        reasons = {
+            permissions.payload_objects(stage): "payloads are named when they are stored",
+            permissions.schedules(stage): "schedules are named when they are made; the group is the stage's own",
+            _MAPPINGS: "mappings are named when they are made; the condition bounds them to the stage's functions",
+            _stacks(stage): "CloudFormation ends a stack's ARN in an id of its own",
+            "*": "sqs:ListQueues, lambda:ListEventSourceMappings and CloudWatch's reads name no resource",
+        }
+        for resource, reason in reasons.items():
+            acknowledge_wildcard(self, resource, reason)
+        for function in _functions(queues, stage):
+            acknowledge_wildcard(self, _log(function), "a log group's streams are named when functions run")
+
+    def _policy(self, role: str, description: str, statements: Sequence[iam.PolicyStatement], stage: str) -> None:
+        """Names of policies are global in an account, hence the region."""
+        iam.ManagedPolicy(
+            self,
+            role.title().replace("-", ""),
+            managed_policy_name=f"{names.prefix(stage)}-{role}-{cdk.Aws.REGION}",
+            description=f"Celeriac {stage}: {description}",
+            statements=statements,
+        )
+
+
+# A managed policy holds 6,144 characters, a queue's names take some 450 of them at their longest:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_QUEUES_IN_A_POLICY = 8
+_MAPPINGS = arn("lambda", "event-source-mapping:*")
+
+
+def _operate_stage(tables: Sequence[Table], stage: str) -> list[iam.PolicyStatement]:
+    kept = [arn("dynamodb", f"table/{table}") for table in (names.idempotency_table(stage), names.outbox_table(stage))]
+    own = [arn("dynamodb", f"table/{table.physical_name(stage)}") for table in tables]
+    return [
+        _work_off([names.relay_dead_letters(stage), names.schedule_dead_letters(stage)]),
+        _allow("dynamodb:DescribeTable", on=[*kept, *own]),
+        _allow("dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem", "dynamodb:BatchGetItem", on=kept),
+        _allow("dynamodb:DeleteItem", on=kept[:1]),
+        _allow("scheduler:GetSchedule", on=[permissions.schedules(stage)]),
+        _allow("dynamodb:Query", on=[f"{kept[1]}/index/{names.outbox_index()}"]),
+        *([permissions.put_events(names.bus(stage))] if declared.outbox().bus else []),
+        _allow("logs:FilterLogEvents", on=[_log(names.relay_function(stage)), _log(names.sweeper_function(stage))]),
+        _allow("cloudformation:DescribeStacks", on=[_stacks(stage)]),
+        _allow(
+            "sqs:ListQueues",
+            "lambda:ListEventSourceMappings",
+            "cloudwatch:DescribeAlarms",
+            "cloudwatch:GetMetricStatistics",
+            on=["*"],
+        ),
+    ]
+
+
+def _operate_queues(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStatement]:
+    functions = [queue.function_name(stage) for queue in queues]
+    return [
+        permissions.send([queue.physical_name(stage) for queue in queues]),
+        _work_off([queue.dead_letter_name(stage) for queue in queues]),
+        _allow("sqs:GetQueueAttributes", on=[queue_arn(queue.physical_name(stage)) for queue in queues]),
+        iam.PolicyStatement(
+            actions=["lambda:UpdateEventSourceMapping"],
+            resources=[_MAPPINGS],
+            conditions={"ArnLike": {"lambda:FunctionArn": [arn("lambda", f"function:{name}*") for name in functions]}},
+        ),
+        _allow("logs:FilterLogEvents", on=[_log(name) for name in functions]),
+    ]
+
+
+def _work_off(letters: Sequence[str]) -> iam.PolicyStatement:
+    """Let it read, send, and delete dead letters, by our redrive or by SQS's own."""
+    return _allow(
+        "sqs:SendMessage",
+        "sqs:GetQueueUrl",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:ChangeMessageVisibility",
+        "sqs:StartMessageMoveTask",
+        "sqs:ListMessageMoveTasks",
+        "sqs:CancelMessageMoveTask",
+        on=[queue_arn(name) for name in letters],
+    )
+
+
+def _functions(queues: Sequence[Queue], stage: str) -> list[str]:
+    consumers = [queue.function_name(stage) for queue in queues]
+    return [*consumers, names.relay_function(stage), names.sweeper_function(stage)]
+
+
+def _log(function: str) -> str:
+    return arn("logs", f"log-group:/aws/lambda/{function}:*")
+
+
+def _stacks(stage: str) -> str:
+    return arn("cloudformation", f"stack/{names.prefix(stage)}-*/*")
+
+
+def _allow(*actions: str, on: Sequence[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=list(actions), resources=list(on))

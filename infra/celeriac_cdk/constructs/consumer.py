@@ -1,0 +1,86 @@
+"""The consumer of one queue: the function that runs its tasks, what feeds it, and the alarm on what it gives up."""
+
+from collections.abc import Iterable
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from celeriac.model.queue import Queue
+from celeriac_cdk.constructs.canary import release
+from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.monitoring.alarms import Alarms, measure
+from celeriac_cdk.permissions import consume, queue_arn, send
+
+
+class Consumer(Construct):
+    """Everything that stands between a queue's messages and its tasks."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        queue: Queue,
+        *,
+        runtime: Runtime,
+        permissions: Iterable[iam.PolicyStatement],
+        alarms: Alarms,
+    ) -> None:
+        """Build the consumer of `queue`; `permissions` are what its tasks may do beside reading the queue."""
+        super().__init__(scope, f"Consumer-{queue.name}")
+        stage = runtime.config.stage
+        source = queue.physical_name(stage)
+        window = cdk.Duration.seconds(queue.batch_window.total_seconds()) if queue.batch_window else None
+        self.function = build_handler(
+            self,
+            name=queue.function_name(stage),
+            handler="consumer.handler",
+            timeout=queue.timeout,
+            runtime=runtime,
+            permissions=[consume(source), send([queue.dead_letter_name(stage)]), *permissions],
+        )
+        alarms.when_it_fails(self, function=queue.function_name(stage), entry="failing-functions")
+        lambda_.EventSourceMapping(
+            self,
+            "Mapping",
+            target=release(self, self.function, name=queue.name, alarms=alarms),
+            event_source_arn=queue_arn(source),
+            batch_size=queue.batch_size,
+            max_batching_window=window,
+            max_concurrency=queue.concurrency_limit,
+            provisioned_poller_config=_pollers(queue),
+            # The consumer reports failures this way; without it Lambda would take every batch for a success.
+            report_batch_item_failures=True,
+        )
+        alarms.when(
+            self,
+            "AgeAlarm",
+            name=f"{queue.name}-age",
+            metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", QueueName=source),
+            reaches=int(queue.oldest_age.total_seconds()),
+            times=3,
+            advice=(
+                f"Tasks of the queue {queue.name} have waited for {queue.oldest_age} and longer. Is it paused, is what "
+                "they call slow, or do more come than its concurrency can do?"
+            ),
+            entry="waiting-tasks",
+        )
+        alarms.when_letters(
+            self,
+            queue=queue.dead_letter_name(stage),
+            kept=queue.dead_letter_retention,
+            aged_before=queue.retention,
+            advice=(
+                f"Tasks of the queue {queue.name} failed for good and wait in {queue.dead_letter_name(stage)}. "
+                "Read the reason in each message's `failure`, cure the cause, then redrive the queue or delete them; "
+                f"they are kept for {queue.dead_letter_retention.days} days."
+            ),
+            entry="dead-letters",
+        )
+
+
+def _pollers(queue: Queue) -> lambda_.ProvisionedPollerConfig | None:
+    if queue.pollers is None:
+        return None
+    fewest, most = queue.pollers
+    return lambda_.ProvisionedPollerConfig(minimum_pollers=fewest, maximum_pollers=most)

@@ -1,0 +1,70 @@
+"""Recurring tasks: a schedule for each task that declares one."""
+
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from celeriac import Task
+from celeriac.model import cron, names
+from celeriac.model.declaration import DeclarationError
+from celeriac_cdk.permissions import queue_arn, role_arn
+
+# https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
+_MOST_CHARACTERS = 64
+_UNFIT = re.compile(r"[^0-9a-zA-Z\-_.]")
+
+
+class Crons(Construct):
+    """The schedules of all tasks with a `cron`, in the group that holds the stage's long delays as well."""
+
+    def __init__(
+        self, scope: Construct, tasks: Sequence[Task[..., Any, Any]], stage: str, key: kms.IKey | None
+    ) -> None:
+        """Build a schedule for each task that has one; raise DeclarationError for a time zone that doesn't exist."""
+        super().__init__(scope, "Crons")
+        for task in tasks:
+            if task.cron is None:
+                continue
+            _check_timezone(task)
+            scheduler.CfnSchedule(
+                self,
+                f"Cron-{task.name}",
+                name=schedule_name(task.name),
+                group_name=names.schedule_group(stage),
+                kms_key_arn=key.key_arn if key is not None else None,
+                schedule_expression=task.cron,
+                schedule_expression_timezone=task.timezone,
+                flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+                target=scheduler.CfnSchedule.TargetProperty(
+                    arn=queue_arn(task.queue.physical_name(stage)),
+                    role_arn=role_arn(names.scheduler_role(stage, cdk.Aws.REGION)),
+                    input=cron.message(task.name),
+                    dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(
+                        arn=queue_arn(names.schedule_dead_letters(stage))
+                    ),
+                ),
+            )
+
+
+def schedule_name(task: str) -> str:
+    """Return the schedule's name, `cron-<task>`; with a hash where the task's own name doesn't fit."""
+    name = f"cron-{_UNFIT.sub('_', task)}"
+    if name == f"cron-{task}" and len(name) <= _MOST_CHARACTERS:
+        return name
+    return f"{name[:51]}-{sha256(task.encode()).hexdigest()[:12]}"
+
+
+def _check_timezone(task: Task[..., Any, Any]) -> None:
+    try:
+        ZoneInfo(task.timezone)
+    except (ValueError, OSError, LookupError) as error:
+        raise DeclarationError(
+            f"task {task.name!r}: there is no time zone {task.timezone!r}: write e.g. Europe/Berlin, or UTC"
+        ) from error

@@ -1,0 +1,89 @@
+"""A Lambda function as every function of a stage is built: one shared bundle, own log group, own narrow role."""
+
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from celeriac_cdk.config import StageConfig
+from celeriac_cdk.constructs.key import use_key
+
+_MEMORY_MIB = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What all functions of a stage have in common."""
+
+    config: StageConfig
+    code: lambda_.Code
+    environment: Mapping[str, str]
+    key: kms.IKey | None = None
+    """What the stage encrypts with, where that is a key of its own."""
+
+
+def build_handler(
+    scope: Construct,
+    *,
+    name: str,
+    handler: str,
+    timeout: timedelta,
+    runtime: Runtime,
+    permissions: Iterable[iam.PolicyStatement],
+) -> lambda_.Function:
+    """Build the function `name`, which may do what `permissions` say and write its own log.
+
+    Lambda stops what it takes for a recursion after some 16 hops from queue to function to queue. A task with
+    many retries, or one in a chain of tasks, is just that, and bounded by its policy; so it is allowed here.
+    """
+    config = runtime.config
+    log = logs.LogGroup(
+        scope,
+        "Log",
+        log_group_name=f"/aws/lambda/{name}",
+        retention=config.log_retention,
+        encryption_key=runtime.key,
+        removal_policy=cdk.RemovalPolicy.DESTROY,
+    )
+    role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    log.grant_write(role)
+    for permission in [*permissions, *use_key(runtime.key)]:
+        role.add_to_policy(permission)
+    return lambda_.Function(
+        scope,
+        "Function",
+        function_name=name,
+        runtime=lambda_.Runtime.PYTHON_3_13,
+        architecture=_architecture(config),
+        handler=handler,
+        code=runtime.code,
+        memory_size=_MEMORY_MIB,
+        timeout=cdk.Duration.seconds(timeout.total_seconds()),
+        role=role,
+        log_group=log,
+        recursive_loop=lambda_.RecursiveLoop.ALLOW,
+        tracing=lambda_.Tracing.ACTIVE,
+        environment_encryption=runtime.key,
+        environment={
+            "CELERIAC_STAGE": config.stage,
+            "POWERTOOLS_SERVICE_NAME": "celeriac",
+            # What an error says may quote a payload. Here it is the developer's own; on AWS it is in the dead letter.
+            **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
+            **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
+            **runtime.environment,
+        },
+    )
+
+
+def _architecture(config: StageConfig) -> lambda_.Architecture:
+    """Graviton, except on the local cloud: it runs the functions on this machine, whatever that is."""
+    if config.local and platform.machine().lower() in {"x86_64", "amd64"}:
+        return lambda_.Architecture.X86_64
+    return lambda_.Architecture.ARM_64

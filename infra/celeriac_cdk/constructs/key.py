@@ -1,0 +1,68 @@
+"""`-c kms=true`: one key of the stage's own for everything that it stores, and who may use it.
+
+Without it everything is encrypted too, with keys of AWS's; a key of one's own can be audited, disabled and shared
+across accounts, for a dollar a month and a fee for each use.
+"""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from celeriac.model import names
+from celeriac_cdk.config import StageConfig
+
+# What a caller of SQS, DynamoDB, S3, Scheduler or Secrets Manager needs for items, messages and objects:
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+_USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+# Those of a function, its tasks' own included.
+_ALL = ("dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs")
+
+
+def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
+    """Build the stage's key, where it is to have one. Roles are let use it by `use_key`, services by its policy."""
+    if not config.kms:
+        return None
+    key = kms.Key(
+        scope,
+        "Key",
+        alias=f"alias/{names.prefix(config.stage)}",
+        description=f"Celeriac {config.stage}: messages, records, events, payloads, logs and alarms",
+        enable_key_rotation=True,
+        removal_policy=config.removal_policy,
+        pending_window=cdk.Duration.days(7) if not config.keep_data else None,
+    )
+    account = {"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
+    # CloudWatch publishes alarms to the topic; rules of EventBridge send to queues, and the bus itself is encrypted.
+    for service in ("cloudwatch", "events"):
+        _let(key, f"{service}.amazonaws.com", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], account)
+    logs = f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:/aws/lambda/"
+    _let(
+        key,
+        f"logs.{cdk.Aws.REGION}.amazonaws.com",
+        ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+        {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"{logs}{names.prefix(config.stage)}-*"}},
+    )
+    return key
+
+
+def use_key(key: kms.IKey | None, *, through: Sequence[str] = _ALL) -> list[iam.PolicyStatement]:
+    """Let it use the stage's key, where there is one, by way of these services and no other."""
+    if key is None:
+        return []
+    services = [f"{service}.{cdk.Aws.REGION}.amazonaws.com" for service in through]
+    return [
+        iam.PolicyStatement(
+            actions=list(_USE), resources=[key.key_arn], conditions={"StringEquals": {"kms:ViaService": services}}
+        )
+    ]
+
+
+def _let(key: kms.Key, service: str, actions: Sequence[str], conditions: dict[str, dict[str, str]]) -> None:
+    key.add_to_resource_policy(
+        iam.PolicyStatement(
+            principals=[iam.ServicePrincipal(service)], actions=list(actions), resources=["*"], conditions=conditions
+        )
+    )

@@ -1,0 +1,87 @@
+"""The relay: it publishes what transactions wrote to the outbox, fed by the table's stream."""
+
+from collections.abc import Iterable
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from celeriac.model import names
+from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.fan_out import RELAY_BATCH, RELAY_TIMEOUT
+from celeriac_cdk.monitoring.alarms import FIVE_MINUTES, Alarms, measure
+from celeriac_cdk.permissions import mark_events, queue_arn, read_stream
+
+
+class Relay(Construct):
+    """The relay's function, its stream mapping and the alarm on what it gives up.
+
+    A stream mapping's own defaults retry a bad record until it expires and hold up everything behind it for a
+    day. Here it is isolated, retried for an hour at most, and reported; the event itself stays in the outbox.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stream_arn: str,
+        runtime: Runtime,
+        permissions: Iterable[iam.PolicyStatement],
+        alarms: Alarms,
+    ) -> None:
+        """Build the relay of the outbox behind `stream_arn`; `permissions` are what publishing takes."""
+        super().__init__(scope, "Relay")
+        stage = runtime.config.stage
+        dead_letters = names.relay_dead_letters(stage)
+        function = self.function = build_handler(
+            self,
+            name=names.relay_function(stage),
+            handler="relay.handler",
+            timeout=RELAY_TIMEOUT,
+            runtime=runtime,
+            permissions=[read_stream(stream_arn), mark_events(names.outbox_table(stage)), *permissions],
+        )
+        inserted = lambda_.FilterCriteria.filter({"eventName": lambda_.FilterRule.is_equal("INSERT")})
+        lambda_.EventSourceMapping(
+            self,
+            "Mapping",
+            target=function,
+            event_source_arn=stream_arn,
+            # LATEST would skip what is written while the mapping comes up.
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            # The relay's own marks, and expiry, are changes of the table too.
+            filters=[inserted],
+            batch_size=RELAY_BATCH,
+            bisect_batch_on_error=True,
+            retry_attempts=10,
+            max_record_age=cdk.Duration.hours(1),
+            report_batch_item_failures=True,
+            on_failure=sources.SqsDlq(sqs.Queue.from_queue_arn(self, "DeadLetters", queue_arn(dead_letters))),
+        )
+        alarms.when_it_fails(self, function=names.relay_function(stage), entry="failing-functions")
+        alarms.when(
+            self,
+            "IteratorAgeAlarm",
+            name="relay-iterator-age",
+            metric=measure("AWS/Lambda", "IteratorAge", "Maximum", FunctionName=names.relay_function(stage)),
+            reaches=FIVE_MINUTES.total_seconds() * 1000,
+            times=3,
+            advice=(
+                f"{names.relay_function(stage)} is behind the outbox's stream: events reach their tasks late. See what "
+                "holds it up in its log; the sweeper publishes what it gives up."
+            ),
+            entry="a-relay-that-is-behind",
+        )
+        alarms.when_letters(
+            self,
+            queue=dead_letters,
+            advice=(
+                f"The relay gave up on outbox events. {dead_letters} names their place in the stream; the events "
+                f"themselves are in the table {names.outbox_table(stage)}, and the sweeper publishes them. "
+                f"Read the log of {names.relay_function(stage)}, cure the cause, and see `celeriac outbox lag` fall."
+            ),
+            entry="records-that-the-relay-gave-up-on",
+        )

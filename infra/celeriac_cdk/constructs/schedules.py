@@ -1,0 +1,47 @@
+"""Long delays: the Scheduler group that holds waiting tasks, and the role with which they leave it."""
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from celeriac.model import names
+from celeriac.model.queue import Queue
+from celeriac_cdk.config import StageConfig
+from celeriac_cdk.constructs.key import use_key
+from celeriac_cdk.constructs.task_queue import sqs_queue
+from celeriac_cdk.nag import acknowledge
+from celeriac_cdk.permissions import send
+
+
+class Schedules(Construct):
+    """What a task with a delay beyond SQS's 15 minutes waits in.
+
+    A schedule is an accepted message: deleting the group deletes it, and deleting the role keeps it from ever
+    leaving, even for the dead-letter queue. So both stand with the queues, not with the functions.
+    """
+
+    def __init__(self, scope: Construct, queues: Sequence[Queue], config: StageConfig, key: kms.IKey | None) -> None:
+        """Build the group, the role and the dead-letter queue of what Scheduler can't send to `queues`."""
+        super().__init__(scope, "Schedules")
+        group = scheduler.CfnScheduleGroup(self, "Group", name=names.schedule_group(config.stage))
+        group.apply_removal_policy(config.removal_policy)
+        dead_letters = names.schedule_dead_letters(config.stage)
+        unsent = sqs_queue(self, "DeadLetters", name=dead_letters, config=config, key=key)
+        acknowledge(unsent, "SQS3", "it is a dead-letter queue: that of the stage's schedules")
+        role = iam.Role(
+            self,
+            "Role",
+            role_name=names.scheduler_role(config.stage, cdk.Aws.REGION),
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
+            ),
+        )
+        role.apply_removal_policy(config.removal_policy)
+        targets = [queue.physical_name(config.stage) for queue in queues]
+        for permission in [send([*targets, dead_letters]), *use_key(key, through=("scheduler", "sqs"))]:
+            role.add_to_policy(permission)

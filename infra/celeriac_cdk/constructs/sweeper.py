@@ -1,0 +1,102 @@
+"""The sweeper: every minute it publishes what the relay has left behind, and measures what nobody could publish."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from celeriac.model import names
+from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.monitoring.alarms import FIVE_MINUTES, Alarms, measure
+from celeriac_cdk.permissions import find_events, mark_events
+
+# Five sweeps in vain: a throttle is over by then, and nobody has waited long.
+_OLD = FIVE_MINUTES
+
+
+class Sweeper(Construct):
+    """The sweeper's function, its schedule, and the alarms on what stays unpublished."""
+
+    def __init__(
+        self, scope: Construct, *, runtime: Runtime, permissions: Iterable[iam.PolicyStatement], alarms: Alarms
+    ) -> None:
+        """Build the sweeper; `permissions` are what publishing takes."""
+        super().__init__(scope, "Sweeper")
+        stage = runtime.config.stage
+        table = names.outbox_table(stage)
+        function = self.function = build_handler(
+            self,
+            name=names.sweeper_function(stage),
+            handler="sweeper.handler",
+            timeout=timedelta(minutes=1),
+            runtime=runtime,
+            permissions=[*find_events(table, names.outbox_index()), mark_events(table), *permissions],
+        )
+        role = iam.Role(
+            self,
+            "SchedulerRole",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
+            ),
+        )
+        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn]))
+        schedule = scheduler.CfnSchedule(
+            self,
+            "Schedule",
+            name=names.sweeper_function(stage),
+            schedule_expression="rate(1 minute)",
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=function.function_arn,
+                role_arn=role.role_arn,
+                # The next minute is the retry.
+                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_retry_attempts=0),
+            ),
+        )
+        alarms.when_it_fails(self, function=names.sweeper_function(stage), entry="failing-functions")
+        alarms.when(
+            self,
+            "UnpublishedAlarm",
+            name="outbox-UnpublishedAge",
+            metric=outbox_metric("UnpublishedAge", "Maximum", stage),
+            reaches=_OLD.total_seconds(),
+            advice=(
+                f"Outbox events wait for longer than {_OLD}: neither relay nor sweeper can publish them. Read the logs "
+                f"of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and cure the cause: the "
+                "sweeper then publishes them."
+            ),
+            entry="events-that-wait",
+        )
+        silence = alarms.when_silent(
+            self,
+            "SilenceAlarm",
+            name="outbox-silence",
+            metric=outbox_metric("UnpublishedAge", "SampleCount", stage),
+            advice=(
+                f"{names.sweeper_function(stage)} hasn't measured anything for five minutes: it doesn't run, or it "
+                "fails. Read its log; is its schedule there, and enabled? Events that the relay leaves behind wait."
+            ),
+            entry="a-silent-sweeper",
+        )
+        silence.node.add_dependency(schedule)  # it rings until it has heard something
+        alarms.when(
+            self,
+            "ParkedAlarm",
+            name="outbox-ParkedEvents",
+            metric=outbox_metric("ParkedEvents", "Maximum", stage),
+            reaches=1,
+            advice=(
+                f"Outbox events can't be published as things are. Each row of {table} whose `waiting` is `parked` "
+                "has the `reason`: cure it, then run `celeriac outbox replay`."
+            ),
+            entry="parked-events",
+        )
+
+
+def outbox_metric(metric: str, statistic: str, stage: str) -> cloudwatch.Metric:
+    """What the sweeper measures each minute."""
+    return measure(names.METRICS, metric, statistic, service="outbox", stage=stage)

@@ -1,0 +1,74 @@
+"""One declared queue as SQS has it: the queue, and the dead-letter queue that outlives it."""
+
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from celeriac.model.queue import MAX_RETENTION, Queue
+from celeriac_cdk.config import StageConfig
+
+
+class TaskQueue(Construct):
+    """The queue and its dead-letter queue, with the numbers of the declaration."""
+
+    def __init__(self, scope: Construct, queue: Queue, config: StageConfig, key: kms.IKey | None) -> None:
+        """Build both under their declared names; everything about them follows from `queue`."""
+        super().__init__(scope, f"Queue-{queue.name}")
+        dead_letters = sqs_queue(
+            self,
+            "DeadLetters",
+            name=queue.dead_letter_name(config.stage),
+            retention=queue.dead_letter_retention,
+            config=config,
+            key=key,
+        )
+        sqs_queue(
+            self,
+            "Source",
+            name=queue.physical_name(config.stage),
+            retention=queue.retention,
+            config=config,
+            key=key,
+            visibility=queue.visibility,
+            redrive=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=queue.receive_limit),
+        )
+
+
+def sqs_queue(
+    scope: Construct,
+    construct_id: str,
+    *,
+    name: str,
+    config: StageConfig,
+    key: kms.IKey | None,
+    retention: timedelta = MAX_RETENTION,
+    visibility: timedelta | None = None,
+    redrive: sqs.DeadLetterQueue | None = None,
+) -> sqs.Queue:
+    """Build an encrypted queue that refuses plain HTTP; a name that ends in `.fifo` makes it a FIFO queue.
+
+    FIFO queues run in high-throughput mode: order and deduplication hold within a message group, which is all
+    that a task's group promises. Deduplication is by the id the producer sends, never by content: two tasks with
+    equal arguments are two tasks.
+    """
+    fifo = name.endswith(".fifo")
+    return sqs.Queue(
+        scope,
+        construct_id,
+        queue_name=name,
+        fifo=True if fifo else None,
+        deduplication_scope=sqs.DeduplicationScope.MESSAGE_GROUP if fifo else None,
+        fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID if fifo else None,
+        retention_period=cdk.Duration.seconds(retention.total_seconds()),
+        visibility_timeout=None if visibility is None else cdk.Duration.seconds(visibility.total_seconds()),
+        dead_letter_queue=redrive,
+        encryption=sqs.QueueEncryption.SQS_MANAGED if key is None else sqs.QueueEncryption.KMS,
+        encryption_master_key=key,
+        # The longest there is: a key asked for with each message would cost more than the messages.
+        data_key_reuse=None if key is None else cdk.Duration.days(1),
+        enforce_ssl=True,
+        removal_policy=config.removal_policy,
+    )

@@ -1,0 +1,209 @@
+"""Alarms: nothing fails, waits or stands still in silence. Each says what to do and where the runbook tells more.
+
+Every metric that isn't measured counts as well, but for the sweeper's, which has something to say each minute: so no
+alarm is left without data, and none rings because nothing happens.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from celeriac.model import names
+from celeriac.model.queue import MAX_RETENTION
+from celeriac_cdk.config import StageConfig
+
+MINUTE, FIVE_MINUTES = timedelta(minutes=1), timedelta(minutes=5)
+
+
+def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> sns.Topic:
+    """Build the topic that all alarms of the stage go to, with the configured address as its subscriber."""
+    topic = sns.Topic(
+        scope, "Alarms", topic_name=f"{names.prefix(config.stage)}-alarms", enforce_ssl=True, master_key=key
+    )
+    # A policy of its own replaces SNS's default one, which is what lets CloudWatch publish.
+    topic.add_to_resource_policy(
+        iam.PolicyStatement(
+            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+            actions=["sns:Publish"],
+            resources=[topic.topic_arn],
+            conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
+        )
+    )
+    if config.alarm_email is not None:
+        topic.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+    return topic
+
+
+def measure(
+    namespace: str, metric: str, statistic: str, *, period: timedelta = MINUTE, **dimensions: str
+) -> cloudwatch.Metric:
+    """A metric by its names."""
+    return cloudwatch.Metric(
+        namespace=namespace,
+        metric_name=metric,
+        dimensions_map=dimensions,
+        statistic=statistic,
+        period=cdk.Duration.seconds(period.total_seconds()),
+    )
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """The stage's alarms, and what they have in common."""
+
+    config: StageConfig
+    topic: sns.ITopic
+    raised: list[cloudwatch.Alarm] = field(default_factory=list)
+
+    def when(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        metric: cloudwatch.IMetric,
+        reaches: float,
+        advice: str,
+        entry: str,
+        times: int = 1,
+    ) -> cloudwatch.Alarm:
+        """Ring while `metric` is at `reaches` or above for so many of its periods; `entry` is the runbook's."""
+        comparison = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+        return self._raise(
+            cloudwatch.Alarm(
+                scope,
+                construct_id,
+                alarm_name=f"{names.prefix(self.config.stage)}-{name}",
+                alarm_description=self._description(advice, entry),
+                metric=metric,
+                threshold=reaches,
+                evaluation_periods=times,
+                comparison_operator=comparison,
+                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            )
+        )
+
+    def when_silent(
+        self, scope: Construct, construct_id: str, *, name: str, metric: cloudwatch.IMetric, advice: str, entry: str
+    ) -> cloudwatch.Alarm:
+        """Ring when `metric` hasn't been measured for five minutes."""
+        return self._raise(
+            cloudwatch.Alarm(
+                scope,
+                construct_id,
+                alarm_name=f"{names.prefix(self.config.stage)}-{name}",
+                alarm_description=self._description(advice, entry),
+                metric=metric,
+                threshold=1,
+                evaluation_periods=5,
+                comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+                treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+            )
+        )
+
+    def when_letters(
+        self,
+        scope: Construct,
+        *,
+        queue: str,
+        advice: str,
+        entry: str,
+        kept: timedelta = MAX_RETENTION,
+        aged_before: timedelta = timedelta(),
+    ) -> None:
+        """Ring while anything is in the dead-letter queue of that physical name, and when something in it will be lost.
+
+        It watches the depth: the count of sent messages misses what SQS's own redrive policy moves. What SQS moves
+        may have waited for `aged_before` already, which counts for its retention and not for its age.
+        """
+        name = queue.removeprefix(f"{names.prefix(self.config.stage)}-")
+        self.when(
+            scope,
+            "DeadLetterAlarm",
+            name=name,
+            metric=measure("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", QueueName=queue),
+            reaches=1,
+            advice=advice,
+            entry=entry,
+        )
+        left = kept - aged_before
+        self.when(
+            scope,
+            "DeadLetterAgeAlarm",
+            name=f"{name}-age",
+            metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", period=FIVE_MINUTES, QueueName=queue),
+            reaches=int((left * 3 / 4).total_seconds()),
+            advice=(
+                f"What lies in {queue} is about to be deleted by SQS, the first of it in {left / 4} at most. "
+                "Redrive it, discard it, or put it away with `celeriac dlq export`."
+            ),
+            entry="old-dead-letters",
+        )
+
+    def when_it_fails(self, scope: Construct, *, function: str, entry: str) -> None:
+        """Ring when a function of that physical name fails as a whole, or is throttled."""
+        name = function.removeprefix(f"{names.prefix(self.config.stage)}-")
+        log = f"/aws/lambda/{function}"
+        self.when(
+            scope,
+            "ErrorAlarm",
+            name=f"{name}-errors",
+            metric=measure("AWS/Lambda", "Errors", "Sum", period=FIVE_MINUTES, FunctionName=function),
+            reaches=1,
+            advice=(
+                f"Workers of {function} have died or timed out: tasks that fail don't do that to them. Read the last "
+                f"lines before each in {log}. Memory, most likely, or a release that can't be imported."
+            ),
+            entry=entry,
+        )
+        self.when(
+            scope,
+            "ThrottleAlarm",
+            name=f"{name}-throttles",
+            metric=measure("AWS/Lambda", "Throttles", "Sum", period=FIVE_MINUTES, FunctionName=function),
+            reaches=1,
+            # A moment's throttle is waited out by who invokes it.
+            times=3,
+            advice=(
+                f"{function} is being throttled: this region's concurrency is used up. See which function uses it, "
+                "limit that one, or have the quota raised; messages wait meanwhile, and none is lost."
+            ),
+            entry="throttled-functions",
+        )
+
+    def when_throttled(self, scope: Construct, construct_id: str, *, table: str, index: str | None = None) -> None:
+        """Ring when reads or writes of a table of that physical name, or of its index, are throttled."""
+        what = table if index is None else f"{table}'s index {index}"
+        dimensions = {"TableName": table} | ({} if index is None else {"GlobalSecondaryIndexName": index})
+        of_index = f"-{index}" if index is not None else ""
+        name = table.removeprefix(f"{names.prefix(self.config.stage)}-")
+        for kind in ("Read", "Write"):
+            self.when(
+                scope,
+                f"{construct_id}{kind}ThrottleAlarm",
+                name=f"{name}{of_index}-{kind.lower()}-throttles",
+                metric=measure("AWS/DynamoDB", f"{kind}ThrottleEvents", "Sum").with_(dimensions_map=dimensions),
+                reaches=1,
+                times=2,
+                advice=(
+                    f"{kind}s of {what} are throttled: tasks are handed back and run later, uncharged. Traffic that "
+                    "has more than doubled in half an hour, one hot key, or the account's quota for tables."
+                ),
+                entry="throttled-tables",
+            )
+
+    def _raise(self, alarm: cloudwatch.Alarm) -> cloudwatch.Alarm:
+        alarm.add_alarm_action(actions.SnsAction(self.topic))
+        self.raised.append(alarm)
+        return alarm
+
+    def _description(self, advice: str, entry: str) -> str:
+        return f"{advice} {self.config.runbook}#{entry}"

@@ -1,0 +1,83 @@
+"""One dashboard for the stage: what waits, fails, is dead, is slow, and the outbox."""
+
+from collections.abc import Callable, Sequence
+from itertools import batched
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from celeriac.model import names
+from celeriac.model.queue import Queue
+from celeriac_cdk.monitoring.alarms import Alarms, measure
+
+type Graph = tuple[str, list[cloudwatch.IMetric]]
+"""A title, and what is drawn."""
+_WIDTH = 12
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+_ALARMS_IN_A_WIDGET = 100
+
+
+def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None:
+    """Build `celeriac-<stage>`; most graphs have a line for each queue, so that the one that differs is seen."""
+    stage = alarms.config.stage
+    made = cloudwatch.Dashboard(
+        scope, "Dashboard", dashboard_name=names.prefix(stage), default_interval=cdk.Duration.hours(3)
+    )
+    raised = sorted(alarms.raised, key=lambda alarm: alarm.node.path)
+    for some in batched(raised, _ALARMS_IN_A_WIDGET, strict=False):
+        made.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(some), width=2 * _WIDTH, height=6))
+    for row in batched(_graphs(queues, stage), 2, strict=True):
+        made.add_widgets(*(_drawn(title, metrics) for title, metrics in row))
+
+
+def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
+    def each(metric: Callable[[Queue], cloudwatch.Metric]) -> list[cloudwatch.IMetric]:
+        return [metric(queue).with_(label=queue.name) for queue in queues]
+
+    def tasks(metric: str, statistic: str = "Sum") -> list[cloudwatch.IMetric]:
+        return each(
+            lambda queue: measure(names.METRICS, metric, statistic, service="tasks", stage=stage, queue=queue.name)
+        )
+
+    def source(metric: str) -> list[cloudwatch.IMetric]:
+        return each(lambda queue: measure("AWS/SQS", metric, "Maximum", QueueName=queue.physical_name(stage)))
+
+    def letters(metric: str) -> list[cloudwatch.IMetric]:
+        return each(lambda queue: measure("AWS/SQS", metric, "Maximum", QueueName=queue.dead_letter_name(stage)))
+
+    def function(metric: str, statistic: str = "Sum") -> list[cloudwatch.IMetric]:
+        return each(lambda queue: measure("AWS/Lambda", metric, statistic, FunctionName=queue.function_name(stage)))
+
+    def outbox(metric: str) -> cloudwatch.Metric:
+        return measure(names.METRICS, metric, "Maximum", service="outbox", stage=stage)
+
+    relay_lag = measure("AWS/Lambda", "IteratorAge", "Maximum", FunctionName=names.relay_function(stage))
+    return [
+        ("Waiting", source("ApproximateNumberOfMessagesVisible")),
+        ("Age of the oldest that waits, seconds", source("ApproximateAgeOfOldestMessage")),
+        ("Succeeded", tasks("Succeeded")),
+        ("Failed, and to be tried again", tasks("Retried")),
+        ("Dead letters", letters("ApproximateNumberOfMessagesVisible")),
+        ("Newly dead", tasks("DeadLettered")),
+        ("Slow tasks: 95 % of attempts end within, milliseconds", [_slow_tasks(stage)]),
+        ("95 % start within, seconds after their enqueue", tasks("AgeAtStart", "p95")),
+        ("Invocations that failed as a whole", function("Errors")),
+        ("Workers lost at work", tasks("WorkerLost")),
+        ("Invocations at once", function("ConcurrentExecutions", "Maximum")),
+        ("Throttled", function("Throttles")),
+        ("Outbox: seconds that the oldest waits; parked", [outbox("UnpublishedAge"), outbox("ParkedEvents")]),
+        ("Relay: how far behind its stream, milliseconds", [relay_lag]),
+    ]
+
+
+def _slow_tasks(stage: str) -> cloudwatch.IMetric:
+    """Whatever tasks there are: they come and go with releases."""
+    found = f'{{{names.METRICS},queue,service,stage,task}} MetricName="Duration" stage="{stage}"'
+    return cloudwatch.MathExpression(
+        expression=f"SEARCH('{found}', 'p95')", using_metrics={}, label="", period=cdk.Duration.minutes(5)
+    )
+
+
+def _drawn(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=metrics, width=_WIDTH, left_y_axis=cloudwatch.YAxisProps(min=0))

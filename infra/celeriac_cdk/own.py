@@ -1,0 +1,96 @@
+"""A bucket or a secret of your own: what to build, and the right to use it, for infra/application.py.
+
+Like a Table it is declared once, by a short name. What is built stands in one stack and who uses it in the other; both
+find it by the physical name, which follows from the short one and the stage. docs/howto/own-resources.md shows it.
+"""
+
+import re
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from celeriac.model import names
+from celeriac_cdk.config import ConfigError, StageConfig
+from celeriac_cdk.constructs.bucket import private_bucket
+from celeriac_cdk.nag import acknowledge
+from celeriac_cdk.permissions import arn
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_LONGEST_BUCKET_NAME = 63
+_ACCOUNT_AND_REGION = len("-123456789012-ap-southeast-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A private S3 bucket."""
+
+    name: str
+
+    def build(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
+        """Build it. A stage that keeps its data keeps it; any other empties it and deletes it with the stack."""
+        name = self.physical_name(config.stage)
+        private_bucket(scope, f"Bucket-{self.name}", name=name, config=config, encryption_key=key)
+
+    def physical_name(self, stage: str) -> str:
+        """Return its name in S3, with account and region, since such names are global.
+
+        Raises ConfigError for one that S3 wouldn't take in every region.
+        """
+        prefix = names.prefix(stage)
+        room = _LONGEST_BUCKET_NAME - _ACCOUNT_AND_REGION - len(f"{prefix}-")
+        if not re.fullmatch(r"[a-z0-9-]+", self.name) or len(self.name) > room:
+            raise ConfigError(
+                f"a bucket of the stage {stage!r} can't be named {self.name!r}: use 1-{room} lower-case letters, "
+                "digits and hyphens"
+            )
+        return f"{prefix}-{self.name}-{cdk.Aws.ACCOUNT_ID}-{cdk.Aws.REGION}"
+
+    def objects(self, stage: str) -> str:
+        """Return the ARN of every object in it."""
+        return f"arn:{cdk.Aws.PARTITION}:s3:::{self.physical_name(stage)}/*"
+
+    def use(self, stage: str) -> list[iam.PolicyStatement]:
+        """Let tasks read, write, delete and list its objects.
+
+        Without the right to list, S3 answers "forbidden" where an object isn't there.
+        """
+        every = self.objects(stage)
+        return [
+            iam.PolicyStatement(actions=["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], resources=[every]),
+            iam.PolicyStatement(actions=["s3:ListBucket"], resources=[every.removesuffix("/*")]),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret of Secrets Manager."""
+
+    name: str
+
+    def build(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
+        """Build it with a random value, which is there until you put yours. A later deploy leaves the value alone."""
+        built = secretsmanager.Secret(
+            scope,
+            f"Secret-{self.name}",
+            secret_name=self.physical_name(config.stage),
+            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+            encryption_key=key,
+            removal_policy=config.removal_policy,
+        )
+        acknowledge(built, "SMG4", "who gave it or checks it must hear of a new value, so no calendar changes it")
+
+    def physical_name(self, stage: str) -> str:
+        """Return its name in Secrets Manager, by which a task reads it."""
+        return f"{names.prefix(stage)}-{self.name}"
+
+    def read(self, stage: str) -> iam.PolicyStatement:
+        """Let tasks read its value."""
+        return iam.PolicyStatement(
+            actions=["secretsmanager:GetSecretValue"],
+            # Secrets Manager ends an ARN in a hyphen and six characters of its own choice.
+            resources=[arn("secretsmanager", f"secret:{self.physical_name(stage)}-??????")],
+        )

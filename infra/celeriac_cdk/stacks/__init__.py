@@ -1,0 +1,1 @@
+"""The two stacks of a stage: what it keeps, and what it runs."""

@@ -1,0 +1,61 @@
+"""One stage: what was configured and declared, turned into its two stacks."""
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+
+from celeriac.model import names
+from celeriac.model.declaration import DeclarationError
+from celeriac_cdk.application import BuildState, Describe
+from celeriac_cdk.bundle.build import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
+from celeriac_cdk.bundle.services import ServiceError
+from celeriac_cdk.config import ConfigError, StageConfig, read_config
+from celeriac_cdk.declarations import declarations
+from celeriac_cdk.nag import check_rules
+from celeriac_cdk.stacks.state import State
+from celeriac_cdk.stacks.work import Work
+
+USER_ERRORS = (BundleError, ConfigError, DeclarationError, ServiceError)
+
+
+def declare_stage(app: cdk.App, root: Path, *, state: BuildState, application: Describe) -> tuple[State, Work]:
+    """Add the stacks of the stage that the context asks for; raise one of USER_ERRORS for what can't be built.
+
+    root: the folder that holds functions/, uv.lock and pyproject.toml.
+    state, application: what infra/application.py declares.
+    """
+    config = read_config(app.node)
+    queues, tables, tasks = declarations()
+    kept = State(app, config, queues=queues, tables=tables, application=state)
+    work = Work(
+        app,
+        config,
+        queues=queues,
+        tables=tables,
+        tasks=tasks,
+        application=application(app.node, config),
+        code=lambda_.Code.from_asset(str(_code(app, root, config))),
+        outbox_stream_arn=kept.outbox_stream_arn,
+        key_arn=kept.key.key_arn if kept.key is not None else None,
+    )
+    # Said here and not left to the one import: the functions know queues by name, and these must come first.
+    work.add_stack_dependency(kept)
+    check_rules(app, config)
+    if config.keep_data and config.alarm_email is None:
+        cdk.Annotations.of(work).add_warning_v2(
+            "celeriac:alarms",
+            f"nobody hears the alarms of {config.stage}: write -c alarm_email=name@example.org, or subscribe to the "
+            f"topic {names.prefix(config.stage)}-alarms",
+        )
+    return kept, work
+
+
+def _code(app: cdk.App, root: Path, config: StageConfig) -> Path:
+    """Return the bundle; or the bare sources for commands that deploy nothing, such as `cdk list` and `cdk destroy`.
+
+    The CLI says which stacks it will deploy by the context that CDK's own bundling obeys.
+    """
+    if app.node.try_get_context("aws:cdk:bundling-stacks") == []:
+        return root / "functions"
+    return build_bundle(root, THIS_MACHINE if config.local else LAMBDA_ARM64)

@@ -1,0 +1,119 @@
+"""The stateful stack: everything that holds an accepted message or the memory of one."""
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import cast
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from celeriac.aws import payloads
+from celeriac.enqueue.outbox_row import WAITING
+from celeriac.model import declared, names
+from celeriac.model.queue import Queue
+from celeriac.model.retry import LONGEST_DELAY
+from celeriac.model.table import Table
+from celeriac_cdk.config import StageConfig
+from celeriac_cdk.constructs.access import Access
+from celeriac_cdk.constructs.bucket import private_bucket
+from celeriac_cdk.constructs.key import stage_key
+from celeriac_cdk.constructs.schedules import Schedules
+from celeriac_cdk.constructs.table import string_key_table
+from celeriac_cdk.constructs.task_queue import TaskQueue, sqs_queue
+from celeriac_cdk.nag import acknowledge
+
+
+class State(cdk.Stack):
+    """`celeriac-<stage>-state`: deploy it before the functions, destroy it after them."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        config: StageConfig,
+        *,
+        queues: Sequence[Queue],
+        tables: Sequence[Table],
+        application: Callable[[Construct, StageConfig, kms.IKey | None], Construct],
+    ) -> None:
+        """Build the queues, tables and bucket of the stage, and what `application` adds to them."""
+        super().__init__(
+            scope,
+            f"{names.prefix(config.stage)}-state",
+            description=f"Celeriac {config.stage}: queues, tables and payloads",
+            termination_protection=config.keep_data,
+        )
+        key = self.key = stage_key(self, config)
+        for queue in queues:
+            TaskQueue(self, queue, config, key)
+        relay_dead_letters = names.relay_dead_letters(config.stage)
+        given_up = sqs_queue(self, "RelayDeadLetters", name=relay_dead_letters, config=config, key=key)
+        acknowledge(given_up, "SQS3", "it is a dead-letter queue: that of the relay's event source mapping")
+        Schedules(self, queues, config, key)
+        outbox = string_key_table(
+            self,
+            "Outbox",
+            name=names.outbox_table(config.stage),
+            key="pk",
+            sort_key="sk",
+            expiry="expires_at",
+            stream=dynamodb.StreamViewType.NEW_IMAGE,
+            config=config,
+            encryption_key=key,
+        )
+        string = dynamodb.AttributeType.STRING
+        outbox.add_global_secondary_index(
+            index_name=names.outbox_index(),
+            partition_key=dynamodb.Attribute(name=WAITING, type=string),
+            sort_key=dynamodb.Attribute(name="occurred_at", type=string),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        if declared.outbox().bus:
+            # Events are kept in the outbox: a bus that goes takes nothing with it.
+            events.EventBus(self, "Bus", event_bus_name=names.bus(config.stage), kms_key=key)
+        string_key_table(
+            self,
+            "Idempotency",
+            name=names.idempotency_table(config.stage),
+            key="id",
+            expiry="expiration",
+            config=config,
+            encryption_key=key,
+        )
+        # The table has a stream, so it has its ARN; only the type can't say so.
+        self.outbox_stream_arn = cast("str", outbox.table_stream_arn)
+        self._payloads(config, kept=max(queue.record_retention for queue in queues))
+        own = application(self, config, key)
+        for table in tables:
+            string_key_table(
+                own,
+                f"Table-{table.name}",
+                name=table.physical_name(config.stage),
+                key=table.key,
+                config=config,
+                encryption_key=key,
+            )
+        Access(self, queues, tables, config, key)
+
+    def _payloads(self, config: StageConfig, kept: timedelta) -> None:
+        """Bodies that SQS can't carry, kept as long as any message that points to them can still turn up."""
+        private_bucket(
+            self,
+            "Payloads",
+            name=names.payload_bucket(config.stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION),
+            config=config,
+            encryption_key=self.key,
+            lifecycle_rules=[
+                _expire(kept, payloads.SHORT),
+                _expire(kept, payloads.BODIES),
+                _expire(kept + LONGEST_DELAY, payloads.LONG),
+            ],
+        )
+
+
+def _expire(after: timedelta, prefix: str) -> s3.LifecycleRule:
+    return s3.LifecycleRule(expiration=cdk.Duration.days(math.ceil(after / timedelta(days=1))), prefix=prefix)

@@ -1,0 +1,101 @@
+"""The stateless stack: the functions and what feeds and watches them. It may be destroyed and deployed at will."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from celeriac import Task
+from celeriac.model import declared, names
+from celeriac.model.queue import Queue
+from celeriac.model.table import Table
+from celeriac_cdk import permissions
+from celeriac_cdk.application import Application
+from celeriac_cdk.config import StageConfig
+from celeriac_cdk.constructs.consumer import Consumer
+from celeriac_cdk.constructs.crons import Crons
+from celeriac_cdk.constructs.handler import Runtime
+from celeriac_cdk.constructs.relay import Relay
+from celeriac_cdk.constructs.sweeper import Sweeper
+from celeriac_cdk.monitoring.alarms import Alarms, alarm_topic
+from celeriac_cdk.monitoring.dashboard import dashboard
+from celeriac_cdk.monitoring.queries import queries
+from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
+
+
+class Work(cdk.Stack):
+    """`celeriac-<stage>-work`: a consumer for each queue, relay and sweeper, recurring tasks, and the alarms."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        config: StageConfig,
+        *,
+        queues: Sequence[Queue],
+        tables: Sequence[Table],
+        tasks: Sequence[Task[..., Any, Any]],
+        application: Application,
+        code: lambda_.Code,
+        outbox_stream_arn: str,
+        key_arn: str | None,
+    ) -> None:
+        """Build the functions from `code`. ARNs that hold a time, or a number, come from the other stack."""
+        super().__init__(
+            scope,
+            f"{names.prefix(config.stage)}-work",
+            description=f"Celeriac {config.stage}: consumers, relay and alarms",
+        )
+        # By its ARN: what is built here must not change the key's policy in the other stack.
+        key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
+        runtime = Runtime(config, code, application.environment, key)
+        alarms = Alarms(config, alarm_topic(self, config, key))
+        enqueue = [
+            permissions.send([queue.physical_name(config.stage) for queue in queues]),
+            *permissions.store_payloads(config.stage),
+            *permissions.schedule(config.stage),
+        ]
+        own_tables = [table.physical_name(config.stage) for table in tables]
+        run_tasks = [
+            *enqueue,
+            permissions.keep_records(names.idempotency_table(config.stage)),
+            permissions.append_events(names.outbox_table(config.stage)),
+            *([permissions.read_and_write_items(own_tables)] if own_tables else []),
+            *application.permissions,
+        ]
+        consumers = [Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=alarms) for queue in queues]
+        publish = [*enqueue, *([permissions.put_events(names.bus(config.stage))] if declared.outbox().bus else [])]
+        relay = Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
+        sweeper = Sweeper(self, runtime=runtime, permissions=publish, alarms=alarms)
+        Crons(self, tasks, config.stage, key)
+        for table in (names.idempotency_table(config.stage), names.outbox_table(config.stage)):
+            alarms.when_throttled(self, table, table=table)
+        outbox, index = names.outbox_table(config.stage), names.outbox_index()
+        alarms.when_throttled(self, index, table=outbox, index=index)
+        alarms.when_letters(
+            Construct(self, "Schedules"),
+            queue=names.schedule_dead_letters(config.stage),
+            advice=(
+                "Scheduler could not send delayed tasks to their queues. They wait whole in "
+                f"{names.schedule_dead_letters(config.stage)}, with the error in their attributes: send each body to "
+                "the queue it was meant for."
+            ),
+            entry="delayed-tasks-that-couldnt-be-sent",
+        )
+        self._acknowledge(config.stage, application)
+        dashboard(self, queues, alarms)
+        if not config.local:  # whose CloudFormation knows no saved queries
+            queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
+
+    def _acknowledge(self, stage: str, application: Application) -> None:
+        acknowledge(self, "L1", "tests run on Python 3.13, which Lambda keeps up to date until 2029")
+        wildcards = {
+            permissions.payload_objects(stage): "payloads are named when they are stored",
+            permissions.schedules(stage): "schedules are named when they are made; the group is the stage's own",
+            "*": "X-Ray takes segments without a resource: AWS offers none to name",
+            **application.wildcards,
+        }
+        for resource, reason in wildcards.items():
+            acknowledge_wildcard(self, resource, reason)

@@ -1,0 +1,163 @@
+"""Starting and stopping the local cloud: MiniStack and the payment provider, on 127.0.0.1 only."""
+
+import fcntl
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+from celeriac_local import environment, state
+from celeriac_local.folders import EMULATOR, EMULATOR_PYTHON, HOME, ROOT, STATE, TEMPORARY, log, shown
+from celeriac_local.problem import ProblemError
+from celeriac_local.processes import Process, is_running, listener, spawn, stop
+from celeriac_local.state import Cloud
+
+READY_SECONDS = 20.0
+DEFAULT_PORT = 4566
+"""Where tools for emulators of AWS look first."""
+
+
+def running() -> Cloud | None:
+    """The cloud that is up, or None."""
+    cloud = state.load()
+    return cloud if cloud and cloud.is_whole else None
+
+
+def require() -> Cloud:
+    """The cloud that is up and deployed; raise ProblemError with the command that makes it so."""
+    cloud = running()
+    if cloud is None:
+        raise ProblemError("The local cloud isn't up. Start it: make up")
+    if cloud.deployed is None:
+        raise ProblemError("The local cloud is up, but nothing is deployed to it yet. Deploy: make up")
+    return cloud
+
+
+def start(port: int | None = None) -> Cloud:
+    """Start a cloud, after clearing away what is left of one that died: on `port`, or on the first free one.
+
+    Raises ProblemError when `port` is taken or a process doesn't come up; nothing is left running then.
+    """
+    down()
+    if not EMULATOR_PYTHON.exists():
+        raise ProblemError("The emulator isn't installed. Install it: make setup")
+    for folder in (STATE, TEMPORARY, HOME):
+        folder.mkdir(exist_ok=True)
+    with _alone():
+        if port is None:
+            port = _first_free(DEFAULT_PORT)
+        else:
+            _check_free(port)
+        return _start(port)
+
+
+def _start(port: int) -> Cloud:
+    provider_port = _first_free(port + 1)
+    emulator = spawn(
+        [EMULATOR_PYTHON, EMULATOR],
+        env=environment.of_emulator(port, os.environ),
+        folder=TEMPORARY,
+        log=log("emulator"),
+    )
+    provider = spawn(
+        [sys.executable, "-m", "celeriac_local.provider", "--port", str(provider_port)],
+        env=environment.of_provider(os.environ),
+        folder=ROOT,
+        log=log("provider"),
+    )
+    cloud = Cloud(port=port, emulator=emulator, provider_port=provider_port, provider=provider)
+    state.save(cloud)  # before anything can go wrong, so that `make down` finds them
+    try:
+        _wait(lambda: _answers(f"{cloud.url}/_ministack/ready"), emulator, "emulator", "The emulator")
+        _wait(lambda: _answers(f"{cloud.provider_url}/charges"), provider, "provider", "The payment provider")
+    except BaseException:
+        down()
+        raise
+    return cloud
+
+
+def down() -> bool:
+    """Stop what `start` started, and nothing else; return whether there was anything to stop.
+
+    Raises ProblemError when a process survives even being killed.
+    """
+    cloud = state.load()
+    if cloud is None:
+        shutil.rmtree(TEMPORARY, ignore_errors=True)
+        return False
+    was_there = is_running(cloud.emulator) or is_running(cloud.provider)
+    for process in (cloud.emulator, cloud.provider):
+        # The command lines of MiniStack's functions name the temporary folder.
+        if not stop(process, marker=str(TEMPORARY)):
+            raise ProblemError(
+                f"Process {process.pid} or one of its children can't be stopped. Look: ps -eo pid,pgid,stat,command"
+            )
+    state.forget()
+    shutil.rmtree(TEMPORARY, ignore_errors=True)
+    return was_there
+
+
+def _check_free(port: int) -> None:
+    if not _is_free(port):
+        raise ProblemError(
+            f"Port {port} of 127.0.0.1 is taken by {holder(port)}. Stop that, or take another port: "
+            f"make up PORT={port + 100}"
+        )
+
+
+def holder(port: int) -> str:
+    """Who listens on `port`, in words; where the system doesn't tell, how to find out."""
+    return listener(port) or f"another process (find it: lsof -nP -iTCP:{port} -sTCP:LISTEN)"
+
+
+def _first_free(port: int) -> int:
+    """The first free port from `port` on."""
+    while not _is_free(port):
+        port += 1
+    return port
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other clone look for a port before those found in here are in use."""
+    with (Path(tempfile.gettempdir()) / f"celeriac-ports-{os.getuid()}").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    import urllib3  # noqa: PLC0415 - only a start needs it, and local.where is to be quick
+
+    try:
+        return urllib3.request("GET", url, timeout=1, retries=False).status == HTTPStatus.OK
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def _wait(is_ready: Callable[[], bool], process: Process, name: str, title: str) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not is_ready():
+        if not is_running(process):
+            fate = "stopped as soon as it was started"
+        elif time.monotonic() > deadline:
+            fate = f"didn't answer within {READY_SECONDS:.0f} seconds"
+        else:
+            time.sleep(0.05)
+            continue
+        last = log(name).read_text(errors="replace").splitlines()[-5:]
+        msg = "\n".join([f"{title} {fate}. The last it said, in {shown(log(name))}:", *(f"  {line}" for line in last)])
+        raise ProblemError(msg)

@@ -1,0 +1,150 @@
+"""The demo: real work through the deployed system, watched until it has ended, and reported on."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import batched
+
+import boto3
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from celeriac.declare import registry
+from celeriac.model.names import prefix
+from celeriac_local.environment import STAGE
+from celeriac_local.observe import Observer, counts
+from celeriac_local.problem import ProblemError
+from celeriac_local.report import next_steps, report, report_calls, verdict
+from celeriac_local.state import Cloud
+from celeriac_local.work import QUEUES, Item, Run, differences, expected, items
+
+LIMIT_SECONDS = 75.0
+_POLL_SECONDS = 0.5
+_STUCK_SECONDS = 4.0
+
+
+def run(cloud: Cloud, console: Console) -> bool:
+    """Send, watch, report; return whether every count is what it must be. The environment is the cloud's already."""
+    this = Run(int(time.time()), cloud.provider_url)
+    observer = Observer(cloud, this)
+    sender = _Sender()
+    wanted = expected()
+    started = time.monotonic()
+
+    work = list(items(this))
+    again = [item for case, item in work if case.twice]
+    console.print(f"Sending {len(work)} messages, and {len(again)} of them twice")
+    deadline = started + LIMIT_SECONDS
+    with _bars(console) as bars:
+        for queue in QUEUES:
+            bars.add_task(queue, total=wanted.queues[queue].sent, retries=0)
+        sender.send(item for _, item in work)
+        # A duplicate that comes while its first is running would wait for that lease; one that comes later is the
+        # common case, and the quicker one to show.
+        first = {queue: counts.sent - counts.duplicates for queue, counts in wanted.queues.items()}
+        finished = _watch(observer, sender.ids, first, bars, deadline)
+        if finished:
+            sender.send(again)
+            every = {queue: counts.sent for queue, counts in wanted.queues.items()}
+            finished = _watch(observer, sender.ids, every, bars, deadline)
+
+    found = observer.totals(sender.sent, sender.ids)
+    report(console, found, observer.dead_letters())
+    wrong = differences(wanted, found)
+    if not finished:
+        wrong.insert(
+            0, f"the work wasn't over after {LIMIT_SECONDS:.0f} seconds, so what follows is how far it had come"
+        )
+    verdict(console, wrong, found, time.monotonic() - started)
+    if wrong:
+        report_calls(console)
+    next_steps(console)
+    return not wrong
+
+
+class _Sender:
+    """Sends items, most of them with a plain SQS client: no library of ours is needed to enqueue."""
+
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+        self.ids: set[str] = set()
+        self._sqs = boto3.client("sqs")
+
+    def send(self, work: Iterable[Item]) -> None:
+        """Send all of it, a queue at a time; raise ProblemError when SQS doesn't take a message."""
+        work = list(work)
+        for queue in QUEUES:
+            plain = [item for item in work if item.queue == queue and item.payment is None]
+            for batch in batched(plain, 10, strict=False):
+                self._send_plain(queue, batch)
+        # With the producer, where the arguments are checked before anything is sent.
+        handles = registry.tasks["process_payment"].enqueue_many(
+            [item.payment for item in work if item.payment is not None]
+        )
+        self._note("payments", [handle.id for handle in handles])
+
+    def _send_plain(self, queue: str, batch: Sequence[Item]) -> None:
+        url = self._sqs.get_queue_url(QueueName=f"{prefix(STAGE)}-{queue}")["QueueUrl"]
+        answer = self._sqs.send_message_batch(
+            QueueUrl=url, Entries=[{"Id": str(i), "MessageBody": item.body} for i, item in enumerate(batch)]
+        )
+        if answer.get("Failed"):
+            raise ProblemError(
+                f"SQS didn't take a message for {queue}: {answer['Failed'][0].get('Message', 'it gave no reason')}"
+            )
+        self._note(queue, [batch[int(taken["Id"])].id or taken["MessageId"] for taken in answer["Successful"]])
+
+    def _note(self, queue: str, ids: Sequence[str]) -> None:
+        self.sent[queue] += len(ids)
+        self.ids.update(ids)
+
+
+def _watch(observer: Observer, ids: set[str], goal: Mapping[str, int], bars: Progress, deadline: float) -> bool:
+    """Show the work until as many messages of each queue have ended as `goal` says; False when time runs out first."""
+    before: dict[str, int] = {}
+    moved = time.monotonic()
+    while True:
+        followers = observer.followers(observer.events())
+        outcomes = observer.outcomes([*ids, *(follower.id for follower in followers)])
+        ended = {queue: counts(0, outcomes[queue]).ended for queue in QUEUES}
+        for bar in bars.tasks:
+            queue = bar.description
+            bars.update(bar.id, completed=ended[queue], retries=outcomes[queue]["retried"])
+        if all(ended[queue] >= goal[queue] for queue in QUEUES):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        if ended != before:
+            before, moved = ended, time.monotonic()
+        elif time.monotonic() - moved > _STUCK_SECONDS:
+            flush_logs([queue for queue in QUEUES if ended[queue] < goal[queue]])
+            moved = time.monotonic()
+        time.sleep(_POLL_SECONDS)
+
+
+def flush_logs(queues: Iterable[str]) -> None:
+    """Have the functions of these queues invoked once more, for nothing.
+
+    MiniStack waits 50 ms for the lines of an invocation; one that comes later shows up with the next one, if ever. The
+    message is a welcome to user 0, which any consumer takes, and all but the first of which are duplicates.
+    """
+    sqs = boto3.client("sqs")
+    body = json.dumps({"task": "send_welcome_email", "args": {"user_id": 0, "email": "nobody@example.org"}})
+    for queue in queues:
+        url = sqs.get_queue_url(QueueName=f"{prefix(STAGE)}-{queue}")["QueueUrl"]
+        # Single messages, so that several workers take them.
+        for _ in range(10):
+            sqs.send_message(QueueUrl=url, MessageBody=body)
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[retries]} retries"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

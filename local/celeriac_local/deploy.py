@@ -1,0 +1,149 @@
+"""The real `cdk bootstrap` and `cdk deploy`, against the local cloud, and what CloudFormation leaves out there."""
+
+import hashlib
+import json
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from celeriac_local import environment
+from celeriac_local.folders import ASSEMBLY, CDK, ROOT, log, shown
+from celeriac_local.problem import ProblemError
+from celeriac_local.state import Cloud
+
+SENDER = "no-reply@example.org"
+_LIMIT_SECONDS = 240
+_SOURCES = ("functions", "infra", "app.py", "cdk.json", "uv.lock", "pyproject.toml")
+_REASONS = re.compile(
+    r"""
+    _FAILED | ROLLBACK | ❌ | [Ff]ailed | error: | \b\w*(Error|Exception)\b[:(]
+    | ^celeriac:\s                                       # our own app's word
+    | ^File\ "(?!.*(/\.venv/|/lib/python|<frozen))       # a SyntaxError names no file but in the frames around it
+    """,
+    re.VERBOSE,
+)
+
+
+def fingerprint(provider_url: str) -> str:
+    """A hash of everything that a deploy depends on: the same means that there is nothing to deploy."""
+    digest = hashlib.sha256(provider_url.encode())
+    for source in _SOURCES:
+        path = ROOT / source
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"\0{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
+    """Bootstrap, synthesize and deploy the stage `local`; raise ProblemError with the reason of a failure.
+
+    `shell` is the environment of whoever asked for it. The synth needs no AWS, so it runs while the bootstrap does.
+    """
+    started = time.monotonic()
+    context = ["-c", f"stage={environment.STAGE}", "-c", f"provider_url={cloud.provider_url}", "-c", f"sender={SENDER}"]
+    if not CDK.exists():
+        raise ProblemError("The CDK command line isn't installed. Install it: make setup")
+    of_cdk = environment.of_cdk(cloud.port, shell)
+    with console.status("Preparing the deployment (cdk bootstrap, cdk synth)"), ThreadPoolExecutor(2) as pool:
+        # With no app, since a bootstrap by account must not synthesize as well.
+        account = f"aws://000000000000/{environment.REGION}"
+        bootstrap = pool.submit(_cdk, of_cdk, "bootstrap", account, "--app", "")
+        of_synth = environment.of_synth(cloud.port, shell)
+        synth = pool.submit(_cdk, of_synth, "synth", "--quiet", "--output", str(ASSEMBLY), *context)
+        synth.result()
+        bootstrap.result()
+    if found := findings(ASSEMBLY):
+        console.print(f"cdk-nag warns of {', '.join(found)}: that would stop a deploy to the stage prod.")
+        console.print("What to type for each: make synth STAGE=dev")
+    with console.status("Deploying (cdk deploy)"):
+        _cdk(of_cdk, "deploy", "--all", "--app", str(ASSEMBLY), "--require-approval", "never", "--progress", "events")
+    with console.status("Setting what the emulator's CloudFormation leaves out"):
+        _complete()
+    console.print(f"Deployed in {time.monotonic() - started:.0f} s")
+
+
+def findings(assembly: Path) -> list[str]:
+    """The ids of the rules of cdk-nag that a synth has warned of, such as `S1`."""
+    report = json.loads((assembly / "validation-report.json").read_text())
+    ids = {
+        re.sub(r"AwsSolutions-(\w+).*", r"\1", violation["ruleName"])
+        for plugin in report["pluginReports"]
+        if plugin["pluginName"] == "AwsSolutions"
+        for violation in plugin["violations"]
+    }
+    return sorted(ids)
+
+
+def _cdk(variables: Mapping[str, str], command: str, *options: str) -> None:
+    file = log(command)
+    with file.open("wb") as output:
+        try:
+            done = subprocess.run(  # noqa: S603 - our own command
+                [str(CDK), command, *options, "--no-notices"],
+                cwd=ROOT,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=_LIMIT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            done = None
+    if done is not None and done.returncode == 0:
+        return
+    fate = f"exit code {done.returncode}" if done else f"not done after {_LIMIT_SECONDS} seconds"
+    emulator = log("emulator")
+    raise ProblemError(
+        "\n".join(
+            [
+                f"cdk {command} failed on the local cloud ({fate}):",
+                *(f"  {line}" for line in reasons(file.read_text(errors="replace"))),
+                f"All it said is in {shown(file)}, what the emulator said in {shown(emulator)}.",
+                "Put it right and deploy again: make up. Or start with an empty cloud: make down up",
+            ]
+        )
+    )
+
+
+def reasons(output: str) -> list[str]:
+    """The lines of `cdk`'s output that say why it failed, at most eight; its last ones if none seems to."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = list(dict.fromkeys(line for line in lines if _REASONS.search(line)))
+    return (telling or lines)[-8:]
+
+
+def _complete() -> None:
+    """Do by API what MiniStack's CloudFormation ignores (times to live), and what a person does on AWS once (SES)."""
+    import boto3  # noqa: PLC0415 - half a second that `make down` needn't spend
+
+    ses, dynamodb = boto3.client("ses"), boto3.client("dynamodb")
+    ses.verify_domain_identity(Domain=SENDER.partition("@")[2])
+    for name, attribute in expiries(ASSEMBLY).items():
+        current = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
+        if current["TimeToLiveStatus"] == "DISABLED":
+            dynamodb.update_time_to_live(
+                TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": attribute}
+            )
+
+
+def expiries(assembly: Path) -> dict[str, str]:
+    """The expiry attribute of each table whose template asks for one."""
+    resources: list[dict[str, Any]] = [
+        resource
+        for template in assembly.glob("*.template.json")
+        for resource in json.loads(template.read_text())["Resources"].values()
+    ]
+    tables = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::DynamoDB::Table"]
+    return {
+        table["TableName"]: table["TimeToLiveSpecification"]["AttributeName"]
+        for table in tables
+        if table.get("TimeToLiveSpecification", {}).get("Enabled")
+    }

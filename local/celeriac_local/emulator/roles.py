@@ -1,0 +1,183 @@
+"""The functions' roles, enforced: a call that AWS would refuse is refused here, with what to add where.
+
+MiniStack can enforce roles (`AUTH=true`), but then for every caller, and by the names of the API's operations, which
+are not always IAM's: docs/decisions/0014-roles-are-enforced-on-the-local-cloud.md. So each function gets a session of
+its role here, and what is signed by one is judged by `local/celeriac_local/iam_policy.py`. All else is the account's owner.
+"""
+
+import hashlib
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+# Installed in the emulator's environment only.
+from ministack import app  # type: ignore[import-not-found]
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime  # type: ignore[import-not-found]
+from ministack.services import iam, lambda_svc, sts  # type: ignore[import-not-found]
+
+from celeriac_local.iam_call import ALWAYS_ALLOWED, NO_NAME, Request, is_known, refine
+from celeriac_local.iam_policy import Call, Statement, Verdict, grants_anything_of, judge
+from celeriac_local.iam_refusal import note, refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """Whose credentials these are."""
+
+    account: str
+    role: str
+    function: str
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:sts::{self.account}:assumed-role/{self.role}/{self.function}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Http:
+    """A request, and the service that it is for."""
+
+    service: str
+    method: str
+    path: str
+    headers: dict[str, Any]
+    body: bytes
+    parameters: dict[str, Any]
+
+
+_sessions: dict[str, _Session] = {}
+"""By access key."""
+_noted: set[str] = set()
+
+
+def install() -> None:
+    """Patch MiniStack: what gives functions their credentials, and what sees each request before any service does."""
+    lambda_runtime.execution_credentials = _credentials
+    lambda_svc.execution_credentials = _credentials
+    handle = app._handle_special_data_plane_request  # noqa: SLF001
+
+    async def handle_special(*request: Any, **more: Any) -> Any:
+        return _refused(*request) or await handle(*request, **more)
+
+    app._handle_special_data_plane_request = handle_special  # noqa: SLF001
+
+
+def _credentials(config: dict[str, Any]) -> dict[str, str]:
+    """The same for every worker of a function, so that a warm one stays known."""
+    account, role, function = config["FunctionArn"].split(":")[4], config.get("Role", ""), config["FunctionName"]
+    secret = hashlib.sha256(f"{config['FunctionArn']} {role}".encode()).hexdigest()
+    session = _Session(account, role.rpartition("/")[2], function)
+    key = f"ASIA{secret[:16].upper()}"
+    _sessions[key] = session
+    # By this MiniStack knows the account, and answers GetCallerIdentity.
+    sts.register_session(
+        key, {"Arn": session.arn, "UserId": function, "SecretAccessKey": secret, "SessionToken": secret}
+    )
+    return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": secret}
+
+
+def _refused(
+    method: str, path: str, headers: dict[str, Any], body: bytes, query: dict[str, Any], request_id: str
+) -> Any:
+    """An answer that refuses the request of a function, or None."""
+    session = _sessions.get(app.extract_access_key_id(headers, query))
+    # AWS makes no function with a role that isn't there; MiniStack does, and what it may do can't be told.
+    if session is None or iam._roles.get_scoped(session.account, None, session.role) is None:  # noqa: SLF001
+        return None
+    try:
+        parameters = app._routing_params(method, path, headers, body, query)  # noqa: SLF001
+        service = app.detect_service(method, path, headers, parameters)
+        call = _first_refused(_Http(service, method, path, headers, body, parameters), session)
+    except Exception:  # noqa: BLE001 - what can't be judged is let through, and the emulator's log says why
+        traceback.print_exc()
+        return None
+    if call is None:
+        return None
+    return iam_actions.access_denied_response(
+        "sesv2" if path.startswith("/v2/email") else service,  # the same service, in another protocol
+        call.action,
+        session.arn,
+        request_id,
+        headers=headers,
+        # MiniStack words these two itself, unless it is given their code.
+        error_code="AccessDeniedException" if service in {"logs", "ssm"} else "",
+        message=refusal(call, session.arn),
+    )
+
+
+def _first_refused(http: _Http, session: _Session) -> Call | None:
+    policies = iam_evaluator._gather_role_policies(session.role, session.account)  # noqa: SLF001
+    statements = [statement for policy in policies for statement in policy]
+    for call in _calls(http, session.account):
+        verdict = _judge(statements, call, http.service)
+        if verdict is not Verdict.ALLOWED:
+            _log(note(verdict, call, session.function))
+        if verdict is Verdict.REFUSED:
+            return call
+    return None
+
+
+def _judge(statements: list[Statement], call: Call, service: str) -> Verdict:
+    if call.action in ALWAYS_ALLOWED:
+        return Verdict.ALLOWED
+    verdict = judge(statements, call)
+    if verdict is not Verdict.REFUSED:
+        return verdict
+    if not is_known(call.action) and grants_anything_of(statements, call.action.partition(":")[0]):
+        return Verdict.UNKNOWN
+    if any(_has_policy(service, resource) for resource in call.resources):
+        return Verdict.UNKNOWN
+    return Verdict.REFUSED
+
+
+def _calls(http: _Http, account: str) -> Iterator[Call]:
+    """What IAM is asked about the request."""
+    request = (http.method, http.path, http.headers, http.body, http.parameters)
+    region = app.extract_region(http.headers, http.parameters)
+    action = iam_actions.extract_iam_action(http.service, *request)
+    if action is None:
+        prefix = iam_actions.SERVICE_TO_IAM_NAMESPACE.get(http.service, http.service)
+        yield Call(f"{prefix}:{NO_NAME}")
+        return
+    # On AWS all goes over TLS.
+    context = {"aws:securetransport": "true", "aws:requestedregion": region, "aws:principalaccount": account}
+    is_dynamodb = http.service == "dynamodb"
+    items = iam_actions.dynamodb_transaction_checks(action, http.body, region, account) if is_dynamodb else []
+    if items:
+        yield from (Call(of_item, (table,), context) for of_item, table in items)
+        return
+    resource = iam_actions.extract_resource_arn(http.service, *request, region, account)
+    known = () if resource == "*" else (resource,)
+    asked = Request(http.path, http.headers, http.parameters, _json(http), region, account)
+    yield from refine(Call(action, known, context), asked)
+    # A call may name more than one table, bus or object.
+    further = {"dynamodb": iam_actions.dynamodb_resource_arns, "events": iam_actions.eventbridge_resource_arns}
+    if http.service in further:
+        yield from (Call(action, (each,), context) for each in further[http.service](http.body, region, account)[1:])
+    if http.service == "s3":
+        besides = iam_actions.s3_additional_checks(*request)
+        yield from (Call(of_object, (each,), context) for of_object, each in besides)
+
+
+def _json(http: _Http) -> dict[str, Any]:
+    try:
+        read = json.loads(http.body or b"{}")
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _has_policy(service: str, resource: str) -> bool:
+    """Whether the resource has a policy of its own that allows something, which may be this."""
+    found = iam_evaluator._resource_policy(service, resource)  # noqa: SLF001
+    return found is not None and '"Allow"' in json.dumps(found, default=vars)
+
+
+def _log(line: str) -> None:
+    """Once, in the emulator's log, where `local/celeriac_local/iam_refusal.py` finds it."""
+    if line not in _noted:
+        _noted.add(line)
+        print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,127 @@
+"""What IAM would say to a call, as far as it can be known here. Pure; `local/celeriac_local/emulator/roles.py` asks it.
+
+A part of a statement is true, false, or unknown (None): a condition on a key that isn't known, say. A call is refused
+only if AWS would refuse it for sure.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What IAM is asked about a request."""
+
+    action: str
+    """Such as `s3:PutObject`."""
+    resources: tuple[str, ...] = ()
+    """The ARNs it may be known by, of which one is enough; empty if they aren't known."""
+    context: Mapping[str, str] = field(default_factory=dict)
+    """The condition keys that are known, in lower case."""
+
+
+class Statement(Protocol):
+    """A statement of a policy. Each list is empty where the policy doesn't have it."""
+
+    effect: str
+    actions: list[str]
+    not_actions: list[str]
+    resources: list[str]
+    not_resources: list[str]
+    conditions: dict[str, Any]
+
+
+class Verdict(Enum):
+    """What came of it."""
+
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+def judge(statements: Iterable[Statement], call: Call) -> Verdict:
+    """Say what these statements of a role's policies come to."""
+    found = [(statement.effect, _applies(statement, call)) for statement in statements]
+    if ("Deny", True) in found:
+        return Verdict.REFUSED
+    if ("Allow", True) in found and ("Deny", None) not in found:
+        return Verdict.ALLOWED
+    if any(applies is None for _, applies in found):
+        return Verdict.UNKNOWN
+    return Verdict.REFUSED
+
+
+def grants_anything_of(statements: Iterable[Statement], service: str) -> bool:
+    """Whether any action of a service may be allowed: if none is, every call to it is refused, whatever its name."""
+    return any(
+        statement.effect == "Allow"
+        and (bool(statement.not_actions) or any(_like(each.partition(":")[0], service) for each in statement.actions))
+        for statement in statements
+    )
+
+
+def _applies(statement: Statement, call: Call) -> bool | None:
+    if not _action(statement, call.action):
+        return False
+    parts = [_resource(statement, call.resources)]
+    for name, keys in statement.conditions.items():
+        parts += [_condition(name, _texts(values), call.context.get(key.lower())) for key, values in keys.items()]
+    if False in parts:
+        return False
+    return None if None in parts else True
+
+
+def _action(statement: Statement, action: str) -> bool:
+    if statement.not_actions:
+        return not any(_like(pattern.lower(), action.lower()) for pattern in statement.not_actions)
+    return any(_like(pattern.lower(), action.lower()) for pattern in statement.actions)
+
+
+def _resource(statement: Statement, resources: Sequence[str]) -> bool | None:
+    patterns = statement.not_resources or statement.resources
+    if "*" in patterns:
+        matches: bool | None = True
+    elif not resources or any("${" in pattern for pattern in patterns):
+        matches = None
+    else:
+        matches = any(_like(pattern, resource) for pattern in patterns for resource in resources)
+    return not matches if statement.not_resources and matches is not None else matches
+
+
+def _condition(name: str, expected: list[str], actual: str | None) -> bool | None:
+    name = name.lower().removesuffix("ifexists")
+    compare = _OPERATORS.get(name.replace("not", "", 1))
+    if compare is None or actual is None or any("${" in each for each in expected):
+        return None
+    matches = any(compare(each, actual) for each in expected)
+    return not matches if "not" in name else matches
+
+
+def _like(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"([*?])", pattern)
+    return re.compile("".join({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+# Sets of values, numbers, dates and addresses are rare in what tasks need: unknown.
+_OPERATORS: dict[str, Callable[[str, str], bool]] = {
+    "stringequals": operator.eq,
+    "stringequalsignorecase": lambda expected, actual: expected.lower() == actual.lower(),
+    "bool": lambda expected, actual: expected.lower() == actual.lower(),
+    "stringlike": _like,
+    "arnequals": _like,
+    "arnlike": _like,
+}
+
+
+def _texts(values: Any) -> list[str]:
+    return [str(value) for value in (values if isinstance(values, list) else [values])]

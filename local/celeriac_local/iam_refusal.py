@@ -1,0 +1,62 @@
+"""What is said of a call that AWS would refuse, or that can't be judged here."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from celeriac_local.iam_policy import Call, Verdict
+
+_MARK = "celeriac-iam "
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A line of the emulator's log about a call."""
+
+    verdict: str
+    function: str
+    action: str
+    resource: str
+
+
+def refusal(call: Call, principal: str) -> str:
+    """The error that the caller gets: AWS's own words, then what to add and where."""
+    return (
+        f"User: {principal} is not authorized to perform: {call.action} on resource: {_resource(call)} because no "
+        f"identity-based policy allows the {call.action} action. The local cloud refuses this as AWS would. To grant "
+        f"it, add to application() in infra/application.py, before its `return`: {grant(call)}"
+    )
+
+
+def grant(call: Call) -> str:
+    """The statement that would allow the call."""
+    statement = f'iam.PolicyStatement(actions=["{call.action}"], resources=["{_whole(call)}"])'
+    return f"permissions.append({statement})"
+
+
+def note(verdict: Verdict, call: Call, function: str) -> str:
+    """A line for the emulator's log."""
+    return _MARK + json.dumps([verdict.value, function, call.action, _whole(call)])
+
+
+def noted(log: Iterable[str]) -> list[Noted]:
+    """The calls that the emulator's log tells of."""
+    return [Noted(*json.loads(line.removeprefix(_MARK))) for line in log if line.startswith(_MARK)]
+
+
+def _resource(call: Call) -> str:
+    return call.resources[0] if call.resources else "*"
+
+
+def _whole(call: Call) -> str:
+    """The resource to grant, where that is more than was called.
+
+    A task names a bucket's objects as it runs, and Secrets Manager ends an ARN in six characters of its own choice.
+    """
+    resource = _resource(call)
+    if resource.startswith("arn:aws:s3:::") and "/" in resource:
+        return f"{resource.partition('/')[0]}/*"
+    if ":secretsmanager:" in resource:
+        return f"{re.sub(r'-\w{6}$', '', resource)}-??????"
+    return resource

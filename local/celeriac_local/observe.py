@@ -1,0 +1,124 @@
+"""What has become of a run, read from the deployed system itself: its logs, outbox, dead letters and partners."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import urllib3
+
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare import registry
+from celeriac.enqueue.outbox_row import read as read_event
+from celeriac.model.names import outbox_table, prefix
+from celeriac.relay import publish
+from celeriac_console.letters import read
+from celeriac_local.environment import STAGE
+from celeriac_local.state import Cloud
+from celeriac_local.work import QUEUES, Counts, Run, Totals
+
+# A cloud that has seen many runs holds many letters.
+MOST_LETTERS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """A message that the relay sends for an event of the run."""
+
+    queue: str
+    id: str
+
+
+class Observer:
+    """Reads one run. Its clients are those of the environment, which must be the local cloud's."""
+
+    def __init__(self, cloud: Cloud, run: Run) -> None:
+        self._cloud = cloud
+        self._run = run
+        self._logs = boto3.client("logs")
+        self._dynamodb = boto3.client("dynamodb")
+        registry.load()
+
+    def outcomes(self, ids: Iterable[str]) -> dict[str, Counter[str]]:
+        """How often each queue's consumer logged each outcome for these task ids.
+
+        A line is logged for each attempt, so a task that was retried has several.
+        """
+        wanted = set(ids)
+        return {queue: self._logged(f"/aws/lambda/{prefix(STAGE)}-{queue}", wanted) for queue in QUEUES}
+
+    def _logged(self, group: str, ids: set[str]) -> Counter[str]:
+        pages = self._logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group, startTime=self._run.number * 1000, filterPattern='"outcome"'
+        )
+        lines = [event["message"] for page in pages for event in page["events"]]
+        logged = [json.loads(line) for line in lines if line.startswith("{")]
+        return Counter(line["outcome"] for line in logged if line.get("id") in ids and "outcome" in line)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The outbox rows of the run, in DynamoDB's own types."""
+        pages = self._dynamodb.get_paginator("scan").paginate(
+            TableName=outbox_table(STAGE),
+            FilterExpression="begins_with(pk, :mark)",
+            ExpressionAttributeValues={":mark": {"S": self._run.mark}},
+        )
+        return [dict(row) for page in pages for row in page["Items"]]
+
+    def followers(self, rows: Iterable[dict[str, Any]]) -> list[Follower]:
+        """What the relay makes of these rows: its own function says so, because the ids are derived."""
+        events = [read_event(row) for row in rows]
+        parcels = [parcel for event in events for parcel in publish.parcels(event, registry.subscribers(event.type))]
+        return [Follower(parcel.queue.name, parcel.message.id) for parcel in parcels]
+
+    def dead_letters(self) -> dict[str, list[DeadLetter]]:
+        """The dead letters of the run by queue, left where they are and to be seen by the next reader at once."""
+        return {
+            name: [letter for letter in read(queue, limit=MOST_LETTERS) if self._run.mark in letter.body]
+            for name, queue in registry.queues().items()
+        }
+
+    def totals(self, sent: Counter[str], ids: Iterable[str]) -> Totals:
+        """All of it. `sent` is how many messages this process sent to each queue, `ids` are their tasks'."""
+        rows = self.events()
+        followers = self.followers(rows)
+        # A row that wasn't relayed has sent nothing yet.
+        relayed = sum("published_at" in row for row in rows)
+        arrived = sent + Counter(follower.queue for follower in followers)
+        outcomes = self.outcomes([*ids, *(follower.id for follower in followers)])
+        charges = Counter(charge["order_id"] for charge in self._get(f"{self._cloud.provider_url}/charges"))
+        ours = {order: count for order, count in charges.items() if order.startswith(self._run.mark)}
+        letters = self.dead_letters()
+        return Totals(
+            queues={queue: counts(arrived[queue], outcomes[queue]) for queue in QUEUES},
+            relayed=relayed,
+            charged=len(ours),
+            overcharged=sum(count > 1 for count in ours.values()),
+            mails=self._mails(),
+            dead_letters=dict(
+                Counter(
+                    f"{queue}: {letter.failure.reason if letter.failure else 'no reason given'}"
+                    for queue, found in letters.items()
+                    for letter in found
+                )
+            ),
+        )
+
+    def _mails(self) -> int:
+        accounts = self._get(f"{self._cloud.url}/_ministack/ses/messages")["messages"].values()
+        return sum(any(self._run.mark in to for to in mail["To"]) for mails in accounts for mail in mails)
+
+    def _get(self, url: str) -> Any:
+        return urllib3.request("GET", url, timeout=5).json()
+
+
+def counts(sent: int, outcomes: Counter[str]) -> Counts:
+    """The outcomes of a log, as the report counts them."""
+    return Counts(
+        sent=sent,
+        succeeded=outcomes["succeeded"],
+        retried=outcomes["retried"],
+        dead=outcomes["dead"],
+        duplicates=outcomes["duplicate"],
+    )

@@ -1,0 +1,150 @@
+"""The partner that the sample tasks talk to: a payment provider and a receiver of webhooks, on 127.0.0.1 only.
+
+`python -m celeriac_local.provider --port 4567` serves until it is stopped; a test runs one inside itself:
+
+    with running_provider() as provider:
+        urllib3.request("POST", f"{provider.url}/charges", headers={"Idempotency-Key": "k"}, json={...})
+        assert [charge.order_id for charge in provider.charges] == ["o-1"]
+
+What it decides stands in `celeriac_local.charges` and `celeriac_local.hooks`; this file only puts it on the wire.
+"""
+
+import argparse
+import json
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from celeriac_local.charges import Charge, Charges, Response
+from celeriac_local.hooks import Delivery, Hooks
+
+SILENCE_SECONDS = 10.0
+"""How long a silent answer keeps its caller waiting, unless the caller goes first."""
+
+
+class Provider(ThreadingHTTPServer):
+    """The server. `port` 0 takes any free one; `silence_seconds` lets a test have the silence without the wait."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int = 0, *, silence_seconds: float = SILENCE_SECONDS) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.silence_seconds = silence_seconds
+        self.lock = threading.Lock()
+        self._charges = Charges()
+        self._hooks = Hooks()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def charges(self) -> list[Charge]:
+        """Every charge made so far."""
+        with self.lock:
+            return list(self._charges.ledger)
+
+    @property
+    def hooks(self) -> list[Delivery]:
+        """Every webhook that came, accepted or not."""
+        with self.lock:
+            return list(self._hooks.received)
+
+    def post(self, handler: BaseHTTPRequestHandler, body: bytes) -> Response:
+        """Answer a POST."""
+        with self.lock:
+            if handler.path == "/charges":
+                return self._charges.post(handler.headers.get("Idempotency-Key"), body)
+            sent = {name.title(): value for name, value in handler.headers.items()}
+            return self._hooks.post(handler.path, sent, body)
+
+
+@contextmanager
+def running_provider(port: int = 0, *, silence_seconds: float = SILENCE_SECONDS) -> Iterator[Provider]:
+    """Serve from a thread of this process until the block is left."""
+    with Provider(port, silence_seconds=silence_seconds) as provider:
+        thread = threading.Thread(target=provider.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield provider
+        finally:
+            provider.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Provider
+    timeout = 60
+
+    def do_GET(self) -> None:
+        shown: dict[str, Callable[[], list[Any]]] = {
+            "/charges": lambda: [asdict(charge) for charge in self.server.charges],
+            "/hooks": lambda: [asdict(delivery) for delivery in self.server.hooks],
+        }
+        if self.path in shown:
+            self._send(200, shown[self.path]())
+        else:
+            self._send(404, {"error": "try /charges or /hooks"})
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # its sender died in the middle: this is no request
+            self.close_connection = True
+            return
+        answer = self.server.post(self, body)
+        if answer.silent:
+            self._wait_for_the_caller_to_go()
+            self.close_connection = True
+            return
+        self._send(answer.status, answer.body, answer.headers)
+
+    def _wait_for_the_caller_to_go(self) -> None:
+        """A closed connection is readable, and has nothing to read."""
+        deadline = time.monotonic() + self.server.silence_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            readable, _, _ = select.select([self.connection], [], [], left)
+            try:
+                gone = bool(readable) and not self.connection.recv(1024)
+            except ConnectionError:
+                gone = True
+            if gone:
+                return
+
+    def _send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        content = b"" if status == HTTPStatus.NO_CONTENT else json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        if status != HTTPStatus.NO_CONTENT:  # which has neither a body nor a length, by RFC 9110
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
+        """Nothing for each request: a test's output is no place for them."""
+
+
+def main() -> None:
+    """Serve on the port of the command line until a signal ends the process."""
+    parser = argparse.ArgumentParser(description="The local payment provider and receiver of webhooks.")
+    parser.add_argument("--port", type=int, default=4567, help="on 127.0.0.1; 0 takes a free one")
+    with Provider(parser.parse_args().port) as provider:
+        print(f"provider on {provider.url}", flush=True)  # noqa: T201 - its log
+        provider.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

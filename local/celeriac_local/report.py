@@ -1,0 +1,85 @@
+"""The demo's report, as a person reads it."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.observe.text import line
+from celeriac_local.folders import log
+from celeriac_local.hints import DEAD_LETTERS, DOWN
+from celeriac_local.iam_refusal import noted
+from celeriac_local.samples import command_to_send
+from celeriac_local.work import COLUMNS, QUEUES, Counts, Totals
+
+
+def report(console: Console, found: Totals, letters: dict[str, list[DeadLetter]]) -> None:
+    """Print what happened: each queue, each dead letter with its reason, the outbox, and the world outside."""
+    console.print()
+    console.print(_queues(found))
+    console.print()
+    console.print(_dead_letters(letters))
+    console.print()
+    console.print(f"Outbox    {found.relayed} events relayed, each to the two tasks that wait for it")
+    twice = f"[red]{found.overcharged} more than once[/red]" if found.overcharged else "none more than once"
+    console.print(f"Provider  {found.charged} orders charged, {twice}, though it was busy, down and silent")
+    console.print(f"SES       {found.mails} e-mails sent")
+
+
+def verdict(console: Console, differences: list[str], found: Totals, seconds: float) -> None:
+    """Print whether every count is what it must be."""
+    console.print()
+    total = sum(counts.sent for counts in found.queues.values())
+    if not differences:
+        console.print(f"[green]Every count is what it must be:[/green] {total} messages in {seconds:.0f} s")
+        return
+    console.print("[red]Not every count is what it must be:[/red]")
+    for difference in differences:
+        console.print(f"  {escape(difference)}")
+    console.print("The functions' logs are in the log groups /aws/lambda/celeriac-local-*, the emulator's in .local/")
+
+
+def report_calls(console: Console) -> None:
+    """Print which calls their function's role doesn't grant, or may not grant, since the cloud was started."""
+    titles = {"refused": "Refused so far, as AWS would:", "unknown": "Let through so far, but AWS may refuse it:"}
+    for call in noted(log("emulator").read_text(errors="replace").splitlines()):
+        console.print(titles[call.verdict], f"{call.action} on {call.resource} by {call.function}", markup=False)
+
+
+def next_steps(console: Console) -> None:
+    """Print three commands to try next."""
+    console.print()
+    console.print("Try next:")
+    for command in (command_to_send(), DEAD_LETTERS, DOWN):
+        console.print(f"  {command}", markup=False)
+
+
+def _queues(found: Totals) -> Table:
+    table = Table("queue", title="What each queue saw", title_justify="left", box=None, pad_edge=False)
+    for label in COLUMNS.values():
+        table.add_column(label, justify="right")
+    total = Counts()
+    for queue in QUEUES:
+        counts = found.queues[queue]
+        total += counts
+        table.add_row(queue, *_cells(counts))
+    table.add_row("all", *_cells(total), style="bold")
+    return table
+
+
+def _cells(counts: Counts) -> list[str]:
+    return [str(getattr(counts, column)) for column in COLUMNS]
+
+
+def _dead_letters(letters: dict[str, list[DeadLetter]]) -> Table:
+    table = Table("queue", "task", "reason", title="Dead letters", title_justify="left", box=None, pad_edge=False)
+    table.add_column("because", overflow="fold")
+    for queue, found in letters.items():
+        for letter in sorted(found, key=lambda letter: letter.sent_at):
+            failure = letter.failure
+            because = failure.message.splitlines()[0] if failure and failure.message else ""
+            reason = failure.reason if failure else "none given"
+            cells = (queue, letter.task or "(unreadable)", reason, because)
+            table.add_row(*(Text(line(cell)) for cell in cells))  # a plain string would be read as markup
+    return table
