@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from celeriac import InvalidArgs, Task
+from celeriac import InvalidArgumentsError, Task
 from celeriac.dead_letters import search
 from celeriac.leases import lease
 from celeriac.leases.status import Status
@@ -16,7 +16,7 @@ from celeriac_console.arguments import value_for
 from celeriac_console.asked import spelled
 from celeriac_console.asking import ask
 from celeriac_console.duration import duration
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 from celeriac_console.next_steps import command
 from celeriac_console.options import Yes
 from celeriac_console.screen import say
@@ -36,7 +36,7 @@ def forget(task: OfTask, key: Key, *, yes: Yes = False) -> None:
     full, seen = spelled(found, key)
     status = _remembered(found, full, seen)
     if status is None:
-        raise Mistake(f"nothing is stored of {found.name} {key!r}: its next message runs anyway")
+        raise UserError(f"nothing is stored of {found.name} {key!r}: its next message runs anyway")
     if status.state == "retrying":
         say("Its next attempt is on its way and will run all the same.", stderr=True)
     _confirm("Forget it?", yes=yes)
@@ -67,10 +67,10 @@ def rerun(
     try:
         bound = found.options(group=group, key=own)
         bound.parcel(**given)  # what can't be sent must not be forgotten first
-    except InvalidArgs as error:
-        raise Mistake(f"{error}. Arguments are not stored: give them with --arg or --json") from error
+    except InvalidArgumentsError as error:
+        raise UserError(f"{error}. Arguments are not stored: give them with --arg or --json") from error
     except ValueError as error:  # a FIFO queue without a group
-        raise Mistake(str(error)) from error
+        raise UserError(str(error)) from error
     status = _remembered(found, full, seen)
     if status is not None:
         _refuse_what_lives(found, key, status)
@@ -85,14 +85,14 @@ def _refuse_what_lives(task: Task[..., Any, Any], key: str, status: Status) -> N
     forget_ = command("forget", task.name, key)
     if status.state == "retrying":
         late = status.due is not None and status.due + task.queue.visibility < datetime.now(UTC)
-        raise Mistake(
+        raise UserError(
             f"it should have run again at {time(status.due)}. If its message is lost: {forget_}, then send it again"
             if late
             else f"it will run again by itself, at {time(status.due)}"
         )
     if status.state == "dead":
         letter, every = search.find(task.queue, status.id)
-        raise Mistake(
+        raise UserError(
             f"it is dead and its letter is gone: {forget_}, then send it again"
             if letter is None and every
             else "it is a dead letter, which holds its arguments: "
@@ -101,14 +101,14 @@ def _refuse_what_lives(task: Task[..., Any, Any], key: str, status: Status) -> N
 
 
 def _remembered(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -> Status | None:
-    """What the record of a key says, shown. Raises Mistake where the task runs now."""
+    """What the record of a key says, shown. Raises UserError where the task runs now."""
     handle = task.handle_of("", full)
     status = handle.status() if seen else None
     if status is None or status.state == "unknown":
         return None
     say(told(handle, status)[0], stderr=True)
     if status.state == "running":
-        raise Mistake(f"{task.name} {full.removeprefix(f'{task.name}:')} runs now: wait until it has ended")
+        raise UserError(f"{task.name} {full.removeprefix(f'{task.name}:')} runs now: wait until it has ended")
     return status
 
 
@@ -119,24 +119,24 @@ def _confirm(question: str, *, yes: bool) -> None:
 
 def _forget(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -> None:
     if not lease.forget(task.name, full, task.queue.record_retention, seen):
-        raise Mistake("it has changed meanwhile, nothing was forgotten: look at it again with celeriac status")
+        raise UserError("it has changed meanwhile, nothing was forgotten: look at it again with celeriac status")
 
 
 def _with_key(
     task: Task[..., Any, Any], key: str, seen: Mapping[str, Any], given: dict[str, Any]
 ) -> tuple[dict[str, Any], str | None]:
-    """The arguments, and the key to give beside them, that make a message of this very key. Raises Mistake."""
+    """The arguments, and the key to give beside them, that make a message of this very key. Raises UserError."""
     if task.key is None or seen.get("key_from") == MESSAGE:
         return given, key
     value = value_for(task, task.key, key)
     given = {task.key: value} | given
     if task.key_for(given[task.key]) != task.key_for(value):
-        raise Mistake(f"the argument {task.key!r} is the key of {task.name}: it must be {key}, or left out")
+        raise UserError(f"the argument {task.key!r} is the key of {task.name}: it must be {key}, or left out")
     return given, None
 
 
 def _keeps_records(name: str) -> Task[..., Any, Any]:
     found = known.task(name)
     if found.delivery == "at_least_once":
-        raise Mistake(f"{name} is at_least_once: no key of it is remembered, every message runs")
+        raise UserError(f"{name} is at_least_once: no key of it is remembered, every message runs")
     return found

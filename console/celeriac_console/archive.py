@@ -19,7 +19,7 @@ from celeriac_console.exported import Exported, entry, line, read
 from celeriac_console.filters import Filter, filter_of
 from celeriac_console.kinds import Kinds, show_kinds
 from celeriac_console.letters import Pass, Taken, delete, depth, hidden_for, progress, say_missed
-from celeriac_console.mistakes import PROBLEM, Interrupted, Mistake
+from celeriac_console.mistakes import PROBLEM, CommandInterruptedError, UserError
 from celeriac_console.next_steps import command, same_command
 from celeriac_console.options import Contains, Json, OfError, OfTask, QueueName, Since, Until, Yes
 from celeriac_console.plural import counted
@@ -70,7 +70,9 @@ def discard(
             reading.run(visit, wait=True)
     except KeyboardInterrupt:
         said = f"{counted(discarded, 'dead letter')} of {queue} discarded"
-        raise Interrupted(f"{said}. Go on: {same_command(since=wanted.since, until=wanted.until)}") from None
+        raise CommandInterruptedError(
+            f"{said}. Go on: {same_command(since=wanted.since, until=wanted.until)}"
+        ) from None
     said = f"{counted(discarded, 'dead letter')} of {queue} discarded"
     typer.echo(json.dumps({"discarded": discarded}) if json_ else said)
     say_missed(reading.missed)
@@ -131,7 +133,7 @@ def export(
 
             reading.run(visit)
     except KeyboardInterrupt:
-        raise Interrupted(f"{file} is not written. From the start: {same_command()}") from None
+        raise CommandInterruptedError(f"{file} is not written. From the start: {same_command()}") from None
     said = f"{counted(written, 'dead letter')} of {queue} written to {file}"
     say(json.dumps({"exported": written, "missing": missing[:100]}) if json_ else said)
     if missing:
@@ -144,15 +146,15 @@ def export(
 
 @contextmanager
 def _whole(file: Path, *, force: bool) -> Iterator[TextIO]:
-    """A file that gets its name once it is whole. Raises Mistake for a name that is taken."""
+    """A file that gets its name once it is whole. Raises UserError for a name that is taken."""
     if file.is_dir():
-        raise Mistake(f"{file} is a folder: name a file in it, such as {file / 'dead.jsonl'}")
+        raise UserError(f"{file} is a folder: name a file in it, such as {file / 'dead.jsonl'}")
     if file.exists() and not file.is_file():  # /dev/stdout, say
         with file.open("w", encoding="utf-8") as lines:
             yield lines
         return
     if file.exists() and not force:
-        raise Mistake(f"{file} is there already: name another file, or replace it with --force")
+        raise UserError(f"{file} is there already: name another file, or replace it with --force")
     target = file.resolve()
     with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=f".{file.name}.", delete=False) as lines:
         try:
@@ -182,13 +184,13 @@ def import_(
     declared = known.queue(queue)
     name = declared.dead_letter_name(stage())
     if not file.exists():
-        raise Mistake(f"there is no file {file}")
+        raise UserError(f"there is no file {file}")
     if not file.is_file():
-        raise Mistake(f"{file} is no file that can be read twice: first it is checked as a whole, then imported")
+        raise UserError(f"{file} is no file that can be read twice: first it is checked as a whole, then imported")
     # A file is taken as a whole, or not at all.
     total = sum(1 for _ in _letters(file)) - skip
     if total < 0:
-        raise Mistake(f"{file} holds {counted(total + skip, 'dead letter')}: --skip {skip} leaves out more")
+        raise UserError(f"{file} holds {counted(total + skip, 'dead letter')}: --skip {skip} leaves out more")
     mark = os.urandom(6).hex()
     made = (
         (number, entry(letter, declared, mark=mark, number=number))
@@ -210,7 +212,7 @@ def import_(
                 advance(len(numbered))
     except KeyboardInterrupt:
         what = f"{imported} of {counted(total, 'dead letter')} put into {name}"
-        raise Interrupted(f"{what}. Go on with the others: {same_command(skip=skip + done)}") from None
+        raise CommandInterruptedError(f"{what}. Go on with the others: {same_command(skip=skip + done)}") from None
     if json_:
         typer.echo(json.dumps({"imported": imported, "problems": problems[:100]}))
     else:
@@ -221,13 +223,13 @@ def import_(
 
 
 def _letters(file: Path) -> Iterator[tuple[int, Exported]]:
-    """The letters of a file, numbered from 1. Raises Mistake, naming the line."""
+    """The letters of a file, numbered from 1. Raises UserError, naming the line."""
     with file.open(encoding="utf-8") as lines:
         try:
             texts = ((at, text) for at, text in enumerate(lines, start=1) if text.strip())
             yield from ((number, read(text, f"{file}, line {at}")) for number, (at, text) in enumerate(texts, start=1))
         except UnicodeDecodeError as error:
-            raise Mistake(f"{file} is no text in UTF-8: no file of `celeriac dlq export`") from error
+            raise UserError(f"{file} is no text in UTF-8: no file of `celeriac dlq export`") from error
 
 
 def _batches(entries: Iterator[tuple[int, sqs.Entry]]) -> Iterator[list[tuple[int, sqs.Entry]]]:

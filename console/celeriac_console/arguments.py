@@ -4,14 +4,14 @@ import json
 from typing import Any, get_type_hints
 
 from celeriac import Task
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 
 
 def split(text: str) -> tuple[str, str]:
-    """Name and value of `name=value`. Raises Mistake."""
+    """Name and value of `name=value`. Raises UserError."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise Mistake(f"an argument is written name=value, not {text!r}")
+        raise UserError(f"an argument is written name=value, not {text!r}")
     return name, value
 
 

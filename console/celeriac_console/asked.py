@@ -36,7 +36,7 @@ def asked_id(text: str) -> str:
 
 
 def asked(text: str) -> Answer | None:
-    """The state of what a reference names; None for a text that is none. Raises Mistake for an unknown task."""
+    """The state of what a reference names; None for a text that is none. Raises UserError for an unknown task."""
     try:
         parts = parse(text)
     except InvalidReferenceError:
@@ -137,7 +137,7 @@ def _in_letters(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Ans
     for queue in {task.queue.name: task.queue for task in tasks}.values():
         try:
             letter, _ = letters.find(queue, text)
-        except sqs.NoSuchQueue:
+        except sqs.NoSuchQueueError:
             continue
         if letter is not None:
             task = registry.tasks.get(letter.task) or next(task for task in tasks if task.queue == queue)

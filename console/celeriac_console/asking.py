@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from celeriac_console.mistakes import PROBLEM, Mistake
+from celeriac_console.mistakes import PROBLEM, UserError
 from celeriac_console.screen import say
 from celeriac_console.text import printable
 
@@ -16,7 +16,7 @@ def ask(question: str, *, otherwise: str) -> None:
     with `otherwise` saying what to type.
     """
     if not sys.stdin.isatty():
-        raise Mistake(f"{question} There is no terminal to answer at: {otherwise}")
+        raise UserError(f"{question} There is no terminal to answer at: {otherwise}")
     try:
         agreed = typer.confirm(printable(question), err=True)
     except typer.Abort:

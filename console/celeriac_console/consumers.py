@@ -10,7 +10,7 @@ from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
 from celeriac_console import known
 from celeriac_console.clients import client
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 from celeriac_console.next_steps import deploy_it
 from celeriac_console.options import Json, QueueName
 
@@ -41,7 +41,7 @@ def mapping_of(queue: Queue) -> "EventSourceMappingConfigurationTypeDef | None":
         # By its source: it feeds the function, or an alias of it.
         source = sqs.arn(queue.physical_name(stage()))
         found = lambda_.list_event_source_mappings(EventSourceArn=source)["EventSourceMappings"]
-    except (sqs.NoSuchQueue, lambda_.exceptions.ResourceNotFoundException):
+    except (sqs.NoSuchQueueError, lambda_.exceptions.ResourceNotFoundException):
         return None
     return found[0] if found else None
 
@@ -49,7 +49,7 @@ def mapping_of(queue: Queue) -> "EventSourceMappingConfigurationTypeDef | None":
 def _switch(name: str, *, on: bool, json_: bool) -> None:
     mapping = mapping_of(known.queue(name))
     if mapping is None:
-        raise Mistake(f"the queue {name!r} has no consumer in stage {stage()!r}: {deploy_it()}")
+        raise UserError(f"the queue {name!r} has no consumer in stage {stage()!r}: {deploy_it()}")
     state = client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)["State"]
     if json_:
         typer.echo(json.dumps({"queue": name, "state": state}))

@@ -18,7 +18,7 @@ from celeriac_console.asked import asked_id
 from celeriac_console.filters import Filter, attempts_of, died_at, filter_of, kind_of, reason_of
 from celeriac_console.kinds import Kinds, kinds_as_json, show_kinds
 from celeriac_console.letters import WORKERS, Pass, Taken, depth, hidden_for, progress, say_missed
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 from celeriac_console.next_steps import command
 from celeriac_console.options import AnyQueueName, Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
 from celeriac_console.plural import counted
@@ -82,7 +82,7 @@ def list_letters(
 
 
 def _read_all(wanted: Filter, limit: int | None, *, each: bool) -> list[Found]:
-    """Every queue's, several at a time; with a limit one after the other. Raises NoSuchQueue if none is there."""
+    """Every queue's, several at a time; with a limit one after the other. Raises NoSuchQueueError if none is there."""
     known.load()
     declared = list(registry.queues().values())
     if limit is None:
@@ -103,7 +103,7 @@ def _read_all(wanted: Filter, limit: int | None, *, each: bool) -> list[Found]:
 def _looked(queue: Queue, wanted: Filter, limit: int | None, *, each: bool) -> Found:
     try:
         return _read(queue, wanted, limit, each=each, workers=WORKERS // QUEUES_AT_ONCE, quiet=True)
-    except sqs.NoSuchQueue:
+    except sqs.NoSuchQueueError:
         return Found(queue.name, is_deployed=False)
 
 
@@ -193,7 +193,7 @@ def show(
 
 
 def find(queue: str, id_: str) -> Taken:
-    """The dead letter of this id, or of this reference's. Raises Mistake."""
+    """The dead letter of this id, or of this reference's. Raises UserError."""
     id_ = asked_id(id_)
     found: list[Taken] = []
     declared = known.queue(queue)
@@ -212,7 +212,7 @@ def find(queue: str, id_: str) -> Taken:
     if not found:
         hidden = f", though {reading.missed} could not be read" if reading.missed else ""
         listing = command("dlq", "list", queue, "--letters")
-        raise Mistake(f"no dead letter of {queue} has the id {id_}{hidden}: {listing} shows each")
+        raise UserError(f"no dead letter of {queue} has the id {id_}{hidden}: {listing} shows each")
     return found[0]
 
 

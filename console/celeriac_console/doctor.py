@@ -16,7 +16,7 @@ from celeriac_console import known
 from celeriac_console.clients import client
 from celeriac_console.consumers import mapping_of
 from celeriac_console.findings import Finding, grouped, unlooked
-from celeriac_console.mistakes import PROBLEM, Mistake
+from celeriac_console.mistakes import PROBLEM, UserError
 from celeriac_console.next_steps import command, deploy_it
 from celeriac_console.options import Json
 from celeriac_console.screen import say
@@ -52,7 +52,7 @@ def _all() -> list[Finding]:
     findings += _looked("stacks", _stacks)
     try:
         known.load()
-    except Mistake as mistake:
+    except UserError as mistake:
         # Which queues and tables there should be, nobody knows.
         return [*findings, Finding("tasks", "", f"{mistake}", "mend it, and try it: celeriac tasks")]
     for what, look in (("queues", _queues), ("tables", _tables), ("outbox", _outbox), ("alarms", _alarms)):
@@ -93,7 +93,7 @@ def _queues() -> Iterator[Finding]:
     for queue in registry.queues().values():
         try:
             drift = _drift(queue, sqs.url(queue.physical_name(settings.stage())))
-        except sqs.NoSuchQueue:
+        except sqs.NoSuchQueueError:
             yield Finding("queue", queue.name, "not deployed", deploy_it())
             continue
         yield Finding("queue", queue.name, ", ".join(drift) or "as declared", deploy_it() if drift else None)

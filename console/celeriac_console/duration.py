@@ -3,24 +3,24 @@
 import re
 from datetime import timedelta
 
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 
 LONGEST = timedelta(days=3650)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration(text: str) -> timedelta:
-    """`90s`, `5m`, `2h` or `7d`. Raises Mistake.
+    """`90s`, `5m`, `2h` or `7d`. Raises UserError.
 
     >>> duration("2h")
     datetime.timedelta(seconds=7200)
     """
     match = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
     if match is None:
-        raise Mistake(f"{text!r} is no length of time: write e.g. 90s, 5m, 2h or 7d")
+        raise UserError(f"{text!r} is no length of time: write e.g. 90s, 5m, 2h or 7d")
     length = timedelta(**{_UNITS[match[2]]: int(match[1])})
     if length > LONGEST:
-        raise Mistake(f"{text!r} is more than ten years")
+        raise UserError(f"{text!r} is more than ten years")
     return length
 
 

@@ -6,21 +6,21 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 
 
 def edited(text: str, suffix: str) -> str:
-    """`text` as the caller leaves it in $VISUAL or $EDITOR. Raises Mistake where neither is set, or it fails."""
+    """`text` as the caller leaves it in $VISUAL or $EDITOR. Raises UserError where neither is set, or it fails."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
-        raise Mistake("no editor is known: set EDITOR, or use --set name=value")
+        raise UserError("no editor is known: set EDITOR, or use --set name=value")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"edit{suffix}"
         file.write_text(text, encoding="utf-8")
         try:
             done = subprocess.run([*shlex.split(editor), str(file)], check=False).returncode  # noqa: S603 - the caller's
         except OSError as error:
-            raise Mistake(f"the editor {editor!r} can't be started: {error}") from error
+            raise UserError(f"the editor {editor!r} can't be started: {error}") from error
         if done != 0:
-            raise Mistake(f"the editor {editor!r} ended with exit code {done}: nothing is sent")
+            raise UserError(f"the editor {editor!r} ended with exit code {done}: nothing is sent")
         return file.read_text(encoding="utf-8")

@@ -14,13 +14,13 @@ from celeriac.dead_letters.dead_letter import stored_body
 from celeriac.enqueue.send import fitted
 from celeriac.leases import imports
 from celeriac.model.failure import Failure
-from celeriac.model.message import Malformed, Message, NewerVersion, decode, encode
+from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode, encode
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.model.settings import stage
 from celeriac_console.dead_letters import as_json
 from celeriac_console.filters import TOO_OFTEN
 from celeriac_console.letters import Taken
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 from celeriac_console.text import json_text
 
 
@@ -58,7 +58,7 @@ def line(queue_name: str, taken: Taken) -> str:
 
 
 def read(text: str, where: str) -> Exported:
-    """The letter in a line. Raises Mistake for what `line` didn't write."""
+    """The letter in a line. Raises UserError for what `line` didn't write."""
     try:
         letter = json.loads(text)
         raw = letter["sqs"]
@@ -72,7 +72,7 @@ def read(text: str, where: str) -> Exported:
             None if stored is None else _bytes(stored),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Mistake(f"{where}: no dead letter of `celeriac dlq export`: {error!r}") from error
+        raise UserError(f"{where}: no dead letter of `celeriac dlq export`: {error!r}") from error
 
 
 def entry(letter: Exported, queue: Queue, *, mark: str, number: int) -> sqs.Entry:
@@ -103,7 +103,7 @@ def _message(letter: Exported) -> Message | None:
     whole = letter.content if stored_body(letter.body) is not None else None
     try:
         message = decode(letter.body if whole is None else whole.decode())
-    except (Malformed, NewerVersion, UnicodeDecodeError):
+    except (MalformedMessageError, NewerVersionError, UnicodeDecodeError):
         return None
     # Every import of it is the same task, also where its sender gave it no id.
     return message if message.id else msgspec.structs.replace(message, id=letter.message_id)
@@ -133,7 +133,7 @@ def _stored(queue_name: str, taken: Taken) -> dict[str, str] | None:
     if key is None:
         try:
             key = decode(body).stored or None
-        except (Malformed, NewerVersion):
+        except (MalformedMessageError, NewerVersionError):
             key = None
     if key is None:
         return None

@@ -5,9 +5,10 @@ from datetime import datetime
 
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.model.failure import fingerprint
+from celeriac.model.reason import Reason
 from celeriac_console.known import instant
 
-TOO_OFTEN = "received too often"
+TOO_OFTEN = Reason.RECEIVED_TOO_OFTEN
 """The reason of what SQS moved by itself."""
 
 
@@ -41,7 +42,7 @@ class Filter:
 def filter_of(
     task: str | None, error: str | None, since: str | None, until: str | None, contains: str | None
 ) -> Filter:
-    """The filter that a command's options mean. Raises Mistake."""
+    """The filter that a command's options mean. Raises UserError."""
     after, before = (instant(text) if text is not None else None for text in (since, until))
     return Filter(task, error, after, before, contains)
 

@@ -10,12 +10,12 @@ STAGE = "local"
 CLONE = Path(__file__).resolve().parents[2]
 
 
-class NotUp(Exception):  # noqa: N818 - it is what it is
+class NotUpError(Exception):
     """There is no local cloud to talk to; the text says how to start it."""
 
 
 def enter() -> None:
-    """Turn this process to the local cloud of this clone, whatever its shell says of AWS. Raises NotUp.
+    """Turn this process to the local cloud of this clone, whatever its shell says of AWS. Raises NotUpError.
 
     It runs `python -m celeriac_local.where` and reads what that prints: that package imports this one.
     """
@@ -23,7 +23,7 @@ def enter() -> None:
         [sys.executable, "-m", "celeriac_local.where"], cwd=CLONE / "local", capture_output=True, text=True, check=False
     )
     if asked.returncode != 0:
-        raise NotUp(asked.stderr.strip())
+        raise NotUpError(asked.stderr.strip())
     variables = json.loads(asked.stdout)
     os.environ.clear()
     os.environ.update(variables)

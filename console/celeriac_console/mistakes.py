@@ -18,7 +18,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from celeriac import InvalidArgs, NoSuchQueue
+from celeriac import InvalidArgumentsError, NoSuchQueueError
 from celeriac.aws.client import client, error_code
 from celeriac.declare import registry
 from celeriac.model import settings
@@ -33,11 +33,11 @@ INTERRUPTED = 130
 READER_GONE = 141
 
 
-class Mistake(Exception):  # noqa: N818 - it is what it is
+class UserError(Exception):
     """Something that the caller can put right; its text says how."""
 
 
-class Interrupted(Exception):  # noqa: N818 - what it was
+class CommandInterruptedError(Exception):
     """Ctrl-C ended the command; its text says how far it came, and what to type to go on."""
 
 
@@ -59,7 +59,7 @@ def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Cal
             command(*args, **kwargs)
         except KeyboardInterrupt:
             _end("interrupted", INTERRUPTED)
-        except Interrupted as interrupted:
+        except CommandInterruptedError as interrupted:
             _end(f"interrupted: {interrupted}", INTERRUPTED)
         except BrokenPipeError:
             forget_reader()
@@ -76,11 +76,11 @@ def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Cal
 def told(error: Exception) -> tuple[str, int] | None:
     """What to say of an error, with the exit code; None where nothing is known that would help."""
     match error:
-        case Mistake() | InvalidArgs() | DeclarationError():
+        case UserError() | InvalidArgumentsError() | DeclarationError():
             return str(error), USAGE
-        case local_cloud.NotUp():
+        case local_cloud.NotUpError():
             return str(error), PROBLEM
-        case NoSuchQueue():
+        case NoSuchQueueError():
             return f"{error}{stages()}", USAGE
         case NoCredentialsError() | NoRegionError() | PartialCredentialsError():
             return f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM

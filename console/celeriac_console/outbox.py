@@ -18,7 +18,7 @@ from celeriac.relay.mark import mark
 from celeriac.relay.publish import publish
 from celeriac_console import known
 from celeriac_console.duration import duration
-from celeriac_console.mistakes import PROBLEM, Mistake
+from celeriac_console.mistakes import PROBLEM, UserError
 from celeriac_console.options import Json
 from celeriac_console.plural import counted
 from celeriac_console.screen import say
@@ -97,7 +97,7 @@ def replay(
             say(", ".join(f"{counts[name]} {name}" for name in names_[1:]))
     if counts["failed"]:
         unsent = counted(counts["failed"], "event")
-        raise Mistake(f"{unsent} could not be sent. Run the same command again: it sends all events once more")
+        raise UserError(f"{unsent} could not be sent. Run the same command again: it sends all events once more")
     if counts["parked"] or counts["malformed"]:
         raise typer.Exit(PROBLEM)
 

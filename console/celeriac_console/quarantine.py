@@ -7,7 +7,7 @@ import typer
 
 from celeriac.consume import quarantine
 from celeriac_console import known
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 from celeriac_console.next_steps import command
 from celeriac_console.options import Json
 from celeriac_console.screen import say
@@ -36,7 +36,7 @@ def lift(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> 
     """
     entry = _entry(task, kind)
     if entry not in quarantine.entries():
-        raise Mistake(f"{entry} isn't in quarantine: celeriac quarantine list shows what is")
+        raise UserError(f"{entry} isn't in quarantine: celeriac quarantine list shows what is")
     quarantine.lift(entry)
     redrive = command("dlq", "redrive", "QUEUE")
     freed = f"{entry} is free again within a minute; redrive what it has dead-lettered: {redrive}"
@@ -57,5 +57,5 @@ def list_(*, json_: Json = False) -> None:
 
 def _entry(task: str | None, kind: str | None) -> str:
     if (task is None) == (kind is None):
-        raise Mistake("give one of --task and --kind")
+        raise UserError("give one of --task and --kind")
     return quarantine.of_task(known.task(task).name) if task is not None else quarantine.of_failure(kind or "")

@@ -19,7 +19,7 @@ from celeriac.model.queue import Queue
 from celeriac_console import known
 from celeriac_console.clients import client
 from celeriac_console.consumers import mapping_of
-from celeriac_console.mistakes import PROBLEM, Mistake, stages
+from celeriac_console.mistakes import PROBLEM, UserError, stages
 from celeriac_console.options import Json
 from celeriac_console.queue_table import NOT_DEPLOYED, table
 from celeriac_console.screen import Screen, say
@@ -41,7 +41,7 @@ def queues(
     """
     known.load()
     if watch and json_:
-        raise Mistake("--watch is for people, --json for scripts: choose one")
+        raise UserError("--watch is for people, --json for scripts: choose one")
     if watch:
         _watch()
     rows = _rows()
@@ -82,7 +82,7 @@ def _row(queue: Queue) -> dict[str, Any]:
     try:
         there = counts(sqs.url(queue.physical_name(stage)))
         dead = counts(sqs.url(queue.dead_letter_name(stage)))
-    except sqs.NoSuchQueue:
+    except sqs.NoSuchQueueError:
         nothing = dict.fromkeys([*COUNTS, "dead", "oldest_seconds"])
         return {"queue": queue.name, **nothing, "consumer": NOT_DEPLOYED, "alarm": "none"}
     mapping = mapping_of(queue)

@@ -18,7 +18,7 @@ from celeriac_console.editor import edited
 from celeriac_console.filters import Filter, filter_of
 from celeriac_console.kinds import Kinds, kinds_as_json, show_kinds
 from celeriac_console.letters import HIDDEN, WORKERS, Pass, Taken, progress, say_missed
-from celeriac_console.mistakes import PROBLEM, Interrupted, Mistake
+from celeriac_console.mistakes import PROBLEM, CommandInterruptedError, UserError
 from celeriac_console.next_steps import same_command
 from celeriac_console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until, Yes
 from celeriac_console.plural import counted
@@ -59,7 +59,7 @@ def redrive(
     changes = dict(split(text) for text in set_ or [])
     id_ = asked_id(id_) if id_ is not None else None
     if edit and id_ is None:
-        raise Mistake("--edit changes one letter: name it with --id")
+        raise UserError("--edit changes one letter: name it with --id")
     replaced = _edited(find(queue, id_)) if edit and id_ is not None else None
     wanted = filter_of(task, error, since, until, contains)
 
@@ -95,9 +95,9 @@ def redrive(
         try:
             reading.run(redriver.visit, wait=not dry_run)
         except KeyboardInterrupt:
-            raise Interrupted(_so_far(redriver, queue, wanted, limit)) from None
+            raise CommandInterruptedError(_so_far(redriver, queue, wanted, limit)) from None
     if id_ is not None and not redriver.matched:
-        raise Mistake(f"no dead letter of {queue} has the id {id_}")
+        raise UserError(f"no dead letter of {queue} has the id {id_}")
     if dry_run and json_:
         typer.echo(json.dumps(kinds_as_json(queue, kinds)))
     elif dry_run:
@@ -111,11 +111,11 @@ def _edited(taken: Taken) -> dict[str, Any]:
     try:
         after = json.loads(edited(before, ".json"))
     except ValueError as error:
-        raise Mistake(f"what the editor left is no JSON: {error}") from error
+        raise UserError(f"what the editor left is no JSON: {error}") from error
     if not isinstance(after, dict):
-        raise Mistake('the arguments are a JSON object, such as {"user_id": 7}')
+        raise UserError('the arguments are a JSON object, such as {"user_id": 7}')
     if after == taken.letter.args:
-        raise Mistake("the editor left the arguments as they were: nothing is sent")
+        raise UserError("the editor left the arguments as they were: nothing is sent")
     known.task(taken.letter.task).signature.decode(msgspec.json.encode(after))
     return after
 

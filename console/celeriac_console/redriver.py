@@ -17,14 +17,14 @@ from celeriac.aws.attributes import beside
 from celeriac.aws.batches import Problem
 from celeriac.aws.client import error_code
 from celeriac.dead_letters.dead_letter import DeadLetter
-from celeriac.declare.signature import InvalidArgs
+from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.enqueue.send import fitted
-from celeriac.model.message import Malformed, NewerVersion, decode
+from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.model.settings import stage
 from celeriac_console import known
 from celeriac_console.letters import Pass, Taken, delete
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 from celeriac_console.rate import Rate
 from celeriac_console.text import line
 
@@ -96,7 +96,7 @@ class Redriver:
         for one in taken:
             try:
                 ready.append((one, entry(one, self.target, self.change)))
-            except (InvalidArgs, Mistake) as error:
+            except (InvalidArgumentsError, UserError) as error:
                 self.problems.append(f"{line(one.letter.id)}: {error}")
         return [[ready[i] for i in positions] for positions in sqs.batches([made.size for _, made in ready])]
 
@@ -130,11 +130,11 @@ def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Problem | None]:
 
 
 def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
-    """The message that a dead letter becomes. Raises InvalidArgs for changes that its task can't read."""
+    """The message that a dead letter becomes. Raises InvalidArgumentsError for changes that its task can't read."""
     message, letter = taken.message, taken.letter
     changed = change(letter)
     if changed == letter.args and letter.missing:
-        raise Mistake(f"{letter.missing}; import an export that holds it, or give all arguments with --set or --edit")
+        raise UserError(f"{letter.missing}; import an export that holds it, or give all arguments with --set or --edit")
     body = _identified(letter, target) if changed == letter.args else _changed(letter, target, changed)
     group = message["Attributes"].get("MessageGroupId")
     return sqs.Entry(
@@ -151,7 +151,7 @@ def _identified(letter: DeadLetter, target: Queue) -> str:
     """The body as it is; one without an id gets the letter's, or each copy of it would be another task."""
     try:
         message = decode(letter.body)
-    except (Malformed, NewerVersion):
+    except (MalformedMessageError, NewerVersionError):
         return letter.body
     if message.id:
         return letter.body
@@ -161,8 +161,8 @@ def _identified(letter: DeadLetter, target: Queue) -> str:
 def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
     try:
         message = decode(letter.body)
-    except (Malformed, NewerVersion) as error:
-        raise Mistake("its body can't be read, so no argument of it can be changed") from error
+    except (MalformedMessageError, NewerVersionError) as error:
+        raise UserError("its body can't be read, so no argument of it can be changed") from error
     raw = msgspec.json.encode(args)
     signature = known.task(message.task).signature
     signature.named((), args)

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celeriac import ResultNotKept, Task, TaskFailed
+from celeriac import ResultNotKeptError, Task, TaskFailedError
 from celeriac.declare import lookup
 from celeriac.declare.handle import Handle
 from celeriac_console import known
 from celeriac_console.arguments import split, value_for
 from celeriac_console.duration import duration, words
-from celeriac_console.mistakes import PROBLEM, Mistake
+from celeriac_console.mistakes import PROBLEM, UserError
 from celeriac_console.next_steps import command
 from celeriac_console.screen import say
 from celeriac_console.text import json_text, line
@@ -51,12 +51,12 @@ def send(
         bound = found.options(group=group, key=key, delay=duration(delay) if delay is not None else timedelta())
         handles = bound.enqueue_many([given] * count) if count > 1 else [bound.enqueue(**given)]
     except ValueError as error:  # a group or delay that its queue can't have
-        raise Mistake(str(error)) from error
+        raise UserError(str(error)) from error
     sent(handles, wait=wait, timeout=longest)
 
 
 def arguments(task: Task[..., Any, Any], arg: list[str] | None, json_: str | None) -> dict[str, Any]:
-    """The arguments that `--json` and `--arg` give, the latter over the former. Raises Mistake."""
+    """The arguments that `--json` and `--arg` give, the latter over the former. Raises UserError."""
     return _object(json_) | {name: value_for(task, name, text) for name, text in map(split, arg or [])}
 
 
@@ -99,7 +99,7 @@ def _waited(handle: Handle[Any], timeout: timedelta) -> bool:
     """Print the result; whether the task has succeeded."""
     try:
         result = handle.result(timeout)
-    except TaskFailed as failed:
+    except TaskFailedError as failed:
         see = command("dlq", "show", handle.queue.name, handle.status().id)
         say(f"{failed}\nsee it: {see}", style="red", stderr=True)
         return False
@@ -107,11 +107,11 @@ def _waited(handle: Handle[Any], timeout: timedelta) -> bool:
         state = handle.status().state
         say(f"it is {state} after {words(timeout)}: {command('status', handle.ref)}", stderr=True)
         return False
-    except ResultNotKept as not_kept:
+    except ResultNotKeptError as not_kept:
         say(str(not_kept), stderr=True)
         return True
     except TypeError as error:  # an at_least_once task
-        raise Mistake(str(error)) from error
+        raise UserError(str(error)) from error
     typer.echo(json_text(handle.status().result if result is not None else None, indent=2))
     return True
 
@@ -126,7 +126,7 @@ def _object(given: str | None) -> dict[str, Any]:
             text = given if given.lstrip().startswith(("{", "[")) else Path(given).read_text(encoding="utf-8")
         value = json.loads(text)
     except ValueError as error:
-        raise Mistake(f"--json takes a JSON object: {error}") from error
+        raise UserError(f"--json takes a JSON object: {error}") from error
     if not isinstance(value, dict):
-        raise Mistake("--json takes a JSON object, such as '{\"user_id\": 7}'")
+        raise UserError("--json takes a JSON object, such as '{\"user_id\": 7}'")
     return value

@@ -5,21 +5,22 @@ Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from an
 
 from typing import TYPE_CHECKING, Any
 
-from celeriac.aws.sqs import NoSuchQueue
+from celeriac.aws.sqs import NoSuchQueueError
 from celeriac.declare.context import Context
 from celeriac.declare.decorator import task
-from celeriac.declare.handle import Handle, ResultNotKept, TaskFailed
+from celeriac.declare.handle import Handle, ResultNotKeptError, TaskFailedError
 from celeriac.declare.registry import handle
-from celeriac.declare.signature import InvalidArgs
-from celeriac.declare.task import PartialFailure, Task
+from celeriac.declare.signature import InvalidArgumentsError
+from celeriac.declare.task import PartialFailureError, Task
 from celeriac.leases.status import Status
-from celeriac.model.message import Malformed
+from celeriac.model.errors import CeleriacError
+from celeriac.model.message import MalformedMessageError
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Reject, Retry
 from celeriac.model.table import Outbox, Table
 
 if TYPE_CHECKING:
-    from celeriac.enqueue.transaction import ConditionFailed, Transaction, TransactionError
+    from celeriac.enqueue.transaction import ConditionFailedError, Transaction, TransactionError
 
 
 def transaction() -> "Transaction":
@@ -32,7 +33,7 @@ def transaction() -> "Transaction":
 
 def __getattr__(name: str) -> Any:
     """The errors of transactions, imported with what raises them; see `transaction`."""
-    if name not in {"ConditionFailed", "TransactionError"}:
+    if name not in {"ConditionFailedError", "TransactionError"}:
         raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
     from celeriac.enqueue import transaction as home  # noqa: PLC0415 - see above
 
@@ -41,22 +42,23 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Backoff",
-    "ConditionFailed",
+    "CeleriacError",
+    "ConditionFailedError",
     "Context",
     "Handle",
-    "InvalidArgs",
-    "Malformed",
-    "NoSuchQueue",
+    "InvalidArgumentsError",
+    "MalformedMessageError",
+    "NoSuchQueueError",
     "Outbox",
-    "PartialFailure",
+    "PartialFailureError",
     "Queue",
     "Reject",
-    "ResultNotKept",
+    "ResultNotKeptError",
     "Retry",
     "Status",
     "Table",
     "Task",
-    "TaskFailed",
+    "TaskFailedError",
     "TransactionError",
     "handle",
     "task",

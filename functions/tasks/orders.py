@@ -1,6 +1,6 @@
 """Orders: written together with the event that tells of them."""
 
-from celeriac import ConditionFailed, Context, Reject, task
+from celeriac import ConditionFailedError, Context, Reject, task
 from tasks.queues import orders
 
 
@@ -24,6 +24,6 @@ def place_order(ctx: Context, order_id: str, email: str, amount_cents: int) -> d
                 aggregate=order_id,
             )
             tx.result({"payment_id": payment_id})
-    except ConditionFailed as taken:
+    except ConditionFailedError as taken:
         raise Reject("an order of this id exists") from taken
     return {"payment_id": payment_id}

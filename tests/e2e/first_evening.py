@@ -29,7 +29,7 @@ QUEUE, TASK, TEST, *_ = blocks(README, "python")
 LIMIT_SECONDS = 600
 
 
-class Wrong(Exception):  # noqa: N818 - what was seen is
+class WrongError(Exception):
     """Something that a newcomer would not have expected."""
 
 
@@ -74,7 +74,7 @@ class Evening:
             say(f"    {line}")
         say(f"    ({time.monotonic() - started:.1f} s)")
         if (done.returncode != 0) is not fails or "Traceback" in done.stderr:
-            raise Wrong(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise WrongError(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout + (done.stderr if fails else "")
 
     def file(self, name: str) -> Path:
@@ -86,7 +86,7 @@ class Evening:
         deadline = time.monotonic() + 30
         while words not in (said := self.types(command, fails=fails)):
             if time.monotonic() > deadline:
-                raise Wrong(f"{command} does not say {words!r}, it says:\n{said}")
+                raise WrongError(f"{command} does not say {words!r}, it says:\n{said}")
             time.sleep(1)
         return said
 
@@ -177,7 +177,7 @@ def _only_their_own(evening: Evening) -> None:
 def _expect(holds: bool, what: str, said: str) -> None:  # noqa: FBT001 - a fact
     say(f"  {'ok   ' if holds else 'WRONG'} {what}")
     if not holds:
-        raise Wrong(f"not so: {what}:\n{said}")
+        raise WrongError(f"not so: {what}:\n{said}")
 
 
 class _Listener(BaseHTTPRequestHandler):
@@ -206,7 +206,7 @@ def main() -> int:
         evening = Evening(Path(folder), f"http://127.0.0.1:{server.server_port}")
         try:
             spend(evening)
-        except Wrong as wrong:
+        except WrongError as wrong:
             say(str(wrong))
             return 1
         finally:

@@ -34,7 +34,7 @@ from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT  # noqa: E4
 from celeriac.aws.sqs import BATCH_BYTES  # noqa: E402
 from celeriac.consume import handler  # noqa: E402
 from celeriac.model.foreign import is_test_event  # noqa: E402
-from celeriac.model.message import Malformed, Message, NewerVersion, decode  # noqa: E402
+from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode  # noqa: E402
 from tests.faults.bodies import bodies  # noqa: E402
 from tests.faults.stub import Stub, is_legal  # noqa: E402
 
@@ -111,7 +111,7 @@ class LambdaContext:
         return 300_000
 
 
-class Unaccounted(AssertionError):  # noqa: N818 - what the message is
+class UnaccountedError(AssertionError):
     """A message that is neither done, nor dead, nor sent again, nor handed back."""
 
 
@@ -135,11 +135,11 @@ def event(texts: tuple[str, ...], first: int, chance: random.Random) -> dict[str
 
 
 def fate(record: dict[str, Any], handed_back: set[str], stub: Stub) -> str:
-    """What has become of a message. Raises Unaccounted."""
+    """What has become of a message. Raises UnaccountedError."""
     body = record["body"]
     if record["messageId"] in handed_back:
         if is_legal(body, {}):
-            raise Unaccounted(f"handed back, though AWS was at hand: {body[:500]!r}")
+            raise UnaccountedError(f"handed back, though AWS was at hand: {body[:500]!r}")
         return "handed back: SQS would not have carried it either"
     if is_test_event(body):
         return "the test event of S3"
@@ -154,7 +154,7 @@ def fate(record: dict[str, Any], handed_back: set[str], stub: Stub) -> str:
     if ran[id_]:
         ran[id_] -= 1
         return "succeeded"
-    raise Unaccounted(f"gone: {body[:500]!r}, sent were {[sent[:200] for _, sent, _ in stub.sent]}")
+    raise UnaccountedError(f"gone: {body[:500]!r}, sent were {[sent[:200] for _, sent, _ in stub.sent]}")
 
 
 def _untouched(body: str, sent: str, attributes: Mapping[str, Any], stub: Stub) -> str:
@@ -185,7 +185,7 @@ def _carried(message: Message, id_: str, sent: str, stub: Stub) -> str:
 def _read(body: str) -> Message | None:
     try:
         return decode(body)
-    except (Malformed, NewerVersion):
+    except (MalformedMessageError, NewerVersionError):
         return None
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ReadTimeoutError
 from celeriac import Backoff, Context, Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.declare.task import PartialFailure
+from celeriac.declare.task import PartialFailureError
 from celeriac.leases import lease
 from celeriac.model import names
 from celeriac.testing import Sandbox
@@ -96,7 +96,7 @@ def test_a_claim_that_botocore_sends_twice_knows_itself() -> None:
 def test_a_batch_that_could_not_be_sent_is_named_with_what_was(sandbox: Sandbox) -> None:
     with (
         out_of_reach("sqs", "SendMessageBatch", calls=range(3, 4)),
-        pytest.raises(PartialFailure, match="10 of 50 messages for work were not taken") as caught,
+        pytest.raises(PartialFailureError, match="10 of 50 messages for work were not taken") as caught,
     ):
         work.enqueue_many({"name": f"{i}"} for i in range(50))
     assert (len(caught.value.sent), len(caught.value.unsent)) == (40, 10)

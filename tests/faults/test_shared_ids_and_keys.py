@@ -166,7 +166,7 @@ def test_a_success_is_never_taken_over(sandbox: Sandbox, monkeypatch: pytest.Mon
 def test_what_has_failed_can_commit_no_more() -> None:
     held = lease.claim(_wanted())
     held.dead(Failure(reason="exhausted"))
-    with pytest.raises(lease.LeaseLost):
+    with pytest.raises(lease.LeaseLostError):
         held.complete("after all")
 
 

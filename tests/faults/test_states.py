@@ -25,7 +25,7 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.model import retry
-from celeriac.model.message import Malformed, decode, new_id
+from celeriac.model.message import MalformedMessageError, decode, new_id
 from celeriac.relay.publish import derived_id
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in, oldest_unpublished
@@ -57,7 +57,7 @@ EVENTS = st.tuples(st.sampled_from(PLANS), st.sampled_from(["x", "y"]), IS_LARGE
 HEARING = [name for name, kind in KINDS.items() if kind.on]
 
 
-class Undo(Exception):  # noqa: N818 - what it does
+class UndoError(Exception):
     """A reason to roll back."""
 
 
@@ -101,7 +101,7 @@ class Histories(RuleBasedStateMachine):
     def commit(self, events: list[Event], orders: list[Order], is_rolled_back: bool) -> None:  # noqa: FBT001 - drawn
         """A transaction outside of any task: what it emits and enqueues leaves if it commits, and only then."""
         leaving: list[tuple[str, str, str, str, str]] = []
-        with suppress(Undo), celeriac.transaction() as tx:
+        with suppress(UndoError), celeriac.transaction() as tx:
             for plan, aggregate, is_large in events:
                 data = self._arguments("", plan, is_large=is_large)
                 event = tx.emit(EVENT, data, aggregate=aggregate)
@@ -112,7 +112,7 @@ class Histories(RuleBasedStateMachine):
                 task, own_group = self._with_options(kind, f"tx-{group}", delay), f"tx-{group}"
                 leaving.append((tx.enqueue(task, **data), kind, plan, data["name"], own_group))
             if is_rolled_back:
-                raise Undo
+                raise UndoError
         for one in leaving if not is_rolled_back else []:
             self._sent(*one)
             self.sent[one[0]].is_published = True
@@ -252,7 +252,7 @@ class Histories(RuleBasedStateMachine):
             for message in lying_in(sqs.url(queue.physical_name(STAGE))):
                 try:
                     task_id = decode(message["Body"]).id
-                except Malformed:
+                except MalformedMessageError:
                     continue
                 if task_id in self.sent:
                     self.bodies.setdefault(message["Body"], task_id)

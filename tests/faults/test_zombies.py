@@ -40,7 +40,7 @@ type Leases = tuple[lease.Lease, lease.Lease]
 
 def test_a_zombie_cannot_complete_its_successors_lease(zombie_and_successor: Leases) -> None:
     zombie, successor = zombie_and_successor
-    with pytest.raises(lease.LeaseLost):
+    with pytest.raises(lease.LeaseLostError):
         zombie.complete("the zombie's result")
     successor.complete("the successor's result")
     with pytest.raises(lease.AlreadyDone):
@@ -49,7 +49,7 @@ def test_a_zombie_cannot_complete_its_successors_lease(zombie_and_successor: Lea
 
 def test_a_zombie_cannot_release_its_successors_lease(zombie_and_successor: Leases) -> None:
     zombie, _ = zombie_and_successor
-    with pytest.raises(lease.LeaseLost):
+    with pytest.raises(lease.LeaseLostError):
         zombie.retrying(FAILURE)
     with pytest.raises(lease.Busy):
         _claim()
@@ -58,7 +58,7 @@ def test_a_zombie_cannot_release_its_successors_lease(zombie_and_successor: Leas
 def test_a_zombie_cannot_undo_its_successors_success(zombie_and_successor: Leases) -> None:
     zombie, successor = zombie_and_successor
     successor.complete(None)
-    with pytest.raises(lease.LeaseLost):
+    with pytest.raises(lease.LeaseLostError):
         zombie.retrying(FAILURE)
     with pytest.raises(lease.AlreadyDone):
         _claim()

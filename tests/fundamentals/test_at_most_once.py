@@ -93,4 +93,4 @@ def test_one_that_overran_is_for_a_person_to_judge_and_never_run_again(sandbox: 
     assert runs == ["hang"]
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is not None
-    assert (letter.failure.reason, letter.failure.type) == ("interrupted", "celeriac.Overran")
+    assert (letter.failure.reason, letter.failure.type) == ("interrupted", "celeriac.TaskTimeoutError")

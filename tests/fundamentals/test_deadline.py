@@ -70,7 +70,7 @@ def test_an_async_task_that_overruns_is_cancelled(sandbox: Sandbox) -> None:
     assert cancelled.wait(5)
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is not None
-    assert letter.failure.type == "celeriac.Overran"
+    assert letter.failure.type == "celeriac.TaskTimeoutError"
     assert letter.failure.message == "it was not over after 0.1 s; raise the timeout of its @task, or of its queue"
 
 
@@ -106,7 +106,7 @@ def test_the_overrunner_that_ends_after_all_can_commit_nothing(sandbox: Sandbox)
     sandbox.drain()
     released.set()
     assert tried.wait(10)
-    assert errors == ["LeaseLost"]
+    assert errors == ["LeaseLostError"]
     assert handle.status().state == "succeeded"
 
 

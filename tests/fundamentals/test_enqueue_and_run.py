@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac import Context, InvalidArgs, Queue, task
+from celeriac import Context, InvalidArgumentsError, Queue, task
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.model import declared
@@ -131,15 +131,17 @@ def test_arguments_arrive_as_the_types_of_the_signature(sandbox: Sandbox) -> Non
 
 
 def test_wrong_arguments_are_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
-    with pytest.raises(InvalidArgs, match=r"task 'ship': Expected `int`, got `str` - at `parcel\.weight_grams`"):
+    with pytest.raises(
+        InvalidArgumentsError, match=r"task 'ship': Expected `int`, got `str` - at `parcel\.weight_grams`"
+    ):
         ship.enqueue({"weight_grams": "heavy", "contents": []})  # type: ignore[arg-type]  # the point of the test
-    with pytest.raises(InvalidArgs, match="missing a required argument: 'name'"):
+    with pytest.raises(InvalidArgumentsError, match="missing a required argument: 'name'"):
         greet.enqueue()  # type: ignore[call-arg]  # the point of the test
     assert sandbox.calls == {}
 
 
 def test_one_bad_item_of_many_is_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
-    with pytest.raises(InvalidArgs, match="task 'greet'"):
+    with pytest.raises(InvalidArgumentsError, match="task 'greet'"):
         greet.enqueue_many([{"name": "Ada"}, {"name": 7}])
     assert sandbox.calls == {}
 

@@ -12,7 +12,7 @@ import pytest
 from celeriac import Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.model.foreign import WrongTrigger
+from celeriac.model.foreign import WrongTriggerError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import LambdaContext
 from celeriac_console.letters import Pass
@@ -120,7 +120,9 @@ def test_a_name_in_another_case_is_told_from_one_that_nobody_knows(sandbox: Sand
 
 @pytest.mark.parametrize("event", [{}, json.loads((SAMPLES / "s3.json").read_text())], ids=["by hand", "S3"])
 def test_an_invocation_by_something_else_than_the_queue_fails_in_words(sandbox: Sandbox, event: Any) -> None:
-    with pytest.raises(WrongTrigger, match=r"takes batches from its SQS queue, and .*(message to its|remove that)"):
+    with pytest.raises(
+        WrongTriggerError, match=r"takes batches from its SQS queue, and .*(message to its|remove that)"
+    ):
         handler(event, LambdaContext("celeriac-test-inbox", "request", sandbox.now))
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 import celeriac
-from celeriac import Backoff, Context, Queue, Reject, Retry, Status, TaskFailed, task
+from celeriac import Backoff, Context, Queue, Reject, Retry, Status, TaskFailedError, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
@@ -142,7 +142,7 @@ def test_a_quarantined_task_is_dead(sandbox: Sandbox) -> None:
     quarantine.refresh()
     status = handle.status()
     assert (status.state, status.failure and status.failure.reason) == ("dead", "quarantined")
-    with pytest.raises(TaskFailed, match="quarantined"):
+    with pytest.raises(TaskFailedError, match="quarantined"):
         handle.result()
 
 
@@ -195,7 +195,7 @@ def test_what_sqs_moved_by_itself_is_dead(sandbox: Sandbox) -> None:
     _move_as_sqs_does(orders.receive_limit + 1)
     assert sandbox.dead_letters(orders)
     assert handle.status() == Status("dead")
-    with pytest.raises(TaskFailed, match="no reason is known"):
+    with pytest.raises(TaskFailedError, match="no reason is known"):
         handle.result()
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import celeriac
-from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, task
+from celeriac import Backoff, Context, InvalidArgumentsError, Queue, Reject, task
 from celeriac.aws.client import client
-from celeriac.enqueue.transaction import ConditionFailed, TransactionError
+from celeriac.enqueue.transaction import ConditionFailedError, TransactionError
 from celeriac.testing import Sandbox
 from tests.injection import out_of_reach, registered
 
@@ -78,7 +78,7 @@ def test_an_exception_rolls_everything_back(sandbox: Sandbox) -> None:
 def test_a_failed_condition_rolls_everything_back_and_says_which(sandbox: Sandbox) -> None:
     with celeriac.transaction() as tx:
         tx.put("orders", {"pk": "o-1", "by": "Ada"})
-    with pytest.raises(ConditionFailed, match="put into orders") as caught, celeriac.transaction() as tx:
+    with pytest.raises(ConditionFailedError, match="put into orders") as caught, celeriac.transaction() as tx:
         tx.put("orders", {"pk": "o-2"})
         tx.put("orders", {"pk": "o-1", "by": "Bob"}, condition="attribute_not_exists(pk)")
         tx.emit("invoice.created", {"invoice": "i-1"})
@@ -91,7 +91,7 @@ def test_a_failed_condition_rolls_everything_back_and_says_which(sandbox: Sandbo
 
 def test_what_follows_a_rolled_back_transaction_is_told(sandbox: Sandbox) -> None:
     for invoice, condition in (("i-1", None), ("i-2", "attribute_exists(nothing)"), ("i-3", None)):
-        with suppress(ConditionFailed), celeriac.transaction() as tx:
+        with suppress(ConditionFailedError), celeriac.transaction() as tx:
             tx.emit("invoice.created", {"invoice": invoice}, aggregate=invoice)
             tx.put("orders", {"pk": invoice}, condition=condition)
         sandbox.drain()
@@ -188,7 +188,7 @@ def test_a_transaction_within_a_transaction_is_refused_before_it_commits(sandbox
 def test_a_transaction_that_was_rolled_back_may_be_followed_by_another(sandbox: Sandbox) -> None:
     @task(shop)
     def pay(ctx: Context) -> None:
-        with suppress(ConditionFailed), ctx.transaction() as tx:
+        with suppress(ConditionFailedError), ctx.transaction() as tx:
             tx.put("orders", {"pk": "first"}, condition="attribute_exists(pk)")
         with ctx.transaction() as tx:
             tx.put("orders", {"pk": "second"})
@@ -287,11 +287,11 @@ def test_an_events_data_are_plain_json(sandbox: Sandbox, data: dict[str, object]
 def test_whatever_enqueues_refuses_what_would_change(sandbox: Sandbox) -> None:
     problem = "`invoice` was passed as date and would arrive as str: annotate the parameter with date"
     wrong: Any = date(2026, 1, 1)
-    with pytest.raises(InvalidArgs, match=problem):
+    with pytest.raises(InvalidArgumentsError, match=problem):
         remind.enqueue(wrong)
-    with pytest.raises(InvalidArgs, match=problem):
+    with pytest.raises(InvalidArgumentsError, match=problem):
         remind.enqueue_many([{"invoice": "i-1"}, {"invoice": wrong}])
-    with pytest.raises(InvalidArgs, match=problem), celeriac.transaction() as tx:
+    with pytest.raises(InvalidArgumentsError, match=problem), celeriac.transaction() as tx:
         tx.enqueue(remind, invoice=wrong)
     sandbox.drain()
     assert told == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from celeriac import Context, Queue, ResultNotKept, TransactionError, task
+from celeriac import Context, Queue, ResultNotKeptError, TransactionError, task
 from celeriac.testing import Sandbox
 
 reports = Queue("reports-with-results")
@@ -77,7 +77,7 @@ def test_a_result_that_is_not_kept_says_why(sandbox: Sandbox, value: object, why
         return value
 
     handle = work.enqueue()
-    with pytest.raises(ResultNotKept, match=why):
+    with pytest.raises(ResultNotKeptError, match=why):
         handle.result()
     assert handle.status().state == "succeeded"
     assert handle.status().not_kept is not None
@@ -90,7 +90,7 @@ def test_what_is_returned_after_a_transaction_is_not_kept(sandbox: Sandbox) -> N
             tx.emit("placed", {})
         return {"order": "o-1"}
 
-    with pytest.raises(ResultNotKept, match=r"keep a result with tx\.result\(value\)"):
+    with pytest.raises(ResultNotKeptError, match=r"keep a result with tx\.result\(value\)"):
         place.enqueue().result()
 
 
@@ -145,7 +145,7 @@ def test_a_result_of_an_older_release_that_fits_no_more_says_so(sandbox: Sandbox
     def after() -> int:
         return 1
 
-    with pytest.raises(ResultNotKept, match="its result: Expected `int`, got `str`"):
+    with pytest.raises(ResultNotKeptError, match="its result: Expected `int`, got `str`"):
         after.handle(id=handle.id).result()
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import Backoff, Context, Queue, Reject, Status, TaskFailed, task
+from celeriac import Backoff, Context, Queue, Reject, Status, TaskFailedError, task
 from celeriac.testing import Sandbox
 
 jobs = Queue("jobs")
@@ -77,7 +77,7 @@ def test_a_result_can_be_waited_for(sandbox: Sandbox) -> None:
 
 
 def test_waiting_for_a_dead_letter_raises_its_failure(sandbox: Sandbox) -> None:
-    with pytest.raises(TaskFailed, match=r"task 'refuse' is a dead letter, rejected: .*: no") as caught:
+    with pytest.raises(TaskFailedError, match=r"task 'refuse' is a dead letter, rejected: .*: no") as caught:
         refuse.enqueue().result()
     assert caught.value.failure is not None
 

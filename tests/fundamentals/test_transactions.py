@@ -13,7 +13,7 @@ import celeriac
 from celeriac import Context, Queue, task
 from celeriac.aws.client import client
 from celeriac.aws.items import item_of, size_of
-from celeriac.enqueue.transaction import ConditionFailed, TransactionError
+from celeriac.enqueue.transaction import ConditionFailedError, TransactionError
 from celeriac.testing import Sandbox
 from tests.injection import registered
 
@@ -69,14 +69,17 @@ def test_numbers_are_added_to_under_a_condition_with_values(accounts: Sandbox) -
 
 
 def test_a_condition_that_fails_carries_what_lies_there(accounts: Sandbox) -> None:
-    with pytest.raises(ConditionFailed, match="update of orders") as caught, celeriac.transaction() as tx:
+    with pytest.raises(ConditionFailedError, match="update of orders") as caught, celeriac.transaction() as tx:
         tx.update("orders", key={"pk": "a"}, add={"balance": -11}, condition=Attr("balance").gte(11))
     assert caught.value.item == {"pk": "a", "balance": Decimal(10)}
     assert _balances() == (10, 0)
 
 
 def test_of_several_conditions_the_first_that_failed_is_named(accounts: Sandbox) -> None:
-    with pytest.raises(ConditionFailed, match="action 2, update of orders") as caught, celeriac.transaction() as tx:
+    with (
+        pytest.raises(ConditionFailedError, match="action 2, update of orders") as caught,
+        celeriac.transaction() as tx,
+    ):
         tx.update("orders", key={"pk": "b"}, add={"balance": 1}, condition="attribute_exists(pk)")
         tx.update("orders", key={"pk": "a"}, add={"balance": 1}, condition=Attr("balance").gte(11))
         tx.update("orders", key={"pk": "c"}, add={"balance": 1}, condition="attribute_exists(pk)")
@@ -146,7 +149,7 @@ def test_a_refusal_that_does_not_pass_is_not_tried_again(accounts: Sandbox) -> N
 def test_a_throttled_transaction_whose_condition_fails_is_not_tried_again(accounts: Sandbox) -> None:
     with (
         canceled("ConditionalCheckFailed", "TransactionConflict", times=1) as bodies,
-        pytest.raises(ConditionFailed),
+        pytest.raises(ConditionFailedError),
         celeriac.transaction() as tx,
     ):
         tx.put("orders", {"pk": "a"}, condition="attribute_not_exists(pk)")

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from celeriac import InvalidArgs, Queue, task
+from celeriac import InvalidArgumentsError, Queue, task
 from celeriac.testing import Sandbox
 
 jobs = Queue("jobs")
@@ -170,7 +170,7 @@ WRONG = [
 def test_a_wrong_value_is_refused_with_its_field_by_producer_and_consumer(
     sandbox: Sandbox, send: Callable[[Queue, object], None], taking: Any, value: object, problem: str
 ) -> None:
-    with pytest.raises(InvalidArgs) as caught:
+    with pytest.raises(InvalidArgumentsError) as caught:
         taking.enqueue(value)
     assert problem in str(caught.value)
 
@@ -183,7 +183,7 @@ def test_a_wrong_value_is_refused_with_its_field_by_producer_and_consumer(
 
 
 def test_a_value_without_json_form_is_refused(sandbox: Sandbox) -> None:
-    with pytest.raises(InvalidArgs, match=r"can't be written as JSON: .*object"):
+    with pytest.raises(InvalidArgumentsError, match=r"can't be written as JSON: .*object"):
         take_anything.enqueue(object())
     assert sandbox.calls == {}
 

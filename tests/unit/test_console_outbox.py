@@ -13,7 +13,7 @@ from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from celeriac_console.duration import duration
 from celeriac_console.main import app
-from celeriac_console.mistakes import Mistake
+from celeriac_console.mistakes import UserError
 
 shop = Queue("replayed")
 told: list[tuple[str, int]] = []
@@ -124,5 +124,5 @@ def test_a_mistake_is_told_in_a_sentence(sandbox: Sandbox, arguments: list[str],
 def test_lengths_of_time() -> None:
     assert duration("90s") == timedelta(seconds=90)
     assert duration("7d") == timedelta(days=7)
-    with pytest.raises(Mistake):
+    with pytest.raises(UserError):
         duration("-1h")

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac.execute import loop, threads
-from celeriac.execute.call import Call, Ending, Overran, Steps, WorkerLost
+from celeriac.execute.call import Call, Ending, Steps, TaskTimeoutError, WorkerLost
 from celeriac.execute.threads import Crew
 from celeriac.observe.running import Run
 
@@ -71,7 +71,7 @@ def test_an_overrun_goes_on_in_another_thread_and_ends_but_once(lanes: Lanes, sh
     _run([lanes.lane(*calls), lanes.lane(_call(lambda: "the next lane"))], size=1, shortest=shortest)
     released.set()
     assert over.wait(10)
-    assert _outcomes(lanes) == [Overran, "the same lane", "the next lane"]
+    assert _outcomes(lanes) == [TaskTimeoutError, "the same lane", "the next lane"]
 
 
 def test_an_overrun_in_the_last_lane_is_waited_for_no_longer_than_its_limit(lanes: Lanes) -> None:
@@ -80,7 +80,7 @@ def test_an_overrun_in_the_last_lane_is_waited_for_no_longer_than_its_limit(lane
         _run([lanes.lane(_call(lambda: released.wait(60), SHORT))], size=1, shortest=SHORT)
     finally:
         released.set()
-    assert _outcomes(lanes) == [Overran]
+    assert _outcomes(lanes) == [TaskTimeoutError]
 
 
 def test_async_calls_and_awaitables_are_awaited_within_their_limit(lanes: Lanes) -> None:
@@ -94,7 +94,7 @@ def test_async_calls_and_awaitables_are_awaited_within_their_limit(lanes: Lanes)
         await asyncio.sleep(60)
 
     _run([lanes.lane(_call(later), _call(awaitable), _call(never, SHORT))], size=1, shortest=LONG)
-    assert _outcomes(lanes) == ["later", "later", Overran]
+    assert _outcomes(lanes) == ["later", "later", TaskTimeoutError]
 
 
 def test_the_end_of_the_worker_begins_no_further_lane_and_reaches_the_handler(lanes: Lanes) -> None:
@@ -125,7 +125,7 @@ def test_a_call_that_overran_and_ends_during_a_later_one_of_its_lane_is_not_hear
         return "next"
 
     _run([lanes.lane(_call(hang, SHORT), _call(follow), _call(lambda: "last"))], shortest=SHORT)
-    assert _outcomes(lanes) == [Overran, "next", "last"]
+    assert _outcomes(lanes) == [TaskTimeoutError, "next", "last"]
 
 
 def test_who_waits_goes_in_time_whatever_a_lane_is_at(lanes: Lanes) -> None:
@@ -179,7 +179,7 @@ def test_a_body_that_hands_back_an_awaitable_has_its_limit_once(lanes: Lanes) ->
         return wait()
 
     assert _run([lanes.lane(_call(slow, timedelta(seconds=0.2)))], limit=timedelta(seconds=0.3))
-    assert _outcomes(lanes) == [Overran]
+    assert _outcomes(lanes) == [TaskTimeoutError]
 
 
 def test_async_tasks_of_a_cold_worker_share_one_loop(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.model.crontab import NotASchedule, converted
+from celeriac.model.crontab import ScheduleError, converted
 
 NAMES = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 
@@ -83,7 +83,7 @@ def test_what_scheduler_says_for_it(written: str, expected: str) -> None:
     ],
 )
 def test_what_is_refused_and_why(written: str, why: str) -> None:
-    with pytest.raises(NotASchedule, match=why):
+    with pytest.raises(ScheduleError, match=why):
         converted(written)
 
 

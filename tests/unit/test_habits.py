@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import Backoff, Context, InvalidArgs, Queue, Retry, task
+from celeriac import Backoff, Context, InvalidArgumentsError, Queue, Retry, task
 from celeriac.declare import registry
 from celeriac.model.declaration import TaskError
 from celeriac.model.habits import DECLARING
@@ -69,7 +69,7 @@ def test_a_handle_is_asked_in_other_words(name: str, instead: str) -> None:
 
 @pytest.mark.parametrize("item", [1, "o-1", ("order", "o-1"), None])
 def test_what_is_no_dict_is_no_message_of_many(item: object) -> None:
-    with pytest.raises(InvalidArgs, match=rf'such as {{"order": ...}}, and got {type(item).__name__}'):
+    with pytest.raises(InvalidArgumentsError, match=rf'such as {{"order": ...}}, and got {type(item).__name__}'):
         pay.enqueue_many([item])  # type: ignore[list-item]
 
 
@@ -79,11 +79,13 @@ def test_any_other_attribute_is_refused_as_ever() -> None:
 
 
 def test_countdown_and_eta_are_no_arguments_of_a_task() -> None:
-    with pytest.raises(InvalidArgs, match=r"instead of countdown= write pay.options\(delay=timedelta\(seconds=...\)\)"):
+    with pytest.raises(
+        InvalidArgumentsError, match=r"instead of countdown= write pay.options\(delay=timedelta\(seconds=...\)\)"
+    ):
         pay.enqueue("o-1", countdown=60)  # type: ignore[call-arg]
-    with pytest.raises(InvalidArgs, match=r"instead of eta= write pay.options\(at=datetime\).enqueue"):
+    with pytest.raises(InvalidArgumentsError, match=r"instead of eta= write pay.options\(at=datetime\).enqueue"):
         pay.enqueue_many([{"order": "o-1", "eta": "tomorrow"}])
-    with pytest.raises(InvalidArgs, match=r"instead of delay= write pay.options\(delay=timedelta\(...\)\)"):
+    with pytest.raises(InvalidArgumentsError, match=r"instead of delay= write pay.options\(delay=timedelta\(...\)\)"):
         pay.parcel("o-1", delay=timedelta(seconds=1))  # type: ignore[call-arg]
 
 
@@ -93,9 +95,9 @@ def test_a_parameter_of_that_name_is_a_parameter(sandbox: Sandbox) -> None:
     sandbox.drain()
     assert sorted(ran, key=str) == [(3, "now", "k"), (4, "soon", "")]
     # Where it has such a parameter, it isn't to blame for what is missing beside it.
-    with pytest.raises(InvalidArgs, match='no parameter "delay"; instead of delay= write start'):
+    with pytest.raises(InvalidArgumentsError, match='no parameter "delay"; instead of delay= write start'):
         start.enqueue(countdown=3, delay=1)  # type: ignore[call-arg]
-    with pytest.raises(InvalidArgs, match=r"missing a required argument: 'countdown'$"):
+    with pytest.raises(InvalidArgumentsError, match=r"missing a required argument: 'countdown'$"):
         start.enqueue(eta="now")  # type: ignore[call-arg]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from celeriac.model import cron
 from celeriac.model.failure import Failure
-from celeriac.model.message import VERSION, Malformed, Message, NewerVersion, decode, encode, new_id
+from celeriac.model.message import VERSION, MalformedMessageError, Message, NewerVersionError, decode, encode, new_id
 
 SAMPLES = sorted((Path(__file__).parent / "messages").glob("*.json"))
 
@@ -69,7 +69,7 @@ def test_unknown_fields_of_a_message_are_no_error() -> None:
 
 
 def test_a_newer_version_is_told_from_a_malformed_message() -> None:
-    with pytest.raises(NewerVersion, match="version 3"):
+    with pytest.raises(NewerVersionError, match="version 3"):
         decode('{"v": 3, "task": {"now": "an object"}}')
 
 
@@ -82,13 +82,13 @@ def test_a_message_is_of_the_oldest_version_that_understands_it() -> None:
 
 @pytest.mark.parametrize("body", ["", "nonsense", "[]", '{"args": {}}', '{"task": "\ud800"}', "[" * 10_000])
 def test_what_is_no_message_is_malformed(body: str) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedMessageError):
         decode(body)
 
 
 @given(st.text())
 def test_no_text_does_anything_but_decode_or_be_malformed(body: str) -> None:
-    with suppress(Malformed, NewerVersion):
+    with suppress(MalformedMessageError, NewerVersionError):
         decode(body)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 import pytest
 
-from celeriac import Backoff, Context, InvalidArgs, Queue, Reject, Retry, task
+from celeriac import Backoff, Context, InvalidArgumentsError, Queue, Reject, Retry, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
@@ -151,7 +151,7 @@ def take_model(ctx: Context, value: Model) -> None:
 
 
 def test_a_validator_that_raises_anything_refuses_the_arguments(sandbox: Sandbox, send: Send) -> None:
-    with pytest.raises(InvalidArgs, match="'odd'"):
+    with pytest.raises(InvalidArgumentsError, match="'odd'"):
         take_odd.enqueue({"text": "odd"})  # type: ignore[arg-type]  # as a hand-written message has it
     send(jobs, {"task": "take_odd", "args": {"value": {"text": "odd"}}})
     sandbox.drain()

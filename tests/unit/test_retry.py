@@ -4,6 +4,7 @@ import pytest
 
 from celeriac import Queue, task
 from celeriac.model.declaration import TaskError
+from celeriac.model.reason import Reason
 from celeriac.model.retry import LONGEST_DELAY, Again, Backoff, Custom, Decision, GiveUp, Reject, Retry, later
 
 SECOND = timedelta(seconds=1)
@@ -42,32 +43,32 @@ plain = Backoff(base=MINUTE, jitter=0, attempts=3, give_up_after=DAY)
     ("policy", "error", "attempt", "age", "expected"),
     [
         (plain, OSError(), 1, MINUTE, Again(MINUTE)),
-        (plain, OSError(), 3, MINUTE, GiveUp("exhausted")),
-        (plain, Reject(), 1, MINUTE, GiveUp("rejected")),
+        (plain, OSError(), 3, MINUTE, GiveUp(Reason.EXHAUSTED)),
+        (plain, Reject(), 1, MINUTE, GiveUp(Reason.REJECTED)),
         (plain, Retry(), 2, MINUTE, Again(2 * MINUTE)),
-        (plain, Retry(delay=MINUTE), 3, MINUTE, GiveUp("exhausted")),
-        (plain, OSError(), 1, DAY, GiveUp("expired")),
+        (plain, Retry(delay=MINUTE), 3, MINUTE, GiveUp(Reason.EXHAUSTED)),
+        (plain, OSError(), 1, DAY, GiveUp(Reason.EXPIRED)),
         (plain, OSError(), 1, DAY - MINUTE, Again(MINUTE)),
-        (plain, Retry(delay=DAY), 1, MINUTE, GiveUp("expired")),
-        (Backoff(retry_on=(OSError,)), KeyError(), 1, MINUTE, GiveUp("rejected")),
-        (Backoff(reject_on=(OSError,)), TimeoutError(), 1, MINUTE, GiveUp("rejected")),
+        (plain, Retry(delay=DAY), 1, MINUTE, GiveUp(Reason.EXPIRED)),
+        (Backoff(retry_on=(OSError,)), KeyError(), 1, MINUTE, GiveUp(Reason.REJECTED)),
+        (Backoff(reject_on=(OSError,)), TimeoutError(), 1, MINUTE, GiveUp(Reason.REJECTED)),
         (Backoff(retry_on=(OSError,), jitter=0), Retry(), 1, MINUTE, Again(MINUTE)),
         (Custom(lambda _error, attempt: attempt * MINUTE), OSError(), 4, MINUTE, Again(4 * MINUTE)),
-        (Custom(lambda _error, _attempt: None), OSError(), 1, MINUTE, GiveUp("exhausted")),
-        (Custom(lambda _error, _attempt: MINUTE), Reject(), 1, MINUTE, GiveUp("rejected")),
-        (Custom(lambda _error, _attempt: None), Retry(delay=MINUTE), 1, MINUTE, GiveUp("exhausted")),
+        (Custom(lambda _error, _attempt: None), OSError(), 1, MINUTE, GiveUp(Reason.EXHAUSTED)),
+        (Custom(lambda _error, _attempt: MINUTE), Reject(), 1, MINUTE, GiveUp(Reason.REJECTED)),
+        (Custom(lambda _error, _attempt: None), Retry(delay=MINUTE), 1, MINUTE, GiveUp(Reason.EXHAUSTED)),
         (Custom(lambda _error, _attempt: -MINUTE), OSError(), 1, MINUTE, Again(timedelta())),
         # What isn't charged goes on after the last attempt, until the policy's age, else until there is no time left.
         (plain, Retry(charge=False), 3, MINUTE, Again(4 * MINUTE, charged=False)),
-        (plain, Retry(charge=False, delay=DAY), 1, MINUTE, GiveUp("expired")),
-        (plain, Retry(charge=False), 3, DAY - MINUTE, GiveUp("expired")),
+        (plain, Retry(charge=False, delay=DAY), 1, MINUTE, GiveUp(Reason.EXPIRED)),
+        (plain, Retry(charge=False), 3, DAY - MINUTE, GiveUp(Reason.EXPIRED)),
         (Backoff(jitter=0), Retry(charge=False), 9, 9 * DAY, Again(60 * MINUTE, charged=False)),
-        (Backoff(jitter=0), Retry(charge=False, delay=2 * DAY), 1, MINUTE, GiveUp("expired")),
+        (Backoff(jitter=0), Retry(charge=False, delay=2 * DAY), 1, MINUTE, GiveUp(Reason.EXPIRED)),
         (Backoff(base=timedelta(), jitter=0), Retry(charge=False), 1, MINUTE, Again(SECOND, charged=False)),
         (Custom(lambda _error, _attempt: MINUTE), Retry(charge=False), 1, 9 * DAY, Again(MINUTE, charged=False)),
-        (Custom(lambda _error, _attempt: 2 * DAY), Retry(charge=False), 1, MINUTE, GiveUp("expired")),
-        (Custom(lambda _error, _attempt: None), Retry(charge=False), 1, MINUTE, GiveUp("exhausted")),
-        (Custom(lambda _error, _attempt: None), Retry(charge=False, delay=2 * DAY), 1, MINUTE, GiveUp("expired")),
+        (Custom(lambda _error, _attempt: 2 * DAY), Retry(charge=False), 1, MINUTE, GiveUp(Reason.EXPIRED)),
+        (Custom(lambda _error, _attempt: None), Retry(charge=False), 1, MINUTE, GiveUp(Reason.EXHAUSTED)),
+        (Custom(lambda _error, _attempt: None), Retry(charge=False, delay=2 * DAY), 1, MINUTE, GiveUp(Reason.EXPIRED)),
     ],
 )
 def test_decisions(

@@ -7,7 +7,7 @@ import pytest
 
 import celeriac
 from celeriac import Backoff, Context, Queue, Reject, task
-from celeriac.enqueue.transaction import ConditionFailed
+from celeriac.enqueue.transaction import ConditionFailedError
 from celeriac.testing import Sandbox
 
 wide = Queue("sandbox-wide", concurrency=10)
@@ -16,7 +16,7 @@ ledger = Queue("sandbox-ledger", fifo=True)
 
 @task(wide)
 def fail(ctx: Context, number: int) -> None:
-    with pytest.raises(ConditionFailed), ctx.transaction() as tx:
+    with pytest.raises(ConditionFailedError), ctx.transaction() as tx:
         tx.put("orders", {"pk": f"{number}"}, condition="attribute_exists(pk)")
 
 

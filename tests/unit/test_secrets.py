@@ -38,7 +38,7 @@ def _aloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     follow(None)
 
 
-class Leaky(Exception):  # noqa: N818
+class LeakyError(Exception):
     """An error of a provider whose text quotes what it was sent."""
 
     def __repr__(self) -> str:
@@ -52,7 +52,7 @@ def do(ctx: Context, secret: str, then: str, filler: str = "") -> dict[str, str]
         case "reject":
             raise Reject(f"no such customer: {secret}")
         case "fail":
-            raise Leaky(f"could not charge {secret}") from ValueError(secret)
+            raise LeakyError(f"could not charge {secret}") from ValueError(secret)
         case "wait":
             raise Retry(f"{secret} is busy", delay=timedelta(hours=1))
         case "overrun":
@@ -66,7 +66,7 @@ def do(ctx: Context, secret: str, then: str, filler: str = "") -> dict[str, str]
                 tx.put("orders", {"pk": f"{secret}-{ctx.id}", "name": secret})
                 tx.emit("secret.event", {"secret": secret}, aggregate=secret)
                 tx.enqueue(note, secret=secret)
-            raise Leaky(secret)
+            raise LeakyError(secret)
         case "conflict":
             with ctx.transaction() as tx:
                 tx.put("orders", {"pk": secret}, condition="attribute_exists(pk)")
@@ -76,13 +76,13 @@ def do(ctx: Context, secret: str, then: str, filler: str = "") -> dict[str, str]
 @task(jobs, key="secret", on="secret.*")
 async def note(secret: str) -> None:
     ended.append("note")
-    raise Leaky(secret)
+    raise LeakyError(secret)
 
 
 @task(ledger, on="secret.event", retry=Backoff(base=timedelta(seconds=1), attempts=2))
 def book(secret: str) -> None:
     ended.append("book")
-    raise Leaky(secret)
+    raise LeakyError(secret)
 
 
 @task(jobs, delivery="at_most_once", key="secret")

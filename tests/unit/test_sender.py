@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from celeriac.model.message import OPTIONAL, Malformed, Message, NewerVersion, decode
+from celeriac.model.message import OPTIONAL, MalformedMessageError, Message, NewerVersionError, decode
 from celeriac.model.sender import misplaced_args, task_of
 
 PLAIN = Message(task="work")
@@ -75,7 +75,7 @@ def test_a_byte_order_mark_is_ignored() -> None:
 
 
 def test_a_newer_version_is_known_for_one_whatever_else_is_null() -> None:
-    with pytest.raises(NewerVersion):
+    with pytest.raises(NewerVersionError):
         decode('{"v": 99, "task": "work", "attempt": null}')
 
 
@@ -84,7 +84,7 @@ def test_a_newer_version_is_known_for_one_whatever_else_is_null() -> None:
 )
 @pytest.mark.parametrize("args", ["", '"args": null, ', '"args": {}, '])
 def test_arguments_under_another_name_are_told_and_not_left_out(name: str, args: str) -> None:
-    with pytest.raises(Malformed, match=f"its arguments are missing, and `{name}` looks like them"):
+    with pytest.raises(MalformedMessageError, match=f"its arguments are missing, and `{name}` looks like them"):
         decode(f'{{"task": "purge", {args}"{name}": {{"days": 365}}}}')
 
 
@@ -99,7 +99,9 @@ def test_another_name_beside_arguments_is_ignored() -> None:
 
 @pytest.mark.parametrize("name", ["Task", "TASK", "name", "task_name", "job", "type"])
 def test_a_task_under_another_name_is_told(name: str) -> None:
-    with pytest.raises(Malformed, match=f"it has no `task`, but `{name}`: a message names its task as `task`"):
+    with pytest.raises(
+        MalformedMessageError, match=f"it has no `task`, but `{name}`: a message names its task as `task`"
+    ):
         decode(f'{{"{name}": "work", "args": {{}}}}')
 
 
@@ -114,7 +116,7 @@ def test_a_task_under_another_name_is_told(name: str) -> None:
     ],
 )
 def test_a_mistake_that_people_know_is_told_by_its_name(body: str, problem: str) -> None:
-    with pytest.raises(Malformed, match=problem):
+    with pytest.raises(MalformedMessageError, match=problem):
         decode(body)
     assert task_of(body) == "work"
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac import NoSuchQueue, Queue, task
+from celeriac import NoSuchQueueError, Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.declare.task import PartialFailure
+from celeriac.declare.task import PartialFailureError
 
 
 @given(st.lists(st.integers(1, sqs.BATCH_BYTES), max_size=60))
@@ -25,7 +25,7 @@ def test_full_batches_are_not_split() -> None:
 
 @pytest.mark.usefixtures("sandbox")
 def test_a_queue_that_is_not_there_is_named_with_what_to_check() -> None:
-    with pytest.raises(NoSuchQueue, match="no queue celeriac-test-nowhere in eu-west-1: is it deployed"):
+    with pytest.raises(NoSuchQueueError, match="no queue celeriac-test-nowhere in eu-west-1: is it deployed"):
         sqs.url("celeriac-test-nowhere")
 
 
@@ -42,7 +42,9 @@ def test_messages_that_sqs_refuses_are_told_from_those_it_took() -> None:
 
     events = client("sqs").meta.events
     events.register("after-call.sqs.SendMessageBatch", refuse_the_last)
-    with pytest.raises(PartialFailure, match=r"2 of 13 messages for work were not taken, .* InternalError") as caught:
+    with pytest.raises(
+        PartialFailureError, match=r"2 of 13 messages for work were not taken, .* InternalError"
+    ) as caught:
         work.enqueue_many({"number": i} for i in range(13))
 
     events.unregister("after-call.sqs.SendMessageBatch", refuse_the_last)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from celeriac import Context, InvalidArgs, Queue, Task, task
+from celeriac import Context, InvalidArgumentsError, Queue, Task, task
 from celeriac.declare import registry
 from celeriac.declare.signature import SignatureError
 from celeriac.model import declared
@@ -102,7 +102,7 @@ def test_two_tasks_of_one_name_are_refused_when_the_package_is_loaded(
     (package / "b.py").write_text(source.format(name="same", function="second"))
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        with pytest.raises(declared.DuplicateName, match=r"'same': twins\.a\.first and twins\.b\.second"):
+        with pytest.raises(declared.DuplicateNameError, match=r"'same': twins\.a\.first and twins\.b\.second"):
             registry.load("twins")
     finally:
         for home in ("twins.a.first", "twins.b.second"):
@@ -112,7 +112,7 @@ def test_two_tasks_of_one_name_are_refused_when_the_package_is_loaded(
 def test_two_queues_of_one_name_are_refused_by_their_variables() -> None:
     module: Any = type(registry)("declarations")
     module.first, module.second = Queue("jobs"), Queue("jobs", max_receives=5)
-    with pytest.raises(declared.DuplicateName, match="first and second are both named 'jobs'"):
+    with pytest.raises(declared.DuplicateNameError, match="first and second are both named 'jobs'"):
         declared.of(module, Queue)
 
 
@@ -128,7 +128,7 @@ def test_a_pydantic_model_can_be_an_argument() -> None:
     raw = made.signature.encode({"order": Order(number=3)})
     assert raw == b'{"order":{"number":3}}'
     assert made.signature.decode(raw)["order"] == Order(number=3)
-    with pytest.raises(InvalidArgs, match="number"):
+    with pytest.raises(InvalidArgumentsError, match="number"):
         made.signature.encode({"order": {"number": "many"}})
 
 

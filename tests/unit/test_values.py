@@ -14,7 +14,7 @@ import msgspec
 import pydantic
 import pytest
 
-from celeriac import InvalidArgs
+from celeriac import InvalidArgumentsError
 from celeriac.declare.signature import Signature
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -258,18 +258,18 @@ def test_what_arrives_as_it_was_passed_is_taken(annotation: Any, value: object) 
 
 @pytest.mark.parametrize(("annotation", "value", "problem"), CHANGES)
 def test_what_would_arrive_as_something_else_is_refused_by_name(annotation: Any, value: object, problem: str) -> None:
-    with pytest.raises(InvalidArgs, match=f"(?s)task 'take': .*{problem}"):
+    with pytest.raises(InvalidArgumentsError, match=f"(?s)task 'take': .*{problem}"):
         encoded(annotation, value)
 
 
 @pytest.mark.parametrize(("annotation", "value"), NO_NUMBERS)
 def test_what_json_has_no_number_for_is_refused(annotation: Any, value: object) -> None:
-    with pytest.raises(InvalidArgs, match=r"`value.*` is .*, which JSON can't say: pass None"):
+    with pytest.raises(InvalidArgumentsError, match=r"`value.*` is .*, which JSON can't say: pass None"):
         encoded(annotation, value)
 
 
 def test_a_refusal_of_a_secret_does_not_tell_it() -> None:
-    with pytest.raises(InvalidArgs) as caught:
+    with pytest.raises(InvalidArgumentsError) as caught:
         encoded(Login, Login(password=pydantic.SecretStr("open sesame")))
     assert "sesame" not in str(caught.value)
 

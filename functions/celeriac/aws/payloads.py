@@ -5,13 +5,14 @@ from hashlib import sha256
 from celeriac.aws.client import client
 from celeriac.aws.sqs import account
 from celeriac.model import names, settings
+from celeriac.model.errors import CeleriacError
 
 # The bucket's lifecycle keeps what messages of the queues point to; and, for what waits in a schedule, a year longer.
 SHORT, LONG = "args/", "scheduled/"
 BODIES = "bodies/"
 
 
-class PayloadGone(LookupError):  # noqa: N818 - it is what happened
+class PayloadGoneError(CeleriacError, LookupError):
     """The stored payload isn't there any more; retrying can't help."""
 
 
@@ -36,16 +37,16 @@ def store_body(queue_name: str, name: str, content: bytes) -> str:
 
 
 def kept(queue_name: str, key: str) -> str:
-    """Put stored arguments where they outlive a schedule; return their key there. Raises PayloadGone."""
+    """Put stored arguments where they outlive a schedule; return their key there. Raises PayloadGoneError."""
     if key.startswith(LONG):
         return key
     return store(queue_name, load(queue_name, key), long=True)
 
 
 def load(queue_name: str, key: str) -> bytes:
-    """Read what was stored. Raises PayloadGone."""
+    """Read what was stored. Raises PayloadGoneError."""
     s3 = client("s3")
     try:
         return s3.get_object(Bucket=bucket(queue_name), Key=key)["Body"].read()
     except s3.exceptions.NoSuchKey as error:
-        raise PayloadGone(f"its payload, stored as {key}, is gone from the payload bucket") from error
+        raise PayloadGoneError(f"its payload, stored as {key}, is gone from the payload bucket") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.aws.batches import Problem
 from celeriac.aws.client import client
+from celeriac.model.errors import CeleriacError
 from celeriac.observe.trace import current
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ urls: dict[str, str] = {}
 """URLs by physical name, asked for once in each process."""
 
 
-class NoSuchQueue(LookupError):  # noqa: N818 - the SQS error it stands for
+class NoSuchQueueError(CeleriacError, LookupError):
     """The stage has no such queue in this account and region."""
 
     def __init__(self, name: str) -> None:
@@ -67,14 +68,14 @@ def is_group(text: str) -> bool:
 
 
 def url(name: str) -> str:
-    """The URL of the queue `name`. Raises NoSuchQueue."""
+    """The URL of the queue `name`. Raises NoSuchQueueError."""
     found = urls.get(name)
     if found is None:
         sqs = client("sqs")
         try:
             found = urls[name] = sqs.get_queue_url(QueueName=name)["QueueUrl"]
         except sqs.exceptions.QueueDoesNotExist as error:
-            raise NoSuchQueue(name) from error
+            raise NoSuchQueueError(name) from error
     return found
 
 
@@ -97,7 +98,7 @@ def counts(url: str) -> dict[str, int]:
 
 
 def send(name: str, entry: Entry) -> None:
-    """Send one message. Raises NoSuchQueue."""
+    """Send one message. Raises NoSuchQueueError."""
     with _of_queue(name):
         client("sqs").send_message(QueueUrl=url(name), **_fields(entry))
 
@@ -105,7 +106,7 @@ def send(name: str, entry: Entry) -> None:
 def send_batch(name: str, entries: Sequence[Entry]) -> list[Problem | None]:
     """Send up to 10 messages of 1 MiB together; the answer holds, in their order, None or why one wasn't taken.
 
-    Raises NoSuchQueue.
+    Raises NoSuchQueueError.
     """
     batch: Any = [{"Id": str(i)} | _fields(entry) for i, entry in enumerate(entries)]
     with _of_queue(name):
@@ -141,7 +142,7 @@ def _of_queue(name: str) -> Iterator[None]:
         yield
     except client("sqs").exceptions.QueueDoesNotExist as error:
         urls.pop(name, None)
-        raise NoSuchQueue(name) from error
+        raise NoSuchQueueError(name) from error
 
 
 def _bytes(value: "MessageAttributeValueTypeDef") -> bytes:

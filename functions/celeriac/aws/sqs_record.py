@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from celeriac.aws.attributes import FIRST_SENT_AT, Attributes, of_lambda, of_sender
+from celeriac.model.errors import CeleriacError
 from celeriac.model.queue import Queue
 from celeriac.observe.trace import checked
 
@@ -31,7 +32,7 @@ class Record:
     """The sender's message attributes."""
 
 
-class UnknownQueue(LookupError):  # noqa: N818 - it is what it is
+class UnknownQueueError(CeleriacError, LookupError):
     """A record from a queue that `tasks/queues.py` doesn't declare."""
 
 
@@ -65,8 +66,8 @@ def _first_sent_at(found: Attributes, sent_at: datetime) -> datetime:
 
 
 def queue_of(record: Record, queues: Mapping[str, Queue], stage: str) -> Queue:
-    """The declared queue that a record came from. Raises UnknownQueue."""
+    """The declared queue that a record came from. Raises UnknownQueueError."""
     for queue in queues.values():
         if queue.physical_name(stage) == record.queue_name:
             return queue
-    raise UnknownQueue(f"this consumer of stage {stage} knows no queue {record.queue_name}")
+    raise UnknownQueueError(f"this consumer of stage {stage} knows no queue {record.queue_name}")

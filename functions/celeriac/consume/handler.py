@@ -15,7 +15,7 @@ from celeriac.consume import noting, suspects
 from celeriac.consume.outcome import Dead, Suspected
 from celeriac.consume.received import Delivery, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
-from celeriac.consume.run import WORKER_LOST, run
+from celeriac.consume.run import run
 from celeriac.consume.settle import Settled, bury, settle
 from celeriac.declare import registry
 from celeriac.execute.call import Steps
@@ -23,6 +23,7 @@ from celeriac.execute.threads import Crew
 from celeriac.model import foreign, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.queue import Queue
+from celeriac.model.reason import Reason
 from celeriac.observe import trace
 from celeriac.observe.log import logger
 
@@ -56,11 +57,11 @@ class LambdaContext(Protocol):
 def handle(event: Mapping[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
     """Run every message of the batch, each on its own, and name those that SQS is to deliver again.
 
-    Raises WrongTrigger for an event that is no batch of a queue: Lambda then retries it and counts an error, and
+    Raises WrongTriggerError for an event that is no batch of a queue: Lambda then retries it and counts an error, and
     nobody takes it for done.
     """
     if (wrong := foreign.wrong_trigger(event)) is not None:
-        raise foreign.WrongTrigger(f"this function takes batches from its SQS queue, and {wrong}")
+        raise foreign.WrongTriggerError(f"this function takes batches from its SQS queue, and {wrong}")
     raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
     batch = _Batch(raws, context)
     batch.run()
@@ -193,7 +194,7 @@ class _Batch:
                 return None
             settled = settle(outcome, record, queue)
             self._deaths += noting.changes(outcome, message, delivery)
-            if isinstance(outcome, Dead) and outcome.failure.reason == WORKER_LOST:
+            if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST:
                 # Before another of its key runs, which could kill this worker too, and let it in again.
                 self._delete([record])
             seconds = time.monotonic() - started
@@ -209,7 +210,7 @@ class _Batch:
         record, queue = delivery.record, delivery.queue
         if record.receives < queue.receive_limit:
             return NOT_YET
-        dead = Dead(None, failure("unsettled", error, record, delivery))
+        dead = Dead(None, failure(Reason.UNSETTLED, error, record, delivery))
         try:
             bury(dead, record, queue)
         except Exception as another:  # noqa: BLE001 - the dead-letter queue is out of reach as well: SQS's turn

@@ -12,6 +12,7 @@ from celeriac.model import settings
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
 from celeriac.model.queue import Queue
+from celeriac.model.reason import Reason
 from celeriac.observe import metrics
 from celeriac.observe.log import key_hash, logger
 from celeriac.observe.running import Run
@@ -84,7 +85,7 @@ def counted(outcome: Outcome, observed: Observed) -> list[str]:
         case Retried():
             counts.append("Retried")
         case Dead(failure=failure):
-            counts += ["DeadLettered", "Rejected"] if failure.reason == "rejected" else ["DeadLettered"]
+            counts += ["DeadLettered", "Rejected"] if failure.reason == Reason.REJECTED else ["DeadLettered"]
         case Skipped(why=why):
             counts.append({"poison": "PoisonSkipped", "test_event": "TestEvent"}.get(why, "Duplicate"))
         case _:

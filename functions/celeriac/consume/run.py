@@ -12,17 +12,19 @@ from celeriac.consume.received import Delivery, as_it_came, failure
 from celeriac.consume.report import log_lost_worker
 from celeriac.declare import registry
 from celeriac.declare.context import Context
-from celeriac.declare.signature import InvalidArgs
+from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
-from celeriac.execute.call import Call, Overran, Steps, WorkerLost
+from celeriac.execute.call import Call, Steps, TaskTimeoutError, WorkerLost
 from celeriac.execute.threads import left_behind
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import MESSAGE
 from celeriac.model import foreign, sender
+from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure, error_place, error_type, fingerprint
-from celeriac.model.message import Malformed, Message, NewerVersion
+from celeriac.model.message import MalformedMessageError, Message, NewerVersionError
 from celeriac.model.queue import MAX_DELAY
+from celeriac.model.reason import Reason
 from celeriac.model.retry import Again, Backoff, Decision, GiveUp
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
@@ -30,11 +32,10 @@ from celeriac.observe.running import Run
 
 # Workers that died while they ran nothing but this task, before it is given up.
 MOST_CRASHES = 3
-WORKER_LOST = "worker lost"
 TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 
-class Crashed(Exception):  # noqa: N818 - what its worker has
+class WorkerCrashedError(CeleriacError):
     """The worker of a task died, out of memory or killed, where no code of ours could say why."""
 
 
@@ -49,11 +50,11 @@ def run(delivery: Delivery) -> Steps[tuple[Message | None, Outcome]]:
     record = delivery.record
     try:
         message = as_it_came(record)
-    except Malformed as error:
+    except MalformedMessageError as error:
         if foreign.is_test_event(record.body):
             return None, Skipped("test_event")
-        return None, Dead(None, failure("malformed", error, record, delivery))
-    except NewerVersion as error:
+        return None, Dead(None, failure(Reason.MALFORMED, error, record, delivery))
+    except NewerVersionError as error:
         return None, _newer(error, delivery)
     return message, (yield from _run(message, delivery))
 
@@ -73,8 +74,8 @@ def _run(message: Message, delivery: Delivery) -> Steps[Outcome]:
         arguments = task.signature.decode(raw)
         _refuse_misplaced(task, arguments, record.body)
         key = delivery.observed.key = task.key_of(arguments, message)
-    except (InvalidArgs, payloads.PayloadGone) as error:
-        return Dead(message, failure("malformed", error, _unrun(message), delivery))
+    except (InvalidArgumentsError, payloads.PayloadGoneError) as error:
+        return Dead(message, failure(Reason.MALFORMED, error, _unrun(message), delivery))
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, _quarantined(f"the task {task.name!r}", message, delivery))
     # A task that can't end in time isn't started. Without a limit of its own it needs half of what its queue gives.
@@ -147,9 +148,11 @@ def _crashed(
 ) -> Outcome:
     """What becomes of a task whose last worker died at work."""
     if task.delivery == "at_most_once":
-        reason, error = "interrupted", Crashed("its worker died at work; whether it did its work is unknown")
+        reason = Reason.INTERRUPTED
+        error = WorkerCrashedError("its worker died at work; whether it did its work is unknown")
     elif suspect.crashes >= MOST_CRASHES:
-        reason, error = WORKER_LOST, Crashed(f"{suspect.crashes} workers died while they ran it alone")
+        reason = Reason.WORKER_LOST
+        error = WorkerCrashedError(f"{suspect.crashes} workers died while they ran it alone")
     else:
         return Suspected()
     held = lease.take_over(wanted)
@@ -182,7 +185,7 @@ def _attempt(
         delivery.observed.age = datetime.now(UTC) - (message.enqueued_at or delivery.record.sent_at)
     its = Run(task.name, message.id, message.attempt, worker.request_id)
     result, error = yield Call(task.function, args, arguments, limit, its)
-    if isinstance(error, lease.LeaseLost):
+    if isinstance(error, lease.LeaseLostError):
         return TAKEN_OVER
     if error is not None:
         if held is not None and held.committed:
@@ -194,7 +197,7 @@ def _attempt(
         kept, not_kept = _kept(task, result)
         try:
             held.complete(kept, not_kept=not_kept)
-        except lease.LeaseLost:
+        except lease.LeaseLostError:
             return TAKEN_OVER
     return Succeeded(message.attempt)
 
@@ -204,8 +207,8 @@ def _failed(
 ) -> Outcome:
     decision = _decide(task, message, error, delivery)
     reason = decision.reason if isinstance(decision, GiveUp) else "failed"
-    if task.delivery == "at_most_once" and isinstance(error, Overran):
-        reason = "interrupted"  # it may go on in its thread: whether it does its work is for a person to judge
+    if task.delivery == "at_most_once" and isinstance(error, TaskTimeoutError):
+        reason = Reason.INTERRUPTED  # it may go on in its thread: whether it does its work is for a person to judge
     why = failure(reason, error, message, delivery)
     if isinstance(decision, Again):
         return Retried(_successor(message, decision), decision.delay, why.type, held, why, decision.charged)
@@ -230,13 +233,13 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, d
     if isinstance(decision, GiveUp):
         return decision
     if task.delivery == "at_most_once":
-        return GiveUp("exhausted")  # charged or not, it ran
+        return GiveUp(Reason.EXHAUSTED)  # charged or not, it ran
     if queue.fifo:
         # The message itself comes back. At its last receive SQS would move it without a word; and at the end of its
         # retention, which counts from its only send, delete it.
         forgotten_at = record.sent_at + queue.retention - queue.timeout
         if record.receives >= queue.receive_limit or now + decision.delay > forgotten_at:
-            return GiveUp("expired")
+            return GiveUp(Reason.EXPIRED)
     return decision
 
 
@@ -258,7 +261,7 @@ def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body
     """A task whose arguments stand beside its `args` would run with its defaults, and do something else."""
     missing = [name for name in task.signature.fields if name not in arguments]
     if missing and (misplaced := sender.misplaced_args(body, missing, Message.__struct_fields__)):
-        raise InvalidArgs(
+        raise InvalidArgumentsError(
             f"task {task.name!r}: its parameters {', '.join(misplaced)} stand beside `args`: write them into it"
         )
 
@@ -271,20 +274,20 @@ def _unknown(message: Message, delivery: Delivery) -> Outcome:
         f"no task is named {message.task!r} here; {near}known are {', '.join(sorted(registry.tasks)) or 'none'}"
     )
     if age > delivery.queue.patience:
-        return Dead(message, failure("unknown task", error, _unrun(message), delivery))
-    return Postponed(message, _wait(age), "unknown task")
+        return Dead(message, failure(Reason.UNKNOWN_TASK, error, _unrun(message), delivery))
+    return Postponed(message, _wait(age), Reason.UNKNOWN_TASK)
 
 
-def _newer(error: NewerVersion, delivery: Delivery) -> Outcome:
+def _newer(error: NewerVersionError, delivery: Delivery) -> Outcome:
     age = datetime.now(UTC) - delivery.record.first_sent_at
     if age > delivery.queue.patience:
-        return Dead(None, failure("newer version", error, delivery.record, delivery))
-    return Postponed(None, _wait(age), "newer version")
+        return Dead(None, failure(Reason.NEWER_VERSION, error, delivery.record, delivery))
+    return Postponed(None, _wait(age), Reason.NEWER_VERSION)
 
 
 def _quarantined(what: str, message: Message, delivery: Delivery) -> Failure:
     error = LookupError(f"{what} is in quarantine: it wasn't run")
-    return failure("quarantined", error, _unrun(message), delivery)
+    return failure(Reason.QUARANTINED, error, _unrun(message), delivery)
 
 
 def _unrun(message: Message) -> Message:

@@ -61,7 +61,7 @@ def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
         try:
             due = datetime.now(UTC) + retried.delay
             retried.lease.retrying(retried.failure, due, charged=retried.charged)
-        except lease.LeaseLost:
+        except lease.LeaseLostError:
             # A successor too many does no harm: the record of whoever took over absorbs it.
             return Settled(acknowledged=False)
     return Settled(not queue.fifo, datetime.now(UTC) + retried.delay if queue.fifo else None)
@@ -112,7 +112,7 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
         _send(name, _untouched(record, dead.failure, group, deduplication))
     if dead.lease is not None:
         # Where another worker has taken over, or a commit was carried out after all, the letter is one too many.
-        with suppress(lease.LeaseLost):
+        with suppress(lease.LeaseLostError):
             dead.lease.dead(dead.failure)
 
 

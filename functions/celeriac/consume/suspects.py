@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from celeriac.aws.sqs_record import Record
 from celeriac.consume.outcome import HandedBack
 from celeriac.consume.received import as_it_came
-from celeriac.model.message import Malformed, NewerVersion
+from celeriac.model.message import MalformedMessageError, NewerVersionError
 from celeriac.model.queue import Queue
 
 type Suspect = tuple[Record, Queue]
@@ -28,5 +28,5 @@ def tired_of_waiting(record: Record, queue: Queue) -> HandedBack | None:
         return None
     try:
         return HandedBack("others that may kill their worker run before it", message=as_it_came(record))
-    except (Malformed, NewerVersion):
+    except (MalformedMessageError, NewerVersionError):
         return None

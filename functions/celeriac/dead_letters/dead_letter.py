@@ -10,7 +10,7 @@ from celeriac.aws import payloads
 from celeriac.aws.attributes import Attributes, failure_in, of_sender, unpacked
 from celeriac.aws.client import error_code
 from celeriac.model.failure import Failure
-from celeriac.model.message import Malformed, NewerVersion, decode
+from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac.model.sender import id_of, task_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def ids(message: "MessageTypeDef") -> set[str]:
     """What a letter may be asked for by: SQS's id, and its task's where the body can be read."""
     try:
         id_ = decode(message["Body"]).id
-    except (Malformed, NewerVersion):
+    except (MalformedMessageError, NewerVersionError):
         id_ = id_of(message["Body"])
     return {message["MessageId"], id_} - {""}
 
@@ -69,7 +69,7 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
             attributes, missing = ({}, gone) if gone else (unpacked(packed.decode()), missing)
     try:
         task = decode(body)
-    except (Malformed, NewerVersion):
+    except (MalformedMessageError, NewerVersionError):
         return DeadLetter(message_id, task_of(body), {}, failure, body, sent_at, attributes, missing)
     raw: bytes | msgspec.Raw = task.args
     if task.stored and whole:
@@ -107,7 +107,7 @@ def _content(queue_name: str, key: str) -> tuple[bytes, str]:
     """What was stored, or why it can't be had: a stranger's key must not keep others from being read."""
     try:
         return payloads.load(queue_name, key), ""
-    except payloads.PayloadGone as error:
+    except payloads.PayloadGoneError as error:
         return b"", str(error)
     except Exception as error:
         if not error_code(error):

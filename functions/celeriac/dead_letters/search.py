@@ -27,7 +27,7 @@ def find(queue: Queue, message_id: str) -> tuple[DeadLetter | None, bool]:
 
     Where nothing is found, the same letters are not looked at again for 30 seconds.
 
-    Raises what AWS raises, NoSuchQueue too.
+    Raises what AWS raises, NoSuchQueueError too.
     """
     name = queue.dead_letter_name(settings.stage())
     url = sqs.url(name)

@@ -7,9 +7,10 @@ from typing import Never
 
 from celeriac.aws import pause
 from celeriac.declare.reference import Reference
-from celeriac.declare.signature import InvalidArgs, Signature
+from celeriac.declare.signature import InvalidArgumentsError, Signature
 from celeriac.leases.status import Status, of_record
 from celeriac.model import habits
+from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.queue import Queue
@@ -18,7 +19,7 @@ from celeriac.model.queue import Queue
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
 
 
-class TaskFailed(RuntimeError):  # noqa: N818 - what it has
+class TaskFailedError(CeleriacError, RuntimeError):
     """The task is a dead letter; `failure` says why."""
 
     def __init__(self, task: str, failure: Failure | None) -> None:
@@ -27,7 +28,7 @@ class TaskFailed(RuntimeError):  # noqa: N818 - what it has
         self.failure = failure
 
 
-class ResultNotKept(RuntimeError):  # noqa: N818 - what it was
+class ResultNotKeptError(CeleriacError, RuntimeError):
     """The task has succeeded, and what it returned isn't stored; the text says why."""
 
 
@@ -106,9 +107,9 @@ class Handle[R]:
 
         timeout: how long to wait, a timedelta or seconds.
 
-        Raises TaskFailed when it is a dead letter; ResultNotKept when it succeeded and its result isn't stored, or
-        isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, of which no
-        result is kept; LookupError when nothing is known of it, so that nothing can be waited for.
+        Raises TaskFailedError when it is a dead letter; ResultNotKeptError when it succeeded and its result isn't
+        stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, of
+        which no result is kept; LookupError when nothing is known of it, so that nothing can be waited for.
         """
         if not isinstance(timeout, timedelta):
             timeout = timedelta(seconds=timeout)
@@ -119,7 +120,7 @@ class Handle[R]:
             if status.state == "succeeded":
                 return self._read(status)
             if status.state == "dead":
-                raise TaskFailed(self.task, status.failure)
+                raise TaskFailedError(self.task, status.failure)
             if status.state == "unknown" and not self._may_come:
                 self._give_up()
             left = (deadline - datetime.now(UTC)).total_seconds()
@@ -131,11 +132,11 @@ class Handle[R]:
     def _read(self, status: Status) -> R:
         signature = self._signature()
         if status.not_kept is not None and not signature.returns_nothing:
-            raise ResultNotKept(f"task {self.task!r} succeeded, its result was not kept: {status.not_kept}")
+            raise ResultNotKeptError(f"task {self.task!r} succeeded, its result was not kept: {status.not_kept}")
         try:
             result: R = signature.result(status.result)
-        except InvalidArgs as error:
-            raise ResultNotKept(f"{error}; status().result has it as JSON types") from error
+        except InvalidArgumentsError as error:
+            raise ResultNotKeptError(f"{error}; status().result has it as JSON types") from error
         return result
 
     def _give_up(self) -> Never:

@@ -34,7 +34,7 @@ def dead_letter(task: str, message_id: str, queue: Queue) -> Status | None:
         return Status("dead", noted.attempts, failure=noted, id=message_id, since=noted.last_at)
     try:
         letter, every = search.find(queue, message_id)
-    except sqs.NoSuchQueue:
+    except sqs.NoSuchQueueError:
         return None
     except Exception as error:
         if is_denied(error):

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote
 
+from celeriac.model.errors import CeleriacError
+
 _PARTS = (2, 3)
 
 
-class InvalidReferenceError(ValueError):
+class InvalidReferenceError(CeleriacError, ValueError):
     """A text that is no reference of a task."""
 
 

@@ -61,7 +61,7 @@ def subscribers(event: str) -> list[Task[..., Any, Any]]:
 def load(name: str | None = None) -> None:
     """Import every module of the package `name`, the application's by default.
 
-    Raises DuplicateName if two of its tasks share a name.
+    Raises DuplicateNameError if two of its tasks share a name.
     """
     name = name or declared.package
     root = importlib.import_module(name)
@@ -81,7 +81,7 @@ def load(name: str | None = None) -> None:
             homes[task.name].append(home)
     for twin, twins in homes.items():
         if len(twins) > 1:
-            raise declared.DuplicateName(
+            raise declared.DuplicateNameError(
                 f"two tasks are named {twin!r}: {' and '.join(sorted(twins))}. Rename one, or give it `name=`"
             )
 

@@ -10,6 +10,7 @@ import msgspec
 from celeriac.declare.context import Context
 from celeriac.model import habits
 from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import CeleriacError
 from celeriac.model.values import difference, is_said, to_json
 
 
@@ -17,7 +18,7 @@ class SignatureError(DeclarationError):
     """A function whose signature can't be the schema of a JSON payload."""
 
 
-class InvalidArgs(TypeError):  # noqa: N818 - it is what they are
+class InvalidArgumentsError(CeleriacError, TypeError):
     """Arguments that don't fit the task's signature; the message names the field."""
 
 
@@ -73,16 +74,16 @@ class Signature:
         return None if default is inspect.Parameter.empty else default
 
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a call, each under its parameter's name. Raises InvalidArgs."""
+        """The arguments of a call, each under its parameter's name. Raises InvalidArgumentsError."""
         unknown = [name for name in kwargs if name not in self.fields]
         if unknown:
             cures = habits.cures(unknown, habits.SENDING, self._written)
             cure = f"; {cures}" if cures else self._nearest(unknown[0])
-            raise InvalidArgs(f'task {self._task!r}: no parameter "{unknown[0]}"{cure}')
+            raise InvalidArgumentsError(f'task {self._task!r}: no parameter "{unknown[0]}"{cure}')
         try:
             return self._bind.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise InvalidArgs(f"task {self._task!r}: {error}") from error
+            raise InvalidArgumentsError(f"task {self._task!r}: {error}") from error
 
     def _nearest(self, name: str) -> str:
         from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake, and a worker needn't load it
@@ -91,14 +92,14 @@ class Signature:
         return f": did you mean {close[0]}?" if close else f"; it has {', '.join(self.fields) or 'none'}"
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
-        """`arguments` as JSON, after checking that the task will get them as they are. Raises InvalidArgs."""
+        """`arguments` as JSON, after checking that the task will get them as they are. Raises InvalidArgumentsError."""
         try:
             raw = msgspec.json.encode(arguments, enc_hook=to_json)
         except Exception as error:  # a model's own code may raise anything
-            raise InvalidArgs(f"task {self._task!r}: {_unwritable(arguments, error)}") from error
+            raise InvalidArgumentsError(f"task {self._task!r}: {_unwritable(arguments, error)}") from error
         try:
             arrived = self.decode(raw)
-        except InvalidArgs as error:
+        except InvalidArgumentsError as error:
             # It tells what JSON wrote: nan as a null, a Decimal as a text that nobody has passed.
             self._compare(arguments, arguments)
             if ", got `" in str(error):
@@ -108,29 +109,31 @@ class Signature:
         return raw
 
     def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any], *, at: str | None = None) -> None:
-        """Raise InvalidArgs for what differs; only where a message says that something is wrong, if one is given."""
+        """Raise InvalidArgumentsError for what differs; where `at` says that something is wrong, only for that."""
         for name, value in arguments.items():
             if is_said(value, arrived[name]) or (found := difference(name, value, arrived[name])) is None:
                 continue
             if at is None or f"at {found.place}" in at:
-                raise InvalidArgs(f"task {self._task!r}: {found.problem}: {found.cure}")
+                raise InvalidArgumentsError(f"task {self._task!r}: {found.problem}: {found.cure}")
 
     def decode(self, raw: bytes | msgspec.Raw) -> dict[str, Any]:
-        """The arguments to call the task with. Raises InvalidArgs, naming the field."""
+        """The arguments to call the task with. Raises InvalidArgumentsError, naming the field."""
         try:
             args = self._decoder.decode(raw)
         except Exception as error:  # a validator of the user's may raise anything
-            raise InvalidArgs(f"task {self._task!r}: {_readable(error)}{self._cure(bytes(raw)[:1])}") from error
+            raise InvalidArgumentsError(
+                f"task {self._task!r}: {_readable(error)}{self._cure(bytes(raw)[:1])}"
+            ) from error
         return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
 
     def arrived(self, field: str, plain: object) -> object:
-        """A value of one parameter, of JSON types, as its consumer reads it. Raises InvalidArgs."""
+        """A value of one parameter, of JSON types, as its consumer reads it. Raises InvalidArgumentsError."""
         try:
             return msgspec.convert(
                 plain, self._hints.get(field, Any), builtin_types=(), str_keys=True, dec_hook=_from_json
             )
         except Exception as error:  # a validator of the user's may raise anything
-            raise InvalidArgs(f"task {self._task!r}: {_readable(error)}") from error
+            raise InvalidArgumentsError(f"task {self._task!r}: {_readable(error)}") from error
 
     @property
     def returns_nothing(self) -> bool:
@@ -140,7 +143,7 @@ class Signature:
     def result(self, plain: object) -> Any:
         """A result, kept as JSON types, as the annotated return type; as it is where there is none that can be read.
 
-        Raises InvalidArgs for a result that the type can't hold, such as one of an older release.
+        Raises InvalidArgumentsError for a result that the type can't hold, such as one of an older release.
         """
         if self._returns is Any:
             return plain
@@ -151,7 +154,7 @@ class Signature:
         try:
             return msgspec.convert(plain, self._returns, builtin_types=(), str_keys=True, dec_hook=_from_json)
         except Exception as error:  # a validator of the user's may raise anything
-            raise InvalidArgs(f"task {self._task!r}: its result: {_readable(error)}") from error
+            raise InvalidArgumentsError(f"task {self._task!r}: its result: {_readable(error)}") from error
 
     def _cure(self, begin: bytes) -> str:
         """What to do about arguments that are no object."""
@@ -189,11 +192,11 @@ def _mentions_context(hint: Any) -> bool:
 
 
 def key_text(value: object) -> object:
-    """A key parameter's value as what JSON would make of it. Raises InvalidArgs."""
+    """A key parameter's value as what JSON would make of it. Raises InvalidArgumentsError."""
     try:
         return msgspec.to_builtins(value, str_keys=True, enc_hook=to_json)
     except Exception as error:
-        raise InvalidArgs(f"its key can't be written as JSON: {error}") from error
+        raise InvalidArgumentsError(f"its key can't be written as JSON: {error}") from error
 
 
 def _readable(error: BaseException) -> str:

@@ -10,19 +10,20 @@ import msgspec
 from celeriac.declare.context import Context
 from celeriac.declare.handle import Handle
 from celeriac.declare.options import Options
-from celeriac.declare.signature import InvalidArgs, Signature, key_text
+from celeriac.declare.signature import InvalidArgumentsError, Signature, key_text
 from celeriac.enqueue.send import NOW, Parcel, deliver, deliver_many
 from celeriac.model import habits
 from celeriac.model.cron import scheduled
-from celeriac.model.crontab import NotASchedule
+from celeriac.model.crontab import ScheduleError
 from celeriac.model.declaration import TaskError
+from celeriac.model.errors import CeleriacError
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.message import Message, new_id
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Policy
 
 
-class PartialFailure(RuntimeError):  # noqa: N818 - it is what happened
+class PartialFailureError(CeleriacError, RuntimeError):
     """Some messages of `enqueue_many` were not taken. `sent` are handles; `unsent` pairs the arguments with why."""
 
     def __init__(self, task: str, sent: "list[Handle[Any]]", unsent: list[tuple[dict[str, Any], str]]) -> None:
@@ -111,7 +112,8 @@ class Task[**P, C, R]:
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Send it to its queue. When this returns, SQS has it.
 
-        Raises InvalidArgs for arguments that its signature can't read, NoSuchQueue where the stage isn't deployed.
+        Raises InvalidArgumentsError for arguments that its signature can't read, NoSuchQueueError where the stage isn't
+        deployed.
         """
         parcel = self._parcel(self.signature.named(args, kwargs))
         deliver(parcel)
@@ -120,7 +122,7 @@ class Task[**P, C, R]:
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
         """Send one message for each item, in batches of ten, several at once. Every item is checked before any is sent.
 
-        Raises InvalidArgs as `enqueue` does, and PartialFailure when SQS didn't take them all.
+        Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError when SQS didn't take them all.
         """
         arguments = [self._arguments_of(item) for item in items]
         parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
@@ -129,13 +131,13 @@ class Task[**P, C, R]:
         if any(problems):
             sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]
             unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
-            raise PartialFailure(self.name, sent, unsent)
+            raise PartialFailureError(self.name, sent, unsent)
         return handles
 
     def _arguments_of(self, item: object) -> dict[str, Any]:
         if not isinstance(item, Mapping):
             name = next(iter(self.signature.fields), "name")
-            raise InvalidArgs(
+            raise InvalidArgumentsError(
                 f"task {self.name!r}: enqueue_many takes a dict of arguments for each message, such as "
                 f'{{"{name}": ...}}, and got {type(item).__name__}'
             )
@@ -176,7 +178,7 @@ class Task[**P, C, R]:
             return plain
         try:
             return key_text(self.signature.arrived(self.key, plain))
-        except InvalidArgs:
+        except InvalidArgumentsError:
             return plain  # one of `options(key=...)`
 
     def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
@@ -222,5 +224,5 @@ def _schedule_of(name: str, cron: str | None) -> str | None:
     """The `cron` of a task as EventBridge Scheduler takes it. Raises TaskError, with what was written."""
     try:
         return scheduled(cron) if cron is not None else None
-    except NotASchedule as error:
+    except ScheduleError as error:
         raise TaskError(f"task {name!r}: {cron!r} is no schedule, {error}") from None

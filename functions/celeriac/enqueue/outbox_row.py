@@ -8,6 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from celeriac.aws.items import item_of, plain
+from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
 from celeriac.observe.trace import checked, current
 
@@ -69,7 +70,7 @@ def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]
     return made
 
 
-class MalformedEvent(ValueError):  # noqa: N818 - it is what the row is
+class MalformedEventError(CeleriacError, ValueError):
     """A row of the outbox that no transaction of ours has written; `event` is what can be said of it."""
 
     def __init__(self, event: Event, why: str) -> None:
@@ -78,7 +79,7 @@ class MalformedEvent(ValueError):  # noqa: N818 - it is what the row is
 
 
 def read(image: Mapping[str, Any]) -> Event:
-    """The event in a row, or in a stream record's new image. Raises MalformedEvent."""
+    """The event in a row, or in a stream record's new image. Raises MalformedEventError."""
     row = plain(image) or {}
     try:
         data = row.get("data", "{}")
@@ -100,7 +101,7 @@ def read(image: Mapping[str, Any]) -> Event:
         )
     except (KeyError, TypeError, ValueError) as error:
         nothing = Event(str(row["pk"]), str(row["sk"]), "malformed", datetime.now(UTC), {})
-        raise MalformedEvent(nothing, f"{type(error).__name__} while reading its attributes") from error
+        raise MalformedEventError(nothing, f"{type(error).__name__} while reading its attributes") from error
 
 
 def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[Event], list[tuple[Event, str]]]:
@@ -110,7 +111,7 @@ def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[Event], list[tup
     for image in images:
         try:
             events.append(read(image))
-        except MalformedEvent as error:
+        except MalformedEventError as error:
             malformed.append((error.event, str(error)))
     return events, malformed
 

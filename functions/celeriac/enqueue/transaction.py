@@ -18,9 +18,10 @@ from celeriac.aws.client import client
 from celeriac.aws.items import item_of, plain, size_of, value_of
 from celeriac.enqueue.outbox_row import WAITING, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
-from celeriac.leases.lease import Lease, LeaseLost
+from celeriac.leases.lease import Lease, LeaseLostError
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.model import declared, names, settings
+from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
 from celeriac.model.values import difference
 
@@ -48,11 +49,11 @@ type Condition = str | ConditionBase
 boto3: `Attr("balance").gte(5)` (`from boto3.dynamodb.conditions import Attr`)."""
 
 
-class TransactionError(RuntimeError):
+class TransactionError(CeleriacError, RuntimeError):
     """A transaction that can't be made as it was asked for."""
 
 
-class ConditionFailed(RuntimeError):  # noqa: N818 - DynamoDB's name for it
+class ConditionFailedError(CeleriacError, RuntimeError):
     """A condition of the transaction didn't hold: nothing of it was written.
 
     `action` says which one, `item` is what lies there instead (None where there is nothing).
@@ -267,10 +268,10 @@ class Transaction:
         """Raise what a canceled transaction comes to, or return for another try."""
         reasons: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # this error's
         if self._lease is not None and reasons and _failed(reasons[-1]):
-            raise LeaseLost from canceled
+            raise LeaseLostError from canceled
         for label, reason in zip(self._labels, reasons, strict=False):
             if _failed(reason):
-                raise ConditionFailed(label, plain(reason.get("Item"))) from canceled
+                raise ConditionFailedError(label, plain(reason.get("Item"))) from canceled
         passes = any(reason.get("Code") in PASSING for reason in reasons)
         if not passes or attempt == MOST_TRIES:
             raise canceled

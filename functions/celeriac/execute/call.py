@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from celeriac.model.errors import CeleriacError
 from celeriac.observe.running import Run
 
 
@@ -12,7 +13,7 @@ class WorkerLost(BaseException):
     """The worker itself is ending: whatever runs in it must not be settled, SQS delivers it again."""
 
 
-class Overran(Exception):  # noqa: N818 - what it did
+class TaskTimeoutError(CeleriacError):
     """The task had not ended when its time was up."""
 
     def __init__(self, limit: timedelta) -> None:
@@ -21,7 +22,7 @@ class Overran(Exception):  # noqa: N818 - what it did
         )
 
 
-class Cancelled(Exception):  # noqa: N818 - what it was
+class TaskCancelledError(CeleriacError):
     """The task was cancelled, by itself or by a library that it uses."""
 
 

@@ -19,7 +19,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from celeriac.execute import loop
-from celeriac.execute.call import Call, Ending, Overran, Steps, WorkerLost
+from celeriac.execute.call import Call, Ending, Steps, TaskTimeoutError, WorkerLost
 
 # Threads are made when needed and kept; what overran occupies one. Beyond any number that a worker could come to.
 MOST_THREADS = 100_000
@@ -118,7 +118,7 @@ class Crew:
 
     def _relieve_the_overdue(self) -> None:
         for running in [running for running in self._running if running.until <= time.monotonic()]:
-            _threads().submit(self._work, running.lane, (None, Overran(running.limit)))
+            _threads().submit(self._work, running.lane, (None, TaskTimeoutError(running.limit)))
             self._running.remove(running)
             _hanging.add(1)
 

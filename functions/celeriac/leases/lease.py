@@ -11,27 +11,28 @@ import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 
 from celeriac.leases import imports
-from celeriac.leases.store import COMPLETED, DEAD, INPROGRESS, RETRYING, Claim, FencedStore, LeaseLost, store
+from celeriac.leases.store import COMPLETED, DEAD, INPROGRESS, RETRYING, Claim, FencedStore, LeaseLostError, store
 from celeriac.model import names, settings
+from celeriac.model.errors import Signal
 from celeriac.model.failure import Failure
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 
-class AlreadyDone(Exception):  # noqa: N818 - not an error: a duplicate of a task that has succeeded
+class AlreadyDone(Signal):
     """The task has succeeded before."""
 
 
-class AlreadyDead(Exception):  # noqa: N818 - not an error: a stray copy of a dead letter
+class AlreadyDead(Signal):
     """The task is a dead letter already, and this copy of its message is not the redriven one."""
 
 
-class AlreadyTried(Exception):  # noqa: N818 - not an error: a stray copy of a failed attempt
+class AlreadyTried(Signal):
     """This very attempt has been made and has failed; the next one is on its way."""
 
 
-class Busy(Exception):  # noqa: N818 - not an error: another worker is at it
+class Busy(Signal):
     """Another worker holds the lease until `until`."""
 
     def __init__(self, until: dt.datetime) -> None:
@@ -39,7 +40,7 @@ class Busy(Exception):  # noqa: N818 - not an error: another worker is at it
         self.until = until
 
 
-class Suspect(Exception):  # noqa: N818 - what it is
+class Suspect(Signal):
     """Its last worker died at work. `crashes` of them died while they ran nothing else."""
 
     def __init__(self, crashes: int) -> None:
@@ -79,19 +80,19 @@ class Lease:
         return str(found["task_id"]), self.last_failure
 
     def complete(self, result: Any, *, not_kept: str = "") -> None:
-        """Record success. `result` must be JSON; `not_kept` says why it is None. Raises LeaseLost."""
+        """Record success. `result` must be JSON; `not_kept` says why it is None. Raises LeaseLostError."""
         self._store.not_kept = not_kept
         self._store.save_success(data=self._store.claim.key, result=result)  # type: ignore[arg-type]  # any JSON value
 
     def retrying(self, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
         """Record a failed attempt and let the next one in, or the next run of this one where it isn't charged.
 
-        It is to run at `due`. Raises LeaseLost.
+        It is to run at `due`. Raises LeaseLostError.
         """
         self._store.fail(RETRYING, failure, due, charged=charged)
 
     def dead(self, failure: Failure) -> None:
-        """Record that it is a dead letter. Raises LeaseLost."""
+        """Record that it is a dead letter. Raises LeaseLostError."""
         self._store.fail(DEAD, failure)
 
     def completion(self, result: Any, *, not_kept: str = "") -> "TransactWriteItemTypeDef":
@@ -215,7 +216,7 @@ __all__ = [
     "Busy",
     "Claim",
     "Lease",
-    "LeaseLost",
+    "LeaseLostError",
     "Suspect",
     "claim",
     "forget",

@@ -5,13 +5,14 @@ from typing import Any
 
 import msgspec
 
+from celeriac.model.errors import CeleriacError
 from celeriac.model.values import to_json
 
 # A DynamoDB item holds 400 KB; a result of more than half of it belongs into a store of the task's own.
 RESULT_BYTES = 200_000
 
 
-class NotStorableError(ValueError):
+class NotStorableError(CeleriacError, ValueError):
     """A result that a record can't keep; the text says why."""
 
 

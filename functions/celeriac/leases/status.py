@@ -9,6 +9,7 @@ import msgspec
 
 from celeriac.model.failure import Failure
 from celeriac.model.queue import Queue
+from celeriac.model.reason import Reason
 
 type State = Literal["queued", "running", "retrying", "succeeded", "dead", "unknown"]
 
@@ -70,7 +71,7 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     started = _instant(record, "started_at")
     if expiry > now:
         return Status("running", attempts, failure=failure, id=holder, since=started, deaths=deaths)
-    reason = "interrupted" if once else "worker lost"
+    reason = Reason.INTERRUPTED if once else Reason.WORKER_LOST
     lost = Failure(reason, message="its worker died while it ran", attempts=max(attempts - 1, 0), last_at=expiry)
     # The lease ends with the invocation, which began when the message became invisible.
     again = expiry - queue.timeout + queue.visibility

@@ -22,6 +22,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import S
 
 from celeriac.aws.client import client, error_code
 from celeriac.leases.status import milliseconds
+from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ MESSAGE = "message"
 """Where a key came from, that the sender gave with the message."""
 
 
-class LeaseLost(Exception):  # noqa: N818 - what happened
+class LeaseLostError(CeleriacError):
     """This worker outlived its lease, another has taken over: nothing that this one did may be recorded."""
 
 
@@ -216,7 +217,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
 
     def fail(self, status: str, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
-        """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLost.
+        """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLostError.
 
         due: when the next attempt is to run.
         charged: with False it doesn't count among the failed attempts of this message.
@@ -300,5 +301,5 @@ def _fenced() -> Iterator[None]:
         yield
     except Exception as error:
         if error_code(error) == "ConditionalCheckFailedException":
-            raise LeaseLost from error
+            raise LeaseLostError from error
         raise

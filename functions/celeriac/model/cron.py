@@ -24,27 +24,27 @@ _CURE = 'write e.g. "0 3 * * *" as in a crontab, "@daily", "rate(5 minutes)" or 
 
 
 def scheduled(written: str) -> str:
-    """`written` as EventBridge Scheduler takes it; five fields are a crontab's. Raises NotASchedule with why not.
+    """`written` as EventBridge Scheduler takes it; five fields are a crontab's. Raises ScheduleError with why not.
 
     >>> scheduled("30 3 * * 1-5")
     'cron(30 3 ? * MON-FRI *)'
     """
     if not isinstance(written, str):
-        raise crontab.NotASchedule(_CURE)
+        raise crontab.ScheduleError(_CURE)
     if written.startswith("@") or (len(written.split()) == crontab.FIELDS and "(" not in written):
         return crontab.converted(written)
     if _RATE.fullmatch(written):
         return written
     inside = _CRON.fullmatch(written)
     if inside is None:
-        raise crontab.NotASchedule(_CURE)
+        raise crontab.ScheduleError(_CURE)
     fields = inside[1].split()
     if len(fields) == crontab.FIELDS:
-        raise crontab.NotASchedule(f'five fields are a crontab\'s, write them without cron(): "{inside[1]}"')
+        raise crontab.ScheduleError(f'five fields are a crontab\'s, write them without cron(): "{inside[1]}"')
     if len(fields) != _CRON_FIELDS or not all(_FIELD.fullmatch(field) for field in fields):
-        raise crontab.NotASchedule("a cron has six fields: minutes hours day-of-month month day-of-week year")
+        raise crontab.ScheduleError("a cron has six fields: minutes hours day-of-month month day-of-week year")
     if (fields[_DAY_OF_MONTH] == "?") == (fields[_DAY_OF_WEEK] == "?"):
-        raise crontab.NotASchedule("one of day-of-month and day-of-week must be `?`, and not both")
+        raise crontab.ScheduleError("one of day-of-month and day-of-week must be `?`, and not both")
     return written  # Scheduler itself checks the ranges
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from celeriac.model.errors import CeleriacError
+
 FIELDS = 5
 MACROS = {
     "@hourly": "0 * * * *",
@@ -26,7 +28,7 @@ _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _SHORTEST_RANGE = 3
 
 
-class NotASchedule(ValueError):  # noqa: N818 - what it is
+class ScheduleError(CeleriacError, ValueError):
     """What no schedule can be made of; the text says why."""
 
 
@@ -47,18 +49,18 @@ _WEEKDAY = _Field("day-of-week", 0, 7, {name: number for number, name in enumera
 
 
 def converted(written: str) -> str:
-    """Five fields, or a macro, as `cron(...)` with six. Raises NotASchedule.
+    """Five fields, or a macro, as `cron(...)` with six. Raises ScheduleError.
 
     >>> converted("*/15 8-18 * * 1-5")
     'cron(0/15 8-18 ? * MON-FRI *)'
     """
     if written.startswith("@") and written not in MACROS:
-        raise NotASchedule(f"of the names with an @ these are known: {', '.join(MACROS)}")
+        raise ScheduleError(f"of the names with an @ these are known: {', '.join(MACROS)}")
     if "?" in written:
-        raise NotASchedule("`?` is of AWS's cron(...) with six fields: write `*` for it")
+        raise ScheduleError("`?` is of AWS's cron(...) with six fields: write `*` for it")
     minute, hour, day, month, weekday = MACROS.get(written, written).split()
     if day != "*" and weekday != "*":
-        raise NotASchedule(
+        raise ScheduleError(
             "a crontab means by day-of-month and day-of-week together that either of them is enough, which a schedule "
             "of AWS can't say: leave one of them `*`, and declare a second task for the other"
         )
@@ -66,7 +68,7 @@ def converted(written: str) -> str:
     fields += [_field(_DAY, day) if weekday == "*" else "?", _field(_MONTH, month)]
     fields += [_weekdays(weekday) if weekday != "*" else "?", "*"]
     if day != "*" and min(_values(_DAY, day)) > max(_LONGEST_MONTHS[number - 1] for number in _values(_MONTH, month)):
-        raise NotASchedule("its months have no such day")
+        raise ScheduleError("its months have no such day")
     return f"cron({' '.join(fields)})"
 
 
@@ -97,7 +99,7 @@ def _runs(values: list[int]) -> Iterator[str]:
 
 
 def _values(of: _Field, written: str) -> Iterator[int]:
-    """Every number that a field names. Raises NotASchedule."""
+    """Every number that a field names. Raises ScheduleError."""
     for part in written.split(","):
         bounds, slash, step = part.partition("/")
         if bounds == "*":
@@ -108,14 +110,14 @@ def _values(of: _Field, written: str) -> Iterator[int]:
             first = _number(of, low, part)
             last = _number(of, high, part) if dash else first
             if slash and not dash:
-                raise NotASchedule(f"{of.name} {part!r}: a step needs a range, write {low}-{of.last}/{step}")
+                raise ScheduleError(f"{of.name} {part!r}: a step needs a range, write {low}-{of.last}/{step}")
             if of is _WEEKDAY and last == 0 < first:
                 last = 7  # FRI-SUN
         if first > last:
-            raise NotASchedule(f"{of.name} {part!r}: a range runs upwards")
+            raise ScheduleError(f"{of.name} {part!r}: a range runs upwards")
         by = int(step) if step.isascii() and step.isdigit() else 0
         if slash and by < 1:
-            raise NotASchedule(f"{of.name} {part!r}: a step is a number, 1 or more")
+            raise ScheduleError(f"{of.name} {part!r}: a step is a number, 1 or more")
         yield from range(first, last + 1, by or 1)
 
 
@@ -123,5 +125,5 @@ def _number(of: _Field, text: str, part: str) -> int:
     number = of.names.get(text.upper(), int(text) if text.isascii() and text.isdigit() else -1)
     if not of.first <= number <= of.last:
         names = f", or {' '.join(of.names)}" if of.names else ""
-        raise NotASchedule(f"{of.name} {part!r}: a crontab takes {of.first} to {of.last}{names} there")
+        raise ScheduleError(f"{of.name} {part!r}: a crontab takes {of.first} to {of.last}{names} there")
     return number

@@ -1,7 +1,9 @@
 """What all mistakes in a declaration have in common."""
 
+from celeriac.model.errors import CeleriacError
 
-class DeclarationError(ValueError):
+
+class DeclarationError(CeleriacError, ValueError):
     """A queue, table, policy or task was declared in a way that can't be kept.
 
     It is raised when the module that declares it is imported, so at synth and in every test, and its text names the

@@ -17,7 +17,7 @@ packages = {package}
 """Every package that was one so far."""
 
 
-class DuplicateName(DeclarationError):  # noqa: N818 - it is what was found
+class DuplicateNameError(DeclarationError):
     """Two tasks, queues or tables share a name; a message couldn't tell them apart."""
 
 
@@ -37,13 +37,13 @@ def application(name: str) -> Iterator[None]:
 
 
 def of[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T]:
-    """The queues or tables that `module` declares, by name. Raises DuplicateName."""
+    """The queues or tables that `module` declares, by name. Raises DuplicateNameError."""
     found: dict[str, tuple[str, T]] = {}
     for variable, value in vars(module).items():
         if isinstance(value, kind):
             other = found.setdefault(value.name, (variable, value))
             if other[1] is not value:
-                raise DuplicateName(f"{module.__name__}: {other[0]} and {variable} are both named {value.name!r}")
+                raise DuplicateNameError(f"{module.__name__}: {other[0]} and {variable} are both named {value.name!r}")
     return {name: value for name, (_, value) in found.items()}
 
 
@@ -63,10 +63,10 @@ def _tables(application: str) -> dict[str, Table]:
 
 
 def outbox() -> Outbox:
-    """The outbox's settings in `tasks/tables.py`, or the default ones. Raises DuplicateName for two of them."""
+    """The outbox's settings in `tasks/tables.py`, or the default ones. Raises DuplicateNameError for two of them."""
     found = [value for value in vars(_module(f"{package}.tables")).values() if isinstance(value, Outbox)]
     if len(found) > 1:
-        raise DuplicateName("tasks/tables.py declares two outboxes: a stage has one")
+        raise DuplicateNameError("tasks/tables.py declares two outboxes: a stage has one")
     return found[0] if found else Outbox()
 
 

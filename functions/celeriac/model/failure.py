@@ -19,7 +19,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     reason: str
-    """malformed, rejected, exhausted, expired, unknown task, interrupted or worker lost."""
+    """A `Reason`; or the text of one that only a newer release knows."""
     type: str = ""
     """The error's class, with its module unless it is a builtin."""
     message: str = ""

@@ -5,11 +5,13 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from typing import Any
 
+from celeriac.model.errors import CeleriacError
+
 TRANSFORM = "give its target an input transformer that writes a message (docs/messages.md)"
 SEND_IT = "send a message to its queue instead, with `celeriac send TASK` say"
 
 
-class WrongTrigger(TypeError):  # noqa: N818 - what it has
+class WrongTriggerError(CeleriacError, TypeError):
     """The consumer was invoked by something else than its queue. Whoever invoked it is to see that it failed."""
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from celeriac.model import foreign, sender
+from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 
 VERSION = 2
@@ -27,11 +28,11 @@ MOST_KEY = 1024
 NO_ARGS = msgspec.Raw(b"{}")
 
 
-class Malformed(ValueError):  # noqa: N818 - it is what the message is
+class MalformedMessageError(CeleriacError, ValueError):
     """A body that no version of this library can read; retrying can't help."""
 
 
-class NewerVersion(ValueError):  # noqa: N818 - it is what the message is
+class NewerVersionError(CeleriacError, ValueError):
     """A message from a newer release than this one: a deploy is under way, it may be readable soon."""
 
 
@@ -95,7 +96,7 @@ def encode(message: Message) -> str:
 def decode(body: str) -> Message:
     """The message in an SQS body.
 
-    Raises Malformed for what isn't a message, and NewerVersion for what a newer release wrote.
+    Raises MalformedMessageError for what isn't a message, and NewerVersionError for what a newer release wrote.
     """
     body = body.removeprefix(sender.BYTE_ORDER_MARK)
     try:
@@ -107,10 +108,10 @@ def decode(body: str) -> Message:
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
         likely = foreign.looks_like(body)
         why = f"it looks like {likely}" if likely is not None else sender.problem(body) or error
-        raise Malformed(f"not a message: {why}") from error
+        raise MalformedMessageError(f"not a message: {why}") from error
     message = _as_set(message)
     if message.args == NO_ARGS and not message.stored and (name := sender.misnamed_args(body)) is not None:
-        raise Malformed(
+        raise MalformedMessageError(
             f"not a message: its arguments are missing, and `{name}` looks like them: "
             "a message has them as `args`, an object of the task's parameters"
         )
@@ -120,7 +121,7 @@ def decode(body: str) -> Message:
 def _decoded(body: str | bytes) -> Message:
     version = _version.decode(body).v
     if version > VERSION:
-        raise NewerVersion(f"the message is of version {version}, this release reads up to {VERSION}")
+        raise NewerVersionError(f"the message is of version {version}, this release reads up to {VERSION}")
     return _message.decode(body)
 
 

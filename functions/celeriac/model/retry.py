@@ -11,6 +11,8 @@ from datetime import timedelta
 from typing import Never
 
 from celeriac.model import habits
+from celeriac.model.errors import Signal
+from celeriac.model.reason import Reason
 
 LONGEST_DELAY = timedelta(days=365)
 # The share of a `Retry(delay=...)` that is added at most.
@@ -21,7 +23,7 @@ SHORTEST_UNCHARGED = timedelta(seconds=1)
 _random = random.SystemRandom()
 
 
-class Retry(Exception):  # noqa: N818 - a signal to the queue, named as its users read it: `raise Retry(...)`
+class Retry(Signal):
     """Raise it in a task to be tried again, after `delay` if given, else after the policy's backoff.
 
     delay: the least wait. Up to a tenth of it is added at random, so that what failed together doesn't return
@@ -54,7 +56,7 @@ class Retry(Exception):  # noqa: N818 - a signal to the queue, named as its user
         self.charge = charge
 
 
-class Reject(Exception):  # noqa: N818 - see Retry
+class Reject(Signal):
     """Raise it in a task for what no retry can mend: a refusal, bad data. The message is a dead letter at once."""
 
 
@@ -71,7 +73,7 @@ class Again:
 class GiveUp:
     """Dead-letter it, for `reason`: rejected, exhausted or expired."""
 
-    reason: str
+    reason: Reason
 
 
 type Decision = Again | GiveUp
@@ -137,12 +139,12 @@ class Backoff:
         left: how much longer it may wait without being charged, where `give_up_after` doesn't say so.
         """
         if isinstance(error, Reject):
-            return GiveUp("rejected")
+            return GiveUp(Reason.REJECTED)
         if not isinstance(error, Retry) and (isinstance(error, self.reject_on) or not isinstance(error, self.retry_on)):
-            return GiveUp("rejected")
+            return GiveUp(Reason.REJECTED)
         charged = _is_charged(error)
         if charged and attempt >= self.attempts:
-            return GiveUp("exhausted")
+            return GiveUp(Reason.EXHAUSTED)
         limit = self.give_up_after - age if self.give_up_after is not None else None if charged else left
         return _again(error, self.delay(attempt, _random.uniform(-1, 1)), limit)
 
@@ -158,7 +160,7 @@ def _again(error: BaseException, backoff: timedelta, limit: timedelta | None) ->
     shortest = timedelta() if charged else SHORTEST_UNCHARGED
     least = max(backoff if asked is None else asked, shortest)
     if limit is not None and least > limit:
-        return GiveUp("expired")
+        return GiveUp(Reason.EXPIRED)
     delay = least if asked is None else later(least, _random.random())
     # What was asked for ends in time: what is added must not make it too late.
     return Again(delay if limit is None else min(delay, limit), charged)
@@ -193,13 +195,13 @@ class Custom:
         longer such a message may wait.
         """
         if isinstance(error, Reject):
-            return GiveUp("rejected")
+            return GiveUp(Reason.REJECTED)
         charged = _is_charged(error)
         if not charged and isinstance(error, Retry) and error.delay is not None:
             return _again(error, error.delay, left)
         delay = self.policy(error, attempt)
         if delay is None:
-            return GiveUp("exhausted")
+            return GiveUp(Reason.EXHAUSTED)
         return _again(error, min(max(delay, timedelta()), LONGEST_DELAY), None if charged else left)
 
 

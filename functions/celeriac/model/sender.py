@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from celeriac.model.errors import CeleriacError
+
 MOST_NAME = 200
 """Characters of a task's name."""
 BYTE_ORDER_MARK = "\ufeff"
@@ -108,7 +110,7 @@ def problem(body: str) -> str | None:
     """What is wrong with a body, where it is a mistake that people know by name; None where it isn't."""
     try:
         found = json.loads(body, parse_constant=_refuse)
-    except _Constant as constant:
+    except _ConstantError as constant:
         return f"it holds {constant}, which is no JSON though some programs write it: send null, or a text"
     except (ValueError, RecursionError):
         return None
@@ -133,12 +135,12 @@ def _dumped(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-class _Constant(Exception):  # noqa: N818 - what it is
+class _ConstantError(CeleriacError):
     """NaN, Infinity or -Infinity."""
 
 
 def _refuse(constant: str) -> None:
-    raise _Constant(constant)
+    raise _ConstantError(constant)
 
 
 def _loosely(body: str) -> Any:

@@ -19,8 +19,9 @@ from celeriac.declare.task import Task
 from celeriac.enqueue.outbox_row import Event
 from celeriac.enqueue.send import Parcel, deliver, entry
 from celeriac.model import declared, settings
+from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import error_place, error_type
-from celeriac.model.message import Malformed, Message, NewerVersion, decode
+from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode
 from celeriac.model.queue import Queue
 from celeriac.observe.log import logger
 from celeriac.observe.text import line
@@ -34,7 +35,7 @@ GOLDEN = (5**0.5 - 1) / 2
 HELD_BACK = Problem("held back behind an earlier event of its aggregate")
 
 
-class CannotPublish(ValueError):  # noqa: N818 - it is what is the case
+class CannotPublishError(CeleriacError, ValueError):
     """An event that can't be published, however often it is tried."""
 
 
@@ -60,7 +61,7 @@ def publish(events: Sequence[Event], *, to: str | None = None) -> Published:
         try:
             for parcel in parcels(event, registry.subscribers(event.type) if to is None else [registry.tasks[to]]):
                 by_queue[parcel.queue.name].append((event, parcel))
-        except (CannotPublish, Malformed, NewerVersion) as error:
+        except (CannotPublishError, MalformedMessageError, NewerVersionError) as error:
             problems[event.sk].append(Problem(str(error), final=True))
         except Exception as error:  # noqa: BLE001 - an event that no code of ours foresees must not stop its shard
             logger.error("event not understood", extra={"error": error_type(error), "where": error_place(error)})
@@ -78,12 +79,12 @@ def publish(events: Sequence[Event], *, to: str | None = None) -> Published:
 def parcels(event: Event, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
     """What an event becomes: a message for each subscriber, its id derived from both.
 
-    Raises CannotPublish, and what `message.decode` raises, for a task that was enqueued to a queue nobody knows.
+    Raises CannotPublishError, and what `message.decode` raises, for a task that was enqueued to a queue nobody knows.
     """
     if event.message is not None:
         queue = registry.queues().get(event.queue or "")
         if queue is None:
-            raise CannotPublish(f"no queue is named {event.queue!r} in this release")
+            raise CannotPublishError(f"no queue is named {event.queue!r} in this release")
         return [Parcel(queue, decode(event.message), event.delay, event.group, event.trace)]
     return [
         Parcel(
@@ -197,9 +198,9 @@ def _batches(queue: Queue, ready: Sequence[tuple[Event, sqs.Entry]]) -> Iterator
 
 
 def _unsent(error: Exception) -> Problem:
-    if not isinstance(error, sqs.NoSuchQueue):
+    if not isinstance(error, sqs.NoSuchQueueError):
         logger.error("not sent", extra={"error": error_type(error), "where": error_place(error)})
-    return Problem(f"{error_type(error)}: {error}", final=isinstance(error, sqs.NoSuchQueue))
+    return Problem(f"{error_type(error)}: {error}", final=isinstance(error, sqs.NoSuchQueueError))
 
 
 def _sorted_out(events: Sequence[Event], problems: dict[str, list[Problem]]) -> Published:

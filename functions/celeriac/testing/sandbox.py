@@ -20,6 +20,7 @@ from celeriac.dead_letters import dead_letter, search
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.model import cron, names, settings
+from celeriac.model.errors import CeleriacError
 from celeriac.model.queue import Queue
 from celeriac.relay import sweeper
 from celeriac.testing import account
@@ -59,7 +60,7 @@ MOST_VAIN_SWEEPS = 30
 _client = cache(clients.make)
 
 
-class NotQuiet(RuntimeError):  # noqa: N818 - it is what it is
+class NotQuietError(CeleriacError, RuntimeError):
     """`drain` came to no end: a task enqueues itself for ever, say."""
 
 
@@ -148,12 +149,14 @@ class Sandbox:
     def drain(self) -> None:
         """Run everything, moving time on over every delay and backoff, until all is quiet.
 
-        What stays is in dead-letter queues. Raises NotQuiet if there is no end to it.
+        What stays is in dead-letter queues. Raises NotQuietError if there is no end to it.
         """
         for _ in range(MOST_STEPS):
             if not self.run_once() and not self._step():
                 return
-        raise NotQuiet(f"the sandbox isn't quiet after {MOST_STEPS} steps, {self._clock.now - START} of virtual time")
+        raise NotQuietError(
+            f"the sandbox isn't quiet after {MOST_STEPS} steps, {self._clock.now - START} of virtual time"
+        )
 
     def dead_letters(self, queue: Queue) -> list[DeadLetter]:
         """What lies in the dead-letter queue of `queue`, oldest first. Reading takes nothing away."""

@@ -1,0 +1,62 @@
+"""Why a message becomes a dead letter."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """A reason, as it stands in a dead letter. `meaning` says what happened, `cure` what to do about it.
+
+    A dead letter of a newer release may name another one: it is then a plain text.
+    """
+
+    meaning: str
+    cure: str
+
+    def __new__(cls, value: str, meaning: str, cure: str) -> Self:
+        """Make one; its docstring is meaning and cure."""
+        made = str.__new__(cls, value)
+        made._value_ = value
+        made.meaning, made.cure = meaning, cure
+        made.__doc__ = f"{meaning}: {cure}"
+        return made
+
+    EXHAUSTED = "exhausted", "its attempts are used up", "cure what it calls, redrive"
+    EXPIRED = "expired", "the time is over in which it may be tried", "cure what it calls, redrive"
+    REJECTED = (
+        "rejected",
+        "the task raised `Reject`, or an error that its policy rejects",
+        "a person decides: discard, or change and redrive",
+    )
+    MALFORMED = (
+        "malformed",
+        "its body or arguments can't be read",
+        "mend the sender; redrive with `--set` or `--edit`",
+    )
+    WORKER_LOST = (
+        "worker lost",
+        "three workers died while they ran nothing else: memory, most likely",
+        "mend the task, redrive",
+    )
+    INTERRUPTED = (
+        "interrupted",
+        "an `at_most_once` task was cut off; it may have done its work",
+        "find out whether it has, then redrive or discard",
+    )
+    UNKNOWN_TASK = "unknown task", "no release that knows the task came in time", "deploy it and redrive, or discard"
+    NEWER_VERSION = (
+        "newer version",
+        "no release that reads the message's version came in time",
+        "deploy the newer release, redrive",
+    )
+    QUARANTINED = "quarantined", "an operator holds it back", "`celeriac quarantine lift`, redrive"
+    UNSETTLED = (
+        "unsettled",
+        "AWS was out of reach for so long that SQS was about to give up on it",
+        "see its logs, redrive",
+    )
+    RECEIVED_TOO_OFTEN = (
+        "received too often",
+        "SQS gave up on it: a consumer that fails as a whole, or dies before it knows the task",
+        "see its consumer's logs, redrive",
+    )

@@ -1,0 +1,34 @@
+"""The reasons of dead letters: what the docs say of them, and how they travel."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from celeriac.model.failure import Failure
+from celeriac.model.reason import Reason
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_runbook_has_a_row_for_each_of_them() -> None:
+    lines = (DOCS / "runbook.md").read_text().splitlines()
+    start = lines.index("| reason | why | then |") + 2
+    rows = lines[start : lines.index("", start)]
+    assert rows == [f"| {reason} | {reason.meaning} | {reason.cure} |" for reason in Reason]
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_the_message_format_names_it(reason: Reason) -> None:
+    assert f"`{reason}`" in (DOCS / "messages.md").read_text()
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_its_docstring_says_what_it_means_and_what_to_do(reason: Reason) -> None:
+    assert reason.__doc__ == f"{reason.meaning}: {reason.cure}"
+
+
+@pytest.mark.parametrize("reason", [*Reason, "of a newer release"])
+def test_it_travels_as_its_text(reason: str) -> None:
+    there = msgspec.json.encode(Failure(reason=reason))
+    assert msgspec.json.decode(there, type=Failure).reason == str(reason)
