@@ -29,7 +29,7 @@ from quiet import say  # before anything of AWS
 from celeriac import Queue, task
 from celeriac.relay import sweeper
 from celeriac.testing import Sandbox
-from celeriac.testing.lambda_ import LambdaContext
+from celeriac.testing.lambda_ import Invocation
 
 ROOT = Path(__file__).resolve().parents[1]
 POLLS_A_MINUTE = 5 * 3
@@ -71,7 +71,7 @@ def measure() -> Figures:
     with Sandbox() as sandbox:
         before = sandbox.calls.copy()
         with redirect_stdout(io.StringIO()) as swept:
-            sweeper.handle({}, LambdaContext("sweeper", "r", sandbox.now + timedelta(minutes=1)))
+            sweeper.handle({}, Invocation("sweeper", "r", sandbox.now + timedelta(minutes=1)))
         queries = (sandbox.calls - before).total()
         work.enqueue()
         with redirect_stdout(io.StringIO()) as ran:

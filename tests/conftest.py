@@ -1,6 +1,5 @@
 """What all tests share: the `sandbox` fixture comes from Celeriac's own pytest plugin."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +9,6 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
 
 from celeriac import Queue
-from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.model import declared, names
 from celeriac.testing import Sandbox
@@ -68,14 +66,9 @@ def _an_application_of_their_own(request: pytest.FixtureRequest) -> Iterator[Non
 
 
 @pytest.fixture
-def send(sandbox: Sandbox) -> Callable[[Queue, object], None]:
+def send(sandbox: Sandbox) -> Callable[[Queue, object], object]:
     """Send a body to a queue as a program in another language would: text as it is, anything else as JSON."""
-
-    def send(queue: Queue, body: object) -> None:
-        text = body if isinstance(body, str) else json.dumps(body)
-        client("sqs").send_message(QueueUrl=sqs.url(queue.physical_name(STAGE)), MessageBody=text)
-
-    return send
+    return sandbox.send
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import typer
 
 from celeriac.aws.client import client
 from celeriac.aws.items import plain
-from celeriac.enqueue.outbox_row import Event, read_all
+from celeriac.enqueue.outbox_row import OutboxRow, read_all
 from celeriac.model import names, settings
 from celeriac.relay import unpublished
 from celeriac.relay.mark import mark
@@ -102,7 +102,7 @@ def replay(
         raise typer.Exit(PROBLEM)
 
 
-def _pages(type_: str, after: datetime) -> Iterator[tuple[list[Event], Sequence[object]]]:
+def _pages(type_: str, after: datetime) -> Iterator[tuple[list[OutboxRow], Sequence[object]]]:
     """Pages of the events that are wanted. The table is read from end to end, an aggregate's events in their order."""
     pages = (
         client("dynamodb")

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from celeriac.aws import sqs
 from celeriac.aws.attributes import beside
-from celeriac.aws.batches import Problem
+from celeriac.aws.batches import Refusal
 from celeriac.aws.client import error_code
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare.signature import InvalidArgumentsError
@@ -117,7 +117,7 @@ class Redriver:
         return deleted
 
 
-def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Problem | None]:
+def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Refusal | None]:
     """Why each wasn't taken, or None. One that SQS refuses the whole call for keeps none of the others back."""
     try:
         return sqs.send_batch(name, entries)
@@ -125,7 +125,7 @@ def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Problem | None]:
         if error_code(error).rpartition(".")[2] not in sqs.FINAL:
             raise
         if len(entries) == 1:
-            return [Problem(str(error), final=True)]
+            return [Refusal(str(error), final=True)]
     return [problem for one in entries for problem in _sent(name, [one])]
 
 

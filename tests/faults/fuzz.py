@@ -29,6 +29,8 @@ os.environ |= {
 for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or name == "AWS_PROFILE"]:
     del os.environ[name]
 
+from aws_lambda_powertools.utilities.typing import LambdaContext  # noqa: E402
+
 from celeriac import Backoff, Context, Queue, Reject, task  # noqa: E402 - after the environment
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT  # noqa: E402
 from celeriac.aws.sqs import BATCH_BYTES  # noqa: E402
@@ -101,13 +103,14 @@ VALID: list[dict[str, Any]] = [
 ]
 
 
-class LambdaContext:
-    """Lambda's."""
+class _Context(LambdaContext):
+    """Lambda's, of an invocation that always has time."""
 
-    function_name = "fuzz"
-    aws_request_id = "request"
+    _function_name = "fuzz"
+    _aws_request_id = "request"
 
-    def get_remaining_time_in_millis(self) -> int:
+    @staticmethod
+    def get_remaining_time_in_millis() -> int:
         return 300_000
 
 
@@ -208,7 +211,7 @@ def main() -> int:
     for texts in batched(islice(bodies(options.seed, VALID), options.count), 10, strict=False):
         given = event(texts, done, chance)
         with redirect_stdout(nowhere):  # the metrics
-            answer = handler.handle(given, LambdaContext())
+            answer = handler.handle(given, _Context())
         handed_back = {str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
         fates.update(fate(record, handed_back, stub) for record in given["Records"])
         stub.forget()

@@ -125,9 +125,8 @@ def _play(path: Path, world: World, watch: _Watch) -> list[str]:
     random.seed(0)  # suspects run in any order
     path.start(world)
     world.outside.charges.clear()
-    world.sandbox._calls.fault = watch
-    path.act(world)
-    world.sandbox._calls.fault = None
+    with world.sandbox.fault(watch):
+        path.act(world)
     return [*_lost(path, world), *_doubled(path, world), *_stuck(path, watch.heard), *_disordered(path, world)]
 
 

@@ -116,7 +116,7 @@ def _redrive(world: World) -> None:
 def _redriven(world: World, queue: str, task: str) -> bool:
     # A pace that one connection keeps: then the calls come in one order.
     try:
-        with world.sandbox._calls.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with world.sandbox.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             redrive.redrive(queue, task=task, rate=10.0)
     except (WorkerDied, typer.Exit, BotoCoreError, ClientError):
         return False

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from celeriac.aws import visibility
-from celeriac.aws.sqs_record import Record
+from celeriac.aws.sqs_record import SqsRecord
 from celeriac.consume import handler
 from celeriac.consume.settle import Settled, settle
 from celeriac.leases import lease
@@ -31,8 +31,8 @@ from tests.faults import matrix
 def test_it_notices_a_message_that_is_acknowledged_before_its_successor_is_sent(
     monkeypatch: pytest.MonkeyPatch, path: str, lost: str
 ) -> None:
-    def acknowledge_first(outcome: Any, record: Record, queue: Queue) -> Settled:
-        visibility.delete(record.queue_name, [record.receipt_handle])
+    def acknowledge_first(outcome: Any, record: SqsRecord, queue: Queue) -> Settled:
+        visibility.delete(record.queue_name, [record.receipt])
         return settle(outcome, record, queue)
 
     points = matrix.points(path, "dies before")

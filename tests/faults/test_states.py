@@ -140,7 +140,7 @@ class Histories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.bodies)
     @rule(which=st.integers(0, 10_000), delay=st.sampled_from([0, 0, 60, 900]))
-    def deliver_again(self, which: int, delay: int) -> None:
+    def show_again(self, which: int, delay: int) -> None:
         """A copy of what was sent at some time: SQS delivers at least once, and in any order."""
         body, message_id = sorted(self.bodies.items(), key=lambda item: list(self.bodies).index(item[0]))[
             which % len(self.bodies)
@@ -194,7 +194,7 @@ class Histories(RuleBasedStateMachine):
         self._note_redrive(queue)
         # What it leaves, however it ends, is still there.
         ends = suppress(WorkerDied, typer.Exit, BotoCoreError, ClientError)
-        with ends, self.sandbox._calls.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with ends, self.sandbox.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             redrive.redrive(QUEUES[queue].name, rate=10.0)
         self._note()
 

@@ -10,7 +10,7 @@ from celeriac import Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import DeadLetter, Sandbox
-from celeriac.testing.lambda_ import LambdaContext
+from celeriac.testing.lambda_ import Invocation
 from consumer import handler
 
 inbox = Queue("inbox")
@@ -169,13 +169,13 @@ def test_a_stored_payload_that_is_gone_is_a_dead_letter(sandbox: Sandbox) -> Non
 
 
 def test_an_empty_batch_is_no_failure(sandbox: Sandbox) -> None:
-    context = LambdaContext("celeriac-test-inbox", "request", sandbox.now)
+    context = Invocation("celeriac-test-inbox", "request", sandbox.now)
     assert handler({"Records": []}, context) == {"batchItemFailures": []}
 
 
 def test_a_message_from_a_queue_nobody_declared_stays_in_its_queue(sandbox: Sandbox) -> None:
     record = {"messageId": "m-1", "body": "{}", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:other"}
-    context = LambdaContext("celeriac-test-inbox", "request", sandbox.now)
+    context = Invocation("celeriac-test-inbox", "request", sandbox.now)
     assert handler({"Records": [record]}, context) == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
 
 

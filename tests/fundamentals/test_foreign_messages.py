@@ -14,7 +14,7 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.model.foreign import WrongTriggerError
 from celeriac.testing import DeadLetter, Sandbox
-from celeriac.testing.lambda_ import LambdaContext
+from celeriac.testing.lambda_ import Invocation
 from celeriac_console.letters import Pass
 from celeriac_console.rate import Rate
 from celeriac_console.redriver import Redriver
@@ -123,7 +123,7 @@ def test_an_invocation_by_something_else_than_the_queue_fails_in_words(sandbox: 
     with pytest.raises(
         WrongTriggerError, match=r"takes batches from its SQS queue, and .*(message to its|remove that)"
     ):
-        handler(event, LambdaContext("celeriac-test-inbox", "request", sandbox.now))
+        handler(event, Invocation("celeriac-test-inbox", "request", sandbox.now))
 
 
 def _transformed(event: Any, transformer: dict[str, Any]) -> str:
@@ -281,7 +281,7 @@ def test_attributes_that_sqs_refuses_keep_no_letter_from_being_buried(sandbox: S
         "messageAttributes": {"x": {"dataType": "Foo", "stringValue": "a"}},
         "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{inbox.physical_name('test')}",
     }
-    context = LambdaContext("celeriac-test-inbox", "request", sandbox.now + timedelta(seconds=60))
+    context = Invocation("celeriac-test-inbox", "request", sandbox.now + timedelta(seconds=60))
     answer = handler({"Records": [record]}, context)
     assert answer == {"batchItemFailures": []}
     assert _only(sandbox).attributes == {}

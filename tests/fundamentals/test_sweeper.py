@@ -13,7 +13,7 @@ from celeriac.aws.client import client
 from celeriac.enqueue.outbox_row import SHARDS, new_row, shard
 from celeriac.relay import sweeper, unpublished
 from celeriac.testing import Sandbox, WorkerDied
-from celeriac.testing.lambda_ import LambdaContext
+from celeriac.testing.lambda_ import Invocation
 from tests.injection import out_of_reach, refused, registered
 
 ledger = Queue("swept", fifo=True)
@@ -71,7 +71,7 @@ def test_an_aggregate_that_cannot_be_sent_starves_no_other_of_its_shard(
         with celeriac.transaction() as tx:
             tx.emit("swept.event", {"number": int(aggregate == healthy)}, aggregate=aggregate)
     sandbox.advance(timedelta(hours=2))
-    with refused(lambda message: message["args"] == {"number": 0}, times=3), sandbox._calls.worker():
+    with refused(lambda message: message["args"] == {"number": 0}, times=3), sandbox.worker():
         assert sweeper.handle({}, _context(sandbox))["published"] == 1
 
 
@@ -107,7 +107,7 @@ def test_it_measures_before_it_sweeps_since_a_sweep_may_hang(
     sandbox.advance(timedelta(minutes=7))
     capsys.readouterr()
     sandbox.crash_at(SHARDS + 3)  # in the middle of the sweep
-    with sandbox._calls.worker(), pytest.raises(WorkerDied):
+    with sandbox.worker(), pytest.raises(WorkerDied):
         sweeper.handle({}, _context(sandbox))
     assert _metrics(capsys.readouterr().out)["UnpublishedAge"] == 420
 
@@ -128,7 +128,7 @@ def test_an_idle_sweep_costs_a_query_for_each_shard_twice_and_writes_nothing(san
 def test_a_sweep_that_is_out_of_time_leaves_the_rest_to_the_next(sandbox: Sandbox) -> None:
     _emit(3, aggregates=3)
     sandbox.advance(timedelta(minutes=2))
-    late = LambdaContext("sweeper", "r", sandbox.now + timedelta(seconds=5))
+    late = Invocation("sweeper", "r", sandbox.now + timedelta(seconds=5))
     assert sweeper.handle({}, late)["published"] == 0
     assert sweeper.handle({}, _context(sandbox))["published"] == 3
 
@@ -161,8 +161,8 @@ def test_parked_events_are_measured_and_left_alone(sandbox: Sandbox, capsys: pyt
     assert _metrics(capsys.readouterr().out)["ParkedEvents"] == 1
 
 
-def _context(sandbox: Sandbox) -> LambdaContext:
-    return LambdaContext("sweeper", "r", sandbox.now + timedelta(minutes=1))
+def _context(sandbox: Sandbox) -> Invocation:
+    return Invocation("sweeper", "r", sandbox.now + timedelta(minutes=1))
 
 
 def _metrics(log: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from celeriac import Backoff, Context, Queue, Retry, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.enqueue.send import Parcel, deliver, entry
+from celeriac.enqueue.send import Parcel, entry, send
 from celeriac.model import names
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
@@ -85,7 +85,7 @@ def test_the_wait_before_each_run_has_its_own_name_wherever_aws_would_take_a_sec
     # Of a schedule that has fired, EventBridge Scheduler keeps the name for a while.
     for step in (0, 1, 2, 2):
         message = Message(id="m-1", task="charge", attempt=2, step=step)
-        deliver(Parcel(jobs, message, delay=2 * HOUR))
+        send(Parcel(jobs, message, delay=2 * HOUR))
     schedules = client("scheduler").list_schedules(GroupName=names.schedule_group("test"))["Schedules"]
     assert len(schedules) == 3
 

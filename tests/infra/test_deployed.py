@@ -17,7 +17,7 @@ import consumer
 from celeriac.aws import client as clients
 from celeriac.aws import sqs
 from celeriac.consume import quarantine
-from celeriac.testing.lambda_ import LambdaContext, _record
+from celeriac.testing.lambda_ import Invocation, _record
 from tests.application.desk import file_away
 from tests.infra.template import Stack, Stage
 
@@ -84,7 +84,7 @@ def test_a_message_goes_through_what_the_templates_have_made(
     quarantine.refresh()
     event = {"Records": [_record(message, f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev-desk")]}
     deadline = datetime.now(UTC) + timedelta(seconds=30)
-    answer = consumer.handler(event, LambdaContext("celeriac-dev-desk", "request", deadline))
+    answer = consumer.handler(event, Invocation("celeriac-dev-desk", "request", deadline))
 
     assert answer == {"batchItemFailures": []}
     assert (handle.status().state, handle.status().result) == ("succeeded", {"filed": "p-1"})

@@ -106,8 +106,7 @@ def _redriven(queue: str = "files") -> list[Any]:
 def test_exported_letters_come_back_as_they_were(file: str) -> None:
     for order in ("o-1", "o-2"):
         _die(order)
-    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody="not JSON")
-    Now.sandbox._activity.queues.add(sqs.url("celeriac-test-files"))
+    Now.sandbox.send(shop, "not JSON")
     Now.sandbox.drain()
     before = sorted(_shown(), key=str)
     assert _json("export", "files", file) == {"exported": 3, "missing": []}
@@ -243,8 +242,7 @@ def test_a_mark_that_no_import_has_made_brings_nothing_back(file: str) -> None:
     def forge(id_: str) -> None:
         death = {"reason": "failed", "imported": "0123456789ab"}
         body = {"task": "pay_once", "id": id_, "args": {"order": "o-1"}, "failure": death}
-        client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody=json.dumps(body))
-        Now.sandbox._activity.queues.add(sqs.url("celeriac-test-files"))
+        Now.sandbox.send(shop, body)
         Now.sandbox.drain()
 
     forge("stranger")
@@ -283,8 +281,7 @@ def _empty_bucket() -> None:
 
 def test_a_body_that_nobody_can_read_is_in_the_file_from_the_payload_bucket_too(file: str) -> None:
     body = "x" * 1_048_500
-    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody=body)
-    Now.sandbox._activity.queues.add(sqs.url("celeriac-test-files"))
+    Now.sandbox.send(shop, body)
     Now.sandbox.drain()
     _run("export", "files", file)
     _empty_bucket()

@@ -87,8 +87,7 @@ def dead(sandbox: Sandbox) -> Sandbox:
     start = sandbox.now
     charge.enqueue_many({"order": order} for order in range(12))
     refuse.enqueue_many({"order": order} for order in range(3))
-    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-letters"), MessageBody="not JSON")
-    sandbox._activity.queues.add(sqs.url("celeriac-test-letters"))
+    sandbox.send(shop, "not JSON")
     sandbox.drain()
     ran.clear()
     letters = lying_in(sqs.url("celeriac-test-letters-dlq"))
@@ -461,7 +460,7 @@ def test_a_body_without_an_id_gets_one_for_good(sandbox: Sandbox) -> None:
         QueueUrl=sqs.url("celeriac-test-letters-dlq"), MessageBody='{"task": "refuse", "args": {"order": 1}}'
     )
     _cure()
-    with suppress(WorkerDied), sandbox._calls.worker():
+    with suppress(WorkerDied), sandbox.worker():
         sandbox.crash_at(_calls_until(sandbox, "SendMessageBatch"), after=True)  # sent, and not deleted
         _run("redrive", "letters")
     sandbox._calls.fault = None

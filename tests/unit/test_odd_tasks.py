@@ -19,7 +19,7 @@ from celeriac.declare import registry
 from celeriac.declare.signature import SignatureError
 from celeriac.model.declaration import DeclarationError, TaskError
 from celeriac.testing import DeadLetter, Sandbox
-from celeriac.testing.lambda_ import LambdaContext
+from celeriac.testing.lambda_ import Invocation
 from celeriac.testing.scope import of_this_test
 from consumer import handler
 
@@ -278,7 +278,7 @@ def test_a_task_that_may_take_all_of_its_queues_time_is_started_first_and_never_
         runs.append(1)
 
     # Some of the invocation is gone already: enough for one who is first, not for one who comes later.
-    context = LambdaContext("f", "r", sandbox.now + jobs.timeout - timedelta(seconds=5))
+    context = Invocation("f", "r", sandbox.now + jobs.timeout - timedelta(seconds=5))
     answer = handler(_event(sandbox, "whole", "whole"), context)
     assert runs == [1]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}

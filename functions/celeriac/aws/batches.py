@@ -12,7 +12,7 @@ FIRST_WAIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Refusal:
     """Why something wasn't sent."""
 
     why: str
@@ -20,9 +20,9 @@ class Problem:
     """Whether it is the same at every try."""
 
 
-def insist[T](entries: Sequence[T], send: Callable[[Sequence[T]], list[Problem | None]]) -> list[Problem | None]:
+def insist[T](entries: Sequence[T], send: Callable[[Sequence[T]], list[Refusal | None]]) -> list[Refusal | None]:
     """What became of each entry, after those that weren't taken were sent again up to twice."""
-    problems: list[Problem | None] = send(entries)
+    problems: list[Refusal | None] = send(entries)
     for attempt in range(1, MOST_TRIES):
         again = [i for i, problem in enumerate(problems) if problem is not None and not problem.final]
         if not again:

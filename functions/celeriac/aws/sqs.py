@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from celeriac.aws.batches import Problem
+from celeriac.aws.batches import Refusal
 from celeriac.aws.client import client
 from celeriac.model.errors import CeleriacError
 from celeriac.observe.trace import current
@@ -103,7 +103,7 @@ def send(name: str, entry: Entry) -> None:
         client("sqs").send_message(QueueUrl=url(name), **_fields(entry))
 
 
-def send_batch(name: str, entries: Sequence[Entry]) -> list[Problem | None]:
+def send_batch(name: str, entries: Sequence[Entry]) -> list[Refusal | None]:
     """Send up to 10 messages of 1 MiB together; the answer holds, in their order, None or why one wasn't taken.
 
     Raises NoSuchQueueError.
@@ -111,11 +111,11 @@ def send_batch(name: str, entries: Sequence[Entry]) -> list[Problem | None]:
     batch: Any = [{"Id": str(i)} | _fields(entry) for i, entry in enumerate(entries)]
     with _of_queue(name):
         answer = client("sqs").send_message_batch(QueueUrl=url(name), Entries=batch)
-    problems: list[Problem | None] = [None] * len(entries)
+    problems: list[Refusal | None] = [None] * len(entries)
     for failed in answer.get("Failed", []):
         why = f"{failed['Code']}: {failed.get('Message', '')}"
         final = failed.get("SenderFault", False) and failed["Code"].rpartition(".")[2] in FINAL
-        problems[int(failed["Id"])] = Problem(why, final=final)
+        problems[int(failed["Id"])] = Refusal(why, final=final)
     return problems
 
 

@@ -12,11 +12,11 @@ from celeriac.observe.trace import checked
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SqsRecord:
     """One received message."""
 
     message_id: str
-    receipt_handle: str
+    receipt: str
     body: str
     queue_name: str
     """The physical name of the queue it came from."""
@@ -36,15 +36,15 @@ class UnknownQueueError(CeleriacError, LookupError):
     """A record from a queue that `tasks/queues.py` doesn't declare."""
 
 
-def read(raw: Mapping[str, Any]) -> Record:
+def read(raw: Mapping[str, Any]) -> SqsRecord:
     """Reduce Lambda's record (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
     attributes = raw.get("attributes", {})
     sent = attributes.get("SentTimestamp")
     sent_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
     found = of_lambda(raw.get("messageAttributes", {}))
-    return Record(
+    return SqsRecord(
         message_id=raw["messageId"],
-        receipt_handle=raw.get("receiptHandle", ""),
+        receipt=raw.get("receiptHandle", ""),
         body=raw["body"],
         queue_name=raw["eventSourceARN"].rpartition(":")[2],
         sent_at=sent_at,
@@ -65,7 +65,7 @@ def _first_sent_at(found: Attributes, sent_at: datetime) -> datetime:
     return min(first if first.tzinfo is not None else first.replace(tzinfo=UTC), sent_at)
 
 
-def queue_of(record: Record, queues: Mapping[str, Queue], stage: str) -> Queue:
+def queue_of(record: SqsRecord, queues: Mapping[str, Queue], stage: str) -> Queue:
     """The declared queue that a record came from. Raises UnknownQueueError."""
     for queue in queues.values():
         if queue.physical_name(stage) == record.queue_name:

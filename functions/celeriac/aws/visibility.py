@@ -13,10 +13,10 @@ from celeriac.model.queue import MAX_VISIBILITY
 from celeriac.observe.log import logger
 
 
-def delete(queue_name: str, receipt_handles: Sequence[str]) -> bool:
+def delete(queue_name: str, receipts: Sequence[str]) -> bool:
     """Acknowledge now; whether SQS has taken them all. What it didn't take comes again, and is then a duplicate."""
     taken = True
-    for batch in batched(receipt_handles, sqs.BATCH_ENTRIES, strict=False):
+    for batch in batched(receipts, sqs.BATCH_ENTRIES, strict=False):
         entries: Any = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(batch)]
         try:
             answer = client("sqs").delete_message_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
@@ -27,7 +27,7 @@ def delete(queue_name: str, receipt_handles: Sequence[str]) -> bool:
     return taken
 
 
-def deliver_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> None:
+def show_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> None:
     """Set when messages turn up again. Where that fails they do so later, at the end of their visibility timeout."""
     for batch in batched(handed_back, sqs.BATCH_ENTRIES, strict=False):
         entries: Any = [

@@ -7,19 +7,19 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from celeriac.aws import visibility
-from celeriac.aws.sqs_record import Record, queue_of, read
+from celeriac.aws.sqs_record import SqsRecord, queue_of, read
 from celeriac.consume import noting, suspects
-from celeriac.consume.outcome import Dead, Suspected
-from celeriac.consume.received import Delivery, Worker, failure
+from celeriac.consume.outcome import Dead, RunAlone
+from celeriac.consume.received import Received, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
 from celeriac.consume.run import run
-from celeriac.consume.settle import Settled, bury, settle
+from celeriac.consume.settle import Settled, send_dead_letter, settle
 from celeriac.declare import registry
 from celeriac.execute.call import Steps
-from celeriac.execute.threads import Crew
+from celeriac.execute.threads import Threads
 from celeriac.model import foreign, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.queue import Queue
@@ -29,6 +29,7 @@ from celeriac.observe.log import logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # A message that was received so often may have killed its workers, also where no lease remembers it: it runs alone.
 TIRED = 4
@@ -39,22 +40,7 @@ NOTING = timedelta(seconds=1)
 NOT_YET = Settled(acknowledged=False)
 
 
-class LambdaContext(Protocol):
-    """What the consumer uses of Lambda's context object."""
-
-    @property
-    def function_name(self) -> str:
-        """The function's name."""
-
-    @property
-    def aws_request_id(self) -> str:
-        """The invocation's id."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda stops the worker."""
-
-
-def handle(event: Mapping[str, Any], context: LambdaContext) -> "PartialItemFailureResponse":
+def handle(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
     """Run every message of the batch, each on its own, and name those that SQS is to deliver again.
 
     Raises WrongTriggerError for an event that is no batch of a queue: Lambda then retries it and counts an error, and
@@ -71,10 +57,10 @@ def handle(event: Mapping[str, Any], context: LambdaContext) -> "PartialItemFail
 class _Batch:
     """One invocation's messages: side by side first, then, one by one, those that may kill their worker."""
 
-    def __init__(self, raws: Sequence[Mapping[str, Any]], context: LambdaContext) -> None:
+    def __init__(self, raws: Sequence[Mapping[str, Any]], context: "LambdaContext") -> None:
         self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
-        self._records: list[tuple[Record, Queue]] = []
-        self._suspects: list[tuple[Record, Queue]] = []
+        self._records: list[tuple[SqsRecord, Queue]] = []
+        self._suspects: list[tuple[SqsRecord, Queue]] = []
         self._deleted: set[str] = set()
         self._deaths: list[noting.Change] = []
         self._tally = Tally()
@@ -106,22 +92,22 @@ class _Batch:
         self._suspects = [pair for pair in self._records if pair not in rested]
         in_time = self._side_by_side(rested, alone=one) and self._one_by_one()
         if self._records and in_time:
-            visibility.deliver_again(self._records[0][0].queue_name, self._again())
+            visibility.show_again(self._records[0][0].queue_name, self._again())
         self._tally.flush()
         if self._deaths and in_time:
             # All is settled by now: a table out of reach delays the answer by a second and no more.
             limit = min(NOTING, self._worker.left)
-            Crew([noting.noting(self._deaths)], 1, shortest=limit, limit=limit).run()
+            Threads([noting.noting(self._deaths)], 1, shortest=limit, limit=limit).run()
 
-    def _side_by_side(self, pairs: Sequence[tuple[Record, Queue]], *, alone: bool) -> bool:
+    def _side_by_side(self, pairs: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> bool:
         """Run lanes side by side, each in its order; what must run alone is left among the suspects."""
-        lanes: dict[str, list[tuple[Record, Queue]]] = defaultdict(list)
+        lanes: dict[str, list[tuple[SqsRecord, Queue]]] = defaultdict(list)
         for record, queue in pairs:
             # The messages of a FIFO group follow one another; any other message is a lane of its own.
             lanes[(record.group if queue.fifo else None) or record.message_id].append((record, queue))
         return not pairs or self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
 
-    def _lane(self, lane: Sequence[tuple[Record, Queue]], *, alone: bool) -> Steps[None]:
+    def _lane(self, lane: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> Steps[None]:
         """Run one after another; a FIFO group waits behind whatever of it isn't acknowledged."""
         for position, (record, queue) in enumerate(lane):
             settled = yield from self._settle(record, queue, alone=alone)
@@ -148,7 +134,7 @@ class _Batch:
                 return False
         return True
 
-    def _replaced(self, record: Record, queue: Queue) -> bool:
+    def _replaced(self, record: SqsRecord, queue: Queue) -> bool:
         """Whether a fresh copy has taken the place of what has waited behind killers for too long."""
         copy = suspects.tired_of_waiting(record, queue)
         if copy is None:
@@ -166,7 +152,7 @@ class _Batch:
         # Most of the margin is for settling what has overrun, the rest for the answer: one that comes too late is
         # none, and SQS would bring back what was done too.
         limit = left + self._worker.margin * ANSWER_BEFORE
-        in_time = Crew(lanes, queue.concurrency, shortest=min([left, *limits]), limit=limit).run()
+        in_time = Threads(lanes, queue.concurrency, shortest=min([left, *limits]), limit=limit).run()
         if not in_time:
             logger.error("out of time while settling, what isn't settled comes again")
         return in_time
@@ -176,53 +162,53 @@ class _Batch:
         done = [record for record, _ in self._records if self._settled[record.message_id].acknowledged]
         return self._delete([record for record in done if record.message_id not in self._deleted])
 
-    def _delete(self, records: Sequence[Record]) -> bool:
-        if records and not visibility.delete(records[0].queue_name, [record.receipt_handle for record in records]):
+    def _delete(self, records: Sequence[SqsRecord]) -> bool:
+        if records and not visibility.delete(records[0].queue_name, [record.receipt for record in records]):
             return False
         self._deleted.update(record.message_id for record in records)
         return True
 
-    def _settle(self, record: Record, queue: Queue, *, alone: bool) -> Steps[Settled | None]:
+    def _settle(self, record: SqsRecord, queue: Queue, *, alone: bool) -> Steps[Settled | None]:
         """Run and settle one message; None if it must run alone. What can't be settled isn't acknowledged."""
         started = time.monotonic()
-        delivery = Delivery(record, queue, self._worker, alone)
+        received = Received(record, queue, self._worker, alone)
         try:
             trace.follow(record.trace)
-            message, outcome = yield from run(delivery)
+            message, outcome = yield from run(received)
             trace.follow(record.trace)  # after an overrun another thread goes on
-            if isinstance(outcome, Suspected):
+            if isinstance(outcome, RunAlone):
                 return None
             settled = settle(outcome, record, queue)
-            self._deaths += noting.changes(outcome, message, delivery)
+            self._deaths += noting.changes(outcome, message, received)
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST:
                 # Before another of its key runs, which could kill this worker too, and let it in again.
                 self._delete([record])
             seconds = time.monotonic() - started
-            log_outcome(outcome, message, delivery, seconds=seconds)
-            self._tally.add(queue, outcome, delivery.observed, seconds=seconds)
+            log_outcome(outcome, message, received, seconds=seconds)
+            self._tally.add(queue, outcome, received.observed, seconds=seconds)
         except Exception as error:  # noqa: BLE001 - AWS is out of reach, or we have a bug: it goes back to SQS
             _log_unsettled(record.message_id, error)
-            return self._last_resort(delivery, error, seconds=time.monotonic() - started)
+            return self._last_resort(received, error, seconds=time.monotonic() - started)
         return settled
 
-    def _last_resort(self, delivery: Delivery, error: Exception, *, seconds: float) -> Settled:
+    def _last_resort(self, received: Received, error: Exception, *, seconds: float) -> Settled:
         """SQS's next receive would move the message without a word: send it ourselves, with the reason."""
-        record, queue = delivery.record, delivery.queue
+        record, queue = received.record, received.queue
         if record.receives < queue.receive_limit:
             return NOT_YET
-        dead = Dead(None, failure(Reason.UNSETTLED, error, record, delivery))
+        dead = Dead(None, failure(Reason.UNSETTLED, error, record, received))
         try:
-            bury(dead, record, queue)
+            send_dead_letter(dead, record, queue)
         except Exception as another:  # noqa: BLE001 - the dead-letter queue is out of reach as well: SQS's turn
             _log_unsettled(record.message_id, another)
             return NOT_YET
-        self._deaths += noting.changes(dead, None, delivery)
-        log_outcome(dead, None, delivery, seconds=seconds)
-        self._tally.add(queue, dead, delivery.observed, seconds=seconds)
+        self._deaths += noting.changes(dead, None, received)
+        log_outcome(dead, None, received, seconds=seconds)
+        self._tally.add(queue, dead, received.observed, seconds=seconds)
         return Settled(acknowledged=True)
 
     def _again(self) -> list[tuple[str, datetime]]:
-        handles = {record.message_id: record.receipt_handle for record, _ in self._records}
+        handles = {record.message_id: record.receipt for record, _ in self._records}
         return [
             (handles[message_id], settled.again_at)
             for message_id, settled in self._settled.items()

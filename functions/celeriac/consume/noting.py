@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed
-from celeriac.consume.received import Delivery
+from celeriac.consume.received import Received
 from celeriac.dead_letters import death_notes
 from celeriac.execute.call import Steps
 from celeriac.model.message import Message
@@ -14,9 +14,9 @@ type Change = Callable[[], None]
 """A note to be written, or to be made void."""
 
 
-def changes(outcome: Outcome, message: Message | None, delivery: Delivery) -> list[Change]:
+def changes(outcome: Outcome, message: Message | None, received: Received) -> list[Change]:
     """What an outcome changes in the notes; `message` as it came, None where its body can't be read."""
-    record, queue, observed = delivery.record, delivery.queue, delivery.observed
+    record, queue, observed = received.record, received.queue, received.observed
     made: list[Change] = []
     if observed.replaced is not None and message is not None:
         # The record of its key knew of another message's death, and does no more.

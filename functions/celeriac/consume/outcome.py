@@ -75,10 +75,10 @@ class HandedBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspected:
+class RunAlone:
     """Its last worker died at work: it is to run alone, after everything else."""
 
     name = "suspected"
 
 
-type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | HandedBack | Suspected
+type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | HandedBack | RunAlone

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from celeriac.aws.sqs_record import Record
+from celeriac.aws.sqs_record import SqsRecord
 from celeriac.consume.observed import Observed
 from celeriac.model.failure import Failure, error_message, error_traceback, error_type
 from celeriac.model.message import Message, decode
@@ -32,10 +32,10 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Received:
     """A message, where it came from, and who is to run it."""
 
-    record: Record
+    record: SqsRecord
     queue: Queue
     worker: Worker
     alone: bool
@@ -43,7 +43,7 @@ class Delivery:
     observed: Observed = field(default_factory=Observed)
 
 
-def as_it_came(record: Record) -> Message:
+def as_it_came(record: SqsRecord) -> Message:
     """The record's message, with an id and a date also where it was written by hand. Raises what `decode` raises."""
     message = decode(record.body)
     # SQS's own id and date serve, and stay with it from here on. A date behind its send would keep it young for ever.
@@ -60,7 +60,7 @@ def _zoned(written: datetime) -> datetime:
     return written if written.tzinfo is not None else written.replace(tzinfo=UTC)
 
 
-def failure(reason: str, error: BaseException, origin: Message | Record, delivery: Delivery) -> Failure:
+def failure(reason: str, error: BaseException, origin: Message | SqsRecord, received: Received) -> Failure:
     """What a dead letter carries; `origin` is its record where its body can't be read."""
     return Failure(
         reason=reason,
@@ -70,6 +70,6 @@ def failure(reason: str, error: BaseException, origin: Message | Record, deliver
         attempts=origin.attempt if isinstance(origin, Message) else 0,
         first_at=origin.enqueued_at if isinstance(origin, Message) else origin.first_sent_at,
         last_at=datetime.now(UTC),
-        function=delivery.worker.function,
-        request_id=delivery.worker.request_id,
+        function=received.worker.function,
+        request_id=received.worker.request_id,
     )

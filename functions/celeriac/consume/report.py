@@ -7,7 +7,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from celeriac.consume.observed import Observed
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
-from celeriac.consume.received import Delivery
+from celeriac.consume.received import Received
 from celeriac.model import settings
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
@@ -19,19 +19,19 @@ from celeriac.observe.running import Run
 from celeriac.observe.text import line
 
 
-def log_outcome(outcome: Outcome, message: Message | None, delivery: Delivery, *, seconds: float) -> None:
+def log_outcome(outcome: Outcome, message: Message | None, received: Received, *, seconds: float) -> None:
     """One line for each attempt."""
-    record, observed = delivery.record, delivery.observed
+    record, observed = received.record, received.observed
     fields: dict[str, object] = {
         "outcome": outcome.name,
-        "queue": delivery.queue.name,
+        "queue": received.queue.name,
         # A stranger's words, where no task is known by them.
         "task": line(message.task) if message is not None else "",
         "id": line(message.id) if message is not None else record.message_id,
         "key_hash": key_hash(observed.key) if observed.key is not None else "",
         "attempt": _attempt(outcome, message),
         "milliseconds": round(seconds * 1000, 1),
-        "request_id": delivery.worker.request_id,
+        "request_id": received.worker.request_id,
     }
     if record.trace is not None:
         fields["trace"] = record.trace

@@ -13,9 +13,9 @@ import msgspec
 from celeriac.aws import payloads, sqs
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, Attributes, beside, ours_in, packed, text
 from celeriac.aws.client import error_code
-from celeriac.aws.sqs_record import Record
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Suspected
-from celeriac.enqueue.send import Parcel, deliver, entry, fitted
+from celeriac.aws.sqs_record import SqsRecord
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Succeeded
+from celeriac.enqueue.send import Parcel, entry, fitted, send
 from celeriac.leases import lease
 from celeriac.model import settings
 from celeriac.model.failure import Failure
@@ -33,7 +33,7 @@ class Settled:
     again_at: datetime | None = None
 
 
-def settle(outcome: Outcome, record: Record, queue: Queue) -> Settled:
+def settle(outcome: Outcome, record: SqsRecord, queue: Queue) -> Settled:
     """Send what `outcome` asks for, then record it. Raises what AWS raises: the message then isn't acknowledged."""
     match outcome:
         case Succeeded() | Skipped():
@@ -41,22 +41,22 @@ def settle(outcome: Outcome, record: Record, queue: Queue) -> Settled:
         case Retried():
             return _retry(outcome, record, queue)
         case Dead():
-            bury(outcome, record, queue)
+            send_dead_letter(outcome, record, queue)
             return Settled(acknowledged=True)
         case Postponed():
             return _postpone(outcome, record, queue)
         case HandedBack():
             return _hand_back(outcome, record, queue)
-        case Suspected():
+        case RunAlone():
             return Settled(acknowledged=False)
         case _:
             assert_never(outcome)
 
 
-def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
+def _retry(retried: Retried, record: SqsRecord, queue: Queue) -> Settled:
     # On a FIFO queue the message stays: a successor would lose its place.
     if not queue.fifo:
-        deliver(Parcel(queue, retried.successor, retried.delay, record.group))
+        send(Parcel(queue, retried.successor, retried.delay, record.group))
     if retried.lease is not None and retried.failure is not None:
         try:
             due = datetime.now(UTC) + retried.delay
@@ -67,16 +67,16 @@ def _retry(retried: Retried, record: Record, queue: Queue) -> Settled:
     return Settled(not queue.fifo, datetime.now(UTC) + retried.delay if queue.fifo else None)
 
 
-def _hand_back(handed_back: HandedBack, record: Record, queue: Queue) -> Settled:
+def _hand_back(handed_back: HandedBack, record: SqsRecord, queue: Queue) -> Settled:
     """Usually the message itself comes back. Before hand-backs use up its receives, a fresh copy takes its place."""
     if queue.fifo or record.receives < FRESH_AFTER or handed_back.message is None:
         return Settled(acknowledged=False, again_at=handed_back.until)
     wait = max((handed_back.until or datetime.now(UTC)) - datetime.now(UTC), timedelta())
-    deliver(Parcel(queue, handed_back.message, min(wait, MAX_DELAY), record.group))
+    send(Parcel(queue, handed_back.message, min(wait, MAX_DELAY), record.group))
     return Settled(acknowledged=True)
 
 
-def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
+def _postpone(postponed: Postponed, record: SqsRecord, queue: Queue) -> Settled:
     again = Settled(acknowledged=False, again_at=datetime.now(UTC) + postponed.delay)
     if queue.fifo:
         return again
@@ -96,7 +96,7 @@ def _postpone(postponed: Postponed, record: Record, queue: Queue) -> Settled:
     return Settled(acknowledged=True)
 
 
-def bury(dead: Dead, record: Record, queue: Queue) -> None:
+def send_dead_letter(dead: Dead, record: SqsRecord, queue: Queue) -> None:
     """Send a dead letter to the queue's own dead-letter queue, then record it."""
     name = queue.dead_letter_name(settings.stage())
     group = (record.group or record.message_id) if queue.fifo else record.group
@@ -116,7 +116,7 @@ def bury(dead: Dead, record: Record, queue: Queue) -> None:
             dead.lease.dead(dead.failure)
 
 
-def _untouched(record: Record, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
+def _untouched(record: SqsRecord, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
     """A body that couldn't be read goes byte for byte, the sender's attributes and its failure beside it.
 
     What doesn't fit goes through S3: the body first, then the attributes too.

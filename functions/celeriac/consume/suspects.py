@@ -3,21 +3,21 @@
 import random
 from collections.abc import Sequence
 
-from celeriac.aws.sqs_record import Record
+from celeriac.aws.sqs_record import SqsRecord
 from celeriac.consume.outcome import HandedBack
 from celeriac.consume.received import as_it_came
 from celeriac.model.message import MalformedMessageError, NewerVersionError
 from celeriac.model.queue import Queue
 
-type Suspect = tuple[Record, Queue]
+type SuspectMessage = tuple[SqsRecord, Queue]
 
 
-def in_order(suspects: Sequence[Suspect]) -> list[Suspect]:
+def in_order(suspects: Sequence[SuspectMessage]) -> list[SuspectMessage]:
     """Any order: one that kills its worker each time must not always be the first."""
     return random.sample(suspects, len(suspects))
 
 
-def tired_of_waiting(record: Record, queue: Queue) -> HandedBack | None:
+def tired_of_waiting(record: SqsRecord, queue: Queue) -> HandedBack | None:
     """A fresh copy, if waiting behind killers has used up half of the receives that SQS allows.
 
     A healthy message must not die of that. What its task's lease remembers stays, so a killer among them ends after

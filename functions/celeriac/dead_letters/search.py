@@ -64,9 +64,9 @@ def _peek(url: str, most: int) -> "list[MessageTypeDef]":
     return list(held.values())
 
 
-def _give_back(url: str, receipt_handles: list[str]) -> None:
-    for start in range(0, len(receipt_handles), sqs.BATCH_ENTRIES):
-        some = receipt_handles[start : start + sqs.BATCH_ENTRIES]
+def _give_back(url: str, receipts: list[str]) -> None:
+    for start in range(0, len(receipts), sqs.BATCH_ENTRIES):
+        some = receipts[start : start + sqs.BATCH_ENTRIES]
         client("sqs").change_message_visibility_batch(
             QueueUrl=url,
             Entries=[{"Id": str(i), "ReceiptHandle": h, "VisibilityTimeout": 0} for i, h in enumerate(some)],

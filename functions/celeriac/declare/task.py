@@ -11,7 +11,7 @@ from celeriac.declare.context import Context
 from celeriac.declare.handle import Handle
 from celeriac.declare.options import Options
 from celeriac.declare.signature import InvalidArgumentsError, Signature, key_text
-from celeriac.enqueue.send import NOW, Parcel, deliver, deliver_many
+from celeriac.enqueue.send import NOW, Parcel, send, send_many
 from celeriac.model import habits
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
@@ -116,7 +116,7 @@ class Task[**P, C, R]:
         deployed.
         """
         parcel = self._parcel(self.signature.named(args, kwargs))
-        deliver(parcel)
+        send(parcel)
         return self._handle(parcel)
 
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
@@ -126,7 +126,7 @@ class Task[**P, C, R]:
         """
         arguments = [self._arguments_of(item) for item in items]
         parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
-        problems = deliver_many(parcels)
+        problems = send_many(parcels)
         handles = [self._handle(parcel) for parcel in parcels]
         if any(problems):
             sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]

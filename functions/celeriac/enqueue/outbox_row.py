@@ -24,7 +24,7 @@ PARKED = "parked"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class OutboxRow:
     """A row of the outbox."""
 
     pk: str
@@ -73,12 +73,12 @@ def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]
 class MalformedEventError(CeleriacError, ValueError):
     """A row of the outbox that no transaction of ours has written; `event` is what can be said of it."""
 
-    def __init__(self, event: Event, why: str) -> None:
+    def __init__(self, event: OutboxRow, why: str) -> None:
         super().__init__(f"not an event: {why}")
         self.event = event
 
 
-def read(image: Mapping[str, Any]) -> Event:
+def read(image: Mapping[str, Any]) -> OutboxRow:
     """The event in a row, or in a stream record's new image. Raises MalformedEventError."""
     row = plain(image) or {}
     try:
@@ -86,7 +86,7 @@ def read(image: Mapping[str, Any]) -> Event:
         texts = ("type", "occurred_at", "data", "message", "queue", "due_at", "group", "trace")
         if wrong := [name for name in texts if name in row and not isinstance(row[name], str)]:
             raise TypeError(f"{wrong[0]} is no text")  # noqa: TRY301 - as json and datetime say it
-        return Event(
+        return OutboxRow(
             pk=row["pk"],
             sk=row["sk"],
             type=row["type"],
@@ -100,14 +100,14 @@ def read(image: Mapping[str, Any]) -> Event:
             bytes=len(data) + len(row.get("message", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
-        nothing = Event(str(row["pk"]), str(row["sk"]), "malformed", datetime.now(UTC), {})
+        nothing = OutboxRow(str(row["pk"]), str(row["sk"]), "malformed", datetime.now(UTC), {})
         raise MalformedEventError(nothing, f"{type(error).__name__} while reading its attributes") from error
 
 
-def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[Event], list[tuple[Event, str]]]:
+def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[OutboxRow], list[tuple[OutboxRow, str]]]:
     """The events in rows, in their order; and of those that are none, why not."""
-    events: list[Event] = []
-    malformed: list[tuple[Event, str]] = []
+    events: list[OutboxRow] = []
+    malformed: list[tuple[OutboxRow, str]] = []
     for image in images:
         try:
             events.append(read(image))

@@ -20,7 +20,7 @@ from celeriac.observe import trace
 NOW = timedelta()
 # What a schedule's target can carry: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_Target.html
 MAX_SCHEDULED_BYTES = 262_144
-# Calls at once of `deliver_many`: more than boto3's pool of connections would only queue up.
+# Calls at once of `send_many`: more than boto3's pool of connections would only queue up.
 PARALLEL_CALLS = 8
 
 
@@ -52,7 +52,7 @@ class Enqueueable(Protocol):
         """What its `enqueue` would send. Raises what that raises."""
 
 
-def deliver(parcel: Parcel) -> None:
+def send(parcel: Parcel) -> None:
     """Send it: by SQS up to 15 minutes ahead, by a schedule beyond. When this returns, AWS has it."""
     name = parcel.queue.physical_name(settings.stage())
     if parcel.is_scheduled:
@@ -61,7 +61,7 @@ def deliver(parcel: Parcel) -> None:
         sqs.send(name, entry(parcel))
 
 
-def deliver_many(parcels: Sequence[Parcel]) -> list[str | None]:
+def send_many(parcels: Sequence[Parcel]) -> list[str | None]:
     """Send parcels in as few calls as SQS allows, several calls at once.
 
     The answer holds, in their order, None or why a parcel wasn't taken: what one call meets says nothing of the
@@ -80,11 +80,11 @@ def deliver_many(parcels: Sequence[Parcel]) -> list[str | None]:
         batches = sqs.batches([entries[i].size for i in positions])
         work += [tuple(positions[k] for k in batch) for batch in batches]
 
-    def send(positions: tuple[int, ...]) -> None:
+    def send_some(positions: tuple[int, ...]) -> None:
         first = parcels[positions[0]]
         try:
             if first.is_scheduled:
-                deliver(first)
+                send(first)
                 return
             name = first.queue.physical_name(settings.stage())
             refused = sqs.send_batch(name, [entries[i] for i in positions])
@@ -96,11 +96,11 @@ def deliver_many(parcels: Sequence[Parcel]) -> list[str | None]:
 
     if len(work) > 1:
         with ThreadPoolExecutor(min(PARALLEL_CALLS, len(work))) as pool:
-            for _ in pool.map(send, work):
+            for _ in pool.map(send_some, work):
                 pass
     else:
         for alone in work:
-            send(alone)
+            send_some(alone)
     return problems
 
 

@@ -37,7 +37,7 @@ class Call:
     run: Run
 
 
-type Ending = tuple[Any, BaseException | None]
+type Result = tuple[Any, BaseException | None]
 """What a call returned, or what it raised."""
-type Steps[T] = Generator[Call, Ending, T]
+type Steps[T] = Generator[Call, Result, T]
 """A run that stands still at each call, so that another thread can go on with it than the one that makes the call."""

@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from celeriac.execute.call import Ending, TaskCancelledError, TaskTimeoutError
+from celeriac.execute.call import Result, TaskCancelledError, TaskTimeoutError
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe.log import logger
 
@@ -43,7 +43,7 @@ def wait_for(awaitable: Awaitable[Any], limit: timedelta, seconds: float) -> Any
     return result
 
 
-async def _contained(awaitable: Awaitable[Any]) -> Ending:
+async def _contained(awaitable: Awaitable[Any]) -> Result:
     """Its ending as a value: asyncio lets SystemExit and KeyboardInterrupt end the loop of all tasks."""
     try:
         return await awaitable, None

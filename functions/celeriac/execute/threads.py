@@ -19,7 +19,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from celeriac.execute import loop
-from celeriac.execute.call import Call, Ending, Steps, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import Call, Result, Steps, TaskTimeoutError, WorkerLost
 
 # Threads are made when needed and kept; what overran occupies one. Beyond any number that a worker could come to.
 MOST_THREADS = 100_000
@@ -61,7 +61,7 @@ class _Running:
     until: float
 
 
-class Crew:
+class Threads:
     """At most `size` threads, each of which runs one lane after another.
 
     `shortest` is the least time that a call is usually given: the watch need not look at the clock twice in it.
@@ -122,7 +122,7 @@ class Crew:
             self._running.remove(running)
             _hanging.add(1)
 
-    def _work(self, lane: Steps[None] | None = None, ending: Ending | None = None) -> None:
+    def _work(self, lane: Steps[None] | None = None, ending: Result | None = None) -> None:
         """Run `lane` on from `ending`, where one is given, and then lane after lane."""
         try:
             if lane is not None and ending is not None:
@@ -154,7 +154,7 @@ class Crew:
                 raise WorkerLost
             call = lane.send(self._make(call, lane))
 
-    def _make(self, call: Call, lane: Steps[None]) -> Ending:
+    def _make(self, call: Call, lane: Steps[None]) -> Result:
         until = time.monotonic() + call.limit.total_seconds()
         try:
             with call.run:

@@ -40,7 +40,7 @@ class Busy(Signal):
         self.until = until
 
 
-class Suspect(Signal):
+class CrashSuspected(Signal):
     """Its last worker died at work. `crashes` of them died while they ran nothing else."""
 
     def __init__(self, crashes: int) -> None:
@@ -132,14 +132,14 @@ def claim(wanted: Claim) -> Lease:
     expiry = dt.datetime.fromtimestamp(int(found.get("in_progress_expiration", 0)) / 1000, dt.UTC)
     if expiry >= dt.datetime.now(dt.UTC):
         raise Busy(expiry)
-    raise Suspect(int(found.get("crashes", 0)))
+    raise CrashSuspected(int(found.get("crashes", 0)))
 
 
 def take_over(wanted: Claim) -> Lease:
     """Claim a suspect, whose last worker died at work. Raises as `claim` does, but never Suspect."""
     try:
         return claim(wanted)
-    except Suspect as suspect:
+    except CrashSuspected as suspect:
         attempted = _new_store(wanted)
         found = attempted.read(wanted.key)
         if found.get("status") != INPROGRESS:
@@ -215,9 +215,9 @@ __all__ = [
     "AlreadyTried",
     "Busy",
     "Claim",
+    "CrashSuspected",
     "Lease",
     "LeaseLostError",
-    "Suspect",
     "claim",
     "forget",
     "look_up",

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from celeriac.aws.batches import Problem, insist
+from celeriac.aws.batches import Refusal, insist
 from celeriac.aws.client import client
-from celeriac.enqueue.outbox_row import Event
+from celeriac.enqueue.outbox_row import OutboxRow
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe.log import logger
@@ -18,7 +18,7 @@ BATCH_BYTES = 262_144
 FINAL = frozenset({"InvalidArgument", "MalformedDetail", "ValidationException", "NotAuthorizedForDetailTypeException"})
 
 
-def cloud_event(event: Event) -> dict[str, Any]:
+def cloud_event(event: OutboxRow) -> dict[str, Any]:
     """The event in the structured form of CloudEvents, which is the `detail` of the bus's own envelope."""
     return {
         "specversion": "1.0",
@@ -37,19 +37,19 @@ def source() -> str:
     return names.prefix(settings.stage())
 
 
-def put(events: Sequence[Event]) -> Iterator[tuple[Event, Problem]]:
+def put(events: Sequence[OutboxRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
     """Put events on the bus; those that it didn't take, and why. A bus keeps no order, so none waits for another."""
-    batch: list[tuple[Event, dict[str, str]]] = []
+    batch: list[tuple[OutboxRow, dict[str, str]]] = []
     size = 0
     for event in events:
         try:
             entry = _entry(event)
             taken = _size(entry)
         except (TypeError, ValueError) as error:  # a lone surrogate, say, that has no UTF-8
-            yield event, Problem(f"it has no JSON form that a bus takes: {error_type(error)}", final=True)
+            yield event, Refusal(f"it has no JSON form that a bus takes: {error_type(error)}", final=True)
             continue
         if taken > BATCH_BYTES:
-            yield event, Problem(f"it is {taken} bytes, a bus takes {BATCH_BYTES}", final=True)
+            yield event, Refusal(f"it is {taken} bytes, a bus takes {BATCH_BYTES}", final=True)
             continue
         if len(batch) == BATCH_ENTRIES or size + taken > BATCH_BYTES:
             yield from _put(batch)
@@ -60,28 +60,28 @@ def put(events: Sequence[Event]) -> Iterator[tuple[Event, Problem]]:
         yield from _put(batch)
 
 
-def _put(batch: Sequence[tuple[Event, dict[str, str]]]) -> Iterator[tuple[Event, Problem]]:
+def _put(batch: Sequence[tuple[OutboxRow, dict[str, str]]]) -> Iterator[tuple[OutboxRow, Refusal]]:
     try:
         problems = insist([entry for _, entry in batch], _put_entries)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the batch's
         logger.error("not put on the bus", extra={"error": error_type(error), "where": error_place(error)})
-        problems = [Problem(f"{error_type(error)}: {error}")] * len(batch)
+        problems = [Refusal(f"{error_type(error)}: {error}")] * len(batch)
     for (event, _), problem in zip(batch, problems, strict=True):
         if problem is not None:
             yield event, problem
 
 
-def _put_entries(entries: Sequence[dict[str, str]]) -> list[Problem | None]:
+def _put_entries(entries: Sequence[dict[str, str]]) -> list[Refusal | None]:
     answer = client("events").put_events(Entries=list(entries))  # type: ignore[arg-type]  # dicts of text
     return [
-        Problem(f"{one['ErrorCode']}: {one.get('ErrorMessage', '')}", final=one["ErrorCode"] in FINAL)
+        Refusal(f"{one['ErrorCode']}: {one.get('ErrorMessage', '')}", final=one["ErrorCode"] in FINAL)
         if one.get("ErrorCode")
         else None
         for one in answer["Entries"]
     ]
 
 
-def _entry(event: Event) -> dict[str, str]:
+def _entry(event: OutboxRow) -> dict[str, str]:
     return {
         "EventBusName": names.bus(settings.stage()),
         "Source": source(),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from celeriac.aws.client import client
-from celeriac.enqueue.outbox_row import PARKED, WAITING, Event
+from celeriac.enqueue.outbox_row import PARKED, WAITING, OutboxRow
 from celeriac.model import declared, names, settings
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
@@ -21,7 +21,7 @@ MOST_BYTES = 3_000_000
 MOST_REASON = 400
 
 
-def mark(published: Sequence[Event], parked: Sequence[tuple[Event, str]]) -> None:
+def mark(published: Sequence[OutboxRow], parked: Sequence[tuple[OutboxRow, str]]) -> None:
     """Note on each row what became of it; a row that is gone meanwhile stays gone.
 
     What can't be marked is found by the sweeper and published once more, under the same ids.
@@ -41,7 +41,7 @@ def mark(published: Sequence[Event], parked: Sequence[tuple[Event, str]]) -> Non
         _write(some)
 
 
-def _update(event: Event, expression: str, values: dict[str, Any]) -> "TransactWriteItemTypeDef":
+def _update(event: OutboxRow, expression: str, values: dict[str, Any]) -> "TransactWriteItemTypeDef":
     return {
         "Update": {
             "TableName": names.outbox_table(settings.stage()),
@@ -53,7 +53,7 @@ def _update(event: Event, expression: str, values: dict[str, Any]) -> "TransactW
     }
 
 
-type _Mark = tuple[Event, "TransactWriteItemTypeDef"]
+type _Mark = tuple[OutboxRow, "TransactWriteItemTypeDef"]
 
 
 def _batches(marks: Sequence[_Mark]) -> Iterator[list[_Mark]]:

@@ -12,12 +12,12 @@ from uuid import UUID, uuid5
 import msgspec
 
 from celeriac.aws import sqs
-from celeriac.aws.batches import Problem, insist
+from celeriac.aws.batches import Refusal, insist
 from celeriac.aws.sqs import is_group
 from celeriac.declare import registry
 from celeriac.declare.task import Task
-from celeriac.enqueue.outbox_row import Event
-from celeriac.enqueue.send import Parcel, deliver, entry
+from celeriac.enqueue.outbox_row import OutboxRow
+from celeriac.enqueue.send import Parcel, entry, send
 from celeriac.model import declared, settings
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import error_place, error_type
@@ -32,7 +32,7 @@ NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
 # Queues and bus at once: more than boto3's pool of connections would only queue up.
 PARALLEL = 8
 GOLDEN = (5**0.5 - 1) / 2
-HELD_BACK = Problem("held back behind an earlier event of its aggregate")
+HELD_BACK = Refusal("held back behind an earlier event of its aggregate")
 
 
 class CannotPublishError(CeleriacError, ValueError):
@@ -43,30 +43,30 @@ class CannotPublishError(CeleriacError, ValueError):
 class Published:
     """What became of a batch of events. Each is in one of the three, in the batch's order."""
 
-    done: list[Event] = field(default_factory=list)
-    parked: list[tuple[Event, str]] = field(default_factory=list)
+    done: list[OutboxRow] = field(default_factory=list)
+    parked: list[tuple[OutboxRow, str]] = field(default_factory=list)
     """Those that can never be published as things are, with the reason."""
-    failed: list[Event] = field(default_factory=list)
+    failed: list[OutboxRow] = field(default_factory=list)
     """Those to try again, and those held back behind one of the same aggregate."""
 
 
-def publish(events: Sequence[Event], *, to: str | None = None) -> Published:
+def publish(events: Sequence[OutboxRow], *, to: str | None = None) -> Published:
     """Send each event to all its subscribers (or to the one task `to`), in order within an aggregate.
 
     Everything is sent once more if some of it fails: ids derived from event and subscriber let tasks absorb that.
     """
-    problems: dict[str, list[Problem]] = defaultdict(list)
-    by_queue: dict[str, list[tuple[Event, Parcel]]] = defaultdict(list)
+    problems: dict[str, list[Refusal]] = defaultdict(list)
+    by_queue: dict[str, list[tuple[OutboxRow, Parcel]]] = defaultdict(list)
     for event in events:
         try:
             for parcel in parcels(event, registry.subscribers(event.type) if to is None else [registry.tasks[to]]):
                 by_queue[parcel.queue.name].append((event, parcel))
         except (CannotPublishError, MalformedMessageError, NewerVersionError) as error:
-            problems[event.sk].append(Problem(str(error), final=True))
+            problems[event.sk].append(Refusal(str(error), final=True))
         except Exception as error:  # noqa: BLE001 - an event that no code of ours foresees must not stop its shard
             logger.error("event not understood", extra={"error": error_type(error), "where": error_place(error)})
-            problems[event.sk].append(Problem(f"{error_type(error)} at {error_place(error)}", final=True))
-    jobs: list[Callable[[], Iterator[tuple[Event, Problem]]]] = [
+            problems[event.sk].append(Refusal(f"{error_type(error)} at {error_place(error)}", final=True))
+    jobs: list[Callable[[], Iterator[tuple[OutboxRow, Refusal]]]] = [
         partial(_send, sent[0][1].queue, sent) for sent in by_queue.values()
     ]
     if to is None and declared.outbox().bus:
@@ -76,7 +76,7 @@ def publish(events: Sequence[Event], *, to: str | None = None) -> Published:
     return _sorted_out(events, problems)
 
 
-def parcels(event: Event, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
+def parcels(event: OutboxRow, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
     """What an event becomes: a message for each subscriber, its id derived from both.
 
     Raises CannotPublishError, and what `message.decode` raises, for a task that was enqueued to a queue nobody knows.
@@ -128,8 +128,8 @@ def spread(groups: Sequence[str]) -> list[int]:
 
 
 def _all_at_once(
-    jobs: Sequence[Callable[[], Iterator[tuple[Event, Problem]]]],
-) -> Iterator[tuple[Event, Problem]]:
+    jobs: Sequence[Callable[[], Iterator[tuple[OutboxRow, Refusal]]]],
+) -> Iterator[tuple[OutboxRow, Refusal]]:
     if len(jobs) == 1:
         yield from jobs[0]()
     elif jobs:
@@ -138,17 +138,17 @@ def _all_at_once(
                 yield from found
 
 
-def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[Event, Problem]]:
+def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[tuple[OutboxRow, Refusal]]:
     """Send to one queue, batch after batch; an aggregate waits behind the first of its events that wasn't taken."""
     unmade: set[str] = set()
-    ready: list[tuple[Event, sqs.Entry]] = []
+    ready: list[tuple[OutboxRow, sqs.Entry]] = []
     for event, parcel in sent:
         if event.pk in unmade:
             yield event, HELD_BACK
             continue
         try:
             if parcel.is_scheduled:
-                deliver(parcel)
+                send(parcel)
             else:
                 ready.append((event, entry(parcel)))
         except Exception as error:  # noqa: BLE001 - an event that fails, fails alone
@@ -159,7 +159,7 @@ def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[
     held: set[str] = set()
     name = queue.physical_name(settings.stage())
     # What a queue can't be reached for, it can't be reached for again and again: the others must have their turn.
-    out_of_reach: Problem | None = None
+    out_of_reach: Refusal | None = None
     for together in _batches(queue, ready):
         batch = [one for one in together if one[0].pk not in held and out_of_reach is None]
         for event, _ in together:
@@ -181,7 +181,7 @@ def _send(queue: Queue, sent: Sequence[tuple[Event, Parcel]]) -> Iterator[tuple[
                 yield event, problem
 
 
-def _batches(queue: Queue, ready: Sequence[tuple[Event, sqs.Entry]]) -> Iterator[list[tuple[Event, sqs.Entry]]]:
+def _batches(queue: Queue, ready: Sequence[tuple[OutboxRow, sqs.Entry]]) -> Iterator[list[tuple[OutboxRow, sqs.Entry]]]:
     """What to send together. On a FIFO queue, as few of an aggregate as ten calls for a hundred events allow."""
     if not ready:
         return  # all of it is on its way by schedules, or failed
@@ -197,13 +197,13 @@ def _batches(queue: Queue, ready: Sequence[tuple[Event, sqs.Entry]]) -> Iterator
             yield [some[i] for i in positions]
 
 
-def _unsent(error: Exception) -> Problem:
+def _unsent(error: Exception) -> Refusal:
     if not isinstance(error, sqs.NoSuchQueueError):
         logger.error("not sent", extra={"error": error_type(error), "where": error_place(error)})
-    return Problem(f"{error_type(error)}: {error}", final=isinstance(error, sqs.NoSuchQueueError))
+    return Refusal(f"{error_type(error)}: {error}", final=isinstance(error, sqs.NoSuchQueueError))
 
 
-def _sorted_out(events: Sequence[Event], problems: dict[str, list[Problem]]) -> Published:
+def _sorted_out(events: Sequence[OutboxRow], problems: dict[str, list[Refusal]]) -> Published:
     published = Published()
     for event in events:
         met = problems.get(event.sk, [])

@@ -1,7 +1,7 @@
 """The sweeper: every minute, events that the relay has left behind, published the same way."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -13,20 +13,16 @@ from celeriac.relay import unpublished
 from celeriac.relay.mark import mark
 from celeriac.relay.publish import publish
 
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
 STRANDED_AFTER = timedelta(minutes=1)
 """The relay needs a second; what is unpublished for longer is nobody's."""
 # Left at the end to mark what was published.
 MARGIN = timedelta(seconds=10)
 
 
-class LambdaContext(Protocol):
-    """What the sweeper uses of Lambda's context object."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda stops the worker."""
-
-
-def handle(event: object, context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
+def handle(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
     """Publish what is stranded, in order within each aggregate, and measure what is left.
 
     It is safe beside a running relay: both send messages of the same ids.

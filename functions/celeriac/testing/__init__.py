@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from celeriac.dead_letters.dead_letter import DeadLetter
-    from celeriac.testing.calls import WorkerDied
+    from celeriac.testing.calls import Call, WorkerDied, die_after, die_before
     from celeriac.testing.sandbox import Sandbox
 
-__all__ = ["DeadLetter", "Sandbox", "WorkerDied"]
+__all__ = ["Call", "DeadLetter", "Sandbox", "WorkerDied", "die_after", "die_before"]
 
 _HOMES = {
     "DeadLetter": "celeriac.dead_letters.dead_letter",
+    "Call": "celeriac.testing.calls",
     "Sandbox": "celeriac.testing.sandbox",
+    "die_after": "celeriac.testing.calls",
+    "die_before": "celeriac.testing.calls",
     "WorkerDied": "celeriac.testing.calls",
 }
 

@@ -2,9 +2,10 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from celeriac.consume import handler as consumer
 from celeriac.model.message import new_id
@@ -18,17 +19,15 @@ if TYPE_CHECKING:
 RELAY_TIMEOUT = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
-class LambdaContext:
+class Invocation(LambdaContext):
     """Lambda's context object, its deadline in virtual time."""
 
-    function_name: str
-    aws_request_id: str
-    deadline: datetime
+    def __init__(self, function_name: str, request_id: str, deadline: datetime) -> None:
+        self._function_name, self._aws_request_id, self._deadline = function_name, request_id, deadline
 
-    def get_remaining_time_in_millis(self) -> int:
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # Powertools has it static
         """Milliseconds until the worker is stopped."""
-        return max(0, (self.deadline - datetime.now(UTC)) // timedelta(milliseconds=1))
+        return max(0, (self._deadline - datetime.now(UTC)) // timedelta(milliseconds=1))
 
 
 def invoke_consumer(
@@ -58,7 +57,7 @@ def invoke_sweeper(calls: Calls, function: str) -> int:
 
 
 def _call(calls: Calls, handler: Any, event: object, function: str, timeout: timedelta) -> Mapping[str, Any] | None:
-    context = LambdaContext(function, new_id(), datetime.now(UTC) + timeout)
+    context = Invocation(function, new_id(), datetime.now(UTC) + timeout)
     with calls.worker():
         try:
             answer: Mapping[str, Any] = handler(event, context)

@@ -1,9 +1,10 @@
 """`Sandbox`: a whole stage in memory, with the real handlers, and time that moves only when told to."""
 
+import json
 import os
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import TracebackType
@@ -15,17 +16,20 @@ from moto import settings as moto_settings
 
 from celeriac.aws import client as clients
 from celeriac.aws import pause, sqs
+from celeriac.aws.items import plain
 from celeriac.consume import quarantine
 from celeriac.dead_letters import dead_letter, search
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.model import cron, names, settings
 from celeriac.model.errors import CeleriacError
+from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
+from celeriac.model.table import Table
 from celeriac.relay import sweeper
 from celeriac.testing import account
 from celeriac.testing.activity import Activity
-from celeriac.testing.calls import Calls
+from celeriac.testing.calls import Calls, Fault
 from celeriac.testing.clock import Clock
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
 from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
@@ -128,6 +132,48 @@ class Sandbox:
     def crash_at(self, call: int, *, after: bool = False) -> None:
         """Let the worker die at its `call`-th AWS call from now: before AWS gets it, or `after` it carried it out."""
         self._calls.crash_at(call, after=after)
+
+    @contextmanager
+    def fault(self, hook: Fault) -> Iterator[None]:
+        """Put `hook` between workers and AWS while the block runs.
+
+        It is given each call that a worker makes, a `Call` with service, operation and arguments. What it returns is
+        the worker's answer, what it raises is the worker's error; `call.make()` lets AWS carry the call out. Several
+        threads may call it at once. `die_before` and `die_after` of `celeriac.testing` are such hooks.
+        """
+        before, self._calls.fault = self._calls.fault, hook
+        try:
+            yield
+        finally:
+            self._calls.fault = before
+
+    def worker(self) -> AbstractContextManager[None]:
+        """Make what runs in the block a worker, of which `crash_at` and `fault` tell: a producer's code, say."""
+        return self._calls.worker()
+
+    def send(
+        self, queue: Queue, body: object, *, attributes: Mapping[str, str] | None = None, group: str | None = None
+    ) -> str:
+        """Send a body as a program in another language would; the message's id in SQS. Nothing runs until later.
+
+        body: a text as it is, anything else as JSON.
+        attributes: the sender's message attributes, which are texts.
+        group: on a FIFO queue its group, which is needed there.
+        """
+        text = body if isinstance(body, str) else json.dumps(body)
+        fifo: Any = {"MessageGroupId": group or "", "MessageDeduplicationId": new_id()} if queue.fifo else {}
+        given: Any = {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}
+        sent = clients.client("sqs").send_message(
+            QueueUrl=sqs.url(queue.physical_name(self._stage)), MessageBody=text, MessageAttributes=given, **fifo
+        )
+        return sent["MessageId"]
+
+    def items(self, table: Table | str) -> list[dict[str, Any]]:
+        """Every item of a table of `tasks/tables.py`, or of that logical name; numbers are Decimals."""
+        name = table.physical_name(self._stage) if isinstance(table, Table) else names.table(self._stage, table)
+        with self._calls.unobserved():
+            pages = clients.client("dynamodb").get_paginator("scan").paginate(TableName=name)
+            return [plain(item) or {} for page in pages for item in page["Items"]]
 
     def fire(self, task: "Task[..., Any, Any]") -> None:
         """Send what the schedule of a task with a `cron` sends, for this very instant; nothing runs until later."""

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from celeriac.execute import loop, threads
-from celeriac.execute.call import Call, Ending, Steps, TaskTimeoutError, WorkerLost
-from celeriac.execute.threads import Crew
+from celeriac.execute.call import Call, Result, Steps, TaskTimeoutError, WorkerLost
+from celeriac.execute.threads import Threads
 from celeriac.observe.running import Run
 
 LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=20)
@@ -19,7 +19,7 @@ class Lanes:
     """Makes lanes, and notes how their calls ended, in order."""
 
     def __init__(self) -> None:
-        self.endings: list[Ending] = []
+        self.endings: list[Result] = []
         self.threads: list[int] = []
 
     def lane(self, *calls: Call) -> Steps[None]:
@@ -38,7 +38,7 @@ def _call(function: Callable[[], object], limit: timedelta = LONG) -> Call:
 
 
 def _run(lanes: list[Steps[None]], *, size: int = 1, shortest: timedelta = LONG, limit: timedelta = LONG) -> bool:
-    return Crew(lanes, size, shortest=shortest, limit=limit).run()
+    return Threads(lanes, size, shortest=shortest, limit=limit).run()
 
 
 def _outcomes(lanes: Lanes) -> list[object]:
@@ -160,7 +160,7 @@ def test_the_end_of_the_worker_ends_lanes_that_are_under_way(lanes: Lanes) -> No
         while not crew_.has_ended:
             pass
 
-    crew_ = Crew(
+    crew_ = Threads(
         [lanes.lane(_call(outlive), _call(lambda: "next")), lanes.lane(_call(die))], 2, shortest=LONG, limit=LONG
     )
     with pytest.raises(WorkerLost):
@@ -209,7 +209,7 @@ def test_the_end_of_the_worker_leaves_lanes_unbegun_that_claim_something_first()
         while not crew_.has_ended:
             pass
 
-    crew_ = Crew([lane("dies", die), lane("ends", end), lane("late", lambda: None)], 2, shortest=LONG, limit=LONG)
+    crew_ = Threads([lane("dies", die), lane("ends", end), lane("late", lambda: None)], 2, shortest=LONG, limit=LONG)
     with pytest.raises(WorkerLost):
         crew_.run()
     assert sorted(begun) == ["dies", "ends"]
