@@ -15,7 +15,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults states fuzz lint types check demo up down send synth diff deploy destroy bench evening python-env all-envs chaos
+.PHONY: help setup test faults states fuzz lint types check demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ check: test lint types ## all that a pull request needs
 
 demo: all-envs ## the whole system on this machine: real work, live, with a report
 	@$(BIN)/python -m celeriac_local demo
+
+picture: all-envs ## draw the demo's report for the README
+	@$(BIN)/python -m celeriac_local demo --picture docs/demo.svg
 
 up: all-envs ## start the local cloud and deploy to it (on the first free port from 4566 on, or PORT=4600)
 	@$(BIN)/python -m celeriac_local up

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+QUICKSTART = ROOT / "docs" / "quickstart.md"
 BINARIES = Path(sys.executable).parent
 
 

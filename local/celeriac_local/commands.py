@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,7 @@ console = Console(highlight=False, soft_wrap=True, emoji=False)  # an ARN has `:
 Port = Annotated[
     int | None, typer.Option(envvar="PORT", min=1024, max=65000, help="Where AWS's API is to answer, on 127.0.0.1.")
 ]
+Picture = Annotated[Path | None, typer.Option(help="Draw the report, into an SVG file.")]
 
 
 def _explained[**P, R](command: Callable[P, R]) -> Callable[P, R]:
@@ -91,7 +93,7 @@ def example() -> None:
 
 @app.command()
 @_explained
-def demo(port: Port = None) -> None:
+def demo(port: Port = None, picture: Picture = None) -> None:
     """Send real work through the whole system and report on it.
 
     Example: python -m celeriac_local demo
@@ -103,7 +105,7 @@ def demo(port: Port = None) -> None:
         console.print(f"The demo shows the sample tasks at work, and {gone}.", markup=False)
         console.print(f"To see your own: make up, then {samples.command_to_send()}", markup=False)
         return
-    if not run(bring_up(port), console):
+    if not run(bring_up(port), console, picture):
         raise typer.Exit(1)
 
 

@@ -4,7 +4,9 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from itertools import batched
+from pathlib import Path
 
 import boto3
 from rich.console import Console
@@ -22,10 +24,14 @@ from celeriac_local.work import QUEUES, Item, Run, differences, expected, items
 LIMIT_SECONDS = 75.0
 _POLL_SECONDS = 0.5
 _STUCK_SECONDS = 4.0
+PICTURE_CHARACTERS = 120
 
 
-def run(cloud: Cloud, console: Console) -> bool:
-    """Send, watch, report; return whether every count is what it must be. The environment is the cloud's already."""
+def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
+    """Send, watch, report; return whether every count is what it must be. The environment is the cloud's already.
+
+    picture: where to draw the report, as SVG.
+    """
     this = Run(int(time.time()), cloud.provider_url)
     observer = Observer(cloud, this)
     sender = _Sender()
@@ -50,13 +56,20 @@ def run(cloud: Cloud, console: Console) -> bool:
             finished = _watch(observer, sender.ids, every, bars, deadline)
 
     found = observer.totals(sender.sent, sender.ids)
-    report(console, found, observer.dead_letters())
+    letters = observer.dead_letters()
+    report(console, found, letters)
     wrong = differences(wanted, found)
     if not finished:
         wrong.insert(
             0, f"the work wasn't over after {LIMIT_SECONDS:.0f} seconds, so what follows is how far it had come"
         )
-    verdict(console, wrong, found, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    verdict(console, wrong, found, seconds)
+    if picture is not None:
+        pad = Console(record=True, file=StringIO(), width=PICTURE_CHARACTERS, highlight=False, emoji=False)
+        report(pad, found, letters)
+        verdict(pad, wrong, found, seconds)
+        pad.save_svg(str(picture), title="make demo", unique_id="demo")
     if wrong:
         report_calls(console)
     next_steps(console)

@@ -20,12 +20,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.e2e.scratch import say
-from tests.howto import README, ROOT, blocks, typed_in
+from tests.howto import QUICKSTART, ROOT, blocks, typed_in
 from tests.infra.test_howto_own_resources import BUILD, GRANT, patched
 from tests.infra.test_howto_own_resources import TASK as STATEMENTS
 
-QUEUE, TASK, TEST, *_ = blocks(README, "python")
-(REMOVAL,) = re.findall(r"^rm -r functions/tasks.*?(?=```)", README.read_text(), flags=re.MULTILINE | re.DOTALL)
+QUEUE, TASK, TEST, *_ = blocks(QUICKSTART, "python")
+(REMOVAL,) = re.findall(r"^rm -r functions/tasks.*?(?=```)", QUICKSTART.read_text(), flags=re.MULTILINE | re.DOTALL)
 LIMIT_SECONDS = 600
 
 

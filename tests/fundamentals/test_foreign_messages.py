@@ -139,7 +139,7 @@ def _transformed(event: Any, transformer: dict[str, Any]) -> str:
 
 
 def test_the_input_transformer_of_the_documentation_makes_a_message_that_runs(sandbox: Sandbox, send: Send) -> None:
-    documentation = (ROOT / "docs" / "messages.md").read_text()
+    documentation = (ROOT / "docs" / "reference" / "messages.md").read_text()
     (block,) = re.findall(r"```json\n(\{\s*\"InputPathsMap\".*?)```", documentation, re.DOTALL)
     event = json.loads((SAMPLES / "eventbridge.json").read_text())
     body = _transformed(event, json.loads(block))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.howto import BINARIES, README, ROOT, blocks, check_style, copied, run, typed_in
+from tests.howto import BINARIES, QUICKSTART, ROOT, blocks, check_style, copied, run, typed_in
 
 PAGE = ROOT / "docs" / "howto" / "own-resources.md"
 TASK, TEST = blocks(PAGE, "python")
 BUILD, GRANT = blocks(PAGE, "diff")
-QUEUE, *_ = blocks(README, "python")
+QUEUE, *_ = blocks(QUICKSTART, "python")
 
 
 def patched(text: str, diff: str) -> str:

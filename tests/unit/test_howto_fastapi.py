@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from tests.howto import README, ROOT, blocks, check_style, copied, run, typed_in
+from tests.howto import QUICKSTART, ROOT, blocks, check_style, copied, run, typed_in
 
 TABLE, API, TEST = blocks(ROOT / "docs" / "howto" / "fastapi.md", "python")
-QUEUE, TASK, *_ = blocks(README, "python")
+QUEUE, TASK, *_ = blocks(QUICKSTART, "python")
 
 
 def test_the_application_does_what_its_tests_say(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The README's examples are typed in as they stand, and work."""
+"""The examples of README and quickstart are typed in as they stand, and work."""
 
 import re
 import sys
@@ -17,11 +17,14 @@ from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.model import declared
 from celeriac.testing import Sandbox
+from tests.howto import blocks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+QUICKSTART = ROOT / "docs" / "quickstart.md"
 REPORT = (ROOT / "benchmarks" / "report.md").read_text()
-QUEUE, TASK, TEST, TRANSACTION = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+QUEUE, TASK, TEST = blocks(QUICKSTART, "python")
+(TRANSACTION,) = blocks(ROOT / "docs" / "howto" / "transactions.md", "python")
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +59,7 @@ def typed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
 
 
 def test_its_figures_are_those_of_the_report() -> None:
-    evidence = README[README.index("## Evidence") : README.index("## Where things are")]
+    evidence = README[README.index("## Evidence") : README.index("## Troubleshooting")]
     quoted = [line.split(" | ") for line in evidence.splitlines() if re.search(r"\d+\.\d+ (and|\|)", line)]
     reported = [line.split(" | ") for line in REPORT.splitlines()]
     assert len(quoted) == 4
@@ -64,6 +67,37 @@ def test_its_figures_are_those_of_the_report() -> None:
         assert any((found[0], found[-1]) == (row[0], row[-1]) for found in reported), row
     for figure in re.findall(r"\d+\.\d\d", evidence):
         assert figure in REPORT
+
+
+def test_what_it_says_to_do_about_an_error_is_about_an_error_that_there_is() -> None:
+    table = README[README.index("## Troubleshooting") : README.index("## Where things are")]
+    shown = re.findall(r"^\| `([^`]*)`", table, flags=re.MULTILINE)
+    assert len(shown) == 10
+    sources = [*ROOT.glob("functions/celeriac/**/*.py"), *ROOT.glob("console/**/*.py"), *ROOT.glob("local/*.sh")]
+    sources += ROOT.glob("local/celeriac_local/*.py")
+    text = "\n".join(file.read_text() for file in sources)
+    of_others = {"celeriac: command not found"}
+    ours = [error.removesuffix(" celeriac-dev-reports") for error in shown if error not in of_others]
+    assert [error for error in ours if error not in text] == []
+
+
+def test_every_page_that_is_linked_is_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#][^)]*)\)", page.read_text()):
+            path, _, anchor = target.partition("#")
+            if "://" in path:
+                continue
+            assert (page.parent / path).exists(), f"{page.name}: {target}"
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", (page.parent / path).read_text(), flags=re.MULTILINE)
+                assert anchor in {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}, (
+                    target
+                )
+
+
+def test_its_first_task_is_the_quickstarts() -> None:
+    assert blocks(ROOT / "README.md", "python") == [QUEUE, TASK]
 
 
 def test_the_first_task_works_as_written(sandbox: Sandbox, typed: dict[str, Any]) -> None:

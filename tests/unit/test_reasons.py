@@ -20,7 +20,7 @@ def test_the_runbook_has_a_row_for_each_of_them() -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_the_message_format_names_it(reason: Reason) -> None:
-    assert f"`{reason}`" in (DOCS / "messages.md").read_text()
+    assert f"`{reason}`" in (DOCS / "reference" / "messages.md").read_text()
 
 
 @pytest.mark.parametrize("reason", Reason)

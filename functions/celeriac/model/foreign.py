@@ -7,7 +7,7 @@ from typing import Any
 
 from celeriac.model.errors import CeleriacError
 
-TRANSFORM = "give its target an input transformer that writes a message (docs/messages.md)"
+TRANSFORM = "give its target an input transformer that writes a message (docs/reference/messages.md)"
 SEND_IT = "send a message to its queue instead, with `celeriac send TASK` say"
 
 
