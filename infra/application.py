@@ -1,4 +1,4 @@
-"""What your tasks need beside Celeriac: a bucket, a secret, a setting, a permission. A team edits this file first."""
+"""Buckets, secrets, settings and permissions of your own tasks. A team edits this file first."""
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms

@@ -1,7 +1,7 @@
-"""What the sample tasks need beside Celeriac: an e-mail sender, a payment provider, and a key that signs webhooks.
+"""Resources of the sample tasks: an e-mail sender, a payment provider, and a key that signs webhooks.
 
-`-c sender=ADDRESS` is whom the e-mails come from, an identity that SES has verified; `-c provider_url=URL` is
-the payment provider. The signing key is made here and read at run time: no template holds it.
+`-c sender=ADDRESS` is the sender of the e-mails, an identity that SES has verified. `-c provider_url=URL` is the
+payment provider. The signing key is made here and read at run time; no template holds it.
 """
 
 from aws_cdk import aws_iam as iam
@@ -33,7 +33,7 @@ def webhook_secret(scope: Construct, config: StageConfig, key: kms.IKey | None) 
 
 
 def environment(node: Node, config: StageConfig) -> dict[str, str]:
-    """What the tasks read from their environment; raise ConfigError for a context value that can't work."""
+    """Return the environment of the tasks; raise ConfigError for a context value that can't work."""
     provider_url = context(node, "provider_url", "https://payments.example.org")
     if not provider_url.startswith(("https://", "http://")):
         raise ConfigError(f"provider_url={provider_url!r} is not a URL: write -c provider_url=https://...")

@@ -12,15 +12,15 @@ from celeriac_cdk.config import StageConfig
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What the functions that run the application's tasks are given."""
+    """Environment and permissions of the functions that run the application's tasks."""
 
     environment: Mapping[str, str]
     permissions: Sequence[iam.PolicyStatement]
     wildcards: Mapping[str, str]
-    """Resources among them that hold a wildcard, and why: synth fails for one that nobody has given a reason for."""
+    """Resources with a wildcard, and the reason for each. Without a reason synth fails."""
 
 
 type BuildState = Callable[[Construct, StageConfig, kms.IKey | None], Construct]
-"""Builds what the application stores beside its tables: the class `ApplicationState`."""
+"""The class `ApplicationState`: it builds what the application stores beside its tables."""
 type Describe = Callable[[Node, StageConfig], Application]
-"""Says what its tasks are given: the function `application`."""
+"""The function `application`: it returns environment and permissions of the tasks."""

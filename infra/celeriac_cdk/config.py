@@ -1,4 +1,4 @@
-"""What differs between stages, read from the CDK context.
+"""The settings of a stage, read from the CDK context.
 
 `-c stage=NAME` picks the stage: `prod`, `local`, or any other name for a stage like `dev`. Further values:
 
@@ -44,7 +44,7 @@ class StageConfig:
 
     @property
     def removal_policy(self) -> cdk.RemovalPolicy:
-        """What becomes of what holds data when it leaves the stack."""
+        """What CloudFormation does with queues, tables, buckets and keys that leave the stack."""
         return cdk.RemovalPolicy.RETAIN if self.keep_data else cdk.RemovalPolicy.DESTROY
 
 

@@ -1,4 +1,4 @@
-"""What the users declared under functions/tasks/, and whether it fits together."""
+"""Queues, tables and tasks that functions/tasks/ declares, and checks that they fit together."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -45,7 +45,7 @@ def check_number(queues: Sequence[Queue]) -> None:
 
 
 def check_replays_are_absorbed(retention: timedelta, queues: Sequence[Queue]) -> None:
-    """Raise DeclarationError if an event could be replayed when its task has forgotten that it ran."""
+    """Raise DeclarationError if an event could be replayed after its task's record has expired."""
     for queue in queues:
         if retention > queue.record_retention:
             raise DeclarationError(

@@ -1,4 +1,4 @@
-"""How many subscribers an event may have: as many as the relay can send to while Lambda lets it."""
+"""How many subscribers an event may have: as many as the relay can send to before its timeout."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from celeriac.aws import sqs
 from celeriac.model.declaration import DeclarationError
 from celeriac.relay.publish import PARALLEL
 
-# What the stream brings to the relay at once, and how long that may take.
+# The batch size of the stream mapping, and the relay's timeout.
 RELAY_BATCH = 100
 RELAY_TIMEOUT = timedelta(minutes=1)
-# A call to SQS takes 10 to 20 ms; one that has to be made again, or meets a slow moment, this long on average.
+# A call to SQS takes 10 to 20 ms. This average includes retries and slow moments.
 _SLOW_CALL = timedelta(milliseconds=100)
-# Half of the time is left for what is slower still, and for marking the events.
+# The other half of the time is for slower calls, and for marking the events.
 _CALLS = RELAY_TIMEOUT / 2 // _SLOW_CALL
 MOST_ON_ONE_QUEUE = _CALLS * sqs.BATCH_ENTRIES // RELAY_BATCH
 MOST_IN_ALL = MOST_ON_ONE_QUEUE * PARALLEL

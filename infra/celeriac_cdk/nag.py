@@ -1,4 +1,4 @@
-"""cdk-nag's AwsSolutions rules, checked in every synth. What is acknowledged stands beside what it is about."""
+"""cdk-nag's AwsSolutions rules, checked in every synth. An acknowledgement stands beside the resource it is about."""
 
 import aws_cdk as cdk
 import jsii
@@ -12,7 +12,7 @@ _PACK = "AwsSolutions"
 
 
 def check_rules(app: cdk.App, config: StageConfig) -> None:
-    """Check `app` when it is synthesized, and say for each finding what to type.
+    """Check `app` during synth, and say for each finding what to type.
 
     A finding that nobody has acknowledged stops the synth of a stage that keeps its data. In other stages it is a
     warning, so that a first bucket runs before it is perfect.
@@ -21,12 +21,12 @@ def check_rules(app: cdk.App, config: StageConfig) -> None:
 
 
 def acknowledge(scope: IConstruct, finding: str, reason: str) -> None:
-    """Take note of a finding, `SQS3` say, on `scope` and what is below it: it is as it should be, for this reason."""
+    """Acknowledge a finding, such as `SQS3`, on `scope` and all constructs below it, with the reason."""
     cdk.Validations.of(scope).acknowledge(cdk.Acknowledgment(id=f"{_PACK}::{_PACK}-{finding}", reason=reason))
 
 
 def acknowledge_wildcard(scope: IConstruct, resource: str, reason: str) -> None:
-    """Take note of roles at and below `scope` that name a `resource` with a wildcard.
+    """Acknowledge that roles at and below `scope` name a `resource` with a wildcard.
 
     `resource` is an ARN as permissions.py writes it, or as cdk-nag writes it, e.g. with <AWS::Region>.
     """

@@ -1,7 +1,7 @@
-"""A bucket or a secret of your own: what to build, and the right to use it, for infra/application.py.
+"""Buckets and secrets of the application: how to build one, and the rights to use it, for infra/application.py.
 
-Like a Table it is declared once, by a short name. What is built stands in one stack and who uses it in the other; both
-find it by the physical name, which follows from the short one and the stage. docs/howto/own-resources.md shows it.
+A bucket or secret is declared once, by a short name, like a Table. It is built in one stack and used in the other. Both
+stacks find it by its physical name, which follows from the short name and the stage. See docs/howto/own-resources.md.
 """
 
 import re
@@ -17,7 +17,7 @@ from celeriac.model import names
 from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.constructs.bucket import private_bucket
 from celeriac_cdk.nag import acknowledge
-from celeriac_cdk.permissions import arn
+from celeriac_cdk.permissions import arn, bucket_arn
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _LONGEST_BUCKET_NAME = 63
@@ -51,7 +51,7 @@ class Bucket:
 
     def objects(self, stage: str) -> str:
         """Return the ARN of every object in it."""
-        return f"arn:{cdk.Aws.PARTITION}:s3:::{self.physical_name(stage)}/*"
+        return f"{bucket_arn(self.physical_name(stage))}/*"
 
     def use(self, stage: str) -> list[iam.PolicyStatement]:
         """Let tasks read, write, delete and list its objects.
@@ -72,7 +72,7 @@ class Secret:
     name: str
 
     def build(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
-        """Build it with a random value, which is there until you put yours. A later deploy leaves the value alone."""
+        """Build it with a random value. Put your own value in later; no deploy changes it."""
         built = secretsmanager.Secret(
             scope,
             f"Secret-{self.name}",

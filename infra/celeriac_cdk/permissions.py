@@ -1,7 +1,7 @@
-"""What a function may do, action by action, on resources that are known by name.
+"""The rights of functions, action by action, on resources that are known by name.
 
-Names are deterministic, so the ARNs are written out instead of imported from the other stack: an import
-becomes a CloudFormation export, and an export in use keeps a removed queue from ever being deleted.
+Names are deterministic, so ARNs are built from names and not imported from the other stack. An import becomes a
+CloudFormation export, and CloudFormation deletes no queue whose export is in use.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,28 @@ from aws_cdk import aws_iam as iam
 from celeriac.model import names
 
 
-def arn(service: str, resource: str) -> str:
-    """Return the ARN of a resource of `service`, in the account and region of the deploy."""
-    return f"arn:{cdk.Aws.PARTITION}:{service}:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{resource}"
+def arn(service: str, resource: str, *, region: str = cdk.Aws.REGION, account: str = cdk.Aws.ACCOUNT_ID) -> str:
+    """Return the ARN of a resource of `service`, in the account and region of the deploy unless others are given."""
+    return cdk.Arn.format(
+        cdk.ArnComponents(
+            partition=cdk.Aws.PARTITION,
+            service=service,
+            region=region,
+            account=account,
+            resource=resource,
+            arn_format=cdk.ArnFormat.NO_RESOURCE_NAME,
+        )
+    )
 
 
 def role_arn(name: str) -> str:
     """Return the ARN of the role `name`, in the account of the deploy."""
-    return f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/{name}"
+    return arn("iam", f"role/{name}", region="")
+
+
+def bucket_arn(name: str) -> str:
+    """Return the ARN of the S3 bucket `name`. Such names are global."""
+    return arn("s3", name, region="", account="")
 
 
 def queue_arn(name: str) -> str:
@@ -28,7 +42,7 @@ def queue_arn(name: str) -> str:
 
 
 def consume(queue: str) -> iam.PolicyStatement:
-    """Let the event source mapping read `queue`, and the consumer hand single messages back."""
+    """Allow the event source mapping to read `queue`, and the consumer to hand single messages back."""
     return _allow(
         "sqs:ReceiveMessage",
         "sqs:DeleteMessage",
@@ -39,12 +53,12 @@ def consume(queue: str) -> iam.PolicyStatement:
 
 
 def send(queues: Sequence[str]) -> iam.PolicyStatement:
-    """Let it find `queues` and send to them."""
+    """Allow to find `queues` and send to them."""
     return _allow("sqs:SendMessage", "sqs:GetQueueUrl", on=[queue_arn(queue) for queue in queues])
 
 
 def read_and_write_items(tables: Sequence[str]) -> iam.PolicyStatement:
-    """Let it read and write single items of `tables`, in transactions too, but neither query nor scan them."""
+    """Allow to read and write single items of `tables`, in transactions too, but neither query nor scan them."""
     return _allow(
         "dynamodb:GetItem",
         "dynamodb:PutItem",
@@ -56,12 +70,12 @@ def read_and_write_items(tables: Sequence[str]) -> iam.PolicyStatement:
 
 
 def keep_records(table: str) -> iam.PolicyStatement:
-    """Let it claim tasks in the idempotency table, complete them, and look them up."""
+    """Allow to claim tasks in the idempotency table, complete them, and look them up."""
     return _allow("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", on=_tables([table]))
 
 
 def read_status(table: str, dead_letters: Sequence[str]) -> list[iam.PolicyStatement]:
-    """Let it read single records of tasks, and look for one among the dead letters."""
+    """Allow to read single records of tasks, and look for one among the dead letters."""
     look = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
     return [
         _allow("dynamodb:GetItem", on=_tables([table])),
@@ -70,17 +84,17 @@ def read_status(table: str, dead_letters: Sequence[str]) -> list[iam.PolicyState
 
 
 def append_events(table: str) -> iam.PolicyStatement:
-    """Let it write events to the outbox, and nothing else with them."""
+    """Allow to write events to the outbox, and nothing else with them."""
     return _allow("dynamodb:PutItem", on=_tables([table]))
 
 
 def mark_events(table: str) -> iam.PolicyStatement:
-    """Let it mark events of the outbox as published, or park them."""
+    """Allow to mark events of the outbox as published, or park them."""
     return _allow("dynamodb:UpdateItem", on=_tables([table]))
 
 
 def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
-    """Let it look up events in an index of the outbox, and read them from the table."""
+    """Allow to look up events in an index of the outbox, and read them from the table."""
     return [
         _allow("dynamodb:Query", on=[f"{each}/index/{index}" for each in _tables([table])]),
         _allow("dynamodb:BatchGetItem", on=_tables([table])),
@@ -88,12 +102,12 @@ def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
 
 
 def put_events(bus: str) -> iam.PolicyStatement:
-    """Let it put events on an EventBridge bus."""
+    """Allow to put events on an EventBridge bus."""
     return _allow("events:PutEvents", on=[arn("events", f"event-bus/{bus}")])
 
 
 def read_stream(stream_arn: str) -> iam.PolicyStatement:
-    """Let the event source mapping read a table's stream."""
+    """Allow the event source mapping to read a table's stream."""
     return _allow(
         "dynamodb:DescribeStream",
         "dynamodb:GetRecords",
@@ -104,30 +118,29 @@ def read_stream(stream_arn: str) -> iam.PolicyStatement:
 
 
 def store_payloads(stage: str) -> list[iam.PolicyStatement]:
-    """Let it keep bodies that SQS can't carry in the stage's bucket, and fetch them.
+    """Allow to keep bodies that SQS can't carry in the stage's bucket, and fetch them.
 
     Without the right to list, S3 answers "forbidden" for an object that has expired, and a task whose payload is
     gone would be retried instead of being dead-lettered.
     """
-    bucket = f"arn:{cdk.Aws.PARTITION}:s3:::{names.payload_bucket(stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION)}"
     return [
         _allow("s3:GetObject", "s3:PutObject", on=[payload_objects(stage)]),
-        _allow("s3:ListBucket", on=[bucket]),
+        _allow("s3:ListBucket", on=[_payload_bucket(stage)]),
     ]
 
 
 def leave_payloads(stage: str) -> iam.PolicyStatement:
-    """Let it leave bodies in the stage's bucket that SQS can't carry, and never see them again."""
+    """Allow to leave bodies in the stage's bucket that SQS can't carry, and never see them again."""
     return _allow("s3:PutObject", on=[payload_objects(stage)])
 
 
 def payload_objects(stage: str) -> str:
     """Return the ARN of every object in the stage's bucket."""
-    return f"arn:{cdk.Aws.PARTITION}:s3:::{names.payload_bucket(stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION)}/*"
+    return f"{_payload_bucket(stage)}/*"
 
 
 def schedule(stage: str) -> list[iam.PolicyStatement]:
-    """Let it put messages off for longer than SQS can, as schedules that run with the stage's role."""
+    """Allow to put messages off for longer than SQS can, as schedules that run with the stage's role."""
     return [
         # Each schedule names the queue for what can't be sent, and the runtime looks that up.
         _allow("sqs:GetQueueUrl", on=[queue_arn(names.schedule_dead_letters(stage))]),
@@ -143,6 +156,10 @@ def schedule(stage: str) -> list[iam.PolicyStatement]:
 def schedules(stage: str) -> str:
     """Return the ARN of every schedule in the stage's group."""
     return arn("scheduler", f"schedule/{names.schedule_group(stage)}/*")
+
+
+def _payload_bucket(stage: str) -> str:
+    return bucket_arn(names.payload_bucket(stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION))
 
 
 def _tables(tables: Sequence[str]) -> list[str]:

@@ -1,1 +1,1 @@
-"""What the functions are given: a small, reproducible bundle."""
+"""The small, reproducible bundle that the functions run."""

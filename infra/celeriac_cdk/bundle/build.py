@@ -1,8 +1,8 @@
 """The one asset of all functions: sources, locked wheels and byte code, built by uv without Docker.
 
-A build is kept under `.local/bundles/`, named by a fingerprint of everything it depends on, so that a synth that
-changes nothing builds nothing. What CloudFormation sees is the hash of the built files: they are the same from
-build to build, so only a real difference in what ships is deployed.
+A build is kept under `.local/bundles/`. Its name is a fingerprint of everything it depends on, so a synth without
+changes builds nothing. CloudFormation sees the hash of the built files. Equal inputs build equal files,
+so CloudFormation deploys real differences only.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ def build_bundle(root: Path, target: Target, *, offline: bool = False) -> Path:
 
 
 def fingerprint(root: Path, files: list[Path], listed: frozenset[str], target: Target) -> str:
-    """Return a hash of all that decides what a build holds: sources, lock file, services, machine and recipe."""
+    """Return a hash of a build's inputs: sources, lock file, services, machine and recipe."""
     digest = hashlib.sha256(repr((target, sorted(listed), sys.version, platform.machine())).encode())
     recipe = sorted(Path(__file__).parent.glob("*.py"))
     for file in (*files, root / "uv.lock", *(step for step in recipe if step.stem in {"build", "trim"})):
@@ -125,7 +125,7 @@ def _run(command: list[str], *, environment: Path) -> None:
 
 
 def explain(stderr: str) -> str:
-    """Return one sentence, with its cure, for what uv complained of."""
+    """Return one sentence, with the cure, for an error of uv."""
     wheel = re.search(r"Distribution `([^`=@ ]+)[^`]*` can't be installed", stderr)
     if wheel:
         return (

@@ -1,1 +1,1 @@
-"""What a stage is made of: a file for each construct."""
+"""The constructs of a stage, one in each file."""

@@ -44,14 +44,14 @@ class Access(Construct):
             *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs")),
         ]
         send = permissions.send([queue.physical_name(stage) for queue in queues])
-        self._policy("producer", "Enqueues tasks and emits events, and sees none", [send, *produce], stage)
+        self._policy("producer", "Enqueues tasks and emits events; reads nothing", [send, *produce], stage)
         look = permissions.read_status(
             names.idempotency_table(stage), [queue.dead_letter_name(stage) for queue in queues]
         )
         look += use_key(key, through=("dynamodb", "sqs"))
         self._policy("reader", "Asks for the status and result of tasks", look, stage)
         operate = [*produce, *permissions.store_payloads(stage), *_operate_stage(tables, stage)]
-        self._policy("operator", "Whatever the command `celeriac` does beside its queues", operate, stage)
+        self._policy("operator", "The rights of the command `celeriac`, except those on queues", operate, stage)
         for number, some in enumerate(batched(queues, _QUEUES_IN_A_POLICY, strict=False), start=1):
             self._policy(f"operator-queues-{number}", "Operates these queues", _operate_queues(some, stage), stage)
         reasons = {
@@ -122,7 +122,7 @@ def _operate_queues(queues: Sequence[Queue], stage: str) -> list[iam.PolicyState
 
 
 def _work_off(letters: Sequence[str]) -> iam.PolicyStatement:
-    """Let it read, send, and delete dead letters, by our redrive or by SQS's own."""
+    """Allow reading, sending and deleting dead letters, for Celeriac's redrive and for SQS's own."""
     return _allow(
         "sqs:SendMessage",
         "sqs:GetQueueUrl",

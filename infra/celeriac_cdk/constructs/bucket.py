@@ -1,4 +1,4 @@
-"""An S3 bucket as every bucket of a stage is built: private, encrypted, over TLS alone."""
+"""The S3 bucket that every stage uses: private, encrypted, reachable over TLS only."""
 
 from collections.abc import Sequence
 from typing import cast

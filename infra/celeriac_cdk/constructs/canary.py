@@ -1,4 +1,4 @@
-"""How a new release of a function takes over: at once, or with `-c canary=true` a tenth of the work first."""
+"""How a new release takes over: at once, or with `-c canary=true` with a tenth of the work at first."""
 
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_lambda as lambda_
@@ -10,7 +10,7 @@ from celeriac_cdk.nag import acknowledge
 
 
 def release(scope: Construct, function: lambda_.Function, *, name: str, alarms: Alarms) -> lambda_.IFunction:
-    """Return what is to be invoked: the function, or an alias that CodeDeploy moves to its newest version.
+    """Return the target of invocations: the function, or an alias that CodeDeploy moves to its newest version.
 
     A tenth of the invocations go to the new version for five minutes; if one of them fails as a whole meanwhile, the
     old version takes all of them again. Either can read what the other has sent.
@@ -20,7 +20,8 @@ def release(scope: Construct, function: lambda_.Function, *, name: str, alarms: 
     version = function.current_version
     alias = lambda_.Alias(scope, "Live", alias_name="live", version=version)
     physical = f"{names.prefix(alarms.config.stage)}-{name}"
-    # Of the new version alone: CodeDeploy begins nothing while its alarm rings, and what cures the old one must get in.
+    # The alarm watches the new version only. CodeDeploy starts no deployment while its alarm rings, and a release that
+    # cures the old version must be deployable.
     errors = alarms.when(
         scope,
         "CanaryAlarm",

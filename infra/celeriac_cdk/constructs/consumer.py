@@ -1,4 +1,4 @@
-"""The consumer of one queue: the function that runs its tasks, what feeds it, and the alarm on what it gives up."""
+"""The consumer of one queue: the function, its event source mapping, and the alarms of the queue."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ from celeriac_cdk.permissions import consume, queue_arn, send
 
 
 class Consumer(Construct):
-    """Everything that stands between a queue's messages and its tasks."""
+    """The function that runs a queue's tasks, with mapping and alarms."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Consumer(Construct):
             max_batching_window=window,
             max_concurrency=queue.concurrency_limit,
             provisioned_poller_config=_pollers(queue),
-            # The consumer reports failures this way; without it Lambda would take every batch for a success.
+            # The consumer reports failed messages this way. Without it Lambda would take every batch for a success.
             report_batch_item_failures=True,
         )
         alarms.when(
@@ -60,8 +60,8 @@ class Consumer(Construct):
             reaches=int(queue.oldest_age.total_seconds()),
             times=3,
             advice=(
-                f"Tasks of the queue {queue.name} have waited for {queue.oldest_age} and longer. Is it paused, is what "
-                "they call slow, or do more come than its concurrency can do?"
+                f"Tasks of the queue {queue.name} wait for {queue.oldest_age} and longer. The queue may be paused, a "
+                "service that the tasks call may be slow, or the queue's concurrency is too low for the traffic."
             ),
             entry="waiting-tasks",
         )
@@ -71,9 +71,9 @@ class Consumer(Construct):
             kept=queue.dead_letter_retention,
             aged_before=queue.retention,
             advice=(
-                f"Tasks of the queue {queue.name} failed for good and wait in {queue.dead_letter_name(stage)}. "
-                "Read the reason in each message's `failure`, cure the cause, then redrive the queue or delete them; "
-                f"they are kept for {queue.dead_letter_retention.days} days."
+                f"Tasks of the queue {queue.name} failed for good. Their dead letters are in "
+                f"{queue.dead_letter_name(stage)} for {queue.dead_letter_retention.days} days. Read the reason in each "
+                "letter's `failure`, cure the cause, then redrive or discard the letters."
             ),
             entry="dead-letters",
         )

@@ -1,4 +1,4 @@
-"""A Lambda function as every function of a stage is built: one shared bundle, own log group, own narrow role."""
+"""The Lambda function that every part of a stage uses: shared bundle, own log group, own narrow role."""
 
 import platform
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ class Runtime:
     code: lambda_.Code
     environment: Mapping[str, str]
     key: kms.IKey | None = None
-    """What the stage encrypts with, where that is a key of its own."""
+    """The stage's encryption key; None where AWS's own keys serve."""
 
 
 def build_handler(
@@ -74,7 +74,8 @@ def build_handler(
         environment={
             "CELERIAC_STAGE": config.stage,
             "POWERTOOLS_SERVICE_NAME": "celeriac",
-            # What an error says may quote a payload. Here it is the developer's own; on AWS it is in the dead letter.
+            # An error's text may quote a payload. On the local cloud the payload is the developer's own. On AWS only
+            # the dead letter holds the text.
             **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
             **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
             **runtime.environment,
@@ -83,7 +84,7 @@ def build_handler(
 
 
 def _architecture(config: StageConfig) -> lambda_.Architecture:
-    """Graviton, except on the local cloud: it runs the functions on this machine, whatever that is."""
+    """Graviton, except on the local cloud, which runs the functions on this machine."""
     if config.local and platform.machine().lower() in {"x86_64", "amd64"}:
         return lambda_.Architecture.X86_64
     return lambda_.Architecture.ARM_64

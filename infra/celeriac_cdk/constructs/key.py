@@ -13,6 +13,7 @@ from constructs import Construct
 
 from celeriac.model import names
 from celeriac_cdk.config import StageConfig
+from celeriac_cdk.permissions import arn
 
 # What a caller of SQS, DynamoDB, S3, Scheduler or Secrets Manager needs for items, messages and objects:
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
@@ -22,7 +23,7 @@ _ALL = ("dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs")
 
 
 def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
-    """Build the stage's key, where it is to have one. Roles are let use it by `use_key`, services by its policy."""
+    """Build the stage's key, if it shall have one. `use_key` lets roles use it, its policy lets services use it."""
     if not config.kms:
         return None
     key = kms.Key(
@@ -38,7 +39,7 @@ def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
     # CloudWatch publishes alarms to the topic; rules of EventBridge send to queues, and the bus itself is encrypted.
     for service in ("cloudwatch", "events"):
         _let(key, f"{service}.amazonaws.com", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], account)
-    logs = f"arn:{cdk.Aws.PARTITION}:logs:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:log-group:/aws/lambda/"
+    logs = arn("logs", "log-group:/aws/lambda/")
     _let(
         key,
         f"logs.{cdk.Aws.REGION}.amazonaws.com",
@@ -49,7 +50,7 @@ def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
 
 
 def use_key(key: kms.IKey | None, *, through: Sequence[str] = _ALL) -> list[iam.PolicyStatement]:
-    """Let it use the stage's key, where there is one, by way of these services and no other."""
+    """Allow a role to use the stage's key, if there is one, through these services only."""
     if key is None:
         return []
     services = [f"{service}.{cdk.Aws.REGION}.amazonaws.com" for service in through]

@@ -17,7 +17,7 @@ from celeriac_cdk.permissions import mark_events, queue_arn, read_stream
 
 
 class Relay(Construct):
-    """The relay's function, its stream mapping and the alarm on what it gives up.
+    """The relay's function, its stream mapping, and the alarm on records that it gives up.
 
     A stream mapping's own defaults retry a bad record until it expires and hold up everything behind it for a
     day. Here it is isolated, retried for an hour at most, and reported; the event itself stays in the outbox.
@@ -32,7 +32,7 @@ class Relay(Construct):
         permissions: Iterable[iam.PolicyStatement],
         alarms: Alarms,
     ) -> None:
-        """Build the relay of the outbox behind `stream_arn`; `permissions` are what publishing takes."""
+        """Build the relay of the outbox behind `stream_arn`. `permissions` are those that publishing needs."""
         super().__init__(scope, "Relay")
         stage = runtime.config.stage
         dead_letters = names.relay_dead_letters(stage)
@@ -50,9 +50,9 @@ class Relay(Construct):
             "Mapping",
             target=function,
             event_source_arn=stream_arn,
-            # LATEST would skip what is written while the mapping comes up.
+            # LATEST would skip rows that are written while the mapping starts.
             starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-            # The relay's own marks, and expiry, are changes of the table too.
+            # The relay's own marks and expired rows are in the stream too, and are filtered out.
             filters=[inserted],
             batch_size=RELAY_BATCH,
             bisect_batch_on_error=True,
@@ -70,8 +70,8 @@ class Relay(Construct):
             reaches=FIVE_MINUTES.total_seconds() * 1000,
             times=3,
             advice=(
-                f"{names.relay_function(stage)} is behind the outbox's stream: events reach their tasks late. See what "
-                "holds it up in its log; the sweeper publishes what it gives up."
+                f"{names.relay_function(stage)} is behind the outbox's stream: events reach their tasks late. Its log "
+                "says why. The sweeper publishes records that the relay gives up."
             ),
             entry="a-relay-that-is-behind",
         )
@@ -79,9 +79,9 @@ class Relay(Construct):
             self,
             queue=dead_letters,
             advice=(
-                f"The relay gave up on outbox events. {dead_letters} names their place in the stream; the events "
-                f"themselves are in the table {names.outbox_table(stage)}, and the sweeper publishes them. "
-                f"Read the log of {names.relay_function(stage)}, cure the cause, and see `celeriac outbox lag` fall."
+                f"The relay gave up on outbox events. {dead_letters} names their place in the stream. The events "
+                f"themselves are in the table {names.outbox_table(stage)}, and the sweeper publishes them. Read "
+                f"the log of {names.relay_function(stage)}, cure the cause, and watch `celeriac outbox lag` fall."
             ),
             entry="records-that-the-relay-gave-up-on",
         )

@@ -18,14 +18,14 @@ from celeriac_cdk.permissions import send
 
 
 class Schedules(Construct):
-    """What a task with a delay beyond SQS's 15 minutes waits in.
+    """The schedule group for tasks with a delay beyond SQS's 15 minutes.
 
     A schedule is an accepted message: deleting the group deletes it, and deleting the role keeps it from ever
     leaving, even for the dead-letter queue. So both stand with the queues, not with the functions.
     """
 
     def __init__(self, scope: Construct, queues: Sequence[Queue], config: StageConfig, key: kms.IKey | None) -> None:
-        """Build the group, the role and the dead-letter queue of what Scheduler can't send to `queues`."""
+        """Build the group, the role, and the dead-letter queue for messages that Scheduler can't send to `queues`."""
         super().__init__(scope, "Schedules")
         group = scheduler.CfnScheduleGroup(self, "Group", name=names.schedule_group(config.stage))
         group.apply_removal_policy(config.removal_policy)

@@ -1,4 +1,4 @@
-"""The sweeper: every minute it publishes what the relay has left behind, and measures what nobody could publish."""
+"""The sweeper: every minute it publishes rows that the relay has left behind, and measures what stays unpublished."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -10,11 +10,12 @@ from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from celeriac.model import names
+from celeriac.model.metric import Metric
 from celeriac_cdk.constructs.handler import Runtime, build_handler
 from celeriac_cdk.monitoring.alarms import FIVE_MINUTES, Alarms, measure
 from celeriac_cdk.permissions import find_events, mark_events
 
-# Five sweeps in vain: a throttle is over by then, and nobody has waited long.
+# Five sweeps without success: a throttle is over by then, and no event has waited long.
 _OLD = FIVE_MINUTES
 
 
@@ -62,12 +63,12 @@ class Sweeper(Construct):
             self,
             "UnpublishedAlarm",
             name="outbox-UnpublishedAge",
-            metric=outbox_metric("UnpublishedAge", "Maximum", stage),
+            metric=outbox_metric(Metric.UNPUBLISHED_AGE, "Maximum", stage),
             reaches=_OLD.total_seconds(),
             advice=(
-                f"Outbox events wait for longer than {_OLD}: neither relay nor sweeper can publish them. Read the logs "
-                f"of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and cure the cause: the "
-                "sweeper then publishes them."
+                f"Outbox events have waited for longer than {_OLD}: relay and sweeper can't publish them. Read "
+                f"the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and cure the cause. Then the "
+                "sweeper publishes them."
             ),
             entry="events-that-wait",
         )
@@ -75,28 +76,28 @@ class Sweeper(Construct):
             self,
             "SilenceAlarm",
             name="outbox-silence",
-            metric=outbox_metric("UnpublishedAge", "SampleCount", stage),
+            metric=outbox_metric(Metric.UNPUBLISHED_AGE, "SampleCount", stage),
             advice=(
-                f"{names.sweeper_function(stage)} hasn't measured anything for five minutes: it doesn't run, or it "
-                "fails. Read its log; is its schedule there, and enabled? Events that the relay leaves behind wait."
+                f"{names.sweeper_function(stage)} has measured nothing for five minutes: it doesn't run, or it fails. "
+                "Read its log, and check that its schedule exists and is enabled. Events wait meanwhile."
             ),
             entry="a-silent-sweeper",
         )
-        silence.node.add_dependency(schedule)  # it rings until it has heard something
+        silence.node.add_dependency(schedule)  # it rings until the first measurement
         alarms.when(
             self,
             "ParkedAlarm",
             name="outbox-ParkedEvents",
-            metric=outbox_metric("ParkedEvents", "Maximum", stage),
+            metric=outbox_metric(Metric.PARKED_EVENTS, "Maximum", stage),
             reaches=1,
             advice=(
-                f"Outbox events can't be published as things are. Each row of {table} whose `waiting` is `parked` "
-                "has the `reason`: cure it, then run `celeriac outbox replay`."
+                f"Some outbox events can't be published. Each row of {table} with `waiting` = `parked` says why in "
+                "`reason`. Cure the cause, then run `celeriac outbox replay`."
             ),
             entry="parked-events",
         )
 
 
-def outbox_metric(metric: str, statistic: str, stage: str) -> cloudwatch.Metric:
-    """What the sweeper measures each minute."""
+def outbox_metric(metric: Metric, statistic: str, stage: str) -> cloudwatch.Metric:
+    """A metric that the sweeper writes each minute."""
     return measure(names.METRICS, metric, statistic, service="outbox", stage=stage)

@@ -1,4 +1,4 @@
-"""A DynamoDB table as every table of a stage is built: on demand, recoverable to any second of the last 35 days."""
+"""The DynamoDB table that every stage uses: on demand, recoverable to any second of the last 35 days."""
 
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms

@@ -1,4 +1,4 @@
-"""One declared queue as SQS has it: the queue, and the dead-letter queue that outlives it."""
+"""One declared queue in SQS, with its dead-letter queue."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ class TaskQueue(Construct):
     """The queue and its dead-letter queue, with the numbers of the declaration."""
 
     def __init__(self, scope: Construct, queue: Queue, config: StageConfig, key: kms.IKey | None) -> None:
-        """Build both under their declared names; everything about them follows from `queue`."""
+        """Build both under their declared names, with the numbers of `queue`."""
         super().__init__(scope, f"Queue-{queue.name}")
         dead_letters = sqs_queue(
             self,
@@ -67,7 +67,7 @@ def sqs_queue(
         dead_letter_queue=redrive,
         encryption=sqs.QueueEncryption.SQS_MANAGED if key is None else sqs.QueueEncryption.KMS,
         encryption_master_key=key,
-        # The longest there is: a key asked for with each message would cost more than the messages.
+        # The longest that SQS allows. Asking KMS for a key with each message would cost more than the messages.
         data_key_reuse=None if key is None else cdk.Duration.days(1),
         enforce_ssl=True,
         removal_policy=config.removal_policy,

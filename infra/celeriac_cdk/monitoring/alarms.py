@@ -1,7 +1,7 @@
-"""Alarms: nothing fails, waits or stands still in silence. Each says what to do and where the runbook tells more.
+"""The alarms of a stage. Each description says what to do, and links to the runbook.
 
-Every metric that isn't measured counts as well, but for the sweeper's, which has something to say each minute: so no
-alarm is left without data, and none rings because nothing happens.
+Missing data counts as healthy: an idle queue raises no alarm. Only the sweeper writes a metric each minute, so only its
+silence raises one.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> 
     topic = sns.Topic(
         scope, "Alarms", topic_name=f"{names.prefix(config.stage)}-alarms", enforce_ssl=True, master_key=key
     )
-    # A policy of its own replaces SNS's default one, which is what lets CloudWatch publish.
+    # This policy replaces SNS's default one, which would let CloudWatch publish.
     topic.add_to_resource_policy(
         iam.PolicyStatement(
             principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
@@ -45,7 +45,7 @@ def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> 
 def measure(
     namespace: str, metric: str, statistic: str, *, period: timedelta = MINUTE, **dimensions: str
 ) -> cloudwatch.Metric:
-    """A metric by its names."""
+    """Return a metric of CloudWatch."""
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=metric,
@@ -57,7 +57,7 @@ def measure(
 
 @dataclass(frozen=True)
 class Alarms:
-    """The stage's alarms, and what they have in common."""
+    """Builds the alarms of a stage, and collects them for the dashboard."""
 
     config: StageConfig
     topic: sns.ITopic
@@ -75,7 +75,7 @@ class Alarms:
         entry: str,
         times: int = 1,
     ) -> cloudwatch.Alarm:
-        """Ring while `metric` is at `reaches` or above for so many of its periods; `entry` is the runbook's."""
+        """Raise it while `metric` is at `reaches` or above for `times` periods. `entry` is an anchor of the runbook."""
         comparison = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
         return self._raise(
             cloudwatch.Alarm(
@@ -94,7 +94,7 @@ class Alarms:
     def when_silent(
         self, scope: Construct, construct_id: str, *, name: str, metric: cloudwatch.IMetric, advice: str, entry: str
     ) -> cloudwatch.Alarm:
-        """Ring when `metric` hasn't been measured for five minutes."""
+        """Raise the alarm when `metric` wasn't measured for five minutes."""
         return self._raise(
             cloudwatch.Alarm(
                 scope,
@@ -119,10 +119,13 @@ class Alarms:
         kept: timedelta = MAX_RETENTION,
         aged_before: timedelta = timedelta(),
     ) -> None:
-        """Ring while anything is in the dead-letter queue of that physical name, and when something in it will be lost.
+        """Raise one alarm while the dead-letter queue holds a message, and one before SQS deletes the oldest.
 
-        It watches the depth: the count of sent messages misses what SQS's own redrive policy moves. What SQS moves
-        may have waited for `aged_before` already, which counts for its retention and not for its age.
+        queue: the dead-letter queue's physical name.
+        aged_before: how long a message may have waited in its own queue. SQS counts that for the retention of a message
+            that it moves itself, and not for its age.
+
+        The first alarm watches the depth, because the count of sent messages misses those that SQS moves itself.
         """
         name = queue.removeprefix(f"{names.prefix(self.config.stage)}-")
         self.when(
@@ -142,14 +145,14 @@ class Alarms:
             metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", period=FIVE_MINUTES, QueueName=queue),
             reaches=int((left * 3 / 4).total_seconds()),
             advice=(
-                f"What lies in {queue} is about to be deleted by SQS, the first of it in {left / 4} at most. "
-                "Redrive it, discard it, or put it away with `celeriac dlq export`."
+                f"SQS will delete the oldest letter of {queue} soon, in {left / 4} at most: three quarters of its "
+                "retention have passed. Redrive it, discard it, or keep it in a file with `celeriac dlq export`."
             ),
             entry="old-dead-letters",
         )
 
     def when_it_fails(self, scope: Construct, *, function: str, entry: str) -> None:
-        """Ring when a function of that physical name fails as a whole, or is throttled."""
+        """Raise alarms when the function with that physical name fails as a whole, or is throttled."""
         name = function.removeprefix(f"{names.prefix(self.config.stage)}-")
         log = f"/aws/lambda/{function}"
         self.when(
@@ -159,8 +162,8 @@ class Alarms:
             metric=measure("AWS/Lambda", "Errors", "Sum", period=FIVE_MINUTES, FunctionName=function),
             reaches=1,
             advice=(
-                f"Workers of {function} have died or timed out: tasks that fail don't do that to them. Read the last "
-                f"lines before each in {log}. Memory, most likely, or a release that can't be imported."
+                f"Invocations of {function} died or timed out. A task that fails doesn't cause this. Read the last "
+                f"lines before each in {log}. Memory is the most likely cause, or a release that can't be imported."
             ),
             entry=entry,
         )
@@ -170,17 +173,17 @@ class Alarms:
             name=f"{name}-throttles",
             metric=measure("AWS/Lambda", "Throttles", "Sum", period=FIVE_MINUTES, FunctionName=function),
             reaches=1,
-            # A moment's throttle is waited out by who invokes it.
+            # The caller waits out a short throttle.
             times=3,
             advice=(
-                f"{function} is being throttled: this region's concurrency is used up. See which function uses it, "
-                "limit that one, or have the quota raised; messages wait meanwhile, and none is lost."
+                f"{function} is throttled: the concurrency of this region is used up. See which function uses it, "
+                "limit that function, or raise the quota. Messages wait meanwhile; none is lost."
             ),
             entry="throttled-functions",
         )
 
     def when_throttled(self, scope: Construct, construct_id: str, *, table: str, index: str | None = None) -> None:
-        """Ring when reads or writes of a table of that physical name, or of its index, are throttled."""
+        """Raise alarms when reads or writes of the table with that physical name, or of its index, are throttled."""
         what = table if index is None else f"{table}'s index {index}"
         dimensions = {"TableName": table} | ({} if index is None else {"GlobalSecondaryIndexName": index})
         of_index = f"-{index}" if index is not None else ""
@@ -194,8 +197,8 @@ class Alarms:
                 reaches=1,
                 times=2,
                 advice=(
-                    f"{kind}s of {what} are throttled: tasks are handed back and run later, uncharged. Traffic that "
-                    "has more than doubled in half an hour, one hot key, or the account's quota for tables."
+                    f"{kind}s of {what} are throttled. Tasks are handed back and run later, uncharged. Causes: "
+                    "traffic that more than doubled in half an hour, one hot key, or the account's quota for tables."
                 ),
                 entry="throttled-tables",
             )

@@ -1,4 +1,4 @@
-"""One dashboard for the stage: what waits, fails, is dead, is slow, and the outbox."""
+"""The dashboard of a stage: waiting messages, failures, dead letters, durations, and the outbox."""
 
 from collections.abc import Callable, Sequence
 from itertools import batched
@@ -8,6 +8,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from celeriac.model import names
+from celeriac.model.metric import Metric
 from celeriac.model.queue import Queue
 from celeriac_cdk.monitoring.alarms import Alarms, measure
 
@@ -19,7 +20,7 @@ _ALARMS_IN_A_WIDGET = 100
 
 
 def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None:
-    """Build `celeriac-<stage>`; most graphs have a line for each queue, so that the one that differs is seen."""
+    """Build `celeriac-<stage>`. Most graphs have a line for each queue, so that one that differs is visible."""
     stage = alarms.config.stage
     made = cloudwatch.Dashboard(
         scope, "Dashboard", dashboard_name=names.prefix(stage), default_interval=cdk.Duration.hours(3)
@@ -35,7 +36,7 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
     def each(metric: Callable[[Queue], cloudwatch.Metric]) -> list[cloudwatch.IMetric]:
         return [metric(queue).with_(label=queue.name) for queue in queues]
 
-    def tasks(metric: str, statistic: str = "Sum") -> list[cloudwatch.IMetric]:
+    def tasks(metric: Metric, statistic: str = "Sum") -> list[cloudwatch.IMetric]:
         return each(
             lambda queue: measure(names.METRICS, metric, statistic, service="tasks", stage=stage, queue=queue.name)
         )
@@ -49,31 +50,32 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
     def function(metric: str, statistic: str = "Sum") -> list[cloudwatch.IMetric]:
         return each(lambda queue: measure("AWS/Lambda", metric, statistic, FunctionName=queue.function_name(stage)))
 
-    def outbox(metric: str) -> cloudwatch.Metric:
+    def outbox(metric: Metric) -> cloudwatch.Metric:
         return measure(names.METRICS, metric, "Maximum", service="outbox", stage=stage)
 
+    unpublished: list[cloudwatch.IMetric] = [outbox(Metric.UNPUBLISHED_AGE), outbox(Metric.PARKED_EVENTS)]
     relay_lag = measure("AWS/Lambda", "IteratorAge", "Maximum", FunctionName=names.relay_function(stage))
     return [
-        ("Waiting", source("ApproximateNumberOfMessagesVisible")),
-        ("Age of the oldest that waits, seconds", source("ApproximateAgeOfOldestMessage")),
-        ("Succeeded", tasks("Succeeded")),
-        ("Failed, and to be tried again", tasks("Retried")),
+        ("Waiting messages", source("ApproximateNumberOfMessagesVisible")),
+        ("Age of the oldest waiting message, seconds", source("ApproximateAgeOfOldestMessage")),
+        ("Succeeded", tasks(Metric.SUCCEEDED)),
+        ("Failed attempts with a retry", tasks(Metric.RETRIED)),
         ("Dead letters", letters("ApproximateNumberOfMessagesVisible")),
-        ("Newly dead", tasks("DeadLettered")),
-        ("Slow tasks: 95 % of attempts end within, milliseconds", [_slow_tasks(stage)]),
-        ("95 % start within, seconds after their enqueue", tasks("AgeAtStart", "p95")),
-        ("Invocations that failed as a whole", function("Errors")),
-        ("Workers lost at work", tasks("WorkerLost")),
-        ("Invocations at once", function("ConcurrentExecutions", "Maximum")),
+        ("New dead letters", tasks(Metric.DEAD_LETTERED)),
+        ("Duration of attempts, p95, milliseconds", [_slow_tasks(stage)]),
+        ("From enqueue to start, p95, seconds", tasks(Metric.AGE_AT_START, "p95")),
+        ("Failed invocations", function("Errors")),
+        ("Lost workers", tasks(Metric.WORKER_LOST)),
+        ("Concurrent invocations", function("ConcurrentExecutions", "Maximum")),
         ("Throttled", function("Throttles")),
-        ("Outbox: seconds that the oldest waits; parked", [outbox("UnpublishedAge"), outbox("ParkedEvents")]),
-        ("Relay: how far behind its stream, milliseconds", [relay_lag]),
+        ("Outbox: age of the oldest unpublished row, seconds; parked rows", unpublished),
+        ("Relay: delay behind its stream, milliseconds", [relay_lag]),
     ]
 
 
 def _slow_tasks(stage: str) -> cloudwatch.IMetric:
-    """Whatever tasks there are: they come and go with releases."""
-    found = f'{{{names.METRICS},queue,service,stage,task}} MetricName="Duration" stage="{stage}"'
+    """A search, because tasks come and go with releases."""
+    found = f'{{{names.METRICS},queue,service,stage,task}} MetricName="{Metric.DURATION}" stage="{stage}"'
     return cloudwatch.MathExpression(
         expression=f"SEARCH('{found}', 'p95')", using_metrics={}, label="", period=cdk.Duration.minutes(5)
     )

@@ -1,4 +1,4 @@
-"""Questions to the functions' logs, saved in CloudWatch Logs Insights under `celeriac-<stage>/`."""
+"""Queries of the functions' logs, saved in CloudWatch Logs Insights under `celeriac-<stage>/`."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,15 @@ from constructs import Construct
 
 from celeriac.model import names
 
-# By name: what is shown, and how it is found.
+# By title: fields, filters and order.
 _ATTEMPTS = ["@timestamp", "queue", "task", "id", "attempt", "outcome", "reason", "error", "milliseconds", "request_id"]
 _QUERIES: dict[str, dict[str, object]] = {
-    "the attempts of one task, and what it printed (put its id in)": {
+    "attempts and output of one task (put its id in)": {
         "fields": [*_ATTEMPTS, "message"],
         "filter_statements": ['id = "ID"'],
         "sort": "@timestamp asc",
     },
-    "what has failed": {
+    "failed attempts": {
         "fields": _ATTEMPTS,
         "filter_statements": ['outcome = "retried" or outcome = "dead"'],
         "sort": "@timestamp desc",
@@ -34,12 +34,12 @@ _QUERIES: dict[str, dict[str, object]] = {
         ],
         "sort": "p95 desc",
     },
-    "what is handed back, and why": {
+    "hand-backs by cause": {
         "filter_statements": ['outcome = "handed_back" or outcome = "postponed"'],
         "stats_statements": ["count(*) as times by queue, task, why"],
         "sort": "times desc",
     },
-    "workers that ended badly": {
+    "lost workers": {
         "fields": ["@timestamp", "@log", "@message"],
         "filter_statements": ["@message like /Task timed out|Runtime exited|Runtime[.][A-Z]|worker lost/"],
         "sort": "@timestamp desc",

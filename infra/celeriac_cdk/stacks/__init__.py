@@ -1,1 +1,1 @@
-"""The two stacks of a stage: what it keeps, and what it runs."""
+"""The two stacks of a stage: one with its data, one with its functions."""

@@ -1,4 +1,4 @@
-"""One stage: what was configured and declared, turned into its two stacks."""
+"""One stage: its configuration and declarations, turned into two stacks."""
 
 from pathlib import Path
 
@@ -39,7 +39,8 @@ def declare_stage(app: cdk.App, root: Path, *, state: BuildState, application: D
         outbox_stream_arn=kept.outbox_stream_arn,
         key_arn=kept.key.key_arn if kept.key is not None else None,
     )
-    # Said here and not left to the one import: the functions know queues by name, and these must come first.
+    # The import of the stream's ARN alone would order the stacks by accident. The functions know queues by name, and
+    # queues must exist first.
     work.add_stack_dependency(kept)
     check_rules(app, config)
     if config.keep_data and config.alarm_email is None:

@@ -1,4 +1,4 @@
-"""The stateful stack: everything that holds an accepted message or the memory of one."""
+"""The stateful stack: queues, tables and buckets that hold accepted messages and their records."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -73,7 +73,7 @@ class State(cdk.Stack):
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
         if declared.outbox().bus:
-            # Events are kept in the outbox: a bus that goes takes nothing with it.
+            # Events are kept in the outbox, so deleting the bus loses none.
             events.EventBus(self, "Bus", event_bus_name=names.bus(config.stage), kms_key=key)
         string_key_table(
             self,
@@ -84,7 +84,7 @@ class State(cdk.Stack):
             config=config,
             encryption_key=key,
         )
-        # The table has a stream, so it has its ARN; only the type can't say so.
+        # The table has a stream, so this ARN is never None.
         self.outbox_stream_arn = cast("str", outbox.table_stream_arn)
         self._payloads(config, kept=max(queue.record_retention for queue in queues))
         own = application(self, config, key)
@@ -100,7 +100,7 @@ class State(cdk.Stack):
         Access(self, queues, tables, config, key)
 
     def _payloads(self, config: StageConfig, kept: timedelta) -> None:
-        """Bodies that SQS can't carry, kept as long as any message that points to them can still turn up."""
+        """The bucket for bodies that SQS can't carry. Objects live as long as a message that points to them can."""
         private_bucket(
             self,
             "Payloads",

@@ -1,4 +1,4 @@
-"""The stateless stack: the functions and what feeds and watches them. It may be destroyed and deployed at will."""
+"""The stateless stack: functions, mappings, schedules and alarms. It can be destroyed and deployed at any time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -42,13 +42,13 @@ class Work(cdk.Stack):
         outbox_stream_arn: str,
         key_arn: str | None,
     ) -> None:
-        """Build the functions from `code`. ARNs that hold a time, or a number, come from the other stack."""
+        """Build the functions from `code`. The two ARNs come from the other stack: they aren't known by name."""
         super().__init__(
             scope,
             f"{names.prefix(config.stage)}-work",
             description=f"Celeriac {config.stage}: consumers, relay and alarms",
         )
-        # By its ARN: what is built here must not change the key's policy in the other stack.
+        # Imported by its ARN, so that this stack doesn't change the key's policy in the other one.
         key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
         runtime = Runtime(config, code, application.environment, key)
         alarms = Alarms(config, alarm_topic(self, config, key))
@@ -78,7 +78,7 @@ class Work(cdk.Stack):
             Construct(self, "Schedules"),
             queue=names.schedule_dead_letters(config.stage),
             advice=(
-                "Scheduler could not send delayed tasks to their queues. They wait whole in "
+                "Scheduler could not send delayed tasks to their queues. Their messages are in "
                 f"{names.schedule_dead_letters(config.stage)}, with the error in their attributes: send each body to "
                 "the queue it was meant for."
             ),
@@ -86,7 +86,7 @@ class Work(cdk.Stack):
         )
         self._acknowledge(config.stage, application)
         dashboard(self, queues, alarms)
-        if not config.local:  # whose CloudFormation knows no saved queries
+        if not config.local:  # its CloudFormation has no saved queries
             queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
 
     def _acknowledge(self, stage: str, application: Application) -> None:
