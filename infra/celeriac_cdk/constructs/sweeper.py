@@ -67,8 +67,8 @@ class Sweeper(Construct):
             reaches=_OLD.total_seconds(),
             advice=(
                 f"Outbox events have waited for longer than {_OLD}: relay and sweeper can't publish them. Read "
-                f"the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and cure the cause. Then the "
-                "sweeper publishes them."
+                f"the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and cure the cause. "
+                "Then the sweeper publishes them."
             ),
             entry="events-that-wait",
         )
