@@ -1,4 +1,7 @@
-"""Which import put a dead letter back: noted by an operator, since anybody may write a message that says so."""
+"""Notes of imported dead letters.
+
+The operator's command writes the note. The message alone isn't trusted, because any sender can write such a message.
+"""
 
 from datetime import UTC, datetime
 
@@ -10,7 +13,7 @@ _KIND = "imported"
 
 
 def note(queue: Queue, task: str, message_id: str, mark: str) -> None:
-    """Note that the import `mark` puts back a letter of this message. Only the latest import of it counts."""
+    """Note that the import `mark` puts back a dead letter of this message. Only the latest import counts."""
     expiry = int((datetime.now(UTC) + queue.record_retention).timestamp())
     client("dynamodb").update_item(
         **notes.where(_KIND, task, message_id),
@@ -20,5 +23,5 @@ def note(queue: Queue, task: str, message_id: str, mark: str) -> None:
 
 
 def latest(task: str, message_id: str) -> str:
-    """The mark of the latest import of this message, by a strongly consistent read; empty where none is noted."""
+    """The mark of the latest import of this message, by a strongly consistent read; empty if there is none."""
     return str(notes.read(_KIND, task, message_id).get("mark", ""))

@@ -1,4 +1,4 @@
-"""The lease on a task: what a claim finds, and what it makes of it."""
+"""Claiming a task: what the record of its key says, and what follows from it."""
 
 import copy
 import datetime as dt
@@ -25,11 +25,11 @@ class AlreadyDone(Signal):
 
 
 class AlreadyDead(Signal):
-    """The task is a dead letter already, and this copy of its message is not the redriven one."""
+    """The task is a dead letter, and this copy of its message is not the redriven one."""
 
 
 class AlreadyTried(Signal):
-    """This very attempt has been made and has failed; the next one is on its way."""
+    """This attempt has failed before. The message of the next attempt exists already."""
 
 
 class Busy(Signal):
@@ -41,7 +41,7 @@ class Busy(Signal):
 
 
 class CrashSuspected(Signal):
-    """Its last worker died at work. `crashes` of them died while they ran nothing else."""
+    """The last worker of this task died during its run. `crashes` workers died while they ran nothing else."""
 
     def __init__(self, crashes: int) -> None:
         super().__init__("the last worker of this task died at work")
@@ -54,22 +54,22 @@ class Lease:
 
     _store: FencedStore
     attempt: int
-    """Which attempt this is, by what the record remembers."""
+    """The number of this attempt, as the record counts it."""
     last_failure: Failure | None = None
-    """How the attempt before this one failed, where it is remembered."""
+    """How the attempt before this one failed; None if the record doesn't say."""
     in_transaction: bool = field(default=False)
     """Set while the run's one transaction is open."""
     committed: bool = field(default=False)
-    """Set by the transaction that has committed the task's effects and its success."""
+    """Set by the transaction that committed the task's effects and its success."""
 
     @property
     def is_of_its_key(self) -> bool:
-        """Whether the record is that of the task's idempotency key, and so knows how its message has ended."""
+        """Whether the record belongs to the task's idempotency key. Only such a record says how the message ended."""
         return not self._store.claim.for_crashes
 
     @property
     def replaced(self) -> tuple[str, Failure] | None:
-        """The id and the death of another message of its key, of which the record knew until now."""
+        """Id and failure of another message of this key whose dead letter the record remembered until this claim."""
         found = self._store.found
         if (
             found.get("status") != DEAD
@@ -85,23 +85,23 @@ class Lease:
         self._store.save_success(data=self._store.claim.key, result=result)  # type: ignore[arg-type]  # any JSON value
 
     def retrying(self, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
-        """Record a failed attempt and let the next one in, or the next run of this one where it isn't charged.
+        """Record a failed attempt, and release the key for the next attempt or, uncharged, the next run.
 
-        It is to run at `due`. Raises LeaseLostError.
+        due: when the next run is to start. Raises LeaseLostError.
         """
         self._store.fail(RETRYING, failure, due, charged=charged)
 
     def dead(self, failure: Failure) -> None:
-        """Record that it is a dead letter. Raises LeaseLostError."""
+        """Record that the message is a dead letter. Raises LeaseLostError."""
         self._store.fail(DEAD, failure)
 
     def completion(self, result: Any, *, not_kept: str = "") -> "TransactWriteItemTypeDef":
-        """`complete`, as an action of a transaction."""
+        """The write of `complete`, as an action of a transaction."""
         self._store.not_kept = not_kept
         return self._store.completion(result)
 
     def is_completed(self) -> bool:
-        """Whether the record says that this very claim has succeeded, by a strongly consistent read."""
+        """Whether the record says that this claim succeeded. The read is strongly consistent."""
         record = self._store.read(self._store.claim.key)
         return record.get("status") == COMPLETED and record.get("token") == self._store.token
 
@@ -109,9 +109,9 @@ class Lease:
 def claim(wanted: Claim) -> Lease:
     """Claim a task for this worker.
 
-    Raises AlreadyDone for a duplicate of a success, AlreadyTried and AlreadyDead for a stray copy of a failed attempt
-    and of a dead letter, Busy while another worker may be at it, and Suspect if its last worker died at work; a
-    suspect is claimed with `take_over`.
+    Raises AlreadyDone for a duplicate of a success, AlreadyTried for a stray copy of a failed attempt, AlreadyDead for
+    a stray copy of a dead letter, Busy while another worker may run the task, and CrashSuspected if its last worker died
+    during the run. `take_over` claims such a task.
     """
     attempted = _new_store(wanted)
     attempted.crashes = int(wanted.alone)
@@ -121,7 +121,8 @@ def claim(wanted: Claim) -> Lease:
     if status == COMPLETED:
         raise AlreadyDone
     if status == RETRYING:
-        # What died unrun, in quarantine say, left the record as it was; a redrive begins anew, each of its copies once.
+        # A message that was dead-lettered without a run, by quarantine for example, left the record unchanged. A
+        # redrive of it starts with fresh attempts, once for all of its copies.
         if not wanted.redriven or wanted.redriven == found.get("redriven"):
             raise AlreadyTried
         return _claim_after(attempted, found)
@@ -136,21 +137,21 @@ def claim(wanted: Claim) -> Lease:
 
 
 def take_over(wanted: Claim) -> Lease:
-    """Claim a suspect, whose last worker died at work. Raises as `claim` does, but never Suspect."""
+    """Claim a task whose last worker died during the run. Raises as `claim` does, but never CrashSuspected."""
     try:
         return claim(wanted)
     except CrashSuspected as suspect:
         attempted = _new_store(wanted)
         found = attempted.read(wanted.key)
         if found.get("status") != INPROGRESS:
-            raise Busy(dt.datetime.now(dt.UTC)) from None  # it has ended after all: look again
+            raise Busy(dt.datetime.now(dt.UTC)) from None  # the run has ended after all: look again
         attempted.crashes = suspect.crashes + int(wanted.alone)
         attempted.deaths = int(found.get("deaths", 0)) + 1
         return _claim_after(attempted, found)
 
 
 def _claim_after(attempted: FencedStore, found: dict[str, Any]) -> Lease:
-    """Claim over the record as it was found. Raises Busy where it has changed meanwhile."""
+    """Replace the record that was found. Raises Busy if the record changed meanwhile."""
     attempted.after = (str(found["token"]), str(found["status"]))
     attempted.redriven = str(found.get("redriven", ""))
     if not _put(attempted):
@@ -159,18 +160,18 @@ def _claim_after(attempted: FencedStore, found: dict[str, Any]) -> Lease:
 
 
 def look_up(task: str, key: str, retention: dt.timedelta) -> dict[str, Any]:
-    """The record of a task's key, as DynamoDB has it; empty where there is none."""
+    """The record of a task's key, by a strongly consistent read; empty if there is none."""
     return store(task, names.idempotency_table(settings.stage()), retention).read(key)
 
 
 def forget(task: str, key: str, retention: dt.timedelta, seen: Mapping[str, Any]) -> bool:
-    """Delete the record of a task's key, as it was `seen`, so that its next message runs; False if it has changed."""
+    """Delete the record of a task's key, so that its next message runs. False if it isn't as `seen` any more."""
     held = store(task, names.idempotency_table(settings.stage()), retention)
     return held.delete(key, token=str(seen["token"]), status=str(seen["status"]))
 
 
 def _new_store(wanted: Claim) -> FencedStore:
-    """One store for each claim: they share client and configuration, and nothing that a claim changes."""
+    """A store for one claim. Stores share client and configuration, and no state of a claim."""
     made = copy.copy(store(wanted.task, names.idempotency_table(settings.stage()), wanted.retention))
     made.claim, made.token = wanted, os.urandom(12).hex()
     return made
@@ -186,7 +187,10 @@ def _put(attempted: FencedStore) -> bool:
 
 
 def _lease(attempted: FencedStore) -> Lease:
-    """The attempt is the message's, or, where the message itself comes back, one more than have failed."""
+    """The lease of a successful claim.
+
+    The message says which attempt this is. On a FIFO queue the same message comes back, so the record counts.
+    """
     found, wanted = attempted.found, attempted.claim
     failed = int(found.get(attempted.counter, 0)) if wanted.comes_back else 0
     attempted.attempt = failed + 1 if wanted.comes_back else wanted.attempt
@@ -195,7 +199,7 @@ def _lease(attempted: FencedStore) -> Lease:
 
 
 def _brings_back(wanted: Claim, found: dict[str, Any]) -> bool:
-    """Whether it is the very letter that the record remembers, or an imported one's first copy. Others are stray."""
+    """Whether the redriven letter is the one that the record remembers, or the first copy of an imported letter."""
     death = wanted.redriven_from
     if death is None:
         return False

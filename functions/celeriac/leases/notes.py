@@ -1,6 +1,7 @@
-"""Notes about a message in the idempotency table, beside the records of its task's keys.
+"""Notes about a message in the idempotency table, beside the records of keys.
 
-A record has the id `<task>#<hash of the key>`, a note `<task>#<kind> <hash of the message id>`: never one of the other.
+A record's id is `<task>#<hash of the key>`, a note's id is `<task>#<kind> <hash of the message id>`. The blank
+tells them apart.
 """
 
 from hashlib import sha256
@@ -18,11 +19,11 @@ def where(kind: str, task: str, message_id: str) -> Any:
 
 
 def is_note(item_id: str) -> bool:
-    """Whether it is the id of a note, and not of a record."""
+    """Whether this is the id of a note and not of a record."""
     return " " in item_id.rpartition("#")[2]
 
 
 def read(kind: str, task: str, message_id: str) -> dict[str, Any]:
-    """A note, by a strongly consistent read; empty where there is none."""
+    """A note, by a strongly consistent read; empty if there is none."""
     answer = client("dynamodb").get_item(**where(kind, task, message_id), ConsistentRead=True)
     return plain(answer.get("Item", {})) or {}

@@ -1,4 +1,4 @@
-"""What a task returns, as its record keeps it: JSON of a size that fits beside the rest of the record."""
+"""A task's result as its record stores it: JSON that fits into the record."""
 
 import json
 from typing import Any
@@ -8,19 +8,19 @@ import msgspec
 from celeriac.model.errors import CeleriacError
 from celeriac.model.values import to_json
 
-# A DynamoDB item holds 400 KB; a result of more than half of it belongs into a store of the task's own.
+# A DynamoDB item holds 400 KB. A larger result belongs into S3 or a table of the application.
 RESULT_BYTES = 200_000
 
 
 class NotStorableError(CeleriacError, ValueError):
-    """A result that a record can't keep; the text says why."""
+    """A result that a record can't store; the text says why."""
 
 
 def storable(value: Any) -> Any:
     """`value` as JSON types. Raises NotStorableError."""
     try:
         plain = msgspec.to_builtins(value, str_keys=True, enc_hook=to_json)
-        # As Powertools will write it: in ASCII, which makes one character six bytes.
+        # Powertools writes ASCII, so a character outside of it takes six bytes.
         written = json.dumps(plain, allow_nan=False)
         msgspec.json.decode(written)  # a status reads it so
     except Exception as error:  # a model's own code may raise anything

@@ -1,4 +1,4 @@
-"""What is known of a task, read from the record that its idempotency keeps anyway."""
+"""The status of a task, read from the record of its idempotency key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,31 +19,31 @@ class Status:
     """The state of a task. Two are equal when state, attempts, result and failure are."""
 
     state: State
-    """queued: it was sent and waits for its first run. retrying: it waits for another run. unknown: nothing is stored
-    of it: it was never sent, its record has expired, or it is an at_least_once task that may have succeeded."""
+    """queued: the task was sent and waits for its first run. retrying: it waits for another run. unknown: nothing is
+    stored. Then it was never sent, its record has expired, or it is an at_least_once task that may have succeeded."""
     attempts: int = 0
     result: Any = None
     """What the task returned, as JSON types, once it has succeeded."""
     failure: Failure | None = None
-    """How its last attempt failed. Its reason is `worker lost` where the worker died and could not say."""
+    """How the last attempt failed. The reason is `worker lost` if the worker died during it."""
     id: str = field(default="", compare=False)
-    """The id of the message whose state this is; empty where nothing is stored."""
+    """The id of the message that has this state; empty if nothing is stored."""
     since: datetime | None = field(default=None, compare=False)
-    """When it started to run, succeeded, or became a dead letter."""
+    """When the task started to run, succeeded, or became a dead letter."""
     due: datetime | None = field(default=None, compare=False)
-    """When a delayed task, or the next attempt of a failed one, is to run; SQS may be later, not earlier."""
+    """When a delayed task, or the next attempt, is to run. SQS may deliver later, and never earlier."""
     deaths: int = field(default=0, compare=False)
-    """Workers that died while they ran its current attempt. They don't count as attempts."""
+    """Number of workers that died during the current attempt. They don't count as attempts."""
     duplicate_of: str | None = field(default=None, compare=False)
-    """The id of another message of the same idempotency key, if this is that one's state: the task ran for it."""
+    """The id of another message with the same idempotency key, if this is the state of that message."""
     not_kept: str | None = field(default=None, compare=False)
-    """Why a task that succeeded has no result here, although it may have returned one."""
+    """Why the result of a successful task isn't stored; None if it is."""
 
 
 def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once: bool) -> Status | None:
-    """What `record` says of the message `message_id`, or of any message if that is empty; None if it says nothing.
+    """The status of the message `message_id` by its record, or of any message if the id is empty; None if unknown.
 
-    `once`: the task is at_most_once, so no other message of its key runs, whatever became of the first.
+    once: the task is at_most_once, so no other message of its key ever runs.
     """
     now = datetime.now(UTC)
     if not record or int(record.get("expiration", 0)) < now.timestamp():
@@ -57,7 +57,7 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
         ended = _instant(record, "ended_at") or _completed_at(record, queue)
         return Status("succeeded", attempts, result, id=holder, since=ended, duplicate_of=other, not_kept=not_kept)
     if other is not None and not (once and state == "DEAD"):
-        return None  # the other one may fail, and then this one runs
+        return None  # the other message may fail, and then this one runs
     if state == "DEAD":
         died = failure.last_at if failure is not None else None
         return Status("dead", attempts, failure=failure, id=holder, since=died, duplicate_of=other)
@@ -65,7 +65,7 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
         due = _instant(record, "retry_at")
         return Status("retrying", attempts, failure=failure, id=holder, due=due)
     if state != "INPROGRESS":
-        return None  # of a newer release
+        return None  # a newer release wrote it
     expiry = datetime.fromtimestamp(int(record.get("in_progress_expiration", 0)) / 1000, UTC)
     deaths = int(record.get("deaths", 0))
     started = _instant(record, "started_at")
@@ -86,15 +86,15 @@ def _result(record: Mapping[str, Any]) -> tuple[Any, str | None]:
 
 
 def _instant(record: Mapping[str, Any], name: str) -> datetime | None:
-    """A time of the record, which has milliseconds since 1970."""
+    """An instant of the record, which stores milliseconds since 1970."""
     return datetime.fromtimestamp(int(record[name]) / 1000, UTC) if name in record else None
 
 
 def _completed_at(record: Mapping[str, Any], queue: Queue) -> datetime:
-    """When a record without `ended_at` was completed: it expires its queue's retention later."""
+    """When a record without `ended_at` was completed: the queue's record retention before it expires."""
     return datetime.fromtimestamp(int(record["expiration"]), UTC) - queue.record_retention
 
 
 def milliseconds(instant: datetime) -> str:
-    """`instant` as a record holds it."""
+    """`instant` in the form of a record: milliseconds since 1970."""
     return str((instant - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1))

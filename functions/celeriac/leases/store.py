@@ -1,9 +1,10 @@
 """The record of a lease in DynamoDB: Powertools' persistence layer, fenced.
 
-Powertools keeps one item for each idempotency key: INPROGRESS until its worker must be dead, COMPLETED with the result
-once the task has succeeded. Its own writes of the end state carry no condition, so a worker that outlived its lease
-would complete or delete its successor's. Here each claim carries a token, and every later write is conditioned on it.
-Two more states, RETRYING and DEAD, remember what Powertools would delete.
+Powertools keeps one item for each idempotency key: INPROGRESS until the invocation must have ended, COMPLETED with the
+result once the task has succeeded. Powertools writes the end state without a condition, so a worker that outlived its
+lease would complete or delete the record of the next worker. Here each claim carries a token, and every later write has
+the condition that the record still holds this token. Two more states, RETRYING and DEAD, keep records that Powertools
+would delete.
 """
 
 import datetime as dt
@@ -31,46 +32,46 @@ if TYPE_CHECKING:
 INPROGRESS = STATUS_CONSTANTS["INPROGRESS"]
 COMPLETED = STATUS_CONSTANTS["COMPLETED"]
 RETRYING = "RETRYING"
-"""An attempt has failed and another is on its way: free to be claimed."""
+"""An attempt has failed, and the message of the next one exists. The key is free to be claimed."""
 DEAD = "DEAD"
 """The message is a dead letter: only a redrive may claim it."""
 MESSAGE = "message"
-"""Where a key came from, that the sender gave with the message."""
+"""The value of `key_from` for a key that the sender gave beside the arguments."""
 
 
 class LeaseLostError(CeleriacError):
-    """This worker outlived its lease, another has taken over: nothing that this one did may be recorded."""
+    """This worker outlived its lease, and another worker has taken over. Nothing of this run may be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a worker wants to run, and what it knows of it."""
+    """What a worker wants to run, and what its message says."""
 
     task: str
     key: str
     task_id: str
     attempt: int
     until: dt.datetime
-    """When this worker will be dead."""
+    """When Lambda will have stopped this worker."""
     retention: dt.timedelta
     alone: bool = False
-    """Nothing else runs in this worker, so that if it dies, it is by this task."""
+    """Nothing else runs in this worker. If the worker dies, this task is the cause."""
     redriven_from: Failure | None = None
-    """What the dead letter that this message was redriven from died of; None for any other message."""
+    """The failure of the dead letter from which this message was redriven; None for any other message."""
     once: bool = False
-    """Its key is never to be run again, whichever message asks for it."""
+    """The key must never run again, with no message. True for at_most_once."""
     comes_back: bool = False
-    """Its queue is FIFO: after a failed attempt the same message comes again, and the record counts the attempts."""
+    """The queue is FIFO: after a failed attempt the same message comes again, and the record counts attempts."""
     for_crashes: bool = False
-    """The task is at_least_once: its record counts crashes, and knows nothing of the key."""
+    """The task is at_least_once: the record counts crashes of one message, and isn't about the key."""
     key_from: str = ""
-    """`message` where the sender gave the key beside the arguments."""
+    """`message` if the sender gave the key beside the arguments."""
     step: int = 0
-    """How many runs of this attempt have ended without being charged."""
+    """Number of uncharged runs of this attempt so far."""
 
     @property
     def redriven(self) -> str:
-        """Which death it was redriven from: the same for every copy of one redrive."""
+        """Identifies the dead letter of a redrive: the same text for every copy of one redrive."""
         death = self.redriven_from
         if death is None:
             return ""
@@ -78,22 +79,22 @@ class Claim:
 
 
 class FencedStore(DynamoDBPersistenceLayer):
-    """Powertools' persistence layer, with every write of a claim's end conditioned on that claim's token."""
+    """Powertools' persistence layer. Every write after a claim requires the claim's token."""
 
     claim: Claim
     token: str
-    # The record to take over, by its token and status; without one, only a key that is free.
+    # Token and status of the record to take over; None to claim a free key only.
     after: tuple[str, str] | None = None
-    # Which attempt the claim has turned out to be.
+    # The number of this attempt; known once the claim has succeeded.
     attempt: int = 0
     crashes: int = 0
-    # Workers that died in the attempt before this claim, alone or not.
+    # Workers that died during this attempt before this claim, whether they ran other tasks or not.
     deaths: int = 0
-    # Which redrive has begun this run of attempts: only its first one's message says so.
+    # The redrive that started these attempts. Only the message of the first attempt says it.
     redriven: str = ""
-    # Why the result of a success isn't kept; empty where it is.
+    # Why the result of a success isn't stored; empty if it is.
     not_kept: str = ""
-    # The record that stood in the way, or the one that a successful claim replaced.
+    # The record that prevented the claim, or the one that a successful claim replaced.
     found: dict[str, Any]
 
     def _put_record(self, data_record: DataRecord) -> None:
@@ -122,7 +123,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         }
         try:
             if self.claim.comes_back:
-                # An update keeps what the item remembers besides: how many attempts of this message have failed.
+                # An update keeps the item's other attributes: the counter of this message's failed attempts.
                 answer: Any = self.client.update_item(
                     Key=key,
                     UpdateExpression="SET " + ", ".join(f"#{name} = :new_{name}" for name in item),
@@ -140,20 +141,20 @@ class FencedStore(DynamoDBPersistenceLayer):
         except self.client.exceptions.ConditionalCheckFailedException as error:
             self.found = _plain(error.response.get("Item"))
             if self.found.get("token") == self.token:
-                return  # an earlier try of this very call was carried out, its answer lost
+                return  # AWS carried out an earlier try of this call, and its answer was lost
             raise IdempotencyItemAlreadyExistsError from error
         self.found = _plain(answer.get("Attributes"))
         self.redriven = self.redriven or self.found.get("redriven", "")
 
     def _condition(self) -> tuple[str, dict[str, str], dict[str, Any]]:
-        """When the key may be claimed, with the names and values of the expression."""
+        """The condition under which the key may be claimed, with names and values of the expression."""
         if self.after is not None:
             token, status = self.after
             values: dict[str, Any] = {":after": {"S": token}, ":expected": {"S": status}}
             return "#token = :after AND #status = :expected", {"#token": "token", "#status": "status"}, values
-        # The key is new; or its record has expired and TTL hasn't come by yet; or an attempt of this message has
-        # failed, and this is a later one; or a run of this very attempt wasn't charged, and this is a later one; or,
-        # unless its key may be run but once, another message of it has failed.
+        # In this order: the key is new. Its record has expired, and TTL hasn't deleted it yet. An earlier attempt of
+        # this message has failed. An earlier run of this attempt wasn't charged. Another message of this key has
+        # failed, unless the key may run only once.
         free = [
             "attribute_not_exists(id)",
             "expiration < :now",
@@ -184,7 +185,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 "ended_at = :ended"
                 f"{', not_kept = :not_kept' if kept else ''} REMOVE failure, retry_at{'' if kept else ', not_kept'}"
             ),
-            # Still held, and not failed meanwhile: an overrun that ends after all comes too late.
+            # The lease is still held and the attempt hasn't failed: a run that ends after its timeout is too late.
             "ConditionExpression": "#token = :token AND #status = :inprogress",
             "ExpressionAttributeNames": {"#status": "status", "#data": "data", "#token": "token"},
             "ExpressionAttributeValues": {
@@ -200,7 +201,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         }
 
     def completion(self, result: Any) -> "TransactWriteItemTypeDef":
-        """The write of success, for a transaction that commits the task's effects together with it."""
+        """The write of success, for a transaction that commits the task's effects together with its success."""
         record = DataRecord(
             idempotency_key=self.record_id(self.claim.key),
             status=COMPLETED,
@@ -212,15 +213,15 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     @property
     def counter(self) -> str:
-        """The attribute that counts the failed attempts of this message: others may share its key."""
+        """The attribute that counts failed attempts of this message. Other messages may share the key."""
         mark = f"{self.claim.task_id} {self.claim.redriven}"
         return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
 
     def fail(self, status: str, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
-        """Write the end of a failed attempt, where Powertools would delete the record. Raises LeaseLostError.
+        """Write the end of a failed attempt; Powertools would delete the record. Raises LeaseLostError.
 
         due: when the next attempt is to run.
-        charged: with False it doesn't count among the failed attempts of this message.
+        charged: False if the run doesn't count as a failed attempt of this message.
         """
         due_at = {":due": {"N": milliseconds(due)}} if due is not None else {}
         with _fenced():
@@ -232,7 +233,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                     "#counter = :failed, crashes = :none, deaths = :none, redriven = :redriven"
                     f"{', retry_at = :due' if due_at else ' REMOVE retry_at'}"
                 ),
-                # A transaction may have completed it, its answer lost.
+                # A transaction may have completed the record, and its answer was lost.
                 ConditionExpression="#token = :token AND #status = :inprogress",
                 ExpressionAttributeNames={"#status": "status", "#token": "token", "#counter": self.counter},
                 ExpressionAttributeValues={
@@ -253,14 +254,14 @@ class FencedStore(DynamoDBPersistenceLayer):
         return str(self._get_hashed_idempotency_key(key))  # type: ignore[arg-type]  # any JSON value
 
     def read(self, key: str) -> dict[str, Any]:
-        """The record of `key`, strongly consistent; empty where there is none."""
+        """The record of `key`, by a strongly consistent read; empty if there is none."""
         answer = self.client.get_item(
             TableName=self.table_name, Key=self._get_key(self.record_id(key)), ConsistentRead=True
         )
         return _plain(answer.get("Item"))
 
     def delete(self, key: str, *, token: str, status: str) -> bool:
-        """Delete the record of `key` if it is as it was seen; whether it was."""
+        """Delete the record of `key` if it still has this token and status. Returns whether it had."""
         try:
             self.client.delete_item(
                 TableName=self.table_name,
@@ -276,13 +277,13 @@ class FencedStore(DynamoDBPersistenceLayer):
 
 @cache
 def store(task: str, table: str, retention: dt.timedelta) -> FencedStore:
-    """The store of a task's records; what changes with each claim is set on a copy of it."""
+    """The store of a task's records. Each claim works on a copy of it."""
     made = FencedStore(table_name=table, boto3_client=client("dynamodb"))
     made.configure(
         IdempotencyConfig(
             raise_on_no_idempotency_key=True,
             expires_after_seconds=int(retention.total_seconds()),
-            # Keys are often chosen by users of the application: with md5 they could make two of them collide.
+            # Users of the application often choose keys. With md5 they could make two keys collide.
             hash_function="sha256",
         ),
         key_prefix=task,
@@ -291,7 +292,7 @@ def store(task: str, table: str, retention: dt.timedelta) -> FencedStore:
 
 
 def _plain(item: Any) -> dict[str, Any]:
-    """Our items hold strings and numbers only."""
+    """An item as plain values. Records hold strings and numbers only."""
     return {name: next(iter(value.values())) for name, value in (item or {}).items()}
 
 
