@@ -110,8 +110,8 @@ def claim(wanted: Claim) -> Lease:
     """Claim a task for this worker.
 
     Raises AlreadyDone for a duplicate of a success, AlreadyTried for a stray copy of a failed attempt, AlreadyDead for
-    a stray copy of a dead letter, Busy while another worker may run the task, and CrashSuspected if its last worker died
-    during the run. `take_over` claims such a task.
+    a stray copy of a dead letter, Busy while another worker may run the task, and CrashSuspected if its last worker
+    died during the run. `take_over` claims such a task.
     """
     attempted = _new_store(wanted)
     attempted.crashes = int(wanted.alone)
