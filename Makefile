@@ -1,17 +1,17 @@
-# Every command of the project; `make` alone lists them. What is longer than a line lives in local/.
+# Every command of the project. `make` alone lists them. Commands longer than a line are scripts in local/.
 
 STAGE ?= dev
 BIN := .venv/bin
 
-# cdk.json, uv and Node are found in .venv first, whatever else the machine has.
+# The commands in .venv, such as uv and Node, come before those of the machine.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# uv and Node trust lists of authorities of their own; a company's proxy is only in the system's.
+# uv and Node bring their own lists of certificate authorities. A company's proxy is only in the system's list.
 export NODE_USE_SYSTEM_CA := 1
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt),true,false)
 
-# What a shell says of other Pythons is not about .venv.
+# These variables of the shell are about other Python installations, not about .venv.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
-# A worker of pytest-xdist takes seconds to start: tests of files that ARGS names are sooner done without.
+# A worker of pytest-xdist takes seconds to start, so tests of files that ARGS names run faster without workers.
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
@@ -23,67 +23,67 @@ help: ## list these commands
 setup: all-envs ## install everything from the lock files (needs Python 3.13, pip and git)
 	@echo "Ready. Next: make demo, or make test"
 
-test: python-env ## run the whole suite, offline, or what ARGS names (ARGS=tests/test_reports.py)
+test: python-env ## run the whole suite, offline, or the tests that ARGS names (ARGS=tests/test_reports.py)
 	@$(BIN)/pytest -q -n $(WORKERS) $(ARGS)
 
-faults: python-env ## every fault at every AWS call of every path, and what came of it (some minutes)
+faults: python-env ## inject every fault at every AWS call of every path, and check the outcome (some minutes)
 	@$(BIN)/pytest -q -n auto tests/faults/test_matrix.py --every-fault $(ARGS)
 
-states: python-env ## random histories of tasks, faults, copies, redrives (a quarter of an hour): COUNT=300, SEED=7
+states: python-env ## run random histories of tasks, faults, copies, redrives (15 minutes): COUNT=300 SEED=7
 	@$(BIN)/pytest -q tests/faults/test_states.py --states "$${COUNT:-300}" $${SEED:+--hypothesis-seed=$$SEED} $(ARGS)
 
-fuzz: python-env ## 100,000 broken bodies through the consumer: SEED=1 COUNT=100000
+fuzz: python-env ## send 100,000 broken bodies through the consumer: SEED=1 COUNT=100000
 	@$(BIN)/python -m tests.faults.fuzz --seed "$${SEED:-1}" --count "$${COUNT:-100000}"
 
-chaos: all-envs ## 5,000 tasks on a local cloud of their own while workers are killed (some minutes; ARGS="--tasks 500")
+chaos: all-envs ## run 5,000 tasks on a separate local cloud while workers are killed (some minutes; ARGS="--tasks 500")
 	@$(BIN)/python -m tests.e2e.chaos $(ARGS)
 
-evening: all-envs ## a newcomer's first evening, from clone to a task with its own bucket, typed in (some minutes)
+evening: all-envs ## replay a newcomer's first evening, from the clone to a task with its own bucket (some minutes)
 	@$(BIN)/python -m tests.e2e.first_evening
 
-lint: python-env ## ruff: style and format; import-linter: which folder may import which
+lint: python-env ## check style and format (ruff), and which folder may import which (import-linter)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 
-types: python-env ## mypy --strict
+types: python-env ## check types (mypy --strict)
 	@$(BIN)/mypy
 
-check: test lint types ## all that a pull request needs
+check: test lint types ## run test, lint and types: everything that a pull request needs
 
-demo: all-envs ## the whole system on this machine: real work, live, with a report
+demo: all-envs ## run the whole system on this machine, send real work, and print a report
 	@$(BIN)/python -m celeriac_local demo
 
 picture: all-envs ## draw the demo's report for the README
 	@$(BIN)/python -m celeriac_local demo --picture docs/demo.svg
 
-up: all-envs ## start the local cloud and deploy to it (on the first free port from 4566 on, or PORT=4600)
+up: all-envs ## start the local cloud and deploy to it (on the first free port from 4566, or PORT=4600)
 	@$(BIN)/python -m celeriac_local up
 
-down: python-env ## stop the local cloud and everything it started
+down: python-env ## stop the local cloud and every process it started
 	@$(BIN)/python -m celeriac_local down
 
 send: python-env ## send a task to the local cloud: TASK=name ARGS='{"parameter": "value"}'
 	@test -n "$$TASK" || { echo "Which task? $$($(BIN)/python -m celeriac_local example)" >&2; exit 2; }
 	@exec $(BIN)/celeriac --stage local send "$$TASK" --json "$${ARGS:-{\}}"
 
-synth: all-envs ## write the templates to cdk.out/ (STAGE=dev; needs no account)
+synth: all-envs ## write the templates to cdk.out/ (STAGE=dev; needs no AWS account)
 	@sh local/cdk.sh synth "$(STAGE)" $(ARGS)
 
-diff: all-envs ## compare with what is deployed (STAGE=dev)
+diff: all-envs ## compare with the deployed stacks (STAGE=dev)
 	@sh local/cdk.sh diff "$(STAGE)" $(ARGS)
 
-deploy: all-envs ## deploy to the account of your credentials (STAGE=dev ARGS="--require-approval never")
+deploy: all-envs ## deploy to the account of your AWS credentials (STAGE=dev ARGS="--require-approval never")
 	@sh local/cdk.sh deploy "$(STAGE)" $(ARGS)
 
-destroy: all-envs ## remove what was deployed (STAGE=dev)
+destroy: all-envs ## delete the deployed stacks (STAGE=dev)
 	@sh local/cdk.sh destroy "$(STAGE)" $(ARGS)
 
-bench: all-envs ## run every benchmark, some ten minutes, and write benchmarks/report.md (ARGS=--quick for a look)
+bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minutes; ARGS=--quick for a short run)
 	@sh local/setup.sh versus
 	@$(BIN)/python benchmarks/report.py $(ARGS)
 
-# Both are quick when nothing changed. Tests, lint and types must not need Node's packages or the emulator.
+# Both are quick if nothing changed. Tests, lint and types must run without Node's packages and the emulator.
 python-env:
 	@sh local/setup.sh python
 

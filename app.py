@@ -1,6 +1,6 @@
-"""The CDK app: configuration in, stacks out. It makes no AWS call and needs no credentials.
+"""The CDK app: it turns configuration into stacks. It makes no AWS call and needs no credentials.
 
-`cdk synth -c stage=dev`; further context is described in infra/celeriac_cdk/config.py and infra/application.py.
+Example: `cdk synth -c stage=dev`. infra/celeriac_cdk/config.py and infra/application.py describe further context.
 """
 
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 
 
 def _put_node_on_path() -> None:
-    """Let jsii, which aws_cdk starts on import, find the Node of uv.lock before any other that a machine has."""
+    """Put the Node of uv.lock first on PATH. Importing aws_cdk starts jsii, which uses the first Node on PATH."""
     beside = Path(sys.executable).parent
     if (beside / "node").exists():
         os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 def main() -> None:
-    """Synthesize the stage that the context names; what a user got wrong ends in one sentence, not in a traceback."""
+    """Synthesize the stage that the context names. A user's error ends in one sentence, not in a traceback."""
     _put_node_on_path()
-    import aws_cdk as cdk  # noqa: PLC0415 - it needs Node on the PATH already when it is imported
+    import aws_cdk as cdk  # noqa: PLC0415 - Node must be on PATH before this import
 
     from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage  # noqa: PLC0415 - imports aws_cdk
     from infra.application import ApplicationState, application  # noqa: PLC0415 - imports aws_cdk

@@ -2,7 +2,7 @@
 # Runs the pinned CDK command line with the Node of .venv, on the account of the caller's credentials.
 #   sh local/cdk.sh deploy dev        cdk deploy --all -c stage=dev
 #   sh local/cdk.sh bootstrap dev     once for each account and region
-# Further words are passed on: sh local/cdk.sh deploy dev --require-approval never
+# Further arguments go to cdk: sh local/cdk.sh deploy dev --require-approval never
 set -eu
 cd "$(dirname "$0")/.."
 command=${1:?usage: sh local/cdk.sh synth|diff|deploy|destroy|bootstrap STAGE}
@@ -10,14 +10,14 @@ stage=${2:?usage: sh local/cdk.sh "$command" STAGE}
 shift 2
 
 if [ "$stage" = local ]; then
-    echo "The stage 'local' is the local cloud's: make up deploys it. For an account of AWS: make $command STAGE=dev" >&2
+    echo "The stage 'local' is for the local cloud: deploy it with make up. On AWS: make $command STAGE=dev" >&2
     exit 1
 fi
 
 PATH="$(pwd -P)/.venv/bin:$PATH"
 export PATH CDK_DISABLE_CLI_TELEMETRY=true CDK_DISABLE_VERSION_CHECK=1
 
-# The CDK would find it out by itself, after it has built everything.
+# The CDK checks the credentials too, but only after it has built everything.
 if [ "$command" != synth ] && ! .venv/bin/python -m celeriac_local.credentials "$@"; then
     case $command in
     bootstrap) echo "Then: sh local/cdk.sh bootstrap $stage" >&2 ;;
@@ -35,8 +35,8 @@ esac
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 status=0
-# The errors are shown as they come and kept, to tell the known causes from the rest. Standard output and
-# input stay the terminal's, because cdk asks before it widens permissions.
+# Standard error is shown at once, and also kept in a file, to recognise known causes. Standard output and
+# input stay connected to the terminal, because cdk asks before it widens permissions.
 { node_modules/.bin/cdk "$command" -c stage="$stage" --no-notices "$@" 2>&1 >&3 3>&- || echo $? >"$errors.status"; } 3>&1 |
     tee "$errors" >&2
 if [ -f "$errors.status" ]; then
@@ -48,10 +48,10 @@ if [ "$status" -ne 0 ]; then
     if grep -qiE 'cdk bootstrap|bootstrap stack|bootstrapped' "$errors"; then
         echo "This account and region have no CDK bootstrap yet. Once: sh local/cdk.sh bootstrap $stage" >&2
     elif grep -qiE 'credential|Unable to resolve AWS account|ExpiredToken|InvalidClientTokenId' "$errors"; then
-        echo "AWS didn't accept the credentials. See which they are: aws sts get-caller-identity" >&2
+        echo "AWS didn't accept the credentials. See which are in use: aws sts get-caller-identity" >&2
         echo "Sign in (aws sso login) or set AWS_PROFILE, then: make $command STAGE=$stage" >&2
     else
-        echo "cdk $command failed for the stage $stage; its reason is above." >&2
+        echo "cdk $command failed for the stage $stage. The reason is above." >&2
     fi
 elif [ "$command" = synth ]; then
     echo "The templates of the stage $stage are in cdk.out/"

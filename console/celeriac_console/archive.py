@@ -1,4 +1,4 @@
-"""`celeriac dlq discard`, `export` and `import`: dead letters deleted, and kept as a file."""
+"""`celeriac dlq discard`, `export` and `import`: delete dead letters, write them to a file, and put them back."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from celeriac_console.options import Contains, Json, OfError, OfTask, QueueName,
 from celeriac_console.plural import counted
 from celeriac_console.screen import say
 
-File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="One dead letter a line.")]
+File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="A file with one dead letter per line.")]
 
 
 def discard(
@@ -39,7 +39,7 @@ def discard(
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
-    """Delete dead letters for good. Shows them first, and asks.
+    """Delete dead letters permanently. Shows them first, then asks.
 
     Example: celeriac dlq discard payments --error "card declined" --until 7d
     """
@@ -49,7 +49,7 @@ def discard(
         kinds, shown = _preview(queue, wanted)
         show_kinds(queue, kinds, stderr=True)
         ask(
-            f"Delete them for good, in the stage {stage()}? To keep a copy, answer no and use celeriac dlq export.",
+            f"Delete them permanently, in the stage {stage()}? To keep a copy, answer no and use celeriac dlq export.",
             otherwise="add --yes to delete without being asked",
         )
     reading, lock, discarded = Pass(declared), Lock(), 0
@@ -57,7 +57,7 @@ def discard(
 
     def visit(taken: Sequence[Taken]) -> set[str]:
         nonlocal discarded
-        # What has come while the question was asked was not shown.
+        # Letters that arrived after the preview weren't shown to the user, so they aren't deleted.
         meant = [one for one in taken if wanted.matches(one.letter) and (shown is None or one.message_id in shown)]
         deleted = delete(url, meant)
         with lock:
@@ -79,7 +79,7 @@ def discard(
 
 
 def _preview(queue: str, wanted: Filter) -> tuple[Kinds, set[str]]:
-    """What would be deleted, by kind and by SQS's ids."""
+    """The letters that would be deleted: counted by kind, and their SQS message ids."""
     kinds, ids, declared = Kinds(), set[str](), known.queue(queue)
     total = depth(declared)
 
@@ -104,12 +104,12 @@ def export(
     since: Since = None,
     until: Until = None,
     contains: Contains = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     json_: Json = False,
 ) -> None:
-    """Write dead letters to a file with all that they need to run again. They stay where they are.
+    """Write dead letters to a file, with everything they need to run again. The letters stay in their queue.
 
-    The file has its name only once it is whole.
+    The file gets its name only when it is complete.
 
     Example: celeriac dlq export payments dead.jsonl --since 7d
     """
@@ -137,7 +137,7 @@ def export(
     said = f"{counted(written, 'dead letter')} of {queue} written to {file}"
     say(json.dumps({"exported": written, "missing": missing[:100]}) if json_ else said)
     if missing:
-        lost = f"{counted(len(missing), 'letter')} can't be run again, not from this file either"
+        lost = f"{counted(len(missing), 'letter')} can't be run again, not even from this file"
         say(f"{lost}. The first, {missing[0]}", stderr=True)
     say_missed(reading.missed)
     if missing:
@@ -146,10 +146,13 @@ def export(
 
 @contextmanager
 def _whole(file: Path, *, force: bool) -> Iterator[TextIO]:
-    """A file that gets its name once it is whole. Raises UserError for a name that is taken."""
+    """A file that gets its name when it is complete.
+
+    Raises UserError if `file` is a folder, or if it exists and `force` is not set.
+    """
     if file.is_dir():
         raise UserError(f"{file} is a folder: name a file in it, such as {file / 'dead.jsonl'}")
-    if file.exists() and not file.is_file():  # /dev/stdout, say
+    if file.exists() and not file.is_file():  # for example /dev/stdout
         with file.open("w", encoding="utf-8") as lines:
             yield lines
         return
@@ -158,9 +161,9 @@ def _whole(file: Path, *, force: bool) -> Iterator[TextIO]:
     target = file.resolve()
     with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=f".{file.name}.", delete=False) as lines:
         try:
-            yield lines  # type: ignore[misc]  # a wrapper that does all that a TextIO does
+            yield lines  # type: ignore[misc]  # a wrapper with every method of a TextIO
             lines.flush()
-            # Its letters may be discarded next: the file must outlive a crash of this machine.
+            # The user may discard the letters next, so the file must survive a crash of this machine.
             os.fsync(lines.fileno())
             Path(lines.name).replace(target)
         except BaseException:
@@ -172,12 +175,13 @@ def import_(
     queue: QueueName,
     file: File,
     *,
-    skip: Annotated[int, typer.Option(min=0, help="Leave out so many letters: what was imported already.")] = 0,
+    skip: Annotated[int, typer.Option(min=0, help="Skip this many letters: those that were imported before.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Put exported dead letters back into the dead-letter queue; redrive them from there.
+    """Put exported dead letters back into the dead-letter queue. Redrive them from there.
 
-    A redrive then runs them, whatever was deleted since. What has succeeded meanwhile is skipped.
+    A redrive then runs them, even if the letters or their payloads were deleted after the export. It skips tasks that
+    have succeeded meanwhile.
 
     Example: celeriac dlq import payments dead.jsonl
     """
@@ -186,8 +190,8 @@ def import_(
     if not file.exists():
         raise UserError(f"there is no file {file}")
     if not file.is_file():
-        raise UserError(f"{file} is no file that can be read twice: first it is checked as a whole, then imported")
-    # A file is taken as a whole, or not at all.
+        raise UserError(f"{file} is not a regular file: import reads it twice, first to check every line, then to send")
+    # Every line is checked first: a file with a bad line is not imported at all.
     total = sum(1 for _ in _letters(file)) - skip
     if total < 0:
         raise UserError(f"{file} holds {counted(total + skip, 'dead letter')}: --skip {skip} leaves out more")
@@ -223,7 +227,7 @@ def import_(
 
 
 def _letters(file: Path) -> Iterator[tuple[int, Exported]]:
-    """The letters of a file, numbered from 1. Raises UserError, naming the line."""
+    """The letters of a file, numbered from 1. Raises UserError, which names the line, for a line that can't be read."""
     with file.open(encoding="utf-8") as lines:
         try:
             texts = ((at, text) for at, text in enumerate(lines, start=1) if text.strip())

@@ -8,7 +8,7 @@ from celeriac_console.mistakes import UserError
 
 
 def split(text: str) -> tuple[str, str]:
-    """Name and value of `name=value`. Raises UserError."""
+    """Name and value of `name=value`. Raises UserError if there is no `=`."""
     name, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"an argument is written name=value, not {text!r}")
@@ -16,7 +16,7 @@ def split(text: str) -> tuple[str, str]:
 
 
 def value_for(task: Task[..., Any, Any] | None, name: str, text: str) -> Any:
-    """`text` as JSON, or as the text it is: always so where the task's parameter is a `str`."""
+    """`text` decoded as JSON; the text itself if it is not JSON, or if the task's parameter is a `str`."""
     if task is not None and get_type_hints(task.function).get(name) is str:
         return text
     try:

@@ -1,4 +1,4 @@
-"""Which task somebody means who names a reference, an id or a key; and what is stored of it."""
+"""Find the task that a reference, an id or a key names, and what is stored about it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,14 +20,14 @@ from celeriac.model import names, settings
 from celeriac_console import known
 from celeriac_console.arguments import value_for
 
-# What is read of the records for an id whose key isn't known, unless all of them are asked for: a page has 1 MB.
+# How many pages of records are searched for an id whose key isn't known, unless `search` asks for all. A page has 1 MB.
 MOST_PAGES = 10
 
 type Answer = tuple[Handle[Any], Status]
 
 
 def asked_id(text: str) -> str:
-    """The id in a reference; a text that is none as it is."""
+    """The id in a reference. A text that is not a reference is returned unchanged."""
     try:
         parts = parse(text)
     except InvalidReferenceError:
@@ -36,7 +36,10 @@ def asked_id(text: str) -> str:
 
 
 def asked(text: str) -> Answer | None:
-    """The state of what a reference names; None for a text that is none. Raises UserError for an unknown task."""
+    """The task that a reference names, with its status. None if `text` is no reference.
+
+    Raises UserError for an unknown task.
+    """
     try:
         parts = parse(text)
     except InvalidReferenceError:
@@ -46,8 +49,8 @@ def asked(text: str) -> Answer | None:
         made = handle(text)
         return made, made.status()
     if parts.task not in registry.tasks or parts.id != parts.key:
-        return None  # a key may have a slash in it
-    # Typed by hand: the task, and its key or its id.
+        return None  # not a reference: a key that contains a slash
+    # A reference typed by hand: the task, and its key or its id.
     task = registry.tasks[parts.task]
     full, record = spelled(task, parts.key)
     made = task.handle_of("" if record else parts.id, full)
@@ -55,9 +58,10 @@ def asked(text: str) -> Answer | None:
 
 
 def spelled(task: Task[..., Any, Any], key: str) -> tuple[str, Mapping[str, Any]]:
-    """The idempotency key that somebody means who types `key`, and its record.
+    """The idempotency key that `key` stands for, and its record.
 
-    It is a value of the key parameter, spelled as the task spells it, or a key that was given with the message.
+    `key` is a value of the task's key parameter, which the task turns into its own spelling, or a key that was given
+    with the message.
     """
     typed = f"{task.name}:{key}"
     full = task.key_for(value_for(task, task.key, key)) if task.key is not None else typed
@@ -68,8 +72,10 @@ def spelled(task: Task[..., Any, Any], key: str) -> tuple[str, Mapping[str, Any]
 
 
 def found(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool) -> list[Answer]:
-    """What is stored under `text`: as a key or id, in a note of a dead letter, in a schedule, in any record, or in a
-    dead-letter queue; the first of these places that knows it.
+    """What is stored about the key or id `text`.
+
+    Searched in this order, up to the first place with an answer: the record of a key, notes of dead letters,
+    schedules, all records, dead-letter queues.
     """
     places = (_by_key, _noted, _scheduled, lambda text, tasks: _in_records(text, tasks, search=search), _in_letters)
     for place in places:
@@ -133,7 +139,7 @@ def _in_records(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool
 
 
 def _in_letters(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
-    """In a dead-letter queue, where SQS may have put it, or where its body can't be read."""
+    """Search the dead-letter queues: for messages that SQS itself moved there, and for bodies that can't be read."""
     for queue in {task.queue.name: task.queue for task in tasks}.values():
         try:
             letter, _ = letters.find(queue, text)

@@ -1,4 +1,4 @@
-"""Asking before something is done that can't be taken back, or that reaches far."""
+"""The question before an action that can't be undone, or that affects many messages."""
 
 import sys
 
@@ -10,10 +10,10 @@ from celeriac_console.text import printable
 
 
 def ask(question: str, *, otherwise: str) -> None:
-    """Go on if the answer is yes, end with exit code 1 if it is not.
+    """Ask. Return if the answer is yes, else end with exit code 1.
 
-    Without a terminal nobody can answer, and an input that was meant for something else must not: that raises Mistake,
-    with `otherwise` saying what to type.
+    Raises UserError if standard input is not a terminal: piped input must not be taken for an answer. `otherwise` says
+    what to type then.
     """
     if not sys.stdin.isatty():
         raise UserError(f"{question} There is no terminal to answer at: {otherwise}")
@@ -22,5 +22,5 @@ def ask(question: str, *, otherwise: str) -> None:
     except typer.Abort:
         raise KeyboardInterrupt from None  # Ctrl-C, or Ctrl-D
     if not agreed:
-        say("nothing is done", stderr=True)
+        say("nothing was done", stderr=True)
         raise typer.Exit(PROBLEM)

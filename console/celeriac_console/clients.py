@@ -24,7 +24,7 @@ def client(service: Literal["logs"]) -> "CloudWatchLogsClient": ...
 @overload
 def client(service: Literal["sts"]) -> "STSClient": ...
 def client(service: Any) -> Any:
-    """The client of `service`, made as the runtime's are."""
+    """The client of `service`, with the same configuration as the runtime's clients."""
     return _client(service)
 
 

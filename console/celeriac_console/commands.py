@@ -1,4 +1,4 @@
-"""What the command says of words that it doesn't know, and of itself."""
+"""Suggestions for unknown commands, and `--version`."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from celeriac_console.text import printable
 
-# What people type who know another tool, and the commands that do it here.
+# Words that users of other tools type, and the commands that do the same here.
 OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "purge": ("dlq discard",),
     "retry": ("dlq redrive",),
@@ -47,7 +47,7 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "help": ("--help",),
     "version": ("--version",),
 }
-# The same in a group, where other words fit better.
+# The same for a group of commands. These suggestions come before those of OTHER_WORDS.
 IN_GROUPS: Mapping[str, Mapping[str, str]] = {
     "dlq": {
         **dict.fromkeys(("ls", "status", "count"), "list"),
@@ -70,10 +70,10 @@ IN_GROUPS: Mapping[str, Mapping[str, str]] = {
 
 
 class Commands(TyperGroup):
-    """A group that suggests commands for words it doesn't know. It never runs what it only guesses."""
+    """A group that suggests commands for an unknown word. A suggested command is never run."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that `args` name. Fails with a suggestion where there is none."""
+        """The command that `args` name. Fails with a suggestion if there is none."""
         word = args[0]
         if self.get_command(ctx, word) is None and not word.startswith("-") and not ctx.resilient_parsing:
             meant = " or ".join(f"celeriac {words}" for words in self._meant(ctx, word))
@@ -82,7 +82,7 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. What it says of options and values that it can't take quotes them: fit for a terminal."""
+        """Run the command. An error message may quote the user's input, so it is made safe for a terminal."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -102,13 +102,13 @@ class Commands(TyperGroup):
         by_last = {words.split()[-1]: words for words in everything}
         if word in OTHER_WORDS:
             return list(OTHER_WORDS[word])
-        # What stands in another group, or at the top, typed in the wrong place; then what is nearly right.
+        # First a command of this exact name in another group or at the top, then commands with similar names.
         inside = [words for words in everything if words.split()[-1] == word]
         return inside or [by_last[name] for name in get_close_matches(word, by_last, n=2)]
 
 
 def _names(group: Any) -> Iterator[str]:
-    """Every command, as it is typed."""
+    """Every command as it is typed, such as `dlq list`."""
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
             yield from (f"{name} {words}" for words in _names(command))

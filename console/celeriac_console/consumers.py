@@ -1,4 +1,4 @@
-"""`celeriac pause` and `resume`: whether a queue's messages are taken from it."""
+"""`celeriac pause` and `celeriac resume`: stop and start the consumer of a queue."""
 
 import json
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def pause(queue: QueueName, *, json_: Json = False) -> None:
-    """Stop the consumer of a queue: what waits stays where it is, and no attempt is charged.
+    """Stop the consumer of a queue. Waiting messages stay in the queue, and no attempt is charged.
 
     Example: celeriac pause payments
     """
@@ -27,7 +27,7 @@ def pause(queue: QueueName, *, json_: Json = False) -> None:
 
 
 def resume(queue: QueueName, *, json_: Json = False) -> None:
-    """Let the consumer of a paused queue go on.
+    """Start the consumer of a paused queue again.
 
     Example: celeriac resume payments
     """
@@ -35,10 +35,10 @@ def resume(queue: QueueName, *, json_: Json = False) -> None:
 
 
 def mapping_of(queue: Queue) -> "EventSourceMappingConfigurationTypeDef | None":
-    """The event source mapping that feeds a queue's consumer, None where it isn't deployed."""
+    """The event source mapping that feeds a queue's consumer; None if it isn't deployed."""
     lambda_ = client("lambda")
     try:
-        # By its source: it feeds the function, or an alias of it.
+        # Looked up by the queue, because the mapping may feed the function or an alias of it.
         source = sqs.arn(queue.physical_name(stage()))
         found = lambda_.list_event_source_mappings(EventSourceArn=source)["EventSourceMappings"]
     except (sqs.NoSuchQueueError, lambda_.exceptions.ResourceNotFoundException):

@@ -1,4 +1,4 @@
-"""`celeriac dlq list` and `dlq show`: what is dead, and why."""
+"""`celeriac dlq list` and `celeriac dlq show`: the dead letters and their reasons."""
 
 import json
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ from celeriac_console.screen import say
 from celeriac_console.text import line
 
 QUEUES_AT_ONCE = 4
-# Of a letter's arguments, or its body, as it is shown to a person.
+# How many characters `dlq show` prints of a letter's arguments or body.
 MOST_CONTENT = 20_000
-# Of a letter's line.
+# The most characters of a letter's line.
 MOST_CHARACTERS = 200
 
 
 @dataclass(slots=True)
 class Found:
-    """What a queue's letters were found to be."""
+    """The dead letters that were found in a queue."""
 
     queue: str
     kinds: Kinds = field(default_factory=Kinds)
     letters: list[Taken] = field(default_factory=list)
-    """Each of them, where they are asked for."""
+    """Every letter, if single letters were asked for; else empty."""
     missed: int = 0
     is_deployed: bool = True
 
@@ -53,10 +53,10 @@ def list_letters(
     until: Until = None,
     contains: Contains = None,
     limit: Limit = None,
-    each: Annotated[bool, typer.Option("--letters", help="Show each letter, not kinds of them.")] = False,
+    each: Annotated[bool, typer.Option("--letters", help="Show each letter, not groups of letters.")] = False,
     json_: Json = False,
 ) -> None:
-    """Show dead letters of a queue, or of all, those that failed alike as one line. Reading takes nothing away.
+    """Show the dead letters of one queue or all, grouped by failure. Reading removes no letter.
 
     Example: celeriac dlq list payments --since 2h
     """
@@ -82,12 +82,15 @@ def list_letters(
 
 
 def _read_all(wanted: Filter, limit: int | None, *, each: bool) -> list[Found]:
-    """Every queue's, several at a time; with a limit one after the other. Raises NoSuchQueueError if none is there."""
+    """The letters of every queue: several queues at a time, or one after the other if there is a limit.
+
+    Raises NoSuchQueueError if no queue is deployed.
+    """
     known.load()
     declared = list(registry.queues().values())
     if limit is None:
         with ThreadPoolExecutor(QUEUES_AT_ONCE) as pool:
-            # As many connections in all as for a single queue.
+            # The pool uses as many connections in total as a single queue does.
             found = list(pool.map(lambda queue: _looked(queue, wanted, None, each=each), declared))
     else:
         found, left = [], limit
@@ -96,7 +99,7 @@ def _read_all(wanted: Filter, limit: int | None, *, each: bool) -> list[Found]:
             found.append(some)
             left -= some.kinds.total
     if not any(some.is_deployed for some in found):
-        depth(declared[0])  # raises, with what helps
+        depth(declared[0])  # raises NoSuchQueueError, whose text helps
     return found
 
 
@@ -193,13 +196,13 @@ def show(
 
 
 def find(queue: str, id_: str) -> Taken:
-    """The dead letter of this id, or of this reference's. Raises UserError."""
+    """The dead letter that an id or a reference names. Raises UserError if there is none."""
     id_ = asked_id(id_)
     found: list[Taken] = []
     declared = known.queue(queue)
     total = depth(declared)
     reading = Pass(declared, hidden=hidden_for(total))
-    with progress("looking for it", total) as advance:
+    with progress("searching", total) as advance:
 
         def visit(taken: Sequence[Taken]) -> set[str]:
             found.extend(one for one in taken if id_ in {one.letter.id, one.message_id})
@@ -217,7 +220,7 @@ def find(queue: str, id_: str) -> Taken:
 
 
 def as_json(taken: Taken) -> dict[str, Any]:
-    """A letter, for scripts and files."""
+    """A letter as JSON, for scripts and files."""
     letter, failure = taken.letter, taken.letter.failure
     return {
         "id": letter.id,

@@ -1,4 +1,4 @@
-"""`celeriac doctor`: what is wrong with a stage, and what cures it."""
+"""`celeriac doctor`: find what is wrong with a stage, and how to repair it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,9 +25,9 @@ ON = frozenset({"Enabled", "Enabling", "Updating"})
 
 
 def doctor(*, json_: Json = False) -> None:
-    """Look at credentials, stacks, queues, consumers, tables, outbox and alarms; each finding with its cure.
+    """Check credentials, stacks, queues, consumers, tables, outbox and alarms. Prints the cure of each problem.
 
-    Exit code 1 for any finding.
+    Exit code 1 if there is any problem.
 
     Example: celeriac --stage prod doctor
     """
@@ -35,7 +35,7 @@ def doctor(*, json_: Json = False) -> None:
     if json_:
         typer.echo(json.dumps([{"what": one.what, "ok": one.cure is None, "cure": one.cure} for one in findings]))
     else:
-        # What one command cures is told in a row, and the command once.
+        # Problems in a row that have the same cure are printed together, followed by the cure once.
         for cure, some in groupby(grouped(findings), key=lambda group: group[1]):
             for what, _ in some:
                 say(f"{'ok   ' if cure is None else 'WRONG'} {what}")
@@ -48,23 +48,23 @@ def doctor(*, json_: Json = False) -> None:
 def _all() -> list[Finding]:
     findings = list(_looked("credentials", _credentials))
     if findings[-1].cure is not None:
-        return findings  # nothing else can be seen
+        return findings  # without credentials no other check can work
     findings += _looked("stacks", _stacks)
     try:
         known.load()
     except UserError as mistake:
-        # Which queues and tables there should be, nobody knows.
-        return [*findings, Finding("tasks", "", f"{mistake}", "mend it, and try it: celeriac tasks")]
+        # Without the tasks the declared queues and tables aren't known, so they can't be checked.
+        return [*findings, Finding("tasks", "", f"{mistake}", "correct the error, then check: celeriac tasks")]
     for what, look in (("queues", _queues), ("tables", _tables), ("outbox", _outbox), ("alarms", _alarms)):
         findings += _looked(what, look)
     return findings
 
 
 def _looked(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """A part that can't be looked at is a finding too, and keeps no other from being looked at."""
+    """The findings of one check. A check that fails is a finding too, and the other checks still run."""
     try:
         yield from look()
-    except Exception as error:  # noqa: BLE001 - whatever AWS says
+    except Exception as error:  # noqa: BLE001 - any error of AWS is a finding
         yield unlooked(what, error)
 
 
@@ -151,7 +151,7 @@ def _outbox() -> Iterator[Finding]:
         return
     yield Finding("outbox", "", f"{parked} parked", f"{command('outbox', 'lag')} shows why" if parked else None)
     if oldest is not None:
-        yield Finding("outbox", "", f"the oldest unpublished event is of {oldest:%Y-%m-%d %H:%M:%S}Z")
+        yield Finding("outbox", "", f"the oldest unpublished event is from {oldest:%Y-%m-%d %H:%M:%S}Z")
 
 
 def _alarms() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Lengths of time as people type them."""
+"""Durations as people type and read them."""
 
 import re
 from datetime import timedelta
@@ -10,7 +10,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration(text: str) -> timedelta:
-    """`90s`, `5m`, `2h` or `7d`. Raises UserError.
+    """Parse `90s`, `5m`, `2h` or `7d`. Raises UserError for another text, and for more than ten years.
 
     >>> duration("2h")
     datetime.timedelta(seconds=7200)
@@ -25,7 +25,7 @@ def duration(text: str) -> timedelta:
 
 
 def words(time: timedelta) -> str:
-    """A length of time as people write it.
+    """A duration as text.
 
     >>> words(timedelta(hours=1, seconds=30))
     '1 h 30 s'

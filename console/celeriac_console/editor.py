@@ -1,4 +1,4 @@
-"""A text in the caller's editor."""
+"""Edit a text in the user's editor."""
 
 import os
 import shlex
@@ -10,15 +10,18 @@ from celeriac_console.mistakes import UserError
 
 
 def edited(text: str, suffix: str) -> str:
-    """`text` as the caller leaves it in $VISUAL or $EDITOR. Raises UserError where neither is set, or it fails."""
+    """Open `text` in $VISUAL or $EDITOR and return the result.
+
+    Raises UserError if neither variable is set, or if the editor fails.
+    """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
-        raise UserError("no editor is known: set EDITOR, or use --set name=value")
+        raise UserError("no editor is set: set EDITOR, or use --set name=value")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"edit{suffix}"
         file.write_text(text, encoding="utf-8")
         try:
-            done = subprocess.run([*shlex.split(editor), str(file)], check=False).returncode  # noqa: S603 - the caller's
+            done = subprocess.run([*shlex.split(editor), str(file)], check=False).returncode  # noqa: S603 - the user's
         except OSError as error:
             raise UserError(f"the editor {editor!r} can't be started: {error}") from error
         if done != 0:

@@ -1,4 +1,4 @@
-"""A dead letter as a line of a file, and the message that such a line becomes again."""
+"""Write a dead letter as a line of a file, and turn such a line into a message again."""
 
 import json
 from base64 import b64decode, b64encode
@@ -26,7 +26,7 @@ from celeriac_console.text import json_text
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A line, read back and checked."""
+    """A line that was read back and checked."""
 
     message_id: str
     died_at: datetime
@@ -34,11 +34,11 @@ class Exported:
     group: str | None
     attributes: Any
     content: bytes | None
-    """What the payload bucket held for it; None where nothing lay there, or it was gone already."""
+    """The letter's object in the payload bucket. None if there was none, or if it was deleted before the export."""
 
 
 def line(queue_name: str, taken: Taken) -> str:
-    """A letter of the dead-letter queue `queue_name`, with all that it takes to bring it back, from S3 too."""
+    """A letter of the dead-letter queue `queue_name` as a line, with everything an import needs, also from S3."""
     message = taken.message
     raw = {
         "body": message["Body"],
@@ -53,16 +53,16 @@ def line(queue_name: str, taken: Taken) -> str:
         },
         "stored": _stored(queue_name, taken),
     }
-    # A file is also read in a terminal.
+    # People also read such files in a terminal.
     return json_text(as_json(taken) | {"sqs": raw}) + "\n"
 
 
 def read(text: str, where: str) -> Exported:
-    """The letter in a line. Raises UserError for what `line` didn't write."""
+    """The letter in a line. Raises UserError if `line` didn't write it."""
     try:
         letter = json.loads(text)
         raw = letter["sqs"]
-        stored = raw.get("stored")  # older files hold none
+        stored = raw.get("stored")  # missing in files of older versions
         return Exported(
             letter["message_id"],
             datetime.fromisoformat(letter["died_at"]),
@@ -78,15 +78,15 @@ def read(text: str, where: str) -> Exported:
 def entry(letter: Exported, queue: Queue, *, mark: str, number: int) -> sqs.Entry:
     """The message that puts `letter` back into the dead-letter queue of `queue`.
 
-    What lay in S3 is stored again first, and the import is noted. `mark` names the import and `number` the line. A
-    letter that can be read is marked, so that a redrive of it runs whatever its task's record says by then of another
-    death. FIFO deduplication ids are the import's own: SQS would drop a second import of the same letter within five
-    minutes, and say that it took it.
+    The letter's S3 object is stored again first, and the import is noted in DynamoDB. `mark` identifies the import,
+    `number` the line. A letter that can be read carries the mark: a redrive then runs it even if its task's record
+    names a later failure by then. FIFO deduplication ids are new for each import. With the old ids, SQS would accept
+    and drop a second import of the same letter within five minutes.
     """
     message, queue_name = _message(letter), queue.dead_letter_name(stage())
     if message is not None:
         imports.note(queue, message.task, message.id, mark)
-    # In a body that can be read, the failure has its place there.
+    # If the body can be read, the failure is written into the body, so its attribute is left out.
     ours = {FAILURE_ATTRIBUTE} if message is not None and failure_in(letter.attributes) is not None else set()
     attributes = {name: value for name, value in letter.attributes.items() if name not in ours}
     room = MAX_MESSAGE_BYTES - sqs.Entry("", attributes=attributes).size
@@ -105,7 +105,7 @@ def _message(letter: Exported) -> Message | None:
         message = decode(letter.body if whole is None else whole.decode())
     except (MalformedMessageError, NewerVersionError, UnicodeDecodeError):
         return None
-    # Every import of it is the same task, also where its sender gave it no id.
+    # Without an id, each import would be another task. SQS's message id makes all imports the same task.
     return message if message.id else msgspec.structs.replace(message, id=letter.message_id)
 
 
@@ -125,7 +125,7 @@ def _marked(letter: Exported, message: Message, queue_name: str, mark: str, room
 
 
 def _stored(queue_name: str, taken: Taken) -> dict[str, str] | None:
-    """What the payload bucket holds for the letter, to the byte: as text where it is text."""
+    """The letter's object in the payload bucket, unchanged: as text if it is UTF-8, else as base64."""
     if taken.letter.missing:
         return None
     body = taken.message["Body"]
@@ -156,5 +156,5 @@ def _bytes(stored: dict[str, str]) -> bytes:
 
 def _text(body: object) -> str:
     if not isinstance(body, str):
-        raise TypeError("its body is no text")
+        raise TypeError("its body is not a text")
     return body

@@ -1,4 +1,4 @@
-"""What `celeriac doctor` finds: equal findings are told together, and each that is wrong has a cure."""
+"""The findings of `celeriac doctor`. Equal findings are printed as one, and each problem has a cure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,24 +13,27 @@ from celeriac_console.mistakes import DENIED, EXPIRED, UNKNOWN, told
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that was looked at."""
+    """The result of one check."""
 
     kind: str
-    """What it is, such as queue."""
+    """What was checked, such as `queue`."""
     name: str
-    """Which of them; empty where there is one."""
+    """The name, such as a queue's; empty if there is only one of this kind."""
     state: str
     cure: str | None = None
-    """None where nothing is wrong."""
+    """How to repair it; None if nothing is wrong."""
 
     @property
     def what(self) -> str:
-        """It, alone."""
+        """The text of this finding alone."""
         return f"{self.kind}{' ' * bool(self.name)}{self.name}: {self.state}"
 
 
 def grouped(findings: Sequence[Finding]) -> Iterator[tuple[str, str | None]]:
-    """Each with its cure; those of one kind, state and cure as one, where the first of them stands."""
+    """The text and the cure of each finding.
+
+    Findings with the same kind, state and cure become one, at the position of the first.
+    """
     groups: dict[tuple[str, str, str | None], list[Finding]] = {}
     for one in findings:
         groups.setdefault((one.kind, one.state, one.cure), []).append(one)
@@ -39,7 +42,7 @@ def grouped(findings: Sequence[Finding]) -> Iterator[tuple[str, str | None]]:
 
 
 def unlooked(what: str, error: Exception) -> Finding:
-    """A part that couldn't be looked at."""
+    """The finding for a check that failed with `error`."""
     code = clients.error_code(error)
     state = f"can't be seen, {code or type(error).__name__}"
     if isinstance(error, ClientError) and code not in DENIED | EXPIRED | UNKNOWN:

@@ -1,4 +1,4 @@
-"""Dead letters by kind: those that failed alike are one entry."""
+"""Dead letters grouped by kind: letters with the same failure are one entry."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ EXAMPLE_CHARACTERS = 160
 
 @dataclass(slots=True)
 class Kind:
-    """Letters that failed alike."""
+    """Letters with the same failure."""
 
     fingerprint: str
     task: str
@@ -30,7 +30,7 @@ class Kind:
     example: str
 
     def add(self, letter: DeadLetter) -> None:
-        """Count one more."""
+        """Count one more letter."""
         self.count += 1
         self.first = min(self.first, died_at(letter))
         self.last = max(self.last, died_at(letter))
@@ -38,14 +38,14 @@ class Kind:
 
 
 class Kinds:
-    """Letters counted by kind, by several threads: as much memory as there are kinds."""
+    """Letters counted by kind. Thread-safe. The memory it needs grows with the kinds, not with the letters."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, Kind] = {}
         self._lock = Lock()
 
     def add(self, letters: Iterable[DeadLetter]) -> None:
-        """Count them."""
+        """Count the letters."""
         with self._lock:
             for letter in letters:
                 kind = kind_of(letter)
@@ -59,17 +59,17 @@ class Kinds:
                     )
 
     def most_first(self) -> list[Kind]:
-        """Those with most letters first."""
+        """The kinds, those with the most letters first."""
         return sorted(self._kinds.values(), key=lambda kind: (-kind.count, kind.fingerprint))
 
     @property
     def total(self) -> int:
-        """All letters."""
+        """The number of all letters."""
         return sum(kind.count for kind in self._kinds.values())
 
 
 def show_kinds(queue: str, kinds: Kinds, *, stderr: bool = False) -> None:
-    """Print them."""
+    """Print the kinds of a queue's letters."""
     found = kinds.most_first()
     of_kinds = f", of {counted(len(found), 'kind')}" if found else ""
     say(f"{counted(kinds.total, 'dead letter')} of {queue}{of_kinds}", stderr=stderr)

@@ -1,4 +1,4 @@
-"""What an operator names: queues, tasks and times, with a helping word for what is mistyped."""
+"""The queues, tasks and times that an operator types. A mistyped name gets a suggestion."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,15 +12,15 @@ from celeriac_console.mistakes import UserError, nearest
 
 
 def load() -> None:
-    """Import every task. Raises UserError, naming file and line, for a module of the user's that fails."""
+    """Import every task. Raises UserError, with file and line, if a module of the user fails."""
     try:
         registry.load()
-    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+    except (Exception, SystemExit) as error:  # a module may raise anything when it is imported
         raise UserError(why_not(error)) from error
 
 
 def queue(name: str) -> Queue:
-    """The queue that is meant. Raises UserError."""
+    """The queue of this name. Raises UserError if there is none."""
     load()
     known = registry.queues()
     if name not in known:
@@ -29,7 +29,7 @@ def queue(name: str) -> Queue:
 
 
 def task(name: str) -> Task[..., Any, Any]:
-    """The task that is meant. Raises UserError."""
+    """The task of this name. Raises UserError if there is none."""
     load()
     if name not in registry.tasks:
         raise UserError(f"no task is named {name!r}.{nearest(name, list(registry.tasks))}")
@@ -37,9 +37,9 @@ def task(name: str) -> Task[..., Any, Any]:
 
 
 def instant(text: str) -> datetime:
-    """A time of ISO 8601, in UTC unless it says otherwise, or so long ago: `2026-11-22T03:00`, `2h`.
+    """Parse an ISO 8601 time such as `2026-11-22T03:00`, or a time ago such as `2h`. UTC unless a time zone is given.
 
-    Raises UserError.
+    Raises UserError for another text.
     """
     try:
         return datetime.now(UTC) - duration(text)
@@ -53,7 +53,7 @@ def instant(text: str) -> datetime:
 
 
 def queue_names(incomplete: str) -> list[str]:
-    """The queues that begin so, for a shell to complete: none where the tasks can't be loaded."""
+    """The queues whose names start with `incomplete`, for shell completion. Empty if the tasks can't be loaded."""
     try:
         load()
     except UserError:
@@ -62,7 +62,7 @@ def queue_names(incomplete: str) -> list[str]:
 
 
 def task_names(incomplete: str) -> list[str]:
-    """The tasks that begin so, for a shell to complete: none where the tasks can't be loaded."""
+    """The tasks whose names start with `incomplete`, for shell completion. Empty if the tasks can't be loaded."""
     try:
         load()
     except UserError:

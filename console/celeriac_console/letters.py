@@ -1,8 +1,9 @@
-"""Reading a dead-letter queue: by several connections, each letter once, and giving back what was looked at.
+"""Read a dead-letter queue: over several connections, each letter once, and make the letters visible again at the end.
 
-SQS hides what it hands out. A letter is hidden while this command reads and no longer: what it still holds is given
-back when it ends, by Ctrl-C too. After a crash SQS does that itself: after `HIDDEN` for what was about to be sent or
-deleted, after `hidden_for` all letters for what was only read.
+SQS hides a letter that it has delivered. The letters stay hidden only while the command reads: when it ends, also by
+Ctrl-C, it makes those that it didn't delete visible again. After a crash of the command, SQS does so itself: after
+`HIDDEN` for letters that were about to be sent or deleted, after `hidden_for` all letters for letters that were only
+read.
 """
 
 import threading
@@ -31,27 +32,27 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 WORKERS = 8
-# How long a letter stays hidden after a crash: longer than a batch takes, however slow its rate.
+# How long a letter stays hidden after a crash. Longer than a batch takes, even at the slowest rate.
 HIDDEN = timedelta(seconds=30)
-# A pass that only reads must be over before the first ones turn up again: slower than this it never is.
+# The lowest speed of a pass that only reads. The pass must end before its first letters become visible again.
 LEAST_LETTERS_A_SECOND = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A dead letter in our hands."""
+    """A dead letter that this command has received."""
 
     message: "MessageTypeDef"
     letter: DeadLetter
 
     @property
     def message_id(self) -> str:
-        """SQS's id of it."""
+        """The message id that SQS gave it."""
         return self.message["MessageId"]
 
 
 type Visit = Callable[[Sequence[Taken]], set[str]]
-"""Is given letters, up to ten at a time and by several threads, and returns the message ids of those it deleted."""
+"""Called by several threads, with up to ten letters. Returns the message ids of the letters that it deleted."""
 
 
 class Pass:
@@ -59,9 +60,9 @@ class Pass:
 
     def __init__(self, queue: Queue, *, hidden: timedelta = HIDDEN, workers: int = WORKERS, batch: int = 10) -> None:
         self.missed = 0
-        """How many letters the pass couldn't read: another reader holds them, or a FIFO group stands before them."""
+        """How many letters the pass couldn't read: another reader holds them, or a FIFO group blocks them."""
         self.total = depth(queue)
-        """How many letters there were when it began."""
+        """How many letters the queue held when the pass began."""
         self.name = queue.dead_letter_name(settings.stage())
         self._url = sqs.url(self.name)
         self._hidden = hidden
@@ -73,11 +74,11 @@ class Pass:
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """Visit nothing more: what was looked for is found."""
+        """End the pass early, because the letter was found or the limit is reached."""
         self._stop.set()
 
     def run(self, visit: Visit, *, wait: bool = False) -> None:
-        """Visit every letter that can be had; with `wait` also those that another reader, or a killed one, hides."""
+        """Visit every visible letter. With `wait`, also wait for letters that other readers, or killed ones, hide."""
         try:
             self._sweep(visit)
             waited = timedelta()
@@ -92,7 +93,7 @@ class Pass:
             self._give_back()
 
     def hidden_elsewhere(self) -> int:
-        """How many letters somebody else is holding."""
+        """How many letters other readers hold."""
         in_flight = sqs.counts(self._url)["ApproximateNumberOfMessagesNotVisible"]
         return max(0, in_flight - len(self._held))
 
@@ -112,7 +113,7 @@ class Pass:
                 QueueUrl=self._url,
                 MaxNumberOfMessages=self._batch,
                 VisibilityTimeout=ceil(self._hidden.total_seconds()),
-                # A short poll asks some of SQS's servers and may miss what lies on others.
+                # A short poll asks only some of SQS's servers, and may miss letters that others store.
                 WaitTimeSeconds=1,
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
@@ -130,14 +131,14 @@ class Pass:
                 self._hide([message for message in fresh if message["MessageId"] not in deleted])
 
     def _take(self, messages: "Sequence[MessageTypeDef]") -> "list[MessageTypeDef]":
-        """Those that weren't seen yet. One that was has been hidden for so long that it turned up again."""
+        """The messages that are new in this pass. A message comes again if the pass lasts longer than it was hidden."""
         with self._lock:
             fresh = [m for m in messages if m["MessageId"] not in self._held and m["MessageId"] not in self._gone]
             self._held |= {m["MessageId"]: m["ReceiptHandle"] for m in messages if m["MessageId"] not in self._gone}
         return fresh
 
     def _hide(self, messages: "Sequence[MessageTypeDef]") -> None:
-        """Keep what isn't meant out of sight until the pass is over, or it would be read again and again."""
+        """Hide letters that stay in the queue until the pass ends. Else the pass would receive them again and again."""
         seconds = ceil(hidden_for(self.total).total_seconds())
         if messages and seconds > self._hidden.total_seconds():
             self._set_visibility([message["ReceiptHandle"] for message in messages], seconds)
@@ -159,28 +160,28 @@ class Pass:
 
 
 def hidden_for(letters: int) -> timedelta:
-    """How long a pass that only reads so many letters must keep them hidden."""
+    """How long a pass that only reads this many letters must keep them hidden."""
     return HIDDEN + timedelta(seconds=letters / LEAST_LETTERS_A_SECOND)
 
 
 def say_missed(missed: int) -> None:
-    """End with exit code 1, and the reason, where not every letter could be read."""
+    """If some letters could not be read, print why and end with exit code 1."""
     if missed:
         say(
-            f"{missed} more could not be read: another reader holds them, or they stand behind the first ten of a FIFO "
-            "group, which SQS shows only once those are gone",
+            f"{missed} more could not be read: another reader holds them, or they are behind the first ten of a FIFO "
+            "group, and SQS delivers them only after those are deleted",
             stderr=True,
         )
         raise typer.Exit(PROBLEM)
 
 
 def depth(queue: Queue) -> int:
-    """How many dead letters lie in its queue, in sight or not."""
+    """How many dead letters are in the queue's dead-letter queue, visible or hidden."""
     return sum(sqs.counts(sqs.url(queue.dead_letter_name(settings.stage()))).values())
 
 
 def delete(url: str, taken: Sequence[Taken]) -> set[str]:
-    """Delete up to ten letters; the message ids of those that are deleted."""
+    """Delete up to ten letters. Returns the message ids of those that were deleted."""
     if not taken:
         return set()
     answer = client("sqs").delete_message_batch(
@@ -192,7 +193,7 @@ def delete(url: str, taken: Sequence[Taken]) -> set[str]:
 
 @contextmanager
 def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, nothing elsewhere; yields what to call with the number of letters that are done."""
+    """A progress bar, only on a terminal. Yields a function to call with the number of letters just done."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
@@ -201,7 +202,7 @@ def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable
 
 
 def read(queue: Queue, limit: int) -> list[DeadLetter]:
-    """Up to `limit` dead letters of `queue`, oldest first; what is read is visible to others again at once."""
+    """Up to `limit` dead letters of `queue`, oldest first. They are visible to other readers again at once."""
     found: list[DeadLetter] = []
     reading = Pass(queue, hidden=hidden_for(limit))
 

@@ -1,4 +1,4 @@
-"""Why the tasks can't be loaded, in two lines instead of a traceback: the place in the user's code, and the error."""
+"""Explain in two lines why the tasks can't be loaded: the place in the user's code, and the error."""
 
 import os
 import sysconfig
@@ -9,7 +9,7 @@ import celeriac
 from celeriac.model.declaration import DeclarationError
 from celeriac.model.failure import error_message, error_type
 
-# Where frames are that the user didn't write: Python's own, those of packages, Celeriac's.
+# The folders of code that the user didn't write: Python's, the packages', Celeriac's.
 _OTHERS = [
     *(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")),
     Path(celeriac.__file__).resolve().parent,
@@ -19,10 +19,10 @@ MOST_CHARACTERS = 400
 
 
 def why_not(error: BaseException) -> str:
-    """Place and error. What is wrong with several modules together, such as a name given twice, has no place."""
+    """The place and the error. An error of several modules together, such as a name used twice, has no place."""
     place = _place(error)
     text = " ".join(error_message(error).split())[:MOST_CHARACTERS]
-    if not isinstance(error, DeclarationError):  # whose text says it all
+    if not isinstance(error, DeclarationError):  # a DeclarationError's text is complete without its type
         text = f"{error_type(error)}: {text}"
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("tasks"):
         text += f" (a package is added by: uv add {error.name.partition('.')[0]})"
@@ -44,6 +44,6 @@ def _is_users(filename: str) -> bool:
 
 
 def _shown(filename: str) -> str:
-    """As it is found from here, where it lies below."""
+    """The path relative to the current folder if the file is in it, else as it is."""
     path, here = Path(filename).resolve(), Path.cwd().resolve()
     return os.fspath(path.relative_to(here)) if path.is_relative_to(here) else filename

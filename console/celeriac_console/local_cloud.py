@@ -1,4 +1,4 @@
-"""The stage `local`: it is on this machine, and a command on it finds it by itself."""
+"""The stage `local`, which is the local cloud on this machine. A command for this stage finds it without settings."""
 
 import json
 import os
@@ -11,13 +11,14 @@ CLONE = Path(__file__).resolve().parents[2]
 
 
 class NotUpError(Exception):
-    """There is no local cloud to talk to; the text says how to start it."""
+    """The local cloud isn't running. The text says how to start it."""
 
 
 def enter() -> None:
-    """Turn this process to the local cloud of this clone, whatever its shell says of AWS. Raises NotUpError.
+    """Set this process's environment to the local cloud of this clone. The shell's settings for AWS have no effect.
 
-    It runs `python -m celeriac_local.where` and reads what that prints: that package imports this one.
+    It runs `python -m celeriac_local.where` and reads the output. It can't import that package, because that package
+    imports this one. Raises NotUpError.
     """
     asked = subprocess.run(
         [sys.executable, "-m", "celeriac_local.where"], cwd=CLONE / "local", capture_output=True, text=True, check=False

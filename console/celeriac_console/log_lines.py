@@ -1,8 +1,8 @@
-"""What one event of a function's log says to a person: lines of ours and of tasks, and what Lambda says of its workers.
+"""Turn one event of a function's log into text for a person: lines of Celeriac, of tasks, and of Lambda itself.
 
-Lambda writes its own lines as text or as JSON, by the function's log format. Of an invocation that went well they say
-nothing that the line of each attempt doesn't, so they are left out; everything else is shown, also what isn't known
-here.
+Lambda writes its own lines as text or as JSON, depending on the function's log format. For an invocation that
+succeeded they add nothing to the line of each attempt, so they are left out. Everything else is shown, also lines of
+unknown form.
 """
 
 import json
@@ -10,46 +10,46 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-# Lambda's own, about workers and invocations that are well.
+# Lambda's own lines about workers and invocations that are fine.
 QUIET = re.compile(
     r"(START RequestId: |END RequestId: |INIT_START |RESTORE_START |RESTORE_RUNTIME_DONE|EXTENSION\t|TELEMETRY\t|LOGS\t"
     r"|XRAY TraceId: )"
 )
-# Its guess at the cause of an error; the next line has the error.
+# Lambda's guess at the cause of an error. The next line has the error.
 GUESS = "LAMBDA_WARNING: Unhandled exception"
 REPORT = re.compile(r"(INIT_|RESTORE_)?REPORT ")
-# `Status: timeout`, `Max Memory Used: 512 MB`, ended by a tab or the line's end.
+# A field such as `Status: timeout` or `Max Memory Used: 512 MB`. A tab or the end of the line ends it.
 REPORTED = re.compile(r"([A-Z][A-Za-z ]+): ([^\t\n]*[^\s])")
-# As the runtime's client writes what is logged: [WARNING] <tab> time <tab> request <tab> message.
+# A logged line as Lambda's runtime client writes it: [WARNING] <tab> time <tab> request <tab> message.
 LOGGED = re.compile(r"\[([A-Z]+)\]\t(\S+Z)\t(\S*)\t(.*)", re.DOTALL)
 RAISED = re.compile(r"\[ERROR\] (.*)", re.DOTALL)
-# `Task timed out after 3.00 seconds`, `Error: Runtime exited with error: signal: killed`, and the local cloud's own.
+# `Task timed out after 3.00 seconds`, `Error: Runtime exited with error: signal: killed`, and the local cloud's line.
 DYING = re.compile(r"Task timed out after|Runtime exited|Worker process died|\bRuntime\.[A-Z]\w+")
 HEADING = "Traceback (most recent call last):"
 
 
-# Where a line of JSON has the traceback of what was raised: Powertools' name, and that of a failed attempt.
+# The fields of a JSON line that hold a traceback: Powertools' own, and that of a failed attempt.
 RAISED_FIELDS = ("exception", "error_traceback")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What there is to show."""
+    """A line to show."""
 
     message: str
     more: str = ""
-    """What is shown on the lines below it, such as a traceback."""
+    """Text for the lines below the message, such as a traceback."""
     level: str = "INFO"
     timestamp: str = ""
-    """When, by its own clock; empty if it doesn't say."""
+    """The time that the line itself gives; empty if it gives none."""
     fields: dict[str, Any] = field(default_factory=dict)
-    """Whatever else it says, by name: `task`, `id` and `attempt` of a run's lines among them."""
+    """All other fields by name. Lines of a run have `task`, `id` and `attempt`."""
     is_death: bool = False
-    """It tells that a worker has died, and what it was doing with it."""
+    """Whether the line reports that a worker died. Its unfinished runs died with it."""
 
 
 def read(text: str) -> Line | None:
-    """What to show of an event; None for nothing. Pure, and never raises."""
+    """The line to show for an event; None if it is not shown. Pure, and never raises."""
     text = text.strip("\r\n \0").replace("\r", "\n").replace("\u00a0", " ")
     try:
         found = json.loads(text) if text.startswith("{") else None
@@ -128,13 +128,13 @@ def _of_text(text: str) -> Line | None:
         return Line(message, "", level, timestamp, _request(request_id))
     if raised := RAISED.fullmatch(text):
         error, _, stack = raised[1].partition("\n")
-        # Lambda writes the heading of a traceback also where there is none.
+        # Lambda writes the heading of a traceback even if no traceback follows.
         return _death(error, "" if stack == HEADING else stack, "", None)
     return _death(text, "", "", None) if DYING.search(text) else Line(text)
 
 
 def _report(phase: str, told: dict[str, str], timestamp: str) -> Line | None:
-    """What Lambda reports of an invocation, or of a worker's start, that didn't go well or filled its memory."""
+    """The line for an invocation or a worker's start that failed or used all its memory; None for any other."""
     status = told.get("Status") or "success"
     error, duration = told.get("Error Type", ""), told.get("Duration") or told.get("Init Duration", "")
     used, size = _megabytes(told.get("Max Memory Used")), _megabytes(told.get("Memory Size"))

@@ -1,4 +1,4 @@
-"""`celeriac`: what an operator does with a stage."""
+"""`celeriac`: the operator's commands for a stage."""
 
 import os
 from typing import Annotated
@@ -39,9 +39,9 @@ def _group(name: str, help_: str) -> typer.Typer:
     return group
 
 
-dlq = _group("dlq", "Dead letters: what failed for good, why, and what becomes of it.")
-held = _group("quarantine", "Tasks and kinds of failure that are dead letters unrun.")
-events = _group("outbox", "The outbox: what waits to be published, and publishing once more.")
+dlq = _group("dlq", "Dead letters: show them with their reasons, redrive, discard, export and import them.")
+held = _group("quarantine", "Tasks and kinds of failure whose messages are dead-lettered without being run.")
+events = _group("outbox", "The outbox: show unpublished events, and publish events again.")
 
 
 @app.callback()
@@ -49,15 +49,15 @@ def main(
     stage: Annotated[str, typer.Option(envvar="CELERIAC_STAGE", help="The stage to work on.")] = "dev",
     *,
     _version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Work on a stage of Celeriac with your AWS credentials, region and profile.
 
-    The stage `local` is the local cloud of this clone (`make up`), whatever AWS_PROFILE and the like say. Exit codes:
-    0, 1 for problems that were found, 2 for a command that was mistyped, 130 after Ctrl-C.
+    The stage `local` is the local cloud of this clone (`make up`): AWS_PROFILE and similar variables have no effect.
+    Exit codes: 0 for success, 1 if problems were found, 2 for a mistake in the command, 130 after Ctrl-C.
     """
-    # Other tools of AWS's read either; boto3 only the latter.
+    # Other tools of AWS read either variable. boto3 reads only AWS_DEFAULT_REGION.
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
     try:

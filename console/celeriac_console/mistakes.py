@@ -1,4 +1,4 @@
-"""An operator's mistakes, told in one sentence: what is wrong, and what to do."""
+"""Error messages for operators: one sentence that says what is wrong and what to do."""
 
 import functools
 import re
@@ -28,20 +28,20 @@ from celeriac_console.screen import forget_reader, say
 
 PROBLEM = 1
 USAGE = 2
-# What a shell makes of the signals SIGINT and SIGPIPE: of Ctrl-C, and of a reader that is gone, as `head` is.
+# The exit codes that shells use for SIGINT (Ctrl-C) and SIGPIPE (the reader of a pipe has closed it, as `head` does).
 INTERRUPTED = 130
 READER_GONE = 141
 
 
 class UserError(Exception):
-    """Something that the caller can put right; its text says how."""
+    """An error that the user can correct. The text says how."""
 
 
 class CommandInterruptedError(Exception):
-    """Ctrl-C ended the command; its text says how far it came, and what to type to go on."""
+    """Ctrl-C ended the command. The text says how much was done, and what to type to go on."""
 
 
-LOG_IN = "your AWS credentials have expired or aren't known: log in again, with `aws sso login` say"
+LOG_IN = "your AWS credentials have expired or aren't known: log in again, for example with `aws sso login`"
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 UNKNOWN = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
@@ -49,7 +49,7 @@ _ACTION = re.compile(r"perform:? (\S+)")
 
 
 def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Callable[P, None]:
-    """Let `command` end with a sentence instead of a traceback; in the stage `local` it talks to the local cloud."""
+    """Wrap `command`: errors become a sentence instead of a traceback, and the stage `local` uses the local cloud."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -74,7 +74,7 @@ def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Cal
 
 
 def told(error: Exception) -> tuple[str, int] | None:
-    """What to say of an error, with the exit code; None where nothing is known that would help."""
+    """The message for an error, and the exit code. None for an unknown error."""
     match error:
         case UserError() | InvalidArgumentsError() | DeclarationError():
             return str(error), USAGE
@@ -87,13 +87,13 @@ def told(error: Exception) -> tuple[str, int] | None:
         case EndpointConnectionError():
             stage = settings.stage()
             cloud = (
-                "Is the local cloud there (`make up`)?" if stage == "local" else "For the local cloud: --stage local."
+                "Is the local cloud running (`make up`)?" if stage == "local" else "For the local cloud: --stage local."
             )
-            return f"{error} The stage is {stage}. Is the network there? {cloud}", PROBLEM
+            return f"{error} The stage is {stage}. Is the network up? {cloud}", PROBLEM
         case ClientError():
             return _refusal(error), PROBLEM
         case ProfileNotFound():
-            return f"{error}. AWS_PROFILE names one that ~/.aws/config has not.", USAGE
+            return f"{error}. AWS_PROFILE names a profile that is not in ~/.aws/config.", USAGE
         case SSOError() | TokenRetrievalError():
             return f"{LOG_IN} ({error})", PROBLEM
         case BotoCoreError():
@@ -107,13 +107,13 @@ def told(error: Exception) -> tuple[str, int] | None:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A sentence that helps who has mistyped `name`."""
+    """A sentence for a user who mistyped `name`: the most similar name, or all known names."""
     close = get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]}?" if close else f" Known are: {', '.join(sorted(known)) or 'none'}."
+    return f" Did you mean {close[0]}?" if close else f" Known names: {', '.join(sorted(known)) or 'none'}."
 
 
 def stages() -> str:
-    """Which stages there are, for somebody who has named another."""
+    """A sentence with the stages that are deployed, for a user who named another one."""
     try:
         urls = client("sqs").list_queues(QueueNamePrefix="celeriac-").get("QueueUrls", [])
     except (BotoCoreError, ClientError):

@@ -1,4 +1,4 @@
-"""Commands to type next."""
+"""Commands that a message suggests to type next."""
 
 import shlex
 import sys
@@ -8,17 +8,17 @@ from datetime import datetime
 from celeriac.model.settings import stage
 from celeriac_console.text import line
 
-# More than a key and an id take.
+# Long enough for every command with a key and an id.
 LONGEST = 5_000
 
 
 def command(*words: str) -> str:
-    """A command of ours with `words`, on the stage at hand."""
+    """A `celeriac` command with `words`, for the current stage."""
     return line(shlex.join(["celeriac", "--stage", stage(), *words]), LONGEST)
 
 
 def same_command(**options: object) -> str:
-    """The running command as it was typed, but with these options. One that is None stays as it was typed."""
+    """The running command as it was typed, with these options replaced. An option that is None is not replaced."""
     words = sys.argv[1:]
     for name, value in options.items():
         if value is not None:
@@ -37,5 +37,5 @@ def _without(words: Sequence[str], option: str) -> Iterator[str]:
 
 
 def deploy_it() -> str:
-    """How the running command's stage is deployed."""
+    """The advice to deploy the current stage."""
     return "deploy it: " + ("make up" if stage() == "local" else f"make deploy STAGE={stage()}")

@@ -7,16 +7,16 @@ import typer
 from celeriac_console.known import queue_names, task_names
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-QueueName = Annotated[str, typer.Argument(help="The queue, as tasks/queues.py names it.", autocompletion=queue_names)]
+QueueName = Annotated[str, typer.Argument(help="The queue's name in tasks/queues.py.", autocompletion=queue_names)]
 AnyQueueName = Annotated[
-    str | None, typer.Argument(metavar="QUEUE", help="The queue; all of them without it.", autocompletion=queue_names)
+    str | None, typer.Argument(metavar="QUEUE", help="The queue; if left out, all queues.", autocompletion=queue_names)
 ]
 OfTask = Annotated[str | None, typer.Option("--task", help="Only letters of this task.", autocompletion=task_names)]
 OfError = Annotated[
     str | None, typer.Option("--error", help="Only letters whose error, reason or fingerprint contains this.")
 ]
-Since = Annotated[str | None, typer.Option(help="Only those that died since: 2h, or 2026-11-22T03:00.")]
-Until = Annotated[str | None, typer.Option(help="Only those that died before: 2h, or 2026-11-22T03:00.")]
+Since = Annotated[str | None, typer.Option(help="Only letters that died since then: 2h, or 2026-11-22T03:00.")]
+Until = Annotated[str | None, typer.Option(help="Only letters that died before then: 2h, or 2026-11-22T03:00.")]
 Contains = Annotated[str | None, typer.Option(help="Only letters whose body contains this text.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="So many letters at most.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most this many letters.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]

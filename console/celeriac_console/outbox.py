@@ -1,4 +1,4 @@
-"""`celeriac outbox`: what of the outbox waits, what is parked and why, and publishing once more."""
+"""`celeriac outbox`: show unpublished and parked rows of the outbox, and publish events again."""
 
 import json
 from collections import Counter
@@ -24,7 +24,7 @@ from celeriac_console.plural import counted
 from celeriac_console.screen import say
 from celeriac_console.text import line
 
-# Shown of those that are parked; their number is given in full.
+# How many parked rows `outbox lag` shows. It always prints their full number.
 MOST_PARKED = 20
 SHOWN = ("occurred_at", "type", "pk", "sk")
 
@@ -33,7 +33,9 @@ def lag(
     *,
     json_: Json = False,
 ) -> None:
-    """How long the oldest unpublished event waits, and what is parked. Exit code 1 where anything is parked.
+    """Show how long the oldest unpublished event has waited, and which rows are parked.
+
+    Exit code 1 if any row is parked.
 
     Example: `celeriac --stage prod outbox lag`
     """
@@ -57,15 +59,15 @@ def lag(
 def replay(
     type_: Annotated[str, typer.Option("--type", help="The events' type, or a pattern such as 'order.*'.")],
     since: Annotated[str, typer.Option(help="How far to go back: 90s, 5m, 2h or 7d.")],
-    to: Annotated[str | None, typer.Option(help="Only to this task, say one that is new.")] = None,
+    to: Annotated[str | None, typer.Option(help="Only to this task, for example a new one.")] = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the events, send nothing.")] = False,
     json_: Json = False,
 ) -> None:
-    """Publish events of the outbox once more, also parked ones, in order within each aggregate.
+    """Publish events of the outbox again, also parked ones, in order within each aggregate.
 
-    The messages have the ids that they had before: a task that has succeeded with one skips it, and one that is dead by
-    it stays so until its dead letter is redriven.
+    The messages get the same ids as before. A task that has succeeded with a message skips it. A task that is dead
+    stays dead until its dead letter is redriven.
 
     Example: `celeriac outbox replay --type order.created --since 2h --to send_invoice`
     """
@@ -86,7 +88,7 @@ def replay(
         counts["parked"] += len(published.parked)
         counts["failed"] += len(published.failed)
         if published.failed:
-            break  # what is behind them would overtake them
+            break  # later events must not overtake those that failed
     names_ = ("found", "published", "parked", "failed", "malformed")
     if json_:
         typer.echo(json.dumps({name: counts[name] for name in names_}))
@@ -103,7 +105,7 @@ def replay(
 
 
 def _pages(type_: str, after: datetime) -> Iterator[tuple[list[OutboxRow], Sequence[object]]]:
-    """Pages of the events that are wanted. The table is read from end to end, an aggregate's events in their order."""
+    """Pages of the events that match. The whole table is scanned, the events of an aggregate in their order."""
     pages = (
         client("dynamodb")
         .get_paginator("scan")

@@ -1,8 +1,8 @@
-"""Numbers and what they count."""
+"""Numbers with nouns in the singular or the plural."""
 
 
 def counted(number: int, what: str, several: str = "") -> str:
-    """`number` of them, in words that fit it.
+    """`number` and its noun, in the singular or the plural.
 
     >>> counted(1, "dead letter"), counted(2, "dead letter"), counted(0, "entry", "entries")
     ('1 dead letter', '2 dead letters', '0 entries')

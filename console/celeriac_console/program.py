@@ -1,4 +1,4 @@
-"""The command as a shell starts it: quiet when it is interrupted while it starts, or when its reader goes away."""
+"""The entry point of the command. It prints no traceback for Ctrl-C during its start, or for a closed pipe."""
 
 import os
 import signal
@@ -8,14 +8,14 @@ from typing import Never
 
 
 def run() -> None:
-    """Import the commands, which takes most of a second, and run the one that was typed."""
+    """Import the commands, which takes almost a second, and run the one that was typed."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Nothing has begun that would have to be ended: no traceback of half an import.
+        # No work has begun that needs cleaning up, so Ctrl-C ends at once, without the traceback of an import.
         signal.signal(signal.SIGINT, _leave)
-    from celeriac.observe.log import logger  # noqa: PLC0415 - with the handler in place
+    from celeriac.observe.log import logger  # noqa: PLC0415 - after the handler is set
     from celeriac_console.main import app  # noqa: PLC0415
 
-    # Standard output is the command's own.
+    # Standard output is for the command's output, not for logs.
     logger.setLevel("CRITICAL")
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,11 +30,11 @@ def _leave(_signal: int, _frame: FrameType | None) -> Never:
 
 
 def _flush() -> None:
-    """Write what is still held back; end with SIGPIPE's exit code where nobody reads it any more, as `cat` does."""
+    """Write the buffered output. If the reader has closed the pipe, end with SIGPIPE's exit code, as `cat` does."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        from celeriac_console.mistakes import READER_GONE  # noqa: PLC0415 - it is loaded by now
+        from celeriac_console.mistakes import READER_GONE  # noqa: PLC0415 - loaded already
         from celeriac_console.screen import forget_reader  # noqa: PLC0415
 
         forget_reader()

@@ -1,4 +1,4 @@
-"""`celeriac quarantine`: tasks, and kinds of failure, that are dead letters unrun until it is lifted."""
+"""`celeriac quarantine`: dead-letter the messages of a task, or of a kind of failure, without running them."""
 
 import json
 from typing import Annotated
@@ -14,12 +14,13 @@ from celeriac_console.screen import say
 
 OfATask = Annotated[str | None, typer.Option("--task", help="Every message of this task.")]
 OfAKind = Annotated[
-    str | None, typer.Option("--kind", help="What has failed like this before: a kind of `celeriac dlq list`.")
+    str | None,
+    typer.Option("--kind", help="Every message that failed in this way before: a kind of `celeriac dlq list`."),
 ]
 
 
 def add(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> None:
-    """Dead-letter what matches without running it. Workers heed it within a minute.
+    """Dead-letter the matching messages without running them. Workers apply this within a minute.
 
     Example: celeriac quarantine add --task process_payment
     """
@@ -30,7 +31,7 @@ def add(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> N
 
 
 def lift(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> None:
-    """End a quarantine. What it has dead-lettered stays dead until it is redriven.
+    """End a quarantine. Its dead letters stay dead until they are redriven.
 
     Example: celeriac quarantine lift --task process_payment
     """
@@ -44,7 +45,7 @@ def lift(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> 
 
 
 def list_(*, json_: Json = False) -> None:
-    """What is in quarantine.
+    """Show which tasks and kinds of failure are in quarantine.
 
     Example: celeriac quarantine list
     """

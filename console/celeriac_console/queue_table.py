@@ -1,4 +1,4 @@
-"""Queues as a table; and as a few lines each, where the terminal is too narrow for it."""
+"""Queues as a table, or as a few lines each if the terminal is too narrow for the table."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ type Row = Mapping[str, Any]
 
 
 def table(rows: Sequence[Row], screen: Console) -> RenderableType:
-    """The rows as they fit `screen`. What isn't a terminal takes any width: a name is never cut."""
+    """The rows in the form that fits `screen`. Names are never cut. Output to a file or a pipe may have any width."""
     cells = [_cells(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(_COLUMNS, *cells, strict=True)]
     if screen.is_terminal and sum(widths) + len(_GAP) * (len(widths) - 1) > screen.width:

@@ -1,4 +1,4 @@
-"""`celeriac queues`: how much waits where, since when, and whether anybody takes it."""
+"""`celeriac queues`: how many messages each queue holds, how old they are, and whether its consumer is on."""
 
 import json
 import time
@@ -30,12 +30,12 @@ WATCH_SECONDS = 2
 
 def queues(
     *,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every two seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
     json_: Json = False,
 ) -> None:
-    """Every queue: what waits, is delayed, in flight and dead, its oldest message, its consumer and its alarm.
+    """Show every queue: messages waiting, delayed, in flight and dead, the oldest message, the consumer and the alarm.
 
-    Exit code 1 where anything is dead, a consumer is off, or a queue isn't deployed.
+    Exit code 1 if there is a dead letter, a consumer that is off, or a queue that isn't deployed.
 
     Example: celeriac --stage prod queues --watch
     """
@@ -57,7 +57,10 @@ def queues(
 
 
 def _watch() -> None:
-    """Show it anew for ever. What isn't a terminal gets table after table; once its reader is gone, writing fails."""
+    """Refresh the table without end.
+
+    A file or a pipe gets one table after the other. When the reader of a pipe has closed it, writing raises an error.
+    """
     screen = Screen()
     if not screen.is_terminal:
         while True:
@@ -98,7 +101,7 @@ def _row(queue: Queue) -> dict[str, Any]:
 
 
 def _oldest(name: str) -> int | None:
-    """The age of the oldest message, as CloudWatch last saw it; None where it says nothing."""
+    """The age of the oldest message in seconds, as CloudWatch last measured it; None if there is no data."""
     now = datetime.now(UTC)
     answer = client("cloudwatch").get_metric_statistics(
         Namespace="AWS/SQS",

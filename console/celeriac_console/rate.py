@@ -1,4 +1,4 @@
-"""A pace that several threads keep together."""
+"""A rate limit that several threads share."""
 
 import time
 from threading import Lock
@@ -11,7 +11,7 @@ LEAST, MOST = 0.1, 10_000
 
 
 def rate_of(text: str) -> float:
-    """`50` or `50/s`. Raises typer.BadParameter."""
+    """Parse `50` or `50/s`. Raises typer.BadParameter for another text, and for a rate outside LEAST to MOST."""
     try:
         rate = float(str(text).removesuffix("/s"))
     except ValueError:
@@ -22,7 +22,7 @@ def rate_of(text: str) -> float:
 
 
 class Rate:
-    """At most so many a second, None for no limit."""
+    """A limit per second; None for no limit."""
 
     def __init__(self, a_second: float | None) -> None:
         self._seconds = 1 / a_second if a_second else 0.0
@@ -30,7 +30,7 @@ class Rate:
         self._lock = Lock()
 
     def wait(self, number: int) -> None:
-        """Wait until `number` more may go."""
+        """Wait until `number` more messages may be sent."""
         with self._lock:
             now = time.monotonic()
             start = max(self._next, now)

@@ -1,4 +1,4 @@
-"""`celeriac dlq redrive`: dead letters back to their queue, changed where need be."""
+"""`celeriac dlq redrive`: send dead letters back to their queue, with changed arguments if wanted."""
 
 import json
 from typing import Annotated, Any
@@ -39,19 +39,21 @@ def redrive(
     id_: Annotated[
         str | None, typer.Option("--id", help="Only this letter: the task's reference or id, or SQS's id.")
     ] = None,
-    rate: Annotated[float | None, typer.Option(parser=rate_of, metavar="N/s", help="At most so many a second.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(parser=rate_of, metavar="N/s", help="At most this many per second.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change an argument, as name=value; JSON or plain text.")
     ] = None,
     edit: Annotated[bool, typer.Option("--edit", help="Change the arguments of one letter in $EDITOR.")] = False,
     to: Annotated[str | None, typer.Option(help="Send them to this queue instead.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, but send nothing.")] = False,
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
-    """Send dead letters to their queue once more: each with its id and fresh attempts.
+    """Send dead letters back to their queue. Each keeps its id and gets fresh attempts.
 
-    All of them in a stage that keeps its data, such as prod: asks first.
+    Asks first if it would redrive all letters in a stage that keeps its data, such as prod.
 
     Example: celeriac dlq redrive payments --task process_payment --since 2h --rate 20
     """
@@ -71,7 +73,7 @@ def redrive(
         values = {name: value_for(meant, name, text) for name, text in changes.items()}
         return (letter.args if replaced is None else replaced) | values
 
-    # A worker holds no more letters than it can send while they are hidden.
+    # A worker takes only as many letters as it can send before they become visible again.
     batch = max(1, min(10, int(rate * HIDDEN.total_seconds() / 4))) if rate else 10
     workers = WORKERS if rate is None or rate > WORKERS * batch else 1
     reading, kinds = Pass(source, workers=workers, batch=batch), Kinds()
@@ -111,11 +113,11 @@ def _edited(taken: Taken) -> dict[str, Any]:
     try:
         after = json.loads(edited(before, ".json"))
     except ValueError as error:
-        raise UserError(f"what the editor left is no JSON: {error}") from error
+        raise UserError(f"the edited text is not JSON: {error}") from error
     if not isinstance(after, dict):
-        raise UserError('the arguments are a JSON object, such as {"user_id": 7}')
+        raise UserError('the arguments must be a JSON object, such as {"user_id": 7}')
     if after == taken.letter.args:
-        raise UserError("the editor left the arguments as they were: nothing is sent")
+        raise UserError("the arguments were not changed in the editor: nothing is sent")
     known.task(taken.letter.task).signature.decode(msgspec.json.encode(after))
     return after
 
@@ -141,7 +143,7 @@ def _report(what: str, redriver: Redriver, *, quiet: bool, json_: bool) -> None:
 
 
 def _so_far(redriver: Redriver, queue: str, wanted: Filter, limit: int | None) -> str:
-    """How far it came, and what to type to go on: times that counted from then on stay where they were."""
+    """How much was done, and what to type to go on. A relative time such as `2h` becomes the absolute time it meant."""
     total = redriver.reading.total if limit is None else min(limit, redriver.reading.total)
     done = f"{redriver.redriven} of {counted(total, 'dead letter')} of {queue}"
     if not wanted.is_everything:

@@ -1,7 +1,7 @@
-"""Sending dead letters: each sent first and deleted after.
+"""Send dead letters: each letter is sent first and deleted after that.
 
-Whatever interrupts it, nothing is lost, and running it again finishes the rest. A letter that was sent and not deleted
-is sent twice; its task's record lets it run once.
+So an interruption loses no letter, and running the command again finishes the rest. A letter that was sent but not
+deleted is sent twice. Its task's record lets it run only once.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,12 +29,12 @@ from celeriac_console.rate import Rate
 from celeriac_console.text import line
 
 type Change = Callable[[DeadLetter], dict[str, Any]]
-"""What is to become of a letter's arguments."""
+"""Returns the new arguments of a letter."""
 
 
 @dataclass(slots=True)
 class Redriver:
-    """Visits letters, and sends those that are meant to `target`."""
+    """Visits letters, and sends those that `is_meant` selects to `target`."""
 
     reading: Pass
     target: Queue
@@ -42,21 +42,21 @@ class Redriver:
     change: Change
     pace: Rate
     most: int | None
-    """So many letters at most."""
+    """The most letters to send; None for no limit."""
     would_send: Callable[[Sequence[Taken]], None] | None
-    """For a dry run: is told what would be sent, and nothing is."""
+    """For a dry run: called with the letters that would be sent, and nothing is sent."""
     advance: Callable[[int], object]
     seen: int = 0
     matched: int = 0
     redriven: int = 0
     problems: list[str] = field(default_factory=list)
     stayed: int = 0
-    """Letters of a task and an id of which another letter was chosen."""
+    """How many letters were left because another letter of the same task and id was chosen."""
     _chosen: set[tuple[str, str, str]] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
     def visit(self, taken: Sequence[Taken]) -> set[str]:
-        """Send those that are meant, delete what was sent; the message ids of what is deleted."""
+        """Send the selected letters and delete those that were sent. Returns the message ids of the deleted ones."""
         meant = self._choose([one for one in taken if self.is_meant(one)])
         with self._lock:
             self.seen += len(taken)
@@ -76,8 +76,8 @@ class Redriver:
             for one in meant:
                 if self.most is not None and self.matched + len(chosen) >= self.most:
                     break
-                # What has died again meanwhile has had its turn: it would go round and round. Of several imports of one
-                # letter only the latest runs, whichever comes first.
+                # A letter that died again during this redrive is not sent again: that could go on without end. Each
+                # import of a letter is sent, because only the latest import runs, in whatever order they come.
                 imported = one.letter.failure.imported if one.letter.failure is not None else ""
                 which = (one.letter.task, one.letter.id, imported)
                 if which in self._chosen:
@@ -91,7 +91,7 @@ class Redriver:
         return chosen
 
     def _entries(self, taken: Sequence[Taken]) -> list[list[tuple[Taken, sqs.Entry]]]:
-        """What to send, in batches that SQS takes; a letter that can't be sent stays where it is, with the reason."""
+        """The messages to send, in batches that SQS accepts. A letter that can't be sent stays, with a noted reason."""
         ready: list[tuple[Taken, sqs.Entry]] = []
         for one in taken:
             try:
@@ -118,7 +118,10 @@ class Redriver:
 
 
 def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Refusal | None]:
-    """Why each wasn't taken, or None. One that SQS refuses the whole call for keeps none of the others back."""
+    """Why SQS refused each message, or None.
+
+    If SQS refuses the whole call because of one message, each message is sent alone.
+    """
     try:
         return sqs.send_batch(name, entries)
     except ClientError as error:
@@ -130,25 +133,31 @@ def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Refusal | None]:
 
 
 def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
-    """The message that a dead letter becomes. Raises InvalidArgumentsError for changes that its task can't read."""
+    """The message that a dead letter becomes.
+
+    Raises InvalidArgumentsError for changed arguments that don't fit the task, and UserError for a letter that can't be
+    sent as it is, or whose task is unknown.
+    """
     message, letter = taken.message, taken.letter
     changed = change(letter)
     if changed == letter.args and letter.missing:
-        raise UserError(f"{letter.missing}; import an export that holds it, or give all arguments with --set or --edit")
+        raise UserError(
+            f"{letter.missing}; import an export that contains it, or give all arguments with --set or --edit"
+        )
     body = _identified(letter, target) if changed == letter.args else _changed(letter, target, changed)
     group = message["Attributes"].get("MessageGroupId")
     return sqs.Entry(
         body,
         group=(group or taken.message_id) if target.fifo else group,
-        # The letter's own: sent twice, because it couldn't be deleted, it is one message to SQS for five minutes.
+        # If the letter couldn't be deleted and is sent again within five minutes, SQS drops the second message.
         deduplication=taken.message_id if target.fifo else None,
-        # The sender's. What we noted beside a body is left out: a redriven message begins anew.
+        # Only the sender's attributes. Celeriac's own are left out, because a redriven message starts anew.
         attributes=beside(letter.attributes, {}),
     )
 
 
 def _identified(letter: DeadLetter, target: Queue) -> str:
-    """The body as it is; one without an id gets the letter's, or each copy of it would be another task."""
+    """The body unchanged, but a message without an id gets the letter's. Else each copy would be another task."""
     try:
         message = decode(letter.body)
     except (MalformedMessageError, NewerVersionError):

@@ -1,4 +1,4 @@
-"""`celeriac send`: enqueue a task by hand, checked against its signature first."""
+"""`celeriac send`: enqueue a task by hand. Its arguments are checked against its signature first."""
 
 import json
 import sys
@@ -23,9 +23,10 @@ from celeriac_console.words import time
 
 Arg = Annotated[list[str] | None, typer.Option(help="One argument, as name=value; JSON or plain text.")]
 Arguments = Annotated[
-    str | None, typer.Option("--json", help="All arguments, as a JSON object: the text, a file, or `-`.")
+    str | None,
+    typer.Option("--json", help="All arguments, as a JSON object: its text, a file, or `-` for standard input."),
 ]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait for the result and print it. Exit code 1 where it fails.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the result and print it. Exit code 1 if the task fails.")]
 Timeout = Annotated[str, typer.Option(help="How long to --wait: 90s, 5m, 2h.")]
 
 
@@ -36,12 +37,12 @@ def send(
     json_: Arguments = None,
     group: Annotated[str | None, typer.Option(help="The message's group.")] = None,
     key: Annotated[str | None, typer.Option(help="An idempotency key of your own.")] = None,
-    delay: Annotated[str | None, typer.Option(help="How long it is to wait: 90s, 5m, 2h or 7d.")] = None,
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="So many messages, each with an id of its own.")] = 1,
+    delay: Annotated[str | None, typer.Option(help="Delay before the task runs: 90s, 5m, 2h or 7d.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many messages to send, each with its own id.")] = 1,
     wait: Wait = False,
     timeout: Timeout = "60s",
 ) -> None:
-    """Enqueue a task. Prints its reference, which `celeriac status` takes; what to do next goes to standard error.
+    """Enqueue a task. Prints its reference, for `celeriac status`. The next command to try goes to standard error.
 
     Example: celeriac send send_welcome_email --arg user_id=7 --arg email=a@example.org
     """
@@ -50,18 +51,18 @@ def send(
     try:
         bound = found.options(group=group, key=key, delay=duration(delay) if delay is not None else timedelta())
         handles = bound.enqueue_many([given] * count) if count > 1 else [bound.enqueue(**given)]
-    except ValueError as error:  # a group or delay that its queue can't have
+    except ValueError as error:  # a group or a delay that its queue doesn't support
         raise UserError(str(error)) from error
     sent(handles, wait=wait, timeout=longest)
 
 
 def arguments(task: Task[..., Any, Any], arg: list[str] | None, json_: str | None) -> dict[str, Any]:
-    """The arguments that `--json` and `--arg` give, the latter over the former. Raises UserError."""
+    """The arguments of `--json` and `--arg`. `--arg` wins. Raises UserError for a text that can't be read."""
     return _object(json_) | {name: value_for(task, name, text) for name, text in map(split, arg or [])}
 
 
 def sent(handles: list[Handle[Any]], *, wait: bool, timeout: timedelta) -> None:
-    """Say what was sent, whether it is a duplicate, and what to type next; with `wait`, how it ended."""
+    """Print the references, whether the first is a duplicate, and what to type next. With `wait`, print the results."""
     for handle in handles:
         typer.echo(handle.ref)
     _say_duplicate(handles[0])
@@ -74,16 +75,16 @@ def sent(handles: list[Handle[Any]], *, wait: bool, timeout: timedelta) -> None:
 
 
 def _say_duplicate(handle: Handle[Any]) -> None:
-    """A key that was used before swallows the message: who sends it must learn of that now."""
+    """Warn if the key was used before: then the message doesn't run, and its sender must know."""
     key = handle.key.removeprefix(f"{handle.task}:")
     if key == handle.id:
         return
     try:
         status = handle.status()
     except (BotoCoreError, ClientError) as error:
-        # It is sent. A sender need not have the right to read.
+        # The message is sent. A sender may lack the permission to read records: that is no error.
         if not lookup.is_denied(error):
-            say(f"whether its key was used before could not be read: {error}", stderr=True)
+            say(f"could not check whether its key was used before: {error}", stderr=True)
         return
     if status.duplicate_of is not None:
         say(
@@ -96,7 +97,7 @@ def _say_duplicate(handle: Handle[Any]) -> None:
 
 
 def _waited(handle: Handle[Any], timeout: timedelta) -> bool:
-    """Print the result; whether the task has succeeded."""
+    """Wait for the task and print its result. Returns whether the task has succeeded."""
     try:
         result = handle.result(timeout)
     except TaskFailedError as failed:

@@ -1,4 +1,4 @@
-"""`celeriac status`: what has become of a task."""
+"""`celeriac status`: show the state of a task."""
 
 import json
 from typing import Annotated, Any
@@ -22,15 +22,15 @@ def status(
         typer.Argument(metavar="REF", help="What `celeriac send` printed; or a task's id, SQS's message id, or a key."),
     ],
     *,
-    task: Annotated[str | None, typer.Option("--task", help="The task's name, to look for nothing else.")] = None,
+    task: Annotated[str | None, typer.Option("--task", help="Search for this task only.")] = None,
     search: Annotated[
         bool, typer.Option("--search", help="For an id: read all records, not only the first ten megabytes.")
     ] = False,
     json_: Json = False,
 ) -> None:
-    """What has become of a task: waiting, delayed, paused, running, retrying, succeeded, dead, duplicate or unknown.
+    """Show a task's state: waiting, delayed, paused, running, retrying, succeeded, dead, duplicate or unknown.
 
-    Exit code 1 where it is dead or unknown. Example: celeriac status monthly_report/0198f3c2-7a44/2026-10@1764086400
+    Exit code 1 if it is dead or unknown. Example: celeriac status monthly_report/0198f3c2-7a44/2026-10@1764086400
     """
     known.load()
     wanted = [known.task(task)] if task is not None else [t for _, t in sorted(registry.tasks.items())]
@@ -41,10 +41,14 @@ def status(
     for handle, one in answers if not json_ else []:
         _show(handle, one)
     if not answers and not json_:
-        more = "" if search else ", or too far back: celeriac status --search ID reads all records"
+        more = (
+            ""
+            if search
+            else ", or its record is beyond the first ten megabytes: celeriac status --search ID reads all records"
+        )
         say(
-            f"unknown: nothing is stored of {what!r}. It may be waiting in its queue still, which only its "
-            f"reference tells, as celeriac send prints it; or it is of an at_least_once task, or was never sent{more}",
+            f"unknown: nothing is stored of {what!r}. It may still be waiting in its queue: give the reference that "
+            f"celeriac send printed to see that. Or it belongs to an at_least_once task, or was never sent{more}",
             stderr=True,
         )
     if not answers or any(one.state in {"dead", "unknown"} for _, one in answers):

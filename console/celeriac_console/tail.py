@@ -1,4 +1,4 @@
-"""`celeriac tail`: the logs of a stage as they are written, readable."""
+"""`celeriac tail`: follow the logs of a stage in a readable form."""
 
 import json
 import re
@@ -21,25 +21,25 @@ from celeriac_console.options import Json
 from celeriac_console.text import printable
 
 STYLES = {"CRITICAL": "red", "ERROR": "red", "WARNING": "yellow"}
-# Fields that are shown in their own place, or say nothing to a reader.
+# Fields that are printed in a fixed place, or are of no use to a reader.
 PLACED = frozenset(
     {"task", "id", "attempt", "queue", "location", "service", "xray_trace_id", "trace", "logger"}
     | {"exception_name", "stack_trace", "error_message", *RAISED_FIELDS}
 )
 ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 POLL_SECONDS = 2
-# CloudWatch takes its time until a line can be found.
+# CloudWatch needs some time before a query finds a new line, so each poll reads this much again.
 OVERLAP_MILLISECONDS = 15_000
 
 
 def tail(
     queue: Annotated[str | None, typer.Argument(help="Only this queue's consumer.")] = None,
     *,
-    since: Annotated[str, typer.Option(help="How far to go back first: 90s, 5m, 2h.")] = "1m",
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on until Ctrl-C.")] = True,
+    since: Annotated[str, typer.Option(help="How far back to start: 90s, 5m, 2h.")] = "1m",
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Follow the logs until Ctrl-C.")] = True,
     json_: Json = False,
 ) -> None:
-    """The logs of consumers, relay and sweeper: what tasks print and log, a line for each attempt, and dying workers.
+    """Show the logs of consumers, relay and sweeper: output of tasks, a line for each attempt, and workers that died.
 
     Example: celeriac tail payments --since 10m
     """
@@ -69,13 +69,13 @@ def tail(
 
 
 class Runs:
-    """Which tasks each worker was last heard of: those that have told something, and not yet how they ended."""
+    """The unfinished runs of each worker: those that have logged a line, but not yet their outcome."""
 
     def __init__(self) -> None:
         self._of: defaultdict[str, dict[str, None]] = defaultdict(dict)
 
     def follow(self, stream: str, line: Line) -> None:
-        """Take note of a line of the worker that writes to `stream`."""
+        """Note a line of the worker that writes to `stream`."""
         run = f"{line.fields.get('task')} {line.fields.get('id')}"
         if "outcome" in line.fields:
             self._of[stream].pop(run, None)
@@ -83,12 +83,12 @@ class Runs:
             self._of[stream][run] = None
 
     def lost(self, stream: str) -> str:
-        """Those of a worker that has died, once."""
+        """The unfinished runs of a worker that died. They are returned once and then forgotten."""
         return ", ".join(self._of.pop(stream, ()))
 
 
 def _events(functions: dict[str, str], start: int) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Each event with what distinguishes it, in order. Equal lines of the same instant are events of their own."""
+    """Each event with a key that is unique to it, in order of time. Equal lines of one instant are separate events."""
     logs = client("logs")
     found: list[Any] = []
     for function, queue in functions.items():
@@ -98,7 +98,7 @@ def _events(functions: dict[str, str], start: int) -> Iterator[tuple[tuple[Any, 
             )
             found += [{"queue": queue, **event} for page in pages for event in page["events"]]
         except logs.exceptions.ResourceNotFoundException:
-            continue  # it hasn't run yet, or isn't deployed: `doctor` tells
+            continue  # the function hasn't run yet, or isn't deployed, which `doctor` shows
     equal: Counter[tuple[Any, ...]] = Counter()
     for event in sorted(found, key=lambda event: event["timestamp"]):
         key = (event["logStreamName"], event["timestamp"], event["message"])
@@ -115,7 +115,7 @@ def _show(console: Console, event: dict[str, Any], runs: Runs, *, json_: bool) -
     fields = {"queue": event["queue"], **line.fields}
     if line.is_death and (lost := runs.lost(stream)):
         fields["unfinished"] = lost
-    # A task's own JSON may tell the time in any form.
+    # JSON that a task prints may have a timestamp in any format.
     timestamp = line.timestamp if ISO.match(line.timestamp) else written.isoformat(timespec="milliseconds")
     if json_:
         message = f"{line.message}\n{line.more}" if line.is_death and line.more else line.message
@@ -123,7 +123,7 @@ def _show(console: Console, event: dict[str, Any], runs: Runs, *, json_: bool) -
         return
     place = " ".join(str(fields[name]) for name in ("queue", "task", "id") if fields.get(name))
     attempt = f" attempt {fields['attempt']}" if fields.get("attempt") else ""
-    # What a task prints goes without the request it was printed in: --json has it.
+    # The request id of printed output is left out here. --json has it.
     placed = PLACED | {"request_id"} if "logger" in fields else PLACED
     rest = " ".join(f"{name}={value}" for name, value in fields.items() if name not in placed and value != "")
     message, *more = [*line.message.split("\n"), *line.more.splitlines()]

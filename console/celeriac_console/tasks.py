@@ -1,4 +1,4 @@
-"""`celeriac tasks`: every task, and what was declared of it."""
+"""`celeriac tasks`: every task with its declaration."""
 
 import inspect
 import json
@@ -16,7 +16,7 @@ from celeriac_console.screen import say
 
 
 def tasks(*, json_: Json = False) -> None:
-    """Every task: its queue, delivery, policy, signature, schedule and subscription.
+    """Show every task: its queue, delivery, policy, signature, schedule and subscription.
 
     Example: celeriac tasks
     """

@@ -1,4 +1,4 @@
-"""A task's state in words."""
+"""A task's state as text."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from celeriac_console.text import json_text, line
 
 
 def told(handle: Handle[Any], status: Status) -> list[str]:
-    """The lines that tell it; the first one is the state itself."""
+    """The lines that describe a task's status. The first line is the state itself."""
     lines = [f"{handle.task}: {_state(handle, status)}"]
     if status.result is not None:
         lines.append(json_text(status.result, indent=2))
@@ -61,7 +61,7 @@ def _state(handle: Handle[Any], status: Status) -> str:
 
 
 def _letter(handle: Handle[Any], status: Status) -> str:
-    """Where its letter is. A redrive leaves the record as it is until the letter runs."""
+    """A line about the task's dead letter. After a redrive the record still says dead, until the letter runs."""
     letter, every = search.find(handle.queue, status.id)
     if letter is None and every:
         return "its letter is no longer in the dead-letter queue: it was redriven or discarded"
@@ -79,5 +79,5 @@ def _is_paused(handle: Handle[Any]) -> bool:
 
 
 def time(instant: datetime | None) -> str:
-    """A time to the second."""
+    """A time as text, to the second."""
     return f"{instant:%Y-%m-%d %H:%M:%S}Z" if instant is not None else "a time that is not stored"

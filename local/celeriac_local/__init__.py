@@ -1,1 +1,1 @@
-"""The local cloud: an emulator of AWS on this machine, the real CDK deploy to it, and a demo; never in the bundle."""
+"""The local cloud: an emulator of AWS on this machine, the real CDK deploy to it, and a demo. Not in the bundle."""

@@ -1,7 +1,7 @@
-"""What the local payment provider decides: pure, so that a test reads like a table.
+"""The decisions of the local payment provider. Pure, so that tests can be tables.
 
-It behaves as real ones do where it hurts: it honours an `Idempotency-Key`, declines, rate-limits, is unavailable,
-and, worst of all, charges and then says nothing. The amount chooses, as test card numbers do elsewhere.
+The provider simulates what is difficult about real ones: idempotency keys, declined cards, rate limits, outages, and
+charges whose answer never arrives. The amount selects the behaviour, as test card numbers do at real providers.
 """
 
 import json
@@ -17,18 +17,18 @@ RETRY_AFTER_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, before it is put on the wire."""
+    """An answer, before it is sent."""
 
     status: int
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
     silent: bool = False
-    """Don't send it: the caller must not learn what has happened."""
+    """Whether the answer is not sent, so that the caller doesn't learn the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A line of the ledger: money that was taken."""
+    """An entry of the ledger: a charge that was made."""
 
     id: str
     key: str
@@ -37,10 +37,11 @@ class Charge:
 
 
 class Charges:
-    """The ledger, and what was answered under each idempotency key.
+    """The ledger, and the answer for each idempotency key.
 
-    The last three digits of `amount_cents` choose: 402 declined, 429 busy the first time, 503 unavailable the first
-    time, 504 charged but silent the first time. Anything else is charged. Not thread-safe: the server holds a lock.
+    The last three digits of `amount_cents` select the answer: 402 declined, 429 busy the first time, 503 unavailable
+    the first time, 504 charged but silent the first time. Other amounts are charged. Not thread-safe: the server holds
+    a lock.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class Charges:
         case = amount % 1000
         first = key not in self._turned_away
         if case in {BUSY, UNAVAILABLE} and first:
-            # Nothing was done, so nothing is stored under the key: the next try is served.
+            # Nothing was charged, so no answer is stored for the key, and the next request succeeds.
             self._turned_away.add(key)
             if case == BUSY:
                 return _error(429, "too many requests", {"Retry-After": str(RETRY_AFTER_SECONDS)})

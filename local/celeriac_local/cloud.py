@@ -1,4 +1,4 @@
-"""Starting and stopping the local cloud: MiniStack and the payment provider, on 127.0.0.1 only."""
+"""Start and stop the local cloud: MiniStack and the payment provider, on 127.0.0.1 only."""
 
 import fcntl
 import os
@@ -20,17 +20,17 @@ from celeriac_local.state import Cloud
 
 READY_SECONDS = 20.0
 DEFAULT_PORT = 4566
-"""Where tools for emulators of AWS look first."""
+"""The default port of tools for AWS emulators."""
 
 
 def running() -> Cloud | None:
-    """The cloud that is up, or None."""
+    """The running cloud, or None."""
     cloud = state.load()
     return cloud if cloud and cloud.is_whole else None
 
 
 def require() -> Cloud:
-    """The cloud that is up and deployed; raise ProblemError with the command that makes it so."""
+    """The running cloud with a deployment on it. Else raises ProblemError, with the command to type."""
     cloud = running()
     if cloud is None:
         raise ProblemError("The local cloud isn't up. Start it: make up")
@@ -40,9 +40,9 @@ def require() -> Cloud:
 
 
 def start(port: int | None = None) -> Cloud:
-    """Start a cloud, after clearing away what is left of one that died: on `port`, or on the first free one.
+    """Start a cloud on `port`, or on the first free port. First remove the remains of a cloud that died.
 
-    Raises ProblemError when `port` is taken or a process doesn't come up; nothing is left running then.
+    Raises ProblemError if `port` is in use or a process doesn't start. No process is left running then.
     """
     down()
     if not EMULATOR_PYTHON.exists():
@@ -72,7 +72,7 @@ def _start(port: int) -> Cloud:
         log=log("provider"),
     )
     cloud = Cloud(port=port, emulator=emulator, provider_port=provider_port, provider=provider)
-    state.save(cloud)  # before anything can go wrong, so that `make down` finds them
+    state.save(cloud)  # saved before anything can fail, so that `make down` finds the processes
     try:
         _wait(lambda: _answers(f"{cloud.url}/_ministack/ready"), emulator, "emulator", "The emulator")
         _wait(lambda: _answers(f"{cloud.provider_url}/charges"), provider, "provider", "The payment provider")
@@ -83,9 +83,9 @@ def _start(port: int) -> Cloud:
 
 
 def down() -> bool:
-    """Stop what `start` started, and nothing else; return whether there was anything to stop.
+    """Stop the processes that `start` started, and no others. Returns whether any was running.
 
-    Raises ProblemError when a process survives even being killed.
+    Raises ProblemError if a process is still there after it was killed.
     """
     cloud = state.load()
     if cloud is None:
@@ -93,7 +93,7 @@ def down() -> bool:
         return False
     was_there = is_running(cloud.emulator) or is_running(cloud.provider)
     for process in (cloud.emulator, cloud.provider):
-        # The command lines of MiniStack's functions name the temporary folder.
+        # The command lines of MiniStack's functions contain the path of the temporary folder.
         if not stop(process, marker=str(TEMPORARY)):
             raise ProblemError(
                 f"Process {process.pid} or one of its children can't be stopped. Look: ps -eo pid,pgid,stat,command"
@@ -106,13 +106,13 @@ def down() -> bool:
 def _check_free(port: int) -> None:
     if not _is_free(port):
         raise ProblemError(
-            f"Port {port} of 127.0.0.1 is taken by {holder(port)}. Stop that, or take another port: "
+            f"Port {port} of 127.0.0.1 is taken by {holder(port)}. Stop it, or use another port: "
             f"make up PORT={port + 100}"
         )
 
 
 def holder(port: int) -> str:
-    """Who listens on `port`, in words; where the system doesn't tell, how to find out."""
+    """The process that listens on `port`, as text. If the system doesn't show it, a command that finds it."""
     return listener(port) or f"another process (find it: lsof -nP -iTCP:{port} -sTCP:LISTEN)"
 
 
@@ -125,7 +125,7 @@ def _first_free(port: int) -> int:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Let no other clone look for a port before those found in here are in use."""
+    """Let only one clone at a time choose free ports, and hold the lock until these ports are in use."""
     with (Path(tempfile.gettempdir()) / f"celeriac-ports-{os.getuid()}").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -140,7 +140,7 @@ def _is_free(port: int) -> bool:
 
 
 def _answers(url: str) -> bool:
-    import urllib3  # noqa: PLC0415 - only a start needs it, and local.where is to be quick
+    import urllib3  # noqa: PLC0415 - only a start needs it, and celeriac_local.where must be fast
 
     try:
         return urllib3.request("GET", url, timeout=1, retries=False).status == HTTPStatus.OK
@@ -159,5 +159,5 @@ def _wait(is_ready: Callable[[], bool], process: Process, name: str, title: str)
             time.sleep(0.05)
             continue
         last = log(name).read_text(errors="replace").splitlines()[-5:]
-        msg = "\n".join([f"{title} {fate}. The last it said, in {shown(log(name))}:", *(f"  {line}" for line in last)])
+        msg = "\n".join([f"{title} {fate}. The last lines of {shown(log(name))}:", *(f"  {line}" for line in last)])
         raise ProblemError(msg)

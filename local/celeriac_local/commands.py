@@ -1,4 +1,4 @@
-"""The commands of the local cloud: words on the screen and exit codes, nothing else."""
+"""The commands of the local cloud: only their output and exit codes."""
 
 import functools
 import os
@@ -17,15 +17,17 @@ from celeriac_local.report import report_calls
 from celeriac_local.state import Cloud
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The local cloud of this clone.")
-console = Console(highlight=False, soft_wrap=True, emoji=False)  # an ARN has `:secret:` in it
+console = Console(
+    highlight=False, soft_wrap=True, emoji=False
+)  # an ARN contains `:secret:`, which would become an emoji
 Port = Annotated[
-    int | None, typer.Option(envvar="PORT", min=1024, max=65000, help="Where AWS's API is to answer, on 127.0.0.1.")
+    int | None, typer.Option(envvar="PORT", min=1024, max=65000, help="The port of AWS's API, on 127.0.0.1.")
 ]
-Picture = Annotated[Path | None, typer.Option(help="Draw the report, into an SVG file.")]
+Picture = Annotated[Path | None, typer.Option(help="Draw the report as this SVG file.")]
 
 
 def _explained[**P, R](command: Callable[P, R]) -> Callable[P, R]:
-    """Turn a problem into its sentence and exit code 1."""
+    """Wrap `command`: a ProblemError becomes its message and exit code 1."""
 
     @functools.wraps(command)
     def explained(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -46,13 +48,13 @@ def up(port: Port = None) -> None:
     Example: python -m celeriac_local up --port 4600
     """
     bring_up(port)
-    from celeriac_local import samples  # noqa: PLC0415 - loads every task, which `make down` needn't
+    from celeriac_local import samples  # noqa: PLC0415 - loads every task, which `make down` doesn't need
 
     if not samples.missing():
         console.print("Try: make demo")
     console.print(f"Send a task: {samples.command_to_send()}", markup=False)
     # Version 1 of the AWS CLI doesn't follow AWS_ENDPOINT_URL to SQS.
-    console.print(f"boto3 and AWS's own tools talk to it after: {ENVIRONMENT}", markup=False)
+    console.print(f"To use it with boto3 and AWS's own tools: {ENVIRONMENT}", markup=False)
     console.print(f"  {AWS_CLI}", markup=False)
 
 
@@ -72,7 +74,7 @@ def down() -> None:
 @app.command()
 @_explained
 def env() -> None:
-    """Print the environment that talks to the local cloud.
+    """Print the environment variables for using the local cloud.
 
     Example: eval "$(python -m celeriac_local env)"
     """
@@ -86,7 +88,7 @@ def example() -> None:
 
     Example: python -m celeriac_local example
     """
-    from celeriac_local.samples import command_to_send  # noqa: PLC0415 - loads every task, which `make down` needn't
+    from celeriac_local.samples import command_to_send  # noqa: PLC0415 - loads every task, which `make down` doesn't need
 
     typer.echo(command_to_send())
 
@@ -94,30 +96,36 @@ def example() -> None:
 @app.command()
 @_explained
 def demo(port: Port = None, picture: Picture = None) -> None:
-    """Send real work through the whole system and report on it.
+    """Send real work through the whole system and print a report.
 
     Example: python -m celeriac_local demo
     """
-    from celeriac_local import samples  # noqa: PLC0415 - boto3 takes half a second that `make down` needn't spend
+    from celeriac_local import samples  # noqa: PLC0415 - boto3 takes half a second, which `make down` doesn't need
     from celeriac_local.demo import run  # noqa: PLC0415
 
     if gone := samples.missing():
         console.print(f"The demo shows the sample tasks at work, and {gone}.", markup=False)
-        console.print(f"To see your own: make up, then {samples.command_to_send()}", markup=False)
+        console.print(f"To run your own tasks: make up, then {samples.command_to_send()}", markup=False)
         return
     if not run(bring_up(port), console, picture):
         raise typer.Exit(1)
 
 
 def bring_up(port: int | None) -> Cloud:
-    """The running cloud with today's sources deployed, started if need be. A `port` given must be the cloud's."""
+    """The running cloud with the current sources deployed. It is started if it isn't running.
+
+    Raises ProblemError if it already runs on another port than `port`.
+    """
     found = cloud.running()
     if found is None:
         with console.status("Starting the local cloud"):
             found = cloud.start(port)
         if port is None and found.port != cloud.DEFAULT_PORT:
             usual = cloud.DEFAULT_PORT
-            console.print(f"Port {usual} is taken by {cloud.holder(usual)}, so this is port {found.port}", markup=False)
+            console.print(
+                f"Port {usual} is taken by {cloud.holder(usual)}, so the local cloud uses port {found.port}",
+                markup=False,
+            )
         console.print(f"The local cloud is up: AWS's API on {found.url}, the sample's provider on {found.provider_url}")
     elif port not in {None, found.port}:
         raise ProblemError(
@@ -127,12 +135,12 @@ def bring_up(port: int | None) -> Cloud:
         console.print(f"The local cloud is up already, on {found.url}")
         report_calls(console)
 
-    # What follows in this process talks to the local cloud and to nothing else; the synth alone needs more.
+    # From here on, this process uses the local cloud only. The synth also needs the shell's environment.
     shell = dict(os.environ)
     environment.enter(found.port)
     sources = fingerprint(found.provider_url)
     if found.deployed == sources:
-        console.print("What is deployed is what is here")
+        console.print("The deployment is up to date")
         return found
     deploy(found, console, shell)
     found = found.with_deployed(sources)

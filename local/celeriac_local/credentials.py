@@ -1,6 +1,7 @@
-"""Whether AWS takes the caller's credentials, asked before the CDK spends most of a minute on building what needs them.
+"""Check the caller's credentials with AWS, before the CDK spends most of a minute on a build that would fail.
 
-`python -m celeriac_local.credentials [words of the cdk command]`: exit code 1, and what to do, where it doesn't.
+`python -m celeriac_local.credentials [arguments of cdk]`: exit code 1, and what to do, if there are none or if AWS
+refuses them.
 """
 
 import os
@@ -28,10 +29,10 @@ REFUSED = frozenset(
 
 
 def problem(words: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """Why AWS won't take them.
+    """Why the credentials can't be used; None if AWS accepts them.
 
-    None where it does; and where nothing is sure: another endpoint than AWS's is meant, a plugin of the CDK's finds
-    credentials, or AWS is out of reach, of which the CDK tells.
+    None also if this can't be known: an endpoint other than AWS's is set, a CDK plugin provides the credentials, or AWS
+    can't be reached, which the CDK reports itself.
     """
     if any(environment.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS")) or _has_plugin(words):
         return None
@@ -41,7 +42,7 @@ def problem(words: Sequence[str], environment: Mapping[str, str]) -> str | None:
         session = boto3.Session(profile_name=parser.parse_known_args(words)[0].profile)
         if session.get_credentials() is None:
             return "there are none"
-        # Who somebody is doesn't depend on the region; whether one is needed is for the CDK to say.
+        # The identity doesn't depend on the region. If a region is missing, the CDK says so.
         region = session.region_name or "us-east-1"
         config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 1})
         session.client("sts", region_name=region, config=config).get_caller_identity()
@@ -50,7 +51,7 @@ def problem(words: Sequence[str], environment: Mapping[str, str]) -> str | None:
         return f"AWS refuses them ({code})" if code in REFUSED else None
     except (ConnectionError, HTTPClientError):
         return None
-    except BotoCoreError as error:  # an unknown profile, a token that is missing or has expired, half a key
+    except BotoCoreError as error:  # an unknown profile, a missing or expired token, an incomplete key
         return str(error).rstrip(".")
     return None
 

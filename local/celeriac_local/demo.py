@@ -1,4 +1,4 @@
-"""The demo: real work through the deployed system, watched until it has ended, and reported on."""
+"""The demo: send real work through the deployed system, watch it until it has ended, and print a report."""
 
 import json
 import time
@@ -28,9 +28,9 @@ PICTURE_CHARACTERS = 120
 
 
 def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
-    """Send, watch, report; return whether every count is what it must be. The environment is the cloud's already.
+    """Send, watch, report. Returns whether every count is as expected.
 
-    picture: where to draw the report, as SVG.
+    The process's environment must be the cloud's already. `picture` is the SVG file to draw the report to.
     """
     this = Run(int(time.time()), cloud.provider_url)
     observer = Observer(cloud, this)
@@ -46,8 +46,8 @@ def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
         for queue in QUEUES:
             bars.add_task(queue, total=wanted.queues[queue].sent, retries=0)
         sender.send(item for _, item in work)
-        # A duplicate that comes while its first is running would wait for that lease; one that comes later is the
-        # common case, and the quicker one to show.
+        # Duplicates are sent after the first messages have ended: that is the common case, and it is faster. A
+        # duplicate that arrives while the first message runs would wait for its lease.
         first = {queue: counts.sent - counts.duplicates for queue, counts in wanted.queues.items()}
         finished = _watch(observer, sender.ids, first, bars, deadline)
         if finished:
@@ -60,9 +60,7 @@ def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
     report(console, found, letters)
     wrong = differences(wanted, found)
     if not finished:
-        wrong.insert(
-            0, f"the work wasn't over after {LIMIT_SECONDS:.0f} seconds, so what follows is how far it had come"
-        )
+        wrong.insert(0, f"the work didn't end within {LIMIT_SECONDS:.0f} seconds, so these counts are incomplete")
     seconds = time.monotonic() - started
     verdict(console, wrong, found, seconds)
     if picture is not None:
@@ -77,7 +75,7 @@ def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
 
 
 class _Sender:
-    """Sends items, most of them with a plain SQS client: no library of ours is needed to enqueue."""
+    """Sends items, most of them with a plain SQS client, because a sender doesn't need the library."""
 
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
@@ -85,13 +83,13 @@ class _Sender:
         self._sqs = boto3.client("sqs")
 
     def send(self, work: Iterable[Item]) -> None:
-        """Send all of it, a queue at a time; raise ProblemError when SQS doesn't take a message."""
+        """Send all items, one queue after the other. Raises ProblemError if SQS refuses a message."""
         work = list(work)
         for queue in QUEUES:
             plain = [item for item in work if item.queue == queue and item.payment is None]
             for batch in batched(plain, 10, strict=False):
                 self._send_plain(queue, batch)
-        # With the producer, where the arguments are checked before anything is sent.
+        # Sent with the library's producer, which checks all arguments before it sends anything.
         handles = registry.tasks["process_payment"].enqueue_many(
             [item.payment for item in work if item.payment is not None]
         )
@@ -114,7 +112,7 @@ class _Sender:
 
 
 def _watch(observer: Observer, ids: set[str], goal: Mapping[str, int], bars: Progress, deadline: float) -> bool:
-    """Show the work until as many messages of each queue have ended as `goal` says; False when time runs out first."""
+    """Show the progress until `goal` messages of each queue have ended. Returns False if time runs out first."""
     before: dict[str, int] = {}
     moved = time.monotonic()
     while True:
@@ -137,16 +135,16 @@ def _watch(observer: Observer, ids: set[str], goal: Mapping[str, int], bars: Pro
 
 
 def flush_logs(queues: Iterable[str]) -> None:
-    """Have the functions of these queues invoked once more, for nothing.
+    """Invoke the functions of these queues once more, so that MiniStack shows late log lines.
 
-    MiniStack waits 50 ms for the lines of an invocation; one that comes later shows up with the next one, if ever. The
-    message is a welcome to user 0, which any consumer takes, and all but the first of which are duplicates.
+    MiniStack waits 50 ms for the lines of an invocation. It shows a later line only with the next invocation, if at
+    all. The message is a welcome to user 0. Every consumer accepts it, and all but the first are duplicates.
     """
     sqs = boto3.client("sqs")
     body = json.dumps({"task": "send_welcome_email", "args": {"user_id": 0, "email": "nobody@example.org"}})
     for queue in queues:
         url = sqs.get_queue_url(QueueName=f"{prefix(STAGE)}-{queue}")["QueueUrl"]
-        # Single messages, so that several workers take them.
+        # Sent one by one, so that several workers receive them.
         for _ in range(10):
             sqs.send_message(QueueUrl=url, MessageBody=body)
 

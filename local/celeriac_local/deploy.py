@@ -1,4 +1,4 @@
-"""The real `cdk bootstrap` and `cdk deploy`, against the local cloud, and what CloudFormation leaves out there."""
+"""Run the real `cdk bootstrap` and `cdk deploy` on the local cloud, and add what its CloudFormation leaves out."""
 
 import hashlib
 import json
@@ -23,15 +23,15 @@ _SOURCES = ("functions", "infra", "app.py", "cdk.json", "uv.lock", "pyproject.to
 _REASONS = re.compile(
     r"""
     _FAILED | ROLLBACK | ❌ | [Ff]ailed | error: | \b\w*(Error|Exception)\b[:(]
-    | ^celeriac:\s                                       # our own app's word
-    | ^File\ "(?!.*(/\.venv/|/lib/python|<frozen))       # a SyntaxError names no file but in the frames around it
+    | ^celeriac:\s                                       # an error of app.py
+    | ^File\ "(?!.*(/\.venv/|/lib/python|<frozen))       # a SyntaxError names its file only in a frame
     """,
     re.VERBOSE,
 )
 
 
 def fingerprint(provider_url: str) -> str:
-    """A hash of everything that a deploy depends on: the same means that there is nothing to deploy."""
+    """A hash of everything that a deployment depends on. If it hasn't changed, there is nothing to deploy."""
     digest = hashlib.sha256(provider_url.encode())
     for source in _SOURCES:
         path = ROOT / source
@@ -42,9 +42,9 @@ def fingerprint(provider_url: str) -> str:
 
 
 def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
-    """Bootstrap, synthesize and deploy the stage `local`; raise ProblemError with the reason of a failure.
+    """Bootstrap, synthesize and deploy the stage `local`. Raises ProblemError with the reason of a failure.
 
-    `shell` is the environment of whoever asked for it. The synth needs no AWS, so it runs while the bootstrap does.
+    `shell` is the environment of the user's shell. The synth doesn't need AWS, so it runs during the bootstrap.
     """
     started = time.monotonic()
     context = ["-c", f"stage={environment.STAGE}", "-c", f"provider_url={cloud.provider_url}", "-c", f"sender={SENDER}"]
@@ -52,7 +52,7 @@ def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
         raise ProblemError("The CDK command line isn't installed. Install it: make setup")
     of_cdk = environment.of_cdk(cloud.port, shell)
     with console.status("Preparing the deployment (cdk bootstrap, cdk synth)"), ThreadPoolExecutor(2) as pool:
-        # With no app, since a bootstrap by account must not synthesize as well.
+        # Without an app: a bootstrap that names its account must not synthesize too.
         account = f"aws://000000000000/{environment.REGION}"
         bootstrap = pool.submit(_cdk, of_cdk, "bootstrap", account, "--app", "")
         of_synth = environment.of_synth(cloud.port, shell)
@@ -60,17 +60,17 @@ def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
         synth.result()
         bootstrap.result()
     if found := findings(ASSEMBLY):
-        console.print(f"cdk-nag warns of {', '.join(found)}: that would stop a deploy to the stage prod.")
-        console.print("What to type for each: make synth STAGE=dev")
+        console.print(f"cdk-nag warns of {', '.join(found)}: these would stop a deploy to the stage prod.")
+        console.print("For the cure of each: make synth STAGE=dev")
     with console.status("Deploying (cdk deploy)"):
         _cdk(of_cdk, "deploy", "--all", "--app", str(ASSEMBLY), "--require-approval", "never", "--progress", "events")
-    with console.status("Setting what the emulator's CloudFormation leaves out"):
+    with console.status("Adding what the emulator's CloudFormation leaves out"):
         _complete()
     console.print(f"Deployed in {time.monotonic() - started:.0f} s")
 
 
 def findings(assembly: Path) -> list[str]:
-    """The ids of the rules of cdk-nag that a synth has warned of, such as `S1`."""
+    """The ids of the cdk-nag rules that the synth has warned of, such as `S1`."""
     report = json.loads((assembly / "validation-report.json").read_text())
     ids = {
         re.sub(r"AwsSolutions-(\w+).*", r"\1", violation["ruleName"])
@@ -85,7 +85,7 @@ def _cdk(variables: Mapping[str, str], command: str, *options: str) -> None:
     file = log(command)
     with file.open("wb") as output:
         try:
-            done = subprocess.run(  # noqa: S603 - our own command
+            done = subprocess.run(  # noqa: S603 - a fixed command
                 [str(CDK), command, *options, "--no-notices"],
                 cwd=ROOT,
                 env=variables,
@@ -106,23 +106,23 @@ def _cdk(variables: Mapping[str, str], command: str, *options: str) -> None:
             [
                 f"cdk {command} failed on the local cloud ({fate}):",
                 *(f"  {line}" for line in reasons(file.read_text(errors="replace"))),
-                f"All it said is in {shown(file)}, what the emulator said in {shown(emulator)}.",
-                "Put it right and deploy again: make up. Or start with an empty cloud: make down up",
+                f"Its full output is in {shown(file)}, the emulator's in {shown(emulator)}.",
+                "Correct the error and deploy again: make up. Or start with an empty cloud: make down up",
             ]
         )
     )
 
 
 def reasons(output: str) -> list[str]:
-    """The lines of `cdk`'s output that say why it failed, at most eight; its last ones if none seems to."""
+    """The lines of `cdk`'s output that say why it failed, at most eight. If none is recognised, its last eight."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = list(dict.fromkeys(line for line in lines if _REASONS.search(line)))
     return (telling or lines)[-8:]
 
 
 def _complete() -> None:
-    """Do by API what MiniStack's CloudFormation ignores (times to live), and what a person does on AWS once (SES)."""
-    import boto3  # noqa: PLC0415 - half a second that `make down` needn't spend
+    """Set by API call what MiniStack's CloudFormation ignores (TTL), and what a person does once on AWS (SES)."""
+    import boto3  # noqa: PLC0415 - takes half a second, which `make down` doesn't need
 
     ses, dynamodb = boto3.client("ses"), boto3.client("dynamodb")
     ses.verify_domain_identity(Domain=SENDER.partition("@")[2])
@@ -135,7 +135,7 @@ def _complete() -> None:
 
 
 def expiries(assembly: Path) -> dict[str, str]:
-    """The expiry attribute of each table whose template asks for one."""
+    """The TTL attribute of each table whose template enables TTL."""
     resources: list[dict[str, Any]] = [
         resource
         for template in assembly.glob("*.template.json")

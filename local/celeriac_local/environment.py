@@ -1,7 +1,7 @@
-"""The environments of the local cloud's processes.
+"""The environment variables of the local cloud's processes.
 
-What reaches a process decides whose AWS it talks to. So none of them gets what a developer's shell says of AWS: all of
-it is taken away first, by kind and not by name, and then the local cloud's is set.
+The environment of a process decides which AWS it talks to. So no process gets the AWS variables of a developer's shell:
+they are removed first, by kind and not by a list of names, and then the local cloud's variables are set.
 """
 
 import os
@@ -19,12 +19,12 @@ _HERE = ("127.0.0.1", "localhost")
 
 
 def endpoint(port: int) -> str:
-    """Where the emulator answers."""
+    """The URL of the emulator."""
     return f"http://127.0.0.1:{port}"
 
 
 def of_client(port: int) -> dict[str, str]:
-    """What a client sets to talk to the local cloud. It is enough only where nothing else leads elsewhere."""
+    """The variables for a client of the local cloud. They suffice only if no other variable leads to another place."""
     url = endpoint(port)
     return SHUT | {
         "CELERIAC_STAGE": STAGE,
@@ -34,35 +34,41 @@ def of_client(port: int) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": "not-a-secret",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        # Where no variable names a proxy, macOS and Windows ask the system for one.
+        # If no variable names a proxy, macOS and Windows use the one of the system settings.
         "NO_PROXY": ",".join(_HERE),
         "no_proxy": ",".join(_HERE),
     }
 
 
 def of_command(port: int, base: Mapping[str, str]) -> dict[str, str]:
-    """A command's on the local cloud, whatever `base`, the environment of its shell, says of AWS and of proxies."""
+    """The environment of a command on the local cloud.
+
+    `base` is the environment of its shell. Its variables for AWS and for proxies are left out.
+    """
     return {name: value for name, value in base.items() if not leads_elsewhere(name)} | of_client(port)
 
 
 def enter(port: int) -> None:
-    """Make this very process one of the local cloud's."""
+    """Set this process's environment to the local cloud's."""
     mine = of_command(port, os.environ)
     os.environ.clear()
     os.environ.update(mine)
 
 
 def of_cdk(port: int, base: Mapping[str, str]) -> dict[str, str]:
-    """The CDK command line's, when it talks to the local cloud: with the Node and Python of `.venv` first.
+    """The environment of the CDK command line on the local cloud, with the Node and Python of `.venv` first.
 
-    Its home folder is the local cloud's: in a developer's own it finds `~/.cdk.json`, which may name a profile, and the
-    account that another emulator gave to a key.
+    Its home folder is the local cloud's. In a developer's own home folder the CDK would read `~/.cdk.json`, which may
+    name a profile, and the account that it has stored for a key of another emulator.
     """
     return of_command(port, base) | _cdk(base) | {"HOME": str(HOME), "CDK_HOME": str(HOME / ".cdk")}
 
 
 def of_synth(port: int, base: Mapping[str, str]) -> dict[str, str]:
-    """The CDK command line's when it synthesizes: uv then builds the bundle, and may need a proxy and its own files."""
+    """The environment of the CDK command line for a synth.
+
+    uv builds the bundle then. It may need a proxy, and its files in the user's home folder.
+    """
     proxies = {name: value for name, value in base.items() if is_proxy(name)}
     return of_command(port, base) | _cdk(base) | proxies | _exempt(base)
 
@@ -78,16 +84,16 @@ def _cdk(base: Mapping[str, str]) -> dict[str, str]:
 
 
 def _exempt(base: Mapping[str, str]) -> dict[str, str]:
-    """The exceptions from a proxy, with this machine among them. Tools differ in which spelling they look at."""
+    """The exceptions from a proxy, with this machine added. Tools differ in which of the two spellings they read."""
     known = base.get("no_proxy") or base.get("NO_PROXY") or ""
     listed = known if known == "*" else ",".join(dict.fromkeys([*filter(None, known.split(",")), *_HERE]))
     return {"NO_PROXY": listed, "no_proxy": listed}
 
 
 def of_emulator(port: int, base: Mapping[str, str]) -> dict[str, str]:
-    """The emulator's, next to nothing of `base`, since its functions inherit everything.
+    """The environment of the emulator. It takes almost nothing from `base`, because the functions inherit all of it.
 
-    An `AWS_ENDPOINT_URL` here would beat the one that MiniStack gives its functions.
+    An `AWS_ENDPOINT_URL` here would override the one that MiniStack gives its functions.
     """
     return {
         "PATH": base.get("PATH", os.defpath),
@@ -98,12 +104,12 @@ def of_emulator(port: int, base: Mapping[str, str]) -> dict[str, str]:
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": REGION,
-        "IOT_MTLS_ENABLED": "0",  # it would listen on 8883
+        "IOT_MTLS_ENABLED": "0",  # else it listens on port 8883
         "SFTP_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
-        # LOG_LEVEL reaches the functions as well, where Powertools would heed it and drop the line of each attempt.
+        # The functions inherit LOG_LEVEL. Powertools would apply it and drop the line of each attempt.
         "POWERTOOLS_LOG_LEVEL": "INFO",
-        # The receiver of webhooks here speaks no TLS. No stack sets this: on AWS a webhook goes out over https alone.
+        # The local receiver of webhooks has no TLS. No stack sets this variable: on AWS, webhooks go over https only.
         "WEBHOOK_PLAIN_HTTP_HOST": "127.0.0.1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "NO_PROXY": "127.0.0.1,localhost",
@@ -111,14 +117,14 @@ def of_emulator(port: int, base: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_provider(base: Mapping[str, str]) -> dict[str, str]:
-    """The payment provider's, which talks to nobody."""
+    """The environment of the payment provider, which makes no calls itself."""
     return {name: value for name, value in base.items() if not leads_elsewhere(name)}
 
 
 def as_shell(port: int, base: Mapping[str, str]) -> str:
-    """Lines for `eval` in a POSIX shell whose environment is `base`, to make it one of the local cloud's.
+    """Lines for `eval` in a POSIX shell with the environment `base`, so that its commands use the local cloud.
 
-    Proxies stay, with this machine as an exception: whoever works in that shell needs them for uv and git.
+    Proxies stay, with this machine as an exception, because uv and git in that shell need them.
     """
     variables = of_client(port) | _exempt(base)
     unwanted = sorted(name for name in base if leads_elsewhere(name) and not is_proxy(name) and name not in variables)

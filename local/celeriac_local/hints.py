@@ -1,4 +1,4 @@
-"""Commands to try, as they are shown: whoever changes one in the Makefile or the console finds them here."""
+"""Commands that the output suggests. Keep them the same as in the Makefile and the console."""
 
 DEAD_LETTERS = ".venv/bin/celeriac --stage local dlq list payments"
 ENVIRONMENT = 'eval "$(.venv/bin/python -m celeriac_local env)"'

@@ -1,4 +1,4 @@
-"""What the local receiver of webhooks decides: pure, like `celeriac_local.charges`. The path chooses how it behaves."""
+"""The decisions of the local receiver of webhooks. Pure, like `celeriac_local.charges`. The path selects the answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,20 +14,21 @@ _FIRST_REFUSAL = {
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook as it arrived, accepted or not."""
+    """A received webhook, accepted or refused."""
 
     path: str
     headers: dict[str, str]
-    """Those of `SIGNED` that were sent."""
+    """The headers of `SIGNED` that were sent."""
     body: str
     status: int
-    """What it was answered with."""
+    """The status code of the answer."""
 
 
 class Hooks:
-    """`/hooks/ok` accepts, `/hooks/gone` never does, `/hooks/flaky` and `/hooks/busy` do from the second time on.
+    """The receiver: answers webhooks and keeps them.
 
-    Times are counted for each `Webhook-Id`. Not thread-safe: the server holds a lock.
+    `/hooks/ok` accepts every webhook and `/hooks/gone` refuses every one. `/hooks/flaky` and `/hooks/busy` refuse the
+    first request of each `Webhook-Id` and accept later ones. Not thread-safe: the server holds a lock.
     """
 
     def __init__(self) -> None:
@@ -35,7 +36,7 @@ class Hooks:
         self._refused: set[tuple[str, str]] = set()
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
-        """Answer `POST /hooks/...`, and keep what came."""
+        """Answer `POST /hooks/...`, and keep the webhook."""
         answer = self._decide(path, headers.get("Webhook-Id") or "")
         signed = {name: headers[name] for name in SIGNED if name in headers}
         self.received.append(Delivery(path, signed, body.decode(errors="replace"), answer.status))

@@ -1,6 +1,6 @@
-"""What IAM is asked about a request, where that isn't the operation's own name and the resource it names. Pure.
+"""Translate a request into the action and resource that IAM checks, where they differ from the API's names. Pure.
 
-MiniStack knows the rest; its names are those of the API. The Service Authorization Reference has AWS's:
+MiniStack derives the other actions and resources, with the API's names. The Service Authorization Reference has IAM's:
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
 
@@ -19,7 +19,7 @@ _KNOWN_SERVICES = frozenset(
     }
 )
 NO_NAME = "?"
-"""In the place of an action's name that isn't known."""
+"""Stands for an action's name that isn't known."""
 ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity", "sts:GetSessionToken"})
 _ASKED_AS = {
     "sqs:SendMessageBatch": "sqs:SendMessage",
@@ -45,7 +45,7 @@ _BESIDE_AN_OBJECT = {
     "x-amz-object-lock-mode": "s3:PutObjectRetention",
     "x-amz-object-lock-retain-until-date": "s3:PutObjectRetention",
 }
-"""The headers that may be written with an object, and the actions that they ask for."""
+"""The headers of a PutObject that need another action, and that action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +54,35 @@ class Request:
 
     path: str
     headers: Mapping[str, str]
-    """By their names in small letters."""
+    """By name, in lower case."""
     parameters: Mapping[str, Sequence[str]]
-    """Of the query string, and of a form in its body."""
+    """From the query string, and from a form in the body."""
     body: Mapping[str, Any]
-    """Its JSON; empty if it is none."""
+    """The body's JSON object; empty if the body is none."""
     region: str
     account: str
 
     def arn(self, service: str, resource: str) -> str:
-        """An ARN in the region and account of the request."""
+        """An ARN in the request's region and account."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
     def text(self, *names: str) -> str:
-        """The first of these that a parameter or the body gives, or an empty text."""
+        """The first of these names that the body or a parameter has a text for; else an empty text."""
         values = [self.body.get(name) or next(iter(self.parameters.get(name, ())), "") for name in names]
         return next((value for value in values if isinstance(value, str) and value), "")
 
 
 def is_known(action: str) -> bool:
-    """Whether it is IAM's own name for what is called: those of these services were held against the reference.
+    """Whether `action` is certainly IAM's name: the names of these services were compared with the reference.
 
-    Of any other action it can only be known whether its service is granted at all.
+    For other actions it can only be known whether any action of their service is granted.
     """
     service, _, name = action.partition(":")
     return service in _KNOWN_SERVICES and name != NO_NAME
 
 
 def refine(call: Call, request: Request) -> list[Call]:
-    """Return what IAM is really asked: `call` as it is, corrected, or parted into several."""
+    """Return the calls that IAM really checks: `call` unchanged, corrected, or split into several."""
     if call.action in _ASKED_AS:
         return [Call(_ASKED_AS[call.action], call.resources, call.context)]
     if call.action in _PARTIQL:
@@ -97,7 +97,7 @@ def refine(call: Call, request: Request) -> list[Call]:
 
 
 def _statements(call: Call, request: Request) -> list[Call]:
-    """PartiQL has an action for each verb."""
+    """The calls for PartiQL statements: PartiQL has an action for each verb."""
     given = request.body.get("Statements") or request.body.get("TransactStatements") or [request.body]
     found = [_STATEMENT.match(str(each.get("Statement", ""))) for each in given]
     return [
@@ -114,14 +114,14 @@ def _table_or_index(statement: re.Match[str]) -> str:
 
 
 def _object(call: Call, request: Request) -> list[Call]:
-    """Tags, an ACL or a lock that come with an object have actions of their own; a presigned URL carries them too."""
+    """The calls for a PutObject. Tags, an ACL or a lock need separate actions; presigned URLs may have them too."""
     said = {name.lower() for name in (*request.headers, *request.parameters)}
     besides = (action for header, action in _BESIDE_AN_OBJECT.items() if header in said)
     return [Call(action, call.resources, call.context) for action in dict.fromkeys((call.action, *besides))]
 
 
 def _schedule(call: Call, request: Request) -> list[Call]:
-    """A schedule stands in its group; who makes one hands over a role."""
+    """The calls for a schedule. Its ARN contains its group. A schedule with a role also needs iam:PassRole."""
     group = request.text("GroupName", "groupName") or "default"
     name = request.path.rstrip("/").rpartition("/")[2]
     calls = [Call(call.action, (request.arn("scheduler", f"schedule/{group}/{name}"),), call.context)]
@@ -134,9 +134,12 @@ def _schedule(call: Call, request: Request) -> list[Call]:
 
 
 def _mail(call: Call, request: Request) -> Call:
-    """The identity is the address or its domain, whichever was verified; the condition compares the bare address."""
+    """The call for an e-mail. The identity is the address or its domain, whichever was verified.
+
+    The condition key holds the address without a display name.
+    """
     _, address = parseaddr(request.text("Source", "FromEmailAddress"))
-    if not address:  # a raw message's own header says it
+    if not address:  # the header of a raw message has it
         return Call(call.action, (), call.context)
     identities = (address, address.rpartition("@")[2])
     return Call(

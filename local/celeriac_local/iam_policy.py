@@ -1,7 +1,7 @@
-"""What IAM would say to a call, as far as it can be known here. Pure; `local/celeriac_local/emulator/roles.py` asks it.
+"""Judge a call as IAM would, as far as that is possible here. Pure. `local/celeriac_local/emulator/roles.py` uses it.
 
-A part of a statement is true, false, or unknown (None): a condition on a key that isn't known, say. A call is refused
-only if AWS would refuse it for sure.
+A part of a statement is true, false or unknown (None), for example a condition on an unknown key. A call is refused
+only if AWS would certainly refuse it.
 """
 
 import operator
@@ -15,18 +15,18 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What IAM is asked about a request."""
+    """A call that IAM checks."""
 
     action: str
-    """Such as `s3:PutObject`."""
+    """The action, such as `s3:PutObject`."""
     resources: tuple[str, ...] = ()
-    """The ARNs it may be known by, of which one is enough; empty if they aren't known."""
+    """The ARNs that the call's resource may have: a grant for one is enough. Empty if they aren't known."""
     context: Mapping[str, str] = field(default_factory=dict)
     """The condition keys that are known, in lower case."""
 
 
 class Statement(Protocol):
-    """A statement of a policy. Each list is empty where the policy doesn't have it."""
+    """A statement of a policy. A list is empty if the statement doesn't have it."""
 
     effect: str
     actions: list[str]
@@ -37,7 +37,7 @@ class Statement(Protocol):
 
 
 class Verdict(Enum):
-    """What came of it."""
+    """The result of a judgement."""
 
     ALLOWED = "allowed"
     REFUSED = "refused"
@@ -45,7 +45,7 @@ class Verdict(Enum):
 
 
 def judge(statements: Iterable[Statement], call: Call) -> Verdict:
-    """Say what these statements of a role's policies come to."""
+    """Return the verdict of these statements, which are all of a role's policies."""
     found = [(statement.effect, _applies(statement, call)) for statement in statements]
     if ("Deny", True) in found:
         return Verdict.REFUSED
@@ -57,7 +57,7 @@ def judge(statements: Iterable[Statement], call: Call) -> Verdict:
 
 
 def grants_anything_of(statements: Iterable[Statement], service: str) -> bool:
-    """Whether any action of a service may be allowed: if none is, every call to it is refused, whatever its name."""
+    """Whether any action of a service may be allowed. If none is, AWS refuses every call to it, whatever its name."""
     return any(
         statement.effect == "Allow"
         and (bool(statement.not_actions) or any(_like(each.partition(":")[0], service) for each in statement.actions))
@@ -112,7 +112,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile("".join({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
-# Sets of values, numbers, dates and addresses are rare in what tasks need: unknown.
+# Operators for sets, numbers, dates and IP addresses are rare in tasks' permissions. Their result is unknown.
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "stringequals": operator.eq,
     "stringequalsignorecase": lambda expected, actual: expected.lower() == actual.lower(),

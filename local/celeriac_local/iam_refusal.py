@@ -1,4 +1,4 @@
-"""What is said of a call that AWS would refuse, or that can't be judged here."""
+"""The messages about a call that AWS would refuse, or that can't be judged here."""
 
 import json
 import re
@@ -21,7 +21,7 @@ class Noted:
 
 
 def refusal(call: Call, principal: str) -> str:
-    """The error that the caller gets: AWS's own words, then what to add and where."""
+    """The error for the caller: AWS's own text, then what to add and where."""
     return (
         f"User: {principal} is not authorized to perform: {call.action} on resource: {_resource(call)} because no "
         f"identity-based policy allows the {call.action} action. The local cloud refuses this as AWS would. To grant "
@@ -41,7 +41,7 @@ def note(verdict: Verdict, call: Call, function: str) -> str:
 
 
 def noted(log: Iterable[str]) -> list[Noted]:
-    """The calls that the emulator's log tells of."""
+    """The calls that are noted in the emulator's log."""
     return [Noted(*json.loads(line.removeprefix(_MARK))) for line in log if line.startswith(_MARK)]
 
 
@@ -50,9 +50,10 @@ def _resource(call: Call) -> str:
 
 
 def _whole(call: Call) -> str:
-    """The resource to grant, where that is more than was called.
+    """The resource to grant, which may include more than the call's.
 
-    A task names a bucket's objects as it runs, and Secrets Manager ends an ARN in six characters of its own choice.
+    The names of a bucket's objects are known only when a task runs, so all its objects are granted. Secrets Manager
+    ends an ARN in six random characters.
     """
     resource = _resource(call)
     if resource.startswith("arn:aws:s3:::") and "/" in resource:

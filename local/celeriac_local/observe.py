@@ -1,4 +1,4 @@
-"""What has become of a run, read from the deployed system itself: its logs, outbox, dead letters and partners."""
+"""The outcome of a run, read from the deployed system: its logs, outbox, dead letters, payment provider and SES."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ from celeriac_local.environment import STAGE
 from celeriac_local.state import Cloud
 from celeriac_local.work import QUEUES, Counts, Run, Totals
 
-# A cloud that has seen many runs holds many letters.
+# Letters of earlier runs stay in the queues, so there may be many.
 MOST_LETTERS = 1000
 
 
@@ -32,7 +32,7 @@ class Follower:
 
 
 class Observer:
-    """Reads one run. Its clients are those of the environment, which must be the local cloud's."""
+    """Reads the outcome of one run. The process's environment must be the local cloud's."""
 
     def __init__(self, cloud: Cloud, run: Run) -> None:
         self._cloud = cloud
@@ -58,7 +58,7 @@ class Observer:
         return Counter(line["outcome"] for line in logged if line.get("id") in ids and "outcome" in line)
 
     def events(self) -> list[dict[str, Any]]:
-        """The outbox rows of the run, in DynamoDB's own types."""
+        """The outbox rows of the run, in DynamoDB's format."""
         pages = self._dynamodb.get_paginator("scan").paginate(
             TableName=outbox_table(STAGE),
             FilterExpression="begins_with(pk, :mark)",
@@ -67,23 +67,26 @@ class Observer:
         return [dict(row) for page in pages for row in page["Items"]]
 
     def followers(self, rows: Iterable[dict[str, Any]]) -> list[Follower]:
-        """What the relay makes of these rows: its own function says so, because the ids are derived."""
+        """The messages that the relay sends for these rows. The relay's own function computes them, with their ids."""
         events = [read_event(row) for row in rows]
         parcels = [parcel for event in events for parcel in publish.parcels(event, registry.subscribers(event.type))]
         return [Follower(parcel.queue.name, parcel.message.id) for parcel in parcels]
 
     def dead_letters(self) -> dict[str, list[DeadLetter]]:
-        """The dead letters of the run by queue, left where they are and to be seen by the next reader at once."""
+        """The dead letters of the run by queue. They stay there, and the next reader sees them at once."""
         return {
             name: [letter for letter in read(queue, limit=MOST_LETTERS) if self._run.mark in letter.body]
             for name, queue in registry.queues().items()
         }
 
     def totals(self, sent: Counter[str], ids: Iterable[str]) -> Totals:
-        """All of it. `sent` is how many messages this process sent to each queue, `ids` are their tasks'."""
+        """All counts of the run.
+
+        `sent` is the number of messages that this process sent to each queue. `ids` are the ids of their tasks.
+        """
         rows = self.events()
         followers = self.followers(rows)
-        # A row that wasn't relayed has sent nothing yet.
+        # The relay has sent no message yet for a row without published_at.
         relayed = sum("published_at" in row for row in rows)
         arrived = sent + Counter(follower.queue for follower in followers)
         outcomes = self.outcomes([*ids, *(follower.id for follower in followers)])
@@ -114,7 +117,7 @@ class Observer:
 
 
 def counts(sent: int, outcomes: Counter[str]) -> Counts:
-    """The outcomes of a log, as the report counts them."""
+    """The counts of the report, from the outcomes of a log."""
     return Counts(
         sent=sent,
         succeeded=outcomes["succeeded"],

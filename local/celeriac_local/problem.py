@@ -1,5 +1,5 @@
-"""The one error of the local cloud that a person sees."""
+"""The error of the local cloud that is shown to users."""
 
 
 class ProblemError(Exception):
-    """Something the user can put right. The message is one clear sentence, and the next thing to do."""
+    """An error that the user can correct. The message is one clear sentence, and what to do next."""

@@ -1,7 +1,7 @@
-"""Background processes that outlive the command which started them, and are stopped without ever hitting another's.
+"""Background processes that outlive the command that started them. Stopping them never hits an unrelated process.
 
-A process is known by its id and its start time, because ids are given out again. Each leads a process group of
-its own: MiniStack's functions are children that outlive it, and the group is how they are found.
+A process is identified by its id and its start time, because the system reuses ids. Each process leads a process group:
+MiniStack's functions are child processes that outlive it, and they are found by the group.
 """
 
 import os
@@ -18,11 +18,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process, and the group it leads."""
+    """A process, which leads a process group."""
 
     pid: int
     started: str
-    """When it started, in the system's own words; on Linux with the boot's id, so that a reboot can't repeat it."""
+    """The start time as the system shows it. On Linux it includes the boot id, so that it is unique across reboots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class _Row:
 
 
 def spawn(command: Sequence[str | Path], *, env: Mapping[str, str], folder: Path, log: Path) -> Process:
-    """Start a process that survives this one, with its output in `log`."""
+    """Start a process that outlives this one. Its output goes to `log`."""
     with log.open("wb") as output:
-        child = subprocess.Popen(  # noqa: S603 - our own command
+        child = subprocess.Popen(  # noqa: S603 - a fixed command
             [str(word) for word in command],
             env=dict(env),
             cwd=folder,
@@ -45,21 +45,21 @@ def spawn(command: Sequence[str | Path], *, env: Mapping[str, str], folder: Path
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    child.returncode = 0  # To outlive us is the point: without this Python warns, when it drops `child`, of a leak.
-    # One that has died at once is still there as a zombie of ours, so it has a start time; never an empty match.
+    child.returncode = 0  # The process shall outlive this one. Without this line, Python warns of a leak.
+    # A process that died at once is still there as a zombie, so it has a start time. "gone" never matches any process.
     return Process(child.pid, _start_time(child.pid) or "gone")
 
 
 def is_running(process: Process) -> bool:
-    """Whether this very process is there, and not another that was given its id."""
+    """Whether exactly this process is running, not another one with a reused id."""
     return any(row.pid == process.pid and row.started == process.started for row in _table())
 
 
 def stop(process: Process, *, marker: str, grace_seconds: float = 3.0) -> bool:
-    """Stop the process and all of its group; return whether nothing of it is left.
+    """Stop the process and its whole group. Returns whether all of them are gone.
 
-    It is asked first and killed when it doesn't listen. What it leaves behind is killed. When the leader has gone
-    already, only members whose command line contains `marker` count as ours.
+    The process gets SIGTERM first, and SIGKILL after `grace_seconds`. The rest of its group is killed. If the process
+    was gone already, only members of the group whose command line contains `marker` are killed.
     """
     if is_running(process):
         _signal(process.pid, signal.SIGTERM)
@@ -74,7 +74,7 @@ def stop(process: Process, *, marker: str, grace_seconds: float = 3.0) -> bool:
 
 
 def listener(port: int) -> str | None:
-    """Who listens on a TCP port of this machine, as `process 123 (command)`; None where the system doesn't tell."""
+    """The process that listens on a TCP port, as `process 123 (command)`; None if the system doesn't show it."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -90,11 +90,11 @@ def listener(port: int) -> str | None:
 
 
 def _open_files(pid: int) -> set[str]:
-    """What the file descriptors of a process on Linux lead to; nothing of what is another user's."""
+    """The targets of a process's file descriptors, on Linux. Empty for a process of another user."""
     found = set()
     with suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):  # closed meanwhile
+            with suppress(OSError):  # the file was closed meanwhile
                 found.add(str(entry.readlink()))
     return found
 
@@ -122,7 +122,7 @@ def _group(group: int) -> list[_Row]:
 
 
 def _table(*, zombies: bool = False) -> Iterator[_Row]:
-    """Every process of the machine. A zombie holds nothing any more, so it counts as gone unless asked for."""
+    """Every process of the machine. Zombies are left out unless asked for, because they hold no resources."""
     return _from_proc(zombies=zombies) if sys.platform == "linux" else _from_ps(zombies=zombies)
 
 
@@ -132,7 +132,7 @@ def _from_proc(*, zombies: bool) -> Iterator[_Row]:
         if not entry.name.isdigit():
             continue
         try:
-            # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html; the name in parentheses may hold anything.
+            # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html; the name in parentheses may contain anything.
             fields = (entry / "stat").read_text().rpartition(") ")[2].split()
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
@@ -143,7 +143,7 @@ def _from_proc(*, zombies: bool) -> Iterator[_Row]:
 
 def _from_ps(*, zombies: bool) -> Iterator[_Row]:
     columns = re.compile(r"\s*(\d+)\s+(\d+)\s+(\S+)\s+(\w+ \w+ +\d+ [\d:]+ \d+)\s+(.*)")
-    # -ww: ps cuts its lines at the width of a terminal otherwise, even where there is none.
+    # -ww: without it ps cuts lines at the width of a terminal, even if there is no terminal.
     command = ["ps", "-axww", "-o", "pid=,pgid=,stat=,lstart=,command="]
     environment = {**os.environ, "LC_ALL": "C"}
     listing = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603 - fixed

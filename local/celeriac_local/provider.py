@@ -1,12 +1,12 @@
-"""The partner that the sample tasks talk to: a payment provider and a receiver of webhooks, on 127.0.0.1 only.
+"""The server that the sample tasks call: a payment provider and a receiver of webhooks, on 127.0.0.1 only.
 
-`python -m celeriac_local.provider --port 4567` serves until it is stopped; a test runs one inside itself:
+`python -m celeriac_local.provider --port 4567` serves until it is stopped. A test runs one in its own process:
 
     with running_provider() as provider:
         urllib3.request("POST", f"{provider.url}/charges", headers={"Idempotency-Key": "k"}, json={...})
         assert [charge.order_id for charge in provider.charges] == ["o-1"]
 
-What it decides stands in `celeriac_local.charges` and `celeriac_local.hooks`; this file only puts it on the wire.
+`celeriac_local.charges` and `celeriac_local.hooks` decide the answers. This file only receives and sends.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from celeriac_local.charges import Charge, Charges, Response
 from celeriac_local.hooks import Delivery, Hooks
 
 SILENCE_SECONDS = 10.0
-"""How long a silent answer keeps its caller waiting, unless the caller goes first."""
+"""How long the connection of a silent answer stays open, unless the caller closes it first."""
 
 
 class Provider(ThreadingHTTPServer):
-    """The server. `port` 0 takes any free one; `silence_seconds` lets a test have the silence without the wait."""
+    """The server. `port` 0 takes a free port. A short `silence_seconds` saves tests from waiting."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -43,18 +43,18 @@ class Provider(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """The server's URL, without a slash at the end."""
         return f"http://127.0.0.1:{self.server_port}"
 
     @property
     def charges(self) -> list[Charge]:
-        """Every charge made so far."""
+        """All charges so far."""
         with self.lock:
             return list(self._charges.ledger)
 
     @property
     def hooks(self) -> list[Delivery]:
-        """Every webhook that came, accepted or not."""
+        """All received webhooks, accepted or refused."""
         with self.lock:
             return list(self._hooks.received)
 
@@ -69,7 +69,7 @@ class Provider(ThreadingHTTPServer):
 
 @contextmanager
 def running_provider(port: int = 0, *, silence_seconds: float = SILENCE_SECONDS) -> Iterator[Provider]:
-    """Serve from a thread of this process until the block is left."""
+    """Serve in a thread of this process until the block ends."""
     with Provider(port, silence_seconds=silence_seconds) as provider:
         thread = threading.Thread(target=provider.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
-        if len(body) < length:  # its sender died in the middle: this is no request
+        if len(body) < length:  # the sender died while sending: the request is incomplete
             self.close_connection = True
             return
         answer = self.server.post(self, body)
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(answer.status, answer.body, answer.headers)
 
     def _wait_for_the_caller_to_go(self) -> None:
-        """A closed connection is readable, and has nothing to read."""
+        """Wait until the caller closes the connection: it is then readable, but reading returns no bytes."""
         deadline = time.monotonic() + self.server.silence_seconds
         while (left := deadline - time.monotonic()) > 0:
             readable, _, _ = select.select([self.connection], [], [], left)
@@ -127,14 +127,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
-        if status != HTTPStatus.NO_CONTENT:  # which has neither a body nor a length, by RFC 9110
+        if status != HTTPStatus.NO_CONTENT:  # 204 has neither a body nor a Content-Length, by RFC 9110
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
-        """Nothing for each request: a test's output is no place for them."""
+        """Log nothing: a line for each request would clutter the output of tests."""
 
 
 def main() -> None:
@@ -142,7 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The local payment provider and receiver of webhooks.")
     parser.add_argument("--port", type=int, default=4567, help="on 127.0.0.1; 0 takes a free one")
     with Provider(parser.parse_args().port) as provider:
-        print(f"provider on {provider.url}", flush=True)  # noqa: T201 - its log
+        print(f"provider on {provider.url}", flush=True)  # noqa: T201 - the log of this process
         provider.serve_forever()
 
 

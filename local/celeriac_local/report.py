@@ -1,4 +1,4 @@
-"""The demo's report, as a person reads it."""
+"""Print the demo's report."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +15,7 @@ from celeriac_local.work import COLUMNS, QUEUES, Counts, Totals
 
 
 def report(console: Console, found: Totals, letters: dict[str, list[DeadLetter]]) -> None:
-    """Print what happened: each queue, each dead letter with its reason, the outbox, and the world outside."""
+    """Print the outcome: each queue, each dead letter with its reason, the outbox, the payment provider and SES."""
     console.print()
     console.print(_queues(found))
     console.print()
@@ -28,7 +28,7 @@ def report(console: Console, found: Totals, letters: dict[str, list[DeadLetter]]
 
 
 def verdict(console: Console, differences: list[str], found: Totals, seconds: float) -> None:
-    """Print whether every count is what it must be."""
+    """Print whether every count is as expected."""
     console.print()
     total = sum(counts.sent for counts in found.queues.values())
     if not differences:
@@ -37,11 +37,13 @@ def verdict(console: Console, differences: list[str], found: Totals, seconds: fl
     console.print("[red]Not every count is what it must be:[/red]")
     for difference in differences:
         console.print(f"  {escape(difference)}")
-    console.print("The functions' logs are in the log groups /aws/lambda/celeriac-local-*, the emulator's in .local/")
+    console.print(
+        "The functions' logs are in the log groups /aws/lambda/celeriac-local-*, the emulator's log is in .local/"
+    )
 
 
 def report_calls(console: Console) -> None:
-    """Print which calls their function's role doesn't grant, or may not grant, since the cloud was started."""
+    """Print the calls since the cloud's start that the function's role doesn't grant, or that it may not grant."""
     titles = {"refused": "Refused so far, as AWS would:", "unknown": "Let through so far, but AWS may refuse it:"}
     for call in noted(log("emulator").read_text(errors="replace").splitlines()):
         console.print(titles[call.verdict], f"{call.action} on {call.resource} by {call.function}", markup=False)
@@ -81,5 +83,5 @@ def _dead_letters(letters: dict[str, list[DeadLetter]]) -> Table:
             because = failure.message.splitlines()[0] if failure and failure.message else ""
             reason = failure.reason if failure else "none given"
             cells = (queue, letter.task or "(unreadable)", reason, because)
-            table.add_row(*(Text(line(cell)) for cell in cells))  # a plain string would be read as markup
+            table.add_row(*(Text(line(cell)) for cell in cells))  # rich would read a plain string as markup
     return table

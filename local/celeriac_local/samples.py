@@ -1,4 +1,4 @@
-"""The sample tasks, which the demo shows at work and `make up` takes for an example, as long as they are there."""
+"""The sample tasks: the demo runs them and `make up` suggests one, unless they were removed."""
 
 import json
 from typing import Any
@@ -24,9 +24,9 @@ _EXAMPLES_ARGS = '{"user_id": 7, "email": "a@example.org"}'
 
 
 def missing() -> str:
-    """A clause that says what was removed of the samples; empty when all is there.
+    """A clause that says which samples were removed; empty if none was.
 
-    Raises ProblemError when functions/tasks/ can't be loaded.
+    Raises ProblemError if functions/tasks/ can't be loaded.
     """
     _load()
     tasks = [name for name, queue in QUEUES.items() if not _is_on(registry.tasks.get(name), queue)]
@@ -38,9 +38,9 @@ def missing() -> str:
 
 
 def command_to_send() -> str:
-    """A command that sends a task of this application: a sample, or else the first of its own.
+    """A command that sends a task of this application: a sample if there is one, else the first task by name.
 
-    Raises ProblemError when functions/tasks/ can't be loaded.
+    Raises ProblemError if functions/tasks/ can't be loaded.
     """
     _load()
     if _EXAMPLE in registry.tasks:

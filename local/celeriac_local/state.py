@@ -1,4 +1,4 @@
-"""What the local cloud remembers between two commands: `.local/cloud.json`."""
+"""The state of the local cloud between commands: `.local/cloud.json`."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -9,28 +9,28 @@ from celeriac_local.processes import Process, is_running
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """A local cloud that was started. It may have died since: ask `is_whole`."""
+    """A local cloud that was started. It may have died since then: check `is_whole`."""
 
     port: int
     emulator: Process
     provider_port: int
     provider: Process
     deployed: str | None = None
-    """The fingerprint of the sources that were deployed last, None before the first deploy has succeeded."""
+    """The fingerprint of the last deployed sources; None until the first deployment succeeds."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of its processes are there."""
+        """Whether all its processes are running."""
         return is_running(self.emulator) and is_running(self.provider)
 
     @property
     def url(self) -> str:
-        """Where the emulator answers."""
+        """The URL of the emulator."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def provider_url(self) -> str:
-        """Where the payment provider answers."""
+        """The URL of the payment provider."""
         return f"http://127.0.0.1:{self.provider_port}"
 
     def with_deployed(self, fingerprint: str | None) -> "Cloud":
@@ -39,7 +39,7 @@ class Cloud:
 
 
 def load() -> Cloud | None:
-    """The cloud of the state file; None when there is no file, or none that this version can read."""
+    """The cloud of the state file; None if there is no file, or if this version can't read it."""
     try:
         stored = json.loads(STATE_FILE.read_text())
         emulator, provider = (Process(**stored.pop(name)) for name in ("emulator", "provider"))
@@ -49,7 +49,7 @@ def load() -> Cloud | None:
 
 
 def save(cloud: Cloud) -> None:
-    """Replace the state file in one step, so that an interrupted command leaves the old one or the new one."""
+    """Replace the state file in one step, so that after an interruption it is either the old or the new one."""
     STATE.mkdir(exist_ok=True)
     unfinished = STATE_FILE.with_suffix(".new")
     unfinished.write_text(json.dumps(asdict(cloud), indent=2))

@@ -1,7 +1,7 @@
-"""`python -m celeriac_local.where`: the environment for a command on the local cloud, as JSON, or why there is none.
+"""`python -m celeriac_local.where`: print the environment for a command on the local cloud, as JSON, or an error.
 
-The command `celeriac` asks in this way, because imports run from here to the console and not back. It imports nothing
-heavy: a person waits for it at every `celeriac --stage local`.
+The command `celeriac` starts this module as a process: celeriac_local may import the console, but not the other way
+round. The module must import fast, because every `celeriac --stage local` waits for it.
 """
 
 import json
@@ -13,7 +13,7 @@ from celeriac_local.problem import ProblemError
 
 
 def main() -> int:
-    """Print it; the exit code."""
+    """Print the environment or the error. Returns the exit code."""
     try:
         found = cloud.require()
     except ProblemError as problem:

@@ -1,7 +1,7 @@
-"""What the demo sends, and beside it what must become of it. Pure data: nothing here knows how it turned out.
+"""The messages that the demo sends, each with its expected outcome. Pure data, without the actual outcome.
 
-A case says what one item of it does to each queue, the relay's follow-ups included; the sums are what the report
-is held to.
+A case says what one of its items adds to the counts of each queue, including the messages that the relay then sends.
+The report compares the actual counts with the sums.
 """
 
 import json
@@ -15,7 +15,7 @@ QUEUES = ("emails", "orders", "payments", "webhooks")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a queue saw. Every message sent ends as a success, a dead letter or a duplicate; retries are extra."""
+    """The counts of a queue. Each message ends as a success, a dead letter or a duplicate. Retries come on top."""
 
     sent: int = 0
     succeeded: int = 0
@@ -24,7 +24,7 @@ class Counts:
     duplicates: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        """Both together."""
+        """The sums of both counts."""
         return Counts(
             self.sent + other.sent,
             self.succeeded + other.succeeded,
@@ -34,86 +34,86 @@ class Counts:
         )
 
     def times(self, count: int) -> "Counts":
-        """As often as `count`."""
+        """These counts multiplied by `count`."""
         return sum((self for _ in range(count)), Counts())
 
     @property
     def ended(self) -> int:
-        """Messages that nothing more will happen to."""
+        """The number of messages that have ended."""
         return self.succeeded + self.dead + self.duplicates
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a whole run comes to."""
+    """The counts of a whole run."""
 
     queues: dict[str, Counts] = field(default_factory=dict)
     relayed: int = 0
-    """Outbox events brought to their subscribers."""
+    """Outbox events that were published to their subscribers."""
     charged: int = 0
-    """Orders that the provider took money for."""
+    """Orders that the provider charged."""
     overcharged: int = 0
-    """Orders that it took money for more than once."""
+    """Orders that the provider charged more than once."""
     mails: int = 0
-    """E-mails that SES was given."""
+    """E-mails that were sent through SES."""
     dead_letters: dict[str, int] = field(default_factory=dict)
     """Dead letters by `queue: reason`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the demo. Its mark is in every message, so that nobody else's work is counted."""
+    """One run of the demo. Every message contains its mark, so that only messages of this run are counted."""
 
     number: int
-    """Seconds since 1970: a number, because user ids are."""
+    """Seconds since 1970. A number, because user ids are made of it."""
     provider_url: str
 
     @property
     def mark(self) -> str:
-        """What every message of the run contains."""
+        """The text that every message of the run contains."""
         return f"demo{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A message to send. `body` as a sender without our library writes it, or `payment` for our producer."""
+    """A message to send: a `body` as a sender without the library writes it, or a `payment` for the producer."""
 
     queue: str
     body: str = ""
     id: str = ""
-    """The task id in the body; where there is none, SQS's message id serves."""
+    """The task id in the body. If it is empty, SQS's message id is the task's id."""
     payment: Mapping[str, Any] | None = None
 
 
 type Make = Callable[[Run, str], Item]
-"""Makes an item of a run; the text is the item's own name, unique within the run."""
+"""Makes an item of a run. The text is the item's name, unique within the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Items of one kind, and what each of them must come to."""
+    """Items of one kind, and the expected outcome of each."""
 
     name: str
     count: int
     make: Make
     expect: Mapping[str, Counts]
     twice: bool = False
-    """Send it again once it has ended, as a sender does that never got its answer."""
+    """Whether each item is sent again after it has ended, as by a sender that got no answer."""
     relayed: int = 0
     charged: int = 0
     mails: int = 0
     reason: str = ""
-    """Why it is a dead letter."""
+    """The reason of the dead letter; empty if there is none."""
     dead_in: str = ""
 
 
 def _task(queue: str, task: str, args: Mapping[str, Any]) -> Item:
-    """The least that is a message."""
+    """An item with the smallest valid message."""
     return Item(queue, json.dumps({"task": task, "args": args}))
 
 
 def _with_id(item: Item) -> Item:
-    """The same message with an id of the sender's, under which it may be sent again."""
+    """The same message with an id from the sender, so that it can be sent twice as the same task."""
     own = str(uuid4())
     return Item(item.queue, json.dumps({"id": own, **json.loads(item.body)}), id=own)
 
@@ -160,7 +160,7 @@ TWICE = Counts(sent=2, succeeded=1, duplicates=1)
 
 
 def _order_case(name: str, count: int, cents: int, payment: Counts, *, twice: bool = False) -> Case:
-    """An order, whose event reaches two tasks. Sent twice it is still one order with one event."""
+    """A case of orders. The event of an order reaches two tasks. An order that is sent twice has still one event."""
     dead = bool(payment.dead)
     return Case(
         name,
@@ -180,7 +180,7 @@ def _dead_case(name: str, count: int, queue: str, make: Make, reason: str) -> Ca
     return Case(name, count, make, {queue: DEAD}, reason=reason, dead_in=queue)
 
 
-# The last three digits of an amount tell the provider how to behave, see local/celeriac_local/charges.py.
+# The last three digits of an amount select the provider's behaviour: local/celeriac_local/charges.py.
 CASES = (
     Case("welcome e-mails", 20, _welcome, {"emails": OK}, mails=1),
     Case("welcome e-mails without an id", 15, _bare_welcome, {"emails": OK}, mails=1),
@@ -223,12 +223,12 @@ def items(run: Run) -> Iterator[tuple[Case, Item]]:
     """Every message of the run, once."""
     for position, case in enumerate(CASES):
         for i in range(case.count):
-            # The number is unique among all cases, because user ids are made of it.
+            # The number is unique across all cases, because user ids are made of it.
             yield case, case.make(run, f"{position}-{position * 30 + i}")
 
 
 def expected(cases: tuple[Case, ...] = CASES) -> Totals:
-    """What the run must come to."""
+    """The expected totals of a run."""
     letters: dict[str, int] = {}
     for case in cases:
         if case.reason:
@@ -257,7 +257,7 @@ COLUMNS: Mapping[Column, str] = {
 
 
 def differences(wanted: Totals, found: Totals) -> list[str]:
-    """A sentence for every count that isn't what it must be."""
+    """A sentence for every count that isn't as expected."""
     pairs: list[tuple[str, int, int]] = [
         (f"{queue}: {label}", getattr(wanted.queues[queue], column), getattr(found.queues[queue], column))
         for queue in QUEUES

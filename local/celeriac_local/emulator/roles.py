@@ -1,8 +1,9 @@
-"""The functions' roles, enforced: a call that AWS would refuse is refused here, with what to add where.
+"""Enforce the functions' roles: a call that AWS would refuse is refused here, and the error says what to add where.
 
 MiniStack can enforce roles (`AUTH=true`), but then for every caller, and by the names of the API's operations, which
 are not always IAM's: docs/decisions/0014-roles-are-enforced-on-the-local-cloud.md. So each function gets a session of
-its role here, and what is signed by one is judged by `local/celeriac_local/iam_policy.py`. All else is the account's owner.
+its role here. `local/celeriac_local/iam_policy.py` judges the calls signed with such a session. All other callers have
+every right, as the account's owner does.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from celeriac_local.iam_refusal import note, refusal
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """Whose credentials these are."""
+    """The function and role that credentials belong to."""
 
     account: str
     role: str
@@ -38,7 +39,7 @@ class _Session:
 
 @dataclass(frozen=True, slots=True)
 class _Http:
-    """A request, and the service that it is for."""
+    """A request and the service it is for."""
 
     service: str
     method: str
@@ -49,12 +50,12 @@ class _Http:
 
 
 _sessions: dict[str, _Session] = {}
-"""By access key."""
+"""The sessions by access key."""
 _noted: set[str] = set()
 
 
 def install() -> None:
-    """Patch MiniStack: what gives functions their credentials, and what sees each request before any service does."""
+    """Patch MiniStack where it gives functions their credentials, and where it first sees a request."""
     lambda_runtime.execution_credentials = _credentials
     lambda_svc.execution_credentials = _credentials
     handle = app._handle_special_data_plane_request  # noqa: SLF001
@@ -66,13 +67,13 @@ def install() -> None:
 
 
 def _credentials(config: dict[str, Any]) -> dict[str, str]:
-    """The same for every worker of a function, so that a warm one stays known."""
+    """A function's credentials: the same for all its workers, so that the credentials of a warm worker stay valid."""
     account, role, function = config["FunctionArn"].split(":")[4], config.get("Role", ""), config["FunctionName"]
     secret = hashlib.sha256(f"{config['FunctionArn']} {role}".encode()).hexdigest()
     session = _Session(account, role.rpartition("/")[2], function)
     key = f"ASIA{secret[:16].upper()}"
     _sessions[key] = session
-    # By this MiniStack knows the account, and answers GetCallerIdentity.
+    # From this MiniStack knows the account, and answers GetCallerIdentity.
     sts.register_session(
         key, {"Arn": session.arn, "UserId": function, "SecretAccessKey": secret, "SessionToken": secret}
     )
@@ -82,16 +83,16 @@ def _credentials(config: dict[str, Any]) -> dict[str, str]:
 def _refused(
     method: str, path: str, headers: dict[str, Any], body: bytes, query: dict[str, Any], request_id: str
 ) -> Any:
-    """An answer that refuses the request of a function, or None."""
+    """An answer that refuses a function's request; None if the request is allowed or isn't a function's."""
     session = _sessions.get(app.extract_access_key_id(headers, query))
-    # AWS makes no function with a role that isn't there; MiniStack does, and what it may do can't be told.
+    # AWS creates no function with a role that doesn't exist. MiniStack does, and then the permissions are unknown.
     if session is None or iam._roles.get_scoped(session.account, None, session.role) is None:  # noqa: SLF001
         return None
     try:
         parameters = app._routing_params(method, path, headers, body, query)  # noqa: SLF001
         service = app.detect_service(method, path, headers, parameters)
         call = _first_refused(_Http(service, method, path, headers, body, parameters), session)
-    except Exception:  # noqa: BLE001 - what can't be judged is let through, and the emulator's log says why
+    except Exception:  # noqa: BLE001 - a call that can't be judged is allowed, and the emulator's log says why
         traceback.print_exc()
         return None
     if call is None:
@@ -102,7 +103,7 @@ def _refused(
         session.arn,
         request_id,
         headers=headers,
-        # MiniStack words these two itself, unless it is given their code.
+        # For these two services MiniStack writes its own message, unless it gets an error code.
         error_code="AccessDeniedException" if service in {"logs", "ssm"} else "",
         message=refusal(call, session.arn),
     )
@@ -134,7 +135,7 @@ def _judge(statements: list[Statement], call: Call, service: str) -> Verdict:
 
 
 def _calls(http: _Http, account: str) -> Iterator[Call]:
-    """What IAM is asked about the request."""
+    """The calls that IAM would check for the request."""
     request = (http.method, http.path, http.headers, http.body, http.parameters)
     region = app.extract_region(http.headers, http.parameters)
     action = iam_actions.extract_iam_action(http.service, *request)
@@ -142,7 +143,7 @@ def _calls(http: _Http, account: str) -> Iterator[Call]:
         prefix = iam_actions.SERVICE_TO_IAM_NAMESPACE.get(http.service, http.service)
         yield Call(f"{prefix}:{NO_NAME}")
         return
-    # On AWS all goes over TLS.
+    # On AWS every request uses TLS.
     context = {"aws:securetransport": "true", "aws:requestedregion": region, "aws:principalaccount": account}
     is_dynamodb = http.service == "dynamodb"
     items = iam_actions.dynamodb_transaction_checks(action, http.body, region, account) if is_dynamodb else []
@@ -153,7 +154,7 @@ def _calls(http: _Http, account: str) -> Iterator[Call]:
     known = () if resource == "*" else (resource,)
     asked = Request(http.path, http.headers, http.parameters, _json(http), region, account)
     yield from refine(Call(action, known, context), asked)
-    # A call may name more than one table, bus or object.
+    # A call may name more than one table, event bus or object.
     further = {"dynamodb": iam_actions.dynamodb_resource_arns, "events": iam_actions.eventbridge_resource_arns}
     if http.service in further:
         yield from (Call(action, (each,), context) for each in further[http.service](http.body, region, account)[1:])
@@ -171,13 +172,13 @@ def _json(http: _Http) -> dict[str, Any]:
 
 
 def _has_policy(service: str, resource: str) -> bool:
-    """Whether the resource has a policy of its own that allows something, which may be this."""
+    """Whether the resource has a policy that allows anything: it may allow this call."""
     found = iam_evaluator._resource_policy(service, resource)  # noqa: SLF001
     return found is not None and '"Allow"' in json.dumps(found, default=vars)
 
 
 def _log(line: str) -> None:
-    """Once, in the emulator's log, where `local/celeriac_local/iam_refusal.py` finds it."""
+    """Write a line once to the emulator's log, where `local/celeriac_local/iam_refusal.py` finds it."""
     if line not in _noted:
         _noted.add(line)
         print(line, file=sys.stderr, flush=True)  # noqa: T201

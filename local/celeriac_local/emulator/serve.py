@@ -1,12 +1,10 @@
-"""MiniStack, with what it lacks. Nothing else of the local cloud reaches into it.
+"""MiniStack with patches for what it lacks. Only this folder of the local cloud depends on MiniStack's internals.
 
-`<aws.scheduler.scheduled-time>` in a schedule's input: Scheduler puts the time for which a firing was meant in its
-place; MiniStack 1.5.33 leaves it as it is, so that all firings of a recurring task would have one id.
-
-The error of a worker that can't start, a failed import for instance, in the function's log: Lambda writes it there,
-MiniStack only into the answer, which nobody sees where a queue has called.
-
-Roles are enforced: see `roles.py`.
+- `<aws.scheduler.scheduled-time>` in a schedule's input: EventBridge Scheduler replaces it by the scheduled time of the
+  firing. MiniStack 1.5.33 doesn't, so all firings of a recurring task would have the same id.
+- The error of a worker that can't start, for example a failed import: Lambda writes it to the function's log. MiniStack
+  writes it only into the response, which nobody sees when a queue is the caller.
+- Roles are enforced: see `roles.py`.
 """
 
 import sys
@@ -15,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 PLACEHOLDER = "<aws.scheduler.scheduled-time>"
-# MiniStack looks at its schedules every ten seconds, and fires a minute's within them.
+# MiniStack checks its schedules every ten seconds, so a firing comes up to ten seconds late.
 TICK = timedelta(seconds=10)
 
 
 def with_time(target: dict[str, Any], fired_at: float) -> dict[str, Any]:
-    """`target` with the placeholder of its input filled, by the start of the tick in which it fired."""
+    """`target` with the placeholder in its input replaced by the start of the tick in which it fired."""
     time = datetime.fromtimestamp(fired_at // TICK.total_seconds() * TICK.total_seconds(), UTC)
     text = target.get("Input", "")
     return target | {"Input": text.replace(PLACEHOLDER, time.strftime("%Y-%m-%dT%H:%M:%SZ"))} if text else target
 
 
 def with_log(result: dict[str, Any]) -> dict[str, Any]:
-    """`result` of an invocation, with its error for a log where it has failed and left none."""
+    """The `result` of an invocation. If it failed without a log, its error becomes the log."""
     if not result.get("error") or result.get("log"):
         return result
     body = result["body"]
@@ -35,8 +33,8 @@ def with_log(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Patch and serve."""
-    # This process finds `local` so; the functions, which it starts, inherit variables and no path.
+    """Patch MiniStack and serve."""
+    # So this process can import from `local`. The functions that it starts inherit its variables, but not sys.path.
     sys.path[0] = str(Path(__file__).parents[2])
     # Installed in the emulator's environment only.
     from ministack.app import main as serve  # type: ignore[import-not-found]  # noqa: PLC0415
