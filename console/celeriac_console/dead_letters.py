@@ -29,7 +29,6 @@ QUEUES_AT_ONCE = 4
 # How many characters `dlq show` prints of a letter's arguments or body.
 MOST_CONTENT = 20_000
 # The most characters of a letter's line.
-MOST_CHARACTERS = 200
 
 
 @dataclass(slots=True)

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 def transaction() -> "Transaction":
-    """A transaction of business items, events and tasks, outside a task; see its class `Transaction`."""
-    # Transactions need boto3 and Powertools, which cost a producer that only enqueues 300 ms.
+    """Return a transaction of business items, events and tasks, for use outside a task; see the class `Transaction`."""
+    # Transactions need boto3 and Powertools. Importing both takes 300 ms, which a producer that only enqueues saves.
     from celeriac.enqueue.transaction import Transaction  # noqa: PLC0415
 
     return Transaction()
 
 
 def __getattr__(name: str) -> Any:
-    """The errors of transactions, imported with what raises them; see `transaction`."""
+    """Import the errors of transactions when they are used; see `transaction`."""
     if name not in {"ConditionFailedError", "TransactionError"}:
         raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
-    from celeriac.enqueue import transaction as home  # noqa: PLC0415 - see above
+    from celeriac.enqueue import transaction as home  # noqa: PLC0415 - see `transaction`
 
     return getattr(home, name)
 

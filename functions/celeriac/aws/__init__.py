@@ -1,1 +1,1 @@
-"""Thin calls of AWS, a file for each service."""
+"""Thin wrappers of AWS calls, one file for each service."""

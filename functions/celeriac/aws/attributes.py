@@ -1,4 +1,4 @@
-"""Message attributes: the sender's, which stay with what it sent, and ours beside them."""
+"""Message attributes: the sender's, which stay with the sender's message, and Celeriac's beside them."""
 
 import re
 from base64 import b64decode, b64encode
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 FAILURE_ATTRIBUTE = "failure"
-"""On dead letters whose body is not ours to change."""
+"""The failure, on dead letters whose body must stay unchanged."""
 FIRST_SENT_AT = "first_sent_at"
-"""On messages that this release can't read and sends again as they are."""
+"""The first time of sending, on messages that this release can't read and sends again unchanged."""
 MORE = "more_attributes"
-"""What SQS has no room for, as JSON: it takes ten attributes, and a sender may use them all."""
+"""The attributes for which SQS has no room, as JSON: SQS takes ten attributes, and a sender may use all of them."""
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MOST = 10
 LONGEST_TYPE = 256
@@ -45,12 +45,12 @@ _packed = msgspec.json.Decoder(dict[str, _Packed])
 
 
 def text(name: str, value: str) -> "dict[str, MessageAttributeValueTypeDef]":
-    """An attribute of ours."""
+    """Return a text attribute of Celeriac's."""
     return {name: {"DataType": "String", "StringValue": value}}
 
 
 def of_lambda(given: Mapping[str, Mapping[str, Any]]) -> "dict[str, MessageAttributeValueTypeDef]":
-    """The attributes of a record as Lambda hands them over."""
+    """Convert a record's attributes from Lambda's form to SQS's."""
     return {
         name: _attribute(value["dataType"], value.get("stringValue"), value.get("binaryValue"))
         for name, value in given.items()
@@ -58,7 +58,7 @@ def of_lambda(given: Mapping[str, Mapping[str, Any]]) -> "dict[str, MessageAttri
 
 
 def of_sender(found: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
-    """The sender's own: without ours, and with what was packed."""
+    """Return the sender's attributes: without Celeriac's, and with the packed ones."""
     ours = ours_in(found)
     theirs = {name: value for name, value in found.items() if name not in ours}
     packed = unpacked(theirs[MORE].get("StringValue", "")) if MORE in theirs else {}
@@ -68,12 +68,15 @@ def of_sender(found: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
 
 
 def ours_in(found: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
-    """What we noted ourselves, as our own values tell: a sender may use the same names."""
+    """Return Celeriac's attributes. Their values identify them, because a sender may use the same names."""
     return {name: value for name, value in found.items() if _is_ours(name, value)}
 
 
 def beside(theirs: Attributes, ours: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
-    """Both, as many as SQS takes: what is one too many, or has a name of ours, is packed into one."""
+    """Return both, within SQS's limit of attributes.
+
+    Those of the sender that don't fit, or that have the name of one of Celeriac's, are packed into one attribute.
+    """
     kept = {name: value for name, value in theirs.items() if name not in ours}
     extra = {name: value for name, value in theirs.items() if name in ours}
     while len(kept) + len(ours) + bool(extra) > MOST or (extra and MORE in kept):
@@ -83,13 +86,13 @@ def beside(theirs: Attributes, ours: Attributes) -> "dict[str, MessageAttributeV
 
 
 def packed(some: Attributes) -> str:
-    """Attributes as JSON."""
+    """Return attributes as JSON."""
     return msgspec.json.encode(
         {
             name: _Packed(
                 value["DataType"],
                 value.get("StringValue"),
-                b64encode(value["BinaryValue"]).decode() if "BinaryValue" in value else None,  # type: ignore[arg-type]  # bytes, whatever else boto3 takes
+                b64encode(value["BinaryValue"]).decode() if "BinaryValue" in value else None,  # type: ignore[arg-type]  # always bytes here, boto3 takes more types
             )
             for name, value in some.items()
         }
@@ -97,7 +100,7 @@ def packed(some: Attributes) -> str:
 
 
 def unpacked(written: str) -> "dict[str, MessageAttributeValueTypeDef]":
-    """Attributes from JSON; none where it isn't what `packed` writes, or SQS would refuse one of them."""
+    """Return attributes from JSON; none if `packed` didn't write the JSON, or if SQS would refuse one of them."""
     try:
         found = {name: _attribute(one.type, one.text, one.base64) for name, one in _packed.decode(written).items()}
     except (ValueError, RecursionError):
@@ -108,12 +111,12 @@ def unpacked(written: str) -> "dict[str, MessageAttributeValueTypeDef]":
 
 
 def failure_in(found: Attributes) -> Failure | None:
-    """The failure that we noted; None for an attribute of somebody else's."""
+    """Return the failure that Celeriac noted; None if the attribute is a sender's."""
     try:
         failure = msgspec.json.decode(found[FAILURE_ATTRIBUTE]["StringValue"], type=Failure)
     except (KeyError, msgspec.MsgspecError, RecursionError):
         return None
-    # A sender's may have a reason too. Ours always says when it was, and in which invocation.
+    # A sender's attribute may have a reason too. Celeriac's always has a time and an invocation.
     return failure if failure.last_at is not None and failure.request_id else None
 
 
@@ -124,7 +127,7 @@ def _is_ours(name: str, value: "MessageAttributeValueTypeDef") -> bool:
 
 
 def _is_our_date(text: str) -> bool:
-    """Whether it is a date as we write it, to the character."""
+    """Whether the text is a date exactly as Celeriac writes it, to the character."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC).isoformat() == text
     except (ValueError, OverflowError):

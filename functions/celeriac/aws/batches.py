@@ -1,4 +1,4 @@
-"""What AWS says of the entries of a batch that it didn't take, and how often it is asked again."""
+"""The entries of a batch that AWS didn't accept: why, and how often they are sent again."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -6,22 +6,25 @@ from dataclasses import dataclass
 
 from celeriac.aws import pause
 
-# A batch that was taken in part is mostly a throttle's doing, and those pass in fractions of a second.
+# If AWS accepts only part of a batch, the cause is mostly throttling, which passes in fractions of a second.
 MOST_TRIES = 3
 FIRST_WAIT_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something wasn't sent."""
+    """Why an entry wasn't accepted."""
 
     why: str
     final: bool = False
-    """Whether it is the same at every try."""
+    """Whether every other try would fail in the same way."""
 
 
 def insist[T](entries: Sequence[T], send: Callable[[Sequence[T]], list[Refusal | None]]) -> list[Refusal | None]:
-    """What became of each entry, after those that weren't taken were sent again up to twice."""
+    """Send entries. Entries that weren't accepted are sent again up to twice.
+
+    Returns, for each entry, None or why it wasn't accepted.
+    """
     problems: list[Refusal | None] = send(entries)
     for attempt in range(1, MOST_TRIES):
         again = [i for i, problem in enumerate(problems) if problem is not None and not problem.final]
@@ -34,5 +37,5 @@ def insist[T](entries: Sequence[T], send: Callable[[Sequence[T]], list[Refusal |
 
 
 def wait(attempt: int) -> None:
-    """Wait before the try after the `attempt`-th, longer each time and never in step with anybody else."""
+    """Wait after the `attempt`-th try. Each wait is longer, and partly random, so that workers don't try in step."""
     pause.wait(random.uniform(0.5, 1) * FIRST_WAIT_SECONDS * 2 ** (attempt - 1))  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""The AWS clients, one of each in a process, made when first used."""
+"""The AWS clients: one for each service in a process, made when it is first used."""
 
 from functools import cache
 from threading import Lock
@@ -26,14 +26,14 @@ def client(service: Literal["scheduler"]) -> "EventBridgeSchedulerClient": ...
 @overload
 def client(service: Literal["sqs"]) -> "SQSClient": ...
 def client(service: Any) -> Any:
-    """The boto3 client of `service`, with time limits that fit a task's: boto3's own 60 s outlast most queues."""
+    """Return the boto3 client of `service`. Its time limits fit a task's: boto3's 60 s exceed most queues' timeouts."""
     with _one_at_a_time:
         return _client(service)
 
 
 def make(service: Any) -> Any:
-    """A new client, see `client`."""
-    # Imported here because boto3 costs a producer 100 ms that it may never need.
+    """Make a new client, see `client`."""
+    # Imported here because importing boto3 takes 100 ms, and a producer may never need it.
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
@@ -43,18 +43,18 @@ def make(service: Any) -> Any:
             connect_timeout=2,
             read_timeout=10,
             retries={"mode": "standard", "total_max_attempts": 4},
-            # AWS validates too: botocore's own look at every argument is a tenth of the consumer's CPU.
+            # AWS validates too, and botocore's own validation of all arguments takes a tenth of the consumer's CPU.
             parameter_validation=False,
         ),
     )
 
 
 _client = cache(make)
-# Making a client takes longer than anything else here, and several threads may want the first one at once.
+# Making a client takes longer than anything else here, and several threads may ask for the first one at once.
 _one_at_a_time = Lock()
 
 
 def error_code(error: Exception) -> str:
-    """The code in an AWS error's answer, such as `ConditionalCheckFailedException`; empty for any other error."""
+    """Return the code of an AWS error, such as `ConditionalCheckFailedException`; empty for any other error."""
     response = getattr(error, "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

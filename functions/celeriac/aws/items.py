@@ -1,4 +1,4 @@
-"""DynamoDB's own form of values, and what it counts of them."""
+"""Values in DynamoDB's own form, and their size as DynamoDB counts it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,24 +7,27 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 
 def value_of(value: Any) -> Any:
-    """A value in DynamoDB's form, such as `{"S": "text"}`. Raises TypeError for a float or an object: use Decimal."""
+    """Return a value in DynamoDB's form, such as `{"S": "text"}`.
+
+    Raises TypeError for an object, and for a float: use Decimal instead.
+    """
     return TypeSerializer().serialize(value)
 
 
 def item_of(values: Mapping[str, Any]) -> Any:
-    """An item in DynamoDB's form."""
+    """Return an item in DynamoDB's form."""
     return {name: value_of(value) for name, value in values.items()}
 
 
 def plain(item: Any) -> dict[str, Any] | None:
-    """An item as Python's values; None where there is none."""
+    """Return an item of DynamoDB's form as Python values; None if there is no item."""
     if not item:
         return None
     return {name: TypeDeserializer().deserialize(value) for name, value in item.items()}
 
 
 def size_of(item: Mapping[str, Any]) -> int:
-    """Bytes of an item in DynamoDB's form, counted as DynamoDB does, a number as large as it may be.
+    """Return the bytes of an item in DynamoDB's form, as DynamoDB counts them. A number counts with its largest size.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -55,6 +58,6 @@ def _size(value: Mapping[str, Any]) -> int:
 
 
 def _number_size(text: str) -> int:
-    """A byte for two digits, one for the exponent, one for a sign."""
+    """Count a byte for two digits, one for the exponent, and one for a minus sign."""
     digits = sum(character.isdigit() for character in text)
     return (digits + 1) // 2 + 1 + text.startswith("-")

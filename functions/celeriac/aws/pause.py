@@ -1,4 +1,4 @@
-"""Waiting, in one place: where a test's sandbox lets virtual time pass instead."""
+"""Waiting, in one place, so that a test's sandbox can let virtual time pass instead."""
 
 import time
 

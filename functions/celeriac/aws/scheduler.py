@@ -1,6 +1,7 @@
-"""Delays beyond the 15 minutes that SQS can wait: one-time schedules of EventBridge Scheduler.
+"""Delays beyond SQS's limit of 15 minutes: one-time schedules of EventBridge Scheduler.
 
-A schedule's target takes a message group for FIFO queues only, which are never delayed: a tenant's group is lost here.
+A schedule's target takes a message group only for a FIFO queue, and messages of FIFO queues are never scheduled. So a
+tenant's group on a standard queue is lost here.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler.type_defs import TargetTypeDef
 
 
-# A schedule's name takes 64 characters, fewer than a task and an id may have:
+# A schedule's name takes 64 characters. A task and an id may have more, so the name is a UUID made of them:
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
 _NAMESPACE = UUID("5a0c2b0e-6b0e-4d43-9a5e-1f1c3c0a7d52")
 
 
 def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) -> None:
-    """Have Scheduler send `entry`, the message `of` a task, after `delay`, give or take a minute.
+    """Have Scheduler send `entry`, the body of the message `of`, after `delay`, give or take a minute.
 
-    Task, id and turn make the schedule's name, so that it happens once: what a crashed worker made, and its successor
-    would make again, is one schedule.
+    The queue, the task, the id and the turn make the schedule's name. So a schedule that a worker made before it
+    crashed, and that the next worker makes again, is one schedule.
     """
     name = _name(queue_name, of.task, of.id, of.turn)
     scheduler = client("scheduler")
@@ -33,7 +34,7 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
     meta = scheduler.meta
     owner = account(queue_name)
     role = f"arn:{meta.partition}:iam::{owner}:role/{names.scheduler_role(stage, meta.region_name)}"
-    # A second later rather than earlier: a retry must not return before its provider said so.
+    # A second late is better than a second early: a retry must not return before the time that its provider asked for.
     due = (datetime.now(UTC) + delay + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
     target: TargetTypeDef = {
         "Arn": arn(queue_name),
@@ -56,7 +57,7 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
 
 
 def due(queue_name: str, task: str, message_id: str) -> datetime | None:
-    """When the schedule of a message's first attempt fires; None where there is none."""
+    """Return when the schedule of a message's first attempt fires; None if there is no schedule."""
     scheduler, group = client("scheduler"), names.schedule_group(settings.stage())
     try:
         found = scheduler.get_schedule(Name=_name(queue_name, task, message_id, "1"), GroupName=group)

@@ -1,4 +1,4 @@
-"""Sending to SQS: the one place that knows queue URLs, limits of a send, and partial failures."""
+"""Sending to SQS. This is the only module that knows queue URLs, the limits of a send, and its partial failures."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 BATCH_ENTRIES = 10
 BATCH_BYTES = 1_048_576
 
-# What SQS says of an entry that is wrong in itself; a throttle may be called the sender's fault too.
+# SQS's codes for an entry that is itself wrong. `SenderFault` isn't enough: SQS may set it for a throttled entry too.
 FINAL = frozenset({"InvalidMessageContents", "InvalidParameterValue", "InvalidAttributeValue", "UnsupportedOperation"})
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _GROUP = re.compile(r"[!-~]{1,128}")
 
 urls: dict[str, str] = {}
-"""URLs by physical name, asked for once in each process."""
+"""Queue URLs by physical name. A process asks SQS for each one once."""
 
 
 class NoSuchQueueError(CeleriacError, LookupError):
@@ -33,8 +33,8 @@ class NoSuchQueueError(CeleriacError, LookupError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"there is no queue {name} in {client('sqs').meta.region_name}: is it deployed, and do CELERIAC_STAGE and "
-            "the AWS region and account name the right place?"
+            f"there is no queue {name} in {client('sqs').meta.region_name}: is it deployed, and are CELERIAC_STAGE, "
+            "the AWS region and the AWS account the right ones?"
         )
 
 
@@ -45,16 +45,17 @@ class Entry:
     body: str
     delay_seconds: int = 0
     group: str | None = None
-    """MessageGroupId: the order of a FIFO queue, the tenant of a standard one."""
+    """MessageGroupId: on a FIFO queue the group that is run in order, on a standard queue the tenant."""
     deduplication: str | None = None
     """MessageDeduplicationId, which every message of a FIFO queue needs."""
     attributes: "dict[str, MessageAttributeValueTypeDef]" = field(default_factory=dict)
     trace: str | None = field(default_factory=current)
-    """The header of the X-Ray trace that it belongs to, which SQS doesn't count: usually that of whoever makes it."""
+    """The header of the message's X-Ray trace. By default it is the trace of the code that makes the entry. SQS doesn't
+    count the header's size."""
 
     @property
     def size(self) -> int:
-        """What SQS counts: the body and the attributes' names, types and values, in bytes."""
+        """The bytes that SQS counts: those of the body, and of the attributes' names, types and values."""
         attributes = (
             len(name) + len(value["DataType"]) + len(value.get("StringValue", "").encode() or _bytes(value))
             for name, value in self.attributes.items()
@@ -63,12 +64,12 @@ class Entry:
 
 
 def is_group(text: str) -> bool:
-    """Whether SQS takes it for a MessageGroupId."""
+    """Whether SQS accepts the text as a MessageGroupId."""
     return _GROUP.fullmatch(text) is not None
 
 
 def url(name: str) -> str:
-    """The URL of the queue `name`. Raises NoSuchQueueError."""
+    """Return the URL of the queue `name`. Raises NoSuchQueueError."""
     found = urls.get(name)
     if found is None:
         sqs = client("sqs")
@@ -80,18 +81,18 @@ def url(name: str) -> str:
 
 
 def account(name: str) -> str:
-    """The AWS account that owns the queue `name`, as its URL tells."""
+    """Return the AWS account that owns the queue `name`. The queue's URL contains it."""
     return url(name).split("/")[-2]
 
 
 def arn(name: str) -> str:
-    """The ARN of the queue `name`."""
+    """Return the ARN of the queue `name`."""
     meta = client("sqs").meta
     return f"arn:{meta.partition}:sqs:{meta.region_name}:{account(name)}:{name}"
 
 
 def counts(url: str) -> dict[str, int]:
-    """SQS's own counts of a queue: what is visible, what is in flight, what is delayed. It is right within a minute."""
+    """Return SQS's counts of a queue's messages: visible, in flight and delayed. They are right within a minute."""
     names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
     answer = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)  # type: ignore[arg-type]  # literals
     return {name: int(answer["Attributes"].get(name, 0)) for name in names}  # type: ignore[call-overload]  # literals
@@ -104,7 +105,7 @@ def send(name: str, entry: Entry) -> None:
 
 
 def send_batch(name: str, entries: Sequence[Entry]) -> list[Refusal | None]:
-    """Send up to 10 messages of 1 MiB together; the answer holds, in their order, None or why one wasn't taken.
+    """Send up to 10 messages of together 1 MiB. Return, in their order, None or why a message wasn't accepted.
 
     Raises NoSuchQueueError.
     """
@@ -120,7 +121,7 @@ def send_batch(name: str, entries: Sequence[Entry]) -> list[Refusal | None]:
 
 
 def batches(sizes: Sequence[int]) -> Iterator[range]:
-    """Positions 0..n-1, in order, in batches that SQS takes: 10 entries and 1 MiB at most.
+    """Yield the positions 0..n-1, in order, in batches that SQS accepts: at most 10 entries and 1 MiB.
 
     >>> list(batches([600_000, 600_000, 1]))
     [range(0, 1), range(1, 3)]
@@ -137,7 +138,7 @@ def batches(sizes: Sequence[int]) -> Iterator[range]:
 
 @contextmanager
 def _of_queue(name: str) -> Iterator[None]:
-    """Forget the URL of a queue that was deleted meanwhile."""
+    """Forget the URL of a queue that was deleted meanwhile. Raises NoSuchQueueError for it."""
     try:
         yield
     except client("sqs").exceptions.QueueDoesNotExist as error:
@@ -151,7 +152,7 @@ def _bytes(value: "MessageAttributeValueTypeDef") -> bytes:
 
 
 def _fields(entry: Entry) -> Any:
-    """What a single send and a batch's entry have in common."""
+    """Return the fields that a single send and an entry of a batch have in common."""
     fields: dict[str, Any] = {"MessageBody": entry.body}
     if entry.delay_seconds:
         fields["DelaySeconds"] = entry.delay_seconds

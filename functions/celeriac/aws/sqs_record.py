@@ -1,4 +1,4 @@
-"""An SQS record as Lambda hands it over, reduced to what the consumer needs."""
+"""An SQS record as Lambda delivers it, reduced to the fields that the consumer needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,15 +19,15 @@ class SqsRecord:
     receipt: str
     body: str
     queue_name: str
-    """The physical name of the queue it came from."""
+    """The physical name of the queue that the message came from."""
     sent_at: datetime
     receives: int
-    """How often it was received, this time included."""
+    """How often the message was received, this time included."""
     group: str | None
     first_sent_at: datetime
-    """When it, or the first of those it is a copy of, was sent."""
+    """When the message was sent; if it is a copy, when the first message was sent."""
     trace: str | None = None
-    """The header of the X-Ray trace that it belongs to."""
+    """The header of the X-Ray trace that the message belongs to."""
     attributes: Attributes = field(default_factory=dict)
     """The sender's message attributes."""
 
@@ -57,7 +57,10 @@ def read(raw: Mapping[str, Any]) -> SqsRecord:
 
 
 def _first_sent_at(found: Attributes, sent_at: datetime) -> datetime:
-    """What a copy says of the first one. Anybody may have written it: it makes a message older, never younger."""
+    """Return when the first message was sent, as a copy says.
+
+    Any sender may write this time, so it can only make a message older, never younger.
+    """
     try:
         first = datetime.fromisoformat(found[FIRST_SENT_AT]["StringValue"])
     except (KeyError, ValueError):
@@ -66,7 +69,7 @@ def _first_sent_at(found: Attributes, sent_at: datetime) -> datetime:
 
 
 def queue_of(record: SqsRecord, queues: Mapping[str, Queue], stage: str) -> Queue:
-    """The declared queue that a record came from. Raises UnknownQueueError."""
+    """Return the declared queue that a record came from. Raises UnknownQueueError."""
     for queue in queues.values():
         if queue.physical_name(stage) == record.queue_name:
             return queue

@@ -1,4 +1,4 @@
-"""Telling SQS itself what becomes of messages, where Lambda's partial response is too late or says too little."""
+"""Deletes messages, or sets when they are delivered again, if Lambda's partial response is too late or can't say so."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,10 @@ from celeriac.observe.log import logger
 
 
 def delete(queue_name: str, receipts: Sequence[str]) -> bool:
-    """Acknowledge now; whether SQS has taken them all. What it didn't take comes again, and is then a duplicate."""
+    """Acknowledge messages now. Return whether SQS deleted them all.
+
+    A message that wasn't deleted is delivered again, and is then a duplicate.
+    """
     taken = True
     for batch in batched(receipts, sqs.BATCH_ENTRIES, strict=False):
         entries: Any = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(batch)]
@@ -28,7 +31,7 @@ def delete(queue_name: str, receipts: Sequence[str]) -> bool:
 
 
 def show_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> None:
-    """Set when messages turn up again. Where that fails they do so later, at the end of their visibility timeout."""
+    """Set when messages are delivered again. If that fails, this is later: at the end of their visibility timeout."""
     for batch in batched(handed_back, sqs.BATCH_ENTRIES, strict=False):
         entries: Any = [
             {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds_until(instant)}
@@ -38,12 +41,12 @@ def show_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> 
             answer = client("sqs").change_message_visibility_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
             if answer.get("Failed"):
                 logger.warning("visibility not changed", extra={"error": answer["Failed"][0]["Code"]})
-        except Exception as error:  # noqa: BLE001 - nothing is lost but time
+        except Exception as error:  # noqa: BLE001 - only time is lost
             logger.warning("visibility not changed", extra={"error": error_type(error)})
 
 
 def seconds_until(instant: datetime) -> int:
-    """The visibility timeout that makes a message turn up at `instant`, within the 12 hours that SQS allows.
+    """Return the visibility timeout that makes a message visible at `instant`, within the 12 hours that SQS allows.
 
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
     """

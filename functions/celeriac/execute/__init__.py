@@ -1,1 +1,1 @@
-"""Running a function under a limit: threads, and the event loop."""
+"""Running a function with a time limit: threads, and the event loop."""

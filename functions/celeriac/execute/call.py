@@ -1,4 +1,6 @@
-"""The call of a task's function, as a step of its run: who drives the run makes the call, and sends back its ending."""
+"""The call of a task's function, as a step of a run. The code that drives the run makes the call and sends back its
+result.
+"""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -10,11 +12,11 @@ from celeriac.observe.running import Run
 
 
 class WorkerLost(BaseException):
-    """The worker itself is ending: whatever runs in it must not be settled, SQS delivers it again."""
+    """The worker itself is ending. Messages that it is running must not be settled: SQS delivers them again."""
 
 
 class TaskTimeoutError(CeleriacError):
-    """The task had not ended when its time was up."""
+    """The task had not ended at its time limit."""
 
     def __init__(self, limit: timedelta) -> None:
         super().__init__(
@@ -28,7 +30,7 @@ class TaskCancelledError(CeleriacError):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A task's function, what it is called with, how long it may take, and the run that it is."""
+    """A call of a task's function: the function, its arguments, its time limit, and the run that it belongs to."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -38,6 +40,6 @@ class Call:
 
 
 type Result = tuple[Any, BaseException | None]
-"""What a call returned, or what it raised."""
+"""What a call returned, or the error that it raised."""
 type Steps[T] = Generator[Call, Result, T]
-"""A run that stands still at each call, so that another thread can go on with it than the one that makes the call."""
+"""A generator that yields each task call. After a timeout another thread resumes it."""

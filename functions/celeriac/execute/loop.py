@@ -1,4 +1,4 @@
-"""Async tasks: one loop for all of them, in a thread of its own."""
+"""Async tasks: one event loop for all of them, in a separate thread."""
 
 import threading
 from collections.abc import Awaitable
@@ -14,16 +14,17 @@ from celeriac.observe.log import logger
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-# A loop that is only busy answers within this time.
+# A loop that is busy but not blocked answers within this time.
 ANSWER_SECONDS = 0.2
 
 
 def wait_for(awaitable: Awaitable[Any], limit: timedelta, seconds: float) -> Any:
-    """Its result.
+    """Return the result of `awaitable`.
 
-    Raises TaskTimeoutError after `seconds`, what is left of `limit`; TaskCancelledError; and what it raises itself.
+    Raises TaskTimeoutError after `seconds`, which are left of `limit`; TaskCancelledError; and any error that
+    `awaitable` raises.
     """
-    # Imported here because it costs a cold start 17 ms, and most workers run sync tasks only.
+    # Imported here because the import adds 17 ms to a cold start, and most workers run only sync tasks.
     import asyncio  # noqa: PLC0415
 
     loop = _loops.current()
@@ -44,15 +45,18 @@ def wait_for(awaitable: Awaitable[Any], limit: timedelta, seconds: float) -> Any
 
 
 async def _contained(awaitable: Awaitable[Any]) -> Result:
-    """Its ending as a value: asyncio lets SystemExit and KeyboardInterrupt end the loop of all tasks."""
+    """Return the result or the error as a value: asyncio would let SystemExit and KeyboardInterrupt end the loop."""
     try:
         return await awaitable, None
-    except BaseException as error:  # noqa: BLE001 - raised again where the task is waited for
+    except BaseException as error:  # noqa: BLE001 - wait_for raises it again
         return None, error
 
 
 class _Loops:
-    """The loop that async tasks run on. One that a task blocks, and every other async task with it, is replaced."""
+    """The loop that async tasks run on. If a task blocks the loop, it blocks all other async tasks.
+
+    Such a loop is replaced.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,10 +64,10 @@ class _Loops:
         self._answered: threading.Event | None = None
 
     def current(self) -> "AbstractEventLoop":
-        """The loop to use, a new one if the last one is blocked."""
+        """Return the loop to use: a new one if the last one is blocked."""
         with self._lock:
             if self._answered is not None and not self._answered.wait(ANSWER_SECONDS):
-                logger.error("an async task blocks its loop, the next ones get another")
+                logger.error("an async task blocks the event loop, later tasks get a new one")
                 self._loop = None
             self._answered = None
             if self._loop is None:
@@ -71,7 +75,7 @@ class _Loops:
             return self._loop
 
     def doubt(self, loop: "AbstractEventLoop") -> None:
-        """A task has overrun on `loop`: ask it for a sign, which the next task looks for."""
+        """Ask `loop`, on which a task has overrun, for an answer. The next task checks whether the loop answered."""
         with self._lock:
             if loop is self._loop and self._answered is None:
                 self._answered = threading.Event()
@@ -79,10 +83,10 @@ class _Loops:
 
 
 def _started() -> "AbstractEventLoop":
-    import asyncio  # noqa: PLC0415 - see above
+    import asyncio  # noqa: PLC0415 - see wait_for
 
     loop = asyncio.new_event_loop()
-    # The default handler prints what a forgotten background task raised, whose text may hold a payload.
+    # The default handler prints the error of a forgotten background task. The error's text may quote a payload.
     loop.set_exception_handler(_log_background_error)
     threading.Thread(target=loop.run_forever, name="async tasks", daemon=True).start()
     return loop

@@ -1,8 +1,8 @@
-"""The threads that run a batch's lanes, and the watch over the calls that they make.
+"""The threads that run a batch's lanes, and the watch that finds calls that overrun.
 
-A thread can't be stopped. One whose call overruns is left behind: another takes its lane over, with the overrun for
-an ending, while the call goes on in the background, fenced off by its lost lease, until it ends or Lambda stops the
-worker.
+A thread can't be stopped. If its call overruns, the thread is left behind: another thread takes over its lane, with a
+timeout as the result of the call. The call goes on in the background until it ends or Lambda stops the worker. It has
+lost its lease, so it can't record or commit.
 """
 
 import inspect
@@ -21,14 +21,14 @@ from typing import Any
 from celeriac.execute import loop
 from celeriac.execute.call import Call, Result, Steps, TaskTimeoutError, WorkerLost
 
-# Threads are made when needed and kept; what overran occupies one. Beyond any number that a worker could come to.
+# Threads are made when needed, and reused. Each call that overran occupies one. No worker can reach this number.
 MOST_THREADS = 100_000
-# The watch looks at the clock no more often than that, unless it is woken.
+# The watch waits at least this long between two looks at the clock, unless it is woken.
 LEAST_SECONDS = 0.05
 
 
 class _LeftBehind(BaseException):
-    """This thread's call has overrun, and its lane is another's by now."""
+    """This thread's call has overrun, and another thread has taken over its lane."""
 
 
 class _Count:
@@ -39,7 +39,7 @@ class _Count:
         self._lock = Lock()
 
     def add(self, number: int) -> None:
-        """Change it by `number`."""
+        """Add `number`, which may be negative."""
         with self._lock:
             self.value += number
 
@@ -48,13 +48,13 @@ _hanging = _Count()
 
 
 def left_behind() -> int:
-    """How many threads of this worker hang in a call that has overrun."""
+    """Return how many threads of this worker are still in a call that has overrun."""
     return _hanging.value
 
 
 @dataclass(eq=False, slots=True)
 class _Running:
-    """A sync call that a thread is making, and when it must be over by `time.monotonic()`."""
+    """A sync call that a thread is making, and its deadline on the clock `time.monotonic()`."""
 
     lane: Steps[None]
     limit: timedelta
@@ -64,8 +64,9 @@ class _Running:
 class Threads:
     """At most `size` threads, each of which runs one lane after another.
 
-    `shortest` is the least time that a call is usually given: the watch need not look at the clock twice in it.
-    `limit` is when whoever waits for the crew must go, whatever it is at.
+    `shortest` is the shortest time limit that calls usually have. Between two looks at the clock the watch waits half
+    of it.
+    `limit` is how long `run` waits for the threads at most.
     """
 
     def __init__(self, lanes: Iterable[Steps[None]], size: int, *, shortest: timedelta, limit: timedelta) -> None:
@@ -80,9 +81,9 @@ class Threads:
         self._ended_by: BaseException | None = None
 
     def run(self) -> bool:
-        """Run every lane to its end; whether all came to one in time: what isn't settled then is SQS's again.
+        """Run every lane to its end. Return whether all ended in time: SQS delivers messages again that aren't settled.
 
-        Raises WorkerLost, or whatever else escapes a lane, once none is at work.
+        Raises WorkerLost, or any other error that escapes a lane, once no thread is at work or `limit` has passed.
         """
         try:
             with self._changed:
@@ -92,12 +93,13 @@ class Threads:
                 while self._at_work and time.monotonic() < self._until:
                     self._relieve_the_overdue()
                     now = time.monotonic()
-                    # No call that is yet to come is due before that. To be woken by one of them would cost a fifth of
-                    # the whole consumer (benchmarks/consumer_cpu.py): this thread then takes the interpreter away.
+                    # No call that starts later is due before this time. If each call woke this thread, that would cost
+                    # a fifth of the whole consumer (benchmarks/consumer_cpu.py): this thread would take the interpreter
+                    # from the tasks.
                     later = now + max(self._shortest_seconds / 2, LEAST_SECONDS)
                     self._wakes_at = min([later, self._until, *(running.until for running in self._running)])
                     self._changed.wait(self._wakes_at - now)
-        except BaseException as error:  # a signal to this thread, such as Ctrl-C, or no thread to be had
+        except BaseException as error:  # a signal to this thread, such as Ctrl-C, or a thread that can't be started
             self._end(error)
             raise
         if self._ended_by is not None:
@@ -108,11 +110,11 @@ class Threads:
 
     @property
     def has_ended(self) -> bool:
-        """Whether its worker is over: no lane is begun any more, and no call made."""
+        """Whether the worker is ending: no further lane is started, and no further call is made."""
         return self._ended_by is not None
 
     def _end(self, error: BaseException) -> None:
-        """Begin no lane any more, and no further call of those that are begun."""
+        """Start no further lane, and make no further call of the lanes that have started."""
         self._ended_by = self._ended_by or error
         self._lanes.clear()
 
@@ -123,7 +125,7 @@ class Threads:
             _hanging.add(1)
 
     def _work(self, lane: Steps[None] | None = None, ending: Result | None = None) -> None:
-        """Run `lane` on from `ending`, where one is given, and then lane after lane."""
+        """Resume `lane` with the result `ending`, if one is given, and then run lane after lane."""
         try:
             if lane is not None and ending is not None:
                 with suppress(StopIteration):
@@ -134,7 +136,7 @@ class Threads:
         except _LeftBehind:
             _hanging.add(-1)
             return
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+        except BaseException as error:  # noqa: BLE001 - the thread that waits in run() raises it again
             self._end(error)
         with self._changed:
             self._at_work -= 1
@@ -148,7 +150,7 @@ class Threads:
             return None
 
     def _go_on(self, lane: Steps[None], call: Call) -> None:
-        """Make the call that the lane stands at, and those that follow. Raises StopIteration at the lane's end."""
+        """Make the lane's current call, and the calls that follow. Raises StopIteration at the lane's end."""
         while True:
             if self.has_ended:
                 raise WorkerLost
@@ -166,7 +168,7 @@ class Threads:
                     result = loop.wait_for(result, call.limit, until - time.monotonic())
         except (WorkerLost, _LeftBehind):
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever a task ends with is its ending
+        except BaseException as error:  # noqa: BLE001 - any error of a task is the result of its call
             return None, error
         return result, None
 
@@ -174,7 +176,7 @@ class Threads:
         running = _Running(lane, call.limit, until)
         with self._changed:
             self._running.add(running)
-            # One who is given less than the shortest, as at an invocation's end.
+            # The watch must look earlier if a call has less time than `shortest`, as at an invocation's end.
             if until < self._wakes_at:
                 self._changed.notify()
         result = None
@@ -186,7 +188,7 @@ class Threads:
                 self._running.discard(running)
             if is_left_behind:
                 if inspect.iscoroutine(result):
-                    result.close()  # nobody will await it any more
+                    result.close()  # it won't be awaited
                 raise _LeftBehind
         return result
 

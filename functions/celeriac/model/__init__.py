@@ -1,1 +1,1 @@
-"""What is declared and what travels: pure data and pure decisions, without AWS."""
+"""Declarations, messages and decisions: pure data and pure functions, without AWS."""

@@ -1,4 +1,4 @@
-"""Recurring tasks: what a schedule may say, and the message that it sends each time.
+"""Recurring tasks: the schedules that are allowed, and the message that a schedule sends each time.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 """
@@ -10,9 +10,9 @@ import msgspec
 from celeriac.model import crontab
 from celeriac.model.message import FIRST_VERSION
 
-# Scheduler puts the time for which the firing was meant in its place, not the time at which it comes.
+# Scheduler replaces this text with the time for which a firing was planned, not with the time of the firing itself.
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
-# A message's id holds 128 characters, 21 of them for `@` and the time.
+# A message's id has at most 128 characters. `@` and the time take 21 of them.
 MOST_NAME_CHARACTERS = 100
 
 _RATE = re.compile(r"rate\((?:1 (?:minute|hour|day)|(?!0*1 )0*[1-9]\d{0,4} (?:minutes|hours|days))\)")
@@ -24,7 +24,9 @@ _CURE = 'write e.g. "0 3 * * *" as in a crontab, "@daily", "rate(5 minutes)" or 
 
 
 def scheduled(written: str) -> str:
-    """`written` as EventBridge Scheduler takes it; five fields are a crontab's. Raises ScheduleError with why not.
+    """Return `written` in the form that EventBridge Scheduler takes. Five fields are read as a crontab.
+
+    Raises ScheduleError, whose text says what is wrong.
 
     >>> scheduled("30 3 * * 1-5")
     'cron(30 3 ? * MON-FRI *)'
@@ -49,6 +51,9 @@ def scheduled(written: str) -> str:
 
 
 def message(task: str, scheduled_time: str = SCHEDULED_TIME) -> str:
-    """The message of one firing. Task and scheduled time make its id and key: a second firing is a duplicate."""
+    """Return the message of one firing. Its id and key are the task and the scheduled time.
+
+    So a second firing for the same time is a duplicate.
+    """
     firing = f"{task}@{scheduled_time}"
     return msgspec.json.encode({"v": FIRST_VERSION, "id": firing, "task": task, "key": firing}).decode()

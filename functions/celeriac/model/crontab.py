@@ -1,7 +1,7 @@
-"""A crontab's five fields as EventBridge Scheduler says the same.
+"""Converts a crontab's five fields to the form that EventBridge Scheduler takes.
 
-The two differ: Scheduler has six fields, counts Sunday as 1, wants `?` for whichever of the two days says nothing, and
-can't say "on the 1st and on Mondays", which is what a crontab means when it names both.
+The two differ. Scheduler has six fields, counts Sunday as 1, and wants `?` in the day field that isn't used. It can't
+express "on the 1st, and on every Monday", which is what a crontab means when it sets both day fields.
 https://man7.org/linux/man-pages/man5/crontab.5.html
 """
 
@@ -24,12 +24,12 @@ MACROS = {
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-# Two neighbours read better as a list than as a range.
+# A range has at least three numbers. Two neighbours are easier to read as a list.
 _SHORTEST_RANGE = 3
 
 
 class ScheduleError(CeleriacError, ValueError):
-    """What no schedule can be made of; the text says why."""
+    """A text can't be converted to a schedule. The error's text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +44,25 @@ _MINUTE = _Field("minute", 0, 59)
 _HOUR = _Field("hour", 0, 23)
 _DAY = _Field("day-of-month", 1, 31)
 _MONTH = _Field("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)})
-# 7 is Sunday too.
+# 7 means Sunday, as 0 does.
 _WEEKDAY = _Field("day-of-week", 0, 7, {name: number for number, name in enumerate(_WEEKDAYS)})
 
 
 def converted(written: str) -> str:
-    """Five fields, or a macro, as `cron(...)` with six. Raises ScheduleError.
+    """Convert five fields, or a macro, to `cron(...)` with six fields. Raises ScheduleError.
 
     >>> converted("*/15 8-18 * * 1-5")
     'cron(0/15 8-18 ? * MON-FRI *)'
     """
     if written.startswith("@") and written not in MACROS:
-        raise ScheduleError(f"of the names with an @ these are known: {', '.join(MACROS)}")
+        raise ScheduleError(f"it isn't a known name with an @; these are known: {', '.join(MACROS)}")
     if "?" in written:
-        raise ScheduleError("`?` is of AWS's cron(...) with six fields: write `*` for it")
+        raise ScheduleError("`?` belongs to AWS's cron(...) with six fields: write `*` for it")
     minute, hour, day, month, weekday = MACROS.get(written, written).split()
     if day != "*" and weekday != "*":
         raise ScheduleError(
-            "a crontab means by day-of-month and day-of-week together that either of them is enough, which a schedule "
-            "of AWS can't say: leave one of them `*`, and declare a second task for the other"
+            "a crontab with both day-of-month and day-of-week fires when either of them matches, which a schedule of "
+            "AWS can't do: leave one of them `*`, and declare a second task for the other"
         )
     fields = [_field(_MINUTE, minute), _field(_HOUR, hour)]
     fields += [_field(_DAY, day) if weekday == "*" else "?", _field(_MONTH, month)]
@@ -83,13 +83,13 @@ def _field(of: _Field, written: str) -> str:
 
 
 def _weekdays(written: str) -> str:
-    """By their names, which mean the same to both."""
+    """Return the weekdays by name. A name means the same day in a crontab and in Scheduler."""
     days = sorted({value % 7 for value in _values(_WEEKDAY, written)})
     return ",".join("-".join(_WEEKDAYS[int(end)] for end in run.split("-")) for run in _runs(days))
 
 
 def _runs(values: list[int]) -> Iterator[str]:
-    """Sorted numbers, those that follow one another as ranges."""
+    """Yield sorted numbers as text. Three or more consecutive numbers become one range."""
     for _, together in groupby(enumerate(values), lambda pair: pair[1] - pair[0]):
         run = [value for _, value in together]
         if len(run) < _SHORTEST_RANGE:
@@ -99,11 +99,11 @@ def _runs(values: list[int]) -> Iterator[str]:
 
 
 def _values(of: _Field, written: str) -> Iterator[int]:
-    """Every number that a field names. Raises ScheduleError."""
+    """Yield every number that a field names. Raises ScheduleError."""
     for part in written.split(","):
         bounds, slash, step = part.partition("/")
         if bounds == "*":
-            # A week has seven days, whichever two numbers Sunday has.
+            # `*` gives seven weekdays, though Sunday has two numbers.
             first, last = of.first, min(of.last, of.first + 6) if of is _WEEKDAY else of.last
         else:
             low, dash, high = bounds.partition("-")

@@ -1,15 +1,15 @@
-"""What all mistakes in a declaration have in common."""
+"""The base classes of errors in a declaration."""
 
 from celeriac.model.errors import CeleriacError
 
 
 class DeclarationError(CeleriacError, ValueError):
-    """A queue, table, policy or task was declared in a way that can't be kept.
+    """A queue, table, policy or task was declared in a way that AWS or Celeriac doesn't support.
 
-    It is raised when the module that declares it is imported, so at synth and in every test, and its text names the
-    declaration and the cure.
+    The error is raised when the module with the declaration is imported, so at `cdk synth` and in every test. Its text
+    names the declaration and the fix.
     """
 
 
 class TaskError(DeclarationError):
-    """A task was declared in a way that can't be kept."""
+    """A task was declared in a way that AWS or Celeriac doesn't support."""

@@ -1,4 +1,4 @@
-"""What the application's modules declare: its queues, its tables, the outbox's settings."""
+"""The declarations in the application's modules: its queues, its tables, the outbox's settings."""
 
 import importlib
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ from celeriac.model.queue import Queue
 from celeriac.model.table import Outbox, Table
 
 package = "tasks"
-"""Where the application's tasks, queues and tables are declared. `application` names another for a while."""
+"""The package that declares the application's tasks, queues and tables. `application` replaces it temporarily."""
 
 packages = {package}
-"""Every package that was one so far."""
+"""Every package that has been the application's package so far."""
 
 
 class DuplicateNameError(DeclarationError):
-    """Two tasks, queues or tables share a name; a message couldn't tell them apart."""
+    """Two tasks, queues or tables share a name, so a message couldn't say which one it means."""
 
 
 @contextmanager
 def application(name: str) -> Iterator[None]:
-    """Read tasks, queues and tables from the package `name`, and not from `tasks`, until the block is left.
+    """Read tasks, queues and tables from the package `name` instead of `tasks`, until the block ends.
 
-    The library's own tests do: they must pass whatever `tasks` declares.
+    The library's own tests use this: they must pass whatever `tasks` declares.
     """
     global package  # noqa: PLW0603 - a process runs one application at a time
     before, package = package, name
@@ -37,7 +37,7 @@ def application(name: str) -> Iterator[None]:
 
 
 def of[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T]:
-    """The queues or tables that `module` declares, by name. Raises DuplicateNameError."""
+    """Return the queues or tables that `module` declares, by name. Raises DuplicateNameError."""
     found: dict[str, tuple[str, T]] = {}
     for variable, value in vars(module).items():
         if isinstance(value, kind):
@@ -48,12 +48,12 @@ def of[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T]:
 
 
 def queues() -> dict[str, Queue]:
-    """The queues of `tasks/queues.py`, by name."""
+    """Return the queues of `tasks/queues.py`, by name."""
     return of(_module(f"{package}.queues"), Queue)
 
 
 def tables() -> dict[str, Table]:
-    """The tables of `tasks/tables.py`, by logical name."""
+    """Return the tables of `tasks/tables.py`, by logical name."""
     return _tables(package)
 
 
@@ -63,7 +63,10 @@ def _tables(application: str) -> dict[str, Table]:
 
 
 def outbox() -> Outbox:
-    """The outbox's settings in `tasks/tables.py`, or the default ones. Raises DuplicateNameError for two of them."""
+    """Return the outbox's settings in `tasks/tables.py`, or the default settings.
+
+    Raises DuplicateNameError if `tasks/tables.py` declares more than one outbox.
+    """
     found = [value for value in vars(_module(f"{package}.tables")).values() if isinstance(value, Outbox)]
     if len(found) > 1:
         raise DuplicateNameError("tasks/tables.py declares two outboxes: a stage has one")
@@ -76,4 +79,4 @@ def _module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name not in {name, name.rpartition(".")[0]}:
             raise
-        return ModuleType(name)  # a project without tables, or a library's own tests
+        return ModuleType(name)  # a project without tables, or the library's own tests

@@ -1,9 +1,9 @@
-"""What all exceptions of the library have in common."""
+"""The base classes of the library's exceptions."""
 
 
 class CeleriacError(Exception):
-    """Base class. `except CeleriacError` catches what the library raises itself, and no error of AWS."""
+    """Base class. `except CeleriacError` catches the errors that the library itself raises, but no error of AWS."""
 
 
-class Signal(CeleriacError):  # noqa: N818 - it is no error
-    """Says how a run goes on, and is no error: its subclasses are named after what they say."""
+class Signal(CeleriacError):  # noqa: N818 - a signal isn't an error
+    """Tells how a run continues. A signal isn't an error, so its subclasses are named after what they tell."""

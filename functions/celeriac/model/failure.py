@@ -1,4 +1,4 @@
-"""Why a message is a dead letter: what travels with it to the dead-letter queue."""
+"""Why a message is a dead letter. The failure travels with the message to the dead-letter queue."""
 
 import hashlib
 import re
@@ -8,39 +8,42 @@ from datetime import datetime
 import msgspec
 
 _VALUES = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\b[0-9a-fA-F-]*\d[0-9a-zA-Z_.:-]*""")
-# A dead letter must fit into SQS beside its payload, and a person reads the end of a traceback first.
+# The failure must fit into one SQS message together with the payload. People read the end of a traceback first.
 MESSAGE_CHARACTERS = 2_000
 TRACEBACK_CHARACTERS = 8_000
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The last error of a task, and the story before it. It holds the error's own text, which may quote the payload:
-    it goes where the payload goes, and is never logged.
+    """The last error of a task, and the history before it.
+
+    A failure contains the error's text, which may quote the payload. So it is stored only where the payload is stored,
+    and is never logged.
     """
 
     reason: str
-    """A `Reason`; or the text of one that only a newer release knows."""
+    """A `Reason`, or the text of a reason that only a newer release knows."""
     type: str = ""
-    """The error's class, with its module unless it is a builtin."""
+    """The error's class, with its module unless the class is a builtin."""
     message: str = ""
     traceback: str = ""
     attempts: int = 0
-    """Runs that were counted against it."""
+    """How many runs were charged as attempts."""
     first_at: datetime | None = None
-    """When it was enqueued."""
+    """When the message was enqueued."""
     last_at: datetime | None = None
-    """When it failed for the last time."""
+    """When the task failed for the last time."""
     function: str = ""
-    """The Lambda function that gave up on it."""
+    """The Lambda function that gave up on the message."""
     request_id: str = ""
-    """That function's invocation: the way to its logs."""
+    """The request id of that function's invocation. It leads to the logs."""
     imported: str = ""
-    """Which `celeriac dlq import` put the letter back: a death of its own, so that a redrive runs it also where its
-    task has died again since it was exported."""
+    """The mark of the `celeriac dlq import` that put the letter back. With its mark, an imported letter is a different
+    dead letter than the exported one. So a redrive runs it even if the message became a dead letter again since the
+    export."""
 
 
 def fingerprint(task: str, failure: Failure) -> str:
-    """Twelve characters that are the same for failures of one kind: the same task, error and wording.
+    """Return twelve characters that are the same for failures of one kind: the same task, error class and wording.
 
     Numbers, ids and quoted values don't count as wording: "no order 7" and "no order 8" are one kind.
     """
@@ -49,39 +52,42 @@ def fingerprint(task: str, failure: Failure) -> str:
 
 
 def error_type(error: BaseException) -> str:
-    """The error's class as people write it: `ValueError`, `tasks.payments.ProviderError`, `celeriac.Reject`."""
+    """Return the error's class as people write it: `ValueError`, `tasks.payments.ProviderError`, `celeriac.Reject`."""
     cls = type(error)
-    # Where in the library it is defined is no user's business, and may change.
+    # The module inside the library is an internal detail, and may change.
     home = "celeriac" if cls.__module__.startswith("celeriac.") else cls.__module__
     return cls.__qualname__ if home == "builtins" else f"{home}.{cls.__qualname__}"
 
 
 def error_place(error: BaseException) -> str:
-    """Where it was raised, as `file.py:12 function`: what a log may say of an error, whose text may hold a payload."""
+    """Return where the error was raised, as `file.py:12 function`.
+
+    A log may contain this place. It may not contain the error's text, which may quote the payload.
+    """
     frames = traceback.extract_tb(error.__traceback__, limit=-1)
     return f"{frames[0].filename}:{frames[0].lineno} {frames[0].name}" if frames else ""
 
 
 def error_message(error: BaseException) -> str:
-    """The error's own text, cut to a readable length; an error that can't even be printed says so."""
+    """Return the error's text, cut to a readable length. If `str(error)` fails, the returned text says so."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - any __str__ of the user's
-        text = f"<its text can't be had: {error_type(broken)}>"
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
+        text = f"<its text can't be read: {error_type(broken)}>"
     return _cut(text, MESSAGE_CHARACTERS)
 
 
 def error_traceback(error: BaseException) -> str:
-    """The end of the traceback."""
+    """Return the end of the error's traceback."""
     try:
         text = "".join(traceback.format_exception(error))
-    except Exception as broken:  # noqa: BLE001 - any __str__ of the user's
-        text = f"<its traceback can't be had: {error_type(broken)}>"
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
+        text = f"<its traceback can't be read: {error_type(broken)}>"
     return _cut(text, TRACEBACK_CHARACTERS)
 
 
 def _cut(text: str, limit: int) -> str:
-    # Lone surrogates are legal in a Python string and not in UTF-8: what can't be encoded can't be sent.
+    # A Python string may contain lone surrogates. UTF-8 can't encode them, so the text couldn't be sent.
     text = text.encode("utf-8", "backslashreplace").decode().translate({0xFFFE: "?", 0xFFFF: "?"})
-    # The end of a traceback says most, and an error that wraps another quotes it last.
+    # The end of a traceback is the most useful part. An error that wraps another one quotes it at the end.
     return text if len(text) <= limit else f"({len(text) - limit} characters before) ...{text[-limit:]}"

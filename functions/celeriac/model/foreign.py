@@ -1,4 +1,4 @@
-"""Bodies and events of other systems: what they look like, and what makes them reach a task."""
+"""Bodies and events of other systems: how to recognise them, and how to make them reach a task."""
 
 import json
 from base64 import b64decode
@@ -12,11 +12,11 @@ SEND_IT = "send a message to its queue instead, with `celeriac send TASK` say"
 
 
 class WrongTriggerError(CeleriacError, TypeError):
-    """The consumer was invoked by something else than its queue. Whoever invoked it is to see that it failed."""
+    """The consumer was invoked by something other than its queue. The error shows the invoker that the call failed."""
 
 
 def looks_like(body: str) -> str | None:
-    """What a body that is no message seems to be, and the cure, as the end of a sentence; None for what nobody knows.
+    """Say what a body that isn't a message seems to be, and the fix, as the end of a sentence; None if it is unknown.
 
     >>> looks_like('"{}"')
     'JSON inside of JSON: encode the message once'
@@ -33,7 +33,7 @@ def looks_like(body: str) -> str | None:
 
 
 def is_test_event(body: str) -> bool:
-    """Whether S3 sent it to see whether it may: once for each notification that is set up."""
+    """Whether the body is S3's test event. S3 sends one when a notification is set up, to test its permission."""
     if "s3:TestEvent" not in body:
         return False
     try:
@@ -44,31 +44,31 @@ def is_test_event(body: str) -> bool:
 
 
 def wrong_trigger(event: Any) -> str | None:
-    """Why an event that Lambda handed over is no batch of a queue, and the cure; None for one that is."""
+    """Say why Lambda's event isn't a batch of a queue, and the fix; None if the event is a batch of a queue."""
     if not isinstance(event, dict):
         return f"it was invoked by hand: {SEND_IT}"
     if "Records" not in event:
         if {"detail-type", "detail"} <= event.keys():
-            return f"an EventBridge rule invokes it itself: make the queue the rule's target, and {TRANSFORM}"
+            return f"an EventBridge rule invokes it directly: make the queue the rule's target, and {TRANSFORM}"
         return f"its event has no Records, as from an invocation by hand: {SEND_IT}"
     records = event["Records"]
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        return f"its event's Records are no records: {SEND_IT}"
+        return f"its event's Records aren't a list of records: {SEND_IT}"
     if not records or "messageId" in records[0]:
         return None
     source = records[0].get("eventSource", records[0].get("EventSource"))
     match source:
         case "aws:s3":
             return (
-                "S3 notifies it itself: remove that notification, turn on EventBridge for the bucket, make the queue "
-                f"the target of a rule, and {TRANSFORM}"
+                "S3 notifies it directly: remove that notification, turn on EventBridge for the bucket, make the "
+                f"queue the target of a rule, and {TRANSFORM}"
             )
         case "aws:sns":
             return (
-                "an SNS topic notifies it itself: subscribe the queue to the topic instead, with raw message delivery"
+                "an SNS topic notifies it directly: subscribe the queue to the topic instead, with raw message delivery"
             )
         case _:
-            return f"{source or 'something unknown'} invokes it itself: {SEND_IT}"
+            return f"{source or 'something unknown'} invokes it directly: {SEND_IT}"
 
 
 def _of_object(found: dict[str, Any]) -> str | None:
@@ -87,20 +87,20 @@ def _of_object(found: dict[str, Any]) -> str | None:
     if {"detail-type", "detail"} <= found.keys():
         return f"an EventBridge event: {TRANSFORM}"
     if {"body", "headers", "properties"} <= found.keys():
-        return "a Celery message: enqueue the task with Celeriac, or give it a queue of its own"
+        return "a Celery message: enqueue the task with Celeriac, or send Celery's messages to another queue"
     if "actor_name" in found:
-        return "a Dramatiq message: enqueue the task with Celeriac, or give it a queue of its own"
+        return "a Dramatiq message: enqueue the task with Celeriac, or send Dramatiq's messages to another queue"
     if "specversion" in found:
         return f"a CloudEvent: make a message of it; where EventBridge brings it, {TRANSFORM}"
     return None
 
 
 def _encoded(body: str) -> str | None:
-    """What isn't JSON, and may become it."""
+    """Say the same of a body that isn't JSON, but a Python dict's text or base64."""
     text = body.strip()
     if text.startswith(("{'", "[{'")):
         return "Python's own text of a dict: write it with json.dumps"
-    if not text.startswith("e"):  # what a brace becomes in base64
+    if not text.startswith("e"):  # the base64 of a brace starts with e
         return None
     try:
         inside = b64decode(text, validate=True).decode()

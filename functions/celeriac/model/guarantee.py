@@ -1,4 +1,4 @@
-"""What may be asked of a task's delivery."""
+"""The guarantees that a task's delivery can have."""
 
 from typing import Literal
 

@@ -1,24 +1,24 @@
-"""What users of Celery are used to write, and what it is called here."""
+"""Names that users of Celery know, and what to write instead of them in Celeriac."""
 
 from collections.abc import Iterable
 
 _LATER = "options(delay=timedelta(...)) or options(at=datetime)"
 
-# Methods of a task. `{task}` stands for its name.
+# Methods of a Celery task. `{task}` stands for the task's name.
 METHODS = {
     "delay": "write {task}.enqueue(...)",
     "apply_async": "write {task}.enqueue(...), with a delay {task}.options(delay=..., at=...).enqueue(...)",
-    "apply": "call it: {task}(...) runs here and now",
+    "apply": "call the task: {task}(...) runs it at once, in this process",
     "retry": "write `raise Retry(delay=timedelta(...))` in it",
     "s": "enqueue the next task in this one, or in its transaction: tx.enqueue({task}, ...)",
     "si": "enqueue the next task in this one, or in its transaction: tx.enqueue({task}, ...)",
 }
-# What a bound task's `self` has there, and a Context here.
+# Attributes of `self` in a bound Celery task. In Celeriac a Context takes its place.
 CONTEXT = {
     "retry": "write `raise Retry(delay=timedelta(...))`",
-    "request": "what it says is in the context itself: {task}.id, {task}.attempt, {task}.key",
+    "request": "the context has its values: {task}.id, {task}.attempt, {task}.key",
 }
-# What a result has there, and a handle here.
+# Attributes of a result in Celery. In Celeriac a handle takes its place.
 HANDLE = {
     "get": "write {task}.result(timeout=...)",
     "wait": "write {task}.result(timeout=...)",
@@ -26,7 +26,7 @@ HANDLE = {
     "ready": 'write {task}.status().state in ("succeeded", "dead")',
     "successful": 'write {task}.status().state == "succeeded"',
     "failed": 'write {task}.status().state == "dead"',
-    "revoke": "what is sent can't be taken back; give it up after some time with retry=Backoff(give_up_after=...)",
+    "revoke": "a sent message can't be taken back; retry=Backoff(give_up_after=...) ends its retries after some time",
 }
 # Keywords of a call that enqueues, and of `options`.
 SENDING = {
@@ -39,7 +39,7 @@ SENDING = {
     "task_id": "{task}.options(key=...).enqueue(...)",
     "expires": "retry=Backoff(give_up_after=...) in its @task(...)",
     "queue": "@task(that_queue): a task has one queue",
-    "priority": "a queue of its own for what is urgent: a queue has no priorities",
+    "priority": "a separate queue for urgent tasks: a queue has no priorities",
 }
 # Keywords of `Retry(...)`.
 RETRYING = {
@@ -62,14 +62,14 @@ DECLARING = {
     "retry_kwargs": "retry=Backoff(...)",
     "default_retry_delay": "retry=Backoff(base=timedelta(...))",
     "rate_limit": "Queue(concurrency=..., max_concurrency=...): how many run at once",
-    "acks_late": "nothing, a message is acknowledged late, always",
-    "reject_on_worker_lost": "nothing, what a dead worker ran is run again",
+    "acks_late": "nothing: a message is always acknowledged late",
+    "reject_on_worker_lost": "nothing: the messages of a worker that died are run again",
     "time_limit": "timeout=timedelta(...)",
     "soft_time_limit": "timeout=timedelta(...)",
-    "ignore_result": "nothing, a result is kept with the record that there is anyway",
-    "serializer": "nothing, arguments are JSON, read by the types of the signature",
+    "ignore_result": "nothing: a result is kept in the record, which is written anyway",
+    "serializer": "nothing: arguments are JSON, read by the types of the signature",
     "expires": "retry=Backoff(give_up_after=timedelta(...))",
-    "priority": "a queue of its own for what is urgent: a queue has no priorities",
+    "priority": "a separate queue for urgent tasks: a queue has no priorities",
     "countdown": _LATER + " when you enqueue it",
     "eta": _LATER + " when you enqueue it",
     "delay": _LATER + " when you enqueue it",
@@ -77,7 +77,7 @@ DECLARING = {
 
 
 def cures(keywords: Iterable[str], known: dict[str, str], task: str) -> str:
-    """What to write instead of each keyword that isn't one of ours; empty where none of them is a known habit.
+    """Say what to write instead of each keyword that is in `known`; empty if none of them is.
 
     >>> cures(["countdown"], SENDING, "pay")
     'instead of countdown= write pay.options(delay=timedelta(seconds=...)).enqueue(...)'
@@ -86,9 +86,9 @@ def cures(keywords: Iterable[str], known: dict[str, str], task: str) -> str:
 
 
 class Missing:
-    """A method that there is elsewhere: to ask for it raises AttributeError, with what to write instead.
+    """A method of Celery that Celeriac doesn't have. Reading it raises AttributeError, which says what to write.
 
-    Set by `setattr`, for a type checker must not see it: it would take it for a method that there is.
+    Classes get it by `setattr`, so that no type checker sees it: the type checker would take it for a real method.
     """
 
     def __init__(self, name: str, cure: str, owner: str = "ctx") -> None:

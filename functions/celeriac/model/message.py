@@ -1,7 +1,7 @@
-"""The message: JSON in the SQS body, versioned, small, and writable by hand from any language.
+"""The message: JSON in the SQS body, with a version, small, and easy to write by hand in any language.
 
-`{"task": "send_welcome_email", "args": {"user_id": 7}}` is a whole message. The producer adds the rest.
-A message of any older version decodes for ever; tests/unit/messages holds a sample of each.
+`{"task": "send_welcome_email", "args": {"user_id": 7}}` is a complete message. Celeriac's producer adds more fields.
+Messages of all older versions can be decoded for ever; tests/unit/messages holds a sample of each version.
 """
 
 import os
@@ -20,46 +20,46 @@ from celeriac.model.failure import Failure
 VERSION = 2
 """The newest version that this release reads."""
 FIRST_VERSION = 1
-"""What a message is written as that every release reads."""
+"""The version that every release reads."""
 MOST_KEY = 1024
-"""Characters of a key that a sender gives."""
+"""The most characters of a key that a sender gives."""
 
 
 NO_ARGS = msgspec.Raw(b"{}")
 
 
 class MalformedMessageError(CeleriacError, ValueError):
-    """A body that no version of this library can read; retrying can't help."""
+    """A body that no version of this library can read. Retrying can't help."""
 
 
 class NewerVersionError(CeleriacError, ValueError):
-    """A message from a newer release than this one: a deploy is under way, it may be readable soon."""
+    """A message from a newer release than this one. A deploy is under way, so the message may be readable soon."""
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One task to run. `args` stays as the sender's JSON, byte for byte, until the task's signature reads it."""
+    """One task to run. `args` is the sender's JSON, byte for byte, until the task's signature reads it."""
 
     v: int = FIRST_VERSION
     id: Annotated[str, msgspec.Meta(max_length=128)] = ""
-    """UUIDv7, minted before the send and kept for life: through retries, redrives, edits and replays."""
+    """A UUIDv7, made before the message is sent. It never changes: not by retries, redrives, edits or replays."""
     task: Annotated[str, msgspec.Meta(min_length=1, max_length=sender.MOST_NAME)]
     args: msgspec.Raw = NO_ARGS
     stored: str = ""
-    """Where `args` lie when they are too large for the queue: a key in the stage's payload bucket."""
+    """Where `args` are stored if they are too large for the queue: a key in the stage's payload bucket."""
     key: Annotated[str, msgspec.Meta(max_length=MOST_KEY)] | None = None
-    """The idempotency key, where the sender gave one of its own."""
+    """The idempotency key, if the sender gave one."""
     enqueued_at: datetime | None = None
     attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
-    """Which attempt the next run will be."""
+    """The number of the attempt that the next run will be."""
     step: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """How many runs of this attempt have ended without being charged: those of `Retry(charge=False)`."""
+    """How many runs of this attempt ended without being charged, by `Retry(charge=False)`."""
     waits_since: datetime | None = None
-    """When the first of those runs ended."""
+    """When the first of those uncharged runs ended."""
     failure: Failure | None = None
 
     @property
     def turn(self) -> str:
-        """What tells the runs of one id apart: `<attempt>`, or `<attempt>.<step>` where some weren't charged."""
+        """A text that is different for each run of one id: `<attempt>`, or `<attempt>.<step>` after uncharged runs."""
         return f"{self.attempt}.{self.step}" if self.step else str(self.attempt)
 
 
@@ -72,7 +72,7 @@ class _Version(msgspec.Struct):
 
 _last_tick = 0
 _minting = Lock()
-# Ten seconds of ticks.
+# Ten seconds, in ticks.
 _STEP_BACK = 10_000 << 12
 
 _encoder = msgspec.json.Encoder()
@@ -81,22 +81,23 @@ _message = msgspec.json.Decoder(Message)
 
 
 def encode(message: Message) -> str:
-    """The SQS body of `message`."""
-    # `v` is always written: what omits it is of version 1 for ever. A release that doesn't know `step` would take the
-    # message for a copy of the run before it, and drop it: to such a release it is of a newer version, and waits.
+    """Return the SQS body of `message`."""
+    # `v` is always written, because a body without `v` is of version 1 for ever. A release that doesn't know `step`
+    # would take the message for a copy of the run before, and drop it. With version 2 such a release lets it wait.
     fields = {"v": VERSION if message.step else FIRST_VERSION} | {
         name: value
         for name in message.__struct_fields__
         if (value := getattr(message, name)) not in ("", None) and name != "v" and (value or name != "step")
     }
-    # Two characters that JSON allows and SQS refuses: they can only stand inside a string.
+    # JSON allows these two characters, SQS refuses them. They only occur inside a string, where JSON allows escapes.
     return _encoder.encode(fields).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def decode(body: str) -> Message:
-    """The message in an SQS body.
+    """Return the message in an SQS body.
 
-    Raises MalformedMessageError for what isn't a message, and NewerVersionError for what a newer release wrote.
+    Raises MalformedMessageError for a body that isn't a message, and NewerVersionError for a message that only a newer
+    release can read.
     """
     body = body.removeprefix(sender.BYTE_ORDER_MARK)
     try:
@@ -104,7 +105,7 @@ def decode(body: str) -> Message:
             message = _decoded(body)
         except msgspec.ValidationError:
             message = _decoded(sender.with_what_is_set(body, OPTIONAL))
-    # A body nested some thousand levels deep ends in RecursionError, a lone surrogate in UnicodeEncodeError.
+    # A body nested some thousand levels deep raises RecursionError, a lone surrogate raises UnicodeEncodeError.
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
         likely = foreign.looks_like(body)
         why = f"it looks like {likely}" if likely is not None else sender.problem(body) or error
@@ -126,7 +127,7 @@ def _decoded(body: str | bytes) -> Message:
 
 
 def _as_set(message: Message) -> Message:
-    """The message, its fields at their defaults where its sender's language has written a zero."""
+    """Return the message with the default in each field in which the sender's language wrote a zero value."""
     changes: dict[str, Any] = {}
     if sender.is_no_text(message.id):
         changes["id"] = ""
@@ -146,15 +147,16 @@ def _as_set(message: Message) -> Message:
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562, method 3): ids of one process sort in the order in which they were minted.
+    """Return a UUIDv7 (RFC 9562, method 3). Ids of one process sort in the order in which they were made.
 
-    Those of others sort by time, to the quarter of a microsecond that 12 bits make of a millisecond.
+    Ids of several processes sort by time, to a quarter of a microsecond: 12 bits divide a millisecond into such steps.
     """
     global _last_tick  # noqa: PLW0603 - a process has one clock
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     tick = milliseconds << 12 | (rest << 12) // 1_000_000
     with _minting:
-        # Behind the last one if the clock stands still, and if it is set back a little; not if it is set back for good.
+        # If the clock stands still, or was set back by less than ten seconds, the id comes one tick after the last id.
+        # If the clock was set back further, its new time is used.
         tick = _last_tick = _last_tick + 1 if 0 <= _last_tick - tick < _STEP_BACK else tick
     bits = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0x2 << 62 | int.from_bytes(os.urandom(8)) >> 2
     return str(UUID(int=bits))

@@ -1,18 +1,18 @@
-"""The physical name of everything a stage owns, derived from the stage alone.
+"""The physical names of all resources of a stage, computed from the stage alone.
 
-The stacks, the consumer and a producer outside AWS compute the same names, so none needs to be told them.
+The stacks, the consumer and a producer outside AWS compute the same names, so the names need no configuration.
 """
 
 import re
 
-# 17 characters leave the payload bucket, with account and the longest region, within S3's 63.
 METRICS = "Celeriac"
 """The namespace of every metric."""
+# With 17 characters, the payload bucket's name, with account and the longest region, is within S3's limit of 63.
 _STAGE = re.compile(r"[a-z][a-z0-9-]{0,16}")
 
 
 def check_stage(stage: str) -> str:
-    """Return `stage`; raise ValueError unless it is 1-17 of a-z, 0-9 and `-`, starting with a letter."""
+    """Return `stage`. Raises ValueError unless it has 1-17 characters of a-z, 0-9 and `-`, the first one a letter."""
     if not _STAGE.fullmatch(stage):
         raise ValueError(
             f"the stage {stage!r} can't be part of a resource's name: "
@@ -22,7 +22,7 @@ def check_stage(stage: str) -> str:
 
 
 def prefix(stage: str) -> str:
-    """What every name of the stage starts with."""
+    """Return the start of every name of the stage."""
     return f"celeriac-{check_stage(stage)}"
 
 
@@ -37,22 +37,22 @@ def outbox_table(stage: str) -> str:
 
 
 def outbox_index() -> str:
-    """The outbox's sparse index of what is unpublished: partition key `waiting`, sort key `occurred_at`."""
+    """The outbox's sparse index of unpublished rows: partition key `waiting`, sort key `occurred_at`."""
     return "waiting"
 
 
 def bus(stage: str) -> str:
-    """The EventBridge bus of the stage's events, and the source that they name."""
+    """The EventBridge bus of the stage's events. The events name it as their source too."""
     return prefix(stage)
 
 
 def table(stage: str, name: str) -> str:
-    """One of the application's own tables, see `celeriac.Table`."""
+    """The application's table `name`, see `celeriac.Table`."""
     return f"{prefix(stage)}-{name}"
 
 
 def payload_bucket(stage: str, account: str, region: str) -> str:
-    """Where bodies go that SQS can't carry. Bucket names are global, hence account and region."""
+    """The bucket for bodies that SQS can't carry. Bucket names are global, so the name contains account and region."""
     return f"{prefix(stage)}-payloads-{account}-{region}"
 
 
@@ -62,12 +62,15 @@ def schedule_group(stage: str) -> str:
 
 
 def scheduler_role(stage: str, region: str) -> str:
-    """The role with which Scheduler sends a due message. Role names are global in an account, hence the region."""
+    """The role with which Scheduler sends a due message.
+
+    Role names are global in an account, so the name contains the region.
+    """
     return f"{prefix(stage)}-scheduler-{region}"
 
 
 def schedule_dead_letters(stage: str) -> str:
-    """The queue of due messages that Scheduler could not send."""
+    """The dead-letter queue of due messages that Scheduler could not send."""
     return f"{prefix(stage)}-schedules-dlq"
 
 
@@ -77,10 +80,10 @@ def relay_function(stage: str) -> str:
 
 
 def sweeper_function(stage: str) -> str:
-    """The Lambda function that publishes what the relay has left behind."""
+    """The Lambda function that publishes the outbox rows that the relay left behind."""
     return f"{prefix(stage)}-sweeper"
 
 
 def relay_dead_letters(stage: str) -> str:
-    """The queue that hears of outbox stream records which the relay gave up on; the events stay in the outbox."""
+    """The queue for notices of outbox stream records that the relay gave up on. The events stay in the outbox."""
     return f"{prefix(stage)}-relay-dlq"

@@ -1,7 +1,7 @@
-"""A queue as its users declare it: the one place where its numbers stand.
+"""The declaration of a queue. It is the only place where the queue's numbers are set.
 
-The stacks read them to build the queue, its dead-letter queue, its consumer and its alarms; the
-runtime reads them to time its work. This module is pure data and imports nothing outside the standard library.
+The stacks read the numbers to build the queue, its dead-letter queue, its consumer and its alarms. The runtime reads
+them to time its work. This module is pure data. It imports only the standard library and modules of this package.
 """
 
 import re
@@ -12,11 +12,11 @@ from datetime import timedelta
 from celeriac.model import names
 from celeriac.model.declaration import DeclarationError
 
-# 37 characters leave the consumer's name, with the longest stage, within Lambda's 64.
+# With 37 characters, the consumer's name, with the longest stage, is within Lambda's limit of 64.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")
 _OURS = frozenset({"relay", "sweeper", "schedules"})
 
-# Lambda gives a worker 1,024 threads and processes: half of them leaves room for those of tasks that overran.
+# Lambda gives a worker 1,024 threads and processes. Half of them leaves room for the threads of tasks that overran.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_TASKS_AT_ONCE = 500
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
@@ -25,65 +25,70 @@ MAX_DELAY = timedelta(minutes=15)
 MAX_RETENTION = timedelta(days=14)
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_FUNCTION_TIMEOUT = timedelta(minutes=15)
-# SQS allows 12 hours from the receive on, and a worker may hold a message this long before it asks for more.
+# SQS allows 12 hours, counted from the receive. A worker may hold a message for a whole function timeout before it
+# sets a new visibility timeout.
 MAX_VISIBILITY = timedelta(hours=12) - MAX_FUNCTION_TIMEOUT
 # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
 CONCURRENCY_RANGE = range(2, 1001)
 USUAL_CONCURRENCY = 10
 # https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html
 FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 2001)
-# At least AWS's advice, at most SQS's limit.
+# The lower limit is AWS's advice, the upper limit is SQS's.
 RECEIVES_RANGE = range(5, 1001)
 BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
 
 
 class QueueError(DeclarationError):
-    """A queue was declared with numbers that AWS can't keep."""
+    """A queue was declared with numbers that AWS doesn't support."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
     """An SQS queue with its own dead-letter queue and its own Lambda consumer.
 
-    Raises QueueError at once, when the module that declares it is imported, if AWS can't build it.
+    Raises QueueError if AWS can't build the queue. The error comes when the module that declares the queue is imported.
     """
 
     name: str
-    """1-37 of a-z, 0-9 and `-`. The physical name is `celeriac-<stage>-<name>`, with `.fifo` where it applies."""
+    """1-37 of a-z, 0-9 and `-`. The physical name is `celeriac-<stage>-<name>`, with `.fifo` on a FIFO queue."""
     fifo: bool = False
-    """Deliver each group in order. Every message then needs a group."""
+    """Whether each group is delivered in order. Every message then needs a group."""
     timeout: timedelta = timedelta(seconds=30)
-    """How long one invocation of the consumer may take, at most 15 minutes; the upper bound of its tasks' timeouts."""
+    """How long one invocation of the consumer may take, at most 15 minutes. No task of the queue may have a longer
+    timeout."""
     concurrency: int = 1
-    """Tasks at once in one invocation."""
+    """How many tasks run at once in one invocation."""
     max_concurrency: int | None = None
-    """Invocations at once, 2-1000 (the event source mapping's MaximumConcurrency); 10 where nothing is said."""
+    """How many invocations run at once, 2-1000 (the event source mapping's MaximumConcurrency). The default is 10, or
+    no limit if there are `pollers`."""
     pollers: tuple[int, int] | None = None
-    """Provisioned pollers instead, for spikes that must not wait for Lambda to scale: fewest (2-200) and most
-    (2-2,000) of them, paid by the hour. Each runs up to ten invocations at once."""
+    """Provisioned pollers instead of `max_concurrency`, for spikes that must not wait for Lambda to scale: the fewest
+    (2-200) and the most (2-2,000). They are paid by the hour. Each runs up to ten invocations at once."""
     batch_size: int = 10
-    """Messages in one invocation at most: 1-10 on a FIFO queue or without a window, up to 10,000 otherwise."""
+    """The most messages in one invocation: 1-10 on a FIFO queue or without a batch window, otherwise up to 10,000."""
     batch_window: timedelta = timedelta()
-    """How long Lambda may wait to fill a batch, 0-300 s; none on a FIFO queue."""
+    """How long Lambda may wait to fill a batch, 0-300 s. A FIFO queue can't have a batch window."""
     max_receives: int | None = None
-    """Receives before SQS itself moves a message to the dead-letter queue; 20, and 1,000 on a FIFO queue.
+    """After so many receives, SQS itself moves a message to the dead-letter queue. The default is 20, and 1,000 on a
+    FIFO queue.
 
-    A backstop for what code can't handle. Throttles, hand-backs and crashed batch mates burn receives
-    too, so it stands well above AWS's advice of 5; on a FIFO queue so does every attempt of the messages before it.
+    This is a backstop for failures that code can't handle. A throttle, a hand-back or a crash of another message in the
+    batch uses up a receive too, so the default is well above AWS's advice of 5. On a FIFO queue every attempt of an
+    earlier message also uses up a receive of the messages behind it.
     """
     retention: timedelta = timedelta(days=4)
-    """How long a message may wait. Shorter than `dead_letter_retention`, because on a standard queue a message
-    that SQS moves keeps its age."""
+    """How long a message may wait. It must be shorter than `dead_letter_retention`: on a standard queue, a message
+    that SQS moves to the dead-letter queue keeps its age."""
     dead_letter_retention: timedelta = timedelta(days=14)
-    """How long a dead letter waits for a person; 14 days is SQS's limit."""
+    """How long a dead letter waits for a person. SQS's limit is 14 days."""
     max_age: timedelta | None = None
-    """The alarm rings when the oldest message has waited for longer. An hour where nothing is said, or what two crashes
-    may take: twice the visibility timeout."""
+    """The alarm rings when the oldest message has waited for longer than this. The default is an hour, or twice the
+    visibility timeout if that is longer: two crashes may take so long. The default is at most half the retention."""
     patience: timedelta = timedelta(days=1)
-    """How long to wait for the release that knows a message's task, or its version, before it is a dead letter."""
+    """How long a message waits for a release that knows its task and its version, before it becomes a dead letter."""
     max_body_bytes: int = 262_144
-    """Messages above it, 1,024 to 1,048,576 bytes, leave their arguments in S3. The default is what Scheduler
-    and the other targets of a message can carry too."""
+    """Larger messages store their arguments in S3. The limit is 1,024 to 1,048,576 bytes. Scheduler and the other
+    targets of a message can carry the default too."""
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -102,7 +107,7 @@ class Queue:
         if not _NAME.fullmatch(self.name) or self.name.endswith("-dlq"):
             yield "a name is 1-37 lower-case letters, digits and hyphens, starts with a letter, doesn't end in -dlq"
         if self.name in _OURS:
-            yield "Celeriac has a queue or function of that name itself, give yours another"
+            yield "Celeriac has a queue or function of that name itself, choose another name"
         if not timedelta(seconds=1) <= self.timeout <= MAX_FUNCTION_TIMEOUT:
             yield f"timeout is {self.timeout}, Lambda takes 1 second to 15 minutes"
         times = ("timeout", "batch_window", "retention", "dead_letter_retention")
@@ -118,15 +123,16 @@ class Queue:
         if not 1 <= self.batch_size <= largest:
             yield (
                 f"batch_size is {self.batch_size}, at most {largest} here: "
-                "more than 10 needs a batch_window, and no FIFO queue"
+                "more than 10 needs a batch_window and a standard queue"
             )
         if not timedelta() <= self.batch_window <= timedelta(minutes=5) or (self.fifo and self.batch_window):
             yield f"batch_window is {self.batch_window}, Lambda takes 0 to 5 minutes, and none on a FIFO queue"
-        # While one worker holds it and dies, a message ages for as long as it is invisible; nobody need hear of that.
+        # If a worker dies while it holds a message, the message ages until its visibility timeout ends. A single crash
+        # must not ring the alarm.
         if self.max_age is not None and not self.visibility < self.max_age < self.retention:
             yield (
                 f"max_age is {self.max_age}, it must lie between the visibility timeout, {self.visibility}, which a "
-                f"single crash may take, and the retention, {self.retention}, after which nothing is left to be late"
+                f"single crash may take, and the retention, {self.retention}, after which SQS deletes a message"
             )
         if self.receive_limit not in RECEIVES_RANGE:
             yield (
@@ -136,7 +142,7 @@ class Queue:
         if not timedelta(minutes=1) <= self.retention < self.dead_letter_retention <= MAX_RETENTION:
             yield (
                 f"retention is {self.retention} and dead_letter_retention {self.dead_letter_retention}: SQS keeps "
-                "1 minute to 14 days, and dead letters must outlive what waits"
+                "1 minute to 14 days, and dead letters must outlive waiting messages"
             )
         if self.max_body_bytes not in BODY_RANGE:
             yield f"max_body_bytes is {self.max_body_bytes}, it must lie between 1,024 and SQS's 1,048,576"
@@ -145,7 +151,7 @@ class Queue:
         match pollers:
             case (int() as fewest, int() as most):
                 if fewest not in FEWEST_POLLERS_RANGE or most not in MOST_POLLERS_RANGE or fewest > most:
-                    yield f"pollers are {pollers}, Lambda takes fewest 2 to 200 and most 2 to 2000, no fewer than those"
+                    yield f"pollers are {pollers}, Lambda takes fewest 2 to 200 and most 2 to 2000, fewest first"
             case _:
                 yield f"pollers are {pollers!r}, write the fewest and the most, such as (2, 20)"
         if self.max_concurrency is not None:
@@ -153,26 +159,26 @@ class Queue:
 
     @property
     def concurrency_limit(self) -> int | None:
-        """The event source mapping's MaximumConcurrency; None where pollers are provisioned."""
+        """The event source mapping's MaximumConcurrency; None if there are `pollers`."""
         if self.pollers is not None:
             return None
         return self.max_concurrency if self.max_concurrency is not None else USUAL_CONCURRENCY
 
     @property
     def oldest_age(self) -> timedelta:
-        """The age of the oldest message above which the alarm rings."""
-        # SQS counts a message's delay in, which is a quarter of an hour at most.
+        """The alarm rings when the oldest message is older than this."""
+        # SQS counts a message's delay as age. The delay is at most 15 minutes.
         usual = min(max(timedelta(hours=1), 2 * self.visibility), self.retention / 2)
         return self.max_age if self.max_age is not None else usual
 
     @property
     def visibility(self) -> timedelta:
-        """6 x function timeout + window, as AWS advises, so that no running batch is delivered twice."""
+        """6 x function timeout + batch window, as AWS advises, so that no running batch is delivered twice."""
         return 6 * self.timeout + self.batch_window
 
     @property
     def record_retention(self) -> timedelta:
-        """How long an idempotency record lives: as long as any copy of its message can still turn up."""
+        """How long an idempotency record is kept: as long as any copy of its message can still be delivered."""
         return self.retention + self.dead_letter_retention
 
     @property
@@ -185,11 +191,11 @@ class Queue:
         return f"{names.prefix(stage)}-{self.name}" + self._suffix
 
     def dead_letter_name(self, stage: str) -> str:
-        """The SQS name of its dead-letter queue in `stage`."""
+        """The SQS name of the queue's dead-letter queue in `stage`."""
         return f"{names.prefix(stage)}-{self.name}-dlq" + self._suffix
 
     def function_name(self, stage: str) -> str:
-        """The name of the Lambda function that consumes it."""
+        """The name of the Lambda function that consumes the queue in `stage`."""
         return f"{names.prefix(stage)}-{self.name}"
 
     @property

@@ -1,6 +1,6 @@
-"""When a failed task is tried again: the errors a task raises on purpose, and its policy.
+"""When a failed task is tried again: the errors that a task raises on purpose, and its retry policy.
 
-Everything here is a pure decision over plain data; `celeriac.consume.settle` carries it out.
+Everything here only decides, over plain data. `celeriac.consume.settle` carries the decisions out.
 """
 
 import math
@@ -15,30 +15,30 @@ from celeriac.model.errors import Signal
 from celeriac.model.reason import Reason
 
 LONGEST_DELAY = timedelta(days=365)
-# The share of a `Retry(delay=...)` that is added at most.
+# The largest share of a `Retry(delay=...)` that is added to it.
 LATER = 0.1
-# What isn't charged may come again for days: without a wait it would do nothing but that.
+# An uncharged message may come again for days. Without a wait, its task would run all the time.
 SHORTEST_UNCHARGED = timedelta(seconds=1)
 
 _random = random.SystemRandom()
 
 
 class Retry(Signal):
-    """Raise it in a task to be tried again, after `delay` if given, else after the policy's backoff.
+    """Raise this in a task to have the task tried again, after `delay` if given, else after the policy's backoff.
 
-    delay: the least wait. Up to a tenth of it is added at random, so that what failed together doesn't return
-        together; nothing is taken off, so a provider's Retry-After is kept. SQS counts in whole seconds, rounded up.
-        At most a year, the added part included; on a FIFO queue at most 11 h 45 min, which is how long SQS can hide a
-        message.
-    charge: with False it doesn't count as an attempt: for a task that can't go on yet and is not to blame, because a
-        provider is closed or a file isn't there yet. Each such wait is a second at least. They end too, in a dead
-        letter of the reason `expired`: at the age that the policy's `give_up_after` names; where it names none, after
-        the queue's `retention` (4 days by default), counted from the first of them. On a FIFO queue they end at its
-        `max_receives` too (1,000 by default): each wait is a receive, and waits of five minutes end after three and a
-        half days. An `at_most_once` task runs once all the same.
+    delay: the shortest wait. Up to a tenth of it is added at random, so that tasks that failed together don't return
+        together. Nothing is subtracted, so a provider's Retry-After is respected. SQS counts in whole seconds, rounded
+        up. The longest wait is a year, the added part included. On a FIFO queue it is 11 h 45 min, which is how long
+        SQS can hide a message.
+    charge: with False, the run doesn't count as an attempt. This is for a task that hasn't failed but can't go on yet,
+        because a provider is closed or a file isn't there yet. Each such wait is at least a second.
+        The waits end in a dead letter with the reason `expired`: at the age that the policy's `give_up_after` names;
+        if it names none, after the queue's `retention` (4 days by default), counted from the first uncharged run. On a
+        FIFO queue they also end at the queue's `max_receives` (1,000 by default): each wait is a receive, so waits of
+        five minutes end after three and a half days. An `at_most_once` task still runs only once.
 
-    Raises ValueError for a delay below nothing or above a year, TypeError for one that is no timedelta, and for other
-    keywords.
+    Raises ValueError for a delay below zero or above a year. Raises TypeError for a delay that isn't a timedelta, and
+    for other keywords.
     """
 
     def __init__(
@@ -57,7 +57,10 @@ class Retry(Signal):
 
 
 class Reject(Signal):
-    """Raise it in a task for what no retry can mend: a refusal, bad data. The message is a dead letter at once."""
+    """Raise this in a task for an error that no retry can fix: a refusal, bad data.
+
+    The message becomes a dead letter at once.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,12 @@ class Again:
 
     delay: timedelta
     charged: bool = True
-    """Whether what has failed counts as an attempt."""
+    """Whether the run that ended counts as an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Dead-letter it, for `reason`: rejected, exhausted or expired."""
+    """Dead-letter the message, for `reason`: rejected, exhausted or expired."""
 
     reason: Reason
 
@@ -81,24 +84,24 @@ type Decision = Again | GiveUp
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff: after attempt n wait base * factor^(n-1), at most `cap`, give or take `jitter`."""
+    """Exponential backoff: after attempt n wait base * factor^(n-1), at most `cap`, plus or minus `jitter`."""
 
     base: timedelta = timedelta(seconds=60)
     factor: float = 2.0
     jitter: float = 0.3
-    """The share of the delay that is drawn at random, 0 to 1, so that what failed together doesn't return together."""
+    """The share of the delay that is random, 0 to 1, so that tasks that failed together don't return together."""
     cap: timedelta = timedelta(hours=1)
     attempts: int = 5
-    """Attempts in all, the first one included."""
+    """The number of attempts, including the first one."""
     give_up_after: timedelta | None = None
-    """Age, counted from the enqueue, at which no further attempt is made."""
+    """The message's age, counted from the enqueue, beyond which no further attempt is made."""
     retry_on: tuple[type[BaseException], ...] = (BaseException,)
-    """Other errors than these are dead letters at once."""
+    """An error of any other class makes the message a dead letter at once."""
     reject_on: tuple[type[BaseException], ...] = ()
-    """These errors are dead letters at once, even where `retry_on` names a base class of theirs."""
+    """An error of these classes makes the message a dead letter at once, even if `retry_on` names a base class."""
 
     def problems(self) -> Iterator[str]:
-        """Why it can't be kept: `@task` refuses it, naming the task."""
+        """Yield what is wrong with the policy. `@task` then refuses the policy, and names the task."""
         for name in ("base", "cap", "give_up_after"):
             value = getattr(self, name)
             if not isinstance(value, timedelta) and (value is not None or name != "give_up_after"):
@@ -126,7 +129,7 @@ class Backoff:
             yield f"give_up_after is {self.give_up_after}, it must be more than nothing"
 
     def delay(self, attempt: int, share: float) -> timedelta:
-        """The wait after `attempt`; `share` in [-1, 1] says where in the jitter's band it falls."""
+        """Return the wait after `attempt`. `share` in [-1, 1] is the wait's place in the range of the jitter."""
         try:
             wait = self.base * self.factor ** (attempt - 1)
         except OverflowError:  # a factor of 10 at the 400th attempt
@@ -134,9 +137,9 @@ class Backoff:
         return min(wait, self.cap) * (1 + self.jitter * share)
 
     def decide(self, error: BaseException, *, attempt: int, age: timedelta, left: timedelta) -> Decision:
-        """What follows when `attempt` has failed with `error`, `age` after the enqueue.
+        """Decide what follows when `attempt` has failed with `error`, `age` after the enqueue.
 
-        left: how much longer it may wait without being charged, where `give_up_after` doesn't say so.
+        left: how much longer the message may wait without being charged, if `give_up_after` sets no limit.
         """
         if isinstance(error, Reject):
             return GiveUp(Reason.REJECTED)
@@ -150,19 +153,22 @@ class Backoff:
 
 
 def later(asked: timedelta, share: float) -> timedelta:
-    """`asked` and up to a tenth more, at most a year; `share` in [0, 1] says how much."""
+    """Return `asked` plus up to a tenth of it, at most a year. `share` in [0, 1] is the part of the tenth."""
     return min(asked * (1 + LATER * share), LONGEST_DELAY)
 
 
 def _again(error: BaseException, backoff: timedelta, limit: timedelta | None) -> Decision:
-    """Try again after what a Retry asks for, else after `backoff`; expired where even that ends beyond `limit`."""
+    """Try again after the delay that a Retry asks for, else after `backoff`.
+
+    The message is expired if this wait would end after `limit`.
+    """
     charged, asked = _is_charged(error), error.delay if isinstance(error, Retry) else None
     shortest = timedelta() if charged else SHORTEST_UNCHARGED
     least = max(backoff if asked is None else asked, shortest)
     if limit is not None and least > limit:
         return GiveUp(Reason.EXPIRED)
     delay = least if asked is None else later(least, _random.random())
-    # What was asked for ends in time: what is added must not make it too late.
+    # The wait without the added part ends in time. The added part must not make it too late.
     return Again(delay if limit is None else min(delay, limit), charged)
 
 
@@ -179,7 +185,7 @@ def _are_errors(value: object) -> bool:
 
 
 type CustomPolicy = Callable[[BaseException, int], timedelta | None]
-"""A policy of one's own: (the error, the attempt that failed) -> the delay, or None to give up."""
+"""A policy that a user writes: (the error, the attempt that failed) -> the delay, or None to give up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +194,11 @@ class Custom:
 
     policy: CustomPolicy = field(repr=False)
 
-    def decide(self, error: BaseException, *, attempt: int, age: timedelta, left: timedelta) -> Decision:  # noqa: ARG002 - as Backoff's
-        """Ask the callable; Reject and the delay of Retry(delay=...) mean what they always mean.
+    def decide(self, error: BaseException, *, attempt: int, age: timedelta, left: timedelta) -> Decision:  # noqa: ARG002 - Backoff's signature
+        """Ask the callable. Reject and the delay of Retry(delay=...) keep their meaning.
 
-        It isn't asked about a Retry that names its delay and isn't charged: no attempt has failed. `left` is how much
-        longer such a message may wait.
+        The callable isn't asked about an uncharged Retry with a delay, because no attempt has failed. `left` is how
+        much longer an uncharged message may wait.
         """
         if isinstance(error, Reject):
             return GiveUp(Reason.REJECTED)

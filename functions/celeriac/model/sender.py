@@ -1,4 +1,4 @@
-"""What other producers than ours write: nulls and zeros that mean "not set", and names that are nearly ours."""
+"""Reads messages of other producers: nulls and zeros that mean "not set", and field names that are almost right."""
 
 import json
 import re
@@ -11,9 +11,9 @@ import msgspec
 from celeriac.model.errors import CeleriacError
 
 MOST_NAME = 200
-"""Characters of a task's name."""
+"""The most characters of a task's name."""
 BYTE_ORDER_MARK = "\ufeff"
-# Go's and .NET's zero date, and the epoch, whatever zone they are written in.
+# The zero date of Go and .NET, and the epoch, in any time zone.
 _NO_DATES = frozenset({datetime(1, 1, 1), datetime(1970, 1, 1)})  # noqa: DTZ001 - compared without their zones
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 _NO_RAW = frozenset({b"null", b"0", b'""'})
@@ -23,7 +23,7 @@ _OF_ARGS = frozenset(
     | {"body", "input", "inputs", "taskargs", "taskkwargs", "jobargs", "taskdata", "jobdata"}
 )
 _OF_TASK = frozenset({"task", "taskname", "name", "job", "jobname", "type", "function", "func", "method", "action"})
-# More than an empty object has, with blanks in it.
+# Longer than an empty object with blanks in it.
 _LONG = 16
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -31,25 +31,25 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def is_no_text(text: str) -> bool:
-    """Whether a text says that nothing was set: the empty one, and the UUID of zeros, which would be everybody's."""
+    """Whether a text means "not set": the empty text, or the UUID of zeros, which many messages would share."""
     return text in {"", _NO_UUID}
 
 
 def is_no_date(date: datetime) -> bool:
-    """Whether a date says that none was set."""
+    """Whether a date means "not set"."""
     return date.year in {1, 1970} and date.replace(tzinfo=None) in _NO_DATES
 
 
 def is_no_args(args: msgspec.Raw) -> bool:
-    """Whether arguments are null, or an empty object."""
+    """Whether arguments are null or an empty object."""
     raw = bytes(args)
     return len(raw) < _LONG and raw.translate(None, b" \t\r\n") in {b"null", b"{}"}
 
 
 def with_what_is_set(body: str, optional: Collection[str]) -> bytes:
-    """The body without its `optional` fields that are null or zero, its numbers for `id` and `key` written as text.
+    """Return the body without those `optional` fields that are null or zero. A number in `id` or `key` becomes a text.
 
-    Raises msgspec.MsgspecError for what is no JSON object.
+    Raises msgspec.MsgspecError if the body isn't a JSON object.
     """
     kept: list[bytes] = []
     for name, raw in _fields.decode(body).items():
@@ -63,7 +63,7 @@ def with_what_is_set(body: str, optional: Collection[str]) -> bytes:
 
 
 def misnamed_args(body: str) -> str | None:
-    """The field in which the sender of a message without arguments may have put them; None where there is none."""
+    """Return the field in which the sender of a message without `args` may have put the arguments, or None."""
     return next(
         (
             name
@@ -75,12 +75,12 @@ def misnamed_args(body: str) -> str | None:
 
 
 def misplaced_args(body: str, missing: Iterable[str], ours: Collection[str]) -> list[str]:
-    """The `missing` parameters of its task that a hand-written message has beside its `args`, or in an object there.
+    """Return the `missing` parameters that a hand-written message has beside its `args`, or in an object beside them.
 
-    However they are spelled: `Days` is `days`. `ours` are a message's own fields.
+    Case, hyphens and underscores don't count: `Days` is `days`. `ours` are the fields that every message may have.
     """
     fields = _fields.decode(body.removeprefix(BYTE_ORDER_MARK))
-    # What says its version was written by a program that knows the format, and may have a field we don't know yet.
+    # A message with `v` was written by a program that knows the format. It may have a field that is still unknown here.
     if "v" in fields:
         return []
     own = {_plain(name) for name in ours}
@@ -93,25 +93,25 @@ def misplaced_args(body: str, missing: Iterable[str], ours: Collection[str]) -> 
 
 
 def task_of(body: str) -> str:
-    """The task's name in a body that can't be read as a whole; empty where there is none."""
+    """Return the task's name from a body that can't be read as a whole; empty if there is no name."""
     found = _loosely(body)
     name = found.get("task") if isinstance(found, dict) else None
     return _LONE_SURROGATE.sub("?", name[:MOST_NAME]) if isinstance(name, str) else ""
 
 
 def id_of(body: str) -> str:
-    """The message's id in a body that can't be read as a whole; empty where there is none."""
+    """Return the message's id from a body that can't be read as a whole; empty if there is no id."""
     found = _loosely(body)
     name = found.get("id") if isinstance(found, dict) else None
     return name if isinstance(name, str) else ""
 
 
 def problem(body: str) -> str | None:
-    """What is wrong with a body, where it is a mistake that people know by name; None where it isn't."""
+    """Say what is wrong with a body, if it is one of some common mistakes; else None."""
     try:
         found = json.loads(body, parse_constant=_refuse)
     except _ConstantError as constant:
-        return f"it holds {constant}, which is no JSON though some programs write it: send null, or a text"
+        return f"it holds {constant}, which is not JSON, though some programs write it: send null, or a text"
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
@@ -151,5 +151,5 @@ def _loosely(body: str) -> Any:
 
 
 def _plain(name: str) -> str:
-    """A name without what languages write differently: case, hyphens and underscores."""
+    """Return a name without the differences between languages: case, hyphens and underscores."""
     return re.sub(r"[\W_]", "", name).casefold()

@@ -1,4 +1,4 @@
-"""The DynamoDB tables as their users declare them: the application's own, and what is theirs to say of the outbox."""
+"""The declarations of DynamoDB tables: the application's own tables, and the settings of the outbox."""
 
 import re
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ class TableError(DeclarationError):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that transactions write beside the outbox: on demand, with point-in-time recovery.
+    """A table that transactions write together with the outbox: on demand, with point-in-time recovery.
 
-    The stacks build it and let every consumer read and write it; `Sandbox` builds it for tests.
+    The stacks build the table and let every consumer read and write it. `Sandbox` builds it for tests.
     """
 
     name: str
-    """Its logical name, as transactions use it; the physical one is `celeriac-<stage>-<name>`."""
+    """The table's logical name, which transactions use. The physical name is `celeriac-<stage>-<name>`."""
     key: str = "pk"
-    """Its partition key, a string."""
+    """The table's partition key, a string."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -33,7 +33,7 @@ class Table:
                 f"table {self.name!r}: a name is 1-40 lower-case letters, digits and hyphens, and starts with a letter"
             )
         if self.name in _OURS:
-            raise TableError(f"table {self.name!r}: Celeriac has a table of that name itself, give yours another")
+            raise TableError(f"table {self.name!r}: Celeriac has a table of that name itself, choose another name")
         if not self.key:
             raise TableError(f"table {self.name!r}: its key must be the name of an attribute")
 
@@ -44,12 +44,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """What may be chosen of the outbox, in `tasks/tables.py`."""
+    """The settings of the outbox, for `tasks/tables.py`."""
 
     retention: timedelta = timedelta(days=7)
-    """How long an event stays, and can be replayed, once it is published. What is unpublished stays."""
+    """How long an event is kept, and can be replayed, after it was published. Unpublished events are always kept."""
     bus: bool = False
-    """Whether events go to the EventBridge bus `celeriac-<stage>` too, which the stacks then make."""
+    """Whether events also go to the EventBridge bus `celeriac-<stage>`. The stacks then make the bus."""
 
     def __post_init__(self) -> None:
         if not timedelta(hours=1) <= self.retention <= timedelta(days=3650):

@@ -1,8 +1,8 @@
-"""Whether a value arrives as it was passed.
+"""Checks whether a value arrives as it was passed.
 
-A value of plain JSON (text, number, true, false, None, a list, a dict with text keys) arrives as what the annotation of
-its parameter makes of it: that is what any other producer sends. Every other value must arrive equal and of its own
-type, down to the last element.
+A value of plain JSON (text, number, true, false, None, a list, a dict with text keys) is what any other producer sends.
+The annotation of its parameter may convert it. Every other value must arrive equal and with the same type, down to the
+last element.
 """
 
 import dataclasses
@@ -17,18 +17,18 @@ import msgspec
 
 _TEXTS = frozenset({str, bool, type(None)})
 _SHOWN = 60
-"""Characters of a value that are worth showing."""
+"""How many characters of a value are shown."""
 
 type _Path = tuple[_Path | None, object]
-"""Where a value lies: a name, keys, numbers of elements; written out only where there is something to say."""
+"""The place of a value: a name, then keys and element numbers. It becomes a text only if there is a difference."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that would not arrive as it was passed."""
+    """A value that would not arrive as it was passed."""
 
     problem: str
-    """What, where, and what would arrive: half a sentence."""
+    """The place, what is wrong there, and what would arrive: half a sentence."""
     cure: str
 
     @property
@@ -38,14 +38,14 @@ class Difference:
 
 
 class _Missing:
-    """What arrives of a value that nothing takes."""
+    """Stands for the arrived value if no field or element takes the passed one."""
 
 
 def difference(name: str, passed: object, arrived: object) -> Difference | None:
-    """The first difference between a value and what JSON and an annotation made of it; None where there is none.
+    """Return the first difference between a value and its copy that went through JSON and an annotation, or None.
 
-    A datetime is the same if its clock and its offset are: JSON doesn't carry the name of its zone. nan and infinity
-    never arrive.
+    Two datetimes are the same if their clock time and offset are: JSON doesn't carry the name of a time zone. nan and
+    infinity never arrive.
     """
     waiting: list[tuple[_Path, Any, Any]] = [((None, name), passed, arrived)]
     while waiting:  # no recursion: JSON may be nested deeper than Python's stack
@@ -58,13 +58,13 @@ def difference(name: str, passed: object, arrived: object) -> Difference | None:
 
 
 def is_said(passed: object, arrived: object) -> bool:
-    """Whether it is a value that JSON says exactly; most are, so this comes first."""
+    """Whether JSON carries this value exactly. Most values pass this quick check, so callers make it first."""
     kind = type(passed)
     return kind in _TEXTS or (kind is int and passed == arrived)
 
 
 def _pairs(path: _Path, passed: Any, arrived: Any) -> Difference | list[tuple[_Path, Any, Any]]:
-    """The parts of two values that have yet to be compared."""
+    """Return the parts of two values that must still be compared, or the difference."""
     kind = type(passed)
     if kind in _TEXTS:
         return []
@@ -91,7 +91,7 @@ def _pairs(path: _Path, passed: Any, arrived: Any) -> Difference | list[tuple[_P
 def _number(path: _Path, passed: float, arrived: Any) -> Difference | list[Any]:
     if not isfinite(passed):
         return _unsayable(path, passed)
-    # A text that is read from a number, say a Decimal, is the annotation's affair.
+    # If the number arrives as another type, such as a Decimal, the annotation asks for that type.
     if type(arrived) in {int, float} and arrived != passed:
         return _changed(path, passed, arrived)
     return []
@@ -106,14 +106,14 @@ def _list(path: _Path, passed: list[Any], arrived: Any) -> Difference | list[tup
     if isinstance(arrived, (set, frozenset)):
         there = {element: element for element in arrived}
         return [((path, i), one, _found(one, there)) for i, one in enumerate(passed)]
-    # Some object that is written as a list: whatever it is made of must be plain JSON.
+    # The annotation made some other object of the list. Its elements can't be compared, so they must be plain JSON.
     return [((path, i), one, _Missing) for i, one in enumerate(passed)]
 
 
 def _found(element: Any, there: dict[Any, Any]) -> Any:
     try:
         return there.get(element, _Missing)
-    except TypeError:  # a list, which arrived as a tuple
+    except TypeError:  # a list can't be hashed, it arrived as a tuple
         return _Missing
 
 
@@ -131,29 +131,29 @@ def _dict(path: _Path, passed: dict[Any, Any], arrived: Any) -> Difference | lis
                 pairs.append(((path, key), one, other))
         if len(arrived) != len(passed):
             lost = next((key for key in passed if key not in arrived), None)
-            return Difference(f"`{_text((path, lost))}` would not arrive", "take it away: nothing reads it")
+            return Difference(f"`{_text((path, lost))}` would not arrive", "remove it: nothing reads it")
         return pairs
     if arrived is _Missing or not (names := _names(arrived)):
         return [((path, key), one, _Missing) for key, one in passed.items()]
     if unknown := [key for key in passed if key not in names]:
         return Difference(
             f"`{_text((path, unknown[0]))}` would not arrive: {_name(type(arrived))} has no such field",
-            "take it away, or give it a field",
+            "remove it, or add a field for it",
         )
     pairs = [((path, key), one, getattr(arrived, names[key], _Missing)) for key, one in passed.items()]
-    if hasattr(type(arrived), "model_fields"):  # its validators make of a number what they like
+    if hasattr(type(arrived), "model_fields"):  # the validators of a pydantic model may change a number
         return [(its, one, _Missing if type(one) in {int, float} else other) for its, one, other in pairs]
     return pairs
 
 
 def _attributes(path: _Path, passed: Any, arrived: Any, parts: list[str]) -> Difference | list[tuple[_Path, Any, Any]]:
-    """Those of two objects of one type: no annotation reads them any more, so a text must be the same too."""
+    """Return the attributes of two objects of one type. No annotation converts them, so texts must be equal too."""
     pairs: list[tuple[_Path, Any, Any]] = []
     for part in parts:
         one, other = getattr(passed, part, _Missing), getattr(arrived, part, _Missing)
         if type(one) in _TEXTS and type(other) in _TEXTS and one != other:
             return _lost_text((path, part))
-        # A lock or a client of its own, say: none is equal to another, and each object makes its own.
+        # A private attribute may be a lock or a client. Each object makes a new one, and no two of them are equal.
         own = part in (getattr(passed, "__pydantic_private__", None) or ())
         if not (own and type(one) is type(other) and type(one).__eq__ is object.__eq__):
             pairs.append(((path, part), one, other))
@@ -161,7 +161,7 @@ def _attributes(path: _Path, passed: Any, arrived: Any, parts: list[str]) -> Dif
 
 
 def _names(arrived: Any) -> dict[str, str]:
-    """What JSON calls the fields of a dataclass, Struct or pydantic model, and what Python does; else nothing."""
+    """Map JSON's names of the fields of a dataclass, Struct or pydantic model to Python's; empty for other values."""
     kind: Any = type(arrived)
     if hasattr(kind, "model_fields"):
         return _names_in_model(arrived)
@@ -174,7 +174,11 @@ def _names(arrived: Any) -> dict[str, str]:
 
 
 def _names_in_model(model: Any) -> dict[str, str]:
-    """None if the model may read keys that are no fields: it has a root, or a validator that sees the dict first."""
+    """Map the names of a pydantic model's fields, as `_names` does.
+
+    The answer is empty if the model may read keys that aren't fields: it has a root, or a validator that sees the dict
+    first.
+    """
     kind = type(model)
     readers = kind.__pydantic_decorators__.model_validators.values()
     if "root" in kind.model_fields or any(reader.info.mode != "after" for reader in readers):
@@ -188,14 +192,14 @@ def _names_in_model(model: Any) -> dict[str, str]:
         for choice in getattr(alias, "choices", [alias]):
             if isinstance(choice, str):
                 names[choice] = name
-            elif choice is not None:  # a path leads to a part of what is under its first key
+            elif choice is not None:  # an AliasPath leads to a part of the value under its first key
                 names[choice.path[0]] = ""
     names |= {field.alias: "" for field in kind.model_computed_fields.values() if field.alias}
     return names
 
 
 def _parts(value: Any) -> Iterator[str]:
-    """The attributes that make up a Struct, a dataclass, or a pydantic or attrs object; none for any other value."""
+    """Yield the attributes of a Struct, a dataclass, or a pydantic or attrs object; nothing for any other value."""
     if isinstance(value, msgspec.Struct):
         yield from value.__struct_fields__
     elif dataclasses.is_dataclass(value):
@@ -234,8 +238,8 @@ def _changed(path: _Path, passed: object, arrived: object) -> Difference:
 
 
 def _lost_text(path: _Path) -> Difference:
-    """It isn't shown: it may be a secret."""
-    return Difference(f"`{_text(path)}` would not arrive as it was passed", "pass it as a parameter of its own")
+    """The text isn't shown: it may be a secret."""
+    return Difference(f"`{_text(path)}` would not arrive as it was passed", "pass it as a separate parameter")
 
 
 def _unsayable(path: _Path, number: object) -> Difference:
@@ -261,7 +265,7 @@ def _text(path: _Path) -> str:
 
 
 def to_json(value: object) -> object:
-    """What msgspec can't write itself: pydantic models. Raises TypeError."""
+    """Convert a value that msgspec can't write itself: a pydantic model. Raises TypeError for any other value."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", by_alias=True, round_trip=True)
     raise TypeError(f"a value of type {type(value).__qualname__} has no JSON form")

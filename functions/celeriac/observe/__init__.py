@@ -1,1 +1,1 @@
-"""The low tools of logs, metrics and traces."""
+"""Basic tools for logs, metrics and traces."""

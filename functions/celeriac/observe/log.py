@@ -1,6 +1,7 @@
-"""Structured logs: Powertools' Logger. Our own lines hold ids, names and numbers only; never a payload, and an error's
-text on the local cloud alone. What a task itself prints and logs is its own affair: it gets the task's name, its id and
-the attempt added.
+"""Structured logs, with Powertools' Logger.
+
+The library's own lines contain only ids, names and numbers. They never contain a payload, and contain an error's text
+only on the local cloud. A task may print and log anything; the task's name, the message's id and the attempt are added.
 """
 
 import logging
@@ -13,18 +14,19 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from celeriac.observe.printed import Printed
 from celeriac.observe.running import current
 
-# Named by POWERTOOLS_SERVICE_NAME, which the stacks set; POWERTOOLS_LOG_LEVEL may change its level, and that of what
-# tasks log. Lambda's filter by level reads no other form of time than RFC 3339.
+# POWERTOOLS_SERVICE_NAME, which the stacks set, names the service. POWERTOOLS_LOG_LEVEL may change the level of this
+# logger, and of lines that tasks log. Lambda's filter by log level reads times only as RFC 3339 writes them.
 logger = Logger(use_rfc3339=True, utc=True)
-# What these log at lower levels are the requests that we make, payloads included.
+# At lower levels these libraries log each request that Celeriac makes, payloads included.
 OUR_LIBRARIES = ("aws_lambda_powertools", "boto3", "botocore", "s3transfer", "urllib3")
 
 
 def tell_of_tasks() -> None:
-    """Make every line that a task prints, or logs by Python's `logging`, a line of JSON that says which run it is of.
+    """Turn every line that a task prints, or logs by Python's `logging`, into a line of JSON that names its run.
 
-    Called once by the function that runs tasks, before it loads them: what they make of `sys.stdout` is then this.
-    Lambda's own handler of the root logger gives way to one of the same form as `logger`'s: two would double each line.
+    The function that runs tasks calls this once, before it loads them. So task modules that use `sys.stdout` at import
+    find the replaced stream. Lambda's handler of the root logger is replaced by one that writes the same format as
+    `logger`: with both handlers each line would come twice.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LambdaPowertoolsFormatter(use_rfc3339=True, utc=True, serialize_stacktrace=False))
@@ -38,9 +40,13 @@ def tell_of_tasks() -> None:
 
 
 def _add_run(record: logging.LogRecord) -> bool:
-    """Add its logger and its run to `record`; what its author has given under a name of the run's goes beside it."""
+    """Add the logger and the run to `record`.
+
+    If the task's own log call set a field with the name of one of the run's, to another value, that field is renamed to
+    `extra_<name>`.
+    """
     given = vars(record)
-    given["taskName"] = None  # asyncio's, which says nothing
+    given["taskName"] = None  # asyncio's generated name of its own task
     if record.name != logger.name:
         given.setdefault("logger", record.name)
     run = current()
@@ -53,5 +59,5 @@ def _add_run(record: logging.LogRecord) -> bool:
 
 
 def key_hash(key: str) -> str:
-    """What the logs know of an idempotency key: a card or a person may be named in it."""
+    """Return what logs show instead of an idempotency key: the key may name a card or a person."""
     return sha256(key.encode(errors="surrogatepass")).hexdigest()[:16]

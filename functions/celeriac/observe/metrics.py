@@ -1,6 +1,7 @@
-"""What is measured, by queue and by task: Powertools' metrics, which CloudWatch reads from the log without a call.
+"""Metrics by queue and by task, with Powertools. CloudWatch reads them from the log, without an API call.
 
-Their dimensions are the stage, the queue, and the task where a release knows it: never anything that a message says.
+Their dimensions are the service, the stage, the queue, and the task if the release knows it. No other text of a message
+becomes a dimension.
 """
 
 from collections import Counter
@@ -10,15 +11,16 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type
+from celeriac.model.metric import Metric
 from celeriac.observe.log import logger
 
 UNKNOWN = "unknown"
-"""The task of what can't be read, or names none that is registered."""
+"""The task's name for a message that can't be read, or whose task isn't registered."""
 type Service = Literal["tasks", "outbox"]
 
 
 def of(service: Service) -> EphemeralMetrics:
-    """An empty set of metrics of the stage, shared with nobody: Powertools' `Metrics` is one for the whole process."""
+    """Return an empty set of the stage's metrics, which isn't shared: a process has only one Powertools `Metrics`."""
     made = EphemeralMetrics(namespace=names.METRICS, service=service)
     made.add_dimension("service", service)
     made.add_dimension("stage", settings.stage())
@@ -26,21 +28,21 @@ def of(service: Service) -> EphemeralMetrics:
 
 
 def count_lost_worker(queue: str, task: str) -> None:
-    """Count a worker that died while it ran `task`, at once: the next one may die of it too."""
-    write(queue, task, Counter({"WorkerLost": 1}), [])
+    """Count a worker that died while it ran `task`. The count is written at once: the next worker may die of it too."""
+    write(queue, task, Counter({Metric.WORKER_LOST.value: 1}), [])
 
 
 def write(queue: str, task: str, counts: Counter[str], times: list[tuple[str, MetricUnit, float]]) -> None:
-    """Write one line: of a task, and of its queue as a whole. What can't be measured is logged, and costs nothing."""
+    """Write one line with the metrics of a task and of its queue as a whole. A failure is logged and does no harm."""
     try:
         metrics = of("tasks")
         metrics.add_dimension("queue", queue)
-        # The same figures for the queue as a whole and for the task.
+        # The same numbers for the queue as a whole and for the task.
         metrics.add_dimensions(service="tasks", stage=settings.stage(), queue=queue, task=task)
         for name, count in counts.items():
             metrics.add_metric(name, MetricUnit.Count, count)
         for name, unit, value in times:
             metrics.add_metric(name, unit, round(value, 3))
         metrics.flush_metrics()
-    except Exception as error:  # noqa: BLE001 - no figure is worth a batch
+    except Exception as error:  # noqa: BLE001 - a metric must not fail a batch
         logger.error("not measured", extra={"error": error_type(error), "where": error_place(error)})

@@ -1,7 +1,7 @@
-"""What tasks print, as lines of JSON: a standard stream that adds the task, its id and its attempt to each line.
+"""A standard stream that writes what tasks print as lines of JSON, each with the task, the id and the attempt.
 
-What is printed outside of any run goes through as it is, but in whole lines, so that no other thread's line ends up in
-the middle of one.
+Text that is printed outside of a run is written unchanged, but in whole lines, so that the lines of several threads
+don't mix.
 """
 
 import io
@@ -13,13 +13,13 @@ from typing import TextIO
 from celeriac.model import names
 from celeriac.observe.running import Run, current
 
-# Escaped, a character takes six bytes at most, and Lambda cuts a line at 256 KiB:
+# An escaped character takes at most six bytes, and Lambda cuts a line at 256 KiB:
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html
 LONGEST_LINE = 40_000
 
 
 class Printed(io.TextIOBase):
-    """Stands in for sys.stdout or sys.stderr; `name` is what its lines are called."""
+    """Replaces sys.stdout or sys.stderr. Its lines name `name` as their logger."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Printed(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Write what is kept of a line that hasn't ended: a worker that dies now must not take it along."""
+        """Write the kept part of a line that hasn't ended, so that it isn't lost if the worker dies now."""
         run = current()
         unended = self._unended if run is None else run.unended
         rest = unended.pop((self, get_ident()), "")
@@ -58,7 +58,7 @@ class Printed(io.TextIOBase):
         self._put(run, [text])
 
     def close(self) -> None:
-        """Do nothing: a task that closes it would silence every other one."""
+        """Do nothing: a task that closes the stream would silence all other tasks."""
 
     def _put(self, run: Run | None, lines: list[str]) -> None:
         if run is not None:
@@ -66,71 +66,73 @@ class Printed(io.TextIOBase):
         else:
             lines = [_encodable(line) for line in lines]
         if lines:
-            # In one call, since that is all that keeps the lines of two threads apart.
+            # One call for all lines: nothing else keeps the lines of two threads apart.
             self._stream.write("".join(f"{line}\n" for line in lines))
             self._stream.flush()
 
     def __getattr__(self, name: str) -> object:
-        """Whatever else a stream can do, the real one does."""
+        """Return the real stream's attribute, for everything that this class doesn't define."""
         return getattr(self._stream, name)
 
     def fileno(self) -> int:
-        """The real one's: what a subprocess writes there has no task."""
+        """Return the real stream's descriptor. Lines that a subprocess writes there name no task."""
         return self._stream.fileno()
 
     def isatty(self) -> bool:
-        """Whether a person sits before it."""
+        """Whether the real stream is a terminal."""
         return self._stream.isatty()
 
     def writable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # read-only here, since the real stream decides
-        """The real one's."""
+        """The real stream's encoding."""
         return self._stream.encoding
 
 
 class _Bytes(io.RawIOBase):
-    """The `buffer` of a stream: bytes are taken for UTF-8, once their line has ended."""
+    """The `buffer` of a stream. Bytes are read as UTF-8 after their line has ended."""
 
     def __init__(self, text: Printed) -> None:
         super().__init__()
         self._text = text
 
     def write(self, data: "bytes | bytearray | memoryview", /) -> int:  # type: ignore[override]  # typeshed: any Buffer
-        """Write `data`. A character may be cut in two between two calls: both halves are kept until the line ends."""
+        """Write `data`. Two calls may each bring half of a character: both halves are kept until the line ends."""
         self._text.write(bytes(data).decode(errors="surrogateescape"))
         return len(data)
 
     def flush(self) -> None:
-        """As the stream itself."""
+        """Flush the stream."""
         self._text.flush()
 
     def writable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def close(self) -> None:
-        """Do nothing, as the stream itself."""
+        """Do nothing, like `Printed.close`."""
 
 
 def _pieces(line: str) -> list[str]:
-    """`line` in pieces that Lambda doesn't cut; nothing of an empty one."""
+    """Split `line` into pieces that Lambda doesn't cut. An empty line gives no piece."""
     return [line[start : start + LONGEST_LINE] for start in range(0, len(line), LONGEST_LINE)]
 
 
 def _json(line: str, name: str, run: Run) -> str:
-    """`line` as JSON. One that is an object of JSON by itself stays what it is, with the run's fields added to it.
+    """Return `line` as JSON. If the line is a JSON object already, the run's fields are added to it.
 
-    What it has under a name of those goes beside it: no line can pass for another run's, nor for our metrics.
+    A field of the line that has the name of one of the run's fields, but another value, is renamed to `extra_<name>`.
+    So no line can pretend to be another run's. Metrics in Celeriac's namespace are renamed too, so no line can fake
+    them.
     """
     own = _object(line)
     if own is not None:
         forged = {"_aws"} if _has_our_metrics(own) else set()
         if not own or ("_aws" in own and not forged):
-            return line  # metrics
+            return line  # an empty object, or the task's own metrics
         taken = forged | {key for key, value in run.fields.items() if own.get(key, value) != value}
         if taken:
             renamed = {f"extra_{key}" if key in taken else key: value for key, value in own.items()}
@@ -140,7 +142,7 @@ def _json(line: str, name: str, run: Run) -> str:
     told = {
         "level": "INFO",
         "message": line,
-        # As Lambda's filter by level wants it in the log format JSON.
+        # The form that Lambda's filter by log level needs with the log format JSON.
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "logger": name,
         **run.fields,
@@ -149,7 +151,7 @@ def _json(line: str, name: str, run: Run) -> str:
 
 
 def _has_our_metrics(own: dict[str, object]) -> bool:
-    """Whether it is in CloudWatch's embedded metric format, and of the namespace that our alarms watch."""
+    """Whether the object has CloudWatch's embedded metric format and the namespace that Celeriac's alarms watch."""
     metadata = own.get("_aws")
     directives = metadata.get("CloudWatchMetrics") if isinstance(metadata, dict) else None
     return isinstance(directives, list) and any(
@@ -158,7 +160,7 @@ def _has_our_metrics(own: dict[str, object]) -> bool:
 
 
 def _encodable(line: str) -> str:
-    """`line` as UTF-8 can write it: bytes that were none, and halves of surrogate pairs, are spelled out."""
+    """Return `line` as UTF-8 can write it: invalid bytes and halves of surrogate pairs become escapes."""
     if line.isascii():
         return line
     try:

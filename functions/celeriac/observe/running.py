@@ -1,4 +1,4 @@
-"""Which run of a task the code that asks is part of: what a task prints and logs carries its name, id and attempt."""
+"""Which run the calling code is part of. Lines that a task prints and logs carry the run's task, id and attempt."""
 
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
@@ -7,23 +7,23 @@ from typing import Any, Self
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """One attempt of a task: `with run:` makes this thread, and the async tasks that it begins, part of it.
+    """One attempt of a task. `with run:` makes this thread, and the async tasks that it starts, part of the run.
 
-    It names what a log may know: never the payload, never the key.
+    A run has only fields that a log may contain: never the payload, never the key.
     """
 
     task: str
     id: str
     attempt: int
     request_id: str
-    """The Lambda invocation."""
+    """The request id of the Lambda invocation."""
     unended: dict[tuple[Any, int], str] = field(default_factory=dict)
-    """What was printed without the end of its line, by stream and thread."""
+    """Printed text whose line hasn't ended, by stream and thread."""
     _token: "Token[Run | None] | None" = None
 
     @property
     def fields(self) -> dict[str, str | int]:
-        """What each line of this run carries, by the names that the line of its outcome uses."""
+        """The fields that each line of this run carries. The line of the run's outcome uses the same names."""
         return {"task": self.task, "id": self.id, "attempt": self.attempt, "request_id": self.request_id}
 
     def __enter__(self) -> Self:
@@ -40,5 +40,5 @@ class Run:
 
 _current: ContextVar[Run | None] = ContextVar("run", default=None)
 current = _current.get
-"""The run that this thread or async task is part of; None outside of any. A thread that a task starts by itself is
-outside, as it is for every context variable of Python 3.13; `asyncio.to_thread` is inside."""
+"""The run that this thread or async task is part of; None outside of a run. A thread that a task starts itself is
+outside, because Python 3.13 passes no context variable on to a new thread. `asyncio.to_thread` is inside."""

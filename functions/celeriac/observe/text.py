@@ -1,16 +1,17 @@
-"""Text of others, made fit for a line, a page or a log: it can't rewrite what a person sees, nor flood it."""
+"""Makes foreign text safe for a line, a page or a log: the text can't change how the rest is shown, and is cut."""
 
 LINE_CHARACTERS = 200
 BLOCK_CHARACTERS = 20_000
-# A tab, and the blanks of all languages, which count as unprintable: the no-break space, the ideographic one.
+# Allowed though Python calls them unprintable: the tab, and the blanks of all languages, such as the no-break space and
+# the ideographic space.
 _BLANKS = "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
 def line(text: str, limit: int = LINE_CHARACTERS) -> str:
-    r"""`text` as one line: what isn't printable is written as Python writes it, and what is beyond `limit` is counted.
+    r"""Return `text` as one line. Unprintable characters become Python's escapes. The text is cut at `limit`.
 
-    Not printable are control characters, line ends and the escapes of terminals; marks that turn the direction of
-    writing; characters of no width; and halves of surrogate pairs.
+    The number of characters that were cut is added. Unprintable are: control characters, line ends and the escapes of
+    terminals; marks that change the direction of writing; characters without width; and halves of surrogate pairs.
 
     >>> line("a\nb\u202e\x1b[31m")
     'a\\nb\\u202e\\x1b[31m'
@@ -19,7 +20,7 @@ def line(text: str, limit: int = LINE_CHARACTERS) -> str:
 
 
 def block(text: str, limit: int = BLOCK_CHARACTERS) -> str:
-    """`text` of several lines, as `line` otherwise."""
+    """Do the same as `line`, but keep line ends."""
     return _clean(_cut(text.replace("\r\n", "\n"), limit), f"{_BLANKS}\n")
 
 

@@ -1,6 +1,6 @@
-"""AWS X-Ray's trace header, handed from message to message without the X-Ray SDK.
+"""AWS X-Ray's trace header, passed from message to message without the X-Ray SDK.
 
-Lambda and SQS trace what they carry themselves; what Celeriac sends must only name the trace that it belongs to.
+Lambda and SQS write the traces themselves. A message that Celeriac sends must only name the trace that it belongs to.
 """
 
 import os
@@ -13,27 +13,29 @@ _PARTS = {
     "Parent": re.compile(r"[0-9a-f]{16}"),
     "Sampled": re.compile(r"[01]"),
 }
-# Lambda's runtime sets it anew for each invocation.
+# Lambda's runtime sets this variable for each invocation.
 _OF_THE_INVOCATION = "_X_AMZN_TRACE_ID"
 
 _of_the_message: ContextVar[str | None] = ContextVar("trace", default=None)
 
 
 def follow(header: str | None) -> None:
-    """Let whatever this thread, or an async task begun by it, sends from now on belong to the trace of `header`.
+    """Set the trace for everything that this thread, or an async task that it starts, sends from now on.
 
-    None: to that of the invocation.
+    `header` names the trace. None means the trace of the invocation.
     """
     _of_the_message.set(header)
 
 
 def current() -> str | None:
-    """The header for what is sent now: that of the message being run, else the invocation's, else none."""
+    """Return the header for a message that is sent now: the running message's, else the invocation's, else None."""
     return checked(_of_the_message.get()) or checked(os.environ.get(_OF_THE_INVOCATION))
 
 
 def checked(header: str | None) -> str | None:
-    """`header`, reduced to what every service knows; None for one without a trace: SQS would refuse the message.
+    """Return `header`, reduced to the parts that every service knows.
+
+    Returns None for a header without a trace, because SQS would refuse a message that carries it.
 
     >>> checked("Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=25:3068ad7c:0;Sampled=1")
     'Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1'
