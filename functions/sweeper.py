@@ -1,4 +1,4 @@
-"""Lambda entry, on a schedule: stranded outbox rows -> queues."""
+"""Lambda entry, on a schedule: outbox rows that the relay left behind -> queues."""
 
 from celeriac.declare import registry
 from celeriac.relay.sweeper import handle as handler

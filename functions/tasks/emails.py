@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @task(emails, key="user_id")
 def send_welcome_email(user_id: int, email: str) -> dict[str, str]:
-    """Welcome a new user, once for each user, however often the sign-up is submitted."""
+    """Welcome a new user: one e-mail for each user, even if the sign-up is submitted several times."""
     return _send(email, "Welcome", f"Welcome, user {user_id}. It is good to have you here.")
 
 
@@ -27,8 +27,8 @@ def send_order_confirmation(order_id: str, email: str) -> dict[str, str]:
 
 
 def _send(to: str, subject: str, text: str) -> dict[str, str]:
-    # SES takes no idempotency key: a worker that dies after this call and before its success is recorded sends the
-    # mail again.
+    # SES takes no idempotency key. If a worker dies after this call and before the success is recorded, the next run
+    # sends the mail again.
     ses = _ses()
     try:
         sent = ses.send_email(
@@ -43,5 +43,5 @@ def _send(to: str, subject: str, text: str) -> dict[str, str]:
 
 @cache
 def _ses() -> "SESClient":
-    # boto3 would wait for 60 s, longer than the queue gives.
+    # By default boto3 waits for 60 s, which is longer than the queue's timeout.
     return boto3.client("ses", config=Config(connect_timeout=2, read_timeout=10))

@@ -1,4 +1,4 @@
-"""What the tasks that call other companies' servers share."""
+"""HTTP for tasks that call other companies' servers: one pool of connections, and the Retry-After header."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from functools import cache
 
 import urllib3
 
-# Below the timeout of the tasks that use it, so that a hanging server is an error of theirs and not of Lambda's.
+# Shorter than the timeout of the tasks that use it: if a server hangs, the task fails before Lambda stops the worker.
 TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
@@ -20,7 +20,7 @@ def pool() -> urllib3.PoolManager:
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """What a server's Retry-After asks for (RFC 9110, seconds or a date), at most a day; None where it says nothing."""
+    """The wait in a server's Retry-After header (RFC 9110: seconds or a date), at most a day. None if it has none."""
     value = headers.get("Retry-After", "").strip()
     if value.isdecimal():
         asked = timedelta(seconds=min(int(value), 86_400))

@@ -1,4 +1,4 @@
-"""Orders: written together with the event that tells of them."""
+"""Orders: an order and its event are written in one transaction."""
 
 from celeriac import ConditionFailedError, Context, Reject, task
 from tasks.queues import orders
@@ -8,7 +8,7 @@ from tasks.queues import orders
 def place_order(ctx: Context, order_id: str, email: str, amount_cents: int) -> dict[str, str]:
     """Write the order and `order.created` in one transaction: no order without its event, no event without its order.
 
-    The relay brings the event to `process_payment` and `send_order_confirmation`.
+    The relay publishes the event to `process_payment` and `send_order_confirmation`.
     """
     payment_id = f"payment-{order_id}"
     try:

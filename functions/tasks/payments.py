@@ -10,7 +10,7 @@ from tasks.queues import payments
 
 
 class ProviderError(RuntimeError):
-    """The provider didn't do its work; it may have charged or not."""
+    """The provider didn't confirm the charge. The customer may have been charged or not."""
 
 
 @task(
@@ -23,7 +23,8 @@ class ProviderError(RuntimeError):
 def process_payment(ctx: Context, payment_id: str, order_id: str, amount_cents: int) -> dict[str, str]:
     """Charge the customer and mark the order as paid.
 
-    A charge whose answer was lost is asked for again with the same key: the provider then returns the first one.
+    If the answer to a charge is lost, the next attempt asks again with the same key: the provider then returns the
+    first charge.
     """
     charge = _charge(ctx.key, order_id, amount_cents)
     with ctx.transaction() as tx:
@@ -33,7 +34,7 @@ def process_payment(ctx: Context, payment_id: str, order_id: str, amount_cents: 
 
 
 def _charge(key: str, order_id: str, amount_cents: int) -> str:
-    # A timeout or a broken connection raises urllib3's own error, which is retried like any other.
+    # A timeout or a broken connection raises an error of urllib3, which is retried like any other error.
     answer = pool().request(
         "POST",
         f"{os.environ['PAYMENT_PROVIDER_URL']}/charges",

@@ -1,7 +1,7 @@
-"""The application's own tables. Pure data, like the queues."""
+"""The application's own tables. This module is pure data, like the queues."""
 
 from celeriac import Table
 
-# A variable for each table, which the stacks build and every task may write.
+# One variable for each table. The stacks build the tables, and every task may write to them.
 orders = Table("orders")  # sample
 payments = Table("payments")  # sample

@@ -1,4 +1,4 @@
-"""Webhooks, signed as https://www.standardwebhooks.com lays down, so that receivers find a library for it."""
+"""Webhooks, signed as https://www.standardwebhooks.com specifies. Receivers can check them with existing libraries."""
 
 import base64
 import hmac
@@ -15,23 +15,23 @@ from celeriac import Backoff, Context, Reject, Retry, task
 from tasks.http import SERVER_ERROR, pool, retry_after
 from tasks.queues import webhooks
 
-# A rotated secret is used after this time at the latest.
+# After this time at the latest, a worker uses a rotated secret.
 SECRET_MAX_AGE_SECONDS = 300
 
 
 class ReceiverError(RuntimeError):
-    """The receiver didn't take the webhook."""
+    """The receiver didn't accept the webhook."""
 
 
 @task(
     webhooks,
-    # The receiver sees the same Webhook-Id at every attempt and absorbs what it has seen: no record of ours is needed.
+    # The receiver sees the same Webhook-Id at every attempt and can skip a second delivery: no record is needed here.
     delivery="at_least_once",
     retry=Backoff(base=timedelta(seconds=2), factor=4, attempts=8, give_up_after=timedelta(days=1)),
     timeout=timedelta(seconds=15),
 )
 def deliver_webhook(ctx: Context, url: str, event: str, data: dict[str, Any]) -> None:
-    """Tell a receiver of an event: retried on 5xx, 429 and silence, a dead letter on any other refusal."""
+    """Send an event to a receiver. 5xx, 429 and no answer are retried; any other refusal makes a dead letter."""
     _check(url)
     body = msgspec.json.encode({"type": event, "timestamp": datetime.now(UTC), "data": data})
     answer = pool().request(
@@ -50,7 +50,11 @@ def deliver_webhook(ctx: Context, url: str, event: str, data: dict[str, Any]) ->
 
 
 def _check(url: str) -> None:
-    """Receivers choose their URL: without TLS, or within the network of this function, they'd choose too much."""
+    """Raise Reject unless the URL is https, or names the receiver of the local cloud.
+
+    Receivers choose their URL. Plain HTTP would send the data without encryption, and could reach servers in the
+    network of this function.
+    """
     parts = urlsplit(url)
     allowed = os.environ.get("WEBHOOK_PLAIN_HTTP_HOST")  # the receiver that comes with the local cloud
     if parts.scheme != "https" and not (allowed and parts.hostname == allowed):

@@ -1,1 +1,1 @@
-"""A batch of SQS in, partial failures out."""
+"""The consumer: it runs a batch of SQS messages and returns the partial failures."""

@@ -1,6 +1,7 @@
 """The consumer: an SQS batch in, its partial failures out.
 
-It raises for an event that is no batch, and lets pass what ends the process. No other error leaves it.
+The handler raises for an event that isn't a batch. Exceptions that end the process pass through it. It raises no other
+error.
 """
 
 import time
@@ -31,20 +32,20 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# A message that was received so often may have killed its workers, also where no lease remembers it: it runs alone.
+# A message with this many receives may have crashed its workers, even if no record shows a crash. So it runs alone.
 TIRED = 4
-# The share of the margin after which the handler answers, whoever is still at work.
+# The share of the margin after which the handler answers, even if threads still run.
 ANSWER_BEFORE = 0.75
-# What notes of deaths may take at an invocation's end.
+# The time that notes of dead letters may take at an invocation's end.
 NOTING = timedelta(seconds=1)
 NOT_YET = Settled(acknowledged=False)
 
 
 def handle(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
-    """Run every message of the batch, each on its own, and name those that SQS is to deliver again.
+    """Run every message of the batch, each independently, and name the messages that SQS is to deliver again.
 
-    Raises WrongTriggerError for an event that is no batch of a queue: Lambda then retries it and counts an error, and
-    nobody takes it for done.
+    Raises WrongTriggerError for an event that isn't a batch of a queue: Lambda then counts an error and retries the
+    event. Without the error the event would look done.
     """
     if (wrong := foreign.wrong_trigger(event)) is not None:
         raise foreign.WrongTriggerError(f"this function takes batches from its SQS queue, and {wrong}")
@@ -55,7 +56,7 @@ def handle(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFa
 
 
 class _Batch:
-    """One invocation's messages: side by side first, then, one by one, those that may kill their worker."""
+    """One invocation's messages. They run in parallel; messages that may crash their worker then run one by one."""
 
     def __init__(self, raws: Sequence[Mapping[str, Any]], context: "LambdaContext") -> None:
         self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
@@ -69,7 +70,7 @@ class _Batch:
             try:
                 record = read(raw)
                 self._records.append((record, queue_of(record, queues, stage)))
-            except Exception as error:  # noqa: BLE001 - not a record of ours: SQS keeps it
+            except Exception as error:  # noqa: BLE001 - not a record of a known queue: SQS keeps it
                 _log_unsettled(raw["messageId"], error)
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
         timeout = self._records[0][1].timeout if self._records else left
@@ -86,7 +87,7 @@ class _Batch:
         return [message_id for message_id, settled in self._settled.items() if not settled.acknowledged]
 
     def run(self) -> None:
-        """Run them all, then tell SQS when to deliver again what is handed back."""
+        """Run all messages, then tell SQS when to deliver the handed-back ones again."""
         one = len(self._records) == 1
         rested = [(record, queue) for record, queue in self._records if record.receives < TIRED or queue.fifo or one]
         self._suspects = [pair for pair in self._records if pair not in rested]
@@ -95,20 +96,20 @@ class _Batch:
             visibility.show_again(self._records[0][0].queue_name, self._again())
         self._tally.flush()
         if self._deaths and in_time:
-            # All is settled by now: a table out of reach delays the answer by a second and no more.
+            # All messages are settled by now. If the table can't be reached, the answer is a second late at most.
             limit = min(NOTING, self._worker.left)
             Threads([noting.noting(self._deaths)], 1, shortest=limit, limit=limit).run()
 
     def _side_by_side(self, pairs: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> bool:
-        """Run lanes side by side, each in its order; what must run alone is left among the suspects."""
+        """Run lanes in parallel, each in its order; messages that must run alone are added to the suspects."""
         lanes: dict[str, list[tuple[SqsRecord, Queue]]] = defaultdict(list)
         for record, queue in pairs:
-            # The messages of a FIFO group follow one another; any other message is a lane of its own.
+            # The messages of a FIFO group form one lane. Any other message is a lane by itself.
             lanes[(record.group if queue.fifo else None) or record.message_id].append((record, queue))
         return not pairs or self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
 
     def _lane(self, lane: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> Steps[None]:
-        """Run one after another; a FIFO group waits behind whatever of it isn't acknowledged."""
+        """Run messages one after another; the rest of a FIFO group waits behind a message that isn't acknowledged."""
         for position, (record, queue) in enumerate(lane):
             settled = yield from self._settle(record, queue, alone=alone)
             if settled is None:
@@ -116,49 +117,49 @@ class _Batch:
             else:
                 self._settled[record.message_id] = settled
             if settled is None or not settled.acknowledged:
-                # Visible at once, yet SQS delivers none of the group before this one.
+                # The followers become visible at once, but SQS delivers none of the group before this message.
                 for follower, _ in lane[position + 1 :]:
                     self._settled[follower.message_id] = Settled(acknowledged=False, again_at=datetime.now(UTC))
                 return
 
     def _one_by_one(self) -> bool:
-        """Run each alone, after what is done is acknowledged, so that a dying worker takes nothing with it."""
+        """Run each suspect alone. Finished messages are acknowledged first, so that a crash can't affect them."""
         waiting = suspects.in_order(self._suspects)
         while waiting:
             suspect, *waiting = waiting
             waiting = [other for other in waiting if not self._replaced(*other)]
             if not self._delete_done():
-                break  # what is done could die with this one: SQS brings the suspects again
+                break  # a crash would make finished messages run again; SQS delivers the suspects again
             self._tally.flush()
             if not self._run_lanes([self._lane([suspect], alone=True)], suspect[1]):
                 return False
         return True
 
     def _replaced(self, record: SqsRecord, queue: Queue) -> bool:
-        """Whether a fresh copy has taken the place of what has waited behind killers for too long."""
+        """Whether a fresh copy has replaced a message that waited too long behind crashing messages."""
         copy = suspects.tired_of_waiting(record, queue)
         if copy is None:
             return False
         try:
             self._settled[record.message_id] = settle(copy, record, queue)
-        except Exception as error:  # noqa: BLE001 - AWS is out of reach: it waits on
+        except Exception as error:  # noqa: BLE001 - AWS can't be reached: the message waits on
             _log_unsettled(record.message_id, error)
         return self._settled[record.message_id].acknowledged
 
     def _run_lanes(self, lanes: list[Steps[None]], queue: Queue) -> bool:
-        """Run lanes to their ends; whether they all came to one while there is time to say so."""
+        """Run lanes to their ends. Returns whether all of them ended while there was time to answer."""
         limits = [task.timeout for task in registry.tasks.values() if task.timeout and task.queue == queue]
         left = self._worker.left
-        # Most of the margin is for settling what has overrun, the rest for the answer: one that comes too late is
-        # none, and SQS would bring back what was done too.
+        # Most of the margin is for settling tasks that overran, the rest is for the answer. After a late answer SQS
+        # would deliver finished messages again, too.
         limit = left + self._worker.margin * ANSWER_BEFORE
         in_time = Threads(lanes, queue.concurrency, shortest=min([left, *limits]), limit=limit).run()
         if not in_time:
-            logger.error("out of time while settling, what isn't settled comes again")
+            logger.error("out of time while settling, unsettled messages will be delivered again")
         return in_time
 
     def _delete_done(self) -> bool:
-        """Acknowledge what is settled now, instead of with the answer; whether nothing of it is left in the queue."""
+        """Acknowledge finished messages now, instead of with the answer. Returns whether SQS deleted all of them."""
         done = [record for record, _ in self._records if self._settled[record.message_id].acknowledged]
         return self._delete([record for record in done if record.message_id not in self._deleted])
 
@@ -169,37 +170,38 @@ class _Batch:
         return True
 
     def _settle(self, record: SqsRecord, queue: Queue, *, alone: bool) -> Steps[Settled | None]:
-        """Run and settle one message; None if it must run alone. What can't be settled isn't acknowledged."""
+        """Run and settle one message; None if it must run alone. An unsettled message isn't acknowledged."""
         started = time.monotonic()
         received = Received(record, queue, self._worker, alone)
         try:
             trace.follow(record.trace)
             message, outcome = yield from run(received)
-            trace.follow(record.trace)  # after an overrun another thread goes on
+            trace.follow(record.trace)  # after a timeout another thread resumes here
             if isinstance(outcome, RunAlone):
                 return None
             settled = settle(outcome, record, queue)
             self._deaths += noting.changes(outcome, message, received)
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST:
-                # Before another of its key runs, which could kill this worker too, and let it in again.
+                # Acknowledge it before another message of its key runs. That one takes over the record; if it then
+                # crashed this worker too, SQS would deliver this message again and the record would let it run.
                 self._delete([record])
             seconds = time.monotonic() - started
             log_outcome(outcome, message, received, seconds=seconds)
             self._tally.add(queue, outcome, received.observed, seconds=seconds)
-        except Exception as error:  # noqa: BLE001 - AWS is out of reach, or we have a bug: it goes back to SQS
+        except Exception as error:  # noqa: BLE001 - AWS can't be reached, or Celeriac has a bug: SQS delivers it again
             _log_unsettled(record.message_id, error)
             return self._last_resort(received, error, seconds=time.monotonic() - started)
         return settled
 
     def _last_resort(self, received: Received, error: Exception, *, seconds: float) -> Settled:
-        """SQS's next receive would move the message without a word: send it ourselves, with the reason."""
+        """At the last receive, send the message as a dead letter, with a reason: SQS would move it without one."""
         record, queue = received.record, received.queue
         if record.receives < queue.receive_limit:
             return NOT_YET
         dead = Dead(None, failure(Reason.UNSETTLED, error, record, received))
         try:
             send_dead_letter(dead, record, queue)
-        except Exception as another:  # noqa: BLE001 - the dead-letter queue is out of reach as well: SQS's turn
+        except Exception as another:  # noqa: BLE001 - the dead-letter queue can't be reached either: SQS moves it
             _log_unsettled(record.message_id, another)
             return NOT_YET
         self._deaths += noting.changes(dead, None, received)
@@ -217,7 +219,7 @@ class _Batch:
 
 
 def _log_unsettled(message_id: str, error: BaseException) -> None:
-    # The text of an AWS error may quote a payload: its type and place must do.
+    # The text of an AWS error may quote a payload, so only its type and place are logged.
     logger.error(
         "message not settled",
         extra={"message_id": message_id, "error": error_type(error), "where": error_place(error)},

@@ -1,4 +1,4 @@
-"""Which notes of dead letters a batch leaves, see `celeriac.dead_letters.death_notes`."""
+"""The notes of dead letters that a batch writes, see `celeriac.dead_letters.death_notes`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,27 +11,27 @@ from celeriac.model.message import Message
 from celeriac.model.sender import id_of, task_of
 
 type Change = Callable[[], None]
-"""A note to be written, or to be made void."""
+"""Writes a note, or marks it as redriven."""
 
 
 def changes(outcome: Outcome, message: Message | None, received: Received) -> list[Change]:
-    """What an outcome changes in the notes; `message` as it came, None where its body can't be read."""
+    """The changes of notes after an outcome. `message` is as it was received, None if its body can't be read."""
     record, queue, observed = received.record, received.queue, received.observed
     made: list[Change] = []
     if observed.replaced is not None and message is not None:
-        # The record of its key knew of another message's death, and does no more.
+        # The record of its key said that another message is a dead letter. This message's claim has overwritten it.
         made.append(partial(death_notes.note, queue, message.task, *observed.replaced))
     if isinstance(outcome, Dead):
         task, id_ = (message.task, message.id) if message is not None else (task_of(record.body), id_of(record.body))
         if task and id_ and not (outcome.lease is not None and outcome.lease.is_of_its_key):
             made.append(partial(death_notes.note, queue, task, id_, outcome.failure))
     elif message is not None and message.failure is not None and not isinstance(outcome, HandedBack | Postponed):
-        made.append(partial(death_notes.forget, message.task, message.id))  # it was redriven
+        made.append(partial(death_notes.forget, message.task, message.id))  # the message was redriven
     return made
 
 
 def noting(some: Sequence[Change]) -> Steps[None]:
-    """Write them, as a lane of a crew, which waits for so long only."""
+    """Make the changes, as a lane of `Threads`, whose limit bounds the wait."""
     for change in some:
         change()
     yield from ()

@@ -1,4 +1,4 @@
-"""What is noticed of a run on its way, for the log and the metrics: its outcome alone doesn't tell."""
+"""Facts about a run for the log and the metrics, which its outcome doesn't contain."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,15 +8,15 @@ from celeriac.model.failure import Failure
 
 @dataclass(slots=True)
 class Observed:
-    """Filled in as the run goes on; what it doesn't come to stays as it is."""
+    """Set during the run. Fields of steps that were not reached keep their defaults."""
 
     task: str | None = None
     """The registered task."""
     key: str | None = None
-    """Its idempotency key, which may tell about a person: it is logged as a hash."""
+    """The idempotency key. It may identify a person, so it is logged as a hash."""
     has_run: bool = False
-    """The task's function was called."""
+    """Whether the task's function was called."""
     age: timedelta | None = None
-    """How long it had waited since it was enqueued, when its first attempt started."""
+    """The time from enqueuing to the start of the first attempt."""
     replaced: tuple[str, Failure] | None = None
-    """The id and the death of another message of its key, of which the record knew until this one claimed it."""
+    """The id and the failure of a dead letter of the same key. The record held them until this message claimed it."""

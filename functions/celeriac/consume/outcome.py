@@ -10,7 +10,7 @@ from celeriac.model.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """It ran; it is done."""
+    """The task ran and is done."""
 
     name = "succeeded"
     attempt: int
@@ -18,14 +18,14 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Nothing ran, and nothing needs to: a copy of what has succeeded, was tried or is dead, or S3's test event."""
+    """Nothing had to run: the message is S3's test event, or a copy of one that succeeded, was tried or is dead."""
 
     why: str
     """duplicate, poison or test_event."""
 
     @property
     def name(self) -> str:
-        """What it counts as."""
+        """The outcome's name in the log."""
         return self.why
 
 
@@ -37,16 +37,16 @@ class Retried:
     successor: Message
     delay: timedelta
     error: str
-    """The type of what made it fail."""
+    """The type of the error."""
     lease: Lease | None = None
     failure: Failure | None = None
     charged: bool = True
-    """Whether it counts as an attempt."""
+    """Whether the run counts as an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """It is a dead letter. `message` is None where the body couldn't be read: it then goes as it came."""
+    """The message is a dead letter. `message` is None if the body couldn't be read: it is then sent unchanged."""
 
     name = "dead"
     message: Message | None
@@ -56,7 +56,10 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """This release can't run it: it is to come again after `delay`, uncharged; byte for byte if `message` is None."""
+    """This release can't run the message. It is sent again, uncharged, to be delivered after `delay`.
+
+    If `message` is None, the body is sent byte for byte.
+    """
 
     name = "postponed"
     message: Message | None
@@ -66,7 +69,7 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """It didn't run, and no attempt is charged: SQS delivers it again, at `until` if given."""
+    """No attempt is charged: SQS delivers the message again, at `until` if given."""
 
     name = "handed_back"
     why: str
@@ -76,7 +79,7 @@ class HandedBack:
 
 @dataclass(frozen=True, slots=True)
 class RunAlone:
-    """Its last worker died at work: it is to run alone, after everything else."""
+    """The message's last worker died during the run: it is to run alone, after the rest of the batch."""
 
     name = "suspected"
 

@@ -1,6 +1,6 @@
-"""What an operator has put in quarantine: tasks, and kinds of failure, that are dead letters unrun until it is lifted.
+"""The quarantine: tasks and kinds of failure whose messages become dead letters, unrun, until an operator lifts it.
 
-It is one item of the idempotency table, which a worker reads at most once a minute.
+The quarantine is one item of the idempotency table. A worker reads the item at most once a minute.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,19 +20,19 @@ _reading = Lock()
 
 
 def of_task(name: str) -> str:
-    """The entry that holds back every message of a task."""
+    """The entry for every message of a task."""
     return f"task:{name}"
 
 
 def of_failure(fingerprint: str) -> str:
-    """The entry that holds back what has failed like this before, see `celeriac.model.failure.fingerprint`."""
+    """The entry for messages that have failed in this way before, see `celeriac.model.failure.fingerprint`."""
     return f"failure:{fingerprint}"
 
 
 def holds(entry: str) -> bool:
     """Whether `entry` is in quarantine, as of at most a minute ago."""
     if _is_old():
-        with _reading:  # the others wait: before it is read, nobody knows
+        with _reading:  # other threads wait: the entries aren't known until they are read
             if _is_old():
                 refresh()
     return entry in _entries
@@ -43,28 +43,28 @@ def _is_old() -> bool:
 
 
 def refresh() -> None:
-    """Read it anew. Where the table can't be read the old state stays: no reason to stop the work."""
-    global _read_at, _entries  # noqa: PLW0603 - a worker's memory of one item
+    """Read the entries again. If the table can't be read, the old entries stay, so that the work goes on."""
+    global _read_at, _entries  # noqa: PLW0603 - a worker caches one item
     try:
         _entries = entries()
-    except Exception as error:  # noqa: BLE001 - throttled, or out of reach
+    except Exception as error:  # noqa: BLE001 - the table is throttled, or can't be reached
         logger.warning("quarantine not read", extra={"error": error_type(error)})
     _read_at = datetime.now(UTC)
 
 
 def entries() -> frozenset[str]:
-    """What is in quarantine now."""
+    """The entries in quarantine now."""
     answer = client("dynamodb").get_item(TableName=_table(), Key={"id": {"S": ITEM}})
     return frozenset(answer.get("Item", {}).get("entries", {}).get("SS", ()))
 
 
 def add(entry: str) -> None:
-    """Put `entry` in quarantine; workers heed it within a minute."""
+    """Put `entry` in quarantine. Workers apply it within a minute."""
     _change("ADD", entry)
 
 
 def lift(entry: str) -> None:
-    """End the quarantine of `entry`. What it has dead-lettered stays dead until somebody redrives it."""
+    """End the quarantine of `entry`. Its dead letters stay dead letters until they are redriven."""
     _change("DELETE", entry)
 
 

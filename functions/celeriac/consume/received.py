@@ -1,4 +1,4 @@
-"""A message as SQS brought it to a worker, and what both of them say of a failure."""
+"""A message as SQS delivered it to a worker, and the failure that its dead letter carries."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,11 +19,11 @@ class Worker:
     function: str
     request_id: str
     deadline: datetime
-    """When Lambda will stop it."""
+    """When Lambda will stop the worker."""
     margin: timedelta
-    """Left at the end to record, send and log."""
+    """Time kept at the end to record, send and log."""
     has_started: bool = False
-    """Whether it has started a task."""
+    """Whether this invocation has started a task."""
 
     @property
     def left(self) -> timedelta:
@@ -33,20 +33,21 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message, where it came from, and who is to run it."""
+    """A message, its queue, and the worker that is to run it."""
 
     record: SqsRecord
     queue: Queue
     worker: Worker
     alone: bool
-    """Nothing else runs in this worker now, nor waits in it for its acknowledgement."""
+    """Whether no other message runs in this worker now, and no finished one waits for its acknowledgement."""
     observed: Observed = field(default_factory=Observed)
 
 
 def as_it_came(record: SqsRecord) -> Message:
-    """The record's message, with an id and a date also where it was written by hand. Raises what `decode` raises."""
+    """The record's message. One written by hand gets a missing id and date from SQS. Raises what `decode` raises."""
     message = decode(record.body)
-    # SQS's own id and date serve, and stay with it from here on. A date behind its send would keep it young for ever.
+    # SQS's id and date stay with the message from here on. A date later than its send is replaced: with such a date
+    # the message would never be old.
     return replace(
         message,
         id=message.id or record.message_id,
@@ -56,12 +57,12 @@ def as_it_came(record: SqsRecord) -> Message:
 
 
 def _zoned(written: datetime) -> datetime:
-    """A date written by hand may lack its zone: UTC is what AWS means everywhere else."""
+    """A date with a time zone. A date written by hand may lack its zone: it is taken as UTC, as everywhere in AWS."""
     return written if written.tzinfo is not None else written.replace(tzinfo=UTC)
 
 
 def failure(reason: str, error: BaseException, origin: Message | SqsRecord, received: Received) -> Failure:
-    """What a dead letter carries; `origin` is its record where its body can't be read."""
+    """The failure that a dead letter carries. `origin` is the SQS record if the body can't be read."""
     return Failure(
         reason=reason,
         type=error_type(error),

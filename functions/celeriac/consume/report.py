@@ -1,4 +1,4 @@
-"""What is told of each attempt: a line in the log, and figures by queue and by task."""
+"""The report of each attempt: a line in the log, and metrics by queue and by task."""
 
 from collections import Counter, defaultdict
 from threading import Lock
@@ -20,12 +20,12 @@ from celeriac.observe.text import line
 
 
 def log_outcome(outcome: Outcome, message: Message | None, received: Received, *, seconds: float) -> None:
-    """One line for each attempt."""
+    """Log one line for each attempt."""
     record, observed = received.record, received.observed
     fields: dict[str, object] = {
         "outcome": outcome.name,
         "queue": received.queue.name,
-        # A stranger's words, where no task is known by them.
+        # If no task has this name, it is any text from the sender.
         "task": line(message.task) if message is not None else "",
         "id": line(message.id) if message is not None else record.message_id,
         "key_hash": key_hash(observed.key) if observed.key is not None else "",
@@ -49,22 +49,22 @@ def log_outcome(outcome: Outcome, message: Message | None, received: Received, *
 
 
 def log_lost_worker(run: Run, queue: str, *, deaths_alone: int) -> None:
-    """Log, once it is found, that the worker of an attempt has died; its invocation could tell nobody.
+    """Log that the worker of an attempt has died. A later worker logs this: the dead one couldn't.
 
-    `deaths_alone` of its workers died while they ran nothing else: these count against it.
+    `deaths_alone` is how many of its workers died while they ran nothing else. Only these count against the message.
     """
     logger.warning("worker lost", extra={"queue": queue, **run.fields, "deaths_alone": deaths_alone})
 
 
 def _text(failure: Failure | None) -> dict[str, str]:
-    """An error's text, which may quote the payload: only where payloads are a developer's own."""
+    """An error's text. It may quote the payload, so it is logged only where payloads are a developer's own."""
     if failure is None or not settings.logs_error_texts():
         return {}
     return {"error_message": failure.message, "error_traceback": failure.traceback}
 
 
 def _attempt(outcome: Outcome, message: Message | None) -> int:
-    """Where the message itself comes back, on a FIFO queue, it isn't the message that knows."""
+    """The attempt's number. On a FIFO queue the same message is retried, so the message itself doesn't tell it."""
     match outcome:
         case Succeeded(attempt=attempt):
             return attempt
@@ -77,7 +77,7 @@ def _attempt(outcome: Outcome, message: Message | None) -> int:
 
 
 def counted(outcome: Outcome, observed: Observed) -> list[str]:
-    """The names under which an attempt counts."""
+    """The metrics that an attempt counts in."""
     counts = ["Started"] if observed.has_run else []
     match outcome:
         case Succeeded():
@@ -89,12 +89,12 @@ def counted(outcome: Outcome, observed: Observed) -> list[str]:
         case Skipped(why=why):
             counts.append({"poison": "PoisonSkipped", "test_event": "TestEvent"}.get(why, "Duplicate"))
         case _:
-            pass  # it comes again: then it counts
+            pass  # the message will be delivered again, and counts then
     return counts
 
 
 class Tally:
-    """What one invocation did with one queue's messages."""
+    """Counts what one invocation did with one queue's messages."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -112,7 +112,7 @@ class Tally:
                 self._times[of_task].append(("AgeAtStart", MetricUnit.Seconds, observed.age.total_seconds()))
 
     def flush(self) -> None:
-        """Write out what was counted since the last time: one line for each task."""
+        """Write the counts since the last flush: one line for each task."""
         with self._lock:
             counts, self._counts = self._counts, defaultdict(Counter)
             times, self._times = self._times, defaultdict(list)

@@ -1,4 +1,4 @@
-"""One message's run, from its body to its outcome. Nothing is sent from here."""
+"""The run of one message, from its body to its outcome. This module sends nothing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,22 +30,23 @@ from celeriac.observe import metrics
 from celeriac.observe.log import logger
 from celeriac.observe.running import Run
 
-# Workers that died while they ran nothing but this task, before it is given up.
+# A task becomes a dead letter after this many workers died while they ran only this task.
 MOST_CRASHES = 3
 TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 
 class WorkerCrashedError(CeleriacError):
-    """The worker of a task died, out of memory or killed, where no code of ours could say why."""
+    """The worker of a task died, out of memory or killed, so no code could record why."""
 
 
 def run(received: Received) -> Steps[tuple[Message | None, Outcome]]:
-    """Decode, look up, validate, run, and say how it ended; the message is None where the body can't be read.
+    """Decode a message, find its task, validate, run, and return the outcome.
 
-    The call of the task's function is left to who drives the run.
+    The message is None if the body can't be read. The generator yields the call of the task's function; its driver
+    makes the call.
 
-    Raises only what AWS raised on the way (the store of leases or payloads is out of reach): the message then
-    goes back, uncharged.
+    Raises only AWS's errors (the store of leases or payloads can't be reached): the message is then handed back,
+    uncharged.
     """
     record = received.record
     try:
@@ -67,7 +68,7 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
     received.observed.task = task.name
     as_it_came, redriven_from = message, message.failure
     if redriven_from is not None:
-        # A dead letter that came back, by whatever tool, starts anew.
+        # A redriven dead letter starts with fresh attempts, whichever tool redrove it.
         message = replace(message, attempt=1, step=0, waits_since=None, failure=None, enqueued_at=record.sent_at)
     try:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
@@ -78,14 +79,14 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
         return Dead(message, failure(Reason.MALFORMED, error, _unrun(message), received))
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, _quarantined(f"the task {task.name!r}", message, received))
-    # A task that can't end in time isn't started. Without a limit of its own it needs half of what its queue gives.
-    # The first of an invocation always starts: nobody will ever give it more.
+    # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
+    # The first task of an invocation always starts: no other invocation would have more time for it.
     worker = received.worker
     needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), as_it_came)
     worker.has_started = True
-    # On a FIFO queue a failed attempt stays the same message: only a record tells whether it was charged.
+    # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
     if task.delivery == "at_least_once" and record.receives == 1 and not queue.fifo:
         return (yield from _attempt(task, message, arguments, None, received))
     wanted = _wanted(task, key, message, redriven_from, received)
@@ -98,12 +99,12 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
     except lease.AlreadyDead:
         return Skipped("poison")
     except lease.Busy as busy:
-        return HandedBack("another worker is at it", busy.until, as_it_came)
+        return HandedBack("another worker is running it", busy.until, as_it_came)
     received.observed.replaced = held.replaced
     message = replace(message, attempt=held.attempt)
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
-        return Dead(message, _quarantined(f"what failed like this, {before.type},", message, received), held)
+        return Dead(message, _quarantined(f"this kind of failure, {before.type},", message, received), held)
     return (yield from _attempt(task, message, arguments, held, received))
 
 
@@ -111,8 +112,9 @@ def _wanted(
     task: Task[..., Any, Any], key: str, message: Message, redriven_from: Failure | None, received: Received
 ) -> lease.Claim:
     if task.delivery == "at_least_once":
-        # No two messages exclude each other. What SQS delivers again may have killed its worker, and that is to be
-        # remembered: of this run, also in a fresh copy of it, but not beyond a redrive, which has its own date.
+        # Messages of an at_least_once task don't exclude each other. But a message that SQS delivers again may have
+        # crashed its worker. The record keeps this for the run, also in a fresh copy of the message; a redrive has
+        # another date, so it starts without it.
         key = f"{message.id} {message.enqueued_at} {message.turn}"
     return lease.Claim(
         task=task.name,
@@ -124,7 +126,7 @@ def _wanted(
         key_from=MESSAGE if message.key is not None else "",
         until=received.worker.deadline,
         retention=received.queue.record_retention,
-        # What hangs in the background may be what kills the worker.
+        # A call that overran and still runs in the background may be the one that crashes the worker.
         alone=received.alone and not left_behind(),
         redriven_from=redriven_from,
         once=task.delivery == "at_most_once",
@@ -146,10 +148,10 @@ def _claim(task: Task[..., Any, Any], wanted: lease.Claim, received: Received) -
 def _crashed(
     task: Task[..., Any, Any], message: Message, suspect: lease.CrashSuspected, wanted: lease.Claim, received: Received
 ) -> Outcome:
-    """What becomes of a task whose last worker died at work."""
+    """The outcome of a task whose last worker died during the run."""
     if task.delivery == "at_most_once":
         reason = Reason.INTERRUPTED
-        error = WorkerCrashedError("its worker died at work; whether it did its work is unknown")
+        error = WorkerCrashedError("its worker died during the run; whether the work was done is unknown")
     elif suspect.crashes >= MOST_CRASHES:
         reason = Reason.WORKER_LOST
         error = WorkerCrashedError(f"{suspect.crashes} workers died while they ran it alone")
@@ -173,7 +175,7 @@ def _attempt(
 ) -> Steps[Outcome]:
     worker = received.worker
     key = task.key_of(arguments, message)
-    # A transaction of an `at_least_once` task is its own affair: it can't make the task happen once.
+    # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
     fence = held if task.delivery != "at_least_once" else None
     context = Context(
         message.id, key, task.name, message.attempt, worker.deadline, group=received.record.group, _lease=fence
@@ -189,7 +191,7 @@ def _attempt(
         return TAKEN_OVER
     if error is not None:
         if held is not None and held.committed:
-            # Its effects are there and its success is recorded: to run it again would double them.
+            # The transaction wrote the effects and recorded the success: another run would write the effects twice.
             logger.error("raised after its transaction", extra={"task": task.name, "error": error_type(error)})
             return Succeeded(message.attempt)
         return _failed(task, message, error, held, received)
@@ -208,7 +210,7 @@ def _failed(
     decision = _decide(task, message, error, received)
     reason = decision.reason if isinstance(decision, GiveUp) else "failed"
     if task.delivery == "at_most_once" and isinstance(error, TaskTimeoutError):
-        reason = Reason.INTERRUPTED  # it may go on in its thread: whether it does its work is for a person to judge
+        reason = Reason.INTERRUPTED  # the call may go on in its thread: a person must judge whether the work was done
     why = failure(reason, error, message, received)
     if isinstance(decision, Again):
         return Retried(_successor(message, decision), decision.delay, why.type, held, why, decision.charged)
@@ -222,7 +224,7 @@ def _successor(message: Message, again: Again) -> Message:
 
 
 def _waits_since(message: Message) -> datetime:
-    """When its first wait that isn't charged began: by a message's word, but never in the future."""
+    """When the message's first uncharged wait began: the date in the message, but not one in the future."""
     now = datetime.now(UTC)
     return min(message.waits_since or now, now)
 
@@ -233,10 +235,10 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, r
     if isinstance(decision, GiveUp):
         return decision
     if task.delivery == "at_most_once":
-        return GiveUp(Reason.EXHAUSTED)  # charged or not, it ran
+        return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
     if queue.fifo:
-        # The message itself comes back. At its last receive SQS would move it without a word; and at the end of its
-        # retention, which counts from its only send, delete it.
+        # The same message is retried. After its last receive SQS would move it without a reason. At the end of its
+        # retention, which counts from its only send, SQS would delete it.
         forgotten_at = record.sent_at + queue.retention - queue.timeout
         if record.receives >= queue.receive_limit or now + decision.delay > forgotten_at:
             return GiveUp(Reason.EXPIRED)
@@ -249,7 +251,7 @@ def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseEx
         return task.policy.decide(error, attempt=message.attempt, age=age, left=left)
     except WorkerLost:
         raise
-    except BaseException as broken:  # noqa: BLE001 - a function of the user's
+    except BaseException as broken:  # noqa: BLE001 - the user's function may raise anything
         logger.error(
             "its retry policy failed, the default one decides",
             extra={"task": task.name, "error": error_type(broken), "where": error_place(broken)},
@@ -258,7 +260,7 @@ def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseEx
 
 
 def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
-    """A task whose arguments stand beside its `args` would run with its defaults, and do something else."""
+    """Raise InvalidArgumentsError for arguments beside `args`: the task would run with its defaults instead."""
     missing = [name for name in task.signature.fields if name not in arguments]
     if missing and (misplaced := sender.misplaced_args(body, missing, Message.__struct_fields__)):
         raise InvalidArgumentsError(
@@ -291,17 +293,17 @@ def _quarantined(what: str, message: Message, received: Received) -> Failure:
 
 
 def _unrun(message: Message) -> Message:
-    """Its attempts, when the one that was due is not made."""
+    """The message with one attempt less, because the attempt that was due isn't made."""
     return replace(message, attempt=message.attempt - 1)
 
 
 def _wait(age: timedelta) -> timedelta:
-    """Doubling by age, so that no attempt of the task's own is charged."""
+    """The wait before the next try: the message's age, so that it doubles each time and no attempt is charged."""
     return min(max(age, timedelta(minutes=1)), MAX_DELAY)
 
 
 def _kept(task: Task[..., Any, Any], result: Any) -> tuple[Any, str]:
-    """What to keep of a result, and why if that is nothing: the work is done and must not be repeated for it."""
+    """The result to keep, or None and why it can't be kept. The work is done and must not be repeated for a result."""
     try:
         return storable(result), ""
     except NotStorableError as error:

@@ -1,4 +1,4 @@
-"""Carrying an outcome out. Every path sends first, then records, and is acknowledged last."""
+"""Carries out an outcome. Every path sends first and then records; the message is acknowledged last."""
 
 import dataclasses
 from contextlib import suppress
@@ -21,13 +21,17 @@ from celeriac.model import settings
 from celeriac.model.failure import Failure
 from celeriac.model.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
 
-# Below what makes the consumer suspicious of a message, and far below any maxReceiveCount.
+# After this many receives a hand-back sends a fresh copy: fewer than make a message suspect (TIRED), and far fewer than
+# any maxReceiveCount.
 FRESH_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What is left to do with a message: acknowledge it, or have it delivered again, at an instant or by SQS's own."""
+    """What is left to do with a message: acknowledge it, or let SQS deliver it again.
+
+    Without `again_at`, SQS delivers it after its visibility timeout.
+    """
 
     acknowledged: bool
     again_at: datetime | None = None
@@ -54,7 +58,7 @@ def settle(outcome: Outcome, record: SqsRecord, queue: Queue) -> Settled:
 
 
 def _retry(retried: Retried, record: SqsRecord, queue: Queue) -> Settled:
-    # On a FIFO queue the message stays: a successor would lose its place.
+    # On a FIFO queue the message stays in the queue: a successor would lose its place.
     if not queue.fifo:
         send(Parcel(queue, retried.successor, retried.delay, record.group))
     if retried.lease is not None and retried.failure is not None:
@@ -62,13 +66,13 @@ def _retry(retried: Retried, record: SqsRecord, queue: Queue) -> Settled:
             due = datetime.now(UTC) + retried.delay
             retried.lease.retrying(retried.failure, due, charged=retried.charged)
         except lease.LeaseLostError:
-            # A successor too many does no harm: the record of whoever took over absorbs it.
+            # An extra successor does no harm: the record of the worker that took over makes it a duplicate.
             return Settled(acknowledged=False)
     return Settled(not queue.fifo, datetime.now(UTC) + retried.delay if queue.fifo else None)
 
 
 def _hand_back(handed_back: HandedBack, record: SqsRecord, queue: Queue) -> Settled:
-    """Usually the message itself comes back. Before hand-backs use up its receives, a fresh copy takes its place."""
+    """Usually SQS delivers the same message again. Before hand-backs use up its receives, a fresh copy replaces it."""
     if queue.fifo or record.receives < FRESH_AFTER or handed_back.message is None:
         return Settled(acknowledged=False, again_at=handed_back.until)
     wait = max((handed_back.until or datetime.now(UTC)) - datetime.now(UTC), timedelta())
@@ -100,26 +104,26 @@ def send_dead_letter(dead: Dead, record: SqsRecord, queue: Queue) -> None:
     """Send a dead letter to the queue's own dead-letter queue, then record it."""
     name = queue.dead_letter_name(settings.stage())
     group = (record.group or record.message_id) if queue.fifo else record.group
-    # This death's own: a letter that SQS dropped as a copy of an earlier death's, which the record then no longer
-    # remembers, could not be redriven.
+    # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
+    # this message. The record no longer knows that earlier letter, so it could not be redriven.
     deduplication = f"{record.message_id}-{dead.failure.request_id}" if queue.fifo else None
     if dead.message is not None:
         letter = msgspec.structs.replace(dead.message, failure=dead.failure)
-        # Whole, where SQS can carry it: people read dead letters in AWS's console too.
+        # The arguments stay in the body if SQS can carry them: people read dead letters in AWS's console too.
         body = fitted(name, letter, MAX_MESSAGE_BYTES)
         _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
     else:
         _send(name, _untouched(record, dead.failure, group, deduplication))
     if dead.lease is not None:
-        # Where another worker has taken over, or a commit was carried out after all, the letter is one too many.
+        # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.
         with suppress(lease.LeaseLostError):
             dead.lease.dead(dead.failure)
 
 
 def _untouched(record: SqsRecord, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
-    """A body that couldn't be read goes byte for byte, the sender's attributes and its failure beside it.
+    """An unreadable body, sent byte for byte, with the sender's attributes and the failure as attributes.
 
-    What doesn't fit goes through S3: the body first, then the attributes too.
+    If this doesn't fit into a message, the body is stored in S3, and if needed the sender's attributes too.
     """
     ours = text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
     sent = partial(sqs.Entry, group=group, deduplication=deduplication)
@@ -136,7 +140,7 @@ def _untouched(record: SqsRecord, failure: Failure, group: str | None, deduplica
 
 
 def _send(name: str, made: sqs.Entry) -> None:
-    """Send it; where SQS refuses it, once more without the sender's attributes: they must keep nothing from going."""
+    """Send an entry. If SQS refuses it, send it again without the sender's attributes: they must not stop a message."""
     try:
         sqs.send(name, made)
     except Exception as error:
@@ -147,6 +151,6 @@ def _send(name: str, made: sqs.Entry) -> None:
 
 
 def _with(made: sqs.Entry, attributes: Attributes) -> sqs.Entry:
-    """With the sender's attributes, where there is room: no task reads them, a person may want to."""
+    """The entry with the sender's attributes, if there is room: no task reads them, but a person may want to."""
     full = dataclasses.replace(made, attributes=beside(attributes, {}))
     return full if full.size <= MAX_MESSAGE_BYTES else made

@@ -1,4 +1,4 @@
-"""Messages that may kill their worker: in which order they run, one by one, and which of them must not wait longer."""
+"""Messages that may crash their worker, and so run one by one: their order, and which must not wait longer."""
 
 import random
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ type SuspectMessage = tuple[SqsRecord, Queue]
 
 
 def in_order(suspects: Sequence[SuspectMessage]) -> list[SuspectMessage]:
-    """Any order: one that kills its worker each time must not always be the first."""
+    """The suspects in random order: a message that crashes its worker each time must not always be the first."""
     return random.sample(suspects, len(suspects))
 
 
 def tired_of_waiting(record: SqsRecord, queue: Queue) -> HandedBack | None:
-    """A fresh copy, if waiting behind killers has used up half of the receives that SQS allows.
+    """A fresh copy, if waiting behind crashing messages has used up half of the receives that SQS allows.
 
-    A healthy message must not die of that. What its task's lease remembers stays, so a killer among them ends after
-    its three crashes all the same. None on a FIFO queue, where a copy would lose its place, and for what can't be
-    read, which kills nobody.
+    A healthy message must not become a dead letter by waiting. The copy keeps the record of the message's crashes, so a
+    crashing message still ends after its three crashes. None on a FIFO queue, where a copy would lose its place, and
+    for a body that can't be read, which crashes no worker.
     """
     if queue.fifo or 2 * record.receives < queue.receive_limit:
         return None
     try:
-        return HandedBack("others that may kill their worker run before it", message=as_it_came(record))
+        return HandedBack("messages that may crash their worker run before it", message=as_it_came(record))
     except (MalformedMessageError, NewerVersionError):
         return None

@@ -1,1 +1,1 @@
-"""Dead letters: their form, and where to find one."""
+"""Dead letters: their format, and how to find one."""

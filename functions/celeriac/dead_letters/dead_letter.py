@@ -1,4 +1,4 @@
-"""A dead letter, read back from the queue it lies in."""
+"""A dead letter, read from a message of its dead-letter queue."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message nobody will run again unless a person redrives it."""
+    """A message that won't run again unless a person redrives it."""
 
     id: str
-    """The task's id; SQS's message id where the body couldn't be read."""
+    """The id in the body; SQS's message id if the body has none or can't be read."""
     task: str
-    """Empty where not even that could be read of the body."""
+    """The task's name; empty if the body doesn't tell it."""
     args: dict[str, Any]
     failure: Failure | None
-    """Why it is dead; None for what SQS moved by itself, after more receives than the queue allows."""
+    """Why the message is a dead letter; None if SQS itself moved it, after more receives than the queue allows."""
     body: str
-    """The body; where an unreadable one was stored in the payload bucket, the one stored."""
+    """The body. If an unreadable body was stored in the payload bucket, this is the stored body."""
     sent_at: datetime
     attributes: Attributes = field(default_factory=dict)
-    """The message attributes of its sender."""
+    """The message attributes of the sender."""
     missing: str = ""
-    """Why the stored body or the stored arguments couldn't be had; empty where nothing is missing."""
+    """Why the stored body, attributes or arguments couldn't be read; empty if nothing is missing."""
 
 
 def ids(message: "MessageTypeDef") -> set[str]:
-    """What a letter may be asked for by: SQS's id, and its task's where the body can be read."""
+    """The ids by which a letter can be found: SQS's id, and the id in the body if it can be read."""
     try:
         id_ = decode(message["Body"]).id
     except (MalformedMessageError, NewerVersionError):
@@ -52,9 +52,9 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> DeadLetter:
-    """The dead letter in a message received from the queue `queue_name`, with all its attributes.
+    """The dead letter in a message that was received from the queue `queue_name` with all its attributes.
 
-    Without `whole`, what lies in the payload bucket is not fetched: its arguments, or its body, are left out.
+    Without `whole`, nothing is fetched from the payload bucket: stored arguments, or a stored body, are left out.
     """
     message_id, body = message["MessageId"], message["Body"]
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
@@ -91,7 +91,7 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
 
 
 def stored_body(body: str) -> str | None:
-    """The key under which the whole body lies in the payload bucket; None where `body` is the body itself."""
+    """The key under which the whole body is stored in the payload bucket; None if `body` is the body itself."""
     stored = _stored(body)
     return stored.stored_body if stored is not None else None
 
@@ -104,7 +104,7 @@ def _stored(body: str) -> _Stored | None:
 
 
 def _content(queue_name: str, key: str) -> tuple[bytes, str]:
-    """What was stored, or why it can't be had: a stranger's key must not keep others from being read."""
+    """The stored content, or why it can't be read. A wrong key in one letter must not stop the reading of others."""
     try:
         return payloads.load(queue_name, key), ""
     except payloads.PayloadGoneError as error:

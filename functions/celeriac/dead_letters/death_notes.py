@@ -1,8 +1,8 @@
-"""Notes of dead letters, so that whoever asks for a task's status learns of its end.
+"""Notes of dead letters: they tell a task's status when its idempotency record doesn't.
 
-The idempotency record can't say it for all: some messages end before they are claimed, at_least_once tasks have none,
-and another message of the same key takes it over. A note lies in the same table, under the message's id. It is written
-when its batch is settled. Where that fails, only the dead-letter queue knows of the death.
+The record doesn't tell it in three cases: some messages end before they are claimed, at_least_once tasks have no such
+record, and another message of the same key takes the record over. A note lies in the same table, under the message's
+id. It is written when its batch is settled. If that fails, only the dead-letter queue shows that the message is dead.
 """
 
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ _DEAD, _REDRIVEN = "DEAD", "REDRIVEN"
 
 
 def note(queue: Queue, task: str, message_id: str, failure: Failure) -> None:
-    """Remember a dead letter that has been sent."""
+    """Write the note of a dead letter that has been sent."""
     expiry = int((datetime.now(UTC) + queue.record_retention).timestamp())
     where = notes.where(_KIND, task, message_id)
     item = where.pop("Key") | {
@@ -35,7 +35,7 @@ def note(queue: Queue, task: str, message_id: str, failure: Failure) -> None:
 
 
 def forget(task: str, message_id: str) -> None:
-    """The dead letter was redriven: what becomes of it now is for its new run to say."""
+    """Mark the note as redriven: from now on the new run tells the task's status."""
     _try(
         "update_item",
         **notes.where(_KIND, task, message_id),
@@ -47,7 +47,7 @@ def forget(task: str, message_id: str) -> None:
 
 
 def noted(task: str, message_id: str) -> Failure | None:
-    """Why the message is a dead letter, by a strongly consistent read; None where none is noted."""
+    """Why the message is a dead letter, by a strongly consistent read; None if no note says that it is one."""
     found = notes.read(_KIND, task, message_id)
     return msgspec.json.decode(found["failure"], type=Failure) if found.get("status") == _DEAD else None
 
@@ -55,6 +55,6 @@ def noted(task: str, message_id: str) -> Failure | None:
 def _try(operation: str, **arguments: Any) -> None:
     try:
         getattr(client("dynamodb"), operation)(**arguments)
-    except Exception as error:  # noqa: BLE001 - the letter is sent and says the same; its message must be acknowledged
+    except Exception as error:  # noqa: BLE001 - the sent letter says the same; its message must be acknowledged
         if error_code(error) != "ConditionalCheckFailedException":
             logger.warning("dead letter not noted", extra={"error": error_type(error)})

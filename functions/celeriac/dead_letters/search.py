@@ -1,4 +1,4 @@
-"""Looking for one message in a dead-letter queue, where SQS itself may have put it without a word."""
+"""Finds one message in a dead-letter queue. SQS itself may have moved it there, without a reason."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,21 +13,21 @@ from celeriac.model.queue import Queue
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-# To look at a letter hides it from others for a moment: so few are looked at, and not at every question.
+# Receiving a letter hides it from others for a moment. So only a few letters are received, and not for every search.
 MOST_LETTERS = 100
 HIDDEN_SECONDS = 10
 LOOK_EVERY = timedelta(seconds=30)
 
 looked: dict[str, tuple[datetime, int, frozenset[str]]] = {}
-"""By queue: when its letters were last looked at, how many there were, and the ids of those that were seen."""
+"""By queue URL: when its letters were last received, how many there were, and the ids of the received letters."""
 
 
 def find(queue: Queue, message_id: str) -> tuple[DeadLetter | None, bool]:
-    """The dead letter with this task's id, or SQS's; and whether every letter was looked at, which are 100 at most.
+    """The dead letter with this id, the message's or SQS's; and whether every letter was seen. At most 100 are.
 
-    Where nothing is found, the same letters are not looked at again for 30 seconds.
+    If the letter isn't found, the same letters are not received again for 30 seconds.
 
-    Raises what AWS raises, NoSuchQueueError too.
+    Raises what AWS raises, and NoSuchQueueError.
     """
     name = queue.dead_letter_name(settings.stage())
     url = sqs.url(name)
@@ -45,7 +45,7 @@ def find(queue: Queue, message_id: str) -> tuple[DeadLetter | None, bool]:
 
 
 def _peek(url: str, most: int) -> "list[MessageTypeDef]":
-    """Up to `most` letters, which are visible to others again at once."""
+    """Receive up to `most` letters, and make them visible to others again at once."""
     held: dict[str, MessageTypeDef] = {}
     try:
         while len(held) < most:

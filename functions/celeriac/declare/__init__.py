@@ -1,1 +1,1 @@
-"""`@task`, and all that hangs on it."""
+"""`@task` and its parts: options, signature, context, handle and registry."""

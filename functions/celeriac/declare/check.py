@@ -1,4 +1,4 @@
-"""What is refused when a task is declared, because no queue could keep it."""
+"""Checks of a task's declaration: a task that its queue couldn't run as declared is refused."""
 
 import inspect
 from datetime import timedelta
@@ -13,7 +13,7 @@ from celeriac.model.retry import Backoff, Custom
 
 
 def check(made: Task[..., Any, Any]) -> None:
-    """Raise TaskError or SignatureError, naming the task and the cure, for a declaration that can't be kept."""
+    """Raise TaskError or SignatureError, naming the task and the cure, for a declaration that can't work."""
     name, queue = made.name, made.queue
     if made.delivery not in GUARANTEES:
         raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(GUARANTEES)}")
@@ -24,7 +24,7 @@ def check(made: Task[..., Any, Any]) -> None:
     if made.timeout is not None and not isinstance(made.timeout, timedelta):
         raise TaskError(f"task {name!r}: its timeout is {made.timeout!r}, write timedelta(seconds={made.timeout!r})")
     if inspect.isgeneratorfunction(made.function) or inspect.isasyncgenfunction(made.function):
-        raise TaskError(f"task {name!r}: a generator runs only when somebody reads it, which no queue does: return")
+        raise TaskError(f"task {name!r}: a generator runs only when it is iterated, which no queue does: return")
     policy = made.policy
     for problem in policy.problems() if isinstance(policy, Backoff) else ():
         raise TaskError(f"task {name!r}: its Backoff can't be kept, {problem}")
@@ -51,7 +51,7 @@ def check(made: Task[..., Any, Any]) -> None:
     try:
         fields = made.signature.fields
     except NameError:
-        # A forward reference: its name is there once the module is, so it is read at the first use.
+        # A forward reference: its name exists once the module is loaded, so the signature is read at its first use.
         fields = tuple(inspect.signature(made.function).parameters)
     if made.key is not None and made.key not in fields:
         raise TaskError(

@@ -1,4 +1,4 @@
-"""What a task may know of its own run."""
+"""The context: what a task can learn about its own run."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The run of one task. A task that names it as its first parameter gets it: `def charge(ctx: Context, ...)`."""
+    """The run of one task. A task gets it as its first parameter: `def charge(ctx: Context, ...)`."""
 
     id: str
-    """The task's id: the same through retries and redrives."""
+    """The message's id: the same in retries and redrives."""
     key: str
-    """The idempotency key, `<task>:<value of its key parameter, or its id>`: the same at every attempt, and another
-    for every other task. Hand it to providers that take one."""
+    """The idempotency key, `<task>:<value of the key parameter, or the id>`. It is the same at every attempt, and every
+    task has different keys. Pass it to providers that take an idempotency key."""
     task: str
     attempt: int
     """1 at the first run."""
     deadline: datetime
     """When Lambda will stop this worker."""
     group: str | None = None
-    """The group it was enqueued with."""
+    """The group that the message was enqueued with."""
     _lease: "Lease | None" = field(default=None, repr=False)
 
     @property
@@ -37,11 +37,12 @@ class Context:
     def transaction(self) -> "Transaction":
         """A transaction that commits the task's effects and its success in one step, on leaving the `with` block.
 
-        Inside an effectively-once task it is conditioned on the task's lease: a worker that lost its lease can't
-        commit, and a worker that dies after the commit isn't run again. One a run. Its success is recorded before the
-        task returns, so what it returns isn't kept: give the result to `tx.result(value)`.
+        In an effectively-once or at-most-once task, the commit depends on the task's lease: a worker that lost its
+        lease can't commit, and a task whose worker dies after the commit isn't run again. A run can commit one
+        transaction. The success is recorded before the task returns, so its return value isn't kept: pass the result
+        to `tx.result(value)`.
         """
-        # The transaction knows tasks, tasks know their context: one of the two must come late.
+        # Transactions load boto3 and Powertools, which a producer that only enqueues doesn't need.
         from celeriac.enqueue.transaction import Transaction  # noqa: PLC0415
 
         return Transaction(self._lease, in_run=True)

@@ -16,8 +16,8 @@ from celeriac.model.retry import Backoff, Custom, CustomPolicy, Policy
 
 
 class _Decorator:
-    """What `task(queue, ...)` returns. Its overloads take the context off the signature and the coroutine off
-    the result, so that a type checker knows `enqueue` as it knows the function.
+    """The decorator that `task(queue, ...)` returns. Its overloads remove the context from the parameters and the
+    coroutine from the result, so that a type checker knows the parameters of `enqueue` and the type of the result.
     """
 
     def __init__(self, queue: Queue, unknown: Mapping[str, object], **declared: Any) -> None:
@@ -39,7 +39,7 @@ class _Decorator:
         declared = dict(self._declared)
         name = declared.pop("name") or getattr(function, "__name__", "")
         if not name:
-            raise TaskError(f"{function!r} has no name of its own: give the task one, `name=`")
+            raise TaskError(f"{function!r} has no name: give the task one with `name=`")
         if self._unknown:
             cures = habits.cures(self._unknown, habits.DECLARING, name)
             known = f"it takes {', '.join(['name', *declared]).replace('policy', 'retry')}"
@@ -65,18 +65,18 @@ def task(
 ) -> _Decorator:
     """Make a function a task of `queue`.
 
-    name: what messages call it; the function's own name by default. Renaming it orphans what is under way.
+    name: the task's name in messages; the function's name by default. After a rename, messages under way find no task.
     key: the parameter whose value is the idempotency key; the message's id by default.
-    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB call, unless SQS
-        delivers its message again: then it remembers crashes), or at_most_once.
-    retry: a Backoff, or a callable (error, attempt) -> delay or None; five attempts from 60 s on by default.
-    timeout: how long one run may take, at most its queue's.
-    on: the outbox event that calls it, by its exact name or a pattern such as `order.*`.
-    cron: when it is called again and again: five fields as in a crontab, `0 3 * * *`, or a name such as `@daily`, or
-        EventBridge Scheduler's own `rate(5 minutes)` and `cron(0 3 * * ? *)`; all but `rate` by the clock of
-        `timezone`, such as `Europe/Berlin`. The stacks make it a schedule. Its parameters all have defaults.
+    delivery: effectively_once (Powertools idempotency), at_least_once (no DynamoDB call, unless SQS delivers the
+        message again or the queue is FIFO: then a record keeps crashes and attempts), or at_most_once.
+    retry: a Backoff, or a callable (error, attempt) -> delay or None. By default five attempts, the first wait 60 s.
+    timeout: how long one run may take, at most the queue's timeout.
+    on: the outbox event that the task subscribes to: its exact name, or a pattern such as `order.*`.
+    cron: when the task runs regularly: five fields as in a crontab, `0 3 * * *`, or a name such as `@daily`, or
+        EventBridge Scheduler's own `rate(5 minutes)` and `cron(0 3 * * ? *)`. All but `rate` use the time zone
+        `timezone`, such as `Europe/Berlin`. The stacks build the schedule. All parameters of the task need defaults.
 
-    Raises TaskError or SignatureError at once, naming the task and the cure, for what can't be kept.
+    Raises TaskError or SignatureError at once, naming the task and the cure, for a declaration that can't work.
     """
     if not isinstance(queue, Queue):
         raise TaskError(f"task(): {queue!r} is no Queue: declare one in tasks/queues.py, and write @task(that_queue)")

@@ -15,7 +15,7 @@ from celeriac.model.failure import Failure
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.queue import Queue
 
-# Between two looks of `result()`: soon at first, rarely once it takes long.
+# The waits between two polls of `result()`: short at first, longer if the task takes long.
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
 
 
@@ -29,24 +29,24 @@ class TaskFailedError(CeleriacError, RuntimeError):
 
 
 class ResultNotKeptError(CeleriacError, RuntimeError):
-    """The task has succeeded, and what it returned isn't stored; the text says why."""
+    """The task has succeeded, but its result isn't stored or can't be read; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handle[R]:
-    """A task that was enqueued, or may have been. `R` is what it returns."""
+    """A task that was enqueued, or may have been. `R` is the type of its result."""
 
     id: str
-    """The id of its message; empty for a handle that was made for a key."""
+    """The id of the task's message; empty for a handle that was made for a key."""
     key: str
-    """Its idempotency key, `<task>:<value>`."""
+    """The task's idempotency key, `<task>:<value>`."""
     task: str
     """The task's name."""
     queue: Queue
     guarantee: Guarantee
     _signature: Callable[[], Signature] = field(repr=False, compare=False)
     due: datetime | None = None
-    """When its message is due; None for a handle that was made without sending."""
+    """When the message is due; None for a handle that was made without sending."""
 
     @property
     def is_at_least_once(self) -> bool:
@@ -55,24 +55,24 @@ class Handle[R]:
 
     @property
     def ref(self) -> str:
-        """One word that names task, id and key: keep it, and `celeriac.handle(ref)` is this handle again.
+        """One word that names task, id and key. Keep it: `celeriac.handle(ref)` returns this handle again.
 
-        It holds the key in clear, percent-encoded.
+        The word contains the key as it is, percent-encoded.
         """
         return str(Reference(self.task, self.id, self.key.removeprefix(f"{self.task}:"), self.due))
 
     @property
     def duplicate_of(self) -> str | None:
-        """The id of the message that ran in this one's place, having the same idempotency key; None if none did."""
+        """The id of the message of the same idempotency key that ran instead of this one; None if there is none."""
         return self.status().duplicate_of
 
     def status(self) -> Status:
-        """What has become of it, by strongly consistent reads: of its record, and of a note if that says nothing.
+        """The task's status, by strongly consistent reads of its record and, if the record doesn't tell, of its note.
 
-        Where both say nothing and the dead-letter queue isn't empty, its first 100 letters are looked at; that takes
-        the right to receive from it, and is left out without it.
+        If the note doesn't tell either and the dead-letter queue isn't empty, up to 100 of its letters are received.
+        Without the permission to receive from that queue, this step is left out.
         """
-        # The table's client and Powertools, which a producer that only enqueues need not load.
+        # This loads DynamoDB's client and Powertools, which a producer that only enqueues doesn't need.
         from celeriac.declare import lookup  # noqa: PLC0415
 
         record = lookup.record(self.task, self.key, self.queue, self.guarantee)
@@ -87,29 +87,32 @@ class Handle[R]:
 
     @property
     def _is_old(self) -> bool:
-        """Whether SQS may have moved it to the dead-letter queue, which takes some receives."""
+        """Whether SQS may have moved the message to the dead-letter queue: SQS does so only after some receives."""
         return self.due is None or self.due + self.queue.visibility < datetime.now(UTC)
 
     def _unrecorded(self) -> Status:
-        """The state of a message of which nothing is stored."""
+        """The status of a message about which nothing is stored."""
         return Status("queued", id=self.id, due=self.due) if self._may_come else Status("unknown")
 
     @property
     def _may_come(self) -> bool:
-        """Whether it may be in its queue still: it was sent, SQS keeps it, and its success would be stored."""
+        """Whether the message may still be in its queue.
+
+        It was sent, SQS still keeps it, and either it isn't due yet or its success would be stored.
+        """
         now = datetime.now(UTC)
         if self.due is None or self.due + self.queue.retention < now:
             return False
         return self.due > now or not self.is_at_least_once
 
     def result(self, timeout: timedelta | float = timedelta(seconds=30)) -> R:
-        """What the task returned, as its annotated type, once it has succeeded; JSON types without an annotation.
+        """Wait until the task has succeeded, and return its result: as the annotated type, or else as JSON types.
 
         timeout: how long to wait, a timedelta or seconds.
 
-        Raises TaskFailedError when it is a dead letter; ResultNotKeptError when it succeeded and its result isn't
-        stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, of
-        which no result is kept; LookupError when nothing is known of it, so that nothing can be waited for.
+        Raises TaskFailedError if the task is a dead letter; ResultNotKeptError if it succeeded but its result isn't
+        stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, which
+        keeps no result; LookupError if nothing is known of the task, so that there is nothing to wait for.
         """
         if not isinstance(timeout, timedelta):
             timeout = timedelta(seconds=timeout)

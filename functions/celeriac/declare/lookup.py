@@ -1,4 +1,4 @@
-"""What is stored of a task, looked up for whoever asks for its status."""
+"""Looks up what is stored about a task, for its status."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,21 +13,21 @@ from celeriac.model.queue import Queue
 
 
 def is_denied(error: Exception) -> bool:
-    """Whether AWS has refused a call for want of a right: its services say so in words of their own."""
+    """Whether AWS refused a call because a permission is missing. The services have different codes for this."""
     return "AccessDenied" in error_code(error)
 
 
 def record(task: str, key: str, queue: Queue, guarantee: Guarantee) -> Mapping[str, Any]:
-    """The idempotency record of a task's key; empty where there is none, as for every at_least_once task."""
+    """The idempotency record of a task's key; empty if there is none. An at_least_once task never has one."""
     if guarantee == "at_least_once":
         return {}
     return lease.look_up(task, key, queue.record_retention)
 
 
 def dead_letter(task: str, message_id: str, queue: Queue) -> Status | None:
-    """That it is a dead letter, by its note or by its queue; None if it is none, as far as can be seen.
+    """The status of a dead letter, from its note or from the dead-letter queue; None if none is found.
 
-    `unknown` where its queue holds more letters than are looked at, which one of them may be.
+    The status is `unknown` if the queue holds more letters than are received: the message may be one of the others.
     """
     noted = death_notes.noted(task, message_id)
     if noted is not None:

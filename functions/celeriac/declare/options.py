@@ -1,4 +1,4 @@
-"""How a task is to be enqueued: after a wait, in a group, under a key."""
+"""The options with which a task is enqueued: a delay or a time, a group, a key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from celeriac.model.retry import LONGEST_DELAY
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `task.options(...)` was given."""
+    """The arguments of `task.options(...)`."""
 
     delay: timedelta = NOW
     at: datetime | None = None
@@ -23,13 +23,13 @@ class Options:
 
     @property
     def wait(self) -> timedelta:
-        """How long from now on; an instant that has passed means now."""
+        """How long to wait from now. A time in the past means no wait."""
         return self.delay if self.at is None else max(self.at - datetime.now(UTC), NOW)
 
     def check(self, task: str, written: str, queue: Queue, unknown: Mapping[str, object]) -> None:
-        """Raise ValueError for what can't be kept, TypeError for what is no option, naming task and cure.
+        """Raise ValueError for a wrong value, TypeError for a wrong type or an unknown option, naming task and cure.
 
-        written: what the task's function is called in code.
+        written: the name of the task's function in code.
         """
         name = f"task {task!r}"
         if unknown:
@@ -67,7 +67,7 @@ class Options:
             raise TypeError(f"{name}: at is {at!r}, write a datetime with a time zone")
         if at.utcoffset() is None:
             raise ValueError(
-                f"{name}: at={at} has no time zone, so nobody knows when that is: "
+                f"{name}: at={at} has no time zone, so it can mean several instants: "
                 "write datetime(..., tzinfo=UTC), or tzinfo=ZoneInfo('Europe/Berlin')"
             )
         if self.delay:

@@ -1,7 +1,7 @@
 """The reference of a task that was enqueued: one word that names task, id and key, for commands, URLs and databases.
 
-`<task>/<id>`, `<task>/<id>/<key>` where a key other than the id was used, and at the end `@<seconds since 1970>`: when
-the message is due. A reference that was not made by sending has no such end. Each part is percent-encoded.
+The word is `<task>/<id>`, or `<task>/<id>/<key>` if the key isn't the id. At its end stands `@<seconds since 1970>`:
+when the message is due. A reference that was made without sending has no such end. Each part is percent-encoded.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _PARTS = (2, 3)
 
 
 class InvalidReferenceError(CeleriacError, ValueError):
-    """A text that is no reference of a task."""
+    """A text that isn't the reference of a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Reference:
 
     task: str
     id: str
-    """Empty where only the key is known."""
+    """Empty if only the key is known."""
     key: str
     """The key as the sender gave it, without the task's name."""
     due: datetime | None = None
-    """When the message is due; None where nothing was sent for this reference."""
+    """When the message is due; None if nothing was sent for this reference."""
 
     def __str__(self) -> str:
         """The reference as one word."""

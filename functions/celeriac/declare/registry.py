@@ -16,22 +16,24 @@ from celeriac.model import declared
 from celeriac.model.queue import Queue
 
 tasks: dict[str, Task[..., Any, Any]] = {}
-"""By name. The task defined last wins, so that a module can be reloaded; `load` refuses two of one name."""
+"""All tasks by name. The task defined last replaces an earlier one, so that a module can be reloaded; `load` refuses
+two tasks of one name."""
 
 _by_home: dict[str, Task[..., Any, Any]] = {}
 
 
 def add(task: Task[..., Any, Any]) -> None:
-    """Make `task` known under its name."""
+    """Register `task` under its name."""
     tasks[task.name] = task
     _by_home[f"{task.function.__module__}.{task.function.__qualname__}"] = task
 
 
 @contextmanager
 def only(wanted: Callable[[Task[..., Any, Any]], bool]) -> Iterator[None]:
-    """Know only the `wanted` tasks, and those defined meanwhile; what functions define is forgotten afterwards.
+    """In the block, register only the `wanted` tasks, and tasks that are defined in the block.
 
-    Tasks of another application than the one of now are never among them.
+    Tasks of any application but the current one are left out. After the block, tasks defined inside functions are
+    forgotten.
     """
     _show(task for task in _by_home.values() if wanted(task) and not _of_another_application(task))
     try:
@@ -59,9 +61,10 @@ def subscribers(event: str) -> list[Task[..., Any, Any]]:
 
 
 def load(name: str | None = None) -> None:
-    """Import every module of the package `name`, the application's by default.
+    """Import every module of the package `name`, by default the application's package.
 
-    Raises DuplicateNameError if two of its tasks share a name.
+    Raises DuplicateNameError if two of its tasks share a name, and SignatureError if a type in a task's signature
+    isn't defined at run time.
     """
     name = name or declared.package
     root = importlib.import_module(name)
@@ -72,7 +75,7 @@ def load(name: str | None = None) -> None:
             _ = task.signature
         except NameError as error:
             raise SignatureError(
-                f"task {task.name!r}: {error}, at least not at run time: import what its parameters name, "
+                f"task {task.name!r}: {error}, at least not at run time: import the types of its parameters, "
                 "not under TYPE_CHECKING"
             ) from error
     homes: dict[str, list[str]] = defaultdict(list)
@@ -94,9 +97,9 @@ def queues() -> dict[str, Queue]:
 
 
 def handle(ref: str) -> Handle[Any]:
-    """The handle whose `ref` this is, in any process that knows its task.
+    """The handle that has this `ref`, in any process that has the task.
 
-    Raises InvalidReferenceError for a text that is none, and LookupError where no task has its name.
+    Raises InvalidReferenceError for a text that isn't a reference, and LookupError if no task has the name in it.
     """
     parts = parse(ref)
     if parts.task not in tasks:

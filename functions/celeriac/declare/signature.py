@@ -25,8 +25,8 @@ class InvalidArgumentsError(CeleriacError, TypeError):
 class Signature:
     """Reads, checks and writes the arguments of one function.
 
-    Raises SignatureError if the function takes `*args`, `**kwargs` or positional-only parameters, or if a type
-    of its can't be read from JSON.
+    Raises SignatureError if the function takes `*args`, `**kwargs` or positional-only parameters, or if the type of a
+    parameter can't be read from JSON.
     """
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
@@ -50,7 +50,7 @@ class Signature:
         self.fields = tuple(parameter.name for parameter in fields)
         self._bind = inspect.Signature(fields)
         try:
-            # A field left out stays UNSET, so that the function's own default applies, evaluated once as always.
+            # A missing field stays UNSET, so that the function's own default applies. Python evaluates it only once.
             schema = msgspec.defstruct(
                 "args",
                 [
@@ -63,13 +63,13 @@ class Signature:
                 forbid_unknown_fields=True,
             )
             self._decoder = msgspec.json.Decoder(schema, dec_hook=_from_json)
-            # Nothing else walks down to the types that only a hook could read.
+            # Only this call visits nested types that need the hook.
             msgspec.json.schema(schema, schema_hook=_known)
         except TypeError as error:
             raise SignatureError(f"task {name!r}: its parameters can't be read from JSON: {error}") from error
 
     def default(self, field: str) -> object:
-        """What a field is when a message leaves it out; None where it can't."""
+        """The value of a field that a message leaves out; None if the field has no default."""
         default = self._bind.parameters[field].default
         return None if default is inspect.Parameter.empty else default
 
@@ -86,21 +86,21 @@ class Signature:
             raise InvalidArgumentsError(f"task {self._task!r}: {error}") from error
 
     def _nearest(self, name: str) -> str:
-        from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake, and a worker needn't load it
+        from difflib import get_close_matches  # noqa: PLC0415 - needed only after a mistake
 
         close = get_close_matches(name, self.fields, n=1, cutoff=0.5)
         return f": did you mean {close[0]}?" if close else f"; it has {', '.join(self.fields) or 'none'}"
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
-        """`arguments` as JSON, after checking that the task will get them as they are. Raises InvalidArgumentsError."""
+        """`arguments` as JSON. Raises InvalidArgumentsError if the task would receive other values than these."""
         try:
             raw = msgspec.json.encode(arguments, enc_hook=to_json)
-        except Exception as error:  # a model's own code may raise anything
+        except Exception as error:  # the code of a user's model may raise anything
             raise InvalidArgumentsError(f"task {self._task!r}: {_unwritable(arguments, error)}") from error
         try:
             arrived = self.decode(raw)
         except InvalidArgumentsError as error:
-            # It tells what JSON wrote: nan as a null, a Decimal as a text that nobody has passed.
+            # The error shows the value in the JSON, which the caller hasn't passed: null for nan, a text for a Decimal.
             self._compare(arguments, arguments)
             if ", got `" in str(error):
                 self._compare(arguments, msgspec.json.decode(raw), at=str(error))
@@ -109,7 +109,7 @@ class Signature:
         return raw
 
     def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any], *, at: str | None = None) -> None:
-        """Raise InvalidArgumentsError for what differs; where `at` says that something is wrong, only for that."""
+        """Raise InvalidArgumentsError for an argument that differs. With `at`, only for one at the place it names."""
         for name, value in arguments.items():
             if is_said(value, arrived[name]) or (found := difference(name, value, arrived[name])) is None:
                 continue
@@ -127,7 +127,7 @@ class Signature:
         return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
 
     def arrived(self, field: str, plain: object) -> object:
-        """A value of one parameter, of JSON types, as its consumer reads it. Raises InvalidArgumentsError."""
+        """The value of one parameter, given as JSON types, as the consumer reads it. Raises InvalidArgumentsError."""
         try:
             return msgspec.convert(
                 plain, self._hints.get(field, Any), builtin_types=(), str_keys=True, dec_hook=_from_json
@@ -137,27 +137,28 @@ class Signature:
 
     @property
     def returns_nothing(self) -> bool:
-        """Whether it is annotated to return None."""
+        """Whether the function is annotated to return None."""
         return self._returns is type(None)
 
     def result(self, plain: object) -> Any:
-        """A result, kept as JSON types, as the annotated return type; as it is where there is none that can be read.
+        """A result, stored as JSON types, as the annotated return type.
 
-        Raises InvalidArgumentsError for a result that the type can't hold, such as one of an older release.
+        The result is returned as it is if there is no annotation, or if the type can't be read from JSON. Raises
+        InvalidArgumentsError for a result that the type can't hold, such as a result of an older release.
         """
         if self._returns is Any:
             return plain
         try:
             msgspec.json.schema(self._returns, schema_hook=_known)
         except (TypeError, ValueError):
-            return plain  # a type that only Python knows
+            return plain  # a type that can't be read from JSON
         try:
             return msgspec.convert(plain, self._returns, builtin_types=(), str_keys=True, dec_hook=_from_json)
         except Exception as error:  # a validator of the user's may raise anything
             raise InvalidArgumentsError(f"task {self._task!r}: its result: {_readable(error)}") from error
 
     def _cure(self, begin: bytes) -> str:
-        """What to do about arguments that are no object."""
+        """The cure for arguments that aren't a JSON object, as the end of an error message."""
         if begin == b'"':
             return ": args is a text; where it holds JSON, send the object itself"
         if begin == b"[" and self.fields:
@@ -165,7 +166,7 @@ class Signature:
         return ""
 
     def pick(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of an event that the task names: a publisher may add fields without breaking its subscribers."""
+        """The fields of an event that are the task's parameters. A publisher may add fields without breaking tasks."""
         return {name: data[name] for name in self.fields if name in data}
 
 
@@ -178,7 +179,7 @@ def _unwritable(arguments: Mapping[str, Any], error: Exception) -> str:
             return (
                 f"`{name}` can't be written as JSON: it holds half of a surrogate pair, a text cut inside a character"
             )
-        except Exception as its:  # noqa: BLE001 - as above
+        except Exception as its:  # noqa: BLE001 - the code of a user's model may raise anything
             return f"`{name}` can't be written as JSON: {its}"
     return f"its arguments can't be written as JSON: {error}"
 
@@ -192,7 +193,7 @@ def _mentions_context(hint: Any) -> bool:
 
 
 def key_text(value: object) -> object:
-    """A key parameter's value as what JSON would make of it. Raises InvalidArgumentsError."""
+    """The value of a key parameter as JSON types. Raises InvalidArgumentsError."""
     try:
         return msgspec.to_builtins(value, str_keys=True, enc_hook=to_json)
     except Exception as error:
@@ -200,7 +201,7 @@ def key_text(value: object) -> object:
 
 
 def _readable(error: BaseException) -> str:
-    """Msgspec writes "Expected `int`, got `str` - at `$.user_id`": say "user_id" as the caller knows it."""
+    """Msgspec writes "Expected `int`, got `str` - at `$.user_id`": the caller knows the field as "user_id"."""
     return str(error).replace("`$.", "`").replace("Object", "The payload")
 
 
@@ -211,5 +212,5 @@ def _known(custom: type) -> dict[str, str]:
 
 
 def _from_json(expected: type, value: object) -> object:
-    """What msgspec doesn't know itself: pydantic models, where the user has pydantic."""
-    return expected.model_validate(value)  # type: ignore[attr-defined]  # `_known` has seen to it
+    """Read a type that msgspec doesn't know: a pydantic model, if the user has pydantic."""
+    return expected.model_validate(value)  # type: ignore[attr-defined]  # `_known` has checked it

@@ -1,4 +1,4 @@
-"""A task: the decorated function is the declaration, the registry's entry and the producer's way to send in one."""
+"""A task: the decorated function is at once the declaration, the entry in the registry, and the way to enqueue."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from celeriac.model.retry import Policy
 
 
 class PartialFailureError(CeleriacError, RuntimeError):
-    """Some messages of `enqueue_many` were not taken. `sent` are handles; `unsent` pairs the arguments with why."""
+    """Some messages of `enqueue_many` were not sent. `sent` holds handles; `unsent` holds arguments and reasons."""
 
     def __init__(self, task: str, sent: "list[Handle[Any]]", unsent: list[tuple[dict[str, Any], str]]) -> None:
         super().__init__(
@@ -36,7 +36,7 @@ class PartialFailureError(CeleriacError, RuntimeError):
 
 
 class Task[**P, C, R]:
-    """A function that runs on a queue. `P` are its parameters, `C` what a call returns, `R` its result."""
+    """A function that runs on a queue. `P` are its parameters, `C` is what a call returns, `R` its result."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Task[**P, C, R]:
         return Signature(self.function, self.name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
-        """Run it here and now, as the plain function it is, with a stand-in for its context."""
+        """Call the function here and now. If it takes a context that wasn't given, it gets one made for this call."""
         if not self.signature.takes_context or (args and isinstance(args[0], Context)):
             return self.function(*args, **kwargs)
         arguments = self.signature.named(args, kwargs)
@@ -96,12 +96,12 @@ class Task[**P, C, R]:
     ) -> "Task[P, C, R]":
         """The same task, to be enqueued with options.
 
-        delay: how long it waits first, at most a year.
-        at: when it is to run at the earliest, with a time zone, at most a year from now; what has passed means now.
-        group: the tenant on a standard queue, what is kept in order on a FIFO queue.
-        key: an idempotency key of one's own.
+        delay: how long the message waits before its first run, at most a year.
+        at: the earliest time of the run, with a time zone, at most a year from now; a time in the past means now.
+        group: on a standard queue the tenant; on a FIFO queue the messages of one group run in order.
+        key: the idempotency key, in place of the key parameter or the id.
 
-        Raises ValueError for what can't be kept, TypeError for what is no option, both with the cure.
+        Raises ValueError for a wrong value, TypeError for a wrong type or an unknown option, both with the cure.
         """
         options = Options(delay, at, group, key)
         options.check(self.name, getattr(self.function, "__name__", self.name), self.queue, unknown)
@@ -110,9 +110,9 @@ class Task[**P, C, R]:
         return bound
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        """Send it to its queue. When this returns, SQS has it.
+        """Send a message for this task. When this returns, AWS has the message.
 
-        Raises InvalidArgumentsError for arguments that its signature can't read, NoSuchQueueError where the stage isn't
+        Raises InvalidArgumentsError for arguments that the signature can't read, NoSuchQueueError if the stage isn't
         deployed.
         """
         parcel = self._parcel(self.signature.named(args, kwargs))
@@ -120,9 +120,9 @@ class Task[**P, C, R]:
         return self._handle(parcel)
 
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
-        """Send one message for each item, in batches of ten, several at once. Every item is checked before any is sent.
+        """Send one message for each item, in batches of ten, several at once. All items are checked before any is sent.
 
-        Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError when SQS didn't take them all.
+        Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError if some messages were not sent.
         """
         arguments = [self._arguments_of(item) for item in items]
         parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
@@ -143,14 +143,14 @@ class Task[**P, C, R]:
             )
         return dict(item)
 
-    def handle(self, *, key: object = None, id: str = "") -> Handle[R]:  # noqa: A002 - what it is everywhere
-        """The handle of a message that was sent before, by its idempotency key, or by its id where that is the key.
+    def handle(self, *, key: object = None, id: str = "") -> Handle[R]:  # noqa: A002 - its name everywhere
+        """The handle of a message that was sent before, by its idempotency key, or by its id if the id is the key.
 
         key: the value of the task's key parameter, or of `options(key=...)`.
         id: the message's id. With a key, `status().duplicate_of` says whether another message ran in its place.
 
-        Whether a message was ever sent can't be known: of one that nothing is stored of, the status is `unknown`.
-        Raises ValueError where the key is needed and missing.
+        A handle is no proof that a message was sent: if nothing is stored about the message, the status is `unknown`.
+        Raises ValueError if the key is needed and missing.
         """
         value = self._key_value(key)
         if value in (None, "") and (self.key is not None or not id):
@@ -163,7 +163,7 @@ class Task[**P, C, R]:
         return Handle(message_id, key, self.name, self.queue, self.delivery, lambda: self.signature, due)
 
     def _handle(self, parcel: Parcel) -> Handle[R]:
-        # The key as the consumer will compute it: 5 for a `float` arrives as 5.0, a text for a `datetime` as that.
+        # The key as the consumer will compute it: 5 for a `float` arrives as 5.0, a text as a `datetime`.
         arguments = self.signature.decode(parcel.message.args) if self.key is not None else {}
         due = datetime.now(UTC) + parcel.delay
         return self.handle_of(parcel.message.id, self.key_of(arguments, parcel.message), due)
@@ -179,13 +179,13 @@ class Task[**P, C, R]:
         try:
             return key_text(self.signature.arrived(self.key, plain))
         except InvalidArgumentsError:
-            return plain  # one of `options(key=...)`
+            return plain  # a key of `options(key=...)`
 
     def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
         """The idempotency key of a message: `<task>:<its own key, its key parameter, or its id>`.
 
-        A key parameter that is None or empty names nothing, so the id serves. The task's name is part of it because a
-        provider sees the keys of all tasks: a charge and a refund of one payment must not look like the same request.
+        If the key parameter is None or empty, the id is used. The task's name is part of the key because a provider
+        sees the keys of all tasks: a charge and a refund of one payment must not look like the same request.
         """
         value: Any = message.key
         if value is None and self.key is not None:
@@ -193,7 +193,7 @@ class Task[**P, C, R]:
         return f"{self.name}:{message.id if value in (None, '') else value}"
 
     def parcel(self, *args: P.args, **kwargs: P.kwargs) -> Parcel:
-        """What `enqueue` would send, for a transaction to send later. Raises as `enqueue` does."""
+        """The parcel that `enqueue` would send, for a transaction. Raises what `enqueue` raises for its arguments."""
         return self._parcel(self.signature.named(args, kwargs))
 
     def _parcel(self, arguments: dict[str, Any]) -> Parcel:
@@ -221,7 +221,7 @@ for _name, _cure in habits.METHODS.items():
 
 
 def _schedule_of(name: str, cron: str | None) -> str | None:
-    """The `cron` of a task as EventBridge Scheduler takes it. Raises TaskError, with what was written."""
+    """The `cron` of a task as EventBridge Scheduler takes it. Raises TaskError, which quotes the `cron`."""
     try:
         return scheduled(cron) if cron is not None else None
     except ScheduleError as error:

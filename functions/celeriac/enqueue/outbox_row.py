@@ -1,4 +1,4 @@
-"""An event: a row of the outbox, as a transaction writes it and the relay and the sweeper read it."""
+"""A row of the outbox: an event, or a task to enqueue. A transaction writes it; the relay and the sweeper read it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ from celeriac.model.message import new_id
 from celeriac.observe.trace import checked, current
 
 WAITING = "waiting"
-"""The attribute, and partition key of the sparse index, that a row has until it is published."""
+"""The attribute that a row has until it is published. It is the partition key of the sparse index."""
 SHARDS = 8
-"""Partitions of the index: DynamoDB writes 1,000 rows a second to each.
+"""The number of partitions of the index. DynamoDB writes 1,000 rows a second to each partition.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-sharding.html
 """
 PARKED = "parked"
-"""What `waiting` says of a row that can never be published as things are."""
+"""The value of `waiting` in a parked row: the row can't be published unless something changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +28,37 @@ class OutboxRow:
     """A row of the outbox."""
 
     pk: str
-    """The aggregate, whose events are published in order; the row's own id where it has none."""
+    """The aggregate: its events are published in order. If the row has no aggregate, this is the row's id."""
     sk: str
     """The event's id, a UUIDv7."""
     type: str
     occurred_at: datetime
     data: Mapping[str, Any]
     message: str | None = None
-    """The whole message, where the row is a task that a transaction enqueued."""
+    """The whole message, if the row is a task that a transaction enqueued."""
     queue: str | None = None
-    """That task's queue."""
+    """The queue of that task."""
     due_at: datetime | None = None
     group: str | None = None
     trace: str | None = None
-    """The header of the X-Ray trace in which it was emitted."""
+    """The header of the X-Ray trace in which the row was written."""
     bytes: int = 0
-    """The size of what it carries."""
+    """The size of `data` and `message`, in characters."""
 
     @property
     def delay(self) -> timedelta:
-        """How long it is yet to wait."""
+        """How long the row's message must still wait."""
         now = datetime.now(UTC)
         return max((self.due_at or now) - now, timedelta())
 
 
 def shard(pk: str) -> str:
-    """The index partition of an aggregate: one for all its events, so that they are found in order."""
+    """The index partition of an aggregate. All its events are in one partition, so that a query finds them in order."""
     return f"shard-{crc32(pk.encode()) % SHARDS}"
 
 
 def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]:
-    """A row to write. All rows of an aggregate lie in one partition, hence in one shard of the stream, in order."""
+    """A row to write. All rows of an aggregate are in one partition. So one shard of the stream has them, in order."""
     row_id = new_id()
     pk = aggregate if aggregate is not None else row_id
     occurred_at = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -71,7 +71,10 @@ def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]
 
 
 class MalformedEventError(CeleriacError, ValueError):
-    """A row of the outbox that no transaction of ours has written; `event` is what can be said of it."""
+    """A row of the outbox that no Celeriac transaction can have written.
+
+    `event` stands for the row: it has the row's keys and no content.
+    """
 
     def __init__(self, event: OutboxRow, why: str) -> None:
         super().__init__(f"not an event: {why}")
@@ -85,7 +88,7 @@ def read(image: Mapping[str, Any]) -> OutboxRow:
         data = row.get("data", "{}")
         texts = ("type", "occurred_at", "data", "message", "queue", "due_at", "group", "trace")
         if wrong := [name for name in texts if name in row and not isinstance(row[name], str)]:
-            raise TypeError(f"{wrong[0]} is no text")  # noqa: TRY301 - as json and datetime say it
+            raise TypeError(f"{wrong[0]} is no text")  # noqa: TRY301 - json and datetime raise here too
         return OutboxRow(
             pk=row["pk"],
             sk=row["sk"],
@@ -105,7 +108,7 @@ def read(image: Mapping[str, Any]) -> OutboxRow:
 
 
 def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[OutboxRow], list[tuple[OutboxRow, str]]]:
-    """The events in rows, in their order; and of those that are none, why not."""
+    """The events in rows, in the order of the rows; and the malformed rows, each with the reason."""
     events: list[OutboxRow] = []
     malformed: list[tuple[OutboxRow, str]] = []
     for image in images:

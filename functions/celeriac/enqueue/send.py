@@ -1,4 +1,4 @@
-"""Putting a task's message where it will be found: in its queue, or in a schedule until it is due."""
+"""Sends a task's message: to its queue, or to a one-time schedule if it must wait longer than SQS allows."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from celeriac.model.queue import MAX_DELAY, Queue
 from celeriac.observe import trace
 
 NOW = timedelta()
-# What a schedule's target can carry: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_Target.html
+# The most bytes that a schedule carries: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_Target.html
 MAX_SCHEDULED_BYTES = 262_144
-# Calls at once of `send_many`: more than boto3's pool of connections would only queue up.
+# Parallel calls of `send_many`. boto3's pool has no connections for more calls: they would only wait.
 PARALLEL_CALLS = 8
 
 
@@ -33,27 +33,27 @@ class Parcel:
     delay: timedelta = NOW
     group: str | None = None
     trace: str | None = None
-    """The header of the X-Ray trace that it belongs to, where that isn't the current one. A schedule carries none."""
+    """The header of the message's X-Ray trace, if that isn't the current trace. A schedule carries no trace."""
 
     @property
     def is_scheduled(self) -> bool:
-        """Whether it waits longer than SQS can."""
+        """Whether the delay is longer than SQS allows, so that a schedule must send the message."""
         return self.delay > MAX_DELAY
 
 
 class Enqueueable(Protocol):
-    """What a transaction can enqueue: a task, with its options."""
+    """A task with its options, as a transaction enqueues it."""
 
     @property
     def name(self) -> str:
         """The task's name."""
 
     def parcel(self, *args: Any, **kwargs: Any) -> Parcel:
-        """What its `enqueue` would send. Raises what that raises."""
+        """The parcel that the task's `enqueue` would send. Raises what `enqueue` raises."""
 
 
 def send(parcel: Parcel) -> None:
-    """Send it: by SQS up to 15 minutes ahead, by a schedule beyond. When this returns, AWS has it."""
+    """Send a parcel: by SQS if its delay is at most 15 minutes, else by a schedule. When this returns, AWS has it."""
     name = parcel.queue.physical_name(settings.stage())
     if parcel.is_scheduled:
         scheduler.send_later(name, entry(parcel), delay=parcel.delay, of=parcel.message)
@@ -64,8 +64,9 @@ def send(parcel: Parcel) -> None:
 def send_many(parcels: Sequence[Parcel]) -> list[str | None]:
     """Send parcels in as few calls as SQS allows, several calls at once.
 
-    The answer holds, in their order, None or why a parcel wasn't taken: what one call meets says nothing of the
-    others. Only storing a large payload raises what AWS raises, before anything is sent.
+    The answer holds one entry for each parcel, in the order of the parcels: None, or why the parcel wasn't sent. If one
+    call fails, the others go on. Large payloads for SQS are stored first: if that fails, AWS's error is raised, and
+    nothing has been sent.
     """
     problems: list[str | None] = [None] * len(parcels)
     work: list[tuple[int, ...]] = [(i,) for i, parcel in enumerate(parcels) if parcel.is_scheduled]
@@ -89,7 +90,7 @@ def send_many(parcels: Sequence[Parcel]) -> list[str | None]:
             name = first.queue.physical_name(settings.stage())
             refused = sqs.send_batch(name, [entries[i] for i in positions])
             answers = [problem.why if problem is not None else None for problem in refused]
-        except Exception as error:  # noqa: BLE001 - whatever it was, the caller learns which weren't sent
+        except Exception as error:  # noqa: BLE001 - the caller gets it for each parcel that wasn't sent
             answers = [f"{error_type(error)}: {error}"] * len(positions)
         for i, answer in zip(positions, answers, strict=True):
             problems[i] = answer
@@ -105,12 +106,12 @@ def send_many(parcels: Sequence[Parcel]) -> list[str | None]:
 
 
 def fitted(name: str, message: Message, limit: int, *, long: bool = False) -> str:
-    """The body of `message`, its arguments left in the payload bucket if it is larger than `limit` bytes.
+    """The body of `message`. If it is larger than `limit` bytes, its arguments are stored in the payload bucket.
 
-    `long`: it will wait for longer than stored arguments live unless they are put where they live longer.
+    `long`: the message will wait in a schedule, so its arguments are stored where the bucket keeps them longer.
     """
     if message.stored:
-        # Nothing reads arguments beside stored ones: a stranger may have written both, and too many.
+        # Arguments beside stored ones are never read. Another program may have written both, and made them too large.
         message = msgspec.structs.replace(message, args=NO_ARGS)
         return encode(msgspec.structs.replace(message, stored=payloads.kept(name, message.stored)) if long else message)
     body = encode(message)
@@ -121,13 +122,13 @@ def fitted(name: str, message: Message, limit: int, *, long: bool = False) -> st
 
 
 def fitted_message(parcel: Parcel) -> str:
-    """The body that a parcel will have, for what sends it later."""
+    """The body of a parcel that the relay will send later."""
     name, limit = parcel.queue.physical_name(settings.stage()), parcel.queue.max_body_bytes
     return fitted(name, parcel.message, min(limit, MAX_SCHEDULED_BYTES), long=parcel.is_scheduled)
 
 
 def entry(parcel: Parcel) -> sqs.Entry:
-    """What SQS, or a schedule, is to hold. Raises what AWS raises where a large payload can't be stored."""
+    """The entry that SQS or a schedule is to hold. Raises what AWS raises if a large payload can't be stored."""
     name = parcel.queue.physical_name(settings.stage())
     message, fifo, scheduled = parcel.message, parcel.queue.fifo, parcel.is_scheduled
     limit = min(parcel.queue.max_body_bytes, MAX_SCHEDULED_BYTES) if scheduled else parcel.queue.max_body_bytes

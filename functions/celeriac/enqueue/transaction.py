@@ -1,7 +1,8 @@
-"""The transactional outbox: business items and the events that tell of them, written in one TransactWriteItems.
+"""The transactional outbox: business items and their events are written in one TransactWriteItems.
 
-An event is a row of the outbox table; its stream brings it to the relay. An order that is rolled back tells nobody,
-an order that is committed tells everybody, whatever crashes in between.
+An event is a row of the outbox table. The table's stream brings the row to the relay, which publishes it. No event is
+published for a transaction that was rolled back. Every event of a committed transaction is published, even if workers
+crash in between.
 """
 
 from collections.abc import Mapping
@@ -33,30 +34,30 @@ MOST_ACTIONS = 100
 MOST_BYTES = 4 * 1024 * 1024
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 MOST_ITEM_BYTES = 400 * 1024
-# A row of the outbox grows when it is marked: when it was published, or why it is parked.
+# Marking makes a row of the outbox larger: it adds the time of publication, or the reason why the row is parked.
 HEADROOM_BYTES = 2048
-# Less than a partition key may have, since a group's hash is no shorter name for it.
+# Below DynamoDB's limit for a partition key. The key is the aggregate itself: only as a message group is it hashed.
 MOST_AGGREGATE_BYTES = 1024
-# Refusals that pass: another transaction at one of the items, or a table that is short of capacity.
+# Temporary refusals: another transaction writes one of the items, or a table is short of capacity.
 PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
-# Why a task that has committed has no result, unless it gave one to `tx.result`.
-NO_RESULT = "its transaction recorded the success before it returned; keep a result with tx.result(value)"
-# With waits of 0.1 s and twice as long each time: some three seconds in all.
+# The reason why a task that committed has no result, unless it called `tx.result`.
+NO_RESULT = "its transaction recorded the success before the task returned; keep a result with tx.result(value)"
+# The waits between the tries start at 0.1 s and double each time: about three seconds in all.
 MOST_TRIES = 6
 
 type Condition = str | ConditionBase
-"""A condition expression of DynamoDB without values, such as `attribute_not_exists(pk)`; or one with them, built by
-boto3: `Attr("balance").gte(5)` (`from boto3.dynamodb.conditions import Attr`)."""
+"""A condition expression of DynamoDB. Without values it is a text, such as `attribute_not_exists(pk)`. With values it
+is built by boto3: `Attr("balance").gte(5)` (`from boto3.dynamodb.conditions import Attr`)."""
 
 
 class TransactionError(CeleriacError, RuntimeError):
-    """A transaction that can't be made as it was asked for."""
+    """A transaction that can't be carried out as it was written."""
 
 
 class ConditionFailedError(CeleriacError, RuntimeError):
-    """A condition of the transaction didn't hold: nothing of it was written.
+    """A condition of the transaction didn't hold: nothing was written.
 
-    `action` says which one, `item` is what lies there instead (None where there is nothing).
+    `action` names the action whose condition failed. `item` is the item that the table holds (None if there is none).
     """
 
     def __init__(self, action: str, item: dict[str, Any] | None) -> None:
@@ -66,7 +67,7 @@ class ConditionFailedError(CeleriacError, RuntimeError):
 
 
 class Transaction:
-    """Collects actions; leaving the `with` block commits them all, or none. An exception inside writes nothing.
+    """Collects actions. Leaving the `with` block commits all of them or none. If the block raises, nothing is written.
 
     Tables are named as `tasks/tables.py` declares them, or by their physical names.
     """
@@ -82,7 +83,7 @@ class Transaction:
         self._has_result = False
 
     def put(self, table: str, item: Mapping[str, Any], *, condition: Condition | None = None) -> None:
-        """Write a whole item, if `condition` holds for what lies there."""
+        """Write a whole item, if `condition` holds for the item that the table holds."""
         self._put(f"put into {table}", _physical(table), item_of(item), condition)
 
     def update(
@@ -94,9 +95,9 @@ class Transaction:
         add: Mapping[str, Any] | None = None,
         condition: Condition | None = None,
     ) -> None:
-        """Set some attributes of an item, and add to the numbers (0 where there is none) or sets of others.
+        """Set attributes of an item, and add to its numbers or sets. A missing number counts as 0.
 
-        The item is made if it isn't there, unless `condition` sees to it.
+        A missing item is created, unless `condition` forbids it.
         """
         clauses = {"SET": ("set", " = ", set or {}), "ADD": ("add", " ", add or {})}
         expression: list[str] = []
@@ -124,10 +125,10 @@ class Transaction:
         self._add(f"check of {table}", "ConditionCheck", on, condition)
 
     def emit(self, event: str, data: Mapping[str, Any], *, aggregate: str | None = None) -> str:
-        """Publish `event` to every task subscribed to it, if the transaction commits; returns the event's id.
+        """Publish `event` to every task subscribed to it, if the transaction commits. Returns the event's id.
 
         Events of one aggregate are published in the order of their transactions. Raises TransactionError for data that
-        is no object of plain JSON, and for an aggregate that DynamoDB can't have for a key.
+        isn't an object of plain JSON, and for an aggregate that is empty or longer than 1,024 bytes.
         """
         if not isinstance(data, Mapping):
             raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
@@ -136,7 +137,7 @@ class Transaction:
         return self._row(event, aggregate, data=_json(event, dict(data)))
 
     def enqueue(self, task: Enqueueable, *args: Any, **kwargs: Any) -> str:
-        """Enqueue `task`, with its options, if the transaction commits; returns its id.
+        """Enqueue `task`, with its options, if the transaction commits. Returns the message's id.
 
         Raises what `task.enqueue` raises.
         """
@@ -146,7 +147,7 @@ class Transaction:
             content["due_at"] = (datetime.now(UTC) + parcel.delay).isoformat()
         if parcel.group is not None:
             content["group"] = parcel.group
-        # What SQS is to keep in order, the stream must bring in order.
+        # SQS keeps the order of a group, so the stream must deliver the group's rows in order: they share an aggregate.
         aggregate = f"{parcel.queue.name}/{parcel.group}" if parcel.queue.fifo else None
         self._row(f"task:{task.name}", aggregate, **content)
         return parcel.message.id
@@ -154,8 +155,9 @@ class Transaction:
     def result(self, value: Any) -> None:
         """Keep `value` as the task's result, if the transaction commits: `handle.result()` then returns it.
 
-        What the task returns comes too late for that. The last call counts. An at_least_once task keeps no result.
-        Raises TransactionError outside a task, and for a value that is no JSON or is too large (200,000 bytes).
+        The task's return value can't be kept: the success is recorded before the task returns. The last call counts.
+        An at_least_once task keeps no result. Raises TransactionError outside a task, and for a value that isn't JSON
+        or is larger than 200,000 bytes.
         """
         if not self._in_run:
             raise TransactionError("tx.result(...) keeps the result of a task: outside a task there is none to keep")
@@ -211,12 +213,12 @@ class Transaction:
 
     def __enter__(self) -> Self:
         if self._is_over:
-            raise TransactionError("a transaction is entered once: make another one for what else is to be written")
+            raise TransactionError("a transaction can only be entered once: make another one for further writes")
         self._is_over = True
         if self._lease is not None:
             if self._lease.in_transaction or self._lease.committed:
                 raise TransactionError(
-                    "a run commits one transaction, and with it its success: put what two would do into one"
+                    "a run commits only one transaction, and its success with it: put all writes into one"
                 )
             self._lease.in_transaction = True
         return self
@@ -247,7 +249,7 @@ class Transaction:
                 f"which takes {MOST_BYTES} (4 MB): write less in one, or keep the bulk in S3"
             )
         dynamodb = client("dynamodb")
-        # The token makes a retry of this call, its answer lost, the same transaction (for ten minutes).
+        # If the answer is lost, a retry with this token is the same transaction. A token is valid for ten minutes.
         token = new_id()
         for attempt in count(1):
             try:
@@ -257,7 +259,8 @@ class Transaction:
                 self._give_up_unless_it_passes(canceled, attempt)
                 batches.wait(attempt)
             except Exception:
-                # No answer is no refusal: it may have been carried out. The record, written with it, knows.
+                # A lost answer is not a failure: the transaction may have been carried out. Then it has also written
+                # the task's record, which is read here.
                 if lease is None or not lease.is_completed():
                     raise
                 break
@@ -265,8 +268,8 @@ class Transaction:
             lease.committed = True
 
     def _give_up_unless_it_passes(self, canceled: "ClientError", attempt: int) -> None:
-        """Raise what a canceled transaction comes to, or return for another try."""
-        reasons: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # this error's
+        """Raise the error of a canceled transaction, or return if another try may succeed."""
+        reasons: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # only this error has it
         if self._lease is not None and reasons and _failed(reasons[-1]):
             raise LeaseLostError from canceled
         for label, reason in zip(self._labels, reasons, strict=False):
@@ -278,7 +281,7 @@ class Transaction:
 
 
 def _json(event: str, data: dict[str, Any]) -> str:
-    """An event's data. Who will read them isn't known here, so they are what JSON says by itself."""
+    """An event's data as JSON. The types of its readers aren't known here, so the data must be plain JSON."""
     try:
         raw = msgspec.json.encode(data)
     except Exception as error:

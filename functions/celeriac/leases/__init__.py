@@ -1,1 +1,1 @@
-"""The fenced idempotency record, and the notes beside it."""
+"""The fenced idempotency records, and the notes that are stored beside them."""

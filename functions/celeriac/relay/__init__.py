@@ -1,1 +1,1 @@
-"""Rows of the outbox in, messages out."""
+"""The relay and the sweeper: they publish rows of the outbox as messages."""

@@ -14,7 +14,7 @@ from celeriac.observe.log import logger
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 BATCH_ENTRIES = 10
 BATCH_BYTES = 262_144
-# Asked for once more they answer the same.
+# A further try has the same result.
 FINAL = frozenset({"InvalidArgument", "MalformedDetail", "ValidationException", "NotAuthorizedForDetailTypeException"})
 
 
@@ -38,14 +38,17 @@ def source() -> str:
 
 
 def put(events: Sequence[OutboxRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
-    """Put events on the bus; those that it didn't take, and why. A bus keeps no order, so none waits for another."""
+    """Put events on the bus, and yield those that it didn't take, with the reason.
+
+    A bus keeps no order, so no event waits for another.
+    """
     batch: list[tuple[OutboxRow, dict[str, str]]] = []
     size = 0
     for event in events:
         try:
             entry = _entry(event)
             taken = _size(entry)
-        except (TypeError, ValueError) as error:  # a lone surrogate, say, that has no UTF-8
+        except (TypeError, ValueError) as error:  # such as a lone surrogate, which has no UTF-8
             yield event, Refusal(f"it has no JSON form that a bus takes: {error_type(error)}", final=True)
             continue
         if taken > BATCH_BYTES:
@@ -63,7 +66,7 @@ def put(events: Sequence[OutboxRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
 def _put(batch: Sequence[tuple[OutboxRow, dict[str, str]]]) -> Iterator[tuple[OutboxRow, Refusal]]:
     try:
         problems = insist([entry for _, entry in batch], _put_entries)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the batch's
+    except Exception as error:  # noqa: BLE001 - any error concerns this batch only
         logger.error("not put on the bus", extra={"error": error_type(error), "where": error_place(error)})
         problems = [Refusal(f"{error_type(error)}: {error}")] * len(batch)
     for (event, _), problem in zip(batch, problems, strict=True):

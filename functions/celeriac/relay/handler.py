@@ -1,4 +1,4 @@
-"""The relay: rows that enter the outbox, published as their stream brings them."""
+"""The relay: it publishes new rows of the outbox as the table's stream delivers them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def handle(event: Mapping[str, Any], context: object) -> "PartialItemFailureResponse":  # noqa: ARG001 - Lambda's signature
-    """Publish a batch of stream records, and name the first that couldn't be.
+    """Publish a batch of stream records, and name the first one that couldn't be published.
 
-    Lambda then comes again with that record and what is behind it. Those of other aggregates have been published
-    nevertheless; their second messages have the same ids, so the tasks absorb them.
+    Lambda then delivers that record again, and all records behind it. Records of other aggregates have already been
+    published. Their second messages have the same ids, so they are duplicates.
     """
     changes: list[Mapping[str, Any]] = [record["dynamodb"] for record in event.get("Records", [])]
     sequences = {change["NewImage"]["sk"]["S"]: change["SequenceNumber"] for change in changes}

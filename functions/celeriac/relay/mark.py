@@ -1,4 +1,4 @@
-"""What the outbox remembers of each event's fate: published, to expire; or parked, with the reason."""
+"""Marks rows of the outbox: as published, with an expiry; or as parked, with the reason."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 # the rows that they change.
 MOST_MARKS = 100
 MOST_BYTES = 3_000_000
-# Characters of a reason: a row must have room for it.
+# The most characters of a reason: a row must have room for it.
 MOST_REASON = 400
 
 
 def mark(published: Sequence[OutboxRow], parked: Sequence[tuple[OutboxRow, str]]) -> None:
-    """Note on each row what became of it; a row that is gone meanwhile stays gone.
+    """Mark each row as published or parked. A row that was deleted meanwhile stays deleted.
 
-    What can't be marked is found by the sweeper and published once more, under the same ids.
+    A row that can't be marked is found by the sweeper and published again, with the same message ids.
     """
     now = datetime.now(UTC)
     kept = {":now": {"S": now.isoformat()}, ":expiry": {"N": str(int((now + declared.outbox().retention).timestamp()))}}
@@ -34,7 +34,7 @@ def mark(published: Sequence[OutboxRow], parked: Sequence[tuple[OutboxRow, str]]
     ]
     for event, reason in parked:
         values = {":parked": {"S": PARKED}, ":reason": {"S": reason[:MOST_REASON]}}
-        # What isn't delivered doesn't expire, also if it was delivered to others once.
+        # A parked event must not expire, even if it was published to other subscribers before.
         expression = f"SET {WAITING} = :parked, reason = :reason REMOVE published_at, expires_at"
         marks.append((event, _update(event, expression, values)))
     for some in _batches(marks):
@@ -76,17 +76,17 @@ def _write(marks: Sequence[_Mark]) -> None:
             dynamodb.transact_write_items(TransactItems=[update for _, update in marks])
         except dynamodb.exceptions.TransactionCanceledException as canceled:
             reasons = canceled.response.get("CancellationReasons", [])
-            # One row that is gone, or that the sweeper is marking too, must not keep the others from being marked.
+            # A row that was deleted, or that the sweeper is marking too, must not stop the marking of the others.
             free = [mark for mark, reason in zip(marks, reasons, strict=False) if reason.get("Code") == "None"]
             marks = free if len(free) < len(marks) else []
             continue
         except dynamodb.exceptions.ClientError as refused:
-            # A row that can't be marked must not keep the others from being marked.
+            # A row that can't be marked must not stop the marking of the others.
             if len(marks) > 1:
                 _write(marks[: len(marks) // 2])
                 marks = marks[len(marks) // 2 :]
                 continue
             logger.error("event not marked", extra={"id": marks[0][0].sk, "error": error_type(refused)})
-        except Exception as error:  # noqa: BLE001 - what isn't marked is published again, and absorbed
+        except Exception as error:  # noqa: BLE001 - unmarked events are published again, as duplicates
             logger.warning("events not marked", extra={"count": len(marks), "error": error_type(error)})
         return

@@ -1,4 +1,4 @@
-"""Events out of the outbox: to the queue of every subscriber, and to the stage's bus."""
+"""Publishes events of the outbox: to the queue of every subscriber, and to the stage's bus."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ from celeriac.relay import bus
 
 # The namespace of ids derived from an event and its subscriber, minted once for this purpose.
 NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
-# Queues and bus at once: more than boto3's pool of connections would only queue up.
+# Queues, and the bus, that are sent to at once. boto3's pool has no connections for more: they would only wait.
 PARALLEL = 8
 GOLDEN = (5**0.5 - 1) / 2
 HELD_BACK = Refusal("held back behind an earlier event of its aggregate")
@@ -41,19 +41,20 @@ class CannotPublishError(CeleriacError, ValueError):
 
 @dataclass(slots=True)
 class Published:
-    """What became of a batch of events. Each is in one of the three, in the batch's order."""
+    """The result of publishing a batch. Each event is in one of the three lists, in the batch's order."""
 
     done: list[OutboxRow] = field(default_factory=list)
     parked: list[tuple[OutboxRow, str]] = field(default_factory=list)
-    """Those that can never be published as things are, with the reason."""
+    """Events that can't be published unless something changes, with the reason."""
     failed: list[OutboxRow] = field(default_factory=list)
-    """Those to try again, and those held back behind one of the same aggregate."""
+    """Events to try again, and events held back behind an earlier one of the same aggregate."""
 
 
 def publish(events: Sequence[OutboxRow], *, to: str | None = None) -> Published:
     """Send each event to all its subscribers (or to the one task `to`), in order within an aggregate.
 
-    Everything is sent once more if some of it fails: ids derived from event and subscriber let tasks absorb that.
+    If the message for one subscriber fails, the event is later sent to all subscribers again. The ids are derived from
+    event and subscriber, so the second messages are duplicates.
     """
     problems: dict[str, list[Refusal]] = defaultdict(list)
     by_queue: dict[str, list[tuple[OutboxRow, Parcel]]] = defaultdict(list)
@@ -63,7 +64,7 @@ def publish(events: Sequence[OutboxRow], *, to: str | None = None) -> Published:
                 by_queue[parcel.queue.name].append((event, parcel))
         except (CannotPublishError, MalformedMessageError, NewerVersionError) as error:
             problems[event.sk].append(Refusal(str(error), final=True))
-        except Exception as error:  # noqa: BLE001 - an event that no code of ours foresees must not stop its shard
+        except Exception as error:  # noqa: BLE001 - an unforeseen event must not stop its shard
             logger.error("event not understood", extra={"error": error_type(error), "where": error_place(error)})
             problems[event.sk].append(Refusal(f"{error_type(error)} at {error_place(error)}", final=True))
     jobs: list[Callable[[], Iterator[tuple[OutboxRow, Refusal]]]] = [
@@ -77,9 +78,10 @@ def publish(events: Sequence[OutboxRow], *, to: str | None = None) -> Published:
 
 
 def parcels(event: OutboxRow, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
-    """What an event becomes: a message for each subscriber, its id derived from both.
+    """The messages of an event: one for each subscriber, with an id derived from event and subscriber.
 
-    Raises CannotPublishError, and what `message.decode` raises, for a task that was enqueued to a queue nobody knows.
+    A row that is a task has its own message. For such a row, raises CannotPublishError if its queue doesn't exist, and
+    what `message.decode` raises.
     """
     if event.message is not None:
         queue = registry.queues().get(event.queue or "")
@@ -103,19 +105,20 @@ def parcels(event: OutboxRow, subscribers: Sequence[Task[..., object, object]]) 
 
 
 def derived_id(event: str, subscriber: str) -> str:
-    """The id of the message that an event becomes for one task: however often it is published, the same."""
+    """The id of an event's message for one task: the same each time the event is published."""
     return str(uuid5(NAMESPACE, f"{event}:{subscriber}"))
 
 
 def spread(groups: Sequence[str]) -> list[int]:
-    """Positions in an order that keeps each group's own, and has its members lie as far apart as can be.
+    """Positions in a new order, which keeps the order in each group and puts its members as far apart as possible.
 
-    Cut into batches, few of a group share one: what SQS refuses of a batch then has seldom been overtaken.
+    If this order is cut into batches, few members of a group share a batch. So when SQS refuses a message of a batch,
+    it has seldom taken a later message of the same group.
 
     >>> spread(["a", "a", "b", "b"])
     [0, 2, 1, 3]
     """
-    # Each group's members are evenly spaced between 0 and 1, from where the golden ratio puts the first.
+    # Each group's members are evenly spaced between 0 and 1. The golden ratio places the first member.
     members: dict[str, list[int]] = defaultdict(list)
     for position, group in enumerate(groups):
         members[group].append(position)
@@ -139,7 +142,7 @@ def _all_at_once(
 
 
 def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[tuple[OutboxRow, Refusal]]:
-    """Send to one queue, batch after batch; an aggregate waits behind the first of its events that wasn't taken."""
+    """Send to one queue, batch after batch. An event that fails for now holds back the later ones of its aggregate."""
     unmade: set[str] = set()
     ready: list[tuple[OutboxRow, sqs.Entry]] = []
     for event, parcel in sent:
@@ -151,14 +154,14 @@ def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[tu
                 send(parcel)
             else:
                 ready.append((event, entry(parcel)))
-        except Exception as error:  # noqa: BLE001 - an event that fails, fails alone
+        except Exception as error:  # noqa: BLE001 - a failing event must not stop the others
             unsent = _unsent(error)
             if not unsent.final:
                 unmade.add(event.pk)
             yield event, unsent
     held: set[str] = set()
     name = queue.physical_name(settings.stage())
-    # What a queue can't be reached for, it can't be reached for again and again: the others must have their turn.
+    # If the queue can't be reached for one batch, no further batch is tried: other queues must not wait for it.
     out_of_reach: Refusal | None = None
     for together in _batches(queue, ready):
         batch = [one for one in together if one[0].pk not in held and out_of_reach is None]
@@ -171,7 +174,7 @@ def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[tu
             continue
         try:
             answers = insist([made for _, made in batch], partial(sqs.send_batch, name))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the queue's
+        except Exception as error:  # noqa: BLE001 - any error concerns this queue only
             out_of_reach = _unsent(error)
             answers = [out_of_reach] * len(batch)
         for (event, _), problem in zip(batch, answers, strict=True):
@@ -182,9 +185,9 @@ def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[tu
 
 
 def _batches(queue: Queue, ready: Sequence[tuple[OutboxRow, sqs.Entry]]) -> Iterator[list[tuple[OutboxRow, sqs.Entry]]]:
-    """What to send together. On a FIFO queue, as few of an aggregate as ten calls for a hundred events allow."""
+    """The batches to send. On a FIFO queue, a batch has as few events of an aggregate as ten calls for 100 allow."""
     if not ready:
-        return  # all of it is on its way by schedules, or failed
+        return  # every event was sent by a schedule, or failed
     groups = [event.pk for event, _ in ready]
     order = spread(groups) if queue.fifo else range(len(ready))
     in_order = [ready[i] for i in order]
@@ -227,5 +230,5 @@ def _sorted_out(events: Sequence[OutboxRow], problems: dict[str, list[Refusal]])
 
 
 def _group(aggregate: str) -> str:
-    """An aggregate as a message group; one that SQS wouldn't take by its hash."""
+    """The message group of an aggregate: the aggregate itself, or its hash if SQS doesn't take it as a group."""
     return aggregate if is_group(aggregate) else sha256(aggregate.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The sweeper: every minute, events that the relay has left behind, published the same way."""
+"""The sweeper: every minute it publishes the events that the relay has left behind, in the same way."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 STRANDED_AFTER = timedelta(minutes=1)
-"""The relay needs a second; what is unpublished for longer is nobody's."""
-# Left at the end to mark what was published.
+"""The relay needs about a second for an event. An event that is unpublished for this long is left to the sweeper."""
+# Time kept at the end to mark the published events.
 MARGIN = timedelta(seconds=10)
 
 
 def handle(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """Publish what is stranded, in order within each aggregate, and measure what is left.
+    """Measure the unpublished events, then publish those left behind, in order within each aggregate.
 
-    It is safe beside a running relay: both send messages of the same ids.
+    The relay may run at the same time: both send messages with the same ids.
     """
     until = datetime.now(UTC) + timedelta(milliseconds=context.get_remaining_time_in_millis()) - MARGIN
-    measured = _measured()  # first: a sweep that hangs, or dies, is what the measure is for
+    measured = _measured()  # first, because the metrics must show a sweep that hangs or dies
     published = 0
     for shard in unpublished.shards():
         try:
             published += _sweep(shard, until)
-        except Exception as error:  # noqa: BLE001 - whatever one shard meets says nothing of the others
+        except Exception as error:  # noqa: BLE001 - an error in one shard must not stop the others
             logger.error("shard not swept", extra={"error": error_type(error), "where": error_place(error)})
     return {"published": published, **measured}
 
 
 def _sweep(shard: str, until: datetime) -> int:
-    """Publish what is stranded in one shard; how many events that were."""
+    """Publish the events left behind in one shard. Returns how many were published."""
     published = 0
     held: set[str] = set()
     for rows in unpublished.unpublished(shard, before=datetime.now(UTC) - STRANDED_AFTER):
         if datetime.now(UTC) > until:
             break
         events, malformed = read_all(rows)
-        # An aggregate waits behind what of it wasn't taken, the others go on; the next minute tries again.
+        # After a failed event its aggregate waits, and the others go on. The next sweep tries again.
         stranded = [event for event in events if event.pk not in held]
         if not (stranded or malformed):
             continue
@@ -58,13 +58,13 @@ def _sweep(shard: str, until: datetime) -> int:
 
 
 def _measured() -> dict[str, int]:
-    """Age and number of what is left, as metrics by way of the log; nothing where they can't be read just now.
+    """Log two metrics: the age of the oldest unpublished event, and the number of parked events.
 
-    A sweep doesn't wait for them, and metrics that stay away for long are an alarm of their own.
+    If they can't be read, nothing is logged and the sweep goes on. There is an alarm for metrics that are missing long.
     """
     try:
         oldest, parked = unpublished.lag()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it stops no event
+    except Exception as error:  # noqa: BLE001 - no error here may stop the publishing
         logger.error("outbox not measured", extra={"error": error_type(error), "where": error_place(error)})
         return {}
     age = datetime.now(UTC) - oldest if oldest is not None else timedelta()

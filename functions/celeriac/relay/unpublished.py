@@ -1,4 +1,4 @@
-"""What of the outbox is unpublished: found by its sparse index, read from the table, which the index lags behind."""
+"""The unpublished rows of the outbox. The sparse index finds them; they are read from the table, as the index lags."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from celeriac.aws.client import client
 from celeriac.enqueue.outbox_row import PARKED, SHARDS, WAITING
 from celeriac.model import names, settings
 
-# What BatchGetItem reads in one call.
+# The most rows that BatchGetItem reads in one call.
 PAGE = 100
 
 type Row = Mapping[str, Any]
@@ -18,14 +18,14 @@ type Row = Mapping[str, Any]
 
 
 def lag() -> tuple[datetime | None, int]:
-    """When the oldest unpublished event occurred, None where none waits, and how many are parked."""
+    """When the oldest unpublished event occurred (None if no event waits), and how many events are parked."""
     firsts = [_query(shard, Limit=1)["Items"] for shard in shards()]
     occurred = [time_of(first[0]["occurred_at"]["S"]) for first in firsts if first]
     return min(occurred, default=None), sum(page["Count"] for page in _pages(PARKED, Select="COUNT"))
 
 
 def time_of(text: str) -> datetime:
-    """When an event occurred. What can't be read is as old as can be: the sweeper parks it."""
+    """When an event occurred. An unreadable time counts as 1970, so that the sweeper finds the event and parks it."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -45,7 +45,7 @@ def unpublished(shard: str, before: datetime) -> Iterator[Sequence[Row]]:
 
 
 def parked() -> Iterator[Row]:
-    """The rows that can't be published as things are, each with its `reason`, oldest first."""
+    """The parked rows, each with its `reason`, oldest first."""
     for page in _pages(PARKED, Limit=PAGE):
         yield from (row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == PARKED)
 
@@ -84,6 +84,6 @@ def _read(found: Sequence[Row]) -> list[Row]:
             batches.wait(min(attempt, 5))
         answer = client("dynamodb").batch_get_item(RequestItems=wanted)
         rows |= {row["sk"]["S"]: row for row in answer["Responses"][table]}
-        # More than 16 MB come in several answers.
+        # One answer holds at most 16 MB: the rest is asked for again.
         wanted = answer.get("UnprocessedKeys")
     return [rows[key["sk"]["S"]] for key in keys if key["sk"]["S"] in rows]

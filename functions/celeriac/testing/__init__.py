@@ -1,4 +1,4 @@
-"""Tests of tasks without AWS, without a network and without waiting: moto, the real handlers, virtual time."""
+"""Tests of tasks without AWS, network or waiting: moto, the real handlers, virtual time."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import when first used: pytest loads this package for its fixture, and moto takes a second to import."""
+    """Import a name when it is used: pytest loads this package for its fixture, and importing moto takes a second."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

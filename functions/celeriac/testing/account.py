@@ -1,4 +1,4 @@
-"""The stage's resources in moto, named and configured as the stacks do it."""
+"""The stage's resources in moto, with the names and the configuration of the stacks."""
 
 import json
 import os
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Urls(dict[str, str]):
-    """Queue URLs by physical name; a queue that a test's own task declares is made when it is first asked for."""
+    """Queue URLs by physical name. A queue that is declared in a test is made when its URL is first looked up."""
 
     def __init__(self, stage: str, calls: Calls) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Urls(dict[str, str]):
         raise KeyError(name)
 
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # one default is all we need
-        """As `dict.get`, making the queue if need be."""
+        """As `dict.get`; makes the queue if needed."""
         try:
             return self[name]
         except KeyError:
@@ -66,18 +66,18 @@ class Urls(dict[str, str]):
         )
 
     def create_plain(self, name: str) -> str:
-        """Make a queue as SQS makes it where nothing is said; its URL."""
+        """Make a queue with SQS's default settings. Returns its URL."""
         return self[self._make(name, {})]
 
     def _make(self, name: str, attributes: dict[str, str]) -> str:
-        # Made in moto itself: by calls it would be half of a small test's time.
+        # The queue is made in moto itself: AWS calls would take half of a small test's time.
         made = _in_moto("sqs").create_queue(name, **attributes)
         self[name] = made.url(urlsplit(client("sqs").meta.endpoint_url))
         return name
 
 
 def create(stage: str, urls: Urls) -> None:
-    """Make what every stage has."""
+    """Make the resources that every stage has."""
     for queue in registry.queues().values():
         urls.create(queue)
     dead = urls.create_plain(names.schedule_dead_letters(stage))
@@ -88,12 +88,12 @@ def create(stage: str, urls: Urls) -> None:
     _create_once(stage, region)
 
 
-# What a stage of these tables had when it was new, in moto's own objects.
+# The state of a new stage with these tables: moto's own objects, pickled.
 _new: dict[object, dict[str, bytes]] = {}
 
 
 def _create_once(stage: str, region: str) -> None:
-    """Make what a test's own queues don't change: by calls the first time, then as a copy of that."""
+    """Make the resources that don't depend on a test's own queues: the first time by AWS calls, then as a copy."""
     case = (stage, region, datetime.now(UTC), *declared.tables().values(), declared.outbox())
     if case in _new:
         for service, state in _new[case].items():
@@ -114,9 +114,9 @@ def _create_once(stage: str, region: str) -> None:
 
 
 def lying_in(url: str) -> "list[MessageTypeDef]":
-    """Every message of a queue, as a receive would return it, looked up in moto itself.
+    """Every message of a queue, as a receive would return it, read from moto itself.
 
-    A receive takes messages away for a while, and of a FIFO group it returns the rest only once the first are gone.
+    A receive hides messages for a while, and returns the rest of a FIFO group only after the first messages are gone.
     """
     return [
         {
@@ -130,21 +130,21 @@ def lying_in(url: str) -> "list[MessageTypeDef]":
 
 
 def holds_messages(url: str) -> bool:
-    """Whether there is any message in a queue: to be had, in flight or delayed. Asking moto by a call costs 3 ms."""
+    """Whether a queue holds any message: visible, in flight or delayed. An AWS call to moto would take 3 ms."""
     return bool(_queue(url)._messages)  # noqa: SLF001 - see above
 
 
 def has_visible(url: str) -> bool:
-    """Whether a receive would find something. Most wouldn't: the sandbox looks at every queue at every step."""
+    """Whether a receive would find a message. Most would not: the sandbox looks at every queue at every step."""
     return bool(_queue(url).messages)
 
 
 def lock_groups(url: str) -> None:
-    """Let what is in flight lock its FIFO group, and nothing else.
+    """Let messages in flight lock their FIFO group, and no other messages.
 
-    Moto finds out message by message, while it receives, what is visible again, so that of a group which turned up
-    again as a whole it delivers the last one first. And what a worker hands back it hides for the rest of the instant
-    without a lock, so that a later one of its group could overtake it. SQS keeps their order.
+    SQS keeps the order of a group, moto doesn't in two cases. Moto checks during a receive, message by message, whether
+    it is visible again: if a whole group becomes visible again, moto delivers the last one first. And a message that a
+    worker hands back is hidden for the rest of the instant, without a lock: a later one of its group could overtake it.
     """
     queue = _queue(url)
     in_flight = {message for message in queue._messages if message.approximate_receive_count and not message.visible}  # noqa: SLF001 - see above
@@ -153,10 +153,10 @@ def lock_groups(url: str) -> None:
 
 
 def show_again(url: str) -> None:
-    """Let what was given back, with no visibility timeout, be seen at once, as SQS does.
+    """Make messages visible at once that were given back with a visibility timeout of 0, as SQS does.
 
-    Moto hides it for the rest of the instant, and time stands still. What workers give back stays hidden for that
-    long: they would get it again and again in the same instant.
+    Moto hides them for the rest of the instant, and virtual time stands still. Messages that workers give back stay
+    hidden for that long: otherwise the workers would get them again and again in the same instant.
     """
     now = unix_time_millis()
     for message in _queue(url)._messages:  # noqa: SLF001 - see above
@@ -165,7 +165,7 @@ def show_again(url: str) -> None:
 
 
 def oldest_unpublished(stage: str) -> datetime | None:
-    """When the first event occurred that waits to be published. By calls it would be nine of them, at every step."""
+    """When the oldest unpublished event occurred. By AWS calls this would take nine of them at every step."""
     items = _in_moto("dynamodb").tables[names.outbox_table(stage)].items
     rows = [row.attrs for partition in items.values() for row in partition.values()]
     shards = unpublished.shards()
@@ -190,7 +190,7 @@ def _queue(url: str) -> Any:
 
 
 def _in_moto(service: Any) -> Any:
-    owner = os.environ.get("MOTO_ACCOUNT_ID", DEFAULT_ACCOUNT_ID)  # as moto finds it
+    owner = os.environ.get("MOTO_ACCOUNT_ID", DEFAULT_ACCOUNT_ID)  # as moto looks it up
     return get_backend(service)[owner][client("sqs").meta.region_name]
 
 

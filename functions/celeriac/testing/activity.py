@@ -1,11 +1,11 @@
-"""Where something may be waiting: what the code under test has written to, so that nothing else need be polled."""
+"""Notes where the code under test has written something, so that the sandbox needs to poll nothing else."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 class Activity:
-    """Learns from AWS calls which queues, and which of outbox and schedules, to look at."""
+    """Learns from AWS calls which queues to look at, and whether to look at the outbox and the schedules."""
 
     def __init__(self, outbox: str) -> None:
         self._outbox = outbox
@@ -14,12 +14,12 @@ class Activity:
         self.outbox = False
         """Whether the outbox may hold events that were not yet read from its stream."""
         self.unpublished = False
-        """Whether the outbox may hold events that nobody has published yet."""
+        """Whether the outbox may hold events that are not published yet."""
         self.schedules = False
         """Whether a schedule may be waiting."""
 
     def watch(self, service: str, operation: str, arguments: Mapping[str, Any]) -> None:
-        """Note what an AWS call puts somewhere."""
+        """Note where an AWS call puts something."""
         if service == "sqs" and operation in {"SendMessage", "SendMessageBatch"}:
             self.queues.add(arguments["QueueUrl"])
         elif service == "dynamodb" and self._outbox in _tables_put_into(operation, arguments):

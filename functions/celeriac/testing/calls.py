@@ -1,4 +1,4 @@
-"""Every AWS call of the code under test: counted, watched for what it makes due, and where a fault can strike."""
+"""Observes every AWS call of the code under test: counts it, notes what it makes due, and lets a fault strike."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from celeriac.execute.call import WorkerLost
 
 
 class WorkerDied(WorkerLost):
-    """The Lambda worker is gone: like a power cut, nothing in the code under test may catch it."""
+    """The Lambda worker died, as in a power cut: nothing in the code under test may catch this."""
 
 
 type Watcher = Callable[[str, str, Mapping[str, Any]], None]
@@ -25,41 +25,41 @@ type Watcher = Callable[[str, str, Mapping[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that a worker makes of AWS."""
+    """A call that a worker makes to AWS."""
 
     client: Any
     service: str
     operation: str
     arguments: Mapping[str, Any]
     carry_out: Callable[[Mapping[str, Any]], Any]
-    """Let AWS do what these arguments ask for, and return its answer."""
+    """Let AWS carry the call out with these arguments, and return AWS's answer."""
 
     def make(self) -> Any:
-        """Let AWS do what was asked for, and return its answer."""
+        """Let AWS carry the call out with the worker's arguments, and return AWS's answer."""
         return self.carry_out(self.arguments)
 
 
 type Fault = Callable[[Call], Any]
-"""Is given every call of a worker in AWS's place: whether AWS gets it, and what the worker is answered, is the fault's
-to say. May be called by several threads at once."""
+"""A function that gets every call of a worker in place of AWS. It decides whether AWS gets the call, and which answer
+the worker gets. Several threads may call it at once."""
 
 
 class Calls:
-    """Sits between boto3 and moto, for every client in the process, whoever made it and whenever."""
+    """Stands between boto3 and moto, for every client in the process, also for clients made earlier."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self._watcher = watcher
         self._lock = Lock()
-        # One call at a time: moto's transactions put back what others wrote meanwhile.
+        # One call at a time: when moto rolls a transaction back, it also removes what others wrote meanwhile.
         self._aws = RLock()
-        # In each thread its own: two that end in another order than they began would leave each other's behind.
+        # Each thread has its own value: threads that end in another order than they began would mix up a shared one.
         self._thread = local()
         self.in_worker = False
         """Whether a handler is running."""
         self._dead = False
         self.fault: Fault | None = None
-        """What stands between workers and AWS, if anything does."""
+        """The fault between workers and AWS, if there is one."""
 
     def crash_at(self, call: int, *, after: bool) -> None:
         """Let the worker die at its `call`-th call from now, before or after AWS carried it out."""
@@ -69,7 +69,7 @@ class Calls:
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """What runs inside is a worker, and may die."""
+        """Code in the block runs as a worker, and may die."""
         self.in_worker, self._dead = True, False
         try:
             yield
@@ -77,11 +77,11 @@ class Calls:
             self.in_worker = self._dead = False
 
     def unobserved(self) -> AbstractContextManager[None]:
-        """What runs inside is AWS itself, or the test's own look at it: not counted."""
+        """Code in the block stands for AWS itself, or is the test's own look at AWS: its calls are not counted."""
         return self._observe(on=False)
 
     def observed(self) -> AbstractContextManager[None]:
-        """What runs inside is the code under test again."""
+        """Code in the block is the code under test again."""
         return self._observe(on=True)
 
     @contextmanager
@@ -98,7 +98,7 @@ class Calls:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Observe every boto3 client of this process."""
-        # The hook that moto's own documentation names for this; events would miss clients made before the sandbox.
+        # Moto's documentation names this hook. boto3's events would miss clients made before the sandbox.
         real = BaseClient._make_api_call  # type: ignore[attr-defined]  # noqa: SLF001
 
         def observed(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
@@ -114,7 +114,7 @@ class Calls:
                     self.counts[service, operation] += 1
                 try:
                     with self._aws:
-                        # A copy: botocore changes what it is given, and a fault may make the call again.
+                        # A copy, because botocore changes its arguments, and a fault may make the call again.
                         return real(client, operation, dict(arguments))
                 finally:
                     # A call without an answer may have been carried out.
@@ -123,7 +123,7 @@ class Calls:
             if not self.in_worker:
                 return carry_out(arguments)
             if self._dead:
-                raise WorkerDied  # by another thread of it
+                raise WorkerDied  # it died in another of its threads
             try:
                 call = Call(client, service, operation, arguments, carry_out)
                 return self.fault(call) if self.fault is not None else call.make()
@@ -140,9 +140,9 @@ class Calls:
 
 
 def _send(_: URLLib3Session, request: AWSPreparedRequest) -> Any:
-    """In place of the network, where only those requests arrive that moto hasn't answered yet.
+    """Replaces the network. Only requests that moto hasn't answered yet arrive here.
 
-    Moto is asked by the clients that were made since it was imported. A module's own client is often older.
+    Clients made after moto's import ask moto themselves. A client that a module makes at its import is often older.
     """
     answer = botocore_stubber("before-send", request)
     if answer is not None:
@@ -167,13 +167,13 @@ class _At:
         return self._strike(call) if is_due else call.make()
 
 
-def die_before(call: Call) -> Any:  # noqa: ARG001 - AWS never hears of it
+def die_before(call: Call) -> Any:  # noqa: ARG001 - AWS doesn't get the call
     """The worker dies before AWS gets the call."""
     raise WorkerDied
 
 
 def die_after(call: Call) -> Any:
-    """The worker dies after AWS has carried the call out, or refused to."""
+    """The worker dies after AWS has carried the call out, or has refused it."""
     with suppress(Exception):
         call.make()
     raise WorkerDied

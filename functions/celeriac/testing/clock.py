@@ -1,4 +1,4 @@
-"""Virtual time: it stands still until a test moves it, and knows the instants at which something falls due."""
+"""Virtual time: it stands still until a test moves it. The clock knows the instants at which something falls due."""
 
 import heapq
 from collections.abc import Mapping
@@ -29,17 +29,17 @@ class Clock:
         return datetime.now(UTC)
 
     def advance(self, by: timedelta) -> None:
-        """Move on. Raises ValueError for a step back."""
+        """Move the time forward. Raises ValueError for a step back."""
         if by < timedelta():
             raise ValueError(f"time moves forward only, not by {by}")
         self._traveller.shift(by)
 
     def remind(self, after: timedelta) -> None:
-        """Something falls due `after` from now."""
+        """Note that something falls due `after` from now."""
         heapq.heappush(self._due, self.now + after)
 
     def remind_visible(self, after: timedelta) -> None:
-        """A received message turns up again `after` from now; in moto a millisecond later."""
+        """Note that a received message becomes visible again `after` from now; in moto a millisecond later."""
         self.remind(after + timedelta(milliseconds=1))
 
     def next_due(self) -> datetime | None:

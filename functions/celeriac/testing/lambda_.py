@@ -1,4 +1,4 @@
-"""What Lambda's pollers do: turn messages and stream records into events, call the handlers, heed their answers."""
+"""Acts as Lambda's pollers: makes events of messages and stream records, calls the handlers, applies their answers."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ RELAY_TIMEOUT = timedelta(minutes=1)
 
 
 class Invocation(LambdaContext):
-    """Lambda's context object, its deadline in virtual time."""
+    """Lambda's context object, with a deadline in virtual time."""
 
     def __init__(self, function_name: str, request_id: str, deadline: datetime) -> None:
         self._function_name, self._aws_request_id, self._deadline = function_name, request_id, deadline
 
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # Powertools has it static
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # static in Powertools
         """Milliseconds until the worker is stopped."""
         return max(0, (self._deadline - datetime.now(UTC)) // timedelta(milliseconds=1))
 
@@ -33,7 +33,7 @@ class Invocation(LambdaContext):
 def invoke_consumer(
     calls: Calls, function: str, timeout: timedelta, messages: "list[MessageTypeDef]", arn: str
 ) -> set[str] | None:
-    """Run the consumer on a batch; the ids of the messages to delete, or None if the worker died."""
+    """Run the consumer on a batch. Returns the ids of the messages to delete, or None if the worker died."""
     event = {"Records": [_record(message, arn) for message in messages]}
     every = {message["MessageId"] for message in messages}
     answer = _call(calls, consumer.handle, event, function, timeout)
@@ -41,7 +41,7 @@ def invoke_consumer(
 
 
 def invoke_relay(calls: Calls, function: str, records: list[dict[str, Any]]) -> int:
-    """Run the relay on stream records; how many of them are done with."""
+    """Run the relay on stream records. Returns how many of them are finished."""
     sequences = [record["dynamodb"]["SequenceNumber"] for record in records]
     answer = _call(calls, relay.handle, {"Records": records}, function, RELAY_TIMEOUT)
     if answer is None:
@@ -51,7 +51,7 @@ def invoke_relay(calls: Calls, function: str, records: list[dict[str, Any]]) -> 
 
 
 def invoke_sweeper(calls: Calls, function: str) -> int:
-    """Run the sweeper once; how many events it published."""
+    """Run the sweeper once. Returns how many events it published."""
     answer = _call(calls, sweeper.handle, {}, function, RELAY_TIMEOUT)
     return int(answer["published"]) if answer is not None else 0
 
@@ -67,7 +67,7 @@ def _call(calls: Calls, handler: Any, event: object, function: str, timeout: tim
 
 
 def _named(answer: Mapping[str, Any], every: set[str]) -> set[str]:
-    """The failed ones. Like Lambda, take an answer that names an unknown one for a failure of the whole batch."""
+    """The ids that an answer names as failed. If it names an unknown id, the whole batch has failed, as in Lambda."""
     named = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
     return every if named - every else named
 

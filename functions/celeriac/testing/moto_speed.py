@@ -1,7 +1,7 @@
-"""What moto and botocore do again and again with the same result, done once: half of a sandbox's time.
+"""Makes moto and botocore faster: work that they repeat with the same result is done once.
 
-Each patch gives what their own code gives, but for two headers that moto doesn't look at: what a request is signed
-with, and which programs sent it. Nothing else of the test kit changes moto.
+That work is half of a sandbox's time. Each patch returns what the original code returns, except for two headers that
+moto doesn't read: the signature and the user agent. Nothing else in the test kit changes moto.
 """
 
 import copy
@@ -33,29 +33,29 @@ from moto.moto_api._internal.moto_random import MotoRandom
 from moto.sqs import models as sqs
 from responses import CallbackResponse
 
-# For each call moto spells the operation's name anew, and lists all methods of the service.
+# For each call moto converts the operation's name again, and lists all methods of the service.
 _camelcase_to_underscores = cache(utils.camelcase_to_underscores)
 _method_names_from_class = cache(utils.method_names_from_class)
 
-# Each mock makes 1,300 of them anew.
+# Each mock makes 1,300 of these objects again.
 _callback_response = cache(CallbackResponse)
-# Moto asks each service in turn, of all that it knows, whether a request is for it. What tasks use is asked first.
+# Moto asks all its services in turn whether a request is for them. The services that tasks use are asked first.
 _USED = frozenset({"dynamodb", "dynamodbstreams", "events", "scheduler", "sqs"})
 _url_patterns = sorted(backend_index.backend_url_patterns, key=lambda pattern: pattern[0] not in _USED)
 _get_possible_keys = XFormedAttributePicker.get_possible_keys
 _possible_keys: dict[tuple[Any, ...], list[str]] = {}
 
-# An abstract class answers slowly.
+# `issubclass` is slow with an abstract class.
 _is_a: Callable[..., bool] = cache(issubclass)
 _make = UpdateExpressionParser.make
-_lex = ConditionExpressionParser._lex_condition_expression  # noqa: SLF001 - nothing public reads a condition alone
+_lex = ConditionExpressionParser._lex_condition_expression  # noqa: SLF001 - no public function reads only a condition
 _traverse = validators.ActionCountValidator.traverse
 _kinds: dict[type, tuple[type, ...]] = {}
 
 
 @contextmanager
 def faster() -> Iterator[None]:
-    """Let moto work faster. Calls are made one at a time, see `Calls`."""
+    """Let moto work faster. This relies on calls being made one at a time, see `Calls`."""
     copies: dict[int, Table] = {}
     transact = dynamodb.DynamoDBBackend.transact_write_items
 
@@ -67,7 +67,7 @@ def faster() -> Iterator[None]:
         return copies[id(value)]
 
     def transact_write_items(backend: dynamodb.DynamoDBBackend, *actions: Any, **named: Any) -> None:
-        # Moto copies a table for each action that writes to it, all of them before it writes anything.
+        # Moto copies a table again for each action that writes to it, and makes all copies before it writes anything.
         copies.clear()
         try:
             transact(backend, *actions, **named)
@@ -88,14 +88,14 @@ def faster() -> Iterator[None]:
         patch.object(SigV4Auth, "canonical_request", lambda *_: ""),
         patch.object(SigV4Auth, "signature", lambda *_: "unsigned"),
         patch.object(UserAgentString, "to_string", lambda _: "sandbox"),
-        # A program has few expressions. Moto reads each of them twice for a call, and goes through an update ten times.
+        # A program has few expressions. For each call moto parses them twice, and walks through an update ten times.
         patch.object(UpdateExpressionParser, "make", _made),
         patch.object(ConditionExpressionParser, "_lex_condition_expression", _lexed_again),
         patch.object(validators, "deepcopy", _copied),
         patch.object(DepthFirstTraverser, "nodes_to_be_processed", _nodes_to_be_processed),
         patch.object(DepthFirstTraverser, "traverse_node_recursively", _traverse_node_recursively),
         patch.object(validators.ActionCountValidator, "traverse", _count_actions),
-        # It is asked for each message of a queue, at each look; moto subtracts dates.
+        # Moto calls this for each message, each time it looks at a queue, and subtracts dates each time.
         patch.object(sqs, "unix_time_millis", unix_time_millis),
     ):
         yield
@@ -107,7 +107,7 @@ def unix_time_millis() -> float:
 
 
 def _keys(picker: XFormedAttributePicker, context: AttributePickerContext) -> list[str]:
-    """The names under which an object may hold what a member of a shape is called: moto derives them for each value."""
+    """The names under which an object may hold a member of a shape. Moto derives them again for each value."""
     if hasattr(context.obj, "Meta"):
         return list(_get_possible_keys(picker, context))
     shape = context.shape
@@ -118,14 +118,14 @@ def _keys(picker: XFormedAttributePicker, context: AttributePickerContext) -> li
 
 
 def _receipt_handle() -> str:
-    """As moto makes it, its letters drawn at once."""
+    """A receipt handle as moto makes it, with all letters drawn at once."""
     return "".join(mock_random.choices(string.ascii_lowercase, k=185))
 
 
 def _random_string(
     random: MotoRandom,
     length: int = 20,
-    include_digits: bool = True,  # noqa: FBT001, FBT002 - as moto has it
+    include_digits: bool = True,  # noqa: FBT001, FBT002 - moto's signature
     lower_case: bool = False,  # noqa: FBT001, FBT002
 ) -> str:
     """Letters and digits, all drawn at once."""
@@ -139,7 +139,7 @@ def _pickled(expression: str) -> bytes:
 
 
 def _made(expression: str) -> Any:
-    """The tree of an update, new each time since moto works on it."""
+    """The tree of an update: a new one each time, because moto changes it."""
     return pickle.loads(_pickled(expression))  # noqa: S301 - written above
 
 
@@ -153,14 +153,14 @@ def _lexed(expression: str | None) -> tuple[Any, ...]:
 
 
 def _lexed_again(parser: ConditionExpressionParser) -> deque[Any]:
-    """The words of a condition; moto takes them out of the queue one by one."""
+    """The tokens of a condition. Moto takes them out of the queue one by one."""
     return deque(_lexed(parser.condition_expression))
 
 
 def _nodes_to_be_processed(traverser: DepthFirstTraverser) -> tuple[type, ...]:
     kind = type(traverser)
     if kind not in _kinds:
-        _kinds[kind] = tuple(traverser._processing_map())  # noqa: SLF001 - moto has no other way to it
+        _kinds[kind] = tuple(traverser._processing_map())  # noqa: SLF001 - moto has no public way
     return _kinds[kind]
 
 
@@ -170,7 +170,7 @@ def _traverse_node_recursively(traverser: DepthFirstTraverser, node: Any, child_
 
 
 def _visit(traverser: DepthFirstTraverser, wanted: tuple[type, ...], node: Any, child_id: int, *, is_told: bool) -> Any:
-    """`is_told`: whether the traverser wants to know of each child beforehand. Few do, of hundreds of visits."""
+    """`is_told`: whether the traverser is told of each child beforehand. There are hundreds of visits, few need it."""
     kind = type(node)
     if not _is_a(kind, Node):
         return node
@@ -188,7 +188,7 @@ def _visit(traverser: DepthFirstTraverser, wanted: tuple[type, ...], node: Any, 
 
 
 def _count_actions(validator: validators.ActionCountValidator, root: Any) -> Any:
-    """Moto counts below each node what it counts below the root."""
+    """Count the actions below the root only. Moto counts them below every node."""
     with suppress(TooManyClauses):
         return validator.verify_action_counts(root)
     return _traverse(validator, root)

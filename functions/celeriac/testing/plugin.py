@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def sandbox() -> "Iterator[Sandbox]":
     """An AWS account in memory with every queue, table and outbox of the stage, and time that stands still."""
-    # moto takes a second to import, which a test session without this fixture need not pay.
+    # Importing moto takes a second, which a test session without this fixture saves.
     from celeriac.testing.sandbox import Sandbox  # noqa: PLC0415
 
     with Sandbox() as entered:

@@ -48,30 +48,30 @@ ENVIRONMENT = SHUT | {
     "AWS_SECRET_ACCESS_KEY": "sandbox",
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_REGION": "eu-west-1",
-    # moto answers DynamoDB Streams with 404 otherwise.
+    # Otherwise moto answers DynamoDB Streams with 404.
     "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
     "CELERIAC_STAGE": "test",
 }
-# A drain that needs more steps than this runs in circles.
+# A drain that needs more steps than this is endless.
 MOST_STEPS = 100_000
-# As the stack's schedule has it.
+# The interval of the stack's schedule.
 SWEEP_EVERY = timedelta(minutes=1)
-# The sweeper tries for ever; a test's patience ends here.
+# The real sweeper tries for ever. The sandbox stops after this many sweeps in a row that published nothing.
 MOST_VAIN_SWEEPS = 30
 
 
-# Their making takes longer than a small test: all sandboxes of a process share them, and nothing else does.
+# Making clients takes longer than a small test. So all sandboxes of a process share them; no other code uses them.
 _client = cache(clients.make)
 
 
 class NotQuietError(CeleriacError, RuntimeError):
-    """`drain` came to no end: a task enqueues itself for ever, say."""
+    """`drain` didn't end, for example because a task always enqueues itself again."""
 
 
 class Sandbox:
     """Every queue, table and outbox of the registered tasks, and of those in the package `tasks`.
 
-    It pumps queues, streams and schedules as Lambda and Scheduler do, since moto does not.
+    The sandbox moves messages out of queues, streams and schedules as Lambda and Scheduler do, because moto doesn't.
     """
 
     def __init__(self, *, start: datetime = START) -> None:
@@ -90,7 +90,7 @@ class Sandbox:
             environment = kept | ENVIRONMENT
             entering.enter_context(patch.dict(os.environ, environment, clear=True))
             entering.enter_context(patch.object(clients, "_client", _client))
-            # Moto has read TEST_SERVER_MODE when it was imported.
+            # Moto read TEST_SERVER_MODE at its import.
             entering.enter_context(patch.object(moto_settings, "TEST_SERVER_MODE", new=False))
             entering.enter_context(faster())
             entering.enter_context(mock_aws())
@@ -105,7 +105,7 @@ class Sandbox:
             entering.enter_context(patch.object(pause, "wait", self._pass))
             account.create(self._stage, self._urls)
             self._stream = Stream(names.outbox_table(self._stage), self._calls)
-            quarantine.refresh()  # a worker reads it when it starts
+            quarantine.refresh()  # as a worker does when it starts
             entering.enter_context(self._calls.installed())
             self._exit = entering.pop_all()
         return self
@@ -137,9 +137,9 @@ class Sandbox:
     def fault(self, hook: Fault) -> Iterator[None]:
         """Put `hook` between workers and AWS while the block runs.
 
-        It is given each call that a worker makes, a `Call` with service, operation and arguments. What it returns is
-        the worker's answer, what it raises is the worker's error; `call.make()` lets AWS carry the call out. Several
-        threads may call it at once. `die_before` and `die_after` of `celeriac.testing` are such hooks.
+        The hook gets each call that a worker makes: a `Call` with service, operation and arguments. The worker gets the
+        value that the hook returns, or the error that it raises. `call.make()` lets AWS carry the call out. Several
+        threads may call the hook at once. `die_before` and `die_after` of `celeriac.testing` are such hooks.
         """
         before, self._calls.fault = self._calls.fault, hook
         try:
@@ -148,17 +148,17 @@ class Sandbox:
             self._calls.fault = before
 
     def worker(self) -> AbstractContextManager[None]:
-        """Make what runs in the block a worker, of which `crash_at` and `fault` tell: a producer's code, say."""
+        """Run the block as a worker, so that `crash_at` and `fault` apply to it: for a producer's code, for example."""
         return self._calls.worker()
 
     def send(
         self, queue: Queue, body: object, *, attributes: Mapping[str, str] | None = None, group: str | None = None
     ) -> str:
-        """Send a body as a program in another language would; the message's id in SQS. Nothing runs until later.
+        """Send a body as a program in another language would. Returns the message's id in SQS. Nothing runs yet.
 
-        body: a text as it is, anything else as JSON.
+        body: a text is sent as it is, anything else as JSON.
         attributes: the sender's message attributes, which are texts.
-        group: on a FIFO queue its group, which is needed there.
+        group: the message's group, needed on a FIFO queue.
         """
         text = body if isinstance(body, str) else json.dumps(body)
         fifo: Any = {"MessageGroupId": group or "", "MessageDeduplicationId": new_id()} if queue.fifo else {}
@@ -176,7 +176,7 @@ class Sandbox:
             return [plain(item) or {} for page in pages for item in page["Items"]]
 
     def fire(self, task: "Task[..., Any, Any]") -> None:
-        """Send what the schedule of a task with a `cron` sends, for this very instant; nothing runs until later."""
+        """Send what the schedule of a task with a `cron` sends, for the current instant. Nothing runs yet."""
         if task.cron is None:
             raise ValueError(f"task {task.name!r} has no `cron`")
         name = task.queue.physical_name(self._stage)
@@ -185,7 +185,7 @@ class Sandbox:
         self._activity.queues.add(sqs.url(name))
 
     def run_once(self) -> int:
-        """Run what is due now, each message once, and what that makes due at once; how many invocations it took."""
+        """Run each message that is due now once, and all that this makes due at once. Returns how many invocations."""
         invocations = 0
         with self._calls.unobserved():
             while done := self._fire_schedules() + self._relay() + self._consume() + self._sweep():
@@ -193,9 +193,9 @@ class Sandbox:
         return invocations
 
     def drain(self) -> None:
-        """Run everything, moving time on over every delay and backoff, until all is quiet.
+        """Run everything, and move time forward over every delay and backoff, until nothing is left to run.
 
-        What stays is in dead-letter queues. Raises NotQuietError if there is no end to it.
+        Then messages are left only in dead-letter queues. Raises NotQuietError if this doesn't end.
         """
         for _ in range(MOST_STEPS):
             if not self.run_once() and not self._step():
@@ -205,14 +205,14 @@ class Sandbox:
         )
 
     def dead_letters(self, queue: Queue) -> list[DeadLetter]:
-        """What lies in the dead-letter queue of `queue`, oldest first. Reading takes nothing away."""
+        """The dead letters of `queue`, oldest first. Reading doesn't remove them."""
         name = queue.dead_letter_name(self._stage)
         with self._calls.unobserved():
             search = [dead_letter.read(name, message) for message in account.lying_in(sqs.url(name))]
         return sorted(search, key=lambda letter: letter.sent_at)
 
     def _pass(self, seconds: float) -> None:
-        """What waiting means here."""
+        """Replaces waiting: moves virtual time forward, and runs what is due unless a worker waits."""
         self.advance(timedelta(seconds=seconds))
         if not self._calls.in_worker:
             self.run_once()
@@ -224,7 +224,7 @@ class Sandbox:
             account.show_again(arguments["QueueUrl"])
 
     def _step(self) -> bool:
-        """Move time to the next thing that falls due; False when nothing waits any more."""
+        """Move time to the next instant at which something falls due; False when nothing waits any more."""
         with self._calls.unobserved():
             stranded_at = self._stranded_at()
             if not (self._stream.behind or self._schedules() or self._waiting_queues() or stranded_at):
@@ -234,7 +234,7 @@ class Sandbox:
         return True
 
     def _queues(self) -> list[Queue]:
-        """Those that may hold messages."""
+        """The queues that may hold messages."""
         return [
             queue
             for queue in registry.queues().values()
@@ -272,13 +272,13 @@ class Sandbox:
         self._activity.outbox = False
         done = self._stream.pump(names.relay_function(self._stage))
         if self._stream.behind:
-            # Lambda takes its time before it tries again.
+            # Lambda waits before it tries again.
             self._next_relay = self._clock.now + timedelta(seconds=1)
             self._clock.remind(timedelta(seconds=1))
         return done
 
     def _stranded_at(self) -> datetime | None:
-        """When the sweeper next finds something; None where nothing waits for it, or it has found no way for long."""
+        """When the sweeper next finds something; None if nothing waits, or after too many sweeps without success."""
         if not self._activity.unpublished or self._vain_sweeps == MOST_VAIN_SWEEPS:
             return None
         oldest = account.oldest_unpublished(self._stage)
@@ -310,7 +310,7 @@ class Sandbox:
         return received.get("Messages", [])
 
     def _schedules(self) -> bool:
-        """Whether any waits."""
+        """Whether any schedule waits."""
         self._activity.schedules = self._activity.schedules and bool(account.schedules(self._stage))
         return self._activity.schedules
 

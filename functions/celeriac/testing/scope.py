@@ -1,4 +1,4 @@
-"""Which tasks a test sees: its own and the application's, not those that other test modules define for themselves."""
+"""Which tasks a test sees: its own and the application's, not those that other test modules define."""
 
 import inspect
 import os
@@ -9,7 +9,7 @@ from celeriac.declare.task import Task
 
 
 def of_this_test(task: Task[..., Any, Any]) -> bool:
-    """False for a task of another test module than the one that runs: two may define tasks of one name."""
+    """False for a task of a test module that isn't running: two modules may define tasks of one name."""
     # Set by pytest: "tests/unit/test_task.py::test_something (call)".
     running = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
     home = Path(inspect.getsourcefile(inspect.unwrap(task.function)) or "")

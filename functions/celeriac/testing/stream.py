@@ -7,7 +7,7 @@ from celeriac.aws.client import client
 from celeriac.testing.calls import Calls
 from celeriac.testing.lambda_ import invoke_relay
 
-# As the stack's mapping has them.
+# The values of the stack's mapping.
 BATCH = 100
 MOST_TRIES = 10
 MOST_AGE = timedelta(hours=1)
@@ -30,7 +30,7 @@ class Stream:
         return bool(self._pending)
 
     def pump(self, function: str) -> int:
-        """Invoke the relay on what is new, and on what failed before; how many invocations it took."""
+        """Invoke the relay on new records, and on records that failed before. Returns how many invocations it took."""
         self._read()
         invocations = 0
         while batch := self._pending[:BATCH]:
@@ -43,17 +43,17 @@ class Stream:
                 continue
             self._tries += 1
             if self._tries == MOST_TRIES:
-                # Lambda gives up on the record; it stays in the outbox.
+                # Lambda gives up on the record; its row stays in the outbox.
                 del self._pending[0]
                 self._tries = 0
             break
         return invocations
 
     def _read(self) -> None:
-        """Fetch what came since the last read.
+        """Fetch the records since the last read.
 
-        The iterator is a new one each time: a transaction that moto rolls back leaves older ones behind, reading
-        records of what was never committed.
+        Each read takes a new iterator: after moto has rolled a transaction back, older iterators return records that
+        were never committed.
         """
         for shard in self._client.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]:
             shard_id = shard["ShardId"]
@@ -64,7 +64,7 @@ class Stream:
             if records:
                 self._read_up_to[shard_id] = records[-1]["dynamodb"]["SequenceNumber"]
             self._pending += [dict(record) for record in records if record["eventName"] == "INSERT"]
-        # Lambda gives up on what is older; it stays in the outbox.
+        # Lambda gives up on older records; their rows stay in the outbox.
         oldest = datetime.now(UTC) - MOST_AGE
         self._pending = [r for r in self._pending if r["dynamodb"]["ApproximateCreationDateTime"] >= oldest]
 
