@@ -1,4 +1,4 @@
-"""What a team writes by hand to consume a queue with Powertools: a batch processor and the idempotency decorator."""
+"""A consumer written by hand with Powertools: a batch processor and the idempotency decorator."""
 
 import json
 import time
@@ -20,7 +20,7 @@ MESSAGES = 10
 
 
 class Context:
-    """Lambda's."""
+    """Stands in for Lambda's context."""
 
     function_name = "bench"
     aws_request_id = "request"
@@ -32,15 +32,15 @@ class Context:
 
 
 def bare_consumer(stub: Stub) -> Callable[[Any, Any], Any]:
-    """Its handler, over stubbed HTTP."""
+    """The handler of the bare consumer, over stubbed HTTP."""
     dynamodb = boto3.client("dynamodb")
     stub.register(dynamodb, "dynamodb")
     logger, processor, context = Logger(), BatchProcessor(EventType.SQS), Context()
     config = IdempotencyConfig(event_key_jmespath="payment_id", raise_on_no_idempotency_key=True)
-    config.register_lambda_context(context)  # type: ignore[arg-type]  # what it reads of one
+    config.register_lambda_context(context)  # type: ignore[arg-type]  # it has what Powertools reads
     store = DynamoDBPersistenceLayer("celeriac-bench-idempotency", boto3_client=dynamodb)
 
-    @idempotent_function(  # type: ignore[untyped-decorator]  # as Powertools has it
+    @idempotent_function(  # type: ignore[untyped-decorator]  # Powertools' own
         data_keyword_argument="payment", persistence_store=store, config=config
     )
     def work(payment: dict[str, Any]) -> dict[str, str]:
@@ -60,7 +60,7 @@ def bare_consumer(stub: Stub) -> Callable[[Any, Any], Any]:
 
 
 def payments(queue_name: str, batch: int = 0) -> dict[str, Any]:
-    """The event that Lambda makes of ten payments."""
+    """The event that Lambda makes from ten payments."""
     args = {"order_id": "o-1", "amount_cents": 500, "note": "x" * 500}
     return event(
         queue_name,
@@ -72,7 +72,7 @@ def payments(queue_name: str, batch: int = 0) -> dict[str, Any]:
 
 
 def event(queue_name: str, bodies: list[dict[str, Any]]) -> dict[str, Any]:
-    """The event that Lambda makes of messages."""
+    """The event that Lambda makes from messages."""
     return {
         "Records": [
             {

@@ -7,13 +7,13 @@ from math import log10
 
 WIDTH, LABEL, ROW, TOP = 900, 380, 26, 70
 SCALE = WIDTH - LABEL - 120
-LEGEND = "times better than the other, logarithmic; green: better, brown: worse; thin line: half of the pairs"
+LEGEND = "how many times better, logarithmic; green: Celeriac better, brown: worse; thin line: half of the pairs"
 BETTER, WORSE = "#2a7f62", "#b4542b"
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`value` is how many times better Celeriac does, below 1 the other; `low` and `high` are its spread."""
+    """`value` says how many times better Celeriac is; below 1 the other is better. `low` and `high` are the spread."""
 
     label: str
     value: float
@@ -22,7 +22,7 @@ class Bar:
 
 
 def picture(title: str, bars: Sequence[Bar]) -> str:
-    """The bars start at 1, where both do alike: to the right of it Celeriac does better, to the left worse."""
+    """Bars start at 1, where both are equal. To the right of 1 Celeriac is better, to the left worse."""
     lowest = min(-0.5, *(log10(bar.low) for bar in bars))
     highest = max(0.5, *(log10(bar.high) for bar in bars))
 
@@ -50,7 +50,7 @@ def picture(title: str, bars: Sequence[Bar]) -> str:
     middle = x(1)
     parts += [
         f'<line x1="{middle:.1f}" x2="{middle:.1f}" y1="{TOP - 6}" y2="{height - 16}" stroke="#999999"/>',
-        f'<text x="{middle:.1f}" y="{TOP - 10}" text-anchor="middle" fill="#555555">alike</text>',
+        f'<text x="{middle:.1f}" y="{TOP - 10}" text-anchor="middle" fill="#555555">equal</text>',
         "</g></svg>",
     ]
     return "\n".join(parts) + "\n"

@@ -1,12 +1,12 @@
-"""Cold import of the consumer's handler beside a bare Powertools handler, in turn, and what both weigh.
+"""Compares the cold import and the size of the consumer's handler with those of a bare Powertools handler.
 
 python benchmarks/cold_import.py [--runs 21]
 
-Both run on this interpreter, from the bundle that Lambda gets: with its packages and byte code only. Single times say
-little on a shared machine: the figure is the median of the ratios of paired runs.
+Both run in turn on this interpreter, from the bundle that Lambda gets: with its packages and byte code only. A single
+time says little on a shared machine, so the figure is the median of the ratios of paired runs.
 
-The bare handler's weight is that of the same packages as pip installs them, with boto3, pinned as AWS advises, and
-without, where the runtime's own serves. Byte code that pip makes is left out; ours is in.
+The bare handler's size is that of the same packages as pip installs them. It is given with boto3, pinned as AWS
+advises, and without boto3, if the runtime's own is used. Byte code that pip makes isn't counted; ours is.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from weight import Weight, of_distributions, of_folder
 
 from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
 
-# What a team writes by hand to consume a queue with Powertools.
+# A consumer written by hand with Powertools.
 BARE = """
 import boto3
 from aws_lambda_powertools import Logger, Metrics
@@ -46,13 +46,13 @@ def work(record):
 def handler(event, context):
     return process_partial_response(event=event, record_handler=work, processor=processor, context=context)
 """
-# Our handler makes its clients at the first message: they are counted here, where the bare one's are.
+# Our handler makes its clients at the first message, the bare one at its import: so ours are made here too.
 OURS = "import consumer; from celeriac.aws.client import client; client('dynamodb'); client('sqs')"
 TIMED = "import time; start = time.perf_counter(); {}; print((time.perf_counter() - start) * 1000)"
 
 
 def milliseconds(statement: str, path: list[Path]) -> float:
-    """One cold run in a new interpreter that sees only `path`."""
+    """The time of one cold run, in a new interpreter that sees only `path`."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -68,7 +68,7 @@ def milliseconds(statement: str, path: list[Path]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Milliseconds, the ratio of ours to the bare handler's, and weights."""
+    """Milliseconds, the ratio of our time to the bare handler's, and sizes."""
 
     bare_ms: float
     our_ms: float
@@ -88,7 +88,7 @@ def measure(runs: int = 21) -> Figures:
         for run in range(runs + 1):
             bare = milliseconds("import bare_handler", [bundle, Path(folder)])
             ours = milliseconds(OURS, [bundle])
-            if run:  # the first pair only warms the disk's cache
+            if run:  # the first pair only fills the disk's cache
                 pairs.append((bare, ours))
         bare_only, ours_only = zip(*pairs, strict=True)
         handler_only = [milliseconds("import consumer", [bundle]) for _ in range(5)]
@@ -115,7 +115,7 @@ def main() -> None:
     print(f"bare Powertools handler with its clients   median {found.bare_ms:6.0f} ms")
     print(f"Celeriac's consumer with the same clients  median {found.our_ms:6.0f} ms")
     print(f"Celeriac's consumer, import alone          median {found.import_alone_ms:6.0f} ms")
-    print(f"ours over the bare one's: {found.cold}")
+    print(f"ours divided by the bare handler's: {found.cold}")
     print(f"Celeriac's bundle                {found.our_weight}")
     print(f"bare Powertools and boto3        {found.bare_weight}")
     print(f"bare Powertools, runtime's boto3 {found.bare_weight_without_boto3}")

@@ -1,11 +1,11 @@
-"""The consumer's own work for each message, beside a bare Powertools consumer on the same store, in turn.
+"""Compares the consumer's own work for each message with that of a bare Powertools consumer on the same store.
 
 python benchmarks/consumer_cpu.py [--rounds 15] [--latency-ms 20]
 
-Both handle the same batches of ten over botocore whose HTTP is stubbed. CPU: every call is answered at once, so that
-what is left is their own work and botocore's. Wall: every call is answered after the latency given, on a queue that
-runs its tasks one by one, as the bare consumer does, and on one with concurrency=10. Last, what ten tasks that wait
-cost side by side.
+Both handle the same batches of ten in turn, over botocore with stubbed HTTP. CPU: every call is answered at once, so
+only their own work and botocore's is measured. Wall: every call is answered after the given latency, on a queue that
+runs its tasks one by one, as the bare consumer does, and on one with concurrency=10. Last: the time of ten waiting
+tasks that run side by side.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 from bare import MESSAGES, Context, bare_consumer, event, payments
 from figures import Ratio, as_json, ratio
-from quiet import say  # before anything of AWS
+from quiet import say  # before any AWS library
 from stub import Stub
 
 from celeriac import Queue, task
@@ -42,7 +42,7 @@ def wait(number: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Ratios are Celeriac's over the bare consumer's."""
+    """Ratios are Celeriac's figure divided by the bare consumer's."""
 
     latency_ms: float
     bare_microseconds: float
@@ -51,7 +51,7 @@ class Figures:
     wall: Ratio
     wall_side_by_side: Ratio
     ten_waits_ms: float
-    """Ten tasks that each wait 100 ms, concurrency 10."""
+    """For ten tasks that each wait 100 ms, with concurrency 10."""
 
 
 def cpu(handler: Callable[[Any, Any], Any], events: Sequence[dict[str, Any]]) -> float:
@@ -63,7 +63,7 @@ def cpu(handler: Callable[[Any, Any], Any], events: Sequence[dict[str, Any]]) ->
 
 
 def wall(handler: Callable[[Any, Any], Any], batch: dict[str, Any]) -> float:
-    """Milliseconds of one batch."""
+    """Milliseconds of wall time for one batch."""
     started = time.perf_counter()
     assert handler(batch, Context()) == {"batchItemFailures": []}
     return (time.perf_counter() - started) * 1000
@@ -110,7 +110,7 @@ def main() -> None:
         return
     say(f"bare Powertools consumer  median {found.bare_microseconds:6.0f} us CPU a message")
     say(f"Celeriac's consumer       median {found.our_microseconds:6.0f} us CPU a message")
-    say(f"CPU, ours over the bare one's: {found.cpu}")
+    say(f"CPU, ours divided by the bare consumer's: {found.cpu}")
     say(f"wall of a batch at {found.latency_ms:.0f} ms a call: {found.wall}")
     say(f"  the same with concurrency=10: {found.wall_side_by_side}")
     say(f"ten tasks that each wait 100 ms, concurrency 10: median {found.ten_waits_ms:.0f} ms an invocation")

@@ -1,18 +1,19 @@
-"""AWS calls and dollars for a million tasks, by delivery mode, beside a bare Powertools consumer and Celery on SQS.
+"""AWS calls and dollars for a million tasks: by guarantee, of a bare Powertools consumer, and of Celery on SQS.
 
 python benchmarks/cost.py [--task-ms 100] [--aws-ms 5] [--batch 10]
 
-The code's own calls are counted: ours in the Sandbox, the bare consumer's over stubbed HTTP. Assumed is the rest:
-- Lambda's poller makes one ReceiveMessage and one DeleteMessageBatch for each batch of `batch` messages; at a low rate
-  a batch holds one. An idle queue's long polls (five pollers, every 20 s) cost some $0.26 a month and aren't in here;
-- a task takes `task-ms`, each AWS call of its worker `aws-ms`, one after the other (concurrency=1), in 512 MB;
-- every task is enqueued by a call of its own (enqueue_many takes a tenth of that);
-- records and events are stored for 18 days; logs cost what taking them in does, and Lambda adds 400 bytes to ours for
-  each invocation;
-- Celery, read in kombu's source: one SendMessage and one DeleteMessage a task, a ReceiveMessage for every ten, and two
-  Fargate tasks of 0.5 vCPU and 1 GB each, four processes in all, that are always on; its log is as long as the bare
+The code's own calls are counted: ours in the Sandbox, the bare consumer's over stubbed HTTP. The rest is assumed:
+- Lambda's poller makes one ReceiveMessage and one DeleteMessageBatch for each batch of `batch` messages. At a low rate
+  a batch holds one message. The long polls of an idle queue (five pollers, every 20 s) cost some $0.26 a month and
+  aren't included.
+- A task takes `task-ms`, each AWS call of its worker `aws-ms`, one after the other (concurrency=1), in 512 MB.
+- Every task is enqueued by its own call (enqueue_many needs a tenth of the calls).
+- Records and events are stored for 18 days. Logs cost their ingestion. Lambda adds 400 bytes to our log for each
+  invocation.
+- Celery, by kombu's source: one SendMessage and one DeleteMessage a task, one ReceiveMessage for every ten, and two
+  Fargate tasks of 0.5 vCPU and 1 GB each, four processes in all, that are always on. Its log is as long as the bare
   consumer's.
-What cold starts, the first minute's quarantine read, data transfer and people cost is left out everywhere.
+The costs of cold starts, the quarantine read of the first minute, data transfer and people are left out everywhere.
 Prices: benchmarks/prices.py.
 """
 
@@ -23,7 +24,7 @@ import prices
 from bare import MESSAGES, Context, bare_consumer, payments
 from counted import EVENT, MODES, Counted, count
 from figures import as_json
-from quiet import logged, say  # before anything of AWS
+from quiet import logged, say  # before any AWS library
 from stub import Stub
 
 MILLION = 1_000_000
@@ -39,10 +40,10 @@ CELERY, CELERY_ONCE = "Celery on SQS, always on", "Celery on SQS, with two condi
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of a million tasks, in dollars, and of a month without any."""
+    """Dollars for a million tasks, and for a month without tasks."""
 
     calls_a_task: float
-    """AWS calls of the code and of whoever polls."""
+    """AWS calls of the code and of the poller."""
     write_units_a_task: float
     sqs: float
     dynamodb: float
@@ -62,15 +63,15 @@ class Figures:
     batch: int
     costs: dict[str, Cost]
     break_even: dict[str, float | None]
-    """Tasks a day above which always-on workers are cheaper; None where they never are."""
+    """Tasks a day above which always-on workers are cheaper; None if they never are."""
     capacity: float
-    """Tasks a day that they can do at most."""
+    """The most tasks a day that the always-on workers can do."""
     monthly: dict[str, dict[str, float]]
-    """Dollars a month by rate a day."""
+    """Dollars a month, by tasks a day."""
 
 
 def lambda_cost(found: Counted, *, batch: int, task_ms: float, aws_ms: float, relayed: bool) -> Cost:
-    """`relayed`: a relay stands between, with an invocation of its own for each batch."""
+    """`relayed`: the relay sends the messages, with one more invocation for each batch."""
     polls = 2 / batch
     requests = found.of("sqs") + polls
     worker_calls = found.of("dynamodb")
@@ -88,7 +89,7 @@ def lambda_cost(found: Counted, *, batch: int, task_ms: float, aws_ms: float, re
 
 
 def celery_cost(found: Counted) -> Cost:
-    """`found` is what its tasks write of their own."""
+    """`found` counts the writes that Celery's tasks make themselves."""
     calls = 1 + 1 + 1 / 10
     hour = WORKERS * (WORKER_VCPU * prices.FARGATE_VCPU_HOUR.dollars + WORKER_GB * prices.FARGATE_GB_HOUR.dollars)
     return Cost(
@@ -113,7 +114,7 @@ def _dynamodb(found: Counted) -> float:
 
 
 def bare(like: Counted) -> Counted:
-    """The bare consumer's calls and log; its records are taken to be as large as `like`'s."""
+    """The bare consumer's calls and log. Its records are assumed to be as large as those of `like`."""
     stub = Stub()
     handler = bare_consumer(stub)
     before = logged.bytes

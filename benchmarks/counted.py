@@ -1,4 +1,4 @@
-"""What a task asks of AWS, counted while real tasks run in the Sandbox: calls, write units, bytes stored and logged."""
+"""Counts calls, write units, and bytes stored and logged, while real tasks run in the Sandbox."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import timedelta
 from math import ceil
 from typing import Any
 
-from quiet import logged  # before anything of AWS
+from quiet import logged  # before any AWS library
 
 from celeriac import Context, Queue, Task, task, transaction
 from celeriac.aws.client import client
@@ -44,7 +44,7 @@ def subscriber(order_id: str, amount_cents: int, email: str) -> None: ...
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """For one task, on average, enqueued alone and run in full batches."""
+    """Averages for one task. Each task is enqueued alone and runs in a full batch."""
 
     calls: dict[str, float]
     write_units: float
@@ -52,7 +52,7 @@ class Counted:
     logged_bytes: float
 
     def of(self, service: str, *operations: str) -> float:
-        """How many of these calls, of all where none is named."""
+        """How many calls of these operations; without operations, of all of the service."""
         names = {f"{service}:{operation}" for operation in operations}
         return sum(n for call, n in self.calls.items() if call in names or (not names and call.startswith(service)))
 
@@ -62,7 +62,7 @@ def _plain(kind: "Task[..., Any, Any]") -> Callable[[int], object]:
 
 
 def _event(number: int) -> None:
-    """An API handler that writes an order and tells of it."""
+    """Like an API handler that writes an order and emits an event about it."""
     order = ARGUMENTS | {"order_id": f"order-{number:09}"}
     with transaction() as tx:
         tx.put("orders", {"pk": order["order_id"], **order})
@@ -80,9 +80,9 @@ MODES: dict[str, Callable[[int], object]] = {
 
 
 def count(mode: str) -> Counted:
-    """Run TASKS of them in a Sandbox."""
+    """Run TASKS tasks of the mode in a Sandbox and count."""
     start = MODES[mode]
-    # Its table `orders` is that of the tests' application: what functions/tasks/ declares is the user's.
+    # The table `orders` is declared by the tests' application, because functions/tasks/ belongs to the user.
     with declared.application("tests.application"), Sandbox() as sandbox:
         units = _WriteUnits()
         before = logged.bytes
@@ -105,10 +105,10 @@ def count(mode: str) -> Counted:
 
 
 class _WriteUnits:
-    """Counts the write request units of what is asked of DynamoDB.
+    """Counts the write request units of the writes to DynamoDB.
 
-    An item of up to 1 KB is one, two in a transaction, and one more where the outbox's index gains or loses it. That
-    no item is larger is asserted on what is put.
+    Each KB of an item is one unit, and two in a transaction. A write that adds the item to the outbox's index, or
+    removes it from there, is one unit more. An update or a delete is counted as an item of up to 1 KB.
     """
 
     def __init__(self) -> None:
@@ -135,5 +135,5 @@ def _units(item: dict[str, Any]) -> int:
 
 
 def _size(item: dict[str, Any]) -> int:
-    """About what DynamoDB counts: names and values."""
+    """About the size that DynamoDB counts: names and values."""
     return sum(len(name) + len(str(next(iter(value.values()))).encode()) for name, value in item.items())

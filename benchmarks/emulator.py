@@ -1,4 +1,4 @@
-"""A MiniStack of a benchmark's own, on 127.0.0.1, with Celeriac's real bundle deployed to it as the stacks do."""
+"""Runs a MiniStack for one benchmark, on 127.0.0.1, and deploys Celeriac's real bundle to it as the stacks do."""
 
 import io
 import os
@@ -25,7 +25,7 @@ SERVE = Path(__file__).resolve().parent / "versus" / "serve.py"
 
 @contextmanager
 def emulator(folder: Path, port: int) -> Iterator[dict[str, str]]:
-    """Run it in `folder`; the environment that talks to it."""
+    """Run the emulator in `folder`; yields the environment of its clients."""
     for name in ("tmp", "home"):
         (folder / name).mkdir()
     variables = environment.of_emulator(port, os.environ)
@@ -51,7 +51,7 @@ def _wait(url: str) -> None:
 
 
 def client(service: Any, variables: Mapping[str, str]) -> Any:
-    """A boto3 client of the emulator."""
+    """A boto3 client for the emulator."""
     return boto3.client(
         service,
         endpoint_url=variables["AWS_ENDPOINT_URL"],
@@ -62,7 +62,7 @@ def client(service: Any, variables: Mapping[str, str]) -> Any:
 
 
 def bundle_with(folder: Path, *, only: Sequence[str]) -> bytes:
-    """The zipped bundle, with files and packages of `folder` in place of the project's own package `tasks`."""
+    """The zipped bundle. The files and packages `only` of `folder` replace the project's package `tasks`."""
     bundle = build_bundle(ROOT, THIS_MACHINE)
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -77,7 +77,7 @@ def bundle_with(folder: Path, *, only: Sequence[str]) -> bytes:
 
 
 def deploy(queue: Queue, code: bytes, variables: Mapping[str, str], *, own: Mapping[str, str]) -> None:
-    """Its queue, function and mapping, with the numbers that infra/ gives them; `own` is the function's environment."""
+    """Make queue, function and mapping, with the numbers of infra/. `own` is added to the function's environment."""
     stage = variables["CELERIAC_STAGE"]
     sqs, functions = client("sqs", variables), client("lambda", variables)
     attributes = {"VisibilityTimeout": str(int(queue.visibility.total_seconds()))}
@@ -104,7 +104,7 @@ def deploy(queue: Queue, code: bytes, variables: Mapping[str, str], *, own: Mapp
 
 
 def switch(queue: Queue, variables: Mapping[str, str], *, on: bool) -> None:
-    """Let Lambda poll the queue, or not; `deploy` leaves it off."""
+    """Let Lambda poll the queue, or stop it. `deploy` leaves the mapping off."""
     functions = client("lambda", variables)
     name = queue.function_name(variables["CELERIAC_STAGE"])
     (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]

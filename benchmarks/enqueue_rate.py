@@ -1,11 +1,11 @@
-"""Enqueueing: Celeriac beside boto3 alone and Celery's apply_async, one by one and many, in turn.
+"""Compares enqueueing by Celeriac, by boto3 alone and by Celery's apply_async: one message at a time, and many.
 
 python benchmarks/enqueue_rate.py [--rounds 15] [--latency-ms 20]
 
-Over botocore whose HTTP is stubbed: CPU with answers at once, and wall time with each answer after the latency given.
-boto3 alone sends the arguments as JSON: no id, no check, no type. Its many is what one writes first, a loop of batches
-of ten; threads of one's own would narrow that. Celery has no call for many; it runs in its own environment, on the
-botocore that it gets there.
+All run in turn, over botocore with stubbed HTTP: CPU with immediate answers, and wall time with each answer after the
+given latency. boto3 alone sends the arguments as JSON, without id, check or type. For many messages it runs the
+simplest code, a loop of batches of ten; threads would make it faster. Celery has no call for many messages. It runs in
+its own environment, with the botocore that is installed there.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from statistics import median
 
 import boto3
 from figures import Ratio, as_json, ratio
-from quiet import say  # before anything of AWS
+from quiet import say  # before any AWS library
 from stub import Stub
 
 from celeriac import Queue, task
@@ -53,7 +53,7 @@ def ours_many(count: int) -> None:
 
 
 class Boto3:
-    """boto3 alone, its client as it comes."""
+    """boto3 alone, with a default client."""
 
     def __init__(self, stub: Stub) -> None:
         self._sqs = boto3.client("sqs")
@@ -66,12 +66,12 @@ class Boto3:
     def many(self, count: int) -> None:
         for start in range(0, count, 10):
             entries = [{"Id": f"{i}", "MessageBody": json.dumps(arguments(start + i))} for i in range(10)]
-            self._sqs.send_message_batch(QueueUrl=URL, Entries=entries)  # type: ignore[arg-type]  # the stubs' TypedDict
+            self._sqs.send_message_batch(QueueUrl=URL, Entries=entries)  # type: ignore[arg-type]  # wants a TypedDict
 
 
 @contextmanager
 def celery(latency_seconds: float) -> Iterator[Callable[[int], tuple[float, float]]]:
-    """Celery in its own interpreter: CPU and wall seconds of so many messages."""
+    """Celery in its own interpreter. Yields a function: number of messages -> CPU and wall seconds."""
     command = [str(RIVALS / ".venv" / "bin" / "python"), str(RIVALS / "enqueue_celery.py"), str(latency_seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -91,7 +91,7 @@ def celery(latency_seconds: float) -> Iterator[Callable[[int], tuple[float, floa
 
 
 def timed(enqueue: Callable[[int], None], count: int) -> tuple[float, float]:
-    """CPU, of all threads, and wall seconds."""
+    """CPU seconds of all threads, and wall seconds."""
     cpu, wall = time.process_time(), time.perf_counter()
     enqueue(count)
     return time.process_time() - cpu, time.perf_counter() - wall
@@ -99,21 +99,21 @@ def timed(enqueue: Callable[[int], None], count: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Microseconds a message, and ratios of a message's cost."""
+    """Microseconds a message, and ratios of the cost of a message."""
 
     latency_ms: float
     microseconds: dict[str, float]
     cpu_one: Ratio
-    """enqueue over send_message."""
+    """enqueue divided by send_message."""
     cpu_many: Ratio
-    """enqueue_many over a loop of send_message_batch."""
+    """enqueue_many divided by a loop of send_message_batch."""
     cpu_celery: Ratio
-    """apply_async over enqueue."""
+    """apply_async divided by enqueue."""
     wall_one: Ratio
     wall_many: Ratio
-    """enqueue_many over a loop of send_message_batch, with latency."""
+    """enqueue_many divided by a loop of send_message_batch, with latency."""
     wall_celery_many: Ratio
-    """A loop of apply_async over enqueue_many, with latency."""
+    """A loop of apply_async divided by enqueue_many, with latency."""
 
 
 def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
@@ -132,7 +132,7 @@ def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
                 "boto3 many": timed(plain.many, MESSAGES),
                 "celeriac many": timed(ours_many, MESSAGES),
             }
-            for name, (seconds, _) in round_.items() if number else ():  # the first only warms up
+            for name, (seconds, _) in round_.items() if number else ():  # the first round only warms up
                 cpu[name].append(seconds / MESSAGES * 1e6)
     stub.latency_seconds = latency_ms / 1000
     with celery(stub.latency_seconds) as slow:
@@ -166,11 +166,11 @@ def main() -> None:
         return
     for name, microseconds in found.microseconds.items():
         say(f"{name:14} median {microseconds:6.0f} us CPU a message")
-    say(f"CPU: enqueue over send_message {found.cpu_one}; apply_async over enqueue {found.cpu_celery}")
-    say(f"CPU: enqueue_many over a loop of send_message_batch {found.cpu_many}")
-    say(f"wall at {found.latency_ms:.0f} ms a call: enqueue over send_message {found.wall_one}")
-    say(f"  enqueue_many over a loop of send_message_batch {found.wall_many}")
-    say(f"  a loop of apply_async over enqueue_many {found.wall_celery_many}")
+    say(f"CPU: enqueue / send_message {found.cpu_one}; apply_async / enqueue {found.cpu_celery}")
+    say(f"CPU: enqueue_many / a loop of send_message_batch {found.cpu_many}")
+    say(f"wall at {found.latency_ms:.0f} ms a call: enqueue / send_message {found.wall_one}")
+    say(f"  enqueue_many / a loop of send_message_batch {found.wall_many}")
+    say(f"  a loop of apply_async / enqueue_many {found.wall_celery_many}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What benchmarks hand over: ratios of paired rounds with their spread, as plain data."""
+"""The results of benchmarks: ratios of paired rounds with their spread, as plain data."""
 
 import json
 import statistics
@@ -21,12 +21,12 @@ class Ratio:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Ours over theirs, round by round."""
+    """Ours divided by theirs, round by round."""
     ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
     low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return Ratio(median, low, high, len(ratios))
 
 
 def as_json(figures: Any) -> str:
-    """A benchmark's dataclass, for another process to read."""
+    """A benchmark's dataclass as JSON, for another process."""
     return json.dumps(asdict(figures))

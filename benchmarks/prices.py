@@ -1,8 +1,8 @@
 """AWS's public list prices in us-east-1, in dollars, free tiers left out.
 
-Written down in November 2026. DynamoDB's, Lambda's and Fargate's agree with what others published of them from 2024 to
-2026; the pages named weren't looked at: check them before you decide anything by these. `python benchmarks/cost.py`
-works with whatever stands here.
+Written down in November 2026. The prices of DynamoDB, Lambda and Fargate agree with those that others published from
+2024 to 2026. The pages named here were not read: check them before you base a decision on these prices.
+`python benchmarks/cost.py` uses the prices of this file.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ LAMBDA_GB_SECOND = Price(13.3334e-6, "GB-second on arm64", "https://aws.amazon.c
 SCHEDULE = Price(1.00e-6, "invocation of a schedule", "https://aws.amazon.com/eventbridge/pricing/")
 LOGS_GB = Price(0.50, "GB of logs taken in", "https://aws.amazon.com/cloudwatch/pricing/")
 ALARM_MONTH = Price(0.10, "metric that an alarm watches, for a month", "https://aws.amazon.com/cloudwatch/pricing/")
-METRIC_MONTH = Price(0.30, "metric of one's own, for a month", "https://aws.amazon.com/cloudwatch/pricing/")
+METRIC_MONTH = Price(0.30, "custom metric, for a month", "https://aws.amazon.com/cloudwatch/pricing/")
 DASHBOARD_MONTH = Price(3.00, "dashboard, for a month", "https://aws.amazon.com/cloudwatch/pricing/")
 FARGATE_VCPU_HOUR = Price(0.03238, "vCPU-hour on Linux/ARM", "https://aws.amazon.com/fargate/pricing/")
 FARGATE_GB_HOUR = Price(0.00356, "GB-hour on Linux/ARM", "https://aws.amazon.com/fargate/pricing/")

@@ -1,6 +1,6 @@
-"""What benchmarks over stubbed HTTP share: no AWS in the environment, and a standard output for figures alone.
+"""For benchmarks over stubbed HTTP: an environment without AWS settings, and a standard output for figures only.
 
-Import it before anything of AWS: loggers keep the standard output that they find when they are made.
+Import this module before any AWS library: a logger keeps the standard output that it finds when it is made.
 """
 
 import io
@@ -22,7 +22,7 @@ for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or n
 
 
 class _Counting(io.TextIOBase):
-    """Swallows what is logged, and counts it."""
+    """Drops the log and counts its bytes."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -47,8 +47,8 @@ class _Body(io.BytesIO):
 
 
 def answer(request: Any, content: Mapping[str, Any]) -> Any:
-    """AWS's answer to a request, without AWS: what a handler of botocore's `before-send` returns."""
-    from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - after the environment
+    """An answer to a request without AWS, as a handler of botocore's `before-send` returns it."""
+    from botocore.awsrequest import AWSResponse  # noqa: PLC0415 - the environment must be set first
 
     headers: Any = {"Content-Type": "application/x-amz-json-1.0"}
     return AWSResponse(request.url, 200, headers, _Body(json.dumps(content).encode()))

@@ -1,10 +1,10 @@
-"""What the relay costs for each event: AWS calls, CPU, and how many events a second one worker publishes.
+"""The relay's cost for each event: AWS calls, CPU, and how many events a second one worker publishes.
 
 python benchmarks/relay_throughput.py [--rounds 5] [--latency-ms 20]
 
-Batches of 100 events with one, three and ten subscribers, each on a queue of its own, over botocore whose HTTP is
-stubbed: every call is answered after the latency given. One shard of the stream feeds one worker, so this is what a
-shard can do. The plain way beside it sends each message and marks each event by a call of its own.
+Batches of 100 events with one, three and ten subscribers, each on its own queue, over botocore with stubbed HTTP: every
+call is answered after the given latency. One shard of the stream feeds one worker, so the figures are those of a shard.
+The plain way, for comparison, makes one call for each message and one for each mark.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from figures import Ratio, as_json, ratio
-from quiet import say  # before anything of AWS
+from quiet import say  # before any AWS library
 from stub import Stub
 
 from celeriac import Queue, Task, task
@@ -35,17 +35,17 @@ stub = Stub()
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """With so many subscribers."""
+    """For one number of subscribers."""
 
     subscribers: int
     calls: dict[str, int]
-    """Of a batch."""
+    """AWS calls of a batch."""
     fewer: float
-    """The plain way's calls over ours."""
+    """The plain way's calls divided by ours."""
     faster: Ratio
-    """The plain way's time over ours."""
+    """The plain way's time divided by ours."""
     cpu_microseconds: float
-    """An event."""
+    """For an event."""
     events_a_second: float
 
 
@@ -56,7 +56,7 @@ class Report:
 
 
 def subscribe(count: int) -> None:
-    """Let `count` tasks, each on a queue of its own, hear `bench.event`."""
+    """Subscribe `count` tasks, each on its own queue, to `bench.event`."""
     registry.tasks.clear()
     for number in range(count):
 
@@ -67,7 +67,7 @@ def subscribe(count: int) -> None:
 
 
 def batch() -> dict[str, Any]:
-    """The event that Lambda makes of 100 rows, of 25 aggregates."""
+    """The event that Lambda makes from 100 rows of 25 aggregates."""
     images = [
         new_row("bench.event", f"item-{i % 25}", data=json.dumps({"number": i, "note": "x" * 200}))
         for i in range(EVENTS)
@@ -76,7 +76,7 @@ def batch() -> dict[str, Any]:
 
 
 def plainly(event: dict[str, Any], _: object) -> dict[str, Any]:
-    """The plain way."""
+    """Publish a batch the plain way."""
     for record in event["Records"]:
         row: OutboxRow = read(record["dynamodb"]["NewImage"])
         subscribers: list[Task[..., Any, Any]] = registry.subscribers(row.type)
@@ -94,7 +94,7 @@ def plainly(event: dict[str, Any], _: object) -> dict[str, Any]:
 
 
 def measured(handler: Callable[[Any, Any], Any], event: dict[str, Any]) -> tuple[float, float, Counter[str]]:
-    """Seconds, seconds of CPU, and calls of one batch."""
+    """Seconds, CPU seconds and calls of one batch."""
     stub.calls.clear()
     wall, cpu = time.perf_counter(), time.process_time()
     assert handler(event, None) == {"batchItemFailures": []}

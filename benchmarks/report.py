@@ -2,8 +2,7 @@
 
 python benchmarks/report.py [--quick | --again], or make bench. It takes some ten minutes.
 
-Each benchmark runs in an interpreter of its own, by the command that its section names. Their figures are kept in
-report.json.
+Each benchmark runs in its own interpreter, by the command that its section names. The figures are kept in report.json.
 """
 
 import argparse
@@ -35,7 +34,7 @@ def run(script: str, options: list[str]) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds")
-    parser.add_argument("--again", action="store_true", help="measure nothing: write the last figures out again")
+    parser.add_argument("--again", action="store_true", help="measure nothing: write the last figures again")
     options = parser.parse_args()
     kept = HERE / "report.json"
     if not options.again:
@@ -44,7 +43,7 @@ def main() -> None:
         report = {"date": when, "machine": machine(), "quick": options.quick, "found": found}
         kept.write_text(json.dumps(report, indent=1) + "\n")
     report = json.loads(kept.read_text())
-    (HERE / "report.svg").write_text(picture("Celeriac beside others", bars(report["found"])))
+    (HERE / "report.svg").write_text(picture("Celeriac compared with others", bars(report["found"])))
     (HERE / "report.md").write_text(document(report))
     print("written: benchmarks/report.md, benchmarks/report.svg, benchmarks/report.json")
 
@@ -54,15 +53,16 @@ def machine() -> str:
 
 
 def document(report: dict[str, Any]) -> str:
-    """In Markdown."""
+    """The report in Markdown."""
     rounds = ", with few rounds" if report["quick"] else ""
     head = f"""# Benchmarks
 
-Written by benchmarks/report.py from figures of {report["date"]}, {report["machine"]}{rounds}. Ratios are medians of
-paired rounds that take turns; in parentheses, what half of the pairs lie between, and how many there were. What a
-benchmark measures, and how, stands in its docstring. Another machine gives other ratios: run `make bench` on yours.
+Written by benchmarks/report.py from figures of {report["date"]}, {report["machine"]}{rounds}. A ratio is the median of
+paired rounds, in which both sides run in turn. In parentheses are the range that holds half of the pairs, and the
+number of pairs. The docstring of a benchmark says what it measures, and how. Ratios differ between machines: run
+`make bench` on yours.
 
-![How Celeriac does beside others](report.svg)
+![Celeriac compared with others](report.svg)
 """
     return "\n".join([head, *sections(report["found"])])
 

@@ -1,4 +1,4 @@
-"""What the report says of each benchmark's figures. The readings say where Celeriac loses, and why."""
+"""The report's section for each benchmark. The readings say where Celeriac loses, and why."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ def _ratio(data: dict[str, Any]) -> Ratio:
 
 
 def sections(found: dict[str, Any]) -> Iterator[str]:
-    """In Markdown."""
+    """The sections in Markdown."""
     yield _cost(found["cost"])
     yield _standing(found["standing"])
     yield _enqueue(found["enqueue_rate"])
@@ -34,17 +34,17 @@ def sections(found: dict[str, Any]) -> Iterator[str]:
 
 
 def bars(found: dict[str, Any]) -> list[Bar]:
-    """What the picture shows: how many times better Celeriac does."""
+    """The picture's bars: how many times better Celeriac is."""
     enqueue, consumer, versus = found["enqueue_rate"], found["consumer_cpu"], found["versus"]
     relay = found["relay_throughput"]["by_subscribers"][0]
     return [
         _better("enqueue: CPU, boto3 alone", enqueue["cpu_one"], turned=True),
         _better("enqueue: CPU, Celery", enqueue["cpu_celery"]),
         _better("enqueue_many: CPU, loop of boto3 batches", enqueue["cpu_many"], turned=True),
-        _better("enqueue_many: wall with latency, the same", enqueue["wall_many"], turned=True),
+        _better("enqueue_many: wall with latency, the boto3 loop", enqueue["wall_many"], turned=True),
         _better("consumer: CPU, bare Powertools", consumer["cpu"], turned=True),
-        _better("consumer: wall with latency, the same", consumer["wall"], turned=True),
-        _better("the same, concurrency=10", consumer["wall_side_by_side"], turned=True),
+        _better("consumer: wall with latency, bare Powertools", consumer["wall"], turned=True),
+        _better("consumer, concurrency=10: the same", consumer["wall_side_by_side"], turned=True),
         _better("relay: events/s, call by call", relay["faster"]),
         _better("cold import, bare Powertools", found["cold_import"]["cold"], turned=True),
         *(
@@ -57,7 +57,7 @@ def bars(found: dict[str, Any]) -> list[Bar]:
 
 def _better(label: str, data: dict[str, Any], *, turned: bool = False) -> Bar:
     ratio = _ratio(data)
-    if turned:  # ours over theirs
+    if turned:  # ours divided by theirs
         return Bar(label, 1 / ratio.median, 1 / ratio.high, 1 / ratio.low)
     return Bar(label, ratio.median, ratio.low, ratio.high)
 
@@ -78,33 +78,34 @@ def _cost(data: dict[str, Any]) -> str:
     return f"""## Cost of a million tasks
 
 `python benchmarks/cost.py` (tasks of {data["task_ms"]:.0f} ms, full batches of {data["batch"]}; `--batch 1` is a quiet
-queue). Calls are counted; prices are list prices of us-east-1, written down in `benchmarks/prices.py` without a look at
-AWS's pages: check them.
+queue). The calls are counted. The prices are list prices of us-east-1, from `benchmarks/prices.py`. They were not
+compared with AWS's pages: check them.
 
 | | AWS calls a task | write units a task | dollars a million |
 |---|---:|---:|---:|
 {rows}
 
-A transaction's row holds the task's own write, an event's the order it tells of; in the other modes that comes on top.
-A delay of more than 15 minutes adds {prices.SCHEDULE.dollars * 1e6:.2f} dollars, for its schedule.
+The row of the transaction includes the task's own write. The row of the event includes the write of its order. In the
+other rows such a write costs extra. A delay of more than 15 minutes adds {prices.SCHEDULE.dollars * 1e6:.2f} dollars a
+million, for the schedules.
 
-Dollars a month, at so many tasks a day:
+Dollars a month, by tasks a day:
 
 | | {" | ".join(f"{int(rate):,}" for rate in rates)} |
 |---|{"---:|" * len(rates)}
 {months}
 
-Reading: a task costs as much as the same calls written by hand. We lose at high steady rates: two always-on workers,
-which can do {data["capacity"]:,.0f} such tasks a day at most if none of them computes, get cheaper above these rates:
-{limits}. The longer tasks are, the sooner, since Lambda bills the time that a task waits.
+Reading: a task costs as much as the same calls written by hand. We lose at high steady rates. Two always-on workers can
+do {data["capacity"]:,.0f} such tasks a day at most, if none of them computes. They are cheaper above these rates:
+{limits}. Longer tasks lower these rates, because Lambda bills the time that a task waits.
 """
 
 
 def _standing(data: dict[str, Any]) -> str:
     total = data["alarms"] + data["dashboard"] + data["polls"] + data["sweeper"]
-    return f"""## Cost of a stage that stands idle
+    return f"""## Cost of an idle stage
 
-`python benchmarks/standing.py` (the sample stage as it is cloned, counted in its templates)
+`python benchmarks/standing.py` (the sample stage of a fresh clone, counted in its templates)
 
 | | dollars a month |
 |---|---:|
@@ -116,8 +117,8 @@ def _standing(data: dict[str, Any]) -> str:
 
 A task that runs in every hour adds {data["metrics"]:.2f} for {data["metric_count"]} metrics, its own and its queue's.
 
-Reading: at a low rate this is nearly all that Celeriac costs, and it comes on top of its rows above. The rows of others
-have no alarms and no metrics: who wants these beside Celery or Powertools writes them, and pays the same for them.
+Reading: at a low rate this is nearly the whole cost of Celeriac. It is added to Celeriac's rows above. The rows of the
+others include no alarms and no metrics: users of Celery or Powertools must write them, and then pay the same.
 """
 
 
@@ -133,14 +134,14 @@ def _enqueue(data: dict[str, Any]) -> str:
 
 | | CPU | wall, {data["latency_ms"]:.0f} ms a call |
 |---|---|---|
-| `enqueue` over boto3's `send_message` | {_ratio(data["cpu_one"])} | {_ratio(data["wall_one"])} |
-| `enqueue_many` over a loop of `send_message_batch` | {_ratio(data["cpu_many"])} | {_ratio(data["wall_many"])} |
-| Celery's `apply_async` over `enqueue` | {_ratio(data["cpu_celery"])} | |
-| a loop of `apply_async` over `enqueue_many` | | {_ratio(data["wall_celery_many"])} |
+| `enqueue` / boto3's `send_message` | {_ratio(data["cpu_one"])} | {_ratio(data["wall_one"])} |
+| `enqueue_many` / a loop of `send_message_batch` | {_ratio(data["cpu_many"])} | {_ratio(data["wall_many"])} |
+| Celery's `apply_async` / `enqueue` | {_ratio(data["cpu_celery"])} | |
+| a loop of `apply_async` / `enqueue_many` | | {_ratio(data["wall_celery_many"])} |
 
-Reading: we lose some CPU to boto3 alone, which does most of the work of a single enqueue, and more on many: a message
-gets an id, a time and a check of its types, and the batches go through threads. With a network in between those
-threads win it back, as a thread pool around boto3 would.
+Reading: `enqueue` takes more CPU than boto3 alone, which does most of its work. `enqueue_many` loses more: each message
+gets an id, a time and a check of its types, and the batches go through threads. With a network in between, the threads
+make `enqueue_many` faster. A thread pool around boto3 would do the same.
 """
 
 
@@ -149,14 +150,15 @@ def _consumer(data: dict[str, Any]) -> str:
 
 `python benchmarks/consumer_cpu.py`
 
-| Celeriac over a bare Powertools consumer | |
+| Celeriac / a bare Powertools consumer | |
 |---|---|
 | CPU a message | {_ratio(data["cpu"])} |
 | wall of a batch, {data["latency_ms"]:.0f} ms a call, one by one | {_ratio(data["wall"])} |
 | the same, `concurrency=10` | {_ratio(data["wall_side_by_side"])} |
 
-Reading: in CPU we are near the bare consumer or behind it, for fencing, retries and validation aren't free; most of
-both is botocore. What pays is tasks side by side, where tasks wait; a task that computes gains nothing by it.
+Reading: in CPU we are equal to the bare consumer or worse, because fencing, retries and validation cost time. Most of
+the CPU of both is botocore's. Running tasks side by side pays if tasks wait. A task that computes gains nothing from
+it.
 """
 
 
@@ -170,12 +172,12 @@ def _relay(data: dict[str, Any]) -> str:
 
 `python benchmarks/relay_throughput.py`
 
-| subscribers | AWS calls an event | fewer calls, times | events a second over the plain way's |
+| subscribers | AWS calls an event | times fewer calls than the plain way | events a second / the plain way's |
 |---:|---:|---:|---|
 {rows}
 
-Reading: with {data["latency_ms"]:.0f} ms a call, what counts is calls, and calls side by side. That is for full batches
-of 100: a single event gains nothing. The plain way is a loop over single calls, not the best that one can write.
+Reading: with {data["latency_ms"]:.0f} ms a call, fewer calls and parallel calls make the difference. These are full
+batches of 100 events: a single event gains nothing. The plain way is a loop over single calls; better code is possible.
 """
 
 
@@ -190,15 +192,15 @@ def _cold(data: dict[str, Any]) -> str:
 
 `python benchmarks/cold_import.py`
 
-Celeriac's consumer over a bare Powertools handler, both with their clients made: {_ratio(data["cold"])}
+Celeriac's consumer / a bare Powertools handler, both with their clients made: {_ratio(data["cold"])}
 
 | | bytes | zipped |
 |---|---:|---:|
 {rows}
 
-Reading: we load what the bare handler loads and ourselves on top, and lose by that. Both start from byte code and
-cut-down boto3 data here, which a bare handler doesn't have by itself. Against a handler that leaves boto3 to the
-runtime, our bundle is the heavier one.
+Reading: our consumer loads the same packages as the bare handler, and Celeriac too, so it is slower. Both start from
+byte code and reduced boto3 data here. A bare handler doesn't have these by default. Our bundle is larger than that of a
+handler that uses the runtime's boto3.
 """
 
 
@@ -215,20 +217,20 @@ def _versus(data: dict[str, Any]) -> str:
         f"| {word} | " + " | ".join(str(_ratio(data[key][name])) for name in names) + " |"
         for key, word in words.items()
     )
-    return f"""## Beside Celery and taskiq, on the emulator
+    return f"""## Celery and taskiq, on the emulator
 
 `sh local/setup.sh versus && python benchmarks/versus.py`
 
-Time over that of Celeriac's `at_least_once` (above 1 is slower than it), {data["count"]} tasks at a time:
+Time divided by that of Celeriac's `at_least_once` (above 1 is slower), {data["count"]} tasks at a time:
 
 | | Celeriac's `effectively_once` | Celery | taskiq |
 |---|---|---|---|
 {rows}
 
-Reading: this compares clients of one emulator, not systems on AWS. The emulator's Lambda takes and deletes messages
-without HTTP, as a rival's worker can't, so our lead in working is partly its own; our lead in enqueueing is that of
-batches; in latency it is some of both. `effectively_once` loses to both rivals at working: it pays for two
-conditional writes a task, one task after the other, which buy a promise that the rivals don't make. Its enqueueing is
-the same code as `at_least_once`'s, so what its ratio is off from 1 is noise. Real Lambda adds cold starts, and real
-workers are more machines: neither shows here.
+Reading: this compares clients of one emulator, not systems on AWS. The emulator's Lambda receives and deletes messages
+without HTTP, which a rival's worker can't do. So part of our lead in working comes from the emulator. Our lead in
+enqueueing comes from batches. Our lead in latency comes from both. `effectively_once` loses to both rivals at working:
+it pays for two conditional writes a task, one task after the other. They buy a guarantee that the rivals don't give. It
+enqueues with the same code as `at_least_once`, so the difference of its ratio from 1 is noise. Real Lambda adds cold
+starts, and real workers run on more machines: this benchmark shows neither.
 """

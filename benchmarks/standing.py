@@ -1,10 +1,10 @@
-"""What the sample stage costs a month by standing there, whether or not a task runs.
+"""The fixed monthly cost of the sample stage, whether or not a task runs.
 
 python benchmarks/standing.py
 
-Alarms, dashboards and polled queues are counted in the templates that app.py synthesizes, metrics in what a task that
-goes well writes to the log, queries in a run of the sweeper. Assumed: a mapping's five pollers ask an idle queue every
-20 s, and a metric is written in every hour of the month. Prices: benchmarks/prices.py.
+Alarms, dashboards and polled queues are counted in the templates that app.py synthesizes, metrics in the log of a task
+that succeeds, queries in a run of the sweeper. Two things are assumed: a mapping's five pollers poll an idle queue
+every 20 s, and a metric is written in every hour of the month. Prices: benchmarks/prices.py.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 
 import prices
 from figures import as_json
-from quiet import say  # before anything of AWS
+from quiet import say  # before any AWS library
 
 from celeriac import Queue, task
 from celeriac.relay import sweeper
@@ -43,24 +43,24 @@ def work() -> None: ...
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of the sample stage, in dollars a month where nothing else is said."""
+    """Figures of the sample stage. Amounts are dollars a month."""
 
     alarm_count: int
     alarms: float
     dashboard: float
     queue_count: int
     polls: float
-    """Of queues where nothing waits; one that is busy has no such polls."""
+    """Polls of empty queues. A busy queue has no such polls."""
     sweeper: float
-    """Its queries and its two metrics; its minutes of Lambda are some cents more."""
+    """The sweeper's queries and its two metrics. Its Lambda time, some cents, isn't included."""
     metric_count: int
-    """Written by a task that goes well: for its queue, and again for itself."""
+    """Metrics that a succeeding task writes: for its queue, and again for the task."""
     metrics: float
-    """Of one such task and its queue, once it runs in each hour."""
+    """The metrics of one such task and its queue, if the task runs in each hour."""
 
     @property
     def total(self) -> float:
-        """Without tasks."""
+        """The cost without tasks."""
         return self.alarms + self.dashboard + self.polls + self.sweeper
 
 
@@ -76,7 +76,7 @@ def measure() -> Figures:
         work.enqueue()
         with redirect_stdout(io.StringIO()) as ran:
             sandbox.drain()
-    # An empty query costs the smallest read there is, half a unit, for it is eventually consistent.
+    # An empty query costs the smallest read: half a unit, because it is eventually consistent.
     queried = queries * MINUTES * prices.READ_UNIT.dollars / 2
     queues = kinds["AWS::Lambda::EventSourceMapping"] - 1  # one is the outbox's stream, whose reads are free
     metrics = _metrics(ran.getvalue())
@@ -93,7 +93,7 @@ def measure() -> Figures:
 
 
 def _synthesized() -> Iterator[dict[str, Any]]:
-    """What the stage `dev` has."""
+    """The resources of the stage `dev`."""
     with TemporaryDirectory() as folder:
         environment = os.environ | {"CDK_OUTDIR": folder, "CDK_CONTEXT_JSON": json.dumps({"stage": "dev"})}
         subprocess.run([sys.executable, str(ROOT / "app.py")], cwd=ROOT, env=environment, check=True)
@@ -102,12 +102,12 @@ def _synthesized() -> Iterator[dict[str, Any]]:
 
 
 def _watched(alarm: dict[str, Any]) -> int:
-    """How many metrics it is billed for: one with an expression for each that it is made of."""
+    """How many metrics an alarm is billed for: with an expression, each metric in the expression."""
     return sum("MetricStat" in metric for metric in alarm["Properties"].get("Metrics", [])) or 1
 
 
 def _metrics(log: str) -> int:
-    """How many metrics CloudWatch keeps by these lines: each name once for each set of dimensions."""
+    """How many metrics CloudWatch makes from these lines: each name once for each set of dimensions."""
     lines: list[dict[str, Any]] = [json.loads(line) for line in log.splitlines() if '"_aws"' in line]
     return len(
         {

@@ -1,4 +1,4 @@
-"""AWS without AWS: SQS and DynamoDB answer at once, or after a latency, and are counted."""
+"""Stubs for SQS and DynamoDB: calls are counted, and answered at once or after a latency."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ _counting = threading.Lock()
 
 
 class Stub:
-    """A handler of botocore's `before-send`. DynamoDB's answers are empty: all its writes succeed."""
+    """A handler of botocore's `before-send`. DynamoDB's answers are empty, so all its writes succeed."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -33,7 +33,7 @@ class Stub:
                 )
             case "SendMessage":
                 return answer(request, _taken(sent))
-            case "GetQueueAttributes":  # Celery asks for a queue's size before it first sends
+            case "GetQueueAttributes":  # Celery reads a queue's size before its first send
                 return answer(request, {"Attributes": {"ApproximateNumberOfMessages": "0"}})
             case _:
                 return answer(request, {})

@@ -1,18 +1,19 @@
-"""Celeriac, Celery on SQS and taskiq on SQS, end to end on one local emulator of AWS, in turn.
+"""Compares Celeriac, Celery on SQS and taskiq on SQS, end to end on one local emulator of AWS, in turn.
 
 python benchmarks/versus.py [--rounds 5] [--count 500] [--latencies 40] [--port 4900]
 
-The task writes a line with the time to a local file. Working: `count` tasks lie in the queue, the workers start; from
-the first line to the last. End to end: enqueue `count` with the workers waiting, each in the library's own way; from
-the first enqueue to the last line. Latency: one at a time, from the enqueue to the line. Every contestant has two
-workers, which run only in its turn. The rivals acknowledge late, so that they promise what Celeriac's at_least_once
-does; its effectively_once promises more, for two more calls a task.
+The task writes a line with the time to a local file. Working: `count` tasks are in the queue and the workers start; the
+time from the first line to the last. End to end: the workers wait, and `count` tasks are enqueued in the library's own
+way; the time from the first enqueue to the last line. Latency: one task at a time, from the enqueue to the line. Every
+contestant has two workers, which run only in its turn. The rivals acknowledge late, so they give the guarantee of
+Celeriac's at_least_once. Celeriac's effectively_once guarantees more, for two more calls a task.
 
-What it doesn't say: the emulator is one Python process that all share and that is busier than any client; its Lambda is
-a warm subprocess beside it, whose poller takes and deletes messages without HTTP, as no rival's worker can; no call
-crosses a network, and versus/serve.py takes two of the emulator's own waits away. Of AWS it says what each library asks
-of its platform, not how fast that is: no cold starts, no scaling out, no Fargate. Celery is given a shorter
-polling_interval and a larger prefetch than its defaults, with which it would pause for a second again and again.
+Limits: the emulator is one Python process that all contestants share, and it is busier than any client. Its Lambda is a
+warm subprocess beside it, and Lambda's poller receives and deletes messages without HTTP, which no rival's worker can
+do. No call crosses a network, and versus/serve.py removes two waits of the emulator. So the benchmark shows what each
+library asks of its platform, not how fast AWS is: there are no cold starts, no scaling out, no Fargate. Celery gets a
+shorter polling_interval and a larger prefetch than its defaults. With the defaults it would pause for a second again
+and again.
 """
 
 import argparse
@@ -44,7 +45,7 @@ PATIENCE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A contestant: how its producer is started, and its workers; Celeriac's are a function's on the emulator."""
+    """A contestant: the commands of its producer and its workers. Celeriac's workers are a function on the emulator."""
 
     name: str
     producer: list[str]
@@ -70,7 +71,7 @@ SIDES = [
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One contestant's figures of one round, in seconds."""
+    """One contestant's figures in one round, in seconds."""
 
     worked: float
     enqueued: float
@@ -81,7 +82,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """By contestant, its own time over that of Celeriac's at_least_once: above 1 is slower than Celeriac."""
+    """For each contestant, its time divided by that of Celeriac's at_least_once: above 1 is slower."""
 
     count: int
     latencies: int
@@ -100,7 +101,7 @@ class Notes:
         self._path = path
 
     def after(self, count: int) -> list[tuple[float, float]]:
-        """The (sent, ran) times of `count` tasks, once all have run. Forgets them."""
+        """Wait until `count` tasks have run; return their (sent, ran) times and empty the file."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while len(lines := self._path.read_text().splitlines()) < count:
             if time.monotonic() > deadline:
@@ -111,7 +112,7 @@ class Notes:
 
 
 def turn(side: Side, variables: Mapping[str, str], folder: Path, *, count: int, latencies: int) -> Turn:
-    # A rival's stopped worker may leave a long poll behind that takes a message: each turn has a queue of its own.
+    # A stopped worker of a rival may leave a long poll behind that takes a message. So each turn has its own queue.
     name = f"{side.name}-{time.time_ns()}"
     url = client("sqs", variables).create_queue(QueueName=name)["QueueUrl"]
     notes = Notes(folder / "notes")
@@ -120,7 +121,7 @@ def turn(side: Side, variables: Mapping[str, str], folder: Path, *, count: int, 
         _enqueue(producer, count)
         with _workers(side, variables, folder):
             ran = sorted(ran for _, ran in notes.after(count))
-            time.sleep(0.5)  # until the last deletes are through
+            time.sleep(0.5)  # until the last messages are deleted
             started, enqueued = _enqueue(producer, count)
             last = max(ran for _, ran in notes.after(count))
             waits = []
@@ -224,7 +225,7 @@ def main() -> None:
             f"{name:17} working {figures.count / worked:5.0f} tasks/s, end to end {figures.count / done:5.0f} tasks/s, "
             f"latency p50 {p50 * 1000:5.1f} ms, p95 {p95 * 1000:5.1f} ms"
         )
-    print(f"their time over that of Celeriac's {BASE}, median and half of the pairs:")
+    print(f"time divided by that of Celeriac's {BASE}: the median, and the range of half of the pairs:")
     for what in ("worked", "done", "enqueued", "p50", "p95"):
         ratios: dict[str, Ratio] = getattr(figures, what)
         print(f"  {what:9}", "; ".join(f"{name} {found}" for name, found in ratios.items()))

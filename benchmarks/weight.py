@@ -1,4 +1,4 @@
-"""Bytes of what Lambda gets, as they lie there and zipped."""
+"""The size of the code that Lambda gets, unpacked and zipped."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """Of files and of the zip made of them."""
+    """The bytes of some files, and of a zip file made from them."""
 
     bytes: int
     zipped: int
@@ -25,7 +25,7 @@ def of_folder(folder: Path) -> Weight:
 
 
 def of_distributions(*names: str) -> Weight:
-    """Of packages installed here, with all that they need; byte code isn't counted."""
+    """The size of packages installed here, with all their dependencies. Byte code isn't counted."""
     files = [file for name in sorted(_closure(names)) for file in distribution(name).files or ()]
     return _of((Path(str(file.locate())), str(file)) for file in files if file.suffix != ".pyc")
 

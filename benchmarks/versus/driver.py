@@ -1,4 +1,4 @@
-"""What drives a contestant's producer: numbers on standard input, one line back when so many tasks are enqueued."""
+"""Drives a contestant's producer: reads numbers from standard input, enqueues that many tasks, answers with a line."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def serve(enqueue: Callable[[int], object]) -> None:
-    """For each number read: enqueue that many, then print when the first was begun and when the last was taken."""
+    """For each number: enqueue that many tasks, then print the times before the first and after the last."""
     for line in sys.stdin:
         started = time.time()
         enqueue(int(line))

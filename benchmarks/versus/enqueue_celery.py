@@ -1,4 +1,4 @@
-"""What apply_async costs over stubbed HTTP: numbers on standard input, CPU and wall seconds of so many back.
+"""The cost of apply_async over stubbed HTTP: reads numbers of messages, answers with their CPU and wall seconds.
 
 python enqueue_celery.py LATENCY_SECONDS, run by benchmarks/enqueue_rate.py
 """

@@ -1,8 +1,8 @@
-"""The project's emulator, without two waits of its own that AWS doesn't have, one on each side of the comparison.
+"""The project's emulator without two of its waits. AWS has no such waits, and each would slow one side.
 
-A long poll of MiniStack 1.5.33 looks for messages every 100 ms only, which the rivals' workers would pay for; and its
-Lambda, once it has looked in vain, looks again after 50 ms, which Celeriac would pay for. Here both look every 2 ms.
-Run by the emulator's own Python. Besides local/celeriac_local/emulator/ the only place that reaches into MiniStack.
+A long poll of MiniStack 1.5.33 looks for messages only every 100 ms, which would slow the rivals' workers. Its Lambda
+waits 50 ms after a look that found nothing, which would slow Celeriac. Here both look every 2 ms. The emulator's own
+Python runs this file. Besides local/celeriac_local/emulator/ only this file changes MiniStack's internals.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ LOOK_EVERY_SECONDS = 0.002
 
 
 class Impatient:
-    """asyncio, for a module that sleeps between looks."""
+    """asyncio with shorter sleeps, for a module that sleeps between looks."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(asyncio, name)

@@ -1,4 +1,4 @@
-"""Celery's app, of which both its worker and its producer are made: python with_celery.py"""
+"""Celery's app, used by its worker and its producer: python with_celery.py"""
 
 import os
 import time
@@ -13,7 +13,7 @@ app = Celery(
     broker=f"sqs://{os.environ['AWS_ACCESS_KEY_ID']}:{os.environ['AWS_SECRET_ACCESS_KEY']}@{ENDPOINT.netloc}//",
     task_acks_late=True,  # at least once: by default a task is deleted from the queue before it runs
     task_ignore_result=True,
-    # By default (4 and a second) it stops asking for a second whenever 8 messages are under way.
+    # By default (4 and a second) Celery stops polling for a second whenever 8 messages are in flight.
     worker_prefetch_multiplier=10,
     task_default_queue="celery",
     broker_connection_retry_on_startup=True,
@@ -34,7 +34,7 @@ def work(sent: float) -> None:
 
 
 def enqueue(count: int) -> None:
-    for _ in range(count):  # it has no call for many
+    for _ in range(count):  # Celery has no call for many
         work.apply_async(kwargs={"sent": time.time()})
 
 

@@ -1,4 +1,4 @@
-"""taskiq's broker, of which both its worker and its producer are made: python with_taskiq.py"""
+"""taskiq's broker, used by its worker and its producer: python with_taskiq.py"""
 
 import asyncio
 import os

@@ -1,1 +1,1 @@
-"""What stands in the bundle in place of a user's tasks."""
+"""Replaces the user's tasks in the bundle."""

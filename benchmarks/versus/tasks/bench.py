@@ -1,4 +1,4 @@
-"""The same task with the rivals' promise, and with Celeriac's own."""
+"""The same task with the rivals' guarantee, and with Celeriac's default."""
 
 from note import note
 

@@ -1,4 +1,4 @@
-"""Two invocations at once, like the rivals' two worker processes."""
+"""Queues with two invocations at once, like the rivals' two worker processes."""
 
 from datetime import timedelta
 

@@ -11,6 +11,7 @@ from celeriac.consume.received import Received
 from celeriac.model import settings
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
+from celeriac.model.metric import Metric
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics
@@ -76,18 +77,23 @@ def _attempt(outcome: Outcome, message: Message | None) -> int:
             return message.attempt if message is not None else 0
 
 
-def counted(outcome: Outcome, observed: Observed) -> list[str]:
+_SKIPPED = {"poison": Metric.POISON_SKIPPED, "test_event": Metric.TEST_EVENT}
+
+
+def counted(outcome: Outcome, observed: Observed) -> list[Metric]:
     """The metrics that an attempt counts in."""
-    counts = ["Started"] if observed.has_run else []
+    counts = [Metric.STARTED] if observed.has_run else []
     match outcome:
         case Succeeded():
-            counts.append("Succeeded")
+            counts.append(Metric.SUCCEEDED)
         case Retried():
-            counts.append("Retried")
+            counts.append(Metric.RETRIED)
         case Dead(failure=failure):
-            counts += ["DeadLettered", "Rejected"] if failure.reason == Reason.REJECTED else ["DeadLettered"]
+            counts.append(Metric.DEAD_LETTERED)
+            if failure.reason == Reason.REJECTED:
+                counts.append(Metric.REJECTED)
         case Skipped(why=why):
-            counts.append({"poison": "PoisonSkipped", "test_event": "TestEvent"}.get(why, "Duplicate"))
+            counts.append(_SKIPPED.get(why, Metric.DUPLICATE))
         case _:
             pass  # the message will be delivered again, and counts then
     return counts
@@ -107,9 +113,9 @@ class Tally:
         with self._lock:
             self._counts[of_task].update(counted(outcome, observed))
             if observed.has_run:
-                self._times[of_task].append(("Duration", MetricUnit.Milliseconds, seconds * 1000))
+                self._times[of_task].append((Metric.DURATION, MetricUnit.Milliseconds, seconds * 1000))
             if observed.age is not None:
-                self._times[of_task].append(("AgeAtStart", MetricUnit.Seconds, observed.age.total_seconds()))
+                self._times[of_task].append((Metric.AGE_AT_START, MetricUnit.Seconds, observed.age.total_seconds()))
 
     def flush(self) -> None:
         """Write the counts since the last flush: one line for each task."""

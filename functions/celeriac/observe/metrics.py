@@ -29,7 +29,7 @@ def of(service: Service) -> EphemeralMetrics:
 
 def count_lost_worker(queue: str, task: str) -> None:
     """Count a worker that died while it ran `task`. The count is written at once: the next worker may die of it too."""
-    write(queue, task, Counter({Metric.WORKER_LOST.value: 1}), [])
+    write(queue, task, Counter[str]({Metric.WORKER_LOST: 1}), [])
 
 
 def write(queue: str, task: str, counts: Counter[str], times: list[tuple[str, MetricUnit, float]]) -> None:

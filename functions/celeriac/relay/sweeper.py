@@ -7,6 +7,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from celeriac.enqueue.outbox_row import read_all
 from celeriac.model.failure import error_place, error_type
+from celeriac.model.metric import Metric
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
 from celeriac.relay import unpublished
@@ -69,7 +70,7 @@ def _measured() -> dict[str, int]:
         return {}
     age = datetime.now(UTC) - oldest if oldest is not None else timedelta()
     measured = metrics.of("outbox")
-    measured.add_metric("UnpublishedAge", MetricUnit.Seconds, age.total_seconds())
-    measured.add_metric("ParkedEvents", MetricUnit.Count, parked)
+    measured.add_metric(Metric.UNPUBLISHED_AGE, MetricUnit.Seconds, age.total_seconds())
+    measured.add_metric(Metric.PARKED_EVENTS, MetricUnit.Count, parked)
     measured.flush_metrics()
     return {"parked": parked, "age_seconds": int(age.total_seconds())}
