@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 import celeriac
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac.model.failure import error_message, error_type
 
 # The folders of code that the user didn't write: Python's, the packages', Celeriac's.

@@ -22,7 +22,7 @@ from celeriac import InvalidArgumentsError, NoSuchQueueError
 from celeriac.aws.client import client, error_code
 from celeriac.declare import registry
 from celeriac.model import settings
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac_console import local_cloud
 from celeriac_console.screen import forget_reader, say
 

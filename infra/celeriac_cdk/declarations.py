@@ -7,7 +7,7 @@ from typing import Any
 from celeriac import Task
 from celeriac.declare import registry
 from celeriac.model import declared
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac_cdk.fan_out import check_fan_out

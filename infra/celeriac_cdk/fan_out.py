@@ -8,7 +8,7 @@ from typing import Any
 
 from celeriac import Task
 from celeriac.aws import sqs
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac.relay.publish import PARALLEL
 
 # The batch size of the stream mapping, and the relay's timeout.

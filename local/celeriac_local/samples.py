@@ -6,7 +6,7 @@ from typing import Any
 from celeriac import Task
 from celeriac.declare import registry
 from celeriac.model import declared
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac_local.folders import ROOT
 from celeriac_local.problem import ProblemError
 

@@ -41,21 +41,21 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:an-applications-o
 APPLICATION = Application(
     environment={"SECRET": SECRET},
     permissions=[iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[SECRET])],
-    wildcards={SECRET: "Secrets Manager ends an ARN in characters of its own choice"},
+    wildcards={SECRET: "Secrets Manager ends an ARN with random characters"},
 )
 
 
 class ApplicationState(Construct):
-    """What an application may store of its own, infra/application.py being its user's."""
+    """Resources that an application stores itself, as infra/application.py of a user would declare them."""
 
     def __init__(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
         super().__init__(scope, "Application")
         secret = secretsmanager.Secret(self, "Secret", encryption_key=key, removal_policy=config.removal_policy)
-        acknowledge(secret, "SMG4", "nobody uses it")
+        acknowledge(secret, "SMG4", "a secret of the tests, which nothing uses")
 
 
 def recurring(name: str, cron: str | None, timezone: str = "UTC") -> Task[..., Any, Any]:
-    """A task that no registry knows."""
+    """A task that is not in the registry."""
 
     def function() -> None: ...
 
@@ -93,7 +93,7 @@ def synth() -> Synth:
         app = _app(context)
         config = _declare(app, QUEUES)
         if "rules" in context:
-            check_rules(app, replace(config, keep_data=True))  # which raises for a finding
+            check_rules(app, replace(config, keep_data=True))  # raises for each finding
         return _read(app, config.stage)
 
     return synthesize
@@ -107,13 +107,13 @@ def stage(synth: Synth) -> Stage:
 
 @pytest.fixture(scope="session")
 def application() -> Stage:
-    """The stage `dev` of what tests/application/ declares."""
+    """The stage `dev` of the application in tests/application/."""
     with declared.application("tests.application"):
         return as_cdk_makes_it(stage="dev")
 
 
 def as_cdk_makes_it(**context: str) -> Stage:
-    """The stage of what the application declares, for the context values given as keywords."""
+    """The stage of everything that the application declares, for the context values given as keywords."""
     app = _app(context)
     declare_stage(app, ROOT, state=applications.ApplicationState, application=applications.application)
     return _read(app, context["stage"])
@@ -145,7 +145,7 @@ def _declare(app: cdk.App, queues: Sequence[Queue]) -> StageConfig:
 
 
 def _app(context: dict[str, str]) -> cdk.App:
-    """An app that bundles nothing."""
+    """An app that doesn't build the bundle."""
     return cdk.App(context={**context, "aws:cdk:bundling-stacks": []})
 
 

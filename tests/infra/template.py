@@ -1,4 +1,4 @@
-"""A synthesized stage, read the way its tests ask about it: resources by type, intrinsics as text."""
+"""A synthesized stage, in the form that its tests need: resources by type, intrinsics as text."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +70,7 @@ class Stage:
 
 
 def text(value: Any) -> str:
-    """A name or ARN with CloudFormation's intrinsics written as `${...}`."""
+    """A name or ARN, with CloudFormation's intrinsics written as `${...}`."""
     match value:
         case str():
             return value

@@ -1,6 +1,6 @@
-"""The bundle: built from the lock file, the same from build to build, and able to run on its own.
+"""The bundle: built from the lock file, the same in each build, and able to run without anything else.
 
-The real builds here take their wheels from uv's cache, where `make setup` has put them.
+The real builds here take their wheels from uv's cache, which `make setup` has filled.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from celeriac_cdk.bundle.services import ServiceError, listed_services
 from celeriac_cdk.bundle.trim import sources
 
 ROOT = Path(__file__).parents[2]
-SIZE_LIMIT = 7_000_000  # zipped; 5.5 MB when this was written. It is what a cold start has to fetch.
+SIZE_LIMIT = 7_000_000  # zipped, in bytes. It was 5.5 MB when this was written. A cold start has to fetch it.
 
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This project as a fresh clone has it, as far as the bundle is concerned."""
+    """A fresh clone of this project, with the files that the bundle is built from."""
     clone = tmp_path_factory.mktemp("clone")
     for name in ("pyproject.toml", "uv.lock", "README.md"):
         shutil.copy(ROOT / name, clone)
@@ -86,7 +86,7 @@ def test_every_listed_service_can_be_called_and_no_other(built: Path) -> None:
     assert (done.stdout, done.stderr) == (f"{listed}\n", "")
 
 
-def test_versions_can_be_asked_for_at_run_time(built: Path) -> None:
+def test_package_versions_can_be_read_at_run_time(built: Path) -> None:
     done = in_bundle(built, "from importlib.metadata import version; print(version('aws-lambda-powertools'))")
 
     assert (done.stdout.count("."), done.stderr) == (2, "")
@@ -111,10 +111,10 @@ def test_no_development_tool_and_no_test_support_is_shipped(built: Path) -> None
     assert not (built / "celeriac" / "testing").exists()
 
 
-def test_every_module_has_its_byte_code_which_is_loaded_unchecked(built: Path) -> None:
+def test_every_module_has_byte_code_that_is_loaded_without_a_check(built: Path) -> None:
     for source in built.rglob("*.py"):
         code = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
-        assert code.read_bytes()[4:8] == b"\x01\x00\x00\x00", source  # PEP 552: hash-based, not to be checked
+        assert code.read_bytes()[4:8] == b"\x01\x00\x00\x00", source  # PEP 552: hash-based, without a check
 
 
 def test_every_file_can_be_read_by_lambdas_user(built: Path) -> None:
@@ -122,7 +122,7 @@ def test_every_file_can_be_read_by_lambdas_user(built: Path) -> None:
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644)
 
 
-def test_it_stays_small(built: Path, tmp_path: Path) -> None:
+def test_the_bundle_stays_small(built: Path, tmp_path: Path) -> None:
     archive = tmp_path / "bundle.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name in contents(built):
@@ -143,7 +143,7 @@ def test_the_same_sources_make_the_same_bytes_and_are_built_once(project: Path, 
     assert contents(again) == first
 
 
-def test_old_builds_of_a_platform_go_and_the_newest_stay(tmp_path: Path) -> None:
+def test_old_builds_of_a_platform_are_deleted_and_the_newest_stay(tmp_path: Path) -> None:
     for age, name in enumerate(["arm64-new", "arm64-b", "arm64-c", "arm64-old", "this-machine-old"]):
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (1_000_000 - age, 1_000_000 - age))
@@ -155,7 +155,7 @@ def test_old_builds_of_a_platform_go_and_the_newest_stay(tmp_path: Path) -> None
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A project of one task, which no test here gets as far as to install."""
+    """A project with one task. No test here gets as far as installing its packages."""
     (tmp_path / "functions" / "tasks").mkdir(parents=True)
     (tmp_path / "functions" / "tasks" / "mail.py").write_text("x = 1\n")
     (tmp_path / "uv.lock").write_text("version = 1\n")
@@ -178,14 +178,14 @@ def fingerprint_of(root: Path, target: Target = LAMBDA_ARM64) -> str:
     ],
     ids=["edited source", "renamed source", "new source", "lock file", "services"],
 )
-def test_whatever_decides_the_content_makes_a_new_build(tiny: Path, change: Callable[[Path], object]) -> None:
+def test_every_change_of_the_content_makes_a_new_build(tiny: Path, change: Callable[[Path], object]) -> None:
     before = fingerprint_of(tiny)
     change(tiny)
 
     assert fingerprint_of(tiny) != before
 
 
-def test_each_platform_has_a_build_of_its_own_and_what_is_not_shipped_changes_none(tiny: Path) -> None:
+def test_each_platform_has_its_own_build_and_unshipped_files_change_none(tiny: Path) -> None:
     before = fingerprint_of(tiny)
     (tiny / "functions" / "tasks" / "__pycache__").mkdir()
     (tiny / "functions" / "tasks" / "__pycache__" / "mail.cpython-313.pyc").touch()
@@ -212,7 +212,7 @@ def test_a_missing_uv_is_named_with_its_cure(tiny: Path, monkeypatch: pytest.Mon
 
 def test_a_build_that_fails_leaves_nothing_that_looks_like_a_bundle(tiny: Path) -> None:
     with pytest.raises(BundleError, match="uv could not install"):
-        build_bundle(tiny, LAMBDA_ARM64, offline=True)  # its pyproject.toml has no [project]
+        build_bundle(tiny, LAMBDA_ARM64, offline=True)  # the project's pyproject.toml has no [project]
 
     assert list((tiny / ".local" / "bundles").iterdir()) == []
 
@@ -232,7 +232,7 @@ def test_a_build_that_fails_leaves_nothing_that_looks_like_a_bundle(tiny: Path) 
         ("", "it gave no reason"),
     ],
 )
-def test_what_uv_says_becomes_one_sentence(stderr: str, sentence: str) -> None:
+def test_an_error_of_uv_is_explained_in_one_sentence(stderr: str, sentence: str) -> None:
     explained = explain(stderr)
 
     assert sentence in explained

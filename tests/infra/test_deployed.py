@@ -1,4 +1,4 @@
-"""The templates, deployed by CloudFormation, make what the code expects to find: a message goes through."""
+"""CloudFormation can deploy the templates, and the code finds what it needs there: a message goes through."""
 
 import io
 import json
@@ -24,14 +24,15 @@ from tests.infra.template import Stack, Stage
 ACCOUNT = "123456789012"
 REGION: Literal["eu-west-1"] = "eu-west-1"
 ASSETS = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
-# moto polls queues for a mapping on its own, and hands messages over otherwise than Lambda does; it waits for ever for
-# the answer of CDK's function that empties the bucket; and it makes none of the alarms that the dashboard refers to.
+# moto has three gaps. It polls queues for a mapping itself, and hands messages over in another way than Lambda. It
+# waits for ever for the answer of CDK's function that empties the bucket. It makes none of the alarms that the
+# dashboard refers to.
 LEFT_OUT = {"AWS::Lambda::EventSourceMapping", "Custom::S3AutoDeleteObjects", "AWS::CloudWatch::Dashboard"}
 
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An account in memory that is bootstrapped for CDK."""
+    """An account in memory, bootstrapped for CDK."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -47,7 +48,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _deploy(stack: Stack) -> set[str]:
-    """The physical names and ids of what CloudFormation makes of a stack."""
+    """The physical names and ids of the resources that CloudFormation makes from a stack."""
     kept = {name: each for name, each in stack.template["Resources"].items() if each["Type"] not in LEFT_OUT}
     for each in kept.values():
         if "Code" in each.get("Properties", {}):
@@ -70,9 +71,7 @@ def _an_archive() -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:Tried to parse .* not supported by moto")  # alarms, policies, schedules
-def test_a_message_goes_through_what_the_templates_have_made(
-    application: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_message_runs_in_the_deployed_stage(application: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch) -> None:
     state, work = _deploy(application.state), _deploy(application.work)
     function = boto3.client("lambda").get_function_configuration(FunctionName="celeriac-dev-desk")
     for name, value in function["Environment"]["Variables"].items():

@@ -1,4 +1,4 @@
-"""docs/howto/own-resources.md: its edits are made in a copy of this application as they stand, and hold."""
+"""docs/howto/own-resources.md: its edits work as written, in a copy of this application."""
 
 import json
 import re
@@ -17,9 +17,11 @@ QUEUE, *_ = blocks(QUICKSTART, "python")
 
 
 def patched(text: str, diff: str) -> str:
-    """`text` with the diff's new lines where its other lines stand; `...` stands for whatever is there."""
+    """`text` with the new lines of the diff inserted. The diff's other lines find the place, and `...` stands for any
+    text.
+    """
     lines, at, new = text.splitlines(), 0, list[str]()
-    after = False  # whether the line before the new ones is known, rather than the one behind them
+    after = False  # the line before the new lines is known, and not only the line behind them
     for line in diff.splitlines():
         if line.startswith("+"):
             new.append(line[1:])
@@ -39,12 +41,12 @@ def patched(text: str, diff: str) -> str:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The application with the page's four edits, on the README's queue."""
+    """The application with the page's four edits, with the README's queue."""
     copy = copied(tmp_path_factory.mktemp("copy"), "infra", "app.py", "cdk.json", "uv.lock")
     typed_in(copy, QUEUE, "queues")
 
     (added,) = re.findall(r"^uv add .*$", PAGE.read_text(), flags=re.MULTILINE)
-    # Locking asks the index, which a test may not.
+    # Locking would ask the package index, and tests have no network.
     run(copy, BINARIES / "uv", *added.split()[1:], "--frozen", "--offline", "--python", sys.executable)
     (copy / "functions" / "tasks" / "statements.py").write_text(TASK)
     application = copy / "infra" / "application.py"
@@ -59,7 +61,7 @@ def test_the_package_is_a_dependency_of_the_functions(copy: Path) -> None:
     assert "markdown-it-py" in dependencies
 
 
-def test_a_kept_stage_is_synthesized_with_bucket_secret_and_rights_and_no_finding(copy: Path) -> None:
+def test_a_kept_stage_is_synthesized_with_bucket_secret_and_permissions_without_findings(copy: Path) -> None:
     context = {**json.loads((copy / "cdk.json").read_text())["context"], "stage": "prod", "aws:cdk:bundling-stacks": []}
     run(copy, sys.executable, "app.py", CDK_CONTEXT_JSON=json.dumps(context), CDK_OUTDIR=str(copy / "cdk.out"))
     state, work = ((copy / "cdk.out" / f"celeriac-prod-{part}.template.json").read_text() for part in ("state", "work"))
@@ -71,9 +73,9 @@ def test_a_kept_stage_is_synthesized_with_bucket_secret_and_rights_and_no_findin
     assert '"s3:DeleteObject"' in work
 
 
-def test_the_task_runs_in_its_test_as_written(copy: Path) -> None:
+def test_the_howtos_task_passes_its_test(copy: Path) -> None:
     assert "1 passed" in run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
 
 
-def test_its_python_is_as_this_projects(copy: Path) -> None:
+def test_the_howtos_python_has_this_projects_style(copy: Path) -> None:
     check_style(copy, "functions/tasks/statements.py", "tests/test_statements.py")

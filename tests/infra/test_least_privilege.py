@@ -1,4 +1,6 @@
-"""What is granted is what is called: code runs in the sandbox, and its calls are held against the policies."""
+"""Granted permissions are used, and used ones are granted: code runs in the sandbox, and its calls are compared with
+the policies.
+"""
 
 import json
 from collections import Counter
@@ -21,14 +23,14 @@ from tests.injection import out_of_reach
 jobs = Queue("privileged", concurrency=2, max_body_bytes=2048)
 ledger = Queue("privileged-ledger", fifo=True)
 
-# An operation that is allowed under another name than its own: https://docs.aws.amazon.com/service-authorization/
+# Operations whose permission has another name: https://docs.aws.amazon.com/service-authorization/
 ACTIONS = {
     "SendMessageBatch": ["SendMessage"],
     "DeleteMessageBatch": ["DeleteMessage"],
     "ChangeMessageVisibilityBatch": ["ChangeMessageVisibility"],
     "TransactWriteItems": ["PutItem", "UpdateItem"],
 }
-# What Lambda does in the function's name: it polls, writes the log and traces.
+# Lambda's own calls with the function's role: it polls, writes the log and traces.
 LAMBDAS = {
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
@@ -42,9 +44,9 @@ LAMBDAS = {
     "dynamodb:GetShardIterator",
     "dynamodb:ListStreams",
 }
-# Granted with what is called: a schedule passes its role, and a payload that is gone is told from a forbidden one.
+# Permissions without a call: a schedule passes its role, and ListBucket tells a missing payload from a forbidden one.
 BESIDE = {"iam:PassRole", "s3:ListBucket"}
-# The application's own: what it does with its secret and tables.
+# The application's own permissions, for its secret and its tables.
 APPLICATION = {"secretsmanager:GetSecretValue", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}
 
 
@@ -58,11 +60,11 @@ def work(ctx: Context, then: str, filler: str = "") -> None:
         raise celeriac.Retry(delay=timedelta(hours=1))
     with ctx.transaction() as tx:
         tx.emit("privileged.event", {"filler": filler})
-        tx.enqueue(hear, filler=filler)
+        tx.enqueue(subscriber, filler=filler)
 
 
 @task(jobs, on="privileged.event")
-def hear(filler: str) -> None: ...
+def subscriber(filler: str) -> None: ...
 
 
 @task(ledger, retry=Backoff(attempts=2))
@@ -86,7 +88,7 @@ def _work(sandbox: Sandbox) -> None:
     book.options(group="g").enqueue()
 
 
-def test_a_consumer_may_do_what_consumers_do_and_nothing_else(stage: Stage, sandbox: Sandbox) -> None:
+def test_a_consumer_may_make_its_calls_and_no_others(stage: Stage, sandbox: Sandbox) -> None:
     _work(sandbox)
     sandbox.calls.clear()
     sqs.urls.clear()
@@ -100,15 +102,15 @@ def test_a_consumer_may_do_what_consumers_do_and_nothing_else(stage: Stage, sand
 
     granted = set(stage.work.granted(f"celeriac-test-{QUEUES[0].name}"))
     assert granted - LAMBDAS - BESIDE - APPLICATION == actions(sandbox.calls) - LAMBDAS - {
-        "dynamodb:BatchGetItem",  # the sweeper's
+        "dynamodb:BatchGetItem",  # made by the sweeper
         "dynamodb:Query",
     }
 
 
-def test_relay_and_sweeper_may_do_what_they_do(stage: Stage, sandbox: Sandbox) -> None:
+def test_relay_and_sweeper_may_make_their_calls(stage: Stage, sandbox: Sandbox) -> None:
     with celeriac.transaction() as tx:
         tx.emit("privileged.event", {"filler": "x" * 4096})
-        tx.enqueue(hear.options(delay=timedelta(hours=1)), filler="")
+        tx.enqueue(subscriber.options(delay=timedelta(hours=1)), filler="")
     sandbox.calls.clear()
     sandbox.advance(timedelta(hours=2))
     sandbox.drain()
@@ -121,7 +123,7 @@ def test_relay_and_sweeper_may_do_what_they_do(stage: Stage, sandbox: Sandbox) -
     assert "dynamodb:PutItem" not in granted | of_relay
 
 
-def test_a_producer_may_send_and_not_look(stage: Stage, sandbox: Sandbox) -> None:
+def test_a_producer_may_send_but_not_read(stage: Stage, sandbox: Sandbox) -> None:
     sqs.urls.clear()
     sandbox.calls.clear()
     work.enqueue_many([{"then": "succeed"}, {"then": "succeed", "filler": "x" * 4096}])
@@ -130,11 +132,11 @@ def test_a_producer_may_send_and_not_look(stage: Stage, sandbox: Sandbox) -> Non
         tx.emit("privileged.event", {"filler": ""})
     granted = stage.state.policy("celeriac-test-producer-${AWS::Region}")
 
-    assert set(granted) - BESIDE == actions(sandbox.calls) - {"dynamodb:UpdateItem"}  # of tables of its own
+    assert set(granted) - BESIDE == actions(sandbox.calls) - {"dynamodb:UpdateItem"}  # the producer's own tables
     assert not [resource for resource in granted["sqs:SendMessage"] if "-dlq" in resource]
 
 
-def test_a_reader_may_ask_for_status_and_nothing_else(stage: Stage, sandbox: Sandbox) -> None:
+def test_a_reader_may_read_the_status_and_nothing_else(stage: Stage, sandbox: Sandbox) -> None:
     well, badly = work.enqueue(then="succeed"), work.enqueue(then="succeed")
     client("sqs").send_message(
         QueueUrl=sqs.url(jobs.dead_letter_name("test")),
@@ -174,7 +176,7 @@ COMMANDS = [
 ]
 
 
-def test_an_operator_may_do_whatever_the_command_does(
+def test_an_operator_may_make_all_calls_of_the_command(
     stage: Stage, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _work(sandbox)

@@ -1,4 +1,4 @@
-"""What cdk-nag finds on a user's own resource: a kept stage stops, others warn, and both say what to type."""
+"""cdk-nag's findings on a user's own resource: a kept stage stops, others only warn, and both say what to type."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ type After = Callable[[Construct, Construct], None]
 
 
 def synthesize(stage: str, after: After = lambda state, work: None) -> list[dict[str, Any]]:
-    """Synthesize a stage in little, a bucket of the application's and a role that may do much; return the findings."""
+    """Synthesize a small stage with a bucket of the application and a role with a wildcard. Returns the findings."""
     app = cdk.App(context={"stage": stage})
     application = Construct(cdk.Stack(app, f"celeriac-{stage}-state"), "Application")
     s3.Bucket(application, "Mine", enforce_ssl=True)
@@ -33,12 +33,12 @@ def synthesize(stage: str, after: After = lambda state, work: None) -> list[dict
 
 
 def advice(report: str, start: str) -> str:
-    """The line of a report that is to be pasted."""
+    """The line of a report that the user must paste."""
     (line,) = {line.strip() for line in report.splitlines() if line.strip().startswith(start)}
     return line
 
 
-def test_a_kept_stage_stops_and_what_it_says_to_type_lets_it_pass() -> None:
+def test_a_kept_stage_stops_at_a_finding_and_passes_with_the_lines_that_it_prints() -> None:
     with pytest.raises(RuntimeError, match="S3 Bucket has server access logs disabled") as stopped:
         synthesize("prod")
     bucket = advice(str(stopped.value), "acknowledge(")
@@ -48,18 +48,18 @@ def test_a_kept_stage_stops_and_what_it_says_to_type_lets_it_pass() -> None:
 
     def paste(application: Construct, work: Construct) -> None:
         config = read_config(work.node)
-        exec(bucket, {"self": application, "acknowledge": acknowledge})  # noqa: S102 - our own words
+        exec(bucket, {"self": application, "acknowledge": acknowledge})  # noqa: S102 - Celeriac's own text
         wildcards: dict[str, str] = {}
         exec(wildcard, {"wildcards": wildcards, "config": config})  # noqa: S102
         for resource, reason in wildcards.items():
             acknowledge_wildcard(work, resource, reason)
 
     assert synthesize("prod", paste) == []
-    assert synthesize("dev", paste) == []  # the same lines, for the names of another stage
+    assert synthesize("dev", paste) == []  # the same lines fit the names of another stage
 
 
 @pytest.mark.parametrize("stage", ["local", "dev"])
-def test_a_stage_that_keeps_nothing_warns_and_goes_on(stage: str) -> None:
+def test_a_stage_that_is_not_kept_warns_and_continues(stage: str) -> None:
     bucket, wildcard = synthesize(stage)
 
     assert (bucket["severity"], wildcard["severity"]) == ("warning", "warning")
@@ -67,13 +67,13 @@ def test_a_stage_that_keeps_nothing_warns_and_goes_on(stage: str) -> None:
     assert advice(wildcard["suggestedFix"], "wildcards")
 
 
-def test_a_wildcard_of_actions_is_not_to_be_acknowledged() -> None:
+def test_a_wildcard_of_actions_cannot_be_acknowledged() -> None:
     said = what_to_type("AwsSolutions-IAM5[Action::s3:Get*]", "celeriac-dev-work/Consumer-a/Role/Resource", "dev")
 
     assert said == "name each action in full, in the `permissions` of infra/application.py"
 
 
-def test_what_is_built_elsewhere_is_named_by_its_path() -> None:
+def test_a_resource_outside_the_application_is_named_by_its_path() -> None:
     said = what_to_type("AwsSolutions-SQS3", "celeriac-dev-state/Mine/Resource", "dev")
 
     assert "celeriac-dev-state/Mine/Resource" in said

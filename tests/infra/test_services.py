@@ -1,4 +1,4 @@
-"""A call to a service that the bundle lacks is found when synthesizing, not when running."""
+"""A call to a service that is not in the bundle is found at synthesis, before anything runs."""
 
 from pathlib import Path
 
@@ -42,13 +42,13 @@ def test_an_unlisted_service_is_refused_with_its_line_and_the_cure(source: Path,
         'client(region_name="sns")',
     ],
 )
-def test_what_is_listed_or_is_no_service_passes(source: Path, call: str) -> None:
+def test_a_listed_service_and_a_call_to_no_service_pass(source: Path, call: str) -> None:
     source.write_text(f"import boto3\nx = {call}\n")
 
     check_services([source], frozenset({"sqs"}))
 
 
-def test_the_list_of_this_project_names_real_services_with_what_the_library_needs() -> None:
+def test_this_projects_list_has_real_services_and_those_that_the_library_needs() -> None:
     assert {"sqs", "dynamodb", "s3", "scheduler"} <= listed_services(ROOT / "pyproject.toml") <= known_services()
 
 

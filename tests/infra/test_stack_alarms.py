@@ -1,4 +1,4 @@
-"""Nothing fails, waits or stands still in silence: each alarm's metric, and what it tells whoever it wakes."""
+"""Every failure, delay and standstill raises an alarm: each alarm's metric, and the text that it sends."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def watched(alarm: Resource) -> tuple[str, str, dict[str, str]]:
 
 
 @each_queue
-def test_one_dead_letter_is_enough(stage: Stage, queue: Queue) -> None:
+def test_one_dead_letter_raises_the_alarm(stage: Stage, queue: Queue) -> None:
     name = queue.dead_letter_name("test")
     depth = alarm(stage, name.removeprefix("celeriac-test-"))
 
@@ -40,19 +40,19 @@ def test_one_dead_letter_is_enough(stage: Stage, queue: Queue) -> None:
 
 
 @each_queue
-def test_a_dead_letter_is_not_deleted_before_somebody_was_told(stage: Stage, queue: Queue) -> None:
+def test_the_alarm_on_age_is_raised_before_sqs_deletes_a_dead_letter(stage: Stage, queue: Queue) -> None:
     name = queue.dead_letter_name("test")
     age = alarm(stage, f"{name.removeprefix('celeriac-test-')}-age")
     reached = timedelta(seconds=age["Threshold"])
 
     assert watched(age) == ("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": name})
     assert measured(age) == ("Maximum", 300, 1)
-    # One that SQS itself has moved is older than it says, by what it waited before.
+    # The age of a letter that SQS moved itself includes its wait in the source queue.
     assert reached + queue.retention < queue.dead_letter_retention
 
 
 @each_queue
-def test_a_queue_that_is_late_says_so(stage: Stage, queue: Queue) -> None:
+def test_a_late_queue_raises_the_alarm(stage: Stage, queue: Queue) -> None:
     late = alarm(stage, f"{queue.name}-age")
 
     source = {"QueueName": queue.physical_name("test")}
@@ -62,7 +62,7 @@ def test_a_queue_that_is_late_says_so(stage: Stage, queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("function", [*(queue.name for queue in QUEUES), "relay", "sweeper"])
-def test_a_function_that_fails_or_is_throttled_says_so(stage: Stage, function: str) -> None:
+def test_a_failing_or_throttled_function_raises_the_alarm(stage: Stage, function: str) -> None:
     of_it = {"FunctionName": f"celeriac-test-{function}"}
 
     assert watched(alarm(stage, f"{function}-errors")) == ("AWS/Lambda", "Errors", of_it)
@@ -71,7 +71,7 @@ def test_a_function_that_fails_or_is_throttled_says_so(stage: Stage, function: s
     assert measured(alarm(stage, f"{function}-throttles")) == ("Sum", 300, 3)
 
 
-def test_a_relay_that_is_behind_says_so(stage: Stage) -> None:
+def test_a_relay_that_is_behind_raises_the_alarm(stage: Stage) -> None:
     behind = alarm(stage, "relay-iterator-age")
     assert watched(behind) == ("AWS/Lambda", "IteratorAge", {"FunctionName": "celeriac-test-relay"})
     assert (behind["Threshold"], measured(behind)) == (300_000, ("Maximum", 60, 3))
@@ -79,29 +79,29 @@ def test_a_relay_that_is_behind_says_so(stage: Stage) -> None:
 
 @pytest.mark.parametrize("table", ["idempotency", "outbox", "outbox-waiting"])
 @pytest.mark.parametrize("kind", ["Read", "Write"])
-def test_a_throttled_table_or_index_says_so(stage: Stage, table: str, kind: str) -> None:
+def test_a_throttled_table_or_index_raises_the_alarm(stage: Stage, table: str, kind: str) -> None:
     throttled = alarm(stage, f"{table}-{kind.lower()}-throttles")
     name, _, index = table.partition("-")
-    # Throttles of an index are not among those of its table.
+    # A table's throttle count doesn't include those of its index.
     of_it = {"TableName": f"celeriac-test-{name}"} | ({"GlobalSecondaryIndexName": index} if index else {})
     assert watched(throttled) == ("AWS/DynamoDB", f"{kind}ThrottleEvents", of_it)
     assert measured(throttled) == ("Sum", 60, 2)
 
 
 @pytest.mark.parametrize(("metric", "threshold"), [("UnpublishedAge", 300), ("ParkedEvents", 1)])
-def test_what_stays_unpublished_says_so(stage: Stage, metric: str, threshold: int) -> None:
+def test_unpublished_and_parked_events_raise_the_alarm(stage: Stage, metric: str, threshold: int) -> None:
     stranded = alarm(stage, f"outbox-{metric}")
     assert watched(stranded) == ("Celeriac", metric, {"service": "outbox", "stage": "test"})
     assert (stranded["Threshold"], measured(stranded)) == (threshold, ("Maximum", 60, 1))
 
 
-def test_a_sweeper_that_does_not_run_says_so(stage: Stage) -> None:
+def test_a_sweeper_that_does_not_run_raises_the_alarm(stage: Stage) -> None:
     silent = alarm(stage, "outbox-silence")
     assert (measured(silent), silent["TreatMissingData"]) == (("SampleCount", 60, 5), "breaching")
     assert (silent["Threshold"], silent["ComparisonOperator"]) == (1, "LessThanThreshold")
 
 
-def test_no_dead_letter_queue_is_without_its_two_alarms(stage: Stage, application: Stage) -> None:
+def test_every_dead_letter_queue_has_its_two_alarms(stage: Stage, application: Stage) -> None:
     for each in (stage, application):
         names = {queue["QueueName"] for queue in each.state.resources("SQS::Queue")}
         found = [watched(one) for one in each.work.resources("CloudWatch::Alarm")]
@@ -111,18 +111,18 @@ def test_no_dead_letter_queue_is_without_its_two_alarms(stage: Stage, applicatio
             assert letters <= watching <= names
 
 
-def test_nothing_rings_and_nothing_is_without_data_because_nothing_happens(stage: Stage) -> None:
+def test_an_idle_stage_raises_no_alarm_and_has_none_without_data(stage: Stage) -> None:
     found = stage.work.resources("CloudWatch::Alarm")
 
     on_silence = [one["AlarmName"] for one in found if one["TreatMissingData"] != "notBreaching"]
-    assert on_silence == ["celeriac-test-outbox-silence"]  # which is measured each minute, whatever happens
+    assert on_silence == ["celeriac-test-outbox-silence"]  # measured each minute, even if nothing happens
     for one in found:
         if one["TreatMissingData"] == "notBreaching":
             assert one["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
             assert one["Threshold"] >= 1
 
 
-def test_every_alarm_rings_at_the_topic_and_says_what_to_do(synth: Synth) -> None:
+def test_every_alarm_notifies_the_topic_and_says_what_to_do(synth: Synth) -> None:
     stage = synth(stage="test", runbook="https://wiki.example.org/runbook")
     (topic,) = stage.work.logical_ids("SNS::Topic")
     headings = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
@@ -145,7 +145,7 @@ def test_alarms_reach_the_configured_address(synth: Synth) -> None:
     assert not synth(stage="test").work.resources("SNS::Subscription")
 
 
-def test_cloudwatch_may_publish_alarms_though_the_topic_has_a_policy_of_its_own(stage: Stage) -> None:
+def test_the_topics_policy_lets_cloudwatch_publish_alarms(stage: Stage) -> None:
     (policy,) = stage.work.resources("SNS::TopicPolicy")
     effects = {statement["Effect"]: statement for statement in policy["PolicyDocument"]["Statement"]}
 
@@ -166,7 +166,7 @@ def test_one_dashboard_shows_every_queue_and_alarm(stage: Stage) -> None:
     assert all(logical in body for logical in stage.work.logical_ids("CloudWatch::Alarm"))
 
 
-def test_questions_to_the_logs_are_saved_over_every_function(stage: Stage) -> None:
+def test_the_saved_log_queries_cover_every_function(stage: Stage) -> None:
     logs = {log["LogGroupName"] for log in stage.work.resources("Logs::LogGroup")}
     saved = stage.work.resources("Logs::QueryDefinition")
 

@@ -1,4 +1,4 @@
-"""Declarations that can't stand together are refused before anything is deployed."""
+"""Declarations that conflict are refused before anything is deployed."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,7 +8,7 @@ import pytest
 
 from celeriac import Queue, Task, task
 from celeriac.declare import registry
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac.testing.scope import of_this_test
 from celeriac_cdk.declarations import check_replays_are_absorbed, check_tasks_have_queues, declarations
 from celeriac_cdk.fan_out import MOST_IN_ALL, MOST_ON_ONE_QUEUE, check_fan_out
@@ -27,7 +27,7 @@ def test_the_queues_and_tables_of_the_tasks_are_found() -> None:
     assert [task.name for task in tasks] == ["file_away"]
 
 
-def test_events_that_outlive_the_memory_of_their_tasks_are_refused() -> None:
+def test_events_kept_longer_than_the_records_of_their_tasks_are_refused() -> None:
     with pytest.raises(DeclarationError, match="tasks of the queue 'jobs' remember theirs for 18 days"):
         check_replays_are_absorbed(timedelta(days=60), [Queue("jobs")])
 
@@ -36,27 +36,29 @@ def _subscribe(count: int, queues: int, on: str = "order.created") -> list[Task[
     made: list[Task[..., Any, Any]] = []
     for number in range(count):
 
-        @task(Queue(f"hearers-{number % queues}"), name=f"hear_{number}", on=on)
-        def hear() -> None: ...
+        @task(Queue(f"subscribers-{number % queues}"), name=f"subscriber_{number}", on=on)
+        def subscriber() -> None: ...
 
-        made.append(hear)
+        made.append(subscriber)
     return made
 
 
-def test_as_many_may_subscribe_to_an_event_as_the_relay_can_send_to() -> None:
+def test_an_event_may_have_as_many_subscribers_as_the_relay_can_send_to() -> None:
     check_fan_out(_subscribe(MOST_ON_ONE_QUEUE, 1))
     check_fan_out(_subscribe(MOST_IN_ALL, 10))
 
 
 def test_more_subscribers_than_the_relay_can_send_to_are_refused() -> None:
     crowded = [*_subscribe(MOST_ON_ONE_QUEUE, 1), *_subscribe(1, 1, on="order.*")]
-    with pytest.raises(DeclarationError, match="has 31 subscribers on the queue 'hearers-0', and the relay can send"):
+    with pytest.raises(
+        DeclarationError, match="has 31 subscribers on the queue 'subscribers-0', and the relay can send"
+    ):
         check_fan_out(crowded)
     with pytest.raises(DeclarationError, match="has 241 subscribers"):
         check_fan_out(_subscribe(MOST_IN_ALL + 1, 20))
 
 
-def test_a_task_on_a_queue_that_nobody_would_deploy_is_refused() -> None:
+def test_a_task_on_an_undeclared_queue_is_refused() -> None:
     @task(Queue("stray"))
     def lost() -> None: ...
 

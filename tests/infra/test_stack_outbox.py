@@ -1,4 +1,4 @@
-"""The outbox beyond its relay: the sweeper, the alarms on what stays, the bus, and recurring tasks."""
+"""The outbox without its relay: the sweeper, its index, the bus, and recurring tasks."""
 
 import json
 
@@ -7,14 +7,14 @@ import pytest
 
 from celeriac import Outbox
 from celeriac.enqueue.outbox_row import WAITING
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac_cdk.constructs.crons import Crons, schedule_name
 from tests.application import tables
 from tests.infra.conftest import TASKS, Synth, recurring
 from tests.infra.template import Stage, queue_arn, table_arn, text
 
 
-def test_what_is_unpublished_is_found_by_a_sparse_index(stage: Stage) -> None:
+def test_unpublished_events_are_found_with_a_sparse_index(stage: Stage) -> None:
     outbox = stage.state.named("DynamoDB::Table", "TableName", "celeriac-test-outbox")
     (index,) = outbox["GlobalSecondaryIndexes"]
     assert [key["AttributeName"] for key in index["KeySchema"]] == [WAITING, "occurred_at"]
@@ -29,7 +29,7 @@ def test_the_sweeper_runs_every_minute(stage: Stage) -> None:
     )
 
 
-def test_the_sweeper_scans_nothing_and_sends_what_the_relay_sends(stage: Stage) -> None:
+def test_the_sweeper_may_not_scan_and_may_send_like_the_relay(stage: Stage) -> None:
     relay, sweeper = (stage.work.granted(f"celeriac-test-{name}") for name in ("relay", "sweeper"))
     outbox = table_arn("celeriac-test-outbox")
     assert sweeper["dynamodb:Query"] == {f"{outbox}/index/waiting"}
@@ -38,7 +38,7 @@ def test_the_sweeper_scans_nothing_and_sends_what_the_relay_sends(stage: Stage) 
     assert sweeper["sqs:SendMessage"] == relay["sqs:SendMessage"] - {queue_arn("celeriac-test-relay-dlq")}
 
 
-def test_a_recurring_task_has_a_schedule_that_names_its_time(stage: Stage) -> None:
+def test_a_recurring_task_has_a_schedule_that_passes_its_time(stage: Stage) -> None:
     nightly = stage.work.named("Scheduler::Schedule", "Name", "cron-nightly")
     assert nightly["ScheduleExpression"] == "cron(0 3 * * ? *)"
     assert nightly["ScheduleExpressionTimezone"] == "Europe/Berlin"
@@ -49,7 +49,7 @@ def test_a_recurring_task_has_a_schedule_that_names_its_time(stage: Stage) -> No
     assert len(stage.work.resources("Scheduler::Schedule")) == 3  # the sweeper's, and those of two tasks
 
 
-def test_a_schedules_name_fits_and_differs() -> None:
+def test_schedule_names_fit_and_are_different() -> None:
     long = TASKS[1].name
     assert len(schedule_name(long)) <= 64
     assert schedule_name(long) != schedule_name(f"{long[:-1]}y")
@@ -62,9 +62,7 @@ def test_a_time_zone_that_does_not_exist_is_refused() -> None:
         Crons(cdk.Stack(cdk.App()), [stray], "test", None)
 
 
-def test_a_bus_is_there_only_for_those_who_want_one(
-    stage: Stage, synth: Synth, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stage_has_a_bus_only_if_it_is_declared(stage: Stage, synth: Synth, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not stage.state.resources("Events::EventBus")
     assert "events:PutEvents" not in stage.work.granted("celeriac-test-relay")
 

@@ -1,10 +1,10 @@
-"""A function may do what its work takes, on what it works with, and nothing else."""
+"""A function may make the calls that its work needs, on its own resources, and no others."""
 
 from tests.infra.conftest import QUEUES, SECRET
 from tests.infra.template import Stage, listed, queue_arn, table_arn, text
 
 
-def test_no_role_has_a_wildcard_but_where_aws_offers_no_resource(stage: Stage, application: Stage) -> None:
+def test_no_role_has_a_wildcard_except_where_aws_has_no_resource(stage: Stage, application: Stage) -> None:
     for stack in (stage.state, stage.work, application.state, application.work):
         for _, statement in stack.statements():
             assert all(":" in action and "*" not in action for action in listed(statement["Action"]))
@@ -18,14 +18,14 @@ def test_no_role_has_a_managed_policy_of_aws(stage: Stage) -> None:
     assert not [role for role in stage.work.resources("IAM::Role") if role.get("ManagedPolicyArns")]
 
 
-def test_a_consumer_takes_messages_from_its_own_queue_only(stage: Stage) -> None:
+def test_a_consumer_may_receive_only_from_its_own_queue(stage: Stage) -> None:
     for queue in QUEUES:
         granted = stage.work.granted(f"celeriac-test-{queue.name}")
         for action in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"):
             assert granted[f"sqs:{action}"] == {queue_arn(queue.physical_name("test"))}
 
 
-def test_a_task_may_enqueue_any_other_and_a_consumer_may_dead_letter_its_own(stage: Stage) -> None:
+def test_a_consumer_may_send_to_every_queue_and_to_its_own_dead_letter_queue(stage: Stage) -> None:
     every = {queue_arn(queue.physical_name("test")) for queue in QUEUES}
     for queue in QUEUES:
         granted = stage.work.granted(f"celeriac-test-{queue.name}")["sqs:SendMessage"]
@@ -46,7 +46,7 @@ def test_a_consumer_commits_transactions_but_cannot_read_or_change_other_events(
     assert not granted.keys() & {"dynamodb:Scan", "dynamodb:Query"}
 
 
-def test_the_relay_touches_no_table_but_the_outbox(stage: Stage) -> None:
+def test_the_relay_may_use_only_the_outbox_table(stage: Stage) -> None:
     granted = stage.work.granted("celeriac-test-relay")
     stream = {resource for resource in granted["dynamodb:GetRecords"] if "Outbox" in resource}
 
@@ -72,7 +72,7 @@ def test_a_long_delay_becomes_a_schedule_that_runs_as_the_stages_role(stage: Sta
     assert "scheduler.amazonaws.com" in passing
 
 
-def test_an_expired_payload_is_told_from_a_forbidden_one(stage: Stage) -> None:
+def test_a_consumer_may_list_the_bucket_to_tell_an_expired_payload_from_a_forbidden_one(stage: Stage) -> None:
     bucket = "arn:${AWS::Partition}:s3:::celeriac-test-payloads-${AWS::AccountId}-${AWS::Region}"
     granted = stage.work.granted("celeriac-test-mail")
 
@@ -80,7 +80,7 @@ def test_an_expired_payload_is_told_from_a_forbidden_one(stage: Stage) -> None:
     assert granted["s3:GetObject"] == granted["s3:PutObject"] == {f"{bucket}/*"}
 
 
-def test_scheduler_sends_to_the_stages_queues_and_its_own_dead_letters(stage: Stage) -> None:
+def test_scheduler_may_send_to_the_stages_queues_and_its_dead_letter_queue(stage: Stage) -> None:
     role = stage.state.named("IAM::Role", "RoleName", "celeriac-test-scheduler-${AWS::Region}")
     (statement,) = [statement for _, statement in stage.state.statements()]
     targets = {
@@ -98,7 +98,7 @@ def test_scheduler_sends_to_the_stages_queues_and_its_own_dead_letters(stage: St
     }
 
 
-def test_the_application_permits_its_tasks_more_and_nobody_else(stage: Stage) -> None:
+def test_the_applications_permissions_are_given_only_to_consumers(stage: Stage) -> None:
     for queue in QUEUES:
         assert stage.work.granted(f"celeriac-test-{queue.name}")["secretsmanager:GetSecretValue"] == {SECRET}
     for function in ("relay", "sweeper"):

@@ -1,4 +1,4 @@
-"""Every declared queue is built as its declaration says, safely."""
+"""Every declared queue is built safely, as its declaration says."""
 
 import json
 from datetime import timedelta
@@ -41,7 +41,7 @@ def test_no_running_batch_is_delivered_twice(stage: Stage, queue: Queue) -> None
 
 
 @each_queue
-def test_its_consumer_is_fed_as_declared_and_reports_partial_failures(stage: Stage, queue: Queue) -> None:
+def test_a_consumers_mapping_is_as_declared_and_reports_partial_failures(stage: Stage, queue: Queue) -> None:
     fed = mapping(stage, queue)
 
     assert fed["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -72,7 +72,7 @@ def test_every_queue_is_encrypted_and_refuses_plain_http(stage: Stage) -> None:
         assert queue["QueueName"] in refusing
 
 
-def test_payloads_live_as_long_as_any_message_that_points_to_them(stage: Stage) -> None:
+def test_payloads_are_kept_as_long_as_any_message_that_points_to_them(stage: Stage) -> None:
     (bucket,) = stage.state.resources("S3::Bucket")
     rules = {
         rule["Prefix"]: timedelta(days=rule["ExpirationInDays"]) for rule in bucket["LifecycleConfiguration"]["Rules"]
@@ -82,7 +82,7 @@ def test_payloads_live_as_long_as_any_message_that_points_to_them(stage: Stage) 
     assert text(bucket["BucketName"]) == "celeriac-test-payloads-${AWS::AccountId}-${AWS::Region}"
     assert rules.keys() == {"args/", "bodies/", "scheduled/"}
     assert min(rules.values()) >= longest
-    assert rules["scheduled/"] >= longest + timedelta(days=365)  # the longest delay there is
+    assert rules["scheduled/"] >= longest + timedelta(days=365)  # the longest possible delay
     assert all(bucket["PublicAccessBlockConfiguration"].values())
 
 
@@ -109,7 +109,7 @@ def test_records_and_events_expire(stage: Stage) -> None:
     assert expiring == {"celeriac-test-idempotency": "expiration", "celeriac-test-outbox": "expires_at"}
 
 
-def test_the_relay_sees_each_new_event_whole_and_is_never_blocked_for_good(stage: Stage) -> None:
+def test_the_relay_gets_each_new_event_whole_and_is_never_blocked_permanently(stage: Stage) -> None:
     outbox = stage.state.named("DynamoDB::Table", "TableName", "celeriac-test-outbox")
     (relay,) = [fed for fed in stage.work.resources("Lambda::EventSourceMapping") if "StartingPosition" in fed]
 

@@ -1,4 +1,4 @@
-"""What holds for a stage as a whole: two stacks, fixed names, one bundle, its own settings."""
+"""Rules for a stage as a whole: two stacks, fixed names, one bundle, its own settings."""
 
 import json
 import os
@@ -18,15 +18,15 @@ ROOT = Path(__file__).parents[2]
 STATEFUL = {"SQS::Queue", "DynamoDB::Table", "S3::Bucket", "SecretsManager::Secret", "Scheduler::ScheduleGroup"}
 
 
-def test_what_holds_data_stands_apart_from_what_runs(stage: Stage) -> None:
+def test_resources_with_data_are_in_another_stack_than_code(stage: Stage) -> None:
     assert stage.state.kinds() >= STATEFUL
     assert "Lambda::EventSourceMapping" not in stage.state.kinds()
-    # CDK's own, which empties the bucket of a stage that is destroyed.
+    # The only functions are CDK's own, which empty the bucket of a destroyed stage.
     assert all("FunctionName" not in function for function in stage.state.resources("Lambda::Function"))
     assert not stage.work.kinds() & STATEFUL
 
 
-def test_a_queue_can_be_removed_since_only_the_outbox_stream_is_exported(stage: Stage) -> None:
+def test_a_queue_can_be_removed_because_only_the_outbox_stream_is_exported(stage: Stage) -> None:
     (exported,) = stage.state.template["Outputs"].values()
 
     assert stage.state.name_of(exported["Value"], "TableName") == "celeriac-test-outbox"
@@ -50,7 +50,7 @@ def test_all_functions_share_one_bundle_and_know_their_stage(stage: Stage) -> No
         assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
 
 
-def test_every_functions_log_is_its_own_and_expires(stage: Stage) -> None:
+def test_every_function_has_its_own_log_that_expires(stage: Stage) -> None:
     for function in stage.work.resources("Lambda::Function"):
         log = stage.work.named("Logs::LogGroup", "LogGroupName", f"/aws/lambda/{function['FunctionName']}")
         assert stage.work.name_of(function["LoggingConfig"]["LogGroup"], "LogGroupName") == log["LogGroupName"]
@@ -67,7 +67,7 @@ def test_a_task_that_enqueues_tasks_is_not_stopped_as_a_loop(stage: Stage) -> No
     assert {function["RecursiveLoop"] for function in stage.work.resources("Lambda::Function")} == {"Allow"}
 
 
-def test_prod_keeps_its_data_and_other_stages_leave_nothing_behind(synth: Synth) -> None:
+def test_prod_keeps_its_data_and_other_stages_delete_theirs(synth: Synth) -> None:
     def policies(stage: Stage) -> set[str]:
         found = stage.state.template["Resources"].values()
         return {each["DeletionPolicy"] for each in found if each["Type"].removeprefix("AWS::") in STATEFUL}
@@ -103,7 +103,7 @@ def test_a_bad_context_value_is_named(synth: Synth, context: dict[str, str], com
 
 
 def run_app(tmp_path: Path, **context: object) -> subprocess.CompletedProcess[str]:
-    """`app.py` as the CDK CLI runs it, in an environment without credentials, account or Node."""
+    """Run `app.py` as the CDK CLI does, in an environment without credentials, account or Node."""
     settings = {"aws:cdk:bundling-stacks": [], **context}
     tasks = tmp_path / "functions" / "tasks"
     tasks.mkdir(parents=True)
@@ -114,7 +114,7 @@ def run_app(tmp_path: Path, **context: object) -> subprocess.CompletedProcess[st
         cwd=ROOT,
         env={
             "PATH": "/nowhere",
-            "PYTHONPATH": str(tasks.parent),  # instead of functions/tasks/, whatever that declares
+            "PYTHONPATH": str(tasks.parent),  # instead of functions/tasks/, with any declarations
             "HOME": os.environ.get("HOME", str(tmp_path)),
             "AWS_CONFIG_FILE": "/nowhere",
             "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",

@@ -1,4 +1,4 @@
-"""Stages live side by side, and a change of numbers changes a queue in place."""
+"""Several stages can live in one account, and a queue's numbers can change without a replacement."""
 
 import json
 from dataclasses import replace
@@ -9,14 +9,14 @@ import aws_cdk as cdk
 import pytest
 
 from celeriac import Queue
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac_cdk.config import read_config
 from celeriac_cdk.declarations import MOST_QUEUES, check_number
 from celeriac_cdk.stacks.state import State
 from tests.infra.conftest import QUEUES, ApplicationState, Synth, build
 from tests.infra.template import Resource, Stage, text
 
-# What CloudFormation replaces a resource for: the "Update requires: Replacement" of its reference.
+# CloudFormation replaces a resource if these change: "Update requires: Replacement" in its reference.
 NAMES = {
     "AWS::SQS::Queue": ("QueueName", "FifoQueue"),
     "AWS::DynamoDB::Table": ("TableName", "KeySchema"),
@@ -44,7 +44,7 @@ def resources(stage: Stage) -> dict[str, Resource]:
 
 
 def named(stage: Stage) -> set[tuple[str, ...]]:
-    """The names that are given, which are unique in an account and region."""
+    """The names that the stacks set. They are unique in an account and region."""
     found = set()
     for each in resources(stage).values():
         keys = NAMES.get(each["Type"], ())
@@ -96,7 +96,7 @@ def test_a_queues_numbers_change_in_place() -> None:
             assert before[name]["Properties"].get(replaces) == after[name]["Properties"].get(replaces)
 
 
-def test_the_longest_names_fit(synth: Synth) -> None:
+def test_the_longest_physical_names_fit(synth: Synth) -> None:
     longest = {
         "AWS::SQS::Queue": 80,  # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
         "AWS::Lambda::Function": 64,
@@ -125,17 +125,17 @@ def test_the_longest_names_fit(synth: Synth) -> None:
     [{}, {"stage": "prod"}, {"stage": "local"}, {"kms": "true", "canary": "true"}],
     ids=["dev", "prod", "local", "kms and canary"],
 )
-def test_the_rules_of_aws_find_nothing_that_is_not_acknowledged(synth: Synth, options: dict[str, str]) -> None:
-    synth(**{"stage": "test", "rules": "true", **options})  # raises for a finding
+def test_cdk_nag_finds_nothing_that_is_not_acknowledged(synth: Synth, options: dict[str, str]) -> None:
+    synth(**{"stage": "test", "rules": "true", **options})  # raises for each finding
 
 
 @pytest.mark.parametrize("stage", ["local", "test", "prod"])
-def test_what_errors_say_is_in_the_log_of_the_local_cloud_alone(synth: Synth, stage: str) -> None:
+def test_error_texts_are_logged_only_in_the_local_stage(synth: Synth, stage: str) -> None:
     functions = synth(stage=stage).work.resources("Lambda::Function")
     assert {"CELERIAC_LOG_ERROR_TEXTS" in each["Environment"]["Variables"] for each in functions} == {stage == "local"}
 
 
-def test_a_stage_with_a_key_of_its_own_encrypts_everything_with_it(synth: Synth) -> None:
+def test_a_stage_with_its_own_key_encrypts_everything_with_it(synth: Synth) -> None:
     stage = synth(stage="test", kms="true")
     (key,) = stage.state.logical_ids("KMS::Key")
     (exported,) = [
@@ -162,7 +162,7 @@ def test_a_stage_with_a_key_of_its_own_encrypts_everything_with_it(synth: Synth)
     assert [each["KmsKeyArn"] for each in crons] == [there] * 2
 
 
-def test_whoever_meets_the_key_may_use_it_by_way_of_its_services_only(synth: Synth) -> None:
+def test_the_key_may_be_used_only_through_aws_services(synth: Synth) -> None:
     stage = synth(stage="test", kms="true")
     (key,) = stage.state.resources("KMS::Key")
     principals = {
@@ -199,7 +199,7 @@ def test_whoever_meets_the_key_may_use_it_by_way_of_its_services_only(synth: Syn
         assert "kms:GenerateDataKey" in stage.state.policy(f"celeriac-test-{policy}-${{AWS::Region}}")
 
 
-def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_own_version(synth: Synth) -> None:
+def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_new_version(synth: Synth) -> None:
     plain, careful = synth(stage="test").work, synth(stage="test", canary="true").work
     assert not plain.resources("CodeDeploy::DeploymentGroup")
 
@@ -209,7 +209,8 @@ def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_own_version(synth: 
     named = {careful.template["Resources"][alarm]["Properties"]["AlarmName"] for alarm in alarms}
     assert named == {f"celeriac-test-{queue.name}-canary-errors" for queue in QUEUES}
     for alarm in alarms:
-        # Of the new version: CodeDeploy lets nothing in while an alarm rings, not even what cures the old one.
+        # The alarm is on the new version only. CodeDeploy deploys nothing while an alarm is on, not even the fix for
+        # the old version.
         watched = {
             each["Name"]: each["Value"] for each in careful.template["Resources"][alarm]["Properties"]["Dimensions"]
         }
@@ -223,7 +224,7 @@ def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_own_version(synth: 
         assert sum(alias in str(each["FunctionName"]) for each in fed) == 1
 
 
-def test_as_many_queues_as_are_allowed_fit_into_what_aws_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_number_of_queues_fits_into_the_limits_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     queues = [Queue(f"{'q' * 34}-{number:02}", fifo=number % 2 == 0) for number in range(MOST_QUEUES)]
     check_number(queues)
     state, work = build(queues, stage="s" * 17, kms="true", canary="true")
@@ -249,7 +250,7 @@ def test_as_many_queues_as_are_allowed_fit_into_what_aws_allows(monkeypatch: pyt
 
 
 def written(document: object) -> str:
-    """A policy as IAM counts it: resolved, without white space."""
+    """A policy's text as IAM measures it: resolved, without white space."""
     resolved = json.loads(json.dumps(document), object_hook=lambda each: text(each) if set(each) & INTRINSICS else each)
     lengths = {"AWS::Partition": "aws", "AWS::Region": "ap-southeast-7", "AWS::AccountId": "1" * 12}
     whole = json.dumps(resolved, separators=(",", ":"))
@@ -258,7 +259,7 @@ def written(document: object) -> str:
     return whole
 
 
-def test_provisioned_pollers_take_the_place_of_a_concurrency(synth: Synth) -> None:
+def test_provisioned_pollers_replace_the_concurrency_limit(synth: Synth) -> None:
     (mapping,) = [
         each
         for each in synth(stage="test").work.resources("Lambda::EventSourceMapping")

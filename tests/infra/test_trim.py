@@ -1,4 +1,4 @@
-"""What goes into the bundle and what doesn't, decided on a small tree of made-up packages."""
+"""Which files go into the bundle, tested on a small tree of invented packages."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_sources_and_their_data_are_shipped(tmp_path: Path) -> None:
         ".idea/workspace.xml",
     ],
 )
-def test_tests_caches_and_hidden_files_are_not(tmp_path: Path, name: str) -> None:
+def test_tests_caches_and_hidden_files_are_not_shipped(tmp_path: Path, name: str) -> None:
     grow(tmp_path, "consumer.py", name)
 
     assert sources(tmp_path) == [tmp_path / "consumer.py"]
@@ -71,7 +71,7 @@ def test_only_the_newest_model_of_each_listed_service_stays(tmp_path: Path) -> N
     assert left(tmp_path) == stays
 
 
-def test_a_distribution_keeps_what_importlib_metadata_reads(tmp_path: Path) -> None:
+def test_a_distribution_keeps_the_files_that_importlib_metadata_reads(tmp_path: Path) -> None:
     grow(
         tmp_path,
         *(f"six-1.17.0.dist-info/{name}" for name in ("METADATA", "entry_points.txt", "top_level.txt")),
@@ -87,7 +87,7 @@ def test_a_distribution_keeps_what_importlib_metadata_reads(tmp_path: Path) -> N
     }
 
 
-def test_a_tree_without_boto_is_left_alone(tmp_path: Path) -> None:
+def test_a_tree_without_boto_is_not_changed(tmp_path: Path) -> None:
     grow(tmp_path, "six.py")
 
     trim(tmp_path, SERVICES)

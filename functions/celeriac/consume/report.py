@@ -11,11 +11,11 @@ from celeriac.consume.received import Received
 from celeriac.model import settings
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
-from celeriac.model.metric import Metric
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics
 from celeriac.observe.log import key_hash, logger
+from celeriac.observe.metric_names import Metric
 from celeriac.observe.running import Run
 from celeriac.observe.text import line
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from celeriac.declare.task import Task
 from celeriac.model.cron import MOST_NAME_CHARACTERS
-from celeriac.model.declaration import TaskError
+from celeriac.model.errors import TaskError
 from celeriac.model.guarantee import GUARANTEES
 from celeriac.model.queue import MAX_VISIBILITY
 from celeriac.model.retry import Backoff, Custom

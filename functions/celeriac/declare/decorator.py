@@ -9,7 +9,7 @@ from celeriac.declare.check import check
 from celeriac.declare.context import Context
 from celeriac.declare.task import Task
 from celeriac.model import habits
-from celeriac.model.declaration import TaskError
+from celeriac.model.errors import TaskError
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom, CustomPolicy, Policy

@@ -9,8 +9,7 @@ import msgspec
 
 from celeriac.declare.context import Context
 from celeriac.model import habits
-from celeriac.model.declaration import DeclarationError
-from celeriac.model.errors import CeleriacError
+from celeriac.model.errors import CeleriacError, DeclarationError
 from celeriac.model.values import difference, is_said, to_json
 
 

@@ -15,8 +15,7 @@ from celeriac.enqueue.send import NOW, Parcel, send, send_many
 from celeriac.model import habits
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
-from celeriac.model.declaration import TaskError
-from celeriac.model.errors import CeleriacError
+from celeriac.model.errors import CeleriacError, TaskError
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.message import Message, new_id
 from celeriac.model.queue import Queue

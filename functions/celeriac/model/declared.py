@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.table import Outbox, Table
 

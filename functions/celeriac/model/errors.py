@@ -7,3 +7,15 @@ class CeleriacError(Exception):
 
 class Signal(CeleriacError):  # noqa: N818 - a signal isn't an error
     """Tells how a run continues. A signal isn't an error, so its subclasses are named after what they tell."""
+
+
+class DeclarationError(CeleriacError, ValueError):
+    """A queue, table, policy or task was declared in a way that AWS or Celeriac doesn't support.
+
+    The error is raised when the module with the declaration is imported, so at `cdk synth` and in every test. Its text
+    names the declaration and the fix.
+    """
+
+
+class TaskError(DeclarationError):
+    """A task was declared in a way that AWS or Celeriac doesn't support."""

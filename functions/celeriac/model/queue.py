@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from celeriac.model import names
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 
 # With 37 characters, the consumer's name, with the longest stage, is within Lambda's limit of 64.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")

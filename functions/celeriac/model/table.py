@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from celeriac.model import names
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _OURS = frozenset({"idempotency", "outbox"})

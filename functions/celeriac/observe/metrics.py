@@ -11,8 +11,8 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type
-from celeriac.model.metric import Metric
 from celeriac.observe.log import logger
+from celeriac.observe.metric_names import Metric
 
 UNKNOWN = "unknown"
 """The task's name for a message that can't be read, or whose task isn't registered."""

@@ -7,9 +7,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from celeriac.enqueue.outbox_row import read_all
 from celeriac.model.failure import error_place, error_type
-from celeriac.model.metric import Metric
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
+from celeriac.observe.metric_names import Metric
 from celeriac.relay import unpublished
 from celeriac.relay.mark import mark
 from celeriac.relay.publish import publish

@@ -13,7 +13,7 @@ from constructs import Construct
 
 from celeriac import Task
 from celeriac.model import cron, names
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac_cdk.permissions import queue_arn, role_arn
 
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html

@@ -10,7 +10,7 @@ from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from celeriac.model import names
-from celeriac.model.metric import Metric
+from celeriac.observe.metric_names import Metric
 from celeriac_cdk.constructs.handler import Runtime, build_handler
 from celeriac_cdk.monitoring.alarms import FIVE_MINUTES, Alarms, measure
 from celeriac_cdk.permissions import find_events, mark_events

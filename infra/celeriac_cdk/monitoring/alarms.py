@@ -145,8 +145,8 @@ class Alarms:
             metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", period=FIVE_MINUTES, QueueName=queue),
             reaches=int((left * 3 / 4).total_seconds()),
             advice=(
-                f"SQS will delete the oldest letter of {queue} soon, in {left / 4} at most: three quarters of its "
-                "retention have passed. Redrive it, discard it, or keep it in a file with `celeriac dlq export`."
+                f"SQS will delete the oldest letter of {queue} soon, in {left / 4} at most. "
+                "Redrive it, discard it, or keep it in a file with `celeriac dlq export`."
             ),
             entry="old-dead-letters",
         )

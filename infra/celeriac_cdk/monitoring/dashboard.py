@@ -8,8 +8,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from celeriac.model import names
-from celeriac.model.metric import Metric
 from celeriac.model.queue import Queue
+from celeriac.observe.metric_names import Metric
 from celeriac_cdk.monitoring.alarms import Alarms, measure
 
 type Graph = tuple[str, list[cloudwatch.IMetric]]

@@ -6,7 +6,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 
 from celeriac.model import names
-from celeriac.model.declaration import DeclarationError
+from celeriac.model.errors import DeclarationError
 from celeriac_cdk.application import BuildState, Describe
 from celeriac_cdk.bundle.build import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
 from celeriac_cdk.bundle.services import ServiceError
