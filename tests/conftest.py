@@ -1,4 +1,4 @@
-"""What all tests share: the `sandbox` fixture comes from Celeriac's own pytest plugin."""
+"""Shared by all tests. The `sandbox` fixture comes from Celeriac's own pytest plugin."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # the package has no types
 
 from celeriac import Queue
 from celeriac.aws.client import client
@@ -17,19 +17,20 @@ pytest_plugins = ["tests.terminal"]
 
 STAGE = "test"
 
-# A shared machine is slow at times; and a pull request must not fail for what another one made random.
+# No deadline, because a shared machine is slow at times. In CI the examples are fixed, so that a pull request doesn't
+# fail for a random example that has nothing to do with it.
 settings.register_profile("any machine", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-fault", action="store_true", help="every point of the matrix of faults, not a sample")
+    parser.addoption("--every-fault", action="store_true", help="run every point of the matrix of faults, not a sample")
     parser.addoption(
-        "--states", type=int, default=0, metavar="N", help="so many random histories, not a few fixed ones"
+        "--states", type=int, default=0, metavar="N", help="run this many random histories, not a few fixed ones"
     )
 
 
-# What these make for all of their tests takes seconds: stages that jsii synthesizes, an emulator.
+# The shared fixtures of these tests take seconds: stages that jsii synthesizes, an emulator.
 TOGETHER = {
     "tests/infra/": "cdk",
     "tests/tasks/test_application.py": "cdk",
@@ -38,26 +39,26 @@ TOGETHER = {
 
 
 class _Together(LoadScopeScheduling):  # type: ignore[misc]  # see above
-    """Hands tests out one by one, but for those that one worker had better run all of."""
+    """Hands tests out one by one, except groups that one worker should run together."""
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith("tests/faults/test_matrix.py"):
-            return nodeid.rpartition("-")[0]  # a path: each worker plays it once without any fault
+            return nodeid.rpartition("-")[0]  # a path: each worker runs it once without any fault
         return next((together for start, together in TOGETHER.items() if nodeid.startswith(start)), nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    # Pytest 9 no longer lets xdist name its groups, which is what `--dist loadgroup` would be for.
+    # pytest 9 no longer lets xdist name its groups, which `--dist loadgroup` needs.
     return _Together(config, log) if config.getoption("dist") == "load" else None
 
 
-# Tests anywhere else are the application's own, which is what functions/tasks/ declares.
+# Tests in other folders belong to the application that functions/tasks/ declares.
 OF_THE_LIBRARY = {"fundamentals", "unit", "infra", "faults"}
 
 
 @pytest.fixture(autouse=True)
-def _an_application_of_their_own(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let the library's tests pass whatever functions/tasks/ declares: tables, subscribers, queues of any name."""
+def _application_of_the_librarys_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Make the library's tests independent of functions/tasks/ and its tables, subscribers and queues."""
     if request.path.parent.name not in OF_THE_LIBRARY:
         yield
         return
@@ -67,13 +68,13 @@ def _an_application_of_their_own(request: pytest.FixtureRequest) -> Iterator[Non
 
 @pytest.fixture
 def send(sandbox: Sandbox) -> Callable[[Queue, object], object]:
-    """Send a body to a queue as a program in another language would: text as it is, anything else as JSON."""
+    """Send a body to a queue as another program would: text unchanged, anything else as JSON."""
     return sandbox.send
 
 
 @pytest.fixture
 def records(sandbox: Sandbox) -> Callable[[], int]:
-    """How many idempotency records there are."""
+    """The number of idempotency records."""
 
     def count() -> int:
         return client("dynamodb").scan(TableName=names.idempotency_table(STAGE))["Count"]

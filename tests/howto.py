@@ -1,4 +1,4 @@
-"""Pages of docs/howto, tried as they stand: in a copy of this application, by other processes."""
+"""Try the pages of docs/howto as written: in a copy of this application, in other processes."""
 
 import os
 import re
@@ -13,12 +13,12 @@ BINARIES = Path(sys.executable).parent
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The page's blocks of code in a language."""
+    """The page's code blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
 def copied(into: Path, *more: str) -> Path:
-    """A folder with functions/, pyproject.toml, and `more` of this application."""
+    """Copy functions/, pyproject.toml and `more` of this application into a folder."""
     for name in ("functions", "pyproject.toml", *more):
         source = ROOT / name
         if source.is_dir():
@@ -29,19 +29,19 @@ def copied(into: Path, *more: str) -> Path:
 
 
 def typed_in(copy: Path, addition: str, module: str) -> None:
-    """Add to a module of functions/tasks/ as a reader does, whose editor adds the imports."""
+    """Add to a module of functions/tasks/ as a reader does, with the imports that an editor would add."""
     imports = "from datetime import timedelta\nfrom celeriac import Queue\n"
     with (copy / "functions" / "tasks" / f"{module}.py").open("a") as file:
         file.write(f"\n{imports}\n{addition}")
 
 
 def python_path(clone: Path) -> str:
-    """PYTHONPATH for a copy of this clone: its own sources, before those of the editable install."""
+    """PYTHONPATH for a copy of this clone: the copy's sources come before those of the editable install."""
     return os.pathsep.join(str(clone / root) for root in ("functions", "infra", "console", "local", "."))
 
 
 def run(copy: Path, *command: str | Path, **variables: str) -> str:
-    """What a command in the copy prints; the copy's modules come before this application's."""
+    """The output of a command in the copy. The copy's modules come before this application's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     path = {"PYTHONPATH": python_path(copy), "PATH": f"{BINARIES}{os.pathsep}{os.defpath}"}
     done = subprocess.run(
@@ -52,6 +52,6 @@ def run(copy: Path, *command: str | Path, **variables: str) -> str:
 
 
 def check_style(copy: Path, *files: str) -> None:
-    """Fail if this project's linter or formatter has something to say."""
+    """Fail if this project's linter or formatter complains."""
     run(copy, BINARIES / "ruff", "check", "--no-cache", *files)
     run(copy, BINARIES / "ruff", "format", "--no-cache", "--check", *files)

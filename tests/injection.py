@@ -1,4 +1,4 @@
-"""Faults of AWS, injected where botocore meets it: calls that time out, and batches that are taken in part."""
+"""Injected faults of AWS, at botocore's events: calls that time out, and batches that are accepted in part."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from celeriac.aws.client import client
 
 @contextmanager
 def out_of_reach(service: Any, operation: str, *, calls: range = range(1, 1_000_000)) -> Iterator[list[int]]:
-    """Let those `calls` of an operation time out, the first one being 1; the list grows by each call that is made."""
+    """Let these calls of an operation time out; the first call is 1. Each call that is made is added to the list."""
     made: list[int] = []
 
     def fail(**_: object) -> None:
@@ -27,7 +27,7 @@ def out_of_reach(service: Any, operation: str, *, calls: range = range(1, 1_000_
 
 @contextmanager
 def answer_lost(service: Any, operation: str, *, times: int = 1) -> Iterator[None]:
-    """Let the next calls of an operation be carried out, and time out all the same."""
+    """Let the next calls of an operation be carried out, but time out for the caller."""
     left = times
 
     def lose(**_: object) -> None:
@@ -42,9 +42,9 @@ def answer_lost(service: Any, operation: str, *, times: int = 1) -> Iterator[Non
 
 @contextmanager
 def refused(matches: Callable[[dict[str, Any]], bool], *, times: int, sender_fault: bool = False) -> Iterator[None]:
-    """Let SQS refuse, in the first `times` batches that hold any, the entries whose message `matches`."""
+    """Let SQS refuse the entries whose message `matches`, in the first `times` batches that hold such entries."""
     left = times
-    taken_out: dict[int, list[dict[str, Any]]] = {}  # by thread: queues are sent to side by side
+    taken_out: dict[int, list[dict[str, Any]]] = {}  # by thread: several queues are sent to at the same time
 
     def take_out(params: dict[str, Any], **_: object) -> Any:
         nonlocal left
@@ -56,7 +56,7 @@ def refused(matches: Callable[[dict[str, Any]], bool], *, times: int, sender_fau
         batch["Entries"] = [entry for entry in batch["Entries"] if entry not in wrong]
         taken_out[threading.get_ident()] = wrong
         if not batch["Entries"]:
-            return type("Answer", (), {"status_code": 200}), {"Successful": []}  # SQS is not even asked
+            return type("Answer", (), {"status_code": 200}), {"Successful": []}  # SQS is not called
         params["body"] = json.dumps(batch)
         return None
 
@@ -74,7 +74,7 @@ def refused(matches: Callable[[dict[str, Any]], bool], *, times: int, sender_fau
 
 @contextmanager
 def delayed(service: Any, operation: str, *, seconds: float = 0.05) -> Iterator[None]:
-    """Let an operation take so long, in real time: long enough for all other threads to come to where it is awaited."""
+    """Let an operation take this long in real time, so that all other threads have time to start waiting for it."""
 
     def wait(**_: object) -> None:
         threading.Event().wait(seconds)
@@ -85,7 +85,7 @@ def delayed(service: Any, operation: str, *, seconds: float = 0.05) -> Iterator[
 
 @contextmanager
 def registered(service: Any, event: str, handler: Callable[..., object]) -> Iterator[None]:
-    """Let botocore call `handler` at one of its events, `before-call.sqs.SendMessage` say."""
+    """Let botocore call `handler` at one of its events, such as `before-call.sqs.SendMessage`."""
     events = client(service).meta.events
     events.register(event, handler)
     try:

@@ -1,4 +1,4 @@
-"""Redrive as AWS's console does it: a dead letter's body, as a new message, back in its source queue."""
+"""Redrive as AWS's console does: send a dead letter's body, as a new message, to its source queue."""
 
 from celeriac import Queue
 from celeriac.aws import sqs
@@ -8,7 +8,7 @@ STAGE = "test"
 
 
 def redrive_as_aws_does(queue: Queue, *, copies: int = 1) -> None:
-    """Move the one dead letter of a queue back; `copies` are what at-least-once delivery can make of it."""
+    """Move the single dead letter of a queue back. `copies` is how many copies at-least-once delivery makes of it."""
     dead, source = sqs.url(queue.dead_letter_name(STAGE)), sqs.url(queue.physical_name(STAGE))
     (message,) = client("sqs").receive_message(QueueUrl=dead)["Messages"]
     for _ in range(copies):

@@ -1,4 +1,4 @@
-"""A terminal at which somebody sits and types."""
+"""A terminal at which a user types."""
 
 import sys
 from collections.abc import Callable
@@ -16,9 +16,9 @@ class _Terminal(StringIO):
 
 @pytest.fixture
 def at_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> AtTerminal:
-    """Run `celeriac` with arguments at a terminal, where somebody types `answer`; its exit code and all it says."""
+    """Run `celeriac` with arguments at a terminal where the user types `answer`. Returns exit code and output."""
 
-    from celeriac_console.main import app  # noqa: PLC0415 - conftest.py loads this for tests of anything
+    from celeriac_console.main import app  # noqa: PLC0415 - conftest.py loads this module for all tests
 
     def run(answer: str, *arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "stdin", _Terminal(answer))

@@ -1,1 +1,1 @@
-"""The application of the library's own tests. Those know nothing of functions/tasks/, which is the user's."""
+"""The application of the library's own tests. They don't use functions/tasks/, which belongs to the user."""

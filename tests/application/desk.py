@@ -1,4 +1,4 @@
-"""Its task."""
+"""The task of the tests' application."""
 
 from celeriac import task
 from tests.application.queues import desk

@@ -1,4 +1,6 @@
-"""Its queues. Most tests declare their own beside their tasks; this one is for what needs a deployed application."""
+"""The queue of the tests' application. Most tests declare their own queues. This one is for tests of a deployed
+application.
+"""
 
 from celeriac import Queue
 

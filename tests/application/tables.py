@@ -1,4 +1,4 @@
-"""Its tables: an order is written by transactions, a payment beside it."""
+"""The tables of the tests' application: transactions write orders, and payments beside them."""
 
 from celeriac import Table
 

@@ -1,12 +1,13 @@
-"""The whole system under attack: thousands of tasks on all queues, while workers die and the provider misbehaves.
+"""The whole system under faults: thousands of tasks on all queues, while workers are killed and the provider
+misbehaves.
 
 make chaos                                          5,000 tasks, some minutes
-.venv/bin/python -m tests.e2e.chaos --tasks 500     a look
+.venv/bin/python -m tests.e2e.chaos --tasks 500     a short run
 
-In a copy of this clone, with its own local cloud and the real `cdk deploy`: workers of every function are killed at
-random, one task in a hundred kills its own worker, and the payment provider is busy, down, silent or declines. Every
-task must end as it should, and what it commits must be there once. It ends with the counts, and with exit code 1 if
-one of them is wrong.
+It runs in a copy of this clone, with its own local cloud and the real `cdk deploy`. Workers of every function are
+killed at random, one task in a hundred kills its own worker, and the payment provider is busy, down, silent or
+declines. Every task must end as expected, and its committed effects must exist once. At the end the counts are printed.
+The exit code is 1 if one of them is wrong.
 """
 
 import argparse
@@ -34,16 +35,17 @@ from tests.e2e.scratch import say
 TASKS, PORT = 5000, 4700
 LIMIT_SECONDS = 900
 QUIET_SECONDS = 10.0
-# Between two kills. A task counts as its worker's killer when three die while it runs alone: kills that came thick
-# and fast would make healthy tasks look like that.
+# The time between two kills. A task is dead-lettered after three deaths of a worker that ran it alone, so more frequent
+# kills would dead-letter healthy tasks.
 KILL_SECONDS = (0.5, 2.5)
-# A cold start takes seconds on a busy machine. Killed in it, a worker has touched nothing, and its queue stands still.
+# A cold start takes seconds on a busy machine. A worker that is killed during it has done nothing, and its queue makes
+# no progress.
 GROWN_SECONDS = 3.0
-# One task in so many is sent twice, the way a sender does that never got its answer.
+# One task in this many is sent twice, as a sender does that got no answer.
 TWICE = 20
 
 CRASHERS = '''
-"""Tasks that kill their worker, on every queue, so that others sit beside them."""
+"""Tasks that kill their worker, on every queue, so that they share batches with other tasks."""
 
 import os
 import signal
@@ -60,14 +62,14 @@ def _die() -> None:
     f"\n@task(queues.{queue})\ndef {name}(name: str) -> None:\n    _die()\n"
     for queue, name in chaos_work.CRASHER.items()
 )
-# Ten seconds for a batch, of which a task takes three at most: what would not end in time isn't started. SQS brings
-# back in twenty what a dead worker held. Few workers, for two cores.
+# A batch has ten seconds, and a task takes three at most: a task that could not end in time isn't started. After twenty
+# seconds SQS delivers again the messages of a dead worker. Few workers, for two cores.
 FEWER = [(f"max_concurrency={number}", "max_concurrency=3") for number in (10, 20)]
 EDITS = {
     "functions/tasks/queues.py": [("timeout=timedelta(seconds=30)", "timeout=timedelta(seconds=10)"), *FEWER],
     "functions/tasks/payments.py": [
         ("timeout=timedelta(seconds=20)", "timeout=timedelta(seconds=3)"),
-        # What is committed twice would show in the count.
+        # A second commit would show in this count.
         ('set={"paid": True})', 'set={"paid": True}, add={"times": 1})'),
     ],
     "functions/tasks/webhooks.py": [("timeout=timedelta(seconds=15)", "timeout=timedelta(seconds=3)")],
@@ -78,7 +80,7 @@ EDITS = {
 
 
 def inside(clone: Path, tasks: int) -> int:
-    """Send, kill, wait, count."""
+    """Send, kill, wait, count. Returns the exit code."""
     registry.load()
     cloud = state.load()
     if cloud is None:
@@ -106,11 +108,11 @@ def _send(everything: Sequence[Work]) -> None:
         for ten in batched([one.body for one in everything if one.queue == queue], 10, strict=False):
             entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(ten)]
             if failed := sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed"):  # type: ignore[arg-type]  # plain dicts
-                raise RuntimeError(f"SQS didn't take a message: {failed[0]}")
+                raise RuntimeError(f"SQS refused a message: {failed[0]}")
 
 
 def _kill(clone: Path, over: threading.Event) -> int:
-    """Kill one worker at a time, whichever it hits; how many."""
+    """Kill one random worker at a time until `over` is set. Returns how many were killed."""
     killed = 0
     seen: dict[int, float] = {}
     while not over.wait(random.uniform(*KILL_SECONDS)):
@@ -122,7 +124,7 @@ def _kill(clone: Path, over: threading.Event) -> int:
 
 
 def _left() -> Counter[str]:
-    """What is still on its way, by where it is."""
+    """The unfinished messages, schedules and events, by place."""
     group = schedule_group("local")
     schedules = boto3.client("scheduler").list_schedules(GroupName=group)["Schedules"]
     oldest, parked = unpublished.lag()
@@ -133,7 +135,7 @@ def _left() -> Counter[str]:
 
 
 def _wait(started: float) -> bool:
-    """Whether nothing was on its way for a while, before the time was up."""
+    """Wait until nothing has been left for `QUIET_SECONDS`. False if the time ran out first."""
     quiet_since: float | None = None
     said = started
     while time.monotonic() - started < LIMIT_SECONDS:
@@ -151,15 +153,15 @@ def _wait(started: float) -> bool:
 
 def main() -> int:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Thousands of tasks, while everything dies around them.")
-    parser.add_argument("--tasks", type=int, default=TASKS, help="how many to send")
+    parser = argparse.ArgumentParser(description="Run thousands of tasks while workers are killed at random.")
+    parser.add_argument("--tasks", type=int, default=TASKS, help="how many tasks to send")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.inside:
         return inside(chosen.inside, chosen.tasks)
     if gone := samples.missing():
-        say(f"The chaos is among the sample tasks, and {gone}.")
-        say("The outbox has a chaos of its own: .venv/bin/python -m tests.e2e.outbox_chaos")
+        say(f"The chaos test needs the sample tasks, and {gone}.")
+        say("The outbox has its own chaos test: .venv/bin/python -m tests.e2e.outbox_chaos")
         return 2
     added = {"functions/tasks/chaos.py": CRASHERS}
     arguments = ["--tasks", str(chosen.tasks)]

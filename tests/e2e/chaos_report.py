@@ -1,4 +1,6 @@
-"""What came of `make chaos`, read from records, dead letters, tables and partners, and held against what must be."""
+"""The results of `make chaos`, read from records, dead letters, tables and partners, and compared with the expected
+ones.
+"""
 
 import json
 import re
@@ -27,7 +29,7 @@ type Death = tuple[str, str, str, str]
 
 
 def report(everything: Sequence[Work], provider_url: str, cloud_url: str, *, left: int) -> int:
-    """Say it; the exit code."""
+    """Print the results. Returns the exit code."""
     endings = [ending for one in everything for ending in one.endings]
     wanted: set[Death] = {(e.queue, e.task, e.name, e.reason) for e in endings if e.reason}
     letters = [(queue, letter) for queue in QUEUES for letter in read(registry.queues()[queue], MOST_LETTERS)]
@@ -37,7 +39,7 @@ def report(everything: Sequence[Work], provider_url: str, cloud_url: str, *, lef
     accepted = Counter(NAME.findall(hook["body"])[0] for hook in hooks if hook["status"] == 204)
     succeeding = [ending for ending in endings if not ending.reason]
     succeeded = [ending for ending in succeeding if _has_succeeded(ending, records, accepted)]
-    _say_what_is_amiss(wanted, set(deaths), set(succeeding) - set(succeeded), letters)
+    _say_differences(wanted, set(deaths), set(succeeding) - set(succeeded), letters)
 
     orders = {row["pk"]["S"]: int(row["times"]["N"]) for row in scratch.rows("orders") if "times" in row}
     payments = {row["pk"]["S"] for row in scratch.rows("payments")}
@@ -53,24 +55,24 @@ def report(everything: Sequence[Work], provider_url: str, cloud_url: str, *, lef
             f"dead, {reason}": (sum(death[3] == reason for death in deaths), count)
             for reason, count in sorted(Counter(death[3] for death in wanted).items())
         },
-        "dead that needn't be": (len(set(deaths) - wanted), 0),
+        "unexpected dead letters": (len(set(deaths) - wanted), 0),
         "orders charged once": (sum(charges[order] == 1 for order in charged), len(charged)),
         "charges in all": (charges.total(), len(charged)),
         "payments committed": (len(payments), len(charged)),
-        "of them once": (sum(orders.get(order) == 1 for order in charged), len(charged)),
+        "of them, committed exactly once": (sum(orders.get(order) == 1 for order in charged), len(charged)),
         "orders committed, each with one event": (len(outbox), len(placed)),
-        "of the events published": (sum("published_at" in row for row in outbox), len(placed)),
+        "of these events, published": (sum("published_at" in row for row in outbox), len(placed)),
         "left in queues, schedules and outbox": (left, 0),
     }
     code = scratch.verdict(facts)
     outcomes = _outcomes()
     lost = _lost_workers()
-    say("by the logs, of which a killed worker takes its last lines with it:")
-    say(f"  {outcomes['duplicate']} duplicates absorbed, {outcomes['poison']} stray copies of dead letters skipped,")
+    say("by the logs, which lack the last lines of killed workers:")
+    say(f"  {outcomes['duplicate']} duplicates absorbed, {outcomes['poison']} late copies of dead letters skipped,")
     say(f"  {outcomes['retried']} retries, {outcomes['handed_back']} handed back")
     mine = sum(lost[task] for task in CRASHER.values())
-    say(f"  {lost.total() - mine} takeovers of healthy tasks from dead workers, {mine} of those that kill them")
-    say("what comes at least once by its nature came again this often:")
+    say(f"  {lost.total() - mine} takeovers of healthy tasks from dead workers, {mine} of crashing tasks")
+    say("effects that are at least once by nature happened again this often:")
     say(f"  {deaths.total() - len(deaths)} dead letters, {accepted.total() - len(accepted)} webhooks,")
     say(f"  {mails.total() - mailing} e-mails")
     return code
@@ -90,20 +92,20 @@ def _has_succeeded(ending: Ending, records: dict[str, str], accepted: Counter[st
     return records.get(records_of_task.record_id(f"{ending.task}:{ending.key}")) == lease.COMPLETED
 
 
-def _say_what_is_amiss(
+def _say_differences(
     wanted: set[Death], found: set[Death], undone: Iterable[Ending], letters: Sequence[tuple[str, DeadLetter]]
 ) -> None:
     why = {_death(queue, letter): letter.failure for queue, letter in letters}
     for death in sorted(found - wanted)[:SHOWN]:
         failure = why[death]
         say(
-            f"  dead, and needn't be: {' '.join(death)}, {failure.type if failure else ''}: "
+            f"  unexpected dead letter: {' '.join(death)}, {failure.type if failure else ''}: "
             f"{failure.message if failure else ''}"
         )
         if death[3] == "worker lost":
-            say("    (by three random kills that each hit it while it ran alone, unless the consumer is at fault)")
+            say("    (three random kills may have hit it while it ran alone; otherwise the consumer has a bug)")
     for death in sorted(wanted - found)[:SHOWN]:
-        say(f"  should be dead: {' '.join(death)}")
+        say(f"  missing dead letter: {' '.join(death)}")
     for ending in list(undone)[:SHOWN]:
         say(f"  has not succeeded: {ending.queue} {ending.task} {ending.name}")
 

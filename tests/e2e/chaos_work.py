@@ -1,4 +1,4 @@
-"""What `make chaos` sends, and what must become of each of it. Pure data."""
+"""The messages that `make chaos` sends, and how each must end. Pure data."""
 
 import json
 import random
@@ -9,7 +9,7 @@ from uuid import uuid4
 
 QUEUES = ("emails", "orders", "payments", "webhooks")
 CRASHER = {queue: f"crash_{queue}" for queue in QUEUES}
-# The last three digits tell the provider how to behave, see local/celeriac_local/charges.py: most charges go well.
+# The last three digits tell the provider how to behave, see local/celeriac_local/charges.py. Most charges succeed.
 AMOUNTS = (25_00,) * 80 + (34_02,) * 5 + (34_29,) * 7 + (35_03,) * 6 + (35_04,) * 2
 HOOKS = ("ok",) * 80 + ("flaky",) * 9 + ("busy",) * 8 + ("gone",) * 3
 DECLINED = 402
@@ -17,30 +17,30 @@ DECLINED = 402
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A task, and how it must end. Its name stands somewhere in its message."""
+    """A task, and how it must end. Its name is somewhere in its message."""
 
     queue: str
     task: str
     name: str
     key: str = ""
-    """What it names in its idempotency key; empty where it is malformed, or keeps no record."""
+    """The value in its idempotency key. Empty if the message is malformed or keeps no record."""
     reason: str = ""
-    """Why it must be dead; empty if it must succeed."""
+    """The reason for which it must be a dead letter. Empty if it must succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A message to send, and the endings that it leads to: its own, and those of what follows from it."""
+    """A message to send, and the endings of its task and of the tasks that follow."""
 
     queue: str
     body: str
     endings: tuple[Ending, ...]
     charge: str = ""
-    """The order that the provider must take money for."""
+    """The order that the provider must charge."""
 
 
 def work(tasks: int, provider_url: str) -> Iterator[Work]:
-    """So many messages, mixed at random: one in a hundred kills its worker, one in a hundred can't be read."""
+    """This many messages in random order: one in a hundred kills its worker, one in a hundred can't be read."""
     for number in random.sample(range(tasks), tasks):
         name = f"chaos-{number:06}"
         queue = random.choices(QUEUES, (30, 20, 25, 25))[0]
@@ -55,7 +55,7 @@ def work(tasks: int, provider_url: str) -> Iterator[Work]:
 
 
 def _malformed(queue: str, name: str) -> Work:
-    # Half of it isn't even JSON.
+    # Half of these bodies aren't even JSON.
     task = random.choice(("", "send_welcome_email"))
     body = _body(task, str(uuid4()), {"user_id": "seven", "email": name}) if task else f"no JSON {name}"
     return Work(queue, body, (Ending(queue, task, name, reason="malformed"),))

@@ -1,9 +1,10 @@
-"""A newcomer's first evening, typed in: a clone, the README's first task, a change of it, a task with its own bucket.
+"""A newcomer's first evening, typed in: a clone, the quickstart's first task, a change of it, a task with its own
+bucket.
 
     python -m tests.e2e.first_evening
 
-The shell is one that already talks to AWS: AWS_PROFILE names a profile whose endpoint is a listener of this program,
-which must not hear of anything.
+The shell is set up for an AWS account: AWS_PROFILE names a profile whose endpoint is a listener of this program. No
+call may reach the listener.
 """
 
 import json
@@ -30,11 +31,11 @@ LIMIT_SECONDS = 600
 
 
 class WrongError(Exception):
-    """Something that a newcomer would not have expected."""
+    """A result that a newcomer would not expect."""
 
 
 class Evening:
-    """The shell of a newcomer, in a folder of their own."""
+    """The shell of a newcomer, in its own folder."""
 
     def __init__(self, folder: Path, listener: str) -> None:
         self.clone = folder / "ein Abend, spät" / "celeriac"
@@ -51,7 +52,7 @@ class Evening:
             "HOME": str(home),
             "AWS_PROFILE": "dev",
             "AWS_ENDPOINT_URL_SQS": listener,
-            # Where packages and interpreters are found, which is no part of the evening.
+            # Where packages and interpreters are found. This is not part of the evening.
             "PYENV_ROOT": os.environ.get("PYENV_ROOT", str(real / ".pyenv")),
             **{name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "npm_"))},
         }
@@ -82,7 +83,7 @@ class Evening:
         return self.clone / name
 
     def finds(self, command: str, words: str, *, fails: bool = False) -> str:
-        """Run a command until it says these words, for half a minute."""
+        """Run a command repeatedly, for up to half a minute, until it prints these words."""
         deadline = time.monotonic() + 30
         while words not in (said := self.types(command, fails=fails)):
             if time.monotonic() > deadline:
@@ -92,7 +93,7 @@ class Evening:
 
 
 def spend(evening: Evening) -> None:
-    """All of it, in one go."""
+    """Run all steps of the evening."""
     clone = evening.clone
     clone.parent.mkdir(parents=True)
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
@@ -101,7 +102,7 @@ def spend(evening: Evening) -> None:
     _first_task(evening)
     _change_and_failure(evening)
     _own_bucket(evening)
-    _only_their_own(evening)
+    _remove_the_samples(evening)
 
 
 def _two_commands(evening: Evening) -> None:
@@ -123,19 +124,19 @@ def _first_task(evening: Evening) -> None:
 
 
 def _change_and_failure(evening: Evening) -> None:
-    # A print, and another result. Its key was used.
+    # Add a print and change the result. The key was used before.
     changed = TASK.replace('    return {"report"', '    print("written for", month)\n    return {"report"').replace(
         "reports/{month}.pdf", "reports/{month}.html"
     )
     evening.file("functions/tasks/reports.py").write_text(changed)
     evening.types("make up")
     again = evening.types("celeriac --stage local send monthly_report --arg month=2026-10 2>&1")
-    _expect("duplicate of " in again and ", succeeded" in again, "a used key is told", again)
+    _expect("duplicate of " in again and ", succeeded" in again, "send says that the key was used", again)
     rerun = evening.types("celeriac --stage local rerun monthly_report 2026-10 --yes --wait")
     _expect("reports/2026-10.html" in rerun, "the changed code has run", rerun)
     evening.finds("celeriac --stage local tail reports --no-follow --since 5m", "written for 2026-10")
 
-    # What fails.
+    # A task that fails.
     dead = evening.types("celeriac --stage local send monthly_report --arg month=someday --wait 2>&1", fails=True)
     see = next(line for line in dead.splitlines() if line.startswith("see it: ")).removeprefix("see it: ")
     _expect("no such month" in evening.types(see), "the letter says why", dead)
@@ -147,7 +148,7 @@ def _change_and_failure(evening: Evening) -> None:
 
 
 def _own_bucket(evening: Evening) -> None:
-    """A task with a bucket, a secret and a package of its own; first without the right to use them."""
+    """A task with its own bucket, secret and package. At first it lacks the permission to use them."""
     evening.types("uv add markdown-it-py")
     evening.file("functions/tasks/statements.py").write_text(STATEMENTS)
     application = evening.file("infra/application.py")
@@ -167,38 +168,38 @@ def _own_bucket(evening: Evening) -> None:
     _expect("a-2/2026-10.html" in sent, "the statement is written", sent)
 
 
-def _only_their_own(evening: Evening) -> None:
+def _remove_the_samples(evening: Evening) -> None:
     evening.types(REMOVAL)
     evening.types("make up")
     _expect("sample" in evening.types("make demo"), "the demo says that it showed the samples", "")
     evening.types("celeriac --stage local queues")
 
 
-def _expect(holds: bool, what: str, said: str) -> None:  # noqa: FBT001 - a fact
+def _expect(holds: bool, what: str, said: str) -> None:  # noqa: FBT001 - the condition to check
     say(f"  {'ok   ' if holds else 'WRONG'} {what}")
     if not holds:
-        raise WrongError(f"not so: {what}:\n{said}")
+        raise WrongError(f"not true: {what}:\n{said}")
 
 
 class _Listener(BaseHTTPRequestHandler):
-    heard: list[str] = []  # noqa: RUF012 - one server, one list
+    calls: list[str] = []  # noqa: RUF012 - one server, one list
 
     def __getattr__(self, name: str) -> object:
         if not name.startswith("do_"):
             raise AttributeError(name)
-        return self._hear
+        return self._record
 
-    def _hear(self) -> None:
-        self.heard.append(f"{self.command} {self.path} {self.headers.get('Host', '')}")
+    def _record(self) -> None:
+        self.calls.append(f"{self.command} {self.path} {self.headers.get('Host', '')}")
         self.send_response(500)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing: what is heard is the result."""
+        """Log nothing: the recorded requests are the result."""
 
 
 def main() -> int:
-    """Spend the evening; the exit code."""
+    """Run the evening. Returns the exit code."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Listener)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     started = time.monotonic()
@@ -213,11 +214,11 @@ def main() -> int:
             with suppress(Exception):
                 evening.types("make down")
             server.shutdown()
-    for call in _Listener.heard:
+    for call in _Listener.calls:
         say(f"  WRONG the account of the shell was called: {call}")
     seconds = time.monotonic() - started
-    say(f"A first evening in {seconds:.0f} s; calls to the account of the shell: {len(_Listener.heard)}")
-    return 1 if _Listener.heard else 0
+    say(f"A first evening in {seconds:.0f} s; calls to the account of the shell: {len(_Listener.calls)}")
+    return 1 if _Listener.calls else 0
 
 
 if __name__ == "__main__":

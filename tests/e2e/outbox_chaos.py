@@ -2,9 +2,9 @@
 
 .venv/bin/python -m tests.e2e.outbox_chaos
 
-In a copy of this clone, with two queues and tasks of its own: every event must reach both of its subscribers, take
-effect exactly once, and, on the FIFO queue, in the order of its aggregate. It ends with the counts, and with exit code
-1 if one of them is wrong. It takes minutes: the emulator delivers a FIFO queue batch by batch.
+It runs in a copy of this clone, with its own two queues and tasks. Every event must reach both of its subscribers, take
+effect exactly once, and on the FIFO queue in the order of its aggregate. At the end the counts are printed. The exit
+code is 1 if one of them is wrong. It takes minutes: the emulator delivers a FIFO queue batch by batch.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.e2e import scratch
 from tests.e2e.scratch import rows, say
 
 THREADS, AGGREGATES, EVENTS = 8, 5, 50
-KILLS = 80  # more than a minute of them: the sweeper has its turn too
+KILLS = 80  # they take more than a minute, so the sweeper runs too
 PORT = 4666
 QUEUES = """
 from celeriac import Queue
@@ -59,14 +59,14 @@ def chaos_count(ctx: Context, aggregate: str, number: int) -> None:
 
 
 def main() -> int:
-    """Run in a copy with tasks of its own."""
+    """Run in a copy that has its own tasks."""
     added = {"queues.py": QUEUES, "tables.py": TABLES, "chaos.py": TASKS}
     added = {f"functions/tasks/{name}": text for name, text in added.items()}
     return scratch.run_inside("tests.e2e.outbox_chaos", [], port=PORT, added=added, edits={})
 
 
 def inside(clone: Path) -> int:
-    """Send, kill, wait, count."""
+    """Send, kill, wait, count. Returns the exit code."""
     registry.load()
     started = time.monotonic()
     sent = threading.Event()
@@ -109,7 +109,7 @@ def inside(clone: Path) -> int:
         if sum(ledger.values()) >= total and len(counts) >= total and unpublished.lag() == (None, 0):
             break
         time.sleep(2)
-    time.sleep(15)  # what would come twice would come now
+    time.sleep(15)  # time for a second effect, if there is one
     ledger, counts = effects()
     outbox = rows("outbox")
     dead = sum(scratch.waiting(queue) for queue in ("chaos-ledger-dlq.fifo", "chaos-counts-dlq"))
@@ -117,14 +117,14 @@ def inside(clone: Path) -> int:
     facts = {
         "transactions committed": (sum(row["pk"]["S"].startswith("order ") for row in rows("chaos")), total),
         "events in the outbox": (len(outbox), total),
-        "of them published": (sum("published_at" in row for row in outbox), total),
+        "of them, published": (sum("published_at" in row for row in outbox), total),
         "effects on the FIFO queue, in order": (sum(ledger.values()), total),
         "aggregates whose last event is the last one": (
             sum(int(row["last"]["N"]) == EVENTS - 1 for row in rows("chaos") if "last" in row),
             THREADS * AGGREGATES,
         ),
         "events that took effect on the standard queue": (len(counts), total),
-        "of them exactly once": (sum(times == 1 for times in counts.values()), total),
+        "of them, exactly once": (sum(times == 1 for times in counts.values()), total),
         "dead letters": (dead, 0),
     }
     say(f"{total} transactions in {writing:.0f} s, relay workers killed {killed} times, {swept} events swept up,")
@@ -133,7 +133,7 @@ def inside(clone: Path) -> int:
 
 
 def _swept() -> list[int]:
-    """How many events each sweep published, by its log."""
+    """How many events each sweep published, by the sweeper's log."""
     lines = scratch.logged("sweeper", "events published")
     return [json.loads(line).get("published", 0) for line in lines]
 

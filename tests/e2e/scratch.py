@@ -1,4 +1,4 @@
-"""A copy of this clone to break things in: with changes of its own, its own local cloud and the real `cdk deploy`."""
+"""A copy of this clone to break things in, with its own changes and local cloud, and the real `cdk deploy`."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "celeriac-local-"
 
 type Edits = Mapping[str, Sequence[tuple[str, str]]]
-"""By file: what stands there, and what is to stand there instead."""
+"""By file: pairs of an old text and its new text."""
 
 
 def say(text: str) -> None:
@@ -27,11 +27,11 @@ def say(text: str) -> None:
 
 
 def run_inside(module: str, arguments: Sequence[str], *, port: int, added: Mapping[str, str], edits: Edits) -> int:
-    """Make the copy, bring up its cloud, run `module --inside FOLDER` in it, and clear away; its exit code.
+    """Make the copy, start its cloud, run `module --inside FOLDER` in it, and clean up. Returns the exit code.
 
-    `added` is appended to files of the copy, which are made if need be.
+    `added` is appended to files of the copy. Missing files are created.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a `timeout` clears away too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `timeout` cleans up too
     with tempfile.TemporaryDirectory(prefix="celeriac-chaos-") as folder:
         clone = Path(folder) / "clone"
         copy(clone)
@@ -51,11 +51,11 @@ def run_inside(module: str, arguments: Sequence[str], *, port: int, added: Mappi
 
 
 def copy(clone: Path) -> None:
-    """Copy what git knows, and what it would add."""
+    """Copy the files that git tracks or would add."""
     listing = ["git", "ls-files", "-coz", "--exclude-standard"]
     files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, files.split("\0")):
-        if not (ROOT / name).exists():  # removed, and still in the index
+        if not (ROOT / name).exists():  # removed, but still in the index
             continue
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, clone / name)
@@ -65,14 +65,14 @@ def _edit(file: Path, changes: Sequence[tuple[str, str]]) -> None:
     text = file.read_text()
     for old, new in changes:
         if old not in text:
-            # Or the run would be about something else than it says.
+            # Otherwise the run would test something else than it claims.
             raise ValueError(f"{file} doesn't hold {old!r} any more: change the edit")
         text = text.replace(old, new)
     file.write_text(text)
 
 
 def workers(clone: Path, function: str = PREFIX) -> list[int]:
-    """The processes that MiniStack runs the clone's functions in, of those whose name starts with `function`."""
+    """The processes in which MiniStack runs those functions of the clone whose name starts with `function`."""
     marker = f"{clone}/.local/tmp/ministack-lambda-{function}".encode()
     found = []
     for process in Path("/proc").iterdir():
@@ -80,12 +80,12 @@ def workers(clone: Path, function: str = PREFIX) -> list[int]:
             if process.name.isdecimal() and marker in (process / "cmdline").read_bytes():
                 found.append(int(process.name))
         except OSError:
-            continue  # it has gone by itself
+            continue  # the process has ended
     return found
 
 
 def kill(pids: Sequence[int]) -> int:
-    """Kill them without a warning; how many were there to be killed."""
+    """Kill the processes with SIGKILL. Returns how many still existed."""
     killed = 0
     for pid in pids:
         try:
@@ -103,7 +103,7 @@ def rows(table: str) -> list[dict[str, Any]]:
 
 
 def waiting(queue: str) -> int:
-    """The messages in a queue: to be had, in somebody's hands, or delayed."""
+    """The messages in a queue: visible, in flight, or delayed."""
     sqs = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName=PREFIX + queue)["QueueUrl"]
     counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
@@ -115,7 +115,7 @@ def waiting(queue: str) -> int:
 
 
 def logged(function: str, pattern: str) -> list[str]:
-    """The JSON lines of a function's log that hold `pattern`."""
+    """The JSON lines of a function's log that contain `pattern`."""
     pages = (
         boto3.client("logs")
         .get_paginator("filter_log_events")
@@ -125,7 +125,7 @@ def logged(function: str, pattern: str) -> list[str]:
 
 
 def verdict(facts: Mapping[str, tuple[int, int]]) -> int:
-    """Say what was counted and what must have been; the exit code."""
+    """Print each count with the expected count. Returns the exit code."""
     for what, (seen, expected) in facts.items():
         say(f"  {'ok   ' if seen == expected else 'WRONG'} {what}: {seen} of {expected}")
     return 0 if all(seen == expected for seen, expected in facts.values()) else 1

@@ -1,4 +1,4 @@
-"""Bodies that somebody might send, from valid messages to none at all; the same ones for the same seed."""
+"""Message bodies that a sender might send, from valid messages to nonsense. The same seed makes the same bodies."""
 
 import json
 import random
@@ -11,13 +11,13 @@ from celeriac.aws.sqs import BATCH_BYTES
 
 UNIT = Path(__file__).parents[1] / "unit"
 SAMPLES = UNIT / "messages"
-# What other systems send.
+# Messages of other systems.
 ENVELOPES = [path.read_text() for path in sorted((UNIT / "foreign").glob("*.json"))]
 DEEP = 100_000
-# One in so many is as large as SQS takes.
+# One body in this many is as large as SQS allows.
 HUGE_EVERY = 2_000
 
-# What a field may hold instead, as JSON text.
+# JSON texts that replace the value of a field.
 ODD = [
     *("null", "true", "false", "0", "-0", "-1", "1.0", "1e999", "-1e-999", "NaN", "Infinity", "-Infinity", '""', '" "'),
     *("1" * 400, "0." + "1" * 400, "9223372036854775808", "18446744073709551616", "1E400", "0x10", "01", "+1", ".5"),
@@ -31,7 +31,7 @@ ODD = [
     *('"' + "x" * 2_000 + '"', '"' + "é" * 600 + '"'),
 ]  # fmt: skip
 NAMES = ["task", "args", "v", "id", "key", "enqueued_at", "attempt", "step", "waits_since", "stored", "failure"]
-STRANGERS = [
+UNKNOWN_FIELDS = [
     "__class__",
     "__proto__",
     "constructor",
@@ -53,11 +53,11 @@ WHOLE = [
 
 
 def bodies(seed: int, valid: list[dict[str, Any]]) -> Iterator[str]:
-    """Endless bodies, made from `valid` messages and from the samples of every version."""
-    chance = random.Random(seed)  # noqa: S311 - chance that decides nothing secret
+    """Yield bodies without end, made from `valid` messages and from the samples of every version."""
+    chance = random.Random(seed)  # noqa: S311 - this randomness decides nothing secret
     models = valid + [json.loads(sample.read_text()) for sample in sorted(SAMPLES.glob("*.json"))]
     makers: list[Callable[[random.Random, dict[str, Any]], str]] = [
-        _as_it_is, _odd_field, _odd_argument, _duplicate, _stranger, _version, _spliced, _spliced, _whole, _deep,
+        _as_it_is, _odd_field, _odd_argument, _duplicate, _unknown_field, _version, _spliced, _spliced, _whole, _deep,
         _zeros, _misnamed, _enveloped,
     ]  # fmt: skip
     number = 0
@@ -85,7 +85,7 @@ def _odd_field(chance: random.Random, model: dict[str, Any]) -> str:
 
 def _odd_argument(chance: random.Random, model: dict[str, Any]) -> str:
     arguments = _fields(model.get("args", {}))
-    name = chance.choice([*arguments, *STRANGERS])
+    name = chance.choice([*arguments, *UNKNOWN_FIELDS])
     return _text(_fields(model) | {"args": _text(arguments | {name: chance.choice(ODD)})})
 
 
@@ -96,8 +96,8 @@ def _duplicate(chance: random.Random, model: dict[str, Any]) -> str:
     return _text(fields)[:-1] + ", " + ", ".join([again] * chance.choice([1, 1, 50])) + "}"
 
 
-def _stranger(chance: random.Random, model: dict[str, Any]) -> str:
-    return _text(_fields(model) | {chance.choice(STRANGERS): chance.choice(ODD)})
+def _unknown_field(chance: random.Random, model: dict[str, Any]) -> str:
+    return _text(_fields(model) | {chance.choice(UNKNOWN_FIELDS): chance.choice(ODD)})
 
 
 def _version(chance: random.Random, model: dict[str, Any]) -> str:
@@ -119,13 +119,13 @@ def _spliced(chance: random.Random, model: dict[str, Any]) -> str:
 
 
 def _zeros(chance: random.Random, model: dict[str, Any]) -> str:
-    """What other languages write where nothing is set."""
+    """Unset fields, written as other languages write them."""
     zeros = {name: chance.choice(ZEROS) for name in NAMES[1:] if name not in model and chance.random() < 0.7}
     return chance.choice(["", "", "\ufeff"]) + _text(zeros | _fields(model))
 
 
 def _misnamed(chance: random.Random, model: dict[str, Any]) -> str:
-    """A field under another name, beside the message, or in text of its own."""
+    """A field under another name, beside the message, or as JSON within a string."""
     fields = _fields(model)
     arguments = fields.pop("args", '{"name": "a"}')
     match chance.randrange(5):
@@ -142,7 +142,7 @@ def _misnamed(chance: random.Random, model: dict[str, Any]) -> str:
 
 
 def _enveloped(chance: random.Random, model: dict[str, Any]) -> str:
-    """The message as other systems would bring it, or what they send of their own."""
+    """The message as other systems would wrap it, or one of their own messages."""
     text = json.dumps(model)
     match chance.randrange(6):
         case 0:
@@ -171,7 +171,7 @@ def _deep(chance: random.Random, model: dict[str, Any]) -> str:
 
 
 def _huge(chance: random.Random, model: dict[str, Any]) -> str:
-    """As many bytes as SQS takes, or a few less."""
+    """As many bytes as SQS allows, or a few less."""
     size = BATCH_BYTES - chance.choice([0, 0, 1, 200, 500_000])
     if chance.random() < 0.3:
         return chance.choice(["x", "é"]) * (size // 2)

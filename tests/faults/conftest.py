@@ -1,4 +1,4 @@
-"""The matrix as a table, when its tests are over."""
+"""Print the matrix as a table after its tests."""
 
 from collections import defaultdict
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 type Cells = dict[str, dict[str, tuple[int, int]]]
-"""By path and fault: how many calls were struck, and after how many of them something was wrong."""
+"""By path and fault: at how many calls the fault happened, and after how many of them something was wrong."""
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -17,7 +17,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
                 path, fault, struck, wrong = value
                 cells[path][fault] = struck, wrong
     if cells and config.getoption("every_fault"):
-        terminalreporter.section("what befalls a worker, at each of its calls to AWS")
+        terminalreporter.section("faults of a worker, at each of its calls to AWS")
         for line in _table(cells):
             terminalreporter.write_line(line)
 

@@ -1,6 +1,6 @@
-"""The tasks of the random histories: every delivery mode on both kinds of queue, and what they do to the world outside.
+"""The tasks of the random histories: every guarantee on both kinds of queue, and the effects of the tasks.
 
-What a task does is part of its message, its `plan`, so that a history is a list of plain values.
+A task's `plan` is part of its message and says what the task does. So a history is a list of plain values.
 """
 
 from collections import Counter
@@ -13,13 +13,13 @@ from celeriac import Backoff, Context, Queue, Reject, Retry, Task, task
 from celeriac.model.guarantee import Guarantee
 from celeriac.testing import WorkerDied
 
-# One at a time: threads would make a history happen in another way each time it is played.
+# One at a time: with threads, each replay of a history would run differently.
 jobs = Queue("crowd", concurrency=1)
-# Enough for a few killers at the head of a group, and few enough to be quiet soon.
+# Enough for a few crashing tasks at the head of a group, and few enough to end soon.
 ledger = Queue("crowd-ledger", fifo=True, concurrency=1, max_receives=200)
 QUEUES = {"jobs": jobs, "ledger": ledger}
 
-# Without jitter, so that a history can be played again. The second waits beyond SQS's 15 minutes, in a schedule.
+# Without jitter, so that a history can be replayed. "slow" waits longer than SQS's 15 minutes, in a schedule.
 POLICIES = {
     "quick": Backoff(base=timedelta(minutes=1), jitter=0, attempts=3),
     "slow": Backoff(base=timedelta(minutes=20), jitter=0, attempts=4),
@@ -39,31 +39,31 @@ PLANS = (
     "crash",
     "freeze",
 )
-# How often what waits isn't ready yet: no attempt is charged for it.
+# The number of runs that find a task not ready. They are not charged.
 WAITS = 2
 EVENT = "crowd.event"
 SECRET = "hunter2"
-"""Stands in every message, and in the text of errors; no log line and no metric may tell it."""
-# Stands for a run without end: no bound that a history allows is as high.
+"""In every message, and in the text of errors. No log line and no metric may contain it."""
+# A run count that means "without end": every limit in a history is lower.
 TOO_OFTEN = 300
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a task was declared with."""
+    """The declaration of a task."""
 
     queue: str
     delivery: Guarantee
     policy: str
     commits: bool
-    """Whether its effect and its success are one transaction."""
+    """The task's effect and its success are one transaction."""
     on: str | None = None
-    """The event that calls it."""
+    """The event type that the task is subscribed to."""
 
     @property
     def name(self) -> str:
-        """The task's name, which tells all of it."""
-        return f"{self.queue}_{self.delivery}_{self.policy}" + "_commits" * self.commits + "_hears" * bool(self.on)
+        """The task's name, made from all fields."""
+        return f"{self.queue}_{self.delivery}_{self.policy}" + "_commits" * self.commits + "_subscribes" * bool(self.on)
 
 
 KINDS = {
@@ -81,19 +81,19 @@ KINDS = {
 
 @dataclass
 class Outside:
-    """What the tasks' bodies did."""
+    """What the bodies of the tasks did."""
 
     freeze: Callable[[], None]
-    """Time passes beyond the worker's lease and its message's visibility, and other workers go on meanwhile."""
+    """Let the worker's lease and the message's visibility pass, while other workers continue."""
     runs: Counter[str] = field(default_factory=Counter)
-    """By message id."""
+    """The number of runs, by message id."""
     runs_of_key: Counter[str] = field(default_factory=Counter)
     begun: dict[str, int] = field(default_factory=dict)
-    """By message id, when its body was first called: how many calls there had been."""
+    """By message id: how many bodies had been called, in all, when its body was first called."""
     done: dict[str, int] = field(default_factory=dict)
-    """By message id, when its body first came to its end, by the same count."""
+    """By message id: how many bodies had been called, in all, when its body first ended."""
     struck: set[str] = field(default_factory=set)
-    """Ids of the messages that have crashed or frozen their worker, which `once` do it."""
+    """Ids of the messages that have crashed or frozen their worker, if their plan does it once."""
     wrong: list[str] = field(default_factory=list)
 
     def begin(self, ctx: Context, kind: Kind) -> None:
@@ -107,7 +107,7 @@ class Outside:
             self.wrong.append(f"{ctx.key} runs without end")
 
     def follow(self, plan: str, ctx: Context) -> None:
-        """Do what the plan says, where it isn't the task's success."""
+        """Do what the plan says, except the task's success."""
         if self.runs[ctx.id] >= TOO_OFTEN:
             return
         match plan.split():
@@ -132,7 +132,7 @@ class Outside:
 
 
 def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:
-    """Declare every kind, by its name; within a sandbox, at whose end they are forgotten."""
+    """Declare every kind, by its name, within a sandbox. The declarations end with the sandbox."""
     return {name: _declare(kind, outside) for name, kind in KINDS.items()}
 
 

@@ -1,4 +1,4 @@
-"""What may have become of each message when all is quiet again, whatever has happened to it and to others."""
+"""What each message of a history may have become when no work is left, after all that happened to it and to others."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from celeriac.testing.account import lying_in
 from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, WAITS, Kind, Outside
 
 STAGE = "test"
-# SQS itself gave up on it, and nobody could write down why.
+# SQS itself gave up on the message, so no reason could be written.
 MOVED_BY_SQS = "moved by SQS"
 
 
 @dataclass
 class Sent:
-    """A message that was accepted, and what has been done to it since."""
+    """A message that was accepted, and what was done to it afterwards."""
 
     id: str
     kind: Kind
@@ -30,22 +30,22 @@ class Sent:
     copies: int = 1
     redrives: int = 0
     is_published: bool = False
-    """It came by the outbox."""
+    """The message came through the outbox."""
     is_ordered: bool = True
 
     @property
     def key(self) -> str:
-        """Its idempotency key."""
+        """The message's idempotency key."""
         return f"{self.kind.name}:{self.name}"
 
     @property
     def attempts(self) -> int:
-        """How many its policy allows."""
+        """The number of attempts that its policy allows."""
         return POLICIES[self.kind.policy].attempts
 
     @property
     def failures(self) -> int:
-        """How often it fails before it succeeds, by its plan."""
+        """How often the task fails before it succeeds, by its plan."""
         match self.plan.split():
             case ["fail", "for", "ever"] | ["reject"] | ["crash"]:
                 return 1_000
@@ -57,10 +57,10 @@ class Sent:
                 return 0
 
     def may_die_of(self, *, accidents: int, faults: int) -> set[str]:
-        """The reasons for which it may be a dead letter, none for what must succeed.
+        """The reasons for which the message may be a dead letter. Empty if it must succeed.
 
-        `accidents` are the workers' deaths and faults that had nothing to do with it, `faults` those that a
-        task's own transaction may have met.
+        `accidents` counts the worker deaths and faults that had nothing to do with the message. `faults` counts the
+        faults that the task's own transaction may have met.
         """
         reasons = set(_OWN_REASONS.get(self.plan, ()))
         fails = self.failures > 0
@@ -79,24 +79,24 @@ class Sent:
         if accidents >= MOST_CRASHES and self.kind.delivery != "at_most_once":
             reasons.add("worker lost")
         if self.kind.commits and self.plan not in {"reject", "crash"}:
-            # A fault in its transaction costs it an attempt.
+            # A fault in the task's transaction costs an attempt.
             reasons |= {"exhausted"} if faults and self.failures + faults >= self.attempts else set()
             reasons |= {"expired"} if faults and self.kind.policy == "impatient" else set()
         return reasons
 
     def most_runs(self, *, accidents: int, shared: bool) -> int:
-        """How often its body may have been called."""
+        """How often the task's body may have been called."""
         own_crashes = {"crash": 1 + MOST_CRASHES, "crash once": 1, "freeze": 1}.get(self.plan, 0)
         waits = WAITS if self.plan == "wait" else 0
         once = 1 if self.plan == "reject" else self.attempts + own_crashes + waits
         if self.kind.delivery == "at_least_once":
-            # Each copy runs, and its first death leaves no record; an accident, even to an acknowledgement, can bring
-            # all of them again.
+            # Each copy runs, and the first crash leaves no record. An accident, even to an acknowledgement, can bring
+            # all copies again.
             once += self.plan == "crash"
             return TOO_OFTEN if accidents else (self.copies + self.redrives) * once
         if self.kind.delivery == "at_most_once":
             return 1 + self.redrives
-        # What shares its key lets stray copies of it in again: each is another message to the record.
+        # A message that shares the key lets late copies run again: to the record each of them is another message.
         strays = self.copies + accidents if shared else 1
         return (strays + self.redrives) * once + accidents
 
@@ -107,7 +107,7 @@ _OWN_REASONS = {"reject": ("rejected",)}
 def broken(
     sent: Sequence[Sent], letters: Sequence[DeadLetter], outside: Outside, *, accidents: int, faults: int
 ) -> Iterator[str]:
-    """Every promise that wasn't kept."""
+    """Every promise that was broken."""
     yield from outside.wrong
     yield from (f"{ran} ran, and was never sent" for ran in outside.runs.keys() - {one.id for one in sent})
     yield from _left()
@@ -125,14 +125,14 @@ def broken(
         )
         allowed = one.may_die_of(accidents=accidents, faults=faults)
         if not died_of and not has_ended:
-            yield f"{one} is lost, its record says {statuses[one.key]}"
+            yield f"{one} is lost; its record says {statuses[one.key]}"
         if not died_of and not shared and one.failures > one.attempts and not one.redrives:
-            yield f"{one} is no dead letter"
+            yield f"{one} is not a dead letter"
         if not died_of <= allowed:
             yield f"{one} is a dead letter, {died_of - allowed}"
         most = one.most_runs(accidents=accidents, shared=shared)
         if outside.runs[one.id] > most:
-            yield f"{one} ran {outside.runs[one.id]} times, at most {most} are right"
+            yield f"{one} ran {outside.runs[one.id]} times, at most {most} are allowed"
     yield from _run_again(sent, outside)
     yield from _disordered(sent, outside, dead=set(reasons))
     yield from _doubled(sent, statuses)
@@ -150,7 +150,7 @@ def _status(key: str) -> str:
 
 
 def _left() -> Iterator[str]:
-    """Nothing waits any more, anywhere."""
+    """No message, schedule or event is left waiting."""
     for queue in QUEUES.values():
         if waits := lying_in(sqs.url(queue.physical_name(STAGE))):
             yield f"{queue.name} holds {[message['Body'] for message in waits]}"
@@ -159,11 +159,11 @@ def _left() -> Iterator[str]:
     if client("scheduler").list_schedules(GroupName=names.schedule_group(STAGE))["Schedules"]:
         yield "schedules are left"
     if unpublished.lag() != (None, 0):
-        yield f"of the outbox waits {unpublished.lag()}"
+        yield f"the outbox still waits: {unpublished.lag()}"
 
 
 def _run_again(sent: Iterable[Sent], outside: Outside) -> Iterator[str]:
-    """At most once holds for the key, whichever message asks; a redrive is a person's word that it may run again."""
+    """At most once holds for the key, across all its messages. A redrive is an operator's order to run again."""
     redrives: dict[str, int] = {}
     for one in sent:
         if one.kind.delivery == "at_most_once":
@@ -174,9 +174,10 @@ def _run_again(sent: Iterable[Sent], outside: Outside) -> Iterator[str]:
 
 
 def _disordered(sent: Iterable[Sent], outside: Outside, *, dead: set[str]) -> Iterator[str]:
-    """What follows in a FIFO group doesn't start before what it follows has ended.
+    """In a FIFO group, no message starts before the one ahead of it has ended.
 
-    A dead letter ends where it dies, though a zombie may end it later, and comes back out of its order.
+    A dead letter ends when it is dead-lettered, even if a stale worker ends its run later. A redrive brings it back out
+    of order.
     """
     before: dict[str, list[Sent]] = {}
     for one in sent:
@@ -191,10 +192,10 @@ def _disordered(sent: Iterable[Sent], outside: Outside, *, dead: set[str]) -> It
 
 
 def _doubled(sent: Iterable[Sent], statuses: dict[str, str]) -> Iterator[str]:
-    """Every key that has succeeded has its effect once, and no other key has one."""
+    """Every key that has succeeded has its effect exactly once, and no other key has an effect."""
     items = client("dynamodb").scan(TableName=names.table(STAGE, "orders"))["Items"]
     times = {item["pk"]["S"]: int(item["times"]["N"]) for item in items}
     committing = {one.key for one in sent if one.kind.commits}
     wanted = dict.fromkeys((key for key in committing if statuses[key] == lease.COMPLETED), 1)
     if times != wanted:
-        yield f"effects by how often they came about: {times}, but {wanted} have succeeded"
+        yield f"effects, and how often they happened: {times}, but {wanted} have succeeded"

@@ -1,7 +1,7 @@
-"""What can befall one AWS call of a worker, as plain data.
+"""The faults that can happen to one AWS call of a worker, as plain data.
 
-A fault stands where boto3 does: what it raises is what boto3 raises when its own retries are used up, which is the
-harder case. What those retries do by themselves is the fault `sent twice`.
+A fault takes the place of boto3. It raises what boto3 raises after its own retries are used up, which is the harder
+case. What boto3's retries do by themselves is the fault `sent twice`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from celeriac.testing.calls import Call, die_after, die_before
 from celeriac.testing.calls import Fault as Strike
 
 NOWHERE = "https://aws.example"
-# What each service says when it is asked too often.
+# The error code of each service when it is called too often.
 THROTTLES = {
     "sqs": "RequestThrottled",
     "dynamodb": "ProvisionedThroughputExceededException",
@@ -25,34 +25,34 @@ THROTTLES = {
 
 
 def answer_lost(call: Call) -> Any:
-    """AWS does it, and nobody learns of it."""
+    """AWS carries out the call, and its answer is lost."""
     call.make()
     raise ReadTimeoutError(endpoint_url=NOWHERE)
 
 
 def never_arrived(call: Call) -> Any:
-    """AWS hears nothing, and is out of reach."""
+    """AWS is out of reach and doesn't receive the call."""
     raise ConnectTimeoutError(endpoint_url=NOWHERE)
 
 
 def throttled(call: Call) -> Any:
-    """AWS refuses it."""
+    """AWS refuses the call."""
     raise _error(call, THROTTLES[call.service])
 
 
 def sent_twice(call: Call) -> Any:
-    """The first answer is lost, boto3 sends it again, and the worker is answered as the second is."""
+    """The first answer is lost, and boto3 sends the call again. The worker gets the second answer."""
     call.make()
     return call.make()
 
 
 def taken_in_part(call: Call) -> Any:
-    """AWS does not take the last of a batch; a transaction meets another one at its first item."""
+    """AWS refuses the last entry of a batch. A transaction conflicts with another one at its first item."""
     return PARTS[call.operation](call)
 
 
 def _entries_but_the_last(call: Call) -> Any:
-    """SendMessageBatch and its like: the last entry fails by itself."""
+    """SendMessageBatch and similar calls: only the last entry fails."""
     entries = call.arguments["Entries"]
     answer = _taken(call, "Entries", entries[:-1]) or {"Successful": []}
     failed = {"Id": entries[-1]["Id"], "Code": "InternalError", "Message": "try again", "SenderFault": False}
@@ -79,12 +79,12 @@ def _conflict(call: Call) -> Any:
 
 
 def _taken(call: Call, name: str, some: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
-    """AWS's answer to a part of the call; nothing where nothing is left to ask for."""
+    """AWS's answer to a part of the call. Empty if no part is left."""
     return dict(call.carry_out({**call.arguments, name: some})) if some else {}
 
 
 def _error(call: Call, code: str, **details: Any) -> Exception:
-    """The error as this client's code would catch it."""
+    """The error as code that uses this client would catch it."""
     answer = {"Error": {"Code": code, "Message": "injected"}, "ResponseMetadata": {"HTTPStatusCode": 400}, **details}
     error: Exception = call.client.exceptions.from_code(code)(answer, call.operation)
     return error
@@ -103,10 +103,10 @@ PARTS: dict[str, Strike] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of mishap, and which calls it can befall."""
+    """One kind of fault, and the calls that it can happen to."""
 
     strike: Strike
-    befalls: Callable[[Call], bool] = lambda _: True
+    applies_to: Callable[[Call], bool] = lambda _: True
 
 
 FAULTS = {
@@ -115,7 +115,7 @@ FAULTS = {
     "answer lost": Fault(answer_lost),
     "never arrives": Fault(never_arrived),
     "throttled": Fault(throttled),
-    # With such a token AWS does it once, however often it is sent; moto knows none.
+    # AWS carries out a call with such a token once, even if it is sent twice. moto ignores the token.
     "sent twice": Fault(sent_twice, lambda call: "ClientRequestToken" not in call.arguments),
     "taken in part": Fault(taken_in_part, lambda call: call.operation in PARTS),
 }

@@ -1,4 +1,5 @@
-"""Generated bodies through the real consumer: it never raises, accounts for each of them, and keeps its memory.
+"""Send generated bodies through the real consumer. It must never raise, must account for each body, and must not leak
+memory.
 
 python -m tests.faults.fuzz [--seed 1] [--count 100000]
 """
@@ -31,7 +32,7 @@ for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or n
 
 from aws_lambda_powertools.utilities.typing import LambdaContext  # noqa: E402
 
-from celeriac import Backoff, Context, Queue, Reject, task  # noqa: E402 - after the environment
+from celeriac import Backoff, Context, Queue, Reject, task  # noqa: E402 - after the environment is set
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT  # noqa: E402
 from celeriac.aws.sqs import BATCH_BYTES  # noqa: E402
 from celeriac.consume import handler  # noqa: E402
@@ -40,11 +41,11 @@ from celeriac.model.message import MalformedMessageError, Message, NewerVersionE
 from tests.faults.bodies import bodies  # noqa: E402
 from tests.faults.stub import Stub, is_legal  # noqa: E402
 
-# Caches, threads and boto3's own memory fill up first.
+# By then caches, threads and boto3's own memory have been filled.
 WARM_UP = 10_000
-# What may come and go, fragments of the heap among it; a leak of a hundred bytes a message would be as much.
+# Normal changes, such as fragments of the heap, are smaller. A leak of a hundred bytes a message would reach this.
 MOST_GROWTH_MB = 16
-# A sender's: none, some, and as many as SQS takes, ours among them.
+# A sender's attributes: none, some, and as many as SQS allows, also with Celeriac's names.
 _TAG = {"stringValue": "t-7", "stringListValues": [], "binaryListValues": [], "dataType": "String"}
 ATTRIBUTES: list[dict[str, Any]] = [
     *({}, {}, {}),
@@ -104,7 +105,7 @@ VALID: list[dict[str, Any]] = [
 
 
 class _Context(LambdaContext):
-    """Lambda's, of an invocation that always has time."""
+    """Lambda's context, of an invocation that always has time."""
 
     _function_name = "fuzz"
     _aws_request_id = "request"
@@ -119,7 +120,7 @@ class UnaccountedError(AssertionError):
 
 
 def event(texts: tuple[str, ...], first: int, chance: random.Random) -> dict[str, Any]:
-    """What Lambda would hand over."""
+    """A batch as Lambda would hand it over."""
     sent = str(int((datetime.now(UTC) - chance.choice([timedelta(), timedelta(days=3)])).timestamp() * 1000))
     return {
         "Records": [
@@ -128,7 +129,7 @@ def event(texts: tuple[str, ...], first: int, chance: random.Random) -> dict[str
                 "receiptHandle": f"r-{first + i}",
                 "body": text,
                 "attributes": {"ApproximateReceiveCount": str(chance.choice(RECEIVES)), "SentTimestamp": sent},
-                # They count: beside the largest bodies there is no room for them.
+                # Attributes count towards the size: the largest bodies leave no room for them.
                 "messageAttributes": chance.choice(ATTRIBUTES) if len(text) < BATCH_BYTES // 4 else {},
                 "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{queue.physical_name('test')}",
             }
@@ -138,12 +139,12 @@ def event(texts: tuple[str, ...], first: int, chance: random.Random) -> dict[str
 
 
 def fate(record: dict[str, Any], handed_back: set[str], stub: Stub) -> str:
-    """What has become of a message. Raises UnaccountedError."""
+    """What became of a message. Raises UnaccountedError."""
     body = record["body"]
     if record["messageId"] in handed_back:
         if is_legal(body, {}):
-            raise UnaccountedError(f"handed back, though AWS was at hand: {body[:500]!r}")
-        return "handed back: SQS would not have carried it either"
+            raise UnaccountedError(f"handed back, though AWS was within reach: {body[:500]!r}")
+        return "handed back: SQS would not have accepted it either"
     if is_test_event(body):
         return "the test event of S3"
     message = _read(body)
@@ -153,7 +154,7 @@ def fate(record: dict[str, Any], handed_back: set[str], stub: Stub) -> str:
         if found:
             del stub.sent[position]
             return found if place == DEAD else f"sent again, {found}"
-    # Last, for others of the batch may have the same id.
+    # Checked last, because another message of the batch may have the same id.
     if ran[id_]:
         ran[id_] -= 1
         return "succeeded"
@@ -161,7 +162,7 @@ def fate(record: dict[str, Any], handed_back: set[str], stub: Stub) -> str:
 
 
 def _untouched(body: str, sent: str, attributes: Mapping[str, Any], stub: Stub) -> str:
-    """How a body that can't be read was sent on, byte for byte, with the reason beside it; empty if this isn't it."""
+    """How an unreadable body was sent on: byte for byte, with its reason. Empty if `sent` is another message."""
     noted = attributes.keys() & {FAILURE_ATTRIBUTE, FIRST_SENT_AT}
     if not noted:
         return ""
@@ -172,11 +173,11 @@ def _untouched(body: str, sent: str, attributes: Mapping[str, Any], stub: Stub) 
 
 
 def _carried(message: Message, id_: str, sent: str, stub: Stub) -> str:
-    """How a task's message was sent on, with its id and its arguments; empty if this isn't it."""
+    """How a task's message was sent on, with its id and its arguments. Empty if `sent` is another message."""
     copy = _read(sent)
     if copy is None or (copy.id, copy.task) != (id_, message.task):
         return ""
-    # Arguments that are too large for a message have been put into the bucket.
+    # Arguments that are too large for a message are stored in the bucket.
     through_s3 = copy.stored != message.stored
     arguments = stub.stored.get(copy.stored) if through_s3 else bytes(copy.args)
     if arguments != (b"{}" if message.stored else bytes(message.args)):
@@ -193,7 +194,7 @@ def _read(body: str) -> Message | None:
 
 
 def resident_mb() -> float:
-    """What this process holds in memory now."""
+    """The memory of this process in MB."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
@@ -204,9 +205,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100_000)
     options = parser.parse_args()
     stub, fates = Stub(), Counter[str]()
-    chance = random.Random(options.seed)  # noqa: S311 - chance that decides nothing secret
+    chance = random.Random(options.seed)  # noqa: S311 - this randomness decides nothing secret
     stub.install()
-    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as we run
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
     started, warm, done = time.monotonic(), 0.0, 0
     for texts in batched(islice(bodies(options.seed, VALID), options.count), 10, strict=False):
         given = event(texts, done, chance)
@@ -225,7 +226,7 @@ def main() -> int:
     if not warm:
         return 0
     growth = resident_mb() - warm
-    sys.stdout.write(f"memory: {warm:.1f} MB after {WARM_UP}, {growth:+.1f} MB in the end\n")
+    sys.stdout.write(f"memory: {warm:.1f} MB after {WARM_UP}, {growth:+.1f} MB at the end\n")
     return int(growth > MOST_GROWTH_MB)
 
 

@@ -1,7 +1,7 @@
-"""The driver of the matrix: one path, one fault, one call that it strikes, and what must hold when all is quiet again.
+"""The driver of the matrix: one path, one fault, one call where it happens, and the checks when no work is left.
 
-A point is a call by its name: "the second SendMessage to this queue". The calls of a path are learnt by letting it
-happen once without a fault.
+A point is a call by its name, such as "the second SendMessage to this queue". One run of the path without a fault finds
+its calls.
 """
 
 import json
@@ -39,20 +39,20 @@ class Point:
     operation: str
     target: str
     nth: int
-    """The first one of this operation and target is 1."""
+    """The first call of this operation and target is 1."""
 
     def __str__(self) -> str:
         return f"{self.operation} {self.nth} of {self.target}" if self.target else f"{self.operation} {self.nth}"
 
 
 class _Watch:
-    """Stands between workers and AWS, names their calls, and lets a fault strike one of them."""
+    """Stands between the workers and AWS, names their calls, and injects a fault at one of them."""
 
     def __init__(self, at: Point | None = None, strike: Fault | None = None) -> None:
         self.calls: list[tuple[Point, Call]] = []
         self.has_struck = False
-        self.heard: set[str] = set()
-        """The ids of the events that the stage's bus was told of."""
+        self.on_bus: set[str] = set()
+        """The ids of the events that were put on the stage's bus."""
         self._at, self._strike = at, strike
         self._seen: Counter[tuple[str, str]] = Counter()
         self._lock = Lock()
@@ -67,12 +67,12 @@ class _Watch:
             self.has_struck |= is_struck
         if call.operation == "PutEvents":
             made = call
-            call = replace(made, carry_out=lambda arguments: self._listen(made, arguments))
+            call = replace(made, carry_out=lambda arguments: self._put_events(made, arguments))
         return self._strike(call) if is_struck and self._strike is not None else call.make()
 
-    def _listen(self, call: Call, arguments: Mapping[str, Any]) -> Any:
+    def _put_events(self, call: Call, arguments: Mapping[str, Any]) -> Any:
         answer = call.carry_out(arguments)
-        self.heard |= {json.loads(entry["Detail"])["id"] for entry in arguments["Entries"]}
+        self.on_bus |= {json.loads(entry["Detail"])["id"] for entry in arguments["Entries"]}
         return answer
 
 
@@ -84,13 +84,13 @@ def _target(call: Call) -> str:
 
 @cache
 def points(path: str, fault: str) -> list[Point]:
-    """The calls of a path that a fault can befall."""
-    return [point for point, call in calls(path) if FAULTS[fault].befalls(call)]
+    """The calls of a path at which a fault can happen."""
+    return [point for point, call in calls(path) if FAULTS[fault].applies_to(call)]
 
 
 @cache
 def calls(path: str) -> list[tuple[Point, Call]]:
-    """What its workers ask of AWS where nothing befalls them."""
+    """The AWS calls of the path's workers without any fault."""
     with _world() as world:
         watch = _Watch()
         problems = _play(PATHS[path], world, watch)
@@ -99,15 +99,15 @@ def calls(path: str) -> list[tuple[Point, Call]]:
 
 
 def problems_of(path: str, fault: str, point: Point) -> list[str]:
-    """What is wrong after the fault has struck there and all is quiet again; nothing if all is well."""
+    """What is wrong after the fault happened at that point and no work is left. Empty if nothing is wrong."""
     with _world() as world:
         watch = _Watch(point, FAULTS[fault].strike)
         try:
             problems = _play(PATHS[path], world, watch)
-        except Exception as error:  # noqa: BLE001 - what escapes is a finding like any other
-            problems = [f"it ended in {error!r}"]
+        except Exception as error:  # noqa: BLE001 - an error that escapes is a finding too
+            problems = [f"the path raised {error!r}"]
         if not watch.has_struck:
-            problems.append("the fault had nothing to strike")
+            problems.append("the call of the fault was not made")
         return [f"{path}, {fault}, {point}: {problem}" for problem in problems]
 
 
@@ -117,21 +117,21 @@ def _world() -> Iterator[World]:
         outside = Outside()
         tasks = declare(outside)
         for queue in QUEUES:
-            sqs.url(queue.physical_name(STAGE))  # made now: when a worker asks for it, its other threads go unobserved
+            sqs.url(queue.physical_name(STAGE))  # look the URL up now: the calls of a worker that does it go unobserved
         yield World(sandbox, outside, tasks)
 
 
 def _play(path: Path, world: World, watch: _Watch) -> list[str]:
-    random.seed(0)  # suspects run in any order
+    random.seed(0)  # crash suspects run in random order
     path.start(world)
     world.outside.charges.clear()
     with world.sandbox.fault(watch):
         path.act(world)
-    return [*_lost(path, world), *_doubled(path, world), *_stuck(path, watch.heard), *_disordered(path, world)]
+    return [*_lost(path, world), *_doubled(path, world), *_stuck(path, watch.on_bus), *_disordered(path, world)]
 
 
 def _lost(path: Path, world: World) -> Iterator[str]:
-    """Each task has succeeded, or lies in its dead-letter queue for a reason that it may have; nothing else does."""
+    """Each task has succeeded, or is a dead letter for an allowed reason. There are no other dead letters."""
     reasons: dict[str, set[str]] = {}
     for queue in QUEUES:
         for letter in world.sandbox.dead_letters(queue):
@@ -146,15 +146,15 @@ def _lost(path: Path, world: World) -> Iterator[str]:
             if recorded not in {"", lease.DEAD}:
                 yield f"{key} is a dead letter, and its record says {recorded}"
         elif SUCCEEDED not in allowed:
-            yield f"{key} is no dead letter"
+            yield f"{key} is not a dead letter"
         elif recorded not in {"", lease.COMPLETED} or key not in world.outside.charges:
-            yield f"{key} is lost, its record says {recorded or 'nothing'}"
+            yield f"{key} is lost; its record says {recorded or 'nothing'}"
     if reasons:
-        yield f"dead letters that nobody expected: {reasons}"
+        yield f"unexpected dead letters: {reasons}"
 
 
 def _recorded(world: World, key: str) -> str:
-    """What the record of a task says; nothing for a task that has none."""
+    """The status in the record of a task. Empty for a task that has no record."""
     task = world.tasks.get(key.partition(":")[0])
     if task is None or task.delivery == "at_least_once":
         return ""
@@ -162,20 +162,20 @@ def _recorded(world: World, key: str) -> str:
 
 
 def _doubled(path: Path, world: World) -> Iterator[str]:
-    """Every committed effect is there once, whoever tried; a provider saw no key that isn't a task's."""
+    """Every committed effect is there exactly once. The provider saw only keys of tasks."""
     items = client("dynamodb").scan(TableName=names.table(STAGE, "orders"))["Items"]
     times = {item["pk"]["S"]: int(item["times"]["N"]) for item in items}
     if times != dict.fromkeys(path.effects, 1):
-        yield f"effects by how often they came about: {times}"
+        yield f"effects, and how often they happened: {times}"
     charged = Counter(world.outside.charges)
     if not charged.keys() <= path.ends.keys():
         yield f"charged: {charged}"
     if charged["launch:a"] > 1:
-        yield f"at most once, and ran {charged['launch:a']} times"
+        yield f"launch:a is at most once, and ran {charged['launch:a']} times"
 
 
-def _stuck(path: Path, heard: set[str]) -> Iterator[str]:
-    """Nothing waits any more, anywhere."""
+def _stuck(path: Path, on_bus: set[str]) -> Iterator[str]:
+    """No message, schedule or event is left waiting."""
     dynamodb = client("dynamodb")
     for name in [*(queue.physical_name(STAGE) for queue in QUEUES), names.schedule_dead_letters(STAGE)]:
         if left := lying_in(sqs.url(name)):
@@ -186,12 +186,12 @@ def _stuck(path: Path, heard: set[str]) -> Iterator[str]:
     if len(rows) != path.events or not all("published_at" in row and "waiting" not in row for row in rows):
         yield f"the outbox: {rows}"
     wanted = {row["sk"]["S"] for row in rows if "message" not in row}
-    if heard != wanted:
-        yield f"the bus heard {len(heard)} of {len(wanted)} events"
+    if on_bus != wanted:
+        yield f"the bus got {len(on_bus)} of {len(wanted)} events"
 
 
 def _disordered(path: Path, world: World) -> Iterator[str]:
-    """What is ordered ran one after the other, each however often."""
+    """Tasks with an order ran one after the other. Each may have run several times."""
     for order in path.order:
         ran = [key for key, _ in groupby(key for key in world.outside.charges if key in order)]
         if ran != list(order):

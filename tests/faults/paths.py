@@ -1,4 +1,4 @@
-"""The ways through Celeriac, as plain data: what is sent, and what must have come of it whatever fault has struck."""
+"""The paths through Celeriac, as plain data: what is sent, and what must have become of it after any fault."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ SUCCEEDED = "succeeded"
 
 @dataclass
 class World:
-    """A stage in memory, its tasks, and what lies outside of it."""
+    """A stage in memory, its tasks, and the effects outside it."""
 
     sandbox: Sandbox
     outside: Outside
@@ -48,26 +48,28 @@ class World:
 
 
 def drain(world: World) -> None:
-    """Let the workers do everything there is."""
+    """Let the workers do all the work there is."""
     world.sandbox.drain()
 
 
 @dataclass(frozen=True)
 class Path:
-    """A way through Celeriac."""
+    """One path through Celeriac."""
 
     start: Callable[[World], object]
-    """What has happened before the first call that may meet a fault."""
+    """What happens before the first call at which a fault may happen."""
     ends: Mapping[str, frozenset[str]]
-    """By `<task>:<name>`, `:<body>` for what can't be read: `succeeded`, or the reasons it may be a dead letter for."""
+    """By `<task>:<name>`, or `:<body>` for an unreadable body: `succeeded`, or the reasons for which it may be a dead
+    letter.
+    """
     effects: frozenset[str] = frozenset()
-    """What `ctx.transaction` has committed, exactly once each."""
+    """The effects that `ctx.transaction` has committed, each exactly once."""
     events: int = 0
-    """How many rows the outbox has in the end, all of them published."""
+    """How many rows the outbox has at the end, all of them published."""
     order: tuple[tuple[str, ...], ...] = ()
     """Tasks that must have run one after the other."""
     act: Callable[[World], object] = drain
-    """What meets the fault."""
+    """The part of the path at which the fault happens."""
 
 
 def _ends(how: str, *keys: str) -> dict[str, frozenset[str]]:
@@ -92,11 +94,11 @@ def _start_suspects(world: World) -> None:
 
 def _strand(world: World) -> None:
     world.emit("abcd")
-    world.sandbox.advance(timedelta(hours=2))  # the stream has given up on them
+    world.sandbox.advance(timedelta(hours=2))  # the stream has given up on the events
 
 
 def _let_die(world: World) -> None:
-    """Letters to redrive, and one that is to stay."""
+    """Make letters to redrive, and one that must stay."""
     world.outside.is_down = True
     world.enqueue("depend", "a", "b")
     world.enqueue("depend_in_order", "c", "d", group="g")
@@ -106,7 +108,7 @@ def _let_die(world: World) -> None:
 
 
 def _redrive(world: World) -> None:
-    """As an operator does it: again, until it has nothing to complain of; then the workers' turn."""
+    """Redrive as an operator does, again until the command succeeds. Then let the workers run."""
     for queue, task in (("matrix", "depend"), ("matrix-ledger", "depend_in_order")):
         while not _redriven(world, queue, task):
             world.sandbox.advance(HIDDEN + timedelta(seconds=1))
@@ -114,7 +116,7 @@ def _redrive(world: World) -> None:
 
 
 def _redriven(world: World, queue: str, task: str) -> bool:
-    # A pace that one connection keeps: then the calls come in one order.
+    # A rate that one connection can keep, so that the calls come in one order.
     try:
         with world.sandbox.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             redrive.redrive(queue, task=task, rate=10.0)
@@ -144,7 +146,7 @@ PATHS = {
         _ends(SUCCEEDED, "wait_uncharged:a"),
         effects=frozenset({"wait_uncharged:a"}),
     ),
-    # More of them than its policy has attempts.
+    # More uncharged retries than the policy has attempts.
     "uncharged retries in order": Path(
         lambda world: world.enqueue("wait_in_order", "a", "b", group="g"),
         _ends(SUCCEEDED, "wait_in_order:a", "wait_in_order:b"),
@@ -158,7 +160,7 @@ PATHS = {
     "unknown task": Path(
         lambda world: world.send('{"task": "unheard", "args": {"name": "a"}}'), _ends("unknown task", "unheard:a")
     ),
-    # What has been claimed, and not completed, may have run: a person is asked.
+    # A task that was claimed and not completed may have run, so an operator must decide.
     "at most once": Path(
         lambda world: world.enqueue("launch", "a"), _ends(f"{SUCCEEDED}|interrupted|unsettled", "launch:a")
     ),

@@ -1,4 +1,4 @@
-"""As much of SQS, DynamoDB and S3 as the consumer needs, in memory and fast: HTTP is stubbed, botocore is real."""
+"""The parts of SQS, DynamoDB and S3 that the consumer needs, in memory and fast: HTTP is stubbed, botocore is real."""
 
 import io
 import json
@@ -15,7 +15,8 @@ from celeriac.aws.client import client
 from celeriac.aws.sqs import BATCH_BYTES
 
 ACCOUNT = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
-# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html: what a body may hold
+# The characters that a body may hold:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 LEGAL = re.compile(r"[\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 
 
@@ -26,22 +27,22 @@ class _Body(io.BytesIO):
 
 @dataclass
 class Stub:
-    """Answers every call, and remembers what was sent and stored until it is forgotten."""
+    """Answers every call, and remembers what was sent and stored until `forget` is called."""
 
     sent: list[tuple[str, str, Mapping[str, Any]]] = field(default_factory=list)
-    """Queue, body and attributes of each message that SQS took."""
+    """Queue, body and attributes of each message that SQS accepted."""
     stored: dict[str, bytes] = field(default_factory=dict)
-    """What lies in the bucket, by key."""
+    """The objects in the bucket, by key."""
 
     def install(self) -> None:
-        """Answer in AWS's place, for as long as this process lives."""
+        """Answer in AWS's place until this process ends."""
         for service in ("sqs", "dynamodb", "s3"):
             client(service).meta.events.register(f"before-send.{service}", self._answer)
-        # Here its body is still whole: what is sent is cut into chunks, with a checksum behind them.
+        # Here the object's body is still whole. What is sent later is cut into chunks, with a checksum behind them.
         client("s3").meta.events.register("provide-client-params.s3.PutObject", self._store)
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget all messages and objects."""
         self.sent.clear()
         self.stored.clear()
 
@@ -76,14 +77,14 @@ class Stub:
 
 
 def _s3(request: Any) -> Any:
-    """What is stored is never read again here: a message that points into the bucket is one that somebody made up."""
+    """Stored objects are never read again here: a message that points into the bucket was made up by the fuzzer."""
     if request.method == "PUT":
         return _response(request, 200, b"")
     return _response(request, 404, b"<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>")
 
 
 def is_legal(body: str, attributes: Mapping[str, Any]) -> bool:
-    """Whether SQS takes it: its characters, its ten attributes, and its size in bytes, attributes included."""
+    """Whether SQS accepts the message: its characters, its ten attributes, and its size in bytes with attributes."""
     texts = [body, *(value["StringValue"] for value in attributes.values() if "StringValue" in value)]
     binary = sum(len(b64decode(value["BinaryValue"])) for value in attributes.values() if "BinaryValue" in value)
     if len(attributes) > MOST or not all(LEGAL.fullmatch(text) for text in texts):

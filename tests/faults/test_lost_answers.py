@@ -1,4 +1,4 @@
-"""AWS does what it was asked for, and its answer is lost: a timeout is no refusal."""
+"""AWS carries out a call and its answer is lost: a timeout is not a refusal."""
 
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -70,7 +70,7 @@ def test_a_commit_that_was_not_made_is_tried_again(sandbox: Sandbox) -> None:
     [("dynamodb", "PutItem"), ("dynamodb", "UpdateItem"), ("sqs", "SendMessage")],
 )
 @pytest.mark.parametrize("failures", [0, 1, 2])
-def test_nothing_is_lost_or_retried_too_often_for_a_lost_answer(
+def test_a_lost_answer_neither_loses_a_task_nor_adds_a_retry(
     sandbox: Sandbox, service: str, operation: str, failures: int
 ) -> None:
     handle = work.enqueue(name="a", failures=failures)
@@ -83,17 +83,17 @@ def test_nothing_is_lost_or_retried_too_often_for_a_lost_answer(
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_a_claim_that_botocore_sends_twice_knows_itself() -> None:
+def test_a_claim_that_botocore_sends_twice_succeeds() -> None:
     until = datetime.now(UTC) + timedelta(seconds=30)
     store = lease._new_store(lease.Claim("work", "work:a", "the id", 1, until, timedelta(days=18)))
     assert lease._put(store)
-    assert lease._put(store)  # the same call again, as botocore does when it got no answer
+    assert lease._put(store)  # the same call again, as botocore makes it when the answer is lost
     (record,) = client("dynamodb").scan(TableName=names.idempotency_table("test"))["Items"]
-    # Powertools' id of a record: the task, and the SHA-256 of the key as JSON.
+    # The record's id, as Powertools makes it: the task, and the SHA-256 of the key as JSON.
     assert record["id"]["S"] == f"work#{sha256(b'"work:a"').hexdigest()}"
 
 
-def test_a_batch_that_could_not_be_sent_is_named_with_what_was(sandbox: Sandbox) -> None:
+def test_a_partly_failed_enqueue_names_the_sent_and_unsent_messages(sandbox: Sandbox) -> None:
     with (
         out_of_reach("sqs", "SendMessageBatch", calls=range(3, 4)),
         pytest.raises(PartialFailureError, match="10 of 50 messages for work were not taken") as caught,
@@ -104,7 +104,7 @@ def test_a_batch_that_could_not_be_sent_is_named_with_what_was(sandbox: Sandbox)
     assert len(runs) == 40
 
 
-def test_a_store_that_is_out_of_reach_keeps_the_message_and_names_the_reason_in_the_end(sandbox: Sandbox) -> None:
+def test_a_message_whose_table_stays_out_of_reach_becomes_a_dead_letter_with_the_error(sandbox: Sandbox) -> None:
     with out_of_reach("dynamodb", "PutItem"):
         work.enqueue(name="a")
         sandbox.drain()
@@ -114,7 +114,7 @@ def test_a_store_that_is_out_of_reach_keeps_the_message_and_names_the_reason_in_
     assert (letter.failure.reason, letter.failure.type) == ("unsettled", "botocore.exceptions.ReadTimeoutError")
 
 
-def test_dead_letters_with_attributes_of_others_can_be_read(sandbox: Sandbox) -> None:
+def test_a_dead_letter_with_another_programs_attribute_can_be_read(sandbox: Sandbox) -> None:
     client("sqs").send_message(
         QueueUrl=sqs.url(jobs.dead_letter_name("test")),
         MessageBody='{"task": "work", "args": "no object"}',

@@ -1,6 +1,6 @@
-"""Every path, every call of it, every fault: nothing is lost, no effect is doubled, and nothing is stuck.
+"""Every fault at every call of every path: nothing is lost, no effect happens twice, and nothing is stuck.
 
-`make faults` lets each fault strike each call, and prints the matrix; `make test` a sample that is always the same.
+`make faults` injects each fault at each call and prints the matrix. `make test` runs a sample, always the same one.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from tests.faults.faults import FAULTS, PARTS
 from tests.faults.matrix import Point
 from tests.faults.paths import PATHS
 
-# Of a sample: so many calls of each path for the faults that strike hardest, and for the others.
+# Size of a sample: calls of each path for the faults with the worst effects, and for the other faults.
 DEATHS, OTHERS = 2, 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("path", PATHS)
-def test_whatever_befalls_a_call_nothing_is_lost_doubled_or_stuck(
+def test_no_fault_at_any_call_loses_doubles_or_blocks_work(
     path: str, fault: str, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
 ) -> None:
     points = matrix.points(path, fault)
@@ -30,12 +30,12 @@ def test_whatever_befalls_a_call_nothing_is_lost_doubled_or_stuck(
     assert not found, "\n".join(problem for problems in found for problem in problems)
 
 
-def test_every_call_that_aws_may_carry_out_in_part_is_among_them() -> None:
+def test_the_matrix_has_every_call_that_aws_may_carry_out_in_part() -> None:
     of_workers = {point.operation for path in PATHS for point in matrix.points(path, "taken in part")}
     assert of_workers == set(PARTS)
 
 
 def _sample(points: Sequence[Point], number: int, *, salt: str) -> list[Point]:
-    """So many of them, evenly spread, beginning at another one for each salt."""
+    """A sample of `number` points, evenly spread. The salt sets where it begins."""
     step = max(1, len(points) // number)
     return list(points[sum(salt.encode()) % step :: step][:number])

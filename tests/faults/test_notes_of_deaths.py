@@ -1,4 +1,4 @@
-"""A note of a death is worth no message: whatever becomes of it, what is settled is acknowledged."""
+"""A note of a crash is less important than a message: settled messages are acknowledged even if the note fails."""
 
 import threading
 from datetime import timedelta
@@ -18,7 +18,7 @@ def post() -> None:
     raise Reject("no such address")
 
 
-def test_a_table_that_does_not_answer_holds_no_acknowledgement_back(
+def test_a_table_that_does_not_answer_delays_no_acknowledgement(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered = threading.Event()
@@ -36,8 +36,8 @@ def test_a_table_that_does_not_answer_holds_no_acknowledgement_back(
     assert len(sandbox.dead_letters(mail)) == 1
 
 
-def test_a_worker_that_dies_before_its_note_has_sent_the_letter(sandbox: Sandbox) -> None:
+def test_a_worker_sends_the_letter_before_it_writes_the_note(sandbox: Sandbox) -> None:
     handle = post.enqueue()
-    sandbox.crash_at(2)  # the letter, and then the note
+    sandbox.crash_at(2)  # call 1 is the letter, call 2 the note
     sandbox.drain()
     assert handle.status().state == "dead"

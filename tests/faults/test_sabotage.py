@@ -1,7 +1,7 @@
-"""The matrix itself: it must notice a promise that is broken.
+"""The matrix itself must notice a broken promise.
 
-Here, and nowhere else, our own code is patched: what is under test is the matrix, and the only way to see that it
-notices a broken promise is to break one.
+This is the only place where Celeriac's own code is patched. The matrix is under test, and only a broken promise can
+show that it notices one.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ from tests.faults import matrix
     ("path", "lost"),
     [
         ("short retry", "fail_once:a is lost"),
-        ("reject", "refuse:a is no dead letter"),
-        ("malformed", ":nonsense is no"),
+        ("reject", "refuse:a is not a dead letter"),
+        ("malformed", ":nonsense is not"),
     ],
 )
-def test_it_notices_a_message_that_is_acknowledged_before_its_successor_is_sent(
+def test_the_matrix_notices_a_message_acknowledged_before_its_successor_is_sent(
     monkeypatch: pytest.MonkeyPatch, path: str, lost: str
 ) -> None:
     def acknowledge_first(outcome: Any, record: SqsRecord, queue: Queue) -> Settled:
@@ -41,7 +41,7 @@ def test_it_notices_a_message_that_is_acknowledged_before_its_successor_is_sent(
     assert any(lost in problem for problem in found)
 
 
-def test_it_notices_an_event_that_is_marked_before_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matrix_notices_an_event_marked_before_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     publish = vars(sweeper)["publish"]
 
     def mark_first(events: Sequence[Any]) -> Any:
@@ -53,20 +53,20 @@ def test_it_notices_an_event_that_is_marked_before_it_is_published(monkeypatch: 
     assert any("is lost" in problem for problem in matrix.problems_of("sweeper", "dies before", last))
 
 
-def test_it_notices_an_effect_that_is_not_committed_with_its_tasks_success(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matrix_notices_an_effect_not_committed_with_its_tasks_success(monkeypatch: pytest.MonkeyPatch) -> None:
     completion = lease.Lease.completion
 
-    def of_nobodys_record(held: lease.Lease, result: object, **how: Any) -> Any:
+    def of_another_record(held: lease.Lease, result: object, **how: Any) -> Any:
         update: Any = completion(held, result, **how)["Update"]
         return {
             "Update": {
                 "TableName": update["TableName"],
-                "Key": {"id": {"S": f"{update['Key']['id']['S']} of nobody"}},
+                "Key": {"id": {"S": f"{update['Key']['id']['S']} of no task"}},
                 "UpdateExpression": "ADD times :one",
                 "ExpressionAttributeValues": {":one": {"N": "1"}},
             }
         }
 
     points = [p for p in matrix.points("transaction", "dies after") if p.operation == "TransactWriteItems"]
-    monkeypatch.setattr(lease.Lease, "completion", of_nobodys_record)
-    assert any("came about" in problem for problem in matrix.problems_of("transaction", "dies after", points[0]))
+    monkeypatch.setattr(lease.Lease, "completion", of_another_record)
+    assert any("they happened" in problem for problem in matrix.problems_of("transaction", "dies after", points[0]))

@@ -1,4 +1,4 @@
-"""Ids and keys are the sender's: what two messages share makes neither disappear, nor run when it must not."""
+"""Senders choose ids and keys. Messages that share one are neither lost nor run when they must not."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def _empty() -> None:
 
 
 def _redrive(queue: Queue = jobs) -> None:
-    """Every dead letter back to its queue, as AWS's own tools do it."""
+    """Send every dead letter back to its queue, as AWS's own tools do."""
     dead, source = sqs.url(queue.dead_letter_name("test")), sqs.url(queue.physical_name("test"))
     while messages := client("sqs").receive_message(QueueUrl=dead, MaxNumberOfMessages=10).get("Messages", []):
         for message in messages:
@@ -46,7 +46,7 @@ def flaky(ctx: Context) -> None:
         raise ConnectionError
 
 
-def test_what_died_unrun_after_a_failed_attempt_can_be_redriven(sandbox: Sandbox) -> None:
+def test_a_letter_quarantined_after_a_failed_attempt_can_be_redriven(sandbox: Sandbox) -> None:
     handle = flaky.enqueue()
     sandbox.run_once()
     quarantine.add(quarantine.of_task("flaky"))
@@ -62,13 +62,13 @@ def test_what_died_unrun_after_a_failed_attempt_can_be_redriven(sandbox: Sandbox
     assert handle.status().state == "succeeded"
 
 
-def test_a_redriven_letter_that_is_handed_back_stays_a_redriven_one(sandbox: Sandbox) -> None:
+def test_a_redriven_letter_that_is_handed_back_still_runs(sandbox: Sandbox) -> None:
     @task(jobs, timeout=timedelta(seconds=16))
     def slow(number: int) -> None:
         runs.append(number)
         if not cured:
             raise Reject
-        sandbox.advance(timedelta(seconds=16))  # one in each invocation: the rest is handed back, again and again
+        sandbox.advance(timedelta(seconds=16))  # one message in each invocation: the others are handed back repeatedly
 
     slow.enqueue_many({"number": i} for i in range(10))
     sandbox.drain()
@@ -79,7 +79,7 @@ def test_a_redriven_letter_that_is_handed_back_stays_a_redriven_one(sandbox: San
     assert sorted(map(str, runs)) == [str(i) for i in range(10)]
 
 
-def test_a_fifo_letter_that_was_buried_twice_can_be_redriven(sandbox: Sandbox) -> None:
+def test_a_fifo_message_that_was_dead_lettered_twice_can_be_redriven(sandbox: Sandbox) -> None:
     @task(ledger)
     def refuse(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -87,8 +87,8 @@ def test_a_fifo_letter_that_was_buried_twice_can_be_redriven(sandbox: Sandbox) -
             raise Reject
 
     handle = refuse.options(group="g").enqueue()
-    # It claims, sends the letter, and dies before the record says so. It dies again, within SQS's five minutes of
-    # deduplication: the letter that the record then remembers must be in the queue.
+    # The worker claims, sends the letter, and dies before it writes the record. Then it dies again, within SQS's five
+    # minutes of deduplication. The letter that the record names must be in the queue.
     sandbox.crash_at(2, after=True)
     sandbox.drain()
     assert sandbox.dead_letters(ledger)
@@ -98,7 +98,7 @@ def test_a_fifo_letter_that_was_buried_twice_can_be_redriven(sandbox: Sandbox) -
     assert handle.status().state == "succeeded"
 
 
-def test_two_tasks_of_one_id_wait_in_two_schedules(sandbox: Sandbox, send: Send) -> None:
+def test_two_tasks_with_one_id_wait_in_two_schedules(sandbox: Sandbox, send: Send) -> None:
     for name in ("charge", "ship"):
 
         @task(jobs, name=name)
@@ -112,7 +112,7 @@ def test_two_tasks_of_one_id_wait_in_two_schedules(sandbox: Sandbox, send: Send)
     assert sorted(map(str, runs)) == sorted(map(str, [("charge", 1), ("charge", 2), ("ship", 1), ("ship", 2)]))
 
 
-def test_two_large_payloads_of_one_id_stay_apart(sandbox: Sandbox, send: Send) -> None:
+def test_two_large_payloads_with_one_id_are_stored_separately(sandbox: Sandbox, send: Send) -> None:
     for name in ("first", "second"):
 
         @task(jobs, name=name, retry=Backoff(attempts=2))
@@ -136,7 +136,7 @@ def launch(name: str, ending: str = "") -> None:
 
 
 @pytest.mark.parametrize("ending", ["failure", "death"])
-def test_at_most_once_holds_for_the_key_whoever_asks(sandbox: Sandbox, send: Send, ending: str) -> None:
+def test_at_most_once_holds_for_all_messages_of_a_key(sandbox: Sandbox, send: Send, ending: str) -> None:
     first = {"id": "019b76da-a800-777b-b172-c1977946262c", "task": "launch", "args": {"name": "a", "ending": ending}}
     send(jobs, first)
     launch.enqueue(name="a")
@@ -151,11 +151,11 @@ def _wanted() -> lease.Claim:
 
 
 def test_a_success_is_never_taken_over(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    zombie = lease.claim(_wanted())
+    stale = lease.claim(_wanted())
     sandbox.advance(LEASE + timedelta(seconds=1))
     successor = lease._new_store(_wanted())
     found = successor.read("work:a")
-    zombie.complete(None)  # between the successor's look at the record and its claim
+    stale.complete(None)  # after the successor has read the record and before its claim
     with pytest.raises(lease.Busy):
         lease._claim_after(successor, found)
     with pytest.raises(lease.AlreadyDone):
@@ -163,14 +163,14 @@ def test_a_success_is_never_taken_over(sandbox: Sandbox, monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_what_has_failed_can_commit_no_more() -> None:
+def test_a_failed_task_can_no_longer_commit() -> None:
     held = lease.claim(_wanted())
     held.dead(Failure(reason="exhausted"))
     with pytest.raises(lease.LeaseLostError):
         held.complete("after all")
 
 
-def test_a_success_forgets_how_it_failed_before(sandbox: Sandbox) -> None:
+def test_a_success_removes_the_earlier_failure(sandbox: Sandbox) -> None:
     handle = flaky.enqueue()
     sandbox.run_once()
     assert handle.status().failure is not None
@@ -200,7 +200,7 @@ def test_a_crash_does_not_reset_the_attempts_of_a_fifo_message(sandbox: Sandbox)
     assert runs == [1, 2, 3, 3, 4]
 
 
-def test_two_fifo_groups_of_one_key_count_their_own_attempts(sandbox: Sandbox) -> None:
+def test_two_fifo_groups_with_one_key_count_their_own_attempts(sandbox: Sandbox) -> None:
     for group in ("g", "h"):
         book.options(group=group).enqueue(name="shared")
     sandbox.drain()
@@ -208,7 +208,7 @@ def test_two_fifo_groups_of_one_key_count_their_own_attempts(sandbox: Sandbox) -
     assert len(sandbox.dead_letters(ledger)) == 2
 
 
-def test_a_fifo_success_tells_its_attempts(sandbox: Sandbox) -> None:
+def test_the_status_of_a_fifo_success_has_its_attempts(sandbox: Sandbox) -> None:
     @task(ledger, retry=Backoff(base=timedelta(minutes=1)))
     def third(ctx: Context) -> None:
         if ctx.attempt < 3:

@@ -1,6 +1,6 @@
-"""Random histories: tasks of every kind, and whatever can happen to them, in any order. The promises hold.
+"""Random histories: tasks of every kind, and faults, copies and redrives in any order. The promises hold.
 
-`make test` plays a few, always the same; `make states` hundreds, other ones each time.
+`make test` plays a few histories, always the same. `make states` plays hundreds, and new ones each time.
 """
 
 import io
@@ -35,7 +35,7 @@ from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, dec
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Sent, broken
 from tests.faults.faults import FAULTS
 
-# A moment, a retry's delay, beyond the visibility timeout, beyond SQS's longest delay, beyond every lease and backoff.
+# A moment, a retry's delay, and longer than: the visibility timeout, SQS's longest delay, every lease and backoff.
 STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
 STREAM_GIVES_UP = timedelta(hours=1)
 NONSENSE = (f"nonsense {SECRET}", f'{{"task": "jobs_at_least_once_quick", "args": {{"name": "{SECRET}"}}}}')
@@ -44,7 +44,7 @@ type Order = tuple[str, str, str, str, int, bool]
 type Event = tuple[str, str, bool]
 # One in four is too large for a message.
 IS_LARGE = st.sampled_from([False, False, False, True])
-# Two of the names come again and again: one key for several messages. The others are each their own.
+# The names "a" and "b" are used again and again, so several messages have one key. Each "" becomes a new name.
 ORDERS = st.tuples(
     st.sampled_from(sorted(KINDS)),
     st.sampled_from(PLANS),
@@ -54,22 +54,22 @@ ORDERS = st.tuples(
     IS_LARGE,
 )
 EVENTS = st.tuples(st.sampled_from(PLANS), st.sampled_from(["x", "y"]), IS_LARGE)
-HEARING = [name for name, kind in KINDS.items() if kind.on]
+SUBSCRIBED = [name for name, kind in KINDS.items() if kind.on]
 
 
 class UndoError(Exception):
-    """A reason to roll back."""
+    """Raised to roll a transaction back."""
 
 
 class Histories(RuleBasedStateMachine):
-    """One stage, and what befalls it."""
+    """One stage, and what happens to it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sandbox = Sandbox()
         self.sandbox.__enter__()
-        # What a Retry asks for is jittered: a history must happen in one way each time it is played.
-        self.chance = patch.object(retry, "_random", random.Random(0))  # noqa: S311 - chance that decides nothing secret
+        # A Retry's delay gets jitter. Each replay of a history must run in the same way.
+        self.chance = patch.object(retry, "_random", random.Random(0))  # noqa: S311 - this randomness decides nothing secret
         self.chance.start()
         self.outside = Outside(self._freeze)
         self.tasks = declare(self.outside)
@@ -79,7 +79,7 @@ class Histories(RuleBasedStateMachine):
         self.accidents = self.faults = self.names = 0
         self.unpublished_since: datetime | None = None
         for queue in QUEUES.values():
-            sqs.url(queue.physical_name(STAGE))  # made now: a worker that asks for it would go unobserved
+            sqs.url(queue.physical_name(STAGE))  # look the URL up now: a worker that looks it up would go unobserved
 
     @initialize(orders=st.lists(ORDERS, min_size=2, max_size=6))
     def begin(self, orders: list[Order]) -> None:
@@ -98,17 +98,17 @@ class Histories(RuleBasedStateMachine):
         orders=st.lists(ORDERS, max_size=2),
         is_rolled_back=st.sampled_from([False, False, True]),
     )
-    def commit(self, events: list[Event], orders: list[Order], is_rolled_back: bool) -> None:  # noqa: FBT001 - drawn
-        """A transaction outside of any task: what it emits and enqueues leaves if it commits, and only then."""
+    def commit(self, events: list[Event], orders: list[Order], is_rolled_back: bool) -> None:  # noqa: FBT001 - Hypothesis passes it by name
+        """A transaction outside any task: its events and tasks are sent only if it commits."""
         leaving: list[tuple[str, str, str, str, str]] = []
         with suppress(UndoError), celeriac.transaction() as tx:
             for plan, aggregate, is_large in events:
                 data = self._arguments("", plan, is_large=is_large)
                 event = tx.emit(EVENT, data, aggregate=aggregate)
-                leaving += [(derived_id(event, kind), kind, plan, data["name"], aggregate) for kind in HEARING]
+                leaving += [(derived_id(event, kind), kind, plan, data["name"], aggregate) for kind in SUBSCRIBED]
             for kind, plan, name, group, delay, is_large in orders:
                 data = self._arguments(name, plan, is_large=is_large)
-                # A group of its own: what is published and what is sent don't wait for each other.
+                # Its own group: published messages and sent messages don't wait for each other.
                 task, own_group = self._with_options(kind, f"tx-{group}", delay), f"tx-{group}"
                 leaving.append((tx.enqueue(task, **data), kind, plan, data["name"], own_group))
             if is_rolled_back:
@@ -129,7 +129,7 @@ class Histories(RuleBasedStateMachine):
     def _sent(self, message_id: str, kind: str, plan: str, name: str, group: str) -> None:
         in_order = KINDS[kind].queue == "ledger"
         self.sent[message_id] = Sent(message_id, KINDS[kind], name, plan, group if in_order else None)
-        # A worker's death in the middle of others' runs, or a leap of time, is an accident to all of them.
+        # A worker's death in the middle of other runs, or a jump of time, is an accident to all messages.
         self.accidents += {"crash once": 1, "freeze": 1}.get(plan, 0)
 
     @rule(body=st.sampled_from(NONSENSE))
@@ -141,7 +141,7 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self.bodies)
     @rule(which=st.integers(0, 10_000), delay=st.sampled_from([0, 0, 60, 900]))
     def show_again(self, which: int, delay: int) -> None:
-        """A copy of what was sent at some time: SQS delivers at least once, and in any order."""
+        """Send a copy of an earlier message: SQS delivers at least once, and in any order."""
         body, message_id = sorted(self.bodies.items(), key=lambda item: list(self.bodies).index(item[0]))[
             which % len(self.bodies)
         ]
@@ -166,7 +166,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 5]))
     def set_the_clock_back(self, seconds: int) -> None:
-        """Everybody's clock, SQS's too: there is but one here."""
+        """Set all clocks back, SQS's too: there is only one clock here."""
         self.sandbox._clock._traveller.shift(timedelta(seconds=-seconds))
 
     @rule()
@@ -176,14 +176,14 @@ class Histories(RuleBasedStateMachine):
         self._note()
 
     @rule(call=st.integers(1, 12), after=st.booleans())
-    def let_a_worker_die(self, call: int, after: bool) -> None:  # noqa: FBT001 - drawn by name
+    def let_a_worker_die(self, call: int, after: bool) -> None:  # noqa: FBT001 - Hypothesis passes it by name
         self.accidents += 1
         self.sandbox.crash_at(call, after=after)
 
     @rule(call=st.integers(1, 12), fault=st.sampled_from(sorted(set(FAULTS) - {"dies before", "dies after"})))
     def let_a_call_fail(self, call: int, fault: str) -> None:
         def strike(call: Call) -> Any:
-            return FAULTS[fault].strike(call) if FAULTS[fault].befalls(call) else call.make()
+            return FAULTS[fault].strike(call) if FAULTS[fault].applies_to(call) else call.make()
 
         self.accidents += 1
         self.faults += 1
@@ -192,15 +192,15 @@ class Histories(RuleBasedStateMachine):
     @rule(queue=st.sampled_from(sorted(QUEUES)))
     def redrive_with_our_command(self, queue: str) -> None:
         self._note_redrive(queue)
-        # What it leaves, however it ends, is still there.
+        # However the command ends, the letters that it leaves are still there.
         ends = suppress(WorkerDied, typer.Exit, BotoCoreError, ClientError)
         with ends, self.sandbox.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             redrive.redrive(QUEUES[queue].name, rate=10.0)
         self._note()
 
     @rule(queue=st.sampled_from(sorted(QUEUES)), is_deleted=st.sampled_from([True, True, False]))
-    def redrive_as_aws_does(self, queue: str, is_deleted: bool) -> None:  # noqa: FBT001 - drawn by name
-        """Receive, send, delete; a letter that could not be deleted can be redriven again."""
+    def redrive_as_aws_does(self, queue: str, is_deleted: bool) -> None:  # noqa: FBT001 - Hypothesis passes it by name
+        """Receive, send, delete. A letter that was not deleted can be redriven again."""
         dead, source = sqs.url(QUEUES[queue].dead_letter_name(STAGE)), sqs.url(QUEUES[queue].physical_name(STAGE))
         self._note_redrive(queue)
         asked: Any = {"MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["All"]}
@@ -216,7 +216,7 @@ class Histories(RuleBasedStateMachine):
         self._note()
 
     def teardown(self) -> None:
-        """All becomes quiet, and what is true then is what was promised."""
+        """Let all work end, and then check the promises."""
         try:
             self.sandbox.drain()
             letters = [letter for queue in QUEUES.values() for letter in self.sandbox.dead_letters(queue)]
@@ -231,23 +231,25 @@ class Histories(RuleBasedStateMachine):
             self.sandbox.__exit__(None, None, None)
 
     def _unread(self, letters: Sequence[DeadLetter]) -> Iterator[str]:
-        """What was never a task's is a dead letter for that reason, however often it was redriven."""
+        """A body that can't be read is a dead letter for that reason, even after several redrives."""
         reasons: dict[str, set[str]] = {}
         for letter in letters:
             body = json.dumps({"task": letter.task, "args": letter.args}) if letter.task else letter.body
             reasons.setdefault(body, set()).add(letter.failure.reason if letter.failure is not None else MOVED_BY_SQS)
         if reasons != {body: {"malformed"} for body in self.nonsense}:
-            yield f"what can't be read died of {reasons}"
+            yield f"unreadable bodies are dead letters for {reasons}"
 
     def _freeze(self) -> None:
-        """The worker is frozen beyond its lease and its messages' visibility; others go on, and it wakes up."""
+        """Freeze the worker until its lease and its messages' visibility have passed. Other workers continue, and then
+        it wakes up.
+        """
         calls = self.sandbox._calls
         self.sandbox.advance(jobs.visibility + timedelta(seconds=1))
         self.sandbox.run_once()
-        calls.in_worker = True  # the other worker is over, this one isn't
+        calls.in_worker = True  # the other worker has ended, this one hasn't
 
     def _note(self) -> None:
-        """Remember every body that was under way, for copies of it to turn up at any time."""
+        """Remember every body in the queues, so that copies can be sent at any time."""
         for queue in QUEUES.values():
             for message in lying_in(sqs.url(queue.physical_name(STAGE))):
                 try:
@@ -258,7 +260,7 @@ class Histories(RuleBasedStateMachine):
                     self.bodies.setdefault(message["Body"], task_id)
 
     def _note_outbox(self) -> None:
-        """What the stream gives up on the sweeper publishes, and a later event may overtake it."""
+        """The sweeper publishes the events that the stream gave up on. A later event may overtake them."""
         if oldest_unpublished(STAGE) is None:
             self.unpublished_since = None
         elif self.unpublished_since is not None and self.sandbox.now - self.unpublished_since > STREAM_GIVES_UP:
@@ -271,7 +273,7 @@ class Histories(RuleBasedStateMachine):
                 self.sent[letter.id].redrives += 1
 
 
-def test_whatever_happens_in_whatever_order_the_promises_hold(
+def test_the_promises_hold_in_random_histories(
     pytestconfig: pytest.Config, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wanted = pytestconfig.getoption("states")

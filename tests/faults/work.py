@@ -1,7 +1,7 @@
-"""The tasks of the matrix, and what they do to the world outside.
+"""The tasks of the matrix, and their effects outside.
 
-They are declared anew in each sandbox, inside a function: the registry forgets such tasks when their sandbox ends, so
-that no other test meets them.
+They are declared in each sandbox, inside a function. The registry forgets such tasks when their sandbox ends, so no
+other test sees them.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ jobs = Queue("matrix", patience=timedelta(minutes=10))
 ledger = Queue("matrix-ledger", fifo=True)
 QUEUES = (jobs, ledger)
 
-# Above what a queue's message holds by default, so that arguments go through S3.
+# Larger than a queue's message may be by default, so the arguments go through S3.
 LARGE = "x" * 300_000
-# A fault may cost a task an attempt of its own: there is one to spare. Without jitter a path has the same calls each
-# time, the quarantine's being read again after a minute among them.
+# A fault may cost a task one attempt: there is one to spare. Without jitter a path always makes the same calls, also
+# the reads of the quarantine, which happen again after a minute.
 PATIENT = Backoff(base=timedelta(minutes=1), jitter=0, attempts=4)
 SHORT = Backoff(base=timedelta(minutes=1), jitter=0, attempts=2)
 LONG_WAIT = timedelta(hours=2)
@@ -26,22 +26,22 @@ LONG_WAIT = timedelta(hours=2)
 
 @dataclass
 class Outside:
-    """What tasks have done to others, which no transaction of theirs can undo."""
+    """Effects of the tasks on other systems, which no transaction can undo."""
 
     charges: list[str] = field(default_factory=list)
-    """The idempotency keys, `<task>:<name>`, of calls of a provider that carries out each key once; in order."""
+    """Calls of a provider, in order, as idempotency keys `<task>:<name>`. The provider carries out each key once."""
     is_down: bool = False
     """Whether the provider fails."""
 
 
-def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR0915 - a list
+def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR0915 - a list of tasks
     """Declare every task, by its name."""
 
     def charge(ctx: Context) -> None:
         outside.charges.append(ctx.key)
 
     def commit(ctx: Context) -> None:
-        """An effect that must come about once, committed together with the task's success."""
+        """An effect that must happen once, committed together with the task's success."""
         with ctx.transaction() as tx:
             tx.update("orders", key={"pk": ctx.key}, add={"times": 1})
 
@@ -67,7 +67,7 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
     @task(jobs, key="name", retry=PATIENT)
     def wait_uncharged(ctx: Context, name: str) -> None:
         charge(ctx)
-        # A short wait and two long ones, none of them an attempt: each schedule must be another one.
+        # A short wait and two long ones, none charged as an attempt. Each needs its own schedule.
         waits = [timedelta(minutes=1), LONG_WAIT, LONG_WAIT]
         if (ran := outside.charges.count(ctx.key)) <= len(waits):
             raise Retry(delay=waits[ran - 1], charge=False)

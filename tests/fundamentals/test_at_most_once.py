@@ -1,4 +1,4 @@
-"""At most once: claimed before it runs, never run again."""
+"""At most once: a task is claimed before it runs, and never runs again."""
 
 import threading
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Backoff, Context, Queue, Retry, task
-from celeriac.model.declaration import TaskError
+from celeriac.model.errors import TaskError
 from celeriac.testing import Sandbox, WorkerDied
 
 jobs = Queue("jobs")
@@ -33,7 +33,7 @@ def _reasons(sandbox: Sandbox) -> list[str]:
     return [letter.failure.reason for letter in sandbox.dead_letters(jobs) if letter.failure is not None]
 
 
-def test_it_runs_once(sandbox: Sandbox) -> None:
+def test_an_at_most_once_task_runs_once(sandbox: Sandbox) -> None:
     launch.enqueue(name="a")
     launch.enqueue(name="a")
     sandbox.drain()
@@ -42,14 +42,14 @@ def test_it_runs_once(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("ending", ["failure", "retry"])
-def test_a_failure_is_a_dead_letter_and_is_not_tried_again(sandbox: Sandbox, ending: str) -> None:
+def test_a_failed_at_most_once_task_is_a_dead_letter_and_is_not_tried_again(sandbox: Sandbox, ending: str) -> None:
     launch.enqueue(name="a", ending=ending)
     sandbox.drain()
     assert runs == ["a"]
     assert _reasons(sandbox) == ["exhausted"]
 
 
-def test_what_was_interrupted_is_a_dead_letter_for_a_person_to_judge(sandbox: Sandbox) -> None:
+def test_an_interrupted_at_most_once_task_is_a_dead_letter(sandbox: Sandbox) -> None:
     launch.enqueue(name="a", ending="death")
     sandbox.drain()
     assert runs == ["a"]
@@ -59,7 +59,7 @@ def test_what_was_interrupted_is_a_dead_letter_for_a_person_to_judge(sandbox: Sa
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("call", [1, 2, 3])
 @pytest.mark.parametrize("ending", ["", "failure"])
-def test_wherever_its_worker_dies_it_never_runs_twice_and_is_never_lost(
+def test_an_at_most_once_task_never_runs_twice_and_is_never_lost_wherever_its_worker_dies(
     sandbox: Sandbox, ending: str, call: int, *, after: bool
 ) -> None:
     handle = launch.enqueue(name="a", ending=ending)
@@ -70,14 +70,14 @@ def test_wherever_its_worker_dies_it_never_runs_twice_and_is_never_lost(
     assert (handle.status().state == "succeeded") != bool(_reasons(sandbox))
 
 
-def test_a_policy_with_retries_is_refused() -> None:
+def test_at_most_once_with_a_retry_policy_is_refused() -> None:
     with pytest.raises(TaskError, match="task 'twice': delivery at_most_once means a single attempt"):
 
         @task(jobs, delivery="at_most_once", retry=Backoff(attempts=2))
         def twice() -> None: ...
 
 
-def test_one_that_overran_is_for_a_person_to_judge_and_never_run_again(sandbox: Sandbox) -> None:
+def test_an_at_most_once_task_that_overran_is_a_dead_letter_and_never_runs_again(sandbox: Sandbox) -> None:
     released = threading.Event()
 
     @task(jobs, delivery="at_most_once", timeout=timedelta(milliseconds=50))

@@ -1,4 +1,4 @@
-"""One bad message harms only itself, and reaches the dead-letter queue whole, with the reason."""
+"""One bad message harms only itself. It reaches the dead-letter queue whole, with the reason."""
 
 import json
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def _only(sandbox: Sandbox) -> DeadLetter:
     ],
     ids=lambda body: body[:30],
 )
-def test_what_is_no_message_is_a_dead_letter_byte_for_byte(sandbox: Sandbox, send: Send, body: str) -> None:
+def test_a_body_that_is_not_a_message_is_a_dead_letter_byte_for_byte(sandbox: Sandbox, send: Send, body: str) -> None:
     send(inbox, body)
     send(inbox, {"task": "work", "args": {"number": 1}})
     sandbox.drain()
@@ -93,7 +93,7 @@ def test_wrong_arguments_are_a_dead_letter_that_names_the_field(
     assert json.loads(letter.body)["args"] == (args or {})
 
 
-def test_an_unknown_task_is_waited_for_and_then_a_dead_letter(sandbox: Sandbox, send: Send) -> None:
+def test_a_message_of_an_unknown_task_waits_and_then_is_a_dead_letter(sandbox: Sandbox, send: Send) -> None:
     start = sandbox.now
     send(inbox, {"task": "wrok", "args": {"number": 1}})
     sandbox.drain()
@@ -106,7 +106,7 @@ def test_an_unknown_task_is_waited_for_and_then_a_dead_letter(sandbox: Sandbox, 
     assert timedelta(days=1) < sandbox.now - start < timedelta(days=1, hours=1)
 
 
-def test_a_task_that_arrives_with_a_later_deploy_runs_then(sandbox: Sandbox, send: Send) -> None:
+def test_a_message_runs_once_a_later_deploy_has_its_task(sandbox: Sandbox, send: Send) -> None:
     send(inbox, {"task": "coming", "args": {"number": 9}})
     sandbox.run_once()
 
@@ -119,7 +119,9 @@ def test_a_task_that_arrives_with_a_later_deploy_runs_then(sandbox: Sandbox, sen
 
 
 @pytest.mark.parametrize("size", [MIB, MIB - 1, MIB - 500])
-def test_a_malformed_body_of_a_mebibyte_is_a_dead_letter_whole(sandbox: Sandbox, send: Send, size: int) -> None:
+def test_a_malformed_body_of_a_mebibyte_is_a_dead_letter_with_its_whole_body(
+    sandbox: Sandbox, send: Send, size: int
+) -> None:
     body = "x" * size
     send(inbox, body)
     send(inbox, {"task": "work", "args": {"number": 1}})
@@ -130,11 +132,11 @@ def test_a_malformed_body_of_a_mebibyte_is_a_dead_letter_whole(sandbox: Sandbox,
     assert letter.body == body
     assert letter.failure is not None
     assert letter.failure.reason == "malformed"
-    # SQS counts attributes too, so body and reason together don't fit; moto doesn't count them.
+    # SQS counts attributes too: body and reason together are too large. moto doesn't count attributes.
     assert sandbox.calls["s3", "PutObject"] == 1
 
 
-def test_a_message_of_a_mebibyte_that_fails_is_a_dead_letter_whole(sandbox: Sandbox, send: Send) -> None:
+def test_a_failed_message_of_a_mebibyte_is_a_dead_letter_with_its_whole_body(sandbox: Sandbox, send: Send) -> None:
     empty = json.dumps({"task": "work", "args": {"number": "?", "note": ""}})
     note = "x" * (MIB - len(empty))
     send(inbox, {"task": "work", "args": {"number": "?", "note": note}})
@@ -153,7 +155,7 @@ def test_a_message_of_a_mebibyte_runs(sandbox: Sandbox, send: Send) -> None:
     assert ran == [3]
 
 
-def test_a_stored_payload_that_is_gone_is_a_dead_letter(sandbox: Sandbox) -> None:
+def test_a_message_whose_stored_payload_is_gone_is_a_dead_letter(sandbox: Sandbox) -> None:
     work.enqueue(number=1, note="x" * 300_000)
     s3 = client("s3")
     bucket = s3.list_buckets()["Buckets"][0]["Name"]
@@ -168,18 +170,18 @@ def test_a_stored_payload_that_is_gone_is_a_dead_letter(sandbox: Sandbox) -> Non
     assert "is gone" in failure["message"]
 
 
-def test_an_empty_batch_is_no_failure(sandbox: Sandbox) -> None:
+def test_an_empty_batch_is_not_a_failure(sandbox: Sandbox) -> None:
     context = Invocation("celeriac-test-inbox", "request", sandbox.now)
     assert handler({"Records": []}, context) == {"batchItemFailures": []}
 
 
-def test_a_message_from_a_queue_nobody_declared_stays_in_its_queue(sandbox: Sandbox) -> None:
+def test_a_message_from_an_undeclared_queue_stays_in_its_queue(sandbox: Sandbox) -> None:
     record = {"messageId": "m-1", "body": "{}", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:other"}
     context = Invocation("celeriac-test-inbox", "request", sandbox.now)
     assert handler({"Records": [record]}, context) == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
 
 
-def test_a_message_of_a_newer_release_is_waited_for_byte_for_byte(sandbox: Sandbox, send: Send) -> None:
+def test_a_message_of_a_newer_release_waits_and_stays_byte_for_byte(sandbox: Sandbox, send: Send) -> None:
     start = sandbox.now
     body = '{"v": 99, "task": "work", "arguments": [1]}'
     send(inbox, body)
@@ -193,7 +195,7 @@ def test_a_message_of_a_newer_release_is_waited_for_byte_for_byte(sandbox: Sandb
     assert timedelta(days=1) < sandbox.now - start < timedelta(days=1, hours=1)
 
 
-def test_how_long_to_wait_for_a_release_is_the_queues_to_say(sandbox: Sandbox, send: Send) -> None:
+def test_a_queue_sets_how_long_its_messages_wait_for_a_release(sandbox: Sandbox, send: Send) -> None:
     hasty = Queue("hasty", patience=timedelta(minutes=5))
 
     @task(hasty)

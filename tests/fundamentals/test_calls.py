@@ -1,4 +1,4 @@
-"""What a task costs in AWS calls, counted."""
+"""How many AWS calls a task costs."""
 
 from datetime import timedelta
 
@@ -37,13 +37,13 @@ def transfer(ctx: Context) -> None:
 
 
 def _run(sandbox: Sandbox) -> dict[tuple[str, str], int]:
-    """The calls of one round of workers."""
+    """The calls that one round of workers makes."""
     before = sandbox.calls.copy()
     sandbox.run_once()
     return dict(sandbox.calls - before)
 
 
-def test_enqueueing(sandbox: Sandbox) -> None:
+def test_an_enqueue_of_up_to_ten_tasks_costs_one_call(sandbox: Sandbox) -> None:
     work.enqueue(name="a")
     assert sandbox.calls == {("sqs", "SendMessage"): 1}
     sandbox.calls.clear()
@@ -51,54 +51,54 @@ def test_enqueueing(sandbox: Sandbox) -> None:
     assert sandbox.calls == {("sqs", "SendMessageBatch"): 1}
 
 
-def test_effectively_once(sandbox: Sandbox) -> None:
+def test_an_effectively_once_task_costs_two_calls(sandbox: Sandbox) -> None:
     work.enqueue(name="a")
     assert _run(sandbox) == {("dynamodb", "PutItem"): 1, ("dynamodb", "UpdateItem"): 1}
 
 
-def test_a_duplicate(sandbox: Sandbox) -> None:
+def test_a_duplicate_costs_one_call(sandbox: Sandbox) -> None:
     work.enqueue(name="a")
     sandbox.run_once()
     work.enqueue(name="a")
     assert _run(sandbox) == {("dynamodb", "PutItem"): 1}
 
 
-def test_at_least_once(sandbox: Sandbox) -> None:
+def test_an_at_least_once_task_costs_no_call(sandbox: Sandbox) -> None:
     notify.enqueue()
     assert _run(sandbox) == {}
 
 
-def test_at_most_once(sandbox: Sandbox) -> None:
+def test_an_at_most_once_task_costs_two_calls(sandbox: Sandbox) -> None:
     launch.enqueue()
     assert _run(sandbox) == {("dynamodb", "PutItem"): 1, ("dynamodb", "UpdateItem"): 1}
 
 
-def test_a_failed_attempt(sandbox: Sandbox) -> None:
+def test_a_failed_attempt_costs_three_calls(sandbox: Sandbox) -> None:
     work.enqueue(name="a", failures=1)
     assert _run(sandbox) == {("dynamodb", "PutItem"): 1, ("sqs", "SendMessage"): 1, ("dynamodb", "UpdateItem"): 1}
 
 
-def test_a_dead_letter(sandbox: Sandbox) -> None:
+def test_a_dead_letter_costs_three_calls(sandbox: Sandbox) -> None:
     refuse.enqueue()
     assert _run(sandbox) == {("dynamodb", "PutItem"): 1, ("sqs", "SendMessage"): 1, ("dynamodb", "UpdateItem"): 1}
 
 
-def test_a_dead_letter_after_a_retry(sandbox: Sandbox) -> None:
+def test_a_dead_letter_after_a_retry_costs_eight_calls(sandbox: Sandbox) -> None:
     work.enqueue(name="a", failures=2)
     sandbox.drain()
-    # Its second attempt comes more than a minute later, so the worker looks at the quarantine again.
+    # The second attempt comes more than a minute later, so the worker reads the quarantine again.
     assert sum(sandbox.calls.values()) == 1 + 3 + 1 + 3
 
 
-def test_a_transaction(sandbox: Sandbox) -> None:
+def test_a_transaction_costs_three_calls(sandbox: Sandbox) -> None:
     transfer.enqueue()
     sandbox.calls.clear()
     sandbox.drain()
-    # The claim, the commit with the task's success in it, and the relay's mark on the event.
+    # Three calls: the claim, the commit (which includes the task's success), and the relay's mark on the event.
     assert sandbox.calls == {("dynamodb", "PutItem"): 1, ("dynamodb", "TransactWriteItems"): 2}
 
 
 @pytest.mark.parametrize("count", [5])
-def test_tasks_side_by_side_cost_what_they_cost_alone(sandbox: Sandbox, count: int) -> None:
+def test_concurrent_tasks_cost_the_same_calls_as_single_tasks(sandbox: Sandbox, count: int) -> None:
     work.enqueue_many({"name": f"{i}"} for i in range(count))
     assert _run(sandbox) == {("dynamodb", "PutItem"): count, ("dynamodb", "UpdateItem"): count}

@@ -1,4 +1,4 @@
-"""Several tasks at once in one invocation, and the order of FIFO groups among them."""
+"""Several tasks run at once in one invocation. FIFO groups keep their order."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, task
-from celeriac.model.declaration import TaskError
+from celeriac.model.errors import TaskError
 from celeriac.testing import Sandbox
 
 wide = Queue("wide", concurrency=10)
@@ -24,13 +24,13 @@ def _empty() -> None:
 
 @task(wide)
 def meet() -> None:
-    barrier.wait(timeout=10)  # nobody passes before all ten are here
+    barrier.wait(timeout=10)  # all ten threads must arrive before any of them passes
 
 
 @task(wide)
 async def meet_later(number: int) -> None:
     gathered.append(number)
-    while len(gathered) < 10:  # noqa: ASYNC110 - an event would belong to the loop of the first test that waits
+    while len(gathered) < 10:  # noqa: ASYNC110 - an event would belong to the event loop of the first test that waits
         await asyncio.sleep(0.001)
 
 
@@ -53,14 +53,14 @@ def _book(account: str, number: int, failures: int = 0) -> None:
     book.options(group=account).enqueue(account=account, number=number, failures=failures)
 
 
-def test_sync_tasks_run_side_by_side(sandbox: Sandbox) -> None:
+def test_sync_tasks_run_concurrently(sandbox: Sandbox) -> None:
     meet.enqueue_many({} for _ in range(10))
     sandbox.drain()
     assert sandbox.dead_letters(wide) == []
     assert not barrier.broken
 
 
-def test_async_tasks_run_side_by_side(sandbox: Sandbox) -> None:
+def test_async_tasks_run_concurrently(sandbox: Sandbox) -> None:
     gathered.clear()
     meet_later.enqueue_many({"number": i} for i in range(10))
     sandbox.drain()
@@ -76,7 +76,7 @@ def test_a_fifo_group_keeps_its_order(sandbox: Sandbox) -> None:
         assert [number for name, number in entries if name == account] == list(range(7))
 
 
-def test_a_failed_message_holds_back_its_group_only(sandbox: Sandbox) -> None:
+def test_a_failed_message_holds_back_only_its_group(sandbox: Sandbox) -> None:
     for number in range(3):
         _book("a", number, failures=2 if number == 0 else 0)
         _book("b", number)
@@ -91,7 +91,7 @@ def test_a_failed_message_holds_back_its_group_only(sandbox: Sandbox) -> None:
     assert sandbox.now - start == pytest.approx(timedelta(minutes=1 + 2), abs=timedelta(seconds=5))
 
 
-def test_a_dead_letter_lets_its_group_go_on(sandbox: Sandbox) -> None:
+def test_a_group_continues_after_a_dead_letter(sandbox: Sandbox) -> None:
     @task(ledger, name="book_strictly")
     def strict(number: int) -> None:
         entries.append(("a", number))
@@ -114,7 +114,7 @@ def test_attempts_on_a_fifo_queue_are_counted_exactly(sandbox: Sandbox) -> None:
         raise ConnectionError
 
     failing.options(group="a").enqueue()
-    sandbox.crash_at(1)  # a delivery that never came to an attempt
+    sandbox.crash_at(1)  # a delivery that made no attempt
     sandbox.drain()
     assert seen == [1, 2, 3]
     (letter,) = sandbox.dead_letters(ledger)
@@ -122,7 +122,7 @@ def test_attempts_on_a_fifo_queue_are_counted_exactly(sandbox: Sandbox) -> None:
     assert letter.failure.attempts == 3
 
 
-def test_a_fifo_retry_may_say_when(sandbox: Sandbox) -> None:
+def test_a_retry_on_a_fifo_queue_waits_for_its_delay(sandbox: Sandbox) -> None:
     @task(ledger)
     def busy(ctx: Context) -> None:
         if ctx.attempt == 1:
@@ -134,7 +134,7 @@ def test_a_fifo_retry_may_say_when(sandbox: Sandbox) -> None:
     assert timedelta(hours=2) <= sandbox.now - start <= timedelta(hours=2.2, seconds=2)
 
 
-def test_a_fifo_queue_delays_no_single_message() -> None:
+def test_a_delay_on_a_fifo_queue_is_refused() -> None:
     with pytest.raises(ValueError, match="FIFO, which delays no single message"):
         book.options(delay=timedelta(minutes=1), group="a")
 
@@ -153,7 +153,7 @@ def test_a_policy_that_a_fifo_queue_cannot_keep_is_refused(policy: Backoff, prob
         def impossible() -> None: ...
 
 
-def test_a_group_reaches_sqs_also_on_a_standard_queue_and_at_every_attempt(sandbox: Sandbox) -> None:
+def test_a_group_on_a_standard_queue_reaches_sqs_at_every_attempt(sandbox: Sandbox) -> None:
     groups: list[str | None] = []
 
     @task(wide)

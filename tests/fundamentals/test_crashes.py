@@ -1,4 +1,4 @@
-"""Workers die: out of memory, killed, out of time. Their batch mates never suffer for it."""
+"""Workers die: out of memory, killed, out of time. The rest of the batch is not affected."""
 
 import threading
 from datetime import timedelta
@@ -23,83 +23,83 @@ def _empty() -> None:
 @task(jobs, key="name")
 def work(name: str) -> None:
     runs.append(name)
-    if name == "killer":
+    if name == "crashing":
         raise WorkerDied
 
 
 @task(wide, key="name")
 def work_beside(name: str) -> None:
     runs.append(name)
-    if name == "killer":
+    if name == "crashing":
         raise WorkerDied
 
 
 @task(jobs, delivery="at_least_once")
 def notify(name: str) -> None:
     runs.append(name)
-    if name == "killer":
+    if name == "crashing":
         raise WorkerDied
 
 
-def test_a_task_that_kills_its_worker_three_times_is_a_dead_letter(sandbox: Sandbox) -> None:
-    work.enqueue(name="killer")
+def test_a_task_that_crashes_its_worker_three_times_is_a_dead_letter(sandbox: Sandbox) -> None:
+    work.enqueue(name="crashing")
     sandbox.drain()
 
-    assert runs == ["killer"] * 3
+    assert runs == ["crashing"] * 3
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is not None
     assert letter.failure.reason == "worker lost"
 
 
 @pytest.mark.parametrize("position", [0, 4, 9])
-def test_batch_mates_of_a_killer_succeed_once_and_are_never_dead(sandbox: Sandbox, position: int) -> None:
-    names = [f"mate {i}" for i in range(9)]
-    names.insert(position, "killer")
+def test_the_rest_of_the_batch_of_a_crashing_task_succeeds_once(sandbox: Sandbox, position: int) -> None:
+    names = [f"other {i}" for i in range(9)]
+    names.insert(position, "crashing")
     work.enqueue_many({"name": name} for name in names)
     sandbox.drain()
 
-    # Its first death was among others and doesn't count; then it runs alone, three times.
-    assert runs.count("killer") == 4
+    # The first crash was among other messages and doesn't count. Then the task runs alone, three times.
+    assert runs.count("crashing") == 4
     assert sorted(set(runs)) == sorted(names)
-    assert all(runs.count(name) == 1 for name in names if name != "killer")
-    assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["killer"]
+    assert all(runs.count(name) == 1 for name in names if name != "crashing")
+    assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["crashing"]
 
 
-def test_a_killer_among_tasks_side_by_side(sandbox: Sandbox) -> None:
-    names = [f"mate {i}" for i in range(9)] + ["killer"]
+def test_a_crashing_task_among_concurrent_tasks(sandbox: Sandbox) -> None:
+    names = [f"other {i}" for i in range(9)] + ["crashing"]
     work_beside.enqueue_many({"name": name} for name in names)
     sandbox.drain()
 
     assert set(runs) == set(names)
-    assert [letter.args["name"] for letter in sandbox.dead_letters(wide)] == ["killer"]
+    assert [letter.args["name"] for letter in sandbox.dead_letters(wide)] == ["crashing"]
 
 
-def test_two_killers_and_their_mates(sandbox: Sandbox) -> None:
-    names = ["killer", "a", "b", "c"]
+def test_two_crashing_tasks_in_one_batch_harm_no_other_task(sandbox: Sandbox) -> None:
+    names = ["crashing", "a", "b", "c"]
     work.enqueue_many({"name": name} for name in names)
-    work.options(key="second").enqueue(name="killer")
+    work.options(key="second").enqueue(name="crashing")
     sandbox.drain()
 
     assert len(sandbox.dead_letters(jobs)) == 2
     assert all(runs.count(name) == 1 for name in "abc")
 
 
-def test_what_keeps_no_record_is_remembered_from_its_second_receive_on(sandbox: Sandbox) -> None:
-    names = ["killer", *(f"mate {i}" for i in range(5))]
+def test_a_crashing_task_without_a_record_is_noted_from_its_second_receive_on(sandbox: Sandbox) -> None:
+    names = ["crashing", *(f"other {i}" for i in range(5))]
     notify.enqueue_many({"name": name} for name in names)
     sandbox.drain()
 
     assert set(runs) == set(names)
-    # Its first death went unrecorded, its second was among others; then it ran alone, three times.
-    assert runs.count("killer") == 5
+    # The first crash was not recorded, the second was among other messages. Then the task ran alone, three times.
+    assert runs.count("crashing") == 5
     (letter,) = sandbox.dead_letters(jobs)
-    assert letter.args == {"name": "killer"}
+    assert letter.args == {"name": "crashing"}
     assert letter.failure is not None
     assert letter.failure.reason == "worker lost"
 
 
-def test_killers_without_a_lease_bury_none_of_their_mates(sandbox: Sandbox) -> None:
-    notify.enqueue_many({"name": name} for name in ("killer",) * 8 + ("a", "b"))
+def test_crashing_tasks_without_a_lease_dead_letter_nothing_else_in_the_batch(sandbox: Sandbox) -> None:
+    notify.enqueue_many({"name": name} for name in ("crashing",) * 8 + ("a", "b"))
     sandbox.drain()
 
     letters = sandbox.dead_letters(jobs)
@@ -107,19 +107,21 @@ def test_killers_without_a_lease_bury_none_of_their_mates(sandbox: Sandbox) -> N
     assert {"a", "b"} < set(runs)
 
 
-def test_what_died_of_its_crashes_may_crash_again_once_it_is_redriven(sandbox: Sandbox) -> None:
-    """The record of one life doesn't end the next: nothing is skipped as a stray copy of what was dead."""
-    notify.enqueue(name="killer")
+def test_a_task_dead_lettered_for_its_crashes_may_crash_again_after_a_redrive(sandbox: Sandbox) -> None:
+    """The record of the first run doesn't end the second: the redriven message is not skipped as a copy of a dead
+    letter.
+    """
+    notify.enqueue(name="crashing")
     sandbox.drain()
     redrive_as_aws_does(jobs)
     sandbox.drain()
-    assert runs.count("killer") == 8
+    assert runs.count("crashing") == 8
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.failure is not None
     assert letter.failure.reason == "worker lost"
 
 
-def test_a_crash_that_was_an_accident_is_forgiven(sandbox: Sandbox) -> None:
+def test_a_task_that_crashed_once_succeeds_on_its_next_run(sandbox: Sandbox) -> None:
     first = True
 
     @task(jobs)
@@ -136,16 +138,16 @@ def test_a_crash_that_was_an_accident_is_forgiven(sandbox: Sandbox) -> None:
     assert handle.status().attempts == 1
 
 
-def test_where_mates_cannot_be_deleted_a_suspect_waits(sandbox: Sandbox) -> None:
+def test_a_crash_suspect_waits_if_the_rest_of_the_batch_cannot_be_deleted(sandbox: Sandbox) -> None:
     with out_of_reach("sqs", "DeleteMessageBatch", calls=range(1, 2)) as calls:
-        work.enqueue_many({"name": name} for name in ("a", "killer", "b"))
+        work.enqueue_many({"name": name} for name in ("a", "crashing", "b"))
         sandbox.drain()
     assert calls
     assert (runs.count("a"), runs.count("b")) == (1, 1)
-    assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["killer"]
+    assert [letter.args["name"] for letter in sandbox.dead_letters(jobs)] == ["crashing"]
 
 
-def test_a_crash_beside_what_hangs_in_the_background_is_not_charged(sandbox: Sandbox) -> None:
+def test_a_crash_beside_a_hanging_background_thread_is_not_charged(sandbox: Sandbox) -> None:
     released = threading.Event()
 
     @task(jobs, timeout=timedelta(milliseconds=50), retry=Backoff(attempts=1))
@@ -155,37 +157,37 @@ def test_a_crash_beside_what_hangs_in_the_background_is_not_charged(sandbox: San
     hog.enqueue()
     sandbox.drain()
     try:
-        work.enqueue(name="killer")
-        for _ in range(8):  # it dies four times and more, each time beside the hog
+        work.enqueue(name="crashing")
+        for _ in range(8):  # the crashing task dies more than four times, each time beside the hog
             sandbox.run_once()
             sandbox.advance(jobs.visibility + timedelta(seconds=1))
-        assert runs.count("killer") > 4
+        assert runs.count("crashing") > 4
         assert [letter.task for letter in sandbox.dead_letters(jobs)] == ["hog"]
     finally:
         released.set()
 
 
-def test_a_killer_on_a_fifo_queue_and_the_group_beside_it(sandbox: Sandbox) -> None:
+def test_a_crashing_task_on_a_fifo_queue_does_not_harm_another_group(sandbox: Sandbox) -> None:
     ledger = Queue("ledger", fifo=True)
 
     @task(ledger, key="name")
     def book(name: str) -> None:
         runs.append(name)
-        if name == "killer":
+        if name == "crashing":
             raise WorkerDied
 
-    book.options(group="g").enqueue(name="killer")
+    book.options(group="g").enqueue(name="crashing")
     sandbox.run_once()
     sandbox.advance(ledger.visibility + timedelta(seconds=1))
-    # Done and deleted when the killer's turn has come, which then runs alone.
-    book.options(group="h").enqueue(name="mate")
+    # This message is done and deleted before the crashing message has its turn, so that one runs alone.
+    book.options(group="h").enqueue(name="other")
     sandbox.drain()
-    assert runs.count("mate") == 1
-    assert [letter.args["name"] for letter in sandbox.dead_letters(ledger)] == ["killer"]
+    assert runs.count("other") == 1
+    assert [letter.args["name"] for letter in sandbox.dead_letters(ledger)] == ["crashing"]
 
 
-def test_two_killers_of_one_key_end_after_their_crashes(sandbox: Sandbox) -> None:
-    """They share a record: one that is dead must not come back because the other kills its worker beside it."""
+def test_two_crashing_messages_with_one_key_end_as_dead_letters(sandbox: Sandbox) -> None:
+    """Both messages share a record. A dead one must not run again because the other crashes the worker."""
     ledger = Queue("ledger", fifo=True, concurrency=1)
 
     @task(ledger, key="name")
@@ -194,26 +196,26 @@ def test_two_killers_of_one_key_end_after_their_crashes(sandbox: Sandbox) -> Non
         raise WorkerDied
 
     for group in "gh":
-        book.options(group=group).enqueue(name="killer")
+        book.options(group=group).enqueue(name="crashing")
     sandbox.drain()
     assert len(sandbox.dead_letters(ledger)) == 2
     assert len(runs) <= 8
 
 
-def test_a_killer_without_a_lease_on_a_fifo_queue_and_what_follows_it(sandbox: Sandbox) -> None:
-    """SQS counts a receive for its whole group each time, and would bury them together."""
+def test_messages_behind_a_crashing_task_without_a_lease_run_on_a_fifo_queue(sandbox: Sandbox) -> None:
+    """SQS counts a receive for the whole group each time, and would dead-letter the whole group."""
     ledger = Queue("ledger", fifo=True)
 
     @task(ledger, delivery="at_least_once")
     def book(name: str) -> None:
         runs.append(name)
-        if name == "killer":
+        if name == "crashing":
             raise WorkerDied
 
-    book.options(group="g").enqueue_many({"name": name} for name in ("killer", "a", "b"))
+    book.options(group="g").enqueue_many({"name": name} for name in ("crashing", "a", "b"))
     sandbox.drain()
-    assert runs == ["killer"] * runs.count("killer") + ["a", "b"]
-    assert runs.count("killer") <= 5
+    assert runs == ["crashing"] * runs.count("crashing") + ["a", "b"]
+    assert runs.count("crashing") <= 5
     assert [letter.failure and letter.failure.reason for letter in sandbox.dead_letters(ledger)] == ["worker lost"]
 
 
@@ -228,15 +230,15 @@ def test_an_at_least_once_attempt_on_a_fifo_queue_is_counted_once(sandbox: Sandb
 
     book.options(group="g").enqueue_many({"name": name} for name in ("first", "second"))
     sandbox.drain()
-    # The second one is received behind the first one, and doesn't run: no attempt.
+    # The second message is received behind the first and doesn't run, so no attempt is counted.
     assert attempts == [(name, n) for name in ("first", "second") for n in (1, 2, 3, 4)]
 
 
-def test_a_batch_of_killers_does_not_bury_its_mates(sandbox: Sandbox) -> None:
-    """Eight killers die 24 times and more: their mates' receives must not be used up by then (SQS allows 20)."""
+def test_a_batch_of_crashing_tasks_does_not_dead_letter_its_other_messages(sandbox: Sandbox) -> None:
+    """Eight crashing tasks crash at least 24 times. The other messages must have receives left then (SQS allows 20)."""
     work.enqueue_many({"name": name} for name in ("a", "b"))
     for i in range(8):
-        work.options(key=f"killer {i}").enqueue(name="killer")
+        work.options(key=f"crashing {i}").enqueue(name="crashing")
     sandbox.drain()
 
     letters = sandbox.dead_letters(jobs)
@@ -244,9 +246,9 @@ def test_a_batch_of_killers_does_not_bury_its_mates(sandbox: Sandbox) -> None:
     assert (runs.count("a"), runs.count("b")) == (1, 1)
 
 
-def test_where_no_copy_can_be_sent_a_suspect_waits_on(sandbox: Sandbox) -> None:
+def test_a_crash_suspect_waits_longer_if_no_copy_can_be_sent(sandbox: Sandbox) -> None:
     for i in range(8):
-        work.options(key=f"killer {i}").enqueue(name="killer")
+        work.options(key=f"crashing {i}").enqueue(name="crashing")
     with out_of_reach("sqs", "SendMessage", calls=range(1, 12)) as calls:
         sandbox.drain()
     assert len(calls) > 12

@@ -1,4 +1,4 @@
-"""Time: a task's own limit, and the function's, which nothing outlives."""
+"""Time limits: the task's own limit, and the function's limit, which nothing outlives."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ def _empty() -> None:
     released.clear()
 
 
-def test_a_sync_task_that_overruns_has_failed(sandbox: Sandbox) -> None:
+def test_a_sync_task_that_overruns_fails_and_is_tried_again(sandbox: Sandbox) -> None:
     @task(jobs, timeout=SHORT, retry=Backoff(attempts=2))
     def hang(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -37,7 +37,7 @@ def test_a_sync_task_that_overruns_has_failed(sandbox: Sandbox) -> None:
     assert sandbox.dead_letters(jobs) == []
 
 
-def test_a_task_that_may_take_all_of_its_queues_time_leaves_some_to_say_that_it_overran(sandbox: Sandbox) -> None:
+def test_a_task_with_its_queues_whole_timeout_is_stopped_in_time_to_record_the_overrun(sandbox: Sandbox) -> None:
     brief = Queue("brief", timeout=timedelta(seconds=1))
 
     @task(brief, timeout=brief.timeout, retry=Backoff(attempts=1))
@@ -74,7 +74,7 @@ def test_an_async_task_that_overruns_is_cancelled(sandbox: Sandbox) -> None:
     assert letter.failure.message == "it was not over after 0.1 s; raise the timeout of its @task, or of its queue"
 
 
-def test_a_timeout_of_the_tasks_own_is_not_an_overrun(sandbox: Sandbox) -> None:
+def test_a_timeout_error_that_the_task_raises_is_not_an_overrun(sandbox: Sandbox) -> None:
     @task(jobs, timeout=timedelta(seconds=10), retry=Backoff(attempts=1))
     def own() -> None:
         raise TimeoutError("the provider's")
@@ -86,7 +86,7 @@ def test_a_timeout_of_the_tasks_own_is_not_an_overrun(sandbox: Sandbox) -> None:
     assert (letter.failure.type, letter.failure.message) == ("TimeoutError", "the provider's")
 
 
-def test_the_overrunner_that_ends_after_all_can_commit_nothing(sandbox: Sandbox) -> None:
+def test_a_task_that_ends_after_it_overran_can_commit_nothing(sandbox: Sandbox) -> None:
     tried = threading.Event()
     errors: list[str] = []
 
@@ -97,8 +97,8 @@ def test_the_overrunner_that_ends_after_all_can_commit_nothing(sandbox: Sandbox)
         released.wait(10)
         try:
             with ctx.transaction() as tx:
-                tx.put("payments", {"pk": "from the overrunner"})
-        except Exception as error:  # noqa: BLE001 - whichever it is
+                tx.put("payments", {"pk": "from the overrun task"})
+        except Exception as error:  # noqa: BLE001 - the test asserts the error's name below
             errors.append(type(error).__name__)
         tried.set()
 
@@ -110,11 +110,11 @@ def test_the_overrunner_that_ends_after_all_can_commit_nothing(sandbox: Sandbox)
     assert handle.status().state == "succeeded"
 
 
-def test_what_cannot_end_in_time_is_handed_back_uncharged_and_at_once(sandbox: Sandbox) -> None:
+def test_messages_that_cannot_end_in_time_are_handed_back_at_once_and_uncharged(sandbox: Sandbox) -> None:
     @task(jobs, timeout=timedelta(seconds=20), retry=Backoff(attempts=1))
     def slow(ctx: Context, number: int) -> None:
         runs.append(number)
-        sandbox.advance(timedelta(seconds=15))  # what it takes
+        sandbox.advance(timedelta(seconds=15))  # the run's duration
 
     start = sandbox.now
     slow.enqueue_many({"number": i} for i in range(4))
@@ -125,7 +125,7 @@ def test_what_cannot_end_in_time_is_handed_back_uncharged_and_at_once(sandbox: S
     assert sandbox.now - start < timedelta(minutes=2)
 
 
-def test_the_last_message_of_a_batch_gets_no_sliver_of_time(sandbox: Sandbox) -> None:
+def test_the_last_message_of_a_batch_gets_enough_time(sandbox: Sandbox) -> None:
     left: list[timedelta] = []
 
     @task(jobs)
@@ -145,7 +145,7 @@ def test_hand_backs_do_not_use_up_the_receives_of_a_message(sandbox: Sandbox) ->
     @task(busy, timeout=timedelta(seconds=20))
     def slow(number: int) -> None:
         runs.append(number)
-        sandbox.advance(timedelta(seconds=15))  # one in each invocation: the rest is handed back
+        sandbox.advance(timedelta(seconds=15))  # one message in each invocation: the others are handed back
 
     slow.enqueue_many({"number": i} for i in range(10))
     sandbox.drain()

@@ -23,7 +23,7 @@ def _empty() -> None:
 
 
 @task(mailbox)
-def greet(name: str, polite: bool = True) -> str:  # noqa: FBT001, FBT002 - what it takes is the payload
+def greet(name: str, polite: bool = True) -> str:  # noqa: FBT001, FBT002 - the parameters are the payload
     delivered.append((name, polite))
     return f"Dear {name}" if polite else name
 
@@ -52,7 +52,7 @@ def test_a_task_stays_a_plain_function() -> None:
     assert greet("Ada", polite=False) == "Ada"
 
 
-def test_a_plain_call_of_a_task_with_a_context_gets_a_stand_in() -> None:
+def test_a_plain_call_of_a_task_with_a_context_gets_a_stand_in_context() -> None:
     greet_with_context(name="Ada")
 
     (ctx,) = delivered
@@ -66,7 +66,7 @@ def test_an_async_task_runs_like_any_other(sandbox: Sandbox) -> None:
     assert delivered == ["Ada"]
 
 
-def test_the_context_tells_a_task_of_its_run(sandbox: Sandbox) -> None:
+def test_the_context_describes_the_run(sandbox: Sandbox) -> None:
     handle = greet_with_context.enqueue(name="Ada")
     sandbox.drain()
 
@@ -76,7 +76,9 @@ def test_the_context_tells_a_task_of_its_run(sandbox: Sandbox) -> None:
     assert ctx.remaining == mailbox.timeout
 
 
-def test_a_message_written_by_hand_is_a_whole_message(sandbox: Sandbox, send: Callable[[Queue, object], None]) -> None:
+def test_a_message_written_by_hand_needs_only_task_and_args(
+    sandbox: Sandbox, send: Callable[[Queue, object], None]
+) -> None:
     send(mailbox, {"task": "greet", "args": {"name": "Ada", "polite": False}})
     sandbox.drain()
     assert delivered == [("Ada", False)]
@@ -101,7 +103,7 @@ def test_a_delayed_task_waits(sandbox: Sandbox) -> None:
     assert delivered == [("Ada", True)]
 
 
-def test_a_delay_beyond_what_sqs_can_wait_is_a_schedule(sandbox: Sandbox) -> None:
+def test_a_delay_longer_than_sqs_allows_becomes_a_schedule(sandbox: Sandbox) -> None:
     start = sandbox.now
     greet.options(delay=timedelta(days=3)).enqueue("Ada")
     sandbox.drain()
@@ -160,19 +162,19 @@ def test_a_large_payload_outlives_a_long_delay(sandbox: Sandbox) -> None:
     s3 = client("s3")
     (bucket,) = s3.list_buckets()["Buckets"]
     (stored,) = s3.list_objects_v2(Bucket=bucket["Name"])["Contents"]
-    # The prefix under which the bucket's lifecycle keeps objects for more than a year.
+    # The bucket's lifecycle keeps objects with this prefix for more than a year.
     assert stored["Key"].startswith("scheduled/")
     sandbox.drain()
     assert delivered == [("A" * 600_000, True)]
 
 
 def test_tasks_of_other_test_modules_do_not_exist_here(sandbox: Sandbox) -> None:
-    # tests/fundamentals/test_idempotency.py defines it, and pytest has imported both.
+    # tests/fundamentals/test_idempotency.py defines `refund`, and pytest has imported both modules.
     assert "refund" not in registry.tasks
     assert {"greet", "file_away"} <= set(registry.tasks)
 
 
-def test_one_application_does_not_see_the_other(
+def test_one_application_does_not_see_another(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = tmp_path / "another_shop"
@@ -197,6 +199,6 @@ def test_one_application_does_not_see_the_other(
     assert "goods" not in declared.tables()
 
 
-def test_one_sandbox_is_open_at_a_time(sandbox: Sandbox) -> None:
+def test_a_second_open_sandbox_is_refused(sandbox: Sandbox) -> None:
     with pytest.raises(RuntimeError, match="a Sandbox is open already"), Sandbox():
         pass

@@ -1,4 +1,4 @@
-"""A task that is to run later: after a delay, or at an instant."""
+"""Tasks that run later: after a delay, or at an instant."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -41,7 +41,7 @@ def book() -> None: ...
         timedelta(days=365),
     ],
 )
-def test_it_runs_at_its_instant_or_within_a_minute_and_never_earlier(sandbox: Sandbox, wait: timedelta) -> None:
+def test_a_task_runs_within_a_minute_after_its_instant_and_never_earlier(sandbox: Sandbox, wait: timedelta) -> None:
     at = START + wait
     remind.options(at=at).enqueue()
     sandbox.drain()
@@ -49,7 +49,7 @@ def test_it_runs_at_its_instant_or_within_a_minute_and_never_earlier(sandbox: Sa
     assert at <= ran <= at + timedelta(minutes=1)
 
 
-def test_it_is_an_instant_wherever_the_clock_hangs(sandbox: Sandbox) -> None:
+def test_an_instant_in_another_time_zone_is_the_same_instant(sandbox: Sandbox) -> None:
     remind.options(at=datetime(2026, 1, 1, 9, tzinfo=ZoneInfo("Europe/Berlin"))).enqueue()
     sandbox.drain()
     assert ran_at[0] - datetime(2026, 1, 1, 8, tzinfo=UTC) < timedelta(minutes=1)
@@ -61,7 +61,7 @@ def test_an_instant_that_has_passed_means_now(sandbox: Sandbox) -> None:
     assert ran_at == [START]
 
 
-def test_it_is_the_instant_that_counts_not_when_the_options_were_made(sandbox: Sandbox) -> None:
+def test_options_made_earlier_keep_their_instant(sandbox: Sandbox) -> None:
     later = remind.options(at=START + timedelta(hours=2))
     sandbox.advance(timedelta(hours=1))
     later.enqueue()
@@ -72,7 +72,7 @@ def test_it_is_the_instant_that_counts_not_when_the_options_were_made(sandbox: S
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(hours=5)])
-def test_a_transaction_keeps_the_instant_however_late_it_is_published(sandbox: Sandbox, ahead: timedelta) -> None:
+def test_a_transaction_keeps_the_instant_even_if_it_is_published_late(sandbox: Sandbox, ahead: timedelta) -> None:
     with celeriac.transaction() as tx:
         tx.enqueue(remind.options(at=START + ahead))
         sandbox.advance(timedelta(minutes=5))
@@ -82,15 +82,15 @@ def test_a_transaction_keeps_the_instant_however_late_it_is_published(sandbox: S
     assert START + ahead <= ran <= START + ahead + timedelta(minutes=1)
 
 
-def test_a_time_without_a_zone_is_refused_with_the_cure() -> None:
+def test_a_time_without_a_time_zone_is_refused_with_the_cure() -> None:
     with pytest.raises(ValueError, match=r"task 'remind': at=.* has no time zone.* write datetime\(..., tzinfo=UTC\)"):
-        remind.options(at=datetime(2026, 1, 1))  # noqa: DTZ001 - the point of it
+        remind.options(at=datetime(2026, 1, 1))  # noqa: DTZ001 - the test needs a naive datetime
 
 
 @pytest.mark.parametrize("at", ["2026-01-01T00:00:00Z", 1767225600, START.date()])
-def test_what_is_no_datetime_is_refused(at: object) -> None:
+def test_a_value_that_is_not_a_datetime_is_refused(at: object) -> None:
     with pytest.raises(TypeError, match=r"task 'remind': at is .*, write a datetime with a time zone"):
-        remind.options(at=at)  # type: ignore[arg-type]  # the point of it
+        remind.options(at=at)  # type: ignore[arg-type]  # the test passes a wrong type
 
 
 def test_delay_and_at_together_are_refused() -> None:
@@ -103,6 +103,6 @@ def test_an_instant_beyond_a_year_is_refused(sandbox: Sandbox) -> None:
         remind.options(at=sandbox.now + timedelta(days=366))
 
 
-def test_a_fifo_queue_has_no_instants() -> None:
+def test_an_instant_on_a_fifo_queue_is_refused() -> None:
     with pytest.raises(ValueError, match="FIFO, which delays no single message"):
         book.options(at=START, group="a")

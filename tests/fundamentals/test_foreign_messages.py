@@ -1,4 +1,6 @@
-"""Messages of other systems and languages: they run as they are meant, or lie dead with what they are and the cure."""
+"""Messages of other systems and languages either run as meant, or become dead letters that name the sender's format and
+the cure.
+"""
 
 import json
 import re
@@ -78,13 +80,13 @@ def test_arguments_that_cannot_be_read_never_become_the_defaults(
     assert problem in letter.failure.message
 
 
-def test_what_a_sender_has_beside_its_arguments_for_itself_is_no_argument(sandbox: Sandbox, send: Send) -> None:
+def test_a_senders_own_fields_beside_args_are_not_arguments(sandbox: Sandbox, send: Send) -> None:
     send(inbox, {"task": "purge", "args": {"days": 1}, "Days": 2, "meta": {"days": 3, "tenant": "t"}, "ID": "i"})
     sandbox.drain()
     assert ran == [1]
 
 
-def test_an_envelope_is_a_dead_letter_that_says_what_it_is(sandbox: Sandbox, send: Send) -> None:
+def test_an_envelope_of_another_system_is_a_dead_letter_that_names_its_format(sandbox: Sandbox, send: Send) -> None:
     for sample in ("sns", "s3", "eventbridge", "celery"):
         send(inbox, (SAMPLES / f"{sample}.json").read_text())
     send(inbox, {"task": "purge"})
@@ -110,7 +112,7 @@ def test_the_test_event_of_s3_is_acknowledged_and_counted(
     assert '"TestEvent":[1' in capsys.readouterr().out.replace(" ", "")
 
 
-def test_a_name_in_another_case_is_told_from_one_that_nobody_knows(sandbox: Sandbox, send: Send) -> None:
+def test_a_task_name_in_another_case_gets_a_suggestion(sandbox: Sandbox, send: Send) -> None:
     send(inbox, {"task": "Purge"})
     sandbox.drain()
     failure = _only(sandbox).failure
@@ -119,7 +121,7 @@ def test_a_name_in_another_case_is_told_from_one_that_nobody_knows(sandbox: Sand
 
 
 @pytest.mark.parametrize("event", [{}, json.loads((SAMPLES / "s3.json").read_text())], ids=["by hand", "S3"])
-def test_an_invocation_by_something_else_than_the_queue_fails_in_words(sandbox: Sandbox, event: Any) -> None:
+def test_an_invocation_that_is_not_from_a_queue_fails_with_an_explanation(sandbox: Sandbox, event: Any) -> None:
     with pytest.raises(
         WrongTriggerError, match=r"takes batches from its SQS queue, and .*(message to its|remove that)"
     ):
@@ -127,7 +129,7 @@ def test_an_invocation_by_something_else_than_the_queue_fails_in_words(sandbox: 
 
 
 def _transformed(event: Any, transformer: dict[str, Any]) -> str:
-    """As EventBridge does it: a placeholder outside of quotes becomes the JSON of what its path finds."""
+    """As EventBridge does it: each placeholder outside quotes becomes the JSON of the value at its path."""
 
     def found(placeholder: re.Match[str]) -> str:
         value = event
@@ -162,7 +164,7 @@ def _send_with(count: int, body: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("count", [1, 9, 10])
 @pytest.mark.parametrize("body", ["nonsense", '{"v": 99}', '{"task": "unheard"}', '{"task": "purge", "args": [1]}'])
-def test_the_senders_attributes_stay_with_a_letter_and_come_back_by_a_redrive(
+def test_the_senders_attributes_stay_with_a_letter_and_return_with_a_redrive(
     sandbox: Sandbox, count: int, body: str
 ) -> None:
     attributes = _send_with(count, body)
@@ -189,7 +191,7 @@ def test_the_senders_attributes_stay_with_a_letter_and_come_back_by_a_redrive(
     assert message["MessageAttributes"] == attributes
 
 
-def test_attributes_that_fill_a_message_go_through_s3_with_its_body(sandbox: Sandbox) -> None:
+def test_attributes_that_fill_a_message_travel_through_s3_with_its_body(sandbox: Sandbox) -> None:
     large = {"large": {"DataType": "String", "StringValue": "x" * 1_040_000}}
     url = sqs.url(inbox.physical_name("test"))
     client("sqs").send_message(QueueUrl=url, MessageBody="nonsense " * 600, MessageAttributes=large)  # type: ignore[arg-type]  # a TypedDict
@@ -200,7 +202,9 @@ def test_attributes_that_fill_a_message_go_through_s3_with_its_body(sandbox: San
 
 
 @pytest.mark.parametrize("date", ["soon", "2026-01-01T00:00:00", "2999-01-01T00:00:00+00:00", ""])
-def test_a_date_that_a_stranger_notes_beside_a_message_makes_it_no_younger(sandbox: Sandbox, date: str) -> None:
+def test_a_first_sent_at_attribute_of_another_program_does_not_change_a_messages_age(
+    sandbox: Sandbox, date: str
+) -> None:
     noted = {"DataType": "String", "StringValue": date or " "}
     url = sqs.url(inbox.physical_name("test"))
     client("sqs").send_message(QueueUrl=url, MessageBody='{"v": 99}', MessageAttributes={"first_sent_at": noted})  # type: ignore[dict-item]  # a TypedDict
@@ -210,7 +214,7 @@ def test_a_date_that_a_stranger_notes_beside_a_message_makes_it_no_younger(sandb
     assert failure.reason == "newer version"
 
 
-def test_an_attribute_that_has_the_name_of_ours_is_the_senders(sandbox: Sandbox) -> None:
+def test_a_senders_attribute_with_a_reserved_name_stays_the_senders(sandbox: Sandbox) -> None:
     theirs = {"failure": {"DataType": "String", "StringValue": "none"}}
     url = sqs.url(inbox.physical_name("test"))
     client("sqs").send_message(QueueUrl=url, MessageBody="nonsense", MessageAttributes=theirs)  # type: ignore[arg-type]  # a TypedDict
@@ -227,7 +231,7 @@ _MINE = {"DataType": "String", "StringValue": "mine"}
 
 @pytest.mark.parametrize("body", ["nonsense", '{"task": "unheard"}', '{"v": 99}'])
 @pytest.mark.parametrize("others", [0, 7], ids=["three", "ten"])
-def test_all_attributes_that_have_names_of_ours_are_the_senders(sandbox: Sandbox, body: str, others: int) -> None:
+def test_all_attributes_with_reserved_names_stay_the_senders(sandbox: Sandbox, body: str, others: int) -> None:
     theirs = {f"a-{i}": _MINE for i in range(others)}
     theirs |= {"failure": _BUSINESS, "first_sent_at": _MINE, "more_attributes": _MINE}
     sqs.send(inbox.physical_name("test"), sqs.Entry(body, attributes=theirs))  # type: ignore[arg-type]  # a TypedDict
@@ -253,7 +257,7 @@ def test_all_attributes_that_have_names_of_ours_are_the_senders(sandbox: Sandbox
     ],
 )
 @pytest.mark.parametrize("body", ["nonsense", '{"task": "unheard"}', '{"task": "purge", "args": {"days": "x"}}'])
-def test_packed_attributes_that_sqs_would_refuse_stay_as_the_stranger_wrote_them(
+def test_packed_attributes_that_sqs_would_refuse_stay_as_another_program_wrote_them(
     sandbox: Sandbox, packed: str, body: str
 ) -> None:
     theirs = {"more_attributes": {"DataType": "String", "StringValue": packed}}
@@ -263,7 +267,7 @@ def test_packed_attributes_that_sqs_would_refuse_stay_as_the_stranger_wrote_them
 
 
 @pytest.mark.parametrize("number", ["7", "-0.5", "+1", ".5", "1e5", "1.5E-100", "0"])
-def test_a_packed_number_is_a_number(sandbox: Sandbox, number: str) -> None:
+def test_a_packed_number_attribute_is_unpacked(sandbox: Sandbox, number: str) -> None:
     given = f'{{"x": {{"type": "Number.int", "text": "{number}"}}}}'
     theirs = {"more_attributes": {"DataType": "String", "StringValue": given}}
     sqs.send(inbox.physical_name("test"), sqs.Entry("nonsense", attributes=theirs))  # type: ignore[arg-type]  # a TypedDict
@@ -272,7 +276,7 @@ def test_a_packed_number_is_a_number(sandbox: Sandbox, number: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["nonsense", '{"task": "unheard"}', '{"v": 99}'])
-def test_attributes_that_sqs_refuses_keep_no_letter_from_being_buried(sandbox: Sandbox, body: str) -> None:
+def test_a_message_with_attributes_that_sqs_refuses_is_dead_lettered_without_them(sandbox: Sandbox, body: str) -> None:
     record = {
         "messageId": "m-1",
         "receiptHandle": "r-1",

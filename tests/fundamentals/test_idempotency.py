@@ -1,4 +1,4 @@
-"""Effectively once: however often a message is delivered, its task succeeds once."""
+"""Effectively once: a task succeeds once, even if its message is delivered several times."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ def test_a_message_that_arrives_twice_runs_once(sandbox: Sandbox, send: Callable
     assert len(charges) == 1
 
 
-def test_two_messages_with_one_key_run_once(sandbox: Sandbox) -> None:
+def test_two_messages_with_one_key_run_the_task_once(sandbox: Sandbox) -> None:
     charge.enqueue(payment_id="p-1")
     charge.enqueue(payment_id="p-1")
     charge.enqueue(payment_id="p-2")
@@ -92,9 +92,9 @@ def test_effectively_once_costs_two_writes_and_a_duplicate_one(sandbox: Sandbox)
     assert sandbox.calls == {("sqs", "SendMessage"): 2, ("dynamodb", "PutItem"): 2, ("dynamodb", "UpdateItem"): 1}
 
 
-def test_a_worker_that_dies_at_work_is_followed_by_another(sandbox: Sandbox) -> None:
+def test_a_task_runs_again_after_its_worker_died(sandbox: Sandbox) -> None:
     charge.enqueue(payment_id="p-1")
-    sandbox.crash_at(2)  # the success is never recorded
+    sandbox.crash_at(2)  # the worker dies before it records the success
 
     start = sandbox.now
     sandbox.drain()
@@ -103,7 +103,7 @@ def test_a_worker_that_dies_at_work_is_followed_by_another(sandbox: Sandbox) -> 
     assert sandbox.now - start >= bank.timeout
 
 
-def test_a_result_without_json_form_does_not_undo_the_work(sandbox: Sandbox) -> None:
+def test_a_result_without_json_form_does_not_fail_the_task(sandbox: Sandbox) -> None:
     @task(bank)
     def odd() -> object:
         charges.append("odd")
@@ -115,7 +115,7 @@ def test_a_result_without_json_form_does_not_undo_the_work(sandbox: Sandbox) -> 
     assert sandbox.dead_letters(bank) == []
 
 
-def test_what_is_running_elsewhere_is_handed_back_until_its_lease_ends(sandbox: Sandbox) -> None:
+def test_a_message_whose_key_is_running_elsewhere_is_handed_back_until_the_lease_ends(sandbox: Sandbox) -> None:
     first = True
 
     @task(bank, key="name")
@@ -124,7 +124,7 @@ def test_what_is_running_elsewhere_is_handed_back_until_its_lease_ends(sandbox: 
         charges.append(name)
         if first:
             first = False
-            slow.enqueue(name=name)  # a duplicate arrives while this one runs
+            slow.enqueue(name=name)  # a duplicate arrives during this run
             sandbox.crash_at(1)
 
     slow.enqueue(name="Ada")
@@ -139,14 +139,14 @@ def report(ctx: Context, day: str | None = "today") -> None:
     charges.append(ctx.key)
 
 
-def test_a_default_counts_as_the_keys_value(sandbox: Sandbox) -> None:
+def test_a_default_is_used_as_the_key(sandbox: Sandbox) -> None:
     report.enqueue()
     report.enqueue(day="today")
     sandbox.drain()
     assert charges == ["report:today"]
 
 
-def test_a_key_that_names_nothing_leaves_it_to_the_id(sandbox: Sandbox) -> None:
+def test_an_empty_key_is_replaced_by_the_id(sandbox: Sandbox) -> None:
     handles = [report.enqueue(day=None), report.enqueue(day=None), report.enqueue(day="")]
     sandbox.drain()
     assert charges == [f"report:{handle.id}" for handle in handles]
@@ -164,7 +164,7 @@ def test_zero_is_a_key_like_any_other(sandbox: Sandbox) -> None:
     assert charges == ["count:0"]
 
 
-def test_a_handle_has_the_key_that_its_task_will_have(sandbox: Sandbox) -> None:
+def test_a_handle_has_the_same_key_as_its_task(sandbox: Sandbox) -> None:
     @task(bank, key="size")
     def weigh(size: float) -> float:
         return size

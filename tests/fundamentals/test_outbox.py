@@ -1,4 +1,4 @@
-"""The transactional outbox: what is written and what is told of it are one."""
+"""The transactional outbox: items and the events about them are written together or not at all."""
 
 import re
 from contextlib import suppress
@@ -52,7 +52,7 @@ def ordered(ctx: Context, text: str) -> None:
     told.append((text, ctx.group or ""))
 
 
-def test_a_committed_transaction_tells_every_subscriber(sandbox: Sandbox) -> None:
+def test_a_committed_transaction_publishes_its_event_to_every_subscriber(sandbox: Sandbox) -> None:
     with celeriac.transaction() as tx:
         tx.put("orders", {"pk": "o-1", "total": 5})
         tx.emit("invoice.created", {"invoice": "i-1", "unasked": "fields are left out"}, aggregate="i-1")
@@ -75,7 +75,7 @@ def test_an_exception_rolls_everything_back(sandbox: Sandbox) -> None:
     assert _item("o-1") is None
 
 
-def test_a_failed_condition_rolls_everything_back_and_says_which(sandbox: Sandbox) -> None:
+def test_a_failed_condition_rolls_everything_back_and_is_named(sandbox: Sandbox) -> None:
     with celeriac.transaction() as tx:
         tx.put("orders", {"pk": "o-1", "by": "Ada"})
     with pytest.raises(ConditionFailedError, match="put into orders") as caught, celeriac.transaction() as tx:
@@ -89,7 +89,7 @@ def test_a_failed_condition_rolls_everything_back_and_says_which(sandbox: Sandbo
     assert caught.value.item == {"pk": "o-1", "by": "Ada"}
 
 
-def test_what_follows_a_rolled_back_transaction_is_told(sandbox: Sandbox) -> None:
+def test_events_after_a_rolled_back_transaction_are_published(sandbox: Sandbox) -> None:
     for invoice, condition in (("i-1", None), ("i-2", "attribute_exists(nothing)"), ("i-3", None)):
         with suppress(ConditionFailedError), celeriac.transaction() as tx:
             tx.emit("invoice.created", {"invoice": invoice}, aggregate=invoice)
@@ -98,7 +98,7 @@ def test_what_follows_a_rolled_back_transaction_is_told(sandbox: Sandbox) -> Non
     assert {invoice for _, invoice in told} == {"i-1", "i-3"}
 
 
-def test_a_task_enqueued_in_a_transaction_leaves_only_with_it(sandbox: Sandbox) -> None:
+def test_a_task_enqueued_in_a_transaction_is_sent_only_if_it_commits(sandbox: Sandbox) -> None:
     with pytest.raises(ZeroDivisionError), celeriac.transaction() as tx:
         tx.enqueue(remind, invoice="lost")
         raise ZeroDivisionError
@@ -121,7 +121,7 @@ def test_a_transaction_updates_deletes_and_checks(sandbox: Sandbox) -> None:
     assert _item("o-2") is None
 
 
-def test_a_tasks_transaction_commits_its_effects_and_its_success_in_one(sandbox: Sandbox) -> None:
+def test_a_tasks_transaction_commits_its_effects_and_its_success_together(sandbox: Sandbox) -> None:
     @task(shop, key="order")
     def pay(ctx: Context, order: str) -> None:
         told.append(("pay", order))
@@ -138,7 +138,7 @@ def test_a_tasks_transaction_commits_its_effects_and_its_success_in_one(sandbox:
 
 
 @pytest.mark.parametrize("error", [ConnectionError, Reject])
-def test_an_error_after_the_commit_neither_runs_the_task_again_nor_buries_it(
+def test_an_error_after_the_commit_neither_retries_nor_dead_letters_the_task(
     sandbox: Sandbox, error: type[Exception]
 ) -> None:
     @task(shop)
@@ -160,7 +160,7 @@ def test_a_second_transaction_in_one_run_is_refused(sandbox: Sandbox) -> None:
     def pay(ctx: Context) -> None:
         with ctx.transaction() as tx:
             tx.put("orders", {"pk": "o-1"})
-        with pytest.raises(TransactionError, match="put what two would do into one"), ctx.transaction():
+        with pytest.raises(TransactionError, match="put all writes into one"), ctx.transaction():
             pass
         told.append(("pay", "refused"))
 
@@ -182,7 +182,7 @@ def test_a_transaction_within_a_transaction_is_refused_before_it_commits(sandbox
     assert (_item("outer"), _item("inner")) == (None, None)
     (letter,) = sandbox.dead_letters(shop)
     assert letter.failure is not None
-    assert "put what two would do into one" in letter.failure.message
+    assert "put all writes into one" in letter.failure.message
 
 
 def test_a_transaction_that_was_rolled_back_may_be_followed_by_another(sandbox: Sandbox) -> None:
@@ -211,22 +211,22 @@ def test_a_task_enqueued_in_a_transaction_keeps_its_options(sandbox: Sandbox) ->
         tx.enqueue(ordered, text="no group")
 
 
-def test_a_task_that_waits_long_may_be_all_that_a_transaction_enqueues(sandbox: Sandbox) -> None:
-    """A schedule is all that the relay makes of it: it has nothing to send to the queue."""
+def test_a_transaction_may_enqueue_nothing_but_a_task_with_a_long_delay(sandbox: Sandbox) -> None:
+    """The relay makes only a schedule for this task. There is no message to send to the queue."""
     with celeriac.transaction() as tx:
         tx.enqueue(note.options(delay=timedelta(days=3), key="k"), text="late")
     sandbox.drain()
     assert told == [("late", "note:k")]
 
 
-def test_more_than_a_transaction_can_hold_is_refused_with_its_limit(sandbox: Sandbox) -> None:
+def test_too_many_actions_in_a_transaction_are_refused_with_the_limit(sandbox: Sandbox) -> None:
     with pytest.raises(TransactionError, match=r"101 actions, .* which takes 100"), celeriac.transaction() as tx:
         for number in range(101):
             tx.put("orders", {"pk": f"o-{number}"})
     assert sandbox.calls == {}
 
 
-def test_the_relay_stops_at_the_first_event_it_cannot_publish_and_goes_on_with_it(sandbox: Sandbox) -> None:
+def test_the_relay_stops_at_the_first_event_it_cannot_publish_and_continues_there(sandbox: Sandbox) -> None:
     with out_of_reach("sqs", "SendMessageBatch", calls=range(1, 2)):
         for number in range(3):
             with celeriac.transaction() as tx:
@@ -284,7 +284,7 @@ def test_an_events_data_are_plain_json(sandbox: Sandbox, data: dict[str, object]
     assert _item("o-9") is None
 
 
-def test_whatever_enqueues_refuses_what_would_change(sandbox: Sandbox) -> None:
+def test_every_way_to_enqueue_refuses_an_argument_that_json_would_change(sandbox: Sandbox) -> None:
     problem = "`invoice` was passed as date and would arrive as str: annotate the parameter with date"
     wrong: Any = date(2026, 1, 1)
     with pytest.raises(InvalidArgumentsError, match=problem):

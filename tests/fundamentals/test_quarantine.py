@@ -1,4 +1,4 @@
-"""Quarantine: what an operator wants not to run becomes a dead letter unrun."""
+"""Quarantine: an operator names tasks or kinds of failure, and their messages become dead letters unrun."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -44,7 +44,7 @@ def test_a_task_in_quarantine_is_dead_lettered_unrun_and_others_run(sandbox: San
     assert letter.failure.reason == "quarantined"
 
 
-def test_it_runs_again_once_the_quarantine_is_lifted(sandbox: Sandbox) -> None:
+def test_a_task_runs_again_once_its_quarantine_is_lifted(sandbox: Sandbox) -> None:
     quarantine.add(quarantine.of_task("work"))
     quarantine.lift(quarantine.of_task("work"))
     sandbox.advance(timedelta(minutes=1))
@@ -53,7 +53,7 @@ def test_it_runs_again_once_the_quarantine_is_lifted(sandbox: Sandbox) -> None:
     assert runs == ["work"]
 
 
-def test_a_kind_of_failure_can_be_held_back(sandbox: Sandbox) -> None:
+def test_a_kind_of_failure_can_be_quarantined(sandbox: Sandbox) -> None:
     work.enqueue(order=7, error="no such order")
     work.enqueue(order=8, error="no stock for")
     sandbox.run_once()
@@ -69,7 +69,7 @@ def test_a_kind_of_failure_can_be_held_back(sandbox: Sandbox) -> None:
     assert runs == ["work"] * 3
 
 
-def test_it_is_read_at_most_once_a_minute(sandbox: Sandbox) -> None:
+def test_the_quarantine_is_read_at_most_once_a_minute(sandbox: Sandbox) -> None:
     for _ in range(10):
         other.enqueue()
     sandbox.drain()
@@ -91,13 +91,13 @@ def test_it_is_read_at_most_once_a_minute(sandbox: Sandbox) -> None:
         ("no order", "no stock", False),
     ],
 )
-def test_the_fingerprint_of_a_failure_is_its_kind(one: str, another: str, *, same: bool) -> None:
+def test_failures_of_one_kind_have_one_fingerprint(one: str, another: str, *, same: bool) -> None:
     first, second = (fingerprint("t", Failure(reason="x", type="E", message=text)) for text in (one, another))
     assert (first == second) is same
     assert first != fingerprint("other", Failure(reason="x", type="E", message=one))
 
 
-def test_a_cold_worker_runs_nothing_before_it_knows_what_is_in_quarantine(
+def test_a_cold_worker_runs_nothing_before_it_has_read_the_quarantine(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[int] = []
@@ -111,7 +111,7 @@ def test_a_cold_worker_runs_nothing_before_it_knows_what_is_in_quarantine(
     held.enqueue_many({"number": number} for number in range(10))
     monkeypatch.setattr(quarantine, "_read_at", datetime.min.replace(tzinfo=UTC))
     monkeypatch.setattr(quarantine, "_entries", frozenset())
-    # The first read takes a while: the other lanes are there before it is over.
+    # The first read is slow: the other lanes start before it ends.
     with delayed("dynamodb", "GetItem"):
         sandbox.drain()
     assert ran == []

@@ -1,4 +1,4 @@
-"""SQS delivers at least once: what a copy of a message does, wherever its task stands."""
+"""SQS delivers at least once: what a copy of a message does in each state of its task."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def refuse(ctx: Context, order: str) -> None:
         raise Reject("no")
 
 
-def test_a_copy_of_a_failed_attempt_starts_no_second_line_of_retries(sandbox: Sandbox, send: Send) -> None:
+def test_a_copy_of_a_failed_attempt_starts_no_second_chain_of_retries(sandbox: Sandbox, send: Send) -> None:
     copy = {"id": ID, "task": "flaky", "args": {}}
     send(jobs, copy)
     sandbox.run_once()
@@ -48,7 +48,7 @@ def test_a_copy_of_a_failed_attempt_starts_no_second_line_of_retries(sandbox: Sa
     assert runs == [1, 2, 3]
 
 
-def test_a_stray_copy_of_a_dead_letter_is_skipped(sandbox: Sandbox, send: Send) -> None:
+def test_a_late_copy_of_a_dead_letter_is_skipped(sandbox: Sandbox, send: Send) -> None:
     copy = {"id": ID, "task": "refuse", "args": {"order": "o-1"}}
     send(jobs, copy)
     sandbox.drain()
@@ -58,7 +58,7 @@ def test_a_stray_copy_of_a_dead_letter_is_skipped(sandbox: Sandbox, send: Send) 
     assert len(sandbox.dead_letters(jobs)) == 1
 
 
-def test_a_redriven_dead_letter_runs_with_fresh_attempts_and_its_own_id(sandbox: Sandbox, send: Send) -> None:
+def test_a_redriven_dead_letter_runs_with_fresh_attempts_and_the_same_id(sandbox: Sandbox, send: Send) -> None:
     send(jobs, {"id": ID, "attempt": 4, "task": "refuse", "args": {"order": "o-1"}})
     sandbox.drain()
     cured.append(True)
@@ -78,7 +78,7 @@ def test_a_redriven_dead_letter_that_dies_again_is_one_dead_letter_again(sandbox
     assert letter.id == ID
 
 
-def test_another_message_of_a_dead_ones_key_runs(sandbox: Sandbox) -> None:
+def test_another_message_with_the_key_of_a_dead_letter_runs(sandbox: Sandbox) -> None:
     refuse.enqueue(order="o-1")
     sandbox.drain()
     cured.append(True)
@@ -87,7 +87,7 @@ def test_another_message_of_a_dead_ones_key_runs(sandbox: Sandbox) -> None:
     assert runs == [1, 1]
 
 
-def test_what_sqs_moved_itself_is_redriven_alike(sandbox: Sandbox, send: Send) -> None:
+def test_a_dead_letter_that_sqs_moved_itself_is_redriven_like_any_other(sandbox: Sandbox, send: Send) -> None:
     body = {"id": ID, "task": "refuse", "args": {"order": "o-1"}}
     client("sqs").send_message(QueueUrl=sqs.url(jobs.dead_letter_name("test")), MessageBody=json.dumps(body))
     (letter,) = sandbox.dead_letters(jobs)

@@ -1,4 +1,4 @@
-"""The relay: how events reach their subscribers, what that costs, and what happens to those that can't."""
+"""The relay: how events reach their subscribers, what that costs, and what happens to unpublishable events."""
 
 import json
 from collections import Counter
@@ -81,7 +81,7 @@ def test_events_of_one_transaction_keep_their_order(sandbox: Sandbox) -> None:
     assert _booked("item") == list(range(20))
 
 
-def test_a_batch_that_is_taken_in_part_is_sent_again_before_it_is_handed_back(sandbox: Sandbox) -> None:
+def test_the_refused_part_of_a_batch_is_sent_again_before_it_is_handed_back(sandbox: Sandbox) -> None:
     with refused(lambda message: message["args"] == {"number": 3}, times=2):
         for number in range(6):
             _emit(number, f"item-{number % 2}")
@@ -90,9 +90,9 @@ def test_a_batch_that_is_taken_in_part_is_sent_again_before_it_is_handed_back(sa
     assert all("published_at" in row for row in _rows())
 
 
-def test_an_event_that_sqs_does_not_take_holds_back_its_own_aggregate_only(sandbox: Sandbox) -> None:
+def test_an_event_that_sqs_refuses_holds_back_only_its_own_aggregate(sandbox: Sandbox) -> None:
     with refused(lambda message: message["args"] == {"number": 0} and message["task"] == "book", times=3):
-        for number in range(50):  # five batches: what stands behind number 0 is in others
+        for number in range(50):  # five batches: the events behind number 0 are in other batches
             _emit(number, "held" if number % 20 == 0 else f"item-{number}")
         sandbox.run_once()
         assert _booked("held") == []
@@ -102,7 +102,7 @@ def test_an_event_that_sqs_does_not_take_holds_back_its_own_aggregate_only(sandb
     assert len(told) == 50 + 50
 
 
-def test_a_call_that_fails_is_handed_back_and_made_again(sandbox: Sandbox) -> None:
+def test_a_failed_call_is_handed_back_and_made_again(sandbox: Sandbox) -> None:
     with out_of_reach("sqs", "SendMessageBatch", calls=range(1, 4)):
         for number in range(3):
             _emit(number, "item")
@@ -111,7 +111,7 @@ def test_a_call_that_fails_is_handed_back_and_made_again(sandbox: Sandbox) -> No
     assert sorted(_booked("count")) == [0, 1, 2]
 
 
-def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_blocks_nothing(sandbox: Sandbox) -> None:
+def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_blocks_no_other(sandbox: Sandbox) -> None:
     gone = Queue("gone")
 
     @task(gone, on="stock.changed")
@@ -123,7 +123,7 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
         tx.emit("stock.counted", {"number": 2}, aggregate="item")
     sandbox.drain()
 
-    assert _booked("item") == [1, 2]  # its other subscribers have it, and what is behind it goes on
+    assert _booked("item") == [1, 2]  # the event's other subscribers get it, and the event behind it is published
     parked, published = sorted(_rows(), key=lambda row: row["type"]["S"])
     assert parked["waiting"]["S"] == PARKED
     assert "there is no queue celeriac-test-gone" in parked["reason"]["S"]
@@ -140,7 +140,7 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
         ({"type": {"N": "7"}}, "not an event: TypeError"),
     ],
 )
-def test_a_row_that_nobody_understands_is_parked(sandbox: Sandbox, content: dict[str, Any], reason: str) -> None:
+def test_an_unreadable_row_is_parked(sandbox: Sandbox, content: dict[str, Any], reason: str) -> None:
     written = {name: {"S": value} if isinstance(value, str) else value for name, value in content.items()}
     row = new_row("stock.changed", "item") | written
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
@@ -151,7 +151,7 @@ def test_a_row_that_nobody_understands_is_parked(sandbox: Sandbox, content: dict
     assert parked["reason"]["S"].startswith(reason)
 
 
-def test_what_is_published_expires_and_what_is_not_stays(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_events_expire_and_unpublished_events_stay(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "outbox", Outbox(retention=timedelta(days=30)), raising=False)
     _emit(1, "item")
     (row,) = _rows()
@@ -159,7 +159,7 @@ def test_what_is_published_expires_and_what_is_not_stays(sandbox: Sandbox, monke
     sandbox.drain()
     (row,) = _rows()
     assert int(row["expires_at"]["N"]) == pytest.approx((sandbox.now + timedelta(days=30)).timestamp(), abs=1)
-    assert "waiting" not in row  # the index of what is unpublished holds nothing else
+    assert "waiting" not in row  # the index of unpublished rows holds no published row
 
 
 def test_large_events_are_marked_in_transactions_that_dynamodb_takes(sandbox: Sandbox) -> None:
@@ -173,12 +173,12 @@ def test_large_events_are_marked_in_transactions_that_dynamodb_takes(sandbox: Sa
     assert all("published_at" in row for row in _rows())
 
 
-def test_a_bus_hears_every_event_as_a_cloud_event(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bus_receives_every_event_as_a_cloud_event(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
-    heard = _listen()
+    received = _events_on_the_bus()
     _emit(7, "item")
     sandbox.drain()
-    (event,) = heard
+    (event,) = received
     detail = event["detail"]
     assert (event["source"], event["detail-type"]) == ("celeriac-test", "stock.changed")
     assert detail | {"id": "", "time": ""} == {
@@ -194,46 +194,46 @@ def test_a_bus_hears_every_event_as_a_cloud_event(sandbox: Sandbox, monkeypatch:
     assert _booked("count") == [7]
 
 
-def _listen() -> list[Any]:
-    """The events of the stage's bus, as they are put on it."""
-    heard: list[Any] = []
+def _events_on_the_bus() -> list[Any]:
+    """The events as they are put on the stage's bus."""
+    received: list[Any] = []
     client("events").create_event_bus(Name="celeriac-test")
 
-    def hear(params: dict[str, Any], **_: object) -> None:
+    def receive(params: dict[str, Any], **_: object) -> None:
         entries = json.loads(params["body"])["Entries"]
         assert all(entry["EventBusName"] == "celeriac-test" for entry in entries)
-        heard.extend(
+        received.extend(
             {"source": e["Source"], "detail-type": e["DetailType"], "detail": json.loads(e["Detail"])} for e in entries
         )
 
-    client("events").meta.events.register("before-call.events.PutEvents", hear)
-    return heard
+    client("events").meta.events.register("before-call.events.PutEvents", receive)
+    return received
 
 
 def test_a_bus_that_is_out_of_reach_delays_events_and_loses_none(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
-    heard = _listen()
+    received = _events_on_the_bus()
     with out_of_reach("events", "PutEvents", calls=range(1, 3)):
         _emit(7, "item")
         sandbox.run_once()
         assert all("published_at" not in row for row in _rows())
         sandbox.drain()
-    assert len({event["detail"]["id"] for event in heard}) == 1
+    assert len({event["detail"]["id"] for event in received}) == 1
     assert (_booked("count"), _booked("item")) == ([7], [7])
     assert all("published_at" in row for row in _rows())
 
 
 @pytest.mark.parametrize("members", [1, 2, 5, 10])
-def test_members_of_a_group_share_no_batch_where_there_is_room(members: int) -> None:
+def test_messages_of_one_group_go_into_different_batches_if_there_is_room(members: int) -> None:
     groups = [f"{i % (200 // members)}" for i in range(200)]
     order = spread(groups)
     batches = [order[i : i + 10] for i in range(0, 200, 10)]
     assert all(len({groups[position] for position in batch}) == len(batch) for batch in batches)
 
 
-def test_one_refusal_in_a_quiet_batch_lets_nothing_of_its_aggregate_overtake_it(sandbox: Sandbox) -> None:
+def test_no_event_overtakes_a_refused_event_of_its_aggregate(sandbox: Sandbox) -> None:
     with refused(lambda message: message["args"] == {"number": 0} and message["task"] == "book", times=1):
         for number in range(5):
             _emit(number, "item")
@@ -241,13 +241,13 @@ def test_one_refusal_in_a_quiet_batch_lets_nothing_of_its_aggregate_overtake_it(
     assert _booked("item") == [0, 1, 2, 3, 4]
 
 
-def test_nothing_overtakes_an_event_whose_payload_could_not_be_stored(sandbox: Sandbox) -> None:
+def test_no_event_overtakes_an_event_whose_payload_could_not_be_stored(sandbox: Sandbox) -> None:
     @task(ledger, on="parcel.packed")
     def pack(ctx: Context, number: int, filler: str) -> None:
         told.append((ctx.group or "", number))
 
     with out_of_reach("s3", "PutObject", calls=range(1, 2)) as calls:
-        for number, length in enumerate((300_000, 1, 1)):  # the first is too large for a message
+        for number, length in enumerate((300_000, 1, 1)):  # the first event is too large for a message
             with celeriac.transaction() as tx:
                 tx.emit("parcel.packed", {"number": number, "filler": "x" * length}, aggregate="item")
         sandbox.drain()
@@ -264,14 +264,14 @@ def test_tasks_of_transactions_keep_the_order_of_their_group(sandbox: Sandbox) -
     assert _booked("g") == list(range(8))
 
 
-def test_an_aggregate_that_is_no_group_for_sqs_still_has_its_order(sandbox: Sandbox) -> None:
+def test_an_aggregate_whose_name_is_not_a_valid_sqs_group_keeps_its_order(sandbox: Sandbox) -> None:
     for number in range(3):
         _emit(number, "Müller & Söhne, Köln")
     sandbox.drain()
     assert [number for group, number in told if group not in {"count", ""}] == [0, 1, 2]
 
 
-def test_a_bus_that_refuses_an_entry_has_it_again_later(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_a_bus_refuses_is_sent_again_later(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
     client("events").create_event_bus(Name="celeriac-test")
     refusals = 0
@@ -292,7 +292,7 @@ def test_a_bus_that_refuses_an_entry_has_it_again_later(sandbox: Sandbox, monkey
     assert all("published_at" in row for row in _rows())
 
 
-def test_an_entry_that_a_bus_refuses_for_good_is_parked(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_a_bus_refuses_permanently_is_parked(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
     answer = {"Entries": [{"ErrorCode": "MalformedDetail", "ErrorMessage": "no"}]}
     with registered(
@@ -303,20 +303,22 @@ def test_an_entry_that_a_bus_refuses_for_good_is_parked(sandbox: Sandbox, monkey
     assert [row["reason"]["S"] for row in _rows()] == ["MalformedDetail: no"]
 
 
-def test_what_a_bus_cannot_carry_harms_no_other_event(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_a_bus_cannot_carry_harms_no_other_event(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
-    heard = _listen()
+    received = _events_on_the_bus()
     odd = new_row("stock.moved", "odd", data='{"text": "\\ud800"}')
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=odd)
     _emit(1, "item")
     sandbox.drain()
-    assert len(heard) == 1
+    assert len(received) == 1
     assert [row["reason"]["S"] for row in _rows() if "reason" in row] == [
         "it has no JSON form that a bus takes: UnicodeEncodeError"
     ]
 
 
-def test_a_row_that_is_gone_or_cannot_be_marked_keeps_no_other_from_being_marked(sandbox: Sandbox) -> None:
+def test_other_rows_are_marked_even_if_one_is_deleted_meanwhile(sandbox: Sandbox) -> None:
     def delete_one(**_: object) -> None:
         row = min(_rows(), key=lambda row: row["sk"]["S"])
         client("dynamodb").delete_item(TableName="celeriac-test-outbox", Key={"pk": row["pk"], "sk": row["sk"]})
@@ -331,7 +333,7 @@ def test_a_row_that_is_gone_or_cannot_be_marked_keeps_no_other_from_being_marked
     assert all("published_at" in row for row in left)
 
 
-def test_a_parked_event_does_not_expire_though_others_have_had_it(sandbox: Sandbox) -> None:
+def test_a_parked_event_does_not_expire_even_if_it_was_published_before(sandbox: Sandbox) -> None:
     _emit(1, "item")
     sandbox.drain()
     (row,) = _rows()

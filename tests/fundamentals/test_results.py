@@ -1,4 +1,4 @@
-"""What a task returns is what its handle's `result()` returns, or an error says why not."""
+"""A handle's `result()` returns the task's return value, or an error says why it can't."""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Receipt(BaseModel):
     at: date
 
 
-def test_a_result_has_the_type_that_the_task_names(sandbox: Sandbox) -> None:
+def test_a_result_has_the_return_type_of_the_task(sandbox: Sandbox) -> None:
     @task(reports)
     def bill() -> Invoice:
         return Invoice(Decimal("10.50"), date(2026, 1, 31))
@@ -41,15 +41,15 @@ def test_a_result_has_the_type_that_the_task_names(sandbox: Sandbox) -> None:
     assert confirm.enqueue().result() == [Receipt(number=1, at=date(2026, 1, 31))]
 
 
-def test_without_a_type_it_has_jsons_types(sandbox: Sandbox) -> None:
+def test_a_result_without_a_return_type_has_json_types(sandbox: Sandbox) -> None:
     @task(reports)
-    def bill():  # type: ignore[no-untyped-def]  # noqa: ANN202 - the point
+    def bill():  # type: ignore[no-untyped-def]  # noqa: ANN202 - the test needs a task without a return type
         return Invoice(Decimal("10.50"), date(2026, 1, 31))
 
     assert bill.enqueue().result() == {"total": "10.50", "due": "2026-01-31"}
 
 
-def test_a_task_that_returns_none_has_none_for_a_result(sandbox: Sandbox) -> None:
+def test_the_result_of_a_task_that_returns_none_is_none(sandbox: Sandbox) -> None:
     @task(reports)
     def nothing() -> None: ...
 
@@ -83,7 +83,7 @@ def test_a_result_that_is_not_kept_says_why(sandbox: Sandbox, value: object, why
     assert handle.status().not_kept is not None
 
 
-def test_what_is_returned_after_a_transaction_is_not_kept(sandbox: Sandbox) -> None:
+def test_a_value_returned_after_a_transaction_is_not_kept(sandbox: Sandbox) -> None:
     @task(reports)
     def place(ctx: Context) -> dict[str, str]:
         with ctx.transaction() as tx:
@@ -94,7 +94,7 @@ def test_what_is_returned_after_a_transaction_is_not_kept(sandbox: Sandbox) -> N
         place.enqueue().result()
 
 
-def test_a_transaction_keeps_a_result_of_its_own(sandbox: Sandbox) -> None:
+def test_a_transaction_keeps_the_result_given_to_it(sandbox: Sandbox) -> None:
     @task(reports)
     def place(ctx: Context) -> Invoice:
         invoice = Invoice(Decimal(5), date(2026, 1, 31))
@@ -107,7 +107,7 @@ def test_a_transaction_keeps_a_result_of_its_own(sandbox: Sandbox) -> None:
     assert place() == Invoice(Decimal(5), date(2026, 1, 31))  # as a plain function
 
 
-def test_a_transaction_of_a_result_alone_commits_it(sandbox: Sandbox) -> None:
+def test_a_transaction_with_nothing_but_a_result_commits_it(sandbox: Sandbox) -> None:
     @task(reports)
     def place(ctx: Context) -> str:
         with ctx.transaction() as tx:
@@ -133,7 +133,7 @@ def test_a_result_that_a_transaction_cannot_keep_is_refused(sandbox: Sandbox) ->
     assert raised == ["tx.result(...): the result can't be kept, it holds nan or infinity, which JSON has no form for"]
 
 
-def test_a_result_of_an_older_release_that_fits_no_more_says_so(sandbox: Sandbox) -> None:
+def test_a_result_of_an_older_release_that_no_longer_fits_raises_an_error(sandbox: Sandbox) -> None:
     @task(reports, name="renamed")
     def before() -> str:
         return "text"
@@ -149,7 +149,7 @@ def test_a_result_of_an_older_release_that_fits_no_more_says_so(sandbox: Sandbox
         after.handle(id=handle.id).result()
 
 
-def test_a_timeout_is_a_timedelta_or_seconds(sandbox: Sandbox) -> None:
+def test_the_timeout_of_a_result_is_a_timedelta_or_seconds(sandbox: Sandbox) -> None:
     @task(reports)
     def work() -> int:
         return 1

@@ -33,7 +33,7 @@ def test_a_failed_task_is_tried_again_after_its_backoff(sandbox: Sandbox) -> Non
     assert sandbox.dead_letters(jobs) == []
 
 
-def test_jitter_spreads_what_failed_together(sandbox: Sandbox) -> None:
+def test_jitter_spreads_the_retries_of_tasks_that_failed_together(sandbox: Sandbox) -> None:
     @task(jobs, retry=Backoff(base=timedelta(minutes=10), jitter=0.3, attempts=2))
     def failing(number: int) -> None:
         seen.append(sandbox.now)
@@ -48,7 +48,7 @@ def test_jitter_spreads_what_failed_together(sandbox: Sandbox) -> None:
     assert len(retries) > 10
 
 
-def test_a_task_that_never_succeeds_ends_as_a_dead_letter_with_its_story(sandbox: Sandbox) -> None:
+def test_a_task_that_never_succeeds_ends_as_a_dead_letter_with_its_failure(sandbox: Sandbox) -> None:
     @task(jobs, retry=Backoff(attempts=3))
     def doomed(order: str) -> None:
         raise ValueError("no such order")
@@ -86,7 +86,7 @@ def test_a_rejected_task_is_a_dead_letter_at_once(sandbox: Sandbox) -> None:
     assert (letter.failure.reason, letter.failure.message) == ("rejected", "card declined")
 
 
-def test_a_task_may_say_when_to_try_again(sandbox: Sandbox) -> None:
+def test_a_task_may_set_the_delay_of_its_retry(sandbox: Sandbox) -> None:
     @task(jobs)
     def charge(ctx: Context) -> None:
         attempts.append(ctx.attempt)
@@ -98,18 +98,18 @@ def test_a_task_may_say_when_to_try_again(sandbox: Sandbox) -> None:
     sandbox.drain()
 
     assert attempts == [1, 2]
-    # Never earlier than it said; up to a tenth later, so that what was told the same doesn't return together.
+    # Never earlier than the delay, and up to a tenth later, so that tasks with the same delay don't return together.
     assert timedelta(minutes=5) <= sandbox.now - start <= timedelta(minutes=5.5, seconds=1)
 
 
-def test_a_wait_beyond_what_sqs_can_wait_is_a_schedule(sandbox: Sandbox) -> None:
+def test_a_retry_delay_longer_than_sqs_allows_becomes_a_schedule(sandbox: Sandbox) -> None:
     @task(jobs)
     def charge(ctx: Context) -> None:
         attempts.append(ctx.attempt)
         if ctx.attempt == 1:
             raise Retry("closed over the weekend", delay=timedelta(days=2))
 
-    sandbox.advance(timedelta(milliseconds=700))  # schedules know whole seconds only
+    sandbox.advance(timedelta(milliseconds=700))  # schedules have whole seconds only
     start = sandbox.now
     charge.enqueue()
     sandbox.drain()
@@ -118,7 +118,7 @@ def test_a_wait_beyond_what_sqs_can_wait_is_a_schedule(sandbox: Sandbox) -> None
     assert timedelta(days=2) <= sandbox.now - start <= timedelta(days=2.2, minutes=1)
 
 
-def test_a_task_that_is_too_old_is_given_up(sandbox: Sandbox) -> None:
+def test_a_task_that_is_too_old_is_not_tried_again(sandbox: Sandbox) -> None:
     @task(jobs, retry=Backoff(base=timedelta(minutes=10), jitter=0, attempts=100, give_up_after=timedelta(minutes=35)))
     def late(ctx: Context) -> None:
         attempts.append(ctx.attempt)
@@ -133,7 +133,7 @@ def test_a_task_that_is_too_old_is_given_up(sandbox: Sandbox) -> None:
     assert letter.failure.reason == "expired"
 
 
-def test_errors_can_be_sorted_into_permanent_and_transient(sandbox: Sandbox) -> None:
+def test_a_policy_can_tell_permanent_from_transient_errors(sandbox: Sandbox) -> None:
     @task(jobs, retry=Backoff(retry_on=(OSError,), reject_on=(FileNotFoundError,), attempts=2))
     def sorted_out(kind: str) -> None:
         attempts.append(1)

@@ -1,4 +1,4 @@
-"""What a sender can learn of a task."""
+"""What a sender can learn about a task."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ def refuse() -> None:
 def notify() -> None: ...
 
 
-def test_a_tasks_way_from_queued_to_succeeded(sandbox: Sandbox) -> None:
+def test_a_status_goes_from_queued_to_succeeded(sandbox: Sandbox) -> None:
     handle = work.enqueue(name="a", failures=1)
     assert handle.status() == Status("queued")
 
@@ -40,7 +40,7 @@ def test_a_tasks_way_from_queued_to_succeeded(sandbox: Sandbox) -> None:
     assert handle.status() == Status("succeeded", attempts=2, result={"attempt": 2})
 
 
-def test_a_running_task_says_so(sandbox: Sandbox) -> None:
+def test_the_status_of_a_running_task_is_running(sandbox: Sandbox) -> None:
     seen: list[Status] = []
 
     @task(jobs, key="name")
@@ -52,7 +52,7 @@ def test_a_running_task_says_so(sandbox: Sandbox) -> None:
     assert [status.state for status in seen] == ["running"]
 
 
-def test_a_task_whose_worker_died_is_to_be_tried_again(sandbox: Sandbox) -> None:
+def test_the_status_of_a_task_whose_worker_died_is_retrying(sandbox: Sandbox) -> None:
     handle = work.enqueue(name="a")
     sandbox.crash_at(2)
     sandbox.run_once()
@@ -60,7 +60,7 @@ def test_a_task_whose_worker_died_is_to_be_tried_again(sandbox: Sandbox) -> None
     assert handle.status().state == "retrying"
 
 
-def test_a_dead_letter_tells_its_reason(sandbox: Sandbox) -> None:
+def test_the_status_of_a_dead_letter_has_its_reason(sandbox: Sandbox) -> None:
     handle = refuse.enqueue()
     sandbox.drain()
     status = handle.status()
@@ -76,18 +76,18 @@ def test_a_result_can_be_waited_for(sandbox: Sandbox) -> None:
     assert timedelta(minutes=1) <= sandbox.now - start < timedelta(minutes=2)
 
 
-def test_waiting_for_a_dead_letter_raises_its_failure(sandbox: Sandbox) -> None:
+def test_waiting_for_the_result_of_a_dead_letter_raises_its_failure(sandbox: Sandbox) -> None:
     with pytest.raises(TaskFailedError, match=r"task 'refuse' is a dead letter, rejected: .*: no") as caught:
         refuse.enqueue().result()
     assert caught.value.failure is not None
 
 
-def test_waiting_ends(sandbox: Sandbox) -> None:
+def test_waiting_for_a_result_ends_after_the_timeout(sandbox: Sandbox) -> None:
     with pytest.raises(TimeoutError, match="'work' is retrying after 0:00:20"):
         work.enqueue(name="a", failures=3).result(timeout=timedelta(seconds=20))
 
 
-def test_a_duplicate_shares_the_result_of_the_first(sandbox: Sandbox) -> None:
+def test_a_duplicate_has_the_result_of_the_first_message(sandbox: Sandbox) -> None:
     work.enqueue(name="a")
     second = work.enqueue(name="a")
     sandbox.drain()
@@ -102,7 +102,7 @@ def test_a_large_result_is_kept(sandbox: Sandbox) -> None:
     assert large.enqueue().result() == "x" * 150_000
 
 
-def test_nothing_is_stored_of_an_at_least_once_task(sandbox: Sandbox) -> None:
+def test_nothing_is_stored_about_an_at_least_once_task(sandbox: Sandbox) -> None:
     handle = notify.enqueue()
     sandbox.drain()
     assert handle.status() == Status("unknown")

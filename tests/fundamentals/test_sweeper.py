@@ -1,4 +1,4 @@
-"""The sweeper: what the relay has left behind is published within minutes, the same way."""
+"""The sweeper: it publishes, within minutes and in the same way, the events that the relay left behind."""
 
 import json
 from collections import Counter
@@ -36,7 +36,9 @@ def _emit(count: int, aggregates: int = 1) -> None:
             tx.emit("swept.event", {"number": number}, aggregate=f"item-{number % aggregates}")
 
 
-def test_what_the_stream_gave_up_on_is_published_in_order(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_that_the_stream_gave_up_on_are_published_in_order(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(unpublished, "PAGE", 10)
     _emit(25, aggregates=3)
     sandbox.advance(timedelta(hours=2))
@@ -47,22 +49,22 @@ def test_what_the_stream_gave_up_on_is_published_in_order(sandbox: Sandbox, monk
     assert unpublished.lag() == (None, 0)
 
 
-def test_an_event_younger_than_a_minute_is_the_relays(sandbox: Sandbox) -> None:
+def test_the_sweeper_leaves_events_younger_than_a_minute_to_the_relay(sandbox: Sandbox) -> None:
     _emit(1)
     assert sweeper.handle({}, _context(sandbox))["published"] == 0
     sandbox.advance(timedelta(minutes=1, seconds=1))
     assert sweeper.handle({}, _context(sandbox))["published"] == 1
 
 
-def test_beside_a_running_relay_nothing_happens_twice(sandbox: Sandbox) -> None:
+def test_no_event_runs_twice_if_relay_and_sweeper_both_publish_it(sandbox: Sandbox) -> None:
     _emit(30, aggregates=4)
-    sandbox.advance(timedelta(minutes=2))  # the relay is late, and then both are at it
+    sandbox.advance(timedelta(minutes=2))  # the relay is late, so the sweeper and the relay both publish
     assert sweeper.handle({}, _context(sandbox))["published"] == 30
     sandbox.drain()
     assert len(told) == len(set(told)) == 30
 
 
-def test_an_aggregate_that_cannot_be_sent_starves_no_other_of_its_shard(
+def test_an_aggregate_that_cannot_be_sent_does_not_block_others_of_its_shard(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unpublished, "PAGE", 2)
@@ -75,11 +77,11 @@ def test_an_aggregate_that_cannot_be_sent_starves_no_other_of_its_shard(
         assert sweeper.handle({}, _context(sandbox))["published"] == 1
 
 
-def test_events_of_many_aggregates_lie_in_many_shards() -> None:
+def test_events_of_many_aggregates_are_spread_over_all_shards() -> None:
     assert len({shard(f"item-{number}") for number in range(100)}) == SHARDS
 
 
-def test_what_it_cannot_read_is_parked(sandbox: Sandbox) -> None:
+def test_the_sweeper_parks_an_unreadable_row(sandbox: Sandbox) -> None:
     row = new_row("swept.event", "item") | {"data": {"S": "[]"}}
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
     sandbox.advance(timedelta(hours=2))
@@ -87,7 +89,7 @@ def test_what_it_cannot_read_is_parked(sandbox: Sandbox) -> None:
     assert unpublished.lag() == (None, 1)
 
 
-def test_what_the_index_still_shows_though_it_is_published_is_left_alone(sandbox: Sandbox) -> None:
+def test_the_sweeper_skips_published_rows_that_the_index_still_shows(sandbox: Sandbox) -> None:
     _emit(1)
     sandbox.advance(timedelta(minutes=2))
 
@@ -100,7 +102,7 @@ def test_what_the_index_still_shows_though_it_is_published_is_left_alone(sandbox
         assert sweeper.handle({}, _context(sandbox))["published"] == 0
 
 
-def test_it_measures_before_it_sweeps_since_a_sweep_may_hang(
+def test_the_sweeper_measures_before_it_sweeps_because_a_sweep_may_hang(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _emit(1)
@@ -112,7 +114,7 @@ def test_it_measures_before_it_sweeps_since_a_sweep_may_hang(
     assert _metrics(capsys.readouterr().out)["UnpublishedAge"] == 420
 
 
-def test_where_it_cannot_measure_it_sweeps_all_the_same(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_sweeper_sweeps_even_if_it_cannot_measure(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     _emit(1)
     sandbox.advance(timedelta(minutes=2))
     with out_of_reach("dynamodb", "Query", calls=range(1, 2)):
@@ -120,12 +122,12 @@ def test_where_it_cannot_measure_it_sweeps_all_the_same(sandbox: Sandbox, caplog
     assert "outbox not measured" in caplog.text
 
 
-def test_an_idle_sweep_costs_a_query_for_each_shard_twice_and_writes_nothing(sandbox: Sandbox) -> None:
+def test_an_idle_sweep_makes_two_queries_for_each_shard_and_writes_nothing(sandbox: Sandbox) -> None:
     sweeper.handle({}, _context(sandbox))
     assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 1})
 
 
-def test_a_sweep_that_is_out_of_time_leaves_the_rest_to_the_next(sandbox: Sandbox) -> None:
+def test_a_sweep_that_runs_out_of_time_leaves_the_rest_to_the_next_sweep(sandbox: Sandbox) -> None:
     _emit(3, aggregates=3)
     sandbox.advance(timedelta(minutes=2))
     late = Invocation("sweeper", "r", sandbox.now + timedelta(seconds=5))
@@ -133,7 +135,7 @@ def test_a_sweep_that_is_out_of_time_leaves_the_rest_to_the_next(sandbox: Sandbo
     assert sweeper.handle({}, _context(sandbox))["published"] == 3
 
 
-def test_it_measures_how_long_the_oldest_has_waited_and_what_is_parked(
+def test_the_sweeper_measures_the_age_of_the_oldest_event_and_the_number_of_parked_events(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _emit(1)
@@ -166,7 +168,7 @@ def _context(sandbox: Sandbox) -> Invocation:
 
 
 def _metrics(log: str) -> dict[str, Any]:
-    """What CloudWatch reads in the log, by its embedded metric format."""
+    """The metrics that CloudWatch reads in the log, in its embedded metric format."""
     (line,) = [json.loads(line) for line in log.splitlines() if '"_aws"' in line]
     (declared,) = line["_aws"]["CloudWatchMetrics"]
     assert declared["Namespace"] == "Celeriac"

@@ -1,4 +1,4 @@
-"""What a transaction can hold, its limits, and what it does when others are at the same items."""
+"""What a transaction can hold, its limits, and what happens if other writers change the same items."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +47,9 @@ def _item(table: str, pk: str) -> Any:
 
 @contextmanager
 def canceled(*codes: str, times: int) -> Iterator[list[str]]:
-    """Let DynamoDB cancel the first `times` transactions with these reasons; the list grows by each call's token."""
+    """Let DynamoDB cancel the first `times` transactions with these reasons. Each call's body, with its token, is added
+    to the list.
+    """
     tokens: list[str] = []
 
     def cancel(params: dict[str, Any], **_: object) -> Any:
@@ -62,20 +64,20 @@ def canceled(*codes: str, times: int) -> Iterator[list[str]]:
         yield tokens
 
 
-def test_numbers_are_added_to_under_a_condition_with_values(accounts: Sandbox) -> None:
+def test_an_update_adds_to_numbers_under_a_condition(accounts: Sandbox) -> None:
     move.enqueue("t-1", amount=7)
     accounts.drain()
     assert _balances() == (3, 7)
 
 
-def test_a_condition_that_fails_carries_what_lies_there(accounts: Sandbox) -> None:
+def test_the_error_of_a_failed_condition_has_the_item_that_is_stored(accounts: Sandbox) -> None:
     with pytest.raises(ConditionFailedError, match="update of orders") as caught, celeriac.transaction() as tx:
         tx.update("orders", key={"pk": "a"}, add={"balance": -11}, condition=Attr("balance").gte(11))
     assert caught.value.item == {"pk": "a", "balance": Decimal(10)}
     assert _balances() == (10, 0)
 
 
-def test_of_several_conditions_the_first_that_failed_is_named(accounts: Sandbox) -> None:
+def test_the_first_of_several_failed_conditions_is_named(accounts: Sandbox) -> None:
     with (
         pytest.raises(ConditionFailedError, match="action 2, update of orders") as caught,
         celeriac.transaction() as tx,
@@ -86,7 +88,7 @@ def test_of_several_conditions_the_first_that_failed_is_named(accounts: Sandbox)
     assert caught.value.item == {"pk": "a", "balance": Decimal(10)}
 
 
-def test_a_transaction_is_entered_once(sandbox: Sandbox) -> None:
+def test_a_transaction_cannot_be_entered_twice(sandbox: Sandbox) -> None:
     transaction = celeriac.transaction()
     with transaction as tx:
         tx.put("orders", {"pk": "a"})
@@ -105,7 +107,7 @@ def test_an_event_that_could_not_be_published_is_refused(
         tx.emit("order.created", data, aggregate=aggregate)
 
 
-def test_an_item_is_measured_as_dynamodb_does() -> None:
+def test_the_size_of_an_item_is_computed_as_dynamodb_does() -> None:
     assert size_of(item_of({"pk": "ab", "n": 1234567, "b": b"abc", "m": {"x": [True, None]}})) == (
         2 + 2 + (1 + 5) + (1 + 3) + (1 + 3 + 1 + 1 + 3 + 2 * (1 + 1))
     )
@@ -119,18 +121,18 @@ def test_an_update_that_changes_nothing_is_refused(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
-def test_what_passes_is_waited_for_and_stays_one_transaction(accounts: Sandbox, reason: str) -> None:
+def test_a_transient_cancellation_is_tried_again_as_the_same_transaction(accounts: Sandbox, reason: str) -> None:
     start = accounts.now
     with canceled("None", reason, "None", times=3) as bodies:
         move.enqueue("t-1", amount=7)
         accounts.drain()
     assert _balances() == (3, 7)
     assert len(bodies) == 4
-    assert len(set(bodies)) == 1  # the same actions under the same token
+    assert len(set(bodies)) == 1  # the same actions with the same token
     assert 0.3 < (accounts.now - start).total_seconds() < 1
 
 
-def test_a_conflict_that_does_not_pass_is_the_tasks_failure_and_it_is_tried_again(accounts: Sandbox) -> None:
+def test_a_lasting_conflict_fails_the_attempt_and_the_task_is_tried_again(accounts: Sandbox) -> None:
     with canceled("TransactionConflict", "None", "None", times=6) as bodies:
         handle = move.enqueue("t-1", amount=7)
         accounts.drain()
@@ -140,7 +142,7 @@ def test_a_conflict_that_does_not_pass_is_the_tasks_failure_and_it_is_tried_agai
     assert handle.status().attempts == 2
 
 
-def test_a_refusal_that_does_not_pass_is_not_tried_again(accounts: Sandbox) -> None:
+def test_a_transaction_refused_permanently_is_not_tried_again(accounts: Sandbox) -> None:
     with canceled("ValidationError", times=1) as bodies, pytest.raises(ClientError), celeriac.transaction() as tx:
         tx.put("orders", {"pk": "c"})
     assert len(bodies) == 1
@@ -157,7 +159,7 @@ def test_a_throttled_transaction_whose_condition_fails_is_not_tried_again(accoun
     assert len(bodies) == 1
 
 
-def test_more_bytes_than_a_transaction_holds_are_refused_before_the_call(sandbox: Sandbox) -> None:
+def test_too_many_bytes_in_a_transaction_are_refused_before_the_call(sandbox: Sandbox) -> None:
     with pytest.raises(TransactionError, match=r"which takes 4194304 \(4 MB\)"), celeriac.transaction() as tx:
         for number in range(11):
             tx.put("orders", {"pk": f"{number}", "bulk": "x" * 400_000})
@@ -179,7 +181,7 @@ def test_an_item_that_dynamodb_cannot_hold_is_refused_with_its_limit(sandbox: Sa
     assert sandbox.calls == {}
 
 
-def test_tables_go_by_their_physical_names_too(sandbox: Sandbox) -> None:
+def test_a_table_can_be_named_by_its_physical_name(sandbox: Sandbox) -> None:
     with celeriac.transaction() as tx:
         tx.put("celeriac-test-payments", {"pk": "p-1"})
     assert _item("payments", "p-1") == {"pk": {"S": "p-1"}}

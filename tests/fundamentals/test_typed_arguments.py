@@ -1,4 +1,4 @@
-"""The signature is the schema: what a task takes arrives as the types it names, or not at all."""
+"""The signature is the schema: arguments arrive with the types that the signature names, or not at all."""
 
 import json
 from collections.abc import Callable
@@ -144,7 +144,7 @@ def test_a_value_arrives_as_it_was_sent(sandbox: Sandbox, taking: Any, value: ob
     assert type(received[0]) is type(value)
 
 
-def test_what_is_left_out_takes_its_default(sandbox: Sandbox) -> None:
+def test_an_argument_that_is_left_out_takes_its_default(sandbox: Sandbox) -> None:
     take_optional.enqueue()
     take_anything.enqueue()
     sandbox.drain()
@@ -167,7 +167,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("taking", "value", "problem"), WRONG, ids=lambda part: getattr(part, "name", None))
-def test_a_wrong_value_is_refused_with_its_field_by_producer_and_consumer(
+def test_producer_and_consumer_refuse_a_wrong_value_and_name_its_field(
     sandbox: Sandbox, send: Callable[[Queue, object], None], taking: Any, value: object, problem: str
 ) -> None:
     with pytest.raises(InvalidArgumentsError) as caught:
@@ -188,7 +188,7 @@ def test_a_value_without_json_form_is_refused(sandbox: Sandbox) -> None:
     assert sandbox.calls == {}
 
 
-def test_numbers_survive_as_they_were_written(sandbox: Sandbox, send: Callable[[Queue, object], None]) -> None:
+def test_large_numbers_arrive_as_they_were_written(sandbox: Sandbox, send: Callable[[Queue, object], None]) -> None:
     send(jobs, '{"task": "take_anything", "args": {"value": 12345678901234567890123}}')
     sandbox.drain()
     assert received == [json.loads("12345678901234567890123")]

@@ -1,4 +1,4 @@
-"""A task that can't go on yet, and is not to blame: `Retry(charge=False)`."""
+"""`Retry(charge=False)`: a task can't run yet, and that is not its fault."""
 
 import json
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 jobs = Queue("uncharged")
 ledger = Queue("uncharged-ledger", fifo=True, max_receives=5)
 runs: list[int] = []
-"""The attempt of each run."""
+"""The attempt number of each run."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +35,8 @@ def the_failure(sandbox: Sandbox, queue: Queue = jobs) -> Failure:
 
 
 @pytest.mark.parametrize("delivery", ["effectively_once", "at_least_once"])
-def test_it_counts_as_no_attempt(sandbox: Sandbox, delivery: str) -> None:
-    @task(jobs, delivery=delivery, retry=Backoff(attempts=2))  # type: ignore[arg-type]  # both of them are literals
+def test_an_uncharged_retry_is_not_counted_as_an_attempt(sandbox: Sandbox, delivery: str) -> None:
+    @task(jobs, delivery=delivery, retry=Backoff(attempts=2))  # type: ignore[arg-type]  # both values are literals
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
         if len(runs) < 4:
@@ -50,7 +50,7 @@ def test_it_counts_as_no_attempt(sandbox: Sandbox, delivery: str) -> None:
     assert sandbox.dead_letters(jobs) == []
 
 
-def test_without_a_delay_it_waits_as_the_attempt_would(sandbox: Sandbox) -> None:
+def test_an_uncharged_retry_without_a_delay_waits_for_the_backoff(sandbox: Sandbox) -> None:
     @task(jobs, retry=Backoff(base=timedelta(minutes=1), jitter=0))
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -63,7 +63,7 @@ def test_without_a_delay_it_waits_as_the_attempt_would(sandbox: Sandbox) -> None
     assert sandbox.now - start == timedelta(minutes=3)
 
 
-def test_each_of_several_long_waits_is_a_schedule_of_its_own(sandbox: Sandbox) -> None:
+def test_each_long_wait_has_its_own_schedule(sandbox: Sandbox) -> None:
     @task(jobs)
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -76,13 +76,13 @@ def test_each_of_several_long_waits_is_a_schedule_of_its_own(sandbox: Sandbox) -
     assert handle.status().state == "succeeded"
 
 
-def test_the_wait_before_each_run_has_its_own_name_wherever_aws_would_take_a_second_for_a_copy(
+def test_each_wait_has_its_own_name_where_aws_drops_a_second_use_of_a_name(
     sandbox: Sandbox,
 ) -> None:
     @task(jobs)
     def charge() -> None: ...
 
-    # Of a schedule that has fired, EventBridge Scheduler keeps the name for a while.
+    # EventBridge Scheduler keeps the name of a schedule for a while after it has fired.
     for step in (0, 1, 2, 2):
         message = Message(id="m-1", task="charge", attempt=2, step=step)
         send(Parcel(jobs, message, delay=2 * HOUR))
@@ -97,7 +97,7 @@ def test_the_wait_before_each_run_has_its_own_name_wherever_aws_would_take_a_sec
     ]
 
 
-def test_a_copy_of_a_run_that_was_not_charged_is_skipped(sandbox: Sandbox) -> None:
+def test_a_copy_of_an_uncharged_run_is_skipped(sandbox: Sandbox) -> None:
     @task(jobs, key="order")
     def charge(ctx: Context, order: str) -> None:
         runs.append(ctx.attempt)
@@ -107,7 +107,7 @@ def test_a_copy_of_a_run_that_was_not_charged_is_skipped(sandbox: Sandbox) -> No
     url = sqs.url(jobs.physical_name("test"))
     handle = charge.enqueue(order="o-1")
     sandbox.run_once()
-    for step in (0, 0, 1, 1):  # the first two are copies of what has run, the others of what is to run in an hour
+    for step in (0, 0, 1, 1):  # two copies of the run that is over, two of the run that is due in an hour
         copy = {"v": 2, "task": "charge", "id": handle.id, "args": {"order": "o-1"}, "step": step}
         client("sqs").send_message(QueueUrl=url, MessageBody=json.dumps(copy))
     sandbox.run_once()
@@ -116,7 +116,7 @@ def test_a_copy_of_a_run_that_was_not_charged_is_skipped(sandbox: Sandbox) -> No
     assert len(runs) == 3
 
 
-def test_it_ends_at_the_age_that_its_policy_names(sandbox: Sandbox) -> None:
+def test_uncharged_retries_end_at_the_age_that_the_policy_names(sandbox: Sandbox) -> None:
     @task(jobs, retry=Backoff(attempts=2, give_up_after=10 * HOUR))
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -131,7 +131,7 @@ def test_it_ends_at_the_age_that_its_policy_names(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("policy", [Backoff(), lambda error, attempt: HOUR])
-def test_where_its_policy_names_none_it_ends_with_its_queues_retention(sandbox: Sandbox, policy: Backoff) -> None:
+def test_uncharged_retries_without_an_age_limit_end_at_the_queues_retention(sandbox: Sandbox, policy: Backoff) -> None:
     @task(jobs, retry=policy)
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -144,7 +144,7 @@ def test_where_its_policy_names_none_it_ends_with_its_queues_retention(sandbox: 
     assert jobs.retention - 4 * HOUR < sandbox.now - start <= jobs.retention
 
 
-def test_its_log_line_says_that_it_was_not_charged(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_line_of_an_uncharged_retry_says_so(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     @task(jobs)
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -153,11 +153,11 @@ def test_its_log_line_says_that_it_was_not_charged(sandbox: Sandbox, caplog: pyt
 
     charge.enqueue()
     sandbox.drain()
-    lines = [(line.outcome, line.attempt, getattr(line, "charged", True)) for line in caplog.records]  # type: ignore[attr-defined]  # of the line
+    lines = [(line.outcome, line.attempt, getattr(line, "charged", True)) for line in caplog.records]  # type: ignore[attr-defined]  # the log line's own fields
     assert lines == [("retried", 1, False), ("retried", 1, True), ("succeeded", 2, True)]
 
 
-def test_what_was_enqueued_for_later_has_that_long_from_its_first_wait_on(sandbox: Sandbox) -> None:
+def test_the_age_of_a_delayed_task_is_counted_from_its_first_uncharged_retry(sandbox: Sandbox) -> None:
     @task(jobs)
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -170,7 +170,7 @@ def test_what_was_enqueued_for_later_has_that_long_from_its_first_wait_on(sandbo
 
 
 @pytest.mark.parametrize(("written", "runs_again"), [("2999-01-01T00:00:00", True), ("1999-01-01T00:00:00", False)])
-def test_a_message_cannot_claim_more_time_than_there_is(sandbox: Sandbox, written: str, runs_again: bool) -> None:  # noqa: FBT001 - a column of the table
+def test_a_message_cannot_extend_its_time_with_a_false_date(sandbox: Sandbox, written: str, runs_again: bool) -> None:  # noqa: FBT001 - a parametrized value
     @task(jobs)
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -185,7 +185,7 @@ def test_a_message_cannot_claim_more_time_than_there_is(sandbox: Sandbox, writte
     assert sandbox.now - start <= jobs.retention
 
 
-def test_the_attempt_after_it_begins_anew(sandbox: Sandbox) -> None:
+def test_each_attempt_may_have_uncharged_retries(sandbox: Sandbox) -> None:
     @task(jobs, retry=Backoff(base=timedelta(minutes=1), jitter=0, attempts=2))
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -199,7 +199,7 @@ def test_the_attempt_after_it_begins_anew(sandbox: Sandbox) -> None:
     assert the_failure(sandbox).reason == "exhausted"
 
 
-def test_a_redriven_letter_begins_anew(sandbox: Sandbox) -> None:
+def test_the_age_of_a_redriven_letter_is_counted_anew(sandbox: Sandbox) -> None:
     @task(jobs, retry=Backoff(give_up_after=5 * HOUR))
     def charge(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -219,7 +219,7 @@ def test_a_redriven_letter_begins_anew(sandbox: Sandbox) -> None:
     assert handle.status().state == "succeeded"
 
 
-def test_what_runs_at_most_once_runs_once_all_the_same(sandbox: Sandbox) -> None:
+def test_an_uncharged_retry_of_an_at_most_once_task_is_a_dead_letter(sandbox: Sandbox) -> None:
     @task(jobs, delivery="at_most_once")
     def launch(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -232,8 +232,8 @@ def test_what_runs_at_most_once_runs_once_all_the_same(sandbox: Sandbox) -> None
 
 
 @pytest.mark.parametrize("delivery", ["effectively_once", "at_least_once"])
-def test_in_a_fifo_group_it_keeps_its_place(sandbox: Sandbox, delivery: str) -> None:
-    @task(Queue("uncharged-orders", fifo=True), delivery=delivery, retry=Backoff(attempts=2))  # type: ignore[arg-type]  # both of them are literals
+def test_an_uncharged_retry_keeps_its_place_in_a_fifo_group(sandbox: Sandbox, delivery: str) -> None:
+    @task(Queue("uncharged-orders", fifo=True), delivery=delivery, retry=Backoff(attempts=2))  # type: ignore[arg-type]  # both values are literals
     def book(ctx: Context, name: str) -> None:
         booked.append((name, ctx.attempt))
         if name == "a" and len(booked) < 4:
@@ -248,7 +248,7 @@ def test_in_a_fifo_group_it_keeps_its_place(sandbox: Sandbox, delivery: str) -> 
     assert booked == [("a", 1), ("a", 1), ("a", 1), ("a", 1), ("a", 2), ("b", 1)]
 
 
-def test_in_a_fifo_queue_it_ends_before_sqs_moves_it_without_a_word(sandbox: Sandbox) -> None:
+def test_uncharged_retries_on_a_fifo_queue_end_before_sqs_moves_the_message(sandbox: Sandbox) -> None:
     @task(ledger, retry=Backoff(attempts=2))
     def book(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -262,10 +262,10 @@ def test_in_a_fifo_queue_it_ends_before_sqs_moves_it_without_a_word(sandbox: San
 
 @pytest.mark.parametrize("give_up_after", [None, timedelta(days=10)])
 @pytest.mark.parametrize("charged", [True, False])
-def test_in_a_fifo_queue_it_ends_before_sqs_forgets_it(
+def test_retries_on_a_fifo_queue_end_before_sqs_deletes_the_message(
     sandbox: Sandbox,
     give_up_after: timedelta | None,
-    charged: bool,  # noqa: FBT001 - a column of the table
+    charged: bool,  # noqa: FBT001 - a parametrized value
 ) -> None:
     short = Queue("uncharged-short", fifo=True, retention=timedelta(hours=4))
 

@@ -41,7 +41,7 @@ def patched(text: str, diff: str) -> str:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The application with the page's four edits, with the README's queue."""
+    """The application with the page's four edits, with the quickstart's queue."""
     copy = copied(tmp_path_factory.mktemp("copy"), "infra", "app.py", "cdk.json", "uv.lock")
     typed_in(copy, QUEUE, "queues")
 

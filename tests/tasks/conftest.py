@@ -1,4 +1,4 @@
-"""What the sample tasks need around them: a verified sender, a signing secret, a partner that answers."""
+"""What the sample tasks need around them: a verified sender, a signing secret, a partner server that answers."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ def webhook_secret() -> str:
 
 @pytest.fixture
 def provider(sandbox: Sandbox, webhook_secret: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    """The partner's server in this process, silent for no longer than a test should take."""
+    """The partner's server in this process. Its silence lasts no longer than a test should take."""
     boto3.client("ses").verify_email_identity(EmailAddress="shop@example.org")
     boto3.client("secretsmanager").create_secret(Name="webhook-secret", SecretString=webhook_secret)
     with running_provider(silence_seconds=0.01) as running:
@@ -30,5 +30,5 @@ def provider(sandbox: Sandbox, webhook_secret: str, monkeypatch: pytest.MonkeyPa
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Known when this folder is named on the command line."""
+    """Add `--whole`, which pytest knows if this folder is named on the command line."""
     parser.addoption("--whole", action="store_true", help="all tests, types and lint without the samples")

@@ -1,4 +1,4 @@
-"""What the stacks give the sample tasks: queues, tables and settings, and what the tasks may do."""
+"""What the stacks give the sample tasks: queues, tables, settings and permissions."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_every_consumer_writes_the_tables(stage: Stage) -> None:
         assert {table_arn(table.physical_name("dev")) for table in (tables.orders, tables.payments)} <= written
 
 
-def test_context_sets_what_the_tasks_are_told(stage: Stage) -> None:
+def test_context_sets_the_environment_of_the_tasks(stage: Stage) -> None:
     for consumer in CONSUMERS:
         told = stage.work.named("Lambda::Function", "FunctionName", consumer)["Environment"]["Variables"]
         assert told["EMAIL_SENDER"] == "shop@example.org"
@@ -38,7 +38,7 @@ def test_context_sets_what_the_tasks_are_told(stage: Stage) -> None:
         assert told["WEBHOOK_SECRET_ID"] == "celeriac-dev-webhook-secret"
 
 
-def test_mail_leaves_only_from_the_configured_sender(stage: Stage) -> None:
+def test_mail_can_be_sent_only_from_the_configured_sender(stage: Stage) -> None:
     conditions = [
         statement["Condition"]
         for _, statement in stage.work.statements()
@@ -49,7 +49,7 @@ def test_mail_leaves_only_from_the_configured_sender(stage: Stage) -> None:
     assert all(condition == {"StringEquals": {"ses:FromAddress": "shop@example.org"}} for condition in conditions)
 
 
-def test_webhooks_are_signed_with_a_secret_of_the_stage_that_only_consumers_read(stage: Stage) -> None:
+def test_webhooks_are_signed_with_the_stages_secret_which_only_consumers_read(stage: Stage) -> None:
     assert stage.state.named("SecretsManager::Secret", "Name", "celeriac-dev-webhook-secret")
     for consumer in CONSUMERS:
         assert f"{SECRET}-??????" in stage.work.granted(consumer)["secretsmanager:GetSecretValue"]

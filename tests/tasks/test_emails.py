@@ -1,4 +1,4 @@
-"""E-mails through SES."""
+"""Sending e-mails with SES."""
 
 import boto3
 import pytest

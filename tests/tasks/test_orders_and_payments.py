@@ -1,4 +1,4 @@
-"""An order, its event, the payment and the e-mail that follow from it."""
+"""An order, its event, and the payment and the e-mail that follow."""
 
 import boto3
 import pytest
@@ -39,7 +39,9 @@ def test_an_order_is_charged_once_marked_as_paid_and_confirmed(sandbox: Sandbox,
 @pytest.mark.parametrize(
     ("amount", "what"), [(10_429, "busy"), (10_503, "unavailable"), (10_504, "charged, and silent about it")]
 )
-def test_a_payment_survives_a_provider_that_is(sandbox: Sandbox, provider: Provider, amount: int, what: str) -> None:
+def test_a_payment_is_charged_once_in_spite_of_a_failing_provider(
+    sandbox: Sandbox, provider: Provider, amount: int, what: str
+) -> None:
     process_payment.enqueue(payment_id="p-1", order_id="o-1", amount_cents=amount)
     sandbox.drain()
 
@@ -60,7 +62,7 @@ def test_a_declined_card_is_a_dead_letter_and_leaves_the_order_unpaid(sandbox: S
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("call", [1, 2])
-def test_a_worker_that_dies_while_paying_charges_once(
+def test_a_payment_whose_worker_dies_is_charged_once(
     sandbox: Sandbox, provider: Provider, call: int, *, after: bool
 ) -> None:
     process_payment.enqueue(payment_id="p-1", order_id="o-1", amount_cents=500)
@@ -71,7 +73,7 @@ def test_a_worker_that_dies_while_paying_charges_once(
     assert client("dynamodb").scan(TableName="celeriac-test-payments")["Count"] == 1
 
 
-def test_a_provider_that_refuses_the_request_is_not_asked_again(sandbox: Sandbox, provider: Provider) -> None:
+def test_a_request_that_the_provider_refuses_is_not_sent_again(sandbox: Sandbox, provider: Provider) -> None:
     process_payment.enqueue(payment_id="p-1", order_id="o-1", amount_cents=-5)
     sandbox.drain()
     (letter,) = sandbox.dead_letters(payments)

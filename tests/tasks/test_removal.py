@@ -1,4 +1,4 @@
-"""The samples can be removed as the README says: done in a copy, where everything else must go on working.
+"""The samples can be removed as the quickstart says. It is done in a copy, and everything else must still work there.
 
 .venv/bin/pytest tests/tasks/test_removal.py --whole     all tests, types and lint there (some minutes)
 """
@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
 SECTION = QUICKSTART.partition("## Without the samples\n")[2].partition("\n## ")[0]
 COMMANDS = re.findall(r"```\n(.*?)```", SECTION, flags=re.DOTALL)
-# What leaned on the samples once: their tables, queues, tasks and grants.
+# Tests that once depended on the samples: on their tables, queues, tasks and grants.
 TELLING = (
-    "tests/fundamentals/test_calls.py::test_a_transaction",
+    "tests/fundamentals/test_calls.py::test_a_transaction_costs_three_calls",
     "tests/fundamentals/test_enqueue_and_run.py::test_tasks_of_other_test_modules_do_not_exist_here",
     "tests/fundamentals/test_outbox.py",
     "tests/infra/test_stack_declarations.py",
@@ -30,7 +30,7 @@ TELLING = (
     "tests/unit/test_samples.py",
 )
 QUEUE, TASK = re.findall(r"```python\n(.*?)```", QUICKSTART, flags=re.DOTALL)[:2]
-# The README's first task, and names that the library's tests use as well: neither may get in the other's way.
+# The quickstart's first task, and names that the library's tests use too. They must not get in each other's way.
 OWN = {
     "reports.py": TASK,
     "queues.py": f"""
@@ -50,20 +50,20 @@ from tasks.queues import jobs
 
 @task(jobs, key="order")
 def charge(order: str) -> str:
-    """As the tests of the console name theirs."""
+    """The console's tests have a task with the same name."""
     return order
 
 
 @task(jobs, on="*")
-def hear(order_id: str) -> None:
-    """Every event there is."""
+def subscriber(order_id: str) -> None:
+    """Subscribed to every event."""
 ''',
 }
 
 
 @pytest.fixture
 def removed(tmp_path: Path) -> Path:
-    """A copy of this clone after the README's commands."""
+    """A copy of this clone after the quickstart's commands."""
     clone = tmp_path / "clone"
     copy(clone)
     (commands,) = COMMANDS
@@ -72,7 +72,9 @@ def removed(tmp_path: Path) -> Path:
 
 
 def _run(clone: Path, *command: str) -> str:
-    """What it prints, in the environment of this clone, whose editable install the copy's own sources precede."""
+    """The command's output. It runs in this clone's environment, with the copy's sources before this clone's installed
+    ones.
+    """
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))}
     done = subprocess.run(
         [sys.executable, "-m", *command],
@@ -91,18 +93,18 @@ def _lint(clone: Path) -> None:
     _run(clone, "ruff", "format", "--no-cache", "--check", ".")
 
 
-def test_without_the_samples_all_goes_on(removed: Path) -> None:
+def test_without_the_samples_everything_else_works(removed: Path) -> None:
     _lint(removed)
-    assert list(_who_imports_samples(removed)) == []
+    assert list(_imports_of_samples(removed)) == []
     assert "failed" not in _run(removed, "pytest", "-q", "-p", "no:cacheprovider", *TELLING)
     assert "The demo shows the sample tasks at work, and they were removed." in _run(removed, "celeriac_local", "demo")
 
 
-def _who_imports_samples(clone: Path) -> Iterator[str]:
-    """Files that pytest couldn't collect, nor Python run: they import what is gone, or what `sed` has taken out."""
+def _imports_of_samples(clone: Path) -> Iterator[str]:
+    """Imports that would fail in pytest or Python: of removed samples, or of what `sed` has removed."""
     theirs = re.compile(r"from (tasks\b|infra\.samples|infra import samples)")
     for file in clone.rglob("*.py"):
-        if file.is_relative_to(clone / "benchmarks" / "versus"):  # which has a package `tasks` of its own
+        if file.is_relative_to(clone / "benchmarks" / "versus"):  # this folder has its own package `tasks`
             continue
         text = file.read_text()
         if "from tasks" not in text and "samples" not in text:
@@ -118,7 +120,7 @@ def whole(request: pytest.FixtureRequest) -> None:
         pytest.skip("takes minutes: --whole")
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["nothing instead", "tasks of one's own instead"])
+@pytest.mark.parametrize("own", [False, True], ids=["nothing instead", "own tasks instead"])
 def test_without_the_samples_the_whole_suite_passes(whole: None, removed: Path, *, own: bool) -> None:
     for name, text in OWN.items() if own else ():
         with (removed / "functions" / "tasks" / name).open("a") as file:

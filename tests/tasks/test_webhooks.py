@@ -1,4 +1,4 @@
-"""Webhooks: signed, retried, given up."""
+"""Webhooks: signed, retried, and given up."""
 
 import base64
 import hmac
@@ -14,7 +14,7 @@ from tasks.queues import webhooks
 from tasks.webhooks import deliver_webhook
 
 
-def test_a_webhook_is_signed_so_that_its_receiver_can_trust_it(
+def test_a_webhook_is_signed_so_its_receiver_can_verify_it(
     sandbox: Sandbox, provider: Provider, webhook_secret: str
 ) -> None:
     handle = deliver_webhook.enqueue(url=f"{provider.url}/hooks/ok", event="order.paid", data={"order": "o-1"})
@@ -46,7 +46,7 @@ def test_a_webhook_is_delivered_again_under_the_same_id(
     assert sandbox.dead_letters(webhooks) == []
 
 
-def test_a_receiver_that_refuses_is_not_asked_again(sandbox: Sandbox, provider: Provider) -> None:
+def test_a_webhook_that_its_receiver_refuses_is_not_sent_again(sandbox: Sandbox, provider: Provider) -> None:
     deliver_webhook.enqueue(url=f"{provider.url}/hooks/gone", event="order.paid", data={})
     sandbox.drain()
 
@@ -56,7 +56,7 @@ def test_a_receiver_that_refuses_is_not_asked_again(sandbox: Sandbox, provider: 
     assert (letter.failure.reason, letter.failure.message) == ("rejected", "the receiver refuses with 410")
 
 
-def test_a_receiver_that_is_not_there_is_tried_for_an_hour(sandbox: Sandbox, provider: Provider) -> None:
+def test_a_webhook_to_an_unreachable_receiver_is_retried_for_an_hour(sandbox: Sandbox, provider: Provider) -> None:
     start = sandbox.now
     deliver_webhook.enqueue(url="http://127.0.0.1:1/hooks", event="order.paid", data={})
     sandbox.drain()

@@ -80,13 +80,13 @@ def test_a_task_is_sent_later_and_many_times(sandbox: Sandbox) -> None:
         (["charge", "--arg", "order=a", "--delay", "900d"], "lies between nothing and a year"),
     ],
 )
-def test_what_cannot_be_sent_is_told_in_a_sentence(sandbox: Sandbox, arguments: list[str], sentence: str) -> None:
+def test_send_explains_in_a_sentence_why_it_cannot_send(sandbox: Sandbox, arguments: list[str], sentence: str) -> None:
     told = _run("send", *arguments)
     assert told.exit_code == 2
     assert sentence in told.output
 
 
-def test_tasks_tells_all_that_was_declared(sandbox: Sandbox) -> None:
+def test_tasks_shows_every_declaration(sandbox: Sandbox) -> None:
     shown = _run("tasks").output
     assert "charge(order: str, fail: str = 'no')" in shown
     assert "queue console, effectively_once by order, a single attempt" in shown
@@ -97,7 +97,7 @@ def test_tasks_tells_all_that_was_declared(sandbox: Sandbox) -> None:
     assert tasks["charge"]["key"] == "order"
 
 
-def test_queues_shows_what_waits_and_what_is_dead(sandbox: Sandbox) -> None:
+def test_queues_counts_waiting_messages_and_dead_letters(sandbox: Sandbox) -> None:
     charge.enqueue(order="o-1")
     rows = {row["queue"]: row for row in json.loads(_run("queues", "--json").output)}
     assert rows["console"] | {"oldest_seconds": None} == {
@@ -110,10 +110,10 @@ def test_queues_shows_what_waits_and_what_is_dead(sandbox: Sandbox) -> None:
         "consumer": "none",
         "alarm": "none",
     }
-    assert _run("queues").exit_code == 1  # nothing is deployed that would take it
+    assert _run("queues").exit_code == 1  # no consumer is deployed that would take the message
 
 
-def test_a_queue_that_is_not_deployed_is_a_row(sandbox: Sandbox) -> None:
+def test_a_queue_that_is_not_deployed_has_its_row(sandbox: Sandbox) -> None:
     for name in ("celeriac-staging-console", "celeriac-staging-console-dlq"):
         client("sqs").create_queue(QueueName=name)
     shown = CliRunner().invoke(app, ["--stage", "staging", "queues"])
@@ -126,7 +126,7 @@ def test_a_queue_that_is_not_deployed_is_a_row(sandbox: Sandbox) -> None:
     assert (found["desk"]["consumer"], found["desk"]["waiting"]) == ("not deployed", None)
 
 
-def test_a_stage_of_which_nothing_is_deployed_is_told_with_those_that_are(sandbox: Sandbox) -> None:
+def test_a_stage_with_nothing_deployed_is_named_together_with_the_deployed_stages(sandbox: Sandbox) -> None:
     shown = CliRunner().invoke(app, ["--stage", "staging", "queues"])
     assert shown.exit_code == 1
     assert "not deployed" in shown.stdout
@@ -137,7 +137,7 @@ def test_a_stage_of_which_nothing_is_deployed_is_told_with_those_that_are(sandbo
 
 @pytest.fixture
 def consumer(sandbox: Sandbox) -> Iterator[dict[str, Any]]:
-    """A consumer's event source mapping, as Lambda tells of it: moto would poll the queue itself."""
+    """A consumer's event source mapping, as Lambda describes it. With a real mapping, moto would poll the queue."""
     mapping: dict[str, Any] = {
         "UUID": "u-1",
         "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test-console",
@@ -170,7 +170,7 @@ def test_a_consumer_is_paused_and_resumed(consumer: dict[str, Any]) -> None:
     assert consumer["State"] == "Enabling"
 
 
-def test_what_is_not_deployed_cannot_be_paused(sandbox: Sandbox) -> None:
+def test_a_queue_that_is_not_deployed_cannot_be_paused(sandbox: Sandbox) -> None:
     paused = _run("pause", "console")
     assert paused.exit_code == 2
     assert "has no consumer in stage 'test': deploy it" in paused.output
@@ -213,7 +213,7 @@ def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> No
     assert {"what": "outbox: 0 parked", "ok": True, "cure": None} in findings
 
 
-def test_doctor_has_one_cure_for_a_stage_that_is_not_there(sandbox: Sandbox) -> None:
+def test_doctor_has_one_cure_for_a_stage_that_is_not_deployed(sandbox: Sandbox) -> None:
     stage = "staging"
     found = CliRunner().invoke(app, ["--stage", stage, "doctor"]).output
     ours = ", ".join(sorted(registry.queues(), key=list(registry.queues()).index))
@@ -224,7 +224,7 @@ def test_doctor_has_one_cure_for_a_stage_that_is_not_there(sandbox: Sandbox) -> 
     assert found.count("deploy it") == 1
 
 
-def test_doctor_without_credentials_has_a_cure(sandbox: Sandbox) -> None:
+def test_doctor_has_a_cure_for_missing_credentials(sandbox: Sandbox) -> None:
     def nobody(**_: object) -> None:
         raise NoCredentialsError
 
@@ -239,7 +239,7 @@ def test_doctor_without_credentials_has_a_cure(sandbox: Sandbox) -> None:
     )
 
 
-def test_doctor_says_which_policy_allows_what_is_refused(sandbox: Sandbox) -> None:
+def test_doctor_names_the_policy_that_allows_a_refused_call(sandbox: Sandbox) -> None:
     def refuse(**_: object) -> None:
         answer: Any = {
             "Error": {"Code": "AccessDenied", "Message": "not authorized to perform: sqs:GetQueueAttributes"}
@@ -253,7 +253,7 @@ def test_doctor_says_which_policy_allows_what_is_refused(sandbox: Sandbox) -> No
 
 
 def _written(sandbox: Sandbox, *texts: str) -> None:
-    """Let the worker of the queue `console` have written lines, all at once."""
+    """Write these lines into the log of the queue `console`, all at the same time."""
     logs, group = operators_client("logs"), "/aws/lambda/celeriac-test-console"
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="s")
@@ -284,7 +284,7 @@ PRINTED = {
 }
 
 
-def test_logs_are_shown_readable(sandbox: Sandbox) -> None:
+def test_tail_shows_readable_log_lines(sandbox: Sandbox) -> None:
     _written(sandbox, "START RequestId: r-1", *map(json.dumps, (PRINTED, LINE)), "of nobody", "END RequestId: r-1")
     assert _run("tail", "console", "--no-follow").output.splitlines() == [
         "00:00:00.000 console charge i-1 attempt 2 charging",
@@ -293,7 +293,7 @@ def test_logs_are_shown_readable(sandbox: Sandbox) -> None:
     ]
 
 
-def test_logs_have_all_that_was_raised_in_lines_of_their_own(sandbox: Sandbox) -> None:
+def test_tail_shows_each_line_of_a_traceback(sandbox: Sandbox) -> None:
     raised = LINE | {"error_message": "no", "error_traceback": "Traceback:\n  File x\nValueError: no"}
     _written(sandbox, json.dumps(raised))
     assert _run("tail", "console", "--no-follow").output.splitlines() == [
@@ -304,7 +304,7 @@ def test_logs_have_all_that_was_raised_in_lines_of_their_own(sandbox: Sandbox) -
     ]
 
 
-def test_a_worker_that_dies_is_shown_with_what_it_had_not_finished(sandbox: Sandbox) -> None:
+def test_tail_shows_a_workers_death_with_its_unfinished_tasks(sandbox: Sandbox) -> None:
     done = [PRINTED | {"id": "i-0"}, LINE | {"id": "i-0", "outcome": "dead"}]
     death = "RequestId: r-1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError"
     report = "REPORT RequestId: r-1\tMemory Size: 512 MB\tMax Memory Used: 99 MB\tStatus: error"
@@ -316,19 +316,19 @@ def test_a_worker_that_dies_is_shown_with_what_it_had_not_finished(sandbox: Sand
     ]
 
 
-def test_a_time_in_another_form_is_that_of_the_event(sandbox: Sandbox) -> None:
+def test_tail_shows_the_events_time_for_a_timestamp_in_another_format(sandbox: Sandbox) -> None:
     _written(sandbox, json.dumps({"level": 30, "message": "paid", "timestamp": 1767225600000, "id": 7}))
     assert _run("tail", "console", "--no-follow").output == "00:00:00.000 console 7 paid\n"
 
 
-def test_no_line_of_a_task_can_rewrite_the_terminal(sandbox: Sandbox) -> None:
+def test_control_characters_in_a_log_line_do_not_reach_the_terminal(sandbox: Sandbox) -> None:
     _written(sandbox, json.dumps(PRINTED | {"message": "\x1b[2J [red]:warning:", "note": "\x07"}))
     assert _run("tail", "console", "--no-follow").output == (
         "00:00:00.000 console charge i-1 attempt 2 \\x1b[2J [red]:warning: note=\\x07\n"
     )
 
 
-def test_logs_for_scripts_are_json_whatever_was_written(sandbox: Sandbox) -> None:
+def test_tail_with_json_prints_every_line_as_json(sandbox: Sandbox) -> None:
     _written(sandbox, json.dumps(PRINTED), "[ERROR] ValueError: no\nTraceback\n  File x", "twice", "twice")
     lines = [json.loads(line) for line in _run("tail", "console", "--no-follow", "--json").output.splitlines()]
     assert lines[0] == PRINTED | {"queue": "console"}
@@ -351,7 +351,7 @@ def test_logs_for_scripts_are_json_whatever_was_written(sandbox: Sandbox) -> Non
         ("InternalError", "sorry", "AWS refuses: "),
     ],
 )
-def test_what_aws_refuses_is_told_in_a_sentence(sandbox: Sandbox, code: str, message: str, sentence: str) -> None:
+def test_a_refusal_by_aws_is_explained_in_a_sentence(sandbox: Sandbox, code: str, message: str, sentence: str) -> None:
     def refuse(**_: object) -> None:
         raise ClientError({"Error": {"Code": code, "Message": message}}, "GetItem")
 
@@ -362,14 +362,14 @@ def test_what_aws_refuses_is_told_in_a_sentence(sandbox: Sandbox, code: str, mes
     assert "Traceback" not in told.output
 
 
-def test_the_region_may_be_named_as_other_tools_name_it(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_region_may_be_set_with_aws_region(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     _run("tasks")
     assert os.environ["AWS_DEFAULT_REGION"] == "eu-north-1"
 
 
-def test_a_stage_that_is_not_there_is_told_with_those_that_are(sandbox: Sandbox) -> None:
+def test_a_stage_that_does_not_exist_is_named_together_with_the_existing_stages(sandbox: Sandbox) -> None:
     told = CliRunner().invoke(app, ["--stage", "prod", "dlq", "list", "console"])
     assert told.exit_code == 2
     assert "there is no queue celeriac-prod-console" in told.output

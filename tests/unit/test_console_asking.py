@@ -1,4 +1,4 @@
-"""What `celeriac` asks before it does it, and what an interrupted command says."""
+"""What `celeriac` asks before it acts, and what an interrupted command prints."""
 
 import json
 from datetime import timedelta
@@ -31,7 +31,7 @@ def refuse_that(order: int) -> None:
 
 @pytest.fixture
 def prod(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Beside the sandbox's own stage one that keeps its data, with twelve dead letters."""
+    """A stage `prod`, which keeps its data, beside the sandbox's stage. It has twelve dead letters."""
     monkeypatch.setenv("CELERIAC_STAGE", "prod")
     for name in ("celeriac-prod-asking", "celeriac-prod-asking-dlq"):
         client("sqs").create_queue(QueueName=name)
@@ -51,7 +51,7 @@ def _left() -> int:
     return sum(sqs.counts(sqs.url("celeriac-prod-asking-dlq")).values())
 
 
-def test_a_redrive_of_everything_in_a_kept_stage_asks(prod: Sandbox, at_terminal: AtTerminal) -> None:
+def test_a_redrive_of_all_letters_in_a_kept_stage_asks_first(prod: Sandbox, at_terminal: AtTerminal) -> None:
     code, said = at_terminal("n\n", "--stage", "prod", "dlq", "redrive", "asking")
     assert code == 1
     assert "Redrive all 12 dead letters of asking in the stage prod? [y/N]" in said
@@ -61,12 +61,12 @@ def test_a_redrive_of_everything_in_a_kept_stage_asks(prod: Sandbox, at_terminal
     assert "12 of 12 dead letters of asking redriven to asking" in said
 
 
-def test_an_end_of_input_at_a_question_is_no_answer(prod: Sandbox, at_terminal: AtTerminal) -> None:
+def test_end_of_input_at_a_question_ends_the_command(prod: Sandbox, at_terminal: AtTerminal) -> None:
     assert at_terminal("", "--stage", "prod", "dlq", "redrive", "asking")[0] == 130
     assert _left() == 12
 
 
-def test_without_a_terminal_it_refuses_and_says_what_to_type(prod: Sandbox) -> None:
+def test_without_a_terminal_a_redrive_of_all_letters_is_refused_with_the_cure(prod: Sandbox) -> None:
     refused = _run("redrive", "asking")
     assert refused.exit_code == 2
     assert "in the stage prod? There is no terminal to answer at: add --yes" in refused.output
@@ -92,15 +92,15 @@ def test_a_redrive_of_chosen_letters_does_not_ask(prod: Sandbox, options: list[s
     assert _left() == left
 
 
-def test_a_limit_that_limits_nothing_chooses_nothing(prod: Sandbox) -> None:
+def test_a_limit_that_excludes_no_letter_still_asks(prod: Sandbox) -> None:
     assert "There is no terminal to answer at" in _run("redrive", "asking", "--limit", "12").output
 
 
-def test_a_stage_that_goes_with_its_stacks_does_not_ask(sandbox: Sandbox) -> None:
+def test_a_redrive_in_a_stage_that_is_not_kept_does_not_ask(sandbox: Sandbox) -> None:
     assert CliRunner().invoke(app, ["--stage", "test", "dlq", "redrive", "asking"]).exit_code == 0
 
 
-def test_discarding_asks_and_deletes_what_matches(prod: Sandbox, at_terminal: AtTerminal) -> None:
+def test_a_discard_asks_and_deletes_the_matching_letters(prod: Sandbox, at_terminal: AtTerminal) -> None:
     code, said = at_terminal("n\n", "--stage", "prod", "dlq", "discard", "asking", "--task", "refuse_it")
     assert code == 1
     assert "8 dead letters of asking, of 1 kind" in said
@@ -112,7 +112,7 @@ def test_discarding_asks_and_deletes_what_matches(prod: Sandbox, at_terminal: At
     assert _left() == 4
 
 
-def test_only_what_was_shown_is_discarded(
+def test_a_discard_deletes_only_the_letters_that_it_showed(
     prod: Sandbox, at_terminal: AtTerminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(*_: object, **__: object) -> bool:
@@ -131,7 +131,7 @@ def test_only_what_was_shown_is_discarded(
 
 
 def _interrupted(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    """Ctrl-C as the second batch is to be sent, by the one worker that there is."""
+    """Run the command with one worker, and press Ctrl-C when it sends the second batch."""
     calls = 0
 
     def interrupt(**_: object) -> None:
@@ -146,7 +146,7 @@ def _interrupted(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
         return _run(*arguments)
 
 
-def test_an_interrupted_redrive_says_how_far_it_came_and_what_to_type(
+def test_an_interrupted_redrive_prints_its_progress_and_the_next_command(
     prod: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = _interrupted(monkeypatch, "redrive", "asking", "--rate", "1", "--yes")
@@ -157,13 +157,13 @@ def test_an_interrupted_redrive_says_how_far_it_came_and_what_to_type(
     assert _run("redrive", "asking", "--yes").output.startswith("5 of 5 dead letters")
 
 
-def test_what_is_left_of_a_limit_is_what_to_type(prod: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_command_has_the_rest_of_the_limit(prod: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     told = _interrupted(monkeypatch, "redrive", "asking", "--rate", "1", "--limit=11")
     assert "7 of 11 dead letters of asking are redriven" in told.output
     assert "dlq redrive asking --rate 1 --limit 4\n" in told.output
 
 
-def test_times_that_counted_from_then_on_stay_where_they_were(prod: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_command_has_absolute_times(prod: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     told = _interrupted(monkeypatch, "redrive", "asking", "--since", "2h", "--rate", "1")
     assert "7 dead letters of asking, after a look at 12 of 12 letters, are redriven" in told.output
     assert "--rate 1 --since 2025-12-31T22:00:00+00:00\n" in told.output

@@ -1,4 +1,6 @@
-"""`celeriac dlq export` and `import`: what was exported runs again, whatever has been deleted meanwhile."""
+"""`celeriac dlq export` and `import`: exported letters can run again, even if their records and payloads were deleted
+meanwhile.
+"""
 
 import json
 import os
@@ -26,7 +28,7 @@ ran: list[Any] = []
 
 
 class Now:
-    """What is the case in the running test."""
+    """The state of the running test."""
 
     cured = False
     sandbox: Sandbox
@@ -67,12 +69,12 @@ def book_entry(number: int) -> None:
 
 
 def _run(*arguments: str, **options: Any) -> Result:
-    Now.sandbox.advance(timedelta(milliseconds=1))  # in moto, what is given back can be seen a moment later
+    Now.sandbox.advance(timedelta(milliseconds=1))  # in moto, released messages can be received a moment later
     return CliRunner().invoke(app, ["--stage", "test", "dlq", *arguments], **options)
 
 
 def _json(*arguments: str) -> Any:
-    *_, answer = _run(*arguments, "--json").stdout.splitlines()  # while it waits, workers write their metrics
+    *_, answer = _run(*arguments, "--json").stdout.splitlines()  # while the command waits, workers print their metrics
     return json.loads(answer)
 
 
@@ -96,14 +98,14 @@ def file(tmp_path: Path) -> str:
 
 
 def _redriven(queue: str = "files") -> list[Any]:
-    """What runs when what was imported is redriven, cured."""
+    """What runs after a redrive of the imported letters, with the cause of failure removed."""
     Now.cured = True
     assert _run("redrive", queue).exit_code == 0
     Now.sandbox.drain()
     return ran
 
 
-def test_exported_letters_come_back_as_they_were(file: str) -> None:
+def test_exported_letters_are_imported_unchanged(file: str) -> None:
     for order in ("o-1", "o-2"):
         _die(order)
     Now.sandbox.send(shop, "not JSON")
@@ -120,7 +122,9 @@ def test_exported_letters_come_back_as_they_were(file: str) -> None:
 
 
 def _shown() -> list[dict[str, Any]]:
-    """The letters as an operator sees them. A body without an id has SQS's, which is new."""
+    """The letters as an operator sees them, without SQS's id, which is new. A body without an id is shown under SQS's
+    id.
+    """
     shown: list[dict[str, Any]] = _json("list", "files", "--letters")
     return [{name: value for name, value in one.items() if name not in {"message_id", "id"}} for one in shown]
 
@@ -132,7 +136,9 @@ def _forget_record() -> None:
 
 
 def _die_again() -> None:
-    """The letter is redriven, dies another death, and that letter is discarded: the record remembers it."""
+    """Redrive the letter, let the task fail again, and discard the new letter. The record then names that later
+    failure.
+    """
     _run("redrive", "files")
     Now.sandbox.drain()
     ran.clear()
@@ -149,7 +155,9 @@ def _nothing() -> None:
 
 @pytest.mark.parametrize("meanwhile", [_nothing, _forget_record, _die_again, _outlive_record])
 @pytest.mark.parametrize("task_", [pay, pay_once], ids=["effectively_once", "at_most_once"])
-def test_an_imported_letter_runs_whatever_its_record_says(file: str, task_: Any, meanwhile: Callable[[], None]) -> None:
+def test_an_imported_letter_runs_in_every_state_of_its_record(
+    file: str, task_: Any, meanwhile: Callable[[], None]
+) -> None:
     task_.enqueue(order="o-1")
     Now.sandbox.drain()
     ran.clear()
@@ -161,12 +169,12 @@ def test_an_imported_letter_runs_whatever_its_record_says(file: str, task_: Any,
     assert _letters() == []
 
 
-def test_an_imported_letter_runs_although_a_retry_was_purged(file: str) -> None:
+def test_an_imported_letter_runs_even_if_its_retry_was_purged(file: str) -> None:
     pay_slowly.enqueue(order="o-1")
     Now.sandbox.drain()
     _run("export", "files", file)
     _run("redrive", "files")
-    Now.sandbox.run_once()  # its first attempt fails, the second is a day away
+    Now.sandbox.run_once()  # the first attempt fails, the second is a day away
     client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-files"))
     for schedule in client("scheduler").list_schedules(GroupName="celeriac-test")["Schedules"]:
         client("scheduler").delete_schedule(GroupName="celeriac-test", Name=schedule["Name"])
@@ -175,7 +183,7 @@ def test_an_imported_letter_runs_although_a_retry_was_purged(file: str) -> None:
     assert _redriven() == ["o-1"]
 
 
-def test_what_has_succeeded_meanwhile_is_not_run_again(file: str) -> None:
+def test_an_imported_letter_whose_task_has_succeeded_meanwhile_does_not_run(file: str) -> None:
     _die()
     _run("export", "files", file)
     assert _redriven() == ["o-1"]
@@ -192,14 +200,14 @@ def test_copies_of_one_import_run_once(file: str) -> None:
     _run("import", "files", file)
     url = sqs.url("celeriac-test-files-dlq")
     (message,) = Now.sandbox._receive(url, {})
-    for _ in range(3):  # at-least-once delivery, while it fails again
+    for _ in range(3):  # at-least-once delivery, while the task fails again
         client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody=message["Body"])
     Now.sandbox.drain()
     assert ran == ["o-1"]
 
 
 @pytest.mark.parametrize("when", ["while it tries again", "after it has died"])
-def test_copies_of_one_import_begin_no_second_run_of_attempts(file: str, when: str) -> None:
+def test_copies_of_one_import_start_no_second_chain_of_attempts(file: str, when: str) -> None:
     pay_slowly.enqueue(order="o-1")
     Now.sandbox.drain()
     _run("export", "files", file)
@@ -234,7 +242,7 @@ def test_only_the_latest_import_of_a_letter_runs_it(file: str, task_: Any) -> No
     assert len(_letters()) == 1
 
 
-def test_a_mark_that_no_import_has_made_brings_nothing_back(file: str) -> None:
+def test_a_forged_import_mark_runs_nothing(file: str) -> None:
     handle = pay_once.enqueue(order="o-1")
     Now.sandbox.drain()
     ran.clear()
@@ -245,7 +253,7 @@ def test_a_mark_that_no_import_has_made_brings_nothing_back(file: str) -> None:
         Now.sandbox.send(shop, body)
         Now.sandbox.drain()
 
-    forge("stranger")
+    forge("another")
     forge(handle.id)
     _run("export", "files", file)
     _run("import", "files", file)
@@ -264,7 +272,7 @@ def test_arguments_in_the_payload_bucket_are_in_the_file(file: str) -> None:
     assert _redriven() == ["o-1"]
 
 
-def test_a_letter_over_256_kb_comes_back(file: str) -> None:
+def test_a_letter_over_256_kb_is_imported(file: str) -> None:
     _die("o-1", note="ü" * 200_000)
     _run("export", "files", file)
     _empty_bucket()
@@ -279,7 +287,7 @@ def _empty_bucket() -> None:
         client("s3").delete_object(Bucket=bucket, Key=found["Key"])
 
 
-def test_a_body_that_nobody_can_read_is_in_the_file_from_the_payload_bucket_too(file: str) -> None:
+def test_an_export_holds_unreadable_bodies_from_the_payload_bucket_too(file: str) -> None:
     body = "x" * 1_048_500
     Now.sandbox.send(shop, body)
     Now.sandbox.drain()
@@ -293,13 +301,13 @@ def test_a_body_that_nobody_can_read_is_in_the_file_from_the_payload_bucket_too(
     assert letter.failure.reason == "malformed"
 
 
-def test_what_the_payload_bucket_has_lost_is_said_and_not_sent(file: str) -> None:
+def test_a_letter_whose_payload_is_gone_is_named_and_not_sent(file: str) -> None:
     _die("o-1", note="n" * 2_000_000)
     _empty_bucket()
     exported = _run("export", "files", file)
     assert exported.exit_code == 1
     assert "1 dead letter of files written" in exported.output
-    assert "1 letter can't be run again, not from this file either" in exported.output
+    assert "1 letter can't be run again, not even from this file" in exported.output
     redriven = _run("redrive", "files")
     assert redriven.exit_code == 1
     assert "is gone from the payload bucket" in redriven.output
@@ -318,8 +326,8 @@ def test_a_stored_body_that_is_gone_harms_no_other_letter(file: str) -> None:
     assert _run("redrive", "files", "--task", "pay").exit_code == 0
 
 
-def test_a_letter_that_sqs_moved_begins_anew_after_an_import(file: str) -> None:
-    """Its body has neither an id nor a failure: the record of a later death must not let it pass for a stray copy."""
+def test_a_letter_that_sqs_moved_runs_with_fresh_attempts_after_an_import(file: str) -> None:
+    """The body has neither an id nor a failure. The record of a later failure must not make it a late copy."""
     _send_dead('{"task": "pay", "args": {"order": "o-1"}}')
     _run("export", "files", file)
     _die_again()
@@ -349,7 +357,7 @@ def test_a_body_of_a_newer_version_keeps_its_bytes(file: str) -> None:
     assert [letter.body for letter in _letters()] == [body]
 
 
-def test_a_fifo_letter_is_imported_twice_within_sqs_own_five_minutes(file: str) -> None:
+def test_a_fifo_letter_can_be_imported_twice_within_sqss_five_minutes_of_deduplication(file: str) -> None:
     for number in range(3):
         book_entry.options(group="g").enqueue(number=number)
     Now.sandbox.drain()
@@ -362,7 +370,7 @@ def test_a_fifo_letter_is_imported_twice_within_sqs_own_five_minutes(file: str) 
     assert _redriven("files-ledger") == [0, 1, 2]
 
 
-def test_attributes_of_others_survive(file: str) -> None:
+def test_attributes_of_another_program_survive_export_and_import(file: str) -> None:
     attributes: Any = {
         "blob": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
         "count": {"DataType": "Number", "StringValue": "7"},
@@ -387,7 +395,7 @@ def test_a_file_of_an_older_release_is_imported(file: str) -> None:
     assert _json("import", "files", file)["imported"] == 1
 
 
-def test_a_file_that_is_there_is_replaced_only_by_force(file: str) -> None:
+def test_an_existing_file_is_replaced_only_with_force(file: str) -> None:
     _die()
     Path(file).write_text("mine")
     refused = _run("export", "files", file)
@@ -407,17 +415,17 @@ def test_an_interrupted_export_leaves_no_file(file: str, monkeypatch: pytest.Mon
         told = _run("export", "files", file)
     assert told.exit_code == 130
     assert "dead.jsonl is not written. From the start: celeriac" in told.output
-    assert os.listdir(Path(file).parent) == []  # noqa: PTH208 - hidden ones too
+    assert os.listdir(Path(file).parent) == []  # noqa: PTH208 - includes hidden files
 
 
-def test_an_export_goes_to_what_is_no_file(tmp_path: Path) -> None:
+def test_an_export_can_be_written_to_a_device_but_not_to_a_folder(tmp_path: Path) -> None:
     _die()
     assert _run("export", "files", "/dev/null").exit_code == 0
     assert Path("/dev/null").is_char_device()
     assert "is a folder: name a file in it" in _run("export", "files", str(tmp_path)).output
 
 
-def test_an_interrupted_import_goes_on_where_it_was(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_import_can_be_continued(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for order in range(25):
         _send_dead(f'{{"task": "pay", "args": {{"order": "{order}"}}}}')
     _run("export", "files", file)
@@ -444,22 +452,22 @@ def test_an_interrupted_import_goes_on_where_it_was(file: str, monkeypatch: pyte
 @pytest.mark.parametrize(
     "line", ['{"id": 1}', "[]", '{"sqs": null, "message_id": "m"}', "\N{LATIN SMALL LETTER U WITH DIAERESIS}"]
 )
-def test_a_file_that_is_no_export_is_refused_with_its_line(file: str, line: str) -> None:
+def test_a_file_that_is_not_an_export_is_refused_with_the_line(file: str, line: str) -> None:
     _die()
     _run("export", "files", file)
     Path(file).write_text(f"{Path(file).read_text()}{line}\n")
     told = _run("import", "files", file)
     assert told.exit_code == 2
     assert "line 2: no dead letter of `celeriac dlq export`" in told.output
-    assert len(_letters()) == 1  # nothing of it was imported
+    assert len(_letters()) == 1  # nothing in the file was imported
 
 
-def test_bytes_that_are_no_text_are_refused(file: str) -> None:
+def test_a_file_that_is_not_utf8_is_refused(file: str) -> None:
     Path(file).write_bytes(b"\xff\xfe")
     assert "is no text in UTF-8" in _run("import", "files", file).output
 
 
-def test_a_file_is_safe_to_read_in_a_terminal(file: str) -> None:
+def test_an_export_has_no_control_characters(file: str) -> None:
     body = "\x9b2J \u202e \u2028 ü"
     _send_dead(body)
     _run("export", "files", file)

@@ -31,7 +31,7 @@ died: list[tuple[list[Any], list[Any], timedelta]] = []
 
 
 class Now:
-    """What is the case in the running test."""
+    """The state of the running test."""
 
     cured = False
     sandbox: Sandbox
@@ -69,20 +69,20 @@ def book(number: int) -> None:
 
 
 def _run(*arguments: str, **options: Any) -> Result:
-    Now.sandbox.advance(timedelta(milliseconds=1))  # in moto, what is given back can be seen a moment later
+    Now.sandbox.advance(timedelta(milliseconds=1))  # in moto, released messages can be received a moment later
     return CliRunner().invoke(app, ["--stage", "test", "dlq", *arguments], **options)
 
 
 def _json(*arguments: str) -> Any:
-    *_, answer = _run(*arguments, "--json").stdout.splitlines()  # while it waits, workers write their metrics
+    *_, answer = _run(*arguments, "--json").stdout.splitlines()  # while the command waits, workers print their metrics
     return json.loads(answer)
 
 
 @pytest.fixture
 def dead(sandbox: Sandbox) -> Sandbox:
-    """Twelve charges that weren't answered, three that were refused, and one body that nobody can read."""
+    """Twelve failed charges, three refused ones, and one unreadable body, as dead letters."""
     if died:
-        _lay_down_again(sandbox)
+        _restore(sandbox)
         return sandbox
     start = sandbox.now
     charge.enqueue_many({"order": order} for order in range(12))
@@ -97,8 +97,8 @@ def dead(sandbox: Sandbox) -> Sandbox:
     return sandbox
 
 
-def _lay_down_again(sandbox: Sandbox) -> None:
-    """What the first test saw dying: twenty tests look at the same."""
+def _restore(sandbox: Sandbox) -> None:
+    """Put the letters that the first test made into the queue again: twenty tests look at the same letters."""
     letters, records, took = died[0]
     for few in batched(enumerate(letters), 10, strict=False):
         client("sqs").send_message_batch(
@@ -125,7 +125,7 @@ def _counts(sandbox: Sandbox) -> Counter[str]:
     return Counter(letter.task for letter in sandbox.dead_letters(shop))
 
 
-def test_letters_that_failed_alike_are_one_line(dead: Sandbox) -> None:
+def test_letters_of_one_kind_of_failure_are_one_line(dead: Sandbox) -> None:
     kinds = _json("list", "letters")
     assert [(kind["count"], kind["task"], kind["reason"]) for kind in kinds] == [
         (12, "charge", "exhausted"),
@@ -150,16 +150,16 @@ def test_letters_that_failed_alike_are_one_line(dead: Sandbox) -> None:
         (["--until", "2027-01-01T00:00", "--task", "refuse"], 3),
     ],
 )
-def test_filters(dead: Sandbox, options: list[str], found: int) -> None:
+def test_filters_choose_letters(dead: Sandbox, options: list[str], found: int) -> None:
     assert sum(kind["count"] for kind in _json("list", "letters", *options)) == found
 
 
-def test_a_kind_is_a_filter(dead: Sandbox) -> None:
+def test_a_kind_of_failure_is_a_filter(dead: Sandbox) -> None:
     kind = _json("list", "letters")[1]["kind"]
     assert [found["task"] for found in _json("list", "letters", "--error", kind)] == ["refuse"]
 
 
-def test_looking_hides_nothing(dead: Sandbox) -> None:
+def test_listing_letters_hides_none_of_them(dead: Sandbox) -> None:
     for _ in range(3):
         assert sum(kind["count"] for kind in _json("list", "letters")) == 16
     dead.advance(timedelta(milliseconds=1))
@@ -181,7 +181,7 @@ def test_without_a_queue_every_queue_is_read(dead: Sandbox) -> None:
     assert sum(kind["count"] for kind in _json("list", "--limit", "3")) == 3
 
 
-def test_a_queue_that_is_not_deployed_keeps_no_other_from_being_read(sandbox: Sandbox) -> None:
+def test_other_queues_are_listed_even_if_one_is_not_deployed(sandbox: Sandbox) -> None:
     for name in ("celeriac-staging-letters", "celeriac-staging-letters-dlq"):
         client("sqs").create_queue(QueueName=name)
     client("sqs").send_message(QueueUrl=sqs.url("celeriac-staging-letters-dlq"), MessageBody='{"task": "refuse"}')
@@ -192,7 +192,7 @@ def test_a_queue_that_is_not_deployed_keeps_no_other_from_being_read(sandbox: Sa
     assert "not deployed: desk, letters-ledger, letters-other" in shown.output
 
 
-def test_single_letters_for_scripts_and_for_people(dead: Sandbox) -> None:
+def test_single_letters_are_shown_for_scripts_and_for_people(dead: Sandbox) -> None:
     found = _json("list", "letters", "--letters", "--task", "refuse")
     assert [(one["queue"], one["task"], one["args"]) for one in found] == [
         ("letters", "refuse", {"order": order}) for order in range(3)
@@ -208,7 +208,7 @@ def _send_dead(queue: Queue, body: str, **fields: Any) -> None:
     client("sqs").send_message(QueueUrl=sqs.url(queue.dead_letter_name("test")), MessageBody=body, **fields)
 
 
-def test_one_letter_is_shown_whole_with_the_way_to_its_logs(dead: Sandbox) -> None:
+def test_one_letter_is_shown_whole_with_a_query_for_its_logs(dead: Sandbox) -> None:
     id_ = _json("list", "letters", "--task", "charge")[0]["example_id"]
     shown = _run("show", "letters", id_).output
     assert '"order":' in shown
@@ -227,7 +227,7 @@ def test_a_letter_of_a_million_characters_does_not_fill_the_terminal(sandbox: Sa
     assert "... 980000 more characters: --json prints them all" in shown
 
 
-def test_redriven_letters_keep_their_id_and_begin_anew(dead: Sandbox) -> None:
+def test_redriven_letters_keep_their_id_and_run_again(dead: Sandbox) -> None:
     ids = {letter.id for letter in dead.dead_letters(shop) if letter.task == "charge"}
     _cure()
     assert "12 of 12 dead letters of letters redriven" in _run("redrive", "letters", "--task", "charge").output
@@ -255,7 +255,7 @@ def test_letters_of_two_tasks_may_have_one_id(sandbox: Sandbox) -> None:
     assert sandbox.dead_letters(shop) == []
 
 
-def test_a_second_letter_of_a_task_and_an_id_stays_and_is_told(sandbox: Sandbox) -> None:
+def test_a_second_letter_with_the_same_task_and_id_stays_and_is_reported(sandbox: Sandbox) -> None:
     for _ in range(2):
         body = json.dumps({"task": "ship", "id": "o-1", "args": {"order": 1}})
         sqs.send("celeriac-test-letters-dlq", sqs.Entry(body))
@@ -265,7 +265,7 @@ def test_a_second_letter_of_a_task_and_an_id_stays_and_is_told(sandbox: Sandbox)
     assert len(sandbox.dead_letters(shop)) == 1
 
 
-def test_a_letter_for_which_sqs_refuses_the_whole_batch_keeps_no_other_back(dead: Sandbox) -> None:
+def test_other_letters_are_redriven_even_if_sqs_refuses_a_batch_for_one_letter(dead: Sandbox) -> None:
     (unreadable,) = [letter.id for letter in dead.dead_letters(shop) if not letter.task]
 
     def refuse_all(params: dict[str, Any], **_: object) -> None:
@@ -282,7 +282,7 @@ def test_a_letter_for_which_sqs_refuses_the_whole_batch_keeps_no_other_back(dead
     assert _counts(dead) == {"": 1}
 
 
-def test_what_dies_again_is_dead_again_and_can_be_redriven_again(dead: Sandbox) -> None:
+def test_a_redriven_letter_that_fails_again_can_be_redriven_again(dead: Sandbox) -> None:
     for _ in range(2):
         _run("redrive", "letters", "--task", "charge")
         dead.drain()
@@ -331,13 +331,13 @@ def test_letters_go_to_another_queue(dead: Sandbox) -> None:
     assert counts["ApproximateNumberOfMessages"] == 3
 
 
-def test_a_limit_ends_it(dead: Sandbox) -> None:
+def test_a_redrive_ends_at_its_limit(dead: Sandbox) -> None:
     answer = _json("redrive", "letters", "--task", "charge", "--limit", "4")
     assert answer == {"matched": 4, "redriven": 4, "problems": []}
     assert _counts(dead)["charge"] == 8
 
 
-def test_a_rate_is_kept(dead: Sandbox) -> None:
+def test_a_redrive_keeps_its_rate(dead: Sandbox) -> None:
     _cure()
     start = dead.now
     assert _json("redrive", "letters", "--task", "charge", "--rate", "0.2")["redriven"] == 12
@@ -345,7 +345,7 @@ def test_a_rate_is_kept(dead: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_wherever_a_redrive_is_killed_nothing_is_lost_and_the_next_finishes(
+def test_a_redrive_that_is_killed_at_any_call_loses_nothing_and_the_next_one_finishes(
     dead: Sandbox, *, after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _cure()
@@ -360,11 +360,11 @@ def test_wherever_a_redrive_is_killed_nothing_is_lost_and_the_next_finishes(
     calls.fault = None
     _run("redrive", "letters", "--task", "charge")
     dead.drain()
-    assert sorted(order for _, (order, _) in ran) == list(range(12))  # each ran, and once
+    assert sorted(order for _, (order, _) in ran) == list(range(12))  # each ran exactly once
     assert _counts(dead) == {"refuse": 3, "": 1}
 
 
-def test_an_interrupted_reading_gives_back_what_it_held(dead: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_pass_releases_its_letters(dead: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: object) -> set[str]:
         raise KeyboardInterrupt
 
@@ -375,7 +375,7 @@ def test_an_interrupted_reading_gives_back_what_it_held(dead: Sandbox, monkeypat
     assert sqs.counts(sqs.url("celeriac-test-letters-dlq"))["ApproximateNumberOfMessages"] == 16
 
 
-def test_what_sqs_moved_itself_is_handled_the_same_way(sandbox: Sandbox) -> None:
+def test_a_letter_that_sqs_moved_itself_is_handled_like_any_other(sandbox: Sandbox) -> None:
     client("sqs").send_message(
         QueueUrl=sqs.url("celeriac-test-letters-dlq"), MessageBody='{"task": "charge", "args": {"order": 1}}'
     )
@@ -387,8 +387,8 @@ def test_what_sqs_moved_itself_is_handled_the_same_way(sandbox: Sandbox) -> None
     assert sandbox.dead_letters(shop) == []
 
 
-def test_a_redrive_by_aws_itself_runs_them_as_well(dead: Sandbox) -> None:
-    """AWS moves body and attributes under new message ids."""
+def test_letters_redriven_by_aws_itself_run_too(dead: Sandbox) -> None:
+    """AWS sends a letter's body and attributes as a new message with a new id."""
     _cure()
     for message in dead._receive(sqs.url("celeriac-test-letters-dlq"), {"MaxNumberOfMessages": 10}):
         client("sqs").send_message(
@@ -432,13 +432,13 @@ def test_a_fifo_queue_is_redriven_in_the_order_of_its_groups(sandbox: Sandbox) -
         (["import", "letters", "/nowhere.jsonl"], 2, "there is no file /nowhere.jsonl"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(dead: Sandbox, arguments: list[str], code: int, sentence: str) -> None:
+def test_a_mistake_is_explained_in_a_sentence(dead: Sandbox, arguments: list[str], code: int, sentence: str) -> None:
     result = _run(*arguments)
     assert result.exit_code == code
     assert sentence in result.output
 
 
-def test_what_could_not_be_read_is_not_passed_over_in_silence(sandbox: Sandbox) -> None:
+def test_letters_that_could_not_be_read_are_counted(sandbox: Sandbox) -> None:
     for number in range(15):
         book.options(group="g").enqueue(number=number)
     sandbox.drain()
@@ -448,14 +448,14 @@ def test_what_could_not_be_read_is_not_passed_over_in_silence(sandbox: Sandbox) 
     assert shown.exit_code == 1
 
 
-def test_letters_that_another_reader_holds_are_told_of(dead: Sandbox) -> None:
+def test_letters_that_another_reader_holds_are_counted(dead: Sandbox) -> None:
     client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test-letters-dlq"), MaxNumberOfMessages=6)
     shown = _run("list", "letters")
     assert "10 dead letters" in shown.output
     assert "6 more could not be read" in shown.output
 
 
-def test_a_body_without_an_id_gets_one_for_good(sandbox: Sandbox) -> None:
+def test_a_redriven_body_without_an_id_gets_a_permanent_one(sandbox: Sandbox) -> None:
     client("sqs").send_message(
         QueueUrl=sqs.url("celeriac-test-letters-dlq"), MessageBody='{"task": "refuse", "args": {"order": 1}}'
     )
@@ -472,17 +472,17 @@ def test_a_body_without_an_id_gets_one_for_good(sandbox: Sandbox) -> None:
 
 
 def _calls_until(sandbox: Sandbox, operation: str) -> int:
-    """Which call of a redrive that is: depth twice, a receive, and then the sending."""
+    """The number of this call in a redrive: two counts of the queue, a receive, and then the send."""
     return {"SendMessageBatch": 4}[operation]
 
 
-def test_a_dry_run_checks_what_would_be_changed(dead: Sandbox) -> None:
+def test_a_dry_run_checks_changed_arguments(dead: Sandbox) -> None:
     dry = _run("redrive", "letters", "--task", "charge", "--set", "amount=much", "--dry-run")
     assert dry.exit_code == 1
     assert "12 not redriven as they should be" in dry.output
 
 
-def test_an_id_that_is_not_there_is_a_mistake(dead: Sandbox) -> None:
+def test_an_unknown_id_is_a_mistake(dead: Sandbox) -> None:
     told = _run("redrive", "letters", "--id", "nobody")
     assert (told.exit_code, "has the id nobody" in told.output) == (2, True)
 
@@ -494,11 +494,11 @@ def test_a_reference_names_a_letter(sandbox: Sandbox) -> None:
     assert _json("redrive", "letters", "--id", handle.ref)["redriven"] == 1
 
 
-def test_a_limit_is_kept_to_the_letter(dead: Sandbox) -> None:
+def test_a_list_ends_exactly_at_its_limit(dead: Sandbox) -> None:
     assert sum(kind["count"] for kind in _json("list", "letters", "--limit", "5")) == 5
 
 
-def test_text_of_others_cannot_rewrite_the_terminal(sandbox: Sandbox) -> None:
+def test_control_characters_in_a_letter_do_not_reach_the_terminal(sandbox: Sandbox) -> None:
     @task(shop, retry=Backoff(attempts=1))
     def spoof() -> None:
         raise ValueError("\x1b[2Jall is well [bold]and[/bold] :key:")
@@ -512,16 +512,16 @@ def test_text_of_others_cannot_rewrite_the_terminal(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("rate", ["inf", "0", "fast", "nan"])
-def test_a_rate_that_is_none_is_refused(dead: Sandbox, rate: str) -> None:
+def test_an_invalid_rate_is_refused(dead: Sandbox, rate: str) -> None:
     assert _run("redrive", "letters", "--rate", rate).exit_code == 2
 
 
-def test_what_dies_again_during_a_redrive_does_not_go_round_and_round(dead: Sandbox) -> None:
+def test_a_letter_that_fails_again_during_a_redrive_is_not_redriven_twice(dead: Sandbox) -> None:
     assert _json("redrive", "letters", "--task", "charge", "--rate", "0.2")["redriven"] == 12
     dead.drain()
     assert len(ran) == 12
     assert _counts(dead)["charge"] == 12
 
 
-def test_a_rate_may_name_its_unit(dead: Sandbox) -> None:
+def test_a_rate_may_have_a_unit(dead: Sandbox) -> None:
     assert _json("redrive", "letters", "--task", "charge", "--rate", "500/s")["redriven"] == 12

@@ -46,7 +46,7 @@ def _park() -> None:
         client("dynamodb").put_item(TableName=table, Item=row | parked)
 
 
-def test_lag_tells_how_long_the_oldest_waits(sandbox: Sandbox) -> None:
+def test_lag_shows_the_age_of_the_oldest_event(sandbox: Sandbox) -> None:
     assert "nothing is unpublished" in _run("lag").output
     _emit(1)
     sandbox.advance(timedelta(minutes=3))
@@ -55,7 +55,7 @@ def test_lag_tells_how_long_the_oldest_waits(sandbox: Sandbox) -> None:
     assert json.loads(_run("lag", "--json").output)["unpublished_age_seconds"] == 180
 
 
-def test_lag_shows_what_is_parked_and_why(sandbox: Sandbox) -> None:
+def test_lag_shows_parked_events_and_their_reasons(sandbox: Sandbox) -> None:
     _emit(1)
     _park()
     shown = _run("lag")
@@ -70,10 +70,10 @@ def test_a_parked_event_is_replayed_once_its_cause_is_cured(sandbox: Sandbox) ->
     told.clear()
     _emit(2)
     _park()
-    sandbox.advance(timedelta(hours=2))  # the stream has long gone on
+    sandbox.advance(timedelta(hours=2))  # the stream has given up on the event by now
     assert "2 published, 0 parked, 0 failed" in _run("replay", "--type", "replay.*", "--since", "1d").output
     sandbox.drain()
-    assert told == [("book", 2)]  # number 1 was absorbed
+    assert told == [("book", 2)]  # number 1 was a duplicate
     assert _run("lag").exit_code == 0
 
 
@@ -100,7 +100,7 @@ def test_a_dry_run_counts_and_sends_nothing(sandbox: Sandbox) -> None:
     assert sandbox.calls["sqs", "SendMessageBatch"] == before
 
 
-def test_only_the_type_and_time_that_were_asked_for(sandbox: Sandbox) -> None:
+def test_a_replay_takes_only_events_of_its_type_and_time(sandbox: Sandbox) -> None:
     _emit(1)
     sandbox.advance(timedelta(hours=3))
     _emit(2)
@@ -115,13 +115,13 @@ def test_only_the_type_and_time_that_were_asked_for(sandbox: Sandbox) -> None:
         (["--type", "replay.event", "--since", "yesterday"], "'yesterday' is no length of time: write e.g. 90s"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(sandbox: Sandbox, arguments: list[str], sentence: str) -> None:
+def test_a_mistake_is_explained_in_a_sentence(sandbox: Sandbox, arguments: list[str], sentence: str) -> None:
     told_ = _run("replay", *arguments)
     assert told_.exit_code == 2
     assert sentence in told_.output
 
 
-def test_lengths_of_time() -> None:
+def test_durations_are_parsed() -> None:
     assert duration("90s") == timedelta(seconds=90)
     assert duration("7d") == timedelta(days=7)
     with pytest.raises(UserError):

@@ -1,4 +1,4 @@
-"""`celeriac send` and `status`: what one prints, the other takes."""
+"""`celeriac send` and `status`: `status` takes the reference that `send` prints."""
 
 import json
 import shlex
@@ -51,7 +51,7 @@ def mark() -> None: ...
 
 
 @task(shop, delivery="at_least_once")
-def notify(fail: bool = False) -> None:  # noqa: FBT001, FBT002 - a payload
+def notify(fail: bool = False) -> None:  # noqa: FBT001, FBT002 - the parameters are the payload
     if fail:
         raise Reject("nobody there")
 
@@ -61,12 +61,12 @@ def _run(*arguments: str) -> Result:
 
 
 def _type(command: str) -> Result:
-    """Run a command as another one has printed it."""
+    """Run a command line that another command has printed."""
     return CliRunner().invoke(app, shlex.split(command)[1:])
 
 
 def _sent(*arguments: str) -> str:
-    """The reference that `send` prints, and nothing else, on standard output."""
+    """The reference that `send` prints on standard output, which holds nothing else."""
     done = _run("send", *arguments)
     assert done.exit_code == 0, done.output
     (ref,) = done.stdout.splitlines()
@@ -82,7 +82,7 @@ def test_status_takes_what_send_prints(sandbox: Sandbox) -> None:
     assert '"charge": "o-1"' in done.output
 
 
-def test_send_says_what_to_type_next(sandbox: Sandbox) -> None:
+def test_send_prints_the_next_command(sandbox: Sandbox) -> None:
     done = _run("send", "charge", "--arg", "order=o 1")
     (next_,) = [line for line in done.stderr.splitlines() if line.startswith("next: ")]
     assert _type(next_.removeprefix("next: ")).output == "charge: waiting in its queue\n"
@@ -98,7 +98,7 @@ def test_status_takes_a_bare_id_too(sandbox: Sandbox) -> None:
     assert _run("status", "o-1", "--task", "count").exit_code == 1
 
 
-def test_an_id_among_very_many_is_found_by_searching(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_id_among_many_records_is_found_by_searching(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asked, "MOST_PAGES", 1)
     charge.enqueue_many({"order": "x" * 900 + str(n)} for n in range(3))
     handles = count.enqueue_many({"number": n, "times": 1} for n in range(3))
@@ -113,7 +113,7 @@ def test_an_id_among_very_many_is_found_by_searching(sandbox: Sandbox, monkeypat
     assert searched == [0, 0, 0]
 
 
-def test_each_state_says_which_it_is(sandbox: Sandbox) -> None:
+def test_status_shows_each_state(sandbox: Sandbox) -> None:
     delayed = _sent("mark", "--delay", "10m")
     assert _run("status", delayed).output == "mark: delayed until 2026-01-01 00:10:00Z\n"
     scheduled = mark.options(delay=timedelta(days=3)).enqueue()
@@ -130,7 +130,7 @@ def test_each_state_says_which_it_is(sandbox: Sandbox) -> None:
     assert retrying.exit_code == 0
 
 
-def test_a_running_task_says_since_when(sandbox: Sandbox) -> None:
+def test_status_shows_since_when_a_task_is_running(sandbox: Sandbox) -> None:
     said: list[str] = []
 
     @task(shop)
@@ -143,7 +143,7 @@ def test_a_running_task_says_since_when(sandbox: Sandbox) -> None:
     assert said == ["slow: running since 2026-01-01 00:00:00Z, 1 attempt\n"]
 
 
-def test_a_lost_worker_shows_as_what_it_is(sandbox: Sandbox) -> None:
+def test_status_shows_a_lost_worker(sandbox: Sandbox) -> None:
     handle = charge.enqueue(order="o-1")
     sandbox.crash_at(2)  # after the claim
     sandbox.run_once()
@@ -153,14 +153,14 @@ def test_a_lost_worker_shows_as_what_it_is(sandbox: Sandbox) -> None:
         "charge: worker lost, tries again at 2026-01-01 00:06:00Z, 1 worker lost",
     ]
     sandbox.advance(shop.visibility - shop.timeout)
-    sandbox.crash_at(6)  # it looks at the quarantine, and takes the lease over with four calls
+    sandbox.crash_at(6)  # the worker reads the quarantine, and takes the lease over with four calls
     sandbox.run_once()
     sandbox.advance(shop.timeout + timedelta(seconds=1))
     status = handle.status()
     assert (status.attempts, status.deaths) == (0, 2)
 
 
-def test_a_dead_letter_names_the_command_that_shows_it(sandbox: Sandbox) -> None:
+def test_the_status_of_a_dead_letter_has_the_command_that_shows_it(sandbox: Sandbox) -> None:
     handle = charge.enqueue(order="o-1", fail="for good")
     sandbox.drain()
     done = _run("status", handle.ref)
@@ -172,7 +172,7 @@ def test_a_dead_letter_names_the_command_that_shows_it(sandbox: Sandbox) -> None
     assert "declined" in _run("dlq", "show", "status", handle.ref).output
 
 
-def test_a_redriven_letter_says_that_it_is_gone(sandbox: Sandbox) -> None:
+def test_status_says_that_a_letter_is_no_longer_in_the_queue(sandbox: Sandbox) -> None:
     handle = charge.enqueue(order="o-1", fail="for good")
     sandbox.drain()
     client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-status-dlq"))
@@ -181,7 +181,7 @@ def test_a_redriven_letter_says_that_it_is_gone(sandbox: Sandbox) -> None:
     )
 
 
-def test_what_sqs_moved_is_dead_by_its_id(sandbox: Sandbox) -> None:
+def test_status_shows_that_a_message_moved_by_sqs_is_dead(sandbox: Sandbox) -> None:
     handle = charge.enqueue(order="o-1")
     for _ in range(shop.receive_limit + 1):
         client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test-status"), VisibilityTimeout=0)
@@ -189,14 +189,14 @@ def test_what_sqs_moved_is_dead_by_its_id(sandbox: Sandbox) -> None:
         assert "charge: dead since" in _run("status", asked_for).output
 
 
-def test_a_body_that_cannot_be_read_is_found_by_sqss_id(sandbox: Sandbox) -> None:
+def test_status_finds_an_unreadable_body_by_sqss_id(sandbox: Sandbox) -> None:
     client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-status"), MessageBody="nonsense")
     sandbox.drain()
     (letter,) = sandbox.dead_letters(shop)
     assert "dead since 2026-01-01 00:00:00Z, malformed" in _run("status", letter.id).output
 
 
-def test_what_was_never_sent_is_unknown(sandbox: Sandbox) -> None:
+def test_the_status_of_a_task_never_sent_is_unknown(sandbox: Sandbox) -> None:
     for asked_for in ("0198f3c2", "charge/0198f3c2/o-1"):
         done = _run("status", asked_for)
         assert done.exit_code == 1
@@ -204,14 +204,14 @@ def test_what_was_never_sent_is_unknown(sandbox: Sandbox) -> None:
     assert "Did you mean charge?" in _run("status", "chrge/0198f3c2@0").output
 
 
-def test_at_least_once_tasks_are_dead_or_unknown(sandbox: Sandbox) -> None:
+def test_the_status_of_a_finished_at_least_once_task_is_dead_or_unknown(sandbox: Sandbox) -> None:
     well, badly = notify.enqueue(), notify.enqueue(fail=True)
     sandbox.drain()
     assert "as of every at_least_once task that isn't dead" in _run("status", well.ref).output
     assert "notify: dead since" in _run("status", badly.ref).output
 
 
-def test_a_paused_queue_says_so(sandbox: Sandbox) -> None:
+def test_status_says_that_a_queue_is_paused(sandbox: Sandbox) -> None:
     def listed(**_: object) -> Any:
         return type("Answer", (), {"status_code": 200}), {"EventSourceMappings": [{"UUID": "u", "State": "Disabled"}]}
 
@@ -223,7 +223,7 @@ def test_a_paused_queue_says_so(sandbox: Sandbox) -> None:
     assert told == "mark: paused (waiting in its queue): celeriac --stage test resume status\n"
 
 
-def test_json_has_it_all(sandbox: Sandbox) -> None:
+def test_status_with_json_has_all_fields(sandbox: Sandbox) -> None:
     ref = _sent("charge", "--arg", "order=o-1")
     sandbox.drain()
     (row,) = json.loads(_run("status", ref, "--json").stdout)
@@ -232,14 +232,14 @@ def test_json_has_it_all(sandbox: Sandbox) -> None:
     assert row["since"] == "2026-01-01T00:00:00+00:00"
 
 
-def test_a_task_and_its_key_typed_by_hand_are_no_duplicate(sandbox: Sandbox) -> None:
+def test_status_takes_a_task_and_its_key(sandbox: Sandbox) -> None:
     charge.enqueue(order="o-1")
     sandbox.drain()
     assert _run("status", "charge/o-1").output.startswith("charge: succeeded")
     assert _run("status", "charge/50%e4").exit_code == 1
 
 
-def test_a_redriven_letters_note_is_no_state(sandbox: Sandbox) -> None:
+def test_the_note_of_a_redriven_at_least_once_letter_is_not_shown_as_its_state(sandbox: Sandbox) -> None:
     handle = notify.enqueue(fail=True)
     sandbox.drain()
     (letter,) = sandbox.dead_letters(shop)
@@ -262,13 +262,13 @@ def test_send_waits_for_a_failure(sandbox: Sandbox) -> None:
     assert "see it: celeriac --stage test dlq show status" in done.stderr
 
 
-def test_send_waits_for_so_long_only(sandbox: Sandbox) -> None:
+def test_send_waits_until_its_timeout(sandbox: Sandbox) -> None:
     done = _run("send", "charge", "--arg", "order=o-1", "--arg", "fail=yes", "--wait", "--timeout", "10s")
     assert done.exit_code == 1
     assert "it is retrying after 10 s: celeriac --stage test status charge/" in done.stderr
 
 
-def test_a_quarantined_task_is_waited_for_no_longer(sandbox: Sandbox) -> None:
+def test_send_stops_waiting_for_a_quarantined_task(sandbox: Sandbox) -> None:
     quarantine.add(quarantine.of_task("mark"))
     quarantine.refresh()
     done = _run("send", "mark", "--wait")
@@ -277,7 +277,7 @@ def test_a_quarantined_task_is_waited_for_no_longer(sandbox: Sandbox) -> None:
     assert (done.exit_code, "quarantined" in done.stderr) == (1, True)
 
 
-def test_what_a_stranger_wrote_cannot_rewrite_the_terminal(sandbox: Sandbox) -> None:
+def test_control_characters_of_another_program_do_not_reach_the_terminal(sandbox: Sandbox) -> None:
     @task(shop, key="order")
     def evil(order: str) -> str:
         return "\u202e\x9b31m"

@@ -1,4 +1,4 @@
-"""`celeriac` and keys that were used before: it says so, forgets them, and runs their task again."""
+"""`celeriac` and used keys: it says that a key was used, forgets the key, or runs its task again."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -58,7 +58,7 @@ def test_send_says_that_a_key_was_used(sandbox: Sandbox) -> None:
     assert f"charge: duplicate of {first.split('/')[1]}, succeeded" in _run("status", again.stdout.strip()).output
 
 
-def test_send_says_nothing_of_a_key_that_it_may_not_read(sandbox: Sandbox) -> None:
+def test_send_ignores_a_record_that_it_may_not_read(sandbox: Sandbox) -> None:
     def deny(**_: object) -> None:
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetItem")
 
@@ -80,7 +80,7 @@ def test_rerun_runs_a_used_key_again(sandbox: Sandbox, at_terminal: AtTerminal) 
     assert ran == ["o-1", "o-1"]
 
 
-def test_without_a_terminal_nobody_is_asked(sandbox: Sandbox) -> None:
+def test_without_a_terminal_forget_and_rerun_need_yes(sandbox: Sandbox) -> None:
     charge.enqueue(order="o-1")
     sandbox.drain()
     for verb in ("forget", "rerun"):
@@ -90,7 +90,7 @@ def test_without_a_terminal_nobody_is_asked(sandbox: Sandbox) -> None:
     assert charge.handle(key="o-1").status().state == "succeeded"
 
 
-def test_rerun_asks_for_the_arguments_that_the_key_does_not_hold(sandbox: Sandbox) -> None:
+def test_rerun_needs_the_arguments_that_are_not_in_the_key(sandbox: Sandbox) -> None:
     count.enqueue(number=7, times=2)
     sandbox.drain()
     missing = _run("rerun", "count", "7", "--yes")
@@ -104,7 +104,7 @@ def test_rerun_asks_for_the_arguments_that_the_key_does_not_hold(sandbox: Sandbo
     assert count.handle(key=7).result() == 21
 
 
-def test_rerun_gives_a_key_of_the_message_to_the_message(sandbox: Sandbox) -> None:
+def test_rerun_sends_a_message_with_the_key_of_the_first_message(sandbox: Sandbox) -> None:
     count.options(key="mine").enqueue(number=3, times=2)
     sandbox.drain()
     assert "missing a required argument" in _run("rerun", "count", "mine", "--yes").output
@@ -113,7 +113,7 @@ def test_rerun_gives_a_key_of_the_message_to_the_message(sandbox: Sandbox) -> No
     assert count.handle(key="mine").result() == 8
 
 
-def test_what_is_dead_and_whose_letter_is_gone_can_be_forgotten(sandbox: Sandbox) -> None:
+def test_rerun_names_forget_for_a_dead_task_whose_letter_is_gone(sandbox: Sandbox) -> None:
     charge.enqueue(order="o-1", fail="for good")
     sandbox.drain()
     client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-used-keys-dlq"))
@@ -131,7 +131,7 @@ def test_forget_lets_the_next_message_run(sandbox: Sandbox) -> None:
     assert "nothing is stored of charge 'o-2'" in _run("forget", "charge", "o-2", "--yes").output
 
 
-def test_what_runs_is_not_forgotten(sandbox: Sandbox) -> None:
+def test_a_running_task_is_not_forgotten(sandbox: Sandbox) -> None:
     told: list[Result] = []
 
     @task(shop, key="name")
@@ -144,7 +144,7 @@ def test_what_runs_is_not_forgotten(sandbox: Sandbox) -> None:
     assert all("slow a runs now: wait until it has ended" in one.output for one in told)
 
 
-def test_what_changes_while_the_question_is_asked_is_not_forgotten(
+def test_a_record_that_changes_during_the_question_is_not_forgotten(
     sandbox: Sandbox, at_terminal: AtTerminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     charge.enqueue(order="o-1", fail="for good")
@@ -160,7 +160,7 @@ def test_what_changes_while_the_question_is_asked_is_not_forgotten(
     assert "it has changed meanwhile, nothing was forgotten" in " ".join(said.split())
 
 
-def test_rerun_leaves_alone_what_runs_again_by_itself_or_lies_dead(sandbox: Sandbox) -> None:
+def test_rerun_refuses_a_task_that_is_retrying_or_has_a_dead_letter(sandbox: Sandbox) -> None:
     charge.enqueue(order="o-1", fail="later")
     charge.enqueue(order="o-2", fail="for good")
     sandbox.run_once()
@@ -171,4 +171,4 @@ def test_rerun_leaves_alone_what_runs_again_by_itself_or_lies_dead(sandbox: Sand
 
 def test_at_least_once_tasks_have_no_key_to_forget(sandbox: Sandbox) -> None:
     for verb in ("forget", "rerun"):
-        assert "no key of it is remembered, every message runs" in _run(verb, "notify", "a", "--yes").output
+        assert "no record of its keys is kept, so every message runs" in _run(verb, "notify", "a", "--yes").output

@@ -1,4 +1,4 @@
-"""How `celeriac` answers what isn't a command, what can't be loaded, and readers that go away."""
+"""How `celeriac` answers unknown commands, tasks that can't be loaded, and readers that close the pipe."""
 
 import re
 import signal
@@ -52,18 +52,18 @@ def _run(*arguments: str) -> Result:
         (["outbox", "retry"], "celeriac outbox replay?"),
     ],
 )
-def test_other_words_for_a_command_are_answered_with_ours_and_not_run(typed: list[str], meant: str) -> None:
+def test_other_words_for_a_command_get_a_suggestion_and_run_nothing(typed: list[str], meant: str) -> None:
     told = _run(*typed, "letters")
     assert told.exit_code == 2
     assert f"no such command {typed[-1]!r}. Did you mean: {meant}" in told.output
 
 
-def test_a_word_like_no_command_is_answered_with_the_way_to_them() -> None:
+def test_an_unknown_word_is_answered_with_the_help_option() -> None:
     assert "no such command 'xyzzy'. " in _run("xyzzy").output
     assert "--help shows all" in _run("xyzzy").output
 
 
-def test_what_was_typed_cannot_garble_the_answer() -> None:
+def test_control_characters_in_a_command_line_do_not_reach_the_terminal() -> None:
     told = _run("\x1b[2J[bold]x[/bold]:key:").output
     assert "\x1b" not in told
     assert "[bold]x[/bold]:key:" in told
@@ -74,16 +74,16 @@ def test_what_was_typed_cannot_garble_the_answer() -> None:
 
 
 @pytest.mark.parametrize("command", [[], ["queues"], ["dlq"], ["dlq", "list"], ["send"], ["outbox", "lag"]])
-def test_every_command_knows_h(command: list[str]) -> None:
+def test_every_command_takes_h_for_help(command: list[str]) -> None:
     assert _run(*command, "-h").output.lstrip().startswith("Usage: ")
     assert _run(*command, "-h").exit_code == 0
 
 
-def test_the_version_is_that_of_the_package() -> None:
+def test_the_version_option_prints_the_packages_version() -> None:
     assert re.fullmatch(r"celeriac \d+\.\d+\.\d+\n", CliRunner().invoke(app, ["--version"]).output)
 
 
-def test_a_mistyped_parameter_is_answered_with_the_one_that_is_meant(sandbox: Sandbox) -> None:
+def test_a_mistyped_parameter_gets_a_suggestion(sandbox: Sandbox) -> None:
     for arguments in (["--arg", "moth=1"], ["--arg", "month=1", "--json", '{"moth": 1}']):
         told = _run("send", "report_month", *arguments)
         assert told.exit_code == 2
@@ -112,7 +112,7 @@ BROKEN = {
 
 @pytest.fixture(params=BROKEN)
 def broken(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A module of the user's tasks that fails; what is to be said of it."""
+    """A module of the user's tasks that can't be loaded. The value is the expected message."""
     source, said = BROKEN[request.param]
     (tmp_path / "broken.py").write_text(source)
     package = ModuleType("tasks")
@@ -123,7 +123,7 @@ def broken(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return said
 
 
-def test_a_module_that_cannot_be_loaded_is_two_lines(broken: str) -> None:
+def test_a_module_that_cannot_be_loaded_is_reported_in_two_lines(broken: str) -> None:
     told = _run("tasks")
     assert told.exit_code == 2
     assert broken in told.stderr
@@ -145,20 +145,22 @@ def test_a_module_that_cannot_be_loaded_is_two_lines(broken: str) -> None:
         ["quarantine", "add", "--task", "report_month"],
     ],
 )
-def test_no_command_ends_in_a_traceback_for_it(sandbox: Sandbox, broken: str, command: list[str]) -> None:
+def test_a_module_that_cannot_be_loaded_gives_no_traceback_in_any_command(
+    sandbox: Sandbox, broken: str, command: list[str]
+) -> None:
     told = _run(*command)
     assert (told.exit_code, len(told.stderr.splitlines())) == (2, 2)
 
 
 @pytest.mark.parametrize("broken", ["import"], indirect=True)
-def test_doctor_sees_what_it_can_without_the_tasks(sandbox: Sandbox, broken: str) -> None:
+def test_doctor_checks_the_rest_if_the_tasks_cannot_be_loaded(sandbox: Sandbox, broken: str) -> None:
     found = _run("doctor")
     assert found.exit_code == 1
     assert "ok    credentials: arn:aws" in found.output
     assert "WRONG tasks: the tasks can't be loaded: " in found.output
 
 
-def test_what_concerns_several_modules_has_no_place() -> None:
+def test_a_loading_error_of_several_modules_names_no_line() -> None:
     assert loading.why_not(ValueError("two tasks")) == "the tasks can't be loaded: ValueError: two tasks"
 
 
@@ -193,7 +195,7 @@ def test_queues_fit_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_queues_are_a_table_where_it_fits_and_wherever_it_is_piped(
+def test_queues_are_a_table_if_it_fits_or_if_output_is_piped(
     monkeypatch: pytest.MonkeyPatch, *, terminal: bool
 ) -> None:
     lines = _shown(160 if terminal else 20, monkeypatch, terminal=terminal)
@@ -206,12 +208,12 @@ def test_queues_are_a_table_where_it_fits_and_wherever_it_is_piped(
     ("number", "words", "text"),
     [(0, ("kind",), "0 kinds"), (1, ("kind",), "1 kind"), (2, ("entry", "entries"), "2 entries")],
 )
-def test_counts_and_words_agree(number: int, words: tuple[str, ...], text: str) -> None:
+def test_a_count_is_printed_with_singular_or_plural(number: int, words: tuple[str, ...], text: str) -> None:
     assert counted(number, *words) == text
 
 
 @pytest.mark.parametrize("command", [["tasks"], ["tasks", "--json"]])
-def test_a_reader_that_goes_ends_the_command_in_silence(command: list[str]) -> None:
+def test_a_closed_pipe_ends_the_command_without_a_message(command: list[str]) -> None:
     with subprocess.Popen([PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.close()
@@ -220,8 +222,8 @@ def test_a_reader_that_goes_ends_the_command_in_silence(command: list[str]) -> N
     assert (process.returncode, told) == (141, b"")
 
 
-def test_ctrl_c_while_it_starts_is_no_traceback() -> None:
-    """Interrupted as soon as it has asked for anything beyond itself."""
+def test_ctrl_c_during_the_start_prints_no_traceback() -> None:
+    """The program is interrupted when it first imports a package other than itself."""
     program = (
         "import os, signal, sys\n"
         "class Interrupt:\n"

@@ -1,4 +1,4 @@
-"""Five fields of a crontab as EventBridge Scheduler says the same."""
+"""A crontab's five fields, converted into an expression of EventBridge Scheduler."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ NAMES = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
         ("0 */6 * * *", "cron(0 0/6 * * ? *)"),
         ("0 0 */2 * *", "cron(0 0 1/2 * ? *)"),  # days and months count from 1
         ("0 0 1 */3 *", "cron(0 0 1 1/3 ? *)"),
-        ("*/60 * * * *", "cron(0 * * * ? *)"),  # a step beyond the last value leaves the first
+        ("*/60 * * * *", "cron(0 * * * ? *)"),  # a step beyond the last value leaves only the first value
         ("0 */24 * * *", "cron(0 0 * * ? *)"),
         ("0 0 */31 * *", "cron(0 0 1 * ? *)"),
         ("0 0 1 */12 *", "cron(0 0 1 1 ? *)"),
@@ -32,7 +32,7 @@ NAMES = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
         ("0 0 1 jan,Jul-SEP *", "cron(0 0 1 1,7-9 ? *)"),
         ("0 9 * * 1-5", "cron(0 9 ? * MON-FRI *)"),
         ("0 9 * * mon-fri", "cron(0 9 ? * MON-FRI *)"),
-        ("0 9 * * 0", "cron(0 9 ? * SUN *)"),  # AWS's 1
+        ("0 9 * * 0", "cron(0 9 ? * SUN *)"),  # AWS counts Sunday as 1
         ("0 9 * * 7", "cron(0 9 ? * SUN *)"),
         ("0 9 * * 0,7", "cron(0 9 ? * SUN *)"),
         ("0 9 * * 5-7", "cron(0 9 ? * SUN,FRI,SAT *)"),
@@ -50,7 +50,7 @@ NAMES = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
         ("@annually", "cron(0 0 1 1 ? *)"),
     ],
 )
-def test_what_scheduler_says_for_it(written: str, expected: str) -> None:
+def test_a_crontab_is_converted_for_scheduler(written: str, expected: str) -> None:
     assert converted(written) == expected
 
 
@@ -76,19 +76,19 @@ def test_what_scheduler_says_for_it(written: str, expected: str) -> None:
         ("*/ * * * *", "a step is a number"),
         ("*/5/5 * * * *", "a step is a number"),
         ("0 0 ? * MON", "write `\\*` for it"),
-        ("0 0 1 * MON", "either of them is enough, which a schedule of AWS can't say"),
+        ("0 0 1 * MON", "either of them matches, which a schedule of AWS can't do"),
         ("0 0 */2 * MON", "declare a second task for the other"),
         ("0 0 31 2,4 *", "its months have no such day"),
         ("@reboot", "these are known: @hourly"),
     ],
 )
-def test_what_is_refused_and_why(written: str, why: str) -> None:
+def test_an_invalid_crontab_is_refused_with_the_reason(written: str, why: str) -> None:
     with pytest.raises(ScheduleError, match=why):
         converted(written)
 
 
 def numbers(text: str, first: int, last: int) -> set[int]:
-    """What a field of Scheduler's names, read without the code under test."""
+    """The values that a field of Scheduler names, read without the code under test."""
     found: set[int] = set()
     for part in text.split(","):
         if part == "*":
@@ -105,7 +105,7 @@ def numbers(text: str, first: int, last: int) -> set[int]:
 
 
 @given(st.lists(st.tuples(st.integers(0, 59), st.integers(0, 59), st.integers(1, 59)), min_size=1, max_size=4))
-def test_it_names_the_same_minutes(parts: list[tuple[int, int, int]]) -> None:
+def test_a_converted_crontab_has_the_same_minutes(parts: list[tuple[int, int, int]]) -> None:
     expected = {minute for a, b, step in parts for minute in range(min(a, b), max(a, b) + 1, step)}
     written = ",".join(f"{min(a, b)}-{max(a, b)}/{step}" for a, b, step in parts)
     minute = converted(f"{written} * * * *").removeprefix("cron(").split()[0]
@@ -113,7 +113,7 @@ def test_it_names_the_same_minutes(parts: list[tuple[int, int, int]]) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=3))
-def test_it_names_the_same_weekdays(parts: list[tuple[int, int]]) -> None:
+def test_a_converted_crontab_has_the_same_weekdays(parts: list[tuple[int, int]]) -> None:
     ranges = [(min(pair), max(pair)) for pair in parts]
     expected = {day % 7 for low, high in ranges for day in range(low, high + 1)}
     written = ",".join(f"{low}-{high}" for low, high in ranges)

@@ -1,4 +1,4 @@
-"""The demo's list of work and its expectations: what makes the demo fail when a count is off by one."""
+"""The demo's list of work and its expectations. They make the demo fail if a count is off by one."""
 
 import json
 from collections import Counter
@@ -29,12 +29,12 @@ def test_the_expectations_are_sums_over_the_cases() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_message_of_a_case_has_an_end(case: Case) -> None:
+def test_every_message_of_a_case_has_an_expected_end(case: Case) -> None:
     for wanted in case.expect.values():
         assert wanted.sent == wanted.ended > 0
 
 
-def test_what_is_sent_is_what_is_expected_but_for_what_the_relay_sends() -> None:
+def test_the_demo_expects_all_messages_that_it_or_the_relay_sends() -> None:
     sent = Counter[str]()
     for case, item in items(RUN):
         sent[item.queue] += 2 if case.twice else 1
@@ -46,7 +46,7 @@ def test_what_is_sent_is_what_is_expected_but_for_what_the_relay_sends() -> None
     }
 
 
-def test_no_two_items_share_what_makes_them_one_and_all_bear_the_mark_of_their_run() -> None:
+def test_all_items_are_different_and_have_the_mark_of_their_run() -> None:
     bodies = [item.body or json.dumps(dict(item.payment or {})) for _, item in items(RUN)]
     ids = [item.id for _, item in items(RUN) if item.id]
 
@@ -57,7 +57,7 @@ def test_no_two_items_share_what_makes_them_one_and_all_bear_the_mark_of_their_r
     assert len(set(users)) == len(users) == 40
 
 
-def test_hand_written_messages_are_what_the_library_reads() -> None:
+def test_the_demos_hand_written_messages_can_be_decoded() -> None:
     good = [item for case, item in items(RUN) if item.body and case.reason != "malformed"]
 
     assert all(message.decode(item.body).id == item.id for item in good)
@@ -84,11 +84,11 @@ def test_a_run_as_expected_has_no_differences() -> None:
         ),
     ],
 )
-def test_every_count_that_is_off_is_named(found: Totals, told: str) -> None:
+def test_every_wrong_count_is_named(found: Totals, told: str) -> None:
     assert differences(expected(), found) == [told]
 
 
-def test_outcomes_of_the_log_become_the_counts_of_the_report() -> None:
+def test_outcomes_in_the_log_become_the_counts_of_the_report() -> None:
     logged = Counter({"succeeded": 1, "duplicate": 1, "handed_back": 3})
 
     assert counts(2, logged) == TWICE

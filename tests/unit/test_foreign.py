@@ -1,4 +1,4 @@
-"""Bodies and events of other systems: each is known for what it is, with its cure."""
+"""Bodies and events of other systems: each is recognised and named with its cure."""
 
 import json
 from base64 import b64encode
@@ -24,7 +24,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("sample", "said"), BODIES)
-def test_another_systems_envelope_is_known(sample: str, said: str) -> None:
+def test_an_envelope_of_another_system_is_recognised(sample: str, said: str) -> None:
     assert (looks_like((SAMPLES / sample).read_text()) or "").startswith(said)
 
 
@@ -40,16 +40,16 @@ def test_another_systems_envelope_is_known(sample: str, said: str) -> None:
         ('{"Records": [{"eventSource": "aws:kinesis"}]}', "a batch of records of aws:kinesis"),
     ],
 )
-def test_a_message_that_was_wrapped_is_known(body: str, said: str) -> None:
+def test_a_wrapped_message_is_recognised(body: str, said: str) -> None:
     assert (looks_like(body) or "").startswith(said)
 
 
 @pytest.mark.parametrize("body", [MESSAGE, "nonsense", '"text"', "[]", "null", "{}", "[" * 100_000, "e" * 1001, "eyJ"])
-def test_what_nobody_knows_is_not_guessed_at(body: str) -> None:
+def test_an_unknown_body_is_not_guessed(body: str) -> None:
     assert looks_like(body) is None
 
 
-def test_the_test_event_of_s3_is_told_from_whatever_mentions_it() -> None:
+def test_only_the_test_event_of_s3_is_recognised_as_one() -> None:
     assert is_test_event((SAMPLES / "s3-test.json").read_text())
     for body in ["{}", '{"note": "s3:TestEvent"}', '"s3:TestEvent', "s3:TestEvent", '["s3:TestEvent"]']:
         assert not is_test_event(body)
@@ -63,34 +63,34 @@ def _lambda(sample: str, source: dict[str, str]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (json.loads((SAMPLES / "s3.json").read_text()), "S3 notifies it itself: remove that notification"),
-        (_lambda("sns.json", {"EventSource": "aws:sns"}), "an SNS topic notifies it itself: subscribe the queue"),
-        (json.loads((SAMPLES / "eventbridge.json").read_text()), "an EventBridge rule invokes it itself"),
-        ({"Records": [{"eventSource": "aws:dynamodb"}]}, "aws:dynamodb invokes it itself"),
-        ({"Records": [{}]}, "something unknown invokes it itself"),
-        ({"Records": "none"}, "its event's Records are no records"),
+        (json.loads((SAMPLES / "s3.json").read_text()), "S3 notifies it directly: remove that notification"),
+        (_lambda("sns.json", {"EventSource": "aws:sns"}), "an SNS topic notifies it directly: subscribe the queue"),
+        (json.loads((SAMPLES / "eventbridge.json").read_text()), "an EventBridge rule invokes it directly"),
+        ({"Records": [{"eventSource": "aws:dynamodb"}]}, "aws:dynamodb invokes it directly"),
+        ({"Records": [{}]}, "something unknown invokes it directly"),
+        ({"Records": "none"}, "its event's Records aren't a list of records"),
         ({}, "its event has no Records"),
         ({"key1": "value1"}, "its event has no Records"),
         (None, "it was invoked by hand"),
     ],
 )
-def test_what_is_no_batch_of_a_queue_is_told_with_its_cure(event: Any, said: str) -> None:
+def test_an_event_that_is_not_a_queues_batch_is_named_with_its_cure(event: Any, said: str) -> None:
     assert (wrong_trigger(event) or "").startswith(said)
 
 
-def test_a_batch_of_a_queue_is_one() -> None:
+def test_a_queues_batch_is_recognised() -> None:
     assert wrong_trigger({"Records": []}) is None
     assert wrong_trigger({"Records": [{"messageId": "m-1", "eventSource": "aws:sqs"}]}) is None
     assert wrong_trigger({"Records": [{"messageId": "m-1"}]}) is None
 
 
 @given(st.text())
-def test_no_text_does_anything_but_look_like_something(body: str) -> None:
+def test_recognising_any_text_raises_no_error(body: str) -> None:
     assert looks_like(body) is None or looks_like(body)
     assert is_test_event(body) in {True, False}
 
 
-def test_no_cut_sample_does_anything_but_look_like_something() -> None:
+def test_recognising_a_truncated_sample_raises_no_error() -> None:
     for sample in sorted(SAMPLES.glob("*.json")):
         text = sample.read_text()
         for end in range(0, len(text), 7):

@@ -1,4 +1,4 @@
-"""A shell that talks to a real account already: nothing in it leads a local command, or a test, to that account."""
+"""A shell that is set up for a real account: no local command and no test may reach that account."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from celeriac_local.folders import ROOT
 from celeriac_local.processes import Process, _start_time
 from celeriac_local.state import Cloud
 
-# One call of every service that the console, the demo or the deploy uses.
+# One call to every service that the command, the demo or the deploy uses.
 CALLS = """
 import boto3
 for service, operation in {
@@ -51,7 +51,7 @@ with Sandbox():
 {"".join(f"    {line}\n" for line in CALLS.splitlines())}
 """
 
-# As a module does it whose client stands at its top.
+# A module that makes its client at the top level.
 EARLY = """
 import boto3
 early = boto3.client("sns")
@@ -65,10 +65,10 @@ with Sandbox():
 
 
 class _Recorder(ThreadingHTTPServer):
-    """Answers every request with an error, and knows how many there were."""
+    """Answers every request with an error, and records the requests."""
 
     daemon_threads = True
-    block_on_close = False  # a client keeps its connection
+    block_on_close = False  # a client keeps its connection open
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         self.do_POST()
 
-    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - the base class names it
+    def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - the base class has this name
 
 
 @contextmanager
@@ -107,21 +107,21 @@ def _serving() -> Iterator[_Recorder]:
 
 @pytest.fixture
 def account() -> Iterator[_Recorder]:
-    """What a real account would be."""
+    """Stands for a real account."""
     with _serving() as recorder:
         yield recorder
 
 
 @pytest.fixture
 def cloud() -> Iterator[_Recorder]:
-    """What the local cloud would be."""
+    """Stands for the local cloud."""
     with _serving() as recorder:
         yield recorder
 
 
 @pytest.fixture
 def shell(request: pytest.FixtureRequest, account: _Recorder, tmp_path: Path) -> dict[str, str]:
-    """Every way that there is to `account`, by variable and by file. The profile is a parameter; dev is in the file."""
+    """Every variable and file that can lead to `account`. The profile is a parameter; the file has the profile dev."""
     profile = getattr(request, "param", "dev")
     home = tmp_path / "home"
     (home / ".aws").mkdir(parents=True)
@@ -186,7 +186,7 @@ def _run(program: str, *arguments: object, env: dict[str, str]) -> str:
         *("CDK_DEFAULT_ACCOUNT", "CDK_PROFILE", "CELERIAC_STAGE", "https_proxy", "MOTO_PORT", "TEST_SERVER_MODE"),
     ],
 )
-def test_what_decides_whose_aws_is_called_is_taken_away(name: str) -> None:
+def test_a_variable_that_selects_an_aws_account_is_removed(name: str) -> None:
     assert leads_elsewhere(name)
 
 
@@ -203,7 +203,7 @@ def test_what_decides_whose_aws_is_called_is_taken_away(name: str) -> None:
         *("AWS_S3_OBJECT_PARAMETERS", "AWS_MEDIA_BUCKET", "AWS_SES_FROM_EMAIL", "DATABASE_URL", "TEST_SERVER"),
     ],
 )
-def test_what_is_the_users_own_stays(name: str) -> None:
+def test_a_variable_of_the_users_own_stays(name: str) -> None:
     assert not leads_elsewhere(name)
     assert environment.of_command(4566, {name: "mine"})[name] == "mine"
 
@@ -214,15 +214,15 @@ def test_a_task_reads_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.environ["AWS_STORAGE_BUCKET_NAME"] == "mine"
 
 
-def test_the_shell_leads_to_the_account(account: _Recorder, shell: dict[str, str]) -> None:
-    """Or the tests below would prove nothing."""
+def test_without_protection_the_shell_reaches_the_account(account: _Recorder, shell: dict[str, str]) -> None:
+    """Otherwise the tests below would prove nothing."""
     _run(CALLS, env=shell)
 
     assert account.calls
 
 
 @pytest.mark.parametrize("shell", ["dev", "nosuch"], indirect=True)
-def test_a_command_on_the_stage_local_talks_to_the_local_cloud_alone(
+def test_a_command_on_the_stage_local_calls_only_the_local_cloud(
     account: _Recorder, cloud: _Recorder, shell: dict[str, str], tmp_path: Path
 ) -> None:
     clone = tmp_path / "clone"
@@ -238,29 +238,27 @@ def test_a_command_on_the_stage_local_talks_to_the_local_cloud_alone(
     assert len(cloud.calls) == 11
 
 
-def test_a_sandbox_talks_to_nobody(account: _Recorder, shell: dict[str, str]) -> None:
+def test_a_sandbox_makes_no_network_call(account: _Recorder, shell: dict[str, str]) -> None:
     said = _run(TEST, env=shell)
 
     assert said == ""
     assert account.calls == []
 
 
-def test_a_client_that_is_older_than_the_sandbox_is_answered_by_moto(shell: dict[str, str]) -> None:
+def test_a_client_made_before_the_sandbox_is_answered_by_moto(shell: dict[str, str]) -> None:
     outside = {name: shell[name] for name in ("PATH", "HOME")} | {"AWS_CONFIG_FILE": os.devnull}
 
     assert _run(EARLY, env=outside | {"AWS_DEFAULT_REGION": "eu-west-1"}) == "[]\n"
 
 
-def test_a_client_that_is_older_than_the_sandbox_does_not_reach_the_account(
-    account: _Recorder, shell: dict[str, str]
-) -> None:
+def test_a_client_made_before_the_sandbox_does_not_reach_the_account(account: _Recorder, shell: dict[str, str]) -> None:
     said = _run(EARLY, env=shell | {"AWS_PROFILE": "default", "AWS_DEFAULT_REGION": "eu-west-1"})
 
     assert said.startswith(f"a Sandbox has no network, and moto doesn't answer {account.url}")
     assert account.calls == []
 
 
-def test_without_a_local_cloud_a_command_that_needs_it_says_how_to_start_it(
+def test_a_command_that_needs_the_local_cloud_says_how_to_start_it(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(ROOT / "local", tmp_path / "local", ignore=shutil.ignore_patterns(".venv", "__pycache__"))

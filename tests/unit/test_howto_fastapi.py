@@ -1,4 +1,4 @@
-"""docs/howto/fastapi.md: its application and its tests, as they stand, in a copy with the README's first task."""
+"""docs/howto/fastapi.md: its application and its tests, unchanged, in a copy with the quickstart's first task."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ TABLE, API, TEST = blocks(ROOT / "docs" / "howto" / "fastapi.md", "python")
 QUEUE, TASK, *_ = blocks(QUICKSTART, "python")
 
 
-def test_the_application_does_what_its_tests_say(tmp_path: Path) -> None:
+def test_the_howtos_application_passes_its_tests(tmp_path: Path) -> None:
     copy = copied(tmp_path)
     typed_in(copy, QUEUE, "queues")
     typed_in(copy, TABLE, "tables")

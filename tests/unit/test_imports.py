@@ -1,4 +1,4 @@
-"""A cold start pays only for what the handlers use. Which folder may import which is import-linter's: `make lint`."""
+"""A cold start loads only what the handlers use. import-linter checks which folder may import which: `make lint`."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The local cloud's own promises: it stops what it started and nothing else, and it never reaches a real account."""
+"""The local cloud stops what it started and nothing else, and it never reaches a real account."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from celeriac_local.problem import ProblemError
 from celeriac_local.processes import Process
 from celeriac_local.state import Cloud
 
-# Starts a child that ignores being asked, says so, and waits for ever.
+# Starts a child that ignores SIGTERM, prints "ready", and waits.
 STUBBORN_PARENT = """
 import subprocess, sys, time
 child = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True);"
@@ -32,7 +32,7 @@ time.sleep(600)
 
 @pytest.fixture
 def stubborn(tmp_path: Path) -> Iterator[Process]:
-    """A process whose child, in the same group, can only be killed."""
+    """A process with a child in the same group. Only SIGKILL ends the child."""
     log = tmp_path / "log"
     process = processes.spawn([sys.executable, "-c", STUBBORN_PARENT], env=os.environ, folder=tmp_path, log=log)
     assert processes._wait_until(lambda: "ready" in log.read_text(), 20)
@@ -41,7 +41,7 @@ def stubborn(tmp_path: Path) -> Iterator[Process]:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_what_was_started_is_stopped_with_the_children_that_outlive_it(stubborn: Process) -> None:
+def test_a_started_process_is_stopped_together_with_its_children(stubborn: Process) -> None:
     assert processes.is_running(stubborn)
     assert len(processes._group(stubborn.pid)) == 2
 
@@ -51,7 +51,7 @@ def test_what_was_started_is_stopped_with_the_children_that_outlive_it(stubborn:
     assert processes._group(stubborn.pid) == []
 
 
-def test_a_child_is_found_when_its_parent_was_killed_before(stubborn: Process) -> None:
+def test_a_child_is_stopped_even_if_its_parent_was_killed_before(stubborn: Process) -> None:
     os.kill(stubborn.pid, signal.SIGKILL)
     assert processes._wait_until(lambda: not processes.is_running(stubborn), 20)
     assert len(processes._group(stubborn.pid)) == 1
@@ -61,7 +61,7 @@ def test_a_child_is_found_when_its_parent_was_killed_before(stubborn: Process) -
     assert processes._group(stubborn.pid) == []
 
 
-def test_another_process_that_was_given_the_same_id_is_left_alone(stubborn: Process) -> None:
+def test_another_process_with_the_same_id_is_not_stopped(stubborn: Process) -> None:
     stale = Process(stubborn.pid, "another boot 1")
 
     assert not processes.is_running(stale)
@@ -71,7 +71,7 @@ def test_another_process_that_was_given_the_same_id_is_left_alone(stubborn: Proc
     assert len(processes._group(stubborn.pid)) == 2
 
 
-def test_a_process_that_ended_at_once_is_not_running(tmp_path: Path) -> None:
+def test_a_process_that_has_ended_is_not_running(tmp_path: Path) -> None:
     process = processes.spawn(
         [sys.executable, "-c", "print('gone')"], env=os.environ, folder=tmp_path, log=tmp_path / "log"
     )
@@ -80,7 +80,7 @@ def test_a_process_that_ended_at_once_is_not_running(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="only machines other than Linux need it, and they have it")
-def test_ps_tells_of_this_very_process() -> None:
+def test_ps_lists_this_process() -> None:
     rows = [row for row in processes._from_ps(zombies=False) if row.pid == os.getpid()]
 
     assert [row.group for row in rows] == [os.getpgrp()]
@@ -88,7 +88,7 @@ def test_ps_tells_of_this_very_process() -> None:
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="only machines other than Linux need it, and they have it")
-def test_ps_tells_the_whole_of_a_long_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ps_lists_long_command_lines_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)", "x" * 300, "marked"]
     process = processes.spawn(sleeper, env=os.environ, folder=tmp_path, log=tmp_path / "log")
@@ -100,7 +100,7 @@ def test_ps_tells_the_whole_of_a_long_command_line(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="without git there is no clone")
-def test_a_clone_has_the_line_ends_that_make_and_sh_need_whatever_git_is_told(tmp_path: Path) -> None:
+def test_a_clone_has_unix_line_ends_even_with_autocrlf(tmp_path: Path) -> None:
     origin, clone = tmp_path / "origin", tmp_path / "clone"
     files = ("Makefile", "local/setup.sh", "uv.lock", ".gitattributes")
     for name in files:
@@ -119,7 +119,7 @@ def test_a_clone_has_the_line_ends_that_make_and_sh_need_whatever_git_is_told(tm
 
 
 @pytest.mark.skipif(not CDK.exists(), reason="make setup installs it, make test doesn't need it")
-def test_an_activated_shell_finds_every_command_that_the_readme_types() -> None:
+def test_an_activated_shell_finds_every_command_of_the_readme() -> None:
     script = ". .venv/bin/activate && for name in celeriac pytest uv cdk python; do command -v $name; done"
 
     found = subprocess.run(["/bin/sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -129,7 +129,7 @@ def test_an_activated_shell_finds_every_command_that_the_readme_types() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "workers"), [([], "auto"), (["ARGS=-x"], "auto"), (["ARGS=tests/x.py"], "0")])
-def test_the_tests_of_a_named_file_start_no_workers(arguments: list[str], workers: str) -> None:
+def test_make_test_with_a_named_file_starts_no_workers(arguments: list[str], workers: str) -> None:
     make = ["make", "--dry-run", "--no-print-directory", "test", *arguments]
 
     planned = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -139,7 +139,7 @@ def test_the_tests_of_a_named_file_start_no_workers(arguments: list[str], worker
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The state of the local cloud, in a folder of this test's."""
+    """The state of the local cloud, in a folder of this test."""
     for module, names in {state: ("STATE", "STATE_FILE"), cloud: ("STATE", "TEMPORARY", "HOME")}.items():
         for name in names:
             path = {"STATE": tmp_path, "STATE_FILE": tmp_path / "cloud.json"}.get(name, tmp_path / name.lower())
@@ -147,7 +147,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_state_is_read_back_as_it_was_written(folders: Path) -> None:
+def test_the_state_is_loaded_as_it_was_saved(folders: Path) -> None:
     written = Cloud(port=1, emulator=Process(2, "a"), provider_port=3, provider=Process(4, "b"), deployed="x")
 
     state.save(written)
@@ -157,14 +157,14 @@ def test_the_state_is_read_back_as_it_was_written(folders: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"port": 1}', '{"emulator": 1, "provider": 2}'])
-def test_a_state_file_that_cannot_be_read_is_no_cloud(folders: Path, content: str) -> None:
+def test_an_unreadable_state_file_counts_as_no_cloud(folders: Path, content: str) -> None:
     (folders / "cloud.json").write_text(content)
 
     assert state.load() is None
 
 
-def test_a_cloud_that_died_with_the_last_boot_is_not_running_and_is_cleared_away(folders: Path) -> None:
-    own = os.getpid()  # alive, and not what the file means
+def test_a_cloud_from_before_a_reboot_is_not_running_and_its_state_is_removed(folders: Path) -> None:
+    own = os.getpid()  # alive, but another process than the file names
     state.save(Cloud(port=1, emulator=Process(own, "last boot"), provider_port=2, provider=Process(own, "last boot")))
 
     assert cloud.running() is None
@@ -186,7 +186,7 @@ def test_a_busy_port_is_named_with_its_holder_and_a_cure(folders: Path) -> None:
     assert not (folders / "cloud.json").exists()
 
 
-def test_whoever_names_no_port_gets_the_first_that_is_free() -> None:
+def test_without_a_named_port_the_first_free_one_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = holder.getsockname()[1]
 
@@ -196,12 +196,12 @@ def test_whoever_names_no_port_gets_the_first_that_is_free() -> None:
     assert cloud._is_free(free)
 
 
-def test_a_cloud_that_is_not_up_says_how_to_start_it(folders: Path) -> None:
+def test_the_error_for_a_cloud_that_is_not_up_says_how_to_start_it(folders: Path) -> None:
     with pytest.raises(ProblemError, match="make up"):
         cloud.require()
 
 
-# What a shell may hold that decides whose AWS a client talks to, and by which way.
+# Variables of a shell that decide which AWS a client calls, and how.
 SHELL = {
     "AWS_PROFILE": "prod",
     "AWS_DEFAULT_PROFILE": "prod",
@@ -223,7 +223,7 @@ SHELL = {
 }
 
 
-def test_nothing_of_the_callers_shell_decides_whose_aws_a_command_talks_to() -> None:
+def test_no_variable_of_the_callers_shell_selects_the_aws_that_a_command_calls() -> None:
     ours = environment.of_client(4566)
 
     command = environment.of_command(4566, SHELL)
@@ -235,7 +235,7 @@ def test_nothing_of_the_callers_shell_decides_whose_aws_a_command_talks_to() -> 
     assert environment.of_emulator(4566, SHELL)["BIND_HOST"] == "127.0.0.1"
 
 
-def test_the_deploy_knows_neither_the_callers_account_nor_the_home_folder() -> None:
+def test_the_deploy_gets_neither_the_callers_account_nor_the_home_folder() -> None:
     cdk = environment.of_cdk(4566, SHELL)
 
     assert {name: cdk[name] for name in cdk.keys() & SHELL.keys()} == {
@@ -262,7 +262,7 @@ def test_the_synth_keeps_what_uv_needs_to_fetch_packages() -> None:
     assert environment.of_synth(4566, {"no_proxy": "*"})["NO_PROXY"] == "*"
 
 
-def test_a_shell_that_evaluates_it_is_the_local_clouds() -> None:
+def test_the_printed_shell_lines_select_the_local_cloud() -> None:
     shell = SHELL | {"PATH": os.defpath, "NO_PROXY": "it's $HOME"}
     lines = environment.as_shell(4566, shell)
 
@@ -275,7 +275,7 @@ def test_a_shell_that_evaluates_it_is_the_local_clouds() -> None:
     assert lost == {name for name in SHELL if name.startswith(("AWS_", "CDK_", "CELERIAC_"))} - {"AWS_ENDPOINT_URL"}
 
 
-def test_a_failed_deploy_is_explained_by_the_lines_that_say_why() -> None:
+def test_a_failed_deploy_is_explained_by_the_lines_with_its_reasons() -> None:
     output = """
 celeriac-local-state | 1/9 | CREATE_COMPLETE | AWS::SQS::Queue
 celeriac-local-state | 2/9 | CREATE_FAILED | AWS::DynamoDB::Table | Outbox: table exists
@@ -287,7 +287,7 @@ Stack ARN:
     assert reasons("one\n\ntwo") == ["one", "two"]
 
 
-def test_the_tables_that_expire_are_read_from_the_templates(tmp_path: Path) -> None:
+def test_the_tables_with_expiry_are_read_from_the_templates(tmp_path: Path) -> None:
     def table(name: str, **more: object) -> dict[str, object]:
         return {"Type": "AWS::DynamoDB::Table", "Properties": {"TableName": name, **more}}
 
@@ -298,7 +298,7 @@ def test_the_tables_that_expire_are_read_from_the_templates(tmp_path: Path) -> N
     assert expiries(tmp_path) == {"a": "expires_at"}
 
 
-def test_the_rules_that_cdk_nag_warns_of_are_read_from_its_report(tmp_path: Path) -> None:
+def test_the_warnings_of_cdk_nag_are_read_from_its_report(tmp_path: Path) -> None:
     names = ("AwsSolutions-S1", "AwsSolutions-IAM5[Resource::*]", "AwsSolutions-IAM5[Action::s3:*]")
     report = [
         {"pluginName": "AwsSolutions", "violations": [{"ruleName": name} for name in names]},
@@ -309,14 +309,14 @@ def test_the_rules_that_cdk_nag_warns_of_are_read_from_its_report(tmp_path: Path
     assert findings(tmp_path) == ["IAM5", "S1"]
 
 
-def test_the_emulators_schedules_name_the_time_for_which_a_firing_was_meant() -> None:
+def test_the_emulators_schedules_insert_the_scheduled_time_of_a_firing() -> None:
     target = {"Arn": "a", "Input": '{"id": "tick@<aws.scheduler.scheduled-time>"}'}
     fired_at = datetime(2026, 1, 1, 3, 0, 7, tzinfo=UTC).timestamp()
     assert with_time(target, fired_at) == {"Arn": "a", "Input": '{"id": "tick@2026-01-01T03:00:00Z"}'}
     assert with_time({"Arn": "a"}, fired_at) == {"Arn": "a"}
 
 
-def test_a_worker_that_cannot_start_leaves_its_error_in_the_log() -> None:
+def test_the_error_of_a_worker_that_cannot_start_is_in_the_log() -> None:
     body = {"errorType": "RuntimeError", "errorMessage": "Worker init failed: No module named 'httpx'"}
     unheard = {"body": body, "error": True, "log": ""}
     assert with_log(unheard)["log"] == "[ERROR] RuntimeError: Worker init failed: No module named 'httpx'"

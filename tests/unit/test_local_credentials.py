@@ -1,4 +1,4 @@
-"""`make deploy` says that AWS won't take the credentials before it builds anything."""
+"""`make deploy` checks the credentials with AWS before it builds anything."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from celeriac_local.folders import ROOT
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Somebody who has never used AWS."""
+    """The home folder and environment of a user who has never used AWS."""
     for name in os.environ:
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -27,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Sts(BaseHTTPRequestHandler):
-    """Refuses everybody."""
+    """Refuses every call."""
 
     code = "InvalidClientTokenId"
 
@@ -38,7 +38,7 @@ class Sts(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is declared
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class has this name
         pass
 
 
@@ -54,27 +54,27 @@ def refusing(home: Path) -> Iterator[type[Sts]]:
         server.shutdown()
 
 
-def test_nobody_is_told() -> None:
+def test_missing_credentials_are_reported() -> None:
     assert problem([], os.environ) == "there are none"
 
 
-def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (["--profile", "nope"], ["--require-approval", "never", "--profile=nope"]):
         assert problem(words, os.environ) == "The config profile (nope) could not be found"
     monkeypatch.setenv("AWS_PROFILE", "nope")
     assert problem([], os.environ) == "The config profile (nope) could not be found"
 
 
-def test_half_a_key_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_key_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     assert "missing: AWS_SECRET_ACCESS_KEY" in str(problem([], os.environ))
 
 
-def test_what_aws_refuses_is_told(refusing: type[Sts]) -> None:
+def test_credentials_that_aws_refuses_are_reported(refusing: type[Sts]) -> None:
     assert problem(["--profile", "dev"], os.environ) == "AWS refuses them (InvalidClientTokenId)"
 
 
-def test_what_says_nothing_of_credentials_is_left_to_the_cdk(
+def test_an_error_unrelated_to_credentials_is_left_to_the_cdk(
     refusing: type[Sts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Sts, "code", "Throttling")
@@ -82,19 +82,19 @@ def test_what_says_nothing_of_credentials_is_left_to_the_cdk(
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
-def test_another_endpoint_than_aws_is_not_asked(name: str) -> None:
+def test_an_endpoint_other_than_aws_is_not_called(name: str) -> None:
     assert problem([], {name: "http://127.0.0.1:1"}) is None
 
 
-def test_a_plugin_of_the_cdk_may_know_better(home: Path) -> None:
+def test_credentials_are_not_checked_if_the_cdk_has_a_plugin(home: Path) -> None:
     assert problem(["--plugin", "x"], os.environ) is None
     (home / ".cdk.json").write_text('{"plugin": ["x"]}')
     assert problem([], os.environ) is None
 
 
-def test_deploy_ends_before_the_cdk_begins() -> None:
+def test_a_deploy_without_credentials_ends_before_the_cdk_starts() -> None:
     done = subprocess.run(
-        ["sh", str(ROOT / "local" / "cdk.sh"), "deploy", "dev"],  # noqa: S607 - the shell of this machine
+        ["sh", str(ROOT / "local" / "cdk.sh"), "deploy", "dev"],  # noqa: S607 - this machine's shell
         capture_output=True,
         text=True,
         check=False,

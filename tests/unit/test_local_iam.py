@@ -1,4 +1,4 @@
-"""What the local cloud takes AWS to say to a call: pure, so that every rule has its line."""
+"""How the local cloud judges a call by AWS's rules. The code is pure, so every rule has a line here."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,7 @@ def listing(bucket: str = BUCKET, **known: str) -> Call:
         ([PUT], Call("s3:putobject", (f"{BUCKET}/a",)), "allowed"),
         ([PUT], Call("s3:GetObject", (f"{BUCKET}/a",)), "refused"),
         ([PUT], Call("s3:PutObject", ("arn:aws:s3:::other/a",)), "refused"),
-        ([PUT], Call("s3:PutObject", (f"{BUCKET.upper()}/a",)), "refused"),  # resources are told apart by case
+        ([PUT], Call("s3:PutObject", (f"{BUCKET.upper()}/a",)), "refused"),  # resources are case-sensitive
         ([], PUTTING, "refused"),
         ([PUT], Call("s3:PutObject"), "unknown"),
         ([allow("s3:*")], Call("s3:ListAllMyBuckets"), "allowed"),
@@ -82,13 +82,13 @@ def listing(bucket: str = BUCKET, **known: str) -> Call:
         ([allow("s3:*", NumericLessThan={"k": 5}), allow("s3:List*")], listing(), "allowed"),
     ],
 )
-def test_a_call_is_refused_only_if_aws_would_refuse_it_for_sure(
+def test_a_call_is_refused_only_if_aws_would_certainly_refuse_it(
     statements: list[Statement], call: Call, verdict: str
 ) -> None:
     assert judge(statements, call) is Verdict(verdict)
 
 
-def test_an_action_may_be_known_by_its_service_alone() -> None:
+def test_a_service_with_any_granted_action_is_recognised() -> None:
     assert grants_anything_of([PUT], "s3")
     assert grants_anything_of([ALL_BUT_S3], "kinesis")
     assert not grants_anything_of([PUT, deny("kms:*")], "kms")
@@ -115,7 +115,7 @@ def asked(action: str, made: Request, *resources: str) -> list[tuple[str, tuple[
         ("x-amz-object-lock-legal-hold", "s3:PutObjectLegalHold"),
     ],
 )
-def test_what_comes_with_an_object_is_asked_for_as_well(header: str, action: str) -> None:
+def test_tags_and_acls_of_an_object_need_their_own_permissions(header: str, action: str) -> None:
     by_header = Request("/mine/a", {header: "x"}, {}, {}, "us-east-1", "000000000000")
     presigned = Request("/mine/a", {}, {header: ["x"]}, {}, "us-east-1", "000000000000")
     both = [("s3:PutObject", (f"{BUCKET}/a",)), (action, (f"{BUCKET}/a",))]
@@ -137,19 +137,19 @@ def test_what_comes_with_an_object_is_asked_for_as_well(header: str, action: str
         ("DELETE FROM a WHERE pk=?", "Delete", "a"),
     ],
 )
-def test_partiql_is_asked_for_by_its_verb_and_by_the_index_it_reads(statement: str, verb: str, resource: str) -> None:
+def test_partiql_needs_the_permission_for_its_verb_and_its_index(statement: str, verb: str, resource: str) -> None:
     made = request(body={"Statement": statement})
     arn = f"arn:aws:dynamodb:us-east-1:000000000000:table/{resource}"
 
     assert asked("dynamodb:ExecuteStatement", made) == [(f"dynamodb:PartiQL{verb}", (arn,))]
 
 
-def test_batches_are_asked_for_as_single_calls() -> None:
+def test_a_batch_needs_the_permission_of_the_single_call() -> None:
     assert asked("sqs:SendMessageBatch", request(), "q") == [("sqs:SendMessage", ("q",))]
     assert asked("sqs:ReceiveMessage", request(), "q") == [("sqs:ReceiveMessage", ("q",))]
 
 
-def test_a_schedule_is_in_its_group_and_passes_its_role() -> None:
+def test_creating_a_schedule_needs_its_group_and_pass_role() -> None:
     body = {"GroupName": "celeriac-local", "Target": {"RoleArn": "arn:role"}}
     create, pass_role = refine(Call("scheduler:CreateSchedule"), request("/schedules/one", body))
 
@@ -166,7 +166,7 @@ def test_a_schedule_is_in_its_group_and_passes_its_role() -> None:
     [request(Source=["Us <no-reply@example.org>"]), request("/v2/email", {"FromEmailAddress": "no-reply@example.org"})],
     ids=["ses", "sesv2"],
 )
-def test_a_mail_is_known_by_its_address_or_its_domain(made: Request) -> None:
+def test_a_mail_is_judged_by_the_address_or_domain_of_its_sender(made: Request) -> None:
     (call,) = refine(Call("ses:SendEmail"), made)
     identity = "arn:aws:ses:us-east-1:000000000000:identity"
 
@@ -174,11 +174,11 @@ def test_a_mail_is_known_by_its_address_or_its_domain(made: Request) -> None:
     assert call.context == {"ses:fromaddress": "no-reply@example.org"}
 
 
-def test_a_raw_mail_says_its_sender_within() -> None:
+def test_the_sender_of_a_raw_mail_is_unknown() -> None:
     assert asked("ses:SendRawEmail", request()) == [("ses:SendRawEmail", ())]
 
 
-def test_partiql_is_asked_for_by_its_verb() -> None:
+def test_a_partiql_batch_needs_the_permission_for_each_verb() -> None:
     table = "arn:aws:dynamodb:us-east-1:000000000000:table/t-1"
     texts = ['SELECT * FROM "t-1"', 'INSERT INTO "t-1" VALUE {}', "update t-1 set a=1", 'DELETE FROM "t-1"', "?"]
     made = request(body={"Statements": [{"Statement": text} for text in texts]})
@@ -192,7 +192,7 @@ def test_partiql_is_asked_for_by_its_verb() -> None:
     ]
 
 
-def test_a_refusal_names_who_what_and_where_and_what_to_add() -> None:
+def test_a_refusal_names_role_action_resource_and_the_statement_to_add() -> None:
     said = refusal(PUTTING, "arn:aws:sts::1:assumed-role/r/celeriac-local-reports")
 
     assert "assumed-role/r/celeriac-local-reports is not authorized to perform: s3:PutObject on resource:" in said
@@ -204,18 +204,18 @@ def test_a_refusal_names_who_what_and_where_and_what_to_add() -> None:
 
 
 @pytest.mark.parametrize("name", ["key", "key-AbC123"])
-def test_what_to_add_for_a_secret_ends_in_aws_six_characters(name: str) -> None:
+def test_the_statement_to_add_for_a_secret_ends_in_six_wildcards(name: str) -> None:
     secret = "arn:aws:secretsmanager:us-east-1:1:secret:"
     assert f'resources=["{secret}key-??????"]' in refusal(Call("secretsmanager:GetSecretValue", (secret + name,)), "me")
 
 
-def test_what_was_noted_is_found_in_the_log() -> None:
+def test_noted_calls_are_found_in_the_log() -> None:
     lines = ["something else", note(Verdict.UNKNOWN, Call("kinesis:PutRecord"), "celeriac-local-reports")]
 
     assert noted(lines) == [Noted("unknown", "celeriac-local-reports", "kinesis:PutRecord", "*")]
 
 
-def test_what_was_refused_or_not_judged_is_printed_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_and_unjudged_calls_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "STATE", tmp_path)
     secret = "arn:aws:secretsmanager:us-east-1:1:secret:key"
     lines = [

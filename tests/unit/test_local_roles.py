@@ -1,4 +1,6 @@
-"""The emulator, as `make up` starts it, holds a function to its role. No CDK: a role, a function, and its calls."""
+"""The emulator, as `make up` starts it, holds a function to its role. The test needs no CDK: a role, a function, and
+its calls.
+"""
 
 import io
 import json
@@ -50,7 +52,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def port(log: Path) -> Iterator[int]:
     if not EMULATOR_PYTHON.exists() and not os.environ.get("CI"):
         pytest.skip("the emulator isn't installed: run `make setup`")
-    free = _first_free(20_000 + os.getpid() % 10_000)  # another worker, or clone, looks elsewhere
+    free = _first_free(20_000 + os.getpid() % 10_000)  # another worker, or another clone, looks elsewhere
     variables = environment.of_emulator(free, os.environ) | {"TMPDIR": str(log.parent), "HOME": str(log.parent)}
     emulator = spawn([EMULATOR_PYTHON, EMULATOR], env=variables, folder=log.parent, log=log)
     try:
@@ -73,7 +75,7 @@ def _client(service: str, port: int) -> Any:
 
 @pytest.fixture(scope="module")
 def call(port: int) -> Call:
-    """What a function with the rights of ALLOWED gets for a call: a code and a message."""
+    """The code and message that a function with the permissions of ALLOWED gets for a call."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     rights = [{"Effect": "Allow", "Action": action, "Resource": on} for action, on in ALLOWED.items()]
     iam, functions = _client("iam", port), _client("lambda", port)
@@ -94,7 +96,7 @@ def call(port: int) -> Call:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("calls.py", FUNCTION)
-    for name, its_role in (("calls", role), ("without-a-role", role.replace("narrow", "nobody-made-it"))):
+    for name, its_role in (("calls", role), ("without-a-role", role.replace("narrow", "never-made"))):
         functions.create_function(
             FunctionName=name,
             Runtime="python3.13",
@@ -117,7 +119,7 @@ def _put(table: str) -> dict[str, Any]:
 
 
 def arguments(operation: str, port: int, name: str) -> dict[str, Any]:
-    """What the operation is called with, on the bucket, queue, table or secret of this name."""
+    """The arguments of the operation, for the bucket, queue, table or secret of this name."""
     url = f"http://127.0.0.1:{port}/{ACCOUNT}/{name}"
     every: dict[str, dict[str, Any]] = {
         "PutObject": {"Bucket": name, "Key": "a/b", "Body": "x"},
@@ -148,14 +150,14 @@ def test_a_function_does_what_its_role_grants_and_nothing_else(
     assert "infra/application.py, before its `return`: permissions.append(iam.PolicyStatement(" in message
 
 
-def test_what_comes_with_an_object_needs_its_own_right(call: Call, port: int) -> None:
+def test_tags_of_an_object_need_their_own_permission(call: Call, port: int) -> None:
     code, message = call("s3", "PutObject", arguments("PutObject", port, "granted") | {"Tagging": "a=b"})
 
     assert code == "AccessDenied"
     assert "s3:PutObjectTagging on resource: arn:aws:s3:::granted/a/b" in message
 
 
-def test_a_right_to_a_table_is_none_to_its_index(call: Call) -> None:
+def test_a_permission_on_a_table_does_not_cover_its_index(call: Call) -> None:
     assert call("dynamodb", "ExecuteStatement", {"Statement": "SELECT * FROM granted WHERE pk='a'"}) == ("done", "")
     by_index = {"Statement": 'SELECT * FROM "granted"."byx" WHERE pk=\'a\''}
     code, message = call("dynamodb", "ExecuteStatement", by_index)
@@ -171,20 +173,20 @@ def test_every_item_of_a_transaction_is_judged(call: Call) -> None:
     assert f"{TABLES}/other" in message
 
 
-def test_what_is_granted_nothing_at_all_is_refused_and_what_cannot_be_judged_is_noted(call: Call, log: Path) -> None:
+def test_a_service_without_grants_is_refused_and_an_unjudged_call_is_noted(call: Call, log: Path) -> None:
     assert call("stepfunctions", "ListStateMachines", {})[0] == "AccessDeniedException"
     code, _ = call("kinesis", "ListShards", {"StreamName": "granted"})
 
-    assert code != "AccessDeniedException"  # another action of a service that is granted something
+    assert code != "AccessDeniedException"  # another action of a service of which one action is granted
     assert ("unknown", "kinesis:ListShards") in {
         (each.verdict, each.action) for each in noted(log.read_text().splitlines())
     }
 
 
-def test_the_owner_of_the_account_is_held_to_nothing(call: Call, port: int) -> None:
+def test_the_owner_of_the_account_is_not_restricted(call: Call, port: int) -> None:
     _client("s3", port).put_object(Bucket="other", Key="a", Body=b"x")
     assert call("sts", "GetCallerIdentity", {}) == ("done", "")
 
 
-def test_a_role_that_nobody_made_holds_nothing_back(call: Call, port: int) -> None:
+def test_a_role_that_does_not_exist_restricts_nothing(call: Call, port: int) -> None:
     assert call("s3", "PutObject", arguments("PutObject", port, "other"), function="without-a-role") == ("done", "")

@@ -1,4 +1,4 @@
-"""One line for each attempt, with what an operator needs to find it."""
+"""One log line for each attempt, with the fields by which an operator finds it."""
 
 from datetime import timedelta
 
@@ -38,7 +38,7 @@ def test_every_attempt_leaves_a_line(sandbox: Sandbox, queue: Queue, caplog: pyt
     assert all(line["request_id"] for line in lines)
 
 
-def test_what_could_not_be_settled_leaves_its_line_as_a_dead_letter_too(
+def test_an_unsettled_message_leaves_its_line_as_a_dead_letter_too(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     @task(jobs)
@@ -54,14 +54,14 @@ def test_what_could_not_be_settled_leaves_its_line_as_a_dead_letter_too(
     assert (line["outcome"], line["reason"]) == ("dead", "unsettled")
 
 
-def test_a_lost_worker_leaves_a_line_with_its_task_once_for_each_death(
+def test_each_death_of_a_worker_leaves_one_line_with_its_task(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     @task(jobs)
     def work() -> None: ...
 
     handle = work.enqueue()
-    # At its completion: its second call, and its sixth where it is taken over first.
+    # The worker dies when it completes the task: at its second call, and at its sixth if it takes the lease over first.
     for call in (2, 6):
         sandbox.crash_at(call)
         sandbox.run_once()
@@ -78,7 +78,7 @@ def test_a_lost_worker_leaves_a_line_with_its_task_once_for_each_death(
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_what_an_error_says_is_logged_on_the_local_cloud_alone(
+def test_the_text_of_an_error_is_logged_only_on_the_local_cloud(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, local: bool
 ) -> None:
     @task(jobs, retry=Backoff(attempts=2))

@@ -1,4 +1,4 @@
-"""What `celeriac tail` makes of each kind of line in a function's log, in both formats that Lambda writes."""
+"""How `celeriac tail` shows each kind of line in a function's log, in both formats that Lambda writes."""
 
 import json
 from typing import Any
@@ -42,23 +42,23 @@ QUIET = {
         metrics={"durationMs": 2599.4, "billedDurationMs": 2600, "memorySizeMB": 128, "maxMemoryUsedMB": 94},
     ),
     "platform.extension": platform("extension", name="a", state="Ready", events=[]),
-    "platform of a kind to come": platform("spinDownStart", instanceId="i"),
+    "platform, of an unknown kind": platform("spinDownStart", instanceId="i"),
 }
 
 
 @pytest.mark.parametrize("text", QUIET.values(), ids=QUIET)
-def test_what_goes_well_is_told_by_the_line_of_each_attempt(text: str) -> None:
+def test_lines_of_lambda_about_success_are_not_shown(text: str) -> None:
     assert read(text) is None
 
 
 ABOUT = {"request_id": REQUEST}
 DEATHS = {
-    "time-out": (
+    "timeout": (
         f"2026-11-25T10:00:03.123Z {REQUEST} Task timed out after 3.00 seconds\n\n",
         Line(f"2026-11-25T10:00:03.123Z {REQUEST} Task timed out after 3.00 seconds"),
     ),
-    "time-out on the local cloud": ("Task timed out after 3.00 seconds", Line("Task timed out after 3.00 seconds")),
-    "report of a time-out": (
+    "timeout on the local cloud": ("Task timed out after 3.00 seconds", Line("Task timed out after 3.00 seconds")),
+    "report of a timeout": (
         (
             f"REPORT RequestId: {REQUEST}\tDuration: 3000.00 ms\tBilled Duration: 3000 ms\tMemory Size: 512 MB\t"
             "Max Memory Used: 84 MB\tStatus: timeout"
@@ -77,7 +77,7 @@ DEATHS = {
         f"RequestId: {REQUEST} Error: Runtime exited without providing a reason\nRuntime.ExitError",
         Line(f"RequestId: {REQUEST} Error: Runtime exited without providing a reason\nRuntime.ExitError"),
     ),
-    "dead on the local cloud": ("Worker process died", Line("Worker process died")),
+    "worker died on the local cloud": ("Worker process died", Line("Worker process died")),
     "out of memory": (
         (
             f"REPORT RequestId: {REQUEST}\tDuration: 1234.56 ms\tBilled Duration: 1235 ms\tMemory Size: 512 MB\t"
@@ -162,7 +162,7 @@ DEATHS = {
             fields=ABOUT,
         ),
     ),
-    "platform.report of a time-out": (
+    "platform.report of a timeout": (
         platform(
             "report",
             requestId=REQUEST,
@@ -200,13 +200,13 @@ DEATHS = {
 
 
 @pytest.mark.parametrize(("text", "line"), DEATHS.values(), ids=DEATHS)
-def test_what_lambda_says_of_a_dying_worker_is_shown(text: str, line: Line) -> None:
+def test_lines_of_lambda_about_a_dying_worker_are_shown(text: str, line: Line) -> None:
     assert read(text) == Line(line.message, line.more, "ERROR", line.timestamp, line.fields, is_death=True)
 
 
 OTHERS = {
-    "printed outside of a run": ("loading the model\n", Line("loading the model")),
-    "memory full, and yet well": (
+    "printed outside a run": ("loading the model\n", Line("loading the model")),
+    "memory full, but succeeded": (
         f"REPORT RequestId: {REQUEST}\tDuration: 3.21 ms\tMemory Size: 512 MB\tMax Memory Used: 513 MB\t\n",
         Line(
             "an invocation ended: success, after 3.21 ms, 513 of 512 MB of memory used, all of it",
@@ -214,7 +214,7 @@ OTHERS = {
             fields=ABOUT,
         ),
     ),
-    "logged by way of the runtime": (
+    "logged through the runtime": (
         f"[WARNING]\t2026-11-25T10:00:00.123Z\t{REQUEST}\tslow\nvery slow\n",
         Line("slow\nvery slow", level="WARNING", timestamp="2026-11-25T10:00:00.123Z", fields=ABOUT),
     ),
@@ -222,19 +222,19 @@ OTHERS = {
         '{"level": "INFO", "message": "3 rows", "timestamp": "t", "task": "load", "id": "i-1", "attempt": 2}',
         Line("3 rows", timestamp="t", fields={"task": "load", "id": "i-1", "attempt": 2}),
     ),
-    "logged with what was raised": (
+    "logged with an exception": (
         '{"level": "ERROR", "message": "failed", "exception": "Traceback ...\\nValueError: x"}',
         Line("failed", "Traceback ...\nValueError: x", "ERROR", fields={"exception": "Traceback ...\nValueError: x"}),
     ),
-    "a message that is no text": ('{"message": {"rows": 3}}', Line('{"rows": 3}')),
-    "an object of a task's own": (
+    "a message that is not a string": ('{"message": {"rows": 3}}', Line('{"rows": 3}')),
+    "a JSON object of a task": (
         '{"event": "paid", "amount": 5, "task": "pay", "id": "i-1", "attempt": 1}',
         Line(
             '{"event": "paid", "amount": 5, "task": "pay", "id": "i-1", "attempt": 1}',
             fields={"task": "pay", "id": "i-1", "attempt": 1},
         ),
     ),
-    "no JSON after all": ('{"half', Line('{"half')),
+    "truncated JSON": ('{"half', Line('{"half')),
     "a list": ("[1, 2]", Line("[1, 2]")),
     "deep": ("{" * 100_000, Line("{" * 100_000)),
     "dropped": (
@@ -245,11 +245,11 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("text", "line"), OTHERS.values(), ids=OTHERS)
-def test_whatever_else_is_in_a_log_is_shown(text: str, line: Line) -> None:
+def test_all_other_lines_of_a_log_are_shown(text: str, line: Line) -> None:
     assert read(text) == line
 
 
 @pytest.mark.parametrize("odd", ["null", "5", '"text"', "[]", '{"metrics": []}', "{}"])
-def test_no_record_of_a_platform_is_too_odd(odd: str) -> None:
+def test_reading_an_odd_platform_record_raises_no_error(odd: str) -> None:
     read(f'{{"type": "platform.report", "record": {odd}}}')
     read(f'{{"type": {odd}, "errorType": {odd}, "stackTrace": 5}}')

@@ -18,7 +18,7 @@ SAMPLES = sorted((Path(__file__).parent / "messages").glob("*.json"))
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_a_message_of_an_older_release_decodes_for_ever(sample: Path) -> None:
+def test_a_message_of_an_older_release_can_be_decoded(sample: Path) -> None:
     text = sample.read_text()
     message = decode(text)
 
@@ -30,15 +30,15 @@ def test_a_message_of_an_older_release_decodes_for_ever(sample: Path) -> None:
 
 
 @pytest.mark.parametrize("version", range(1, VERSION + 1))
-def test_the_samples_of_each_version_hold_every_field_it_has(version: int) -> None:
+def test_the_samples_of_each_version_have_every_field(version: int) -> None:
     written = [json.loads(sample.read_text()) for sample in SAMPLES if sample.name.startswith(f"v{version}-")]
-    # When a version is added, what the one before it had stands here.
+    # The fields that each later version has added. Add a line for each new version.
     newer = {1: {"step", "waits_since"}, 2: set()}[version]
     assert {name for fields in written for name in fields} == set(Message.__struct_fields__) - newer
     assert {name for fields in written for name in fields.get("failure", {})} == set(Failure.__struct_fields__)
 
 
-def test_the_failure_of_a_sample_is_read_whole() -> None:
+def test_the_failure_of_a_sample_is_decoded_completely() -> None:
     failure = decode((SAMPLES[0].parent / "v1-dead.json").read_text()).failure
     assert failure == Failure(
         reason="exhausted",
@@ -53,8 +53,8 @@ def test_the_failure_of_a_sample_is_read_whole() -> None:
     )
 
 
-def test_a_firing_of_a_schedule_is_still_written_as_its_sample() -> None:
-    # Such a message is part of a deployed schedule: an older stack keeps sending it.
+def test_the_message_of_a_schedule_is_still_written_as_its_sample() -> None:
+    # Such a message is part of a deployed schedule, so an older stack continues to send it.
     sample = (SAMPLES[0].parent / "v1-recurring.json").read_text()
     assert cron.message("nightly_report", "2026-01-01T03:00:00Z") == sample.strip()
 
@@ -64,30 +64,31 @@ def test_arguments_pass_through_byte_for_byte() -> None:
     assert '"args":{"n": 12345678901234567890123, "f": 1.10, "s": "\\u00e9"}' in encode(decode(body))
 
 
-def test_unknown_fields_of_a_message_are_no_error() -> None:
+def test_unknown_fields_of_a_message_are_ignored() -> None:
     assert decode('{"task": "t", "colour": "red"}').task == "t"
 
 
-def test_a_newer_version_is_told_from_a_malformed_message() -> None:
+def test_a_message_of_a_newer_version_is_not_called_malformed() -> None:
     with pytest.raises(NewerVersionError, match="version 3"):
         decode('{"v": 3, "task": {"now": "an object"}}')
 
 
-def test_a_message_is_of_the_oldest_version_that_understands_it() -> None:
-    # To a release that doesn't know `step` it would be a copy of the run before it: it must wait for a newer one.
+def test_a_message_has_the_oldest_version_that_can_read_it() -> None:
+    # A release that doesn't know `step` would take the message for a copy of the previous run, so it must wait for a
+    # newer one.
     message = Message(id="1", task="work", attempt=2)
     versions = [json.loads(encode(msgspec.structs.replace(message, v=2, step=step)))["v"] for step in (0, 1)]
     assert versions == [1, 2]
 
 
 @pytest.mark.parametrize("body", ["", "nonsense", "[]", '{"args": {}}', '{"task": "\ud800"}', "[" * 10_000])
-def test_what_is_no_message_is_malformed(body: str) -> None:
+def test_a_body_that_is_not_a_message_is_malformed(body: str) -> None:
     with pytest.raises(MalformedMessageError):
         decode(body)
 
 
 @given(st.text())
-def test_no_text_does_anything_but_decode_or_be_malformed(body: str) -> None:
+def test_every_text_either_decodes_or_is_malformed(body: str) -> None:
     with suppress(MalformedMessageError, NewerVersionError):
         decode(body)
 
@@ -99,19 +100,19 @@ def test_no_text_does_anything_but_decode_or_be_malformed(body: str) -> None:
         task=st.text(min_size=1, max_size=200),
         args=st.dictionaries(st.text(), st.integers() | st.text()).map(lambda d: msgspec.Raw(msgspec.json.encode(d))),
         key=st.none() | st.text(min_size=1, max_size=1024),
-        enqueued_at=st.none() | st.datetimes(datetime(1971, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - as it takes it
+        enqueued_at=st.none() | st.datetimes(datetime(1971, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - Hypothesis takes naive bounds
         attempt=st.integers(1, 10_000),
         step=st.integers(0, 10_000),
         failure=st.none() | st.builds(Failure, reason=st.text(min_size=1), attempts=st.integers(0, 9)),
     )
 )
-def test_what_is_encoded_decodes_to_the_same(message: Message) -> None:
+def test_an_encoded_message_decodes_to_the_same_message(message: Message) -> None:
     decoded = decode(encode(message))
     assert msgspec.structs.replace(decoded, args=message.args, v=message.v) == message
     assert json.loads(bytes(decoded.args)) == json.loads(bytes(message.args))
 
 
-def test_ids_are_uuids_of_version_7_that_carry_their_time() -> None:
+def test_ids_are_uuids_of_version_7_with_their_time() -> None:
     before = datetime.now(UTC).timestamp()
     made = UUID(new_id())
     after = datetime.now(UTC).timestamp()

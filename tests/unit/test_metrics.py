@@ -1,4 +1,4 @@
-"""What CloudWatch is told: counts and times by queue and by task, and nothing else."""
+"""The metrics that CloudWatch gets: counts and times by queue and by task, and nothing else."""
 
 import json
 from collections import Counter, defaultdict
@@ -35,7 +35,7 @@ type Dimensions = tuple[tuple[str, str], ...]
 
 
 def measured(written: str) -> dict[Dimensions, dict[str, list[float]]]:
-    """What CloudWatch makes of a log: the values of each metric by its dimensions."""
+    """The metrics that CloudWatch reads in a log: the values of each metric by its dimensions."""
     found: dict[Dimensions, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for line in written.splitlines():
         blob: dict[str, Any] = json.loads(line) if line.startswith('{"_aws"') else {"_aws": {"CloudWatchMetrics": []}}
@@ -59,7 +59,7 @@ def sums(metrics: dict[str, list[float]]) -> Counter[str]:
     )
 
 
-def test_every_way_to_end_is_counted_for_the_task_and_for_its_queue(
+def test_every_outcome_is_counted_for_the_task_and_for_its_queue(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(3):
@@ -75,7 +75,7 @@ def test_every_way_to_end_is_counted_for_the_task_and_for_its_queue(
     assert sums(found[of_queue(jobs)]) == {"Started": 7, "Succeeded": 3, "Retried": 2, "DeadLettered": 2, "Rejected": 1}
 
 
-def test_times_are_those_of_runs_and_an_age_is_how_long_a_first_attempt_waited(
+def test_durations_are_those_of_runs_and_the_age_is_the_wait_of_the_first_attempt(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail.enqueue()
@@ -87,7 +87,7 @@ def test_times_are_those_of_runs_and_an_age_is_how_long_a_first_attempt_waited(
     assert len(metrics["Duration"]) == 3
 
 
-def test_what_does_not_run_is_counted_and_not_timed(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_messages_are_counted_and_not_timed(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     body = json.dumps({"task": "succeed", "id": "twice"})
     dead = json.dumps({"task": "refuse", "id": "dead"})
     for one in (body, dead):
@@ -103,7 +103,7 @@ def test_what_does_not_run_is_counted_and_not_timed(sandbox: Sandbox, capsys: py
 
 def test_a_worker_lost_is_counted_once_for_each_death(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     succeed.enqueue()
-    # At its completion: its second call, and its sixth where it is taken over first.
+    # The worker dies when it completes the task: at its second call, and at its sixth if it takes the lease over first.
     for call in (2, 6):
         sandbox.crash_at(call)
         sandbox.run_once()
@@ -113,7 +113,7 @@ def test_a_worker_lost_is_counted_once_for_each_death(sandbox: Sandbox, capsys: 
     assert sums(measured(capsys.readouterr().out)[of_queue(jobs, "succeed")])["WorkerLost"] == 2
 
 
-def test_what_was_done_before_a_suspect_runs_is_counted_though_it_kills_its_worker(
+def test_tasks_done_before_a_crash_suspect_runs_are_counted_even_if_it_crashes(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fail.enqueue()
@@ -122,14 +122,15 @@ def test_what_was_done_before_a_suspect_runs_is_counted_though_it_kills_its_work
     sandbox.advance(jobs.visibility + timedelta(seconds=1))
     succeed.enqueue()
     capsys.readouterr()
-    # The mate's claim and completion, the look at the suspect, the mate's deletion, then the suspect's own claim.
+    # The calls: claim and completion of the other message, the read of the suspect's record, the deletion of the other
+    # message, and then the suspect's claim.
     sandbox.crash_at(6)
     sandbox.run_once()
 
     assert sums(measured(capsys.readouterr().out)[of_queue(jobs)]) == {"Started": 1, "Succeeded": 1}
 
 
-def test_no_message_can_make_a_dimension(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_message_can_add_a_dimension(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     for body in ("not JSON", '{"task": "made up"}'):
         client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name("test")), MessageBody=body)
     sandbox.drain()
@@ -138,7 +139,7 @@ def test_no_message_can_make_a_dimension(sandbox: Sandbox, capsys: pytest.Captur
     assert set(found) == {of_queue(jobs), of_queue(jobs, "unknown")}
 
 
-def test_asking_to_be_run_again_is_a_retry(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_raised_retry_is_counted_as_retried(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     @task(others, retry=Backoff(attempts=2))
     def ask() -> None:
         raise Retry("later", delay=timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""Moto made faster answers as moto does."""
+"""The patched, faster moto answers like moto."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -37,7 +37,7 @@ ITEM: dict[str, Any] = {
 
 
 def answers(how: AbstractContextManager[None]) -> list[Any]:
-    """What every call gets, each twice since the second is the one that finds things done."""
+    """The answers to all calls. Each call is made twice, because the second one uses what the first one cached."""
     with mock_aws(), how:
         client = boto3.client("dynamodb", region_name="eu-west-1")
         client.create_table(
@@ -66,7 +66,7 @@ def _answer(client: Any, update: str, condition: str | None) -> Any:
         )
     except ClientError as error:
         return error.response["Error"]
-    except Exception as error:  # noqa: BLE001 - what moto has no answer for is compared as well
+    except Exception as error:  # noqa: BLE001 - moto's internal errors are compared too
         return repr(error)
     return client.get_item(TableName="t", Key={"pk": {"S": "k"}})["Item"]
 

@@ -1,4 +1,4 @@
-"""What users write that nobody expects: it fails like any other task, with its reason, or is refused at import."""
+"""Unexpected code of users: it fails like any other task, with its reason, or it is refused at import."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.declare.signature import SignatureError
-from celeriac.model.declaration import DeclarationError, TaskError
+from celeriac.model.errors import DeclarationError, TaskError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import Invocation
 from celeriac.testing.scope import of_this_test
@@ -45,11 +45,11 @@ def _only(sandbox: Sandbox, queue: Queue = jobs) -> DeadLetter:
 
 
 class Stop(BaseException):
-    """Neither Exception nor one of the interpreter's own."""
+    """An exception that is neither an Exception nor one of the interpreter's own."""
 
 
 @pytest.mark.parametrize("ending", [Stop, asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit])
-def test_whatever_a_task_ends_with_is_its_failure(sandbox: Sandbox, ending: type[BaseException]) -> None:
+def test_every_exception_that_ends_a_task_is_its_failure(sandbox: Sandbox, ending: type[BaseException]) -> None:
     @task(jobs, retry=Backoff(attempts=1))
     def leaving() -> None:
         raise ending
@@ -61,7 +61,7 @@ def test_whatever_a_task_ends_with_is_its_failure(sandbox: Sandbox, ending: type
     assert failure.type.endswith(ending.__name__)
 
 
-def test_an_awaitable_that_is_no_coroutine_is_awaited(sandbox: Sandbox) -> None:
+def test_an_awaitable_that_is_not_a_coroutine_is_awaited(sandbox: Sandbox) -> None:
     class Later:
         def __await__(self) -> Generator[Any]:
             runs.append("awaited")
@@ -76,8 +76,8 @@ def test_an_awaitable_that_is_no_coroutine_is_awaited(sandbox: Sandbox) -> None:
     assert runs == ["awaited"]
 
 
-def test_a_generator_is_refused_since_nobody_would_run_it() -> None:
-    with pytest.raises(TaskError, match="task 'numbers': a generator runs only when somebody reads it"):
+def test_a_generator_is_refused_because_it_would_never_run() -> None:
+    with pytest.raises(TaskError, match="task 'numbers': a generator runs only when it is iterated"):
 
         @task(jobs)
         def numbers() -> Iterator[int]:
@@ -91,7 +91,7 @@ def test_a_generator_is_refused_since_nobody_would_run_it() -> None:
 
 
 @pytest.mark.parametrize("answer", [60, "soon"])
-def test_a_policy_that_answers_nonsense_leaves_it_to_the_default(sandbox: Sandbox, answer: Any) -> None:
+def test_a_policy_with_an_invalid_answer_is_replaced_by_the_default(sandbox: Sandbox, answer: Any) -> None:
     @task(jobs, retry=lambda error, attempt: answer)
     def failing() -> None:
         runs.append(1)
@@ -102,7 +102,7 @@ def test_a_policy_that_answers_nonsense_leaves_it_to_the_default(sandbox: Sandbo
     assert len(runs) == 5
 
 
-def test_a_policy_that_raises_leaves_it_to_the_default(sandbox: Sandbox) -> None:
+def test_a_policy_that_raises_is_replaced_by_the_default(sandbox: Sandbox) -> None:
     def broken(error: BaseException, attempt: int) -> timedelta:
         raise KeyError(attempt)
 
@@ -116,7 +116,7 @@ def test_a_policy_that_raises_leaves_it_to_the_default(sandbox: Sandbox) -> None
     assert len(runs) == 5
 
 
-def test_asking_to_wait_does_not_outlive_a_policy_of_ones_own(sandbox: Sandbox) -> None:
+def test_a_custom_policy_also_ends_raised_retries(sandbox: Sandbox) -> None:
     @task(jobs, retry=lambda error, attempt: timedelta(minutes=1) if attempt < 4 else None)
     def asking(ctx: Context) -> None:
         runs.append(ctx.attempt)
@@ -150,7 +150,7 @@ def take_model(ctx: Context, value: Model) -> None:
     runs.append(ctx.key)
 
 
-def test_a_validator_that_raises_anything_refuses_the_arguments(sandbox: Sandbox, send: Send) -> None:
+def test_any_exception_of_a_validator_refuses_the_arguments(sandbox: Sandbox, send: Send) -> None:
     with pytest.raises(InvalidArgumentsError, match="'odd'"):
         take_odd.enqueue({"text": "odd"})  # type: ignore[arg-type]  # as a hand-written message has it
     send(jobs, {"task": "take_odd", "args": {"value": {"text": "odd"}}})
@@ -168,7 +168,7 @@ def test_a_model_can_be_a_key(sandbox: Sandbox) -> None:
     assert runs == ["take_model:{'number': 3}"]
 
 
-def test_an_annotation_that_is_not_there_at_run_time_is_refused_when_the_tasks_are_loaded() -> None:
+def test_an_annotation_missing_at_run_time_is_refused_when_the_tasks_are_loaded() -> None:
     @task(jobs)
     def lost(path: "Path") -> None: ...
 
@@ -194,7 +194,7 @@ def test_a_context_that_is_not_the_first_parameter_is_refused() -> None:
     ],
     ids=["task", "id", "key"],
 )
-def test_an_envelope_beyond_all_measure_is_malformed(sandbox: Sandbox, send: Send, body: object) -> None:
+def test_a_message_with_a_too_long_name_id_or_key_is_malformed(sandbox: Sandbox, send: Send, body: object) -> None:
     send(jobs, body)
     sandbox.drain()
     assert runs == []
@@ -203,7 +203,7 @@ def test_an_envelope_beyond_all_measure_is_malformed(sandbox: Sandbox, send: Sen
     assert failure.reason == "malformed"
 
 
-def test_a_date_without_a_zone_is_utc(sandbox: Sandbox, send: Send) -> None:
+def test_a_date_without_a_time_zone_is_utc(sandbox: Sandbox, send: Send) -> None:
     @task(jobs, retry=Backoff(attempts=2))
     def failing() -> None:
         runs.append(1)
@@ -218,7 +218,7 @@ def test_a_date_without_a_zone_is_utc(sandbox: Sandbox, send: Send) -> None:
 
 
 @pytest.mark.parametrize("queue", [jobs, Queue("jobs-in-order", fifo=True)], ids=["standard", "fifo"])
-def test_a_date_in_the_future_makes_no_message_live_longer(sandbox: Sandbox, queue: Queue) -> None:
+def test_a_date_in_the_future_does_not_extend_a_messages_life(sandbox: Sandbox, queue: Queue) -> None:
     @task(queue, retry=Backoff(give_up_after=timedelta(hours=5)))
     def waiting() -> None:
         raise Retry(delay=timedelta(hours=1), charge=False)
@@ -235,7 +235,7 @@ def test_a_date_in_the_future_makes_no_message_live_longer(sandbox: Sandbox, que
     assert reasons == {"expired", "unknown task"}
 
 
-def test_an_id_of_any_making_can_wait_in_a_schedule(sandbox: Sandbox, send: Send) -> None:
+def test_a_message_with_any_id_can_wait_in_a_schedule(sandbox: Sandbox, send: Send) -> None:
     @task(jobs)
     def patient(ctx: Context) -> None:
         runs.append(ctx.id)
@@ -272,19 +272,19 @@ def _event(sandbox: Sandbox, *names: str) -> dict[str, Any]:
     }
 
 
-def test_a_task_that_may_take_all_of_its_queues_time_is_started_first_and_never_last(sandbox: Sandbox) -> None:
+def test_a_task_with_its_queues_whole_timeout_starts_only_as_the_first_of_a_batch(sandbox: Sandbox) -> None:
     @task(jobs, timeout=jobs.timeout, delivery="at_least_once")
     def whole() -> None:
         runs.append(1)
 
-    # Some of the invocation is gone already: enough for one who is first, not for one who comes later.
+    # Some of the invocation's time has passed: there is enough for the first message, and too little for a later one.
     context = Invocation("f", "r", sandbox.now + jobs.timeout - timedelta(seconds=5))
     answer = handler(_event(sandbox, "whole", "whole"), context)
     assert runs == [1]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
 
 
-def test_nothing_of_a_payload_reaches_the_logs_whatever_happens(
+def test_no_part_of_a_payload_reaches_the_logs(
     sandbox: Sandbox, send: Send, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "celeriac")
@@ -324,7 +324,7 @@ def test_nothing_of_a_payload_reaches_the_logs_whatever_happens(
 
 
 @pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt, Stop])
-def test_an_async_task_that_exits_takes_no_other_with_it(sandbox: Sandbox, ending: type[BaseException]) -> None:
+def test_an_async_task_that_exits_ends_no_other_task(sandbox: Sandbox, ending: type[BaseException]) -> None:
     @task(jobs, retry=Backoff(attempts=1))
     async def leaving() -> None:
         raise ending
@@ -340,7 +340,7 @@ def test_an_async_task_that_exits_takes_no_other_with_it(sandbox: Sandbox, endin
     assert _only(sandbox).task == "leaving"
 
 
-def test_an_async_task_that_blocks_its_loop_takes_no_other_with_it(sandbox: Sandbox) -> None:
+def test_an_async_task_that_blocks_its_loop_ends_no_other_task(sandbox: Sandbox) -> None:
     released = threading.Event()
 
     @task(jobs, timeout=timedelta(milliseconds=50), retry=Backoff(attempts=1))
@@ -361,10 +361,10 @@ def test_an_async_task_that_blocks_its_loop_takes_no_other_with_it(sandbox: Sand
     assert _only(sandbox).task == "blocking"
 
 
-def test_a_result_is_measured_as_it_is_stored(sandbox: Sandbox) -> None:
+def test_the_size_of_a_result_is_measured_as_it_is_stored(sandbox: Sandbox) -> None:
     @task(jobs)
     def accents() -> str:
-        return "é" * 99_000  # 198 KB in UTF-8, three times that as Powertools writes it
+        return "é" * 99_000  # 198 KB in UTF-8, and three times as much as Powertools writes it
 
     handle = accents.enqueue()
     sandbox.drain()
@@ -372,7 +372,7 @@ def test_a_result_is_measured_as_it_is_stored(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("group", ["", "a b", "Müller", "g" * 129])
-def test_a_group_that_sqs_would_not_take_is_refused(group: str) -> None:
+def test_a_group_that_sqs_would_refuse_is_refused(group: str) -> None:
     @task(jobs)
     def work() -> None: ...
 

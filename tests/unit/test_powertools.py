@@ -1,4 +1,4 @@
-"""What celeriac/leases/store.py builds on in Powertools: its documented extension points, and a few private names."""
+"""The parts of Powertools that celeriac/leases/store.py uses: documented extension points, and a few private names."""
 
 import ast
 import inspect
@@ -23,7 +23,7 @@ def _inherited() -> set[str]:
     return {name for name in used if name not in vars(store.FencedStore)}
 
 
-def test_these_private_names_are_used_and_no_others() -> None:
+def test_the_store_uses_exactly_these_private_names() -> None:
     assert _inherited() == PRIVATE
 
 
@@ -40,6 +40,6 @@ def test_only_extension_points_are_overridden() -> None:
     assert overridden - {"_abc_impl"} <= EXTENSION_POINTS
 
 
-def test_a_new_major_version_needs_a_look_first() -> None:
+def test_a_new_major_version_of_powertools_is_not_allowed() -> None:
     (found,) = (Requirement(text) for text in requires("celeriac") or () if text.startswith("aws-lambda-powertools"))
     assert "4.0" not in found.specifier

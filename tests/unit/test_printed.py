@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - printing is what is tested
-"""What a task prints and logs is a line of JSON with its name, its id and its attempt, however it does it."""
+"""Everything that a task prints or logs becomes lines of JSON with its name, its id and its attempt."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ doing: list[Callable[[], Any]] = []
 
 
 class Told:
-    """What a function has written to its standard streams, which Lambda makes one log of."""
+    """Everything that was written to the standard streams, which Lambda puts into one log."""
 
     def __init__(self) -> None:
         self.written = io.BytesIO()
@@ -38,7 +38,7 @@ class Told:
         return self.written.getvalue().decode().splitlines()
 
     def of(self, handle: Any) -> list[dict[str, Any]]:
-        """The lines of a task itself, without the line of its outcome."""
+        """The task's own lines, without the line of its outcome."""
         read: list[dict[str, Any]] = [json.loads(line) for line in self.lines if line.startswith("{")]
         return [line for line in read if line.get("id") == handle.id and "outcome" not in line]
 
@@ -48,16 +48,16 @@ class Told:
 
 @contextlib.contextmanager
 def worker() -> Iterator[Told]:
-    """A worker's streams, as the consumer sets them up when Lambda loads it; afterwards all is as it was.
+    """A worker's streams, set up as the consumer does it when Lambda loads it. They are restored afterwards.
 
-    No fixture, since pytest sets the streams anew between a fixture and its test.
+    This is not a fixture, because pytest sets the streams again between a fixture and its test.
     """
     told, root, ours = Told(), logging.getLogger(), logging.getLogger(logger.name)
     stream = io.TextIOWrapper(told.written, encoding="utf-8", write_through=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", stream)
         patch.setattr(sys, "stderr", stream)
-        patch.setattr(root, "handlers", [logging.StreamHandler(stream)])  # Lambda's own
+        patch.setattr(root, "handlers", [logging.StreamHandler(stream)])  # Lambda's own handler
         patch.setattr(root, "level", root.level)
         patch.setattr(ours.handlers[0], "stream", stream)
         patch.setattr(ours.handlers[0], "filters", [])
@@ -79,7 +79,7 @@ async def do_async(number: int = 0) -> None:
 
 @pytest.fixture
 def run(sandbox: Sandbox) -> Callable[[Callable[[], Any]], list[dict[str, Any]]]:
-    """Run a function as a task; the lines it left."""
+    """Run a function as a task, and return its lines."""
 
     def run(function: Callable[[], Any]) -> list[dict[str, Any]]:
         doing[:] = [function]
@@ -116,7 +116,7 @@ def test_a_printed_line_names_its_task_its_id_and_its_attempt(sandbox: Sandbox) 
     assert all(line["request_id"] and line["timestamp"].startswith("2026-01-01T") for line in lines)
 
 
-def test_what_is_logged_names_them_too_once_each(run: Run) -> None:
+def test_a_logged_line_names_its_task_and_is_written_once(run: Run) -> None:
     def log() -> None:
         logging.getLogger("tasks.reports").info("%d rows", 3)
         logging.getLogger("tasks.reports").debug("hidden")
@@ -136,7 +136,7 @@ def test_what_is_logged_names_them_too_once_each(run: Run) -> None:
     assert "ValueError: invalid literal" in lines[2]["exception"]
 
 
-def test_an_extra_of_the_same_name_is_kept_beside(run: Run) -> None:
+def test_an_extra_field_with_a_reserved_name_gets_a_prefix(run: Run) -> None:
     (line,) = run(lambda: logging.getLogger().warning("charged", extra={"id": 7, "attempt": 1, "amount": 5}))
     assert line["id"] != 7
     assert (line["extra_id"], line["attempt"], line["amount"]) == (7, 1, 5)
@@ -144,12 +144,12 @@ def test_an_extra_of_the_same_name_is_kept_beside(run: Run) -> None:
 
 
 @pytest.mark.parametrize("task_logger", [Logger, lambda: Logger(service="shop")], ids=["ours", "own"])
-def test_powertools_loggers_name_them_too(run: Run, task_logger: Callable[[], Logger]) -> None:
+def test_a_line_of_a_powertools_logger_names_its_task(run: Run, task_logger: Callable[[], Logger]) -> None:
     (line,) = run(lambda: task_logger().info("charged", extra={"amount": 5}))
     assert (line["message"], line["amount"], line["task"], line["attempt"]) == ("charged", 5, "do", 1)
 
 
-def test_handlers_of_the_tasks_own_name_them_too(run: Run) -> None:
+def test_a_line_of_the_tasks_own_handler_names_its_task(run: Run) -> None:
     def log() -> None:
         own = logging.getLogger("own")
         own.propagate = False
@@ -160,7 +160,7 @@ def test_handlers_of_the_tasks_own_name_them_too(run: Run) -> None:
     assert (line["message"], line["logger"], line["task"]) == ("by itself", "stderr", "do")
 
 
-def test_requests_are_not_logged_by_the_libraries_that_make_them(run: Run) -> None:
+def test_the_log_lines_of_http_libraries_are_left_out(run: Run) -> None:
     def log() -> None:
         for name in ("botocore.auth", "urllib3.pool"):
             logging.getLogger(name).info("a request")
@@ -168,7 +168,7 @@ def test_requests_are_not_logged_by_the_libraries_that_make_them(run: Run) -> No
     assert run(log) == []
 
 
-def test_tasks_side_by_side_do_not_share_lines(sandbox: Sandbox) -> None:
+def test_concurrent_tasks_do_not_share_lines(sandbox: Sandbox) -> None:
     together = threading.Barrier(3)
 
     def chat(number: int) -> None:
@@ -186,7 +186,7 @@ def test_tasks_side_by_side_do_not_share_lines(sandbox: Sandbox) -> None:
         assert told.messages(handle) == [f"{number}:{word}" for word in range(3)]
 
 
-def test_async_tasks_and_the_threads_of_asyncio_name_them_too(sandbox: Sandbox) -> None:
+def test_lines_of_async_tasks_and_their_threads_name_their_task(sandbox: Sandbox) -> None:
     def work(number: int) -> Any:
         async def side() -> None:
             await asyncio.sleep(0)
@@ -231,16 +231,18 @@ def test_async_tasks_and_the_threads_of_asyncio_name_them_too(sandbox: Sandbox) 
         (lambda: print('{"not": "JSON"'), ['{"not": "JSON"']),
     ],
 )
-def test_a_line_is_a_line_however_it_is_written(run: Run, do_it: Callable[[], Any], messages: list[str]) -> None:
+def test_a_line_is_one_log_line_in_every_way_of_writing_it(
+    run: Run, do_it: Callable[[], Any], messages: list[str]
+) -> None:
     assert [line["message"] for line in run(do_it)] == messages
 
 
-def test_what_is_json_already_gets_the_fields_that_it_lacks(run: Run) -> None:
+def test_a_line_that_is_json_gets_the_missing_fields(run: Run) -> None:
     lines = run(lambda: print('{"event": "paid", "amount": 1.50}'))
     assert [(line["event"], line["amount"], line["task"]) for line in lines] == [("paid", 1.5, "do")]
 
 
-def test_what_is_json_already_cannot_pass_for_another_run(run: Run) -> None:
+def test_a_line_that_is_json_cannot_claim_to_be_of_another_run(run: Run) -> None:
     (line,) = run(
         lambda: print('{"message": "task dead", "task": "pay", "id": "other", "attempt": 1, "note": "\u00fc"}')
     )
@@ -248,7 +250,7 @@ def test_what_is_json_already_cannot_pass_for_another_run(run: Run) -> None:
     assert "extra_attempt" not in line
 
 
-def test_a_printed_line_is_none_of_our_metrics(run: Run) -> None:
+def test_a_printed_line_cannot_write_to_celeriacs_metrics(run: Run) -> None:
     forged = {"_aws": {"CloudWatchMetrics": [{"Namespace": "shop"}, {"Namespace": METRICS}]}, "DeadLettered": 999}
     (line,) = run(lambda: print(json.dumps(forged)))
     assert "_aws" not in line
@@ -256,7 +258,7 @@ def test_a_printed_line_is_none_of_our_metrics(run: Run) -> None:
 
 
 @pytest.mark.parametrize("aws", [7, {}, {"CloudWatchMetrics": 7}, {"CloudWatchMetrics": [7]}])
-def test_metrics_that_cannot_be_read_stay_as_they_are(sandbox: Sandbox, aws: object) -> None:
+def test_unreadable_metrics_are_not_changed(sandbox: Sandbox, aws: object) -> None:
     doing[:] = [lambda: print(json.dumps({"_aws": aws}))]
     do.enqueue()
     with worker() as told:
@@ -264,7 +266,7 @@ def test_metrics_that_cannot_be_read_stay_as_they_are(sandbox: Sandbox, aws: obj
     assert json.dumps({"_aws": aws}) in told.lines
 
 
-def test_metrics_of_a_task_stay_as_they_are(sandbox: Sandbox) -> None:
+def test_a_tasks_own_metrics_are_not_changed(sandbox: Sandbox) -> None:
     def measure() -> None:
         metrics = Metrics(namespace="shop", service="shop")
         metrics.add_metric("Paid", "Count", 1)
@@ -291,7 +293,7 @@ def test_a_task_may_replace_the_streams(run: Run) -> None:
     assert kept.getvalue() == "captured\n"
 
 
-def test_outside_of_a_run_lines_go_through_whole() -> None:
+def test_lines_outside_a_run_are_written_unchanged() -> None:
     with worker() as told:
         print("a", end="")
         thread = threading.Thread(target=print, args=["of a thread"])
@@ -303,7 +305,7 @@ def test_outside_of_a_run_lines_go_through_whole() -> None:
     assert told.lines == ["of a thread", "ab", "never ended"]
 
 
-def test_what_overran_is_told_of_its_own_task_and_not_of_the_next(sandbox: Sandbox) -> None:
+def test_a_late_line_of_an_overrun_names_its_own_task_and_not_the_next(sandbox: Sandbox) -> None:
     overrun, after = threading.Event(), threading.Event()
 
     @task(jobs, timeout=timedelta(milliseconds=60), retry=Backoff(attempts=1))
@@ -340,7 +342,7 @@ with Run("work", "i-1", 2, "r-1"):
 """
 
 
-def test_what_is_printed_right_before_a_crash_is_there() -> None:
+def test_lines_printed_right_before_a_crash_are_in_the_log() -> None:
     crashed = subprocess.run([sys.executable, "-c", CRASH], capture_output=True, text=True, env=os.environ, check=False)
     assert crashed.returncode == 7
     lines = [json.loads(line) for line in crashed.stdout.splitlines()]

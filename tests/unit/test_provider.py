@@ -1,4 +1,4 @@
-"""The local payment provider and receiver of webhooks: what they decide, and that it arrives over HTTP."""
+"""The local payment provider and receiver of webhooks: how they decide, and that they answer over HTTP."""
 
 import json
 import socket
@@ -18,7 +18,7 @@ def order(amount_cents: int, order_id: str = "o-1") -> bytes:
     return json.dumps({"amount_cents": amount_cents, "order_id": order_id}).encode()
 
 
-def test_a_key_is_charged_once_however_often_it_comes() -> None:
+def test_repeated_requests_with_one_key_are_charged_once() -> None:
     charges = Charges()
 
     answers = [charges.post("k", order(500)) for _ in range(3)]
@@ -39,7 +39,7 @@ def test_two_keys_are_two_charges() -> None:
 
 
 @pytest.mark.parametrize("other", [order(501), order(500, "o-2")])
-def test_a_key_that_comes_with_another_body_is_refused(other: bytes) -> None:
+def test_a_key_with_another_body_is_refused(other: bytes) -> None:
     charges = Charges()
     charges.post("k", order(500))
 
@@ -69,7 +69,7 @@ def test_a_charge_without_a_key_is_refused(key: str | None) -> None:
         b'{"order_id": "o-1", "amount_cents": 0}',
     ],
 )
-def test_a_charge_that_makes_no_sense_is_refused(body: bytes) -> None:
+def test_an_invalid_charge_is_refused(body: bytes) -> None:
     charges = Charges()
 
     assert charges.post("k", body).status == 400
@@ -85,21 +85,21 @@ def test_a_charge_that_makes_no_sense_is_refused(body: bytes) -> None:
         (1_503, [503, 201, 201], 1),
     ],
 )
-def test_the_amount_chooses_how_the_provider_behaves(amount_cents: int, statuses: list[int], charged: int) -> None:
+def test_the_amount_sets_how_the_provider_answers(amount_cents: int, statuses: list[int], charged: int) -> None:
     charges = Charges()
 
     assert [charges.post("k", order(amount_cents)).status for _ in statuses] == statuses
     assert len(charges.ledger) == charged
 
 
-def test_a_declined_card_says_so_and_a_busy_provider_says_when_to_come_back() -> None:
+def test_the_answer_for_a_declined_card_names_it_and_for_a_busy_provider_has_retry_after() -> None:
     charges = Charges()
 
     assert charges.post("k-1", order(402)).body == {"error": "card_declined"}
     assert charges.post("k-2", order(429)).headers == {"Retry-After": "1"}
 
 
-def test_the_worst_case_is_charged_but_silent_and_the_repeat_answers_with_the_first_charge() -> None:
+def test_a_silent_charge_is_made_and_its_repeat_answers_with_the_first_charge() -> None:
     charges = Charges()
 
     first, again = charges.post("k", order(504)), charges.post("k", order(504))
@@ -120,7 +120,7 @@ def test_the_worst_case_is_charged_but_silent_and_the_repeat_answers_with_the_fi
         ("/hooks/nowhere", [404]),
     ],
 )
-def test_the_path_chooses_how_a_webhook_is_received(path: str, statuses: list[int]) -> None:
+def test_the_path_sets_how_a_webhook_is_answered(path: str, statuses: list[int]) -> None:
     hooks = Hooks()
 
     assert [hooks.post(path, {"Webhook-Id": "w"}, b"{}").status for _ in statuses] == statuses
@@ -135,7 +135,7 @@ def test_each_delivery_of_a_flaky_webhook_is_refused_once() -> None:
     assert statuses == [503, 503, 204, 204]
 
 
-def test_a_webhook_is_kept_with_its_signature_and_body() -> None:
+def test_a_webhook_is_stored_with_its_signature_and_body() -> None:
     hooks = Hooks()
 
     hooks.post("/hooks/ok", {"Webhook-Id": "w", "Webhook-Signature": "v1,abc", "Accept": "*/*"}, b'{"type": "x"}')
@@ -145,7 +145,7 @@ def test_a_webhook_is_kept_with_its_signature_and_body() -> None:
 
 
 def threads_since(before: set[threading.Thread]) -> set[threading.Thread]:
-    """The threads that answer a caller, once there are any."""
+    """Wait for new threads, which answer a caller, and return them."""
     deadline = time.monotonic() + 10
     while not (started := {t for t in threading.enumerate() if t.is_alive()} - before) and time.monotonic() < deadline:
         threading.Event().wait(0.005)
@@ -180,7 +180,7 @@ def test_retry_after_arrives_over_http(provider: Provider, http: urllib3.PoolMan
     assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
 
 
-def test_a_webhook_over_http_is_kept_and_the_connection_serves_on(
+def test_a_webhook_over_http_is_stored_and_the_connection_stays_open(
     provider: Provider, http: urllib3.PoolManager
 ) -> None:
     headers = {"webhook-id": "w", "webhook-timestamp": "1", "webhook-signature": "v1,abc"}
@@ -204,7 +204,7 @@ def test_a_silent_charge_leaves_the_caller_without_an_answer(http: urllib3.PoolM
         assert len(provider.charges) == 1
 
 
-def test_the_provider_notices_when_the_caller_of_a_silent_charge_goes() -> None:
+def test_the_provider_notices_that_the_caller_of_a_silent_charge_has_gone() -> None:
     body = order(504)
     request = f"POST /charges HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\nContent-Length: {len(body)}\r\n\r\n"
     with running_provider(silence_seconds=60) as provider:
@@ -219,7 +219,7 @@ def test_the_provider_notices_when_the_caller_of_a_silent_charge_goes() -> None:
         assert not any(thread.is_alive() for thread in answering)
 
 
-def test_a_request_whose_sender_dies_in_the_middle_is_none(provider: Provider) -> None:
+def test_a_request_whose_sender_dies_halfway_is_ignored(provider: Provider) -> None:
     with socket.create_connection(("127.0.0.1", provider.server_port)) as dying:
         dying.sendall(b"POST /hooks/ok HTTP/1.1\r\nHost: x\r\nContent-Length: 40\r\n\r\n{")
         dying.shutdown(socket.SHUT_WR)

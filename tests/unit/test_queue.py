@@ -27,7 +27,7 @@ from celeriac.model.table import TableError
         ({"max_receives": "9"}, "must be a whole number"),
         ({"max_concurrency": 1}, "takes 2 to 1000"),
         ({"pollers": (1, 5)}, "fewest 2 to 200"),
-        ({"pollers": (5, 4)}, "no fewer than those"),
+        ({"pollers": (5, 4)}, "fewest first"),
         ({"pollers": (2, 2001)}, "most 2 to 2000"),
         ({"pollers": 2}, "such as \\(2, 20\\)"),
         ({"pollers": (2, 5), "max_concurrency": 5}, "exclude each other"),
@@ -35,7 +35,7 @@ from celeriac.model.table import TableError
         ({"max_age": timedelta(days=5)}, "the retention, 4 days"),
         ({"max_age": 60}, "write a timedelta"),
         ({"batch_size": 11}, "needs a batch_window"),
-        ({"batch_size": 11, "fifo": True}, "no FIFO queue"),
+        ({"batch_size": 11, "fifo": True}, "a standard queue"),
         ({"batch_window": timedelta(minutes=6)}, "0 to 5 minutes"),
         ({"batch_window": timedelta(seconds=1), "fifo": True}, "none on a FIFO queue"),
         ({"max_receives": 4}, "only throttled"),
@@ -47,17 +47,17 @@ from celeriac.model.table import TableError
 def test_a_queue_that_aws_cannot_build_is_refused_by_name(numbers: dict[str, object], problem: str) -> None:
     declared: dict[str, object] = {"name": "jobs"} | numbers
     with pytest.raises(QueueError, match=f"queue '{declared['name']}': .*{problem}"):
-        Queue(**declared)  # type: ignore[arg-type]  # the point of the test
+        Queue(**declared)  # type: ignore[arg-type]  # the test passes wrong types
 
 
-def test_names_follow_from_stage_and_name() -> None:
+def test_physical_names_are_made_from_stage_and_name() -> None:
     assert Queue("jobs").physical_name("prod") == "celeriac-prod-jobs"
     assert Queue("jobs").dead_letter_name("prod") == "celeriac-prod-jobs-dlq"
     assert Queue("jobs", fifo=True).physical_name("prod") == "celeriac-prod-jobs.fifo"
     assert Queue("jobs", fifo=True).dead_letter_name("prod") == "celeriac-prod-jobs-dlq.fifo"
 
 
-def test_a_queue_waits_an_hour_or_two_crashes_before_it_calls_for_help() -> None:
+def test_the_oldest_age_is_an_hour_or_the_time_of_two_crashes() -> None:
     assert Queue("jobs").oldest_age == timedelta(hours=1)
     assert Queue("slow", timeout=timedelta(minutes=15)).oldest_age == timedelta(hours=3)
     assert Queue("brief", retention=timedelta(minutes=30)).oldest_age == timedelta(minutes=15)
@@ -76,7 +76,7 @@ def test_visibility_covers_six_timeouts_and_the_window() -> None:
 
 
 @pytest.mark.parametrize("stage", ["", "Prod", "a" * 18, "1st", "a_b"])
-def test_a_stage_that_cannot_be_a_name_is_refused(stage: str) -> None:
+def test_an_invalid_stage_name_is_refused(stage: str) -> None:
     with pytest.raises(ValueError, match="the stage"):
         Queue("jobs").physical_name(stage)
 

@@ -1,4 +1,4 @@
-"""The examples of README and quickstart are typed in as they stand, and work."""
+"""The examples of README and quickstart work exactly as they are written."""
 
 import re
 import sys
@@ -28,8 +28,10 @@ QUEUE, TASK, TEST = blocks(QUICKSTART, "python")
 
 
 @pytest.fixture(autouse=True)
-def _the_readers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The reader's application, and the tables that the README's transaction writes, whatever else is declared."""
+def _readers_application(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The reader's application, with the tables that the transaction in the docs writes. Other declarations don't
+    count.
+    """
     with declared.application("tasks"):
         registry.load()
         tables = ModuleType("tasks.tables")
@@ -45,7 +47,7 @@ def typed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
     known = dict(registry._by_home)
     queues = import_module("tasks.queues")
     scope: dict[str, Any] = {"Queue": Queue, "timedelta": timedelta}
-    exec(QUEUE, scope)  # noqa: S102 - our own README
+    exec(QUEUE, scope)  # noqa: S102 - our own quickstart
     assert isinstance(scope["reports"], Queue)
     monkeypatch.setattr(queues, "reports", scope["reports"], raising=False)
     module = ModuleType("tasks.reports")
@@ -58,7 +60,7 @@ def typed(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[st
     registry._by_home.update(known)
 
 
-def test_its_figures_are_those_of_the_report() -> None:
+def test_the_readmes_figures_are_those_of_the_report() -> None:
     evidence = README[README.index("## Evidence") : README.index("## Troubleshooting")]
     quoted = [line.split(" | ") for line in evidence.splitlines() if re.search(r"\d+\.\d+ (and|\|)", line)]
     reported = [line.split(" | ") for line in REPORT.splitlines()]
@@ -69,7 +71,7 @@ def test_its_figures_are_those_of_the_report() -> None:
         assert figure in REPORT
 
 
-def test_what_it_says_to_do_about_an_error_is_about_an_error_that_there_is() -> None:
+def test_every_error_in_the_readmes_troubleshooting_exists() -> None:
     table = README[README.index("## Troubleshooting") : README.index("## Where things are")]
     shown = re.findall(r"^\| `([^`]*)`", table, flags=re.MULTILINE)
     assert len(shown) == 10
@@ -81,7 +83,7 @@ def test_what_it_says_to_do_about_an_error_is_about_an_error_that_there_is() -> 
     assert [error for error in ours if error not in text] == []
 
 
-def test_every_page_that_is_linked_is_there() -> None:
+def test_every_linked_page_exists() -> None:
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\(([^)#][^)]*)\)", page.read_text()):
@@ -96,7 +98,7 @@ def test_every_page_that_is_linked_is_there() -> None:
                 )
 
 
-def test_its_first_task_is_the_quickstarts() -> None:
+def test_the_readmes_first_task_is_the_quickstarts() -> None:
     assert blocks(ROOT / "README.md", "python") == [QUEUE, TASK]
 
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Queue, task
-from celeriac.model.declaration import TaskError
+from celeriac.model.errors import TaskError
 from celeriac.model.reason import Reason
 from celeriac.model.retry import LONGEST_DELAY, Again, Backoff, Custom, Decision, GiveUp, Reject, Retry, later
 
@@ -21,8 +21,8 @@ DAY = timedelta(days=1)
         (1, 1, 78),
         (1, -1, 42),
         (7, 0, 3600),  # 3840 s, capped
-        (7, 1, 4680),  # the cap is jittered too, or what is capped would return in step
-        (5000, 0, 3600),  # beyond any float
+        (7, 1, 4680),  # the cap is jittered too, or capped retries would return at the same time
+        (5000, 0, 3600),  # larger than any float
     ],
 )
 def test_the_default_backoff_doubles_up_to_its_cap(attempt: int, share: float, expected: float) -> None:
@@ -58,7 +58,7 @@ plain = Backoff(base=MINUTE, jitter=0, attempts=3, give_up_after=DAY)
         (Custom(lambda _error, _attempt: MINUTE), Reject(), 1, MINUTE, GiveUp(Reason.REJECTED)),
         (Custom(lambda _error, _attempt: None), Retry(delay=MINUTE), 1, MINUTE, GiveUp(Reason.EXHAUSTED)),
         (Custom(lambda _error, _attempt: -MINUTE), OSError(), 1, MINUTE, Again(timedelta())),
-        # What isn't charged goes on after the last attempt, until the policy's age, else until there is no time left.
+        # An uncharged retry continues after the last attempt: until the policy's age, or else until no time is left.
         (plain, Retry(charge=False), 3, MINUTE, Again(4 * MINUTE, charged=False)),
         (plain, Retry(charge=False, delay=DAY), 1, MINUTE, GiveUp(Reason.EXPIRED)),
         (plain, Retry(charge=False), 3, DAY - MINUTE, GiveUp(Reason.EXPIRED)),
@@ -71,14 +71,14 @@ plain = Backoff(base=MINUTE, jitter=0, attempts=3, give_up_after=DAY)
         (Custom(lambda _error, _attempt: None), Retry(charge=False, delay=2 * DAY), 1, MINUTE, GiveUp(Reason.EXPIRED)),
     ],
 )
-def test_decisions(
+def test_a_policy_decides_by_error_attempt_and_age(
     policy: Backoff | Custom, error: BaseException, attempt: int, age: timedelta, expected: Decision
 ) -> None:
     assert policy.decide(error, attempt=attempt, age=age, left=DAY) == expected
 
 
 def never(error: BaseException, attempt: int) -> timedelta | None:
-    raise AssertionError("it isn't asked")
+    raise AssertionError("the policy must not be called")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def never(error: BaseException, attempt: int) -> timedelta | None:
         (Custom(never), Retry(delay=10 * MINUTE, charge=False)),
     ],
 )
-def test_what_a_retry_asks_for_is_never_undercut_and_never_the_same_for_all(
+def test_the_delay_of_a_retry_is_never_shortened_and_differs_between_messages(
     policy: Backoff | Custom, error: Retry
 ) -> None:
     delays = set()
@@ -114,13 +114,11 @@ def test_what_a_retry_asks_for_is_never_undercut_and_never_the_same_for_all(
         (LONGEST_DELAY - DAY, 1, LONGEST_DELAY),
     ],
 )
-def test_jitter_makes_what_is_asked_for_later_and_keeps_the_year(
-    asked: timedelta, share: float, expected: timedelta
-) -> None:
+def test_jitter_lengthens_a_retrys_delay_to_a_year_at_most(asked: timedelta, share: float, expected: timedelta) -> None:
     assert later(asked, share) == expected
 
 
-def test_jitter_makes_nothing_too_late_that_was_asked_for_in_time() -> None:
+def test_jitter_never_makes_a_retry_expire() -> None:
     for _ in range(20):
         assert plain.decide(Retry(delay=MINUTE), attempt=1, age=DAY - MINUTE, left=DAY) == Again(MINUTE)
 
@@ -149,16 +147,16 @@ def test_jitter_makes_nothing_too_late_that_was_asked_for_in_time() -> None:
 )
 def test_a_backoff_that_cannot_be_kept_is_refused_by_its_task(numbers: dict[str, object], problem: str) -> None:
     with pytest.raises(TaskError, match=f"task 'pay': its Backoff can't be kept, .*{problem}"):
-        task(Queue("jobs"), name="pay", retry=Backoff(**numbers))(print)  # type: ignore[arg-type]  # the point of it
+        task(Queue("jobs"), name="pay", retry=Backoff(**numbers))(print)  # type: ignore[arg-type]  # the test passes wrong types
 
 
 @pytest.mark.parametrize("delay", [-MINUTE, 366 * DAY])
-def test_a_retry_beyond_a_year_or_into_the_past_is_refused(delay: timedelta) -> None:
+def test_a_retry_in_more_than_a_year_or_in_the_past_is_refused(delay: timedelta) -> None:
     with pytest.raises(ValueError, match="between nothing and a year"):
         Retry(delay=delay)
 
 
 @pytest.mark.parametrize("delay", [60, 0, 1.5])
-def test_a_delay_that_is_no_timedelta_is_refused_with_the_timedelta(delay: object) -> None:
+def test_a_delay_that_is_not_a_timedelta_is_refused_with_the_cure(delay: object) -> None:
     with pytest.raises(TypeError, match=rf"write delay=timedelta\(seconds={delay}\)"):
-        Retry(delay=delay)  # type: ignore[arg-type]  # the point of it
+        Retry(delay=delay)  # type: ignore[arg-type]  # the test passes a wrong type

@@ -1,4 +1,4 @@
-"""What is said once the sample tasks are removed, or some of them: the library's tests have none."""
+"""Messages after all or some of the sample tasks were removed. The library's tests have no sample tasks."""
 
 import sys
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from celeriac_local.problem import ProblemError
 
 
 @pytest.fixture(autouse=True)
-def _as_in_a_process_of_its_own() -> Iterator[None]:
+def _only_tasks_of_the_tests_application() -> Iterator[None]:
     with registry.only(lambda task: task.function.__module__.startswith("tests.application.")):
         yield
 
 
-def test_a_demo_without_the_samples_says_so_and_what_to_do() -> None:
+def test_a_demo_without_the_samples_says_what_to_do() -> None:
     done = CliRunner().invoke(app, ["demo"])
     assert done.exit_code == 0
     assert "The demo shows the sample tasks at work, and they were removed." in done.output
     assert """make up, then make send TASK=file_away ARGS='{"paper": "..."}'""" in done.output
 
 
-def test_what_is_left_of_the_samples_is_not_called_missing() -> None:
+def test_only_the_removed_samples_are_called_missing() -> None:
     @task(Queue("emails"), name="send_welcome_email")
     def welcome(user_id: int, email: str) -> None: ...
 
@@ -40,17 +40,17 @@ def test_what_is_left_of_the_samples_is_not_called_missing() -> None:
     assert "the table orders" not in samples.missing()
 
 
-def test_the_example_is_a_task_that_is_there() -> None:
+def test_the_example_is_an_existing_task() -> None:
     assert CliRunner().invoke(app, ["example"]).output == """make send TASK=file_away ARGS='{"paper": "..."}'\n"""
 
 
-def test_an_application_without_tasks_has_no_example_but_a_form(application: None) -> None:
+def test_without_tasks_the_example_is_a_template(application: None) -> None:
     assert samples.command_to_send() == """make send TASK=name ARGS='{"parameter": "value"}'"""
 
 
 @pytest.fixture
 def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One that declares nothing."""
+    """An application that declares nothing."""
     (tmp_path / "no_application").mkdir()
     (tmp_path / "no_application" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
@@ -59,7 +59,7 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         yield
 
 
-def test_tasks_that_cannot_be_loaded_are_a_problem_with_a_name(application: None, tmp_path: Path) -> None:
+def test_tasks_that_cannot_be_loaded_are_reported_with_the_error(application: None, tmp_path: Path) -> None:
     (tmp_path / "no_application" / "half.py").write_text("from no_application.http import pool\n")
     with pytest.raises(ProblemError, match=r"functions/tasks/ can't be loaded: No module named 'no_application.http'"):
         samples.missing()

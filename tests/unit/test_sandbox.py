@@ -1,4 +1,4 @@
-"""The sandbox itself, where moto alone would mislead."""
+"""The sandbox itself, where it differs from plain moto."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -29,7 +29,7 @@ def refuse(number: int) -> None:
     raise Reject("no")
 
 
-def test_a_transaction_that_is_rolled_back_undoes_nothing_of_others_beside_it(sandbox: Sandbox) -> None:
+def test_a_rolled_back_transaction_does_not_undo_concurrent_writes(sandbox: Sandbox) -> None:
     handles = []
     for number in range(15):
         handles += [fail.enqueue(number=number), succeed.enqueue(number=number)]
@@ -44,7 +44,7 @@ def test_every_dead_letter_of_a_fifo_group_is_seen(sandbox: Sandbox) -> None:
     assert [letter.args["number"] for letter in sandbox.dead_letters(ledger)] == list(range(25))
 
 
-def test_looking_at_dead_letters_changes_nothing(sandbox: Sandbox) -> None:
+def test_reading_dead_letters_changes_nothing(sandbox: Sandbox) -> None:
     refuse.options(group="g").enqueue(number=1)
     sandbox.drain()
     now, calls = sandbox.now, sandbox.calls.copy()
@@ -58,7 +58,7 @@ def test_events_of_one_instant_keep_the_order_in_which_they_were_written(sandbox
     assert ids == sorted(ids)
 
 
-def test_a_thread_that_is_not_counted_for_a_while_leaves_the_others_counted(sandbox: Sandbox) -> None:
+def test_calls_of_other_threads_are_counted_while_one_thread_is_not(sandbox: Sandbox) -> None:
     mine, theirs = sandbox._calls.unobserved(), sandbox._calls.unobserved()
     with ThreadPoolExecutor(1) as other:
         mine.__enter__()
@@ -71,7 +71,7 @@ def test_a_thread_that_is_not_counted_for_a_while_leaves_the_others_counted(sand
     assert sandbox.calls["sqs", "SendMessage"] == before + 2
 
 
-def test_a_fifo_message_that_is_older_than_twelve_hours_still_comes_again(sandbox: Sandbox) -> None:
+def test_a_fifo_message_older_than_twelve_hours_is_received_again(sandbox: Sandbox) -> None:
     attempts: list[int] = []
 
     @task(ledger, retry=Backoff(base=timedelta(minutes=1), attempts=2))

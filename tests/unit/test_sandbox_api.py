@@ -1,4 +1,4 @@
-"""What a test of tasks may ask of its sandbox: strangers' messages, faults, and what lies in a table."""
+"""What a test can do with its sandbox: send messages of other programs, inject faults, and read a table."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -42,14 +42,14 @@ def test_a_body_of_another_program_runs_like_any_other(sandbox: Sandbox) -> None
     assert sorted(ran) == ["a", "b"]
 
 
-def test_its_attributes_are_in_its_dead_letter(sandbox: Sandbox) -> None:
+def test_the_attributes_of_a_sent_body_are_in_its_dead_letter(sandbox: Sandbox) -> None:
     sandbox.send(jobs, "nonsense", attributes={"tenant": "t-7"})
     sandbox.drain()
     (letter,) = sandbox.dead_letters(jobs)
     assert letter.attributes["tenant"]["StringValue"] == "t-7"
 
 
-def test_a_group_keeps_its_order(sandbox: Sandbox) -> None:
+def test_sent_bodies_of_a_group_keep_their_order(sandbox: Sandbox) -> None:
     for name in "abc":
         sandbox.send(ordered, {"task": "note", "args": {"name": name}}, group="g")
     sandbox.drain()
@@ -62,7 +62,7 @@ def test_the_items_of_a_table_are_plain_values(sandbox: Sandbox, table: Any) -> 
     sandbox.drain()
     calls = sandbox.calls.copy()
     assert sandbox.items(table) == [{"pk": "a", "times": Decimal(1)}]
-    assert sandbox.calls == calls  # a look isn't counted
+    assert sandbox.calls == calls  # reading isn't counted
 
 
 def test_a_hook_sees_every_call_of_a_worker_and_may_fail_it(sandbox: Sandbox) -> None:
@@ -82,7 +82,7 @@ def test_a_hook_sees_every_call_of_a_worker_and_may_fail_it(sandbox: Sandbox) ->
     assert ("sqs", "SendMessage") in seen  # the successor
 
 
-def test_a_hook_is_gone_after_its_block(sandbox: Sandbox) -> None:
+def test_a_hook_ends_with_its_block(sandbox: Sandbox) -> None:
     with sandbox.fault(die_before):
         store.enqueue("a")
         sandbox.run_once()
@@ -91,8 +91,8 @@ def test_a_hook_is_gone_after_its_block(sandbox: Sandbox) -> None:
     assert ran == ["a"]
 
 
-def test_code_that_is_no_task_can_die_too(sandbox: Sandbox) -> None:
+def test_code_outside_tasks_can_die_too(sandbox: Sandbox) -> None:
     with sandbox.fault(die_after), pytest.raises(WorkerDied), sandbox.worker():
         store.enqueue("a")
     sandbox.drain()
-    assert ran == ["a"]  # SQS had it
+    assert ran == ["a"]  # SQS had accepted the message

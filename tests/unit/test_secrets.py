@@ -1,4 +1,4 @@
-"""A payload is never logged, measured or traced, whatever happens to the task that carries it."""
+"""A payload is never logged, measured or traced, in any outcome of its task."""
 
 import json
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ ended: list[str] = []
 
 
 @pytest.fixture(autouse=True)
-def _aloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Everything is logged that can be, by anybody, and the trace's header is set."""
+def _log_everything(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let everybody log at every level, and set the trace header."""
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1")
     monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
     level = logger.log_level
@@ -39,7 +39,7 @@ def _aloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class LeakyError(Exception):
-    """An error of a provider whose text quotes what it was sent."""
+    """A provider's error that quotes the request in its text."""
 
     def __repr__(self) -> str:
         return f"Leaky({SECRET})"
@@ -98,7 +98,7 @@ def _send_body(body: str) -> None:
     client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name("test")), MessageBody=body)
 
 
-def _go_every_way(sandbox: Sandbox) -> None:
+def _run_into_every_outcome(sandbox: Sandbox) -> None:
     ways = ("succeed", "reject", "fail", "wait", "overrun", "no JSON", "too much", "commit", "conflict")
     for then in ways:
         do.options(key=f"{SECRET}-{then}").enqueue(secret=SECRET, then=then)
@@ -106,7 +106,7 @@ def _go_every_way(sandbox: Sandbox) -> None:
     for _ in range(2):
         do.options(key="duplicate").enqueue(secret=SECRET, then="succeed")
     sandbox.drain()
-    # What can't be read, isn't known, or doesn't fit.
+    # Bodies that can't be read, unknown tasks, and arguments that don't fit.
     for body in (
         SECRET,
         json.dumps([SECRET]),
@@ -136,7 +136,7 @@ def _go_every_way(sandbox: Sandbox) -> None:
         with celeriac.transaction() as tx:
             tx.emit("secret.event", {"secret": SECRET}, aggregate=SECRET)
         sandbox.run_once()
-    # An event that nobody can publish, and one that the sweeper must.
+    # An event that can't be published, and one that the sweeper must publish.
     with celeriac.transaction() as tx:
         tx.emit("secret.event", {"secret": SECRET * 13_000})
     sandbox.advance(timedelta(hours=2))
@@ -149,7 +149,7 @@ def test_a_secret_in_a_payload_is_in_no_log_no_metric_and_no_trace(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("DEBUG", logger=Logger().name)
-    _go_every_way(sandbox)
+    _run_into_every_outcome(sandbox)
     told = capfd.readouterr()
     written = [
         *told.out.splitlines(),

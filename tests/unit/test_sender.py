@@ -1,4 +1,4 @@
-"""Messages of programs that don't use our producer: what they mean by null and zero, and what they nearly wrote."""
+"""Messages of programs without Celeriac's producer: the meaning of null and zero, and near misses of the format."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -47,7 +47,7 @@ def test_the_zero_of_another_language_means_not_set(field: str) -> None:
     assert as_dict(decode(f'{{"task": "work", {field}}}')) == as_dict(PLAIN)
 
 
-def test_all_of_them_at_once_leave_the_arguments_as_they_were_written() -> None:
+def test_many_unset_fields_at_once_leave_the_arguments_as_written() -> None:
     body = (
         '{"v": 0, "id": null, "task": "work", "args": {"n" : 1.10}, "stored": "", "key": null, "attempt": 0, '
         '"enqueued_at": "0001-01-01T00:00:00Z", "failure": null}'
@@ -58,11 +58,11 @@ def test_all_of_them_at_once_leave_the_arguments_as_they_were_written() -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "key"])
-def test_a_number_that_names_something_is_its_text(name: str) -> None:
+def test_a_numeric_id_or_key_becomes_text(name: str) -> None:
     assert getattr(decode(f'{{"task": "work", "{name}": 12345678901234567890}}'), name) == "12345678901234567890"
 
 
-def test_what_was_set_stays_set() -> None:
+def test_set_fields_stay_set() -> None:
     body = '{"task": "work", "id": "i", "key": "k", "attempt": 2, "enqueued_at": "1970-01-01T00:00:01Z"}'
     message = decode(body)
     assert (message.id, message.key, message.attempt) == ("i", "k", 2)
@@ -74,7 +74,7 @@ def test_a_byte_order_mark_is_ignored() -> None:
     assert decode('\ufeff{"task": "work", "attempt": null}').task == "work"
 
 
-def test_a_newer_version_is_known_for_one_whatever_else_is_null() -> None:
+def test_a_newer_version_is_recognised_even_with_null_fields() -> None:
     with pytest.raises(NewerVersionError):
         decode('{"v": 99, "task": "work", "attempt": null}')
 
@@ -83,13 +83,13 @@ def test_a_newer_version_is_known_for_one_whatever_else_is_null() -> None:
     "name", ["kwargs", "arguments", "payload", "params", "data", "Args", "ARGS", "task_args", "jobArgs"]
 )
 @pytest.mark.parametrize("args", ["", '"args": null, ', '"args": {}, '])
-def test_arguments_under_another_name_are_told_and_not_left_out(name: str, args: str) -> None:
+def test_arguments_under_another_name_are_refused_and_named(name: str, args: str) -> None:
     with pytest.raises(MalformedMessageError, match=f"its arguments are missing, and `{name}` looks like them"):
         decode(f'{{"task": "purge", {args}"{name}": {{"days": 365}}}}')
 
 
 @pytest.mark.parametrize("nothing", ["null", "{}", "[]", '""'])
-def test_another_name_for_arguments_that_holds_nothing_is_ignored(nothing: str) -> None:
+def test_another_name_for_arguments_is_ignored_if_it_is_empty(nothing: str) -> None:
     assert decode(f'{{"task": "purge", "kwargs": {nothing}}}').task == "purge"
 
 
@@ -98,7 +98,7 @@ def test_another_name_beside_arguments_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("name", ["Task", "TASK", "name", "task_name", "job", "type"])
-def test_a_task_under_another_name_is_told(name: str) -> None:
+def test_a_task_under_another_name_is_refused_and_named(name: str) -> None:
     with pytest.raises(
         MalformedMessageError, match=f"it has no `task`, but `{name}`: a message names its task as `task`"
     ):
@@ -111,38 +111,38 @@ def test_a_task_under_another_name_is_told(name: str) -> None:
         ('{"task": "work", "args": {"fine": 1, "note": "\\ud83d"}}', "`args.note` holds half of a surrogate pair"),
         ('{"task": "work", "args": {"note": {"deep": ["\\ude00 "]}}}', "`args.note` holds half of a surrogate pair"),
         ('{"task": "work", "key": "\\ud83d"}', "`key` holds half of a surrogate pair"),
-        ('{"task": "work", "args": {"ratio": NaN}}', "it holds NaN, which is no JSON"),
-        ('{"task": "work", "args": {"ratio": -Infinity}}', "it holds -Infinity, which is no JSON"),
+        ('{"task": "work", "args": {"ratio": NaN}}', "it holds NaN, which is not JSON"),
+        ('{"task": "work", "args": {"ratio": -Infinity}}', "it holds -Infinity, which is not JSON"),
     ],
 )
-def test_a_mistake_that_people_know_is_told_by_its_name(body: str, problem: str) -> None:
+def test_a_well_known_mistake_is_named(body: str, problem: str) -> None:
     with pytest.raises(MalformedMessageError, match=problem):
         decode(body)
     assert task_of(body) == "work"
 
 
-def test_a_whole_pair_is_a_character() -> None:
+def test_a_whole_surrogate_pair_is_one_character() -> None:
     args = bytes(decode('{"task": "work", "args": {"note": "\\ud83d\\ude00"}}').args)
     assert msgspec.json.decode(args) == {"note": "\U0001f600"}
 
 
 @pytest.mark.parametrize("body", ["", "[]", "nonsense", '{"task": 7}', '{"task"', "[" * 100_000])
-def test_a_body_without_a_task_has_none(body: str) -> None:
+def test_a_body_without_a_task_gives_an_empty_name(body: str) -> None:
     assert task_of(body) == ""
 
 
-def test_a_tasks_name_that_is_read_loosely_can_be_written_again() -> None:
+def test_a_task_name_from_a_malformed_body_can_be_encoded() -> None:
     assert task_of('{"task": "a\\ud800b", "args"  : {"x": NaN}}') == "a?b"
     assert len(task_of(f'{{"task": "{"x" * 1_000_000}"}}')) == 200
 
 
-def test_parameters_beside_args_are_found_in_what_was_written_by_hand() -> None:
+def test_parameters_beside_args_are_found_in_hand_written_messages() -> None:
     assert misplaced_args('\ufeff{"task": "purge", "days": 365, "colour": 1}', ["days", "table"], OPTIONAL) == ["days"]
     assert misplaced_args('{"task": "purge", "Max-Days": 1, "o": {"TABLE": 1}}', ["max_days", "table"], OPTIONAL) == [
         "max_days",
         "table",
     ]
-    # Its sender knows the format, and may know more of it than we do.
+    # A sender that writes `v` knows the format, and may know a newer one.
     assert misplaced_args('{"v": 1, "task": "purge", "days": 365}', ["days"], OPTIONAL) == []
-    # The message's own.
+    # Fields of the message itself.
     assert misplaced_args('{"task": "purge", "key": "k", "failure": {"type": "x"}}', ["key", "type"], OPTIONAL) == []

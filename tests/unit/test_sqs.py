@@ -11,7 +11,7 @@ from celeriac.declare.task import PartialFailureError
 
 
 @given(st.lists(st.integers(1, sqs.BATCH_BYTES), max_size=60))
-def test_batches_cover_everything_in_order_within_what_sqs_takes(sizes: list[int]) -> None:
+def test_batches_hold_all_entries_in_order_within_the_limits_of_sqs(sizes: list[int]) -> None:
     batches = list(sqs.batches(sizes))
     assert [i for batch in batches for i in batch] == list(range(len(sizes)))
     for batch in batches:
@@ -24,13 +24,13 @@ def test_full_batches_are_not_split() -> None:
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_a_queue_that_is_not_there_is_named_with_what_to_check() -> None:
+def test_a_missing_queue_is_named_with_what_to_check() -> None:
     with pytest.raises(NoSuchQueueError, match="no queue celeriac-test-nowhere in eu-west-1: is it deployed"):
         sqs.url("celeriac-test-nowhere")
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_messages_that_sqs_refuses_are_told_from_those_it_took() -> None:
+def test_messages_that_sqs_refuses_are_listed_apart_from_those_it_accepted() -> None:
     @task(Queue("jobs"))
     def work(number: int) -> None: ...
 

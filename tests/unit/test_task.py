@@ -9,7 +9,7 @@ from celeriac import Context, InvalidArgumentsError, Queue, Task, task
 from celeriac.declare import registry
 from celeriac.declare.signature import SignatureError
 from celeriac.model import declared
-from celeriac.model.declaration import TaskError
+from celeriac.model.errors import TaskError
 from celeriac.testing.scope import of_this_test
 
 jobs = Queue("jobs", timeout=timedelta(seconds=30))
@@ -21,7 +21,7 @@ def _forget() -> Iterator[None]:
         yield
 
 
-def test_a_key_that_names_no_parameter_is_refused_with_those_it_could() -> None:
+def test_a_key_that_names_no_parameter_is_refused_with_the_possible_names() -> None:
     with pytest.raises(TaskError, match="task 'pay': key='order' names no parameter of it; it has payment, amount"):
 
         @task(jobs, key="order")
@@ -29,7 +29,7 @@ def test_a_key_that_names_no_parameter_is_refused_with_those_it_could() -> None:
 
 
 @pytest.mark.parametrize("timeout", [timedelta(), timedelta(seconds=31)])
-def test_a_timeout_its_queue_cannot_give_is_refused(timeout: timedelta) -> None:
+def test_a_timeout_longer_than_its_queues_is_refused(timeout: timedelta) -> None:
     with pytest.raises(TaskError, match=r"task 'slow': its timeout of .* of its queue 'jobs'; raise the queue's"):
 
         @task(jobs, timeout=timeout)
@@ -39,7 +39,7 @@ def test_a_timeout_its_queue_cannot_give_is_refused(timeout: timedelta) -> None:
 def test_an_unknown_delivery_is_refused() -> None:
     with pytest.raises(TaskError, match="delivery 'exactly_once' is none of effectively_once, at_least_once"):
 
-        @task(jobs, delivery="exactly_once")  # type: ignore[arg-type]  # the point of the test
+        @task(jobs, delivery="exactly_once")  # type: ignore[arg-type]  # the test passes a wrong value
         def pay() -> None: ...
 
 
@@ -58,7 +58,7 @@ def test_a_signature_that_no_json_object_can_fill_is_refused() -> None:
 class Opaque: ...
 
 
-def test_a_type_that_nothing_reads_from_json_is_refused() -> None:
+def test_a_type_that_cannot_be_read_from_json_is_refused() -> None:
     with pytest.raises(SignatureError, match=r"task 'odd': .*nothing reads a Opaque from JSON"):
 
         @task(jobs)
@@ -83,7 +83,7 @@ def test_a_delay_beyond_a_year_is_refused(delay: timedelta) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "00000000-0000-0000-0000-000000000000"])
-def test_a_key_that_says_nothing_is_refused(key: str) -> None:
+def test_an_empty_key_is_refused(key: str) -> None:
     @task(jobs)
     def pay() -> None: ...
 
@@ -91,7 +91,7 @@ def test_a_key_that_says_nothing_is_refused(key: str) -> None:
         pay.options(key=key)
 
 
-def test_two_tasks_of_one_name_are_refused_when_the_package_is_loaded(
+def test_two_tasks_with_one_name_are_refused_when_the_package_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "twins"
@@ -109,7 +109,7 @@ def test_two_tasks_of_one_name_are_refused_when_the_package_is_loaded(
             del registry._by_home[home]
 
 
-def test_two_queues_of_one_name_are_refused_by_their_variables() -> None:
+def test_two_queues_with_one_name_are_refused_with_their_variables() -> None:
     module: Any = type(registry)("declarations")
     module.first, module.second = Queue("jobs"), Queue("jobs", max_receives=5)
     with pytest.raises(declared.DuplicateNameError, match="first and second are both named 'jobs'"):
@@ -119,7 +119,7 @@ def test_two_queues_of_one_name_are_refused_by_their_variables() -> None:
 def test_a_pydantic_model_can_be_an_argument() -> None:
     pydantic = pytest.importorskip("pydantic")
 
-    class Order(pydantic.BaseModel):  # type: ignore[misc, name-defined]  # pydantic is the user's, if they have it
+    class Order(pydantic.BaseModel):  # type: ignore[misc, name-defined]  # pydantic is an optional package of the user
         number: int
 
     def place(order: Order) -> None: ...
@@ -132,7 +132,7 @@ def test_a_pydantic_model_can_be_an_argument() -> None:
         made.signature.encode({"order": {"number": "many"}})
 
 
-def test_options_leave_the_task_itself_as_it_was() -> None:
+def test_options_do_not_change_the_task_itself() -> None:
     @task(jobs)
     def pay() -> None: ...
 
@@ -156,6 +156,6 @@ def test_a_declaration_of_the_wrong_kind_is_refused_with_its_cure(declared: dict
         def wrong() -> None: ...
 
 
-def test_a_queue_that_is_none_is_refused_with_its_cure() -> None:
+def test_a_string_as_a_queue_is_refused_with_its_cure() -> None:
     with pytest.raises(TaskError, match=r"'jobs' is no Queue: declare one in tasks/queues\.py"):
-        task("jobs")  # type: ignore[arg-type]  # the point of it
+        task("jobs")  # type: ignore[arg-type]  # the test passes a wrong type

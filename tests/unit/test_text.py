@@ -1,4 +1,4 @@
-"""Text of others, wherever a person reads it: it can't rewrite it, turn it around, hide in it, or flood it."""
+"""Text of other programs, where a person reads it: it can't rewrite, reverse, hide in, or flood the output."""
 
 import io
 import json
@@ -47,7 +47,7 @@ def is_safe(text: str) -> bool:
         ("x" * 205, "x" * 200 + "... (5 more characters)"),
     ],
 )
-def test_a_line_shows_what_can_be_seen_and_names_what_cannot(text: str, shown: str) -> None:
+def test_a_line_escapes_invisible_characters(text: str, shown: str) -> None:
     assert line(text) == shown
 
 
@@ -57,14 +57,14 @@ def test_a_block_keeps_its_lines() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Zs"]) | st.just("\n")))
-def test_no_text_reaches_a_terminal_as_more_than_text(text: str) -> None:
+def test_no_text_has_control_characters_when_shown(text: str) -> None:
     assert "\n" not in line(text)
     for shown in (line(text), block(text)):
         assert is_safe(shown)
         assert shown.encode() or not text
 
 
-def test_the_text_of_an_error_says_how_much_of_it_was_cut() -> None:
+def test_a_shortened_error_text_says_how_much_was_cut() -> None:
     assert error_message(ValueError("x" * 1_000_000)) == f"(998000 characters before) ...{'x' * 2000}"
 
 
@@ -92,7 +92,7 @@ def _send(body: Any, name: str = "note") -> None:
     )
 
 
-def test_no_command_lets_text_of_others_through(sandbox: Sandbox) -> None:
+def test_no_command_prints_control_characters_of_other_programs(sandbox: Sandbox) -> None:
     text = NASTY[:100_000]
     refuse.enqueue(text)
     _send({"task": f"gone{BAD}", "id": f"id{BAD}"[:60], "args": {}})
@@ -127,7 +127,9 @@ def test_a_result_is_shown_as_text(sandbox: Sandbox) -> None:
     assert is_safe(shown)
 
 
-def test_the_logs_hold_a_strangers_words_cut_and_clean(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_text_of_other_programs_is_shortened_and_escaped_in_the_logs(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
     _send({"task": f"gone{BAD}" + "x" * 170, "id": f"id{BAD}"})
     sandbox.drain()
@@ -138,7 +140,7 @@ def test_the_logs_hold_a_strangers_words_cut_and_clean(sandbox: Sandbox, caplog:
         assert is_safe(one["id"])
 
 
-def test_the_demos_report_shows_text_as_text() -> None:
+def test_the_demos_report_escapes_text() -> None:
     failure = Failure(reason="[bold]malformed", message=NASTY)
     letter = DeadLetter("i", "[blink]task", {}, failure, "", datetime.now(UTC))
     screen = io.StringIO()

@@ -1,4 +1,4 @@
-"""The threads that run lanes, and the watch that leaves one behind when its call overruns."""
+"""The threads that run lanes, and the watch that leaves a thread behind if its call overruns."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=20)
 
 
 class Lanes:
-    """Makes lanes, and notes how their calls ended, in order."""
+    """Makes lanes, and records how their calls ended, in order."""
 
     def __init__(self) -> None:
         self.endings: list[Result] = []
@@ -46,12 +46,12 @@ def _outcomes(lanes: Lanes) -> list[object]:
 
 
 def test_one_thread_runs_lane_after_lane(lanes: Lanes) -> None:
-    _run([lanes.lane(_call(lambda i=i: i)) for i in range(5)], size=1, shortest=LONG)  # type: ignore[misc]  # mypy wants a def
+    _run([lanes.lane(_call(lambda i=i: i)) for i in range(5)], size=1, shortest=LONG)  # type: ignore[misc]  # mypy: no lambda defaults
     assert _outcomes(lanes) == [0, 1, 2, 3, 4]
     assert len(set(lanes.threads)) == 1
 
 
-def test_what_a_call_raises_is_its_ending(lanes: Lanes) -> None:
+def test_an_exception_of_a_call_is_its_result(lanes: Lanes) -> None:
     def fail() -> None:
         raise SystemExit
 
@@ -60,7 +60,9 @@ def test_what_a_call_raises_is_its_ending(lanes: Lanes) -> None:
 
 
 @pytest.mark.parametrize("shortest", [SHORT, LONG], ids=["expected", "unexpected"])
-def test_an_overrun_goes_on_in_another_thread_and_ends_but_once(lanes: Lanes, shortest: timedelta) -> None:
+def test_a_lane_continues_in_another_thread_after_an_overrun_and_the_call_ends_once(
+    lanes: Lanes, shortest: timedelta
+) -> None:
     released, over = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -74,7 +76,7 @@ def test_an_overrun_goes_on_in_another_thread_and_ends_but_once(lanes: Lanes, sh
     assert _outcomes(lanes) == [TaskTimeoutError, "the same lane", "the next lane"]
 
 
-def test_an_overrun_in_the_last_lane_is_waited_for_no_longer_than_its_limit(lanes: Lanes) -> None:
+def test_the_last_lane_waits_for_an_overrun_only_until_its_limit(lanes: Lanes) -> None:
     released = threading.Event()
     try:
         _run([lanes.lane(_call(lambda: released.wait(60), SHORT))], size=1, shortest=SHORT)
@@ -97,7 +99,7 @@ def test_async_calls_and_awaitables_are_awaited_within_their_limit(lanes: Lanes)
     assert _outcomes(lanes) == ["later", "later", TaskTimeoutError]
 
 
-def test_the_end_of_the_worker_begins_no_further_lane_and_reaches_the_handler(lanes: Lanes) -> None:
+def test_the_loss_of_the_worker_starts_no_further_lane_and_reaches_the_handler(lanes: Lanes) -> None:
     def die() -> None:
         raise WorkerLost
 
@@ -106,11 +108,11 @@ def test_the_end_of_the_worker_begins_no_further_lane_and_reaches_the_handler(la
     assert _outcomes(lanes) == []
 
 
-def test_no_lanes_are_no_work() -> None:
+def test_running_no_lanes_does_nothing() -> None:
     _run([], size=4, shortest=LONG)
 
 
-def test_a_call_that_overran_and_ends_during_a_later_one_of_its_lane_is_not_heard(lanes: Lanes) -> None:
+def test_the_result_of_an_overrun_is_ignored_during_a_later_call_of_its_lane(lanes: Lanes) -> None:
     released = threading.Event()
 
     def hang() -> str:
@@ -121,19 +123,19 @@ def test_a_call_that_overran_and_ends_during_a_later_one_of_its_lane_is_not_hear
         hanging = threads.left_behind()
         released.set()
         while threads.left_behind() == hanging:
-            pass  # the overrun ends while this one is under way
+            pass  # the overrun ends during this call
         return "next"
 
     _run([lanes.lane(_call(hang, SHORT), _call(follow), _call(lambda: "last"))], shortest=SHORT)
     assert _outcomes(lanes) == [TaskTimeoutError, "next", "last"]
 
 
-def test_who_waits_goes_in_time_whatever_a_lane_is_at(lanes: Lanes) -> None:
+def test_waiting_ends_at_the_limit_even_if_a_lane_is_stuck(lanes: Lanes) -> None:
     released, over = threading.Event(), threading.Event()
 
     def stuck_outside_its_call() -> Steps[None]:
         yield _call(lambda: None)
-        released.wait(10)  # settling, with AWS out of reach
+        released.wait(10)  # it is settling, and AWS is out of reach
         yield _call(lambda: pytest.fail("the worker is over"))
 
     def finished() -> Steps[None]:
@@ -148,7 +150,7 @@ def test_who_waits_goes_in_time_whatever_a_lane_is_at(lanes: Lanes) -> None:
     assert _outcomes(lanes) == []
 
 
-def test_the_end_of_the_worker_ends_lanes_that_are_under_way(lanes: Lanes) -> None:
+def test_the_loss_of_the_worker_ends_running_lanes(lanes: Lanes) -> None:
     dead = threading.Event()
 
     def die() -> None:
@@ -168,7 +170,7 @@ def test_the_end_of_the_worker_ends_lanes_that_are_under_way(lanes: Lanes) -> No
     assert "next" not in _outcomes(lanes)
 
 
-def test_a_body_that_hands_back_an_awaitable_has_its_limit_once(lanes: Lanes) -> None:
+def test_a_body_that_returns_an_awaitable_has_one_limit_for_both(lanes: Lanes) -> None:
     gave_up, released = asyncio.Event(), threading.Event()
 
     async def wait() -> None:
@@ -192,7 +194,7 @@ def test_async_tasks_of_a_cold_worker_share_one_loop(lanes: Lanes, monkeypatch: 
     assert len(set(_outcomes(lanes))) == 1
 
 
-def test_the_end_of_the_worker_leaves_lanes_unbegun_that_claim_something_first() -> None:
+def test_the_loss_of_the_worker_starts_no_waiting_lane() -> None:
     begun: list[str] = []
     both = threading.Barrier(2)
 

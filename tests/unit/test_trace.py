@@ -1,4 +1,4 @@
-"""The trace of whoever enqueued a task goes with it, through retries, dead letters and the outbox."""
+"""A task belongs to the trace that enqueued it, through retries, dead letters and the outbox."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def _untraced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @task(jobs, retry=Backoff(base=timedelta(seconds=30), attempts=2))
-def first(name: str, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - a payload
+def first(name: str, fail: bool = False) -> None:  # noqa: FBT001, FBT002 - the parameters are the payload
     seen.append((name, current()))
     if fail:
         raise ConnectionError
@@ -51,20 +51,20 @@ def third(ctx: Context, name: str) -> None:
     seen.append((f"{name}'s third", current()))
 
 
-def test_a_task_and_what_it_enqueues_belong_to_the_trace_that_enqueued_it(
+def test_a_task_and_the_tasks_it_enqueues_belong_to_the_trace_that_enqueued_it(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, header in (("one", BEGUN), ("other", OTHER)):
         monkeypatch.setenv("_X_AMZN_TRACE_ID", header)
         first.enqueue(name=name)
-    # Both in one invocation, which has a trace of its own.
+    # Both run in one invocation, which has its own trace.
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-000000000000000000000000")
     sandbox.drain()
 
     assert dict(seen) == {"one": BEGUN, "one's second": BEGUN, "other": OTHER, "other's second": OTHER}
 
 
-def test_many_at_once_are_traced_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_of_enqueue_many_are_traced_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", BEGUN)
     with _sent_in_batches() as sent:
         second.enqueue_many([{"name": f"{number}"} for number in range(25)])
@@ -82,7 +82,7 @@ def test_a_retry_and_a_dead_letter_stay_in_the_trace(sandbox: Sandbox, monkeypat
     assert _trace_in(jobs.dead_letter_name("test")) == BEGUN
 
 
-def test_what_is_sent_on_without_a_trace_takes_none_from_what_ran_before_it(
+def test_a_postponed_message_without_a_trace_gets_none_from_an_earlier_run(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", BEGUN)
@@ -99,7 +99,7 @@ def test_what_is_sent_on_without_a_trace_takes_none_from_what_ran_before_it(
     assert [message.get("MessageSystemAttributes") for message in sent] == [None, None]
 
 
-def test_what_is_postponed_stays_in_its_trace(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_postponed_message_stays_in_its_trace(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sqs = client("sqs")
     sqs.send_message(
         QueueUrl=sqs.get_queue_url(QueueName=jobs.physical_name("test"))["QueueUrl"],
@@ -113,7 +113,7 @@ def test_what_is_postponed_stays_in_its_trace(sandbox: Sandbox, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("body", ["not JSON", '{"v": 99, "task": "first"}'])
-def test_a_body_that_cannot_be_read_stays_in_the_trace(sandbox: Sandbox, body: str) -> None:
+def test_an_unreadable_body_stays_in_its_trace(sandbox: Sandbox, body: str) -> None:
     sqs = client("sqs")
     sqs.send_message(
         QueueUrl=sqs.get_queue_url(QueueName=jobs.physical_name("test"))["QueueUrl"],
@@ -158,7 +158,7 @@ def test_an_event_on_the_bus_carries_its_trace(sandbox: Sandbox, monkeypatch: py
     assert [entry["TraceHeader"] for entry in put] == [BEGUN]
 
 
-def test_outside_any_trace_nothing_is_claimed(sandbox: Sandbox) -> None:
+def test_a_task_enqueued_outside_a_trace_has_none(sandbox: Sandbox) -> None:
     first.enqueue(name="one")
     sandbox.drain()
 
@@ -183,7 +183,7 @@ def test_a_header_that_sqs_would_refuse_is_left_out(header: str | None, kept: st
 
 @contextmanager
 def _sent_in_batches() -> Iterator[dict[str, str]]:
-    """The headers that are sent, by task (and number); moto drops those of a batch, and the messages remain."""
+    """The headers that are sent, by task and number. moto drops the headers of a batch and keeps its messages."""
     sent: dict[str, str] = {}
 
     def note(params: dict[str, Any], **_: object) -> None:

@@ -1,4 +1,4 @@
-"""What may be passed to a task: plain JSON, and whatever comes back equal and of its own type."""
+"""The values that may be passed to a task: plain JSON, and values that arrive equal and with the same type."""
 
 import dataclasses
 import enum
@@ -58,7 +58,7 @@ class Account(pydantic.BaseModel):
     user_id: int = pydantic.Field(alias="userId")
     _lock: Any = pydantic.PrivateAttr(default_factory=Lock)
 
-    @pydantic.computed_field  # type: ignore[prop-decorator]  # pydantic's way
+    @pydantic.computed_field  # type: ignore[prop-decorator]  # documented by pydantic
     @property
     def double(self) -> int:
         return 2 * self.user_id
@@ -126,16 +126,16 @@ class Text(str):
 
 
 def encoded(annotation: Any, value: object) -> bytes:
-    """As `enqueue` does it; without an annotation where it is None."""
+    """The value as `enqueue` encodes it. With None as annotation, the parameter has none."""
 
-    def take(value): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - the point of it
+    def take(value): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - the test sets the annotations
 
     take.__annotations__ = {} if annotation is None else {"value": annotation}
     return Signature(take, "take").encode({"value": value})
 
 
 ARRIVES: list[tuple[Any, object]] = [
-    # Plain JSON is what any producer sends: the annotation makes of it what it says.
+    # Any producer can send plain JSON. The annotation decides what it becomes.
     (None, {"deep": [1, None, True, 2.5, -0.0, {"er": "text"}], "large": 2**70}),
     (float, 5),
     (float, 2**53),
@@ -158,7 +158,7 @@ ARRIVES: list[tuple[Any, object]] = [
     (Renamed, {"num": 3}),
     (Prices, {"apple": 3}),
     (Place, [1, "a"]),
-    # What isn't JSON comes back as it was.
+    # Other values arrive unchanged.
     (Decimal, Decimal("1.00")),
     (date, date(2026, 1, 1)),
     (datetime, datetime(2026, 1, 1, tzinfo=UTC)),
@@ -217,7 +217,7 @@ CHANGES: list[tuple[Any, object, str]] = [
     (dict[str, int], OrderedDict(a=1), "was passed as OrderedDict and would arrive as dict"),
     (None, Line("a"), "was passed as Line and would arrive as dict"),
     (Line, Discounted("a"), "was passed as Discounted and would arrive as Line"),
-    (Line, Line(7), "Expected `str`, got `int` - at `value.sku`"),  # type: ignore[arg-type]  # the point of it
+    (Line, Line(7), "Expected `str`, got `int` - at `value.sku`"),  # type: ignore[arg-type]  # the test passes a wrong type
     (Line, Line("a", (1, 2)), "`value.price` was passed as tuple"),
     (Line, {"sku": "a", "colour": "red"}, "`value.colour` would not arrive: Line has no such field"),
     (Street, {"name": "a", "town": "b"}, "`value.town` would not arrive"),
@@ -252,29 +252,29 @@ NO_NUMBERS: list[tuple[Any, object]] = [
 
 
 @pytest.mark.parametrize(("annotation", "value"), ARRIVES)
-def test_what_arrives_as_it_was_passed_is_taken(annotation: Any, value: object) -> None:
+def test_a_value_that_arrives_unchanged_is_accepted(annotation: Any, value: object) -> None:
     assert encoded(annotation, value).startswith(b'{"value":')
 
 
 @pytest.mark.parametrize(("annotation", "value", "problem"), CHANGES)
-def test_what_would_arrive_as_something_else_is_refused_by_name(annotation: Any, value: object, problem: str) -> None:
+def test_a_value_that_would_arrive_changed_is_refused_and_named(annotation: Any, value: object, problem: str) -> None:
     with pytest.raises(InvalidArgumentsError, match=f"(?s)task 'take': .*{problem}"):
         encoded(annotation, value)
 
 
 @pytest.mark.parametrize(("annotation", "value"), NO_NUMBERS)
-def test_what_json_has_no_number_for_is_refused(annotation: Any, value: object) -> None:
+def test_a_number_that_json_cannot_express_is_refused(annotation: Any, value: object) -> None:
     with pytest.raises(InvalidArgumentsError, match=r"`value.*` is .*, which JSON can't say: pass None"):
         encoded(annotation, value)
 
 
-def test_a_refusal_of_a_secret_does_not_tell_it() -> None:
+def test_the_refusal_of_a_secret_does_not_contain_it() -> None:
     with pytest.raises(InvalidArgumentsError) as caught:
         encoded(Login, Login(password=pydantic.SecretStr("open sesame")))
     assert "sesame" not in str(caught.value)
 
 
-def test_a_value_may_be_nested_deeper_than_a_program_can_call() -> None:
+def test_a_value_may_be_nested_nearly_a_thousand_levels_deep() -> None:
     deep: list[object] = []
     for _ in range(900):
         deep = [deep]

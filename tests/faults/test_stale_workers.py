@@ -1,4 +1,4 @@
-"""A worker that outlived its lease can neither complete nor release its successor's."""
+"""A stale worker, one that outlived its lease, can neither complete nor release its successor's lease."""
 
 import json
 from dataclasses import replace
@@ -29,37 +29,37 @@ def _wanted(task: str, key: str) -> lease.Claim:
 
 
 @pytest.fixture
-def zombie_and_successor(sandbox: Sandbox) -> tuple[lease.Lease, lease.Lease]:
-    zombie = _claim()
+def stale_and_successor(sandbox: Sandbox) -> tuple[lease.Lease, lease.Lease]:
+    stale = _claim()
     sandbox.advance(LEASE + timedelta(seconds=1))
-    return zombie, _claim()
+    return stale, _claim()
 
 
 type Leases = tuple[lease.Lease, lease.Lease]
 
 
-def test_a_zombie_cannot_complete_its_successors_lease(zombie_and_successor: Leases) -> None:
-    zombie, successor = zombie_and_successor
+def test_a_stale_worker_cannot_complete_its_successors_lease(stale_and_successor: Leases) -> None:
+    stale, successor = stale_and_successor
     with pytest.raises(lease.LeaseLostError):
-        zombie.complete("the zombie's result")
+        stale.complete("the stale worker's result")
     successor.complete("the successor's result")
     with pytest.raises(lease.AlreadyDone):
         _claim()
 
 
-def test_a_zombie_cannot_release_its_successors_lease(zombie_and_successor: Leases) -> None:
-    zombie, _ = zombie_and_successor
+def test_a_stale_worker_cannot_release_its_successors_lease(stale_and_successor: Leases) -> None:
+    stale, _ = stale_and_successor
     with pytest.raises(lease.LeaseLostError):
-        zombie.retrying(FAILURE)
+        stale.retrying(FAILURE)
     with pytest.raises(lease.Busy):
         _claim()
 
 
-def test_a_zombie_cannot_undo_its_successors_success(zombie_and_successor: Leases) -> None:
-    zombie, successor = zombie_and_successor
+def test_a_stale_worker_cannot_undo_its_successors_success(stale_and_successor: Leases) -> None:
+    stale, successor = stale_and_successor
     successor.complete(None)
     with pytest.raises(lease.LeaseLostError):
-        zombie.retrying(FAILURE)
+        stale.retrying(FAILURE)
     with pytest.raises(lease.AlreadyDone):
         _claim()
 
@@ -76,14 +76,14 @@ def test_a_released_lease_is_free_for_the_next_attempt_at_once(sandbox: Sandbox)
     lease.claim(replace(_wanted("charge", "charge:p-1"), attempt=2)).complete(None)
 
 
-def test_a_lease_ends_when_its_retention_does(sandbox: Sandbox) -> None:
+def test_a_key_can_be_claimed_again_after_its_records_retention(sandbox: Sandbox) -> None:
     _claim().complete(None)
     sandbox.advance(RETENTION + timedelta(seconds=1))
-    _claim()  # TTL hasn't come by, the record has expired all the same
+    _claim()  # TTL has not deleted the record yet, but it has expired
 
 
-def test_a_zombies_transaction_commits_nothing_and_its_message_stays(sandbox: Sandbox) -> None:
-    jobs = Queue("zombies")
+def test_a_stale_workers_transaction_commits_nothing_and_its_task_is_not_run_again(sandbox: Sandbox) -> None:
+    jobs = Queue("stale")
     runs: list[int] = []
 
     @task(jobs, key="name")
@@ -105,15 +105,15 @@ def test_a_zombies_transaction_commits_nothing_and_its_message_stays(sandbox: Sa
     assert sandbox.dead_letters(jobs) == []
 
 
-def test_a_zombie_that_learns_of_it_in_its_transaction_sends_no_successor(sandbox: Sandbox) -> None:
-    jobs = Queue("zombies")
+def test_a_worker_that_finds_its_lease_lost_in_its_transaction_sends_no_successor(sandbox: Sandbox) -> None:
+    jobs = Queue("stale")
     seen: list[int] = []
 
     @task(jobs)
     def slow(ctx: Context) -> None:
         seen.append(ctx.attempt)
         if len(seen) == 1:
-            # Frozen beyond its lease; meanwhile another worker takes over, and is at it.
+            # The worker is frozen for longer than its lease. Meanwhile another worker takes over and runs the task.
             sandbox.advance(timedelta(hours=1))
             wanted = lease.Claim("slow", ctx.key, ctx.id, 1, sandbox.now + LEASE, RETENTION)
             lease.take_over(wanted)
@@ -128,7 +128,7 @@ def test_a_zombie_that_learns_of_it_in_its_transaction_sends_no_successor(sandbo
     assert handle.status().state == "succeeded"
 
 
-def test_a_record_is_read_as_it_is_now(sandbox: Sandbox) -> None:
+def test_a_record_is_read_consistently(sandbox: Sandbox) -> None:
     reads: list[dict[str, object]] = []
 
     def note(params: dict[str, str], **_: object) -> None:
