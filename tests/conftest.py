@@ -13,7 +13,7 @@ from celeriac.aws.client import client
 from celeriac.model import declared, names
 from celeriac.testing import Sandbox
 
-pytest_plugins = ["tests.terminal"]
+pytest_plugins = ["tests.support.terminal"]
 
 STAGE = "test"
 

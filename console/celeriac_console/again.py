@@ -14,14 +14,14 @@ from celeriac.leases.store import MESSAGE
 from celeriac_console import known
 from celeriac_console.arguments import value_for
 from celeriac_console.asked import spelled
-from celeriac_console.asking import ask
-from celeriac_console.duration import duration
-from celeriac_console.mistakes import UserError
-from celeriac_console.next_steps import command
 from celeriac_console.options import Yes
-from celeriac_console.screen import say
 from celeriac_console.send import Arg, Arguments, Timeout, Wait, arguments, sent
-from celeriac_console.words import time, told
+from celeriac_console.terminal.asking import ask
+from celeriac_console.terminal.duration import duration
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import command
+from celeriac_console.terminal.screen import say
+from celeriac_console.terminal.words import time, told
 
 OfTask = Annotated[str, typer.Argument(help="The task's name.", autocompletion=known.task_names)]
 Key = Annotated[str, typer.Argument(help="The idempotency key: the value of its key parameter, or an id.")]

@@ -4,7 +4,7 @@ import json
 from typing import Any, get_type_hints
 
 from celeriac import Task
-from celeriac_console.mistakes import UserError
+from celeriac_console.terminal.errors import UserError
 
 
 def split(text: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from celeriac_console.text import printable
+from celeriac_console.terminal.text import printable
 
 # Words that users of other tools type, and the commands that do the same here.
 OTHER_WORDS: Mapping[str, tuple[str, ...]] = {

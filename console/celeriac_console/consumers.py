@@ -10,9 +10,9 @@ from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
 from celeriac_console import known
 from celeriac_console.clients import client
-from celeriac_console.mistakes import UserError
-from celeriac_console.next_steps import deploy_it
 from celeriac_console.options import Json, QueueName
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import deploy_it
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef

@@ -16,10 +16,10 @@ from celeriac_console import known
 from celeriac_console.clients import client
 from celeriac_console.consumers import mapping_of
 from celeriac_console.findings import Finding, grouped, unlooked
-from celeriac_console.mistakes import PROBLEM, UserError
-from celeriac_console.next_steps import command, deploy_it
 from celeriac_console.options import Json
-from celeriac_console.screen import say
+from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.next_steps import command, deploy_it
+from celeriac_console.terminal.screen import say
 
 ON = frozenset({"Enabled", "Enabling", "Updating"})
 

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from celeriac.aws import client as clients
 from celeriac.model import settings
 from celeriac.model.failure import error_message
-from celeriac_console.mistakes import DENIED, EXPIRED, UNKNOWN, told
+from celeriac_console.terminal.errors import DENIED, EXPIRED, UNKNOWN, told
 
 
 @dataclass(frozen=True, slots=True)

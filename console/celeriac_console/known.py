@@ -6,9 +6,9 @@ from typing import Any
 from celeriac import Task
 from celeriac.declare import registry
 from celeriac.model.queue import Queue
-from celeriac_console.duration import duration
 from celeriac_console.loading import why_not
-from celeriac_console.mistakes import UserError, nearest
+from celeriac_console.terminal.duration import duration
+from celeriac_console.terminal.errors import UserError, nearest
 
 
 def load() -> None:

@@ -6,23 +6,11 @@ from typing import Annotated
 import typer
 
 from celeriac.model import names
-from celeriac_console import (
-    again,
-    archive,
-    consumers,
-    dead_letters,
-    doctor,
-    outbox,
-    quarantine,
-    queues,
-    redrive,
-    send,
-    status,
-    tail,
-    tasks,
-)
+from celeriac_console import again, consumers, doctor, outbox, quarantine, queues, send, status, tail, tasks
 from celeriac_console.commands import Commands, show_version
-from celeriac_console.mistakes import explained
+from celeriac_console.dlq import archive, redrive
+from celeriac_console.dlq import show as dead_letters
+from celeriac_console.terminal.errors import explained
 
 app = typer.Typer(
     cls=Commands,

@@ -17,12 +17,12 @@ from celeriac.relay import unpublished
 from celeriac.relay.mark import mark
 from celeriac.relay.publish import publish
 from celeriac_console import known
-from celeriac_console.duration import duration
-from celeriac_console.mistakes import PROBLEM, UserError
 from celeriac_console.options import Json
-from celeriac_console.plural import counted
-from celeriac_console.screen import say
-from celeriac_console.text import line
+from celeriac_console.terminal.duration import duration
+from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.plural import counted
+from celeriac_console.terminal.screen import say
+from celeriac_console.terminal.text import line
 
 # How many parked rows `outbox lag` shows. It always prints their full number.
 MOST_PARKED = 20

@@ -34,8 +34,8 @@ def _flush() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        from celeriac_console.mistakes import READER_GONE  # noqa: PLC0415 - loaded already
-        from celeriac_console.screen import forget_reader  # noqa: PLC0415
+        from celeriac_console.terminal.errors import READER_GONE  # noqa: PLC0415 - loaded already
+        from celeriac_console.terminal.screen import forget_reader  # noqa: PLC0415
 
         forget_reader()
         sys.exit(READER_GONE)

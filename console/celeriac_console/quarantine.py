@@ -7,10 +7,10 @@ import typer
 
 from celeriac.consume import quarantine
 from celeriac_console import known
-from celeriac_console.mistakes import UserError
-from celeriac_console.next_steps import command
 from celeriac_console.options import Json
-from celeriac_console.screen import say
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import command
+from celeriac_console.terminal.screen import say
 
 OfATask = Annotated[str | None, typer.Option("--task", help="Every message of this task.")]
 OfAKind = Annotated[

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from celeriac_console.duration import words
+from celeriac_console.terminal.duration import words
 
 NOT_DEPLOYED = "not deployed"
 _COLUMNS = ("queue", "waiting", "delayed", "in flight", "dead", "oldest", "consumer", "alarm")

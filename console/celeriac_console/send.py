@@ -14,12 +14,12 @@ from celeriac.declare import lookup
 from celeriac.declare.handle import Handle
 from celeriac_console import known
 from celeriac_console.arguments import split, value_for
-from celeriac_console.duration import duration, words
-from celeriac_console.mistakes import PROBLEM, UserError
-from celeriac_console.next_steps import command
-from celeriac_console.screen import say
-from celeriac_console.text import json_text, line
-from celeriac_console.words import time
+from celeriac_console.terminal.duration import duration, words
+from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.next_steps import command
+from celeriac_console.terminal.screen import say
+from celeriac_console.terminal.text import json_text, line
+from celeriac_console.terminal.words import time
 
 Arg = Annotated[list[str] | None, typer.Option(help="One argument, as name=value; JSON or plain text.")]
 Arguments = Annotated[

@@ -10,10 +10,10 @@ from celeriac.declare.handle import Handle
 from celeriac.leases.status import Status
 from celeriac_console import known
 from celeriac_console.asked import asked, found
-from celeriac_console.mistakes import PROBLEM
 from celeriac_console.options import Json
-from celeriac_console.screen import say
-from celeriac_console.words import told
+from celeriac_console.terminal.errors import PROBLEM
+from celeriac_console.terminal.screen import say
+from celeriac_console.terminal.words import told
 
 
 def status(

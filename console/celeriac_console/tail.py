@@ -15,10 +15,10 @@ from celeriac.declare import registry
 from celeriac.model import names, settings
 from celeriac_console import known
 from celeriac_console.clients import client
-from celeriac_console.duration import duration
 from celeriac_console.log_lines import RAISED_FIELDS, Line, read
 from celeriac_console.options import Json
-from celeriac_console.text import printable
+from celeriac_console.terminal.duration import duration
+from celeriac_console.terminal.text import printable
 
 STYLES = {"CRITICAL": "red", "ERROR": "red", "WARNING": "yellow"}
 # Fields that are printed in a fixed place, or are of no use to a reader.

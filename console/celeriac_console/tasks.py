@@ -10,9 +10,9 @@ from celeriac import Task
 from celeriac.declare import registry
 from celeriac.model.retry import Backoff
 from celeriac_console import known
-from celeriac_console.duration import words
 from celeriac_console.options import Json
-from celeriac_console.screen import say
+from celeriac_console.terminal.duration import words
+from celeriac_console.terminal.screen import say
 
 
 def tasks(*, json_: Json = False) -> None:

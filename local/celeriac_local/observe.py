@@ -14,7 +14,7 @@ from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import read as read_event
 from celeriac.model.names import outbox_table, prefix
 from celeriac.relay import publish
-from celeriac_console.letters import read
+from celeriac_console.dlq.queue_reader import read
 from celeriac_local.environment import STAGE
 from celeriac_local.state import Cloud
 from celeriac_local.work import QUEUES, Counts, Run, Totals

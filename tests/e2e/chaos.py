@@ -27,10 +27,11 @@ from celeriac.declare import registry
 from celeriac.model.names import schedule_group
 from celeriac.relay import unpublished
 from celeriac_local import samples, state
-from tests.e2e import chaos_work, scratch
+from tests.e2e import chaos_work
 from tests.e2e.chaos_report import report
 from tests.e2e.chaos_work import QUEUES, Work
-from tests.e2e.scratch import say
+from tests.support import scratch
+from tests.support.scratch import say
 
 TASKS, PORT = 5000, 4700
 LIMIT_SECONDS = 900

@@ -15,10 +15,10 @@ from celeriac.declare import registry
 from celeriac.leases import lease
 from celeriac.leases.store import store
 from celeriac.model import names
-from celeriac_console.letters import read
-from tests.e2e import scratch
+from celeriac_console.dlq.queue_reader import read
 from tests.e2e.chaos_work import CRASHER, QUEUES, Ending, Work
-from tests.e2e.scratch import say
+from tests.support import scratch
+from tests.support.scratch import say
 
 NAME = re.compile(r"chaos-\d{6}")
 MOST_LETTERS = 5000

@@ -20,10 +20,10 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tests.e2e.scratch import say
-from tests.howto import QUICKSTART, ROOT, blocks, typed_in
 from tests.infra.test_howto_own_resources import BUILD, GRANT, patched
 from tests.infra.test_howto_own_resources import TASK as STATEMENTS
+from tests.support.howto import QUICKSTART, ROOT, blocks, typed_in
+from tests.support.scratch import say
 
 QUEUE, TASK, TEST, *_ = blocks(QUICKSTART, "python")
 (REMOVAL,) = re.findall(r"^rm -r functions/tasks.*?(?=```)", QUICKSTART.read_text(), flags=re.MULTILINE | re.DOTALL)

@@ -19,8 +19,8 @@ from celeriac import transaction
 from celeriac.declare import registry
 from celeriac.model import names
 from celeriac.relay import unpublished
-from tests.e2e import scratch
-from tests.e2e.scratch import rows, say
+from tests.support import scratch
+from tests.support.scratch import rows, say
 
 THREADS, AGGREGATES, EVENTS = 8, 5, 50
 KILLS = 80  # they take more than a minute, so the sweeper runs too

@@ -15,8 +15,8 @@ from celeriac import Task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox, WorkerDied
-from celeriac_console import redrive
-from celeriac_console.letters import HIDDEN
+from celeriac_console.dlq import redrive
+from celeriac_console.dlq.queue_reader import HIDDEN
 from tests.faults.work import LARGE, Outside, jobs
 
 SUCCEEDED = "succeeded"

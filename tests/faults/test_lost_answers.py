@@ -13,7 +13,7 @@ from celeriac.declare.task import PartialFailureError
 from celeriac.leases import lease
 from celeriac.model import names
 from celeriac.testing import Sandbox
-from tests.injection import answer_lost, out_of_reach, registered
+from tests.support.faults import answer_lost, out_of_reach, registered
 
 jobs = Queue("jobs")
 runs: list[int] = []

@@ -8,7 +8,7 @@ import pytest
 from celeriac import Queue, Reject, task
 from celeriac.consume import handler
 from celeriac.testing import Sandbox
-from tests.injection import registered
+from tests.support.faults import registered
 
 mail = Queue("noted")
 

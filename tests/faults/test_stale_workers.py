@@ -11,7 +11,7 @@ from celeriac.aws.client import client
 from celeriac.leases import lease
 from celeriac.model.failure import Failure
 from celeriac.testing import Sandbox
-from tests.injection import registered
+from tests.support.faults import registered
 
 RETENTION = timedelta(days=18)
 LEASE = timedelta(seconds=30)

@@ -7,8 +7,8 @@ import pytest
 
 from celeriac import Backoff, Context, Queue, task
 from celeriac.testing import Sandbox, WorkerDied
-from tests.injection import out_of_reach
-from tests.redriving import redrive_as_aws_does
+from tests.support.faults import out_of_reach
+from tests.support.redrive import redrive_as_aws_does
 
 jobs = Queue("jobs", concurrency=1)
 wide = Queue("wide", concurrency=5)

@@ -17,9 +17,9 @@ from celeriac.aws.client import client
 from celeriac.model.foreign import WrongTriggerError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import Invocation
-from celeriac_console.letters import Pass
-from celeriac_console.rate import Rate
-from celeriac_console.redriver import Redriver
+from celeriac_console.dlq.queue_reader import Pass
+from celeriac_console.dlq.rate import Rate
+from celeriac_console.dlq.redriver import Redriver
 from consumer import handler
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.declare.reference import InvalidReferenceError
 from celeriac.testing import Sandbox
-from tests.injection import out_of_reach
+from tests.support.faults import out_of_reach
 
 orders = Queue("orders-of-handles")
 lockers = Queue("lockers")

@@ -13,7 +13,7 @@ from celeriac import Backoff, Context, InvalidArgumentsError, Queue, Reject, tas
 from celeriac.aws.client import client
 from celeriac.enqueue.transaction import ConditionFailedError, TransactionError
 from celeriac.testing import Sandbox
-from tests.injection import out_of_reach, registered
+from tests.support.faults import out_of_reach, registered
 
 shop = Queue("shop")
 told: list[tuple[str, str]] = []

@@ -8,7 +8,7 @@ from celeriac import Backoff, Context, Queue, task
 from celeriac.consume import quarantine
 from celeriac.model.failure import Failure, fingerprint
 from celeriac.testing import Sandbox
-from tests.injection import delayed
+from tests.support.faults import delayed
 
 jobs = Queue("jobs")
 runs: list[str] = []

@@ -9,7 +9,7 @@ from celeriac import Backoff, Context, Queue, Reject, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
-from tests.redriving import redrive_as_aws_does
+from tests.support.redrive import redrive_as_aws_does
 
 jobs = Queue("jobs")
 runs: list[int] = []

@@ -17,7 +17,7 @@ from celeriac.relay.mark import mark
 from celeriac.relay.publish import spread
 from celeriac.testing import Sandbox
 from tests.application import tables
-from tests.injection import out_of_reach, refused, registered
+from tests.support.faults import out_of_reach, refused, registered
 
 shop = Queue("relayed")
 ledger = Queue("relayed-ledger", fifo=True)

@@ -14,7 +14,7 @@ from celeriac.enqueue.outbox_row import SHARDS, new_row, shard
 from celeriac.relay import sweeper, unpublished
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.lambda_ import Invocation
-from tests.injection import out_of_reach, refused, registered
+from tests.support.faults import out_of_reach, refused, registered
 
 ledger = Queue("swept", fifo=True)
 told: list[tuple[str, int]] = []

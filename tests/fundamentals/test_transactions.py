@@ -15,7 +15,7 @@ from celeriac.aws.client import client
 from celeriac.aws.items import item_of, size_of
 from celeriac.enqueue.transaction import ConditionFailedError, TransactionError
 from celeriac.testing import Sandbox
-from tests.injection import registered
+from tests.support.faults import registered
 
 bank = Queue("bank")
 

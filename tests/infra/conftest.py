@@ -16,6 +16,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk.assertions import Template
 from constructs import Construct
 
 from celeriac import Backoff, Queue, Task
@@ -25,8 +26,8 @@ from celeriac_cdk.application import Application
 from celeriac_cdk.config import StageConfig, read_config
 from celeriac_cdk.nag import acknowledge, check_rules
 from celeriac_cdk.stacks.stage import declare_stage
-from celeriac_cdk.stacks.state import State
-from celeriac_cdk.stacks.work import Work
+from celeriac_cdk.stacks.state import StateStack
+from celeriac_cdk.stacks.work import WorkStack
 from infra import application as applications
 from tests.infra.template import Stack, Stage
 
@@ -129,8 +130,8 @@ def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
 def _declare(app: cdk.App, queues: Sequence[Queue]) -> StageConfig:
     config = read_config(app.node)
     with declared.application("tests.application"):
-        state = State(app, config, queues=queues, tables=TABLES, application=ApplicationState)
-        Work(
+        state = StateStack(app, config, queues=queues, tables=TABLES, application=ApplicationState)
+        WorkStack(
             app,
             config,
             queues=queues,
@@ -152,7 +153,7 @@ def _app(context: dict[str, str]) -> cdk.App:
 def _read(app: cdk.App, stage: str) -> Stage:
     assembly = app.synth()
     state, work = (
-        Stack(name, assembly.get_stack_by_name(name).template)
+        Stack(name, Template.from_json(assembly.get_stack_by_name(name).template))
         for name in (f"celeriac-{stage}-state", f"celeriac-{stage}-work")
     )
     return Stage(state, work)

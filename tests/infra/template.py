@@ -1,27 +1,33 @@
 """A synthesized stage, in the form that its tests need: resources by type, intrinsics as text."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-type Resource = dict[str, Any]
+from aws_cdk.assertions import Template
+
+type Resource = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
 class Stack:
-    name: str
-    template: dict[str, Any]
+    """The CDK's own `Template`, and questions that it can't answer: about names, and about rights."""
+
+    def __init__(self, name: str, template: Template) -> None:
+        self.name = name
+        self._template = template
+
+    @cached_property
+    def json(self) -> Mapping[str, Any]:
+        return self._template.to_json()
 
     def resources(self, kind: str) -> list[Resource]:
         """The properties of every resource of a type, such as `SQS::Queue`."""
-        return [
-            resource.get("Properties", {})
-            for resource in self.template["Resources"].values()
-            if resource["Type"] == f"AWS::{kind}"
-        ]
+        return [each.get("Properties", {}) for each in self._template.find_resources(f"AWS::{kind}").values()]
 
     def logical_ids(self, kind: str) -> list[str]:
         """The logical ids of every resource of a type."""
-        return [name for name, resource in self.template["Resources"].items() if resource["Type"] == f"AWS::{kind}"]
+        return list(self._template.find_resources(f"AWS::{kind}"))
 
     def named(self, kind: str, key: str, name: str) -> Resource:
         """The one resource of a type whose property `key` is `name`."""
@@ -29,12 +35,12 @@ class Stack:
         return found
 
     def kinds(self) -> set[str]:
-        return {resource["Type"].removeprefix("AWS::") for resource in self.template["Resources"].values()}
+        return {resource["Type"].removeprefix("AWS::") for resource in self.json["Resources"].values()}
 
     def name_of(self, reference: Any, key: str) -> str:
         """The name of the resource that a Ref or GetAtt points to."""
         logical = reference["Ref"] if "Ref" in reference else reference["Fn::GetAtt"][0]
-        return text(self.template["Resources"][logical]["Properties"][key])
+        return text(self.json["Resources"][logical]["Properties"][key])
 
     def statements(self) -> list[tuple[str, Resource]]:
         """Every statement of a role's policy, with the role's logical id."""

@@ -49,13 +49,13 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def _deploy(stack: Stack) -> set[str]:
     """The physical names and ids of the resources that CloudFormation makes from a stack."""
-    kept = {name: each for name, each in stack.template["Resources"].items() if each["Type"] not in LEFT_OUT}
+    kept = {name: each for name, each in stack.json["Resources"].items() if each["Type"] not in LEFT_OUT}
     for each in kept.values():
         if "Code" in each.get("Properties", {}):
             key = each["Properties"]["Code"]["S3Key"]
             boto3.client("s3").put_object(Bucket=ASSETS, Key=key, Body=_an_archive())
     cloudformation = boto3.client("cloudformation")
-    body = json.dumps(stack.template | {"Resources": kept})
+    body = json.dumps({**stack.json, "Resources": kept})
     cloudformation.create_stack(StackName=stack.name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])
     (described,) = cloudformation.describe_stacks(StackName=stack.name)["Stacks"]
     assert described["StackStatus"] == "CREATE_COMPLETE"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.howto import BINARIES, QUICKSTART, ROOT, blocks, check_style, copied, run, typed_in
+from tests.support.howto import BINARIES, QUICKSTART, ROOT, blocks, check_style, copied, run, typed_in
 
 PAGE = ROOT / "docs" / "howto" / "own-resources.md"
 TASK, TEST = blocks(PAGE, "python")

@@ -18,7 +18,7 @@ from celeriac.testing import Sandbox
 from celeriac_console.main import app
 from tests.infra.conftest import QUEUES
 from tests.infra.template import Stage
-from tests.injection import out_of_reach
+from tests.support.faults import out_of_reach
 
 jobs = Queue("privileged", concurrency=2, max_body_bytes=2048)
 ledger = Queue("privileged-ledger", fifo=True)

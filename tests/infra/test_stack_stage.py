@@ -27,7 +27,7 @@ def test_resources_with_data_are_in_another_stack_than_code(stage: Stage) -> Non
 
 
 def test_a_queue_can_be_removed_because_only_the_outbox_stream_is_exported(stage: Stage) -> None:
-    (exported,) = stage.state.template["Outputs"].values()
+    (exported,) = stage.state.json["Outputs"].values()
 
     assert stage.state.name_of(exported["Value"], "TableName") == "celeriac-test-outbox"
     assert exported["Value"]["Fn::GetAtt"][1] == "StreamArn"
@@ -69,7 +69,7 @@ def test_a_task_that_enqueues_tasks_is_not_stopped_as_a_loop(stage: Stage) -> No
 
 def test_prod_keeps_its_data_and_other_stages_delete_theirs(synth: Synth) -> None:
     def policies(stage: Stage) -> set[str]:
-        found = stage.state.template["Resources"].values()
+        found = stage.state.json["Resources"].values()
         return {each["DeletionPolicy"] for each in found if each["Type"].removeprefix("AWS::") in STATEFUL}
 
     prod = synth(stage="prod")

@@ -12,7 +12,7 @@ from celeriac import Queue
 from celeriac.model.errors import DeclarationError
 from celeriac_cdk.config import read_config
 from celeriac_cdk.declarations import MOST_QUEUES, check_number
-from celeriac_cdk.stacks.state import State
+from celeriac_cdk.stacks.state import StateStack
 from tests.infra.conftest import QUEUES, ApplicationState, Synth, build
 from tests.infra.template import Resource, Stage, text
 
@@ -40,7 +40,7 @@ INTRINSICS = {"Ref", "Fn::Join", "Fn::GetAtt", "Fn::ImportValue"}
 
 
 def resources(stage: Stage) -> dict[str, Resource]:
-    return {**stage.state.template["Resources"], **stage.work.template["Resources"]}
+    return {**stage.state.json["Resources"], **stage.work.json["Resources"]}
 
 
 def named(stage: Stage) -> set[tuple[str, ...]]:
@@ -60,14 +60,14 @@ def test_two_stages_share_no_name(synth: Synth, options: dict[str, str]) -> None
 
     assert len(named(blue)) > 40
     assert not named(blue) & named(green)
-    exports = [{each["Export"]["Name"] for each in one.state.template["Outputs"].values()} for one in (blue, green)]
+    exports = [{each["Export"]["Name"] for each in one.state.json["Outputs"].values()} for one in (blue, green)]
     assert not exports[0] & exports[1]
 
 
 def test_a_queues_numbers_change_in_place() -> None:
     def built(queues: tuple[Queue, ...]) -> dict[str, Any]:
         app = cdk.App(context={"stage": "test"})
-        state = State(app, read_config(app.node), queues=queues, tables=(), application=ApplicationState)
+        state = StateStack(app, read_config(app.node), queues=queues, tables=(), application=ApplicationState)
         found: dict[str, Any] = app.synth().get_stack_by_name(state.stack_name).template["Resources"]
         return found
 
@@ -107,7 +107,7 @@ def test_the_longest_physical_names_fit(synth: Synth) -> None:
         "AWS::IAM::ManagedPolicy": 128,
     }
     app = cdk.App(context={"stage": "s" * 17})
-    state = State(
+    state = StateStack(
         app, read_config(app.node), queues=[Queue("q" * 37, fifo=True)], tables=(), application=ApplicationState
     )
     template = app.synth().get_stack_by_name(state.stack_name).template
@@ -140,7 +140,7 @@ def test_a_stage_with_its_own_key_encrypts_everything_with_it(synth: Synth) -> N
     (key,) = stage.state.logical_ids("KMS::Key")
     (exported,) = [
         each["Export"]["Name"]
-        for each in stage.state.template["Outputs"].values()
+        for each in stage.state.json["Outputs"].values()
         if each["Value"] == {"Fn::GetAtt": [key, "Arn"]}
     ]
     here, there = {"Fn::GetAtt": [key, "Arn"]}, {"Fn::ImportValue": exported}
@@ -206,14 +206,12 @@ def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_new_version(synth: 
     groups = careful.resources("CodeDeploy::DeploymentGroup")
     assert len(groups) == len(QUEUES)
     alarms = {group["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups}
-    named = {careful.template["Resources"][alarm]["Properties"]["AlarmName"] for alarm in alarms}
+    named = {careful.json["Resources"][alarm]["Properties"]["AlarmName"] for alarm in alarms}
     assert named == {f"celeriac-test-{queue.name}-canary-errors" for queue in QUEUES}
     for alarm in alarms:
         # The alarm is on the new version only. CodeDeploy deploys nothing while an alarm is on, not even the fix for
         # the old version.
-        watched = {
-            each["Name"]: each["Value"] for each in careful.template["Resources"][alarm]["Properties"]["Dimensions"]
-        }
+        watched = {each["Name"]: each["Value"] for each in careful.json["Resources"][alarm]["Properties"]["Dimensions"]}
         assert watched["Resource"] == f"{watched['FunctionName']}:live"
         assert watched["ExecutedVersion"]["Fn::GetAtt"][1] == "Version"
     for group in groups:
@@ -230,8 +228,8 @@ def test_the_largest_number_of_queues_fits_into_the_limits_of_aws(monkeypatch: p
     state, work = build(queues, stage="s" * 17, kms="true", canary="true")
 
     for stack in (state, work):
-        assert len(stack.template["Resources"]) <= 500
-        assert len(json.dumps(stack.template)) <= 1_000_000
+        assert len(stack.json["Resources"]) <= 500
+        assert len(json.dumps(stack.json)) <= 1_000_000
     for policy in state.resources("IAM::ManagedPolicy"):
         assert len(written(policy["PolicyDocument"])) <= 6_144
     for policy in work.resources("IAM::Policy"):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.scratch import copy
-from tests.howto import python_path
+from tests.support.howto import python_path
+from tests.support.scratch import copy
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()

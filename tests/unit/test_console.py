@@ -18,7 +18,7 @@ from celeriac.declare import registry
 from celeriac.testing import Sandbox
 from celeriac_console.clients import client as operators_client
 from celeriac_console.main import app
-from tests.injection import registered
+from tests.support.faults import registered
 
 shop = Queue("console", max_concurrency=7)
 ran: list[str] = []

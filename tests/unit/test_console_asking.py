@@ -11,10 +11,10 @@ from celeriac import Queue, Reject, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
-from celeriac_console import letters
+from celeriac_console.dlq import queue_reader as letters
 from celeriac_console.main import app
-from tests.injection import registered
-from tests.terminal import AtTerminal
+from tests.support.faults import registered
+from tests.support.terminal import AtTerminal
 
 shop = Queue("asking")
 

@@ -20,7 +20,7 @@ from celeriac.model import names
 from celeriac.model.message import VERSION
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
-from tests.injection import registered
+from tests.support.faults import registered
 
 shop = Queue("files")
 ledger = Queue("files-ledger", fifo=True)

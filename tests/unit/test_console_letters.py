@@ -19,9 +19,9 @@ from celeriac.model import names
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
 from celeriac.testing.calls import Calls
-from celeriac_console import letters
+from celeriac_console.dlq import queue_reader as letters
 from celeriac_console.main import app
-from tests.injection import registered
+from tests.support.faults import registered
 
 shop = Queue("letters")
 other = Queue("letters-other")

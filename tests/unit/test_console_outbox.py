@@ -11,9 +11,9 @@ import celeriac
 from celeriac import Context, Queue, task
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
-from celeriac_console.duration import duration
 from celeriac_console.main import app
-from celeriac_console.mistakes import UserError
+from celeriac_console.terminal.duration import duration
+from celeriac_console.terminal.errors import UserError
 
 shop = Queue("replayed")
 told: list[tuple[str, int]] = []

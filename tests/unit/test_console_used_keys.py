@@ -12,8 +12,8 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
-from tests.injection import registered
-from tests.terminal import AtTerminal
+from tests.support.faults import registered
+from tests.support.terminal import AtTerminal
 
 RERUN = ("--stage", "test", "rerun", "charge", "o-1")
 shop = Queue("used-keys")

@@ -15,9 +15,9 @@ from celeriac.model import declared
 from celeriac.testing import Sandbox
 from celeriac_console import loading
 from celeriac_console.main import app
-from celeriac_console.plural import counted
 from celeriac_console.queue_table import NOT_DEPLOYED, table
-from celeriac_console.screen import Screen
+from celeriac_console.terminal.plural import counted
+from celeriac_console.terminal.screen import Screen
 
 shop = Queue("words")
 PROGRAM = Path(sys.executable).with_name("celeriac")

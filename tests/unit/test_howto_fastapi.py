@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.howto import QUICKSTART, ROOT, blocks, check_style, copied, run, typed_in
+from tests.support.howto import QUICKSTART, ROOT, blocks, check_style, copied, run, typed_in
 
 TABLE, API, TEST = blocks(ROOT / "docs" / "howto" / "fastapi.md", "python")
 QUEUE, TASK, *_ = blocks(QUICKSTART, "python")

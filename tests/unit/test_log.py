@@ -7,7 +7,7 @@ import pytest
 from celeriac import Backoff, Context, Queue, Reject, task
 from celeriac.observe.log import key_hash
 from celeriac.testing import Sandbox
-from tests.injection import out_of_reach
+from tests.support.faults import out_of_reach
 
 jobs = Queue("jobs")
 ledger = Queue("ledger", fifo=True)

@@ -17,7 +17,7 @@ from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.model import declared
 from celeriac.testing import Sandbox
-from tests.howto import blocks
+from tests.support.howto import blocks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

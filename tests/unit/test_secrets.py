@@ -16,7 +16,7 @@ from celeriac.observe.log import logger
 from celeriac.observe.trace import follow
 from celeriac.testing import Sandbox
 from tests.application import tables
-from tests.injection import out_of_reach, refused
+from tests.support.faults import out_of_reach, refused
 
 SECRET = "correct-horse-battery-staple"
 

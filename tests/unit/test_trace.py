@@ -15,7 +15,7 @@ from celeriac.observe.trace import checked, current, follow
 from celeriac.relay import handler
 from celeriac.testing import Sandbox
 from tests.application import tables
-from tests.injection import registered
+from tests.support.faults import registered
 
 BEGUN = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 OTHER = "Root=1-67891233-abcdef012345678912345678;Parent=463ac35c9f6413ad;Sampled=0"

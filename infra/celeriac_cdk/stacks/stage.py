@@ -13,13 +13,15 @@ from celeriac_cdk.bundle.services import ServiceError
 from celeriac_cdk.config import ConfigError, StageConfig, read_config
 from celeriac_cdk.declarations import declarations
 from celeriac_cdk.nag import check_rules
-from celeriac_cdk.stacks.state import State
-from celeriac_cdk.stacks.work import Work
+from celeriac_cdk.stacks.state import StateStack
+from celeriac_cdk.stacks.work import WorkStack
 
 USER_ERRORS = (BundleError, ConfigError, DeclarationError, ServiceError)
 
 
-def declare_stage(app: cdk.App, root: Path, *, state: BuildState, application: Describe) -> tuple[State, Work]:
+def declare_stage(
+    app: cdk.App, root: Path, *, state: BuildState, application: Describe
+) -> tuple[StateStack, WorkStack]:
     """Add the stacks of the stage that the context asks for; raise one of USER_ERRORS for what can't be built.
 
     root: the folder that holds functions/, uv.lock and pyproject.toml.
@@ -27,8 +29,8 @@ def declare_stage(app: cdk.App, root: Path, *, state: BuildState, application: D
     """
     config = read_config(app.node)
     queues, tables, tasks = declarations()
-    kept = State(app, config, queues=queues, tables=tables, application=state)
-    work = Work(
+    kept = StateStack(app, config, queues=queues, tables=tables, application=state)
+    work = WorkStack(
         app,
         config,
         queues=queues,

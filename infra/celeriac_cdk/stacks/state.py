@@ -28,7 +28,7 @@ from celeriac_cdk.constructs.task_queue import TaskQueue, sqs_queue
 from celeriac_cdk.nag import acknowledge
 
 
-class State(cdk.Stack):
+class StateStack(cdk.Stack):
     """`celeriac-<stage>-state`: deploy it before the functions, destroy it after them."""
 
     def __init__(

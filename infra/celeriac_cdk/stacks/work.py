@@ -26,7 +26,7 @@ from celeriac_cdk.monitoring.queries import queries
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
 
 
-class Work(cdk.Stack):
+class WorkStack(cdk.Stack):
     """`celeriac-<stage>-work`: a consumer for each queue, relay and sweeper, recurring tasks, and the alarms."""
 
     def __init__(

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from celeriac_console.mistakes import UserError
+from celeriac_console.terminal.errors import UserError
 
 
 def edited(text: str, suffix: str) -> str:

@@ -17,11 +17,11 @@ from celeriac.model.failure import Failure
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode, encode
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.model.settings import stage
-from celeriac_console.dead_letters import as_json
-from celeriac_console.filters import TOO_OFTEN
-from celeriac_console.letters import Taken
-from celeriac_console.mistakes import UserError
-from celeriac_console.text import json_text
+from celeriac_console.dlq.filters import TOO_OFTEN
+from celeriac_console.dlq.queue_reader import Taken
+from celeriac_console.dlq.show import as_json
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.text import json_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,19 @@ from celeriac.model import settings
 from celeriac_console import known
 from celeriac_console.arguments import split, value_for
 from celeriac_console.asked import asked_id
-from celeriac_console.asking import ask
-from celeriac_console.dead_letters import find
-from celeriac_console.editor import edited
-from celeriac_console.filters import Filter, filter_of
-from celeriac_console.kinds import Kinds, kinds_as_json, show_kinds
-from celeriac_console.letters import HIDDEN, WORKERS, Pass, Taken, progress, say_missed
-from celeriac_console.mistakes import PROBLEM, CommandInterruptedError, UserError
-from celeriac_console.next_steps import same_command
+from celeriac_console.dlq.editor import edited
+from celeriac_console.dlq.filters import Filter, filter_of
+from celeriac_console.dlq.kinds import Kinds, kinds_as_json, show_kinds
+from celeriac_console.dlq.queue_reader import HIDDEN, WORKERS, Pass, Taken, progress, say_missed
+from celeriac_console.dlq.rate import Rate, rate_of
+from celeriac_console.dlq.redriver import Redriver
+from celeriac_console.dlq.show import find
 from celeriac_console.options import Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until, Yes
-from celeriac_console.plural import counted
-from celeriac_console.rate import Rate, rate_of
-from celeriac_console.redriver import Redriver
-from celeriac_console.screen import say
+from celeriac_console.terminal.asking import ask
+from celeriac_console.terminal.errors import PROBLEM, CommandInterruptedError, UserError
+from celeriac_console.terminal.next_steps import same_command
+from celeriac_console.terminal.plural import counted
+from celeriac_console.terminal.screen import say
 
 
 def redrive(

@@ -6,7 +6,7 @@ from typing import Never
 
 from rich.console import Console
 
-from celeriac_console.text import printable
+from celeriac_console.terminal.text import printable
 
 
 class Screen(Console):

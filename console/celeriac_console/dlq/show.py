@@ -15,15 +15,15 @@ from celeriac.declare import registry
 from celeriac.model.queue import Queue
 from celeriac_console import known
 from celeriac_console.asked import asked_id
-from celeriac_console.filters import Filter, attempts_of, died_at, filter_of, kind_of, reason_of
-from celeriac_console.kinds import Kinds, kinds_as_json, show_kinds
-from celeriac_console.letters import WORKERS, Pass, Taken, depth, hidden_for, progress, say_missed
-from celeriac_console.mistakes import UserError
-from celeriac_console.next_steps import command
+from celeriac_console.dlq.filters import Filter, attempts_of, died_at, filter_of, kind_of, reason_of
+from celeriac_console.dlq.kinds import Kinds, kinds_as_json, show_kinds
+from celeriac_console.dlq.queue_reader import WORKERS, Pass, Taken, depth, hidden_for, progress, say_missed
 from celeriac_console.options import AnyQueueName, Contains, Json, Limit, OfError, OfTask, QueueName, Since, Until
-from celeriac_console.plural import counted
-from celeriac_console.screen import say
-from celeriac_console.text import line
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import command
+from celeriac_console.terminal.plural import counted
+from celeriac_console.terminal.screen import say
+from celeriac_console.terminal.text import line
 
 QUEUES_AT_ONCE = 4
 # How many characters `dlq show` prints of a letter's arguments or body.

@@ -24,7 +24,7 @@ from celeriac.declare import registry
 from celeriac.model import settings
 from celeriac.model.errors import DeclarationError
 from celeriac_console import local_cloud
-from celeriac_console.screen import forget_reader, say
+from celeriac_console.terminal.screen import forget_reader, say
 
 PROBLEM = 1
 USAGE = 2

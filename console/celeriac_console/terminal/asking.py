@@ -4,9 +4,9 @@ import sys
 
 import typer
 
-from celeriac_console.mistakes import PROBLEM, UserError
-from celeriac_console.screen import say
-from celeriac_console.text import printable
+from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.screen import say
+from celeriac_console.terminal.text import printable
 
 
 def ask(question: str, *, otherwise: str) -> None:

@@ -8,9 +8,9 @@ from celeriac.declare import lookup
 from celeriac.declare.handle import Handle
 from celeriac.leases.status import Status
 from celeriac_console.consumers import mapping_of
-from celeriac_console.next_steps import command
-from celeriac_console.plural import counted
-from celeriac_console.text import json_text, line
+from celeriac_console.terminal.next_steps import command
+from celeriac_console.terminal.plural import counted
+from celeriac_console.terminal.text import json_text, line
 
 
 def told(handle: Handle[Any], status: Status) -> list[str]:

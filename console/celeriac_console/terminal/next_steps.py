@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from celeriac.model.settings import stage
-from celeriac_console.text import line
+from celeriac_console.terminal.text import line
 
 # Long enough for every command with a key and an id.
 LONGEST = 5_000

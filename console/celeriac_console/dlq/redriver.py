@@ -23,10 +23,10 @@ from celeriac.model.message import MalformedMessageError, NewerVersionError, dec
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.model.settings import stage
 from celeriac_console import known
-from celeriac_console.letters import Pass, Taken, delete
-from celeriac_console.mistakes import UserError
-from celeriac_console.rate import Rate
-from celeriac_console.text import line
+from celeriac_console.dlq.queue_reader import Pass, Taken, delete
+from celeriac_console.dlq.rate import Rate
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.text import line
 
 type Change = Callable[[DeadLetter], dict[str, Any]]
 """Returns the new arguments of a letter."""

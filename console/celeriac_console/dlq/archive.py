@@ -14,16 +14,16 @@ import typer
 from celeriac.aws import sqs
 from celeriac.model.settings import stage
 from celeriac_console import known
-from celeriac_console.asking import ask
-from celeriac_console.exported import Exported, entry, line, read
-from celeriac_console.filters import Filter, filter_of
-from celeriac_console.kinds import Kinds, show_kinds
-from celeriac_console.letters import Pass, Taken, delete, depth, hidden_for, progress, say_missed
-from celeriac_console.mistakes import PROBLEM, CommandInterruptedError, UserError
-from celeriac_console.next_steps import command, same_command
+from celeriac_console.dlq.exported import Exported, entry, line, read
+from celeriac_console.dlq.filters import Filter, filter_of
+from celeriac_console.dlq.kinds import Kinds, show_kinds
+from celeriac_console.dlq.queue_reader import Pass, Taken, delete, depth, hidden_for, progress, say_missed
 from celeriac_console.options import Contains, Json, OfError, OfTask, QueueName, Since, Until, Yes
-from celeriac_console.plural import counted
-from celeriac_console.screen import say
+from celeriac_console.terminal.asking import ask
+from celeriac_console.terminal.errors import PROBLEM, CommandInterruptedError, UserError
+from celeriac_console.terminal.next_steps import command, same_command
+from celeriac_console.terminal.plural import counted
+from celeriac_console.terminal.screen import say
 
 File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="A file with one dead letter per line.")]
 

@@ -25,8 +25,8 @@ from celeriac.dead_letters import dead_letter
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.model import settings
 from celeriac.model.queue import Queue
-from celeriac_console.mistakes import PROBLEM
-from celeriac_console.screen import say
+from celeriac_console.terminal.errors import PROBLEM
+from celeriac_console.terminal.screen import say
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef

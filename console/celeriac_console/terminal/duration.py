@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from celeriac_console.mistakes import UserError
+from celeriac_console.terminal.errors import UserError
 
 LONGEST = timedelta(days=3650)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -1,0 +1,1 @@
+"""The commands `celeriac dlq ...`: dead letters are listed, shown, redriven, discarded, exported and imported."""
