@@ -53,7 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 # Tests in other folders belong to the application that functions/tasks/ declares.
-OF_THE_LIBRARY = {"fundamentals", "unit", "infra", "faults"}
+OF_THE_LIBRARY = {"fundamentals", "behaviour", "costs", "unit", "infra", "faults"}
 
 
 @pytest.fixture(autouse=True)

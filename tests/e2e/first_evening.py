@@ -108,7 +108,7 @@ def spend(evening: Evening) -> None:
 def _two_commands(evening: Evening) -> None:
     demo = evening.types("make demo")
     _expect("Every count is what it must be" in demo, "the demo's counts are right", demo)
-    evening.types("make test ARGS=tests/fundamentals/test_enqueue_and_run.py")
+    evening.types("make test ARGS=tests/behaviour/test_enqueue_and_run.py")
 
 
 def _first_task(evening: Evening) -> None:

@@ -22,9 +22,9 @@ SECTION = QUICKSTART.partition("## Without the samples\n")[2].partition("\n## ")
 COMMANDS = re.findall(r"```\n(.*?)```", SECTION, flags=re.DOTALL)
 # Tests that once depended on the samples: on their tables, queues, tasks and grants.
 TELLING = (
-    "tests/fundamentals/test_calls.py::test_a_transaction_costs_three_calls",
-    "tests/fundamentals/test_enqueue_and_run.py::test_tasks_of_other_test_modules_do_not_exist_here",
-    "tests/fundamentals/test_outbox.py",
+    "tests/costs/test_calls.py::test_a_transaction_costs_three_calls",
+    "tests/behaviour/test_enqueue_and_run.py::test_tasks_of_other_test_modules_do_not_exist_here",
+    "tests/behaviour/test_outbox.py",
     "tests/infra/test_stack_declarations.py",
     "tests/unit/test_readme.py",
     "tests/unit/test_samples.py",

@@ -169,7 +169,7 @@ def test_a_large_payload_outlives_a_long_delay(sandbox: Sandbox) -> None:
 
 
 def test_tasks_of_other_test_modules_do_not_exist_here(sandbox: Sandbox) -> None:
-    # tests/fundamentals/test_idempotency.py defines `refund`, and pytest has imported both modules.
+    # tests/behaviour/test_idempotency.py defines `refund`, and pytest has imported both modules.
     assert "refund" not in registry.tasks
     assert {"greet", "file_away"} <= set(registry.tasks)
 
