@@ -75,12 +75,12 @@ def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
     events = [payments("celeriac-bench-bench", batch) for batch in range(BATCHES)]
     side_by_side = payments("celeriac-bench-wide")
     bare = bare_consumer(stub)
-    cpu(bare, events[:3]), cpu(consumer.handle, events[:3])
-    theirs, ours = zip(*((cpu(bare, events), cpu(consumer.handle, events)) for _ in range(rounds)), strict=True)
+    cpu(bare, events[:3]), cpu(consumer.handler, events[:3])
+    theirs, ours = zip(*((cpu(bare, events), cpu(consumer.handler, events)) for _ in range(rounds)), strict=True)
 
     stub.latency_seconds = latency_ms / 1000
     walls = [
-        (wall(bare, events[0]), wall(consumer.handle, events[0]), wall(consumer.handle, side_by_side))
+        (wall(bare, events[0]), wall(consumer.handler, events[0]), wall(consumer.handler, side_by_side))
         for _ in range(rounds)
     ]
     slow, slow_ours, slow_side_by_side = zip(*walls, strict=True)
@@ -94,7 +94,7 @@ def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
         cpu=ratio(ours, theirs),
         wall=ratio(slow_ours, slow),
         wall_side_by_side=ratio(slow_side_by_side, slow),
-        ten_waits_ms=median(wall(consumer.handle, ten) for _ in range(5)),
+        ten_waits_ms=median(wall(consumer.handler, ten) for _ in range(5)),
     )
 
 

@@ -111,8 +111,8 @@ def measure(rounds: int = 5, latency_ms: float = 20) -> Report:
 def _measure(count: int, rounds: int) -> Figures:
     subscribe(count)
     event = batch()
-    measured(relay.handle, event)
-    pairs = [(measured(plainly, event), measured(relay.handle, event)) for _ in range(rounds)]
+    measured(relay.handler, event)
+    pairs = [(measured(plainly, event), measured(relay.handler, event)) for _ in range(rounds)]
     theirs, made = pairs[0][0][2], pairs[0][1][2]
     return Figures(
         count,

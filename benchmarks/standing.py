@@ -71,7 +71,7 @@ def measure() -> Figures:
     with Sandbox() as sandbox:
         before = sandbox.calls.copy()
         with redirect_stdout(io.StringIO()) as swept:
-            sweeper.handle({}, Invocation("sweeper", "r", sandbox.now + timedelta(minutes=1)))
+            sweeper.handler({}, Invocation("sweeper", "r", sandbox.now + timedelta(minutes=1)))
         queries = (sandbox.calls - before).total()
         work.enqueue()
         with redirect_stdout(io.StringIO()) as ran:

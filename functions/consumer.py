@@ -1,6 +1,6 @@
 """Lambda entry: SQS batch -> tasks."""
 
-from celeriac.consume.handler import handle as handler
+from celeriac.consume.handler import handler
 from celeriac.declare import registry
 from celeriac.observe.log import tell_of_tasks
 

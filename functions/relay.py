@@ -1,7 +1,7 @@
 """Lambda entry: outbox stream -> queues."""
 
 from celeriac.declare import registry
-from celeriac.relay.handler import handle as handler
+from celeriac.relay.handler import handler
 
 registry.load()
 

@@ -1,7 +1,7 @@
 """Lambda entry, on a schedule: outbox rows that the relay left behind -> queues."""
 
 from celeriac.declare import registry
-from celeriac.relay.sweeper import handle as handler
+from celeriac.relay.sweeper import handler
 
 registry.load()
 

@@ -140,6 +140,6 @@ def _with_key(
 
 def _keeps_records(name: str) -> Task[..., Any, Any]:
     found = known.task(name)
-    if found.delivery == "at_least_once":
+    if found.guarantee == "at_least_once":
         raise UserError(f"{name} is at_least_once: no record of its keys is kept, so every message runs")
     return found

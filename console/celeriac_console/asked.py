@@ -9,7 +9,7 @@ from celeriac import Task, handle
 from celeriac.aws import scheduler, sqs
 from celeriac.aws.client import client
 from celeriac.aws.items import plain
-from celeriac.dead_letters import death_notes
+from celeriac.dead_letters import letter_notes
 from celeriac.dead_letters import search as letters
 from celeriac.declare import lookup, registry
 from celeriac.declare.handle import Handle
@@ -65,8 +65,8 @@ def spelled(task: Task[..., Any, Any], key: str) -> tuple[str, Mapping[str, Any]
     """
     typed = f"{task.name}:{key}"
     full = task.key_for(value_for(task, task.key, key)) if task.key is not None else typed
-    record = lookup.record(task.name, full, task.queue, task.delivery)
-    if not record and full != typed and (found := lookup.record(task.name, typed, task.queue, task.delivery)):
+    record = lookup.record(task.name, full, task.queue, task.guarantee)
+    if not record and full != typed and (found := lookup.record(task.name, typed, task.queue, task.guarantee)):
         return typed, found
     return full, record
 
@@ -88,7 +88,7 @@ def found(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool) -> l
 def _by_key(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     for task in tasks:
         key, record = spelled(task, text)
-        once = task.delivery == "at_most_once"
+        once = task.guarantee == "at_most_once"
         status = of_record(record, "", task.queue, once=once)
         if status is not None:
             yield task.handle_of(status.id, key), status
@@ -96,7 +96,7 @@ def _by_key(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]
 
 def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     for task in tasks:
-        failure = death_notes.noted(task.name, text)
+        failure = letter_notes.noted(task.name, text)
         if failure is not None:
             status = Status("dead", failure.attempts, failure=failure, id=text, since=failure.last_at)
             yield task.handle_of(text, f"{task.name}:{text}"), status
@@ -130,7 +130,7 @@ def _in_records(text: str, tasks: Sequence[Task[..., Any, Any]], *, search: bool
             record = plain(item) or {}
             task = by_name.get(str(record["id"]).rpartition("#")[0])
             if task is not None and not notes.is_note(str(record["id"])):
-                once = task.delivery == "at_most_once"
+                once = task.guarantee == "at_most_once"
                 status = of_record(record, text, task.queue, once=once)
                 if status is not None:
                     yield task.handle_of(text, f"{task.name}:{text}"), status

@@ -40,7 +40,7 @@ def _row(task: Task[..., Any, Any]) -> dict[str, Any]:
     return {
         "task": task.name,
         "queue": task.queue.name,
-        "delivery": task.delivery,
+        "delivery": task.guarantee,
         "key": task.key,
         "retry": _policy(task),
         "timeout_seconds": (task.timeout or task.queue.timeout).total_seconds(),

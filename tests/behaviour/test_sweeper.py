@@ -51,15 +51,15 @@ def test_events_that_the_stream_gave_up_on_are_published_in_order(
 
 def test_the_sweeper_leaves_events_younger_than_a_minute_to_the_relay(sandbox: Sandbox) -> None:
     _emit(1)
-    assert sweeper.handle({}, _context(sandbox))["published"] == 0
+    assert sweeper.handler({}, _context(sandbox))["published"] == 0
     sandbox.advance(timedelta(minutes=1, seconds=1))
-    assert sweeper.handle({}, _context(sandbox))["published"] == 1
+    assert sweeper.handler({}, _context(sandbox))["published"] == 1
 
 
 def test_no_event_runs_twice_if_relay_and_sweeper_both_publish_it(sandbox: Sandbox) -> None:
     _emit(30, aggregates=4)
     sandbox.advance(timedelta(minutes=2))  # the relay is late, so the sweeper and the relay both publish
-    assert sweeper.handle({}, _context(sandbox))["published"] == 30
+    assert sweeper.handler({}, _context(sandbox))["published"] == 30
     sandbox.drain()
     assert len(told) == len(set(told)) == 30
 
@@ -74,7 +74,7 @@ def test_an_aggregate_that_cannot_be_sent_does_not_block_others_of_its_shard(
             tx.emit("swept.event", {"number": int(aggregate == healthy)}, aggregate=aggregate)
     sandbox.advance(timedelta(hours=2))
     with refused(lambda message: message["args"] == {"number": 0}, times=3), sandbox.worker():
-        assert sweeper.handle({}, _context(sandbox))["published"] == 1
+        assert sweeper.handler({}, _context(sandbox))["published"] == 1
 
 
 def test_events_of_many_aggregates_are_spread_over_all_shards() -> None:
@@ -85,7 +85,7 @@ def test_the_sweeper_parks_an_unreadable_row(sandbox: Sandbox) -> None:
     row = new_row("swept.event", "item") | {"data": {"S": "[]"}}
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
     sandbox.advance(timedelta(hours=2))
-    assert sweeper.handle({}, _context(sandbox))["published"] == 0
+    assert sweeper.handler({}, _context(sandbox))["published"] == 0
     assert unpublished.lag() == (None, 1)
 
 
@@ -99,7 +99,7 @@ def test_the_sweeper_skips_published_rows_that_the_index_still_shows(sandbox: Sa
         client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
 
     with registered("dynamodb", "before-call.dynamodb.BatchGetItem", publish_first):
-        assert sweeper.handle({}, _context(sandbox))["published"] == 0
+        assert sweeper.handler({}, _context(sandbox))["published"] == 0
 
 
 def test_the_sweeper_measures_before_it_sweeps_because_a_sweep_may_hang(
@@ -110,7 +110,7 @@ def test_the_sweeper_measures_before_it_sweeps_because_a_sweep_may_hang(
     capsys.readouterr()
     sandbox.crash_at(SHARDS + 3)  # in the middle of the sweep
     with sandbox.worker(), pytest.raises(WorkerDied):
-        sweeper.handle({}, _context(sandbox))
+        sweeper.handler({}, _context(sandbox))
     assert _metrics(capsys.readouterr().out)["UnpublishedAge"] == 420
 
 
@@ -118,12 +118,12 @@ def test_the_sweeper_sweeps_even_if_it_cannot_measure(sandbox: Sandbox, caplog: 
     _emit(1)
     sandbox.advance(timedelta(minutes=2))
     with out_of_reach("dynamodb", "Query", calls=range(1, 2)):
-        assert sweeper.handle({}, _context(sandbox)) == {"published": 1}
+        assert sweeper.handler({}, _context(sandbox)) == {"published": 1}
     assert "outbox not measured" in caplog.text
 
 
 def test_an_idle_sweep_makes_two_queries_for_each_shard_and_writes_nothing(sandbox: Sandbox) -> None:
-    sweeper.handle({}, _context(sandbox))
+    sweeper.handler({}, _context(sandbox))
     assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 1})
 
 
@@ -131,8 +131,8 @@ def test_a_sweep_that_runs_out_of_time_leaves_the_rest_to_the_next_sweep(sandbox
     _emit(3, aggregates=3)
     sandbox.advance(timedelta(minutes=2))
     late = Invocation("sweeper", "r", sandbox.now + timedelta(seconds=5))
-    assert sweeper.handle({}, late)["published"] == 0
-    assert sweeper.handle({}, _context(sandbox))["published"] == 3
+    assert sweeper.handler({}, late)["published"] == 0
+    assert sweeper.handler({}, _context(sandbox))["published"] == 3
 
 
 def test_the_sweeper_measures_the_age_of_the_oldest_event_and_the_number_of_parked_events(
@@ -142,12 +142,12 @@ def test_the_sweeper_measures_the_age_of_the_oldest_event_and_the_number_of_park
     with out_of_reach("sqs", "SendMessageBatch"):
         sandbox.advance(timedelta(minutes=7))
         capsys.readouterr()
-        sweeper.handle({}, _context(sandbox))
+        sweeper.handler({}, _context(sandbox))
     assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 420, "ParkedEvents": 0}
 
-    sweeper.handle({}, _context(sandbox))
+    sweeper.handler({}, _context(sandbox))
     capsys.readouterr()
-    sweeper.handle({}, _context(sandbox))
+    sweeper.handler({}, _context(sandbox))
     assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 0, "ParkedEvents": 0}
 
 
@@ -159,7 +159,7 @@ def test_parked_events_are_measured_and_left_alone(sandbox: Sandbox, capsys: pyt
     client("dynamodb").put_item(TableName=table, Item=row | {"waiting": {"S": "parked"}, "reason": {"S": "why"}})
     sandbox.advance(timedelta(minutes=7))
     capsys.readouterr()
-    assert sweeper.handle({}, _context(sandbox)) == {"published": 0, "parked": 1, "age_seconds": 0}
+    assert sweeper.handler({}, _context(sandbox)) == {"published": 0, "parked": 1, "age_seconds": 0}
     assert _metrics(capsys.readouterr().out)["ParkedEvents"] == 1
 
 

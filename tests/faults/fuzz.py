@@ -212,7 +212,7 @@ def main() -> int:
     for texts in batched(islice(bodies(options.seed, VALID), options.count), 10, strict=False):
         given = event(texts, done, chance)
         with redirect_stdout(nowhere):  # the metrics
-            answer = handler.handle(given, _Context())
+            answer = handler.handler(given, _Context())
         handed_back = {str(failure["itemIdentifier"]) for failure in answer["batchItemFailures"]}
         fates.update(fate(record, handed_back, stub) for record in given["Records"])
         stub.forget()

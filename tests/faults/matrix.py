@@ -156,7 +156,7 @@ def _lost(path: Path, world: World) -> Iterator[str]:
 def _recorded(world: World, key: str) -> str:
     """The status in the record of a task. Empty for a task that has no record."""
     task = world.tasks.get(key.partition(":")[0])
-    if task is None or task.delivery == "at_least_once":
+    if task is None or task.guarantee == "at_least_once":
         return ""
     return str(lease.look_up(task.name, key, task.queue.record_retention).get("status", "no record"))
 

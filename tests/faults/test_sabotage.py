@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from celeriac.aws import visibility
-from celeriac.aws.sqs_record import SqsRecord
 from celeriac.consume import handler
 from celeriac.consume.settle import Settled, settle
+from celeriac.consume.sqs_record import SqsRecord
 from celeriac.leases import lease
 from celeriac.model.queue import Queue
 from celeriac.relay import mark as marking

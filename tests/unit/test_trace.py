@@ -153,7 +153,7 @@ def test_an_event_on_the_bus_carries_its_trace(sandbox: Sandbox, monkeypatch: py
         "trace": {"S": BEGUN},
     }
     with registered("events", "before-parameter-build.events.PutEvents", note):
-        handler.handle({"Records": [{"dynamodb": {"NewImage": row, "SequenceNumber": "1"}}]}, None)
+        handler.handler({"Records": [{"dynamodb": {"NewImage": row, "SequenceNumber": "1"}}]}, None)
 
     assert [entry["TraceHeader"] for entry in put] == [BEGUN]
 

@@ -12,7 +12,7 @@ from celeriac.aws import payloads, sqs
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, failure_in
 from celeriac.dead_letters.dead_letter import stored_body
 from celeriac.enqueue.send import fitted
-from celeriac.leases import imports
+from celeriac.leases import import_notes
 from celeriac.model.failure import Failure
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode, encode
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
@@ -85,7 +85,7 @@ def entry(letter: Exported, queue: Queue, *, mark: str, number: int) -> sqs.Entr
     """
     message, queue_name = _message(letter), queue.dead_letter_name(stage())
     if message is not None:
-        imports.note(queue, message.task, message.id, mark)
+        import_notes.note(queue, message.task, message.id, mark)
     # If the body can be read, the failure is written into the body, so its attribute is left out.
     ours = {FAILURE_ATTRIBUTE} if message is not None and failure_in(letter.attributes) is not None else set()
     attributes = {name: value for name, value in letter.attributes.items() if name not in ours}

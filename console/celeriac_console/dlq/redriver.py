@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 
 from celeriac.aws import sqs
 from celeriac.aws.attributes import beside
-from celeriac.aws.batches import Refusal
 from celeriac.aws.client import error_code
+from celeriac.aws.refusals import Refusal
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.enqueue.send import fitted

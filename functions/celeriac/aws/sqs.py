@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from celeriac.aws.batches import Refusal
 from celeriac.aws.client import client
+from celeriac.aws.refusals import Refusal
 from celeriac.model.errors import CeleriacError
 from celeriac.observe.trace import current
 

@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from celeriac.aws import visibility
-from celeriac.aws.sqs_record import SqsRecord, queue_of, read
-from celeriac.consume import noting, suspects
+from celeriac.consume import note_changes, suspects
 from celeriac.consume.outcome import Dead, RunAlone
 from celeriac.consume.received import Received, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
 from celeriac.consume.run import run
 from celeriac.consume.settle import Settled, send_dead_letter, settle
+from celeriac.consume.sqs_record import SqsRecord, queue_of, read
 from celeriac.declare import registry
 from celeriac.execute.call import Steps
 from celeriac.execute.threads import Threads
@@ -41,7 +41,7 @@ NOTING = timedelta(seconds=1)
 NOT_YET = Settled(acknowledged=False)
 
 
-def handle(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
     """Run every message of the batch, each independently, and name the messages that SQS is to deliver again.
 
     Raises WrongTriggerError for an event that isn't a batch of a queue: Lambda then counts an error and retries the
@@ -63,7 +63,7 @@ class _Batch:
         self._records: list[tuple[SqsRecord, Queue]] = []
         self._suspects: list[tuple[SqsRecord, Queue]] = []
         self._deleted: set[str] = set()
-        self._deaths: list[noting.Change] = []
+        self._note_changes: list[note_changes.Change] = []
         self._tally = Tally()
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
@@ -95,10 +95,10 @@ class _Batch:
         if self._records and in_time:
             visibility.show_again(self._records[0][0].queue_name, self._again())
         self._tally.flush()
-        if self._deaths and in_time:
+        if self._note_changes and in_time:
             # All messages are settled by now. If the table can't be reached, the answer is a second late at most.
             limit = min(NOTING, self._worker.left)
-            Threads([noting.noting(self._deaths)], 1, shortest=limit, limit=limit).run()
+            Threads([note_changes.noting(self._note_changes)], 1, shortest=limit, limit=limit).run()
 
     def _side_by_side(self, pairs: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> bool:
         """Run lanes in parallel, each in its order; messages that must run alone are added to the suspects."""
@@ -180,7 +180,7 @@ class _Batch:
             if isinstance(outcome, RunAlone):
                 return None
             settled = settle(outcome, record, queue)
-            self._deaths += noting.changes(outcome, message, received)
+            self._note_changes += note_changes.changes(outcome, message, received)
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then
                 # crashed this worker too, SQS would deliver this message again and the record would let it run.
@@ -204,7 +204,7 @@ class _Batch:
         except Exception as another:  # noqa: BLE001 - the dead-letter queue can't be reached either: SQS moves it
             _log_unsettled(record.message_id, another)
             return NOT_YET
-        self._deaths += noting.changes(dead, None, received)
+        self._note_changes += note_changes.changes(dead, None, received)
         log_outcome(dead, None, received, seconds=seconds)
         self._tally.add(queue, dead, received.observed, seconds=seconds)
         return Settled(acknowledged=True)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from celeriac.aws.sqs_record import SqsRecord
 from celeriac.consume.observed import Observed
+from celeriac.consume.sqs_record import SqsRecord
 from celeriac.model.failure import Failure, error_message, error_traceback, error_type
 from celeriac.model.message import Message, decode
 from celeriac.model.queue import Queue

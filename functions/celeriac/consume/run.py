@@ -66,7 +66,7 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
         return _unknown(message, received)
     record, queue = received.record, received.queue
     received.observed.task = task.name
-    as_it_came, redriven_from = message, message.failure
+    original, redriven_from = message, message.failure
     if redriven_from is not None:
         # A redriven dead letter starts with fresh attempts, whichever tool redrove it.
         message = replace(message, attempt=1, step=0, waits_since=None, failure=None, enqueued_at=record.sent_at)
@@ -84,10 +84,10 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
     worker = received.worker
     needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
     if worker.has_started and worker.left < needed:
-        return HandedBack("no time left in this invocation", datetime.now(UTC), as_it_came)
+        return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     worker.has_started = True
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
-    if task.delivery == "at_least_once" and record.receives == 1 and not queue.fifo:
+    if task.guarantee == "at_least_once" and record.receives == 1 and not queue.fifo:
         return (yield from _attempt(task, message, arguments, None, received))
     wanted = _wanted(task, key, message, redriven_from, received)
     try:
@@ -99,7 +99,7 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
     except lease.AlreadyDead:
         return Skipped("poison")
     except lease.Busy as busy:
-        return HandedBack("another worker is running it", busy.until, as_it_came)
+        return HandedBack("another worker is running it", busy.until, original)
     received.observed.replaced = held.replaced
     message = replace(message, attempt=held.attempt)
     before = held.last_failure
@@ -111,7 +111,7 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
 def _wanted(
     task: Task[..., Any, Any], key: str, message: Message, redriven_from: Failure | None, received: Received
 ) -> lease.Claim:
-    if task.delivery == "at_least_once":
+    if task.guarantee == "at_least_once":
         # Messages of an at_least_once task don't exclude each other. But a message that SQS delivers again may have
         # crashed its worker. The record keeps this for the run, also in a fresh copy of the message; a redrive has
         # another date, so it starts without it.
@@ -122,14 +122,14 @@ def _wanted(
         task_id=message.id,
         attempt=message.attempt,
         step=message.step,
-        for_crashes=task.delivery == "at_least_once",
+        for_crashes=task.guarantee == "at_least_once",
         key_from=MESSAGE if message.key is not None else "",
         until=received.worker.deadline,
         retention=received.queue.record_retention,
         # A call that overran and still runs in the background may be the one that crashes the worker.
         alone=received.alone and not left_behind(),
         redriven_from=redriven_from,
-        once=task.delivery == "at_most_once",
+        once=task.guarantee == "at_most_once",
         comes_back=received.queue.fifo,
     )
 
@@ -138,7 +138,7 @@ def _claim(task: Task[..., Any, Any], wanted: lease.Claim, received: Received) -
     try:
         return lease.claim(wanted)
     except lease.CrashSuspected as suspect:
-        if task.delivery == "at_most_once" or not received.alone or suspect.crashes >= MOST_CRASHES:
+        if task.guarantee == "at_most_once" or not received.alone or suspect.crashes >= MOST_CRASHES:
             raise
         held = lease.take_over(wanted)
         _tell_of_lost_worker(task, held, suspect, wanted, received)
@@ -149,7 +149,7 @@ def _crashed(
     task: Task[..., Any, Any], message: Message, suspect: lease.CrashSuspected, wanted: lease.Claim, received: Received
 ) -> Outcome:
     """The outcome of a task whose last worker died during the run."""
-    if task.delivery == "at_most_once":
+    if task.guarantee == "at_most_once":
         reason = Reason.INTERRUPTED
         error = WorkerCrashedError("its worker died during the run; whether the work was done is unknown")
     elif suspect.crashes >= MOST_CRASHES:
@@ -176,7 +176,7 @@ def _attempt(
     worker = received.worker
     key = task.key_of(arguments, message)
     # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
-    fence = held if task.delivery != "at_least_once" else None
+    fence = held if task.guarantee != "at_least_once" else None
     context = Context(
         message.id, key, task.name, message.attempt, worker.deadline, group=received.record.group, _lease=fence
     )
@@ -209,7 +209,7 @@ def _failed(
 ) -> Outcome:
     decision = _decide(task, message, error, received)
     reason = decision.reason if isinstance(decision, GiveUp) else "failed"
-    if task.delivery == "at_most_once" and isinstance(error, TaskTimeoutError):
+    if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError):
         reason = Reason.INTERRUPTED  # the call may go on in its thread: a person must judge whether the work was done
     why = failure(reason, error, message, received)
     if isinstance(decision, Again):
@@ -234,7 +234,7 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, r
     decision = _decide_by_policy(task, message, error, queue.retention - (now - _waits_since(message)))
     if isinstance(decision, GiveUp):
         return decision
-    if task.delivery == "at_most_once":
+    if task.guarantee == "at_most_once":
         return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
     if queue.fifo:
         # The same message is retried. After its last receive SQS would move it without a reason. At the end of its

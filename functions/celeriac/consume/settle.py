@@ -13,8 +13,8 @@ import msgspec
 from celeriac.aws import payloads, sqs
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, Attributes, beside, ours_in, packed, text
 from celeriac.aws.client import error_code
-from celeriac.aws.sqs_record import SqsRecord
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Succeeded
+from celeriac.consume.sqs_record import SqsRecord
 from celeriac.enqueue.send import Parcel, entry, fitted, send
 from celeriac.leases import lease
 from celeriac.model import settings

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Sequence
 
-from celeriac.aws.sqs_record import SqsRecord
 from celeriac.consume.outcome import HandedBack
 from celeriac.consume.received import as_it_came
+from celeriac.consume.sqs_record import SqsRecord
 from celeriac.model.message import MalformedMessageError, NewerVersionError
 from celeriac.model.queue import Queue
 

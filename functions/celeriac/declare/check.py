@@ -15,8 +15,8 @@ from celeriac.model.retry import Backoff, Custom
 def check(made: Task[..., Any, Any]) -> None:
     """Raise TaskError or SignatureError, naming the task and the cure, for a declaration that can't work."""
     name, queue = made.name, made.queue
-    if made.delivery not in GUARANTEES:
-        raise TaskError(f"task {name!r}: delivery {made.delivery!r} is none of {', '.join(GUARANTEES)}")
+    if made.guarantee not in GUARANTEES:
+        raise TaskError(f"task {name!r}: delivery {made.guarantee!r} is none of {', '.join(GUARANTEES)}")
     if not (isinstance(made.policy, Backoff) or callable(made.policy.policy)):
         raise TaskError(f"task {name!r}: retry={made.policy.policy!r} is neither a Backoff nor callable")
     if made.on == "":
@@ -28,7 +28,7 @@ def check(made: Task[..., Any, Any]) -> None:
     policy = made.policy
     for problem in policy.problems() if isinstance(policy, Backoff) else ():
         raise TaskError(f"task {name!r}: its Backoff can't be kept, {problem}")
-    if made.delivery == "at_most_once" and (isinstance(policy, Custom) or policy.attempts > 1):
+    if made.guarantee == "at_most_once" and (isinstance(policy, Custom) or policy.attempts > 1):
         raise TaskError(f"task {name!r}: delivery at_most_once means a single attempt, leave `retry` out")
     if isinstance(policy, Backoff):
         if queue.fifo and policy.cap > MAX_VISIBILITY:

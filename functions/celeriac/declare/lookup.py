@@ -5,7 +5,7 @@ from typing import Any
 
 from celeriac.aws import sqs
 from celeriac.aws.client import error_code
-from celeriac.dead_letters import death_notes, search
+from celeriac.dead_letters import letter_notes, search
 from celeriac.leases import lease
 from celeriac.leases.status import Status
 from celeriac.model.guarantee import Guarantee
@@ -29,7 +29,7 @@ def dead_letter(task: str, message_id: str, queue: Queue) -> Status | None:
 
     The status is `unknown` if the queue holds more letters than are received: the message may be one of the others.
     """
-    noted = death_notes.noted(task, message_id)
+    noted = letter_notes.noted(task, message_id)
     if noted is not None:
         return Status("dead", noted.attempts, failure=noted, id=message_id, since=noted.last_at)
     try:

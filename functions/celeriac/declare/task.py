@@ -55,7 +55,7 @@ class Task[**P, C, R]:
         self.queue = queue
         self.name = name
         self.key = key
-        self.delivery = delivery
+        self.guarantee = delivery
         self.policy = policy
         self.timeout = timeout
         self.on = on
@@ -159,7 +159,7 @@ class Task[**P, C, R]:
 
     def handle_of(self, message_id: str, key: str, due: datetime | None = None) -> Handle[R]:
         """The handle of a message whose id and whole idempotency key, `<task>:<value>`, are known."""
-        return Handle(message_id, key, self.name, self.queue, self.delivery, lambda: self.signature, due)
+        return Handle(message_id, key, self.name, self.queue, self.guarantee, lambda: self.signature, due)
 
     def _handle(self, parcel: Parcel) -> Handle[R]:
         # The key as the consumer will compute it: 5 for a `float` arrives as 5.0, a text as a `datetime`.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 
-from celeriac.aws import batches
+from celeriac.aws import refusals
 from celeriac.aws.client import client
 from celeriac.aws.items import item_of, plain, size_of, value_of
 from celeriac.enqueue.outbox_row import WAITING, new_row
@@ -257,7 +257,7 @@ class Transaction:
                 break
             except dynamodb.exceptions.TransactionCanceledException as canceled:
                 self._give_up_unless_it_passes(canceled, attempt)
-                batches.wait(attempt)
+                refusals.wait(attempt)
             except Exception:
                 # A lost answer is not a failure: the transaction may have been carried out. Then it has also written
                 # the task's record, which is read here.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 
-from celeriac.leases import imports
+from celeriac.leases import import_notes
 from celeriac.leases.store import COMPLETED, DEAD, INPROGRESS, RETRYING, Claim, FencedStore, LeaseLostError, store
 from celeriac.model import names, settings
 from celeriac.model.errors import Signal
@@ -203,7 +203,7 @@ def _brings_back(wanted: Claim, found: dict[str, Any]) -> bool:
     death = wanted.redriven_from
     if death is None:
         return False
-    if death.imported and (mark := imports.latest(wanted.task, wanted.task_id)):
+    if death.imported and (mark := import_notes.latest(wanted.task, wanted.task_id)):
         return death.imported == mark and wanted.redriven != found.get("redriven")
     remembered = msgspec.json.decode(found["failure"], type=Failure)
     return (death.last_at, death.request_id) == (remembered.last_at, remembered.request_id)

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from celeriac.aws.batches import Refusal, insist
 from celeriac.aws.client import client
+from celeriac.aws.refusals import Refusal, insist
 from celeriac.enqueue.outbox_row import OutboxRow
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type

@@ -59,12 +59,12 @@ type _Mark = tuple[OutboxRow, "TransactWriteItemTypeDef"]
 def _batches(marks: Sequence[_Mark]) -> Iterator[list[_Mark]]:
     batch: list[_Mark] = []
     size = 0
-    for mark in marks:
-        if batch and (len(batch) == MOST_MARKS or size + mark[0].bytes > MOST_BYTES):
+    for one in marks:
+        if batch and (len(batch) == MOST_MARKS or size + one[0].bytes > MOST_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(mark)
-        size += mark[0].bytes
+        batch.append(one)
+        size += one[0].bytes
     if batch:
         yield batch
 

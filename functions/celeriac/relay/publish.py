@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from celeriac.aws import sqs
-from celeriac.aws.batches import Refusal, insist
+from celeriac.aws.refusals import Refusal, insist
 from celeriac.aws.sqs import is_group
 from celeriac.declare import registry
 from celeriac.declare.task import Task

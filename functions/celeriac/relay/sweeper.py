@@ -23,7 +23,7 @@ STRANDED_AFTER = timedelta(minutes=1)
 MARGIN = timedelta(seconds=10)
 
 
-def handle(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
+def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
     """Measure the unpublished events, then publish those left behind, in order within each aggregate.
 
     The relay may run at the same time: both send messages with the same ids.

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from celeriac.aws import batches
+from celeriac.aws import refusals
 from celeriac.aws.client import client
 from celeriac.enqueue.outbox_row import PARKED, SHARDS, WAITING
 from celeriac.model import names, settings
@@ -81,7 +81,7 @@ def _read(found: Sequence[Row]) -> list[Row]:
         if not wanted:
             break
         if attempt > 1:
-            batches.wait(min(attempt, 5))
+            refusals.wait(min(attempt, 5))
         answer = client("dynamodb").batch_get_item(RequestItems=wanted)
         rows |= {row["sk"]["S"]: row for row in answer["Responses"][table]}
         # One answer holds at most 16 MB: the rest is asked for again.

@@ -36,14 +36,14 @@ def invoke_consumer(
     """Run the consumer on a batch. Returns the ids of the messages to delete, or None if the worker died."""
     event = {"Records": [_record(message, arn) for message in messages]}
     every = {message["MessageId"] for message in messages}
-    answer = _call(calls, consumer.handle, event, function, timeout)
+    answer = _call(calls, consumer.handler, event, function, timeout)
     return None if answer is None else every - _named(answer, every)
 
 
 def invoke_relay(calls: Calls, function: str, records: list[dict[str, Any]]) -> int:
     """Run the relay on stream records. Returns how many of them are finished."""
     sequences = [record["dynamodb"]["SequenceNumber"] for record in records]
-    answer = _call(calls, relay.handle, {"Records": records}, function, RELAY_TIMEOUT)
+    answer = _call(calls, relay.handler, {"Records": records}, function, RELAY_TIMEOUT)
     if answer is None:
         return 0
     failed = _named(answer, set(sequences))
@@ -52,7 +52,7 @@ def invoke_relay(calls: Calls, function: str, records: list[dict[str, Any]]) -> 
 
 def invoke_sweeper(calls: Calls, function: str) -> int:
     """Run the sweeper once. Returns how many events it published."""
-    answer = _call(calls, sweeper.handle, {}, function, RELAY_TIMEOUT)
+    answer = _call(calls, sweeper.handler, {}, function, RELAY_TIMEOUT)
     return int(answer["published"]) if answer is not None else 0
 
 

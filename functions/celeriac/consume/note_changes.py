@@ -1,11 +1,11 @@
-"""The notes of dead letters that a batch writes, see `celeriac.dead_letters.death_notes`."""
+"""The notes of dead letters that a batch writes, see `celeriac.dead_letters.letter_notes`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed
 from celeriac.consume.received import Received
-from celeriac.dead_letters import death_notes
+from celeriac.dead_letters import letter_notes
 from celeriac.execute.call import Steps
 from celeriac.model.message import Message
 from celeriac.model.sender import id_of, task_of
@@ -20,13 +20,13 @@ def changes(outcome: Outcome, message: Message | None, received: Received) -> li
     made: list[Change] = []
     if observed.replaced is not None and message is not None:
         # The record of its key said that another message is a dead letter. This message's claim has overwritten it.
-        made.append(partial(death_notes.note, queue, message.task, *observed.replaced))
+        made.append(partial(letter_notes.note, queue, message.task, *observed.replaced))
     if isinstance(outcome, Dead):
         task, id_ = (message.task, message.id) if message is not None else (task_of(record.body), id_of(record.body))
         if task and id_ and not (outcome.lease is not None and outcome.lease.is_of_its_key):
-            made.append(partial(death_notes.note, queue, task, id_, outcome.failure))
+            made.append(partial(letter_notes.note, queue, task, id_, outcome.failure))
     elif message is not None and message.failure is not None and not isinstance(outcome, HandedBack | Postponed):
-        made.append(partial(death_notes.forget, message.task, message.id))  # the message was redriven
+        made.append(partial(letter_notes.forget, message.task, message.id))  # the message was redriven
     return made
 
 
