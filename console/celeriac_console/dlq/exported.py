@@ -10,7 +10,7 @@ import msgspec
 
 from celeriac.aws import payloads, sqs
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, failure_in
-from celeriac.dead_letters.dead_letter import stored_body
+from celeriac.dead_letters.dead_letter import pointing_to, stored_body
 from celeriac.enqueue.send import fitted
 from celeriac.leases import import_notes
 from celeriac.model.failure import Failure
@@ -113,7 +113,7 @@ def _untouched(letter: Exported, queue_name: str) -> str:
     if letter.content is None:
         return letter.body
     key = payloads.store_body(queue_name, letter.message_id, letter.content)
-    return msgspec.json.encode({"stored_body": key}).decode()
+    return pointing_to(key)
 
 
 def _marked(letter: Exported, message: Message, queue_name: str, mark: str, room: int) -> str:

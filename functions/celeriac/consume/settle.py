@@ -4,21 +4,20 @@ import dataclasses
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from math import ceil
 from typing import assert_never
 
 import msgspec
 
-from celeriac.aws import payloads, sqs
-from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, Attributes, beside, ours_in, packed, text
+from celeriac.aws import sqs
+from celeriac.aws.attributes import FIRST_SENT_AT, Attributes, beside, ours_in, text
 from celeriac.aws.client import error_code
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Succeeded
 from celeriac.consume.sqs_record import SqsRecord
+from celeriac.dead_letters.dead_letter import unreadable
 from celeriac.enqueue.send import Parcel, entry, fitted, send
 from celeriac.leases import lease
 from celeriac.model import settings
-from celeriac.model.failure import Failure
 from celeriac.model.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
 
 # After this many receives a hand-back sends a fresh copy: fewer than make a message suspect (TIRED), and far fewer than
@@ -113,30 +112,12 @@ def send_dead_letter(dead: Dead, record: SqsRecord, queue: Queue) -> None:
         body = fitted(name, letter, MAX_MESSAGE_BYTES)
         _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
     else:
-        _send(name, _untouched(record, dead.failure, group, deduplication))
+        came = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=dict(record.attributes))
+        _send(name, unreadable(came, dead.failure, queue_name=record.queue_name, message_id=record.message_id))
     if dead.lease is not None:
         # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.
         with suppress(lease.LeaseLostError):
             dead.lease.dead(dead.failure)
-
-
-def _untouched(record: SqsRecord, failure: Failure, group: str | None, deduplication: str | None) -> sqs.Entry:
-    """An unreadable body, sent byte for byte, with the sender's attributes and the failure as attributes.
-
-    If this doesn't fit into a message, the body is stored in S3, and if needed the sender's attributes too.
-    """
-    ours = text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
-    sent = partial(sqs.Entry, group=group, deduplication=deduplication)
-    letter = sent(record.body, attributes=beside(record.attributes, ours))
-    if letter.size <= MAX_MESSAGE_BYTES:
-        return letter
-    stored = {"stored_body": payloads.store_body(record.queue_name, record.message_id, record.body.encode())}
-    letter = sent(msgspec.json.encode(stored).decode(), attributes=letter.attributes)
-    if letter.size <= MAX_MESSAGE_BYTES:
-        return letter
-    name = f"{record.message_id}.attributes"
-    stored["stored_attributes"] = payloads.store_body(record.queue_name, name, packed(record.attributes).encode())
-    return sent(msgspec.json.encode(stored).decode(), attributes=ours)
 
 
 def _send(name: str, made: sqs.Entry) -> None:

@@ -1,16 +1,17 @@
-"""A dead letter, read from a message of its dead-letter queue."""
+"""The form of dead letters: reading one from a message of its queue, and writing one whose body can't be read."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from celeriac.aws import payloads
-from celeriac.aws.attributes import Attributes, failure_in, of_sender, unpacked
+from celeriac.aws import payloads, sqs
+from celeriac.aws.attributes import FAILURE_ATTRIBUTE, Attributes, beside, failure_in, of_sender, packed, text, unpacked
 from celeriac.aws.client import error_code
 from celeriac.model.failure import Failure
 from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
+from celeriac.model.queue import MAX_MESSAGE_BYTES
 from celeriac.model.sender import id_of, task_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def ids(message: "MessageTypeDef") -> set[str]:
     return {message["MessageId"], id_} - {""}
 
 
-class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+class _Stored(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The body of a dead letter whose own body is in S3, and if needed its sender's attributes too."""
+
     stored_body: str
     stored_attributes: str = ""
 
@@ -65,8 +68,8 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
         content, missing = _content(queue_name, stored.stored_body)
         body = body if missing else content.decode(errors="backslashreplace")
         if stored.stored_attributes:
-            packed, gone = _content(queue_name, stored.stored_attributes)
-            attributes, missing = ({}, gone) if gone else (unpacked(packed.decode()), missing)
+            theirs, gone = _content(queue_name, stored.stored_attributes)
+            attributes, missing = ({}, gone) if gone else (unpacked(theirs.decode()), missing)
     try:
         task = decode(body)
     except (MalformedMessageError, NewerVersionError):
@@ -88,6 +91,31 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
         attributes,
         missing,
     )
+
+
+def unreadable(came: sqs.Entry, failure: Failure, *, queue_name: str, message_id: str) -> sqs.Entry:
+    """The entry for an unreadable body: byte for byte, with the sender's attributes and the failure as attributes.
+
+    If this doesn't fit into a message, the body is stored in S3, and if needed the sender's attributes too.
+
+    came: the body and the sender's attributes, with the group and the deduplication id of the dead letter.
+    """
+    ours = text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
+    letter = replace(came, attributes=beside(came.attributes, ours))
+    if letter.size <= MAX_MESSAGE_BYTES:
+        return letter
+    stored = _Stored(payloads.store_body(queue_name, message_id, came.body.encode()))
+    letter = replace(letter, body=msgspec.json.encode(stored).decode())
+    if letter.size <= MAX_MESSAGE_BYTES:
+        return letter
+    theirs = packed(came.attributes).encode()
+    stored.stored_attributes = payloads.store_body(queue_name, f"{message_id}.attributes", theirs)
+    return replace(came, body=msgspec.json.encode(stored).decode(), attributes=ours)
+
+
+def pointing_to(key: str) -> str:
+    """The body of a letter whose own body is stored in S3 under `key`."""
+    return msgspec.json.encode(_Stored(key)).decode()
 
 
 def stored_body(body: str) -> str | None:
