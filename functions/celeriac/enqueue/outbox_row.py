@@ -70,7 +70,7 @@ def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]
     return made
 
 
-class MalformedEventError(CeleriacError, ValueError):
+class MalformedRowError(CeleriacError, ValueError):
     """A row of the outbox that no Celeriac transaction can have written.
 
     `event` stands for the row: it has the row's keys and no content.
@@ -82,7 +82,7 @@ class MalformedEventError(CeleriacError, ValueError):
 
 
 def read(image: Mapping[str, Any]) -> OutboxRow:
-    """The event in a row, or in a stream record's new image. Raises MalformedEventError."""
+    """The event in a row, or in a stream record's new image. Raises MalformedRowError."""
     row = plain(image) or {}
     try:
         data = row.get("data", "{}")
@@ -104,7 +104,7 @@ def read(image: Mapping[str, Any]) -> OutboxRow:
         )
     except (KeyError, TypeError, ValueError) as error:
         nothing = OutboxRow(str(row["pk"]), str(row["sk"]), "malformed", datetime.now(UTC), {})
-        raise MalformedEventError(nothing, f"{type(error).__name__} while reading its attributes") from error
+        raise MalformedRowError(nothing, f"{type(error).__name__} while reading its attributes") from error
 
 
 def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[OutboxRow], list[tuple[OutboxRow, str]]]:
@@ -114,7 +114,7 @@ def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[OutboxRow], list
     for image in images:
         try:
             events.append(read(image))
-        except MalformedEventError as error:
+        except MalformedRowError as error:
             malformed.append((error.event, str(error)))
     return events, malformed
 

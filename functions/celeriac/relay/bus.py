@@ -18,17 +18,17 @@ BATCH_BYTES = 262_144
 FINAL = frozenset({"InvalidArgument", "MalformedDetail", "ValidationException", "NotAuthorizedForDetailTypeException"})
 
 
-def cloud_event(event: OutboxRow) -> dict[str, Any]:
+def cloud_event(row: OutboxRow) -> dict[str, Any]:
     """The event in the structured form of CloudEvents, which is the `detail` of the bus's own envelope."""
     return {
         "specversion": "1.0",
-        "id": event.sk,
+        "id": row.sk,
         "source": source(),
-        "type": event.type,
-        **({"subject": event.pk} if event.pk != event.sk else {}),
-        "time": event.occurred_at.isoformat(),
+        "type": row.type,
+        **({"subject": row.pk} if row.pk != row.sk else {}),
+        "time": row.occurred_at.isoformat(),
         "datacontenttype": "application/json",
-        "data": event.data,
+        "data": row.data,
     }
 
 
@@ -37,27 +37,27 @@ def source() -> str:
     return names.prefix(settings.stage())
 
 
-def put(events: Sequence[OutboxRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
+def put(rows: Sequence[OutboxRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
     """Put events on the bus, and yield those that it didn't take, with the reason.
 
     A bus keeps no order, so no event waits for another.
     """
     batch: list[tuple[OutboxRow, dict[str, str]]] = []
     size = 0
-    for event in events:
+    for row in rows:
         try:
-            entry = _entry(event)
+            entry = _entry(row)
             taken = _size(entry)
         except (TypeError, ValueError) as error:  # such as a lone surrogate, which has no UTF-8
-            yield event, Refusal(f"it has no JSON form that a bus takes: {error_type(error)}", final=True)
+            yield row, Refusal(f"it has no JSON form that a bus takes: {error_type(error)}", final=True)
             continue
         if taken > BATCH_BYTES:
-            yield event, Refusal(f"it is {taken} bytes, a bus takes {BATCH_BYTES}", final=True)
+            yield row, Refusal(f"it is {taken} bytes, a bus takes {BATCH_BYTES}", final=True)
             continue
         if len(batch) == BATCH_ENTRIES or size + taken > BATCH_BYTES:
             yield from _put(batch)
             batch, size = [], 0
-        batch.append((event, entry))
+        batch.append((row, entry))
         size += taken
     if batch:
         yield from _put(batch)
@@ -69,9 +69,9 @@ def _put(batch: Sequence[tuple[OutboxRow, dict[str, str]]]) -> Iterator[tuple[Ou
     except Exception as error:  # noqa: BLE001 - any error concerns this batch only
         logger.error("not put on the bus", extra={"error": error_type(error), "where": error_place(error)})
         problems = [Refusal(f"{error_type(error)}: {error}")] * len(batch)
-    for (event, _), problem in zip(batch, problems, strict=True):
+    for (row, _), problem in zip(batch, problems, strict=True):
         if problem is not None:
-            yield event, problem
+            yield row, problem
 
 
 def _put_entries(entries: Sequence[dict[str, str]]) -> list[Refusal | None]:
@@ -84,13 +84,13 @@ def _put_entries(entries: Sequence[dict[str, str]]) -> list[Refusal | None]:
     ]
 
 
-def _entry(event: OutboxRow) -> dict[str, str]:
+def _entry(row: OutboxRow) -> dict[str, str]:
     return {
         "EventBusName": names.bus(settings.stage()),
         "Source": source(),
-        "DetailType": event.type,
-        "Detail": json.dumps(cloud_event(event), ensure_ascii=False),
-        **({"TraceHeader": event.trace} if event.trace is not None else {}),
+        "DetailType": row.type,
+        "Detail": json.dumps(cloud_event(row), ensure_ascii=False),
+        **({"TraceHeader": row.trace} if row.trace is not None else {}),
     }
 
 

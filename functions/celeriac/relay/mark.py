@@ -29,23 +29,23 @@ def mark(published: Sequence[OutboxRow], parked: Sequence[tuple[OutboxRow, str]]
     now = datetime.now(UTC)
     kept = {":now": {"S": now.isoformat()}, ":expiry": {"N": str(int((now + declared.outbox().retention).timestamp()))}}
     marks = [
-        (event, _update(event, f"SET published_at = :now, expires_at = :expiry REMOVE {WAITING}, reason", kept))
-        for event in published
+        (row, _update(row, f"SET published_at = :now, expires_at = :expiry REMOVE {WAITING}, reason", kept))
+        for row in published
     ]
-    for event, reason in parked:
+    for row, reason in parked:
         values = {":parked": {"S": PARKED}, ":reason": {"S": reason[:MOST_REASON]}}
         # A parked event must not expire, even if it was published to other subscribers before.
         expression = f"SET {WAITING} = :parked, reason = :reason REMOVE published_at, expires_at"
-        marks.append((event, _update(event, expression, values)))
+        marks.append((row, _update(row, expression, values)))
     for some in _batches(marks):
         _write(some)
 
 
-def _update(event: OutboxRow, expression: str, values: dict[str, Any]) -> "TransactWriteItemTypeDef":
+def _update(row: OutboxRow, expression: str, values: dict[str, Any]) -> "TransactWriteItemTypeDef":
     return {
         "Update": {
             "TableName": names.outbox_table(settings.stage()),
-            "Key": {"pk": {"S": event.pk}, "sk": {"S": event.sk}},
+            "Key": {"pk": {"S": row.pk}, "sk": {"S": row.sk}},
             "UpdateExpression": expression,
             "ConditionExpression": "attribute_exists(pk)",
             "ExpressionAttributeValues": values,

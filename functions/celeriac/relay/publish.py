@@ -50,7 +50,7 @@ class Published:
     """Events to try again, and events held back behind an earlier one of the same aggregate."""
 
 
-def publish(events: Sequence[OutboxRow], *, to: str | None = None) -> Published:
+def publish(rows: Sequence[OutboxRow], *, to: str | None = None) -> Published:
     """Send each event to all its subscribers (or to the one task `to`), in order within an aggregate.
 
     If the message for one subscriber fails, the event is later sent to all subscribers again. The ids are derived from
@@ -58,55 +58,55 @@ def publish(events: Sequence[OutboxRow], *, to: str | None = None) -> Published:
     """
     problems: dict[str, list[Refusal]] = defaultdict(list)
     by_queue: dict[str, list[tuple[OutboxRow, Parcel]]] = defaultdict(list)
-    for event in events:
+    for row in rows:
         try:
-            for parcel in parcels(event, registry.subscribers(event.type) if to is None else [registry.tasks[to]]):
-                by_queue[parcel.queue.name].append((event, parcel))
+            for parcel in parcels(row, registry.subscribers(row.type) if to is None else [registry.tasks[to]]):
+                by_queue[parcel.queue.name].append((row, parcel))
         except (CannotPublishError, MalformedMessageError, NewerVersionError) as error:
-            problems[event.sk].append(Refusal(str(error), final=True))
+            problems[row.sk].append(Refusal(str(error), final=True))
         except Exception as error:  # noqa: BLE001 - an unforeseen event must not stop its shard
             logger.error("event not understood", extra={"error": error_type(error), "where": error_place(error)})
-            problems[event.sk].append(Refusal(f"{error_type(error)} at {error_place(error)}", final=True))
+            problems[row.sk].append(Refusal(f"{error_type(error)} at {error_place(error)}", final=True))
     jobs: list[Callable[[], Iterator[tuple[OutboxRow, Refusal]]]] = [
         partial(_send, sent[0][1].queue, sent) for sent in by_queue.values()
     ]
     if to is None and declared.outbox().bus:
-        jobs.append(partial(bus.put, [event for event in events if event.message is None]))
-    for event, problem in _all_at_once(jobs):
-        problems[event.sk].append(problem)
-    return _sorted_out(events, problems)
+        jobs.append(partial(bus.put, [row for row in rows if row.message is None]))
+    for row, problem in _all_at_once(jobs):
+        problems[row.sk].append(problem)
+    return _sorted_out(rows, problems)
 
 
-def parcels(event: OutboxRow, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
+def parcels(row: OutboxRow, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
     """The messages of an event: one for each subscriber, with an id derived from event and subscriber.
 
     A row that is a task has its own message. For such a row, raises CannotPublishError if its queue doesn't exist, and
     what `message.decode` raises.
     """
-    if event.message is not None:
-        queue = registry.queues().get(event.queue or "")
+    if row.message is not None:
+        queue = registry.queues().get(row.queue or "")
         if queue is None:
-            raise CannotPublishError(f"no queue is named {event.queue!r} in this release")
-        return [Parcel(queue, decode(event.message), event.delay, event.group, event.trace)]
+            raise CannotPublishError(f"no queue is named {row.queue!r} in this release")
+        return [Parcel(queue, decode(row.message), row.delay, row.group, row.trace)]
     return [
         Parcel(
             task.queue,
             Message(
-                id=derived_id(event.sk, task.name),
+                id=derived_id(row.sk, task.name),
                 task=task.name,
-                args=msgspec.Raw(msgspec.json.encode(task.signature.pick(event.data))),
-                enqueued_at=event.occurred_at,
+                args=msgspec.Raw(msgspec.json.encode(task.signature.pick(row.data))),
+                enqueued_at=row.occurred_at,
             ),
-            group=_group(event.pk) if task.queue.fifo else None,
-            trace=event.trace,
+            group=_group(row.pk) if task.queue.fifo else None,
+            trace=row.trace,
         )
         for task in subscribers
     ]
 
 
-def derived_id(event: str, subscriber: str) -> str:
+def derived_id(row: str, subscriber: str) -> str:
     """The id of an event's message for one task: the same each time the event is published."""
-    return str(uuid5(NAMESPACE, f"{event}:{subscriber}"))
+    return str(uuid5(NAMESPACE, f"{row}:{subscriber}"))
 
 
 def spread(groups: Sequence[str]) -> list[int]:
@@ -145,31 +145,31 @@ def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[tu
     """Send to one queue, batch after batch. An event that fails for now holds back the later ones of its aggregate."""
     unmade: set[str] = set()
     ready: list[tuple[OutboxRow, sqs.Entry]] = []
-    for event, parcel in sent:
-        if event.pk in unmade:
-            yield event, HELD_BACK
+    for row, parcel in sent:
+        if row.pk in unmade:
+            yield row, HELD_BACK
             continue
         try:
             if parcel.is_scheduled:
                 send(parcel)
             else:
-                ready.append((event, entry(parcel)))
+                ready.append((row, entry(parcel)))
         except Exception as error:  # noqa: BLE001 - a failing event must not stop the others
             unsent = _unsent(error)
             if not unsent.final:
-                unmade.add(event.pk)
-            yield event, unsent
+                unmade.add(row.pk)
+            yield row, unsent
     held: set[str] = set()
     name = queue.physical_name(settings.stage())
     # If the queue can't be reached for one batch, no further batch is tried: other queues must not wait for it.
     out_of_reach: Refusal | None = None
     for together in _batches(queue, ready):
         batch = [one for one in together if one[0].pk not in held and out_of_reach is None]
-        for event, _ in together:
+        for row, _ in together:
             if out_of_reach is not None:
-                yield event, out_of_reach
-            elif event.pk in held:
-                yield event, HELD_BACK
+                yield row, out_of_reach
+            elif row.pk in held:
+                yield row, HELD_BACK
         if not batch:
             continue
         try:
@@ -177,18 +177,18 @@ def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[tu
         except Exception as error:  # noqa: BLE001 - any error concerns this queue only
             out_of_reach = _unsent(error)
             answers = [out_of_reach] * len(batch)
-        for (event, _), problem in zip(batch, answers, strict=True):
+        for (row, _), problem in zip(batch, answers, strict=True):
             if problem is not None:
                 if not problem.final:
-                    held.add(event.pk)
-                yield event, problem
+                    held.add(row.pk)
+                yield row, problem
 
 
 def _batches(queue: Queue, ready: Sequence[tuple[OutboxRow, sqs.Entry]]) -> Iterator[list[tuple[OutboxRow, sqs.Entry]]]:
     """The batches to send. On a FIFO queue, a batch has as few events of an aggregate as ten calls for 100 allow."""
     if not ready:
         return  # every event was sent by a schedule, or failed
-    groups = [event.pk for event, _ in ready]
+    groups = [row.pk for row, _ in ready]
     order = spread(groups) if queue.fifo else range(len(ready))
     in_order = [ready[i] for i in order]
     most = max(Counter(groups).values()) if queue.fifo else 1
@@ -206,18 +206,18 @@ def _unsent(error: Exception) -> Refusal:
     return Refusal(f"{error_type(error)}: {error}", final=isinstance(error, sqs.NoSuchQueueError))
 
 
-def _sorted_out(events: Sequence[OutboxRow], problems: dict[str, list[Refusal]]) -> Published:
+def _sorted_out(rows: Sequence[OutboxRow], problems: dict[str, list[Refusal]]) -> Published:
     published = Published()
-    for event in events:
-        met = problems.get(event.sk, [])
+    for row in rows:
+        met = problems.get(row.sk, [])
         if any(not problem.final for problem in met):
-            published.failed.append(event)
+            published.failed.append(row)
         elif met:
-            published.parked.append((event, met[0].why))
+            published.parked.append((row, met[0].why))
         else:
-            published.done.append(event)
-    for event, _ in published.parked:
-        logger.error("event parked, its row has the reason", extra={"event": line(event.type), "id": line(event.sk)})
+            published.done.append(row)
+    for row, _ in published.parked:
+        logger.error("event parked, its row has the reason", extra={"event": line(row.type), "id": line(row.sk)})
     logger.info(
         "events published",
         extra={

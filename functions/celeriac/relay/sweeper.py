@@ -43,17 +43,17 @@ def _sweep(shard: str, until: datetime) -> int:
     """Publish the events left behind in one shard. Returns how many were published."""
     published = 0
     held: set[str] = set()
-    for rows in unpublished.unpublished(shard, before=datetime.now(UTC) - STRANDED_AFTER):
+    for page in unpublished.unpublished(shard, before=datetime.now(UTC) - STRANDED_AFTER):
         if datetime.now(UTC) > until:
             break
-        events, malformed = read_all(rows)
+        rows, malformed = read_all(page)
         # After a failed event its aggregate waits, and the others go on. The next sweep tries again.
-        stranded = [event for event in events if event.pk not in held]
+        stranded = [row for row in rows if row.pk not in held]
         if not (stranded or malformed):
             continue
         swept = publish(stranded)
         mark(swept.done, [*malformed, *swept.parked])
-        held |= {event.pk for event in swept.failed}
+        held |= {row.pk for row in swept.failed}
         published += len(swept.done)
     return published
 
