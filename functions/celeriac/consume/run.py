@@ -1,31 +1,31 @@
 """The run of one message, from its body to its outcome. This module sends nothing."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec.structs import replace
 
 from celeriac.aws import payloads
 from celeriac.consume import quarantine
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Succeeded
+from celeriac.consume.decide import failed
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
 from celeriac.consume.report import log_lost_worker
+from celeriac.consume.unrun import newer, quarantined, unknown, unrun
 from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
-from celeriac.execute.call import Call, Steps, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import Call, Steps
 from celeriac.execute.threads import left_behind
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import MESSAGE
 from celeriac.model import foreign, sender
 from celeriac.model.errors import CeleriacError
-from celeriac.model.failure import Failure, error_place, error_type, fingerprint
+from celeriac.model.failure import Failure, error_type, fingerprint
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError
-from celeriac.model.queue import MAX_DELAY
 from celeriac.model.reason import Reason
-from celeriac.model.retry import Again, Backoff, Decision, GiveUp
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
 from celeriac.observe.running import Run
@@ -56,14 +56,14 @@ def run(received: Received) -> Steps[tuple[Message | None, Outcome]]:
             return None, Skipped("test_event")
         return None, Dead(None, failure(Reason.MALFORMED, error, record, received))
     except NewerVersionError as error:
-        return None, _newer(error, received)
+        return None, newer(error, received)
     return message, (yield from _run(message, received))
 
 
 def _run(message: Message, received: Received) -> Steps[Outcome]:
     task = registry.tasks.get(message.task)
     if task is None:
-        return _unknown(message, received)
+        return unknown(message, received)
     record, queue = received.record, received.queue
     received.observed.task = task.name
     original, redriven_from = message, message.failure
@@ -76,9 +76,9 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
         _refuse_misplaced(task, arguments, record.body)
         key = received.observed.key = task.key_of(arguments, message)
     except (InvalidArgumentsError, payloads.PayloadGoneError) as error:
-        return Dead(message, failure(Reason.MALFORMED, error, _unrun(message), received))
+        return Dead(message, failure(Reason.MALFORMED, error, unrun(message), received))
     if quarantine.holds(quarantine.of_task(task.name)):
-        return Dead(message, _quarantined(f"the task {task.name!r}", message, received))
+        return Dead(message, quarantined(f"the task {task.name!r}", message, received))
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
     # The first task of an invocation always starts: no other invocation would have more time for it.
     worker = received.worker
@@ -104,7 +104,7 @@ def _run(message: Message, received: Received) -> Steps[Outcome]:
     message = replace(message, attempt=held.attempt)
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
-        return Dead(message, _quarantined(f"this kind of failure, {before.type},", message, received), held)
+        return Dead(message, quarantined(f"this kind of failure, {before.type},", message, received), held)
     return (yield from _attempt(task, message, arguments, held, received))
 
 
@@ -194,7 +194,7 @@ def _attempt(
             # The transaction wrote the effects and recorded the success: another run would write the effects twice.
             logger.error("raised after its transaction", extra={"task": task.name, "error": error_type(error)})
             return Succeeded(message.attempt)
-        return _failed(task, message, error, held, received)
+        return failed(task, message, error, held, received)
     if held is not None and not held.committed:
         kept, not_kept = _kept(task, result)
         try:
@@ -204,61 +204,6 @@ def _attempt(
     return Succeeded(message.attempt)
 
 
-def _failed(
-    task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, received: Received
-) -> Outcome:
-    decision = _decide(task, message, error, received)
-    reason = decision.reason if isinstance(decision, GiveUp) else "failed"
-    if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError):
-        reason = Reason.INTERRUPTED  # the call may go on in its thread: a person must judge whether the work was done
-    why = failure(reason, error, message, received)
-    if isinstance(decision, Again):
-        return Retried(_successor(message, decision), decision.delay, why.type, held, why, decision.charged)
-    return Dead(message, why, held)
-
-
-def _successor(message: Message, again: Again) -> Message:
-    if again.charged:
-        return replace(message, attempt=message.attempt + 1, step=0, waits_since=None)
-    return replace(message, step=message.step + 1, waits_since=_waits_since(message))
-
-
-def _waits_since(message: Message) -> datetime:
-    """When the message's first uncharged wait began: the date in the message, but not one in the future."""
-    now = datetime.now(UTC)
-    return min(message.waits_since or now, now)
-
-
-def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, received: Received) -> Decision:
-    queue, record, now = received.queue, received.record, datetime.now(UTC)
-    decision = _decide_by_policy(task, message, error, queue.retention - (now - _waits_since(message)))
-    if isinstance(decision, GiveUp):
-        return decision
-    if task.guarantee == "at_most_once":
-        return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
-    if queue.fifo:
-        # The same message is retried. After its last receive SQS would move it without a reason. At the end of its
-        # retention, which counts from its only send, SQS would delete it.
-        forgotten_at = record.sent_at + queue.retention - queue.timeout
-        if record.receives >= queue.receive_limit or now + decision.delay > forgotten_at:
-            return GiveUp(Reason.EXPIRED)
-    return decision
-
-
-def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseException, left: timedelta) -> Decision:
-    age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
-    try:
-        return task.policy.decide(error, attempt=message.attempt, age=age, left=left)
-    except WorkerLost:
-        raise
-    except BaseException as broken:  # noqa: BLE001 - the user's function may raise anything
-        logger.error(
-            "its retry policy failed, the default one decides",
-            extra={"task": task.name, "error": error_type(broken), "where": error_place(broken)},
-        )
-        return Backoff().decide(error, attempt=message.attempt, age=age, left=left)
-
-
 def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
     """Raise InvalidArgumentsError for arguments beside `args`: the task would run with its defaults instead."""
     missing = [name for name in task.signature.fields if name not in arguments]
@@ -266,40 +211,6 @@ def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body
         raise InvalidArgumentsError(
             f"task {task.name!r}: its parameters {', '.join(misplaced)} stand beside `args`: write them into it"
         )
-
-
-def _unknown(message: Message, received: Received) -> Outcome:
-    age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
-    wanted = message.task.strip().rpartition(".")[2].casefold()
-    near = next((f"did you mean {name}? " for name in registry.tasks if name.casefold() == wanted), "")
-    error = LookupError(
-        f"no task is named {message.task!r} here; {near}known are {', '.join(sorted(registry.tasks)) or 'none'}"
-    )
-    if age > received.queue.patience:
-        return Dead(message, failure(Reason.UNKNOWN_TASK, error, _unrun(message), received))
-    return Postponed(message, _wait(age), Reason.UNKNOWN_TASK)
-
-
-def _newer(error: NewerVersionError, received: Received) -> Outcome:
-    age = datetime.now(UTC) - received.record.first_sent_at
-    if age > received.queue.patience:
-        return Dead(None, failure(Reason.NEWER_VERSION, error, received.record, received))
-    return Postponed(None, _wait(age), Reason.NEWER_VERSION)
-
-
-def _quarantined(what: str, message: Message, received: Received) -> Failure:
-    error = LookupError(f"{what} is in quarantine: it wasn't run")
-    return failure(Reason.QUARANTINED, error, _unrun(message), received)
-
-
-def _unrun(message: Message) -> Message:
-    """The message with one attempt less, because the attempt that was due isn't made."""
-    return replace(message, attempt=message.attempt - 1)
-
-
-def _wait(age: timedelta) -> timedelta:
-    """The wait before the next try: the message's age, so that it doubles each time and no attempt is charged."""
-    return min(max(age, timedelta(minutes=1)), MAX_DELAY)
 
 
 def _kept(task: Task[..., Any, Any], result: Any) -> tuple[Any, str]:

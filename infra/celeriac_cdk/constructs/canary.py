@@ -5,7 +5,8 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from celeriac.model import names
-from celeriac_cdk.monitoring.alarms import Alarms, measure
+from celeriac_cdk.monitoring.alarms import Alarms
+from celeriac_cdk.monitoring.metrics import measure
 from celeriac_cdk.nag import acknowledge
 
 

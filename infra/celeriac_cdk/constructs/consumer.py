@@ -10,7 +10,8 @@ from constructs import Construct
 from celeriac.model.queue import Queue
 from celeriac_cdk.constructs.canary import release
 from celeriac_cdk.constructs.handler import Runtime, build_handler
-from celeriac_cdk.monitoring.alarms import Alarms, measure
+from celeriac_cdk.monitoring.alarms import Alarms
+from celeriac_cdk.monitoring.metrics import measure
 from celeriac_cdk.permissions import consume, queue_arn, send
 
 

@@ -12,7 +12,8 @@ from constructs import Construct
 from celeriac.model import names
 from celeriac_cdk.constructs.handler import Runtime, build_handler
 from celeriac_cdk.fan_out import RELAY_BATCH, RELAY_TIMEOUT
-from celeriac_cdk.monitoring.alarms import FIVE_MINUTES, Alarms, measure
+from celeriac_cdk.monitoring.alarms import Alarms
+from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
 from celeriac_cdk.permissions import mark_events, queue_arn, read_stream
 
 

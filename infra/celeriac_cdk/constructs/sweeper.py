@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
@@ -12,7 +11,8 @@ from constructs import Construct
 from celeriac.model import names
 from celeriac.observe.metric_names import Metric
 from celeriac_cdk.constructs.handler import Runtime, build_handler
-from celeriac_cdk.monitoring.alarms import FIVE_MINUTES, Alarms, measure
+from celeriac_cdk.monitoring.alarms import Alarms
+from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
 from celeriac_cdk.permissions import find_events, mark_events
 
 # Five sweeps without success: a throttle is over by then, and no event has waited long.
@@ -96,8 +96,3 @@ class Sweeper(Construct):
             ),
             entry="parked-events",
         )
-
-
-def outbox_metric(metric: Metric, statistic: str, stage: str) -> cloudwatch.Metric:
-    """A metric that the sweeper writes each minute."""
-    return measure(names.METRICS, metric, statistic, service="outbox", stage=stage)

@@ -19,8 +19,7 @@ from constructs import Construct
 from celeriac.model import names
 from celeriac.model.queue import MAX_RETENTION
 from celeriac_cdk.config import StageConfig
-
-MINUTE, FIVE_MINUTES = timedelta(minutes=1), timedelta(minutes=5)
+from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
 
 
 def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> sns.Topic:
@@ -40,19 +39,6 @@ def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> 
     if config.alarm_email is not None:
         topic.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
     return topic
-
-
-def measure(
-    namespace: str, metric: str, statistic: str, *, period: timedelta = MINUTE, **dimensions: str
-) -> cloudwatch.Metric:
-    """Return a metric of CloudWatch."""
-    return cloudwatch.Metric(
-        namespace=namespace,
-        metric_name=metric,
-        dimensions_map=dimensions,
-        statistic=statistic,
-        period=cdk.Duration.seconds(period.total_seconds()),
-    )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from constructs import Construct
 from celeriac.model import names
 from celeriac.model.queue import Queue
 from celeriac.observe.metric_names import Metric
-from celeriac_cdk.monitoring.alarms import Alarms, measure
+from celeriac_cdk.monitoring.alarms import Alarms
+from celeriac_cdk.monitoring.metrics import measure
 
 type Graph = tuple[str, list[cloudwatch.IMetric]]
 """A title, and what is drawn."""

@@ -1,0 +1,73 @@
+"""After a failed attempt: another one, or a dead letter."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from celeriac.consume.outcome import Dead, Outcome, Retried
+from celeriac.consume.received import Received, failure
+from celeriac.declare.task import Task
+from celeriac.execute.call import TaskTimeoutError, WorkerLost
+from celeriac.leases import lease
+from celeriac.model.failure import error_place, error_type
+from celeriac.model.message import Message
+from celeriac.model.reason import Reason
+from celeriac.model.retry import Again, Backoff, Decision, GiveUp
+from celeriac.observe.log import logger
+
+
+def failed(
+    task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, received: Received
+) -> Outcome:
+    """The outcome of an attempt that ended in `error`: a retry or a dead letter."""
+    decision = _decide(task, message, error, received)
+    reason = decision.reason if isinstance(decision, GiveUp) else "failed"
+    if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError):
+        reason = Reason.INTERRUPTED  # the call may go on in its thread: a person must judge whether the work was done
+    why = failure(reason, error, message, received)
+    if isinstance(decision, Again):
+        return Retried(_successor(message, decision), decision.delay, why.type, held, why, decision.charged)
+    return Dead(message, why, held)
+
+
+def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, received: Received) -> Decision:
+    queue, record, now = received.queue, received.record, datetime.now(UTC)
+    decision = _decide_by_policy(task, message, error, queue.retention - (now - _waits_since(message)))
+    if isinstance(decision, GiveUp):
+        return decision
+    if task.guarantee == "at_most_once":
+        return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
+    if queue.fifo:
+        # The same message is retried. After its last receive SQS would move it without a reason. At the end of its
+        # retention, which counts from its only send, SQS would delete it.
+        forgotten_at = record.sent_at + queue.retention - queue.timeout
+        if record.receives >= queue.receive_limit or now + decision.delay > forgotten_at:
+            return GiveUp(Reason.EXPIRED)
+    return decision
+
+
+def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseException, left: timedelta) -> Decision:
+    age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
+    try:
+        return task.policy.decide(error, attempt=message.attempt, age=age, left=left)
+    except WorkerLost:
+        raise
+    except BaseException as broken:  # noqa: BLE001 - the user's function may raise anything
+        logger.error(
+            "its retry policy failed, the default one decides",
+            extra={"task": task.name, "error": error_type(broken), "where": error_place(broken)},
+        )
+        return Backoff().decide(error, attempt=message.attempt, age=age, left=left)
+
+
+def _successor(message: Message, again: Again) -> Message:
+    if again.charged:
+        return replace(message, attempt=message.attempt + 1, step=0, waits_since=None)
+    return replace(message, step=message.step + 1, waits_since=_waits_since(message))
+
+
+def _waits_since(message: Message) -> datetime:
+    """When the message's first uncharged wait began: the date in the message, but not one in the future."""
+    now = datetime.now(UTC)
+    return min(message.waits_since or now, now)

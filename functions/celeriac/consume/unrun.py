@@ -1,0 +1,50 @@
+"""Messages that don't run: of an unknown task, of a newer version, or in quarantine."""
+
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
+
+from celeriac.consume.outcome import Dead, Outcome, Postponed
+from celeriac.consume.received import Received, failure
+from celeriac.declare import registry
+from celeriac.model.failure import Failure
+from celeriac.model.message import Message, NewerVersionError
+from celeriac.model.queue import MAX_DELAY
+from celeriac.model.reason import Reason
+
+
+def unknown(message: Message, received: Received) -> Outcome:
+    """The outcome of a message whose task this release doesn't have: it waits, or is a dead letter."""
+    age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
+    wanted = message.task.strip().rpartition(".")[2].casefold()
+    near = next((f"did you mean {name}? " for name in registry.tasks if name.casefold() == wanted), "")
+    error = LookupError(
+        f"no task is named {message.task!r} here; {near}known are {', '.join(sorted(registry.tasks)) or 'none'}"
+    )
+    if age > received.queue.patience:
+        return Dead(message, failure(Reason.UNKNOWN_TASK, error, unrun(message), received))
+    return Postponed(message, _wait(age), Reason.UNKNOWN_TASK)
+
+
+def newer(error: NewerVersionError, received: Received) -> Outcome:
+    """The outcome of a message of a newer version: it waits, or is a dead letter."""
+    age = datetime.now(UTC) - received.record.first_sent_at
+    if age > received.queue.patience:
+        return Dead(None, failure(Reason.NEWER_VERSION, error, received.record, received))
+    return Postponed(None, _wait(age), Reason.NEWER_VERSION)
+
+
+def quarantined(what: str, message: Message, received: Received) -> Failure:
+    """The failure of a message that an operator holds back."""
+    error = LookupError(f"{what} is in quarantine: it wasn't run")
+    return failure(Reason.QUARANTINED, error, unrun(message), received)
+
+
+def unrun(message: Message) -> Message:
+    """The message with one attempt less, because the attempt that was due isn't made."""
+    return replace(message, attempt=message.attempt - 1)
+
+
+def _wait(age: timedelta) -> timedelta:
+    """The wait before the next try: the message's age, so that it doubles each time and no attempt is charged."""
+    return min(max(age, timedelta(minutes=1)), MAX_DELAY)

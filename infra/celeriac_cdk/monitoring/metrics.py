@@ -1,0 +1,29 @@
+"""Metrics of CloudWatch, as alarms and the dashboard read them."""
+
+from datetime import timedelta
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+
+from celeriac.model import names
+from celeriac.observe.metric_names import Metric
+
+MINUTE, FIVE_MINUTES = timedelta(minutes=1), timedelta(minutes=5)
+
+
+def measure(
+    namespace: str, metric: str, statistic: str, *, period: timedelta = MINUTE, **dimensions: str
+) -> cloudwatch.Metric:
+    """Return a metric of CloudWatch."""
+    return cloudwatch.Metric(
+        namespace=namespace,
+        metric_name=metric,
+        dimensions_map=dimensions,
+        statistic=statistic,
+        period=cdk.Duration.seconds(period.total_seconds()),
+    )
+
+
+def outbox_metric(metric: Metric, statistic: str, stage: str) -> cloudwatch.Metric:
+    """A metric that the sweeper writes each minute."""
+    return measure(names.METRICS, metric, statistic, service="outbox", stage=stage)
