@@ -44,7 +44,7 @@ class CrashSuspected(Signal):
     """The last worker of this task died during its run. `crashes` workers died while they ran nothing else."""
 
     def __init__(self, crashes: int) -> None:
-        super().__init__("the last worker of this task died at work")
+        super().__init__("the last worker of this task died during the run")
         self.crashes = crashes
 
 

@@ -1,1 +1,1 @@
-"""Declarations, messages and decisions: pure data and pure functions, without AWS."""
+"""Declarations, messages and decisions: data and pure functions, without AWS."""

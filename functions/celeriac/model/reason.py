@@ -22,7 +22,7 @@ class Reason(StrEnum):
         return made
 
     EXHAUSTED = "exhausted", "its attempts are used up", "cure what it calls, redrive"
-    EXPIRED = "expired", "the time is over in which it may be tried", "cure what it calls, redrive"
+    EXPIRED = "expired", "its time limit for attempts has passed", "cure what it calls, redrive"
     REJECTED = (
         "rejected",
         "the task raised `Reject`, or an error that its policy rejects",
