@@ -25,7 +25,7 @@ from celeriac import Queue, Task, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
-from celeriac.enqueue.outbox_row import OutboxRow, new_row, read
+from celeriac.enqueue.outbox_row import new_row, read
 from celeriac.relay import handler as relay
 from celeriac.relay.publish import parcels
 
@@ -78,7 +78,7 @@ def batch() -> dict[str, Any]:
 def plainly(event: dict[str, Any], _: object) -> dict[str, Any]:
     """Publish a batch the plain way."""
     for record in event["Records"]:
-        row: OutboxRow = read(record["dynamodb"]["NewImage"])
+        row = read(record["dynamodb"]["NewImage"])
         subscribers: list[Task[..., Any, Any]] = registry.subscribers(row.type)
         for parcel in parcels(row, subscribers):
             client("sqs").send_message(

@@ -11,7 +11,7 @@ import typer
 
 from celeriac.aws.client import client
 from celeriac.aws.items import plain
-from celeriac.enqueue.outbox_row import OutboxRow, read_all
+from celeriac.enqueue.outbox_row import EventRow, TaskRow, read_all
 from celeriac.model import names, settings
 from celeriac.relay import unpublished
 from celeriac.relay.mark import mark
@@ -81,7 +81,7 @@ def replay(
         counts["malformed"] += len(malformed)
         if dry_run:
             continue
-        published = publish([event for event in events if to is None or event.message is None], to=to)
+        published = publish([event for event in events if to is None or isinstance(event, EventRow)], to=to)
         if to is None:
             mark(published.done, published.parked)
         counts["published"] += len(published.done)
@@ -104,7 +104,7 @@ def replay(
         raise typer.Exit(PROBLEM)
 
 
-def _pages(type_: str, after: datetime) -> Iterator[tuple[list[OutboxRow], Sequence[object]]]:
+def _pages(type_: str, after: datetime) -> Iterator[tuple[list[EventRow | TaskRow], Sequence[object]]]:
     """Pages of the events that match. The whole table is scanned, the events of an aggregate in their order."""
     pages = (
         client("dynamodb")

@@ -135,9 +135,9 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
     [
         ({"message": '{"task": "count"}', "queue": "nobody's"}, 'no queue is named "nobody\'s"'),
         ({"message": "no JSON", "queue": "relayed"}, "not a message"),
-        ({"data": "[]"}, "not an event: TypeError"),
-        ({"occurred_at": "yesterday"}, "not an event: ValueError"),
-        ({"type": {"N": "7"}}, "not an event: TypeError"),
+        ({"data": "[]"}, "not a row of an event or a task: TypeError"),
+        ({"occurred_at": "yesterday"}, "not a row of an event or a task: ValueError"),
+        ({"type": {"N": "7"}}, "not a row of an event or a task: TypeError"),
     ],
 )
 def test_an_unreadable_row_is_parked(sandbox: Sandbox, content: dict[str, Any], reason: str) -> None:

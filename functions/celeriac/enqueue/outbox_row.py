@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
@@ -25,31 +25,44 @@ PARKED = "parked"
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A row of the outbox."""
+    """A row of the outbox: an EventRow or a TaskRow."""
 
     pk: str
-    """The aggregate: its events are published in order. If the row has no aggregate, this is the row's id."""
+    """The aggregate: its rows are published in order. If the row has no aggregate, this is the row's id."""
     sk: str
-    """The event's id, a UUIDv7."""
+    """The row's id, a UUIDv7; of an event it is the event's id."""
     type: str
+    """The event's type, or `task:<name>`."""
     occurred_at: datetime
-    data: Mapping[str, Any]
-    message: str | None = None
-    """The whole message, if the row is a task that a transaction enqueued."""
-    queue: str | None = None
-    """The queue of that task."""
     due_at: datetime | None = None
     group: str | None = None
     trace: str | None = None
     """The header of the X-Ray trace in which the row was written."""
     bytes: int = 0
-    """The size of `data` and `message`, in characters."""
+    """The size of the event's data, or of the task's message, in UTF-8."""
 
     @property
     def delay(self) -> timedelta:
         """How long the row's message must still wait."""
         now = datetime.now(UTC)
         return max((self.due_at or now) - now, timedelta())
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow(OutboxRow):
+    """An event, which every subscriber gets."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow(OutboxRow):
+    """A task that a transaction enqueued."""
+
+    message: str = ""
+    """The whole message."""
+    queue: str | None = None
+    """The logical name of its queue."""
 
 
 def shard(pk: str) -> str:
@@ -73,50 +86,51 @@ def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]
 class MalformedRowError(CeleriacError, ValueError):
     """A row of the outbox that no Celeriac transaction can have written.
 
-    `event` stands for the row: it has the row's keys and no content.
+    `row` has the keys of that row and no content.
     """
 
-    def __init__(self, event: OutboxRow, why: str) -> None:
-        super().__init__(f"not an event: {why}")
-        self.event = event
+    def __init__(self, row: OutboxRow, why: str) -> None:
+        super().__init__(f"not a row of an event or a task: {why}")
+        self.row = row
 
 
-def read(image: Mapping[str, Any]) -> OutboxRow:
-    """The event in a row, or in a stream record's new image. Raises MalformedRowError."""
+def read(image: Mapping[str, Any]) -> EventRow | TaskRow:
+    """The row in an item, or in a stream record's new image. Raises MalformedRowError."""
     row = plain(image) or {}
     try:
         data = row.get("data", "{}")
         texts = ("type", "occurred_at", "data", "message", "queue", "due_at", "group", "trace")
         if wrong := [name for name in texts if name in row and not isinstance(row[name], str)]:
             raise TypeError(f"{wrong[0]} is no text")  # noqa: TRY301 - json and datetime raise here too
-        return OutboxRow(
-            pk=row["pk"],
-            sk=row["sk"],
-            type=row["type"],
-            occurred_at=datetime.fromisoformat(row["occurred_at"]),
-            data=_object(data),
-            message=row.get("message"),
-            queue=row.get("queue"),
-            due_at=datetime.fromisoformat(row["due_at"]) if "due_at" in row else None,
-            group=row.get("group"),
-            trace=checked(row.get("trace")),
-            bytes=len(data) + len(row.get("message", "")),
-        )
+        common: Any = {
+            "pk": row["pk"],
+            "sk": row["sk"],
+            "type": row["type"],
+            "occurred_at": datetime.fromisoformat(row["occurred_at"]),
+            "due_at": datetime.fromisoformat(row["due_at"]) if "due_at" in row else None,
+            "group": row.get("group"),
+            "trace": checked(row.get("trace")),
+            "bytes": len((data + row.get("message", "")).encode(errors="surrogatepass")),
+        }
+        content = _object(data)
+        if "message" in row:
+            return TaskRow(**common, message=row["message"], queue=row.get("queue"))
+        return EventRow(**common, data=content)
     except (KeyError, TypeError, ValueError) as error:
-        nothing = OutboxRow(str(row["pk"]), str(row["sk"]), "malformed", datetime.now(UTC), {})
+        nothing = OutboxRow(str(row["pk"]), str(row["sk"]), "malformed", datetime.now(UTC))
         raise MalformedRowError(nothing, f"{type(error).__name__} while reading its attributes") from error
 
 
-def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[OutboxRow], list[tuple[OutboxRow, str]]]:
-    """The events in rows, in the order of the rows; and the malformed rows, each with the reason."""
-    events: list[OutboxRow] = []
+def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[EventRow | TaskRow], list[tuple[OutboxRow, str]]]:
+    """The rows in items, in their order; and the malformed ones, each with the reason."""
+    rows: list[EventRow | TaskRow] = []
     malformed: list[tuple[OutboxRow, str]] = []
     for image in images:
         try:
-            events.append(read(image))
+            rows.append(read(image))
         except MalformedRowError as error:
-            malformed.append((error.event, str(error)))
-    return events, malformed
+            malformed.append((error.row, str(error)))
+    return rows, malformed
 
 
 def _object(text: str) -> dict[str, Any]:

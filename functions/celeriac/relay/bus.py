@@ -6,7 +6,7 @@ from typing import Any
 
 from celeriac.aws.client import client
 from celeriac.aws.refusals import Refusal, insist
-from celeriac.enqueue.outbox_row import OutboxRow
+from celeriac.enqueue.outbox_row import EventRow, OutboxRow
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe.log import logger
@@ -18,7 +18,7 @@ BATCH_BYTES = 262_144
 FINAL = frozenset({"InvalidArgument", "MalformedDetail", "ValidationException", "NotAuthorizedForDetailTypeException"})
 
 
-def cloud_event(row: OutboxRow) -> dict[str, Any]:
+def cloud_event(row: EventRow) -> dict[str, Any]:
     """The event in the structured form of CloudEvents, which is the `detail` of the bus's own envelope."""
     return {
         "specversion": "1.0",
@@ -37,7 +37,7 @@ def source() -> str:
     return names.prefix(settings.stage())
 
 
-def put(rows: Sequence[OutboxRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
+def put(rows: Sequence[EventRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
     """Put events on the bus, and yield those that it didn't take, with the reason.
 
     A bus keeps no order, so no event waits for another.
@@ -84,7 +84,7 @@ def _put_entries(entries: Sequence[dict[str, str]]) -> list[Refusal | None]:
     ]
 
 
-def _entry(row: OutboxRow) -> dict[str, str]:
+def _entry(row: EventRow) -> dict[str, str]:
     return {
         "EventBusName": names.bus(settings.stage()),
         "Source": source(),

@@ -16,7 +16,7 @@ from celeriac.aws.refusals import Refusal, insist
 from celeriac.aws.sqs import is_group
 from celeriac.declare import registry
 from celeriac.declare.task import Task
-from celeriac.enqueue.outbox_row import OutboxRow
+from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow
 from celeriac.enqueue.send import Parcel, entry, send
 from celeriac.model import declared, settings
 from celeriac.model.errors import CeleriacError
@@ -50,7 +50,7 @@ class Published:
     """Events to try again, and events held back behind an earlier one of the same aggregate."""
 
 
-def publish(rows: Sequence[OutboxRow], *, to: str | None = None) -> Published:
+def publish(rows: Sequence[EventRow | TaskRow], *, to: str | None = None) -> Published:
     """Send each event to all its subscribers (or to the one task `to`), in order within an aggregate.
 
     If the message for one subscriber fails, the event is later sent to all subscribers again. The ids are derived from
@@ -71,19 +71,19 @@ def publish(rows: Sequence[OutboxRow], *, to: str | None = None) -> Published:
         partial(_send, sent[0][1].queue, sent) for sent in by_queue.values()
     ]
     if to is None and declared.outbox().bus:
-        jobs.append(partial(bus.put, [row for row in rows if row.message is None]))
-    for row, problem in _all_at_once(jobs):
-        problems[row.sk].append(problem)
+        jobs.append(partial(bus.put, [row for row in rows if isinstance(row, EventRow)]))
+    for refused, why in _all_at_once(jobs):
+        problems[refused.sk].append(why)
     return _sorted_out(rows, problems)
 
 
-def parcels(row: OutboxRow, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
+def parcels(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
     """The messages of an event: one for each subscriber, with an id derived from event and subscriber.
 
     A row that is a task has its own message. For such a row, raises CannotPublishError if its queue doesn't exist, and
     what `message.decode` raises.
     """
-    if row.message is not None:
+    if isinstance(row, TaskRow):
         queue = registry.queues().get(row.queue or "")
         if queue is None:
             raise CannotPublishError(f"no queue is named {row.queue!r} in this release")
