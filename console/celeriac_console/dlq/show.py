@@ -28,7 +28,6 @@ from celeriac_console.terminal.text import line
 QUEUES_AT_ONCE = 4
 # How many characters `dlq show` prints of a letter's arguments or body.
 MOST_CONTENT = 20_000
-# The most characters of a letter's line.
 
 
 @dataclass(slots=True)
