@@ -102,6 +102,13 @@ def test_the_readmes_first_task_is_the_quickstarts() -> None:
     assert blocks(ROOT / "README.md", "python") == [QUEUE, TASK]
 
 
+def test_every_file_of_the_library_that_docs_name_exists() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    named = {path for page in pages for path in re.findall(r"celeriac/[a-z_/]+\.py", page.read_text())}
+    assert len(named) > 40
+    assert sorted(path for path in named if not (ROOT / "functions" / path).exists()) == []
+
+
 def test_the_first_task_works_as_written(sandbox: Sandbox, typed: dict[str, Any]) -> None:
     typed["test_a_report_waits_for_its_month_to_end"](sandbox)
 
