@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac.execute import loop, threads
-from celeriac.execute.call import Call, Result, Steps, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import Call, Result, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.execute.threads import Threads
 from celeriac.observe.running import Run
 
@@ -22,7 +22,7 @@ class Lanes:
         self.endings: list[Result] = []
         self.threads: list[int] = []
 
-    def lane(self, *calls: Call) -> Steps[None]:
+    def lane(self, *calls: Call) -> TaskCalls[None]:
         for call in calls:
             self.endings.append((yield call))
             self.threads.append(threading.get_ident())
@@ -37,7 +37,7 @@ def _call(function: Callable[[], object], limit: timedelta = LONG) -> Call:
     return Call(function, (), {}, limit, Run("work", "i-1", 1, "r-1"))
 
 
-def _run(lanes: list[Steps[None]], *, size: int = 1, shortest: timedelta = LONG, limit: timedelta = LONG) -> bool:
+def _run(lanes: list[TaskCalls[None]], *, size: int = 1, shortest: timedelta = LONG, limit: timedelta = LONG) -> bool:
     return Threads(lanes, size, shortest=shortest, limit=limit).run()
 
 
@@ -133,12 +133,12 @@ def test_the_result_of_an_overrun_is_ignored_during_a_later_call_of_its_lane(lan
 def test_waiting_ends_at_the_limit_even_if_a_lane_is_stuck(lanes: Lanes) -> None:
     released, over = threading.Event(), threading.Event()
 
-    def stuck_outside_its_call() -> Steps[None]:
+    def stuck_outside_its_call() -> TaskCalls[None]:
         yield _call(lambda: None)
         released.wait(10)  # it is settling, and AWS is out of reach
         yield _call(lambda: pytest.fail("the worker is over"))
 
-    def finished() -> Steps[None]:
+    def finished() -> TaskCalls[None]:
         try:
             yield from stuck_outside_its_call()
         finally:
@@ -198,7 +198,7 @@ def test_the_loss_of_the_worker_starts_no_waiting_lane() -> None:
     begun: list[str] = []
     both = threading.Barrier(2)
 
-    def lane(name: str, call: Callable[[], object]) -> Steps[None]:
+    def lane(name: str, call: Callable[[], object]) -> TaskCalls[None]:
         begun.append(name)
         yield _call(call)
 

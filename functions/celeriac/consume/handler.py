@@ -19,7 +19,7 @@ from celeriac.consume.run import run
 from celeriac.consume.settle import Settled, send_dead_letter, settle
 from celeriac.consume.sqs_record import SqsRecord, queue_of, read
 from celeriac.declare import registry
-from celeriac.execute.call import Steps
+from celeriac.execute.call import TaskCalls
 from celeriac.execute.threads import Threads
 from celeriac.model import foreign, settings
 from celeriac.model.failure import error_place, error_type
@@ -108,7 +108,7 @@ class _Batch:
             lanes[(record.group if queue.fifo else None) or record.message_id].append((record, queue))
         return not pairs or self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
 
-    def _lane(self, lane: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> Steps[None]:
+    def _lane(self, lane: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> TaskCalls[None]:
         """Run messages one after another; the rest of a FIFO group waits behind a message that isn't acknowledged."""
         for position, (record, queue) in enumerate(lane):
             settled = yield from self._settle(record, queue, alone=alone)
@@ -146,7 +146,7 @@ class _Batch:
             _log_unsettled(record.message_id, error)
         return self._settled[record.message_id].acknowledged
 
-    def _run_lanes(self, lanes: list[Steps[None]], queue: Queue) -> bool:
+    def _run_lanes(self, lanes: list[TaskCalls[None]], queue: Queue) -> bool:
         """Run lanes to their ends. Returns whether all of them ended while there was time to answer."""
         limits = [task.timeout for task in registry.tasks.values() if task.timeout and task.queue == queue]
         left = self._worker.left
@@ -169,7 +169,7 @@ class _Batch:
         self._deleted.update(record.message_id for record in records)
         return True
 
-    def _settle(self, record: SqsRecord, queue: Queue, *, alone: bool) -> Steps[Settled | None]:
+    def _settle(self, record: SqsRecord, queue: Queue, *, alone: bool) -> TaskCalls[Settled | None]:
         """Run and settle one message; None if it must run alone. An unsettled message isn't acknowledged."""
         started = time.monotonic()
         received = Received(record, queue, self._worker, alone)

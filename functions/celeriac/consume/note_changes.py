@@ -6,7 +6,7 @@ from functools import partial
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed
 from celeriac.consume.received import Received
 from celeriac.dead_letters import letter_notes
-from celeriac.execute.call import Steps
+from celeriac.execute.call import TaskCalls
 from celeriac.model.message import Message
 from celeriac.model.sender import id_of, task_of
 
@@ -30,7 +30,7 @@ def changes(outcome: Outcome, message: Message | None, received: Received) -> li
     return made
 
 
-def noting(some: Sequence[Change]) -> Steps[None]:
+def noting(some: Sequence[Change]) -> TaskCalls[None]:
     """Make the changes, as a lane of `Threads`, whose limit bounds the wait."""
     for change in some:
         change()

@@ -16,7 +16,7 @@ from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
-from celeriac.execute.call import Call, Steps
+from celeriac.execute.call import Call, TaskCalls
 from celeriac.execute.threads import left_behind
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
@@ -39,7 +39,7 @@ class WorkerCrashedError(CeleriacError):
     """The worker of a task died, out of memory or killed, so no code could record why."""
 
 
-def run(received: Received) -> Steps[tuple[Message | None, Outcome]]:
+def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome]]:
     """Decode a message, find its task, validate, run, and return the outcome.
 
     The message is None if the body can't be read. The generator yields the call of the task's function; its driver
@@ -60,7 +60,7 @@ def run(received: Received) -> Steps[tuple[Message | None, Outcome]]:
     return message, (yield from _run(message, received))
 
 
-def _run(message: Message, received: Received) -> Steps[Outcome]:
+def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
     task = registry.tasks.get(message.task)
     if task is None:
         return unknown(message, received)
@@ -172,7 +172,7 @@ def _tell_of_lost_worker(
 
 def _attempt(
     task: Task[..., Any, Any], message: Message, arguments: dict[str, Any], held: lease.Lease | None, received: Received
-) -> Steps[Outcome]:
+) -> TaskCalls[Outcome]:
     worker = received.worker
     key = task.key_of(arguments, message)
     # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.

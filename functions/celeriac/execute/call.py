@@ -1,6 +1,4 @@
-"""The call of a task's function, as a step of a run. The code that drives the run makes the call and sends back its
-result.
-"""
+"""The call of a task's function. A run yields it; the thread that drives the run makes it and sends back its result."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -41,5 +39,5 @@ class Call:
 
 type Result = tuple[Any, BaseException | None]
 """What a call returned, or the error that it raised."""
-type Steps[T] = Generator[Call, Result, T]
+type TaskCalls[T] = Generator[Call, Result, T]
 """A generator that yields each task call. After a timeout another thread resumes it."""

@@ -19,7 +19,7 @@ from threading import Condition, Lock
 from typing import Any
 
 from celeriac.execute import loop
-from celeriac.execute.call import Call, Result, Steps, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import Call, Result, TaskCalls, TaskTimeoutError, WorkerLost
 
 # Threads are made when needed, and reused. Each call that overran occupies one. No worker can reach this number.
 MOST_THREADS = 100_000
@@ -56,7 +56,7 @@ def left_behind() -> int:
 class _Running:
     """A sync call that a thread is making, and its deadline on the clock `time.monotonic()`."""
 
-    lane: Steps[None]
+    lane: TaskCalls[None]
     limit: timedelta
     until: float
 
@@ -69,7 +69,7 @@ class Threads:
     `limit` is how long `run` waits for the threads at most.
     """
 
-    def __init__(self, lanes: Iterable[Steps[None]], size: int, *, shortest: timedelta, limit: timedelta) -> None:
+    def __init__(self, lanes: Iterable[TaskCalls[None]], size: int, *, shortest: timedelta, limit: timedelta) -> None:
         self._lanes = deque(lanes)
         self._size = min(size, len(self._lanes))
         self._at_work = 0
@@ -124,7 +124,7 @@ class Threads:
             self._running.remove(running)
             _hanging.add(1)
 
-    def _work(self, lane: Steps[None] | None = None, ending: Result | None = None) -> None:
+    def _work(self, lane: TaskCalls[None] | None = None, ending: Result | None = None) -> None:
         """Resume `lane` with the result `ending`, if one is given, and then run lane after lane."""
         try:
             if lane is not None and ending is not None:
@@ -143,20 +143,20 @@ class Threads:
             if not self._at_work:
                 self._changed.notify()
 
-    def _next(self) -> Steps[None] | None:
+    def _next(self) -> TaskCalls[None] | None:
         try:
             return self._lanes.popleft()
         except IndexError:
             return None
 
-    def _go_on(self, lane: Steps[None], call: Call) -> None:
+    def _go_on(self, lane: TaskCalls[None], call: Call) -> None:
         """Make the lane's current call, and the calls that follow. Raises StopIteration at the lane's end."""
         while True:
             if self.has_ended:
                 raise WorkerLost
             call = lane.send(self._make(call, lane))
 
-    def _make(self, call: Call, lane: Steps[None]) -> Result:
+    def _make(self, call: Call, lane: TaskCalls[None]) -> Result:
         until = time.monotonic() + call.limit.total_seconds()
         try:
             with call.run:
@@ -172,7 +172,7 @@ class Threads:
             return None, error
         return result, None
 
-    def _make_watched(self, call: Call, lane: Steps[None], until: float) -> Any:
+    def _make_watched(self, call: Call, lane: TaskCalls[None], until: float) -> Any:
         running = _Running(lane, call.limit, until)
         with self._changed:
             self._running.add(running)
