@@ -200,13 +200,13 @@ def _lease(attempted: FencedStore) -> Lease:
 
 def _brings_back(wanted: Claim, found: dict[str, Any]) -> bool:
     """Whether the redriven letter is the one that the record remembers, or the first copy of an imported letter."""
-    death = wanted.redriven_from
-    if death is None:
+    failure = wanted.redriven_from
+    if failure is None:
         return False
-    if death.imported and (mark := import_notes.latest(wanted.task, wanted.task_id)):
-        return death.imported == mark and wanted.redriven != found.get("redriven")
+    if failure.imported and (mark := import_notes.latest(wanted.task, wanted.task_id)):
+        return failure.imported == mark and wanted.redriven != found.get("redriven")
     remembered = msgspec.json.decode(found["failure"], type=Failure)
-    return (death.last_at, death.request_id) == (remembered.last_at, remembered.request_id)
+    return (failure.last_at, failure.request_id) == (remembered.last_at, remembered.request_id)
 
 
 __all__ = [

@@ -72,10 +72,10 @@ class Claim:
     @property
     def redriven(self) -> str:
         """Identifies the dead letter of a redrive: the same text for every copy of one redrive."""
-        death = self.redriven_from
-        if death is None:
+        failure = self.redriven_from
+        if failure is None:
             return ""
-        return f"{death.last_at} {death.request_id}" + (f" {death.imported}" if death.imported else "")
+        return f"{failure.last_at} {failure.request_id}" + (f" {failure.imported}" if failure.imported else "")
 
 
 class FencedStore(DynamoDBPersistenceLayer):
