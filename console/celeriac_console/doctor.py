@@ -14,9 +14,9 @@ from celeriac.model.queue import Queue
 from celeriac.relay import unpublished
 from celeriac_console import known
 from celeriac_console.clients import client
-from celeriac_console.consumers import mapping_of
 from celeriac_console.findings import Finding, grouped, unlooked
 from celeriac_console.options import Json
+from celeriac_console.pause import mapping_of
 from celeriac_console.terminal.errors import PROBLEM, UserError
 from celeriac_console.terminal.next_steps import command, deploy_it
 from celeriac_console.terminal.screen import say

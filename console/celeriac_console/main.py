@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from celeriac.model import names
-from celeriac_console import again, consumers, doctor, outbox, quarantine, queues, send, status, tail, tasks
-from celeriac_console.commands import Commands, show_version
-from celeriac_console.dlq import archive, redrive
-from celeriac_console.dlq import show as dead_letters
+from celeriac_console import doctor, outbox, pause, quarantine, queues, send, status, tail, tasks, used_keys
+from celeriac_console.dlq import discard, export, import_, list_, redrive, show
+from celeriac_console.suggestions import Commands, show_version
 from celeriac_console.terminal.errors import explained
 
 app = typer.Typer(
@@ -55,21 +54,21 @@ def main(
 
 
 app.command("send")(explained(send.send))
-app.command("forget")(explained(again.forget))
-app.command("rerun")(explained(again.rerun))
+app.command("forget")(explained(used_keys.forget))
+app.command("rerun")(explained(used_keys.rerun))
 app.command("tasks")(explained(tasks.tasks, calls_aws=False))
 app.command("status")(explained(status.status))
 app.command("queues")(explained(queues.queues))
-app.command("pause")(explained(consumers.pause))
-app.command("resume")(explained(consumers.resume))
+app.command("pause")(explained(pause.pause))
+app.command("resume")(explained(pause.resume))
 app.command("tail")(explained(tail.tail))
 app.command("doctor")(explained(doctor.doctor))
-dlq.command("list")(explained(dead_letters.list_letters))
-dlq.command("show")(explained(dead_letters.show))
+dlq.command("list")(explained(list_.list_letters))
+dlq.command("show")(explained(show.show))
 dlq.command("redrive")(explained(redrive.redrive))
-dlq.command("discard")(explained(archive.discard))
-dlq.command("export")(explained(archive.export))
-dlq.command("import")(explained(archive.import_))
+dlq.command("discard")(explained(discard.discard))
+dlq.command("export")(explained(export.export))
+dlq.command("import")(explained(import_.import_))
 held.command("add")(explained(quarantine.add))
 held.command("lift")(explained(quarantine.lift))
 held.command("list")(explained(quarantine.list_))

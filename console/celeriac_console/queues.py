@@ -18,8 +18,8 @@ from celeriac.model import settings
 from celeriac.model.queue import Queue
 from celeriac_console import known
 from celeriac_console.clients import client
-from celeriac_console.consumers import mapping_of
 from celeriac_console.options import Json
+from celeriac_console.pause import mapping_of
 from celeriac_console.queue_table import NOT_DEPLOYED, table
 from celeriac_console.terminal.errors import PROBLEM, UserError, stages
 from celeriac_console.terminal.screen import Screen, say

@@ -7,7 +7,7 @@ from celeriac.dead_letters import search
 from celeriac.declare import lookup
 from celeriac.declare.handle import Handle
 from celeriac.leases.status import Status
-from celeriac_console.consumers import mapping_of
+from celeriac_console.pause import mapping_of
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.text import json_text, line
