@@ -1,8 +1,13 @@
 """Redrive as AWS's console does: send a dead letter's body, as a new message, to its source queue."""
 
+from typing import TYPE_CHECKING
+
 from celeriac import Queue
 from celeriac.aws import sqs
 from celeriac.aws.client import client
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 STAGE = "test"
 
@@ -14,3 +19,14 @@ def redrive_as_aws_does(queue: Queue, *, copies: int = 1) -> None:
     for _ in range(copies):
         client("sqs").send_message(QueueUrl=source, MessageBody=message["Body"])
     client("sqs").delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+
+
+def received(queue_name: str) -> "list[MessageTypeDef]":
+    """Up to ten messages of the queue with that physical name, with all their attributes."""
+    answer = client("sqs").receive_message(
+        QueueUrl=sqs.url(queue_name),
+        MaxNumberOfMessages=10,
+        MessageSystemAttributeNames=["All"],
+        MessageAttributeNames=["All"],
+    )
+    return answer.get("Messages", [])

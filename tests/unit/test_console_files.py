@@ -21,6 +21,7 @@ from celeriac.model.message import VERSION
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
 from tests.support.faults import registered
+from tests.support.redrive import received
 
 shop = Queue("files")
 ledger = Queue("files-ledger", fifo=True)
@@ -199,7 +200,7 @@ def test_copies_of_one_import_run_once(file: str) -> None:
     _run("discard", "files", "--yes")
     _run("import", "files", file)
     url = sqs.url("celeriac-test-files-dlq")
-    (message,) = Now.sandbox._receive(url, {})
+    (message,) = received(url.rpartition("/")[2])
     for _ in range(3):  # at-least-once delivery, while the task fails again
         client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody=message["Body"])
     Now.sandbox.drain()
@@ -381,7 +382,7 @@ def test_attributes_of_another_program_survive_export_and_import(file: str) -> N
     Path(file).write_text(f"{Path(file).read_text()}\n\n")
     _run("discard", "files", "--yes")
     assert _json("import", "files", file) == {"imported": 1, "problems": []}
-    (message,) = Now.sandbox._receive(sqs.url("celeriac-test-files-dlq"), {})
+    (message,) = received("celeriac-test-files-dlq")
     assert message["MessageAttributes"] == attributes
 
 

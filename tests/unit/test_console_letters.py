@@ -18,10 +18,10 @@ from celeriac.aws.client import client
 from celeriac.model import names
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
-from celeriac.testing.calls import Calls
 from celeriac_console.dlq import queue_reader as letters
 from celeriac_console.main import app
 from tests.support.faults import registered
+from tests.support.redrive import received
 
 shop = Queue("letters")
 other = Queue("letters-other")
@@ -350,14 +350,12 @@ def test_a_redrive_that_is_killed_at_any_call_loses_nothing_and_the_next_one_fin
 ) -> None:
     _cure()
     monkeypatch.setattr(letters, "WORKERS", 1)
-    calls: Calls = dead._calls
     for call in range(2, 12):
-        with calls.worker():
+        with dead.worker():
             dead.crash_at(call, after=after)
             with suppress(WorkerDied):
                 _run("redrive", "letters", "--task", "charge")
         dead.advance(letters.HIDDEN + timedelta(seconds=1))
-    calls.fault = None
     _run("redrive", "letters", "--task", "charge")
     dead.drain()
     assert sorted(order for _, (order, _) in ran) == list(range(12))  # each ran exactly once
@@ -390,7 +388,7 @@ def test_a_letter_that_sqs_moved_itself_is_handled_like_any_other(sandbox: Sandb
 def test_letters_redriven_by_aws_itself_run_too(dead: Sandbox) -> None:
     """AWS sends a letter's body and attributes as a new message with a new id."""
     _cure()
-    for message in dead._receive(sqs.url("celeriac-test-letters-dlq"), {"MaxNumberOfMessages": 10}):
+    for message in received("celeriac-test-letters-dlq"):
         client("sqs").send_message(
             QueueUrl=sqs.url("celeriac-test-letters"),
             MessageBody=message["Body"],
@@ -463,7 +461,6 @@ def test_a_redriven_body_without_an_id_gets_a_permanent_one(sandbox: Sandbox) ->
     with suppress(WorkerDied), sandbox.worker():
         sandbox.crash_at(_calls_until(sandbox, "SendMessageBatch"), after=True)  # sent, and not deleted
         _run("redrive", "letters")
-    sandbox._calls.fault = None
     sandbox.drain()
     sandbox.advance(letters.HIDDEN + timedelta(seconds=1))
     _run("redrive", "letters")
