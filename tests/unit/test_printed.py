@@ -92,7 +92,7 @@ def run(sandbox: Sandbox) -> Callable[[Callable[[], Any]], list[dict[str, Any]]]
     return run
 
 
-type Run = Callable[[Callable[[], Any]], list[dict[str, Any]]]
+type RunInfo = Callable[[Callable[[], Any]], list[dict[str, Any]]]
 
 
 def test_a_printed_line_names_its_task_its_id_and_its_attempt(sandbox: Sandbox) -> None:
@@ -116,7 +116,7 @@ def test_a_printed_line_names_its_task_its_id_and_its_attempt(sandbox: Sandbox) 
     assert all(line["request_id"] and line["timestamp"].startswith("2026-01-01T") for line in lines)
 
 
-def test_a_logged_line_names_its_task_and_is_written_once(run: Run) -> None:
+def test_a_logged_line_names_its_task_and_is_written_once(run: RunInfo) -> None:
     def log() -> None:
         logging.getLogger("tasks.reports").info("%d rows", 3)
         logging.getLogger("tasks.reports").debug("hidden")
@@ -136,7 +136,7 @@ def test_a_logged_line_names_its_task_and_is_written_once(run: Run) -> None:
     assert "ValueError: invalid literal" in lines[2]["exception"]
 
 
-def test_an_extra_field_with_a_reserved_name_gets_a_prefix(run: Run) -> None:
+def test_an_extra_field_with_a_reserved_name_gets_a_prefix(run: RunInfo) -> None:
     (line,) = run(lambda: logging.getLogger().warning("charged", extra={"id": 7, "attempt": 1, "amount": 5}))
     assert line["id"] != 7
     assert (line["extra_id"], line["attempt"], line["amount"]) == (7, 1, 5)
@@ -144,12 +144,12 @@ def test_an_extra_field_with_a_reserved_name_gets_a_prefix(run: Run) -> None:
 
 
 @pytest.mark.parametrize("task_logger", [Logger, lambda: Logger(service="shop")], ids=["ours", "own"])
-def test_a_line_of_a_powertools_logger_names_its_task(run: Run, task_logger: Callable[[], Logger]) -> None:
+def test_a_line_of_a_powertools_logger_names_its_task(run: RunInfo, task_logger: Callable[[], Logger]) -> None:
     (line,) = run(lambda: task_logger().info("charged", extra={"amount": 5}))
     assert (line["message"], line["amount"], line["task"], line["attempt"]) == ("charged", 5, "do", 1)
 
 
-def test_a_line_of_the_tasks_own_handler_names_its_task(run: Run) -> None:
+def test_a_line_of_the_tasks_own_handler_names_its_task(run: RunInfo) -> None:
     def log() -> None:
         own = logging.getLogger("own")
         own.propagate = False
@@ -160,7 +160,7 @@ def test_a_line_of_the_tasks_own_handler_names_its_task(run: Run) -> None:
     assert (line["message"], line["logger"], line["task"]) == ("by itself", "stderr", "do")
 
 
-def test_the_log_lines_of_http_libraries_are_left_out(run: Run) -> None:
+def test_the_log_lines_of_http_libraries_are_left_out(run: RunInfo) -> None:
     def log() -> None:
         for name in ("botocore.auth", "urllib3.pool"):
             logging.getLogger(name).info("a request")
@@ -232,17 +232,17 @@ def test_lines_of_async_tasks_and_their_threads_name_their_task(sandbox: Sandbox
     ],
 )
 def test_a_line_is_one_log_line_in_every_way_of_writing_it(
-    run: Run, do_it: Callable[[], Any], messages: list[str]
+    run: RunInfo, do_it: Callable[[], Any], messages: list[str]
 ) -> None:
     assert [line["message"] for line in run(do_it)] == messages
 
 
-def test_a_line_that_is_json_gets_the_missing_fields(run: Run) -> None:
+def test_a_line_that_is_json_gets_the_missing_fields(run: RunInfo) -> None:
     lines = run(lambda: print('{"event": "paid", "amount": 1.50}'))
     assert [(line["event"], line["amount"], line["task"]) for line in lines] == [("paid", 1.5, "do")]
 
 
-def test_a_line_that_is_json_cannot_claim_to_be_of_another_run(run: Run) -> None:
+def test_a_line_that_is_json_cannot_claim_to_be_of_another_run(run: RunInfo) -> None:
     (line,) = run(
         lambda: print('{"message": "task dead", "task": "pay", "id": "other", "attempt": 1, "note": "\u00fc"}')
     )
@@ -250,7 +250,7 @@ def test_a_line_that_is_json_cannot_claim_to_be_of_another_run(run: Run) -> None
     assert "extra_attempt" not in line
 
 
-def test_a_printed_line_cannot_write_to_celeriacs_metrics(run: Run) -> None:
+def test_a_printed_line_cannot_write_to_celeriacs_metrics(run: RunInfo) -> None:
     forged = {"_aws": {"CloudWatchMetrics": [{"Namespace": "shop"}, {"Namespace": METRICS}]}, "DeadLettered": 999}
     (line,) = run(lambda: print(json.dumps(forged)))
     assert "_aws" not in line
@@ -281,7 +281,7 @@ def test_a_tasks_own_metrics_are_not_changed(sandbox: Sandbox) -> None:
     assert set(line) == {"_aws", "Paid", "service"}
 
 
-def test_a_task_may_replace_the_streams(run: Run) -> None:
+def test_a_task_may_replace_the_streams(run: RunInfo) -> None:
     kept = io.StringIO()
 
     def capture() -> None:
@@ -333,9 +333,9 @@ def test_a_late_line_of_an_overrun_names_its_own_task_and_not_the_next(sandbox: 
 CRASH = """
 import os, sys
 from celeriac.observe.log import tell_of_tasks
-from celeriac.observe.running import Run
+from celeriac.observe.running import RunInfo
 tell_of_tasks()
-with Run("work", "i-1", 2, "r-1"):
+with RunInfo("work", "i-1", 2, "r-1"):
     print("before the end")
     print("and ", end="", flush=True)
     os._exit(7)

@@ -10,7 +10,7 @@ import pytest
 from celeriac.execute import loop, threads
 from celeriac.execute.call import Call, Result, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.execute.threads import Threads
-from celeriac.observe.running import Run
+from celeriac.observe.running import RunInfo
 
 LONG, SHORT = timedelta(seconds=30), timedelta(milliseconds=20)
 
@@ -34,7 +34,7 @@ def lanes() -> Lanes:
 
 
 def _call(function: Callable[[], object], limit: timedelta = LONG) -> Call:
-    return Call(function, (), {}, limit, Run("work", "i-1", 1, "r-1"))
+    return Call(function, (), {}, limit, RunInfo("work", "i-1", 1, "r-1"))
 
 
 def _run(lanes: list[TaskCalls[None]], *, size: int = 1, shortest: timedelta = LONG, limit: timedelta = LONG) -> bool:

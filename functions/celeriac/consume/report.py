@@ -16,7 +16,7 @@ from celeriac.model.reason import Reason
 from celeriac.observe import metrics
 from celeriac.observe.log import key_hash, logger
 from celeriac.observe.metric_names import Metric
-from celeriac.observe.running import Run
+from celeriac.observe.running import RunInfo
 from celeriac.observe.text import line
 
 
@@ -49,7 +49,7 @@ def log_outcome(outcome: Outcome, message: Message | None, received: Received, *
             logger.info("task done", extra=fields)
 
 
-def log_lost_worker(run: Run, queue: str, *, deaths_alone: int) -> None:
+def log_lost_worker(run: RunInfo, queue: str, *, deaths_alone: int) -> None:
     """Log that the worker of an attempt has died. A later worker logs this: the dead one couldn't.
 
     `deaths_alone` is how many of its workers died while they ran nothing else. Only these count against the message.

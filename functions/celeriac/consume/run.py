@@ -28,7 +28,7 @@ from celeriac.model.message import MalformedMessageError, Message, NewerVersionE
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
-from celeriac.observe.running import Run
+from celeriac.observe.running import RunInfo
 
 # A task becomes a dead letter after this many workers died while they ran only this task.
 MOST_CRASHES = 3
@@ -165,7 +165,7 @@ def _crashed(
 def _tell_of_lost_worker(
     task: Task[..., Any, Any], held: lease.Lease, suspect: lease.CrashSuspected, wanted: lease.Claim, received: Received
 ) -> None:
-    run = Run(task.name, wanted.task_id, held.attempt, received.worker.request_id)
+    run = RunInfo(task.name, wanted.task_id, held.attempt, received.worker.request_id)
     log_lost_worker(run, received.queue.name, deaths_alone=suspect.crashes)
     metrics.count_lost_worker(received.queue.name, task.name)
 
@@ -185,7 +185,7 @@ def _attempt(
     received.observed.has_run = True
     if message.turn == "1":
         received.observed.age = datetime.now(UTC) - (message.enqueued_at or received.record.sent_at)
-    its = Run(task.name, message.id, message.attempt, worker.request_id)
+    its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
     result, error = yield Call(task.function, args, arguments, limit, its)
     if isinstance(error, lease.LeaseLostError):
         return TAKEN_OVER

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from celeriac.model.errors import CeleriacError
-from celeriac.observe.running import Run
+from celeriac.observe.running import RunInfo
 
 
 class WorkerLost(BaseException):
@@ -34,7 +34,7 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     limit: timedelta
-    run: Run
+    run: RunInfo
 
 
 type Result = tuple[Any, BaseException | None]

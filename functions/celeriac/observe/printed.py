@@ -11,7 +11,7 @@ from threading import get_ident
 from typing import TextIO
 
 from celeriac.model import names
-from celeriac.observe.running import Run, current
+from celeriac.observe.running import RunInfo, current
 
 # An escaped character takes at most six bytes, and Lambda cuts a line at 256 KiB:
 # https://docs.aws.amazon.com/lambda/latest/dg/telemetry-api.html
@@ -53,14 +53,14 @@ class Printed(io.TextIOBase):
             self._stream.write(_encodable(rest))
         self._stream.flush()
 
-    def put(self, run: Run, text: str) -> None:
+    def put(self, run: RunInfo, text: str) -> None:
         """Write `text` as a line of `run`, which has ended."""
         self._put(run, [text])
 
     def close(self) -> None:
         """Do nothing: a task that closes the stream would silence all other tasks."""
 
-    def _put(self, run: Run | None, lines: list[str]) -> None:
+    def _put(self, run: RunInfo | None, lines: list[str]) -> None:
         if run is not None:
             lines = [_json(piece, self._name, run) for line in lines for piece in _pieces(_encodable(line.strip("\r")))]
         else:
@@ -121,7 +121,7 @@ def _pieces(line: str) -> list[str]:
     return [line[start : start + LONGEST_LINE] for start in range(0, len(line), LONGEST_LINE)]
 
 
-def _json(line: str, name: str, run: Run) -> str:
+def _json(line: str, name: str, run: RunInfo) -> str:
     """Return `line` as JSON. If the line is a JSON object already, the run's fields are added to it.
 
     A field of the line that has the name of one of the run's fields, but another value, is renamed to `extra_<name>`.

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 
 @dataclass(eq=False, slots=True)
-class Run:
+class RunInfo:
     """One attempt of a task. `with run:` makes this thread, and the async tasks that it starts, part of the run.
 
     A run has only fields that a log may contain: never the payload, never the key.
@@ -19,7 +19,7 @@ class Run:
     """The request id of the Lambda invocation."""
     unended: dict[tuple[Any, int], str] = field(default_factory=dict)
     """Printed text whose line hasn't ended, by stream and thread."""
-    _token: "Token[Run | None] | None" = None
+    _token: "Token[RunInfo | None] | None" = None
 
     @property
     def fields(self) -> dict[str, str | int]:
@@ -38,7 +38,7 @@ class Run:
             stream.put(self, text)
 
 
-_current: ContextVar[Run | None] = ContextVar("run", default=None)
+_current: ContextVar[RunInfo | None] = ContextVar("run", default=None)
 current = _current.get
 """The run that this thread or async task is part of; None outside of a run. A thread that a task starts itself is
 outside, because Python 3.13 passes no context variable on to a new thread. `asyncio.to_thread` is inside."""
