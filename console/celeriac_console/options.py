@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,4 +20,5 @@ Since = Annotated[str | None, typer.Option(help="Only letters that died since th
 Until = Annotated[str | None, typer.Option(help="Only letters that died before then: 2h, or 2026-11-22T03:00.")]
 Contains = Annotated[str | None, typer.Option(help="Only letters whose body contains this text.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most this many letters.")]
+File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="A file with one dead letter per line.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]

@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from threading import Lock
-from typing import Annotated
 
 import typer
 
@@ -19,8 +17,6 @@ from celeriac_console.terminal.asking import ask
 from celeriac_console.terminal.errors import CommandInterruptedError
 from celeriac_console.terminal.next_steps import same_command
 from celeriac_console.terminal.plural import counted
-
-File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="A file with one dead letter per line.")]
 
 
 def discard(

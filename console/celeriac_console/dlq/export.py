@@ -15,13 +15,11 @@ from celeriac_console import known
 from celeriac_console.dlq.exported import line
 from celeriac_console.dlq.filters import filter_of
 from celeriac_console.dlq.queue_reader import Pass, Taken, depth, hidden_for, progress, say_missed
-from celeriac_console.options import Contains, Json, OfError, OfTask, QueueName, Since, Until
+from celeriac_console.options import Contains, File, Json, OfError, OfTask, QueueName, Since, Until
 from celeriac_console.terminal.errors import PROBLEM, CommandInterruptedError, UserError
 from celeriac_console.terminal.next_steps import same_command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.screen import say
-
-File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="A file with one dead letter per line.")]
 
 
 def export(

@@ -13,13 +13,11 @@ from celeriac.model.settings import stage
 from celeriac_console import known
 from celeriac_console.dlq.exported import Exported, entry, read
 from celeriac_console.dlq.queue_reader import progress
-from celeriac_console.options import Json, QueueName
+from celeriac_console.options import File, Json, QueueName
 from celeriac_console.terminal.errors import PROBLEM, CommandInterruptedError, UserError
 from celeriac_console.terminal.next_steps import command, same_command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.screen import say
-
-File = Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="A file with one dead letter per line.")]
 
 
 def import_(

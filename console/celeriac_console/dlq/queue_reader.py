@@ -143,15 +143,18 @@ class Pass:
         if messages and seconds > self._hidden.total_seconds():
             self._set_visibility([message["ReceiptHandle"] for message in messages], seconds)
 
-    def _set_visibility(self, handles: Sequence[str], seconds: int) -> None:
+    def _set_visibility(self, receipts: Sequence[str], seconds: int) -> None:
         client("sqs").change_message_visibility_batch(
             QueueUrl=self._url,
-            Entries=[{"Id": str(i), "ReceiptHandle": h, "VisibilityTimeout": seconds} for i, h in enumerate(handles)],
+            Entries=[
+                {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+                for i, receipt in enumerate(receipts)
+            ],
         )
 
     def _give_back(self) -> None:
-        handles = list(self._held.values())
-        tens = [handles[i : i + 10] for i in range(0, len(handles), 10)]
+        receipts = list(self._held.values())
+        tens = [receipts[i : i + 10] for i in range(0, len(receipts), 10)]
 
         with ThreadPoolExecutor(self._workers) as pool:
             for _ in pool.map(lambda ten: self._set_visibility(ten, 0), tens):

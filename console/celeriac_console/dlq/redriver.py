@@ -151,7 +151,7 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
         group=(group or taken.message_id) if target.fifo else group,
         # If the letter couldn't be deleted and is sent again within five minutes, SQS drops the second message.
         deduplication=taken.message_id if target.fifo else None,
-        # Only the sender's attributes. Celeriac's own are left out, because a redriven message starts anew.
+        # Only the sender's attributes. Celeriac's own describe earlier deliveries, and a redriven message starts anew.
         attributes=beside(letter.attributes, {}),
     )
 

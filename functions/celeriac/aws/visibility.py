@@ -20,7 +20,7 @@ def delete(queue_name: str, receipts: Sequence[str]) -> bool:
     """
     taken = True
     for batch in batched(receipts, sqs.BATCH_ENTRIES, strict=False):
-        entries: Any = [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(batch)]
+        entries: Any = [{"Id": str(i), "ReceiptHandle": receipt} for i, receipt in enumerate(batch)]
         try:
             answer = client("sqs").delete_message_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
         except Exception as error:  # noqa: BLE001 - nothing is lost
@@ -34,8 +34,8 @@ def show_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> 
     """Set when messages are delivered again. If that fails, this is later: at the end of their visibility timeout."""
     for batch in batched(handed_back, sqs.BATCH_ENTRIES, strict=False):
         entries: Any = [
-            {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds_until(instant)}
-            for i, (handle, instant) in enumerate(batch)
+            {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds_until(instant)}
+            for i, (receipt, instant) in enumerate(batch)
         ]
         try:
             answer = client("sqs").change_message_visibility_batch(QueueUrl=sqs.url(queue_name), Entries=entries)

@@ -210,9 +210,9 @@ class _Batch:
         return Settled(acknowledged=True)
 
     def _again(self) -> list[tuple[str, datetime]]:
-        handles = {record.message_id: record.receipt for record, _ in self._records}
+        receipts = {record.message_id: record.receipt for record, _ in self._records}
         return [
-            (handles[message_id], settled.again_at)
+            (receipts[message_id], settled.again_at)
             for message_id, settled in self._settled.items()
             if settled.again_at is not None
         ]

@@ -208,8 +208,8 @@ class Sandbox:
         """The dead letters of `queue`, oldest first. Reading doesn't remove them."""
         name = queue.dead_letter_name(self._stage)
         with self._calls.unobserved():
-            search = [dead_letter.read(name, message) for message in account.lying_in(sqs.url(name))]
-        return sorted(search, key=lambda letter: letter.sent_at)
+            letters = [dead_letter.read(name, message) for message in account.lying_in(sqs.url(name))]
+        return sorted(letters, key=lambda letter: letter.sent_at)
 
     def _pass(self, seconds: float) -> None:
         """Replaces waiting: moves virtual time forward, and runs what is due unless a worker waits."""
