@@ -10,7 +10,7 @@ from celeriac import InvalidArgumentsError, Task
 from celeriac.dead_letters import search
 from celeriac.leases import lease
 from celeriac.leases.status import Status
-from celeriac.leases.store import MESSAGE
+from celeriac.leases.claim import MESSAGE
 from celeriac_console import known
 from celeriac_console.arguments import value_for
 from celeriac_console.asked import spelled

@@ -12,7 +12,7 @@ import urllib3
 
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
-from celeriac.leases import lease
+from celeriac.leases.states import COMPLETED
 from celeriac.leases.store import store
 from celeriac.model import names
 from celeriac_console.dlq.queue_reader import read
@@ -89,7 +89,7 @@ def _has_succeeded(ending: Ending, records: dict[str, str], accepted: Counter[st
         return accepted[ending.name] > 0
     retention = registry.queues()[ending.queue].record_retention
     records_of_task = store(ending.task, names.idempotency_table("local"), retention)
-    return records.get(records_of_task.record_id(f"{ending.task}:{ending.key}")) == lease.COMPLETED
+    return records.get(records_of_task.record_id(f"{ending.task}:{ending.key}")) == COMPLETED
 
 
 def _say_differences(

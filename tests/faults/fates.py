@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.consume.run import MOST_CRASHES
+from celeriac.consume.run import MOST_DEATHS_ALONE
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.leases import lease
+from celeriac.leases.states import COMPLETED
 from celeriac.model import names
 from celeriac.relay import unpublished
 from celeriac.testing.account import lying_in
@@ -76,7 +77,7 @@ class Sent:
             reasons.add("interrupted" if self.kind.delivery == "at_most_once" else "worker lost")
         if accidents and self.kind.delivery == "at_most_once":
             reasons |= {"interrupted", "unsettled"}
-        if accidents >= MOST_CRASHES and self.kind.delivery != "at_most_once":
+        if accidents >= MOST_DEATHS_ALONE and self.kind.delivery != "at_most_once":
             reasons.add("worker lost")
         if self.kind.commits and self.plan not in {"reject", "crash"}:
             # A fault in the task's transaction costs an attempt.
@@ -86,7 +87,7 @@ class Sent:
 
     def most_runs(self, *, accidents: int, shared: bool) -> int:
         """How often the task's body may have been called."""
-        own_crashes = {"crash": 1 + MOST_CRASHES, "crash once": 1, "freeze": 1}.get(self.plan, 0)
+        own_crashes = {"crash": 1 + MOST_DEATHS_ALONE, "crash once": 1, "freeze": 1}.get(self.plan, 0)
         waits = WAITS if self.plan == "wait" else 0
         once = 1 if self.plan == "reject" else self.attempts + own_crashes + waits
         if self.kind.delivery == "at_least_once":
@@ -141,7 +142,7 @@ def broken(
 def _has_succeeded(one: Sent, outside: Outside, statuses: dict[str, str]) -> bool:
     if one.kind.delivery == "at_least_once":
         return one.id in outside.done
-    return statuses[one.key] == lease.COMPLETED
+    return statuses[one.key] == COMPLETED
 
 
 def _status(key: str) -> str:
@@ -196,6 +197,6 @@ def _doubled(sent: Iterable[Sent], statuses: dict[str, str]) -> Iterator[str]:
     items = client("dynamodb").scan(TableName=names.table(STAGE, "orders"))["Items"]
     times = {item["pk"]["S"]: int(item["times"]["N"]) for item in items}
     committing = {one.key for one in sent if one.kind.commits}
-    wanted = dict.fromkeys((key for key in committing if statuses[key] == lease.COMPLETED), 1)
+    wanted = dict.fromkeys((key for key in committing if statuses[key] == COMPLETED), 1)
     if times != wanted:
         yield f"effects, and how often they happened: {times}, but {wanted} have succeeded"

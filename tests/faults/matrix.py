@@ -20,6 +20,7 @@ from celeriac import Outbox
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.leases import lease
+from celeriac.leases.states import COMPLETED, DEAD
 from celeriac.model import names
 from celeriac.testing import Sandbox
 from celeriac.testing.account import lying_in
@@ -143,11 +144,11 @@ def _lost(path: Path, world: World) -> Iterator[str]:
         if died_of:
             if not died_of <= allowed:
                 yield f"{key} is a dead letter, {died_of}"
-            if recorded not in {"", lease.DEAD}:
+            if recorded not in {"", DEAD}:
                 yield f"{key} is a dead letter, and its record says {recorded}"
         elif SUCCEEDED not in allowed:
             yield f"{key} is not a dead letter"
-        elif recorded not in {"", lease.COMPLETED} or key not in world.outside.charges:
+        elif recorded not in {"", COMPLETED} or key not in world.outside.charges:
             yield f"{key} is lost; its record says {recorded or 'nothing'}"
     if reasons:
         yield f"unexpected dead letters: {reasons}"

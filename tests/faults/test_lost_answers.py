@@ -11,6 +11,7 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.declare.task import PartialFailureError
 from celeriac.leases import lease
+from celeriac.leases.claim import Claim
 from celeriac.model import names
 from celeriac.testing import Sandbox
 from tests.support.faults import answer_lost, out_of_reach, registered
@@ -85,7 +86,7 @@ def test_a_lost_answer_neither_loses_a_task_nor_adds_a_retry(
 @pytest.mark.usefixtures("sandbox")
 def test_a_claim_that_botocore_sends_twice_succeeds() -> None:
     until = datetime.now(UTC) + timedelta(seconds=30)
-    store = lease._new_store(lease.Claim("work", "work:a", "the id", 1, until, timedelta(days=18)))
+    store = lease._new_store(Claim("work", "work:a", "the id", 1, until, timedelta(days=18)))
     assert lease._put(store)
     assert lease._put(store)  # the same call again, as botocore makes it when the answer is lost
     (record,) = client("dynamodb").scan(TableName=names.idempotency_table("test"))["Items"]

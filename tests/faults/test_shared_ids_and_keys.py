@@ -11,6 +11,8 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.leases import lease
+from celeriac.leases.claim import Claim
+from celeriac.leases.store import LeaseLostError
 from celeriac.model.failure import Failure
 from celeriac.model.message import new_id
 from celeriac.testing import Sandbox, WorkerDied
@@ -146,8 +148,8 @@ def test_at_most_once_holds_for_all_messages_of_a_key(sandbox: Sandbox, send: Se
     assert runs == ["a"]
 
 
-def _wanted() -> lease.Claim:
-    return lease.Claim("work", "work:a", "the id", 1, datetime.now(UTC) + LEASE, timedelta(days=18))
+def _wanted() -> Claim:
+    return Claim("work", "work:a", "the id", 1, datetime.now(UTC) + LEASE, timedelta(days=18))
 
 
 def test_a_success_is_never_taken_over(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +168,7 @@ def test_a_success_is_never_taken_over(sandbox: Sandbox, monkeypatch: pytest.Mon
 def test_a_failed_task_can_no_longer_commit() -> None:
     held = lease.claim(_wanted())
     held.dead(Failure(reason="exhausted"))
-    with pytest.raises(lease.LeaseLostError):
+    with pytest.raises(LeaseLostError):
         held.complete("after all")
 
 

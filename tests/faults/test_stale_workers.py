@@ -9,6 +9,8 @@ import pytest
 from celeriac import Context, Queue, task
 from celeriac.aws.client import client
 from celeriac.leases import lease
+from celeriac.leases.claim import Claim
+from celeriac.leases.store import LeaseLostError
 from celeriac.model.failure import Failure
 from celeriac.testing import Sandbox
 from tests.support.faults import registered
@@ -24,8 +26,8 @@ def _claim() -> lease.Lease:
     return lease.take_over(_wanted("charge", "charge:p-1"))
 
 
-def _wanted(task: str, key: str) -> lease.Claim:
-    return lease.Claim(task, key, "the id", 1, datetime.now(UTC) + LEASE, RETENTION)
+def _wanted(task: str, key: str) -> Claim:
+    return Claim(task, key, "the id", 1, datetime.now(UTC) + LEASE, RETENTION)
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ type Leases = tuple[lease.Lease, lease.Lease]
 
 def test_a_stale_worker_cannot_complete_its_successors_lease(stale_and_successor: Leases) -> None:
     stale, successor = stale_and_successor
-    with pytest.raises(lease.LeaseLostError):
+    with pytest.raises(LeaseLostError):
         stale.complete("the stale worker's result")
     successor.complete("the successor's result")
     with pytest.raises(lease.AlreadyDone):
@@ -49,7 +51,7 @@ def test_a_stale_worker_cannot_complete_its_successors_lease(stale_and_successor
 
 def test_a_stale_worker_cannot_release_its_successors_lease(stale_and_successor: Leases) -> None:
     stale, _ = stale_and_successor
-    with pytest.raises(lease.LeaseLostError):
+    with pytest.raises(LeaseLostError):
         stale.retrying(FAILURE)
     with pytest.raises(lease.Busy):
         _claim()
@@ -58,7 +60,7 @@ def test_a_stale_worker_cannot_release_its_successors_lease(stale_and_successor:
 def test_a_stale_worker_cannot_undo_its_successors_success(stale_and_successor: Leases) -> None:
     stale, successor = stale_and_successor
     successor.complete(None)
-    with pytest.raises(lease.LeaseLostError):
+    with pytest.raises(LeaseLostError):
         stale.retrying(FAILURE)
     with pytest.raises(lease.AlreadyDone):
         _claim()
@@ -115,7 +117,7 @@ def test_a_worker_that_finds_its_lease_lost_in_its_transaction_sends_no_successo
         if len(seen) == 1:
             # The worker is frozen for longer than its lease. Meanwhile another worker takes over and runs the task.
             sandbox.advance(timedelta(hours=1))
-            wanted = lease.Claim("slow", ctx.key, ctx.id, 1, sandbox.now + LEASE, RETENTION)
+            wanted = Claim("slow", ctx.key, ctx.id, 1, sandbox.now + LEASE, RETENTION)
             lease.take_over(wanted)
         with ctx.transaction() as tx:
             tx.put("payments", {"pk": "p-1"})

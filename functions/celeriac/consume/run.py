@@ -19,8 +19,9 @@ from celeriac.declare.task import Task
 from celeriac.execute.call import Call, TaskCalls
 from celeriac.execute.threads import left_behind
 from celeriac.leases import lease
+from celeriac.leases.claim import MESSAGE, Claim
 from celeriac.leases.result import NotStorableError, storable
-from celeriac.leases.store import MESSAGE
+from celeriac.leases.store import LeaseLostError
 from celeriac.model import foreign, sender
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure, error_type, fingerprint
@@ -31,7 +32,7 @@ from celeriac.observe.log import logger
 from celeriac.observe.running import RunInfo
 
 # A task becomes a dead letter after this many workers died while they ran only this task.
-MOST_CRASHES = 3
+MOST_DEATHS_ALONE = 3
 TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 
@@ -110,19 +111,19 @@ def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
 
 def _wanted(
     task: Task[..., Any, Any], key: str, message: Message, redriven_from: Failure | None, received: Received
-) -> lease.Claim:
+) -> Claim:
     if task.guarantee == "at_least_once":
         # Messages of an at_least_once task don't exclude each other. But a message that SQS delivers again may have
         # crashed its worker. The record keeps this for the run, also in a fresh copy of the message; a redrive has
         # another date, so it starts without it.
         key = f"{message.id} {message.enqueued_at} {message.turn}"
-    return lease.Claim(
+    return Claim(
         task=task.name,
         key=key,
         task_id=message.id,
         attempt=message.attempt,
         step=message.step,
-        for_crashes=task.guarantee == "at_least_once",
+        of_message=task.guarantee == "at_least_once",
         key_from=MESSAGE if message.key is not None else "",
         until=received.worker.deadline,
         retention=received.queue.record_retention,
@@ -134,11 +135,11 @@ def _wanted(
     )
 
 
-def _claim(task: Task[..., Any, Any], wanted: lease.Claim, received: Received) -> lease.Lease:
+def _claim(task: Task[..., Any, Any], wanted: Claim, received: Received) -> lease.Lease:
     try:
         return lease.claim(wanted)
     except lease.CrashSuspected as suspect:
-        if task.guarantee == "at_most_once" or not received.alone or suspect.crashes >= MOST_CRASHES:
+        if task.guarantee == "at_most_once" or not received.alone or suspect.deaths_alone >= MOST_DEATHS_ALONE:
             raise
         held = lease.take_over(wanted)
         _tell_of_lost_worker(task, held, suspect, wanted, received)
@@ -146,15 +147,15 @@ def _claim(task: Task[..., Any, Any], wanted: lease.Claim, received: Received) -
 
 
 def _crashed(
-    task: Task[..., Any, Any], message: Message, suspect: lease.CrashSuspected, wanted: lease.Claim, received: Received
+    task: Task[..., Any, Any], message: Message, suspect: lease.CrashSuspected, wanted: Claim, received: Received
 ) -> Outcome:
     """The outcome of a task whose last worker died during the run."""
     if task.guarantee == "at_most_once":
         reason = Reason.INTERRUPTED
         error = WorkerCrashedError("its worker died during the run; whether the work was done is unknown")
-    elif suspect.crashes >= MOST_CRASHES:
+    elif suspect.deaths_alone >= MOST_DEATHS_ALONE:
         reason = Reason.WORKER_LOST
-        error = WorkerCrashedError(f"{suspect.crashes} workers died while they ran it alone")
+        error = WorkerCrashedError(f"{suspect.deaths_alone} workers died while they ran it alone")
     else:
         return RunAlone()
     held = lease.take_over(wanted)
@@ -163,10 +164,10 @@ def _crashed(
 
 
 def _tell_of_lost_worker(
-    task: Task[..., Any, Any], held: lease.Lease, suspect: lease.CrashSuspected, wanted: lease.Claim, received: Received
+    task: Task[..., Any, Any], held: lease.Lease, suspect: lease.CrashSuspected, wanted: Claim, received: Received
 ) -> None:
     run = RunInfo(task.name, wanted.task_id, held.attempt, received.worker.request_id)
-    log_lost_worker(run, received.queue.name, deaths_alone=suspect.crashes)
+    log_lost_worker(run, received.queue.name, deaths_alone=suspect.deaths_alone)
     metrics.count_lost_worker(received.queue.name, task.name)
 
 
@@ -187,7 +188,7 @@ def _attempt(
         received.observed.age = datetime.now(UTC) - (message.enqueued_at or received.record.sent_at)
     its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
     result, error = yield Call(task.function, args, arguments, limit, its)
-    if isinstance(error, lease.LeaseLostError):
+    if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:
         if held is not None and held.committed:
@@ -199,7 +200,7 @@ def _attempt(
         kept, not_kept = _kept(task, result)
         try:
             held.complete(kept, not_kept=not_kept)
-        except lease.LeaseLostError:
+        except LeaseLostError:
             return TAKEN_OVER
     return Succeeded(message.attempt)
 

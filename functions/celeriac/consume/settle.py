@@ -16,7 +16,7 @@ from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retri
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.dead_letters.dead_letter import unreadable
 from celeriac.enqueue.send import Parcel, entry, fitted, send
-from celeriac.leases import lease
+from celeriac.leases.store import LeaseLostError
 from celeriac.model import settings
 from celeriac.model.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
 
@@ -64,7 +64,7 @@ def _retry(retried: Retried, record: SqsRecord, queue: Queue) -> Settled:
         try:
             due = datetime.now(UTC) + retried.delay
             retried.lease.retrying(retried.failure, due, charged=retried.charged)
-        except lease.LeaseLostError:
+        except LeaseLostError:
             # An extra successor does no harm: the record of the worker that took over makes it a duplicate.
             return Settled(acknowledged=False)
     return Settled(not queue.fifo, datetime.now(UTC) + retried.delay if queue.fifo else None)
@@ -116,7 +116,7 @@ def send_dead_letter(dead: Dead, record: SqsRecord, queue: Queue) -> None:
         _send(name, unreadable(came, dead.failure, queue_name=record.queue_name, message_id=record.message_id))
     if dead.lease is not None:
         # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.
-        with suppress(lease.LeaseLostError):
+        with suppress(LeaseLostError):
             dead.lease.dead(dead.failure)
 
 

@@ -19,8 +19,9 @@ from celeriac.aws.client import client
 from celeriac.aws.items import item_of, plain, size_of, value_of
 from celeriac.enqueue.outbox_row import WAITING, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
-from celeriac.leases.lease import Lease, LeaseLostError
+from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
+from celeriac.leases.store import LeaseLostError
 from celeriac.model import declared, names, settings
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id

@@ -11,7 +11,9 @@ import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 
 from celeriac.leases import import_notes
-from celeriac.leases.store import COMPLETED, DEAD, INPROGRESS, RETRYING, Claim, FencedStore, LeaseLostError, store
+from celeriac.leases.claim import Claim, Found
+from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
+from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
 from celeriac.model.errors import Signal
 from celeriac.model.failure import Failure
@@ -41,11 +43,11 @@ class Busy(Signal):
 
 
 class CrashSuspected(Signal):
-    """The last worker of this task died during its run. `crashes` workers died while they ran nothing else."""
+    """The last worker of this task died during its run. `deaths_alone` workers died while they ran nothing else."""
 
-    def __init__(self, crashes: int) -> None:
+    def __init__(self, deaths_alone: int) -> None:
         super().__init__("the last worker of this task died during the run")
-        self.crashes = crashes
+        self.deaths_alone = deaths_alone
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class Lease:
     @property
     def is_of_its_key(self) -> bool:
         """Whether the record belongs to the task's idempotency key. Only such a record says how the message ended."""
-        return not self._store.claim.for_crashes
+        return not self._store.claim.of_message
 
     @property
     def replaced(self) -> tuple[str, Failure] | None:
@@ -114,7 +116,7 @@ def claim(wanted: Claim) -> Lease:
     died during the run. `take_over` claims such a task.
     """
     attempted = _new_store(wanted)
-    attempted.crashes = int(wanted.alone)
+    attempted.deaths_alone = int(wanted.alone)
     if _put(attempted):
         return _lease(attempted)
     found, status = attempted.found, attempted.found.get("status")
@@ -145,14 +147,14 @@ def take_over(wanted: Claim) -> Lease:
         found = attempted.read(wanted.key)
         if found.get("status") != INPROGRESS:
             raise Busy(dt.datetime.now(dt.UTC)) from None  # the run has ended after all: look again
-        attempted.crashes = suspect.crashes + int(wanted.alone)
+        attempted.deaths_alone = suspect.deaths_alone + int(wanted.alone)
         attempted.deaths = int(found.get("deaths", 0)) + 1
         return _claim_after(attempted, found)
 
 
 def _claim_after(attempted: FencedStore, found: dict[str, Any]) -> Lease:
     """Replace the record that was found. Raises Busy if the record changed meanwhile."""
-    attempted.after = (str(found["token"]), str(found["status"]))
+    attempted.after = Found(str(found["token"]), str(found["status"]))
     attempted.redriven = str(found.get("redriven", ""))
     if not _put(attempted):
         raise Busy(dt.datetime.now(dt.UTC))
@@ -192,7 +194,7 @@ def _lease(attempted: FencedStore) -> Lease:
     The message says which attempt this is. On a FIFO queue the same message comes back, so the record counts.
     """
     found, wanted = attempted.found, attempted.claim
-    failed = int(found.get(attempted.counter, 0)) if wanted.comes_back else 0
+    failed = int(found.get(wanted.counter, 0)) if wanted.comes_back else 0
     attempted.attempt = failed + 1 if wanted.comes_back else wanted.attempt
     before = msgspec.json.decode(found["failure"], type=Failure) if "failure" in found else None
     return Lease(attempted, attempted.attempt, before)
@@ -207,23 +209,3 @@ def _brings_back(wanted: Claim, found: dict[str, Any]) -> bool:
         return failure.imported == mark and wanted.redriven != found.get("redriven")
     remembered = msgspec.json.decode(found["failure"], type=Failure)
     return (failure.last_at, failure.request_id) == (remembered.last_at, remembered.request_id)
-
-
-__all__ = [
-    "COMPLETED",
-    "DEAD",
-    "INPROGRESS",
-    "RETRYING",
-    "AlreadyDead",
-    "AlreadyDone",
-    "AlreadyTried",
-    "Busy",
-    "Claim",
-    "CrashSuspected",
-    "Lease",
-    "LeaseLostError",
-    "claim",
-    "forget",
-    "look_up",
-    "take_over",
-]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.model.failure import Failure
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
@@ -52,19 +53,19 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     other = holder if message_id not in ("", holder) else None
     attempts = int(record.get("attempt", 0))
     failure = msgspec.json.decode(record["failure"], type=Failure) if "failure" in record else None
-    if state == "COMPLETED":
+    if state == COMPLETED:
         result, not_kept = _result(record)
         ended = _instant(record, "ended_at") or _completed_at(record, queue)
         return Status("succeeded", attempts, result, id=holder, since=ended, duplicate_of=other, not_kept=not_kept)
-    if other is not None and not (once and state == "DEAD"):
+    if other is not None and not (once and state == DEAD):
         return None  # the other message may fail, and then this one runs
-    if state == "DEAD":
+    if state == DEAD:
         died = failure.last_at if failure is not None else None
         return Status("dead", attempts, failure=failure, id=holder, since=died, duplicate_of=other)
-    if state == "RETRYING":
+    if state == RETRYING:
         due = _instant(record, "retry_at")
         return Status("retrying", attempts, failure=failure, id=holder, due=due)
-    if state != "INPROGRESS":
+    if state != INPROGRESS:
         return None  # a newer release wrote it
     expiry = datetime.fromtimestamp(int(record.get("in_progress_expiration", 0)) / 1000, UTC)
     deaths = int(record.get("deaths", 0))

@@ -11,17 +11,17 @@ import datetime as dt
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
-from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import STATUS_CONSTANTS, DataRecord
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from celeriac.aws.client import client, error_code
+from celeriac.leases.claim import Claim, Found, condition_of
+from celeriac.leases.states import COMPLETED, INPROGRESS
 from celeriac.leases.status import milliseconds
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
@@ -29,53 +29,9 @@ from celeriac.model.failure import Failure
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-INPROGRESS = STATUS_CONSTANTS["INPROGRESS"]
-COMPLETED = STATUS_CONSTANTS["COMPLETED"]
-RETRYING = "RETRYING"
-"""An attempt has failed, and the message of the next one exists. The key is free to be claimed."""
-DEAD = "DEAD"
-"""The message is a dead letter: only a redrive may claim it."""
-MESSAGE = "message"
-"""The value of `key_from` for a key that the sender gave beside the arguments."""
-
 
 class LeaseLostError(CeleriacError):
     """This worker outlived its lease, and another worker has taken over. Nothing of this run may be recorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a worker wants to run, and what its message says."""
-
-    task: str
-    key: str
-    task_id: str
-    attempt: int
-    until: dt.datetime
-    """When Lambda will have stopped this worker."""
-    retention: dt.timedelta
-    alone: bool = False
-    """Nothing else runs in this worker. If the worker dies, this task is the cause."""
-    redriven_from: Failure | None = None
-    """The failure of the dead letter from which this message was redriven; None for any other message."""
-    once: bool = False
-    """The key must never run again, with no message. True for at_most_once."""
-    comes_back: bool = False
-    """The queue is FIFO: after a failed attempt the same message comes again, and the record counts attempts."""
-    for_crashes: bool = False
-    """The task is at_least_once: the record counts crashes of one message, and isn't about the key."""
-    key_from: str = ""
-    """`message` if the sender gave the key beside the arguments."""
-    step: int = 0
-    """Number of uncharged runs of this attempt so far."""
-
-    @property
-    def redriven(self) -> str:
-        """Identifies the dead letter of a redrive: the same text for every copy of one redrive."""
-        failure = self.redriven_from
-        if failure is None:
-            return ""
-        return f"{failure.last_at} {failure.request_id}" + (f" {failure.imported}" if failure.imported else "")
 
 
 class FencedStore(DynamoDBPersistenceLayer):
@@ -83,13 +39,13 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     claim: Claim
     token: str
-    # Token and status of the record to take over; None to claim a free key only.
-    after: tuple[str, str] | None = None
+    # The record to take over; None to claim a free key only.
+    after: Found | None = None
     # The number of this attempt; known once the claim has succeeded.
     attempt: int = 0
-    crashes: int = 0
-    # Workers that died during this attempt before this claim, whether they ran other tasks or not.
+    # Workers that died during this attempt before this claim, and how many of them ran nothing else.
     deaths: int = 0
+    deaths_alone: int = 0
     # The redrive that started these attempts. Only the message of the first attempt says it.
     redriven: str = ""
     # Why the result of a success isn't stored; empty if it is.
@@ -99,7 +55,7 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     def _put_record(self, data_record: DataRecord) -> None:
         self.redriven = self.claim.redriven or self.redriven
-        condition, names, values = self._condition()
+        condition, names, values = condition_of(self.claim, self.after)
         item = {
             "status": {"S": data_record.status},
             "expiration": {"N": str(data_record.expiry_timestamp)},
@@ -109,7 +65,8 @@ class FencedStore(DynamoDBPersistenceLayer):
             "attempt": {"N": str(self.claim.attempt)},
             "step": {"N": str(self.claim.step)},
             "key_from": {"S": self.claim.key_from},
-            "crashes": {"N": str(self.crashes)},
+            # The stored name is older than the other name.
+            "crashes": {"N": str(self.deaths_alone)},
             "deaths": {"N": str(self.deaths)},
             "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
             "redriven": {"S": self.redriven},
@@ -145,32 +102,6 @@ class FencedStore(DynamoDBPersistenceLayer):
             raise IdempotencyItemAlreadyExistsError from error
         self.found = _plain(answer.get("Attributes"))
         self.redriven = self.redriven or self.found.get("redriven", "")
-
-    def _condition(self) -> tuple[str, dict[str, str], dict[str, Any]]:
-        """The condition under which the key may be claimed, with names and values of the expression."""
-        if self.after is not None:
-            token, status = self.after
-            values: dict[str, Any] = {":after": {"S": token}, ":expected": {"S": status}}
-            return "#token = :after AND #status = :expected", {"#token": "token", "#status": "status"}, values
-        # In this order: the key is new. Its record has expired, and TTL hasn't deleted it yet. An earlier attempt of
-        # this message has failed. An earlier run of this attempt wasn't charged. Another message of this key has
-        # failed, unless the key may run only once.
-        free = [
-            "attribute_not_exists(id)",
-            "expiration < :now",
-            "(#status = :retrying AND attempt < :attempt)",
-            "(#status = :retrying AND attempt = :attempt AND #step < :step)",
-        ]
-        values = {
-            ":now": {"N": str(int(dt.datetime.now(dt.UTC).timestamp()))},
-            ":retrying": {"S": RETRYING},
-            ":attempt": {"N": "999999" if self.claim.comes_back else str(self.claim.attempt)},
-            ":step": {"N": str(self.claim.step)},
-        }
-        if not self.claim.once:
-            free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
-            values |= {":dead": {"S": DEAD}, ":me": {"S": self.claim.task_id}}
-        return " OR ".join(free), {"#status": "status", "#step": "step"}, values
 
     def _update_record(self, data_record: DataRecord) -> None:
         with _fenced():
@@ -211,12 +142,6 @@ class FencedStore(DynamoDBPersistenceLayer):
         update: Any = {"TableName": self.table_name} | self._completion(record)
         return {"Update": update}
 
-    @property
-    def counter(self) -> str:
-        """The attribute that counts failed attempts of this message. Other messages may share the key."""
-        mark = f"{self.claim.task_id} {self.claim.redriven}"
-        return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
-
     def fail(self, status: str, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
         """Write the end of a failed attempt; Powertools would delete the record. Raises LeaseLostError.
 
@@ -235,7 +160,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 ),
                 # A transaction may have completed the record, and its answer was lost.
                 ConditionExpression="#token = :token AND #status = :inprogress",
-                ExpressionAttributeNames={"#status": "status", "#token": "token", "#counter": self.counter},
+                ExpressionAttributeNames={"#status": "status", "#token": "token", "#counter": self.claim.counter},
                 ExpressionAttributeValues={
                     ":inprogress": {"S": INPROGRESS},
                     ":status": {"S": status},

@@ -1,0 +1,97 @@
+"""What a worker wants to run, and the condition under which it may."""
+
+import datetime as dt
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from celeriac.leases.states import DEAD, RETRYING
+from celeriac.model.failure import Failure
+
+MESSAGE = "message"
+"""The value of `key_from` for a key that the sender gave beside the arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker wants to run, and what its message says."""
+
+    task: str
+    key: str
+    task_id: str
+    attempt: int
+    until: dt.datetime
+    """When Lambda will have stopped this worker."""
+    retention: dt.timedelta
+    alone: bool = False
+    """Nothing else runs in this worker. If the worker dies, this task is the cause."""
+    redriven_from: Failure | None = None
+    """The failure of the dead letter from which this message was redriven; None for any other message."""
+    once: bool = False
+    """The key must never run again, with no message. True for at_most_once."""
+    comes_back: bool = False
+    """The queue is FIFO: after a failed attempt the same message comes again, and the record counts attempts."""
+    of_message: bool = False
+    """The task is at_least_once: the record is about one message, whose deaths it counts, and isn't about the key."""
+    key_from: str = ""
+    """`message` if the sender gave the key beside the arguments."""
+    step: int = 0
+    """Number of uncharged runs of this attempt so far."""
+
+    @property
+    def redriven(self) -> str:
+        """Identifies the dead letter of a redrive: the same text for every copy of one redrive."""
+        failure = self.redriven_from
+        if failure is None:
+            return ""
+        return f"{failure.last_at} {failure.request_id}" + (f" {failure.imported}" if failure.imported else "")
+
+    @property
+    def counter(self) -> str:
+        """The attribute that counts failed attempts of this message. Other messages may share the key."""
+        mark = f"{self.task_id} {self.redriven}"
+        return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
+
+
+class Found(NamedTuple):
+    """A record that a claim takes over, if the record still has this token and status."""
+
+    token: str
+    status: str
+
+
+class Condition(NamedTuple):
+    """A condition expression of DynamoDB with its names and values."""
+
+    expression: str
+    names: dict[str, str]
+    values: dict[str, Any]
+
+
+def condition_of(claim: Claim, found: Found | None) -> Condition:
+    """The condition under which a key may be claimed: its record is still the one that was `found`, or is free."""
+    if found is not None:
+        return Condition(
+            "#token = :after AND #status = :expected",
+            {"#token": "token", "#status": "status"},
+            {":after": {"S": found.token}, ":expected": {"S": found.status}},
+        )
+    # In this order: the key is new. Its record has expired, and TTL hasn't deleted it yet. An earlier attempt of
+    # this message has failed. An earlier run of this attempt wasn't charged. Another message of this key has
+    # failed, unless the key may run only once.
+    free = [
+        "attribute_not_exists(id)",
+        "expiration < :now",
+        "(#status = :retrying AND attempt < :attempt)",
+        "(#status = :retrying AND attempt = :attempt AND #step < :step)",
+    ]
+    values: dict[str, Any] = {
+        ":now": {"N": str(int(dt.datetime.now(dt.UTC).timestamp()))},
+        ":retrying": {"S": RETRYING},
+        ":attempt": {"N": "999999" if claim.comes_back else str(claim.attempt)},
+        ":step": {"N": str(claim.step)},
+    }
+    if not claim.once:
+        free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
+        values |= {":dead": {"S": DEAD}, ":me": {"S": claim.task_id}}
+    return Condition(" OR ".join(free), {"#status": "status", "#step": "step"}, values)

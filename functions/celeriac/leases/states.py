@@ -1,0 +1,10 @@
+"""The states of a record. The first two are Powertools' words."""
+
+INPROGRESS = "INPROGRESS"
+"""A worker runs the task, or died during the run."""
+COMPLETED = "COMPLETED"
+"""The task has succeeded. The record holds its result."""
+RETRYING = "RETRYING"
+"""An attempt has failed, and the message of the next one exists. The key is free to be claimed."""
+DEAD = "DEAD"
+"""The message is a dead letter: only a redrive may claim it."""
