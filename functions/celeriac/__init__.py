@@ -20,7 +20,9 @@ from celeriac.model.retry import Backoff, Reject, Retry
 from celeriac.model.table import Outbox, Table
 
 if TYPE_CHECKING:
-    from celeriac.enqueue.transaction import ConditionFailedError, Transaction, TransactionError
+    from celeriac.enqueue.action import TransactionError
+    from celeriac.enqueue.commit import ConditionFailedError
+    from celeriac.enqueue.transaction import Transaction
 
 
 def transaction() -> "Transaction":
@@ -35,7 +37,7 @@ def __getattr__(name: str) -> Any:
     """Import the errors of transactions when they are used; see `transaction`."""
     if name not in {"ConditionFailedError", "TransactionError"}:
         raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
-    from celeriac.enqueue import transaction as home  # noqa: PLC0415 - see `transaction`
+    from celeriac.enqueue import commit as home  # noqa: PLC0415 - see `transaction`
 
     return getattr(home, name)
 

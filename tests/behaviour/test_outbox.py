@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 
 import celeriac
-from celeriac import Backoff, Context, InvalidArgumentsError, Queue, Reject, task
+from celeriac import (
+    Backoff,
+    ConditionFailedError,
+    Context,
+    InvalidArgumentsError,
+    Queue,
+    Reject,
+    TransactionError,
+    task,
+)
 from celeriac.aws.client import client
-from celeriac.enqueue.transaction import ConditionFailedError, TransactionError
 from celeriac.testing import Sandbox
 from tests.support.faults import out_of_reach, registered
 

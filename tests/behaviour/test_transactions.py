@@ -10,10 +10,9 @@ from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
 import celeriac
-from celeriac import Context, Queue, task
+from celeriac import ConditionFailedError, Context, Queue, TransactionError, task
 from celeriac.aws.client import client
 from celeriac.aws.items import item_of, size_of
-from celeriac.enqueue.transaction import ConditionFailedError, TransactionError
 from celeriac.testing import Sandbox
 from tests.support.faults import registered
 

@@ -6,8 +6,7 @@ from datetime import timedelta
 import pytest
 
 import celeriac
-from celeriac import Backoff, Context, Queue, Reject, task
-from celeriac.enqueue.transaction import ConditionFailedError
+from celeriac import Backoff, ConditionFailedError, Context, Queue, Reject, task
 from celeriac.testing import Sandbox
 
 wide = Queue("sandbox-wide", concurrency=10)

@@ -7,64 +7,26 @@ crash in between.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import count
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import msgspec
-from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 
-from celeriac.aws import refusals
-from celeriac.aws.client import client
-from celeriac.aws.items import item_of, plain, size_of, value_of
-from celeriac.enqueue.outbox_row import WAITING, new_row
+from celeriac.aws.items import item_of
+from celeriac.enqueue import action
+from celeriac.enqueue.action import Action, Condition, TransactionError
+from celeriac.enqueue.commit import commit
+from celeriac.enqueue.outbox_row import new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
-from celeriac.leases.store import LeaseLostError
-from celeriac.model import declared, names, settings
-from celeriac.model.errors import CeleriacError
-from celeriac.model.message import new_id
+from celeriac.model import names, settings
 from celeriac.model.values import difference
 
-if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
-
-# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-MOST_ACTIONS = 100
-MOST_BYTES = 4 * 1024 * 1024
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
-MOST_ITEM_BYTES = 400 * 1024
-# Marking makes a row of the outbox larger: it adds the time of publication, or the reason why the row is parked.
-HEADROOM_BYTES = 2048
 # Below DynamoDB's limit for a partition key. The key is the aggregate itself: only as a message group is it hashed.
 MOST_AGGREGATE_BYTES = 1024
-# Temporary refusals: another transaction writes one of the items, or a table is short of capacity.
-PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 # The reason why a task that committed has no result, unless it called `tx.result`.
 NO_RESULT = "its transaction recorded the success before the task returned; keep a result with tx.result(value)"
-# The waits between the tries start at 0.1 s and double each time: about three seconds in all.
-MOST_TRIES = 6
-
-type Condition = str | ConditionBase
-"""A condition expression of DynamoDB. Without values it is a text, such as `attribute_not_exists(pk)`. With values it
-is built by boto3: `Attr("balance").gte(5)` (`from boto3.dynamodb.conditions import Attr`)."""
-
-
-class TransactionError(CeleriacError, RuntimeError):
-    """A transaction that can't be carried out as it was written."""
-
-
-class ConditionFailedError(CeleriacError, RuntimeError):
-    """A condition of the transaction didn't hold: nothing was written.
-
-    `action` names the action whose condition failed. `item` is the item that the table holds (None if there is none).
-    """
-
-    def __init__(self, action: str, item: dict[str, Any] | None) -> None:
-        super().__init__(f"the condition of {action} doesn't hold; nothing was written")
-        self.action = action
-        self.item = item
 
 
 class Transaction:
@@ -75,9 +37,7 @@ class Transaction:
 
     def __init__(self, lease: Lease | None = None, *, in_run: bool = False) -> None:
         self._lease = lease
-        self._actions: list[dict[str, Any]] = []
-        self._labels: list[str] = []
-        self._bytes = 0
+        self._actions: list[Action] = []
         self._is_over = False
         self._in_run = in_run
         self._result: Any = None
@@ -85,7 +45,7 @@ class Transaction:
 
     def put(self, table: str, item: Mapping[str, Any], *, condition: Condition | None = None) -> None:
         """Write a whole item, if `condition` holds for the item that the table holds."""
-        self._put(f"put into {table}", _physical(table), item_of(item), condition)
+        self._actions.append(action.put(f"put into {table}", action.physical(table), item_of(item), condition))
 
     def update(
         self,
@@ -100,30 +60,15 @@ class Transaction:
 
         A missing item is created, unless `condition` forbids it.
         """
-        clauses = {"SET": ("set", " = ", set or {}), "ADD": ("add", " ", add or {})}
-        expression: list[str] = []
-        names: dict[str, str] = {}
-        values: dict[str, Any] = {}
-        for clause, (mark, between, wanted) in clauses.items():
-            if wanted:
-                parts = [f"#{mark}{i}{between}:{mark}{i}" for i in range(len(wanted))]
-                expression.append(f"{clause} {', '.join(parts)}")
-                names |= {f"#{mark}{i}": name for i, name in enumerate(wanted)}
-                values |= {f":{mark}{i}": value_of(value) for i, value in enumerate(wanted.values())}
-        if not expression:
-            raise TransactionError(f"an update of {table} that changes nothing: give it set= or add=")
-        on = {"TableName": _physical(table), "Key": item_of(key), "UpdateExpression": " ".join(expression)}
-        self._count(f"update of {table}", size_of(on["Key"]) + size_of(values))
-        self._add(f"update of {table}", "Update", on, condition, names=names, values=values)
+        self._actions.append(action.update(table, key=key, set_=set, add=add, condition=condition))
 
     def delete(self, table: str, *, key: Mapping[str, Any], condition: Condition | None = None) -> None:
         """Remove an item, if `condition` holds for it."""
-        self._add(f"delete from {table}", "Delete", {"TableName": _physical(table), "Key": item_of(key)}, condition)
+        self._actions.append(action.delete(table, key=key, condition=condition))
 
     def check(self, table: str, *, key: Mapping[str, Any], condition: Condition) -> None:
         """Commit only if `condition` holds for an item that the transaction doesn't write."""
-        on = {"TableName": _physical(table), "Key": item_of(key)}
-        self._add(f"check of {table}", "ConditionCheck", on, condition)
+        self._actions.append(action.check(table, key=key, condition=condition))
 
     def emit(self, event: str, data: Mapping[str, Any], *, aggregate: str | None = None) -> str:
         """Publish `event` to every task subscribed to it, if the transaction commits. Returns the event's id.
@@ -170,47 +115,8 @@ class Transaction:
 
     def _row(self, event: str, aggregate: str | None, **content: str) -> str:
         row = new_row(event, aggregate, **content)
-        self._put(f"event {event}", names.outbox_table(settings.stage()), row, None)
+        self._actions.append(action.put(f"event {event}", names.outbox_table(settings.stage()), row))
         return str(row["sk"]["S"])
-
-    def _put(self, label: str, table: str, item: dict[str, Any], condition: Condition | None) -> None:
-        self._count(label, size_of(item) + (HEADROOM_BYTES if WAITING in item else 0))
-        self._add(label, "Put", {"TableName": table, "Item": item}, condition)
-
-    def _count(self, label: str, size: int) -> None:
-        if size > MOST_ITEM_BYTES:
-            raise TransactionError(
-                f"{label}: {size} bytes, and an item of DynamoDB holds {MOST_ITEM_BYTES} (400 KB): "
-                "keep the bulk in S3, and its key in the item"
-            )
-        self._bytes += size
-
-    def _add(
-        self,
-        label: str,
-        kind: str,
-        on: dict[str, Any],
-        condition: Condition | None,
-        *,
-        names: dict[str, str] | None = None,
-        values: dict[str, Any] | None = None,
-    ) -> None:
-        names, values = names or {}, values or {}
-        if isinstance(condition, ConditionBase):
-            built = ConditionExpressionBuilder().build_expression(condition)
-            on["ConditionExpression"] = built.condition_expression
-            names |= built.attribute_name_placeholders
-            values |= {name: value_of(value) for name, value in built.attribute_value_placeholders.items()}
-        elif condition is not None:
-            on["ConditionExpression"] = condition
-        if condition is not None:
-            on["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-        if names:
-            on["ExpressionAttributeNames"] = names
-        if values:
-            on["ExpressionAttributeValues"] = values
-        self._labels.append(f"action {len(self._actions) + 1}, {label}")
-        self._actions.append({kind: on})
 
     def __enter__(self) -> Self:
         if self._is_over:
@@ -236,49 +142,12 @@ class Transaction:
 
     def _commit(self) -> None:
         lease = self._lease
-        actions: list[Any] = [*self._actions]
-        if lease is not None:
-            actions.append(lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT))
-        if len(actions) > MOST_ACTIONS:
-            raise TransactionError(
-                f"{len(actions)} actions, events, tasks and the task's own record included, don't fit into a "
-                f"transaction of DynamoDB, which takes {MOST_ACTIONS}: write less in one"
-            )
-        if self._bytes > MOST_BYTES:
-            raise TransactionError(
-                f"{self._bytes} bytes, those of events and tasks included, don't fit into a transaction of DynamoDB, "
-                f"which takes {MOST_BYTES} (4 MB): write less in one, or keep the bulk in S3"
-            )
-        dynamodb = client("dynamodb")
-        # If the answer is lost, a retry with this token is the same transaction. A token is valid for ten minutes.
-        token = new_id()
-        for attempt in count(1):
-            try:
-                dynamodb.transact_write_items(TransactItems=actions, ClientRequestToken=token)
-                break
-            except dynamodb.exceptions.TransactionCanceledException as canceled:
-                self._give_up_unless_it_passes(canceled, attempt)
-                refusals.wait(attempt)
-            except Exception:
-                # A lost answer is not a failure: the transaction may have been carried out. Then it has also written
-                # the task's record, which is read here.
-                if lease is None or not lease.is_completed():
-                    raise
-                break
-        if lease is not None:
-            lease.committed = True
-
-    def _give_up_unless_it_passes(self, canceled: "ClientError", attempt: int) -> None:
-        """Raise the error of a canceled transaction, or return if another try may succeed."""
-        reasons: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # only this error has it
-        if self._lease is not None and reasons and _failed(reasons[-1]):
-            raise LeaseLostError from canceled
-        for label, reason in zip(self._labels, reasons, strict=False):
-            if _failed(reason):
-                raise ConditionFailedError(label, plain(reason.get("Item"))) from canceled
-        passes = any(reason.get("Code") in PASSING for reason in reasons)
-        if not passes or attempt == MOST_TRIES:
-            raise canceled
+        if lease is None:
+            commit(self._actions, None, None)
+            return
+        completion = lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT)
+        commit(self._actions, lease, completion)
+        lease.committed = True
 
 
 def _json(event: str, data: dict[str, Any]) -> str:
@@ -291,12 +160,3 @@ def _json(event: str, data: dict[str, Any]) -> str:
     if found is not None:
         raise TransactionError(f"event {event}: {found.problem}: an event is plain JSON, convert it yourself")
     return raw.decode()
-
-
-def _failed(reason: Mapping[str, Any]) -> bool:
-    return reason.get("Code") == "ConditionalCheckFailed"
-
-
-def _physical(table: str) -> str:
-    known = declared.tables().get(table)
-    return known.physical_name(settings.stage()) if known is not None else table

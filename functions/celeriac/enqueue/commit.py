@@ -1,0 +1,95 @@
+"""The commit of a transaction: one TransactWriteItems, tried again while its refusal is temporary."""
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from celeriac.aws import refusals
+from celeriac.aws.client import client
+from celeriac.aws.items import plain
+from celeriac.enqueue.action import Action, TransactionError
+from celeriac.leases.store import LeaseLostError
+from celeriac.model.errors import CeleriacError
+from celeriac.model.message import new_id
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+    from celeriac.leases.lease import Lease
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+MOST_ACTIONS = 100
+MOST_BYTES = 4 * 1024 * 1024
+# Temporary refusals: another transaction writes one of the items, or a table is short of capacity.
+PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+# The waits between the tries start at 0.1 s and double each time: about three seconds in all.
+MOST_TRIES = 6
+
+
+class ConditionFailedError(CeleriacError, RuntimeError):
+    """A condition of the transaction didn't hold: nothing was written.
+
+    `action` names the action whose condition failed. `item` is the item that the table holds (None if there is none).
+    """
+
+    def __init__(self, action: str, item: dict[str, Any] | None) -> None:
+        super().__init__(f"the condition of {action} doesn't hold; nothing was written")
+        self.action = action
+        self.item = item
+
+
+def commit(actions: Sequence[Action], lease: "Lease | None", completion: "TransactWriteItemTypeDef | None") -> None:
+    """Carry out all actions, and the completion of the task's lease with them, or none.
+
+    Raises TransactionError for more than DynamoDB takes, ConditionFailedError, LeaseLostError, and AWS's errors.
+    """
+    writes: list[Any] = [action.write for action in actions]
+    if completion is not None:
+        writes.append(completion)
+    _refuse_too_much(len(writes), sum(action.size for action in actions))
+    dynamodb = client("dynamodb")
+    # If the answer is lost, a retry with this token is the same transaction. A token is valid for ten minutes.
+    token = new_id()
+    for attempt in count(1):
+        try:
+            dynamodb.transact_write_items(TransactItems=writes, ClientRequestToken=token)
+            return
+        except dynamodb.exceptions.TransactionCanceledException as canceled:
+            if attempt == MOST_TRIES or not _passes(canceled, actions, has_lease=lease is not None):
+                raise
+            refusals.wait(attempt)
+        except Exception:
+            # A lost answer is not a failure: the transaction may have been carried out. Then it has also written
+            # the task's record, which is read here.
+            if lease is None or not lease.is_completed():
+                raise
+            return
+
+
+def _refuse_too_much(actions: int, size: int) -> None:
+    if actions > MOST_ACTIONS:
+        raise TransactionError(
+            f"{actions} actions, events, tasks and the task's own record included, don't fit into a "
+            f"transaction of DynamoDB, which takes {MOST_ACTIONS}: write less in one"
+        )
+    if size > MOST_BYTES:
+        raise TransactionError(
+            f"{size} bytes, those of events and tasks included, don't fit into a transaction of DynamoDB, "
+            f"which takes {MOST_BYTES} (4 MB): write less in one, or keep the bulk in S3"
+        )
+
+
+def _passes(canceled: "ClientError", actions: Sequence[Action], *, has_lease: bool) -> bool:
+    """Whether another try may succeed. Raises the error of a failed condition: it will fail again."""
+    reasons: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # only this error has it
+    if has_lease and reasons and _failed(reasons[-1]):
+        raise LeaseLostError from canceled
+    for number, (action, reason) in enumerate(zip(actions, reasons, strict=False), 1):
+        if _failed(reason):
+            raise ConditionFailedError(f"action {number}, {action.label}", plain(reason.get("Item"))) from canceled
+    return any(reason.get("Code") in PASSING for reason in reasons)
+
+
+def _failed(reason: Mapping[str, Any]) -> bool:
+    return reason.get("Code") == "ConditionalCheckFailed"
