@@ -27,7 +27,7 @@ from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import new_row, read
 from celeriac.relay import handler as relay
-from celeriac.relay.publish import parcels
+from celeriac.relay.parcels import parcels
 
 EVENTS = 100
 stub = Stub()

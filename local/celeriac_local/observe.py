@@ -13,7 +13,7 @@ from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import read as read_event
 from celeriac.model.names import outbox_table, prefix
-from celeriac.relay import publish
+from celeriac.relay.parcels import parcels as parcels_of
 from celeriac_console.dlq.queue_reader import read
 from celeriac_local.environment import STAGE
 from celeriac_local.state import Cloud
@@ -69,7 +69,7 @@ class Observer:
     def followers(self, rows: Iterable[dict[str, Any]]) -> list[Follower]:
         """The messages that the relay sends for these rows. The relay's own function computes them, with their ids."""
         events = [read_event(row) for row in rows]
-        parcels = [parcel for event in events for parcel in publish.parcels(event, registry.subscribers(event.type))]
+        parcels = [parcel for event in events for parcel in parcels_of(event, registry.subscribers(event.type))]
         return [Follower(parcel.queue.name, parcel.message.id) for parcel in parcels]
 
     def dead_letters(self) -> dict[str, list[DeadLetter]]:

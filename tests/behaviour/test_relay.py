@@ -13,8 +13,8 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.enqueue.outbox_row import PARKED, new_row, read
 from celeriac.enqueue.transaction import Transaction
+from celeriac.relay.batches import spread
 from celeriac.relay.mark import mark
-from celeriac.relay.publish import spread
 from celeriac.testing import Sandbox
 from tests.application import tables
 from tests.support.faults import out_of_reach, refused, registered

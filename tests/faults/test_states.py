@@ -26,11 +26,11 @@ from celeriac.aws.client import client
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.model import retry
 from celeriac.model.message import MalformedMessageError, decode, new_id
-from celeriac.relay.publish import derived_id
+from celeriac.relay.parcels import derived_id
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in, oldest_unpublished
 from celeriac.testing.calls import Call, _At
-from celeriac_console.dlq import redrive
+from celeriac_console.commands.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Sent, broken
 from tests.faults.faults import FAULTS
@@ -195,7 +195,7 @@ class Histories(RuleBasedStateMachine):
         # However the command ends, the letters that it leaves are still there.
         ends = suppress(WorkerDied, typer.Exit, BotoCoreError, ClientError)
         with ends, self.sandbox.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            redrive.redrive(QUEUES[queue].name, rate=10.0)
+            redrive(QUEUES[queue].name, rate=10.0)
         self._note()
 
     @rule(queue=st.sampled_from(sorted(QUEUES)), is_deleted=st.sampled_from([True, True, False]))

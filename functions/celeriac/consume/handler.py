@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.aws import visibility
 from celeriac.consume import note_changes, suspects
-from celeriac.consume.outcome import Dead, RunAlone
+from celeriac.consume.outcome import Dead, Outcome, RunAlone
 from celeriac.consume.received import Received, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
 from celeriac.consume.run import run
@@ -23,6 +23,7 @@ from celeriac.execute.call import TaskCalls
 from celeriac.execute.threads import Threads
 from celeriac.model import foreign, settings
 from celeriac.model.failure import error_place, error_type
+from celeriac.model.message import Message
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 from celeriac.observe import trace
@@ -180,20 +181,17 @@ class _Batch:
             if isinstance(outcome, RunAlone):
                 return None
             settled = settle(outcome, record, queue)
-            self._note_changes += note_changes.changes(outcome, message, received)
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then
                 # crashed this worker too, SQS would deliver this message again and the record would let it run.
                 self._delete([record])
-            seconds = time.monotonic() - started
-            log_outcome(outcome, message, received, seconds=seconds)
-            self._tally.add(queue, outcome, received.observed, seconds=seconds)
+            self._report(outcome, message, received, started)
         except Exception as error:  # noqa: BLE001 - AWS can't be reached, or Celeriac has a bug: SQS delivers it again
             _log_unsettled(record.message_id, error)
-            return self._last_resort(received, error, seconds=time.monotonic() - started)
+            return self._last_resort(received, error, started)
         return settled
 
-    def _last_resort(self, received: Received, error: Exception, *, seconds: float) -> Settled:
+    def _last_resort(self, received: Received, error: Exception, started: float) -> Settled:
         """At the last receive, send the message as a dead letter, with a reason: SQS would move it without one."""
         record, queue = received.record, received.queue
         if record.receives < queue.receive_limit:
@@ -204,10 +202,15 @@ class _Batch:
         except Exception as another:  # noqa: BLE001 - the dead-letter queue can't be reached either: SQS moves it
             _log_unsettled(record.message_id, another)
             return NOT_YET
-        self._note_changes += note_changes.changes(dead, None, received)
-        log_outcome(dead, None, received, seconds=seconds)
-        self._tally.add(queue, dead, received.observed, seconds=seconds)
+        self._report(dead, None, received, started)
         return Settled(acknowledged=True)
+
+    def _report(self, outcome: Outcome, message: Message | None, received: Received, started: float) -> None:
+        """Log and count a settled message, and remember its note for the invocation's end."""
+        seconds = time.monotonic() - started
+        self._note_changes += note_changes.changes(outcome, message, received)
+        log_outcome(outcome, message, received, seconds=seconds)
+        self._tally.add(received.queue, outcome, received.observed, seconds=seconds)
 
     def _again(self) -> list[tuple[str, datetime]]:
         receipts = {record.message_id: record.receipt for record, _ in self._records}

@@ -26,20 +26,16 @@ from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
-from celeriac.relay import sweeper
 from celeriac.testing import account
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls, Fault
 from celeriac.testing.clock import Clock
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
-from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
 from celeriac.testing.moto_speed import faster
+from celeriac.testing.pollers import Pollers
 from celeriac.testing.scope import of_this_test
-from celeriac.testing.stream import Stream
 
 if TYPE_CHECKING:
-    from mypy_boto3_sqs.type_defs import MessageTypeDef
-
     from celeriac.declare.task import Task
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,10 +50,6 @@ ENVIRONMENT = SHUT | {
 }
 # A drain that needs more steps than this is endless.
 MOST_STEPS = 100_000
-# The interval of the stack's schedule.
-SWEEP_EVERY = timedelta(minutes=1)
-# The real sweeper tries for ever. The sandbox stops after this many sweeps in a row that published nothing.
-MOST_VAIN_SWEEPS = 30
 
 
 # Making clients takes longer than a small test. So all sandboxes of a process share them; no other code uses them.
@@ -78,8 +70,6 @@ class Sandbox:
         self._clock = Clock(start)
         self._activity = Activity(names.outbox_table(ENVIRONMENT["CELERIAC_STAGE"]))
         self._calls = Calls(self._watch)
-        self._next_relay = self._next_sweep = start
-        self._vain_sweeps = 0
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -104,7 +94,7 @@ class Sandbox:
             entering.enter_context(patch.object(search, "looked", {}))
             entering.enter_context(patch.object(pause, "wait", self._pass))
             account.create(self._stage, self._urls)
-            self._stream = Stream(names.outbox_table(self._stage), self._calls)
+            self._pollers = Pollers(self._stage, self._urls, self._clock, self._calls, self._activity)
             quarantine.refresh()  # as a worker does when it starts
             entering.enter_context(self._calls.installed())
             self._exit = entering.pop_all()
@@ -186,11 +176,7 @@ class Sandbox:
 
     def run_once(self) -> int:
         """Run each message that is due now once, and all that this makes due at once. Returns how many invocations."""
-        invocations = 0
-        with self._calls.unobserved():
-            while done := self._fire_schedules() + self._relay() + self._consume() + self._sweep():
-                invocations += done
-        return invocations
+        return self._pollers.run_due()
 
     def drain(self) -> None:
         """Run everything, and move time forward over every delay and backoff, until nothing is left to run.
@@ -225,104 +211,7 @@ class Sandbox:
 
     def _step(self) -> bool:
         """Move time to the next instant at which something falls due; False when nothing waits any more."""
-        with self._calls.unobserved():
-            stranded_at = self._stranded_at()
-            if not (self._stream.behind or self._schedules() or self._waiting_queues() or stranded_at):
-                return False
-        due = [instant for instant in (self._clock.next_due(), stranded_at) if instant is not None]
-        self._clock.advance(min(due) - self._clock.now if due else timedelta(minutes=1))
-        return True
-
-    def _queues(self) -> list[Queue]:
-        """The queues that may hold messages."""
-        return [
-            queue
-            for queue in registry.queues().values()
-            if self._urls.get(queue.physical_name(self._stage)) in self._activity.queues
-        ]
-
-    def _waiting_queues(self) -> bool:
-        for queue in self._queues():
-            url = sqs.url(queue.physical_name(self._stage))
-            if not account.holds_messages(url):
-                self._activity.queues.discard(url)
-        return bool(self._queues())
-
-    def _consume(self) -> int:
-        invocations = 0
-        for queue in self._queues():
-            url = sqs.url(queue.physical_name(self._stage))
-            while batch := self._receive(url, {"MaxNumberOfMessages": min(queue.batch_size, 10)}):
-                invocations += 1
-                self._clock.remind_visible(queue.visibility)
-                done = self._invoke(queue, batch)
-                for message in batch:
-                    if message["MessageId"] in (done or ()):
-                        clients.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return invocations
-
-    def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str] | None:
-        arn = sqs.arn(queue.physical_name(self._stage))
-        with self._calls.observed():
-            return invoke_consumer(self._calls, queue.function_name(self._stage), queue.timeout, batch, arn)
-
-    def _relay(self) -> int:
-        if not (self._activity.outbox or self._stream.behind) or self._clock.now < self._next_relay:
-            return 0
-        self._activity.outbox = False
-        done = self._stream.pump(names.relay_function(self._stage))
-        if self._stream.behind:
-            # Lambda waits before it tries again.
-            self._next_relay = self._clock.now + timedelta(seconds=1)
-            self._clock.remind(timedelta(seconds=1))
-        return done
-
-    def _stranded_at(self) -> datetime | None:
-        """When the sweeper next finds something; None if nothing waits, or after too many sweeps without success."""
-        if not self._activity.unpublished or self._vain_sweeps == MOST_VAIN_SWEEPS:
-            return None
-        oldest = account.oldest_unpublished(self._stage)
-        if oldest is None:
-            self._activity.unpublished = False
-            return None
-        return max(oldest + sweeper.STRANDED_AFTER + timedelta(milliseconds=1), self._next_sweep)
-
-    def _sweep(self) -> int:
-        stranded_at = self._stranded_at()
-        if stranded_at is None or stranded_at > self._clock.now:
-            return 0
-        self._next_sweep = self._clock.now + SWEEP_EVERY
-        with self._calls.observed():
-            published = invoke_sweeper(self._calls, names.sweeper_function(self._stage))
-        self._vain_sweeps = 0 if published else self._vain_sweeps + 1
-        return 1
-
-    def _receive(self, url: str, options: dict[str, Any]) -> "list[MessageTypeDef]":
-        if not account.has_visible(url):
-            return []
-        account.lock_groups(url)
-        received = clients.client("sqs").receive_message(
-            QueueUrl=url,
-            MessageSystemAttributeNames=["All"],
-            MessageAttributeNames=["All"],
-            **{"MaxNumberOfMessages": 10} | options,
-        )
-        return received.get("Messages", [])
-
-    def _schedules(self) -> bool:
-        """Whether any schedule waits."""
-        self._activity.schedules = self._activity.schedules and bool(account.schedules(self._stage))
-        return self._activity.schedules
-
-    def _fire_schedules(self) -> int:
-        if not self._activity.schedules:
-            return 0
-        fired = 0
-        for name, due_at, target in account.schedules(self._stage):
-            if due_at <= self._clock.now:
-                queue_name = target["Arn"].rpartition(":")[2]
-                sqs.send(queue_name, sqs.Entry(target["Input"]))
-                self._activity.queues.add(sqs.url(queue_name))
-                clients.client("scheduler").delete_schedule(Name=name, GroupName=names.schedule_group(self._stage))
-                fired += 1
-        return fired
+        after = self._pollers.next_due()
+        if after is not None:
+            self._clock.advance(after)
+        return after is not None
