@@ -1,15 +1,35 @@
-"""`celeriac`: the operator's commands for a stage."""
+"""The command line: the table of all commands."""
 
 import os
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from celeriac.model import names
-from celeriac_console import doctor, outbox, pause, quarantine, queues, send, status, tail, tasks, used_keys
-from celeriac_console.dlq import discard, export, import_, list_, redrive, show
-from celeriac_console.suggestions import Commands, show_version
-from celeriac_console.terminal.errors import explained
+from celeriac_console.commands.dlq.discard import discard
+from celeriac_console.commands.dlq.export import export
+from celeriac_console.commands.dlq.import_ import import_
+from celeriac_console.commands.dlq.list_ import list_letters
+from celeriac_console.commands.dlq.redrive import redrive
+from celeriac_console.commands.dlq.show import show
+from celeriac_console.commands.doctor import doctor
+from celeriac_console.commands.forget import forget
+from celeriac_console.commands.outbox.lag import lag
+from celeriac_console.commands.outbox.replay import replay
+from celeriac_console.commands.pause import pause
+from celeriac_console.commands.quarantine.add import add
+from celeriac_console.commands.quarantine.lift import lift
+from celeriac_console.commands.quarantine.list_ import list_quarantines
+from celeriac_console.commands.queues import queues
+from celeriac_console.commands.rerun import rerun
+from celeriac_console.commands.resume import resume
+from celeriac_console.commands.send import send
+from celeriac_console.commands.status import status
+from celeriac_console.commands.tail import tail
+from celeriac_console.commands.tasks import tasks
+from celeriac_console.explain import explained
+from celeriac_console.suggestions import Commands
 
 app = typer.Typer(
     cls=Commands,
@@ -27,8 +47,14 @@ def _group(name: str, help_: str) -> typer.Typer:
 
 
 dlq = _group("dlq", "Dead letters: show them with their reasons, redrive, discard, export and import them.")
-held = _group("quarantine", "Tasks and kinds of failure whose messages are dead-lettered without being run.")
-events = _group("outbox", "The outbox: show unpublished events, and publish events again.")
+quarantine = _group("quarantine", "Tasks and kinds of failure whose messages are dead-lettered without being run.")
+outbox = _group("outbox", "The outbox: show unpublished events, and publish events again.")
+
+
+def _show_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"celeriac {version('celeriac')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -36,7 +62,7 @@ def main(
     stage: Annotated[str, typer.Option(envvar="CELERIAC_STAGE", help="The stage to work on.")] = "dev",
     *,
     _version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Work on a stage of Celeriac with your AWS credentials, region and profile.
@@ -53,24 +79,24 @@ def main(
         raise typer.BadParameter(str(error)) from error
 
 
-app.command("send")(explained(send.send))
-app.command("forget")(explained(used_keys.forget))
-app.command("rerun")(explained(used_keys.rerun))
-app.command("tasks")(explained(tasks.tasks, calls_aws=False))
-app.command("status")(explained(status.status))
-app.command("queues")(explained(queues.queues))
-app.command("pause")(explained(pause.pause))
-app.command("resume")(explained(pause.resume))
-app.command("tail")(explained(tail.tail))
-app.command("doctor")(explained(doctor.doctor))
-dlq.command("list")(explained(list_.list_letters))
-dlq.command("show")(explained(show.show))
-dlq.command("redrive")(explained(redrive.redrive))
-dlq.command("discard")(explained(discard.discard))
-dlq.command("export")(explained(export.export))
-dlq.command("import")(explained(import_.import_))
-held.command("add")(explained(quarantine.add))
-held.command("lift")(explained(quarantine.lift))
-held.command("list")(explained(quarantine.list_))
-events.command("lag")(explained(outbox.lag))
-events.command("replay")(explained(outbox.replay))
+app.command("send")(explained(send))
+app.command("forget")(explained(forget))
+app.command("rerun")(explained(rerun))
+app.command("tasks")(explained(tasks, calls_aws=False))
+app.command("status")(explained(status))
+app.command("queues")(explained(queues))
+app.command("pause")(explained(pause))
+app.command("resume")(explained(resume))
+app.command("tail")(explained(tail))
+app.command("doctor")(explained(doctor))
+dlq.command("list")(explained(list_letters))
+dlq.command("show")(explained(show))
+dlq.command("redrive")(explained(redrive))
+dlq.command("discard")(explained(discard))
+dlq.command("export")(explained(export))
+dlq.command("import")(explained(import_))
+quarantine.command("add")(explained(add))
+quarantine.command("lift")(explained(lift))
+quarantine.command("list")(explained(list_quarantines))
+outbox.command("lag")(explained(lag))
+outbox.command("replay")(explained(replay))

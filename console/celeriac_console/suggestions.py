@@ -1,16 +1,14 @@
-"""Suggestions for unknown commands, and `--version`."""
+"""Suggestions for unknown commands."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from importlib.metadata import version
 from typing import Any
 
-import typer
 from typer.core import TyperGroup
 
 from celeriac_console.terminal.text import printable
 
-# Words that users of other tools type, and the commands that do the same here.
+# Words of other tools, and the commands that do the same here.
 OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "purge": ("dlq discard",),
     "retry": ("dlq redrive",),
@@ -113,10 +111,3 @@ def _names(group: Any) -> Iterator[str]:
         if isinstance(command, TyperGroup):
             yield from (f"{name} {words}" for words in _names(command))
         yield name
-
-
-def show_version(*, wanted: bool) -> None:
-    """For `--version`."""
-    if wanted:
-        typer.echo(f"celeriac {version('celeriac')}")
-        raise typer.Exit

@@ -15,7 +15,7 @@ from celeriac import Task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox, WorkerDied
-from celeriac_console.dlq import redrive
+from celeriac_console.commands.dlq.redrive import redrive
 from celeriac_console.dlq.queue_reader import HIDDEN
 from tests.faults.work import LARGE, Outside, jobs
 
@@ -119,7 +119,7 @@ def _redriven(world: World, queue: str, task: str) -> bool:
     # A rate that one connection can keep, so that the calls come in one order.
     try:
         with world.sandbox.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            redrive.redrive(queue, task=task, rate=10.0)
+            redrive(queue, task=task, rate=10.0)
     except (WorkerDied, typer.Exit, BotoCoreError, ClientError):
         return False
     return True

@@ -16,8 +16,8 @@ from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.declare import registry
 from celeriac.testing import Sandbox
-from celeriac_console.clients import client as operators_client
 from celeriac_console.main import app
+from celeriac_console.stage.clients import client as operators_client
 from tests.support.faults import registered
 
 shop = Queue("console", max_concurrency=7)

@@ -12,8 +12,8 @@ from celeriac import Context, Queue, task
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
-from celeriac_console.terminal.duration import duration
 from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.times import duration
 
 shop = Queue("replayed")
 told: list[tuple[str, int]] = []

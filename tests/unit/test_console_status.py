@@ -14,9 +14,9 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.testing import Sandbox
-from celeriac_console import asked
-from celeriac_console.clients import client as operators_client
+from celeriac_console.lookup import search
 from celeriac_console.main import app
+from celeriac_console.stage.clients import client as operators_client
 
 shop = Queue("status", timeout=timedelta(minutes=1))
 ran: list[str] = []
@@ -99,7 +99,7 @@ def test_status_takes_a_bare_id_too(sandbox: Sandbox) -> None:
 
 
 def test_an_id_among_many_records_is_found_by_searching(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asked, "MOST_PAGES", 1)
+    monkeypatch.setattr(search, "MOST_PAGES", 1)
     charge.enqueue_many({"order": "x" * 900 + str(n)} for n in range(3))
     handles = count.enqueue_many({"number": n, "times": 1} for n in range(3))
     sandbox.drain()

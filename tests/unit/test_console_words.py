@@ -13,9 +13,10 @@ from typer.testing import CliRunner, Result
 from celeriac import Queue, task
 from celeriac.model import declared
 from celeriac.testing import Sandbox
-from celeriac_console import loading
+from celeriac_console.application import loading
 from celeriac_console.main import app
-from celeriac_console.queue_table import NOT_DEPLOYED, table
+from celeriac_console.queues.rows import NOT_DEPLOYED
+from celeriac_console.queues.table import table
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.screen import Screen
 
@@ -230,7 +231,7 @@ def test_ctrl_c_during_the_start_prints_no_traceback() -> None:
         "    def find_spec(self, name, *_):\n"
         "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupt())\n"
-        "from celeriac_console.program import run\n"
+        "from celeriac_console.entry_point import run\n"
         "run()\n"
     )
     done = subprocess.run([sys.executable, "-c", program, "tasks"], capture_output=True, check=False)

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from celeriac.testing import Sandbox
 from celeriac.testing.elsewhere import leads_elsewhere
-from celeriac_console import local_cloud
 from celeriac_console.main import app
+from celeriac_console.stage import local_cloud
 from celeriac_local import environment
 from celeriac_local.folders import ROOT
 from celeriac_local.processes import Process, _start_time
@@ -40,7 +40,7 @@ for service, operation in {
 LOCAL = f"""
 import sys
 from pathlib import Path
-from celeriac_console import local_cloud
+from celeriac_console.stage import local_cloud
 local_cloud.CLONE = Path(sys.argv[1])
 local_cloud.enter()
 {CALLS}

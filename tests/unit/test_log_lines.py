@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from celeriac_console.log_lines import Line, read
+from celeriac_console.tail.lines import Line, read
 
 REQUEST = "8286a188-ba32-4475-8077-530cd35c09a9"
 

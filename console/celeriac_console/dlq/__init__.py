@@ -1,1 +1,1 @@
-"""The commands `celeriac dlq ...`: dead letters are listed, shown, redriven, discarded, exported and imported."""
+"""The tools of `celeriac dlq`: they read, choose, describe, export and redrive dead letters."""

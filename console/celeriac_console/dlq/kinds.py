@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any
 
 from celeriac.dead_letters.dead_letter import DeadLetter
-from celeriac_console.dlq.filters import attempts_of, died_at, kind_of, reason_of
+from celeriac_console.dlq.letter import attempts_of, died_at, kind_of, reason_of
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.screen import say

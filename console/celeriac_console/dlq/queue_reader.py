@@ -1,23 +1,19 @@
-"""Read a dead-letter queue: over several connections, each letter once, and make the letters visible again at the end.
+"""Read a dead-letter queue over several connections, each letter once.
 
-SQS hides a letter that it has delivered. The letters stay hidden only while the command reads: when it ends, also by
-Ctrl-C, it makes those that it didn't delete visible again. After a crash of the command, SQS does so itself: after
-`HIDDEN` for letters that were about to be sent or deleted, after `hidden_for` all letters for letters that were only
-read.
+SQS hides a letter that it has delivered. At its end, also after Ctrl-C, the command makes all letters that it didn't
+delete visible again. After a crash of the command, SQS itself makes them visible: after `HIDDEN` if the command was
+about to send or delete them, after `hidden_for` all letters if it only read them.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from celeriac.aws import pause, sqs
 from celeriac.aws.client import client
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 WORKERS = 8
-# How long a letter stays hidden after a crash. Longer than a batch takes, even at the slowest rate.
+# A letter stays hidden for this time after a crash. A batch takes less, even at the slowest rate.
 HIDDEN = timedelta(seconds=30)
 # The lowest speed of a pass that only reads. The pass must end before its first letters become visible again.
 LEAST_LETTERS_A_SECOND = 100
@@ -40,7 +36,7 @@ LEAST_LETTERS_A_SECOND = 100
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A dead letter that this command has received."""
+    """A dead letter that the command has received."""
 
     message: "MessageTypeDef"
     letter: DeadLetter
@@ -60,9 +56,9 @@ class Pass:
 
     def __init__(self, queue: Queue, *, hidden: timedelta = HIDDEN, workers: int = WORKERS, batch: int = 10) -> None:
         self.missed = 0
-        """How many letters the pass couldn't read: another reader holds them, or a FIFO group blocks them."""
+        """The number of letters that the pass couldn't read: another reader holds them, or a FIFO group blocks them."""
         self.total = depth(queue)
-        """How many letters the queue held when the pass began."""
+        """The number of letters in the queue at the start of the pass."""
         self.name = queue.dead_letter_name(settings.stage())
         self._url = sqs.url(self.name)
         self._hidden = hidden
@@ -93,7 +89,7 @@ class Pass:
             self._give_back()
 
     def hidden_elsewhere(self) -> int:
-        """How many letters other readers hold."""
+        """The number of letters that other readers hold."""
         in_flight = sqs.counts(self._url)["ApproximateNumberOfMessagesNotVisible"]
         return max(0, in_flight - len(self._held))
 
@@ -163,7 +159,7 @@ class Pass:
 
 
 def hidden_for(letters: int) -> timedelta:
-    """How long a pass that only reads this many letters must keep them hidden."""
+    """The time for which a pass that only reads this many letters keeps them hidden."""
     return HIDDEN + timedelta(seconds=letters / LEAST_LETTERS_A_SECOND)
 
 
@@ -179,7 +175,7 @@ def say_missed(missed: int) -> None:
 
 
 def depth(queue: Queue) -> int:
-    """How many dead letters are in the queue's dead-letter queue, visible or hidden."""
+    """The number of dead letters in the queue's dead-letter queue, visible or hidden."""
     return sum(sqs.counts(sqs.url(queue.dead_letter_name(settings.stage()))).values())
 
 
@@ -192,16 +188,6 @@ def delete(url: str, taken: Sequence[Taken]) -> set[str]:
         Entries=[{"Id": str(i), "ReceiptHandle": one.message["ReceiptHandle"]} for i, one in enumerate(taken)],
     )
     return {taken[int(done["Id"])].message_id for done in answer.get("Successful", [])}
-
-
-@contextmanager
-def progress(what: str, total: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """A progress bar, only on a terminal. Yields a function to call with the number of letters just done."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, advance=done)
 
 
 def read(queue: Queue, limit: int) -> list[DeadLetter]:

@@ -1,7 +1,7 @@
-"""Send dead letters: each letter is sent first and deleted after that.
+"""Redrive dead letters: each letter is sent first and deleted after that.
 
-So an interruption loses no letter, and running the command again finishes the rest. A letter that was sent but not
-deleted is sent twice. Its task's record lets it run only once.
+So an interruption loses no letter, and the same command finishes the rest. A letter that was sent and not deleted is
+sent twice. Its task's record lets it run only once.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from celeriac.enqueue.send import fitted
 from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.model.settings import stage
-from celeriac_console import known
+from celeriac_console.application import by_name
 from celeriac_console.dlq.queue_reader import Pass, Taken, delete
 from celeriac_console.dlq.rate import Rate
 from celeriac_console.terminal.errors import UserError
@@ -51,7 +51,7 @@ class Redriver:
     redriven: int = 0
     problems: list[str] = field(default_factory=list)
     stayed: int = 0
-    """How many letters were left because another letter of the same task and id was chosen."""
+    """The number of letters that stay because another letter of the same task and id was chosen."""
     _chosen: set[tuple[str, str, str]] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
@@ -118,7 +118,7 @@ class Redriver:
 
 
 def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Refusal | None]:
-    """Why SQS refused each message, or None.
+    """The refusal of each message; None for a message that SQS took.
 
     If SQS refuses the whole call because of one message, each message is sent alone.
     """
@@ -173,7 +173,7 @@ def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
     except (MalformedMessageError, NewerVersionError) as error:
         raise UserError("its body can't be read, so no argument of it can be changed") from error
     raw = msgspec.json.encode(args)
-    signature = known.task(message.task).signature
+    signature = by_name.task(message.task).signature
     signature.named((), args)
     signature.decode(raw)
     changed = msgspec.structs.replace(message, id=letter.id, args=msgspec.Raw(raw), stored="")

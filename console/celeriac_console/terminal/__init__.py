@@ -1,1 +1,1 @@
-"""What the commands print and ask, and how they end."""
+"""The output, the questions, the times and the errors of the commands."""

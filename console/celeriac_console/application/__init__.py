@@ -1,0 +1,1 @@
+"""The application's queues and tasks, found by name, and the arguments of a task."""

@@ -1,0 +1,1 @@
+"""The commands `celeriac dlq ...`: they list, show, redrive, discard, export and import dead letters."""

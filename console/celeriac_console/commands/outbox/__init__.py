@@ -1,0 +1,1 @@
+"""The commands `celeriac outbox ...`: they show unpublished events, and publish events again."""

@@ -1,0 +1,91 @@
+"""`celeriac outbox replay`: publish events of the outbox again."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+import typer
+
+from celeriac.aws.client import client
+from celeriac.enqueue.outbox_row import EventRow, TaskRow, read_all
+from celeriac.model import names, settings
+from celeriac.relay.mark import mark
+from celeriac.relay.publish import publish
+from celeriac_console.application import by_name
+from celeriac_console.application.loading import load
+from celeriac_console.options import Json
+from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.plural import counted
+from celeriac_console.terminal.screen import say
+from celeriac_console.terminal.times import duration
+
+
+def replay(
+    type_: Annotated[str, typer.Option("--type", help="The events' type, or a pattern such as 'order.*'.")],
+    since: Annotated[str, typer.Option(help="How far to go back: 90s, 5m, 2h or 7d.")],
+    to: Annotated[str | None, typer.Option(help="Only to this task, for example a new one.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the events, send nothing.")] = False,
+    json_: Json = False,
+) -> None:
+    """Publish events of the outbox again, also parked ones, in order within each aggregate.
+
+    The messages get the same ids as before. A task that has succeeded with a message skips it. A task that is dead
+    stays dead until its dead letter is redriven.
+
+    Example: `celeriac outbox replay --type order.created --since 2h --to send_invoice`
+    """
+    load()
+    if to is not None:
+        by_name.task(to)
+    after = datetime.now(UTC) - duration(since)
+    counts: Counter[str] = Counter()
+    for events, malformed in _pages(type_, after):
+        counts["found"] += len(events)
+        counts["malformed"] += len(malformed)
+        if dry_run:
+            continue
+        published = publish([event for event in events if to is None or isinstance(event, EventRow)], to=to)
+        if to is None:
+            mark(published.done, published.parked)
+        counts["published"] += len(published.done)
+        counts["parked"] += len(published.parked)
+        counts["failed"] += len(published.failed)
+        if published.failed:
+            break  # later events must not overtake those that failed
+    names_ = ("found", "published", "parked", "failed", "malformed")
+    if json_:
+        typer.echo(json.dumps({name: counts[name] for name in names_}))
+    else:
+        what = f"{counted(counts['found'], 'event')} of {type_}"
+        say(f"{what} since {after:%Y-%m-%d %H:%M:%S}Z" + (", a dry run" * dry_run))
+        if not dry_run:
+            say(", ".join(f"{counts[name]} {name}" for name in names_[1:]))
+    if counts["failed"]:
+        unsent = counted(counts["failed"], "event")
+        raise UserError(f"{unsent} could not be sent. Run the same command again: it sends all events once more")
+    if counts["parked"] or counts["malformed"]:
+        raise typer.Exit(PROBLEM)
+
+
+def _pages(type_: str, after: datetime) -> Iterator[tuple[list[EventRow | TaskRow], Sequence[object]]]:
+    """Pages of the events that match, from a scan of the whole table. Events of one aggregate are in their order."""
+    pages = (
+        client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=names.outbox_table(settings.stage()),
+            FilterExpression="occurred_at >= :after",
+            ExpressionAttributeValues={":after": {"S": after.isoformat(timespec="microseconds")}},
+            PaginationConfig={"PageSize": 100},
+        )
+    )
+    for page in pages:
+        events, malformed = read_all(
+            row for row in page["Items"] if fnmatchcase(row.get("type", {}).get("S", ""), type_)
+        )
+        if events or malformed:
+            yield events, malformed

@@ -1,0 +1,1 @@
+"""The commands `celeriac quarantine ...`: they start, end and list the quarantines of tasks and kinds of failure."""

@@ -1,0 +1,85 @@
+"""`celeriac status`: show the state of a task."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from celeriac.declare import registry
+from celeriac.declare.handle import Handle
+from celeriac.leases.status import Status
+from celeriac_console.application import by_name
+from celeriac_console.application.loading import load
+from celeriac_console.lookup.description import described
+from celeriac_console.lookup.reference import by_reference
+from celeriac_console.lookup.search import by_key_or_id
+from celeriac_console.options import Json
+from celeriac_console.terminal.errors import PROBLEM
+from celeriac_console.terminal.screen import say
+
+
+def status(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="REF",
+            help="What `celeriac send` printed; or a task's id, SQS's message id, or a key.",
+        ),
+    ],
+    *,
+    task: Annotated[str | None, typer.Option("--task", help="Search for this task only.")] = None,
+    search: Annotated[
+        bool, typer.Option("--search", help="For an id: read all records, not only the first ten megabytes.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Show a task's state: waiting, delayed, paused, running, retrying, succeeded, dead, duplicate or unknown.
+
+    Exit code 1 if it is dead or unknown. Example: celeriac status monthly_report/0198f3c2-7a44/2026-10@1764086400
+    """
+    load()
+    wanted = [by_name.task(task)] if task is not None else [t for _, t in sorted(registry.tasks.items())]
+    named = by_reference(what)
+    answers = [named] if named is not None else by_key_or_id(what, wanted, every_record=search)
+    if json_:
+        typer.echo(json.dumps([_as_json(handle, one) for handle, one in answers]))
+    for handle, one in answers if not json_ else []:
+        _show(handle, one)
+    if not answers and not json_:
+        more = (
+            ""
+            if search
+            else ", or its record is beyond the first ten megabytes: celeriac status --search ID reads all records"
+        )
+        say(
+            f"unknown: nothing is stored of {what!r}. It may still be waiting in its queue: give the reference that "
+            f"celeriac send printed to see that. Or it belongs to an at_least_once task, or was never sent{more}",
+            stderr=True,
+        )
+    if not answers or any(one.state in {"dead", "unknown"} for _, one in answers):
+        raise typer.Exit(PROBLEM)
+
+
+def _show(handle: Handle[Any], one: Status) -> None:
+    for number, line in enumerate(described(handle, one)):
+        say(line, style="bold" if number == 0 else None)
+
+
+def _as_json(handle: Handle[Any], one: Status) -> dict[str, Any]:
+    failure = one.failure
+    return {
+        "task": handle.task,
+        "ref": handle.ref,
+        "state": one.state,
+        "said": described(handle, one)[0],
+        "id": one.id,
+        "duplicate_of": one.duplicate_of,
+        "attempts": one.attempts,
+        "deaths": one.deaths,
+        "since": one.since.isoformat() if one.since is not None else None,
+        "due": one.due.isoformat() if one.due is not None else None,
+        "result": one.result,
+        "result_not_kept": one.not_kept,
+        "reason": failure.reason if failure is not None else None,
+        "error": f"{failure.type}: {failure.message}" if failure is not None else None,
+    }

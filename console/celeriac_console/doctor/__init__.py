@@ -1,0 +1,1 @@
+"""The checks of `celeriac doctor`, and their findings."""

@@ -1,0 +1,142 @@
+"""The checks of `celeriac doctor`: credentials, stacks, queues, consumers, tables, outbox and alarms."""
+
+import json
+from collections.abc import Callable, Iterator
+
+from celeriac.aws import client as clients
+from celeriac.aws import sqs
+from celeriac.declare import registry
+from celeriac.model import declared, names, settings
+from celeriac.model.queue import Queue
+from celeriac.relay import unpublished
+from celeriac_console.application.loading import load
+from celeriac_console.doctor.finding import Finding, failed
+from celeriac_console.stage.clients import client
+from celeriac_console.stage.consumers import mapping_of
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import command, deploy_it
+
+ON = frozenset({"Enabled", "Enabling", "Updating"})
+
+
+def check() -> list[Finding]:
+    """The findings of all checks."""
+    findings = list(_findings("credentials", _credentials))
+    if findings[-1].cure is not None:
+        return findings  # without credentials no other check can work
+    findings += _findings("stacks", _stacks)
+    try:
+        load()
+    except UserError as mistake:
+        # Without the tasks the declared queues and tables aren't known, so they can't be checked.
+        return [*findings, Finding("tasks", "", f"{mistake}", "correct the error, then check: celeriac tasks")]
+    for what, look in (("queues", _queues), ("tables", _tables), ("outbox", _outbox), ("alarms", _alarms)):
+        findings += _findings(what, look)
+    return findings
+
+
+def _findings(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of one check. A check that fails is a finding too, and the other checks still run."""
+    try:
+        yield from look()
+    except Exception as error:  # noqa: BLE001 - any error of AWS is a finding
+        yield failed(what, error)
+
+
+def _credentials() -> Iterator[Finding]:
+    identity = client("sts").get_caller_identity()
+    region = client("sts").meta.region_name
+    yield Finding("credentials", "", f"{identity['Arn']}, region {region}, stage {settings.stage()}")
+
+
+def _stacks() -> Iterator[Finding]:
+    formation = client("cloudformation")
+    for part in ("state", "work"):
+        name = f"{names.prefix(settings.stage())}-{part}"
+        try:
+            status = formation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+        except formation.exceptions.ClientError as error:
+            if clients.error_code(error) != "ValidationError":
+                raise
+            yield Finding("stack", name, "not deployed", deploy_it())
+            continue
+        well = status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
+        yield Finding("stack", name, status, None if well else f"see its events in CloudFormation, then {deploy_it()}")
+
+
+def _queues() -> Iterator[Finding]:
+    for queue in registry.queues().values():
+        try:
+            drift = _drift(queue, sqs.url(queue.physical_name(settings.stage())))
+        except sqs.NoSuchQueueError:
+            yield Finding("queue", queue.name, "not deployed", deploy_it())
+            continue
+        yield Finding("queue", queue.name, ", ".join(drift) or "as declared", deploy_it() if drift else None)
+        yield _consumer(queue)
+
+
+def _drift(queue: Queue, url: str) -> list[str]:
+    answer = clients.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    found: dict[str, str] = {str(name): value for name, value in answer.items()}
+    redrive = json.loads(found.get("RedrivePolicy", "{}"))
+    declared = {
+        "VisibilityTimeout": (int(queue.visibility.total_seconds()), int(found["VisibilityTimeout"])),
+        "MessageRetentionPeriod": (int(queue.retention.total_seconds()), int(found["MessageRetentionPeriod"])),
+        "maxReceiveCount": (queue.receive_limit, int(redrive.get("maxReceiveCount", 0))),
+    }
+    dead = clients.client("sqs").get_queue_attributes(
+        QueueUrl=sqs.url(queue.dead_letter_name(settings.stage())), AttributeNames=["MessageRetentionPeriod"]
+    )["Attributes"]
+    kept = int(dead["MessageRetentionPeriod"])
+    declared["retention of dead letters"] = (int(queue.dead_letter_retention.total_seconds()), kept)
+    return [f"{name} is {there}, declared {wanted}" for name, (wanted, there) in declared.items() if wanted != there]
+
+
+def _consumer(queue: Queue) -> Finding:
+    mapping = mapping_of(queue)
+    if mapping is None:
+        return Finding("consumer", queue.name, "none", deploy_it())
+    if mapping.get("State") not in ON:
+        state = mapping.get("State", "unknown").lower()
+        return Finding("consumer", queue.name, state, command("resume", queue.name))
+    concurrency = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
+    found = (concurrency, mapping.get("BatchSize"), mapping.get("MaximumBatchingWindowInSeconds") or 0)
+    drift = found != (queue.concurrency_limit, queue.batch_size, int(queue.batch_window.total_seconds()))
+    return Finding("consumer", queue.name, "on, not as declared" if drift else "on", deploy_it() if drift else None)
+
+
+def _tables() -> Iterator[Finding]:
+    dynamodb = clients.client("dynamodb")
+    wanted = [names.idempotency_table(settings.stage()), names.outbox_table(settings.stage())]
+    for name in wanted + [table.physical_name(settings.stage()) for table in declared.tables().values()]:
+        try:
+            status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]
+        except dynamodb.exceptions.ResourceNotFoundException:
+            yield Finding("table", name, "not deployed", deploy_it())
+            continue
+        well = status in {"ACTIVE", "UPDATING"}
+        yield Finding("table", name, status, None if well else "wait until it is active")
+
+
+def _outbox() -> Iterator[Finding]:
+    try:
+        oldest, parked = unpublished.lag()
+    except clients.client("dynamodb").exceptions.ResourceNotFoundException:
+        yield Finding("outbox", "", "not deployed", deploy_it())
+        return
+    yield Finding("outbox", "", f"{parked} parked", f"{command('outbox', 'lag')} shows why" if parked else None)
+    if oldest is not None:
+        yield Finding("outbox", "", f"the oldest unpublished event is from {oldest:%Y-%m-%d %H:%M:%S}Z")
+
+
+def _alarms() -> Iterator[Finding]:
+    prefix = names.prefix(settings.stage())
+    pages = (
+        client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{prefix}-", StateValue="ALARM")
+    )
+    ringing = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    for alarm in ringing:
+        description = alarm.get("AlarmDescription") or "docs/runbook.md tells what it means"
+        yield Finding("alarm", alarm["AlarmName"], "ringing", description)
+    if not ringing:
+        yield Finding("alarms", "", "none is ringing")

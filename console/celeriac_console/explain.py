@@ -1,0 +1,113 @@
+"""Error messages for operators: each is one sentence that says what is wrong and what to do."""
+
+import functools
+import re
+from collections.abc import Callable
+
+import typer
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from celeriac import InvalidArgumentsError, NoSuchQueueError
+from celeriac.aws.client import error_code
+from celeriac.model import settings
+from celeriac.model.errors import DeclarationError
+from celeriac_console.stage import local_cloud
+from celeriac_console.stage.deployed import stages
+from celeriac_console.terminal.errors import (
+    INTERRUPTED,
+    PROBLEM,
+    READER_GONE,
+    USAGE,
+    CommandInterruptedError,
+    UserError,
+)
+from celeriac_console.terminal.screen import forget_reader, say
+
+LOG_IN = "your AWS credentials have expired or aren't known: log in again, for example with `aws sso login`"
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+UNKNOWN = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
+_ACTION = re.compile(r"perform:? (\S+)")
+
+
+def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Callable[P, None]:
+    """Wrap `command`: an error prints a sentence, not a traceback, and the stage `local` means the local cloud."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            if calls_aws and settings.stage() == local_cloud.STAGE:
+                local_cloud.enter()
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            _end("interrupted", INTERRUPTED)
+        except CommandInterruptedError as interrupted:
+            _end(f"interrupted: {interrupted}", INTERRUPTED)
+        except BrokenPipeError:
+            forget_reader()
+            raise typer.Exit(READER_GONE) from None
+        except Exception as error:
+            found = explanation(error)
+            if found is None:
+                raise
+            _end(*found)
+
+    return run
+
+
+def explanation(error: Exception) -> tuple[str, int] | None:
+    """The message and the exit code for an error. None for an unknown error."""
+    match error:
+        case UserError() | InvalidArgumentsError() | DeclarationError():
+            return str(error), USAGE
+        case local_cloud.NotUpError():
+            return str(error), PROBLEM
+        case NoSuchQueueError():
+            return f"{error}{stages()}", USAGE
+        case NoCredentialsError() | NoRegionError() | PartialCredentialsError():
+            return f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM
+        case EndpointConnectionError():
+            stage = settings.stage()
+            cloud = (
+                "Is the local cloud running (`make up`)?" if stage == "local" else "For the local cloud: --stage local."
+            )
+            return f"{error} The stage is {stage}. Is the network up? {cloud}", PROBLEM
+        case ClientError():
+            return _refusal(error), PROBLEM
+        case ProfileNotFound():
+            return f"{error}. AWS_PROFILE names a profile that is not in ~/.aws/config.", USAGE
+        case SSOError() | TokenRetrievalError():
+            return f"{LOG_IN} ({error})", PROBLEM
+        case BotoCoreError():
+            return f"AWS can't be reached: {error}", PROBLEM
+        case OSError() if error.filename is not None:
+            return f"{error.filename}: {error.strerror}", USAGE
+        case ValueError() if "endpoint" in str(error):
+            return f"{error}: AWS_ENDPOINT_URL takes a URL, such as http://127.0.0.1:4566", USAGE
+        case _:
+            return None
+
+
+def _refusal(error: ClientError) -> str:
+    code, text = error_code(error), str(error)
+    if code in EXPIRED | UNKNOWN:
+        return LOG_IN
+    if code in DENIED:
+        action = _ACTION.search(text)
+        return f"you may not perform {action[1] if action else error.operation_name}; AWS says: {text}"
+    return f"AWS refuses: {text}"
+
+
+def _end(sentence: str, code: int) -> None:
+    say(f"celeriac: {sentence}", style="red", stderr=True)
+    raise typer.Exit(code)

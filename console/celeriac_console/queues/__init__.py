@@ -1,0 +1,1 @@
+"""The figures of `celeriac queues`, and their table."""

@@ -1,0 +1,67 @@
+"""A row for each queue: its messages, its consumer and its alarm."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from celeriac.aws import sqs
+from celeriac.declare import registry
+from celeriac.model import settings
+from celeriac.model.queue import Queue
+from celeriac_console.stage.clients import client
+from celeriac_console.stage.consumers import mapping_of
+
+NOT_DEPLOYED = "not deployed"
+COUNTS = {"waiting": "", "delayed": "Delayed", "in_flight": "NotVisible"}
+
+type Row = Mapping[str, Any]
+"""A queue with its counts of messages, the age of its oldest one, the state of its consumer and of its alarm."""
+
+
+def read_rows() -> list[Row]:
+    """A row for each declared queue, in the order of the declarations."""
+    declared = list(registry.queues().values())
+    with ThreadPoolExecutor(max(1, len(declared))) as pool:
+        return list(pool.map(_row, declared))
+
+
+def _row(queue: Queue) -> Row:
+    stage = settings.stage()
+    try:
+        there = sqs.counts(sqs.url(queue.physical_name(stage)))
+        dead = sqs.counts(sqs.url(queue.dead_letter_name(stage)))
+    except sqs.NoSuchQueueError:
+        nothing = dict.fromkeys([*COUNTS, "dead", "oldest_seconds"])
+        return {"queue": queue.name, **nothing, "consumer": NOT_DEPLOYED, "alarm": "none"}
+    mapping = mapping_of(queue)
+    state = mapping.get("State", "unknown").lower() if mapping is not None else "none"
+    return {
+        "queue": queue.name,
+        **{count: there[f"ApproximateNumberOfMessages{kind}"] for count, kind in COUNTS.items()},
+        "dead": sum(dead.values()),
+        "oldest_seconds": _oldest(queue.physical_name(stage)),
+        "consumer": "on" if state in {"enabled", "enabling", "updating"} else "paused" if "disabl" in state else state,
+        "alarm": _alarm(queue.dead_letter_name(stage)),
+    }
+
+
+def _oldest(name: str) -> int | None:
+    """The age of the oldest message in seconds, from the newest figure of CloudWatch; None if there is no data."""
+    now = datetime.now(UTC)
+    answer = client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/SQS",
+        MetricName="ApproximateAgeOfOldestMessage",
+        Dimensions=[{"Name": "QueueName", "Value": name}],
+        StartTime=now - timedelta(minutes=10),
+        EndTime=now,
+        Period=60,
+        Statistics=["Maximum"],
+    )
+    points = sorted(answer.get("Datapoints", []), key=lambda point: point["Timestamp"])
+    return int(points[-1]["Maximum"]) if points else None
+
+
+def _alarm(name: str) -> str:
+    alarms = client("cloudwatch").describe_alarms(AlarmNames=[name]).get("MetricAlarms", [])
+    return {"OK": "ok", "ALARM": "ALARM"}.get(alarms[0]["StateValue"], "no data") if alarms else "none"

@@ -1,0 +1,59 @@
+"""Queues as a table. On a terminal that is too narrow for it, each queue gets a few lines."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from celeriac_console.queues.rows import NOT_DEPLOYED, Row
+from celeriac_console.terminal.times import duration_text
+
+_COLUMNS = ("queue", "waiting", "delayed", "in flight", "dead", "oldest", "consumer", "alarm")
+_NUMBERS = range(1, 5)
+_GAP = "  "
+
+
+def table(rows: Sequence[Row], screen: Console) -> RenderableType:
+    """The rows in the form that fits `screen`. Names are never cut. Output to a file or a pipe may have any width."""
+    cells = [_cells(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *cells, strict=True)]
+    if screen.is_terminal and sum(widths) + len(_GAP) * (len(widths) - 1) > screen.width:
+        return Group(*(Text(_block(row), style=_style(row)) for row in rows))
+    return Group(
+        Text(_line(_COLUMNS, widths), style="bold"),
+        *(Text(_line(some, widths), style=_style(row)) for row, some in zip(rows, cells, strict=True)),
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    age = row["oldest_seconds"]
+    counts = (row[name] for name in ("waiting", "delayed", "in_flight", "dead"))
+    shown = ["-" if count is None else str(count) for count in counts]
+    return [
+        row["queue"],
+        *shown,
+        "-" if age is None else duration_text(timedelta(seconds=age)),
+        row["consumer"],
+        row["alarm"],
+    ]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    aligned = (
+        cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return _GAP.join(aligned).rstrip()
+
+
+def _block(row: Row) -> str:
+    if row["consumer"] == NOT_DEPLOYED:
+        return f"{row['queue']}\n  {NOT_DEPLOYED}"
+    name, waiting, delayed, in_flight, dead, oldest, consumer, alarm = _cells(row)
+    counts = f"{waiting} waiting, {delayed} delayed, {in_flight} in flight, {dead} dead"
+    return f"{name}\n  {counts}\n  oldest {oldest}, consumer {consumer}, alarm {alarm}"
+
+
+def _style(row: Row) -> str:
+    return "red" if row["dead"] or row["consumer"] != "on" else ""

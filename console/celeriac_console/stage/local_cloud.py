@@ -1,0 +1,30 @@
+"""The stage `local` is the local cloud on this machine. A command for this stage finds it without settings."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+STAGE = "local"
+CLONE = Path(__file__).resolve().parents[3]
+
+
+class NotUpError(Exception):
+    """The local cloud isn't running. The text says how to start it."""
+
+
+def enter() -> None:
+    """Set this process's environment to the local cloud of this clone. The shell's settings for AWS have no effect.
+
+    The environment is the output of `python -m celeriac_local.where`. An import of that package would be a cycle,
+    because it imports this one. Raises NotUpError.
+    """
+    asked = subprocess.run(
+        [sys.executable, "-m", "celeriac_local.where"], cwd=CLONE / "local", capture_output=True, text=True, check=False
+    )
+    if asked.returncode != 0:
+        raise NotUpError(asked.stderr.strip())
+    variables = json.loads(asked.stdout)
+    os.environ.clear()
+    os.environ.update(variables)

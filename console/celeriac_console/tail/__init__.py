@@ -1,0 +1,1 @@
+"""The events and lines that `celeriac tail` reads from the logs."""
