@@ -1,4 +1,4 @@
-"""How a new release takes over: at once, or with `-c canary=true` with a tenth of the work at first."""
+"""The switch to a new release: at once, or with `-c canary=true` for a tenth of the work at first."""
 
 from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_lambda as lambda_
@@ -13,16 +13,16 @@ from celeriac_cdk.nag import acknowledge
 def release(scope: Construct, function: lambda_.Function, *, name: str, alarms: Alarms) -> lambda_.IFunction:
     """Return the target of invocations: the function, or an alias that CodeDeploy moves to its newest version.
 
-    A tenth of the invocations go to the new version for five minutes; if one of them fails as a whole meanwhile, the
-    old version takes all of them again. Either can read what the other has sent.
+    With an alias, a tenth of the invocations go to the new version for five minutes. If one of them fails in this time,
+    the old version gets all invocations again. Each version can read the messages of the other.
     """
     if not alarms.config.canary:
         return function
     version = function.current_version
     alias = lambda_.Alias(scope, "Live", alias_name="live", version=version)
     physical = f"{names.prefix(alarms.config.stage)}-{name}"
-    # The alarm watches the new version only. CodeDeploy starts no deployment while its alarm rings, and a release that
-    # cures the old version must be deployable.
+    # The alarm watches the new version only. CodeDeploy starts no deployment while its alarm rings, so errors of the
+    # old version would block the release that corrects them.
     errors = alarms.when(
         scope,
         "CanaryAlarm",
@@ -37,8 +37,8 @@ def release(scope: Construct, function: lambda_.Function, *, name: str, alarms: 
         ),
         reaches=1,
         advice=(
-            f"Workers of {physical}'s newest version die or time out. During its first five minutes CodeDeploy gives "
-            "all of the work back to the version before it; see in the log what they died of."
+            f"Workers of {physical}'s newest version crash or time out. If this happens in the version's first five "
+            "minutes, CodeDeploy returns all work to the version before. Read the cause in the function's log."
         ),
         entry="failing-functions",
     )
@@ -53,6 +53,6 @@ def release(scope: Construct, function: lambda_.Function, *, name: str, alarms: 
     acknowledge(
         group,
         "IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited]",
-        "AWS keeps the list of what CodeDeploy needs",
+        "AWS maintains this policy: it lists the rights that CodeDeploy needs",
     )
     return alias

@@ -16,7 +16,7 @@ from celeriac_cdk.permissions import consume, queue_arn, send
 
 
 class Consumer(Construct):
-    """The function that runs a queue's tasks, with mapping and alarms."""
+    """The function that runs a queue's tasks, with its event source mapping and the alarms of the queue."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Consumer(Construct):
         permissions: Iterable[iam.PolicyStatement],
         alarms: Alarms,
     ) -> None:
-        """Build the consumer of `queue`; `permissions` are what its tasks may do beside reading the queue."""
+        """Build the consumer of `queue`. `permissions` are the rights of its tasks. The right to read is added."""
         super().__init__(scope, f"Consumer-{queue.name}")
         stage = runtime.config.stage
         source = queue.physical_name(stage)
@@ -50,7 +50,7 @@ class Consumer(Construct):
             max_batching_window=window,
             max_concurrency=queue.concurrency_limit,
             provisioned_poller_config=_pollers(queue),
-            # The consumer reports failed messages this way. Without it Lambda would take every batch for a success.
+            # The consumer reports each failed message. Without this option Lambda would count every batch as a success.
             report_batch_item_failures=True,
         )
         alarms.when(
@@ -61,8 +61,8 @@ class Consumer(Construct):
             reaches=int(queue.oldest_age.total_seconds()),
             times=3,
             advice=(
-                f"Tasks of the queue {queue.name} wait for {queue.oldest_age} and longer. The queue may be paused, a "
-                "service that the tasks call may be slow, or the queue's concurrency is too low for the traffic."
+                f"Tasks of the queue {queue.name} wait for {queue.oldest_age} or longer. The queue may be paused, a "
+                "service that the tasks call may be slow, or the queue's concurrency may be too low for the traffic."
             ),
             entry="waiting-tasks",
         )
@@ -74,7 +74,7 @@ class Consumer(Construct):
             advice=(
                 f"Tasks of the queue {queue.name} failed for good. Their dead letters are in "
                 f"{queue.dead_letter_name(stage)} for {queue.dead_letter_retention.days} days. Read the reason in each "
-                "letter's `failure`, cure the cause, then redrive or discard the letters."
+                "letter's `failure`, remove the cause, then redrive or discard the letters."
             ),
             entry="dead-letters",
         )

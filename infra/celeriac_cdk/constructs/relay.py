@@ -1,4 +1,4 @@
-"""The relay: it publishes what transactions wrote to the outbox, fed by the table's stream."""
+"""The relay: it reads the outbox's stream, and publishes the events and tasks of transactions."""
 
 from collections.abc import Iterable
 
@@ -18,10 +18,10 @@ from celeriac_cdk.permissions import mark_events, queue_arn, read_stream
 
 
 class Relay(Construct):
-    """The relay's function, its stream mapping, and the alarm on records that it gives up.
+    """The relay's function, its stream mapping, and its alarms.
 
-    A stream mapping's own defaults retry a bad record until it expires and hold up everything behind it for a
-    day. Here it is isolated, retried for an hour at most, and reported; the event itself stays in the outbox.
+    By default a stream mapping retries a bad record until the record expires, so all records behind it wait for a day.
+    Here a bad record is isolated, retried for an hour at most, and reported. The event itself stays in the outbox.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Relay(Construct):
         permissions: Iterable[iam.PolicyStatement],
         alarms: Alarms,
     ) -> None:
-        """Build the relay of the outbox behind `stream_arn`. `permissions` are those that publishing needs."""
+        """Build the relay of the outbox with the stream `stream_arn`. `permissions` are the rights to publish."""
         super().__init__(scope, "Relay")
         stage = runtime.config.stage
         dead_letters = names.relay_dead_letters(stage)
@@ -53,7 +53,7 @@ class Relay(Construct):
             event_source_arn=stream_arn,
             # LATEST would skip rows that are written while the mapping starts.
             starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-            # The relay's own marks and expired rows are in the stream too, and are filtered out.
+            # The stream also has records of rows that the relay marks and of rows that expire. The filter drops them.
             filters=[inserted],
             batch_size=RELAY_BATCH,
             bisect_batch_on_error=True,
@@ -71,8 +71,8 @@ class Relay(Construct):
             reaches=FIVE_MINUTES.total_seconds() * 1000,
             times=3,
             advice=(
-                f"{names.relay_function(stage)} is behind the outbox's stream: events reach their tasks late. Its log "
-                "says why. The sweeper publishes records that the relay gives up."
+                f"{names.relay_function(stage)} is behind the outbox's stream: events reach their tasks late. The "
+                "function's log has the reason. The sweeper publishes events that the relay gives up."
             ),
             entry="a-relay-that-is-behind",
         )
@@ -80,9 +80,10 @@ class Relay(Construct):
             self,
             queue=dead_letters,
             advice=(
-                f"The relay gave up on outbox events. {dead_letters} names their place in the stream. The events "
-                f"themselves are in the table {names.outbox_table(stage)}, and the sweeper publishes them. Read "
-                f"the log of {names.relay_function(stage)}, cure the cause, and watch `celeriac outbox lag` fall."
+                f"The relay gave up on outbox events. The messages in {dead_letters} name the place of the events in "
+                f"the stream. The events themselves are in the table {names.outbox_table(stage)}, and the sweeper "
+                f"publishes them. Read the log of {names.relay_function(stage)} and remove the cause. Then "
+                "`celeriac outbox lag` shows fewer events."
             ),
             entry="records-that-the-relay-gave-up-on",
         )

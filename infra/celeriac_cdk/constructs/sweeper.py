@@ -1,4 +1,4 @@
-"""The sweeper: every minute it publishes rows that the relay has left behind, and measures what stays unpublished."""
+"""The sweeper: each minute it publishes rows that the relay has left behind, and measures unpublished rows."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -15,17 +15,17 @@ from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
 from celeriac_cdk.permissions import find_events, mark_events
 
-# Five sweeps without success: a throttle is over by then, and no event has waited long.
+# Five sweeps: long enough for a throttle to end, short enough that no event has waited long.
 _OLD = FIVE_MINUTES
 
 
 class Sweeper(Construct):
-    """The sweeper's function, its schedule, and the alarms on what stays unpublished."""
+    """The sweeper's function, its schedule, and the alarms on unpublished rows."""
 
     def __init__(
         self, scope: Construct, *, runtime: Runtime, permissions: Iterable[iam.PolicyStatement], alarms: Alarms
     ) -> None:
-        """Build the sweeper; `permissions` are what publishing takes."""
+        """Build the sweeper. `permissions` are the rights to publish."""
         super().__init__(scope, "Sweeper")
         stage = runtime.config.stage
         table = names.outbox_table(stage)
@@ -54,7 +54,7 @@ class Sweeper(Construct):
             target=scheduler.CfnSchedule.TargetProperty(
                 arn=function.function_arn,
                 role_arn=role.role_arn,
-                # The next minute is the retry.
+                # The run of the next minute is the retry.
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_retry_attempts=0),
             ),
         )
@@ -67,8 +67,8 @@ class Sweeper(Construct):
             reaches=_OLD.total_seconds(),
             advice=(
                 f"Outbox events have waited for longer than {_OLD}: relay and sweeper can't publish them. Read "
-                f"the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and cure the cause. "
-                "Then the sweeper publishes them."
+                f"the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and remove the cause. "
+                "Then the sweeper publishes the events."
             ),
             entry="events-that-wait",
         )
@@ -83,7 +83,7 @@ class Sweeper(Construct):
             ),
             entry="a-silent-sweeper",
         )
-        silence.node.add_dependency(schedule)  # it rings until the first measurement
+        silence.node.add_dependency(schedule)  # the alarm rings until the first measurement
         alarms.when(
             self,
             "ParkedAlarm",
@@ -92,7 +92,7 @@ class Sweeper(Construct):
             reaches=1,
             advice=(
                 f"Some outbox events can't be published. Each row of {table} with `waiting` = `parked` says why in "
-                "`reason`. Cure the cause, then run `celeriac outbox replay`."
+                "`reason`. Remove the cause, then run `celeriac outbox replay`."
             ),
             entry="parked-events",
         )

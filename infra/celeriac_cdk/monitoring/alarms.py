@@ -1,7 +1,7 @@
 """The alarms of a stage. Each description says what to do, and links to the runbook.
 
-Missing data counts as healthy: an idle queue raises no alarm. Only the sweeper writes a metric each minute, so only its
-silence raises one.
+Missing data counts as healthy, so an idle queue raises no alarm. The sweeper's metric is the exception: the sweeper
+writes it each minute, and its absence raises an alarm.
 """
 
 from dataclasses import dataclass, field
@@ -23,11 +23,11 @@ from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
 
 
 def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> sns.Topic:
-    """Build the topic that all alarms of the stage go to, with the configured address as its subscriber."""
+    """Build the topic for all alarms of the stage. The configured e-mail address subscribes to it."""
     topic = sns.Topic(
         scope, "Alarms", topic_name=f"{names.prefix(config.stage)}-alarms", enforce_ssl=True, master_key=key
     )
-    # This policy replaces SNS's default one, which would let CloudWatch publish.
+    # This policy replaces SNS's default policy, which allows CloudWatch to publish. So it must allow that itself.
     topic.add_to_resource_policy(
         iam.PolicyStatement(
             principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
@@ -61,7 +61,10 @@ class Alarms:
         entry: str,
         times: int = 1,
     ) -> cloudwatch.Alarm:
-        """Raise it while `metric` is at `reaches` or above for `times` periods. `entry` is an anchor of the runbook."""
+        """Build an alarm that is raised while `metric` is at least `reaches` for `times` periods.
+
+        `entry` is an anchor of the runbook.
+        """
         comparison = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
         return self._raise(
             cloudwatch.Alarm(
@@ -80,7 +83,7 @@ class Alarms:
     def when_silent(
         self, scope: Construct, construct_id: str, *, name: str, metric: cloudwatch.IMetric, advice: str, entry: str
     ) -> cloudwatch.Alarm:
-        """Raise the alarm when `metric` wasn't measured for five minutes."""
+        """Build an alarm that is raised when `metric` had no data for five minutes."""
         return self._raise(
             cloudwatch.Alarm(
                 scope,
@@ -105,13 +108,14 @@ class Alarms:
         kept: timedelta = MAX_RETENTION,
         aged_before: timedelta = timedelta(),
     ) -> None:
-        """Raise one alarm while the dead-letter queue holds a message, and one before SQS deletes the oldest.
+        """Build two alarms: one for messages in the dead-letter queue, one before SQS deletes the oldest of them.
 
         queue: the dead-letter queue's physical name.
-        aged_before: how long a message may have waited in its own queue. SQS counts that for the retention of a message
-            that it moves itself, and not for its age.
+        aged_before: the longest time that a message may have waited in its task queue. If SQS itself moves the message,
+            this time counts towards the retention, but the metric of the age doesn't include it.
 
-        The first alarm watches the depth, because the count of sent messages misses those that SQS moves itself.
+        The first alarm watches the number of messages in the queue, because the metric of sent messages doesn't count
+        messages that SQS moves itself.
         """
         name = queue.removeprefix(f"{names.prefix(self.config.stage)}-")
         self.when(
@@ -138,7 +142,7 @@ class Alarms:
         )
 
     def when_it_fails(self, scope: Construct, *, function: str, entry: str) -> None:
-        """Raise alarms when the function with that physical name fails as a whole, or is throttled."""
+        """Build alarms for failed and for throttled invocations. `function` is a physical name."""
         name = function.removeprefix(f"{names.prefix(self.config.stage)}-")
         log = f"/aws/lambda/{function}"
         self.when(
@@ -148,8 +152,9 @@ class Alarms:
             metric=measure("AWS/Lambda", "Errors", "Sum", period=FIVE_MINUTES, FunctionName=function),
             reaches=1,
             advice=(
-                f"Invocations of {function} died or timed out. A task that fails doesn't cause this. Read the last "
-                f"lines before each in {log}. Memory is the most likely cause, or a release that can't be imported."
+                f"Invocations of {function} crashed or timed out. A failed task doesn't cause this. Read the last "
+                f"lines before each crash in {log}. The most likely causes are too little memory, and a release that "
+                "can't be imported."
             ),
             entry=entry,
         )
@@ -159,17 +164,17 @@ class Alarms:
             name=f"{name}-throttles",
             metric=measure("AWS/Lambda", "Throttles", "Sum", period=FIVE_MINUTES, FunctionName=function),
             reaches=1,
-            # The caller waits out a short throttle.
+            # A short throttle needs no alarm, because the caller tries again.
             times=3,
             advice=(
-                f"{function} is throttled: the concurrency of this region is used up. See which function uses it, "
-                "limit that function, or raise the quota. Messages wait meanwhile; none is lost."
+                f"{function} is throttled: all concurrency of this region is in use. Find the function that uses most "
+                "of it. Limit that function, or raise the quota. Messages wait meanwhile, and no message is lost."
             ),
             entry="throttled-functions",
         )
 
     def when_throttled(self, scope: Construct, construct_id: str, *, table: str, index: str | None = None) -> None:
-        """Raise alarms when reads or writes of the table with that physical name, or of its index, are throttled."""
+        """Build alarms for throttled reads and writes of a table, or of its index. `table` is a physical name."""
         what = table if index is None else f"{table}'s index {index}"
         dimensions = {"TableName": table} | ({} if index is None else {"GlobalSecondaryIndexName": index})
         of_index = f"-{index}" if index is not None else ""
@@ -183,8 +188,9 @@ class Alarms:
                 reaches=1,
                 times=2,
                 advice=(
-                    f"{kind}s of {what} are throttled. Tasks are handed back and run later, uncharged. Causes: "
-                    "traffic that more than doubled in half an hour, one hot key, or the account's quota for tables."
+                    f"{kind}s of {what} are throttled. Tasks are handed back and run later, and no attempt is charged. "
+                    "Possible causes: traffic that more than doubled in half an hour, one hot key, or the account's "
+                    "quota for tables."
                 ),
                 entry="throttled-tables",
             )

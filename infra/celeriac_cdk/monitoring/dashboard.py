@@ -14,14 +14,14 @@ from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import measure
 
 type Graph = tuple[str, list[cloudwatch.IMetric]]
-"""A title, and what is drawn."""
+"""A title, and the metrics to draw."""
 _WIDTH = 12
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 _ALARMS_IN_A_WIDGET = 100
 
 
 def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None:
-    """Build `celeriac-<stage>`. Most graphs have a line for each queue, so that one that differs is visible."""
+    """Build the dashboard `celeriac-<stage>`. Most graphs have a line for each queue, to show an unusual queue."""
     stage = alarms.config.stage
     made = cloudwatch.Dashboard(
         scope, "Dashboard", dashboard_name=names.prefix(stage), default_interval=cdk.Duration.hours(3)
@@ -75,7 +75,7 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
 
 
 def _slow_tasks(stage: str) -> cloudwatch.IMetric:
-    """A search, because tasks come and go with releases."""
+    """Return a search for all tasks, because releases add and remove tasks."""
     found = f'{{{names.METRICS},queue,service,stage,task}} MetricName="{Metric.DURATION}" stage="{stage}"'
     return cloudwatch.MathExpression(
         expression=f"SEARCH('{found}', 'p95')", using_metrics={}, label="", period=cdk.Duration.minutes(5)

@@ -1,4 +1,4 @@
-"""Metrics of CloudWatch, as alarms and the dashboard read them."""
+"""CloudWatch metrics for the alarms and the dashboard."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ MINUTE, FIVE_MINUTES = timedelta(minutes=1), timedelta(minutes=5)
 def measure(
     namespace: str, metric: str, statistic: str, *, period: timedelta = MINUTE, **dimensions: str
 ) -> cloudwatch.Metric:
-    """Return a metric of CloudWatch."""
+    """Return a CloudWatch metric."""
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=metric,
@@ -25,5 +25,5 @@ def measure(
 
 
 def outbox_metric(metric: Metric, statistic: str, stage: str) -> cloudwatch.Metric:
-    """A metric that the sweeper writes each minute."""
+    """Return a metric that the sweeper writes each minute."""
     return measure(names.METRICS, metric, statistic, service="outbox", stage=stage)

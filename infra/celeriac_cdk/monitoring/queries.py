@@ -8,7 +8,7 @@ from constructs import Construct
 
 from celeriac.model import names
 
-# By title: fields, filters and order.
+# The fields, filters and order of each query, by its title.
 _ATTEMPTS = ["@timestamp", "queue", "task", "id", "attempt", "outcome", "reason", "error", "milliseconds", "request_id"]
 _QUERIES: dict[str, dict[str, object]] = {
     "attempts and output of one task (put its id in)": {
@@ -48,13 +48,13 @@ _QUERIES: dict[str, dict[str, object]] = {
 
 
 def queries(scope: Construct, functions: Sequence[lambda_.Function], stage: str) -> None:
-    """Save the queries, each over the logs of all `functions`."""
+    """Save the queries. Each searches the logs of all `functions`."""
     saved = Construct(scope, "Queries")
     for number, (title, query) in enumerate(_QUERIES.items()):
         logs.QueryDefinition(
             saved,
             f"Query{number}",
             query_definition_name=f"{names.prefix(stage)}/{title}",
-            query_string=logs.QueryString(**query),  # type: ignore[arg-type]  # each is made of its properties
+            query_string=logs.QueryString(**query),  # type: ignore[arg-type]  # the keys are its parameters
             log_groups=[function.log_group for function in functions],
         )

@@ -1,1 +1,1 @@
-"""The two stacks of a stage: one with its data, one with its functions."""
+"""The two stacks of a stage: one with the data, one with the functions."""

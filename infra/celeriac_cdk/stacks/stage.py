@@ -1,4 +1,4 @@
-"""One stage: its configuration and declarations, turned into two stacks."""
+"""The two stacks of a stage, built from its configuration and declarations."""
 
 from pathlib import Path
 
@@ -22,10 +22,10 @@ USER_ERRORS = (BundleError, ConfigError, DeclarationError, ServiceError)
 def declare_stage(
     app: cdk.App, root: Path, *, state: BuildState, application: Describe
 ) -> tuple[StateStack, WorkStack]:
-    """Add the stacks of the stage that the context asks for; raise one of USER_ERRORS for what can't be built.
+    """Add the stacks of the stage that the context names. Raises one of USER_ERRORS if the stage can't be built.
 
     root: the folder that holds functions/, uv.lock and pyproject.toml.
-    state, application: what infra/application.py declares.
+    state, application: the class and the function of infra/application.py.
     """
     config = read_config(app.node)
     queues, tables, tasks = declarations()
@@ -41,23 +41,23 @@ def declare_stage(
         outbox_stream_arn=kept.outbox_stream_arn,
         key_arn=kept.key.key_arn if kept.key is not None else None,
     )
-    # The import of the stream's ARN alone would order the stacks by accident. The functions know queues by name, and
-    # queues must exist first.
+    # The functions find the queues by name, so the queues must exist first. The import of the stream's ARN orders the
+    # stacks too, but only as a side effect.
     work.add_stack_dependency(kept)
     check_rules(app, config)
     if config.keep_data and config.alarm_email is None:
         cdk.Annotations.of(work).add_warning_v2(
             "celeriac:alarms",
-            f"nobody hears the alarms of {config.stage}: write -c alarm_email=name@example.org, or subscribe to the "
-            f"topic {names.prefix(config.stage)}-alarms",
+            f"nobody receives the alarms of the stage {config.stage}: write -c alarm_email=name@example.org, or "
+            f"subscribe to the topic {names.prefix(config.stage)}-alarms",
         )
     return kept, work
 
 
 def _code(app: cdk.App, root: Path, config: StageConfig) -> Path:
-    """Return the bundle; or the bare sources for commands that deploy nothing, such as `cdk list` and `cdk destroy`.
+    """Return the bundle. Commands that deploy nothing, such as `cdk list` and `cdk destroy`, get the bare sources.
 
-    The CLI says which stacks it will deploy by the context that CDK's own bundling obeys.
+    For these commands the CDK's command line puts an empty list of stacks to bundle into the context.
     """
     if app.node.try_get_context("aws:cdk:bundling-stacks") == []:
         return root / "functions"

@@ -40,7 +40,7 @@ class StateStack(cdk.Stack):
         tables: Sequence[Table],
         application: Callable[[Construct, StageConfig, kms.IKey | None], Construct],
     ) -> None:
-        """Build the queues, tables and bucket of the stage, and what `application` adds to them."""
+        """Build the queues, tables and bucket of the stage, and the constructs of `application`."""
         super().__init__(
             scope,
             f"{names.prefix(config.stage)}-state",
@@ -52,7 +52,7 @@ class StateStack(cdk.Stack):
             TaskQueue(self, queue, config, key)
         relay_dead_letters = names.relay_dead_letters(config.stage)
         given_up = sqs_queue(self, "RelayDeadLetters", name=relay_dead_letters, config=config, key=key)
-        acknowledge(given_up, "SQS3", "it is a dead-letter queue: that of the relay's event source mapping")
+        acknowledge(given_up, "SQS3", "this queue is the dead-letter queue of the relay's event source mapping")
         Schedules(self, queues, config, key)
         outbox = string_key_table(
             self,
@@ -73,7 +73,7 @@ class StateStack(cdk.Stack):
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
         if declared.outbox().bus:
-            # Events are kept in the outbox, so deleting the bus loses none.
+            # The outbox keeps the events, so no event is lost when the bus is deleted.
             events.EventBus(self, "Bus", event_bus_name=names.bus(config.stage), kms_key=key)
         string_key_table(
             self,
@@ -100,7 +100,7 @@ class StateStack(cdk.Stack):
         Access(self, queues, tables, config, key)
 
     def _payloads(self, config: StageConfig, kept: timedelta) -> None:
-        """The bucket for bodies that SQS can't carry. Objects live as long as a message that points to them can."""
+        """Build the bucket for payloads that SQS can't carry. It keeps each as long as a message can point to it."""
         private_bucket(
             self,
             "Payloads",

@@ -42,13 +42,13 @@ class WorkStack(cdk.Stack):
         outbox_stream_arn: str,
         key_arn: str | None,
     ) -> None:
-        """Build the functions from `code`. The two ARNs come from the other stack: they aren't known by name."""
+        """Build the functions from `code`. The two ARNs come from the other stack: no name determines them."""
         super().__init__(
             scope,
             f"{names.prefix(config.stage)}-work",
             description=f"Celeriac {config.stage}: consumers, relay and alarms",
         )
-        # Imported by its ARN, so that this stack doesn't change the key's policy in the other one.
+        # The key is imported by its ARN, so that this stack doesn't change the key's policy in the other stack.
         key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
         runtime = Runtime(config, code, application.environment, key)
         alarms = Alarms(config, alarm_topic(self, config, key))
@@ -78,23 +78,23 @@ class WorkStack(cdk.Stack):
             Construct(self, "Schedules"),
             queue=names.schedule_dead_letters(config.stage),
             advice=(
-                "Scheduler could not send delayed tasks to their queues. Their messages are in "
-                f"{names.schedule_dead_letters(config.stage)}, with the error in their attributes: send each body to "
-                "the queue it was meant for."
+                "Scheduler could not send delayed tasks to their queues. The messages are in "
+                f"{names.schedule_dead_letters(config.stage)}. The attributes of each message contain the error. Send "
+                "each body to the queue of its task."
             ),
             entry="delayed-tasks-that-couldnt-be-sent",
         )
         self._acknowledge(config.stage, application)
         dashboard(self, queues, alarms)
-        if not config.local:  # its CloudFormation has no saved queries
+        if not config.local:  # the local cloud's CloudFormation has no saved queries
             queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
 
     def _acknowledge(self, stage: str, application: Application) -> None:
-        acknowledge(self, "L1", "tests run on Python 3.13, which Lambda keeps up to date until 2029")
+        acknowledge(self, "L1", "tests run on Python 3.13, which Lambda supports until 2029")
         wildcards = {
-            permissions.payload_objects(stage): "payloads are named when they are stored",
-            permissions.schedules(stage): "schedules are named when they are made; the group is the stage's own",
-            "*": "X-Ray takes segments without a resource: AWS offers none to name",
+            permissions.payload_objects(stage): "the name of a payload is known only when it is stored",
+            permissions.schedules(stage): "the name of a schedule is known only when it is created; the group is fixed",
+            "*": "the actions of X-Ray that write segments have no resource to name",
             **application.wildcards,
         }
         for resource, reason in wildcards.items():
