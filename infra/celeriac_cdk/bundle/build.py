@@ -1,8 +1,8 @@
-"""The one asset of all functions: sources, locked wheels and byte code, built by uv without Docker.
+"""The asset that all functions share: sources, locked wheels and byte code, built by uv without Docker.
 
-A build is kept under `.local/bundles/`. Its name is a fingerprint of everything it depends on, so a synth without
-changes builds nothing. CloudFormation sees the hash of the built files. Equal inputs build equal files,
-so CloudFormation deploys real differences only.
+Builds are kept under `.local/bundles/`. The name of a build is a fingerprint of its inputs, so a synth without changes
+builds nothing. CloudFormation compares the hash of the built files. Equal inputs give equal files, so CloudFormation
+deploys real changes only.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _KEPT_BUILDS = 3
 
 
 class BundleError(RuntimeError):
-    """The bundle can't be built; the message says why and what cures it."""
+    """The bundle can't be built. The message names the cause and the cure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,19 @@ class Target:
 
     name: str
     uv_platform: str | None
-    """uv's name of it; None is the interpreter's own, whatever that is."""
+    """uv's name of the platform. None means the platform of this interpreter."""
 
 
-# The python3.13 runtime is Amazon Linux 2023, which has glibc 2.34 and takes wheels for anything older.
+# The runtime python3.13 is Amazon Linux 2023. Its glibc is 2.34, which also runs wheels for older versions.
 LAMBDA_ARM64 = Target("arm64", "aarch64-manylinux_2_34")
 THIS_MACHINE = Target("this-machine", None)
 
 
 def build_bundle(root: Path, target: Target, *, offline: bool = False) -> Path:
-    """Return a folder with the bundle of the project at `root`, built only if nothing like it has been built.
+    """Return the folder with the bundle of the project at `root`. Equal inputs are built only once.
 
-    `offline` takes the wheels from uv's cache alone. Raises BundleError when uv or a wheel is missing, and
-    ServiceError when the sources call an AWS service that isn't listed.
+    If `offline`, uv takes the wheels from its cache only. Raises BundleError if uv or a wheel is missing, and
+    ServiceError if the sources call an AWS service that isn't listed.
     """
     listed = services.listed_services(root / "pyproject.toml")
     files = trim.sources(root / "functions")
@@ -79,17 +79,17 @@ def fingerprint(root: Path, files: list[Path], listed: frozenset[str], target: T
 
 
 def _install(root: Path, into: Path, target: Target, *, offline: bool) -> None:
-    """Install exactly what uv.lock names, each file checked against its hash, and nothing that needs a compiler.
+    """Install exactly the packages of uv.lock. uv checks each file's hash, and refuses packages that need a compiler.
 
-    It goes through an environment of its own, because that is how uv reads a lock file; and offline a lock file is
-    enough, where resolving the same names again would need the index.
+    uv installs a lock file only into an environment, so the packages are moved from a temporary environment. With a
+    lock file uv works offline. Resolving the names again would need the package index.
     """
     environment = into.with_name("environment")
     machine = [] if target.uv_platform is None else ["--python-platform", target.uv_platform]
     _run(
         [
             *(_uv(), "sync", "--quiet", "--frozen", "--no-dev", "--no-install-project", "--no-build"),
-            # Hard links would let what follows change uv's cache.
+            # With hard links the next steps would change files in uv's cache.
             *("--link-mode", "copy", "--python", sys.executable, "--project", str(root)),
             *machine,
             *(["--offline"] if offline else []),
@@ -97,7 +97,7 @@ def _install(root: Path, into: Path, target: Target, *, offline: bool) -> None:
         environment=environment,
     )
     (site_packages,) = environment.glob("lib/python3*/site-packages")
-    for part in site_packages.glob("_virtualenv.*"):  # the environment's own, not a package's
+    for part in site_packages.glob("_virtualenv.*"):  # belongs to the environment, not to a package
         part.unlink()
     site_packages.rename(into)
 
@@ -111,9 +111,9 @@ def _uv() -> str:
 
 
 def _run(command: list[str], *, environment: Path) -> None:
-    # VIRTUAL_ENV may name another environment of the caller's, and uv would warn about it.
+    # The caller's VIRTUAL_ENV may name another environment. uv would warn about that.
     variables = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    done = subprocess.run(  # noqa: S603 - uv, and arguments of our own
+    done = subprocess.run(  # noqa: S603 - uv, with arguments from this file
         command,
         env=variables | {"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON_DOWNLOADS": "never"},
         capture_output=True,
@@ -129,13 +129,13 @@ def explain(stderr: str) -> str:
     wheel = re.search(r"Distribution `([^`=@ ]+)[^`]*` can't be installed", stderr)
     if wheel:
         return (
-            f"{wheel[1]} has no wheel for the platform that the functions run on, and the bundle compiles nothing: "
-            "take a version that has one, or a package that does without"
+            f"{wheel[1]} has no wheel for the platform of the functions, and the bundle compiles nothing: use a "
+            "version that has a wheel, or another package"
         )
     if re.search(r"connectivity is disabled|error sending request|dns error|Failed to fetch", stderr):
-        return "the packages of uv.lock could not be fetched: connect this machine to its package index and try again"
+        return "the packages of uv.lock could not be fetched: connect this machine to the package index and try again"
     detail = " ".join(line.strip() for line in stderr.splitlines() if line.strip())
-    return f"uv could not install what uv.lock names: {detail or 'it gave no reason'}"
+    return f"uv could not install the packages of uv.lock: {detail or 'it gave no reason'}"
 
 
 def _copy(functions: Path, files: list[Path], into: Path) -> None:
@@ -146,12 +146,13 @@ def _copy(functions: Path, files: list[Path], into: Path) -> None:
 
 
 def _compile(bundle: Path) -> None:
-    """Ship byte code that Lambda loads unchecked: nearly half of a cold start would go into compiling.
+    """Add byte code that Lambda loads without a check. Compiling would take nearly half of a cold start.
 
-    The prefix stands for the folder in which Lambda unpacks: the one of this build would make each one differ.
+    Byte code contains the path of its source. The path is set to Lambda's folder, because the folder of a build is
+    different each time.
     """
     compileall = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    done = subprocess.run(  # noqa: S603 - this interpreter, on a folder of our own
+    done = subprocess.run(  # noqa: S603 - this interpreter, on a folder from this file
         [*compileall, "-s", str(bundle), "-p", "/var/task", str(bundle)],
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
         capture_output=True,
@@ -159,11 +160,11 @@ def _compile(bundle: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise BundleError(f"a source of the bundle is no Python 3.13: {done.stdout.strip()}")
+        raise BundleError(f"a source of the bundle is not valid Python 3.13: {done.stdout.strip()}")
 
 
 def _make_readable(bundle: Path) -> None:
-    """Lambda runs as another user; with a private umask here it could read nothing of the bundle."""
+    """Let every user read the bundle. Lambda runs as another user, and this machine's umask may be private."""
     for path in (bundle, *bundle.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -172,7 +173,7 @@ def _publish(built: Path, bundle: Path) -> None:
     try:
         built.rename(bundle)
     except OSError:
-        if not bundle.is_dir():  # else another synth was faster, with the same result
+        if not bundle.is_dir():  # otherwise another synth has built the same bundle meanwhile
             raise
 
 

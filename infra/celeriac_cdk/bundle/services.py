@@ -1,7 +1,7 @@
-"""Which AWS services the bundle can call: those that pyproject.toml lists, since each one's data costs size.
+"""The AWS services that the bundle can call. pyproject.toml lists them, because the data of each makes it larger.
 
-botocore knows a service only by its data files, and the bundle leaves out what isn't listed. A call to such a
-service would fail in Lambda, so synth looks for it here.
+botocore knows a service only by its data files, and the bundle has these files for listed services only. A call to
+another service would fail in Lambda, so synth looks for such calls here.
 """
 
 import ast
@@ -15,17 +15,17 @@ _FACTORIES = frozenset({"client", "resource"})
 
 
 class ServiceError(ValueError):
-    """The code and the list of AWS services disagree; the message names the line and the cure."""
+    """The list of AWS services is wrong, or the code calls one that isn't listed. The message names the cure."""
 
 
 def known_services() -> frozenset[str]:
-    """Every service that the botocore of this environment, which is the bundle's too, can call."""
+    """Return every service that botocore can call. The bundle has the same version of botocore as this environment."""
     data = Path(botocore.__file__).parent / "data"
     return frozenset(entry.name for entry in data.iterdir() if entry.is_dir())
 
 
 def listed_services(pyproject: Path) -> frozenset[str]:
-    """Return `[tool.celeriac] aws-services`; raise ServiceError when it is missing or names no such service."""
+    """Return `[tool.celeriac] aws-services`. Raises ServiceError if it is missing or names an unknown service."""
     tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
     listed = tool.get("celeriac", {}).get("aws-services")
     if not isinstance(listed, list) or not listed:
@@ -40,9 +40,10 @@ def listed_services(pyproject: Path) -> frozenset[str]:
 
 
 def check_services(sources: Iterable[Path], listed: frozenset[str]) -> None:
-    """Raise ServiceError if a source asks boto3 for a service, by a literal name, that is not `listed`.
+    """Raise ServiceError if a source asks boto3 for a service that is not `listed`.
 
-    A name that is computed escapes it. So does one that botocore doesn't know: many things have a `client`.
+    Only literal names are found. Names that botocore doesn't know are ignored, because other libraries have a `client`
+    too.
     """
     known = known_services()
     for source in sources:
@@ -55,7 +56,7 @@ def check_services(sources: Iterable[Path], listed: frozenset[str]) -> None:
 
 
 def _asked_for(source: Path) -> Iterator[tuple[int, str]]:
-    """Yield line and name of every `client("name")`, `x.resource("name")` and `client(service_name="name")`."""
+    """Yield line and name of each `client("name")`, `x.resource("name")` and `client(service_name="name")`."""
     for node in ast.walk(ast.parse(source.read_bytes(), filename=str(source))):
         if not isinstance(node, ast.Call):
             continue

@@ -1,13 +1,13 @@
-"""What of the sources and of the installed packages goes into the bundle: decisions on paths, and their execution.
+"""Select the sources and the files of installed packages for the bundle.
 
-Installed whole, botocore alone would be 30 MB, nearly all of it descriptions of services that no task calls.
+Without a selection botocore alone would take 30 MB, nearly all of it descriptions of services that no task calls.
 """
 
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-# What importlib.metadata reads for versions, entry points and names; the rest only serves installers.
+# importlib.metadata reads these files for versions, entry points and names. Only installers read the others.
 _KEPT_METADATA = frozenset({"METADATA", "entry_points.txt", "top_level.txt"})
 _NEVER_SHIPPED = frozenset({"__pycache__", "tests"})
 # `celeriac.testing` needs moto, which the bundle lacks.
@@ -28,7 +28,7 @@ def _ships(relative: Path) -> bool:
 
 
 def trim(site_packages: Path, services: frozenset[str]) -> None:
-    """Delete from a tree of installed packages what no function needs when only `services` are called."""
+    """Delete the files of installed packages that no function needs if it calls only `services`."""
     for waste in list(_waste(site_packages, services)):
         if waste.is_dir():
             shutil.rmtree(waste)
@@ -47,7 +47,7 @@ def _waste(site_packages: Path, services: frozenset[str]) -> Iterator[Path]:
             if service.name not in services:
                 yield service
                 continue
-            # Each version's folder is named by its date. boto3 asks for the newest unless told otherwise.
+            # The folder of each API version is named by its date. By default boto3 uses the newest.
             *older, newest = _folders(service)
             yield from older
             yield from newest.glob("examples-*.json")
