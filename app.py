@@ -1,6 +1,6 @@
 """The CDK app: it turns configuration into stacks. It makes no AWS call and needs no credentials.
 
-Example: `cdk synth -c stage=dev`. infra/celeriac_cdk/config.py and infra/application.py describe further context.
+Example: `cdk synth -c stage=dev`. infra/celeriac_cdk/config.py and infra/application.py describe more context values.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def _put_node_on_path() -> None:
-    """Put the Node of uv.lock first on PATH. Importing aws_cdk starts jsii, which uses the first Node on PATH."""
+    """Put the Node of uv.lock first on PATH. The import of aws_cdk starts jsii, which uses the first Node on PATH."""
     beside = Path(sys.executable).parent
     if (beside / "node").exists():
         os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"

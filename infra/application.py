@@ -10,16 +10,16 @@ from infra import samples  # sample
 
 
 class ApplicationState(Construct):
-    """What the application stores beside its tables, which are those of functions/tasks/tables.py."""
+    """The application's storage beside its tables. functions/tasks/tables.py declares the tables."""
 
     def __init__(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
-        """Build it, in the stack that outlives the functions."""
+        """Build the storage in the stateful stack, which remains when the functions are deleted."""
         super().__init__(scope, "Application")
         samples.webhook_secret(self, config, key)  # sample
 
 
 def application(node: Node, config: StageConfig) -> Application:
-    """Return the environment and permissions of the tasks; raise ConfigError for context values that can't work."""
+    """Return the environment and permissions of the tasks. Raises ConfigError for a wrong context value."""
     environment: dict[str, str] = {}
     permissions: list[iam.PolicyStatement] = []
     wildcards: dict[str, str] = {}

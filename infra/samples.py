@@ -1,7 +1,7 @@
 """Resources of the sample tasks: an e-mail sender, a payment provider, and a key that signs webhooks.
 
 `-c sender=ADDRESS` is the sender of the e-mails, an identity that SES has verified. `-c provider_url=URL` is the
-payment provider. The signing key is made here and read at run time; no template holds it.
+payment provider. Secrets Manager generates the signing key, and the tasks read it at run time. No template contains it.
 """
 
 from aws_cdk import aws_iam as iam
@@ -15,7 +15,7 @@ from celeriac_cdk.nag import acknowledge
 from celeriac_cdk.permissions import arn
 
 _IDENTITIES = arn("ses", "identity/*")
-WILDCARDS = {_IDENTITIES: "the sender bounds it; in SES's sandbox each recipient is an identity too"}
+WILDCARDS = {_IDENTITIES: "a condition limits the sender; in SES's sandbox AWS checks each recipient's identity too"}
 
 
 def webhook_secret(scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
@@ -29,11 +29,11 @@ def webhook_secret(scope: Construct, config: StageConfig, key: kms.IKey | None) 
         encryption_key=key,
         removal_policy=config.removal_policy,
     )
-    acknowledge(secret, "SMG4", "receivers of webhooks know it: it changes when they are told, not by the calendar")
+    acknowledge(secret, "SMG4", "receivers of webhooks must get a new key too, so no schedule rotates the key")
 
 
 def environment(node: Node, config: StageConfig) -> dict[str, str]:
-    """Return the environment of the tasks; raise ConfigError for a context value that can't work."""
+    """Return the environment of the tasks. Raises ConfigError for a wrong context value."""
     provider_url = context(node, "provider_url", "https://payments.example.org")
     if not provider_url.startswith(("https://", "http://")):
         raise ConfigError(f"provider_url={provider_url!r} is not a URL: write -c provider_url=https://...")
@@ -45,18 +45,18 @@ def environment(node: Node, config: StageConfig) -> dict[str, str]:
 
 
 def permissions(node: Node, config: StageConfig) -> list[iam.PolicyStatement]:
-    """Let the tasks send mail from the sender, and read the signing key."""
+    """Return the rights to send e-mails from the sender, and to read the signing key."""
     return [
         iam.PolicyStatement(
             actions=["ses:SendEmail"],
-            # The condition bounds it, not the resource: while an account is in SES's sandbox, the recipient's
-            # identity is checked as well, and no stack can know recipients.
+            # The condition limits the right, not the resource. While an account is in SES's sandbox, AWS checks the
+            # recipient's identity too, and a stack can't know the recipients.
             resources=[_IDENTITIES],
             conditions={"StringEquals": {"ses:FromAddress": _sender(node)}},
         ),
         iam.PolicyStatement(
             actions=["secretsmanager:GetSecretValue"],
-            # Secrets Manager ends an ARN in a hyphen and six characters of its own choice.
+            # Secrets Manager adds a hyphen and six random characters to the name in an ARN.
             resources=[arn("secretsmanager", f"secret:{_secret_name(config)}-??????")],
         ),
     ]

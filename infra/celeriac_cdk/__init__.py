@@ -1,1 +1,1 @@
-"""The CDK stacks: what a stage of Celeriac consists of."""
+"""The CDK stacks of a stage."""

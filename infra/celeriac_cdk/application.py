@@ -1,4 +1,4 @@
-"""What a team's infra/application.py gives to the stacks."""
+"""The types that a team's infra/application.py passes to the stacks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Application:
     environment: Mapping[str, str]
     permissions: Sequence[iam.PolicyStatement]
     wildcards: Mapping[str, str]
-    """Resources with a wildcard, and the reason for each. Without a reason synth fails."""
+    """Resources with a wildcard, and the reason for each. Without a reason the synth of a kept stage fails."""
 
 
 type BuildState = Callable[[Construct, StageConfig, kms.IKey | None], Construct]
-"""The class `ApplicationState`: it builds what the application stores beside its tables."""
+"""The class `ApplicationState`: it builds the application's storage beside its tables."""
 type Describe = Callable[[Node, StageConfig], Application]
 """The function `application`: it returns environment and permissions of the tasks."""

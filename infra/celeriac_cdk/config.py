@@ -4,10 +4,10 @@
 
 | context | |
 |---|---|
-| `alarm_email=ADDRESS` | who is told of alarms |
-| `runbook=URL` | where alarms link to: this repository's docs/runbook.md as your team reads it |
-| `kms=true` | everything at rest is encrypted with a key of the stage's own, instead of AWS's |
-| `canary=true` | a new release takes a tenth of the work for five minutes, and is rolled back when consumers fail |
+| `alarm_email=ADDRESS` | the address that gets the alarms |
+| `runbook=URL` | the page that alarms link to: docs/runbook.md, where your team can read it |
+| `kms=true` | all stored data is encrypted with a key of the stage, instead of keys of AWS |
+| `canary=true` | a new release gets a tenth of the work for five minutes, and is rolled back if an invocation fails |
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from celeriac.model import names, settings
 
 
 class ConfigError(ValueError):
-    """A context value can't be used; the message says which and what to write instead."""
+    """A context value can't be used. The message names the value and says what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class StageConfig:
 
     stage: str
     keep_data: bool
-    """Whether queues, tables, bucket and key outlive their stack, guarded against a careless `destroy`.
+    """Whether queues, tables, buckets and the key remain when their stack is deleted, which is also protected.
 
-    Nothing that was accepted is lost then, but a resource left behind keeps its deterministic name: import it, or
-    delete it, before the stage declares the same name again.
+    No accepted message is lost then. But a resource that remains keeps its deterministic name: import or delete the
+    resource before the stage declares the same name again.
     """
     log_retention: logs.RetentionDays
     local: bool = False
-    """Deployed to the local cloud, which runs the functions on this very machine."""
+    """Whether the stage is deployed to the local cloud, which runs the functions on this machine."""
     alarm_email: str | None = None
     runbook: str = "docs/runbook.md"
     kms: bool = False
@@ -44,12 +44,12 @@ class StageConfig:
 
     @property
     def removal_policy(self) -> cdk.RemovalPolicy:
-        """What CloudFormation does with queues, tables, buckets and keys that leave the stack."""
+        """CloudFormation's policy for queues, tables, buckets and keys that are removed from the stack."""
         return cdk.RemovalPolicy.RETAIN if self.keep_data else cdk.RemovalPolicy.DESTROY
 
 
 def read_config(node: Node) -> StageConfig:
-    """Return the configuration that the app's context asks for; raise ConfigError for a value that can't work."""
+    """Return the configuration from the app's context. Raises ConfigError for a value that can't be used."""
     try:
         stage = names.check_stage(context(node, "stage", "dev"))
     except ValueError as error:
@@ -74,17 +74,17 @@ def read_config(node: Node) -> StageConfig:
 
 
 def context(node: Node, key: str, default: str) -> str:
-    """Return the text of a context value; raise ConfigError when cdk.json holds something else under its name."""
+    """Return the text of a context value. Raises ConfigError if the value in cdk.json is no text."""
     value: object = node.try_get_context(key)
     if value is None:
         return default
     if not isinstance(value, str):
-        raise ConfigError(f"the context value {key!r} is {value!r}, it must be text: write -c {key}=...")
+        raise ConfigError(f"the context value {key!r} is {value!r}, but it must be text: write -c {key}=...")
     return value
 
 
 def switch(node: Node, key: str) -> bool:
-    """Return whether a context value is on, be it text of the command line or a boolean of cdk.json."""
+    """Return whether a context value is on. The command line gives text; cdk.json may give a boolean."""
     match node.try_get_context(key):
         case None | False | "false":
             return False

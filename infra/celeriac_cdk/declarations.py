@@ -1,4 +1,4 @@
-"""Queues, tables and tasks that functions/tasks/ declares, and checks that they fit together."""
+"""The queues, tables and tasks that functions/tasks/ declares, and checks that they fit together."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,16 +12,16 @@ from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac_cdk.fan_out import check_fan_out
 
-# CloudFormation takes 500 resources in a stack, and a queue with a canary is 16:
+# A stack of CloudFormation has at most 500 resources. A queue with a canary takes 16 of them:
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MOST_QUEUES = 28
 
 
 def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]:
-    """Import every task; return the queues and tables beside them, and the tasks.
+    """Import every task. Return the declared queues, tables and tasks.
 
-    Raises DeclarationError for what can't be built or kept, such as a task on a queue that nobody would deploy. An
-    import that fails at synth would have failed in every function.
+    Raises DeclarationError for declarations that can't work, such as a task on a queue that isn't declared. An import
+    error stops the synth too, because the import would fail in every function.
     """
     registry.load()
     queues = declared.queues()
@@ -39,8 +39,9 @@ def check_number(queues: Sequence[Queue]) -> None:
     """Raise DeclarationError for more queues than one stack can hold."""
     if len(queues) > MOST_QUEUES:
         raise DeclarationError(
-            f"tasks/queues.py declares {len(queues)} queues, {queues[MOST_QUEUES].name!r} the first above the "
-            f"{MOST_QUEUES} that fit into a stack: let kinds of tasks share a queue, or part them into two applications"
+            f"tasks/queues.py declares {len(queues)} queues, but only {MOST_QUEUES} fit into a stack: "
+            f"{queues[MOST_QUEUES].name!r} is the first too many. Let tasks share a queue, or split them into two "
+            "applications"
         )
 
 
@@ -49,9 +50,9 @@ def check_replays_are_absorbed(retention: timedelta, queues: Sequence[Queue]) ->
     for queue in queues:
         if retention > queue.record_retention:
             raise DeclarationError(
-                f"the outbox keeps events for {retention}, and tasks of the queue {queue.name!r} remember theirs for "
-                f"{queue.record_retention}: a replay would run them twice. Keep events for less, or raise the queue's "
-                "retention"
+                f"the outbox keeps events for {retention}, but the queue {queue.name!r} keeps the records of its tasks "
+                f"for {queue.record_retention}: a replay after that time would run a task twice. Shorten the outbox's "
+                "retention, or raise the queue's retention"
             )
 
 
@@ -61,5 +62,5 @@ def check_tasks_have_queues(tasks: Sequence[Task[..., Any, Any]], queues: Sequen
         if task.queue not in queues:
             raise DeclarationError(
                 f"task {task.name!r} is on the queue {task.queue.name!r}, which tasks/queues.py doesn't declare: "
-                "make it a variable there and import it from there"
+                "make the queue a variable of that file, and import it from there"
             )

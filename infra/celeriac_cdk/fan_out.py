@@ -1,4 +1,4 @@
-"""How many subscribers an event may have: as many as the relay can send to before its timeout."""
+"""The limit of subscribers of an event: the relay must send to all of them before its timeout."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ RELAY_BATCH = 100
 RELAY_TIMEOUT = timedelta(minutes=1)
 # A call to SQS takes 10 to 20 ms. This average includes retries and slow moments.
 _SLOW_CALL = timedelta(milliseconds=100)
-# The other half of the time is for slower calls, and for marking the events.
+# The relay has half of its timeout for these calls. The other half is for slower calls, and for marking the events.
 _CALLS = RELAY_TIMEOUT / 2 // _SLOW_CALL
 MOST_ON_ONE_QUEUE = _CALLS * sqs.BATCH_ENTRIES // RELAY_BATCH
 MOST_IN_ALL = MOST_ON_ONE_QUEUE * PARALLEL
 
 
 def check_fan_out(tasks: Sequence[Task[..., Any, Any]]) -> None:
-    """Raise DeclarationError if a batch of one event's type couldn't be sent to all its subscribers in time.
+    """Raise DeclarationError if the relay couldn't send a batch of one event type to all its subscribers in time.
 
-    A queue is sent to one call after the other, several queues at once. Events are known by what is subscribed to:
-    of two patterns that overlap in a third name nothing is known here.
+    The relay sends to several queues at once, with one call at a time to each queue. The checked names and patterns are
+    those of subscriptions. If two patterns overlap only in a name without a subscription, the check doesn't notice it.
     """
     for event in sorted({task.on for task in tasks if task.on is not None}):
         subscribed = [task for task in tasks if task.on is not None and fnmatchcase(event, task.on)]
@@ -34,11 +34,11 @@ def check_fan_out(tasks: Sequence[Task[..., Any, Any]]) -> None:
         cure = "subscribe one task that enqueues the others with `enqueue_many`"
         if on_one > MOST_ON_ONE_QUEUE:
             raise DeclarationError(
-                f"the event {event!r} has {on_one} subscribers on the queue {queue!r}, and the relay can send to "
-                f"{MOST_ON_ONE_QUEUE} there in its time: put some on other queues, or {cure}"
+                f"the event {event!r} has {on_one} subscribers on the queue {queue!r}, but the relay can send to only "
+                f"{MOST_ON_ONE_QUEUE} on one queue before its timeout: move some to other queues, or {cure}"
             )
         if len(subscribed) > MOST_IN_ALL:
             raise DeclarationError(
-                f"the event {event!r} has {len(subscribed)} subscribers, most on the queue {queue!r}, and the relay "
-                f"can send to {MOST_IN_ALL} in its time: {cure}"
+                f"the event {event!r} has {len(subscribed)} subscribers, most of them on the queue {queue!r}, but the "
+                f"relay can send to only {MOST_IN_ALL} before its timeout: {cure}"
             )

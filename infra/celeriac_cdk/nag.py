@@ -1,4 +1,4 @@
-"""cdk-nag's AwsSolutions rules, checked in every synth. An acknowledgement stands beside the resource it is about."""
+"""cdk-nag's AwsSolutions rules, checked in every synth. Each acknowledgement is in the code beside its resource."""
 
 import aws_cdk as cdk
 import jsii
@@ -12,10 +12,10 @@ _PACK = "AwsSolutions"
 
 
 def check_rules(app: cdk.App, config: StageConfig) -> None:
-    """Check `app` during synth, and say for each finding what to type.
+    """Check `app` during synth. Each finding says what to type.
 
-    A finding that nobody has acknowledged stops the synth of a stage that keeps its data. In other stages it is a
-    warning, so that a first bucket runs before it is perfect.
+    A finding without an acknowledgement stops the synth of a stage that keeps its data. In other stages it is a
+    warning, so that a team can try a bucket before all its settings are right.
     """
     cdk.Validations.of(app).add_plugins(_Rules(config))
 
@@ -26,7 +26,7 @@ def acknowledge(scope: IConstruct, finding: str, reason: str) -> None:
 
 
 def acknowledge_wildcard(scope: IConstruct, resource: str, reason: str) -> None:
-    """Acknowledge that roles at and below `scope` name a `resource` with a wildcard.
+    """Acknowledge that roles on `scope` and below it name a `resource` with a wildcard.
 
     `resource` is an ARN as permissions.py writes it, or as cdk-nag writes it, e.g. with <AWS::Region>.
     """
@@ -37,34 +37,35 @@ def acknowledge_wildcard(scope: IConstruct, resource: str, reason: str) -> None:
 
 
 def what_to_type(finding: str, path: str, stage: str) -> str:
-    """Return what acknowledges a finding, ready to be pasted.
+    """Return the cure of a finding, with the code to paste.
 
-    `finding` is its id, such as `AwsSolutions-S1` or `AwsSolutions-IAM5[Resource::*]`; `path` is that of the construct.
+    `finding` is an id such as `AwsSolutions-S1` or `AwsSolutions-IAM5[Resource::*]`. `path` is the construct's path.
     """
     short = finding.removeprefix(f"{_PACK}-")
     _, owner, *below = path.split("/")
     if owner == "Application":  # of infra/application.py
         return (
-            "change it, or if it is as it should be, add this at the end of ApplicationState.__init__ in "
+            "change the resource, or if it is right as it is, add this at the end of ApplicationState.__init__ in "
             f"infra/application.py, with `from celeriac_cdk.nag import acknowledge` at its top:\n"
             f'acknowledge(self.node.find_child("{below[0]}"), {_literal(short, stage)}, "the reason why")'
         )
     if short.startswith("IAM5[Resource::"):
         resource = short.removeprefix("IAM5[Resource::").removesuffix("]")
         return (
-            "name the resource in full, or if that can't be, add this to application() in infra/application.py, before "
-            f'its `return`:\nwildcards[{_literal(resource, stage)}] = "the reason why"'
+            "name the resource in full, or if that is impossible, add this to application() in infra/application.py, "
+            f'before its `return`:\nwildcards[{_literal(resource, stage)}] = "the reason why"'
         )
     if short.startswith("IAM5[Action::"):
         return "name each action in full, in the `permissions` of infra/application.py"
     return (
-        f"change it, or if it is as it should be, add this where {path} is built, with its variable for `it`:\n"
+        f"change the resource, or if it is right as it is, add this to the code that builds {path}, and replace `it` "
+        "by the variable of the resource:\n"
         f'acknowledge(it, {_literal(short, stage)}, "the reason why")'
     )
 
 
 def _literal(text: str, stage: str) -> str:
-    """`text` as Python, good for every stage."""
+    """Return `text` as a Python literal that is right for every stage."""
     prefix = names.prefix(stage)
     if prefix not in text:
         return f'"{text}"'
@@ -73,9 +74,9 @@ def _literal(text: str, stage: str) -> str:
 
 @jsii.implements(cdk.IPolicyValidationPlugin)
 class _Rules:
-    """cdk-nag's checks, with our words for what to do.
+    """cdk-nag's checks. Each finding says what to type.
 
-    It bears their name, because an acknowledgement's id begins with it.
+    The plugin has the name of the checks, because the id of an acknowledgement begins with it.
     """
 
     def __init__(self, config: StageConfig) -> None:

@@ -1,7 +1,7 @@
-"""Buckets and secrets of the application: how to build one, and the rights to use it, for infra/application.py.
+"""Buckets and secrets of the application, and the rights to use them. infra/application.py declares them.
 
 A bucket or secret is declared once, by a short name, like a Table. It is built in one stack and used in the other. Both
-stacks find it by its physical name, which follows from the short name and the stage. See docs/howto/own-resources.md.
+stacks find it by its physical name, which consists of the stage and the short name. See docs/howto/own-resources.md.
 """
 
 import re
@@ -31,14 +31,14 @@ class Bucket:
     name: str
 
     def build(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
-        """Build it. A stage that keeps its data keeps it; any other empties it and deletes it with the stack."""
+        """Build the bucket. Unless the stage keeps its data, the bucket and its objects are deleted with the stack."""
         name = self.physical_name(config.stage)
         private_bucket(scope, f"Bucket-{self.name}", name=name, config=config, encryption_key=key)
 
     def physical_name(self, stage: str) -> str:
-        """Return its name in S3, with account and region, since such names are global.
+        """Return the name in S3. It has the account and the region, because names of buckets are global.
 
-        Raises ConfigError for one that S3 wouldn't take in every region.
+        Raises ConfigError for a name that S3 wouldn't accept in every region.
         """
         prefix = names.prefix(stage)
         room = _LONGEST_BUCKET_NAME - _ACCOUNT_AND_REGION - len(f"{prefix}-")
@@ -50,13 +50,13 @@ class Bucket:
         return f"{prefix}-{self.name}-{cdk.Aws.ACCOUNT_ID}-{cdk.Aws.REGION}"
 
     def objects(self, stage: str) -> str:
-        """Return the ARN of every object in it."""
+        """Return the ARN of all objects of the bucket."""
         return f"{bucket_arn(self.physical_name(stage))}/*"
 
     def use(self, stage: str) -> list[iam.PolicyStatement]:
-        """Let tasks read, write, delete and list its objects.
+        """Return the rights to read, write, delete and list the objects.
 
-        Without the right to list, S3 answers "forbidden" where an object isn't there.
+        Without the right to list, S3 answers "forbidden" for an object that doesn't exist.
         """
         every = self.objects(stage)
         return [
@@ -72,7 +72,7 @@ class Secret:
     name: str
 
     def build(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
-        """Build it with a random value. Put your own value in later; no deploy changes it."""
+        """Build the secret with a random value. You can replace the value later. No deploy changes it."""
         built = secretsmanager.Secret(
             scope,
             f"Secret-{self.name}",
@@ -81,16 +81,16 @@ class Secret:
             encryption_key=key,
             removal_policy=config.removal_policy,
         )
-        acknowledge(built, "SMG4", "who gave it or checks it must hear of a new value, so no calendar changes it")
+        acknowledge(built, "SMG4", "the other service needs a new value at the same time, so no schedule rotates it")
 
     def physical_name(self, stage: str) -> str:
-        """Return its name in Secrets Manager, by which a task reads it."""
+        """Return the name in Secrets Manager. Tasks read the secret by this name."""
         return f"{names.prefix(stage)}-{self.name}"
 
     def read(self, stage: str) -> iam.PolicyStatement:
-        """Let tasks read its value."""
+        """Return the right to read the value."""
         return iam.PolicyStatement(
             actions=["secretsmanager:GetSecretValue"],
-            # Secrets Manager ends an ARN in a hyphen and six characters of its own choice.
+            # Secrets Manager adds a hyphen and six random characters to the name in an ARN.
             resources=[arn("secretsmanager", f"secret:{self.physical_name(stage)}-??????")],
         )

@@ -1,6 +1,6 @@
-"""The rights of functions, action by action, on resources that are known by name.
+"""The rights of functions. Each right names its actions and its resources.
 
-Names are deterministic, so ARNs are built from names and not imported from the other stack. An import becomes a
+Names are deterministic, so ARNs are built from names and not imported from the other stack. An import needs a
 CloudFormation export, and CloudFormation deletes no queue whose export is in use.
 """
 
@@ -13,7 +13,7 @@ from celeriac.model import names
 
 
 def arn(service: str, resource: str, *, region: str = cdk.Aws.REGION, account: str = cdk.Aws.ACCOUNT_ID) -> str:
-    """Return the ARN of a resource of `service`, in the account and region of the deploy unless others are given."""
+    """Return the ARN of a resource of `service`. The defaults are the account and the region of the deploy."""
     return cdk.Arn.format(
         cdk.ArnComponents(
             partition=cdk.Aws.PARTITION,
@@ -32,7 +32,7 @@ def role_arn(name: str) -> str:
 
 
 def bucket_arn(name: str) -> str:
-    """Return the ARN of the S3 bucket `name`. Such names are global."""
+    """Return the ARN of the S3 bucket `name`. It has no region and no account, because names of buckets are global."""
     return arn("s3", name, region="", account="")
 
 
@@ -53,12 +53,12 @@ def consume(queue: str) -> iam.PolicyStatement:
 
 
 def send(queues: Sequence[str]) -> iam.PolicyStatement:
-    """Allow to find `queues` and send to them."""
+    """Allow finding `queues`, and sending to them."""
     return _allow("sqs:SendMessage", "sqs:GetQueueUrl", on=[queue_arn(queue) for queue in queues])
 
 
 def read_and_write_items(tables: Sequence[str]) -> iam.PolicyStatement:
-    """Allow to read and write single items of `tables`, in transactions too, but neither query nor scan them."""
+    """Allow reading and writing single items of `tables`, also in transactions. Queries and scans aren't allowed."""
     return _allow(
         "dynamodb:GetItem",
         "dynamodb:PutItem",
@@ -70,12 +70,12 @@ def read_and_write_items(tables: Sequence[str]) -> iam.PolicyStatement:
 
 
 def keep_records(table: str) -> iam.PolicyStatement:
-    """Allow to claim tasks in the idempotency table, complete them, and look them up."""
+    """Allow claiming keys in the idempotency table, completing their records, and reading them."""
     return _allow("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", on=_tables([table]))
 
 
 def read_status(table: str, dead_letters: Sequence[str]) -> list[iam.PolicyStatement]:
-    """Allow to read single records of tasks, and look for one among the dead letters."""
+    """Allow reading single records of tasks, and looking for a task among the dead letters."""
     look = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
     return [
         _allow("dynamodb:GetItem", on=_tables([table])),
@@ -84,17 +84,17 @@ def read_status(table: str, dead_letters: Sequence[str]) -> list[iam.PolicyState
 
 
 def append_events(table: str) -> iam.PolicyStatement:
-    """Allow to write events to the outbox, and nothing else with them."""
+    """Allow adding events to the outbox, but not reading or changing them."""
     return _allow("dynamodb:PutItem", on=_tables([table]))
 
 
 def mark_events(table: str) -> iam.PolicyStatement:
-    """Allow to mark events of the outbox as published, or park them."""
+    """Allow marking events of the outbox as published, and parking them."""
     return _allow("dynamodb:UpdateItem", on=_tables([table]))
 
 
 def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
-    """Allow to look up events in an index of the outbox, and read them from the table."""
+    """Allow finding events in an index of the outbox, and reading them from the table."""
     return [
         _allow("dynamodb:Query", on=[f"{each}/index/{index}" for each in _tables([table])]),
         _allow("dynamodb:BatchGetItem", on=_tables([table])),
@@ -102,7 +102,7 @@ def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
 
 
 def put_events(bus: str) -> iam.PolicyStatement:
-    """Allow to put events on an EventBridge bus."""
+    """Allow putting events on an EventBridge bus."""
     return _allow("events:PutEvents", on=[arn("events", f"event-bus/{bus}")])
 
 
@@ -118,10 +118,10 @@ def read_stream(stream_arn: str) -> iam.PolicyStatement:
 
 
 def store_payloads(stage: str) -> list[iam.PolicyStatement]:
-    """Allow to keep bodies that SQS can't carry in the stage's bucket, and fetch them.
+    """Allow storing payloads that SQS can't carry in the stage's bucket, and reading them.
 
-    Without the right to list, S3 answers "forbidden" for an object that has expired, and a task whose payload is
-    gone would be retried instead of being dead-lettered.
+    Without the right to list, S3 answers "forbidden" for an object that has expired. The task would then be retried,
+    not dead-lettered.
     """
     return [
         _allow("s3:GetObject", "s3:PutObject", on=[payload_objects(stage)]),
@@ -130,19 +130,19 @@ def store_payloads(stage: str) -> list[iam.PolicyStatement]:
 
 
 def leave_payloads(stage: str) -> iam.PolicyStatement:
-    """Allow to leave bodies in the stage's bucket that SQS can't carry, and never see them again."""
+    """Allow storing payloads that SQS can't carry in the stage's bucket, but not reading them."""
     return _allow("s3:PutObject", on=[payload_objects(stage)])
 
 
 def payload_objects(stage: str) -> str:
-    """Return the ARN of every object in the stage's bucket."""
+    """Return the ARN of all objects of the stage's bucket."""
     return f"{_payload_bucket(stage)}/*"
 
 
 def schedule(stage: str) -> list[iam.PolicyStatement]:
-    """Allow to put messages off for longer than SQS can, as schedules that run with the stage's role."""
+    """Allow delaying messages for longer than SQS can, by schedules that run with the stage's role."""
     return [
-        # Each schedule names the queue for what can't be sent, and the runtime looks that up.
+        # Each schedule names its dead-letter queue, and the sender looks that queue up.
         _allow("sqs:GetQueueUrl", on=[queue_arn(names.schedule_dead_letters(stage))]),
         _allow("scheduler:CreateSchedule", on=[schedules(stage)]),
         iam.PolicyStatement(
@@ -154,7 +154,7 @@ def schedule(stage: str) -> list[iam.PolicyStatement]:
 
 
 def schedules(stage: str) -> str:
-    """Return the ARN of every schedule in the stage's group."""
+    """Return the ARN of all schedules of the stage's group."""
     return arn("scheduler", f"schedule/{names.schedule_group(stage)}/*")
 
 

@@ -28,7 +28,7 @@ def test_the_queues_and_tables_of_the_tasks_are_found() -> None:
 
 
 def test_events_kept_longer_than_the_records_of_their_tasks_are_refused() -> None:
-    with pytest.raises(DeclarationError, match="tasks of the queue 'jobs' remember theirs for 18 days"):
+    with pytest.raises(DeclarationError, match="the queue 'jobs' keeps the records of its tasks for 18 days"):
         check_replays_are_absorbed(timedelta(days=60), [Queue("jobs")])
 
 
@@ -51,7 +51,7 @@ def test_an_event_may_have_as_many_subscribers_as_the_relay_can_send_to() -> Non
 def test_more_subscribers_than_the_relay_can_send_to_are_refused() -> None:
     crowded = [*_subscribe(MOST_ON_ONE_QUEUE, 1), *_subscribe(1, 1, on="order.*")]
     with pytest.raises(
-        DeclarationError, match="has 31 subscribers on the queue 'subscribers-0', and the relay can send"
+        DeclarationError, match="has 31 subscribers on the queue 'subscribers-0', but the relay can send"
     ):
         check_fan_out(crowded)
     with pytest.raises(DeclarationError, match="has 241 subscribers"):

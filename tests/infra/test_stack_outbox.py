@@ -58,7 +58,7 @@ def test_schedule_names_fit_and_are_different() -> None:
 
 def test_a_time_zone_that_does_not_exist_is_refused() -> None:
     stray = recurring("lost", "rate(1 day)", "Europe/Atlantis")
-    with pytest.raises(DeclarationError, match="task 'lost': there is no time zone 'Europe/Atlantis'"):
+    with pytest.raises(DeclarationError, match="task 'lost' has the unknown time zone 'Europe/Atlantis'"):
         Crons(cdk.Stack(cdk.App()), [stray], "test", None)
 
 

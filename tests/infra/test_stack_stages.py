@@ -243,7 +243,7 @@ def test_the_largest_number_of_queues_fits_into_the_limits_of_aws(monkeypatch: p
     assert sum(len(widget["properties"].get("alarms", [])) for widget in widgets) > 100
     for alarm in work.resources("CloudWatch::Alarm"):
         assert len(alarm["AlarmDescription"]) <= 1_024
-    with pytest.raises(DeclarationError, match="declares 29 queues, 'one-more' the first above the 28"):
+    with pytest.raises(DeclarationError, match="declares 29 queues, but only 28 fit into a stack: 'one-more'"):
         check_number([*queues, Queue("one-more")])
 
 

@@ -1,4 +1,4 @@
-"""Managed policies to attach to roles and people outside: to enqueue tasks, to ask for their status, to operate."""
+"""Managed policies for roles and users outside the stacks: to enqueue tasks, to read their status, to operate."""
 
 from collections.abc import Sequence
 from itertools import batched
@@ -21,9 +21,9 @@ from celeriac_cdk.permissions import arn, queue_arn
 class Access(Construct):
     """The managed policies `celeriac-<stage>-producer-<region>`, `-reader-<region>` and `-operator-<region>`.
 
-    As a policy holds only so much, there is also `celeriac-<stage>-operator-queues-<n>-<region>` for each eight queues.
+    The size of a policy is limited, so eight queues share a policy `celeriac-<stage>-operator-queues-<n>-<region>`.
 
-    They stand with the queues, so that they stay attached whatever becomes of the functions.
+    The policies are in the stack of the queues, so that they stay attached if the functions are deleted.
     """
 
     def __init__(
@@ -55,19 +55,19 @@ class Access(Construct):
         for number, some in enumerate(batched(queues, _QUEUES_IN_A_POLICY, strict=False), start=1):
             self._policy(f"operator-queues-{number}", "Operates these queues", _operate_queues(some, stage), stage)
         reasons = {
-            permissions.payload_objects(stage): "payloads are named when they are stored",
-            permissions.schedules(stage): "schedules are named when they are made; the group is the stage's own",
-            _MAPPINGS: "mappings are named when they are made; the condition bounds them to the stage's functions",
-            _stacks(stage): "CloudFormation ends a stack's ARN in an id of its own",
-            "*": "sqs:ListQueues, lambda:ListEventSourceMappings and CloudWatch's reads name no resource",
+            permissions.payload_objects(stage): "the name of a payload is known only when it is stored",
+            permissions.schedules(stage): "the name of a schedule is known only when it is created; the group is fixed",
+            _MAPPINGS: "the id of a mapping is known only when it is created; a condition names the stage's functions",
+            _stacks(stage): "CloudFormation adds an id to a stack's ARN",
+            "*": "sqs:ListQueues, lambda:ListEventSourceMappings and the reads of CloudWatch have no resource to name",
         }
         for resource, reason in reasons.items():
             acknowledge_wildcard(self, resource, reason)
         for function in _functions(queues, stage):
-            acknowledge_wildcard(self, _log(function), "a log group's streams are named when functions run")
+            acknowledge_wildcard(self, _log(function), "the names of log streams are known only when functions run")
 
     def _policy(self, role: str, description: str, statements: Sequence[iam.PolicyStatement], stage: str) -> None:
-        """Names of policies are global in an account, hence the region."""
+        """Build a policy. Its name has the region, because names of policies are global in an account."""
         iam.ManagedPolicy(
             self,
             role.title().replace("-", ""),
@@ -77,7 +77,7 @@ class Access(Construct):
         )
 
 
-# A managed policy holds 6,144 characters, a queue's names take some 450 of them at their longest:
+# A managed policy has at most 6,144 characters. The names of one queue take about 450 characters at most:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 _QUEUES_IN_A_POLICY = 8
 _MAPPINGS = arn("lambda", "event-source-mapping:*")
@@ -122,7 +122,7 @@ def _operate_queues(queues: Sequence[Queue], stage: str) -> list[iam.PolicyState
 
 
 def _work_off(letters: Sequence[str]) -> iam.PolicyStatement:
-    """Allow reading, sending and deleting dead letters, for Celeriac's redrive and for SQS's own."""
+    """Allow reading, sending and deleting dead letters, for Celeriac's redrive and for the redrive of SQS."""
     return _allow(
         "sqs:SendMessage",
         "sqs:GetQueueUrl",

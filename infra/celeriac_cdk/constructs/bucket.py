@@ -1,4 +1,4 @@
-"""The S3 bucket that every stage uses: private, encrypted, reachable over TLS only."""
+"""An S3 bucket: private, encrypted, reachable over TLS only."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -21,7 +21,7 @@ def private_bucket(
     encryption_key: kms.IKey | None,
     lifecycle_rules: Sequence[s3.LifecycleRule] | None = None,
 ) -> s3.Bucket:
-    """Build a bucket, which is emptied when it is deleted, except in a stage that keeps its data."""
+    """Build a bucket. Unless the stage keeps its data, the bucket is emptied before it is deleted."""
     bucket = s3.Bucket(
         scope,
         construct_id,
@@ -33,17 +33,20 @@ def private_bucket(
         enforce_ssl=True,
         lifecycle_rules=lifecycle_rules,
         removal_policy=config.removal_policy,
-        # CloudFormation deletes no bucket that holds something. On the local cloud, which goes as a whole, the
-        # function that empties it would hang.
+        # CloudFormation deletes only empty buckets, so a function of the CDK empties this one. On the local cloud that
+        # function would hang, and it isn't needed, because the local cloud is deleted as a whole.
         auto_delete_objects=not config.keep_data and not config.local,
     )
     _let_no_log_stay(cdk.Stack.of(scope))
-    acknowledge(bucket, "S1", "CloudTrail's data events tell who read what; a bucket of logs would need its own")
+    acknowledge(bucket, "S1", "CloudTrail's data events record each access; a bucket of logs would need logs too")
     return bucket
 
 
 def _let_no_log_stay(stack: cdk.Stack) -> None:
-    """CDK's function that empties buckets would leave a log group behind, which no stack knows."""
+    """Remove the right to write logs from the CDK's function that empties buckets.
+
+    Its log group belongs to no stack and would remain.
+    """
     provider = stack.node.try_find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
     if provider is not None:
         role = cast("cdk.CfnResource", provider.node.find_child("Role"))

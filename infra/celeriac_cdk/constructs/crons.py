@@ -22,12 +22,12 @@ _UNFIT = re.compile(r"[^0-9a-zA-Z\-_.]")
 
 
 class Crons(Construct):
-    """The schedules of all tasks with a `cron`, in the group that holds the stage's long delays as well."""
+    """The schedules of all tasks with a `cron`. The stage's long delays are in the same group."""
 
     def __init__(
         self, scope: Construct, tasks: Sequence[Task[..., Any, Any]], stage: str, key: kms.IKey | None
     ) -> None:
-        """Build a schedule for each task that has one; raise DeclarationError for a time zone that doesn't exist."""
+        """Build a schedule for each task with a `cron`. Raises DeclarationError for an unknown time zone."""
         super().__init__(scope, "Crons")
         for task in tasks:
             if task.cron is None:
@@ -54,7 +54,7 @@ class Crons(Construct):
 
 
 def schedule_name(task: str) -> str:
-    """Return the schedule's name, `cron-<task>`; with a hash where the task's own name doesn't fit."""
+    """Return the schedule's name `cron-<task>`. If Scheduler doesn't allow that name, a hash is part of the name."""
     name = f"cron-{_UNFIT.sub('_', task)}"
     if name == f"cron-{task}" and len(name) <= _MOST_CHARACTERS:
         return name
@@ -66,5 +66,5 @@ def _check_timezone(task: Task[..., Any, Any]) -> None:
         ZoneInfo(task.timezone)
     except (ValueError, OSError, LookupError) as error:
         raise DeclarationError(
-            f"task {task.name!r}: there is no time zone {task.timezone!r}: write e.g. Europe/Berlin, or UTC"
+            f"task {task.name!r} has the unknown time zone {task.timezone!r}: write e.g. Europe/Berlin, or UTC"
         ) from error

@@ -1,4 +1,4 @@
-"""The Lambda function that every part of a stage uses: shared bundle, own log group, own narrow role."""
+"""The Lambda functions of a stage. All have the same bundle. Each has its log group and a role with few rights."""
 
 import platform
 from collections.abc import Iterable, Mapping
@@ -20,13 +20,13 @@ _MEMORY_MIB = 512
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What all functions of a stage have in common."""
+    """The settings that all functions of a stage share."""
 
     config: StageConfig
     code: lambda_.Code
     environment: Mapping[str, str]
     key: kms.IKey | None = None
-    """The stage's encryption key; None where AWS's own keys serve."""
+    """The stage's encryption key. None if keys of AWS are used."""
 
 
 def build_handler(
@@ -38,10 +38,11 @@ def build_handler(
     runtime: Runtime,
     permissions: Iterable[iam.PolicyStatement],
 ) -> lambda_.Function:
-    """Build the function `name`, which may do what `permissions` say and write its own log.
+    """Build the function `name`. It has `permissions`, and the right to write its log.
 
-    Lambda stops what it takes for a recursion after some 16 hops from queue to function to queue. A task with
-    many retries, or one in a chain of tasks, is just that, and bounded by its policy; so it is allowed here.
+    By default Lambda stops a message after about 16 hops from queue to function to queue, because it takes them for an
+    endless recursion. A task with many retries makes such hops, and so does a chain of tasks. A retry policy ends them,
+    so recursion is allowed here.
     """
     config = runtime.config
     log = logs.LogGroup(
@@ -74,8 +75,8 @@ def build_handler(
         environment={
             "CELERIAC_STAGE": config.stage,
             "POWERTOOLS_SERVICE_NAME": "celeriac",
-            # An error's text may quote a payload. On the local cloud the payload is the developer's own. On AWS only
-            # the dead letter holds the text.
+            # The text of an error may quote a payload. On the local cloud the payload belongs to the developer, so the
+            # log may have the text. On AWS only the dead letter has it.
             **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
             **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
             **runtime.environment,
@@ -84,7 +85,7 @@ def build_handler(
 
 
 def _architecture(config: StageConfig) -> lambda_.Architecture:
-    """Graviton, except on the local cloud, which runs the functions on this machine."""
+    """Return Graviton, except for the local cloud, which runs the functions on this machine."""
     if config.local and platform.machine().lower() in {"x86_64", "amd64"}:
         return lambda_.Architecture.X86_64
     return lambda_.Architecture.ARM_64

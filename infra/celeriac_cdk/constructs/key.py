@@ -1,7 +1,7 @@
-"""`-c kms=true`: one key of the stage's own for everything that it stores, and who may use it.
+"""`-c kms=true`: one key for all data that the stage stores, and the rights to use the key.
 
-Without it everything is encrypted too, with keys of AWS's; a key of one's own can be audited, disabled and shared
-across accounts, for a dollar a month and a fee for each use.
+Without `kms` the data is encrypted too, with keys of AWS. A key of the stage can be audited, disabled and shared across
+accounts. It costs a dollar a month and a fee for each use.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from celeriac.model import names
 from celeriac_cdk.config import StageConfig
 from celeriac_cdk.permissions import arn
 
-# What a caller of SQS, DynamoDB, S3, Scheduler or Secrets Manager needs for items, messages and objects:
+# A caller of SQS, DynamoDB, S3, Scheduler or Secrets Manager needs these rights for items, messages and objects:
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
 _USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
-# Those of a function, its tasks' own included.
+# The services that functions and their tasks use with the key.
 _ALL = ("dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs")
 
 
 def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
-    """Build the stage's key, if it shall have one. `use_key` lets roles use it, its policy lets services use it."""
+    """Build the stage's key, if `kms` is on. `use_key` lets roles use the key, and its policy lets services use it."""
     if not config.kms:
         return None
     key = kms.Key(
@@ -36,7 +36,7 @@ def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
         pending_window=cdk.Duration.days(7) if not config.keep_data else None,
     )
     account = {"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
-    # CloudWatch publishes alarms to the topic; rules of EventBridge send to queues, and the bus itself is encrypted.
+    # CloudWatch publishes alarms to the topic. EventBridge's rules send to queues, and its bus is encrypted too.
     for service in ("cloudwatch", "events"):
         _let(key, f"{service}.amazonaws.com", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], account)
     logs = arn("logs", "log-group:/aws/lambda/")
@@ -50,7 +50,7 @@ def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
 
 
 def use_key(key: kms.IKey | None, *, through: Sequence[str] = _ALL) -> list[iam.PolicyStatement]:
-    """Allow a role to use the stage's key, if there is one, through these services only."""
+    """Return the right to use the stage's key through these services only. Without a key the list is empty."""
     if key is None:
         return []
     services = [f"{service}.{cdk.Aws.REGION}.amazonaws.com" for service in through]

@@ -1,4 +1,4 @@
-"""Long delays: the Scheduler group that holds waiting tasks, and the role with which they leave it."""
+"""Long delays: the Scheduler group for waiting tasks, and the role with which Scheduler sends them."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ from celeriac_cdk.permissions import send
 
 
 class Schedules(Construct):
-    """The schedule group for tasks with a delay beyond SQS's 15 minutes.
+    """The schedule group for tasks with a delay of more than 15 minutes, the limit of SQS.
 
-    A schedule is an accepted message: deleting the group deletes it, and deleting the role keeps it from ever
-    leaving, even for the dead-letter queue. So both stand with the queues, not with the functions.
+    A schedule is an accepted message. Without the group the message is gone. Without the role Scheduler can send
+    the message neither to its queue nor to the dead-letter queue. So both are in the stack of the queues.
     """
 
     def __init__(self, scope: Construct, queues: Sequence[Queue], config: StageConfig, key: kms.IKey | None) -> None:
@@ -31,7 +31,7 @@ class Schedules(Construct):
         group.apply_removal_policy(config.removal_policy)
         dead_letters = names.schedule_dead_letters(config.stage)
         unsent = sqs_queue(self, "DeadLetters", name=dead_letters, config=config, key=key)
-        acknowledge(unsent, "SQS3", "it is a dead-letter queue: that of the stage's schedules")
+        acknowledge(unsent, "SQS3", "this queue is the dead-letter queue of the stage's schedules")
         role = iam.Role(
             self,
             "Role",

@@ -1,4 +1,4 @@
-"""The DynamoDB table that every stage uses: on demand, recoverable to any second of the last 35 days."""
+"""A DynamoDB table with on-demand capacity. It can be restored to any second of the last 35 days."""
 
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
@@ -19,9 +19,10 @@ def string_key_table(
     expiry: str | None = None,
     stream: dynamodb.StreamViewType | None = None,
 ) -> dynamodb.Table:
-    """Build a table whose keys are strings; `expiry` names the attribute with the second at which an item may go.
+    """Build a table whose keys are strings. `expiry` names the attribute with the time when an item expires.
 
-    A `Table` and not a `TableV2`: that one is a GlobalTable to CloudFormation, which moto and the local cloud lack.
+    It is a `Table` and not a `TableV2`. A `TableV2` becomes a GlobalTable in CloudFormation, and moto and the local
+    cloud have no GlobalTable.
     """
     string = dynamodb.AttributeType.STRING
     return dynamodb.Table(

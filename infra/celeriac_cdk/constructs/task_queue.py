@@ -1,4 +1,4 @@
-"""One declared queue in SQS, with its dead-letter queue."""
+"""A declared queue in SQS, with its dead-letter queue."""
 
 from datetime import timedelta
 
@@ -12,10 +12,10 @@ from celeriac_cdk.config import StageConfig
 
 
 class TaskQueue(Construct):
-    """The queue and its dead-letter queue, with the numbers of the declaration."""
+    """The queue and its dead-letter queue, with the declared times and limits."""
 
     def __init__(self, scope: Construct, queue: Queue, config: StageConfig, key: kms.IKey | None) -> None:
-        """Build both under their declared names, with the numbers of `queue`."""
+        """Build both as `queue` declares them."""
         super().__init__(scope, f"Queue-{queue.name}")
         dead_letters = sqs_queue(
             self,
@@ -48,10 +48,10 @@ def sqs_queue(
     visibility: timedelta | None = None,
     redrive: sqs.DeadLetterQueue | None = None,
 ) -> sqs.Queue:
-    """Build an encrypted queue that refuses plain HTTP; a name that ends in `.fifo` makes it a FIFO queue.
+    """Build an encrypted queue that refuses plain HTTP. A name that ends in `.fifo` makes it a FIFO queue.
 
-    FIFO queues run in high-throughput mode: order and deduplication hold within a message group, which is all
-    that a task's group promises. Deduplication is by the id the producer sends, never by content: two tasks with
+    FIFO queues run in high-throughput mode: SQS keeps the order and removes copies only within a message group. A
+    task's group promises no more. SQS knows a copy by the producer's id and not by its content, because two tasks with
     equal arguments are two tasks.
     """
     fifo = name.endswith(".fifo")
@@ -67,7 +67,7 @@ def sqs_queue(
         dead_letter_queue=redrive,
         encryption=sqs.QueueEncryption.SQS_MANAGED if key is None else sqs.QueueEncryption.KMS,
         encryption_master_key=key,
-        # The longest that SQS allows. Asking KMS for a key with each message would cost more than the messages.
+        # The longest time that SQS allows. A request to KMS for each message would cost more than the messages.
         data_key_reuse=None if key is None else cdk.Duration.days(1),
         enforce_ssl=True,
         removal_policy=config.removal_policy,
