@@ -23,7 +23,7 @@ def status(
         str,
         typer.Argument(
             metavar="REF",
-            help="What `celeriac send` printed; or a task's id, SQS's message id, or a key.",
+            help="The reference that `celeriac send` printed; or a task's id, SQS's message id, or a key.",
         ),
     ],
     *,

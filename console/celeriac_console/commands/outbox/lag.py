@@ -19,7 +19,7 @@ SHOWN = ("occurred_at", "type", "pk", "sk")
 
 
 def lag(*, json_: Json = False) -> None:
-    """Show how long the oldest unpublished event has waited, and which rows are parked.
+    """Show the age of the oldest unpublished event, and the parked rows.
 
     Exit code 1 if any row is parked.
 
