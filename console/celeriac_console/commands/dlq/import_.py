@@ -11,7 +11,8 @@ import typer
 from celeriac.aws import sqs
 from celeriac.model.settings import stage
 from celeriac_console.application import by_name
-from celeriac_console.dlq.export_format import Exported, entry, read
+from celeriac_console.dlq.export_format import Exported, read
+from celeriac_console.dlq.import_entry import entry
 from celeriac_console.dlq.options import File
 from celeriac_console.options import Json, QueueName
 from celeriac_console.terminal.errors import PROBLEM, CommandInterruptedError, UserError

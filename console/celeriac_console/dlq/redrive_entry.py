@@ -1,0 +1,68 @@
+"""The message that a dead letter becomes in a redrive."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from celeriac.aws import sqs
+from celeriac.aws.attributes import beside
+from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.enqueue.send import fitted
+from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
+from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
+from celeriac.model.settings import stage
+from celeriac_console.application import by_name
+from celeriac_console.dlq.queue_reader import Taken
+from celeriac_console.terminal.errors import UserError
+
+type Change = Callable[[DeadLetter], dict[str, Any]]
+"""Returns the new arguments of a letter."""
+
+
+def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
+    """The message that a dead letter becomes.
+
+    Raises InvalidArgumentsError for changed arguments that don't fit the task, and UserError for a letter that can't be
+    sent as it is, or whose task is unknown.
+    """
+    message, letter = taken.message, taken.letter
+    changed = change(letter)
+    if changed == letter.args and letter.missing:
+        raise UserError(
+            f"{letter.missing}; import an export that contains it, or give all arguments with --set or --edit"
+        )
+    body = _identified(letter, target) if changed == letter.args else _changed(letter, target, changed)
+    group = message["Attributes"].get("MessageGroupId")
+    return sqs.Entry(
+        body,
+        group=(group or taken.message_id) if target.fifo else group,
+        # If the letter couldn't be deleted and is sent again within five minutes, SQS drops the second message.
+        deduplication=taken.message_id if target.fifo else None,
+        # Only the sender's attributes. Celeriac's own describe earlier deliveries, and a redriven message starts anew.
+        attributes=beside(letter.attributes, {}),
+    )
+
+
+def _identified(letter: DeadLetter, target: Queue) -> str:
+    """The body unchanged, but a message without an id gets the letter's. Else each copy would be another task."""
+    try:
+        message = decode(letter.body)
+    except (MalformedMessageError, NewerVersionError):
+        return letter.body
+    if message.id:
+        return letter.body
+    return fitted(target.physical_name(stage()), msgspec.structs.replace(message, id=letter.id), MAX_MESSAGE_BYTES)
+
+
+def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
+    try:
+        message = decode(letter.body)
+    except (MalformedMessageError, NewerVersionError) as error:
+        raise UserError("its body can't be read, so no argument of it can be changed") from error
+    raw = msgspec.json.encode(args)
+    signature = by_name.task(message.task).signature
+    signature.named((), args)
+    signature.decode(raw)
+    changed = msgspec.structs.replace(message, id=letter.id, args=msgspec.Raw(raw), stored="")
+    return fitted(target.physical_name(stage()), changed, target.max_body_bytes)
