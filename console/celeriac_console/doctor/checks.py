@@ -12,11 +12,9 @@ from celeriac.relay import unpublished
 from celeriac_console.application.loading import load
 from celeriac_console.doctor.finding import Finding, failed
 from celeriac_console.stage.clients import client
-from celeriac_console.stage.consumers import mapping_of
+from celeriac_console.stage.consumers import mapping_of, state_of
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command, deploy_it
-
-ON = frozenset({"Enabled", "Enabling", "Updating"})
 
 
 def check() -> list[Finding]:
@@ -96,7 +94,7 @@ def _consumer(queue: Queue) -> Finding:
     mapping = mapping_of(queue)
     if mapping is None:
         return Finding("consumer", queue.name, "none", deploy_it())
-    if mapping.get("State") not in ON:
+    if state_of(mapping) != "on":
         state = mapping.get("State", "unknown").lower()
         return Finding("consumer", queue.name, state, command("resume", queue.name))
     concurrency = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")

@@ -10,7 +10,7 @@ from celeriac.declare import registry
 from celeriac.model import settings
 from celeriac.model.queue import Queue
 from celeriac_console.stage.clients import client
-from celeriac_console.stage.consumers import mapping_of
+from celeriac_console.stage.consumers import mapping_of, state_of
 
 NOT_DEPLOYED = "not deployed"
 COUNTS = {"waiting": "", "delayed": "Delayed", "in_flight": "NotVisible"}
@@ -34,14 +34,12 @@ def _row(queue: Queue) -> Row:
     except sqs.NoSuchQueueError:
         nothing = dict.fromkeys([*COUNTS, "dead", "oldest_seconds"])
         return {"queue": queue.name, **nothing, "consumer": NOT_DEPLOYED, "alarm": "none"}
-    mapping = mapping_of(queue)
-    state = mapping.get("State", "unknown").lower() if mapping is not None else "none"
     return {
         "queue": queue.name,
         **{count: there[f"ApproximateNumberOfMessages{kind}"] for count, kind in COUNTS.items()},
         "dead": sum(dead.values()),
         "oldest_seconds": _oldest(queue.physical_name(stage)),
-        "consumer": "on" if state in {"enabled", "enabling", "updating"} else "paused" if "disabl" in state else state,
+        "consumer": state_of(mapping_of(queue)),
         "alarm": _alarm(queue.dead_letter_name(stage)),
     }
 

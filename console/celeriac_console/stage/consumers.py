@@ -1,4 +1,4 @@
-"""The event source mapping of a queue: it feeds the consumer, and turns it on and off."""
+"""The consumer of a queue: its event source mapping and its state."""
 
 from typing import TYPE_CHECKING
 
@@ -21,3 +21,13 @@ def mapping_of(queue: Queue) -> "EventSourceMappingConfigurationTypeDef | None":
     except (sqs.NoSuchQueueError, lambda_.exceptions.ResourceNotFoundException):
         return None
     return found[0] if found else None
+
+
+def state_of(mapping: "EventSourceMappingConfigurationTypeDef | None") -> str:
+    """`on`, `paused` or, for any other state, Lambda's word in lower case. `none` if there is no mapping."""
+    if mapping is None:
+        return "none"
+    state = mapping.get("State", "unknown").lower()
+    if state in {"enabled", "enabling", "updating"}:
+        return "on"
+    return "paused" if state in {"disabled", "disabling"} else state
