@@ -1,4 +1,4 @@
-"""Error messages for operators: each is one sentence that says what is wrong and what to do."""
+"""Error messages for operators: each is one sentence with the cause and the cure."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""`celeriac queues`: how many messages each queue holds, how old they are, and whether its consumer is on."""
+"""`celeriac queues`: print every queue with its messages, its consumer and its alarm."""
 
 import json
 import time

@@ -16,12 +16,12 @@ class Finding:
     """The result of one check."""
 
     kind: str
-    """What was checked, such as `queue`."""
+    """The kind of thing that was checked, such as `queue`."""
     name: str
     """The name, such as a queue's; empty if there is only one of this kind."""
     state: str
     cure: str | None = None
-    """How to repair it; None if nothing is wrong."""
+    """The way to repair it; None if nothing is wrong."""
 
     @property
     def what(self) -> str:

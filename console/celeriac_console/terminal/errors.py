@@ -12,4 +12,4 @@ class UserError(Exception):
 
 
 class CommandInterruptedError(Exception):
-    """Ctrl-C ended the command. The text says how much was done, and which command goes on."""
+    """Ctrl-C ended the command. The text has the progress so far, and the command that goes on."""
