@@ -1,7 +1,7 @@
 """The decisions of the local payment provider. Pure, so that tests can be tables.
 
-The provider simulates what is difficult about real ones: idempotency keys, declined cards, rate limits, outages, and
-charges whose answer never arrives. The amount selects the behaviour, as test card numbers do at real providers.
+The provider simulates the difficulties of real providers: idempotency keys, declined cards, rate limits, outages, and
+charges without an answer. The amount selects the behaviour, as test card numbers do at real providers.
 """
 
 import json
@@ -23,7 +23,7 @@ class Response:
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
     silent: bool = False
-    """Whether the answer is not sent, so that the caller doesn't learn the outcome."""
+    """Whether the answer is never sent, so that the caller doesn't learn the outcome."""
 
 
 @dataclass(frozen=True, slots=True)

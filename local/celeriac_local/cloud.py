@@ -30,7 +30,7 @@ def running() -> Cloud | None:
 
 
 def require() -> Cloud:
-    """The running cloud with a deployment on it. Else raises ProblemError, with the command to type."""
+    """The running cloud with a deployment on it. Raises ProblemError, with the command to type, if there is none."""
     cloud = running()
     if cloud is None:
         raise ProblemError("The local cloud isn't up. Start it: make up")
@@ -40,7 +40,7 @@ def require() -> Cloud:
 
 
 def start(port: int | None = None) -> Cloud:
-    """Start a cloud on `port`, or on the first free port. First remove the remains of a cloud that died.
+    """Start a cloud on `port`, or on the first free port. The remains of a crashed cloud are removed first.
 
     Raises ProblemError if `port` is in use or a process doesn't start. No process is left running then.
     """
@@ -83,9 +83,9 @@ def _start(port: int) -> Cloud:
 
 
 def down() -> bool:
-    """Stop the processes that `start` started, and no others. Returns whether any was running.
+    """Stop the processes that `start` started, and no others. Returns whether a process was running.
 
-    Raises ProblemError if a process is still there after it was killed.
+    Raises ProblemError if a process is still running after it was killed.
     """
     cloud = state.load()
     if cloud is None:
@@ -112,7 +112,7 @@ def _check_free(port: int) -> None:
 
 
 def holder(port: int) -> str:
-    """The process that listens on `port`, as text. If the system doesn't show it, a command that finds it."""
+    """The process that listens on `port`, as text. If the system doesn't show the process, a command that finds it."""
     return listener(port) or f"another process (find it: lsof -nP -iTCP:{port} -sTCP:LISTEN)"
 
 

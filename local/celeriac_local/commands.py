@@ -1,4 +1,4 @@
-"""The commands of the local cloud: only their output and exit codes."""
+"""The commands of the local cloud, with their output and exit codes. Other files do the work."""
 
 import functools
 import os
@@ -112,7 +112,7 @@ def demo(port: Port = None, picture: Picture = None) -> None:
 
 
 def bring_up(port: int | None) -> Cloud:
-    """The running cloud with the current sources deployed. It is started if it isn't running.
+    """The running cloud with the current sources deployed. A cloud that isn't running is started.
 
     Raises ProblemError if it already runs on another port than `port`.
     """

@@ -1,7 +1,7 @@
-"""Check the caller's credentials with AWS, before the CDK spends most of a minute on a build that would fail.
+"""Check the caller's credentials with AWS. Without them the CDK would build for most of a minute, and then fail.
 
-`python -m celeriac_local.credentials [arguments of cdk]`: exit code 1, and what to do, if there are none or if AWS
-refuses them.
+`python -m celeriac_local.credentials [arguments of cdk]` prints the cure and exits with 1 if there are no credentials,
+or if AWS refuses them.
 """
 
 import os
@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 
 from celeriac_local.folders import ROOT
 
-CURE = "Sign in (aws sso login) or set AWS_PROFILE; see which they are: aws sts get-caller-identity"
+CURE = "Sign in (aws sso login) or set AWS_PROFILE. To see the credentials in use: aws sts get-caller-identity"
 REFUSED = frozenset(
     {
         "ExpiredToken",
@@ -29,10 +29,10 @@ REFUSED = frozenset(
 
 
 def problem(words: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """Why the credentials can't be used; None if AWS accepts them.
+    """The reason why the credentials can't be used. None if AWS accepts them.
 
-    None also if this can't be known: an endpoint other than AWS's is set, a CDK plugin provides the credentials, or AWS
-    can't be reached, which the CDK reports itself.
+    None also if they can't be checked: another endpoint than AWS's is set, a CDK plugin provides the credentials, or
+    AWS can't be reached. The CDK itself reports that AWS can't be reached.
     """
     if any(environment.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS")) or _has_plugin(words):
         return None

@@ -28,9 +28,9 @@ PICTURE_CHARACTERS = 120
 
 
 def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
-    """Send, watch, report. Returns whether every count is as expected.
+    """Send the work, watch it, and print the report. Returns whether every count is as expected.
 
-    The process's environment must be the cloud's already. `picture` is the SVG file to draw the report to.
+    The process must already have the cloud's environment. `picture` is the SVG file to draw the report to.
     """
     this = Run(int(time.time()), cloud.provider_url)
     observer = Observer(cloud, this)
@@ -46,8 +46,8 @@ def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
         for queue in QUEUES:
             bars.add_task(queue, total=wanted.queues[queue].sent, retries=0)
         sender.send(item for _, item in work)
-        # Duplicates are sent after the first messages have ended: that is the common case, and it is faster. A
-        # duplicate that arrives while the first message runs would wait for its lease.
+        # Duplicates are sent after the first messages have ended. This is the common case, and it is faster: a
+        # duplicate of a running message would wait for the message's lease.
         first = {queue: counts.sent - counts.duplicates for queue, counts in wanted.queues.items()}
         finished = _watch(observer, sender.ids, first, bars, deadline)
         if finished:
@@ -75,7 +75,7 @@ def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
 
 
 class _Sender:
-    """Sends items, most of them with a plain SQS client, because a sender doesn't need the library."""
+    """Sends items. Most are sent with a plain SQS client, because a sender doesn't need the library."""
 
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
@@ -89,7 +89,7 @@ class _Sender:
             plain = [item for item in work if item.queue == queue and item.payment is None]
             for batch in batched(plain, 10, strict=False):
                 self._send_plain(queue, batch)
-        # Sent with the library's producer, which checks all arguments before it sends anything.
+        # Payments are sent with the library, which checks all arguments before it sends a message.
         handles = registry.tasks["process_payment"].enqueue_many(
             [item.payment for item in work if item.payment is not None]
         )
@@ -137,14 +137,14 @@ def _watch(observer: Observer, ids: set[str], goal: Mapping[str, int], bars: Pro
 def flush_logs(queues: Iterable[str]) -> None:
     """Invoke the functions of these queues once more, so that MiniStack shows late log lines.
 
-    MiniStack waits 50 ms for the lines of an invocation. It shows a later line only with the next invocation, if at
-    all. The message is a welcome to user 0. Every consumer accepts it, and all but the first are duplicates.
+    MiniStack waits 50 ms for the lines of an invocation. It shows a later line with the next invocation, or never.
+    The sent message is a welcome to user 0. Every consumer accepts it, and all copies but the first are duplicates.
     """
     sqs = boto3.client("sqs")
     body = json.dumps({"task": "send_welcome_email", "args": {"user_id": 0, "email": "nobody@example.org"}})
     for queue in queues:
         url = sqs.get_queue_url(QueueName=f"{prefix(STAGE)}-{queue}")["QueueUrl"]
-        # Sent one by one, so that several workers receive them.
+        # The messages are sent one by one, so that several workers receive them.
         for _ in range(10):
             sqs.send_message(QueueUrl=url, MessageBody=body)
 

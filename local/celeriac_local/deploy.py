@@ -1,4 +1,4 @@
-"""Run the real `cdk bootstrap` and `cdk deploy` on the local cloud, and add what its CloudFormation leaves out."""
+"""Run the real `cdk bootstrap` and `cdk deploy` on the local cloud. Add settings that its CloudFormation ignores."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ _REASONS = re.compile(
 
 
 def fingerprint(provider_url: str) -> str:
-    """A hash of everything that a deployment depends on. If it hasn't changed, there is nothing to deploy."""
+    """A hash of all inputs of a deployment. If the hash hasn't changed, there is nothing to deploy."""
     digest = hashlib.sha256(provider_url.encode())
     for source in _SOURCES:
         path = ROOT / source
@@ -52,7 +52,7 @@ def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
         raise ProblemError("The CDK command line isn't installed. Install it: make setup")
     of_cdk = environment.of_cdk(cloud.port, shell)
     with console.status("Preparing the deployment (cdk bootstrap, cdk synth)"), ThreadPoolExecutor(2) as pool:
-        # Without an app: a bootstrap that names its account must not synthesize too.
+        # The app is empty: the bootstrap names its account, so it needs no synth.
         account = f"aws://000000000000/{environment.REGION}"
         bootstrap = pool.submit(_cdk, of_cdk, "bootstrap", account, "--app", "")
         of_synth = environment.of_synth(cloud.port, shell)
@@ -64,7 +64,7 @@ def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
         console.print("For the cure of each: make synth STAGE=dev")
     with console.status("Deploying (cdk deploy)"):
         _cdk(of_cdk, "deploy", "--all", "--app", str(ASSEMBLY), "--require-approval", "never", "--progress", "events")
-    with console.status("Adding what the emulator's CloudFormation leaves out"):
+    with console.status("Adding the settings that the emulator's CloudFormation ignores"):
         _complete()
     console.print(f"Deployed in {time.monotonic() - started:.0f} s")
 
@@ -114,14 +114,14 @@ def _cdk(variables: Mapping[str, str], command: str, *options: str) -> None:
 
 
 def reasons(output: str) -> list[str]:
-    """The lines of `cdk`'s output that say why it failed, at most eight. If none is recognised, its last eight."""
+    """At most eight lines of `cdk`'s output that say why it failed. If no line is recognised, the last eight."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = list(dict.fromkeys(line for line in lines if _REASONS.search(line)))
     return (telling or lines)[-8:]
 
 
 def _complete() -> None:
-    """Set by API call what MiniStack's CloudFormation ignores (TTL), and what a person does once on AWS (SES)."""
+    """Enable TTL, which MiniStack's CloudFormation ignores. Verify the sender in SES, as a person does once on AWS."""
     import boto3  # noqa: PLC0415 - takes half a second, which `make down` doesn't need
 
     ses, dynamodb = boto3.client("ses"), boto3.client("dynamodb")

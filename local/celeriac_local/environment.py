@@ -1,7 +1,7 @@
 """The environment variables of the local cloud's processes.
 
-The environment of a process decides which AWS it talks to. So no process gets the AWS variables of a developer's shell:
-they are removed first, by kind and not by a list of names, and then the local cloud's variables are set.
+The environment of a process decides which AWS the process calls. So no process gets the AWS variables of a developer's
+shell. They are removed first, by kind and not by a list of names. Then the local cloud's variables are set.
 """
 
 import os
@@ -24,7 +24,7 @@ def endpoint(port: int) -> str:
 
 
 def of_client(port: int) -> dict[str, str]:
-    """The variables for a client of the local cloud. They suffice only if no other variable leads to another place."""
+    """The variables for a client of the local cloud. They suffice only if no other variable leads elsewhere."""
     url = endpoint(port)
     return SHUT | {
         "CELERIAC_STAGE": STAGE,
@@ -43,7 +43,7 @@ def of_client(port: int) -> dict[str, str]:
 def of_command(port: int, base: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command on the local cloud.
 
-    `base` is the environment of its shell. Its variables for AWS and for proxies are left out.
+    `base` is the environment of the shell. The shell's variables for AWS and for proxies are left out.
     """
     return {name: value for name, value in base.items() if not leads_elsewhere(name)} | of_client(port)
 
@@ -58,8 +58,8 @@ def enter(port: int) -> None:
 def of_cdk(port: int, base: Mapping[str, str]) -> dict[str, str]:
     """The environment of the CDK command line on the local cloud, with the Node and Python of `.venv` first.
 
-    Its home folder is the local cloud's. In a developer's own home folder the CDK would read `~/.cdk.json`, which may
-    name a profile, and the account that it has stored for a key of another emulator.
+    The home folder is the local cloud's. In a developer's home folder the CDK would read `~/.cdk.json`, which may name
+    a profile. It would also read the account that it has stored there for a key of another emulator.
     """
     return of_command(port, base) | _cdk(base) | {"HOME": str(HOME), "CDK_HOME": str(HOME / ".cdk")}
 
@@ -67,7 +67,7 @@ def of_cdk(port: int, base: Mapping[str, str]) -> dict[str, str]:
 def of_synth(port: int, base: Mapping[str, str]) -> dict[str, str]:
     """The environment of the CDK command line for a synth.
 
-    uv builds the bundle then. It may need a proxy, and its files in the user's home folder.
+    A synth runs uv to build the bundle. uv may need a proxy, and its files in the user's home folder.
     """
     proxies = {name: value for name, value in base.items() if is_proxy(name)}
     return of_command(port, base) | _cdk(base) | proxies | _exempt(base)
@@ -91,7 +91,7 @@ def _exempt(base: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_emulator(port: int, base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the emulator. It takes almost nothing from `base`, because the functions inherit all of it.
+    """The environment of the emulator. It has almost nothing from `base`, because the functions inherit all of it.
 
     An `AWS_ENDPOINT_URL` here would override the one that MiniStack gives its functions.
     """
@@ -104,7 +104,7 @@ def of_emulator(port: int, base: Mapping[str, str]) -> dict[str, str]:
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": REGION,
-        "IOT_MTLS_ENABLED": "0",  # else it listens on port 8883
+        "IOT_MTLS_ENABLED": "0",  # otherwise the emulator listens on port 8883
         "SFTP_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
         # The functions inherit LOG_LEVEL. Powertools would apply it and drop the line of each attempt.

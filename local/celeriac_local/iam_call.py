@@ -58,7 +58,7 @@ class Request:
     parameters: Mapping[str, Sequence[str]]
     """From the query string, and from a form in the body."""
     body: Mapping[str, Any]
-    """The body's JSON object; empty if the body is none."""
+    """The body's JSON object. Empty if the body isn't a JSON object."""
     region: str
     account: str
 
@@ -67,15 +67,15 @@ class Request:
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
     def text(self, *names: str) -> str:
-        """The first of these names that the body or a parameter has a text for; else an empty text."""
+        """The first text that the body or the parameters have under one of these names. Empty if there is none."""
         values = [self.body.get(name) or next(iter(self.parameters.get(name, ())), "") for name in names]
         return next((value for value in values if isinstance(value, str) and value), "")
 
 
 def is_known(action: str) -> bool:
-    """Whether `action` is certainly IAM's name: the names of these services were compared with the reference.
+    """Whether `action` is certainly IAM's name. The names of these services were compared with the reference.
 
-    For other actions it can only be known whether any action of their service is granted.
+    For other actions the only certain fact is whether an action of their service is granted.
     """
     service, _, name = action.partition(":")
     return service in _KNOWN_SERVICES and name != NO_NAME
@@ -97,7 +97,7 @@ def refine(call: Call, request: Request) -> list[Call]:
 
 
 def _statements(call: Call, request: Request) -> list[Call]:
-    """The calls for PartiQL statements: PartiQL has an action for each verb."""
+    """The calls for PartiQL statements. IAM has a PartiQL action for each verb."""
     given = request.body.get("Statements") or request.body.get("TransactStatements") or [request.body]
     found = [_STATEMENT.match(str(each.get("Statement", ""))) for each in given]
     return [
@@ -139,7 +139,7 @@ def _mail(call: Call, request: Request) -> Call:
     The condition key holds the address without a display name.
     """
     _, address = parseaddr(request.text("Source", "FromEmailAddress"))
-    if not address:  # the header of a raw message has it
+    if not address:  # a raw message has the address in its header
         return Call(call.action, (), call.context)
     identities = (address, address.rpartition("@")[2])
     return Call(

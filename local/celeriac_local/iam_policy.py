@@ -57,7 +57,7 @@ def judge(statements: Iterable[Statement], call: Call) -> Verdict:
 
 
 def grants_anything_of(statements: Iterable[Statement], service: str) -> bool:
-    """Whether any action of a service may be allowed. If none is, AWS refuses every call to it, whatever its name."""
+    """Whether an action of a service may be allowed. If not, AWS refuses every call to the service."""
     return any(
         statement.effect == "Allow"
         and (bool(statement.not_actions) or any(_like(each.partition(":")[0], service) for each in statement.actions))

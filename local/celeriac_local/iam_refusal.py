@@ -21,7 +21,7 @@ class Noted:
 
 
 def refusal(call: Call, principal: str) -> str:
-    """The error for the caller: AWS's own text, then what to add and where."""
+    """The error for the caller: AWS's own text, then the line to add and its place."""
     return (
         f"User: {principal} is not authorized to perform: {call.action} on resource: {_resource(call)} because no "
         f"identity-based policy allows the {call.action} action. The local cloud refuses this as AWS would. To grant "
@@ -50,10 +50,10 @@ def _resource(call: Call) -> str:
 
 
 def _whole(call: Call) -> str:
-    """The resource to grant, which may include more than the call's.
+    """The resource to grant, which may include more than the call's resource.
 
-    The names of a bucket's objects are known only when a task runs, so all its objects are granted. Secrets Manager
-    ends an ARN in six random characters.
+    The names of a bucket's objects are known only when a task runs, so all objects of the bucket are granted. Secrets
+    Manager adds six random characters to the name in an ARN.
     """
     resource = _resource(call)
     if resource.startswith("arn:aws:s3:::") and "/" in resource:

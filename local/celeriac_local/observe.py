@@ -32,7 +32,7 @@ class Follower:
 
 
 class Observer:
-    """Reads the outcome of one run. The process's environment must be the local cloud's."""
+    """Reads the outcome of one run. The process must have the local cloud's environment."""
 
     def __init__(self, cloud: Cloud, run: Run) -> None:
         self._cloud = cloud
@@ -42,7 +42,7 @@ class Observer:
         registry.load()
 
     def outcomes(self, ids: Iterable[str]) -> dict[str, Counter[str]]:
-        """How often each queue's consumer logged each outcome for these task ids.
+        """The number of times that each queue's consumer logged each outcome for these task ids.
 
         A line is logged for each attempt, so a task that was retried has several.
         """
@@ -73,7 +73,7 @@ class Observer:
         return [Follower(parcel.queue.name, parcel.message.id) for parcel in parcels]
 
     def dead_letters(self) -> dict[str, list[DeadLetter]]:
-        """The dead letters of the run by queue. They stay there, and the next reader sees them at once."""
+        """The dead letters of the run by queue. They stay in their queues, and the next reader sees them at once."""
         return {
             name: [letter for letter in read(queue, limit=MOST_LETTERS) if self._run.mark in letter.body]
             for name, queue in registry.queues().items()

@@ -51,12 +51,12 @@ def spawn(command: Sequence[str | Path], *, env: Mapping[str, str], folder: Path
 
 
 def is_running(process: Process) -> bool:
-    """Whether exactly this process is running, not another one with a reused id."""
+    """Whether exactly this process is running, and not another process with the same id."""
     return any(row.pid == process.pid and row.started == process.started for row in _table())
 
 
 def stop(process: Process, *, marker: str, grace_seconds: float = 3.0) -> bool:
-    """Stop the process and its whole group. Returns whether all of them are gone.
+    """Stop the process and its whole group. Returns whether all of these processes are gone.
 
     The process gets SIGTERM first, and SIGKILL after `grace_seconds`. The rest of its group is killed. If the process
     was gone already, only members of the group whose command line contains `marker` are killed.
@@ -122,7 +122,7 @@ def _group(group: int) -> list[_Row]:
 
 
 def _table(*, zombies: bool = False) -> Iterator[_Row]:
-    """Every process of the machine. Zombies are left out unless asked for, because they hold no resources."""
+    """Every process of the machine. By default zombies are left out, because they hold no resources."""
     return _from_proc(zombies=zombies) if sys.platform == "linux" else _from_ps(zombies=zombies)
 
 

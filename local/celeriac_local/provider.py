@@ -25,7 +25,7 @@ from celeriac_local.charges import Charge, Charges, Response
 from celeriac_local.hooks import Delivery, Hooks
 
 SILENCE_SECONDS = 10.0
-"""How long the connection of a silent answer stays open, unless the caller closes it first."""
+"""The connection of a silent answer stays open for this time, unless the caller closes it first."""
 
 
 class Provider(ThreadingHTTPServer):
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(answer.status, answer.body, answer.headers)
 
     def _wait_for_the_caller_to_go(self) -> None:
-        """Wait until the caller closes the connection: it is then readable, but reading returns no bytes."""
+        """Wait until the caller closes the connection. It is then readable, but reading returns no bytes."""
         deadline = time.monotonic() + self.server.silence_seconds
         while (left := deadline - time.monotonic()) > 0:
             readable, _, _ = select.select([self.connection], [], [], left)

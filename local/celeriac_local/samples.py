@@ -24,7 +24,7 @@ _EXAMPLES_ARGS = '{"user_id": 7, "email": "a@example.org"}'
 
 
 def missing() -> str:
-    """A clause that says which samples were removed; empty if none was.
+    """A clause that names the removed samples. Empty if no sample was removed.
 
     Raises ProblemError if functions/tasks/ can't be loaded.
     """

@@ -1,7 +1,7 @@
 """`python -m celeriac_local.where`: print the environment for a command on the local cloud, as JSON, or an error.
 
-The command `celeriac` starts this module as a process: celeriac_local may import the console, but not the other way
-round. The module must import fast, because every `celeriac --stage local` waits for it.
+The command `celeriac` starts this module as a process, because the console may not import celeriac_local. The module
+must import fast, because every `celeriac --stage local` waits for it.
 """
 
 import json

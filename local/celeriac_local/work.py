@@ -15,7 +15,7 @@ QUEUES = ("emails", "orders", "payments", "webhooks")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts of a queue. Each message ends as a success, a dead letter or a duplicate. Retries come on top."""
+    """The counts of a queue. Each message ends as a success, a dead letter or a duplicate. Retries are extra."""
 
     sent: int = 0
     succeeded: int = 0
@@ -62,10 +62,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the demo. Every message contains its mark, so that only messages of this run are counted."""
+    """One run of the demo. Every message contains the run's mark, so that only messages of this run are counted."""
 
     number: int
-    """Seconds since 1970. A number, because user ids are made of it."""
+    """Seconds since 1970. It is a number, because user ids are made of it."""
     provider_url: str
 
     @property
@@ -160,7 +160,7 @@ TWICE = Counts(sent=2, succeeded=1, duplicates=1)
 
 
 def _order_case(name: str, count: int, cents: int, payment: Counts, *, twice: bool = False) -> Case:
-    """A case of orders. The event of an order reaches two tasks. An order that is sent twice has still one event."""
+    """A case of orders. The event of an order reaches two tasks. An order that is sent twice still has one event."""
     dead = bool(payment.dead)
     return Case(
         name,

@@ -102,6 +102,6 @@ def test_a_deploy_without_credentials_ends_before_the_cdk_starts() -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "No credentials that AWS takes: there are none. Nothing was built or deployed.",
-        "Sign in (aws sso login) or set AWS_PROFILE; see which they are: aws sts get-caller-identity",
+        "Sign in (aws sso login) or set AWS_PROFILE. To see the credentials in use: aws sts get-caller-identity",
         "Then: make deploy STAGE=dev",
     ]
