@@ -12,6 +12,7 @@ from celeriac import Queue
 from celeriac.aws.client import client
 from celeriac.model import declared, names
 from celeriac.testing import Sandbox
+from celeriac_local.folders import CDK, EMULATOR_PYTHON
 
 pytest_plugins = ["tests.support.terminal"]
 
@@ -28,6 +29,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--states", type=int, default=0, metavar="N", help="run this many random histories, not a few fixed ones"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs `make setup` if that hasn't run. In CI a missing installation is an error."""
+    if os.environ.get("CI") or (EMULATOR_PYTHON.exists() and CDK.exists()):
+        return
+    for item in items:
+        if item.get_closest_marker("after_setup"):
+            item.add_marker(pytest.mark.skip(reason="the emulator or the CDK isn't installed: make setup"))
 
 
 # The shared fixtures of these tests take seconds: stages that jsii synthesizes, an emulator.

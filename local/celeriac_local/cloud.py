@@ -45,15 +45,15 @@ def start(port: int | None = None) -> Cloud:
     Raises ProblemError if `port` is in use or a process doesn't start. No process is left running then.
     """
     down()
-    if not EMULATOR_PYTHON.exists():
-        raise ProblemError("The emulator isn't installed. Install it: make setup")
-    for folder in (STATE, TEMPORARY, HOME):
-        folder.mkdir(exist_ok=True)
     with _alone():
         if port is None:
             port = _first_free(DEFAULT_PORT)
         else:
             _check_free(port)
+        if not EMULATOR_PYTHON.exists():
+            raise ProblemError("The emulator isn't installed. Install it: make setup")
+        for folder in (STATE, TEMPORARY, HOME):
+            folder.mkdir(exist_ok=True)
         return _start(port)
 
 

@@ -16,7 +16,7 @@ import pytest
 from celeriac_local import cloud, environment, processes, state
 from celeriac_local.deploy import expiries, findings, reasons
 from celeriac_local.emulator.serve import with_log, with_time
-from celeriac_local.folders import CDK, HOME, ROOT
+from celeriac_local.folders import HOME, ROOT
 from celeriac_local.problem import ProblemError
 from celeriac_local.processes import Process
 from celeriac_local.state import Cloud
@@ -118,7 +118,7 @@ def test_a_clone_has_unix_line_ends_even_with_autocrlf(tmp_path: Path) -> None:
     assert [name for name in files if b"\r" in (clone / name).read_bytes()] == []
 
 
-@pytest.mark.skipif(not CDK.exists(), reason="make setup installs it, make test doesn't need it")
+@pytest.mark.after_setup
 def test_an_activated_shell_finds_every_command_of_the_readme() -> None:
     script = ". .venv/bin/activate && for name in celeriac pytest uv cdk python; do command -v $name; done"
 

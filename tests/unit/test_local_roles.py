@@ -41,6 +41,7 @@ def handler(event, context):
     return "done", ""
 """
 type Call = Callable[..., tuple[str, str]]
+pytestmark = pytest.mark.after_setup
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,6 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def port(log: Path) -> Iterator[int]:
-    if not EMULATOR_PYTHON.exists() and not os.environ.get("CI"):
-        pytest.skip("the emulator isn't installed: run `make setup`")
     free = _first_free(20_000 + os.getpid() % 10_000)  # another worker, or another clone, looks elsewhere
     variables = environment.of_emulator(free, os.environ) | {"TMPDIR": str(log.parent), "HOME": str(log.parent)}
     emulator = spawn([EMULATOR_PYTHON, EMULATOR], env=variables, folder=log.parent, log=log)
