@@ -15,9 +15,9 @@ import urllib3
 from celeriac import Queue
 from celeriac.model import names
 from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
-from celeriac_local import environment
+from celeriac_local.cloud import environment
+from celeriac_local.cloud.processes import spawn, stop
 from celeriac_local.folders import EMULATOR_PYTHON, ROOT
-from celeriac_local.processes import spawn, stop
 
 READY_SECONDS = 20
 SERVE = Path(__file__).resolve().parent / "versus" / "serve.py"

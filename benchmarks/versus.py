@@ -35,7 +35,7 @@ from emulator import bundle_with, client, create_idempotency_table, deploy, emul
 from figures import Ratio, as_json, ratio
 
 from celeriac import Queue
-from celeriac_local.processes import spawn, stop
+from celeriac_local.cloud.processes import spawn, stop
 
 RIVALS = HERE / "versus"
 RIVALS_BIN = RIVALS / ".venv" / "bin"

@@ -9,12 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from celeriac_local import cloud, environment, state
-from celeriac_local.deploy import deploy, fingerprint
-from celeriac_local.hints import AWS_CLI, ENVIRONMENT
-from celeriac_local.problem import ProblemError
-from celeriac_local.report import report_calls
-from celeriac_local.state import Cloud
+from celeriac_local.cloud import environment, lifecycle, state
+from celeriac_local.cloud.deploy import deploy, fingerprint
+from celeriac_local.cloud.refused_calls import report_calls
+from celeriac_local.cloud.state import Cloud
+from celeriac_local.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The local cloud of this clone.")
 console = Console(
@@ -23,18 +22,21 @@ console = Console(
 Port = Annotated[
     int | None, typer.Option(envvar="PORT", min=1024, max=65000, help="The port of AWS's API, on 127.0.0.1.")
 ]
+# Version 1 of the AWS CLI doesn't follow AWS_ENDPOINT_URL to SQS.
+AWS_CLI = 'aws --endpoint-url "$AWS_ENDPOINT_URL" sqs list-queues'
+ENVIRONMENT = 'eval "$(.venv/bin/python -m celeriac_local env)"'
 Picture = Annotated[Path | None, typer.Option(help="Draw the report as this SVG file.")]
 
 
 def _explained[**P, R](command: Callable[P, R]) -> Callable[P, R]:
-    """Wrap `command`: a ProblemError becomes its message and exit code 1."""
+    """Wrap `command`: a UserError becomes its message and exit code 1."""
 
     @functools.wraps(command)
     def explained(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except ProblemError as problem:
-            Console(stderr=True, highlight=False, soft_wrap=True).print(str(problem), style="red", markup=False)
+        except UserError as error:
+            Console(stderr=True, highlight=False, soft_wrap=True).print(str(error), style="red", markup=False)
             raise typer.Exit(1) from None
 
     return explained
@@ -48,12 +50,11 @@ def up(port: Port = None) -> None:
     Example: python -m celeriac_local up --port 4600
     """
     bring_up(port)
-    from celeriac_local import samples  # noqa: PLC0415 - loads every task, which `make down` doesn't need
+    from celeriac_local.demo import samples  # noqa: PLC0415 - loads every task, which `make down` doesn't need
 
     if not samples.missing():
         console.print("Try: make demo")
     console.print(f"Send a task: {samples.command_to_send()}", markup=False)
-    # Version 1 of the AWS CLI doesn't follow AWS_ENDPOINT_URL to SQS.
     console.print(f"To use it with boto3 and AWS's own tools: {ENVIRONMENT}", markup=False)
     console.print(f"  {AWS_CLI}", markup=False)
 
@@ -65,7 +66,7 @@ def down() -> None:
 
     Example: python -m celeriac_local down
     """
-    if cloud.down():
+    if lifecycle.down():
         console.print("The local cloud is down: no process and no port is left.")
     else:
         console.print("The local cloud wasn't up.")
@@ -78,7 +79,7 @@ def env() -> None:
 
     Example: eval "$(python -m celeriac_local env)"
     """
-    typer.echo(environment.as_shell(cloud.require().port, os.environ))
+    typer.echo(environment.as_shell(lifecycle.require().port, os.environ))
 
 
 @app.command()
@@ -88,7 +89,7 @@ def example() -> None:
 
     Example: python -m celeriac_local example
     """
-    from celeriac_local.samples import command_to_send  # noqa: PLC0415 - loads every task, which `make down` doesn't need
+    from celeriac_local.demo.samples import command_to_send  # noqa: PLC0415 - loads every task, which `make down` doesn't need
 
     typer.echo(command_to_send())
 
@@ -100,8 +101,8 @@ def demo(port: Port = None, picture: Picture = None) -> None:
 
     Example: python -m celeriac_local demo
     """
-    from celeriac_local import samples  # noqa: PLC0415 - boto3 takes half a second, which `make down` doesn't need
-    from celeriac_local.demo import run  # noqa: PLC0415
+    from celeriac_local.demo import samples  # noqa: PLC0415 - boto3 takes half a second, which `make down` doesn't need
+    from celeriac_local.demo.run import run  # noqa: PLC0415
 
     if gone := samples.missing():
         console.print(f"The demo shows the sample tasks at work, and {gone}.", markup=False)
@@ -114,21 +115,21 @@ def demo(port: Port = None, picture: Picture = None) -> None:
 def bring_up(port: int | None) -> Cloud:
     """The running cloud with the current sources deployed. A cloud that isn't running is started.
 
-    Raises ProblemError if it already runs on another port than `port`.
+    Raises UserError if it already runs on another port than `port`.
     """
-    found = cloud.running()
+    found = lifecycle.running()
     if found is None:
         with console.status("Starting the local cloud"):
-            found = cloud.start(port)
-        if port is None and found.port != cloud.DEFAULT_PORT:
-            usual = cloud.DEFAULT_PORT
+            found = lifecycle.start(port)
+        if port is None and found.port != lifecycle.DEFAULT_PORT:
+            usual = lifecycle.DEFAULT_PORT
             console.print(
-                f"Port {usual} is taken by {cloud.holder(usual)}, so the local cloud uses port {found.port}",
+                f"Port {usual} is taken by {lifecycle.holder(usual)}, so the local cloud uses port {found.port}",
                 markup=False,
             )
         console.print(f"The local cloud is up: AWS's API on {found.url}, the sample's provider on {found.provider_url}")
     elif port not in {None, found.port}:
-        raise ProblemError(
+        raise UserError(
             f"The local cloud is up already, on port {found.port}. To move it: make down, then make up PORT={port}"
         )
     else:

@@ -26,10 +26,11 @@ import boto3
 from celeriac.declare import registry
 from celeriac.model.names import schedule_group
 from celeriac.relay import unpublished
-from celeriac_local import samples, state
-from tests.e2e import chaos_work
+from celeriac_local.cloud import state
+from celeriac_local.demo import samples
+from tests.e2e import chaos_messages
+from tests.e2e.chaos_messages import QUEUES, ChaosMessage
 from tests.e2e.chaos_report import report
-from tests.e2e.chaos_work import QUEUES, Work
 from tests.support import scratch
 from tests.support.scratch import say
 
@@ -45,7 +46,7 @@ GROWN_SECONDS = 3.0
 # One task in this many is sent twice, as a sender does that got no answer.
 TWICE = 20
 
-CRASHERS = '''
+CRASHING_TASKS = '''
 """Tasks that kill their worker, on every queue, so that they share batches with other tasks."""
 
 import os
@@ -61,7 +62,7 @@ def _die() -> None:
 
 ''' + "".join(
     f"\n@task(queues.{queue})\ndef {name}(name: str) -> None:\n    _die()\n"
-    for queue, name in chaos_work.CRASHER.items()
+    for queue, name in chaos_messages.CRASHING_TASK.items()
 )
 # A batch has ten seconds, and a task takes three at most: a task that could not end in time isn't started. After twenty
 # seconds SQS delivers again the messages of a dead worker. Few workers, for two cores.
@@ -86,23 +87,23 @@ def inside(clone: Path, tasks: int) -> int:
     cloud = state.load()
     if cloud is None:
         raise RuntimeError("the local cloud of the copy is gone")
-    everything = list(chaos_work.work(tasks, cloud.provider_url))
+    everything = list(chaos_messages.messages(tasks, cloud.provider_url))
     started, over = time.monotonic(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        killer = pool.submit(_kill, clone, over)
+        kills = pool.submit(_kill, clone, over)
         try:
             _send([*everything, *random.sample(everything, tasks // TWICE)])
             sending = time.monotonic() - started
             quiet = _wait(started)
         finally:
             over.set()
-        killed = killer.result()
+        killed = kills.result()
     say(f"{tasks} tasks sent in {sending:.0f} s, {tasks // TWICE} of them twice, workers killed {killed} times,")
     say(f"{'quiet' if quiet else 'NOT QUIET'} after {time.monotonic() - started:.0f} s")
     return report(everything, cloud.provider_url, cloud.url, left=sum(_left().values()))
 
 
-def _send(everything: Sequence[Work]) -> None:
+def _send(everything: Sequence[ChaosMessage]) -> None:
     sqs = boto3.client("sqs")
     for queue in QUEUES:
         url = sqs.get_queue_url(QueueName=scratch.PREFIX + queue)["QueueUrl"]
@@ -164,7 +165,7 @@ def main() -> int:
         say(f"The chaos test needs the sample tasks, and {gone}.")
         say("The outbox has its own chaos test: .venv/bin/python -m tests.e2e.outbox_chaos")
         return 2
-    added = {"functions/tasks/chaos.py": CRASHERS}
+    added = {"functions/tasks/chaos.py": CRASHING_TASKS}
     arguments = ["--tasks", str(chosen.tasks)]
     return scratch.run_inside("tests.e2e.chaos", arguments, port=PORT, added=added, edits=EDITS)
 

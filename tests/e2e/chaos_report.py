@@ -16,7 +16,7 @@ from celeriac.leases.states import COMPLETED
 from celeriac.leases.store import store
 from celeriac.model import names
 from celeriac_console.dlq.queue_reader import read
-from tests.e2e.chaos_work import CRASHER, QUEUES, Ending, Work
+from tests.e2e.chaos_messages import CRASHING_TASK, QUEUES, ChaosMessage, ExpectedTask
 from tests.support import scratch
 from tests.support.scratch import say
 
@@ -24,38 +24,38 @@ NAME = re.compile(r"chaos-\d{6}")
 MOST_LETTERS = 5000
 SHOWN = 10
 
-type Death = tuple[str, str, str, str]
-"""Queue, task, name and reason."""
+type Dead = tuple[str, str, str, str]
+"""Queue, task, name and reason of a dead letter."""
 
 
-def report(everything: Sequence[Work], provider_url: str, cloud_url: str, *, left: int) -> int:
+def report(everything: Sequence[ChaosMessage], provider_url: str, cloud_url: str, *, left: int) -> int:
     """Print the results. Returns the exit code."""
-    endings = [ending for one in everything for ending in one.endings]
-    wanted: set[Death] = {(e.queue, e.task, e.name, e.reason) for e in endings if e.reason}
+    tasks = [task for one in everything for task in one.tasks]
+    wanted: set[Dead] = {(task.queue, task.task, task.name, task.reason) for task in tasks if task.reason}
     letters = [(queue, letter) for queue in QUEUES for letter in read(registry.queues()[queue], MOST_LETTERS)]
-    deaths = Counter(_death(queue, letter) for queue, letter in letters)
+    dead = Counter(_dead(queue, letter) for queue, letter in letters)
     records = {row["id"]["S"]: row["status"]["S"] for row in scratch.rows("idempotency")}
     hooks = _get(f"{provider_url}/hooks")
     accepted = Counter(NAME.findall(hook["body"])[0] for hook in hooks if hook["status"] == 204)
-    succeeding = [ending for ending in endings if not ending.reason]
-    succeeded = [ending for ending in succeeding if _has_succeeded(ending, records, accepted)]
-    _say_differences(wanted, set(deaths), set(succeeding) - set(succeeded), letters)
+    succeeding = [task for task in tasks if not task.reason]
+    succeeded = [task for task in succeeding if _has_succeeded(task, records, accepted)]
+    _say_differences(wanted, set(dead), set(succeeding) - set(succeeded), letters)
 
     orders = {row["pk"]["S"]: int(row["times"]["N"]) for row in scratch.rows("orders") if "times" in row}
     payments = {row["pk"]["S"] for row in scratch.rows("payments")}
     outbox = scratch.rows("outbox")
     charges = Counter(charge["order_id"] for charge in _get(f"{provider_url}/charges"))
     charged = {one.charge for one in everything if one.charge}
-    placed = [one for one in everything if one.queue == "orders" and len(one.endings) > 1]
+    placed = [one for one in everything if one.queue == "orders" and len(one.tasks) > 1]
     mails = Counter(_mails(f"{cloud_url}/_ministack/ses/messages"))
-    mailing = sum(ending.queue == "emails" and not ending.reason for ending in endings)
+    mailing = sum(task.queue == "emails" and not task.reason for task in tasks)
     facts = {
         "tasks that had to succeed and did": (len(succeeded), len(succeeding)),
         **{
-            f"dead, {reason}": (sum(death[3] == reason for death in deaths), count)
-            for reason, count in sorted(Counter(death[3] for death in wanted).items())
+            f"dead, {reason}": (sum(each[3] == reason for each in dead), count)
+            for reason, count in sorted(Counter(each[3] for each in wanted).items())
         },
-        "unexpected dead letters": (len(set(deaths) - wanted), 0),
+        "unexpected dead letters": (len(set(dead) - wanted), 0),
         "orders charged once": (sum(charges[order] == 1 for order in charged), len(charged)),
         "charges in all": (charges.total(), len(charged)),
         "payments committed": (len(payments), len(charged)),
@@ -70,44 +70,44 @@ def report(everything: Sequence[Work], provider_url: str, cloud_url: str, *, lef
     say("by the logs, which lack the last lines of killed workers:")
     say(f"  {outcomes['duplicate']} duplicates absorbed, {outcomes['poison']} late copies of dead letters skipped,")
     say(f"  {outcomes['retried']} retries, {outcomes['handed_back']} handed back")
-    mine = sum(lost[task] for task in CRASHER.values())
+    mine = sum(lost[task] for task in CRASHING_TASK.values())
     say(f"  {lost.total() - mine} takeovers of healthy tasks from dead workers, {mine} of crashing tasks")
     say("effects that are at least once by nature happened again this often:")
-    say(f"  {deaths.total() - len(deaths)} dead letters, {accepted.total() - len(accepted)} webhooks,")
+    say(f"  {dead.total() - len(dead)} dead letters, {accepted.total() - len(accepted)} webhooks,")
     say(f"  {mails.total() - mailing} e-mails")
     return code
 
 
-def _death(queue: str, letter: DeadLetter) -> Death:
+def _dead(queue: str, letter: DeadLetter) -> Dead:
     found = NAME.search(letter.body)
     reason = letter.failure.reason if letter.failure else "moved by SQS"
     return queue, letter.task, found[0] if found else letter.id, reason
 
 
-def _has_succeeded(ending: Ending, records: dict[str, str], accepted: Counter[str]) -> bool:
-    if not ending.key:
-        return accepted[ending.name] > 0
-    retention = registry.queues()[ending.queue].record_retention
-    records_of_task = store(ending.task, names.idempotency_table("local"), retention)
-    return records.get(records_of_task.record_id(f"{ending.task}:{ending.key}")) == COMPLETED
+def _has_succeeded(task: ExpectedTask, records: dict[str, str], accepted: Counter[str]) -> bool:
+    if not task.key:
+        return accepted[task.name] > 0
+    retention = registry.queues()[task.queue].record_retention
+    records_of_task = store(task.task, names.idempotency_table("local"), retention)
+    return records.get(records_of_task.record_id(f"{task.task}:{task.key}")) == COMPLETED
 
 
 def _say_differences(
-    wanted: set[Death], found: set[Death], undone: Iterable[Ending], letters: Sequence[tuple[str, DeadLetter]]
+    wanted: set[Dead], found: set[Dead], undone: Iterable[ExpectedTask], letters: Sequence[tuple[str, DeadLetter]]
 ) -> None:
-    why = {_death(queue, letter): letter.failure for queue, letter in letters}
-    for death in sorted(found - wanted)[:SHOWN]:
-        failure = why[death]
+    why = {_dead(queue, letter): letter.failure for queue, letter in letters}
+    for each in sorted(found - wanted)[:SHOWN]:
+        failure = why[each]
         say(
-            f"  unexpected dead letter: {' '.join(death)}, {failure.type if failure else ''}: "
+            f"  unexpected dead letter: {' '.join(each)}, {failure.type if failure else ''}: "
             f"{failure.message if failure else ''}"
         )
-        if death[3] == "worker lost":
+        if each[3] == "worker lost":
             say("    (three random kills may have hit it while it ran alone; otherwise the consumer has a bug)")
-    for death in sorted(wanted - found)[:SHOWN]:
-        say(f"  missing dead letter: {' '.join(death)}")
-    for ending in list(undone)[:SHOWN]:
-        say(f"  has not succeeded: {ending.queue} {ending.task} {ending.name}")
+    for each in sorted(wanted - found)[:SHOWN]:
+        say(f"  missing dead letter: {' '.join(each)}")
+    for task in list(undone)[:SHOWN]:
+        say(f"  has not succeeded: {task.queue} {task.task} {task.name}")
 
 
 def _outcomes() -> Counter[str]:

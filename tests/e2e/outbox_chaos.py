@@ -87,13 +87,13 @@ def inside(clone: Path) -> int:
         return killed
 
     with ThreadPoolExecutor(THREADS + 1) as pool:
-        killer = pool.submit(kill)
+        kills = pool.submit(kill)
         writers = [pool.submit(write, thread) for thread in range(THREADS)]
         for writer in writers:
             writer.result()
         sent.set()
         writing = time.monotonic() - started
-        killed = killer.result()
+        killed = kills.result()
 
     total = THREADS * AGGREGATES * EVENTS
 

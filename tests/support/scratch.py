@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from celeriac_local import environment
+from celeriac_local.cloud import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "celeriac-local-"

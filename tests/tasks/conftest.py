@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from celeriac.testing import Sandbox
-from celeriac_local.provider import Provider, running_provider
+from celeriac_local.provider.server import Provider, running_provider
 from tasks.http import pool
 
 

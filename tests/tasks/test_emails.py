@@ -4,7 +4,7 @@ import boto3
 import pytest
 
 from celeriac.testing import Sandbox
-from celeriac_local.provider import Provider
+from celeriac_local.provider.server import Provider
 from tasks.emails import send_welcome_email
 from tasks.queues import emails
 

@@ -5,7 +5,7 @@ import pytest
 
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
-from celeriac_local.provider import Provider
+from celeriac_local.provider.server import Provider
 from tasks.orders import place_order
 from tasks.payments import process_payment
 from tasks.queues import emails, orders, payments

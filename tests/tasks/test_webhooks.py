@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac.testing import Sandbox
-from celeriac_local.provider import Provider
+from celeriac_local.provider.server import Provider
 from tasks.http import retry_after
 from tasks.queues import webhooks
 from tasks.webhooks import deliver_webhook

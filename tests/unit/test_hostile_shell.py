@@ -19,10 +19,10 @@ from celeriac.testing import Sandbox
 from celeriac.testing.elsewhere import leads_elsewhere
 from celeriac_console.main import app
 from celeriac_console.stage import local_cloud
-from celeriac_local import environment
+from celeriac_local.cloud import environment
+from celeriac_local.cloud.processes import Process, _start_time
+from celeriac_local.cloud.state import Cloud
 from celeriac_local.folders import ROOT
-from celeriac_local.processes import Process, _start_time
-from celeriac_local.state import Cloud
 
 # One call to every service that the command, the demo or the deploy uses.
 CALLS = """

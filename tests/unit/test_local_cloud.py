@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from celeriac_local import cloud, environment, processes, state
-from celeriac_local.deploy import expiries, findings, reasons
+from celeriac_local.cloud import environment, lifecycle, processes, state
+from celeriac_local.cloud.deploy import expiries, findings, reasons
+from celeriac_local.cloud.processes import Process
+from celeriac_local.cloud.state import Cloud
 from celeriac_local.emulator.serve import with_log, with_time
+from celeriac_local.errors import UserError
 from celeriac_local.folders import HOME, ROOT
-from celeriac_local.problem import ProblemError
-from celeriac_local.processes import Process
-from celeriac_local.state import Cloud
 
 # Starts a child that ignores SIGTERM, prints "ready", and waits.
 STUBBORN_PARENT = """
@@ -140,7 +140,7 @@ def test_make_test_with_a_named_file_starts_no_workers(arguments: list[str], wor
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The state of the local cloud, in a folder of this test."""
-    for module, names in {state: ("STATE", "STATE_FILE"), cloud: ("STATE", "TEMPORARY", "HOME")}.items():
+    for module, names in {state: ("STATE", "STATE_FILE"), lifecycle: ("STATE", "TEMPORARY", "HOME")}.items():
         for name in names:
             path = {"STATE": tmp_path, "STATE_FILE": tmp_path / "cloud.json"}.get(name, tmp_path / name.lower())
             monkeypatch.setattr(module, name, path)
@@ -167,8 +167,8 @@ def test_a_cloud_from_before_a_reboot_is_not_running_and_its_state_is_removed(fo
     own = os.getpid()  # alive, but another process than the file names
     state.save(Cloud(port=1, emulator=Process(own, "last boot"), provider_port=2, provider=Process(own, "last boot")))
 
-    assert cloud.running() is None
-    assert cloud.down() is False
+    assert lifecycle.running() is None
+    assert lifecycle.down() is False
     assert not (folders / "cloud.json").exists()
 
 
@@ -176,8 +176,8 @@ def test_a_busy_port_is_named_with_its_holder_and_a_cure(folders: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
 
-        with pytest.raises(ProblemError) as problem:
-            cloud.start(port)
+        with pytest.raises(UserError) as problem:
+            lifecycle.start(port)
 
     assert f"Port {port} of 127.0.0.1 is taken by" in str(problem.value)
     assert f"make up PORT={port + 100}" in str(problem.value)
@@ -190,15 +190,15 @@ def test_without_a_named_port_the_first_free_one_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = holder.getsockname()[1]
 
-        free = cloud._first_free(taken)
+        free = lifecycle._first_free(taken)
 
     assert free > taken
-    assert cloud._is_free(free)
+    assert lifecycle._is_free(free)
 
 
 def test_the_error_for_a_cloud_that_is_not_up_says_how_to_start_it(folders: Path) -> None:
-    with pytest.raises(ProblemError, match="make up"):
-        cloud.require()
+    with pytest.raises(UserError, match="make up"):
+        lifecycle.require()
 
 
 # Variables of a shell that decide which AWS a client calls, and how.

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from celeriac_local import folders
+from celeriac_local.cloud.refused_calls import report_calls
 from celeriac_local.commands import console
-from celeriac_local.iam_call import Request, is_known, refine
-from celeriac_local.iam_policy import Call, Verdict, grants_anything_of, judge
-from celeriac_local.iam_refusal import Noted, note, noted, refusal
-from celeriac_local.report import report_calls
+from celeriac_local.iam.checks import Request, is_known, refine
+from celeriac_local.iam.policy import AccessCheck, Verdict, grants_anything_of, judge
+from celeriac_local.iam.refusal import Noted, note, noted, refusal
 
 BUCKET = "arn:aws:s3:::mine"
 
@@ -37,33 +37,33 @@ def deny(action: str, **conditions: Any) -> Statement:
 ALL_BUT_S3 = Statement("Allow", [], ["*"], {}, not_actions=["s3:*"])
 ALL_BUT_MINE = Statement("Allow", ["*"], [], {}, not_resources=[BUCKET])
 PUT = allow("s3:PutObject", f"{BUCKET}/*")
-PUTTING = Call("s3:PutObject", (f"{BUCKET}/a/b",))
+PUTTING = AccessCheck("s3:PutObject", (f"{BUCKET}/a/b",))
 SEND = allow("ses:SendEmail", "arn:aws:ses:*:*:identity/*", StringEquals={"ses:FromAddress": "a@example.org"})
 
 
-def sent(address: str | None) -> Call:
+def sent(address: str | None) -> AccessCheck:
     known = {} if address is None else {"ses:fromaddress": address}
-    return Call("ses:SendEmail", ("arn:aws:ses:us-east-1:1:identity/example.org",), known)
+    return AccessCheck("ses:SendEmail", ("arn:aws:ses:us-east-1:1:identity/example.org",), known)
 
 
-def listing(bucket: str = BUCKET, **known: str) -> Call:
-    return Call("s3:ListBucket", (bucket,), known)
+def listing(bucket: str = BUCKET, **known: str) -> AccessCheck:
+    return AccessCheck("s3:ListBucket", (bucket,), known)
 
 
 @pytest.mark.parametrize(
-    ("statements", "call", "verdict"),
+    ("statements", "check", "verdict"),
     [
         ([PUT], PUTTING, "allowed"),
-        ([PUT], Call("s3:putobject", (f"{BUCKET}/a",)), "allowed"),
-        ([PUT], Call("s3:GetObject", (f"{BUCKET}/a",)), "refused"),
-        ([PUT], Call("s3:PutObject", ("arn:aws:s3:::other/a",)), "refused"),
-        ([PUT], Call("s3:PutObject", (f"{BUCKET.upper()}/a",)), "refused"),  # resources are case-sensitive
+        ([PUT], AccessCheck("s3:putobject", (f"{BUCKET}/a",)), "allowed"),
+        ([PUT], AccessCheck("s3:GetObject", (f"{BUCKET}/a",)), "refused"),
+        ([PUT], AccessCheck("s3:PutObject", ("arn:aws:s3:::other/a",)), "refused"),
+        ([PUT], AccessCheck("s3:PutObject", (f"{BUCKET.upper()}/a",)), "refused"),  # resources are case-sensitive
         ([], PUTTING, "refused"),
-        ([PUT], Call("s3:PutObject"), "unknown"),
-        ([allow("s3:*")], Call("s3:ListAllMyBuckets"), "allowed"),
-        ([allow("sqs:Send*")], Call("sqs:SendMessage", ("arn:q",)), "allowed"),
+        ([PUT], AccessCheck("s3:PutObject"), "unknown"),
+        ([allow("s3:*")], AccessCheck("s3:ListAllMyBuckets"), "allowed"),
+        ([allow("sqs:Send*")], AccessCheck("sqs:SendMessage", ("arn:q",)), "allowed"),
         ([allow("s3:?utObject")], PUTTING, "allowed"),
-        ([ALL_BUT_S3], Call("sqs:SendMessage", ("arn:q",)), "allowed"),
+        ([ALL_BUT_S3], AccessCheck("sqs:SendMessage", ("arn:q",)), "allowed"),
         ([ALL_BUT_S3], PUTTING, "refused"),
         ([ALL_BUT_MINE], listing(), "refused"),
         ([ALL_BUT_MINE], listing("other"), "allowed"),
@@ -83,9 +83,9 @@ def listing(bucket: str = BUCKET, **known: str) -> Call:
     ],
 )
 def test_a_call_is_refused_only_if_aws_would_certainly_refuse_it(
-    statements: list[Statement], call: Call, verdict: str
+    statements: list[Statement], check: AccessCheck, verdict: str
 ) -> None:
-    assert judge(statements, call) is Verdict(verdict)
+    assert judge(statements, check) is Verdict(verdict)
 
 
 def test_a_service_with_any_granted_action_is_recognised() -> None:
@@ -102,7 +102,7 @@ def request(path: str = "/", body: dict[str, Any] | None = None, **parameters: l
 
 
 def asked(action: str, made: Request, *resources: str) -> list[tuple[str, tuple[str, ...]]]:
-    return [(call.action, call.resources) for call in refine(Call(action, resources), made)]
+    return [(check.action, check.resources) for check in refine(AccessCheck(action, resources), made)]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_batch_needs_the_permission_of_the_single_call() -> None:
 
 def test_creating_a_schedule_needs_its_group_and_pass_role() -> None:
     body = {"GroupName": "celeriac-local", "Target": {"RoleArn": "arn:role"}}
-    create, pass_role = refine(Call("scheduler:CreateSchedule"), request("/schedules/one", body))
+    create, pass_role = refine(AccessCheck("scheduler:CreateSchedule"), request("/schedules/one", body))
 
     assert create.resources == ("arn:aws:scheduler:us-east-1:000000000000:schedule/celeriac-local/one",)
     assert (pass_role.action, pass_role.resources) == ("iam:PassRole", ("arn:role",))
@@ -167,11 +167,11 @@ def test_creating_a_schedule_needs_its_group_and_pass_role() -> None:
     ids=["ses", "sesv2"],
 )
 def test_a_mail_is_judged_by_the_address_or_domain_of_its_sender(made: Request) -> None:
-    (call,) = refine(Call("ses:SendEmail"), made)
+    (check,) = refine(AccessCheck("ses:SendEmail"), made)
     identity = "arn:aws:ses:us-east-1:000000000000:identity"
 
-    assert call.resources == (f"{identity}/no-reply@example.org", f"{identity}/example.org")
-    assert call.context == {"ses:fromaddress": "no-reply@example.org"}
+    assert check.resources == (f"{identity}/no-reply@example.org", f"{identity}/example.org")
+    assert check.context == {"ses:fromaddress": "no-reply@example.org"}
 
 
 def test_the_sender_of_a_raw_mail_is_unknown() -> None:
@@ -206,11 +206,12 @@ def test_a_refusal_names_role_action_resource_and_the_statement_to_add() -> None
 @pytest.mark.parametrize("name", ["key", "key-AbC123"])
 def test_the_statement_to_add_for_a_secret_ends_in_six_wildcards(name: str) -> None:
     secret = "arn:aws:secretsmanager:us-east-1:1:secret:"
-    assert f'resources=["{secret}key-??????"]' in refusal(Call("secretsmanager:GetSecretValue", (secret + name,)), "me")
+    check = AccessCheck("secretsmanager:GetSecretValue", (secret + name,))
+    assert f'resources=["{secret}key-??????"]' in refusal(check, "me")
 
 
 def test_noted_calls_are_found_in_the_log() -> None:
-    lines = ["something else", note(Verdict.UNKNOWN, Call("kinesis:PutRecord"), "celeriac-local-reports")]
+    lines = ["something else", note(Verdict.UNKNOWN, AccessCheck("kinesis:PutRecord"), "celeriac-local-reports")]
 
     assert noted(lines) == [Noted("unknown", "celeriac-local-reports", "kinesis:PutRecord", "*")]
 
@@ -219,8 +220,8 @@ def test_refused_and_unjudged_calls_are_printed(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(folders, "STATE", tmp_path)
     secret = "arn:aws:secretsmanager:us-east-1:1:secret:key"
     lines = [
-        note(Verdict.REFUSED, Call("secretsmanager:GetSecretValue", (secret,)), "reports"),
-        note(Verdict.UNKNOWN, Call("kinesis:ListShards"), "reports"),
+        note(Verdict.REFUSED, AccessCheck("secretsmanager:GetSecretValue", (secret,)), "reports"),
+        note(Verdict.UNKNOWN, AccessCheck("kinesis:ListShards"), "reports"),
     ]
     folders.log("emulator").write_text("\n".join(lines))
     with console.capture() as printed:

@@ -13,11 +13,11 @@ from typing import Any
 import boto3
 import pytest
 
-from celeriac_local import environment
-from celeriac_local.cloud import _answers, _first_free
+from celeriac_local.cloud import environment
+from celeriac_local.cloud.lifecycle import _answers, _first_free
+from celeriac_local.cloud.processes import _wait_until, spawn, stop
 from celeriac_local.folders import EMULATOR, EMULATOR_PYTHON
-from celeriac_local.iam_refusal import noted
-from celeriac_local.processes import _wait_until, spawn, stop
+from celeriac_local.iam.refusal import noted
 
 ACCOUNT = "000000000000"
 TABLES = f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 import urllib3
 
-from celeriac_local.charges import Charges
-from celeriac_local.hooks import Hooks
-from celeriac_local.provider import Provider, running_provider
+from celeriac_local.provider.charges import Charges
+from celeriac_local.provider.hooks import Hooks
+from celeriac_local.provider.server import Provider, running_provider
 
 
 def order(amount_cents: int, order_id: str = "o-1") -> bytes:

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from celeriac import Queue, task
 from celeriac.declare import registry
 from celeriac.model import declared
-from celeriac_local import samples
 from celeriac_local.commands import app
-from celeriac_local.problem import ProblemError
+from celeriac_local.demo import samples
+from celeriac_local.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -61,5 +61,5 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 def test_tasks_that_cannot_be_loaded_are_reported_with_the_error(application: None, tmp_path: Path) -> None:
     (tmp_path / "no_application" / "half.py").write_text("from no_application.http import pool\n")
-    with pytest.raises(ProblemError, match=r"functions/tasks/ can't be loaded: No module named 'no_application.http'"):
+    with pytest.raises(UserError, match=r"functions/tasks/ can't be loaded: No module named 'no_application.http'"):
         samples.missing()

@@ -21,7 +21,7 @@ from celeriac.model.failure import Failure, error_message
 from celeriac.observe.text import block, line
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
-from celeriac_local.report import _dead_letters
+from celeriac_local.demo.report import _dead_letters
 
 BAD = "\x1b[2J\x1b]0;owned\x07\r\x00\x7f\x85\u202e\u2066\u200f\u061c\u200b\ufeff\u2028\u2060"
 NASTY = f"a{BAD}[red]b[/red] :key: c\nd" + "x" * 1_000_000

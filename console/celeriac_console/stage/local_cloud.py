@@ -17,11 +17,15 @@ class NotUpError(Exception):
 def enter() -> None:
     """Set this process's environment to the local cloud of this clone. The shell's settings for AWS have no effect.
 
-    The environment is the output of `python -m celeriac_local.where`. An import of that package would be a cycle,
-    because it imports this one. Raises NotUpError.
+    The environment is the output of `python -m celeriac_local.console_environment`. An import of that package would be
+    a cycle, because it imports this one. Raises NotUpError.
     """
     asked = subprocess.run(
-        [sys.executable, "-m", "celeriac_local.where"], cwd=CLONE / "local", capture_output=True, text=True, check=False
+        [sys.executable, "-m", "celeriac_local.console_environment"],
+        cwd=CLONE / "local",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if asked.returncode != 0:
         raise NotUpError(asked.stderr.strip())

@@ -2,7 +2,7 @@
 
 MiniStack can enforce roles (`AUTH=true`), but then for every caller, and by the names of the API's operations, which
 are not always IAM's: docs/decisions/0014-roles-are-enforced-on-the-local-cloud.md. So each function gets a session of
-its role here. `local/celeriac_local/iam_policy.py` judges the calls signed with such a session. All other callers have
+its role here. `local/celeriac_local/iam/policy.py` judges the calls signed with such a session. All other callers have
 every right, as the account's owner does.
 """
 
@@ -19,9 +19,9 @@ from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime  # type: ignore[import-not-found]
 from ministack.services import iam, lambda_svc, sts  # type: ignore[import-not-found]
 
-from celeriac_local.iam_call import ALWAYS_ALLOWED, NO_NAME, Request, is_known, refine
-from celeriac_local.iam_policy import Call, Statement, Verdict, grants_anything_of, judge
-from celeriac_local.iam_refusal import note, refusal
+from celeriac_local.iam.checks import ALWAYS_ALLOWED, NO_NAME, Request, is_known, refine
+from celeriac_local.iam.policy import AccessCheck, Statement, Verdict, grants_anything_of, judge
+from celeriac_local.iam.refusal import note, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def _credentials(config: dict[str, Any]) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": secret}
 
 
-def _refused(
+def _refused(  # noqa: PLR0917 - MiniStack passes them so
     method: str, path: str, headers: dict[str, Any], body: bytes, query: dict[str, Any], request_id: str
 ) -> Any:
     """An answer that refuses a function's request; None if the request is allowed or isn't a function's."""
@@ -91,76 +91,78 @@ def _refused(
     try:
         parameters = app._routing_params(method, path, headers, body, query)  # noqa: SLF001
         service = app.detect_service(method, path, headers, parameters)
-        call = _first_refused(_Http(service, method, path, headers, body, parameters), session)
+        check = _first_refused(_Http(service, method, path, headers, body, parameters), session)
     except Exception:  # noqa: BLE001 - a call that can't be judged is allowed, and the emulator's log says why
         traceback.print_exc()
         return None
-    if call is None:
+    if check is None:
         return None
     return iam_actions.access_denied_response(
         "sesv2" if path.startswith("/v2/email") else service,  # the same service, in another protocol
-        call.action,
+        check.action,
         session.arn,
         request_id,
         headers=headers,
         # For these two services MiniStack writes its own message, unless it gets an error code.
         error_code="AccessDeniedException" if service in {"logs", "ssm"} else "",
-        message=refusal(call, session.arn),
+        message=refusal(check, session.arn),
     )
 
 
-def _first_refused(http: _Http, session: _Session) -> Call | None:
+def _first_refused(http: _Http, session: _Session) -> AccessCheck | None:
     policies = iam_evaluator._gather_role_policies(session.role, session.account)  # noqa: SLF001
     statements = [statement for policy in policies for statement in policy]
-    for call in _calls(http, session.account):
-        verdict = _judge(statements, call, http.service)
+    for check in _checks(http, session.account):
+        verdict = _judge(statements, check, http.service)
         if verdict is not Verdict.ALLOWED:
-            _log(note(verdict, call, session.function))
+            _log(note(verdict, check, session.function))
         if verdict is Verdict.REFUSED:
-            return call
+            return check
     return None
 
 
-def _judge(statements: list[Statement], call: Call, service: str) -> Verdict:
-    if call.action in ALWAYS_ALLOWED:
+def _judge(statements: list[Statement], check: AccessCheck, service: str) -> Verdict:
+    if check.action in ALWAYS_ALLOWED:
         return Verdict.ALLOWED
-    verdict = judge(statements, call)
+    verdict = judge(statements, check)
     if verdict is not Verdict.REFUSED:
         return verdict
-    if not is_known(call.action) and grants_anything_of(statements, call.action.partition(":")[0]):
+    if not is_known(check.action) and grants_anything_of(statements, check.action.partition(":")[0]):
         return Verdict.UNKNOWN
-    if any(_has_policy(service, resource) for resource in call.resources):
+    if any(_has_policy(service, resource) for resource in check.resources):
         return Verdict.UNKNOWN
     return Verdict.REFUSED
 
 
-def _calls(http: _Http, account: str) -> Iterator[Call]:
-    """The calls that IAM would check for the request."""
+def _checks(http: _Http, account: str) -> Iterator[AccessCheck]:
+    """The checks that IAM would make of the request."""
     request = (http.method, http.path, http.headers, http.body, http.parameters)
     region = app.extract_region(http.headers, http.parameters)
     action = iam_actions.extract_iam_action(http.service, *request)
     if action is None:
         prefix = iam_actions.SERVICE_TO_IAM_NAMESPACE.get(http.service, http.service)
-        yield Call(f"{prefix}:{NO_NAME}")
+        yield AccessCheck(f"{prefix}:{NO_NAME}")
         return
     # On AWS every request uses TLS.
     context = {"aws:securetransport": "true", "aws:requestedregion": region, "aws:principalaccount": account}
     is_dynamodb = http.service == "dynamodb"
     items = iam_actions.dynamodb_transaction_checks(action, http.body, region, account) if is_dynamodb else []
     if items:
-        yield from (Call(of_item, (table,), context) for of_item, table in items)
+        yield from (AccessCheck(of_item, (table,), context) for of_item, table in items)
         return
     resource = iam_actions.extract_resource_arn(http.service, *request, region, account)
     known = () if resource == "*" else (resource,)
     asked = Request(http.path, http.headers, http.parameters, _json(http), region, account)
-    yield from refine(Call(action, known, context), asked)
+    yield from refine(AccessCheck(action, known, context), asked)
     # A call may name more than one table, event bus or object.
     further = {"dynamodb": iam_actions.dynamodb_resource_arns, "events": iam_actions.eventbridge_resource_arns}
     if http.service in further:
-        yield from (Call(action, (each,), context) for each in further[http.service](http.body, region, account)[1:])
+        yield from (
+            AccessCheck(action, (each,), context) for each in further[http.service](http.body, region, account)[1:]
+        )
     if http.service == "s3":
         besides = iam_actions.s3_additional_checks(*request)
-        yield from (Call(of_object, (each,), context) for of_object, each in besides)
+        yield from (AccessCheck(of_object, (each,), context) for of_object, each in besides)
 
 
 def _json(http: _Http) -> dict[str, Any]:
@@ -178,7 +180,7 @@ def _has_policy(service: str, resource: str) -> bool:
 
 
 def _log(line: str) -> None:
-    """Write a line once to the emulator's log, where `local/celeriac_local/iam_refusal.py` finds it."""
+    """Write a line once to the emulator's log, where `local/celeriac_local/iam/refusal.py` finds it."""
     if line not in _noted:
         _noted.add(line)
         print(line, file=sys.stderr, flush=True)  # noqa: T201

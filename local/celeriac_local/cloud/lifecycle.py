@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-from celeriac_local import environment, state
+from celeriac_local.cloud import environment, state
+from celeriac_local.cloud.processes import Process, is_running, listener, spawn, stop
+from celeriac_local.cloud.state import Cloud
+from celeriac_local.errors import UserError
 from celeriac_local.folders import EMULATOR, EMULATOR_PYTHON, HOME, ROOT, STATE, TEMPORARY, log, shown
-from celeriac_local.problem import ProblemError
-from celeriac_local.processes import Process, is_running, listener, spawn, stop
-from celeriac_local.state import Cloud
 
 READY_SECONDS = 20.0
 DEFAULT_PORT = 4566
@@ -30,19 +30,19 @@ def running() -> Cloud | None:
 
 
 def require() -> Cloud:
-    """The running cloud with a deployment on it. Raises ProblemError, with the command to type, if there is none."""
+    """The running cloud with a deployment on it. Raises UserError, with the command to type, if there is none."""
     cloud = running()
     if cloud is None:
-        raise ProblemError("The local cloud isn't up. Start it: make up")
+        raise UserError("The local cloud isn't up. Start it: make up")
     if cloud.deployed is None:
-        raise ProblemError("The local cloud is up, but nothing is deployed to it yet. Deploy: make up")
+        raise UserError("The local cloud is up, but nothing is deployed to it yet. Deploy: make up")
     return cloud
 
 
 def start(port: int | None = None) -> Cloud:
     """Start a cloud on `port`, or on the first free port. The remains of a crashed cloud are removed first.
 
-    Raises ProblemError if `port` is in use or a process doesn't start. No process is left running then.
+    Raises UserError if `port` is in use or a process doesn't start. No process is left running then.
     """
     down()
     with _alone():
@@ -51,7 +51,7 @@ def start(port: int | None = None) -> Cloud:
         else:
             _check_free(port)
         if not EMULATOR_PYTHON.exists():
-            raise ProblemError("The emulator isn't installed. Install it: make setup")
+            raise UserError("The emulator isn't installed. Install it: make setup")
         for folder in (STATE, TEMPORARY, HOME):
             folder.mkdir(exist_ok=True)
         return _start(port)
@@ -66,7 +66,7 @@ def _start(port: int) -> Cloud:
         log=log("emulator"),
     )
     provider = spawn(
-        [sys.executable, "-m", "celeriac_local.provider", "--port", str(provider_port)],
+        [sys.executable, "-m", "celeriac_local.provider.server", "--port", str(provider_port)],
         env=environment.of_provider(os.environ),
         folder=ROOT,
         log=log("provider"),
@@ -85,7 +85,7 @@ def _start(port: int) -> Cloud:
 def down() -> bool:
     """Stop the processes that `start` started, and no others. Returns whether a process was running.
 
-    Raises ProblemError if a process is still running after it was killed.
+    Raises UserError if a process is still running after it was killed.
     """
     cloud = state.load()
     if cloud is None:
@@ -95,7 +95,7 @@ def down() -> bool:
     for process in (cloud.emulator, cloud.provider):
         # The command lines of MiniStack's functions contain the path of the temporary folder.
         if not stop(process, marker=str(TEMPORARY)):
-            raise ProblemError(
+            raise UserError(
                 f"Process {process.pid} or one of its children can't be stopped. Look: ps -eo pid,pgid,stat,command"
             )
     state.forget()
@@ -105,7 +105,7 @@ def down() -> bool:
 
 def _check_free(port: int) -> None:
     if not _is_free(port):
-        raise ProblemError(
+        raise UserError(
             f"Port {port} of 127.0.0.1 is taken by {holder(port)}. Stop it, or use another port: "
             f"make up PORT={port + 100}"
         )
@@ -140,7 +140,7 @@ def _is_free(port: int) -> bool:
 
 
 def _answers(url: str) -> bool:
-    import urllib3  # noqa: PLC0415 - only a start needs it, and celeriac_local.where must be fast
+    import urllib3  # noqa: PLC0415 - only a start needs it, and celeriac_local.console_environment must be fast
 
     try:
         return urllib3.request("GET", url, timeout=1, retries=False).status == HTTPStatus.OK
@@ -160,4 +160,4 @@ def _wait(is_ready: Callable[[], bool], process: Process, name: str, title: str)
             continue
         last = log(name).read_text(errors="replace").splitlines()[-5:]
         msg = "\n".join([f"{title} {fate}. The last lines of {shown(log(name))}:", *(f"  {line}" for line in last)])
-        raise ProblemError(msg)
+        raise UserError(msg)

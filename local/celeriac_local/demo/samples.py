@@ -7,8 +7,8 @@ from celeriac import Task
 from celeriac.declare import registry
 from celeriac.model import declared
 from celeriac.model.errors import DeclarationError
+from celeriac_local.errors import UserError
 from celeriac_local.folders import ROOT
-from celeriac_local.problem import ProblemError
 
 GRANTS = "infra/samples.py"
 QUEUES = {
@@ -26,7 +26,7 @@ _EXAMPLES_ARGS = '{"user_id": 7, "email": "a@example.org"}'
 def missing() -> str:
     """A clause that names the removed samples. Empty if no sample was removed.
 
-    Raises ProblemError if functions/tasks/ can't be loaded.
+    Raises UserError if functions/tasks/ can't be loaded.
     """
     _load()
     tasks = [name for name, queue in QUEUES.items() if not _is_on(registry.tasks.get(name), queue)]
@@ -40,7 +40,7 @@ def missing() -> str:
 def command_to_send() -> str:
     """A command that sends a task of this application: a sample if there is one, else the first task by name.
 
-    Raises ProblemError if functions/tasks/ can't be loaded.
+    Raises UserError if functions/tasks/ can't be loaded.
     """
     _load()
     if _EXAMPLE in registry.tasks:
@@ -61,4 +61,4 @@ def _load() -> None:
     try:
         registry.load()
     except (ImportError, DeclarationError) as error:
-        raise ProblemError(f"functions/tasks/ can't be loaded: {error}") from error
+        raise UserError(f"functions/tasks/ can't be loaded: {error}") from error

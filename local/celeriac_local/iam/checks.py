@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Any
 
-from celeriac_local.iam_policy import Call
+from celeriac_local.iam.policy import AccessCheck
 
 _KNOWN_SERVICES = frozenset(
     {
@@ -81,29 +81,29 @@ def is_known(action: str) -> bool:
     return service in _KNOWN_SERVICES and name != NO_NAME
 
 
-def refine(call: Call, request: Request) -> list[Call]:
-    """Return the calls that IAM really checks: `call` unchanged, corrected, or split into several."""
-    if call.action in _ASKED_AS:
-        return [Call(_ASKED_AS[call.action], call.resources, call.context)]
-    if call.action in _PARTIQL:
-        return _statements(call, request)
-    if _OF_A_SCHEDULE.fullmatch(call.action):
-        return _schedule(call, request)
-    if call.action == "s3:PutObject":
-        return _object(call, request)
-    if call.action.startswith("ses:Send"):
-        return [_mail(call, request)]
-    return [call]
+def refine(check: AccessCheck, request: Request) -> list[AccessCheck]:
+    """Return the checks that IAM really makes: `check` unchanged, corrected, or split into several."""
+    if check.action in _ASKED_AS:
+        return [AccessCheck(_ASKED_AS[check.action], check.resources, check.context)]
+    if check.action in _PARTIQL:
+        return _statements(check, request)
+    if _OF_A_SCHEDULE.fullmatch(check.action):
+        return _schedule(check, request)
+    if check.action == "s3:PutObject":
+        return _object(check, request)
+    if check.action.startswith("ses:Send"):
+        return [_mail(check, request)]
+    return [check]
 
 
-def _statements(call: Call, request: Request) -> list[Call]:
-    """The calls for PartiQL statements. IAM has a PartiQL action for each verb."""
+def _statements(check: AccessCheck, request: Request) -> list[AccessCheck]:
+    """The checks of PartiQL statements. IAM has a PartiQL action for each verb."""
     given = request.body.get("Statements") or request.body.get("TransactStatements") or [request.body]
     found = [_STATEMENT.match(str(each.get("Statement", ""))) for each in given]
     return [
-        Call(f"dynamodb:PartiQL{match['verb'].title()}", (request.arn("dynamodb", _table_or_index(match)),))
+        AccessCheck(f"dynamodb:PartiQL{match['verb'].title()}", (request.arn("dynamodb", _table_or_index(match)),))
         if match
-        else Call(f"dynamodb:{NO_NAME}", (), call.context)
+        else AccessCheck(f"dynamodb:{NO_NAME}", (), check.context)
         for match in found
     ]
 
@@ -113,37 +113,37 @@ def _table_or_index(statement: re.Match[str]) -> str:
     return f"table/{table}/index/{index}" if index else f"table/{table}"
 
 
-def _object(call: Call, request: Request) -> list[Call]:
-    """The calls for a PutObject. Tags, an ACL or a lock need separate actions; presigned URLs may have them too."""
+def _object(check: AccessCheck, request: Request) -> list[AccessCheck]:
+    """The checks of a PutObject. Tags, an ACL or a lock need separate actions; presigned URLs may have them too."""
     said = {name.lower() for name in (*request.headers, *request.parameters)}
     besides = (action for header, action in _BESIDE_AN_OBJECT.items() if header in said)
-    return [Call(action, call.resources, call.context) for action in dict.fromkeys((call.action, *besides))]
+    return [AccessCheck(action, check.resources, check.context) for action in dict.fromkeys((check.action, *besides))]
 
 
-def _schedule(call: Call, request: Request) -> list[Call]:
-    """The calls for a schedule. Its ARN contains its group. A schedule with a role also needs iam:PassRole."""
+def _schedule(check: AccessCheck, request: Request) -> list[AccessCheck]:
+    """The checks of a schedule. Its ARN contains its group. A schedule with a role also needs iam:PassRole."""
     group = request.text("GroupName", "groupName") or "default"
     name = request.path.rstrip("/").rpartition("/")[2]
-    calls = [Call(call.action, (request.arn("scheduler", f"schedule/{group}/{name}"),), call.context)]
+    checks = [AccessCheck(check.action, (request.arn("scheduler", f"schedule/{group}/{name}"),), check.context)]
     target = request.body.get("Target")
     role = target.get("RoleArn") if isinstance(target, dict) else None
     if role:
-        context = {**call.context, "iam:passedtoservice": "scheduler.amazonaws.com"}
-        calls.append(Call("iam:PassRole", (role,), context))
-    return calls
+        context = {**check.context, "iam:passedtoservice": "scheduler.amazonaws.com"}
+        checks.append(AccessCheck("iam:PassRole", (role,), context))
+    return checks
 
 
-def _mail(call: Call, request: Request) -> Call:
-    """The call for an e-mail. The identity is the address or its domain, whichever was verified.
+def _mail(check: AccessCheck, request: Request) -> AccessCheck:
+    """The check of an e-mail. The identity is the address or its domain, whichever was verified.
 
     The condition key holds the address without a display name.
     """
     _, address = parseaddr(request.text("Source", "FromEmailAddress"))
     if not address:  # a raw message has the address in its header
-        return Call(call.action, (), call.context)
+        return AccessCheck(check.action, (), check.context)
     identities = (address, address.rpartition("@")[2])
-    return Call(
-        call.action,
+    return AccessCheck(
+        check.action,
         tuple(request.arn("ses", f"identity/{identity}") for identity in identities),
-        {**call.context, "ses:fromaddress": address},
+        {**check.context, "ses:fromaddress": address},
     )

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A call that IAM checks."""
+class AccessCheck:
+    """What IAM checks for a call: whether the role may do this action on this resource."""
 
     action: str
     """The action, such as `s3:PutObject`."""
@@ -44,9 +44,9 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
-def judge(statements: Iterable[Statement], call: Call) -> Verdict:
+def judge(statements: Iterable[Statement], check: AccessCheck) -> Verdict:
     """Return the verdict of these statements, which are all of a role's policies."""
-    found = [(statement.effect, _applies(statement, call)) for statement in statements]
+    found = [(statement.effect, _applies(statement, check)) for statement in statements]
     if ("Deny", True) in found:
         return Verdict.REFUSED
     if ("Allow", True) in found and ("Deny", None) not in found:
@@ -65,12 +65,12 @@ def grants_anything_of(statements: Iterable[Statement], service: str) -> bool:
     )
 
 
-def _applies(statement: Statement, call: Call) -> bool | None:
-    if not _action(statement, call.action):
+def _applies(statement: Statement, check: AccessCheck) -> bool | None:
+    if not _action(statement, check.action):
         return False
-    parts = [_resource(statement, call.resources)]
+    parts = [_resource(statement, check.resources)]
     for name, keys in statement.conditions.items():
-        parts += [_condition(name, _texts(values), call.context.get(key.lower())) for key, values in keys.items()]
+        parts += [_condition(name, _texts(values), check.context.get(key.lower())) for key, values in keys.items()]
     if False in parts:
         return False
     return None if None in parts else True

@@ -8,15 +8,15 @@ from typing import Any
 from uuid import uuid4
 
 QUEUES = ("emails", "orders", "payments", "webhooks")
-CRASHER = {queue: f"crash_{queue}" for queue in QUEUES}
-# The last three digits tell the provider how to behave, see local/celeriac_local/charges.py. Most charges succeed.
+CRASHING_TASK = {queue: f"crash_{queue}" for queue in QUEUES}
+# Most charges succeed. The last three digits tell the provider how to behave: local/celeriac_local/provider/charges.py.
 AMOUNTS = (25_00,) * 80 + (34_02,) * 5 + (34_29,) * 7 + (35_03,) * 6 + (35_04,) * 2
 HOOKS = ("ok",) * 80 + ("flaky",) * 9 + ("busy",) * 8 + ("gone",) * 3
 DECLINED = 402
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ExpectedTask:
     """A task, and how it must end. Its name is somewhere in its message."""
 
     queue: str
@@ -29,64 +29,64 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A message to send, and the endings of its task and of the tasks that follow."""
+class ChaosMessage:
+    """A message to send, with its task and the tasks that follow, and how each must end."""
 
     queue: str
     body: str
-    endings: tuple[Ending, ...]
+    tasks: tuple[ExpectedTask, ...]
     charge: str = ""
     """The order that the provider must charge."""
 
 
-def work(tasks: int, provider_url: str) -> Iterator[Work]:
+def messages(count: int, provider_url: str) -> Iterator[ChaosMessage]:
     """This many messages in random order: one in a hundred kills its worker, one in a hundred can't be read."""
-    for number in random.sample(range(tasks), tasks):
+    for number in random.sample(range(count), count):
         name = f"chaos-{number:06}"
         queue = random.choices(QUEUES, (30, 20, 25, 25))[0]
         if number % 100 == 0:
             key = str(uuid4())
-            ending = Ending(queue, CRASHER[queue], name, key, "worker lost")
-            yield Work(queue, _body(CRASHER[queue], key, {"name": name}), (ending,))
+            task = ExpectedTask(queue, CRASHING_TASK[queue], name, key, "worker lost")
+            yield ChaosMessage(queue, _body(CRASHING_TASK[queue], key, {"name": name}), (task,))
         elif number % 100 == 1:
             yield _malformed(queue, name)
         else:
             yield _usual(queue, name, number, provider_url)
 
 
-def _malformed(queue: str, name: str) -> Work:
+def _malformed(queue: str, name: str) -> ChaosMessage:
     # Half of these bodies aren't even JSON.
     task = random.choice(("", "send_welcome_email"))
     body = _body(task, str(uuid4()), {"user_id": "seven", "email": name}) if task else f"no JSON {name}"
-    return Work(queue, body, (Ending(queue, task, name, reason="malformed"),))
+    return ChaosMessage(queue, body, (ExpectedTask(queue, task, name, reason="malformed"),))
 
 
-def _usual(queue: str, name: str, number: int, provider_url: str) -> Work:
+def _usual(queue: str, name: str, number: int, provider_url: str) -> ChaosMessage:
     email, cents = f"{name}@example.org", random.choice(AMOUNTS)
     declined = cents % 1000 == DECLINED
     refused = "rejected" if declined else ""
     charge = "" if declined else name
     match queue:
         case "emails":
-            ending = Ending(queue, "send_welcome_email", name, str(number))
-            return Work(queue, _body(ending.task, str(uuid4()), {"user_id": number, "email": email}), (ending,))
+            task = ExpectedTask(queue, "send_welcome_email", name, str(number))
+            return ChaosMessage(queue, _body(task.task, str(uuid4()), {"user_id": number, "email": email}), (task,))
         case "orders":
             body = _body("place_order", str(uuid4()), {"order_id": name, "email": email, "amount_cents": cents})
-            endings = (
-                Ending(queue, "place_order", name, name),
-                Ending("emails", "send_order_confirmation", name, name),
-                Ending("payments", "process_payment", name, f"payment-{name}", refused),
+            tasks = (
+                ExpectedTask(queue, "place_order", name, name),
+                ExpectedTask("emails", "send_order_confirmation", name, name),
+                ExpectedTask("payments", "process_payment", name, f"payment-{name}", refused),
             )
-            return Work(queue, body, endings, charge)
+            return ChaosMessage(queue, body, tasks, charge)
         case "payments":
             args = {"payment_id": f"direct-{name}", "order_id": name, "amount_cents": cents}
-            ending = Ending(queue, "process_payment", name, f"direct-{name}", refused)
-            return Work(queue, _body(ending.task, str(uuid4()), args), (ending,), charge)
+            task = ExpectedTask(queue, "process_payment", name, f"direct-{name}", refused)
+            return ChaosMessage(queue, _body(task.task, str(uuid4()), args), (task,), charge)
         case _:
             hook = random.choice(HOOKS)
             args = {"url": f"{provider_url}/hooks/{hook}", "event": "chaos", "data": {"name": name}}
-            ending = Ending(queue, "deliver_webhook", name, reason="rejected" if hook == "gone" else "")
-            return Work(queue, _body(ending.task, str(uuid4()), args), (ending,))
+            task = ExpectedTask(queue, "deliver_webhook", name, reason="rejected" if hook == "gone" else "")
+            return ChaosMessage(queue, _body(task.task, str(uuid4()), args), (task,))
 
 
 def _body(task: str, own_id: str, args: dict[str, Any]) -> str:

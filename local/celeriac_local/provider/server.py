@@ -1,12 +1,12 @@
 """The server that the sample tasks call: a payment provider and a receiver of webhooks, on 127.0.0.1 only.
 
-`python -m celeriac_local.provider --port 4567` serves until it is stopped. A test runs one in its own process:
+`python -m celeriac_local.provider.server --port 4567` serves until it is stopped. A test runs one in its own process:
 
     with running_provider() as provider:
         urllib3.request("POST", f"{provider.url}/charges", headers={"Idempotency-Key": "k"}, json={...})
         assert [charge.order_id for charge in provider.charges] == ["o-1"]
 
-`celeriac_local.charges` and `celeriac_local.hooks` decide the answers. This file only receives and sends.
+charges.py and hooks.py decide the answers. This file only receives and sends.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from celeriac_local.charges import Charge, Charges, Response
-from celeriac_local.hooks import Delivery, Hooks
+from celeriac_local.provider.charges import Charge, Charges, Response
+from celeriac_local.provider.hooks import Delivery, Hooks
 
 SILENCE_SECONDS = 10.0
 """The connection of a silent answer stays open for this time, unless the caller closes it first."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from celeriac_local.iam_policy import Call, Verdict
+from celeriac_local.iam.policy import AccessCheck, Verdict
 
 _MARK = "celeriac-iam "
 
@@ -20,24 +20,24 @@ class Noted:
     resource: str
 
 
-def refusal(call: Call, principal: str) -> str:
+def refusal(check: AccessCheck, principal: str) -> str:
     """The error for the caller: AWS's own text, then the line to add and its place."""
     return (
-        f"User: {principal} is not authorized to perform: {call.action} on resource: {_resource(call)} because no "
-        f"identity-based policy allows the {call.action} action. The local cloud refuses this as AWS would. To grant "
-        f"it, add to application() in infra/application.py, before its `return`: {grant(call)}"
+        f"User: {principal} is not authorized to perform: {check.action} on resource: {_resource(check)} because no "
+        f"identity-based policy allows the {check.action} action. The local cloud refuses this as AWS would. To grant "
+        f"it, add to application() in infra/application.py, before its `return`: {grant(check)}"
     )
 
 
-def grant(call: Call) -> str:
+def grant(check: AccessCheck) -> str:
     """The statement that would allow the call."""
-    statement = f'iam.PolicyStatement(actions=["{call.action}"], resources=["{_whole(call)}"])'
+    statement = f'iam.PolicyStatement(actions=["{check.action}"], resources=["{_whole(check)}"])'
     return f"permissions.append({statement})"
 
 
-def note(verdict: Verdict, call: Call, function: str) -> str:
+def note(verdict: Verdict, check: AccessCheck, function: str) -> str:
     """A line for the emulator's log."""
-    return _MARK + json.dumps([verdict.value, function, call.action, _whole(call)])
+    return _MARK + json.dumps([verdict.value, function, check.action, _whole(check)])
 
 
 def noted(log: Iterable[str]) -> list[Noted]:
@@ -45,17 +45,17 @@ def noted(log: Iterable[str]) -> list[Noted]:
     return [Noted(*json.loads(line.removeprefix(_MARK))) for line in log if line.startswith(_MARK)]
 
 
-def _resource(call: Call) -> str:
-    return call.resources[0] if call.resources else "*"
+def _resource(check: AccessCheck) -> str:
+    return check.resources[0] if check.resources else "*"
 
 
-def _whole(call: Call) -> str:
+def _whole(check: AccessCheck) -> str:
     """The resource to grant, which may include more than the call's resource.
 
     The names of a bucket's objects are known only when a task runs, so all objects of the bucket are granted. Secrets
     Manager adds six random characters to the name in an ARN.
     """
-    resource = _resource(call)
+    resource = _resource(check)
     if resource.startswith("arn:aws:s3:::") and "/" in resource:
         return f"{resource.partition('/')[0]}/*"
     if ":secretsmanager:" in resource:

@@ -12,10 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
-from celeriac_local import environment
+from celeriac_local.cloud import environment
+from celeriac_local.cloud.state import Cloud
+from celeriac_local.errors import UserError
 from celeriac_local.folders import ASSEMBLY, CDK, ROOT, log, shown
-from celeriac_local.problem import ProblemError
-from celeriac_local.state import Cloud
 
 SENDER = "no-reply@example.org"
 _LIMIT_SECONDS = 240
@@ -42,14 +42,14 @@ def fingerprint(provider_url: str) -> str:
 
 
 def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
-    """Bootstrap, synthesize and deploy the stage `local`. Raises ProblemError with the reason of a failure.
+    """Bootstrap, synthesize and deploy the stage `local`. Raises UserError with the reason of a failure.
 
     `shell` is the environment of the user's shell. The synth doesn't need AWS, so it runs during the bootstrap.
     """
     started = time.monotonic()
     context = ["-c", f"stage={environment.STAGE}", "-c", f"provider_url={cloud.provider_url}", "-c", f"sender={SENDER}"]
     if not CDK.exists():
-        raise ProblemError("The CDK command line isn't installed. Install it: make setup")
+        raise UserError("The CDK command line isn't installed. Install it: make setup")
     of_cdk = environment.of_cdk(cloud.port, shell)
     with console.status("Preparing the deployment (cdk bootstrap, cdk synth)"), ThreadPoolExecutor(2) as pool:
         # The app is empty: the bootstrap names its account, so it needs no synth.
@@ -101,7 +101,7 @@ def _cdk(variables: Mapping[str, str], command: str, *options: str) -> None:
         return
     fate = f"exit code {done.returncode}" if done else f"not done after {_LIMIT_SECONDS} seconds"
     emulator = log("emulator")
-    raise ProblemError(
+    raise UserError(
         "\n".join(
             [
                 f"cdk {command} failed on the local cloud ({fate}):",

@@ -1,9 +1,9 @@
-"""The decisions of the local receiver of webhooks. Pure, like `celeriac_local.charges`. The path selects the answer."""
+"""The decisions of the local receiver of webhooks. Pure, like charges.py. The path selects the answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from celeriac_local.charges import RETRY_AFTER_SECONDS, Response
+from celeriac_local.provider.charges import RETRY_AFTER_SECONDS, Response
 
 SIGNED = ("Webhook-Id", "Webhook-Timestamp", "Webhook-Signature")
 _FIRST_REFUSAL = {

@@ -15,9 +15,9 @@ from celeriac.enqueue.outbox_row import read as read_event
 from celeriac.model.names import outbox_table, prefix
 from celeriac.relay.parcels import parcels as parcels_of
 from celeriac_console.dlq.queue_reader import read
-from celeriac_local.environment import STAGE
-from celeriac_local.state import Cloud
-from celeriac_local.work import QUEUES, Counts, Run, Totals
+from celeriac_local.cloud.environment import STAGE
+from celeriac_local.cloud.state import Cloud
+from celeriac_local.demo.cases import QUEUES, Counts, Run, Totals
 
 # Letters of earlier runs stay in the queues, so there may be many.
 MOST_LETTERS = 1000

@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict, dataclass, replace
 
+from celeriac_local.cloud.processes import Process, is_running
 from celeriac_local.folders import STATE, STATE_FILE
-from celeriac_local.processes import Process, is_running
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The demo's list of work and its expectations. They make the demo fail if a count is off by one."""
+"""The demo's messages and its expectations. They make the demo fail if a count is off by one."""
 
 import json
 from collections import Counter
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from celeriac.model import message
-from celeriac_local.observe import counts
-from celeriac_local.work import CASES, OK, QUEUES, TWICE, Case, Counts, Run, Totals, differences, expected, items
+from celeriac_local.demo.cases import CASES, OK, QUEUES, TWICE, Case, Counts, Run, Totals, differences, expected, items
+from celeriac_local.demo.observer import counts
 
 RUN = Run(1_700_000_000, "http://127.0.0.1:1")
 

@@ -1,4 +1,4 @@
-"""The demo: send real work through the deployed system, watch it until it has ended, and print a report."""
+"""The demo: send messages through the deployed system, watch them until they have ended, and print a report."""
 
 import json
 import time
@@ -14,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from celeriac.declare import registry
 from celeriac.model.names import prefix
-from celeriac_local.environment import STAGE
-from celeriac_local.observe import Observer, counts
-from celeriac_local.problem import ProblemError
-from celeriac_local.report import next_steps, report, report_calls, verdict
-from celeriac_local.state import Cloud
-from celeriac_local.work import QUEUES, Item, Run, differences, expected, items
+from celeriac_local.cloud.environment import STAGE
+from celeriac_local.cloud.refused_calls import report_calls
+from celeriac_local.cloud.state import Cloud
+from celeriac_local.demo.cases import QUEUES, Item, Run, differences, expected, items
+from celeriac_local.demo.observer import Observer, counts
+from celeriac_local.demo.report import next_steps, report, verdict
+from celeriac_local.errors import UserError
 
 LIMIT_SECONDS = 75.0
 _POLL_SECONDS = 0.5
@@ -28,7 +29,7 @@ PICTURE_CHARACTERS = 120
 
 
 def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
-    """Send the work, watch it, and print the report. Returns whether every count is as expected.
+    """Send the messages, watch them, and print the report. Returns whether every count is as expected.
 
     The process must already have the cloud's environment. `picture` is the SVG file to draw the report to.
     """
@@ -38,14 +39,14 @@ def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
     wanted = expected()
     started = time.monotonic()
 
-    work = list(items(this))
-    again = [item for case, item in work if case.twice]
-    console.print(f"Sending {len(work)} messages, and {len(again)} of them twice")
+    once = list(items(this))
+    again = [item for case, item in once if case.twice]
+    console.print(f"Sending {len(once)} messages, and {len(again)} of them twice")
     deadline = started + LIMIT_SECONDS
     with _bars(console) as bars:
         for queue in QUEUES:
             bars.add_task(queue, total=wanted.queues[queue].sent, retries=0)
-        sender.send(item for _, item in work)
+        sender.send(item for _, item in once)
         # Duplicates are sent after the first messages have ended. This is the common case, and it is faster: a
         # duplicate of a running message would wait for the message's lease.
         first = {queue: counts.sent - counts.duplicates for queue, counts in wanted.queues.items()}
@@ -60,7 +61,7 @@ def run(cloud: Cloud, console: Console, picture: Path | None = None) -> bool:
     report(console, found, letters)
     wrong = differences(wanted, found)
     if not finished:
-        wrong.insert(0, f"the work didn't end within {LIMIT_SECONDS:.0f} seconds, so these counts are incomplete")
+        wrong.insert(0, f"the messages didn't end within {LIMIT_SECONDS:.0f} seconds, so these counts are incomplete")
     seconds = time.monotonic() - started
     verdict(console, wrong, found, seconds)
     if picture is not None:
@@ -82,16 +83,16 @@ class _Sender:
         self.ids: set[str] = set()
         self._sqs = boto3.client("sqs")
 
-    def send(self, work: Iterable[Item]) -> None:
-        """Send all items, one queue after the other. Raises ProblemError if SQS refuses a message."""
-        work = list(work)
+    def send(self, items: Iterable[Item]) -> None:
+        """Send all items, one queue after the other. Raises UserError if SQS refuses a message."""
+        items = list(items)
         for queue in QUEUES:
-            plain = [item for item in work if item.queue == queue and item.payment is None]
+            plain = [item for item in items if item.queue == queue and item.payment is None]
             for batch in batched(plain, 10, strict=False):
                 self._send_plain(queue, batch)
         # Payments are sent with the library, which checks all arguments before it sends a message.
         handles = registry.tasks["process_payment"].enqueue_many(
-            [item.payment for item in work if item.payment is not None]
+            [item.payment for item in items if item.payment is not None]
         )
         self._note("payments", [handle.id for handle in handles])
 
@@ -101,7 +102,7 @@ class _Sender:
             QueueUrl=url, Entries=[{"Id": str(i), "MessageBody": item.body} for i, item in enumerate(batch)]
         )
         if answer.get("Failed"):
-            raise ProblemError(
+            raise UserError(
                 f"SQS didn't take a message for {queue}: {answer['Failed'][0].get('Message', 'it gave no reason')}"
             )
         self._note(queue, [batch[int(taken["Id"])].id or taken["MessageId"] for taken in answer["Successful"]])

@@ -7,11 +7,11 @@ from rich.text import Text
 
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.observe.text import line
-from celeriac_local.folders import log
-from celeriac_local.hints import DEAD_LETTERS, DOWN
-from celeriac_local.iam_refusal import noted
-from celeriac_local.samples import command_to_send
-from celeriac_local.work import COLUMNS, QUEUES, Counts, Totals
+from celeriac_local.demo.cases import COLUMNS, QUEUES, Counts, Totals
+from celeriac_local.demo.samples import command_to_send
+
+DEAD_LETTERS = ".venv/bin/celeriac --stage local dlq list payments"
+DOWN = "make down"
 
 
 def report(console: Console, found: Totals, letters: dict[str, list[DeadLetter]]) -> None:
@@ -40,13 +40,6 @@ def verdict(console: Console, differences: list[str], found: Totals, seconds: fl
     console.print(
         "The functions' logs are in the log groups /aws/lambda/celeriac-local-*, the emulator's log is in .local/"
     )
-
-
-def report_calls(console: Console) -> None:
-    """Print the calls since the cloud's start that the function's role doesn't grant, or that it may not grant."""
-    titles = {"refused": "Refused so far, as AWS would:", "unknown": "Let through so far, but AWS may refuse it:"}
-    for call in noted(log("emulator").read_text(errors="replace").splitlines()):
-        console.print(titles[call.verdict], f"{call.action} on {call.resource} by {call.function}", markup=False)
 
 
 def next_steps(console: Console) -> None:

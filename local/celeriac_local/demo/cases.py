@@ -180,7 +180,7 @@ def _dead_case(name: str, count: int, queue: str, make: Make, reason: str) -> Ca
     return Case(name, count, make, {queue: DEAD}, reason=reason, dead_in=queue)
 
 
-# The last three digits of an amount select the provider's behaviour: local/celeriac_local/charges.py.
+# The last three digits of an amount select the provider's behaviour: local/celeriac_local/provider/charges.py.
 CASES = (
     Case("welcome e-mails", 20, _welcome, {"emails": OK}, mails=1),
     Case("welcome e-mails without an id", 15, _bare_welcome, {"emails": OK}, mails=1),
