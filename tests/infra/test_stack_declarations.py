@@ -10,8 +10,8 @@ from celeriac import Queue, Task, task
 from celeriac.declare import registry
 from celeriac.model.errors import DeclarationError
 from celeriac.testing.scope import of_this_test
-from celeriac_cdk.declarations import check_replays_are_absorbed, check_tasks_have_queues, declarations
-from celeriac_cdk.fan_out import MOST_IN_ALL, MOST_ON_ONE_QUEUE, check_fan_out
+from celeriac_cdk.declarations.fan_out import MOST_IN_ALL, MOST_ON_ONE_QUEUE, check_fan_out
+from celeriac_cdk.declarations.load import check_replays_are_absorbed, check_tasks_have_queues, declarations
 
 
 @pytest.fixture(autouse=True)

@@ -59,7 +59,7 @@ def test_schedule_names_fit_and_are_different() -> None:
 def test_a_time_zone_that_does_not_exist_is_refused() -> None:
     stray = recurring("lost", "rate(1 day)", "Europe/Atlantis")
     with pytest.raises(DeclarationError, match="task 'lost' has the unknown time zone 'Europe/Atlantis'"):
-        Crons(cdk.Stack(cdk.App()), [stray], "test", None)
+        Crons(cdk.Stack(cdk.App()), "Crons", tasks=[stray], stage="test", key=None)
 
 
 def test_a_stage_has_a_bus_only_if_it_is_declared(stage: Stage, synth: Synth, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from celeriac import Queue
 from celeriac.model.errors import DeclarationError
 from celeriac_cdk.config import read_config
-from celeriac_cdk.declarations import MOST_QUEUES, check_number
+from celeriac_cdk.declarations.load import MOST_QUEUES, check_number
 from celeriac_cdk.stacks.state import StateStack
 from tests.infra.conftest import QUEUES, ApplicationState, Synth, build
 from tests.infra.template import Resource, Stage, text

@@ -29,13 +29,15 @@ class Access(Construct):
     def __init__(
         self,
         scope: Construct,
+        construct_id: str,
+        *,
         queues: Sequence[Queue],
         tables: Sequence[Table],
         config: StageConfig,
         key: kms.IKey | None,
     ) -> None:
         """Build the policies."""
-        super().__init__(scope, "Access")
+        super().__init__(scope, construct_id)
         stage = config.stage
         produce = [
             permissions.leave_payloads(stage),

@@ -8,8 +8,8 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from celeriac.model.queue import Queue
-from celeriac_cdk.constructs.canary import release
 from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.constructs.release import release
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import measure
 from celeriac_cdk.permissions import consume, queue_arn, send
@@ -21,14 +21,15 @@ class Consumer(Construct):
     def __init__(
         self,
         scope: Construct,
-        queue: Queue,
+        construct_id: str,
         *,
+        queue: Queue,
         runtime: Runtime,
         permissions: Iterable[iam.PolicyStatement],
         alarms: Alarms,
     ) -> None:
         """Build the consumer of `queue`. `permissions` are the rights of its tasks. The right to read is added."""
-        super().__init__(scope, f"Consumer-{queue.name}")
+        super().__init__(scope, construct_id)
         stage = runtime.config.stage
         source = queue.physical_name(stage)
         window = cdk.Duration.seconds(queue.batch_window.total_seconds()) if queue.batch_window else None

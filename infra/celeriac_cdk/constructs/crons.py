@@ -25,10 +25,16 @@ class Crons(Construct):
     """The schedules of all tasks with a `cron`. The stage's long delays are in the same group."""
 
     def __init__(
-        self, scope: Construct, tasks: Sequence[Task[..., Any, Any]], stage: str, key: kms.IKey | None
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        tasks: Sequence[Task[..., Any, Any]],
+        stage: str,
+        key: kms.IKey | None,
     ) -> None:
         """Build a schedule for each task with a `cron`. Raises DeclarationError for an unknown time zone."""
-        super().__init__(scope, "Crons")
+        super().__init__(scope, construct_id)
         for task in tasks:
             if task.cron is None:
                 continue

@@ -11,7 +11,7 @@ from constructs import Construct
 
 from celeriac.model import names
 from celeriac_cdk.constructs.handler import Runtime, build_handler
-from celeriac_cdk.fan_out import RELAY_BATCH, RELAY_TIMEOUT
+from celeriac_cdk.declarations.fan_out import RELAY_BATCH, RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
 from celeriac_cdk.permissions import mark_events, queue_arn, read_stream
@@ -27,6 +27,7 @@ class Relay(Construct):
     def __init__(
         self,
         scope: Construct,
+        construct_id: str,
         *,
         stream_arn: str,
         runtime: Runtime,
@@ -34,7 +35,7 @@ class Relay(Construct):
         alarms: Alarms,
     ) -> None:
         """Build the relay of the outbox with the stream `stream_arn`. `permissions` are the rights to publish."""
-        super().__init__(scope, "Relay")
+        super().__init__(scope, construct_id)
         stage = runtime.config.stage
         dead_letters = names.relay_dead_letters(stage)
         function = self.function = build_handler(

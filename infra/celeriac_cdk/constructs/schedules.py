@@ -24,9 +24,11 @@ class Schedules(Construct):
     the message neither to its queue nor to the dead-letter queue. So both are in the stack of the queues.
     """
 
-    def __init__(self, scope: Construct, queues: Sequence[Queue], config: StageConfig, key: kms.IKey | None) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, queues: Sequence[Queue], config: StageConfig, key: kms.IKey | None
+    ) -> None:
         """Build the group, the role, and the dead-letter queue for messages that Scheduler can't send to `queues`."""
-        super().__init__(scope, "Schedules")
+        super().__init__(scope, construct_id)
         group = scheduler.CfnScheduleGroup(self, "Group", name=names.schedule_group(config.stage))
         group.apply_removal_policy(config.removal_policy)
         dead_letters = names.schedule_dead_letters(config.stage)

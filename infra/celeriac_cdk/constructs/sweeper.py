@@ -23,10 +23,16 @@ class Sweeper(Construct):
     """The sweeper's function, its schedule, and the alarms on unpublished rows."""
 
     def __init__(
-        self, scope: Construct, *, runtime: Runtime, permissions: Iterable[iam.PolicyStatement], alarms: Alarms
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        runtime: Runtime,
+        permissions: Iterable[iam.PolicyStatement],
+        alarms: Alarms,
     ) -> None:
         """Build the sweeper. `permissions` are the rights to publish."""
-        super().__init__(scope, "Sweeper")
+        super().__init__(scope, construct_id)
         stage = runtime.config.stage
         table = names.outbox_table(stage)
         function = self.function = build_handler(

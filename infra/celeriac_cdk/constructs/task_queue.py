@@ -14,9 +14,11 @@ from celeriac_cdk.config import StageConfig
 class TaskQueue(Construct):
     """The queue and its dead-letter queue, with the declared times and limits."""
 
-    def __init__(self, scope: Construct, queue: Queue, config: StageConfig, key: kms.IKey | None) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, queue: Queue, config: StageConfig, key: kms.IKey | None
+    ) -> None:
         """Build both as `queue` declares them."""
-        super().__init__(scope, f"Queue-{queue.name}")
+        super().__init__(scope, construct_id)
         dead_letters = sqs_queue(
             self,
             "DeadLetters",

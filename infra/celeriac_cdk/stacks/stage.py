@@ -11,7 +11,7 @@ from celeriac_cdk.application import BuildState, Describe
 from celeriac_cdk.bundle.build import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
 from celeriac_cdk.bundle.services import ServiceError
 from celeriac_cdk.config import ConfigError, StageConfig, read_config
-from celeriac_cdk.declarations import declarations
+from celeriac_cdk.declarations.load import declarations
 from celeriac_cdk.nag import check_rules
 from celeriac_cdk.stacks.state import StateStack
 from celeriac_cdk.stacks.work import WorkStack

@@ -49,11 +49,11 @@ class StateStack(cdk.Stack):
         )
         key = self.key = stage_key(self, config)
         for queue in queues:
-            TaskQueue(self, queue, config, key)
+            TaskQueue(self, f"Queue-{queue.name}", queue=queue, config=config, key=key)
         relay_dead_letters = names.relay_dead_letters(config.stage)
         given_up = sqs_queue(self, "RelayDeadLetters", name=relay_dead_letters, config=config, key=key)
         acknowledge(given_up, "SQS3", "this queue is the dead-letter queue of the relay's event source mapping")
-        Schedules(self, queues, config, key)
+        Schedules(self, "Schedules", queues=queues, config=config, key=key)
         outbox = string_key_table(
             self,
             "Outbox",
@@ -97,7 +97,7 @@ class StateStack(cdk.Stack):
                 config=config,
                 encryption_key=key,
             )
-        Access(self, queues, tables, config, key)
+        Access(self, "Access", queues=queues, tables=tables, config=config, key=key)
 
     def _payloads(self, config: StageConfig, kept: timedelta) -> None:
         """Build the bucket for payloads that SQS can't carry. It keeps each as long as a message can point to it."""

@@ -65,11 +65,21 @@ class WorkStack(cdk.Stack):
             *([permissions.read_and_write_items(own_tables)] if own_tables else []),
             *application.permissions,
         ]
-        consumers = [Consumer(self, queue, runtime=runtime, permissions=run_tasks, alarms=alarms) for queue in queues]
+        consumers = [
+            Consumer(
+                self,
+                f"Consumer-{queue.name}",
+                queue=queue,
+                runtime=runtime,
+                permissions=run_tasks,
+                alarms=alarms,
+            )
+            for queue in queues
+        ]
         publish = [*enqueue, *([permissions.put_events(names.bus(config.stage))] if declared.outbox().bus else [])]
-        relay = Relay(self, stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
-        sweeper = Sweeper(self, runtime=runtime, permissions=publish, alarms=alarms)
-        Crons(self, tasks, config.stage, key)
+        relay = Relay(self, "Relay", stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
+        sweeper = Sweeper(self, "Sweeper", runtime=runtime, permissions=publish, alarms=alarms)
+        Crons(self, "Crons", tasks=tasks, stage=config.stage, key=key)
         for table in (names.idempotency_table(config.stage), names.outbox_table(config.stage)):
             alarms.when_throttled(self, table, table=table)
         outbox, index = names.outbox_table(config.stage), names.outbox_index()

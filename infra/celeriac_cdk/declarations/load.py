@@ -10,7 +10,7 @@ from celeriac.model import declared
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
-from celeriac_cdk.fan_out import check_fan_out
+from celeriac_cdk.declarations.fan_out import check_fan_out
 
 # A stack of CloudFormation has at most 500 resources. A queue with a canary takes 16 of them:
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html

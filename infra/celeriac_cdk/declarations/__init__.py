@@ -1,0 +1,1 @@
+"""What functions/tasks/ declares, and the checks that it can be deployed."""
