@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from celeriac import Queue
+from celeriac_cdk.monitoring.times import in_words
 from tests.infra.conftest import QUEUES, Synth
 from tests.infra.template import Resource, Stage
 
@@ -49,6 +50,16 @@ def test_the_alarm_on_age_is_raised_before_sqs_deletes_a_dead_letter(stage: Stag
     assert measured(age) == ("Maximum", 300, 1)
     # The age of a letter that SQS moved itself includes its wait in the source queue.
     assert reached + queue.retention < queue.dead_letter_retention
+
+
+def test_the_text_of_an_alarm_gives_times_in_words(stage: Stage) -> None:
+    texts = [each["AlarmDescription"] for each in stage.work.resources("CloudWatch::Alarm")]
+
+    assert [text for text in texts if re.search(r"\d:\d\d", text)] == []
+    assert "within 60 hours" in alarm(stage, "mail-dlq-age")["AlarmDescription"]
+    assert "wait for 20 minutes or longer" in alarm(stage, "spiky-age")["AlarmDescription"]
+    assert in_words(timedelta(days=1)) == "1 day"
+    assert in_words(timedelta(seconds=90)) == "90 seconds"
 
 
 @each_queue

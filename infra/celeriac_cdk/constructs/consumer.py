@@ -12,6 +12,7 @@ from celeriac_cdk.constructs.handler import Runtime, build_handler
 from celeriac_cdk.constructs.release import release
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import measure
+from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.permissions import consume, queue_arn, send
 
 
@@ -62,8 +63,9 @@ class Consumer(Construct):
             reaches=int(queue.oldest_age.total_seconds()),
             times=3,
             advice=(
-                f"Tasks of the queue {queue.name} wait for {queue.oldest_age} or longer. The queue may be paused, a "
-                "service that the tasks call may be slow, or the queue's concurrency may be too low for the traffic."
+                f"Tasks of the queue {queue.name} wait for {in_words(queue.oldest_age)} or longer. The queue may be "
+                "paused, a service that the tasks call may be slow, or the queue's concurrency may be too low for the "
+                "traffic."
             ),
             entry="waiting-tasks",
         )

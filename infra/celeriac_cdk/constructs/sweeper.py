@@ -13,6 +13,7 @@ from celeriac.observe.metric_names import Metric
 from celeriac_cdk.constructs.handler import Runtime, build_handler
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
+from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.permissions import find_events, mark_events
 
 # Five sweeps: long enough for a throttle to end, short enough that no event has waited long.
@@ -72,9 +73,9 @@ class Sweeper(Construct):
             metric=outbox_metric(Metric.UNPUBLISHED_AGE, "Maximum", stage),
             reaches=_OLD.total_seconds(),
             advice=(
-                f"Outbox events have waited for longer than {_OLD}: relay and sweeper can't publish them. Read "
-                f"the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and remove the cause. "
-                "Then the sweeper publishes the events."
+                f"Outbox events have waited for longer than {in_words(_OLD)}: relay and sweeper can't publish them. "
+                f"Read the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and remove the "
+                "cause. Then the sweeper publishes the events."
             ),
             entry="events-that-wait",
         )

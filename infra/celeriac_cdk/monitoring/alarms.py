@@ -20,6 +20,7 @@ from celeriac.model import names
 from celeriac.model.queue import MAX_RETENTION
 from celeriac_cdk.config import StageConfig
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
+from celeriac_cdk.monitoring.times import in_words
 
 
 def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> sns.Topic:
@@ -135,7 +136,7 @@ class Alarms:
             metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", period=FIVE_MINUTES, QueueName=queue),
             reaches=int((left * 3 / 4).total_seconds()),
             advice=(
-                f"SQS will delete the oldest letter of {queue} soon, in {left / 4} at most. "
+                f"SQS will delete the oldest letter of {queue} soon, within {in_words(left / 4)}. "
                 "Redrive it, discard it, or keep it in a file with `celeriac dlq export`."
             ),
             entry="old-dead-letters",
