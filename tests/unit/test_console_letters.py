@@ -261,7 +261,7 @@ def test_a_second_letter_with_the_same_task_and_id_stays_and_is_reported(sandbox
         sqs.send("celeriac-test-letters-dlq", sqs.Entry(body))
     told = _run("redrive", "letters")
     assert "1 of 1 dead letter of letters redriven" in told.stdout
-    assert "1 more letter stays, of the same task and id" in told.stderr
+    assert "1 more letter stays. It has the task and id of a redriven letter." in told.stderr
     assert len(sandbox.dead_letters(shop)) == 1
 
 
@@ -277,7 +277,7 @@ def test_other_letters_are_redriven_even_if_sqs_refuses_a_batch_for_one_letter(d
         told = _run("redrive", "letters")
     assert told.exit_code == 1
     assert "15 of 16 dead letters of letters redriven" in told.stdout
-    assert f"1 not redriven as it should be, the first: {unreadable}: " in told.stderr
+    assert f"1 letter was not redriven. The first: {unreadable}: " in told.stderr
     dead.drain()
     assert _counts(dead) == {"": 1}
 
@@ -476,7 +476,7 @@ def _calls_until(sandbox: Sandbox, operation: str) -> int:
 def test_a_dry_run_checks_changed_arguments(dead: Sandbox) -> None:
     dry = _run("redrive", "letters", "--task", "charge", "--set", "amount=much", "--dry-run")
     assert dry.exit_code == 1
-    assert "12 not redriven as they should be" in dry.output
+    assert "12 letters were not redriven. The first: " in dry.output
 
 
 def test_an_unknown_id_is_a_mistake(dead: Sandbox) -> None:

@@ -40,7 +40,10 @@ class Redriver:
     seen: int = 0
     matched: int = 0
     redriven: int = 0
-    problems: list[str] = field(default_factory=list)
+    unsent: list[str] = field(default_factory=list)
+    """The letters that couldn't be sent, each with the reason."""
+    undeleted: list[str] = field(default_factory=list)
+    """The letters that were sent and couldn't be deleted, so they may be sent twice."""
     stayed: int = 0
     """The number of letters that stay because another letter of the same task and id was chosen."""
     _chosen: set[tuple[str, str, str]] = field(default_factory=set)
@@ -88,7 +91,7 @@ class Redriver:
             try:
                 ready.append((one, entry(one, self.target, self.change)))
             except (InvalidArgumentsError, UserError) as error:
-                self.problems.append(f"{line(one.letter.id)}: {error}")
+                self.unsent.append(f"{line(one.letter.id)}: {error}")
         return [[ready[i] for i in positions] for positions in sqs.batches([made.size for _, made in ready])]
 
     def _send(self, some: Sequence[tuple[Taken, sqs.Entry]]) -> set[str]:
@@ -99,12 +102,12 @@ class Redriver:
         kept = [line(one.letter.id) for one in sent if one.message_id not in deleted]
         with self._lock:
             self.redriven += len(sent)
-            self.problems += [
+            self.unsent += [
                 f"{line(one.letter.id)}: {problem.why}"
                 for (one, _), problem in zip(some, refused, strict=True)
                 if problem is not None
             ]
-            self.problems += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
+            self.undeleted += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
         return deleted
 
 

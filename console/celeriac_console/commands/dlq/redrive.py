@@ -125,22 +125,24 @@ def _edited(taken: Taken) -> dict[str, Any]:
 
 
 def _report(what: str, redriver: Redriver, *, quiet: bool, json_: bool) -> None:
-    problems = redriver.problems
+    problems = [*redriver.unsent, *redriver.undeleted]
     if json_ and not quiet:
         counts = {"matched": redriver.matched, "redriven": redriver.redriven, "problems": problems[:100]}
         typer.echo(json.dumps(counts))
     elif not quiet:
         say(f"{redriver.redriven} of {counted(redriver.matched, 'dead letter')} {what}")
     if redriver.stayed:
-        stay = "letter stays" if redriver.stayed == 1 else "letters stay"
+        stays, has, died = ("stays", "It has", "It") if redriver.stayed == 1 else ("stay", "They have", "They")
         say(
-            f"{redriver.stayed} more {stay}, of the same task and id as one of these: it died again meanwhile, or its "
-            "sender used the id twice",
+            f"{counted(redriver.stayed, 'more letter')} {stays}. {has} the task and id of a redriven letter. "
+            f"{died} died again meanwhile, or the sender used the id twice.",
             stderr=True,
         )
+    for failed, how in ((redriver.unsent, "not redriven"), (redriver.undeleted, "redriven, but not deleted")):
+        if failed:
+            were = "was" if len(failed) == 1 else "were"
+            say(f"{counted(len(failed), 'letter')} {were} {how}. The first: {failed[0]}", stderr=True)
     if problems:
-        as_it_should = "as it should be" if len(problems) == 1 else "as they should be"
-        say(f"{len(problems)} not redriven {as_it_should}, the first: {problems[0]}", stderr=True)
         raise typer.Exit(PROBLEM)
 
 
