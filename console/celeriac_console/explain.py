@@ -24,8 +24,8 @@ from celeriac.model.errors import DeclarationError
 from celeriac_console.stage import local_cloud
 from celeriac_console.stage.deployed import stages
 from celeriac_console.terminal.errors import (
+    FAILED,
     INTERRUPTED,
-    PROBLEM,
     READER_GONE,
     USAGE,
     CommandInterruptedError,
@@ -71,25 +71,25 @@ def explanation(error: Exception) -> tuple[str, int] | None:
         case UserError() | InvalidArgumentsError() | DeclarationError():
             return str(error), USAGE
         case local_cloud.NotUpError():
-            return str(error), PROBLEM
+            return str(error), FAILED
         case NoSuchQueueError():
             return f"{error}{stages()}", USAGE
         case NoCredentialsError() | NoRegionError() | PartialCredentialsError():
-            return f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", PROBLEM
+            return f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", FAILED
         case EndpointConnectionError():
             stage = settings.stage()
             cloud = (
                 "Is the local cloud running (`make up`)?" if stage == "local" else "For the local cloud: --stage local."
             )
-            return f"{error} The stage is {stage}. Is the network up? {cloud}", PROBLEM
+            return f"{error} The stage is {stage}. Is the network up? {cloud}", FAILED
         case ClientError():
-            return _refusal(error), PROBLEM
+            return _refusal(error), FAILED
         case ProfileNotFound():
             return f"{error}. AWS_PROFILE names a profile that is not in ~/.aws/config.", USAGE
         case SSOError() | TokenRetrievalError():
-            return f"{LOG_IN} ({error})", PROBLEM
+            return f"{LOG_IN} ({error})", FAILED
         case BotoCoreError():
-            return f"AWS can't be reached: {error}", PROBLEM
+            return f"AWS can't be reached: {error}", FAILED
         case OSError() if error.filename is not None:
             return f"{error.filename}: {error.strerror}", USAGE
         case ValueError() if "endpoint" in str(error):

@@ -29,7 +29,7 @@ from celeriac_console.commands.status import status
 from celeriac_console.commands.tail import tail
 from celeriac_console.commands.tasks import tasks
 from celeriac_console.explain import explained
-from celeriac_console.suggestions import Commands
+from celeriac_console.unknown_commands import Commands
 
 app = typer.Typer(
     cls=Commands,

@@ -8,7 +8,7 @@ import typer
 from celeriac_console.doctor.checks import check
 from celeriac_console.doctor.finding import grouped
 from celeriac_console.options import Json
-from celeriac_console.terminal.errors import PROBLEM
+from celeriac_console.terminal.errors import FAILED
 from celeriac_console.terminal.screen import say
 
 
@@ -30,4 +30,4 @@ def doctor(*, json_: Json = False) -> None:
             if cure is not None:
                 say(f"      {cure}", style="yellow")
     if any(one.cure is not None for one in findings):
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)

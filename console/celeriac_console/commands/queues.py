@@ -16,7 +16,7 @@ from celeriac_console.options import Json
 from celeriac_console.queues.rows import NOT_DEPLOYED, read_rows
 from celeriac_console.queues.table import table
 from celeriac_console.stage.deployed import stages
-from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.errors import FAILED, UserError
 from celeriac_console.terminal.screen import Screen, say
 
 WATCH_SECONDS = 2
@@ -47,7 +47,7 @@ def queues(
         if all(row["consumer"] == NOT_DEPLOYED for row in rows):
             say(f"Nothing of the stage {settings.stage()} is deployed.{stages()}", stderr=True)
     if any(row["dead"] or row["consumer"] != "on" for row in rows):
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)
 
 
 def _watch() -> None:

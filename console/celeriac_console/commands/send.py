@@ -15,7 +15,7 @@ from celeriac.declare.handle import Handle
 from celeriac_console.application import by_name
 from celeriac_console.application.arguments import split, value_for
 from celeriac_console.options import TaskName
-from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.errors import FAILED, UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.screen import say
 from celeriac_console.terminal.text import json_text, line
@@ -69,7 +69,7 @@ def sent(handles: list[Handle[Any]], *, wait: bool, timeout: timedelta) -> None:
     if wait:
         results = [_waited(handle, timeout) for handle in handles]
         if not all(results):
-            raise typer.Exit(PROBLEM)
+            raise typer.Exit(FAILED)
     else:
         say(f"next: {command('status', handles[0].ref)}", stderr=True)
 

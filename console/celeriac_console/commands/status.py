@@ -14,7 +14,7 @@ from celeriac_console.lookup.description import described
 from celeriac_console.lookup.reference import by_reference
 from celeriac_console.lookup.search import by_key_or_id
 from celeriac_console.options import Json
-from celeriac_console.terminal.errors import PROBLEM
+from celeriac_console.terminal.errors import FAILED
 from celeriac_console.terminal.screen import say
 
 
@@ -57,7 +57,7 @@ def status(
             stderr=True,
         )
     if not answers or any(one.state in {"dead", "unknown"} for _, one in answers):
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)
 
 
 def _show(handle: Handle[Any], one: Status) -> None:

@@ -21,7 +21,7 @@ from celeriac.dead_letters import dead_letter
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.model import settings
 from celeriac.model.queue import Queue
-from celeriac_console.terminal.errors import PROBLEM
+from celeriac_console.terminal.errors import FAILED
 from celeriac_console.terminal.screen import say
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def say_missed(missed: int) -> None:
             "group, and SQS delivers them only after those are deleted",
             stderr=True,
         )
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)
 
 
 def depth(queue: Queue) -> int:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.errors import FAILED, UserError
 from celeriac_console.terminal.screen import say
 from celeriac_console.terminal.text import printable
 
@@ -23,4 +23,4 @@ def confirm(question: str, *, otherwise: str) -> None:
         raise KeyboardInterrupt from None  # Ctrl-C, or Ctrl-D
     if not agreed:
         say("nothing was done", stderr=True)
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)

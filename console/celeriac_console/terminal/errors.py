@@ -1,6 +1,6 @@
 """The errors that end a command with a sentence, and the exit codes."""
 
-PROBLEM = 1
+FAILED = 1
 USAGE = 2
 # The exit codes that shells use for SIGINT (Ctrl-C) and SIGPIPE (the reader of a pipe has closed it, as `head` does).
 INTERRUPTED = 130

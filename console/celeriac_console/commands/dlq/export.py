@@ -17,7 +17,7 @@ from celeriac_console.dlq.filter import filter_of
 from celeriac_console.dlq.options import Contains, File, OfError, OfTask, Since, Until
 from celeriac_console.dlq.queue_reader import Pass, Taken, depth, hidden_for, say_missed
 from celeriac_console.options import Json, QueueName
-from celeriac_console.terminal.errors import PROBLEM, CommandInterruptedError, UserError
+from celeriac_console.terminal.errors import FAILED, CommandInterruptedError, UserError
 from celeriac_console.terminal.next_steps import same_command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.progress import progress
@@ -70,7 +70,7 @@ def export(
         say(f"{lost}. The first, {missing[0]}", stderr=True)
     say_missed(reading.missed)
     if missing:
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)
 
 
 @contextmanager

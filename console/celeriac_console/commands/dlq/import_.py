@@ -15,7 +15,7 @@ from celeriac_console.dlq.export_format import Exported, read
 from celeriac_console.dlq.import_entry import entry
 from celeriac_console.dlq.options import File
 from celeriac_console.options import Json, QueueName
-from celeriac_console.terminal.errors import PROBLEM, CommandInterruptedError, UserError
+from celeriac_console.terminal.errors import FAILED, CommandInterruptedError, UserError
 from celeriac_console.terminal.next_steps import command, same_command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.progress import progress
@@ -74,7 +74,7 @@ def import_(
         say(f"{counted(imported, 'dead letter')} put into {name}. Run them: {command('dlq', 'redrive', queue)}")
     if problems:
         say(f"{len(problems)} not taken, the first: {problems[0]}", stderr=True)
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)
 
 
 def _letters(file: Path) -> Iterator[tuple[int, Exported]]:

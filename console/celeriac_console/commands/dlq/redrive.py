@@ -22,7 +22,7 @@ from celeriac_console.dlq.redriver import Redriver
 from celeriac_console.lookup.reference import id_of
 from celeriac_console.options import Json, QueueName, Yes
 from celeriac_console.terminal.confirm import confirm
-from celeriac_console.terminal.errors import PROBLEM, CommandInterruptedError, UserError
+from celeriac_console.terminal.errors import FAILED, CommandInterruptedError, UserError
 from celeriac_console.terminal.next_steps import same_command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.progress import progress
@@ -143,7 +143,7 @@ def _report(what: str, redriver: Redriver, *, quiet: bool, json_: bool) -> None:
             were = "was" if len(failed) == 1 else "were"
             say(f"{counted(len(failed), 'letter')} {were} {how}. The first: {failed[0]}", stderr=True)
     if problems:
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)
 
 
 def _so_far(redriver: Redriver, queue: str, wanted: Filter, limit: int | None) -> str:

@@ -9,7 +9,7 @@ from celeriac.aws.items import plain
 from celeriac.relay import unpublished
 from celeriac_console.application.loading import load
 from celeriac_console.options import Json
-from celeriac_console.terminal.errors import PROBLEM
+from celeriac_console.terminal.errors import FAILED
 from celeriac_console.terminal.screen import say
 from celeriac_console.terminal.text import line
 
@@ -39,4 +39,4 @@ def lag(*, json_: Json = False) -> None:
             say(f"\n{'  '.join(line(str(row[name])) for name in SHOWN)}")
             say(f"  {row['reason']}")
     if parked:
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)

@@ -17,7 +17,7 @@ from celeriac.relay.publish import publish
 from celeriac_console.application import by_name
 from celeriac_console.application.loading import load
 from celeriac_console.options import Json
-from celeriac_console.terminal.errors import PROBLEM, UserError
+from celeriac_console.terminal.errors import FAILED, UserError
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.screen import say
 from celeriac_console.terminal.times import duration
@@ -68,7 +68,7 @@ def replay(
         unsent = counted(counts["failed"], "event")
         raise UserError(f"{unsent} could not be sent. Run the same command again: it sends all events once more")
     if counts["parked"] or counts["malformed"]:
-        raise typer.Exit(PROBLEM)
+        raise typer.Exit(FAILED)
 
 
 def _pages(type_: str, after: datetime) -> Iterator[tuple[list[EventRow | TaskRow], Sequence[object]]]:
