@@ -5,7 +5,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Literal
 
@@ -13,11 +13,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-import consumer
 from celeriac.aws import client as clients
 from celeriac.aws import sqs
 from celeriac.consume import quarantine
-from celeriac.testing.lambda_ import Invocation, _record
+from celeriac.testing.calls import Calls
+from celeriac.testing.lambda_ import invoke_consumer
 from tests.application.desk import file_away
 from tests.infra.template import Stack, Stage
 
@@ -81,11 +81,10 @@ def test_a_message_runs_in_the_deployed_stage(application: Stage, cloud: None, m
     (url,) = [name for name in state if name.endswith("/celeriac-dev-desk")]
     (message,) = boto3.client("sqs").receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"]
     quarantine.refresh()
-    event = {"Records": [_record(message, f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev-desk")]}
-    deadline = datetime.now(UTC) + timedelta(seconds=30)
-    answer = consumer.handler(event, Invocation("celeriac-dev-desk", "request", deadline))
+    arn, nobody_watches = f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev-desk", Calls(lambda *_: None)
+    done = invoke_consumer(nobody_watches, "celeriac-dev-desk", timedelta(seconds=30), [message], arn)
 
-    assert answer == {"batchItemFailures": []}
+    assert done == {message["MessageId"]}
     assert (handle.status().state, handle.status().result) == ("succeeded", {"filed": "p-1"})
     assert "celeriac-dev-desk" in work
     assert "celeriac-dev-idempotency" in state
