@@ -21,8 +21,8 @@ class Reason(StrEnum):
         made.__doc__ = f"{meaning}: {cure}"
         return made
 
-    EXHAUSTED = "exhausted", "its attempts are used up", "cure what it calls, redrive"
-    EXPIRED = "expired", "its time limit for attempts has passed", "cure what it calls, redrive"
+    EXHAUSTED = "exhausted", "its attempts are used up", "repair the system that the task calls, redrive"
+    EXPIRED = "expired", "its time limit for attempts has passed", "repair the system that the task calls, redrive"
     REJECTED = (
         "rejected",
         "the task raised `Reject`, or an error that its policy rejects",
@@ -52,7 +52,7 @@ class Reason(StrEnum):
     QUARANTINED = "quarantined", "an operator holds it back", "`celeriac quarantine lift`, redrive"
     UNSETTLED = (
         "unsettled",
-        "AWS was out of reach for so long that SQS was about to give up on it",
+        "AWS could not be reached, up to the message's last receive",
         "see its logs, redrive",
     )
     RECEIVED_TOO_OFTEN = (
