@@ -28,7 +28,7 @@ REFUSED = frozenset(
 )
 
 
-def problem(words: Sequence[str], environment: Mapping[str, str]) -> str | None:
+def unusable(words: Sequence[str], environment: Mapping[str, str]) -> str | None:
     """The reason why the credentials can't be used. None if AWS accepts them.
 
     None also if they can't be checked: another endpoint than AWS's is set, a CDK plugin provides the credentials, or
@@ -62,6 +62,6 @@ def _has_plugin(words: Sequence[str]) -> bool:
 
 
 if __name__ == "__main__":
-    found = problem(sys.argv[1:], os.environ)
-    if found is not None:
-        sys.exit(f"No credentials that AWS takes: {found}. Nothing was built or deployed.\n{CURE}")
+    reason = unusable(sys.argv[1:], os.environ)
+    if reason is not None:
+        sys.exit(f"No credentials that AWS takes: {reason}. Nothing was built or deployed.\n{CURE}")

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from celeriac_local.credentials import problem
+from celeriac_local.credentials import unusable
 from celeriac_local.folders import ROOT
 
 
@@ -55,41 +55,41 @@ def refusing(home: Path) -> Iterator[type[Sts]]:
 
 
 def test_missing_credentials_are_reported() -> None:
-    assert problem([], os.environ) == "there are none"
+    assert unusable([], os.environ) == "there are none"
 
 
 def test_a_missing_profile_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (["--profile", "nope"], ["--require-approval", "never", "--profile=nope"]):
-        assert problem(words, os.environ) == "The config profile (nope) could not be found"
+        assert unusable(words, os.environ) == "The config profile (nope) could not be found"
     monkeypatch.setenv("AWS_PROFILE", "nope")
-    assert problem([], os.environ) == "The config profile (nope) could not be found"
+    assert unusable([], os.environ) == "The config profile (nope) could not be found"
 
 
 def test_an_incomplete_key_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-    assert "missing: AWS_SECRET_ACCESS_KEY" in str(problem([], os.environ))
+    assert "missing: AWS_SECRET_ACCESS_KEY" in str(unusable([], os.environ))
 
 
 def test_credentials_that_aws_refuses_are_reported(refusing: type[Sts]) -> None:
-    assert problem(["--profile", "dev"], os.environ) == "AWS refuses them (InvalidClientTokenId)"
+    assert unusable(["--profile", "dev"], os.environ) == "AWS refuses them (InvalidClientTokenId)"
 
 
 def test_an_error_unrelated_to_credentials_is_left_to_the_cdk(
     refusing: type[Sts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Sts, "code", "Throttling")
-    assert problem(["--profile", "dev"], os.environ) is None
+    assert unusable(["--profile", "dev"], os.environ) is None
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"])
 def test_an_endpoint_other_than_aws_is_not_called(name: str) -> None:
-    assert problem([], {name: "http://127.0.0.1:1"}) is None
+    assert unusable([], {name: "http://127.0.0.1:1"}) is None
 
 
 def test_credentials_are_not_checked_if_the_cdk_has_a_plugin(home: Path) -> None:
-    assert problem(["--plugin", "x"], os.environ) is None
+    assert unusable(["--plugin", "x"], os.environ) is None
     (home / ".cdk.json").write_text('{"plugin": ["x"]}')
-    assert problem([], os.environ) is None
+    assert unusable([], os.environ) is None
 
 
 def test_a_deploy_without_credentials_ends_before_the_cdk_starts() -> None:

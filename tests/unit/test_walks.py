@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 
@@ -104,9 +105,9 @@ def compare(every: list[str], always: set[str], called: list[str], until: str = 
     edit = f"Edit the walk in {PAGE.name}"
     part = called[: called.index(until)] if until else called
     every = [file for file in every if file in always or file in part]
-    for number, file in enumerate(part):
+    for before, file in pairwise(["nothing", *part]):
         assert file in every or file in LEFT_OUT or (until and file == "celeriac/model/message.py"), (
-            f"{file} is first called after {part[number - 1]}. {edit}: add a line there. Or add it to LEFT_OUT in "
+            f"{file} is first called after {before}. {edit}: add a line there. Or add it to LEFT_OUT in "
             f"{Path(__file__).name}, if it is plain data, a name, a conversion, a client, a log, a metric or a trace"
         )
     gone = sorted(always - set(called))
