@@ -1,6 +1,7 @@
 """A stale worker, one that outlived its lease, can neither complete nor release its successor's lease."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,14 @@ FAILURE = Failure(reason="failed")
 
 
 def _claim() -> lease.Lease:
-    return lease.take_over(_wanted("charge", "charge:p-1"))
+    return _taken(_wanted("charge", "charge:p-1"))
+
+
+def _taken(wanted: Claim) -> lease.Lease:
+    try:
+        return lease.claim(wanted)
+    except lease.CrashSuspected as suspect:
+        return lease.take_over(wanted, suspect)
 
 
 def _wanted(task: str, key: str) -> Claim:
@@ -95,7 +103,7 @@ def test_a_stale_workers_transaction_commits_nothing_and_its_task_is_not_run_aga
             # The worker was frozen for longer than its lease, and its successor has done the work.
             sandbox.advance(jobs.visibility + timedelta(seconds=1))
             transfer.enqueue(name=name)
-            lease.take_over(_wanted("transfer", ctx.key)).complete(None)
+            _taken(_wanted("transfer", ctx.key)).complete(None)
         with ctx.transaction() as tx:
             tx.put("payments", {"pk": f"{name}-{len(runs)}"})
 
@@ -118,7 +126,7 @@ def test_a_worker_that_finds_its_lease_lost_in_its_transaction_sends_no_successo
             # The worker is frozen for longer than its lease. Meanwhile another worker takes over and runs the task.
             sandbox.advance(timedelta(hours=1))
             wanted = Claim("slow", ctx.key, ctx.id, 1, sandbox.now + LEASE, RETENTION)
-            lease.take_over(wanted)
+            _taken(wanted)
         with ctx.transaction() as tx:
             tx.put("payments", {"pk": "p-1"})
 
@@ -139,3 +147,22 @@ def test_a_record_is_read_consistently(sandbox: Sandbox) -> None:
     with registered("dynamodb", "before-call.dynamodb.GetItem", note):
         lease.look_up("charge", "charge:p-1", RETENTION)
     assert [read["ConsistentRead"] for read in reads] == [True]
+
+
+def test_one_of_eight_workers_takes_over_and_no_other_worker_while_it_lives(sandbox: Sandbox) -> None:
+    """All of them have met the record of the dead worker before the first one takes over."""
+    lease.claim(_wanted("charge", "charge:p-1"))
+    sandbox.advance(LEASE + timedelta(seconds=1))
+    suspects: list[lease.CrashSuspected] = []
+    for _ in range(8):
+        with pytest.raises(lease.CrashSuspected) as met:
+            lease.claim(_wanted("charge", "charge:p-1"))
+        suspects.append(met.value)
+
+    taken: list[lease.Lease] = []
+    for suspect in suspects:
+        with suppress(lease.Busy):
+            taken.append(lease.take_over(_wanted("charge", "charge:p-1"), suspect))
+
+    assert len(taken) == 1
+    taken[0].complete(None)

@@ -92,15 +92,15 @@ def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
         return (yield from _attempt(task, message, arguments, None, received))
     wanted = _wanted(task, key, message, redriven_from, received)
     try:
-        held = _claim(task, wanted, received)
-    except lease.CrashSuspected as suspect:
-        return _crashed(task, message, suspect, wanted, received)
+        held = _claim(task, message, wanted, received)
     except (lease.AlreadyDone, lease.AlreadyTried):
         return Skipped("duplicate")
     except lease.AlreadyDead:
         return Skipped("poison")
     except lease.Busy as busy:
         return HandedBack("another worker is running it", busy.until, original)
+    if not isinstance(held, lease.Lease):
+        return held
     received.observed.replaced = held.replaced
     message = replace(message, attempt=held.attempt)
     before = held.last_failure
@@ -135,32 +135,32 @@ def _wanted(
     )
 
 
-def _claim(task: Task[..., Any, Any], wanted: Claim, received: Received) -> lease.Lease:
+def _claim(
+    task: Task[..., Any, Any], message: Message, wanted: Claim, received: Received
+) -> lease.Lease | Dead | RunAlone:
+    """The lease, or the outcome of a task whose last worker died during the run. Raises what `lease.claim` raises."""
     try:
         return lease.claim(wanted)
     except lease.CrashSuspected as suspect:
-        if task.guarantee == "at_most_once" or not received.alone or suspect.deaths_alone >= MOST_DEATHS_ALONE:
-            raise
-        held = lease.take_over(wanted)
+        verdict = _verdict(task, suspect)
+        if verdict is None and not received.alone:
+            return RunAlone()
+        held = lease.take_over(wanted, suspect)
         _tell_of_lost_worker(task, held, suspect, wanted, received)
-        return held
+        if verdict is None:
+            return held
+        reason, why = verdict
+        its = replace(message, attempt=held.attempt)
+        return Dead(message, failure(reason, WorkerCrashedError(why), its, received), held)
 
 
-def _crashed(
-    task: Task[..., Any, Any], message: Message, suspect: lease.CrashSuspected, wanted: Claim, received: Received
-) -> Outcome:
-    """The outcome of a task whose last worker died during the run."""
+def _verdict(task: Task[..., Any, Any], suspect: lease.CrashSuspected) -> tuple[Reason, str] | None:
+    """Why a task whose last worker died must not run again; None if it may."""
     if task.guarantee == "at_most_once":
-        reason = Reason.INTERRUPTED
-        error = WorkerCrashedError("its worker died during the run; whether the work was done is unknown")
-    elif suspect.deaths_alone >= MOST_DEATHS_ALONE:
-        reason = Reason.WORKER_LOST
-        error = WorkerCrashedError(f"{suspect.deaths_alone} workers died while they ran it alone")
-    else:
-        return RunAlone()
-    held = lease.take_over(wanted)
-    _tell_of_lost_worker(task, held, suspect, wanted, received)
-    return Dead(message, failure(reason, error, replace(message, attempt=held.attempt), received), held)
+        return Reason.INTERRUPTED, "its worker died during the run; whether the work was done is unknown"
+    if suspect.deaths_alone >= MOST_DEATHS_ALONE:
+        return Reason.WORKER_LOST, f"{suspect.deaths_alone} workers died while they ran it alone"
+    return None
 
 
 def _tell_of_lost_worker(

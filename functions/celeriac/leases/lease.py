@@ -45,9 +45,11 @@ class Busy(Signal):
 class CrashSuspected(Signal):
     """The last worker of this task died during its run. `deaths_alone` workers died while they ran nothing else."""
 
-    def __init__(self, deaths_alone: int) -> None:
+    def __init__(self, found: Mapping[str, Any]) -> None:
         super().__init__("the last worker of this task died during the run")
-        self.deaths_alone = deaths_alone
+        self.found = found
+        """The record that the claim met. A take-over replaces this record and no other."""
+        self.deaths_alone = int(found.get("crashes", 0))
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ def claim(wanted: Claim) -> Lease:
 
     Raises AlreadyDone for a duplicate of a success, AlreadyTried for a stray copy of a failed attempt, AlreadyDead for
     a stray copy of a dead letter, Busy while another worker may run the task, and CrashSuspected if its last worker
-    died during the run. `take_over` claims such a task.
+    died during the run: `take_over` claims such a task.
     """
     attempted = _new_store(wanted)
     attempted.deaths_alone = int(wanted.alone)
@@ -135,24 +137,21 @@ def claim(wanted: Claim) -> Lease:
     expiry = dt.datetime.fromtimestamp(int(found.get("in_progress_expiration", 0)) / 1000, dt.UTC)
     if expiry >= dt.datetime.now(dt.UTC):
         raise Busy(expiry)
-    raise CrashSuspected(int(found.get("crashes", 0)))
+    raise CrashSuspected(found)
 
 
-def take_over(wanted: Claim) -> Lease:
-    """Claim a task whose last worker died during the run. Raises as `claim` does, but never CrashSuspected."""
-    try:
-        return claim(wanted)
-    except CrashSuspected as suspect:
-        attempted = _new_store(wanted)
-        found = attempted.read(wanted.key)
-        if found.get("status") != INPROGRESS:
-            raise Busy(dt.datetime.now(dt.UTC)) from None  # the run has ended after all: look again
-        attempted.deaths_alone = suspect.deaths_alone + int(wanted.alone)
-        attempted.deaths = int(found.get("deaths", 0)) + 1
-        return _claim_after(attempted, found)
+def take_over(wanted: Claim, suspect: CrashSuspected) -> Lease:
+    """Claim a task whose last worker died during the run.
+
+    Raises Busy if the record is no longer the one that `suspect` met: another worker was faster.
+    """
+    attempted = _new_store(wanted)
+    attempted.deaths_alone = suspect.deaths_alone + int(wanted.alone)
+    attempted.deaths = int(suspect.found.get("deaths", 0)) + 1
+    return _claim_after(attempted, suspect.found)
 
 
-def _claim_after(attempted: FencedStore, found: dict[str, Any]) -> Lease:
+def _claim_after(attempted: FencedStore, found: Mapping[str, Any]) -> Lease:
     """Replace the record that was found. Raises Busy if the record changed meanwhile."""
     attempted.after = Found(str(found["token"]), str(found["status"]))
     attempted.redriven = str(found.get("redriven", ""))
