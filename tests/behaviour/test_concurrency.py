@@ -142,7 +142,7 @@ def test_a_delay_on_a_fifo_queue_is_refused() -> None:
 @pytest.mark.parametrize(
     ("policy", "problem"),
     [
-        (Backoff(cap=timedelta(hours=13)), "visibility timeout, at most 11:45:00"),
+        (Backoff(base=timedelta(hours=8), cap=timedelta(hours=8), jitter=0, attempts=20), "may take 6 days, 8:10:00"),
         (Backoff(attempts=1000), "its 1000 attempts on the FIFO queue 'ledger' cost a receive each"),
     ],
 )

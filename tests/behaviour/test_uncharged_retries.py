@@ -267,7 +267,7 @@ def test_retries_on_a_fifo_queue_end_before_sqs_deletes_the_message(
     give_up_after: timedelta | None,
     charged: bool,  # noqa: FBT001 - a parametrized value
 ) -> None:
-    short = Queue("uncharged-short", fifo=True, retention=timedelta(hours=4))
+    short = Queue("uncharged-short", fifo=True, retention=timedelta(hours=4), patience=timedelta(hours=1))
 
     @task(short, retry=Backoff(give_up_after=give_up_after))
     def book(ctx: Context) -> None:

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -95,3 +96,18 @@ def test_the_longest_names_fit_into_the_limits_of_aws() -> None:
 def test_a_table_that_aws_cannot_build_is_refused_by_name(name: str, key: str, problem: str) -> None:
     with pytest.raises(TableError, match=f"table '{name}': .*{problem}"):
         Table(name, key)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "sum_"),
+    [
+        ({"retention": timedelta(minutes=10)}, "0:18:00"),
+        ({"retention": timedelta(hours=1), "timeout": timedelta(minutes=15)}, "1:45:00"),
+        ({"retention": timedelta(hours=12), "fifo": True}, "1 day, 0:18:00"),
+    ],
+)
+def test_a_retention_that_ends_before_a_message_has_waited_is_refused_with_the_sum(
+    numbers: dict[str, Any], sum_: str
+) -> None:
+    with pytest.raises(QueueError, match=sum_):
+        Queue("brief", **numbers)

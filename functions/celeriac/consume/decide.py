@@ -38,12 +38,11 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, r
         return decision
     if task.guarantee == "at_most_once":
         return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
-    if queue.fifo:
-        # The same message is retried. After its last receive SQS would move it without a reason. At the end of its
-        # retention, which counts from its only send, SQS would delete it.
-        forgotten_at = record.sent_at + queue.retention - queue.timeout
-        if record.receives >= queue.receive_limit or now + decision.delay > forgotten_at:
-            return GiveUp(Reason.EXPIRED)
+    # On a FIFO queue the same message is retried. After its last receive SQS would move it without a reason. At the end
+    # of its retention, which counts from its only send, SQS would delete it.
+    is_last = record.receives >= queue.receive_limit or now + decision.delay > received.must_end_by
+    if queue.fifo and is_last:
+        return GiveUp(Reason.EXPIRED)
     return decision
 
 

@@ -42,6 +42,15 @@ class Received:
     """Whether no other message runs in this worker now, and no finished one waits for its acknowledgement."""
     observed: Observed = field(default_factory=Observed)
 
+    @property
+    def must_end_by(self) -> datetime:
+        """When a message of a FIFO queue must be a dead letter at the latest.
+
+        SQS deletes it a visibility timeout later, and the messages behind it in its group soon after. The timeout is
+        left for those.
+        """
+        return self.record.sent_at + self.queue.retention - self.queue.visibility
+
 
 def as_it_came(record: SqsRecord) -> Message:
     """The record's message. One written by hand gets a missing id and date from SQS. Raises what `decode` raises."""

@@ -11,7 +11,7 @@ from celeriac.consume.decide import failed
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
 from celeriac.consume.report import log_lost_worker
-from celeriac.consume.unrun import newer, quarantined, unknown, unrun
+from celeriac.consume.unrun import newer, quarantined, too_late, unknown, unrun
 from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
@@ -99,10 +99,14 @@ def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
         return Skipped("poison")
     except lease.Busy as busy:
         return HandedBack("another worker is running it", busy.until, original)
+    except lease.TooEarly as early:
+        return HandedBack("its next attempt isn't due yet", early.until, original)
     if not isinstance(held, lease.Lease):
         return held
     received.observed.replaced = held.replaced
     message = replace(message, attempt=held.attempt)
+    if queue.fifo and datetime.now(UTC) > received.must_end_by:
+        return Dead(message, too_late(message, received), held)
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
         return Dead(message, quarantined(f"this kind of failure, {before.type},", message, received), held)

@@ -40,6 +40,17 @@ def quarantined(what: str, message: Message, received: Received) -> Failure:
     return failure(Reason.QUARANTINED, error, unrun(message), received)
 
 
+def too_late(message: Message, received: Received) -> Failure:
+    """The failure of a FIFO message that SQS will delete soon."""
+    queue = received.queue
+    error = TimeoutError(
+        f"it has waited since {received.record.sent_at:%Y-%m-%d %H:%M} UTC, and SQS deletes it after "
+        f"{queue.retention}; it wasn't run, because the messages behind it would be deleted meanwhile: redrive it, or "
+        f"raise the retention of the queue {queue.name!r}"
+    )
+    return failure(Reason.EXPIRED, error, unrun(message), received)
+
+
 def unrun(message: Message) -> Message:
     """The message with one attempt less, because the attempt that was due isn't made."""
     return replace(message, attempt=message.attempt - 1)

@@ -8,7 +8,6 @@ from celeriac.declare.task import Task
 from celeriac.model.cron import MOST_NAME_CHARACTERS
 from celeriac.model.errors import TaskError
 from celeriac.model.guarantee import GUARANTEES
-from celeriac.model.queue import MAX_VISIBILITY
 from celeriac.model.retry import Backoff, Custom
 
 
@@ -31,15 +30,17 @@ def check(made: Task[..., Any, Any]) -> None:
     if made.guarantee == "at_most_once" and (isinstance(policy, Custom) or policy.attempts > 1):
         raise TaskError(f"task {name!r}: delivery at_most_once means a single attempt, leave `retry` out")
     if isinstance(policy, Backoff):
-        if queue.fifo and policy.cap > MAX_VISIBILITY:
-            raise TaskError(
-                f"task {name!r}: its Backoff's cap is {policy.cap}, but on the FIFO queue {queue.name!r} a retry "
-                f"waits by its visibility timeout, at most {MAX_VISIBILITY}"
-            )
         if queue.fifo and policy.attempts >= queue.receive_limit:
             raise TaskError(
                 f"task {name!r}: its {policy.attempts} attempts on the FIFO queue {queue.name!r} cost a receive each, "
                 f"and SQS gives up after {queue.receive_limit}; raise the queue's max_receives"
+            )
+        if queue.fifo and (longest := policy.longest(queue.timeout)) > queue.retention - queue.visibility:
+            raise TaskError(
+                f"task {name!r}: its {policy.attempts} attempts may take {longest}, waits and runs together. On the "
+                f"FIFO queue {queue.name!r} the message waits in the queue, and SQS deletes it after "
+                f"{queue.retention}, of which the last {queue.visibility} are left for the messages behind it. Lower "
+                "the attempts or the cap, or raise the queue's retention"
             )
     if made.timeout is not None and not timedelta() < made.timeout <= queue.timeout:
         raise TaskError(

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from celeriac.leases.states import DEAD, RETRYING
+from celeriac.leases.status import milliseconds
 from celeriac.model.failure import Failure
 
 MESSAGE = "message"
@@ -76,22 +77,23 @@ def condition_of(claim: Claim, found: Found | None) -> Condition:
             {"#token": "token", "#status": "status"},
             {":after": {"S": found.token}, ":expected": {"S": found.status}},
         )
+    now = dt.datetime.now(dt.UTC)
     # In this order: the key is new. Its record has expired, and TTL hasn't deleted it yet. An earlier attempt of
     # this message has failed. An earlier run of this attempt wasn't charged. Another message of this key has
     # failed, unless the key may run only once.
-    free = [
-        "attribute_not_exists(id)",
-        "expiration < :now",
-        "(#status = :retrying AND attempt < :attempt)",
-        "(#status = :retrying AND attempt = :attempt AND #step < :step)",
-    ]
-    values: dict[str, Any] = {
-        ":now": {"N": str(int(dt.datetime.now(dt.UTC).timestamp()))},
-        ":retrying": {"S": RETRYING},
-        ":attempt": {"N": "999999" if claim.comes_back else str(claim.attempt)},
-        ":step": {"N": str(claim.step)},
-    }
+    free = ["attribute_not_exists(id)", "expiration < :now"]
+    values: dict[str, Any] = {":now": {"N": str(int(now.timestamp()))}, ":retrying": {"S": RETRYING}}
+    if claim.comes_back:
+        # SQS may deliver the message before its next attempt is due: it hides no message for longer than twelve
+        # hours, and a call that hides it may fail.
+        free.append("(#status = :retrying AND (attribute_not_exists(retry_at) OR retry_at <= :instant))")
+        values[":instant"] = {"N": milliseconds(now)}
+    else:
+        free.append("(#status = :retrying AND attempt < :attempt)")
+        free.append("(#status = :retrying AND attempt = :attempt AND #step < :step)")
+        values |= {":attempt": {"N": str(claim.attempt)}, ":step": {"N": str(claim.step)}}
     if not claim.once:
         free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
         values |= {":dead": {"S": DEAD}, ":me": {"S": claim.task_id}}
-    return Condition(" OR ".join(free), {"#status": "status", "#step": "step"}, values)
+    names = {"#status": "status"} | ({} if claim.comes_back else {"#step": "step"})
+    return Condition(" OR ".join(free), names, values)

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 
 from celeriac.leases import import_notes
 from celeriac.leases.claim import Claim, Found
-from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
+from celeriac.leases.states import COMPLETED, DEAD, RETRYING
 from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
 from celeriac.model.errors import Signal
@@ -39,6 +39,14 @@ class Busy(Signal):
 
     def __init__(self, until: dt.datetime) -> None:
         super().__init__(f"another worker holds the lease until {until:%H:%M:%S}")
+        self.until = until
+
+
+class TooEarly(Signal):
+    """The next attempt is due at `until`, and SQS has delivered the message before."""
+
+    def __init__(self, until: dt.datetime) -> None:
+        super().__init__(f"the next attempt is due at {until:%H:%M:%S}")
         self.until = until
 
 
@@ -114,7 +122,8 @@ def claim(wanted: Claim) -> Lease:
     """Claim a task for this worker.
 
     Raises AlreadyDone for a duplicate of a success, AlreadyTried for a stray copy of a failed attempt, AlreadyDead for
-    a stray copy of a dead letter, Busy while another worker may run the task, and CrashSuspected if its last worker
+    a stray copy of a dead letter, Busy while another worker may run the task, TooEarly on a FIFO queue before the next
+    attempt is due, and CrashSuspected if its last worker
     died during the run: `take_over` claims such a task.
     """
     attempted = _new_store(wanted)
@@ -128,13 +137,15 @@ def claim(wanted: Claim) -> Lease:
         # A message that was dead-lettered without a run, by quarantine for example, left the record unchanged. A
         # redrive of it starts with fresh attempts, once for all of its copies.
         if not wanted.redriven or wanted.redriven == found.get("redriven"):
+            if wanted.comes_back:
+                raise TooEarly(_instant(found["retry_at"]))
             raise AlreadyTried
         return _claim_after(attempted, found)
     if status == DEAD:
         if not _brings_back(wanted, found):
             raise AlreadyDead
         return _claim_after(attempted, found)
-    expiry = dt.datetime.fromtimestamp(int(found.get("in_progress_expiration", 0)) / 1000, dt.UTC)
+    expiry = _instant(found.get("in_progress_expiration", 0))
     if expiry >= dt.datetime.now(dt.UTC):
         raise Busy(expiry)
     raise CrashSuspected(found)
@@ -169,6 +180,10 @@ def forget(task: str, key: str, retention: dt.timedelta, seen: Mapping[str, Any]
     """Delete the record of a task's key, so that its next message runs. False if it isn't as `seen` any more."""
     held = store(task, names.idempotency_table(settings.stage()), retention)
     return held.delete(key, token=str(seen["token"]), status=str(seen["status"]))
+
+
+def _instant(milliseconds: str | int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(int(milliseconds) / 1000, dt.UTC)
 
 
 def _new_store(wanted: Claim) -> FencedStore:

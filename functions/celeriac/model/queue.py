@@ -78,7 +78,8 @@ class Queue:
     """
     retention: timedelta = timedelta(days=4)
     """How long a message may wait. It must be shorter than `dead_letter_retention`: on a standard queue, a message
-    that SQS moves to the dead-letter queue keeps its age."""
+    that SQS moves to the dead-letter queue keeps its age. It must be at least 15 minutes plus the visibility timeout,
+    and on a FIFO queue plus the `patience`."""
     dead_letter_retention: timedelta = timedelta(days=14)
     """How long a dead letter waits for a person. SQS's limit is 14 days."""
     max_age: timedelta | None = None
@@ -144,8 +145,24 @@ class Queue:
                 f"retention is {self.retention} and dead_letter_retention {self.dead_letter_retention}: SQS keeps "
                 "1 minute to 14 days, and dead letters must outlive waiting messages"
             )
+        yield from self._problems_of_waits()
         if self.max_body_bytes not in BODY_RANGE:
             yield f"max_body_bytes is {self.max_body_bytes}, it must lie between 1,024 and SQS's 1,048,576"
+
+    def _problems_of_waits(self) -> Iterator[str]:
+        """SQS deletes a message at the end of its retention, also while it waits or is in flight."""
+        least = MAX_DELAY + self.visibility
+        if self.retention < least:
+            yield (
+                f"retention is {self.retention}, and a message may wait for {least}: {MAX_DELAY}, the longest delay, "
+                f"and {self.visibility}, the visibility timeout, if its worker dies. Raise the retention"
+            )
+        if self.fifo and self.retention < self.patience + least:
+            yield (
+                f"retention is {self.retention}, and on a FIFO queue a message that no release knows waits for "
+                f"{self.patience + least}: {self.patience}, the patience, {MAX_DELAY}, the longest wait between two "
+                f"looks, and {self.visibility}, the visibility timeout. Raise the retention, or lower the patience"
+            )
 
     def _problems_of_pollers(self, pollers: object) -> Iterator[str]:
         match pollers:

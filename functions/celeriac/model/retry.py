@@ -28,8 +28,8 @@ class Retry(Signal):
 
     delay: the shortest wait. Up to a tenth of it is added at random, so that tasks that failed together don't return
         together. Nothing is subtracted, so a provider's Retry-After is respected. SQS counts in whole seconds, rounded
-        up. The longest wait is a year, the added part included. On a FIFO queue it is 11 h 45 min, which is how long
-        SQS can hide a message.
+        up. The longest wait is a year, the added part included. On a FIFO queue the message waits in its queue, so it
+        becomes a dead letter with the reason `expired` if the wait ends too close to the queue's `retention`.
     charge: with False, the run doesn't count as an attempt. This is for a task that hasn't failed but can't go on yet,
         because a provider is closed or a file isn't there yet. Each such wait is at least a second.
         The waits end in a dead letter with the reason `expired`: at the age that the policy's `give_up_after` names;
@@ -135,6 +135,12 @@ class Backoff:
         except OverflowError:  # a factor of 10 at the 400th attempt
             wait = self.cap
         return min(wait, self.cap) * (1 + self.jitter * share)
+
+    def longest(self, timeout: timedelta) -> timedelta:
+        """Return how long all attempts may take, if each run takes `timeout` and each wait is the longest one."""
+        return self.attempts * timeout + sum(
+            (self.delay(attempt, 1) for attempt in range(1, self.attempts)), start=timedelta()
+        )
 
     def decide(self, error: BaseException, *, attempt: int, age: timedelta, left: timedelta) -> Decision:
         """Decide what follows when `attempt` has failed with `error`, `age` after the enqueue.
