@@ -186,7 +186,7 @@ def schedules(stage: str) -> "list[tuple[str, datetime, TargetTypeDef]]":
 
 
 def _queue(url: str) -> Any:
-    return _in_moto("sqs").queues[url.rpartition("/")[2]]
+    return _in_moto("sqs").get_queue(url.rpartition("/")[2])
 
 
 def _in_moto(service: Any) -> Any:

@@ -26,7 +26,7 @@ from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
-from celeriac.testing import account
+from celeriac.testing import account, sqs_rules
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls, Fault
 from celeriac.testing.clock import Clock
@@ -83,6 +83,7 @@ class Sandbox:
             # Moto read TEST_SERVER_MODE at its import.
             entering.enter_context(patch.object(moto_settings, "TEST_SERVER_MODE", new=False))
             entering.enter_context(faster())
+            entering.enter_context(sqs_rules.kept())
             entering.enter_context(mock_aws())
             self._clock.start()
             entering.callback(self._clock.stop)
