@@ -18,6 +18,10 @@ FAILURE_ATTRIBUTE = "failure"
 """The failure, on dead letters whose body must stay unchanged."""
 FIRST_SENT_AT = "first_sent_at"
 """The first time of sending, on messages that this release can't read and sends again unchanged."""
+FIRST_ID = "Celeriac.FirstId"
+"""On a fresh copy of a message: SQS's id of the first message."""
+DEATHS = "Celeriac.Deaths"
+"""On a fresh copy of a message: how many workers died while they ran only this message."""
 MORE = "more_attributes"
 """The attributes for which SQS has no room, as JSON: SQS takes ten attributes, and a sender may use all of them."""
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
@@ -110,6 +114,11 @@ def unpacked(written: str) -> "dict[str, MessageAttributeValueTypeDef]":
     return {name: value for name, value in found.items() if not _is_ours(name, value)}
 
 
+def text_in(found: Attributes, name: str) -> str:
+    """Return the text of one of Celeriac's attributes; empty if it isn't there."""
+    return found[name].get("StringValue", "") if name in found else ""
+
+
 def failure_in(found: Attributes) -> Failure | None:
     """Return the failure that Celeriac noted; None if the attribute is a sender's."""
     try:
@@ -123,6 +132,8 @@ def failure_in(found: Attributes) -> Failure | None:
 def _is_ours(name: str, value: "MessageAttributeValueTypeDef") -> bool:
     if name == FAILURE_ATTRIBUTE:
         return failure_in({name: value}) is not None
+    if name in {FIRST_ID, DEATHS}:
+        return True
     return name == FIRST_SENT_AT and _is_our_date(value.get("StringValue", ""))
 
 

@@ -31,6 +31,15 @@ def failed(
     return Dead(message, why, held)
 
 
+def unsent(message: Message, ended: lease.EndedUnsent, held: lease.Lease) -> Outcome:
+    """The outcome that an earlier worker decided and could not send."""
+    if ended.unsent == "dead":
+        return Dead(message, ended.failure, held)
+    delay = max(ended.due - datetime.now(UTC), timedelta())
+    again = Again(delay, charged=ended.unsent == "retry")
+    return Retried(_successor(message, again), delay, ended.failure.type, held, ended.failure, again.charged)
+
+
 def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, received: Received) -> Decision:
     queue, record, now = received.queue, received.record, datetime.now(UTC)
     decision = _decide_by_policy(task, message, error, queue.retention - (now - _waits_since(message)))

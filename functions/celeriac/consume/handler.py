@@ -7,16 +7,17 @@ error.
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from celeriac.aws import visibility
-from celeriac.consume import note_changes, suspects
-from celeriac.consume.outcome import Dead, Outcome, RunAlone
+from celeriac.consume import note_changes, outage, suspects
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
 from celeriac.consume.received import Received, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
 from celeriac.consume.run import run
-from celeriac.consume.settle import Settled, send_dead_letter, settle
+from celeriac.consume.settle import Settled, settle
 from celeriac.consume.sqs_record import SqsRecord, queue_of, read
 from celeriac.declare import registry
 from celeriac.execute.call import TaskCalls
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# A message with this many receives may have crashed its workers, even if no record shows a crash. So it runs alone.
-TIRED = 4
 # The share of the margin after which the handler answers, even if threads still run.
 ANSWER_BEFORE = 0.75
 # The time that notes of dead letters may take at an invocation's end.
@@ -89,10 +88,7 @@ class _Batch:
 
     def run(self) -> None:
         """Run all messages, then tell SQS when to deliver the handed-back ones again."""
-        one = len(self._records) == 1
-        rested = [(record, queue) for record, queue in self._records if record.receives < TIRED or queue.fifo or one]
-        self._suspects = [pair for pair in self._records if pair not in rested]
-        in_time = self._side_by_side(rested, alone=one) and self._one_by_one()
+        in_time = self._side_by_side(self._records, alone=len(self._records) == 1) and self._one_by_one()
         if self._records and in_time:
             visibility.show_again(self._records[0][0].queue_name, self._again())
         self._tally.flush()
@@ -113,11 +109,11 @@ class _Batch:
         """Run messages one after another; the rest of a FIFO group waits behind a message that isn't acknowledged."""
         for position, (record, queue) in enumerate(lane):
             settled = yield from self._settle(record, queue, alone=alone)
-            if settled is None:
-                self._suspects.append((record, queue))
+            if isinstance(settled, RunAlone):
+                self._suspects.append((replace(record, deaths_alone=settled.deaths_alone), queue))
             else:
                 self._settled[record.message_id] = settled
-            if settled is None or not settled.acknowledged:
+            if isinstance(settled, RunAlone) or not settled.acknowledged:
                 # The followers become visible at once, but SQS delivers none of the group before this message.
                 for follower, _ in lane[position + 1 :]:
                     self._settled[follower.message_id] = Settled(acknowledged=False, again_at=datetime.now(UTC))
@@ -142,7 +138,7 @@ class _Batch:
         if copy is None:
             return False
         try:
-            self._settled[record.message_id] = settle(copy, record, queue)
+            self._settled[record.message_id] = settle(copy, Received(record, queue, self._worker, alone=False))
         except Exception as error:  # noqa: BLE001 - AWS can't be reached: the message waits on
             _log_unsettled(record.message_id, error)
         return self._settled[record.message_id].acknowledged
@@ -170,8 +166,8 @@ class _Batch:
         self._deleted.update(record.message_id for record in records)
         return True
 
-    def _settle(self, record: SqsRecord, queue: Queue, *, alone: bool) -> TaskCalls[Settled | None]:
-        """Run and settle one message; None if it must run alone. An unsettled message isn't acknowledged."""
+    def _settle(self, record: SqsRecord, queue: Queue, *, alone: bool) -> TaskCalls[Settled | RunAlone]:
+        """Run and settle one message, or return RunAlone if it must run alone."""
         started = time.monotonic()
         received = Received(record, queue, self._worker, alone)
         try:
@@ -179,8 +175,8 @@ class _Batch:
             message, outcome = yield from run(received)
             trace.follow(record.trace)  # after a timeout another thread resumes here
             if isinstance(outcome, RunAlone):
-                return None
-            settled = settle(outcome, record, queue)
+                return outcome
+            settled = settle(outcome, received)
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then
                 # crashed this worker too, SQS would deliver this message again and the record would let it run.
@@ -188,22 +184,22 @@ class _Batch:
             self._report(outcome, message, received, started)
         except Exception as error:  # noqa: BLE001 - AWS can't be reached, or Celeriac has a bug: SQS delivers it again
             _log_unsettled(record.message_id, error)
-            return self._last_resort(received, error, started)
+            return self._hand_back(received, error, started)
         return settled
 
-    def _last_resort(self, received: Received, error: Exception, started: float) -> Settled:
-        """At the last receive, send the message as a dead letter, with a reason: SQS would move it without one."""
-        record, queue = received.record, received.queue
-        if record.receives < queue.receive_limit:
-            return NOT_YET
-        dead = Dead(None, failure(Reason.UNSETTLED, error, record, received))
+    def _hand_back(self, received: Received, error: Exception, started: float) -> Settled:
+        """Let an unsettled message come again, or dead-letter it with a reason before SQS moves or deletes it."""
+        until = datetime.now(UTC) + outage.wait(received)
+        outcome: HandedBack | Dead = HandedBack("AWS can't be reached", until)
+        if outage.is_over(received):
+            outcome = Dead(None, failure(Reason.UNSETTLED, error, received.record, received))
         try:
-            send_dead_letter(dead, record, queue)
-        except Exception as another:  # noqa: BLE001 - the dead-letter queue can't be reached either: SQS moves it
-            _log_unsettled(record.message_id, another)
-            return NOT_YET
-        self._report(dead, None, received, started)
-        return Settled(acknowledged=True)
+            settled = settle(outcome, received)
+        except Exception as another:  # noqa: BLE001 - SQS can't be reached either
+            _log_unsettled(received.record.message_id, another)
+            return Settled(acknowledged=False, again_at=until)
+        self._report(outcome, None, received, started)
+        return settled
 
     def _report(self, outcome: Outcome, message: Message | None, received: Received, started: float) -> None:
         """Log and count a settled message, and remember its note for the invocation's end."""

@@ -59,8 +59,8 @@ def as_it_came(record: SqsRecord) -> Message:
     # the message would never be old.
     return replace(
         message,
-        id=message.id or record.message_id,
-        enqueued_at=min(_zoned(message.enqueued_at or record.sent_at), record.sent_at),
+        id=message.id or record.first_id,
+        enqueued_at=min(_zoned(message.enqueued_at or record.first_sent_at), record.sent_at),
         waits_since=_zoned(message.waits_since) if message.waits_since is not None else None,
     )
 

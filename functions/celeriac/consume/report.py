@@ -57,6 +57,11 @@ def log_lost_worker(run: RunInfo, queue: str, *, deaths_alone: int) -> None:
     logger.warning("worker lost", extra={"queue": queue, **run.fields, "deaths_alone": deaths_alone})
 
 
+def log_lost_visitor(queue: str, message_id: str, *, deaths_alone: int) -> None:
+    """Log that a worker has died before it knew the message's task. `message_id` is SQS's."""
+    logger.warning("worker lost", extra={"queue": queue, "message_id": message_id, "deaths_alone": deaths_alone})
+
+
 def _text(failure: Failure | None) -> dict[str, str]:
     """An error's text. It may quote the payload, so it is logged only where payloads are a developer's own."""
     if failure is None or not settings.logs_error_texts():

@@ -1,13 +1,16 @@
 """The run of one message, from its body to its outcome. This module sends nothing."""
 
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec.structs import replace
 
 from celeriac.aws import payloads
-from celeriac.consume import quarantine
-from celeriac.consume.decide import failed
+from celeriac.consume import quarantine, visiting
+from celeriac.consume.decide import failed, unsent
+from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
 from celeriac.consume.report import log_lost_worker
@@ -16,14 +19,14 @@ from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
-from celeriac.execute.call import Call, TaskCalls
+from celeriac.execute.call import Call, TaskCalls, TaskTimeoutError
 from celeriac.execute.threads import left_behind
 from celeriac.leases import lease
 from celeriac.leases.claim import MESSAGE, Claim
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
+from celeriac.leases.visit import Visit
 from celeriac.model import foreign, sender
-from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure, error_type, fingerprint
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError
 from celeriac.model.reason import Reason
@@ -31,24 +34,44 @@ from celeriac.observe import metrics
 from celeriac.observe.log import logger
 from celeriac.observe.running import RunInfo
 
-# A task becomes a dead letter after this many workers died while they ran only this task.
-MOST_DEATHS_ALONE = 3
 TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 
-class WorkerCrashedError(CeleriacError):
-    """The worker of a task died, out of memory or killed, so no code could record why."""
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A task that is claimed and may start."""
+
+    task: Task[..., Any, Any]
+    message: Message
+    arguments: dict[str, Any]
+    held: lease.Lease | None = None
 
 
 def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome]]:
     """Decode a message, find its task, validate, run, and return the outcome.
 
-    The message is None if the body can't be read. The generator yields the call of the task's function; its driver
-    makes the call.
+    The message is None if its body can't be read or wasn't touched. The generator yields the call of the task's
+    function; its driver makes the call.
 
     Raises only AWS's errors (the store of leases or payloads can't be reached): the message is then handed back,
     uncharged.
     """
+    visit = visiting.begin(received)
+    if not (visit is None or isinstance(visit, Visit)):
+        return None, visit
+    try:
+        message, prepared = yield from _prepared(received)
+    except Exception:
+        if visit is not None:
+            visit.close()
+        raise
+    if visit is not None:
+        visit.close()
+    return message, ((yield from _attempt(prepared, received)) if isinstance(prepared, _Ready) else prepared)
+
+
+def _prepared(received: Received) -> TaskCalls[tuple[Message | None, Outcome | _Ready]]:
+    """Everything before the task's function: the message, and its outcome if the task must not start."""
     record = received.record
     try:
         message = as_it_came(record)
@@ -58,10 +81,10 @@ def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome]]:
         return None, Dead(None, failure(Reason.MALFORMED, error, record, received))
     except NewerVersionError as error:
         return None, newer(error, received)
-    return message, (yield from _run(message, received))
+    return message, (yield from _claimed(message, received))
 
 
-def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
+def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready]:
     task = registry.tasks.get(message.task)
     if task is None:
         return unknown(message, received)
@@ -72,12 +95,12 @@ def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
         # A redriven dead letter starts with fresh attempts, whichever tool redrove it.
         message = replace(message, attempt=1, step=0, waits_since=None, failure=None, enqueued_at=record.sent_at)
     try:
-        raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
-        arguments = task.signature.decode(raw)
-        _refuse_misplaced(task, arguments, record.body)
+        arguments = yield from _arguments(task, message, received)
         key = received.observed.key = task.key_of(arguments, message)
     except (InvalidArgumentsError, payloads.PayloadGoneError) as error:
         return Dead(message, failure(Reason.MALFORMED, error, unrun(message), received))
+    except TaskTimeoutError as error:
+        return failed(task, message, error, None, received)
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
@@ -89,8 +112,9 @@ def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
     worker.has_started = True
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
     if task.guarantee == "at_least_once" and record.receives == 1 and not queue.fifo:
-        return (yield from _attempt(task, message, arguments, None, received))
+        return _Ready(task, message, arguments)
     wanted = _wanted(task, key, message, redriven_from, received)
+    before_claim = worker.left
     try:
         held = _claim(task, message, wanted, received)
     except (lease.AlreadyDone, lease.AlreadyTried):
@@ -101,6 +125,8 @@ def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
         return HandedBack("another worker is running it", busy.until, original)
     except lease.TooEarly as early:
         return HandedBack("its next attempt isn't due yet", early.until, original)
+    except lease.EndedUnsent as ended:
+        return _resumed(message, wanted, ended, original)
     if not isinstance(held, lease.Lease):
         return held
     received.observed.replaced = held.replaced
@@ -110,7 +136,42 @@ def _run(message: Message, received: Received) -> TaskCalls[Outcome]:
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
         return Dead(message, quarantined(f"this kind of failure, {before.type},", message, received), held)
-    return (yield from _attempt(task, message, arguments, held, received))
+    if worker.left < needed and before_claim - worker.left > worker.margin:
+        # The claim took too long. The task would be cut off, so the next invocation runs it.
+        with suppress(LeaseLostError):
+            held.release()
+        return HandedBack("its claim took too long", datetime.now(UTC), original)
+    return _Ready(task, message, arguments, held)
+
+
+def _arguments(task: Task[..., Any, Any], message: Message, received: Received) -> TaskCalls[dict[str, Any]]:
+    """The arguments of the task. Raises InvalidArgumentsError, PayloadGoneError, TaskTimeoutError, and AWS's errors."""
+    record = received.record
+
+    def read() -> dict[str, Any]:
+        raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
+        arguments = task.signature.decode(raw)
+        _refuse_misplaced(task, arguments, record.body)
+        return arguments
+
+    if task.signature.is_plain and not message.stored:
+        return read()
+    # A validator of the user's, a regular expression or S3 may take long. The thread's watch cuts this off.
+    its = RunInfo(task.name, message.id, message.attempt, received.worker.request_id)
+    result, error = yield Call(read, (), {}, received.worker.left, its)
+    if error is not None:
+        raise error
+    arguments: dict[str, Any] = result
+    return arguments
+
+
+def _resumed(message: Message, wanted: Claim, ended: lease.EndedUnsent, original: Message) -> Outcome:
+    """The outcome of a run that another worker has ended and could not settle. The task doesn't run again."""
+    try:
+        held = lease.resume(wanted, ended)
+    except lease.Busy as busy:
+        return HandedBack("another worker is settling it", busy.until, original)
+    return unsent(replace(message, attempt=held.attempt), ended, held)
 
 
 def _wanted(
@@ -148,21 +209,21 @@ def _claim(
     except lease.CrashSuspected as suspect:
         verdict = _verdict(task, suspect)
         if verdict is None and not received.alone:
-            return RunAlone()
+            return RunAlone(suspect.deaths_alone)
         held = lease.take_over(wanted, suspect)
         _tell_of_lost_worker(task, held, suspect, wanted, received)
         if verdict is None:
             return held
         reason, why = verdict
         its = replace(message, attempt=held.attempt)
-        return Dead(message, failure(reason, WorkerCrashedError(why), its, received), held)
+        return Dead(message, failure(reason, visiting.WorkerCrashedError(why), its, received), held)
 
 
 def _verdict(task: Task[..., Any, Any], suspect: lease.CrashSuspected) -> tuple[Reason, str] | None:
     """Why a task whose last worker died must not run again; None if it may."""
     if task.guarantee == "at_most_once":
         return Reason.INTERRUPTED, "its worker died during the run; whether the work was done is unknown"
-    if suspect.deaths_alone >= MOST_DEATHS_ALONE:
+    if suspect.deaths_alone >= visiting.MOST_DEATHS_ALONE:
         return Reason.WORKER_LOST, f"{suspect.deaths_alone} workers died while they ran it alone"
     return None
 
@@ -175,9 +236,8 @@ def _tell_of_lost_worker(
     metrics.count_lost_worker(received.queue.name, task.name)
 
 
-def _attempt(
-    task: Task[..., Any, Any], message: Message, arguments: dict[str, Any], held: lease.Lease | None, received: Received
-) -> TaskCalls[Outcome]:
+def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
+    task, message, arguments, held = ready.task, ready.message, ready.arguments, ready.held
     worker = received.worker
     key = task.key_of(arguments, message)
     # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
@@ -203,8 +263,10 @@ def _attempt(
     if held is not None and not held.committed:
         kept, not_kept = _kept(task, result)
         try:
-            held.complete(kept, not_kept=not_kept)
+            while_there_is_time(lambda: held.complete(kept, not_kept=not_kept), worker)
         except LeaseLostError:
+            if held.is_completed():
+                return Succeeded(message.attempt)  # an earlier try was carried out, and its answer was lost
             return TAKEN_OVER
     return Succeeded(message.attempt)
 

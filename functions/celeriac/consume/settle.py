@@ -1,28 +1,31 @@
 """Carries out an outcome. Every path sends first and then records; the message is acknowledged last."""
 
 import dataclasses
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import assert_never
 
 import msgspec
 
 from celeriac.aws import sqs
-from celeriac.aws.attributes import FIRST_SENT_AT, Attributes, beside, ours_in, text
+from celeriac.aws.attributes import Attributes, beside, ours_in
 from celeriac.aws.client import error_code
+from celeriac.consume.copies import copy_of
+from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Succeeded
+from celeriac.consume.received import Received
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.dead_letters.dead_letter import unreadable
-from celeriac.enqueue.send import Parcel, entry, fitted, send
+from celeriac.enqueue.send import Parcel, fitted, send
+from celeriac.leases.lease import Lease, Unsent
 from celeriac.leases.store import LeaseLostError
 from celeriac.model import settings
-from celeriac.model.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
-
-# After this many receives a hand-back sends a fresh copy: fewer than make a message suspect (TIRED), and far fewer than
-# any maxReceiveCount.
-FRESH_AFTER = 3
+from celeriac.model.failure import Failure, error_type
+from celeriac.model.message import Message
+from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
+from celeriac.observe.log import logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,14 @@ class Settled:
     again_at: datetime | None = None
 
 
-def settle(outcome: Outcome, record: SqsRecord, queue: Queue) -> Settled:
+def settle(outcome: Outcome, received: Received) -> Settled:
     """Send what `outcome` asks for, then record it. Raises what AWS raises: the message then isn't acknowledged."""
+    record, queue = received.record, received.queue
     match outcome:
         case Succeeded() | Skipped():
             return Settled(acknowledged=True)
         case Retried():
-            return _retry(outcome, record, queue)
+            return _retry(outcome, received)
         case Dead():
             send_dead_letter(outcome, record, queue)
             return Settled(acknowledged=True)
@@ -56,45 +60,67 @@ def settle(outcome: Outcome, record: SqsRecord, queue: Queue) -> Settled:
             assert_never(outcome)
 
 
-def _retry(retried: Retried, record: SqsRecord, queue: Queue) -> Settled:
+def _retry(retried: Retried, received: Received) -> Settled:
+    queue, lease, failure = received.queue, retried.lease, retried.failure
+    due = datetime.now(UTC) + retried.delay
     # On a FIFO queue the message stays in the queue: a successor would lose its place.
     if not queue.fifo:
-        send(Parcel(queue, retried.successor, retried.delay, record.group))
-    if retried.lease is not None and retried.failure is not None:
-        try:
-            due = datetime.now(UTC) + retried.delay
-            retried.lease.retrying(retried.failure, due, charged=retried.charged)
-        except LeaseLostError:
-            # An extra successor does no harm: the record of the worker that took over makes it a duplicate.
-            return Settled(acknowledged=False)
-    return Settled(not queue.fifo, datetime.now(UTC) + retried.delay if queue.fifo else None)
+        with _noted(lease, "retry" if retried.charged else "uncharged", failure, due):
+            send(Parcel(queue, retried.successor, retried.delay, received.record.group))
+    if lease is None or failure is None:
+        return Settled(not queue.fifo, due if queue.fifo else None)
+    try:
+        if queue.fifo:
+            # Nothing but the record tells that the run has ended.
+            while_there_is_time(lambda: lease.retrying(failure, due, charged=retried.charged), received.worker)
+            return Settled(acknowledged=False, again_at=due)
+        lease.retrying(failure, due, charged=retried.charged)
+    except LeaseLostError:
+        # An extra successor does no harm: the record of the worker that took over makes it a duplicate.
+        return Settled(acknowledged=False)
+    except Exception as error:
+        if queue.fifo:
+            raise
+        # The successor tells that the run has ended, see `celeriac.leases.lease`.
+        logger.warning("retry not recorded", extra={"error": error_type(error)})
+    return Settled(acknowledged=True)
+
+
+@contextmanager
+def _noted(lease: Lease | None, unsent: Unsent, failure: Failure | None, due: datetime) -> Iterator[None]:
+    """If the block can't send, record what it would have sent: the task must not run again for it."""
+    try:
+        yield
+    except Exception:
+        if lease is not None and failure is not None:
+            try:
+                lease.note_unsent(unsent, failure, due)
+            except Exception as error:  # noqa: BLE001 - the error of the block says more
+                logger.warning("end of the run not noted", extra={"error": error_type(error)})
+        raise
 
 
 def _hand_back(handed_back: HandedBack, record: SqsRecord, queue: Queue) -> Settled:
     """Usually SQS delivers the same message again. Before hand-backs use up its receives, a fresh copy replaces it."""
-    if queue.fifo or record.receives < FRESH_AFTER or handed_back.message is None:
-        return Settled(acknowledged=False, again_at=handed_back.until)
-    wait = max((handed_back.until or datetime.now(UTC)) - datetime.now(UTC), timedelta())
-    send(Parcel(queue, handed_back.message, min(wait, MAX_DELAY), record.group))
-    return Settled(acknowledged=True)
+    again = Settled(acknowledged=False, again_at=handed_back.until)
+    if queue.fifo or 2 * record.receives < queue.receive_limit:
+        return again
+    delay = (handed_back.until or datetime.now(UTC)) - datetime.now(UTC)
+    return _replaced(record, queue, handed_back.message, delay) or again
 
 
 def _postpone(postponed: Postponed, record: SqsRecord, queue: Queue) -> Settled:
     again = Settled(acknowledged=False, again_at=datetime.now(UTC) + postponed.delay)
     if queue.fifo:
         return again
-    if postponed.message is not None:
-        copy = entry(Parcel(queue, postponed.message, postponed.delay, record.group))
-        _send(record.queue_name, _with(copy, record.attributes))
-        return Settled(acknowledged=True)
-    copy = sqs.Entry(
-        record.body,
-        delay_seconds=ceil(postponed.delay.total_seconds()),
-        group=record.group,
-        attributes=beside(record.attributes, text(FIRST_SENT_AT, record.first_sent_at.isoformat())),
-    )
-    if copy.size > MAX_MESSAGE_BYTES:
-        return again
+    return _replaced(record, queue, postponed.message, postponed.delay) or again
+
+
+def _replaced(record: SqsRecord, queue: Queue, message: Message | None, delay: timedelta) -> Settled | None:
+    """Send a fresh copy in place of the message; None if SQS has no room for it."""
+    copy = copy_of(record, queue, message, delay)
+    if copy is None:
+        return None
     _send(record.queue_name, copy)
     return Settled(acknowledged=True)
 
@@ -106,18 +132,22 @@ def send_dead_letter(dead: Dead, record: SqsRecord, queue: Queue) -> None:
     # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
     # this message. The record no longer knows that earlier letter, so it could not be redriven.
     deduplication = f"{record.message_id}-{dead.failure.request_id}" if queue.fifo else None
-    if dead.message is not None:
-        letter = msgspec.structs.replace(dead.message, failure=dead.failure)
-        # The arguments stay in the body if SQS can carry them: people read dead letters in AWS's console too.
-        body = fitted(name, letter, MAX_MESSAGE_BYTES)
-        _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
-    else:
-        came = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=dict(record.attributes))
-        _send(name, unreadable(came, dead.failure, queue_name=record.queue_name, message_id=record.message_id))
+    with _noted(dead.lease, "dead", dead.failure, datetime.now(UTC)):
+        if dead.message is not None:
+            letter = msgspec.structs.replace(dead.message, failure=dead.failure)
+            # The arguments stay in the body if SQS can carry them: people read dead letters in AWS's console too.
+            body = fitted(name, letter, MAX_MESSAGE_BYTES)
+            _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
+        else:
+            came = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=dict(record.attributes))
+            _send(name, unreadable(came, dead.failure, queue_name=record.queue_name, message_id=record.message_id))
     if dead.lease is not None:
-        # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.
-        with suppress(LeaseLostError):
-            dead.lease.dead(dead.failure)
+        try:
+            # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.
+            with suppress(LeaseLostError):
+                dead.lease.dead(dead.failure)
+        except Exception as error:  # noqa: BLE001 - the letter is sent: another run would send another one
+            logger.warning("dead letter not recorded", extra={"error": error_type(error)})
 
 
 def _send(name: str, made: sqs.Entry) -> None:

@@ -1,14 +1,18 @@
 """An SQS record as Lambda delivers it, reduced to the fields that the consumer needs."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from celeriac.aws.attributes import FIRST_SENT_AT, Attributes, of_lambda, of_sender
+from celeriac.aws.attributes import DEATHS, FIRST_ID, FIRST_SENT_AT, Attributes, of_lambda, of_sender, text_in
 from celeriac.model.errors import CeleriacError
 from celeriac.model.queue import Queue
 from celeriac.observe.trace import checked
+
+# The most characters of a message's id, see `celeriac.model.message`.
+MOST_ID = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class SqsRecord:
     group: str | None
     first_sent_at: datetime
     """When the message was sent; if it is a copy, when the first message was sent."""
+    first_id: str = ""
+    """SQS's id of the message; if it is a copy, that of the first message."""
+    deaths_alone: int | None = None
+    """How many workers died while they ran only this message; None if the message isn't known to crash workers."""
     trace: str | None = None
     """The header of the X-Ray trace that the message belongs to."""
     attributes: Attributes = field(default_factory=dict)
@@ -51,6 +59,8 @@ def read(raw: Mapping[str, Any]) -> SqsRecord:
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
         group=attributes.get("MessageGroupId"),
         first_sent_at=_first_sent_at(found, sent_at),
+        first_id=text_in(found, FIRST_ID)[:MOST_ID] or raw["messageId"],
+        deaths_alone=_deaths_alone(found),
         trace=checked(attributes.get("AWSTraceHeader")),
         attributes=of_sender(found),
     )
@@ -66,6 +76,12 @@ def _first_sent_at(found: Attributes, sent_at: datetime) -> datetime:
     except (KeyError, ValueError):
         return sent_at
     return min(first if first.tzinfo is not None else first.replace(tzinfo=UTC), sent_at)
+
+
+def _deaths_alone(found: Attributes) -> int | None:
+    """Return the deaths that a copy brings along. Any sender may write the number; it harms only its own message."""
+    written = text_in(found, DEATHS)
+    return int(written) if re.fullmatch(r"[0-9]", written) else None
 
 
 def queue_of(record: SqsRecord, queues: Mapping[str, Queue], stage: str) -> Queue:

@@ -4,9 +4,7 @@ import random
 from collections.abc import Sequence
 
 from celeriac.consume.outcome import HandedBack
-from celeriac.consume.received import as_it_came
 from celeriac.consume.sqs_record import SqsRecord
-from celeriac.model.message import MalformedMessageError, NewerVersionError
 from celeriac.model.queue import Queue
 
 type SuspectMessage = tuple[SqsRecord, Queue]
@@ -20,13 +18,10 @@ def in_order(suspects: Sequence[SuspectMessage]) -> list[SuspectMessage]:
 def tired_of_waiting(record: SqsRecord, queue: Queue) -> HandedBack | None:
     """A fresh copy, if waiting behind crashing messages has used up half of the receives that SQS allows.
 
-    A healthy message must not become a dead letter by waiting. The copy keeps the record of the message's crashes, so a
-    crashing message still ends after its three crashes. None on a FIFO queue, where a copy would lose its place, and
-    for a body that can't be read, which crashes no worker.
+    A healthy message must not become a dead letter by waiting. The copy brings along how many workers have died of the
+    message, so a crashing message still ends after its three crashes. None on a FIFO queue, where a copy would lose its
+    place.
     """
     if queue.fifo or 2 * record.receives < queue.receive_limit:
         return None
-    try:
-        return HandedBack("messages that may crash their worker run before it", message=as_it_came(record))
-    except (MalformedMessageError, NewerVersionError):
-        return None
+    return HandedBack("messages that may crash their worker run before it")

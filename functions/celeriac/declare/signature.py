@@ -1,8 +1,10 @@
 """A task's signature as the schema of its payload."""
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -66,6 +68,11 @@ class Signature:
             msgspec.json.schema(schema, schema_hook=_known)
         except TypeError as error:
             raise SignatureError(f"task {name!r}: its parameters can't be read from JSON: {error}") from error
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether reading the arguments runs no code of the user's, and no regular expression."""
+        return all(_is_plain(self._hints.get(field, Any)) for field in self.fields)
 
     def default(self, field: str) -> object:
         """The value of a field that a message leaves out; None if the field has no default."""
@@ -181,6 +188,18 @@ def _unwritable(arguments: Mapping[str, Any], error: Exception) -> str:
         except Exception as its:  # noqa: BLE001 - the code of a user's model may raise anything
             return f"`{name}` can't be written as JSON: {its}"
     return f"its arguments can't be written as JSON: {error}"
+
+
+_PLAIN = frozenset({Any, bool, int, float, str, bytes, None, type(None), list, dict, tuple, set, frozenset})
+
+
+def _is_plain(hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if origin is None:
+        return hint in _PLAIN
+    return origin in {list, dict, tuple, set, frozenset, typing.Union, types.UnionType} and all(
+        argument is ... or _is_plain(argument) for argument in typing.get_args(hint)
+    )
 
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ import datetime as dt
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
@@ -60,6 +60,22 @@ class CrashSuspected(Signal):
         self.deaths_alone = int(found.get("crashes", 0))
 
 
+type Unsent = Literal["retry", "uncharged", "dead"]
+"""What a run has decided and could not send: a retry, an uncharged retry, or a dead letter."""
+
+
+class EndedUnsent(Signal):
+    """The task ran and failed. Its worker could not send what follows, so this worker must."""
+
+    def __init__(self, found: Mapping[str, Any]) -> None:
+        super().__init__("the run has ended, and what follows was not sent")
+        self.found = found
+        self.unsent: Unsent = found["unsent"]
+        self.failure = msgspec.json.decode(found["failure"], type=Failure)
+        self.due = _instant(found["retry_at"])
+        """When the next run is to start."""
+
+
 @dataclass(slots=True)
 class Lease:
     """One worker's claim on one task."""
@@ -107,6 +123,17 @@ class Lease:
         """Record that the message is a dead letter. Raises LeaseLostError."""
         self._store.fail(DEAD, failure)
 
+    def note_unsent(self, unsent: Unsent, failure: Failure, due: dt.datetime) -> None:
+        """Record how the run ended before the message is handed back: what follows couldn't be sent.
+
+        Raises LeaseLostError.
+        """
+        self._store.note_unsent(unsent, failure, due)
+
+    def release(self) -> None:
+        """Give the claim back: the task was not started. Raises LeaseLostError."""
+        self._store.release(self.last_failure)
+
     def completion(self, result: Any, *, not_kept: str = "") -> "TransactWriteItemTypeDef":
         """The write of `complete`, as an action of a transaction."""
         self._store.not_kept = not_kept
@@ -123,7 +150,7 @@ def claim(wanted: Claim) -> Lease:
 
     Raises AlreadyDone for a duplicate of a success, AlreadyTried for a stray copy of a failed attempt, AlreadyDead for
     a stray copy of a dead letter, Busy while another worker may run the task, TooEarly on a FIFO queue before the next
-    attempt is due, and CrashSuspected if its last worker
+    attempt is due, EndedUnsent if its last worker couldn't send what follows, and CrashSuspected if its last worker
     died during the run: `take_over` claims such a task.
     """
     attempted = _new_store(wanted)
@@ -145,9 +172,28 @@ def claim(wanted: Claim) -> Lease:
         if not _brings_back(wanted, found):
             raise AlreadyDead
         return _claim_after(attempted, found)
-    expiry = _instant(found.get("in_progress_expiration", 0))
-    if expiry >= dt.datetime.now(dt.UTC):
+    return _claim_in_progress(attempted, found)
+
+
+def _claim_in_progress(attempted: FencedStore, found: Mapping[str, Any]) -> Lease:
+    wanted = attempted.claim
+    is_own = found.get("task_id") == wanted.task_id and wanted.redriven in {"", found.get("redriven", "")}
+    if "unsent" in found:
+        if wanted.once and not is_own:
+            raise AlreadyDead
+        if not is_own:
+            return _claim_after(attempted, found)
+    elif (expiry := _instant(found.get("in_progress_expiration", 0))) >= dt.datetime.now(dt.UTC):
         raise Busy(expiry)
+    if is_own and not wanted.comes_back:
+        ran = (int(found.get("attempt", 0)), int(found.get("step", 0)))
+        if ran < (wanted.attempt, wanted.step):
+            # The message of a later run exists. So the run has ended, and only its record couldn't be written.
+            return _claim_after(attempted, found)
+        if ran > (wanted.attempt, wanted.step):
+            raise AlreadyTried
+    if "unsent" in found:
+        raise EndedUnsent(found)
     raise CrashSuspected(found)
 
 
@@ -160,6 +206,14 @@ def take_over(wanted: Claim, suspect: CrashSuspected) -> Lease:
     attempted.deaths_alone = suspect.deaths_alone + int(wanted.alone)
     attempted.deaths = int(suspect.found.get("deaths", 0)) + 1
     return _claim_after(attempted, suspect.found)
+
+
+def resume(wanted: Claim, ended: EndedUnsent) -> Lease:
+    """Claim a run that has ended, to send what follows. Raises Busy if the record changed meanwhile."""
+    attempted = _new_store(wanted)
+    attempted.deaths_alone = int(ended.found.get("crashes", 0))
+    attempted.deaths = int(ended.found.get("deaths", 0))
+    return _claim_after(attempted, ended.found)
 
 
 def _claim_after(attempted: FencedStore, found: Mapping[str, Any]) -> Lease:

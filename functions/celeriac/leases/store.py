@@ -21,7 +21,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import D
 
 from celeriac.aws.client import client, error_code
 from celeriac.leases.claim import Claim, Found, condition_of
-from celeriac.leases.states import COMPLETED, INPROGRESS
+from celeriac.leases.states import COMPLETED, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
@@ -83,7 +83,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 # An update keeps the item's other attributes: the counter of this message's failed attempts.
                 answer: Any = self.client.update_item(
                     Key=key,
-                    UpdateExpression="SET " + ", ".join(f"#{name} = :new_{name}" for name in item),
+                    UpdateExpression=f"SET {', '.join(f'#{name} = :new_{name}' for name in item)} REMOVE unsent",
                     ExpressionAttributeNames={f"#{name}": name for name in item} | names,
                     ExpressionAttributeValues={f":new_{name}": value for name, value in item.items()} | values,
                     **common,
@@ -114,7 +114,8 @@ class FencedStore(DynamoDBPersistenceLayer):
             "UpdateExpression": (
                 "SET #status = :status, #data = :data, expiration = :expiration, attempt = :attempt, "
                 "ended_at = :ended"
-                f"{', not_kept = :not_kept' if kept else ''} REMOVE failure, retry_at{'' if kept else ', not_kept'}"
+                f"{', not_kept = :not_kept' if kept else ''} "
+                f"REMOVE failure, retry_at, unsent{'' if kept else ', not_kept'}"
             ),
             # The lease is still held and the attempt hasn't failed: a run that ends after its timeout is too late.
             "ConditionExpression": "#token = :token AND #status = :inprogress",
@@ -156,7 +157,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
                     "#counter = :failed, crashes = :none, deaths = :none, redriven = :redriven"
-                    f"{', retry_at = :due' if due_at else ' REMOVE retry_at'}"
+                    f"{', retry_at = :due REMOVE unsent' if due_at else ' REMOVE unsent, retry_at'}"
                 ),
                 # A transaction may have completed the record, and its answer was lost.
                 ConditionExpression="#token = :token AND #status = :inprogress",
@@ -171,6 +172,41 @@ class FencedStore(DynamoDBPersistenceLayer):
                     ":redriven": {"S": self.redriven},
                     ":token": {"S": self.token},
                     **due_at,
+                },
+            )
+
+    def note_unsent(self, unsent: str, failure: Failure, due: dt.datetime) -> None:
+        """Note how the run ended, because its successor or its dead letter couldn't be sent. Raises LeaseLostError."""
+        self._update_in_progress(
+            "SET unsent = :unsent, failure = :failure, retry_at = :due",
+            {
+                ":unsent": {"S": unsent},
+                ":failure": {"S": msgspec.json.encode(failure).decode()},
+                ":due": {"N": milliseconds(due)},
+            },
+        )
+
+    def release(self, failure: Failure | None) -> None:
+        """Give the key back, as if this attempt had not been claimed. Raises LeaseLostError."""
+        kept = {":failure": {"S": msgspec.json.encode(failure).decode()}} if failure is not None else {}
+        self._update_in_progress(
+            "SET #status = :status, attempt = :before, crashes = :none, deaths = :none"
+            f"{', failure = :failure' if kept else ''} REMOVE retry_at",
+            {":status": {"S": RETRYING}, ":before": {"N": str(self.attempt - 1)}, ":none": {"N": "0"}, **kept},
+        )
+
+    def _update_in_progress(self, expression: str, values: dict[str, Any]) -> None:
+        with _fenced():
+            self.client.update_item(
+                TableName=self.table_name,
+                Key=self._get_key(self.record_id(self.claim.key)),
+                UpdateExpression=expression,
+                ConditionExpression="#token = :token AND #status = :inprogress",
+                ExpressionAttributeNames={"#status": "status", "#token": "token"},
+                ExpressionAttributeValues={
+                    ":inprogress": {"S": INPROGRESS},
+                    ":token": {"S": self.token},
+                    **values,
                 },
             )
 

@@ -35,6 +35,9 @@ USUAL_CONCURRENCY = 10
 FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 2001)
 # The lower limit is AWS's advice, the upper limit is SQS's.
 RECEIVES_RANGE = range(5, 1001)
+# By default, SQS moves messages without a reason only after their consumer has failed for as long as this.
+_OUTAGE = timedelta(hours=12)
+_FEWEST_RECEIVES = 20
 BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
 
 
@@ -69,12 +72,13 @@ class Queue:
     batch_window: timedelta = timedelta()
     """How long Lambda may wait to fill a batch, 0-300 s. A FIFO queue can't have a batch window."""
     max_receives: int | None = None
-    """After so many receives, SQS itself moves a message to the dead-letter queue. The default is 20, and 1,000 on a
-    FIFO queue.
+    """After so many receives, SQS itself moves a message to the dead-letter queue. The default is 1,000 on a FIFO
+    queue. On a standard queue it is as many as fit into 12 hours, if each takes the visibility timeout: 240 with the
+    default timeout. It is at least 20, at most 1,000, and so few that they fit twice into the retention.
 
-    This is a backstop for failures that code can't handle. A throttle, a hand-back or a crash of another message in the
-    batch uses up a receive too, so the default is well above AWS's advice of 5. On a FIFO queue every attempt of an
-    earlier message also uses up a receive of the messages behind it.
+    This is a backstop for a consumer that can't even start. While AWS is out of reach, each hand-back uses up a receive
+    too, so the default is well above AWS's advice of 5. On a FIFO queue every attempt of an earlier message also uses
+    up a receive of the messages behind it.
     """
     retention: timedelta = timedelta(days=4)
     """How long a message may wait. It must be shorter than `dead_letter_retention`: on a standard queue, a message
@@ -201,7 +205,12 @@ class Queue:
     @property
     def receive_limit(self) -> int:
         """SQS's maxReceiveCount."""
-        return self.max_receives if self.max_receives is not None else 1000 if self.fifo else 20
+        if self.max_receives is not None:
+            return self.max_receives
+        if self.fifo:
+            return RECEIVES_RANGE[-1]
+        fits = max(self.retention // (2 * self.visibility), RECEIVES_RANGE[0])
+        return min(max(_OUTAGE // self.visibility, _FEWEST_RECEIVES), RECEIVES_RANGE[-1], fits)
 
     def physical_name(self, stage: str) -> str:
         """The SQS queue's name in `stage`."""

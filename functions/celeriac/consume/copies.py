@@ -1,0 +1,33 @@
+"""Fresh copies of messages that wait: a copy has no receives yet, and SQS keeps it for another retention.
+
+The copy brings along when the first message was sent, SQS's id of it, and how many workers have died of it. So a copy
+is no younger than the first message, and what it has done isn't forgotten.
+"""
+
+import dataclasses
+from datetime import timedelta
+from math import ceil
+
+from celeriac.aws import sqs
+from celeriac.aws.attributes import DEATHS, FIRST_ID, FIRST_SENT_AT, beside, text
+from celeriac.consume.sqs_record import SqsRecord
+from celeriac.enqueue.send import Parcel, entry
+from celeriac.model.message import Message
+from celeriac.model.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
+
+
+def copy_of(record: SqsRecord, queue: Queue, message: Message | None, delay: timedelta) -> sqs.Entry | None:
+    """The entry of a copy that SQS delivers after `delay`, at most 15 minutes. None if SQS has no room for it.
+
+    `message` is the record's message, None if its body is to be sent byte for byte.
+    """
+    delay = min(max(delay, timedelta()), MAX_DELAY)
+    if message is not None:
+        bare = entry(Parcel(queue, message, delay, record.group))
+    else:
+        bare = sqs.Entry(record.body, delay_seconds=ceil(delay.total_seconds()), group=record.group)
+    ours = text(FIRST_SENT_AT, record.first_sent_at.isoformat()) | text(FIRST_ID, record.first_id)
+    if record.deaths_alone is not None:
+        ours |= text(DEATHS, str(record.deaths_alone))
+    copy = dataclasses.replace(bare, attributes=beside(record.attributes, ours))
+    return copy if copy.size <= MAX_MESSAGE_BYTES else None

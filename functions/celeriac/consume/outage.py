@@ -1,0 +1,27 @@
+"""A message that AWS kept from being settled: how long it waits, and when it is given up."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+from celeriac.consume.received import Received
+
+# After an outage all messages are back within this time.
+LONGEST_WAIT = timedelta(seconds=90)
+
+
+def wait(received: Received) -> timedelta:
+    """How long the message waits. The waits double, and are partly random, so that messages don't return together.
+
+    If hand-backs have used up half of the receives that SQS allows, the message waits longer, to save the others.
+    """
+    record, queue = received.record, received.queue
+    usual = min(timedelta(seconds=2 ** min(record.receives, 10)), LONGEST_WAIT) * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    return usual if 2 * record.receives < queue.receive_limit else max(usual, queue.visibility)
+
+
+def is_over(received: Received) -> bool:
+    """Whether the message must become a dead letter now: SQS would soon move it without a reason, or delete it."""
+    record, queue, now = received.record, received.queue, datetime.now(UTC)
+    if record.receives >= queue.receive_limit:
+        return True
+    return now > (received.must_end_by if queue.fifo else record.first_sent_at + queue.retention)

@@ -1,0 +1,44 @@
+"""Before anything of a message is touched: whether an earlier worker died of it."""
+
+from celeriac.consume.outcome import Dead, HandedBack, RunAlone
+from celeriac.consume.received import Received, failure
+from celeriac.consume.report import log_lost_visitor
+from celeriac.leases import visit
+from celeriac.leases.lease import Busy
+from celeriac.model.errors import CeleriacError
+from celeriac.model.reason import Reason
+
+# A message becomes a dead letter after this many workers died while they ran only this message.
+MOST_DEATHS_ALONE = 3
+
+
+class WorkerCrashedError(CeleriacError):
+    """The worker of a task died, out of memory or killed, so no code could record why."""
+
+
+def begin(received: Received) -> visit.Visit | HandedBack | RunAlone | Dead | None:
+    """The visit, or the outcome of a message that must not be touched now. None at the first receive: it has no note.
+
+    Raises AWS's errors.
+    """
+    record, queue = received.record, received.queue
+    until, alone, before = received.worker.deadline, received.alone, record.deaths_alone
+    if record.receives == 1 and before is None:
+        return None
+    if before is not None and not alone:
+        return RunAlone(before)
+    try:
+        try:
+            return visit.begin(queue, record.message_id, until=until, alone=alone, deaths_alone=before or 0)
+        except visit.VisitorDied as died:
+            if died.deaths_alone >= MOST_DEATHS_ALONE:
+                why = WorkerCrashedError(
+                    f"{died.deaths_alone} workers died while they read it alone, before its task was started"
+                )
+                return Dead(None, failure(Reason.WORKER_LOST, why, record, received))
+            if not alone:
+                return RunAlone(died.deaths_alone)
+            log_lost_visitor(queue.name, record.message_id, deaths_alone=died.deaths_alone)
+            return visit.begin(queue, record.message_id, until=until, alone=alone, after=died)
+    except Busy as busy:
+        return HandedBack("another worker has received it too", busy.until)
