@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.consume.run import MOST_DEATHS_ALONE
+from celeriac.consume.visiting import MOST_DEATHS_ALONE
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.leases import lease
 from celeriac.leases.states import COMPLETED

@@ -11,10 +11,9 @@ import pytest
 
 from celeriac.aws import visibility
 from celeriac.consume import handler
+from celeriac.consume.received import Received
 from celeriac.consume.settle import Settled, settle
-from celeriac.consume.sqs_record import SqsRecord
 from celeriac.leases import lease
-from celeriac.model.queue import Queue
 from celeriac.relay import mark as marking
 from celeriac.relay import sweeper
 from tests.faults import matrix
@@ -31,9 +30,9 @@ from tests.faults import matrix
 def test_the_matrix_notices_a_message_acknowledged_before_its_successor_is_sent(
     monkeypatch: pytest.MonkeyPatch, path: str, lost: str
 ) -> None:
-    def acknowledge_first(outcome: Any, record: SqsRecord, queue: Queue) -> Settled:
-        visibility.delete(record.queue_name, [record.receipt])
-        return settle(outcome, record, queue)
+    def acknowledge_first(outcome: Any, received: Received) -> Settled:
+        visibility.delete(received.record.queue_name, [received.record.receipt])
+        return settle(outcome, received)
 
     points = matrix.points(path, "dies before")
     monkeypatch.setattr(handler, "settle", acknowledge_first)

@@ -122,9 +122,8 @@ class _Batch:
     def _one_by_one(self) -> bool:
         """Run each suspect alone. Finished messages are acknowledged first, so that a crash can't affect them."""
         waiting = suspects.in_order(self._suspects)
-        while waiting:
+        while waiting := [suspect for suspect in waiting if not self._replaced(*suspect)]:
             suspect, *waiting = waiting
-            waiting = [other for other in waiting if not self._replaced(*other)]
             if not self._delete_done():
                 break  # a crash would make finished messages run again; SQS delivers the suspects again
             self._tally.flush()

@@ -48,8 +48,7 @@ def settle(outcome: Outcome, received: Received) -> Settled:
         case Retried():
             return _retry(outcome, received)
         case Dead():
-            send_dead_letter(outcome, record, queue)
-            return Settled(acknowledged=True)
+            return _dead_letter(outcome, received)
         case Postponed():
             return _postpone(outcome, record, queue)
         case HandedBack():
@@ -70,20 +69,16 @@ def _retry(retried: Retried, received: Received) -> Settled:
     if lease is None or failure is None:
         return Settled(not queue.fifo, due if queue.fifo else None)
     try:
-        if queue.fifo:
-            # Nothing but the record tells that the run has ended.
-            while_there_is_time(lambda: lease.retrying(failure, due, charged=retried.charged), received.worker)
-            return Settled(acknowledged=False, again_at=due)
-        lease.retrying(failure, due, charged=retried.charged)
+        while_there_is_time(lambda: lease.retrying(failure, due, charged=retried.charged), received.worker)
     except LeaseLostError:
         # An extra successor does no harm: the record of the worker that took over makes it a duplicate.
         return Settled(acknowledged=False)
     except Exception as error:
         if queue.fifo:
-            raise
+            raise  # only the record tells that the run has ended
         # The successor tells that the run has ended, see `celeriac.leases.lease`.
         logger.warning("retry not recorded", extra={"error": error_type(error)})
-    return Settled(acknowledged=True)
+    return Settled(not queue.fifo, due if queue.fifo else None)
 
 
 @contextmanager
@@ -125,14 +120,15 @@ def _replaced(record: SqsRecord, queue: Queue, message: Message | None, delay: t
     return Settled(acknowledged=True)
 
 
-def send_dead_letter(dead: Dead, record: SqsRecord, queue: Queue) -> None:
+def _dead_letter(dead: Dead, received: Received) -> Settled:
     """Send a dead letter to the queue's own dead-letter queue, then record it."""
+    record, queue, lease = received.record, received.queue, dead.lease
     name = queue.dead_letter_name(settings.stage())
     group = (record.group or record.message_id) if queue.fifo else record.group
     # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
     # this message. The record no longer knows that earlier letter, so it could not be redriven.
     deduplication = f"{record.message_id}-{dead.failure.request_id}" if queue.fifo else None
-    with _noted(dead.lease, "dead", dead.failure, datetime.now(UTC)):
+    with _noted(lease, "dead", dead.failure, datetime.now(UTC)):
         if dead.message is not None:
             letter = msgspec.structs.replace(dead.message, failure=dead.failure)
             # The arguments stay in the body if SQS can carry them: people read dead letters in AWS's console too.
@@ -141,13 +137,14 @@ def send_dead_letter(dead: Dead, record: SqsRecord, queue: Queue) -> None:
         else:
             came = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=dict(record.attributes))
             _send(name, unreadable(came, dead.failure, queue_name=record.queue_name, message_id=record.message_id))
-    if dead.lease is not None:
+    if lease is not None:
         try:
             # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.
             with suppress(LeaseLostError):
-                dead.lease.dead(dead.failure)
+                while_there_is_time(lambda: lease.dead(dead.failure), received.worker)
         except Exception as error:  # noqa: BLE001 - the letter is sent: another run would send another one
             logger.warning("dead letter not recorded", extra={"error": error_type(error)})
+    return Settled(acknowledged=True)
 
 
 def _send(name: str, made: sqs.Entry) -> None:

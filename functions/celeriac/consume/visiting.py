@@ -25,11 +25,13 @@ def begin(received: Received) -> visit.Visit | HandedBack | RunAlone | Dead | No
     until, alone, before = received.worker.deadline, received.alone, record.deaths_alone
     if record.receives == 1 and before is None:
         return None
-    if before is not None and not alone:
-        return RunAlone(before)
     try:
         try:
-            return visit.begin(queue, record.message_id, until=until, alone=alone, deaths_alone=before or 0)
+            begun = visit.begin(queue, record.message_id, until=until, alone=alone, deaths_alone=before or 0)
+            if before is None or alone:
+                return begun
+            begun.close()
+            return RunAlone(before)
         except visit.VisitorDied as died:
             if died.deaths_alone >= MOST_DEATHS_ALONE:
                 why = WorkerCrashedError(

@@ -1,0 +1,115 @@
+"""A message that kills its worker before its task is claimed is known by a note, and ends after a handful of deaths."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from celeriac import Queue, task
+from celeriac.testing import Call, Sandbox, WorkerDied
+
+jobs = Queue("visits", batch_size=10, concurrency=4)
+# SQS would move a message after five receives.
+hasty = Queue("visits-hasty", batch_size=10, concurrency=4, max_receives=5)
+ledger = Queue("visits-ledger", fifo=True)
+HANDFUL = 6
+
+
+@dataclass
+class Amount:
+    cents: int
+
+    def __post_init__(self) -> None:
+        if self.cents < 0:
+            deaths[self.cents] += 1
+            raise WorkerDied
+
+
+deaths: Counter[int] = Counter()
+
+
+@pytest.fixture(autouse=True)
+def _no_deaths() -> None:
+    deaths.clear()
+
+
+@pytest.mark.parametrize("delivery", ["effectively_once", "at_least_once", "at_most_once"])
+@pytest.mark.parametrize("queue", [jobs, hasty, ledger])
+def test_a_validator_that_kills_its_worker_ends_as_a_dead_letter_and_the_others_run(
+    sandbox: Sandbox, queue: Queue, delivery: Any
+) -> None:
+    runs: Counter[int] = Counter()
+
+    @task(queue, delivery=delivery)
+    def charge(amount: Amount) -> None:
+        runs[amount.cents] += 1
+
+    for cents in (1, -1, 2, 3, -2, 4, 5):
+        sandbox.send(queue, {"task": "charge", "args": {"amount": {"cents": cents}}}, group=str(cents))
+    sandbox.drain()
+
+    reasons = Counter(letter.failure.reason for letter in sandbox.dead_letters(queue) if letter.failure)
+    assert reasons["worker lost"] == 2
+    assert max(deaths.values()) <= HANDFUL
+    if delivery == "at_most_once":
+        # A worker that dies leaves open whether its other tasks were done: they don't run again.
+        assert len(runs) + reasons["interrupted"] >= 5
+        assert reasons.total() == 2 + reasons["interrupted"]
+    else:
+        assert reasons.total() == 2
+        assert set(runs) == {1, 2, 3, 4, 5}
+
+
+def test_a_payload_that_kills_its_worker_ends_as_a_dead_letter(sandbox: Sandbox) -> None:
+    reads: list[str] = []
+
+    @task(jobs)
+    def store(text: str) -> None: ...
+
+    def kill(call: Call) -> Any:
+        if call.operation == "GetObject":
+            reads.append(call.operation)
+            raise WorkerDied
+        return call.make()
+
+    handle = store.enqueue("x" * 300_000)
+    with sandbox.fault(kill):
+        sandbox.drain()
+
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert letter.failure.reason == "worker lost"
+    assert len(reads) <= HANDFUL
+    assert handle.status().state == "dead"
+
+
+def test_messages_that_killed_nobody_run_side_by_side_after_they_came_back_often(sandbox: Sandbox) -> None:
+    runs: list[int] = []
+
+    @task(jobs, timeout=timedelta(seconds=20))
+    def work(number: int) -> None:
+        runs.append(number)
+
+    def give_back(call: Call) -> Any:
+        if call.operation == "PutItem" and sandbox.now < end:
+            raise TimeoutError
+        return call.make()
+
+    end = sandbox.now + timedelta(minutes=15)
+    for number in range(4):
+        work.enqueue(number)
+    with sandbox.fault(give_back):
+        sandbox.drain()
+    assert sorted(runs) == [0, 1, 2, 3]
+    assert sandbox.calls["sqs", "DeleteMessageBatch"] == 0
+
+
+def test_a_message_at_its_first_receive_gets_no_note(sandbox: Sandbox) -> None:
+    @task(jobs)
+    def work() -> None: ...
+
+    work.enqueue()
+    sandbox.drain()
+    assert (sandbox.calls["dynamodb", "PutItem"], sandbox.calls["dynamodb", "UpdateItem"]) == (1, 1)
