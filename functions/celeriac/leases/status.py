@@ -62,6 +62,8 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     if state == DEAD:
         died = failure.last_at if failure is not None else None
         return Status("dead", attempts, failure=failure, id=holder, since=died, duplicate_of=other)
+    if state == RETRYING and not attempts:
+        return Status("queued", id=holder)  # a worker gave its claim back before the task was started
     if state == RETRYING:
         due = _instant(record, "retry_at")
         return Status("retrying", attempts, failure=failure, id=holder, due=due)
