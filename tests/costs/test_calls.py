@@ -21,6 +21,10 @@ def refuse() -> None:
     raise Reject("no")
 
 
+@task(Queue("ledger", fifo=True))
+def book() -> None: ...
+
+
 @task(jobs, delivery="at_least_once")
 def notify() -> None: ...
 
@@ -49,6 +53,11 @@ def test_an_enqueue_of_up_to_ten_tasks_costs_one_call(sandbox: Sandbox) -> None:
     sandbox.calls.clear()
     work.enqueue_many({"name": f"{i}"} for i in range(10))
     assert sandbox.calls == {("sqs", "SendMessageBatch"): 1}
+
+
+def test_each_message_of_a_fifo_group_costs_one_call(sandbox: Sandbox) -> None:
+    book.options(group="g").enqueue_many([{}, {}, {}])
+    assert sandbox.calls == {("sqs", "SendMessageBatch"): 3}
 
 
 def test_an_effectively_once_task_costs_two_calls(sandbox: Sandbox) -> None:

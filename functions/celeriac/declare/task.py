@@ -23,7 +23,11 @@ from celeriac.model.retry import Policy
 
 
 class PartialFailureError(CeleriacError, RuntimeError):
-    """Some messages of `enqueue_many` were not sent. `sent` holds handles; `unsent` holds arguments and reasons."""
+    """Some messages of `enqueue_many` were not sent. `sent` holds handles; `unsent` holds arguments and reasons.
+
+    Both are in the order of the items. On a FIFO queue `unsent` is all from the first message that wasn't sent, so
+    sending it again keeps the group's order. If SQS's answer was lost, that first message may have been sent.
+    """
 
     def __init__(self, task: str, sent: "list[Handle[Any]]", unsent: list[tuple[dict[str, Any], str]]) -> None:
         super().__init__(
@@ -120,6 +124,9 @@ class Task[**P, C, R]:
 
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
         """Send one message for each item, in batches of ten, several at once. All items are checked before any is sent.
+
+        On a FIFO queue the messages are sent in order, by one call after another with one message each. After a message
+        that wasn't sent, no later one is sent (docs/decisions/00wa-a-group-is-sent-one-by-one.md).
 
         Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError if some messages were not sent.
         """

@@ -1,10 +1,11 @@
 """Sends a task's message: to its queue, or to a one-time schedule if it must wait longer than SQS allows."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from math import ceil
 from typing import Any, Protocol
 
@@ -20,8 +21,12 @@ from celeriac.observe import trace
 NOW = timedelta()
 # The most bytes that a schedule carries: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_Target.html
 MAX_SCHEDULED_BYTES = 262_144
-# Parallel calls of `send_many`. boto3's pool has no connections for more calls: they would only wait.
+# Parallel calls of `send_many`. More threads would mostly wait for the interpreter.
 PARALLEL_CALLS = 8
+HELD_BACK = "not tried: an earlier message of its group was not sent"
+
+type Lane = Sequence[tuple[int, ...]]
+"""Calls that are made one after another, each with the positions of its parcels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,47 +67,68 @@ def send(parcel: Parcel) -> None:
 
 
 def send_many(parcels: Sequence[Parcel]) -> list[str | None]:
-    """Send parcels in as few calls as SQS allows, several calls at once.
+    """Send parcels in as few calls as SQS allows, several calls at once; on a FIFO queue each group in its order.
 
     The answer holds one entry for each parcel, in the order of the parcels: None, or why the parcel wasn't sent. If one
-    call fails, the others go on. Large payloads for SQS are stored first: if that fails, AWS's error is raised, and
-    nothing has been sent.
+    call fails, the others go on. But on a FIFO queue nothing is sent behind a message of its group that wasn't sent.
+    Large payloads for SQS are stored first: if that fails, AWS's error is raised, and nothing has been sent.
     """
+    entries = {i: entry(parcel) for i, parcel in enumerate(parcels) if not parcel.is_scheduled}
     problems: list[str | None] = [None] * len(parcels)
-    work: list[tuple[int, ...]] = [(i,) for i, parcel in enumerate(parcels) if parcel.is_scheduled]
-    by_queue: dict[str, list[int]] = defaultdict(list)
-    for i, parcel in enumerate(parcels):
-        if not parcel.is_scheduled:
-            by_queue[parcel.queue.name].append(i)
-    entries: dict[int, sqs.Entry] = {}
-    for positions in by_queue.values():
-        for i in positions:
-            entries[i] = entry(parcels[i])
-        batches = sqs.batches([entries[i].size for i in positions])
-        work += [tuple(positions[k] for k in batch) for batch in batches]
 
-    def send_some(positions: tuple[int, ...]) -> None:
-        first = parcels[positions[0]]
-        try:
-            if first.is_scheduled:
-                send(first)
+    def send_in_turn(lane: Lane) -> None:
+        for number, positions in enumerate(lane):
+            answers = _answers([parcels[i] for i in positions], [entries[i] for i in positions if i in entries])
+            for i, answer in zip(positions, answers, strict=True):
+                problems[i] = answer
+            if any(answers):
+                for i in chain(*lane[number + 1 :]):
+                    problems[i] = HELD_BACK
                 return
-            name = first.queue.physical_name(settings.stage())
-            refused = sqs.send_batch(name, [entries[i] for i in positions])
-            answers = [problem.why if problem is not None else None for problem in refused]
-        except Exception as error:  # noqa: BLE001 - the caller gets it for each parcel that wasn't sent
-            answers = [f"{error_type(error)}: {error}"] * len(positions)
-        for i, answer in zip(positions, answers, strict=True):
-            problems[i] = answer
 
-    if len(work) > 1:
-        with ThreadPoolExecutor(min(PARALLEL_CALLS, len(work))) as pool:
-            for _ in pool.map(send_some, work):
+    lanes = list(_lanes(parcels, entries))
+    if len(lanes) > 1:
+        with ThreadPoolExecutor(min(PARALLEL_CALLS, len(lanes))) as pool:
+            for _ in pool.map(send_in_turn, lanes):
                 pass
     else:
-        for alone in work:
-            send_some(alone)
+        for alone in lanes:
+            send_in_turn(alone)
     return problems
+
+
+def _lanes(parcels: Sequence[Parcel], entries: Mapping[int, sqs.Entry]) -> Iterator[Lane]:
+    """What is sent in parallel. A group of a FIFO queue is one lane, with one message in each call.
+
+    SQS may refuse an earlier entry of a call and accept a later one. So messages of one group never share a call.
+    """
+    groups: dict[tuple[str, str | None], list[int]] = defaultdict(list)
+    standard: dict[str, list[int]] = defaultdict(list)
+    for i, parcel in enumerate(parcels):
+        if parcel.is_scheduled:
+            yield [(i,)]
+        elif parcel.queue.fifo:
+            groups[parcel.queue.name, parcel.group].append(i)
+        else:
+            standard[parcel.queue.name].append(i)
+    for members in groups.values():
+        yield [(i,) for i in members]
+    for members in standard.values():
+        for batch in sqs.batches([entries[i].size for i in members]):
+            yield [tuple(members[k] for k in batch)]
+
+
+def _answers(parcels: Sequence[Parcel], entries: Sequence[sqs.Entry]) -> list[str | None]:
+    """Send by one call. Returns, for each parcel, None or why it wasn't sent."""
+    first = parcels[0]
+    try:
+        if first.is_scheduled:
+            send(first)
+            return [None]
+        refused = sqs.send_batch(first.queue.physical_name(settings.stage()), entries)
+    except Exception as error:  # noqa: BLE001 - the caller gets it for each parcel that wasn't sent
+        return [f"{error_type(error)}: {error}"] * len(parcels)
+    return [problem.why if problem is not None else None for problem in refused]
 
 
 def fitted(name: str, message: Message, limit: int, *, long: bool = False) -> str:
