@@ -4,11 +4,11 @@ The quarantine is one item of the idempotency table. A worker reads the item at 
 """
 
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 
 from celeriac.aws.client import client
 from celeriac.model import names, settings
 from celeriac.model.failure import error_type
+from celeriac.model.forks import Lock
 from celeriac.observe.log import logger
 
 ITEM = "celeriac#quarantine"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.execute.call import Result, TaskCancelledError, TaskTimeoutError
 from celeriac.model.failure import error_place, error_type
+from celeriac.model.forks import after_fork_in_child
 from celeriac.observe.log import logger
 
 if TYPE_CHECKING:
@@ -99,3 +100,11 @@ def _log_background_error(_: object, context: dict[str, Any]) -> None:
 
 
 _loops = _Loops()
+
+
+def _renew_in_child() -> None:
+    global _loops  # noqa: PLW0603 - one loop for each process
+    _loops = _Loops()
+
+
+after_fork_in_child(_renew_in_child)

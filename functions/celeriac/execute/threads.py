@@ -20,6 +20,7 @@ from typing import Any
 
 from celeriac.execute import loop
 from celeriac.execute.call import Call, Result, TaskCalls, TaskTimeoutError, WorkerLost
+from celeriac.model.forks import after_fork_in_child
 
 # Threads are made when needed, and reused. Each call that overran occupies one. No worker can reach this number.
 MOST_THREADS = 100_000
@@ -196,3 +197,12 @@ class Threads:
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="task")
+
+
+def _renew_in_child() -> None:
+    global _hanging  # noqa: PLW0603 - one count for each process
+    _threads.cache_clear()
+    _hanging = _Count()
+
+
+after_fork_in_child(_renew_in_child)

@@ -25,6 +25,7 @@ from celeriac.leases.states import COMPLETED, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
+from celeriac.model.forks import after_fork
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -250,6 +251,9 @@ def store(task: str, table: str, retention: dt.timedelta) -> FencedStore:
         key_prefix=task,
     )
     return made
+
+
+after_fork(store.cache_clear)  # a store keeps its client
 
 
 def _plain(item: Any) -> dict[str, Any]:

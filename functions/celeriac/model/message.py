@@ -7,7 +7,6 @@ Messages of all older versions can be decoded for ever; tests/unit/messages hold
 import os
 import time
 from datetime import datetime
-from threading import Lock
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -16,6 +15,7 @@ import msgspec
 from celeriac.model import foreign, sender
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
+from celeriac.model.forks import Lock
 
 VERSION = 2
 """The newest version that this release reads."""

@@ -22,7 +22,7 @@ from celeriac.relay import bus
 from celeriac.relay.batches import Ready, in_batches
 from celeriac.relay.parcels import CannotPublishError, parcels
 
-# Queues, and the bus, that are sent to at once. boto3's pool has no connections for more: they would only wait.
+# Queues, and the bus, that are sent to at once. More threads would mostly wait for the interpreter.
 PARALLEL = 8
 HELD_BACK = Refusal("held back behind an earlier event of its aggregate")
 
