@@ -1,22 +1,20 @@
 """Values in DynamoDB's own form, and their size as DynamoDB counts it."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import TypeDeserializer
+
+from celeriac.aws.stored_values import EXACT, UnsupportedValueError, value_of
 
 
-def value_of(value: Any) -> Any:
-    """Return a value in DynamoDB's form, such as `{"S": "text"}`.
-
-    Raises TypeError for an object, and for a float: use Decimal instead.
-    """
-    return TypeSerializer().serialize(value)
-
-
-def item_of(values: Mapping[str, Any]) -> Any:
-    """Return an item in DynamoDB's form."""
-    return {name: value_of(value) for name, value in values.items()}
+def item_of(values: Mapping[Any, Any]) -> Any:
+    """Return an item in DynamoDB's form. Raises UnsupportedValueError, which names the attribute."""
+    for name in values:
+        if not isinstance(name, str) or not name:
+            raise UnsupportedValueError("the item", f"has an attribute named {name!r}: names are texts, and not empty")
+    return {name: value_of(value, name) for name, value in values.items()}
 
 
 def plain(item: Any) -> dict[str, Any] | None:
@@ -58,6 +56,11 @@ def _size(value: Mapping[str, Any]) -> int:
 
 
 def _number_size(text: str) -> int:
-    """Count a byte for two digits, one for the exponent, and one for a minus sign."""
-    digits = sum(character.isdigit() for character in text)
-    return (digits + 1) // 2 + 1 + text.startswith("-")
+    """Count a byte for two digits, one for the exponent, and one for a minus sign.
+
+    Pairs of digits are counted from the decimal point, so 123.4 has three: 1, 23 and 4. Zeros at both ends don't count.
+    """
+    sign, digits, end = Decimal(text).normalize(EXACT).as_tuple()
+    # How many digits stand before the point, and minus how many behind it.
+    start, end = len(digits) + int(end), int(end)
+    return -(-start // 2) - end // 2 + 1 + sign
