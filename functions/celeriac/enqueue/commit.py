@@ -1,13 +1,14 @@
 """The commit of a transaction: one TransactWriteItems, tried again while its refusal is temporary."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from celeriac.aws import refusals
-from celeriac.aws.client import client
+from celeriac.aws.client import client, error_code
 from celeriac.aws.items import plain
-from celeriac.enqueue.action import Action, TransactionError
+from celeriac.enqueue.action import SHORT, Action, TransactionError, key_name
 from celeriac.leases.store import LeaseLostError
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
@@ -42,8 +43,10 @@ class ConditionFailedError(CeleriacError, RuntimeError):
 def commit(actions: Sequence[Action], lease: "Lease | None", completion: "TransactWriteItemTypeDef | None") -> None:
     """Carry out all actions, and the completion of the task's lease with them, or none.
 
-    Raises TransactionError for more than DynamoDB takes, ConditionFailedError, LeaseLostError, and AWS's errors.
+    Raises TransactionError for more than DynamoDB takes, for two actions on one item and for whatever else DynamoDB
+    calls invalid; ConditionFailedError, LeaseLostError, and AWS's errors.
     """
+    _refuse_item_twice(actions)
     writes: list[Any] = [action.write for action in actions]
     if completion is not None:
         writes.append(completion)
@@ -59,12 +62,15 @@ def commit(actions: Sequence[Action], lease: "Lease | None", completion: "Transa
             if attempt == MOST_TRIES or not _passes(canceled, actions, has_lease=lease is not None):
                 raise
             refusals.wait(attempt)
-        except Exception:
+        except Exception as error:
             # A lost answer is not a failure: the transaction may have been carried out. Then it has also written
             # the task's record, which is read here.
-            if lease is None or not lease.is_completed():
-                raise
-            return
+            if lease is not None and lease.is_completed():
+                return
+            if error_code(error) == "ValidationException":
+                named = ", ".join(f"{number}, {action.label}" for number, action in enumerate(actions, 1))
+                raise TransactionError(f"DynamoDB refuses the transaction: {error}. Its actions: {named}") from error
+            raise
 
 
 def _refuse_too_much(actions: int, size: int) -> None:
@@ -78,6 +84,41 @@ def _refuse_too_much(actions: int, size: int) -> None:
             f"{size} bytes, those of events and tasks included, don't fit into a transaction of DynamoDB, "
             f"which takes {MOST_BYTES} (4 MB): write less in one, or keep the bulk in S3"
         )
+
+
+def _refuse_item_twice(actions: Sequence[Action]) -> None:
+    """Raise TransactionError if two actions write or check the same item. The error names both.
+
+    The key of a table that isn't declared is known only from other actions, because a put has a whole item. If all of
+    them are puts, only equal items are found here, and DynamoDB finds the rest.
+    """
+    targets = [target for action in actions for target in action.write.values()]
+    keys = {target["TableName"]: sorted(target["Key"]) for target in targets if "Key" in target}
+    seen: dict[object, int] = {}
+    for number, target in enumerate(targets):
+        table = target["TableName"]
+        names = [name] if (name := key_name(table)) is not None else keys.get(table, sorted(target.get("Item", {})))
+        item = target.get("Key") or target["Item"]
+        key = {name: item[name] for name in names if name in item}
+        first = seen.setdefault((table, *_comparable(key)), number)
+        if first != number:
+            raise TransactionError(
+                f"action {first + 1}, {actions[first].label}, and action {number + 1}, {actions[number].label}, are of "
+                f"one item, {_shown(key):.300}: DynamoDB takes one action for an item, so write one that does both"
+            )
+
+
+def _comparable(key: Mapping[str, Any]) -> list[tuple[str, str, object]]:
+    """The key as DynamoDB compares it: 1 and 1.0 are the same number."""
+    return [
+        (name, kind, Decimal(content) if kind == "N" else bytes(content) if kind == "B" else repr(content))
+        for name, value in key.items()
+        for kind, content in value.items()
+    ]
+
+
+def _shown(key: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={SHORT.repr(value)}" for name, value in (plain(key) or {}).items())
 
 
 def _passes(canceled: "ClientError", actions: Sequence[Action], *, has_lease: bool) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
-from celeriac.aws.items import item_of
+from celeriac.aws.stored_values import UnsupportedValueError
 from celeriac.enqueue import action
 from celeriac.enqueue.action import Action, Condition, TransactionError
 from celeriac.enqueue.commit import commit
@@ -45,7 +45,7 @@ class Transaction:
 
     def put(self, table: str, item: Mapping[str, Any], *, condition: Condition | None = None) -> None:
         """Write a whole item, if `condition` holds for the item that the table holds."""
-        self._actions.append(action.put(f"put into {table}", action.physical(table), item_of(item), condition))
+        self._actions.append(action.put(table, item, condition))
 
     def update(
         self,
@@ -78,7 +78,7 @@ class Transaction:
         """
         if not isinstance(data, Mapping):
             raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
-        if aggregate is not None and not 0 < len(aggregate.encode()) <= MOST_AGGREGATE_BYTES:
+        if aggregate is not None and not 0 < len(aggregate.encode(errors="surrogatepass")) <= MOST_AGGREGATE_BYTES:
             raise TransactionError(f"event {event}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
         return self._row(event, aggregate, data=_json(event, dict(data)))
 
@@ -114,8 +114,11 @@ class Transaction:
         self._has_result = True
 
     def _row(self, event: str, aggregate: str | None, **content: str) -> str:
-        row = new_row(event, aggregate, **content)
-        self._actions.append(action.put(f"event {event}", names.outbox_table(settings.stage()), row))
+        try:
+            row = new_row(event, aggregate, **content)
+        except (UnsupportedValueError, UnicodeEncodeError) as error:
+            raise TransactionError(f"event {event!a}: {error}") from error
+        self._actions.append(action.row(event, names.outbox_table(settings.stage()), row))
         return str(row["sk"]["S"])
 
     def __enter__(self) -> Self:
