@@ -12,7 +12,7 @@ import msgspec
 
 from celeriac.aws.client import client, error_code
 from celeriac.leases import notes
-from celeriac.model.failure import Failure, error_type
+from celeriac.model.failure import Failure, error_type, recorded
 from celeriac.model.queue import Queue
 from celeriac.observe.log import logger
 
@@ -27,7 +27,7 @@ def note(queue: Queue, task: str, message_id: str, failure: Failure) -> None:
     item = where.pop("Key") | {
         "status": {"S": _DEAD},
         "task_id": {"S": message_id},
-        "failure": {"S": msgspec.json.encode(failure).decode()},
+        "failure": {"S": msgspec.json.encode(recorded(task, failure)).decode()},
         "attempt": {"N": str(failure.attempts)},
         "expiration": {"N": str(expiry)},
     }

@@ -16,7 +16,7 @@ from celeriac.leases.states import COMPLETED, DEAD, RETRYING
 from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
 from celeriac.model.errors import Signal
-from celeriac.model.failure import Failure
+from celeriac.model.failure import Failure, RecordedFailure
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -264,7 +264,7 @@ def _lease(attempted: FencedStore) -> Lease:
     found, wanted = attempted.found, attempted.claim
     failed = int(found.get(wanted.counter, 0)) if wanted.comes_back else 0
     attempted.attempt = failed + 1 if wanted.comes_back else wanted.attempt
-    before = msgspec.json.decode(found["failure"], type=Failure) if "failure" in found else None
+    before = msgspec.json.decode(found["failure"], type=RecordedFailure) if "failure" in found else None
     return Lease(attempted, attempted.attempt, before)
 
 

@@ -26,7 +26,8 @@ class Status:
     result: Any = None
     """What the task returned, as JSON types, once it has succeeded."""
     failure: Failure | None = None
-    """How the last attempt failed. The reason is `worker lost` if the worker died during it."""
+    """How the last attempt failed. The reason is `worker lost` if the worker died during it. Of long texts only the
+    ends are recorded; a dead letter has them whole."""
     id: str = field(default="", compare=False)
     """The id of the message that has this state; empty if nothing is stored."""
     since: datetime | None = field(default=None, compare=False)

@@ -24,7 +24,7 @@ from celeriac.leases.claim import Claim, Found, condition_of
 from celeriac.leases.states import COMPLETED, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.model.errors import CeleriacError
-from celeriac.model.failure import Failure
+from celeriac.model.failure import Failure, recorded
 from celeriac.model.forks import after_fork
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 ExpressionAttributeValues={
                     ":inprogress": {"S": INPROGRESS},
                     ":status": {"S": status},
-                    ":failure": {"S": msgspec.json.encode(failure).decode()},
+                    ":failure": {"S": msgspec.json.encode(recorded(self.claim.task, failure)).decode()},
                     ":attempt": {"N": str(self.attempt)},
                     ":failed": {"N": str(self.attempt if charged else self.attempt - 1)},
                     ":none": {"N": "0"},

@@ -11,6 +11,9 @@ _VALUES = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\b[0-9a-fA-F-]*\d[0-9a-zA-Z_.:-
 # The failure must fit into one SQS message together with the payload. People read the end of a traceback first.
 MESSAGE_CHARACTERS = 2_000
 TRACEBACK_CHARACTERS = 8_000
+# DynamoDB charges a write by the kibibyte of the whole item. So records keep this much of each text, as JSON in UTF-8:
+# with it, the record of a failed attempt is smaller than 2 KiB.
+RECORDED_BYTES = 450
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,13 +45,30 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     export."""
 
 
+class RecordedFailure(Failure, frozen=True, omit_defaults=True):
+    """The form of a failure that records and notes keep: of long texts only the ends."""
+
+    fingerprint: str = ""
+    """The fingerprint of the whole failure, if its message was too long."""
+
+
 def fingerprint(task: str, failure: Failure) -> str:
     """Return twelve characters that are the same for failures of one kind: the same task, error class and wording.
 
     Numbers, ids and quoted values don't count as wording: "no order 7" and "no order 8" are one kind.
     """
+    if isinstance(failure, RecordedFailure) and failure.fingerprint:
+        return failure.fingerprint
     wording = _VALUES.sub("?", failure.message)
     return hashlib.sha256(f"{task}\n{failure.type}\n{wording}".encode()).hexdigest()[:12]
+
+
+def recorded(task: str, failure: Failure) -> RecordedFailure:
+    """Return a task's failure as records and notes keep it. Only the dead letter has long texts whole."""
+    fields = msgspec.structs.asdict(failure)
+    if (message := _end(failure.message)) != failure.message:
+        fields |= {"message": message, "fingerprint": fingerprint(task, failure)}
+    return RecordedFailure(**fields | {"traceback": _end(failure.traceback)})
 
 
 def error_type(error: BaseException) -> str:
@@ -84,6 +104,15 @@ def error_traceback(error: BaseException) -> str:
     except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
         text = f"<its traceback can't be read: {error_type(broken)}>"
     return _cut(text, TRACEBACK_CHARACTERS)
+
+
+def _end(text: str) -> str:
+    if len(msgspec.json.encode(text)) <= RECORDED_BYTES:
+        return text
+    start, size = len(text), 0
+    while (size := size + len(msgspec.json.encode(text[start - 1])) - 2) <= RECORDED_BYTES - len('"..."'):
+        start -= 1
+    return f"...{text[start:]}"
 
 
 def _cut(text: str, limit: int) -> str:
