@@ -3,6 +3,10 @@
 A thread can't be stopped. If its call overruns, the thread is left behind: another thread takes over its lane, with a
 timeout as the result of the call. The call goes on in the background until it ends or Lambda stops the worker. It has
 lost its lease, so it can't record or commit.
+
+Each call runs in a context of its own (PEP 567), which is empty at first, as that of a new thread: what a call sets in
+a context variable, or in decimal's context, no other call sees. The code of a lane between its calls runs in a context
+of the lane.
 """
 
 import inspect
@@ -12,7 +16,8 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from contextvars import Context
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from threading import Condition, Lock
@@ -21,6 +26,7 @@ from typing import Any
 from celeriac.execute import loop
 from celeriac.execute.call import Call, Result, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.model.forks import after_fork_in_child
+from celeriac.observe import trace
 
 # Threads are made when needed, and reused. Each call that overran occupies one. No worker can reach this number.
 MOST_THREADS = 100_000
@@ -54,10 +60,26 @@ def left_behind() -> int:
 
 
 @dataclass(eq=False, slots=True)
+class _Lane:
+    """A lane, and the context in which its code runs, in whichever thread."""
+
+    steps: TaskCalls[None]
+    context: Context = field(default_factory=Context)
+
+    def start(self) -> Call:
+        """Return the first call. Raises StopIteration if there is none."""
+        return self.context.run(next, self.steps)
+
+    def go_on(self, result: Result) -> Call:
+        """Return the call that follows the one with `result`. Raises StopIteration at the lane's end."""
+        return self.context.run(self.steps.send, result)
+
+
+@dataclass(eq=False, slots=True)
 class _Running:
     """A sync call that a thread is making, and its deadline on the clock `time.monotonic()`."""
 
-    lane: TaskCalls[None]
+    lane: _Lane
     limit: timedelta
     until: float
 
@@ -71,7 +93,7 @@ class Threads:
     """
 
     def __init__(self, lanes: Iterable[TaskCalls[None]], size: int, *, shortest: timedelta, limit: timedelta) -> None:
-        self._lanes = deque(lanes)
+        self._lanes = deque(_Lane(lane) for lane in lanes)
         self._size = min(size, len(self._lanes))
         self._at_work = 0
         self._changed = Condition()
@@ -125,15 +147,15 @@ class Threads:
             self._running.remove(running)
             _hanging.add(1)
 
-    def _work(self, lane: TaskCalls[None] | None = None, ending: Result | None = None) -> None:
+    def _work(self, lane: _Lane | None = None, ending: Result | None = None) -> None:
         """Resume `lane` with the result `ending`, if one is given, and then run lane after lane."""
         try:
             if lane is not None and ending is not None:
                 with suppress(StopIteration):
-                    self._go_on(lane, lane.send(ending))
+                    self._go_on(lane, lane.go_on(ending))
             while (lane := self._next()) is not None:
                 with suppress(StopIteration):
-                    self._go_on(lane, next(lane))
+                    self._go_on(lane, lane.start())
         except _LeftBehind:
             _hanging.add(-1)
             return
@@ -144,20 +166,22 @@ class Threads:
             if not self._at_work:
                 self._changed.notify()
 
-    def _next(self) -> TaskCalls[None] | None:
+    def _next(self) -> _Lane | None:
         try:
             return self._lanes.popleft()
         except IndexError:
             return None
 
-    def _go_on(self, lane: TaskCalls[None], call: Call) -> None:
+    def _go_on(self, lane: _Lane, call: Call) -> None:
         """Make the lane's current call, and the calls that follow. Raises StopIteration at the lane's end."""
         while True:
             if self.has_ended:
                 raise WorkerLost
-            call = lane.send(self._make(call, lane))
+            call = lane.go_on(Context().run(self._make, call, lane))
 
-    def _make(self, call: Call, lane: TaskCalls[None]) -> Result:
+    def _make(self, call: Call, lane: _Lane) -> Result:
+        """Make the call, in the context of this method's caller."""
+        trace.follow(trace.followed_in(lane.context))
         until = time.monotonic() + call.limit.total_seconds()
         try:
             with call.run:
@@ -173,7 +197,7 @@ class Threads:
             return None, error
         return result, None
 
-    def _make_watched(self, call: Call, lane: TaskCalls[None], until: float) -> Any:
+    def _make_watched(self, call: Call, lane: _Lane, until: float) -> Any:
         running = _Running(lane, call.limit, until)
         with self._changed:
             self._running.add(running)

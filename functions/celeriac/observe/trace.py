@@ -5,7 +5,7 @@ Lambda and SQS write the traces themselves. A message that Celeriac sends must o
 
 import os
 import re
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 
 # https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
 _PARTS = {
@@ -25,6 +25,11 @@ def follow(header: str | None) -> None:
     `header` names the trace. None means the trace of the invocation.
     """
     _of_the_message.set(header)
+
+
+def followed_in(context: Context) -> str | None:
+    """Return the header that `follow` was last given in `context`."""
+    return context.get(_of_the_message)
 
 
 def current() -> str | None:
