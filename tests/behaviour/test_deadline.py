@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Backoff, Context, Queue, task
+from celeriac.execute import ending, threads
 from celeriac.testing import Sandbox
 
 jobs = Queue("jobs", timeout=timedelta(seconds=30))
@@ -151,3 +152,62 @@ def test_hand_backs_do_not_use_up_the_receives_of_a_message(sandbox: Sandbox) ->
     sandbox.drain()
     assert sorted(runs) == list(range(10))
     assert sandbox.dead_letters(busy) == []
+
+
+def test_a_worker_in_which_too_many_calls_hang_hands_the_rest_back_and_ends(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads.forget()
+    many = Queue("many", timeout=timedelta(seconds=30), concurrency=5)
+
+    @task(many, timeout=SHORT, retry=Backoff(attempts=1))
+    def hang() -> None:
+        released.wait(10)
+
+    @task(many, delivery="at_most_once")
+    def work(ctx: Context) -> None:
+        runs.append(ctx.attempt)
+
+    def ends() -> list[object]:
+        return [vars(record)["why"] for record in caplog.records if record.getMessage().startswith("the worker ends")]
+
+    try:
+        hang.enqueue_many({} for _ in range(ending.MOST_LEFT_BEHIND - 1))
+        sandbox.drain()
+        assert threads.left_behind() == ending.MOST_LEFT_BEHIND - 1
+        assert ends() == []
+
+        hang.enqueue()
+        sandbox.drain()
+        assert ends() == ["10 calls that overran still run"]
+        assert threads.left_behind() == 0
+
+        start = sandbox.now
+        hang.enqueue_many({} for _ in range(9))
+        sandbox.run_once()
+        hang.enqueue_many({} for _ in range(5))
+        work.enqueue_many({} for _ in range(5))
+        sandbox.drain()
+        assert len(ends()) == 2
+        assert sandbox.now - start < timedelta(seconds=10)
+    finally:
+        released.set()
+    assert runs == [1] * 5
+    assert len(sandbox.dead_letters(many)) == 24
+
+
+def test_a_call_that_ends_after_its_worker_ended_is_not_missed_by_the_next(sandbox: Sandbox) -> None:
+    threads.forget()
+
+    @task(jobs, timeout=SHORT, retry=Backoff(attempts=1))
+    def hang() -> None:
+        released.wait(10)
+        ended.set()
+
+    ended = threading.Event()
+    hang.enqueue()
+    sandbox.drain()
+    threads.forget()
+    released.set()
+    assert ended.wait(5)
+    assert threads.left_behind() == 0

@@ -8,12 +8,12 @@ from msgspec.structs import replace
 from celeriac.consume.outcome import Dead, Outcome, Retried
 from celeriac.consume.received import Received, failure
 from celeriac.declare.task import Task
-from celeriac.execute.call import TaskTimeoutError, WorkerLost
+from celeriac.execute.call import LoopBlockedError, TaskTimeoutError, WorkerLost
 from celeriac.leases import lease
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.message import Message
 from celeriac.model.reason import Reason
-from celeriac.model.retry import Again, Backoff, Decision, GiveUp
+from celeriac.model.retry import SHORTEST_UNCHARGED, Again, Backoff, Decision, GiveUp, Retry
 from celeriac.observe.log import logger
 
 
@@ -23,7 +23,7 @@ def failed(
     """The outcome of an attempt that ended in `error`: a retry or a dead letter."""
     decision = _decide(task, message, error, received)
     reason = decision.reason if isinstance(decision, GiveUp) else "failed"
-    if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError):
+    if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError | LoopBlockedError):
         reason = Reason.INTERRUPTED  # the call may go on in its thread: a person must judge whether the work was done
     why = failure(reason, error, message, received)
     if isinstance(decision, Again):
@@ -42,10 +42,14 @@ def unsent(message: Message, ended: lease.EndedUnsent, held: lease.Lease) -> Out
 
 def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, received: Received) -> Decision:
     queue, record, now = received.queue, received.record, datetime.now(UTC)
+    has_begun = True
+    if isinstance(error, LoopBlockedError):
+        # Another task's fault: this one is to run again soon, in another worker.
+        has_begun, error = error.has_begun, Retry(delay=SHORTEST_UNCHARGED, charge=False)
     decision = _decide_by_policy(task, message, error, queue.retention - (now - _waits_since(message)))
     if isinstance(decision, GiveUp):
         return decision
-    if task.guarantee == "at_most_once":
+    if task.guarantee == "at_most_once" and has_begun:
         return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
     # On a FIFO queue the same message is retried. After its last receive SQS would move it without a reason. At the end
     # of its retention, which counts from its only send, SQS would delete it.

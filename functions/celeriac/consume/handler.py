@@ -20,6 +20,7 @@ from celeriac.consume.run import run
 from celeriac.consume.settle import Settled, settle
 from celeriac.consume.sqs_record import SqsRecord, queue_of, read
 from celeriac.declare import registry
+from celeriac.execute import ending
 from celeriac.execute.call import TaskCalls
 from celeriac.execute.threads import Threads
 from celeriac.model import foreign, settings
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 ANSWER_BEFORE = 0.75
 # The time that notes of dead letters may take at an invocation's end.
 NOTING = timedelta(seconds=1)
+# The share of the rest of an invocation for which its end waits to see whether the event loop still turns.
+LOOP_MAY_TAKE = 0.5
 NOT_YET = Settled(acknowledged=False)
 
 
@@ -52,6 +55,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemF
     raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
     batch = _Batch(raws, context)
     batch.run()
+    batch.end_worker_if_useless()
     return {"batchItemFailures": [{"itemIdentifier": i} for i in batch.unacknowledged]}
 
 
@@ -65,6 +69,7 @@ class _Batch:
         self._deleted: set[str] = set()
         self._note_changes: list[note_changes.Change] = []
         self._tally = Tally()
+        self._may_end = False
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
             try:
@@ -89,6 +94,7 @@ class _Batch:
     def run(self) -> None:
         """Run all messages, then tell SQS when to deliver the handed-back ones again."""
         in_time = self._side_by_side(self._records, alone=len(self._records) == 1) and self._one_by_one()
+        self._may_end = in_time
         if self._records and in_time:
             visibility.show_again(self._records[0][0].queue_name, self._again())
         self._tally.flush()
@@ -96,6 +102,18 @@ class _Batch:
             # All messages are settled by now. If the table can't be reached, the answer is a second late at most.
             limit = min(NOTING, self._worker.left)
             Threads([note_changes.noting(self._note_changes)], 1, shortest=limit, limit=limit).run()
+
+    def end_worker_if_useless(self) -> None:
+        """End the process if no later invocation should have it: Lambda then starts another.
+
+        Lambda counts this invocation as failed and drops its answer. So SQS is told before what the answer would say.
+        If it can't be told, the worker answers, and ends after a later invocation.
+        """
+        left = self._worker.deadline - datetime.now(UTC)
+        why = ending.reason(left * LOOP_MAY_TAKE)
+        if why is not None and self._may_end and self._delete_done():
+            logger.error("the worker ends, Lambda starts another", extra={"why": why})
+            ending.end()
 
     def _side_by_side(self, pairs: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> bool:
         """Run lanes in parallel, each in its order; messages that must run alone are added to the suspects."""

@@ -19,6 +19,7 @@ from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
+from celeriac.execute import ending
 from celeriac.execute.call import Call, TaskCalls, TaskTimeoutError
 from celeriac.execute.threads import left_behind
 from celeriac.leases import lease
@@ -103,6 +104,8 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
         return failed(task, message, error, None, received)
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
+    if (why := ending.reason()) is not None:
+        return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
     # The first task of an invocation always starts: no other invocation would have more time for it.
     worker = received.worker
@@ -246,12 +249,13 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
         message.id, key, task.name, message.attempt, worker.deadline, group=received.record.group, _lease=fence
     )
     args = (context,) if task.signature.takes_context else ()
-    limit = min(task.timeout or worker.left, worker.left)
+    left = worker.left
+    limit = min(task.timeout or left, left)
     received.observed.has_run = True
     if message.turn == "1":
         received.observed.age = datetime.now(UTC) - (message.enqueued_at or received.record.sent_at)
     its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
-    result, error = yield Call(task.function, args, arguments, limit, its)
+    result, error = yield Call(task.function, args, arguments, limit, its, left)
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:

@@ -22,6 +22,17 @@ class TaskTimeoutError(CeleriacError):
         )
 
 
+class LoopBlockedError(CeleriacError):
+    """Other tasks blocked the event loop, so this one could not end. It isn't charged.
+
+    `has_begun` says whether any of the task's code has run.
+    """
+
+    def __init__(self, *, has_begun: bool) -> None:
+        super().__init__("another task blocked the event loop of its worker")
+        self.has_begun = has_begun
+
+
 class TaskCancelledError(CeleriacError):
     """The task was cancelled, by itself or by a library that it uses."""
 
@@ -35,6 +46,8 @@ class Call:
     kwargs: dict[str, Any]
     limit: timedelta
     run: RunInfo
+    most: timedelta | None = None
+    """How long the call may last if other tasks keep it waiting; None: no longer than its limit."""
 
 
 type Result = tuple[Any, BaseException | None]

@@ -20,7 +20,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
-from threading import Condition, Lock
+from threading import Condition
 from typing import Any
 
 from celeriac.execute import loop
@@ -38,25 +38,14 @@ class _LeftBehind(BaseException):
     """This thread's call has overrun, and another thread has taken over its lane."""
 
 
-class _Count:
-    """A number that several threads change."""
-
-    def __init__(self) -> None:
-        self.value = 0
-        self._lock = Lock()
-
-    def add(self, number: int) -> None:
-        """Add `number`, which may be negative."""
-        with self._lock:
-            self.value += number
-
-
-_hanging = _Count()
-
-
 def left_behind() -> int:
     """Return how many threads of this worker are still in a call that has overrun."""
-    return _hanging.value
+    return len(_hanging)
+
+
+def forget() -> None:
+    """Count the calls that hang no more, as in a new worker."""
+    _hanging.clear()
 
 
 @dataclass(eq=False, slots=True)
@@ -82,6 +71,10 @@ class _Running:
     lane: _Lane
     limit: timedelta
     until: float
+
+
+# Adding and discarding are atomic, and the calls differ.
+_hanging: set[_Running] = set()
 
 
 class Threads:
@@ -145,7 +138,7 @@ class Threads:
         for running in [running for running in self._running if running.until <= time.monotonic()]:
             _threads().submit(self._work, running.lane, (None, TaskTimeoutError(running.limit)))
             self._running.remove(running)
-            _hanging.add(1)
+            _hanging.add(running)
 
     def _work(self, lane: _Lane | None = None, ending: Result | None = None) -> None:
         """Resume `lane` with the result `ending`, if one is given, and then run lane after lane."""
@@ -157,7 +150,6 @@ class Threads:
                 with suppress(StopIteration):
                     self._go_on(lane, lane.start())
         except _LeftBehind:
-            _hanging.add(-1)
             return
         except BaseException as error:  # noqa: BLE001 - the thread that waits in run() raises it again
             self._end(error)
@@ -182,15 +174,19 @@ class Threads:
     def _make(self, call: Call, lane: _Lane) -> Result:
         """Make the call, in the context of this method's caller."""
         trace.follow(trace.followed_in(lane.context))
-        until = time.monotonic() + call.limit.total_seconds()
+        started = time.monotonic()
+        until = started + call.limit.total_seconds()
+        at_most = started + (call.most or call.limit).total_seconds()
         try:
             with call.run:
-                if inspect.iscoroutinefunction(call.function):
+                is_coroutine = inspect.iscoroutinefunction(call.function)
+                if is_coroutine:
                     result = call.function(*call.args, **call.kwargs)
                 else:
                     result = self._make_watched(call, lane, until)
                 if inspect.isawaitable(result):
-                    result = loop.wait_for(result, call.limit, until - time.monotonic())
+                    now = time.monotonic()
+                    result = loop.wait_for(result, call.limit, until - now, at_most - now, has_begun=not is_coroutine)
         except (WorkerLost, _LeftBehind):
             raise
         except BaseException as error:  # noqa: BLE001 - any error of a task is the result of its call
@@ -212,6 +208,7 @@ class Threads:
                 is_left_behind = running not in self._running
                 self._running.discard(running)
             if is_left_behind:
+                _hanging.discard(running)
                 if inspect.iscoroutine(result):
                     result.close()  # it won't be awaited
                 raise _LeftBehind

@@ -1,6 +1,6 @@
 """Which run the calling code is part of. Lines that a task prints and logs carry the run's task, id and attempt."""
 
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -42,3 +42,8 @@ _current: ContextVar[RunInfo | None] = ContextVar("run", default=None)
 current = _current.get
 """The run that this thread or async task is part of; None outside of a run. A thread that a task starts itself is
 outside, because Python 3.13 passes no context variable on to a new thread. `asyncio.to_thread` is inside."""
+
+
+def of(context: Context) -> RunInfo | None:
+    """Return the run that the code in `context` is part of."""
+    return context.get(_current)

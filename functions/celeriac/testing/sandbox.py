@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 from unittest.mock import patch
 
 from moto import mock_aws
@@ -21,6 +21,7 @@ from celeriac.consume import quarantine
 from celeriac.dead_letters import dead_letter, search
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
+from celeriac.execute import ending
 from celeriac.model import cron, names, settings
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
@@ -28,7 +29,7 @@ from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac.testing import account, sqs_rules
 from celeriac.testing.activity import Activity
-from celeriac.testing.calls import Calls, Fault
+from celeriac.testing.calls import Calls, Fault, WorkerDied
 from celeriac.testing.clock import Clock
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
 from celeriac.testing.moto_speed import faster
@@ -54,6 +55,11 @@ MOST_STEPS = 100_000
 
 # Making clients takes longer than a small test. So all sandboxes of a process share them; no other code uses them.
 _client = cache(clients.make)
+
+
+def _end_worker(_: int) -> Never:
+    """Replaces the end of the process: the next invocation is a new worker's."""
+    raise WorkerDied
 
 
 class NotQuietError(CeleriacError, RuntimeError):
@@ -94,6 +100,7 @@ class Sandbox:
             entering.enter_context(patch.object(sqs, "urls", self._urls))
             entering.enter_context(patch.object(search, "looked", {}))
             entering.enter_context(patch.object(pause, "wait", self._pass))
+            entering.enter_context(patch.object(ending, "exit_process", _end_worker))
             account.create(self._stage, self._urls)
             self._pollers = Pollers(self._stage, self._urls, self._clock, self._calls, self._activity)
             quarantine.refresh()  # as a worker does when it starts
