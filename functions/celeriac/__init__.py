@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 def transaction() -> "Transaction":
-    """Return a transaction of business items, events and tasks, for use outside a task; see the class `Transaction`."""
+    """Return a transaction of business items, events and tasks, for use outside a task; see the class `Transaction`.
+
+    In async code, write `async with celeriac.transaction() as tx:`.
+    """
     # Transactions need boto3 and Powertools. Importing both takes 300 ms, which a producer that only enqueues saves.
     from celeriac.enqueue.transaction import Transaction  # noqa: PLC0415
 

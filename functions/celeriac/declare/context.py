@@ -41,6 +41,8 @@ class Context:
         lease can't commit, and a task whose worker dies after the commit isn't run again. A run can commit one
         transaction. The success is recorded before the task returns, so its return value isn't kept: pass the result
         to `tx.result(value)`.
+
+        In an async task, write `async with ctx.transaction() as tx:`. The commit then doesn't block the event loop.
         """
         # Transactions load boto3 and Powertools, which a producer that only enqueues doesn't need.
         from celeriac.enqueue.transaction import Transaction  # noqa: PLC0415

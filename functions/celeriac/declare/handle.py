@@ -32,6 +32,23 @@ class ResultNotKeptError(CeleriacError, RuntimeError):
     """The task has succeeded, but its result isn't stored or can't be read; the text says why."""
 
 
+class _Waits:
+    """The waits between polls, until `timeout` has passed."""
+
+    def __init__(self, timeout: timedelta | float) -> None:
+        self._timeout = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
+        self._deadline = datetime.now(UTC) + self._timeout
+        self._wait = FIRST_POLL_SECONDS
+
+    def after(self, task: str, status: Status) -> float:
+        """Return how many seconds to wait for the next poll. Raises TimeoutError, which names task and status."""
+        left = (self._deadline - datetime.now(UTC)).total_seconds()
+        if left <= 0:
+            raise TimeoutError(f"task {task!r} is {status.state} after {self._timeout}")
+        wait, self._wait = min(self._wait, left), min(self._wait * POLL_FACTOR, LONGEST_POLL_SECONDS)
+        return wait
+
+
 @dataclass(frozen=True, slots=True)
 class Handle[R]:
     """A task that was enqueued, or may have been. `R` is the type of its result."""
@@ -85,6 +102,12 @@ class Handle[R]:
                 return dead
         return known or self._unrecorded()
 
+    async def astatus(self) -> Status:
+        """Like `status`, for async code: the calls to AWS run in a thread, so they don't block the event loop."""
+        import asyncio  # noqa: PLC0415 - sync producers don't need it: it costs 17 ms
+
+        return await asyncio.to_thread(self.status)
+
     @property
     def _is_old(self) -> bool:
         """Whether SQS may have moved the message to the dead-letter queue: SQS does so only after some receives."""
@@ -114,23 +137,25 @@ class Handle[R]:
         stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, which
         keeps no result; LookupError if nothing is known of the task, so that there is nothing to wait for.
         """
-        if not isinstance(timeout, timedelta):
-            timeout = timedelta(seconds=timeout)
-        deadline = datetime.now(UTC) + timeout
-        wait = FIRST_POLL_SECONDS
-        while True:
-            status = self.status()
-            if status.state == "succeeded":
-                return self._read(status)
-            if status.state == "dead":
-                raise TaskFailedError(self.task, status.failure)
-            if status.state == "unknown" and not self._may_come:
-                self._give_up()
-            left = (deadline - datetime.now(UTC)).total_seconds()
-            if left <= 0:
-                raise TimeoutError(f"task {self.task!r} is {status.state} after {timeout}")
-            pause.wait(min(wait, left))
-            wait = min(wait * POLL_FACTOR, LONGEST_POLL_SECONDS)
+        waits = _Waits(timeout)
+        while not self._has_succeeded(status := self.status()):
+            pause.wait(waits.after(self.task, status))
+        return self._read(status)
+
+    async def aresult(self, timeout: timedelta | float = timedelta(seconds=30)) -> R:  # noqa: ASYNC109 - as its twin
+        """Like `result`, for async code: it doesn't block the event loop. Raises what `result` raises."""
+        waits = _Waits(timeout)
+        while not self._has_succeeded(status := await self.astatus()):
+            await pause.sleep(waits.after(self.task, status))
+        return self._read(status)
+
+    def _has_succeeded(self, status: Status) -> bool:
+        """Whether there is a result. Raises an error if there is nothing to wait for."""
+        if status.state == "dead":
+            raise TaskFailedError(self.task, status.failure)
+        if status.state == "unknown" and not self._may_come:
+            self._give_up()
+        return status.state == "succeeded"
 
     def _read(self, status: Status) -> R:
         signature = self._signature()

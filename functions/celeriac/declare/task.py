@@ -122,6 +122,15 @@ class Task[**P, C, R]:
         send(parcel)
         return self._handle(parcel)
 
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Like `enqueue`, for async code: the call to AWS runs in a thread, so it doesn't block the event loop.
+
+        Cancelling it doesn't stop the call: the message may have been sent. Raises what `enqueue` raises.
+        """
+        import asyncio  # noqa: PLC0415 - sync producers don't need it: it costs 17 ms
+
+        return await asyncio.to_thread(self.enqueue, *args, **kwargs)
+
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
         """Send one message for each item, in batches of ten, several at once. All items are checked before any is sent.
 
@@ -139,6 +148,12 @@ class Task[**P, C, R]:
             unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
             raise PartialFailureError(self.name, sent, unsent)
         return handles
+
+    async def aenqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
+        """Like `enqueue_many`, for async code: see `aenqueue`. Raises what `enqueue_many` raises."""
+        import asyncio  # noqa: PLC0415 - see `aenqueue`
+
+        return await asyncio.to_thread(self.enqueue_many, items)
 
     def _arguments_of(self, item: object) -> dict[str, Any]:
         if not isinstance(item, Mapping):

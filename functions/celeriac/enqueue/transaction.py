@@ -32,6 +32,8 @@ NO_RESULT = "its transaction recorded the success before the task returned; keep
 class Transaction:
     """Collects actions. Leaving the `with` block commits all of them or none. If the block raises, nothing is written.
 
+    `with` and `async with` both work. `async with` commits in a thread, so it doesn't block the event loop.
+
     Tables are named as `tasks/tables.py` declares them, or by their physical names.
     """
 
@@ -142,6 +144,21 @@ class Transaction:
         finally:
             if self._lease is not None:
                 self._lease.in_transaction = False
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        import asyncio  # noqa: PLC0415 - sync code doesn't need it
+
+        if kind is not None:
+            self.__exit__(kind, error, traceback)  # it writes nothing
+            return
+        # A cancelled task doesn't wait for the end of its commit. The commit may still be carried out, as after a lost
+        # answer: it has then recorded the success, and no other run of the task follows.
+        await asyncio.to_thread(self.__exit__, kind, error, traceback)
 
     def _commit(self) -> None:
         lease = self._lease

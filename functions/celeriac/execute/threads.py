@@ -221,9 +221,8 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _renew_in_child() -> None:
-    global _hanging  # noqa: PLW0603 - one count for each process
     _threads.cache_clear()
-    _hanging = _Count()
+    _hanging.clear()
 
 
 after_fork_in_child(_renew_in_child)

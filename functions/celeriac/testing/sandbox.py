@@ -100,6 +100,7 @@ class Sandbox:
             entering.enter_context(patch.object(sqs, "urls", self._urls))
             entering.enter_context(patch.object(search, "looked", {}))
             entering.enter_context(patch.object(pause, "wait", self._pass))
+            entering.enter_context(patch.object(pause, "sleep", self._sleep))
             entering.enter_context(patch.object(ending, "exit_process", _end_worker))
             account.create(self._stage, self._urls)
             self._pollers = Pollers(self._stage, self._urls, self._clock, self._calls, self._activity)
@@ -210,6 +211,10 @@ class Sandbox:
         self.advance(timedelta(seconds=seconds))
         if not self._calls.in_worker:
             self.run_once()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Replaces waiting in async code."""
+        self._pass(seconds)
 
     def _watch(self, service: str, operation: str, arguments: Mapping[str, Any]) -> None:
         self._clock.watch(service, operation, arguments)
