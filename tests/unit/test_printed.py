@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -21,7 +22,9 @@ from celeriac import Backoff, Context, Queue, task
 from celeriac.model.names import METRICS
 from celeriac.observe.log import logger, tell_of_tasks
 from celeriac.observe.printed import LONGEST_LINE
+from celeriac.relay import sweeper
 from celeriac.testing import Sandbox
+from celeriac.testing.lambda_ import Invocation
 
 jobs = Queue("printed-jobs", concurrency=4)
 doing: list[Callable[[], Any]] = []
@@ -350,3 +353,41 @@ def test_lines_printed_right_before_a_crash_are_in_the_log() -> None:
         ("before the end", "i-1", 2),
         ("and ", "i-1", 2),
     ]
+
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+
+
+def _kept(line: str, level: str) -> bool:
+    """Whether Lambda's filter keeps a line, as its documentation says.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    """
+    told = json.loads(line)
+    its = str(told.get("level", "")).upper()
+    known = its in LEVELS and RFC_3339.fullmatch(told.get("timestamp", ""))
+    return LEVELS.index(its if known else "INFO") >= LEVELS.index(level)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_lambdas_filter_keeps_dead_letters_up_to_error_and_metrics_always(sandbox: Sandbox, level: str) -> None:
+    @task(jobs, retry=Backoff(attempts=1))
+    def die() -> None:
+        logging.getLogger("mine").error("it is going to fail")
+        raise ConnectionError
+
+    die.enqueue()
+    with worker() as told:
+        sandbox.drain()
+    lines = [line for line in told.lines if _kept(line, level)]
+    messages = [json.loads(line).get("message") for line in lines]
+    assert ("task dead" in messages, "it is going to fail" in messages) == (level != "FATAL",) * 2
+    assert sum("DeadLettered" in json.loads(line) for line in lines) == 1
+
+
+def test_the_outboxs_metrics_pass_every_filter(sandbox: Sandbox) -> None:
+    with worker() as told:
+        sweeper.handler({}, Invocation("sweeper", "r-1", sandbox.now + timedelta(minutes=1)))
+    (line,) = [line for line in told.lines if "UnpublishedAge" in line]
+    assert _kept(line, "FATAL")

@@ -5,6 +5,7 @@ becomes a dimension.
 """
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Literal
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -16,6 +17,10 @@ from celeriac.observe.metric_names import Metric
 
 UNKNOWN = "unknown"
 """The task's name for a message that can't be read, or whose task isn't registered."""
+# The highest level of Lambda's filter, so that no setting of it drops a metric. A line without a level, or without a
+# time as RFC 3339 writes it, is INFO to the filter:
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+HIGHEST_LEVEL = "FATAL"
 type Service = Literal["tasks", "outbox"]
 
 
@@ -24,6 +29,8 @@ def of(service: Service) -> EphemeralMetrics:
     made = EphemeralMetrics(namespace=names.METRICS, service=service)
     made.add_dimension("service", service)
     made.add_dimension("stage", settings.stage())
+    made.add_metadata("level", HIGHEST_LEVEL)
+    made.add_metadata("timestamp", datetime.now(UTC).isoformat(timespec="milliseconds"))
     return made
 
 
