@@ -118,7 +118,8 @@ def test_tasks_that_were_not_started_go_back_unrun_and_uncharged(sandbox: Sandbo
     narrow = Queue("blocked-narrow", concurrency=1)
     runs: list[int] = []
 
-    @task(narrow, timeout=timedelta(seconds=0.6), retry=Backoff(attempts=1))
+    # Long enough for the loop to be known as lost when the next message is due.
+    @task(narrow, timeout=timedelta(seconds=1.5), retry=Backoff(attempts=1))
     async def block() -> None:
         released.wait(10)
 
