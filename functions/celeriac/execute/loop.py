@@ -93,7 +93,7 @@ def wait_for(awaitable: Awaitable[Any], limit: timedelta, seconds: float, most: 
 
 def is_lost(within: timedelta = timedelta()) -> bool:
     """Whether async tasks can't run in this worker any more. After an overrun, waits up to `within` for the answer."""
-    return _loops.is_lost or _loops.turns_out_lost(within.total_seconds())
+    return _loops.is_lost or (_loops.is_doubted and _loops.turns_out_lost(within.total_seconds()))
 
 
 def forget() -> None:
@@ -126,6 +126,11 @@ class _Loops:
         """When a task overran, if the loop has not turned since."""
         self._is_watched = threading.Event()
         self._is_left = False
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether a task has overrun and the loop has not turned since. Each message asks this, so it takes no lock."""
+        return self._doubted_at is not None
 
     def start(self, awaitable: Awaitable[Any], mine: _OnLoop) -> None:
         """Put `awaitable` on the loop. Raises LoopBlockedError if the loop is lost."""
