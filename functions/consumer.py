@@ -5,6 +5,6 @@ from celeriac.declare import registry
 from celeriac.observe.log import tell_of_tasks
 
 tell_of_tasks()
-registry.load()
+registry.load_what_works()
 
 __all__ = ["handler"]

@@ -3,6 +3,6 @@
 from celeriac.declare import registry
 from celeriac.relay.handler import handler
 
-registry.load()
+registry.load_what_works()
 
 __all__ = ["handler"]

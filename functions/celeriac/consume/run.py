@@ -14,7 +14,7 @@ from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
 from celeriac.consume.report import log_lost_worker
-from celeriac.consume.unrun import newer, quarantined, too_late, unknown, unrun
+from celeriac.consume.unrun import invalid, newer, quarantined, too_late, unknown
 from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
@@ -99,7 +99,7 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
         arguments = yield from _arguments(task, message, received)
         key = received.observed.key = task.key_of(arguments, message)
     except (InvalidArgumentsError, payloads.PayloadGoneError) as error:
-        return Dead(message, failure(Reason.MALFORMED, error, unrun(message), received))
+        return invalid(error, original, received)
     except TaskTimeoutError as error:
         return failed(task, message, error, None, received)
     if quarantine.holds(quarantine.of_task(task.name)):

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 from celeriac.consume.outcome import Dead, Outcome, Postponed
 from celeriac.consume.received import Received, failure
 from celeriac.declare import registry
+from celeriac.declare.signature import UnknownArgumentError
+from celeriac.model import sender
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message, NewerVersionError
 from celeriac.model.queue import MAX_DELAY
@@ -15,23 +17,44 @@ from celeriac.model.reason import Reason
 
 def unknown(message: Message, received: Received) -> Outcome:
     """The outcome of a message whose task this release doesn't have: it waits, or is a dead letter."""
-    age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
     wanted = message.task.strip().rpartition(".")[2].casefold()
     near = next((f"did you mean {name}? " for name in registry.tasks if name.casefold() == wanted), "")
     error = LookupError(
         f"no task is named {message.task!r} here; {near}known are {', '.join(sorted(registry.tasks)) or 'none'}"
+        f"{_broken_modules()}"
     )
-    if age > received.queue.patience:
-        return Dead(message, failure(Reason.UNKNOWN_TASK, error, unrun(message), received))
-    return Postponed(message, _wait(age), Reason.UNKNOWN_TASK)
+    return _wait_or_die(Reason.UNKNOWN_TASK, error, message, received)
+
+
+def invalid(error: Exception, message: Message, received: Received) -> Outcome:
+    """The outcome of a message whose arguments don't fit the task.
+
+    A message waits if a newer release may have written it: it has an argument that is no parameter here, and its sender
+    knows the format. A redriven one doesn't wait, because a person watches it.
+    """
+    may_be_newer = isinstance(error, UnknownArgumentError) and sender.knows_the_format(received.record.body)
+    if may_be_newer and message.failure is None:
+        return _wait_or_die(Reason.MALFORMED, error, message, received)
+    return Dead(message, failure(Reason.MALFORMED, error, unrun(message), received))
 
 
 def newer(error: NewerVersionError, received: Received) -> Outcome:
     """The outcome of a message of a newer version: it waits, or is a dead letter."""
+    return _wait_or_die(Reason.NEWER_VERSION, error, None, received)
+
+
+def _wait_or_die(reason: Reason, error: Exception, message: Message | None, received: Received) -> Outcome:
+    """Postpone a message that a newer release may understand; at the end of the queue's patience, dead-letter it."""
     age = datetime.now(UTC) - received.record.first_sent_at
-    if age > received.queue.patience:
-        return Dead(None, failure(Reason.NEWER_VERSION, error, received.record, received))
-    return Postponed(None, _wait(age), Reason.NEWER_VERSION)
+    if age <= received.queue.patience:
+        return Postponed(message, _wait(age), reason)
+    origin = unrun(message) if message is not None else received.record
+    return Dead(message, failure(reason, error, origin, received))
+
+
+def _broken_modules() -> str:
+    broken = registry.not_imported
+    return f"; modules that could not be imported: {', '.join(sorted(broken))}" if broken else ""
 
 
 def quarantined(what: str, message: Message, received: Received) -> Failure:

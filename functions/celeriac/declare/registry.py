@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,15 @@ from celeriac.declare.reference import parse
 from celeriac.declare.signature import SignatureError
 from celeriac.declare.task import Task
 from celeriac.model import declared
+from celeriac.model.failure import error_place, error_type
 from celeriac.model.queue import Queue
 
 tasks: dict[str, Task[..., Any, Any]] = {}
 """All tasks by name. The task defined last replaces an earlier one, so that a module can be reloaded; `load` refuses
 two tasks of one name."""
+
+not_imported: set[str] = set()
+"""The application's modules whose import failed in this process. Their tasks are unknown here."""
 
 _by_home: dict[str, Task[..., Any, Any]] = {}
 
@@ -60,16 +65,75 @@ def subscribers(event: str) -> list[Task[..., Any, Any]]:
     return sorted(found, key=lambda task: task.name)
 
 
+def load_what_works() -> None:
+    """Import the application's modules, for a worker: a module that fails concerns its own tasks only.
+
+    Their messages wait, as those of tasks that only a newer release knows. The failure is logged once for each worker.
+    """
+    name = declared.package
+    for module in _modules(name, onerror=_leave_out):
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001 - a user's module may raise anything
+            _leave_out(module, error)
+    for home, task in list(_by_home.items()):
+        try:
+            _ = task.signature
+        except Exception as error:  # noqa: BLE001 - see above
+            _report(task.function.__module__, error)
+            _forget(home)
+    for twins in _twins(name).values():
+        _report(_by_home[twins[0]].function.__module__, declared.DuplicateNameError(" and ".join(twins)))
+        for home in twins:
+            _forget(home)
+
+
+def _leave_out(module: str, error: Exception | None = None) -> None:
+    """Report a module that can't be imported, and forget its tasks: it may have defined some before it failed."""
+    _report(module, error or sys.exc_info()[1] or ImportError())
+    for home, task in list(_by_home.items()):
+        if task.function.__module__ == module:
+            _forget(home)
+
+
+def _forget(home: str) -> None:
+    tasks.pop(_by_home.pop(home).name, None)
+
+
+def _report(module: str, error: BaseException) -> None:
+    # A producer imports this module, and Powertools' logger takes 60 ms.
+    from celeriac.observe.log import logger  # noqa: PLC0415
+
+    not_imported.add(module)
+    logger.critical(
+        "a module of tasks can't be used, messages of its tasks wait",
+        extra={"module_name": module, "error": error_type(error), "where": error_place(error)},
+    )
+
+
+def _modules(name: str, *, onerror: Callable[[str], None] | None = None) -> Iterator[str]:
+    root = importlib.import_module(name)
+    return (module.name for module in pkgutil.walk_packages(root.__path__, f"{name}.", onerror))
+
+
+def _twins(name: str) -> dict[str, list[str]]:
+    """The names that several tasks of the package share, with the places where these tasks are defined."""
+    homes: dict[str, list[str]] = defaultdict(list)
+    for home, task in _by_home.items():
+        if home.startswith(f"{name}."):
+            homes[task.name].append(home)
+    return {twin: sorted(twins) for twin, twins in homes.items() if len(twins) > 1}
+
+
 def load(name: str | None = None) -> None:
     """Import every module of the package `name`, by default the application's package.
 
-    Raises DuplicateNameError if two of its tasks share a name, and SignatureError if a type in a task's signature
-    isn't defined at run time.
+    Raises what a module raises, DuplicateNameError if two of its tasks share a name, and SignatureError if a type in a
+    task's signature isn't defined at run time.
     """
     name = name or declared.package
-    root = importlib.import_module(name)
-    for module in pkgutil.walk_packages(root.__path__, f"{name}."):
-        importlib.import_module(module.name)
+    for module in _modules(name):
+        importlib.import_module(module)
     for task in list(tasks.values()):
         try:
             _ = task.signature
@@ -78,15 +142,10 @@ def load(name: str | None = None) -> None:
                 f"task {task.name!r}: {error}, at least not at run time: import the types of its parameters, "
                 "not under TYPE_CHECKING"
             ) from error
-    homes: dict[str, list[str]] = defaultdict(list)
-    for home, task in _by_home.items():
-        if home.startswith(f"{name}."):
-            homes[task.name].append(home)
-    for twin, twins in homes.items():
-        if len(twins) > 1:
-            raise declared.DuplicateNameError(
-                f"two tasks are named {twin!r}: {' and '.join(sorted(twins))}. Rename one, or give it `name=`"
-            )
+    for twin, twins in _twins(name).items():
+        raise declared.DuplicateNameError(
+            f"two tasks are named {twin!r}: {' and '.join(twins)}. Rename one, or give it `name=`"
+        )
 
 
 def queues() -> dict[str, Queue]:

@@ -1,6 +1,7 @@
 """A task's signature as the schema of its payload."""
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -21,6 +22,10 @@ class SignatureError(DeclarationError):
 
 class InvalidArgumentsError(CeleriacError, TypeError):
     """Arguments that don't fit the task's signature; the message names the field."""
+
+
+class UnknownArgumentError(InvalidArgumentsError):
+    """An argument that is no parameter of the task. A newer release may know it."""
 
 
 class Signature:
@@ -127,9 +132,8 @@ class Signature:
         try:
             args = self._decoder.decode(raw)
         except Exception as error:  # a validator of the user's may raise anything
-            raise InvalidArgumentsError(
-                f"task {self._task!r}: {_readable(error)}{self._cure(bytes(raw)[:1])}"
-            ) from error
+            kind = UnknownArgumentError if _is_unknown_field(error) else InvalidArgumentsError
+            raise kind(f"task {self._task!r}: {_readable(error)}{self._cure(bytes(raw)[:1])}") from error
         return {name: value for name in self.fields if (value := getattr(args, name)) is not msgspec.UNSET}
 
     def arrived(self, field: str, plain: object) -> object:
@@ -221,6 +225,14 @@ def key_text(value: object) -> object:
 def _readable(error: BaseException) -> str:
     """Msgspec writes "Expected `int`, got `str` - at `$.user_id`": the caller knows the field as "user_id"."""
     return str(error).replace("`$.", "`").replace("Object", "The payload")
+
+
+def _is_unknown_field(error: Exception) -> bool:
+    """Whether the payload itself has a field too many. Deeper ones have a place: "... - at `$.address`"."""
+    return (
+        isinstance(error, msgspec.ValidationError)
+        and re.fullmatch(r"Object contains unknown field `[^`]*`", str(error)) is not None
+    )
 
 
 def _known(custom: type) -> dict[str, str]:

@@ -74,6 +74,12 @@ def misnamed_args(body: str) -> str | None:
     )
 
 
+def knows_the_format(body: str) -> bool:
+    """Return whether a program that knows the message's format wrote it: then it has `v`."""
+    found = _loosely(body)
+    return isinstance(found, dict) and "v" in found
+
+
 def misplaced_args(body: str, missing: Iterable[str], ours: Collection[str]) -> list[str]:
     """Return the `missing` parameters that a hand-written message has beside its `args`, or in an object beside them.
 
