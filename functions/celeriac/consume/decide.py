@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from celeriac.consume.outcome import Dead, Outcome, Retried
-from celeriac.consume.received import Received, failure
+from celeriac.consume.received import Received, failure, overdue
 from celeriac.declare.task import Task
 from celeriac.execute.call import LoopBlockedError, TaskTimeoutError, WorkerLost
 from celeriac.leases import lease
@@ -60,7 +60,7 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, r
 
 
 def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseException, left: timedelta) -> Decision:
-    age = datetime.now(UTC) - (message.enqueued_at or datetime.now(UTC))
+    age = overdue(message)
     try:
         return task.policy.decide(error, attempt=message.attempt, age=age, left=left)
     except WorkerLost:

@@ -61,6 +61,7 @@ def as_it_came(record: SqsRecord) -> Message:
         message,
         id=message.id or record.first_id,
         enqueued_at=min(_zoned(message.enqueued_at or record.first_sent_at), record.sent_at),
+        due_at=_zoned(message.due_at) if message.due_at is not None else None,
         waits_since=_zoned(message.waits_since) if message.waits_since is not None else None,
     )
 
@@ -68,6 +69,12 @@ def as_it_came(record: SqsRecord) -> Message:
 def _zoned(written: datetime) -> datetime:
     """A date with a time zone. A date written by hand may lack its zone: it is taken as UTC, as everywhere in AWS."""
     return written if written.tzinfo is not None else written.replace(tzinfo=UTC)
+
+
+def overdue(message: Message) -> timedelta:
+    """How long ago the first attempt was due. A delay that the sender asked for doesn't count."""
+    due_at = message.due_at or message.enqueued_at
+    return datetime.now(UTC) - due_at if due_at is not None else timedelta()
 
 
 def failure(reason: str, error: BaseException, origin: Message | SqsRecord, received: Received) -> Failure:

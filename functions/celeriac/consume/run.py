@@ -14,7 +14,7 @@ from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
 from celeriac.consume.report import log_lost_worker
-from celeriac.consume.unrun import invalid, newer, quarantined, too_late, unknown
+from celeriac.consume.unrun import given_up, invalid, newer, quarantined, too_late, unknown
 from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
@@ -94,7 +94,9 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
     original, redriven_from = message, message.failure
     if redriven_from is not None:
         # A redriven dead letter starts with fresh attempts, whichever tool redrove it.
-        message = replace(message, attempt=1, step=0, waits_since=None, failure=None, enqueued_at=record.sent_at)
+        message = replace(
+            message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=record.sent_at
+        )
     try:
         arguments = yield from _arguments(task, message, received)
         key = received.observed.key = task.key_of(arguments, message)
@@ -115,7 +117,8 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
     worker.has_started = True
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
     if task.guarantee == "at_least_once" and record.receives == 1 and not queue.fifo:
-        return _Ready(task, message, arguments)
+        late = given_up(task, message, received)
+        return Dead(message, late) if late is not None else _Ready(task, message, arguments)
     wanted = _wanted(task, key, message, redriven_from, received)
     before_claim = worker.left
     try:
@@ -136,6 +139,8 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
     message = replace(message, attempt=held.attempt)
     if queue.fifo and datetime.now(UTC) > received.must_end_by:
         return Dead(message, too_late(message, received), held)
+    if (late := given_up(task, message, received)) is not None:
+        return Dead(message, late, held)
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
         return Dead(message, quarantined(f"this kind of failure, {before.type},", message, received), held)

@@ -1,18 +1,21 @@
 """Messages that don't run: of an unknown task, of a newer version, or in quarantine."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
 from celeriac.consume.outcome import Dead, Outcome, Postponed
-from celeriac.consume.received import Received, failure
+from celeriac.consume.received import Received, failure, overdue
 from celeriac.declare import registry
 from celeriac.declare.signature import UnknownArgumentError
+from celeriac.declare.task import Task
 from celeriac.model import sender
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message, NewerVersionError
 from celeriac.model.queue import MAX_DELAY
 from celeriac.model.reason import Reason
+from celeriac.model.retry import Backoff
 
 
 def unknown(message: Message, received: Received) -> Outcome:
@@ -71,6 +74,16 @@ def too_late(message: Message, received: Received) -> Failure:
         f"{queue.retention}; it wasn't run, because the messages behind it would be deleted meanwhile: redrive it, or "
         f"raise the retention of the queue {queue.name!r}"
     )
+    return failure(Reason.EXPIRED, error, unrun(message), received)
+
+
+def given_up(task: Task[..., Any, Any], message: Message, received: Received) -> Failure | None:
+    """The failure of a message that comes later than its policy's `give_up_after`; None if it may run."""
+    limit = task.policy.give_up_after if isinstance(task.policy, Backoff) else None
+    late = overdue(message)
+    if limit is None or late <= limit:
+        return None
+    error = TimeoutError(f"it was due {late} ago, and its policy gives up after {limit}: it wasn't run")
     return failure(Reason.EXPIRED, error, unrun(message), received)
 
 

@@ -229,6 +229,7 @@ class Task[**P, C, R]:
             args=msgspec.Raw(self.signature.encode(arguments)),
             key=options.key,
             enqueued_at=datetime.now(UTC),
+            due_at=datetime.now(UTC) + options.wait if options.wait else None,
         )
         return Parcel(self.queue, message, options.wait, options.group)
 

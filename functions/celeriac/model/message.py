@@ -49,6 +49,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     key: Annotated[str, msgspec.Meta(max_length=MOST_KEY)] | None = None
     """The idempotency key, if the sender gave one."""
     enqueued_at: datetime | None = None
+    due_at: datetime | None = None
+    """When the first attempt is due, if the sender asked for a delay."""
     attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
     """The number of the attempt that the next run will be."""
     step: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -135,6 +137,8 @@ def _as_set(message: Message) -> Message:
         changes["key"] = None
     if message.enqueued_at is not None and sender.is_no_date(message.enqueued_at):
         changes["enqueued_at"] = None
+    if message.due_at is not None and sender.is_no_date(message.due_at):
+        changes["due_at"] = None
     if message.waits_since is not None and sender.is_no_date(message.waits_since):
         changes["waits_since"] = None
     if message.failure is not None and not message.failure.reason:

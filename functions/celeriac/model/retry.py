@@ -94,7 +94,8 @@ class Backoff:
     attempts: int = 5
     """The number of attempts, including the first one."""
     give_up_after: timedelta | None = None
-    """The message's age, counted from the enqueue, beyond which no further attempt is made."""
+    """No attempt is started later than this after the first one was due: after the enqueue, or after the delay that
+    the sender asked for. A redriven message starts anew."""
     retry_on: tuple[type[BaseException], ...] = (BaseException,)
     """An error of any other class makes the message a dead letter at once."""
     reject_on: tuple[type[BaseException], ...] = ()
@@ -143,7 +144,7 @@ class Backoff:
         )
 
     def decide(self, error: BaseException, *, attempt: int, age: timedelta, left: timedelta) -> Decision:
-        """Decide what follows when `attempt` has failed with `error`, `age` after the enqueue.
+        """Decide what follows when `attempt` has failed with `error`, `age` after the first one was due.
 
         left: how much longer the message may wait without being charged, if `give_up_after` sets no limit.
         """
