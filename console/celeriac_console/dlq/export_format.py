@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from celeriac.aws import payloads
-from celeriac.dead_letters.dead_letter import stored_body
+from celeriac.dead_letters.dead_letter import content, stored_body
 from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac_console.dlq.letter import as_json
 from celeriac_console.dlq.queue_reader import Taken
@@ -28,9 +27,13 @@ class Exported:
     """The letter's object in the payload bucket. None if there was none, or if it was deleted before the export."""
 
 
-def line(queue_name: str, taken: Taken) -> str:
-    """A letter of the dead-letter queue `queue_name` as a line, with everything an import needs, also from S3."""
+def line(queue_name: str, taken: Taken) -> tuple[str, str]:
+    """A letter of the dead-letter queue `queue_name` as a line, with everything an import needs, also from S3.
+
+    Also returns why something of it is missing; empty if the line is complete.
+    """
     message = taken.message
+    stored, missing = _stored(queue_name, taken)
     raw = {
         "body": message["Body"],
         "group": message["Attributes"].get("MessageGroupId"),
@@ -42,10 +45,10 @@ def line(queue_name: str, taken: Taken) -> str:
             }
             for name, value in message.get("MessageAttributes", {}).items()
         },
-        "stored": _stored(queue_name, taken),
+        "stored": stored,
     }
     # People also read such files in a terminal.
-    return json_text(as_json(taken) | {"sqs": raw}) + "\n"
+    return json_text(as_json(taken) | {"missing": missing, "sqs": raw}) + "\n", missing
 
 
 def read(text: str, where: str) -> Exported:
@@ -66,10 +69,10 @@ def read(text: str, where: str) -> Exported:
         raise UserError(f"{where}: no dead letter of `celeriac dlq export`: {error!r}") from error
 
 
-def _stored(queue_name: str, taken: Taken) -> dict[str, str] | None:
-    """The letter's object in the payload bucket, unchanged: as text if it is UTF-8, else as base64."""
+def _stored(queue_name: str, taken: Taken) -> tuple[dict[str, str] | None, str]:
+    """The letter's object in the payload bucket, unchanged: as text if it is UTF-8, else as base64; or why it isn't."""
     if taken.letter.missing:
-        return None
+        return None, taken.letter.missing
     body = taken.message["Body"]
     key = stored_body(body)
     if key is None:
@@ -78,12 +81,14 @@ def _stored(queue_name: str, taken: Taken) -> dict[str, str] | None:
         except (MalformedMessageError, NewerVersionError):
             key = None
     if key is None:
-        return None
-    content = payloads.load(queue_name, key)
+        return None, ""
+    found, missing = content(queue_name, key)
+    if missing:
+        return None, missing
     try:
-        return {"text": content.decode()}
+        return {"text": found.decode()}, ""
     except UnicodeDecodeError:
-        return {"base64": b64encode(content).decode()}
+        return {"base64": b64encode(found).decode()}, ""
 
 
 def _attribute(value: dict[str, str | None]) -> dict[str, Any]:

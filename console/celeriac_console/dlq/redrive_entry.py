@@ -32,19 +32,21 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
         raise UserError(
             f"{letter.missing}; import an export that contains it, or give all arguments with --set or --edit"
         )
-    body = _identified(letter, target) if changed == letter.args else _changed(letter, target, changed)
+    # Only the sender's attributes. Celeriac's own describe earlier deliveries, and a redriven message starts anew.
+    attributes = beside(letter.attributes, {})
+    room = MAX_MESSAGE_BYTES - sqs.Entry("", attributes=attributes).size
+    body = _identified(letter, target, room) if changed == letter.args else _changed(letter, target, changed, room)
     group = message["Attributes"].get("MessageGroupId")
     return sqs.Entry(
         body,
         group=(group or taken.message_id) if target.fifo else group,
         # If the letter couldn't be deleted and is sent again within five minutes, SQS drops the second message.
         deduplication=taken.message_id if target.fifo else None,
-        # Only the sender's attributes. Celeriac's own describe earlier deliveries, and a redriven message starts anew.
-        attributes=beside(letter.attributes, {}),
+        attributes=attributes,
     )
 
 
-def _identified(letter: DeadLetter, target: Queue) -> str:
+def _identified(letter: DeadLetter, target: Queue, room: int) -> str:
     """The body unchanged, but a message without an id gets the letter's. Else each copy would be another task."""
     try:
         message = decode(letter.body)
@@ -52,10 +54,10 @@ def _identified(letter: DeadLetter, target: Queue) -> str:
         return letter.body
     if message.id:
         return letter.body
-    return fitted(target.physical_name(stage()), msgspec.structs.replace(message, id=letter.id), MAX_MESSAGE_BYTES)
+    return fitted(target.physical_name(stage()), msgspec.structs.replace(message, id=letter.id), room)
 
 
-def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
+def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any], room: int) -> str:
     try:
         message = decode(letter.body)
     except (MalformedMessageError, NewerVersionError) as error:
@@ -65,4 +67,4 @@ def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any]) -> str:
     signature.named((), args)
     signature.decode(raw)
     changed = msgspec.structs.replace(message, id=letter.id, args=msgspec.Raw(raw), stored="")
-    return fitted(target.physical_name(stage()), changed, target.max_body_bytes)
+    return fitted(target.physical_name(stage()), changed, min(target.max_body_bytes, room))

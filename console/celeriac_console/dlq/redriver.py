@@ -14,6 +14,7 @@ from celeriac.aws import sqs
 from celeriac.aws.client import error_code
 from celeriac.aws.refusals import Refusal
 from celeriac.declare.signature import InvalidArgumentsError
+from celeriac.model.failure import error_type
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
 from celeriac_console.dlq.queue_reader import Pass, Taken, delete
@@ -91,8 +92,14 @@ class Redriver:
             try:
                 ready.append((one, entry(one, self.target, self.change)))
             except (InvalidArgumentsError, UserError) as error:
-                self.unsent.append(f"{line(one.letter.id)}: {error}")
+                self._stays(one, str(error))
+            except Exception as error:  # noqa: BLE001 - one letter must not stop the others; the user is told which one
+                self._stays(one, f"{error_type(error)}: {error}")
         return [[ready[i] for i in positions] for positions in sqs.batches([made.size for _, made in ready])]
+
+    def _stays(self, one: Taken, why: str) -> None:
+        with self._lock:
+            self.unsent.append(f"{line(one.letter.id)}: {why}")
 
     def _send(self, some: Sequence[tuple[Taken, sqs.Entry]]) -> set[str]:
         self.pace.wait(len(some))
@@ -119,7 +126,7 @@ def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Refusal | None]:
     try:
         return sqs.send_batch(name, entries)
     except ClientError as error:
-        if error_code(error).rpartition(".")[2] not in sqs.FINAL:
+        if error_code(error).rpartition(".")[2] not in sqs.FINAL | {"BatchRequestTooLong"}:
             raise
         if len(entries) == 1:
             return [Refusal(str(error), final=True)]

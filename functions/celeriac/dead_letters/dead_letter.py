@@ -5,17 +5,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace as replaced
 
 from celeriac.aws import payloads, sqs
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, Attributes, beside, failure_in, of_sender, packed, text, unpacked
 from celeriac.aws.client import error_code
-from celeriac.model.failure import Failure
-from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
+from celeriac.model.failure import Failure, error_type
+from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode
 from celeriac.model.queue import MAX_MESSAGE_BYTES
 from celeriac.model.sender import id_of, task_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+
+_EARLIEST = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,9 @@ class DeadLetter:
     """The task's name; empty if the body doesn't tell it."""
     args: dict[str, Any]
     failure: Failure | None
-    """Why the message is a dead letter; None if SQS itself moved it, after more receives than the queue allows."""
+    """Why the message is a dead letter; None if SQS itself moved it, after more receives than the queue allows.
+
+    Its dates are in UTC, and not later than `sent_at`: a sender may have written them."""
     body: str
     """The body. If an unreadable body was stored in the payload bucket, this is the stored body."""
     sent_at: datetime
@@ -40,11 +46,8 @@ class DeadLetter:
 
 def ids(message: "MessageTypeDef") -> set[str]:
     """The ids by which a letter can be found: SQS's id, and the id in the body if it can be read."""
-    try:
-        id_ = decode(message["Body"]).id
-    except (MalformedMessageError, NewerVersionError):
-        id_ = id_of(message["Body"])
-    return {message["MessageId"], id_} - {""}
+    task = _message(message["Body"])
+    return {message["MessageId"], task.id if task is not None else id_of(message["Body"])} - {""}
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -58,25 +61,38 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
     """The dead letter in a message that was received from the queue `queue_name` with all its attributes.
 
     Without `whole`, nothing is fetched from the payload bucket: stored arguments, or a stored body, are left out.
+
+    Never raises: anyone who may send to a queue can write its letters, and one letter must not hide the others. What
+    can't be read is left out, and `missing` says why.
     """
-    message_id, body = message["MessageId"], message["Body"]
     sent_at = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    try:
+        return _read(queue_name, message, sent_at, whole=whole)
+    except Exception as error:  # noqa: BLE001 - an oddity that nobody has foreseen; the letter says what it was
+        why = f"it can't be read: {error_type(error)}"
+        return DeadLetter(message["MessageId"], "", {}, None, message["Body"], sent_at, missing=why)
+
+
+def _read(queue_name: str, message: "MessageTypeDef", sent_at: datetime, *, whole: bool) -> DeadLetter:
+    message_id, body = message["MessageId"], message["Body"]
     found: Any = message.get("MessageAttributes", {})
     failure, attributes = failure_in(found), of_sender(found)
     missing = ""
     if whole and (stored := _stored(body)) is not None:
-        content, missing = _content(queue_name, stored.stored_body)
-        body = body if missing else content.decode(errors="backslashreplace")
+        whole_body, missing = content(queue_name, stored.stored_body)
+        body = body if missing else whole_body.decode(errors="backslashreplace")
         if stored.stored_attributes:
-            theirs, gone = _content(queue_name, stored.stored_attributes)
-            attributes, missing = ({}, gone) if gone else (unpacked(theirs.decode()), missing)
-    try:
-        task = decode(body)
-    except (MalformedMessageError, NewerVersionError):
+            theirs, gone = content(queue_name, stored.stored_attributes)
+            attributes = unpacked(theirs.decode(errors="backslashreplace"))
+            missing = missing or gone
+    task = _message(body)
+    if task is None:
+        failure = _bounded(failure, sent_at)
         return DeadLetter(message_id, task_of(body), {}, failure, body, sent_at, attributes, missing)
     raw: bytes | msgspec.Raw = task.args
     if task.stored and whole:
-        raw, missing = _content(queue_name, task.stored)
+        raw, gone = content(queue_name, task.stored)
+        missing = missing or gone
     try:
         args = msgspec.json.decode(raw) if not missing else {}
     except (msgspec.MsgspecError, RecursionError):
@@ -85,12 +101,39 @@ def read(queue_name: str, message: "MessageTypeDef", *, whole: bool = True) -> D
         task.id or message_id,
         task.task,
         args if isinstance(args, dict) else {"": args},
-        failure or task.failure,
+        _bounded(failure or task.failure, sent_at),
         body,
         sent_at,
         attributes,
         missing,
     )
+
+
+def _message(body: str) -> Message | None:
+    """The task's message in a body; None if this release can't read it."""
+    try:
+        return decode(body)
+    except (MalformedMessageError, NewerVersionError):
+        return None
+
+
+def _bounded(failure: Failure | None, sent_at: datetime) -> Failure | None:
+    """The failure with dates that can be compared: with a time zone, and not later than the letter's send.
+
+    A letter is sent after its failure. A later date, or one without a zone, is a sender's.
+    """
+    if failure is None:
+        return None
+    first_at, last_at = (_date(written, sent_at) for written in (failure.first_at, failure.last_at))
+    return replaced(failure, first_at=first_at, last_at=last_at)
+
+
+def _date(written: datetime | None, latest: datetime) -> datetime | None:
+    if written is None:
+        return None
+    zoned = written if written.tzinfo is not None else written.replace(tzinfo=UTC)
+    # Between these two, every date can be converted to UTC.
+    return min(max(zoned, _EARLIEST), latest).astimezone(UTC)
 
 
 def unreadable(came: sqs.Entry, failure: Failure, *, queue_name: str, message_id: str) -> sqs.Entry:
@@ -131,13 +174,14 @@ def _stored(body: str) -> _Stored | None:
         return None
 
 
-def _content(queue_name: str, key: str) -> tuple[bytes, str]:
-    """The stored content, or why it can't be read. A wrong key in one letter must not stop the reading of others."""
+def content(queue_name: str, key: str) -> tuple[bytes, str]:
+    """What is stored in the payload bucket under `key`, or why it can't be read. Never raises.
+
+    Any sender may write a key, and the bucket may be denied or out of reach: that must not stop the reading of others.
+    """
     try:
         return payloads.load(queue_name, key), ""
     except payloads.PayloadGoneError as error:
         return b"", str(error)
-    except Exception as error:
-        if not error_code(error):
-            raise
-        return b"", f"its payload, stored as {key}, can't be read: {error_code(error)}"
+    except Exception as error:  # noqa: BLE001 - the letter says which one
+        return b"", f"its payload, stored as {key}, can't be read: {error_code(error) or error_type(error)}"

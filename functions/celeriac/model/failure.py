@@ -14,6 +14,8 @@ TRACEBACK_CHARACTERS = 8_000
 # DynamoDB charges a write by the kibibyte of the whole item. So records keep this much of each text, as JSON in UTF-8:
 # with it, the record of a failed attempt is smaller than 2 KiB.
 RECORDED_BYTES = 450
+# The longest text that `_cut` makes. A sender may write a longer one: the time to find its values is quadratic.
+WORDING_CHARACTERS = MESSAGE_CHARACTERS + 50
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,7 +61,7 @@ def fingerprint(task: str, failure: Failure) -> str:
     """
     if isinstance(failure, RecordedFailure) and failure.fingerprint:
         return failure.fingerprint
-    wording = _VALUES.sub("?", failure.message)
+    wording = _VALUES.sub("?", failure.message[:WORDING_CHARACTERS])
     return hashlib.sha256(f"{task}\n{failure.type}\n{wording}".encode()).hexdigest()[:12]
 
 

@@ -54,9 +54,9 @@ def export(
                 meant = [one for one in taken if wanted.matches(one.letter)]
                 made = [line(reading.name, one) for one in meant]
                 with lock:
-                    lines.writelines(made)
+                    lines.writelines(text for text, _ in made)
                     written += len(made)
-                    missing.extend(f"{one.letter.id}: {one.letter.missing}" for one in meant if one.letter.missing)
+                    missing.extend(f"{one.letter.id}: {why}" for one, (_, why) in zip(meant, made, strict=True) if why)
                 advance(len(taken))
                 return set()
 
