@@ -13,6 +13,7 @@ import pytest
 
 from celeriac import Queue, task
 from celeriac.aws import sqs
+from celeriac.aws.attributes import MORE
 from celeriac.aws.client import client
 from celeriac.model.foreign import WrongTriggerError
 from celeriac.testing import DeadLetter, Sandbox
@@ -257,10 +258,11 @@ def test_all_attributes_with_reserved_names_stay_the_senders(sandbox: Sandbox, b
     ],
 )
 @pytest.mark.parametrize("body", ["nonsense", '{"task": "unheard"}', '{"task": "purge", "args": {"days": "x"}}'])
+@pytest.mark.parametrize("name", [MORE, "more_attributes"])
 def test_packed_attributes_that_sqs_would_refuse_stay_as_another_program_wrote_them(
-    sandbox: Sandbox, packed: str, body: str
+    sandbox: Sandbox, name: str, packed: str, body: str
 ) -> None:
-    theirs = {"more_attributes": {"DataType": "String", "StringValue": packed}}
+    theirs = {name: {"DataType": "String", "StringValue": packed}}
     sqs.send(inbox.physical_name("test"), sqs.Entry(body, attributes=theirs))  # type: ignore[arg-type]  # a TypedDict
     sandbox.drain()
     assert _only(sandbox).attributes == theirs
@@ -269,7 +271,7 @@ def test_packed_attributes_that_sqs_would_refuse_stay_as_another_program_wrote_t
 @pytest.mark.parametrize("number", ["7", "-0.5", "+1", ".5", "1e5", "1.5E-100", "0"])
 def test_a_packed_number_attribute_is_unpacked(sandbox: Sandbox, number: str) -> None:
     given = f'{{"x": {{"type": "Number.int", "text": "{number}"}}}}'
-    theirs = {"more_attributes": {"DataType": "String", "StringValue": given}}
+    theirs = {MORE: {"DataType": "String", "StringValue": given}}
     sqs.send(inbox.physical_name("test"), sqs.Entry("nonsense", attributes=theirs))  # type: ignore[arg-type]  # a TypedDict
     sandbox.drain()
     assert _only(sandbox).attributes == {"x": {"DataType": "Number.int", "StringValue": number}}

@@ -33,7 +33,7 @@ for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or n
 from aws_lambda_powertools.utilities.typing import LambdaContext  # noqa: E402
 
 from celeriac import Backoff, Context, Queue, Reject, task  # noqa: E402 - after the environment is set
-from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT  # noqa: E402
+from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, MORE  # noqa: E402
 from celeriac.aws.sqs import BATCH_BYTES  # noqa: E402
 from celeriac.consume import handler  # noqa: E402
 from celeriac.model.foreign import is_test_event  # noqa: E402
@@ -52,9 +52,12 @@ ATTRIBUTES: list[dict[str, Any]] = [
     {"tenant": _TAG, "raw": {"binaryValue": "AP8=", "dataType": "Binary.png"}},
     {f"a-{number}": _TAG for number in range(10)},
     {"failure": _TAG, "first_sent_at": _TAG, "more_attributes": _TAG},
+    {FAILURE_ATTRIBUTE: _TAG, FIRST_SENT_AT: _TAG, MORE: _TAG},
+    {"first_sent_at": {**_TAG, "stringValue": "2999-01-01T00:00:00+00:00"}},
     *(
-        {"more_attributes": {**_TAG, "stringValue": f'{{"x": {{"type": "{kind}", "text": "a"}}}}'}}
+        {name: {**_TAG, "stringValue": f'{{"x": {{"type": "{kind}", "text": "a"}}}}'}}
         for kind in ("Foo", "Number", "Binary", "String")
+        for name in (MORE, "more_attributes")
     ),
 ]
 RECEIVES = [1, 1, 1, 1, 2, 3, 4, 19, 20, 21]

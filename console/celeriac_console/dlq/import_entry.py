@@ -3,7 +3,7 @@
 import msgspec
 
 from celeriac.aws import payloads, sqs
-from celeriac.aws.attributes import FAILURE_ATTRIBUTE, failure_in
+from celeriac.aws.attributes import beside, failure_in, of_sender
 from celeriac.dead_letters.dead_letter import pointing_to, stored_body
 from celeriac.enqueue.send import fitted
 from celeriac.leases import import_notes
@@ -27,8 +27,7 @@ def entry(letter: Exported, queue: Queue, *, mark: str, number: int) -> sqs.Entr
     if message is not None:
         import_notes.note(queue, message.task, message.id, mark)
     # If the body can be read, the failure is written into the body, so its attribute is left out.
-    ours = {FAILURE_ATTRIBUTE} if message is not None and failure_in(letter.attributes) is not None else set()
-    attributes = {name: value for name, value in letter.attributes.items() if name not in ours}
+    attributes = beside(of_sender(letter.attributes), {}) if message is not None else letter.attributes
     room = MAX_MESSAGE_BYTES - sqs.Entry("", attributes=attributes).size
     return sqs.Entry(
         _untouched(letter, queue_name) if message is None else _marked(letter, message, queue_name, mark, room),

@@ -14,19 +14,26 @@ from celeriac.model.failure import Failure
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
-FAILURE_ATTRIBUTE = "failure"
+FAILURE_ATTRIBUTE = "Celeriac.Failure"
 """The failure, on dead letters whose body must stay unchanged."""
-FIRST_SENT_AT = "first_sent_at"
+FIRST_SENT_AT = "Celeriac.FirstSentAt"
 """The first time of sending, on messages that this release can't read and sends again unchanged."""
 FIRST_ID = "Celeriac.FirstId"
 """On a fresh copy of a message: SQS's id of the first message."""
 DEATHS = "Celeriac.Deaths"
 """On a fresh copy of a message: how many workers died while they ran only this message."""
-MORE = "more_attributes"
+MORE = "Celeriac.MoreAttributes"
 """The attributes for which SQS has no room, as JSON: SQS takes ten attributes, and a sender may use all of them."""
+OURS = frozenset({FAILURE_ATTRIBUTE, FIRST_SENT_AT, FIRST_ID, DEATHS})
+"""No sender's attribute has one of these names. The names of MORE's attributes are the sender's."""
+OLD_FAILURE, OLD_FIRST_SENT_AT, OLD_MORE = "failure", "first_sent_at", "more_attributes"
+"""The names in the first releases. A sender may use them too. So they are read only where those releases wrote them,
+and in their form, to the character: docs/decisions/00wg-names-of-attributes.md. `newer` below says that the body is of
+a version that is newer than this release: only then was the old date written."""
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MOST = 10
 LONGEST_TYPE = 256
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?\+00:00", re.ASCII)
 _TYPE = re.compile(r"(String|Number|Binary)(\.[\w.-]+)?", re.ASCII)
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _TEXT = re.compile("[\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
@@ -61,19 +68,22 @@ def of_lambda(given: Mapping[str, Mapping[str, Any]]) -> "dict[str, MessageAttri
     }
 
 
-def of_sender(found: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
+def of_sender(found: Attributes, *, newer: bool = False) -> "dict[str, MessageAttributeValueTypeDef]":
     """Return the sender's attributes: without Celeriac's, and with the packed ones."""
-    ours = ours_in(found)
-    theirs = {name: value for name, value in found.items() if name not in ours}
-    packed = unpacked(theirs[MORE].get("StringValue", "")) if MORE in theirs else {}
-    if packed:
-        del theirs[MORE]
-    return theirs | packed
+    old = _of_old_releases(found, newer=newer)
+    theirs = {name: value for name, value in found.items() if name not in old}
+    # An old release took the attributes of this one for the sender's, and may have packed them. It never packed without
+    # an attribute of its own beside.
+    for more in (OLD_MORE, MORE) if old else (MORE,):
+        if more in theirs and (inside := unpacked(theirs[more].get("StringValue", ""))):
+            del theirs[more]
+            theirs |= inside
+    return {name: value for name, value in theirs.items() if name not in OURS}
 
 
 def ours_in(found: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
-    """Return Celeriac's attributes. Their values identify them, because a sender may use the same names."""
-    return {name: value for name, value in found.items() if _is_ours(name, value)}
+    """Return Celeriac's attributes."""
+    return {name: value for name, value in found.items() if name in OURS}
 
 
 def beside(theirs: Attributes, ours: Attributes) -> "dict[str, MessageAttributeValueTypeDef]":
@@ -111,7 +121,7 @@ def unpacked(written: str) -> "dict[str, MessageAttributeValueTypeDef]":
         return {}
     if not all(_is_sendable(name, value) for name, value in found.items()):
         return {}
-    return {name: value for name, value in found.items() if not _is_ours(name, value)}
+    return found
 
 
 def text_in(found: Attributes, name: str) -> str:
@@ -120,29 +130,52 @@ def text_in(found: Attributes, name: str) -> str:
 
 
 def failure_in(found: Attributes) -> Failure | None:
-    """Return the failure that Celeriac noted; None if the attribute is a sender's."""
+    """Return the failure that Celeriac noted, the last one if two releases noted one each; None if there is none."""
+    old = _of_old_releases(found, newer=False)
+    noted = [_failure(some[name]) for some, name in ((found, FAILURE_ATTRIBUTE), (old, OLD_FAILURE)) if name in some]
+    return max((one for one in noted if one is not None), key=lambda one: _instant(one.last_at), default=None)
+
+
+def first_sent_in(found: Attributes, *, newer: bool) -> datetime | None:
+    """Return when the first copy of a message was sent; None if it isn't noted. Any sender may write this date."""
+    old = _of_old_releases(found, newer=newer)
+    noted = [_date(some[name]) for some, name in ((found, FIRST_SENT_AT), (old, OLD_FIRST_SENT_AT)) if name in some]
+    return min((date for date in noted if date is not None), default=None)
+
+
+def _of_old_releases(found: Attributes, *, newer: bool) -> "dict[str, MessageAttributeValueTypeDef]":
+    """Return the attributes that an old release wrote."""
+    old: dict[str, MessageAttributeValueTypeDef] = {}
+    if OLD_FAILURE in found:
+        failure = _failure(found[OLD_FAILURE])
+        is_whole = failure is not None and failure.last_at is not None and failure.request_id
+        if is_whole and msgspec.json.encode(failure).decode() == found[OLD_FAILURE].get("StringValue"):
+            old[OLD_FAILURE] = found[OLD_FAILURE]
+    if newer and OLD_FIRST_SENT_AT in found and _date(found[OLD_FIRST_SENT_AT]) is not None:
+        old[OLD_FIRST_SENT_AT] = found[OLD_FIRST_SENT_AT]
+    return old
+
+
+def _failure(value: "MessageAttributeValueTypeDef") -> Failure | None:
     try:
-        failure = msgspec.json.decode(found[FAILURE_ATTRIBUTE]["StringValue"], type=Failure)
-    except (KeyError, msgspec.MsgspecError, RecursionError):
+        return msgspec.json.decode(value["StringValue"], type=Failure) if value["DataType"] == "String" else None
+    except (KeyError, msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
         return None
-    # A sender's attribute may have a reason too. Celeriac's always has a time and an invocation.
-    return failure if failure.last_at is not None and failure.request_id else None
 
 
-def _is_ours(name: str, value: "MessageAttributeValueTypeDef") -> bool:
-    if name == FAILURE_ATTRIBUTE:
-        return failure_in({name: value}) is not None
-    if name in {FIRST_ID, DEATHS}:
-        return True
-    return name == FIRST_SENT_AT and _is_our_date(value.get("StringValue", ""))
-
-
-def _is_our_date(text: str) -> bool:
-    """Whether the text is a date exactly as Celeriac writes it, to the character."""
+def _date(value: "MessageAttributeValueTypeDef") -> datetime | None:
+    """Return a date exactly as Celeriac writes it: in UTC, to the second or the microsecond."""
+    text = value.get("StringValue", "")
+    if value["DataType"] != "String" or not _DATE.fullmatch(text):
+        return None
     try:
-        return datetime.fromisoformat(text).astimezone(UTC).isoformat() == text
-    except (ValueError, OverflowError):
-        return False
+        return datetime.fromisoformat(text)
+    except ValueError:  # the 30th of February
+        return None
+
+
+def _instant(date: datetime | None) -> datetime:
+    return date if date is not None and date.tzinfo is not None else datetime.min.replace(tzinfo=UTC)
 
 
 def _is_sendable(name: str, value: "MessageAttributeValueTypeDef") -> bool:

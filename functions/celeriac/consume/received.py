@@ -9,7 +9,7 @@ from celeriac.consume.observed import Observed
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.model.failure import Failure, error_message, error_traceback, error_type
 from celeriac.model.message import Message, decode
-from celeriac.model.queue import Queue
+from celeriac.model.queue import MAX_DELAY, Queue
 
 
 @dataclass(slots=True)
@@ -55,14 +55,14 @@ class Received:
 def as_it_came(record: SqsRecord) -> Message:
     """The record's message. One written by hand gets a missing id and date from SQS. Raises what `decode` raises."""
     message = decode(record.body)
-    # SQS's id and date stay with the message from here on. A date later than its send is replaced: with such a date
-    # the message would never be old.
+    # SQS's id and date stay with the message from here on. A sender's date is a hint. One that is later than the send
+    # is replaced: with such a date the message would never be old.
     return replace(
         message,
         id=message.id or record.first_id,
         enqueued_at=min(_zoned(message.enqueued_at or record.first_sent_at), record.sent_at),
-        due_at=_zoned(message.due_at) if message.due_at is not None else None,
-        waits_since=_zoned(message.waits_since) if message.waits_since is not None else None,
+        due_at=min(_zoned(message.due_at), record.sent_at + MAX_DELAY) if message.due_at is not None else None,
+        waits_since=min(_zoned(message.waits_since), record.sent_at) if message.waits_since is not None else None,
     )
 
 

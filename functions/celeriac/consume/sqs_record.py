@@ -6,8 +6,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from celeriac.aws.attributes import DEATHS, FIRST_ID, FIRST_SENT_AT, Attributes, of_lambda, of_sender, text_in
+from celeriac.aws.attributes import (
+    DEATHS,
+    FIRST_ID,
+    OLD_FIRST_SENT_AT,
+    Attributes,
+    first_sent_in,
+    of_lambda,
+    of_sender,
+    text_in,
+)
 from celeriac.model.errors import CeleriacError
+from celeriac.model.message import is_newer
 from celeriac.model.queue import Queue
 from celeriac.observe.trace import checked
 
@@ -50,6 +60,7 @@ def read(raw: Mapping[str, Any]) -> SqsRecord:
     sent = attributes.get("SentTimestamp")
     sent_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
     found = of_lambda(raw.get("messageAttributes", {}))
+    newer = OLD_FIRST_SENT_AT in found and is_newer(raw["body"])
     return SqsRecord(
         message_id=raw["messageId"],
         receipt=raw.get("receiptHandle", ""),
@@ -58,24 +69,13 @@ def read(raw: Mapping[str, Any]) -> SqsRecord:
         sent_at=sent_at,
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
         group=attributes.get("MessageGroupId"),
-        first_sent_at=_first_sent_at(found, sent_at),
+        # Any sender may write this date, so it can only make a message older, never younger.
+        first_sent_at=min(first_sent_in(found, newer=newer) or sent_at, sent_at),
         first_id=text_in(found, FIRST_ID)[:MOST_ID] or raw["messageId"],
         deaths_alone=_deaths_alone(found),
         trace=checked(attributes.get("AWSTraceHeader")),
-        attributes=of_sender(found),
+        attributes=of_sender(found, newer=newer),
     )
-
-
-def _first_sent_at(found: Attributes, sent_at: datetime) -> datetime:
-    """Return when the first message was sent, as a copy says.
-
-    Any sender may write this time, so it can only make a message older, never younger.
-    """
-    try:
-        first = datetime.fromisoformat(found[FIRST_SENT_AT]["StringValue"])
-    except (KeyError, ValueError):
-        return sent_at
-    return min(first if first.tzinfo is not None else first.replace(tzinfo=UTC), sent_at)
 
 
 def _deaths_alone(found: Attributes) -> int | None:
