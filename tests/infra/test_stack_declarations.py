@@ -65,3 +65,14 @@ def test_a_task_on_an_undeclared_queue_is_refused() -> None:
     message = r"task 'lost' is on the queue 'stray', which tasks/queues\.py doesn't declare"
     with pytest.raises(DeclarationError, match=message):
         check_tasks_have_queues([lost], [Queue("declared")])
+
+
+def test_a_former_queue_that_is_not_declared_is_refused() -> None:
+    declared = Queue("declared")
+
+    @task(declared, former_queues=[Queue("stray")])
+    def moved() -> None: ...
+
+    message = r"task 'moved' has the former queue 'stray', which tasks/queues\.py doesn't declare"
+    with pytest.raises(DeclarationError, match=message):
+        check_tasks_have_queues([moved], [declared])

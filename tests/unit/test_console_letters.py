@@ -50,7 +50,7 @@ def charge(ctx: Context, order: int, amount: int = 5) -> None:
         raise ConnectionError(f"no answer for order {order}")
 
 
-@task(shop)
+@task(shop, former_queues=[other])
 def refuse(order: int) -> None:
     ran.append(("", order))
     if not Now.cured:

@@ -138,7 +138,8 @@ def test_all_unknown_task_options_are_named_at_once() -> None:
 
 def test_an_unknown_task_option_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
-        TaskError, match="has no colour; it takes name, key, delivery, retry, timeout, on, cron, timezone"
+        TaskError,
+        match="has no colour; it takes name, key, delivery, retry, timeout, on, cron, timezone, former_queues",
     ):
         task(jobs, colour="red")(print)  # type: ignore[arg-type]
 

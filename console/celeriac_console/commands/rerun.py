@@ -70,12 +70,12 @@ def _refuse_unfinished(task: Task[..., Any, Any], key: str, status: Status) -> N
             else f"it will run again by itself, at {due}"
         )
     if status.state == "dead":
-        letter, every = search.find(task.queue, status.id)
+        queue, every = search.find_in(task.all_queues, status.id)
         raise UserError(
             f"it is dead and its letter is gone: {forget_}, then send it again"
-            if letter is None and every
+            if queue is None and every
             else "it is a dead letter, which holds its arguments: "
-            f"{command('dlq', 'redrive', task.queue.name, '--id', status.id)}"
+            f"{command('dlq', 'redrive', (queue or task.queue).name, '--id', status.id)}"
         )
 
 

@@ -30,7 +30,8 @@ def tasks(*, json_: Json = False) -> None:
         keyed = f" by {row['key']}" if row["key"] else ""
         called_by = [f"the event {row['on']}"] if row["on"] else []
         called_by += [row["cron"]] if row["cron"] else []
-        say(f"    queue {row['queue']}, {row['delivery']}{keyed}, {row['retry']}")
+        formerly = f" (formerly {', '.join(row['former_queues'])})" if row["former_queues"] else ""
+        say(f"    queue {row['queue']}{formerly}, {row['delivery']}{keyed}, {row['retry']}")
         say(f"    called by {' and '.join(called_by) or 'enqueue'}")
 
 
@@ -40,6 +41,7 @@ def _row(task: Task[..., Any, Any]) -> dict[str, Any]:
     return {
         "task": task.name,
         "queue": task.queue.name,
+        "former_queues": [queue.name for queue in task.former_queues],
         "delivery": task.guarantee,
         "key": task.key,
         "retry": _policy(task),

@@ -8,6 +8,7 @@ import msgspec
 from celeriac.aws import sqs
 from celeriac.aws.attributes import beside
 from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.declare import registry
 from celeriac.enqueue.send import fitted
 from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
@@ -27,6 +28,9 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
     sent as it is, or whose task is unknown.
     """
     message, letter = taken.message, taken.letter
+    its = registry.tasks.get(letter.task)
+    if its is not None and not its.runs_from(target):
+        raise UserError(f"its task {its.name} doesn't run from {target.name}: redrive it with --to {its.queue.name}")
     changed = change(letter)
     if changed == letter.args and letter.missing:
         raise UserError(

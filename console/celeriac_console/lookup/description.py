@@ -63,10 +63,10 @@ def _state(handle: Handle[Any], status: Status) -> str:
 
 def _letter(handle: Handle[Any], status: Status) -> str:
     """A line about the task's dead letter. The record says dead until the letter runs, also after a redrive."""
-    letter, every = search.find(handle.queue, status.id)
-    if letter is None and every:
+    queue, every = search.find_in(handle.all_queues, status.id)
+    if queue is None and every:
         return "its letter is no longer in the dead-letter queue: it was redriven or discarded"
-    return f"see it: {command('dlq', 'show', handle.queue.name, status.id)}"
+    return f"see it: {command('dlq', 'show', (queue or handle.queue).name, status.id)}"
 
 
 def _is_paused(handle: Handle[Any]) -> bool:

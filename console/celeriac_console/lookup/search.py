@@ -60,8 +60,9 @@ def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
 
 def _scheduled(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     for task in tasks:
+        places = (queue.physical_name(settings.stage()) for queue in task.all_queues)
         try:
-            due = scheduler.due(task.queue.physical_name(settings.stage()), task.name, text)
+            due = next(filter(None, (scheduler.due(place, task.name, text) for place in places)), None)
         except ClientError as error:
             if lookup.is_denied(error):
                 return
@@ -96,13 +97,13 @@ def _in_records(text: str, tasks: Sequence[Task[..., Any, Any]], *, every_record
 
 def _in_letters(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     """Search the dead-letter queues. Only they hold messages that SQS itself moved there, and unreadable bodies."""
-    for queue in {task.queue.name: task.queue for task in tasks}.values():
+    for queue in {queue.name: queue for task in tasks for queue in task.all_queues}.values():
         try:
             letter, _ = letters.find(queue, text)
         except sqs.NoSuchQueueError:
             continue
         if letter is not None:
-            task = registry.tasks.get(letter.task) or next(task for task in tasks if task.queue == queue)
+            task = registry.tasks.get(letter.task) or next(task for task in tasks if task.runs_from(queue))
             failure = letter.failure
             since = failure.last_at if failure is not None else letter.sent_at
             attempts = failure.attempts if failure is not None else 0

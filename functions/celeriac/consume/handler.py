@@ -162,7 +162,7 @@ class _Batch:
 
     def _run_lanes(self, lanes: list[TaskCalls[None]], queue: Queue) -> bool:
         """Run lanes to their ends. Returns whether all of them ended while there was time to answer."""
-        limits = [task.timeout for task in registry.tasks.values() if task.timeout and task.queue == queue]
+        limits = [task.timeout for task in registry.tasks.values() if task.timeout and task.runs_from(queue)]
         left = self._worker.left
         # Most of the margin is for settling tasks that overran, the rest is for the answer. After a late answer SQS
         # would deliver finished messages again, too.

@@ -6,6 +6,7 @@ from functools import partial
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed
 from celeriac.consume.received import Received
 from celeriac.dead_letters import letter_notes
+from celeriac.declare import registry
 from celeriac.execute.call import TaskCalls
 from celeriac.model.message import Message
 from celeriac.model.sender import id_of, task_of
@@ -23,7 +24,10 @@ def changes(outcome: Outcome, message: Message | None, received: Received) -> li
         made.append(partial(letter_notes.note, queue, message.task, *observed.replaced))
     if isinstance(outcome, Dead):
         task, id_ = (message.task, message.id) if message is not None else (task_of(record.body), id_of(record.body))
-        if task and id_ and not (outcome.lease is not None and outcome.lease.is_of_its_key):
+        its = registry.tasks.get(task)
+        # Who may send to one queue must not change what is told about the tasks of another.
+        is_its_own = its is None or its.runs_from(queue)
+        if task and id_ and is_its_own and not (outcome.lease is not None and outcome.lease.is_of_its_key):
             made.append(partial(letter_notes.note, queue, task, id_, outcome.failure))
     elif message is not None and message.failure is not None and not isinstance(outcome, HandedBack | Postponed):
         made.append(partial(letter_notes.forget, message.task, message.id))  # the message was redriven

@@ -14,7 +14,7 @@ from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
 from celeriac.consume.report import log_lost_worker
-from celeriac.consume.unrun import given_up, invalid, newer, quarantined, too_late, unknown
+from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
 from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
@@ -90,6 +90,8 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
     if task is None:
         return unknown(message, received)
     record, queue = received.record, received.queue
+    if not task.runs_from(queue):
+        return misplaced(task, message, received)
     received.observed.task = task.name
     original, redriven_from = message, message.failure
     if redriven_from is not None:

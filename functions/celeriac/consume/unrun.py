@@ -1,4 +1,4 @@
-"""Messages that don't run: of an unknown task, of a newer version, or in quarantine."""
+"""Messages that don't run: of an unknown task, from a queue that isn't the task's, of a newer version, quarantined."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +27,20 @@ def unknown(message: Message, received: Received) -> Outcome:
         f"{_broken_modules()}"
     )
     return _wait_or_die(Reason.UNKNOWN_TASK, error, message, received)
+
+
+def misplaced(task: Task[..., Any, Any], message: Message, received: Received) -> Outcome:
+    """The outcome of a message from a queue that its task doesn't run from: it waits, or is a dead letter.
+
+    Who may send to one queue must not run the tasks of others. But a release that has moved the task here may send
+    before this worker is replaced.
+    """
+    own = " and ".join(repr(queue.name) for queue in task.all_queues)
+    error = LookupError(
+        f"task {task.name!r} runs from {own}, and this message came from {received.queue.name!r}. If the task was "
+        "moved, declare the old queue: @task(..., former_queues=[...])"
+    )
+    return _wait_or_die(Reason.WRONG_QUEUE, error, message, received)
 
 
 def invalid(error: Exception, message: Message, received: Received) -> Outcome:

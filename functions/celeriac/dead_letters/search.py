@@ -1,5 +1,6 @@
 """Finds one message in a dead-letter queue. SQS itself may have moved it there, without a reason."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,20 @@ def find(queue: Queue, message_id: str) -> tuple[DeadLetter | None, bool]:
     looked[url] = (datetime.now(UTC), depth, frozenset(id_ for one in received for id_ in dead_letter.ids(one)))
     mine = next((one for one in received if message_id in dead_letter.ids(one)), None)
     return (dead_letter.read(name, mine, whole=False) if mine is not None else None), len(received) >= depth
+
+
+def find_in(queues: Sequence[Queue], message_id: str) -> tuple[Queue | None, bool]:
+    """The queue whose dead-letter queue has a letter with this id; and whether every letter of all of them was seen.
+
+    Raises what `find` raises.
+    """
+    every = True
+    for queue in queues:
+        letter, seen = find(queue, message_id)
+        if letter is not None:
+            return queue, True
+        every = every and seen
+    return None, every
 
 
 def _peek(url: str, most: int) -> "list[MessageTypeDef]":

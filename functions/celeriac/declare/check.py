@@ -8,6 +8,7 @@ from celeriac.declare.task import Task
 from celeriac.model.cron import MOST_NAME_CHARACTERS
 from celeriac.model.errors import TaskError
 from celeriac.model.guarantee import GUARANTEES
+from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom
 
 
@@ -47,6 +48,7 @@ def check(made: Task[..., Any, Any]) -> None:
             f"task {name!r}: its timeout of {made.timeout} must be more than nothing and at most the {queue.timeout} "
             f"of its queue {queue.name!r}; raise the queue's"
         )
+    _check_former_queues(made)
     if made.cron is not None:
         _check_cron(made)
     try:
@@ -58,6 +60,20 @@ def check(made: Task[..., Any, Any]) -> None:
         raise TaskError(
             f"task {name!r}: key={made.key!r} names no parameter of it; it has {', '.join(fields) or 'none'}"
         )
+
+
+def _check_former_queues(made: Task[..., Any, Any]) -> None:
+    name, former = made.name, made.former_queues
+    if isinstance(former, Queue) or not all(isinstance(queue, Queue) for queue in former):
+        raise TaskError(f"task {name!r}: former_queues is {former!r}, write a list: former_queues=[that_queue]")
+    if made.queue.name in [queue.name for queue in former]:
+        raise TaskError(f"task {name!r}: {made.queue.name!r} is its queue, so leave it out of former_queues")
+    for queue in former:
+        if queue.fifo and isinstance(made.policy, Backoff) and made.policy.cap > MAX_VISIBILITY:
+            raise TaskError(
+                f"task {name!r}: its Backoff's cap is {made.policy.cap}, but on its former queue {queue.name!r}, which "
+                f"is FIFO, a retry waits by its visibility timeout, at most {MAX_VISIBILITY}"
+            )
 
 
 def _check_cron(made: Task[..., Any, Any]) -> None:

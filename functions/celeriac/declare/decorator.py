@@ -1,6 +1,6 @@
 """`@task`: what makes a function a task."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, Never, overload
 
@@ -61,6 +61,7 @@ def task(
     on: str | None = None,
     cron: str | None = None,
     timezone: str = "UTC",
+    former_queues: Sequence[Queue] = (),
     **unknown: Never,
 ) -> _Decorator:
     """Make a function a task of `queue`.
@@ -75,6 +76,8 @@ def task(
     cron: when the task runs regularly: five fields as in a crontab, `0 3 * * *`, or a name such as `@daily`, or
         EventBridge Scheduler's own `rate(5 minutes)` and `cron(0 3 * * ? *)`. All but `rate` use the time zone
         `timezone`, such as `Europe/Berlin`. The stacks build the schedule. All parameters of the task need defaults.
+    former_queues: the queues that the task was moved away from. What waits in them still runs, by their consumers; no
+        new message goes there. A message of the task in any other queue isn't run: it is a dead letter, `wrong queue`.
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for a declaration that can't work.
     """
@@ -96,4 +99,5 @@ def task(
         on=on,
         cron=cron,
         timezone=timezone,
+        former_queues=former_queues,
     )

@@ -1,6 +1,6 @@
 """A task that was enqueued, as its sender sees it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Never
@@ -64,6 +64,13 @@ class Handle[R]:
     _signature: Callable[[], Signature] = field(repr=False, compare=False)
     due: datetime | None = None
     """When the message is due; None for a handle that was made without sending."""
+    former_queues: Sequence[Queue] = field(default=(), repr=False, compare=False)
+    """The queues where the message may lie too: its task was moved away from them."""
+
+    @property
+    def all_queues(self) -> tuple[Queue, ...]:
+        """The queues where the message may lie."""
+        return (self.queue, *self.former_queues)
 
     @property
     def is_at_least_once(self) -> bool:
@@ -97,7 +104,7 @@ class Handle[R]:
         if known is not None and not (known.state == "retrying" and _is_past(known.due)):
             return known
         if self.id:
-            dead = lookup.dead_letter(self.task, self.id, self.queue)
+            dead = lookup.dead_letter(self.task, self.id, *self.all_queues)
             if dead is not None and (dead.state == "dead" or self._is_old):
                 return dead
         return known or self._unrecorded()

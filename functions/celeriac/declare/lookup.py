@@ -24,24 +24,28 @@ def record(task: str, key: str, queue: Queue, guarantee: Guarantee) -> Mapping[s
     return lease.look_up(task, key, queue.record_retention)
 
 
-def dead_letter(task: str, message_id: str, queue: Queue) -> Status | None:
-    """The status of a dead letter, from its note or from the dead-letter queue; None if none is found.
+def dead_letter(task: str, message_id: str, *queues: Queue) -> Status | None:
+    """The status of a dead letter, from its note or from the queues' dead-letter queues; None if none is found.
 
-    The status is `unknown` if the queue holds more letters than are received: the message may be one of the others.
+    The status is `unknown` if a queue holds more letters than are received: the message may be one of the others.
     """
     noted = letter_notes.noted(task, message_id)
     if noted is not None:
         return Status("dead", noted.attempts, failure=noted, id=message_id, since=noted.last_at)
-    try:
-        letter, every = search.find(queue, message_id)
-    except sqs.NoSuchQueueError:
-        return None
-    except Exception as error:
-        if is_denied(error):
-            return None
-        raise
-    if letter is None:
-        return None if every else Status("unknown")
-    attempts = letter.failure.attempts if letter.failure is not None else 0
-    since = letter.failure.last_at if letter.failure is not None else None
-    return Status("dead", attempts, failure=letter.failure, id=message_id, since=since)
+    known: Status | None = None
+    for queue in queues:
+        try:
+            letter, every = search.find(queue, message_id)
+        except sqs.NoSuchQueueError:
+            continue
+        except Exception as error:
+            if is_denied(error):
+                continue
+            raise
+        if letter is not None:
+            attempts = letter.failure.attempts if letter.failure is not None else 0
+            since = letter.failure.last_at if letter.failure is not None else None
+            return Status("dead", attempts, failure=letter.failure, id=message_id, since=since)
+        if not every:
+            known = Status("unknown")
+    return known

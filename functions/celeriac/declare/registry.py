@@ -151,7 +151,7 @@ def load(name: str | None = None) -> None:
 def queues() -> dict[str, Queue]:
     """The queues of `tasks/queues.py`, and those of tasks defined elsewhere."""
     found = declared.queues()
-    others = {task.queue.name: task.queue for task in tasks.values() if task.queue.name not in found}
+    others = {queue.name: queue for task in tasks.values() for queue in task.all_queues if queue.name not in found}
     return found | dict(sorted(others.items()))
 
 

@@ -1,6 +1,6 @@
 """A task: the decorated function is at once the declaration, the entry in the registry, and the way to enqueue."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, update_wrapper
 from typing import Any, Never
@@ -54,9 +54,11 @@ class Task[**P, C, R]:
         on: str | None,
         cron: str | None,
         timezone: str,
+        former_queues: Sequence[Queue] = (),
     ) -> None:
         self.function = function
         self.queue = queue
+        self.former_queues = former_queues
         self.name = name
         self.key = key
         self.guarantee = delivery
@@ -72,6 +74,15 @@ class Task[**P, C, R]:
     def signature(self) -> Signature:
         """The schema of its payload."""
         return Signature(self.function, self.name)
+
+    @property
+    def all_queues(self) -> "tuple[Queue, ...]":
+        """The queues that it runs from: its own, where its messages are sent, then its former ones."""
+        return (self.queue, *self.former_queues)
+
+    def runs_from(self, queue: Queue) -> bool:
+        """Whether it runs from the queue of this name."""
+        return any(own.name == queue.name for own in self.all_queues)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
         """Call the function here and now. If it takes a context that wasn't given, it gets one made for this call."""
@@ -181,7 +192,9 @@ class Task[**P, C, R]:
 
     def handle_of(self, message_id: str, key: str, due: datetime | None = None) -> Handle[R]:
         """The handle of a message whose id and whole idempotency key, `<task>:<value>`, are known."""
-        return Handle(message_id, key, self.name, self.queue, self.guarantee, lambda: self.signature, due)
+        return Handle(
+            message_id, key, self.name, self.queue, self.guarantee, lambda: self.signature, due, self.former_queues
+        )
 
     def _handle(self, parcel: Parcel) -> Handle[R]:
         # The key as the consumer will compute it: 5 for a `float` arrives as 5.0, a text as a `datetime`.

@@ -44,6 +44,11 @@ class Reason(StrEnum):
         "find out whether it has, then redrive or discard",
     )
     UNKNOWN_TASK = "unknown task", "no release that knows the task came in time", "deploy it and redrive, or discard"
+    WRONG_QUEUE = (
+        "wrong queue",
+        "it came from a queue that its task doesn't run from, and no release in which it does came in time",
+        "discard it if its sender had no right; else redrive `--to` the task's queue, or declare `former_queues`",
+    )
     NEWER_VERSION = (
         "newer version",
         "no release that reads the message's version came in time",

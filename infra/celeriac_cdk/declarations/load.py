@@ -60,8 +60,10 @@ def check_replays_are_absorbed(retention: timedelta, queues: Sequence[Queue]) ->
 def check_tasks_have_queues(tasks: Sequence[Task[..., Any, Any]], queues: Sequence[Queue]) -> None:
     """Raise DeclarationError if a task's queue isn't among those that will be deployed."""
     for task in tasks:
-        if task.queue not in queues:
-            raise DeclarationError(
-                f"task {task.name!r} is on the queue {task.queue.name!r}, which tasks/queues.py doesn't declare: "
-                "make the queue a variable of that file, and import it from there"
-            )
+        for queue in task.all_queues:
+            if queue not in queues:
+                is_on = "is on the queue" if queue is task.queue else "has the former queue"
+                raise DeclarationError(
+                    f"task {task.name!r} {is_on} {queue.name!r}, which tasks/queues.py doesn't declare: "
+                    "make the queue a variable of that file, and import it from there"
+                )
