@@ -30,19 +30,8 @@ def check(made: Task[..., Any, Any]) -> None:
         raise TaskError(f"task {name!r}: its Backoff can't be kept, {problem}")
     if made.guarantee == "at_most_once" and (isinstance(policy, Custom) or policy.attempts > 1):
         raise TaskError(f"task {name!r}: delivery at_most_once means a single attempt, leave `retry` out")
-    if isinstance(policy, Backoff):
-        if queue.fifo and policy.attempts >= queue.receive_limit:
-            raise TaskError(
-                f"task {name!r}: its {policy.attempts} attempts on the FIFO queue {queue.name!r} cost a receive each, "
-                f"and SQS gives up after {queue.receive_limit}; raise the queue's max_receives"
-            )
-        if queue.fifo and (longest := policy.longest(queue.timeout)) > queue.retention - queue.visibility:
-            raise TaskError(
-                f"task {name!r}: its {policy.attempts} attempts may take {longest}, waits and runs together. On the "
-                f"FIFO queue {queue.name!r} the message waits in the queue, and SQS deletes it after "
-                f"{queue.retention}, of which the last {queue.visibility} are left for the messages behind it. Lower "
-                "the attempts or the cap, or raise the queue's retention"
-            )
+    if isinstance(policy, Backoff) and queue.fifo:
+        _check_waits(name, policy, queue)
     if made.timeout is not None and not timedelta() < made.timeout <= queue.timeout:
         raise TaskError(
             f"task {name!r}: its timeout of {made.timeout} must be more than nothing and at most the {queue.timeout} "
@@ -69,11 +58,24 @@ def _check_former_queues(made: Task[..., Any, Any]) -> None:
     if made.queue.name in [queue.name for queue in former]:
         raise TaskError(f"task {name!r}: {made.queue.name!r} is its queue, so leave it out of former_queues")
     for queue in former:
-        if queue.fifo and isinstance(made.policy, Backoff) and made.policy.cap > MAX_VISIBILITY:
-            raise TaskError(
-                f"task {name!r}: its Backoff's cap is {made.policy.cap}, but on its former queue {queue.name!r}, which "
-                f"is FIFO, a retry waits by its visibility timeout, at most {MAX_VISIBILITY}"
-            )
+        if queue.fifo and isinstance(made.policy, Backoff):
+            _check_waits(name, made.policy, queue)
+
+
+def _check_waits(name: str, policy: Backoff, queue: Queue) -> None:
+    """On a FIFO queue the message stays in the queue while it waits for its next attempt."""
+    if policy.attempts >= queue.receive_limit:
+        raise TaskError(
+            f"task {name!r}: its {policy.attempts} attempts on the FIFO queue {queue.name!r} cost a receive each, "
+            f"and SQS gives up after {queue.receive_limit}; raise the queue's max_receives"
+        )
+    if (longest := policy.longest(queue.timeout)) > queue.retention - queue.visibility:
+        raise TaskError(
+            f"task {name!r}: its {policy.attempts} attempts may take {longest}, waits and runs together. On the FIFO "
+            f"queue {queue.name!r} the message waits in the queue, and SQS deletes it after {queue.retention}, of "
+            f"which the last {queue.visibility} are left for the messages behind it. Lower the attempts or the cap, or "
+            "raise the queue's retention"
+        )
 
 
 def _check_cron(made: Task[..., Any, Any]) -> None:
