@@ -206,7 +206,7 @@ def test_former_queues_that_cannot_be_are_refused(queue: Queue, former: Any, pro
 
 
 def test_a_backoff_that_a_former_fifo_queue_cannot_keep_is_refused() -> None:
-    with pytest.raises(TaskError, match="former queue 'moved-from-ledger'"):
+    with pytest.raises(TaskError, match="queue 'moved-from-ledger'"):
 
         @task(new, former_queues=[ledger], retry=Backoff(cap=timedelta(days=1)))
         def slow() -> None: ...

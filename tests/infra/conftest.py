@@ -35,7 +35,14 @@ QUEUES = (
     Queue("mail", timeout=timedelta(seconds=20), max_concurrency=7),
     Queue("slow", timeout=timedelta(minutes=15), batch_size=100, batch_window=timedelta(seconds=90)),
     Queue("spiky", pollers=(2, 20), max_age=timedelta(minutes=20)),
-    Queue("ledger", fifo=True, batch_size=5, retention=timedelta(days=1), dead_letter_retention=timedelta(days=2)),
+    Queue(
+        "ledger",
+        fifo=True,
+        batch_size=5,
+        retention=timedelta(days=1),
+        patience=timedelta(hours=12),
+        dead_letter_retention=timedelta(days=2),
+    ),
 )
 TABLES = (Table("accounts", key="iban"),)
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:an-applications-own-*"
