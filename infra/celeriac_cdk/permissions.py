@@ -153,6 +153,14 @@ def schedule(stage: str) -> list[iam.PolicyStatement]:
     ]
 
 
+def look_at_schedules(stage: str) -> iam.PolicyStatement:
+    """Allow to read a schedule by its name, after a conflict. This shows the payload.
+
+    Producers may not do it. After a conflict they take another name.
+    """
+    return _allow("scheduler:GetSchedule", on=[schedules(stage)])
+
+
 def schedules(stage: str) -> str:
     """Return the ARN of all schedules of the stage's group."""
     return arn("scheduler", f"schedule/{names.schedule_group(stage)}/*")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from celeriac.aws import sqs
 from celeriac.aws.client import client
@@ -11,7 +12,7 @@ from celeriac.leases import lease
 from celeriac.leases.states import COMPLETED
 from celeriac.model import names
 from celeriac.relay import unpublished
-from celeriac.testing.account import lying_in
+from celeriac.testing.account import lying_in, schedules
 from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, WAITS, Kind, Outside
 
 STAGE = "test"
@@ -157,7 +158,7 @@ def _left() -> Iterator[str]:
             yield f"{queue.name} holds {[message['Body'] for message in waits]}"
     if waits := lying_in(sqs.url(names.schedule_dead_letters(STAGE))):
         yield f"Scheduler could not deliver {len(waits)}"
-    if client("scheduler").list_schedules(GroupName=names.schedule_group(STAGE))["Schedules"]:
+    if [one for one in schedules(STAGE) if one.due > datetime.now(UTC)]:
         yield "schedules are left"
     if unpublished.lag() != (None, 0):
         yield f"the outbox still waits: {unpublished.lag()}"

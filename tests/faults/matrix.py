@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from itertools import groupby
 from threading import Lock
@@ -23,7 +24,7 @@ from celeriac.leases import lease
 from celeriac.leases.states import COMPLETED, DEAD
 from celeriac.model import names
 from celeriac.testing import Sandbox
-from celeriac.testing.account import lying_in
+from celeriac.testing.account import lying_in, schedules
 from celeriac.testing.calls import Call, Fault
 from tests.application import tables
 from tests.faults.faults import FAULTS
@@ -181,8 +182,8 @@ def _stuck(path: Path, on_bus: set[str]) -> Iterator[str]:
     for name in [*(queue.physical_name(STAGE) for queue in QUEUES), names.schedule_dead_letters(STAGE)]:
         if left := lying_in(sqs.url(name)):
             yield f"{len(left)} messages are left in {name}"
-    if schedules := client("scheduler").list_schedules(GroupName=names.schedule_group(STAGE))["Schedules"]:
-        yield f"{len(schedules)} schedules are left"
+    if waits := [one for one in schedules(STAGE) if one.due > datetime.now(UTC)]:
+        yield f"{len(waits)} schedules are left"
     rows = dynamodb.scan(TableName=names.outbox_table(STAGE))["Items"]
     if len(rows) != path.events or not all("published_at" in row and "waiting" not in row for row in rows):
         yield f"the outbox: {rows}"

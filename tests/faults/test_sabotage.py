@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.aws import visibility
+from celeriac.aws import scheduler, visibility
 from celeriac.consume import handler
 from celeriac.consume.received import Received
 from celeriac.consume.settle import Settled, settle
@@ -50,6 +50,14 @@ def test_the_matrix_notices_an_event_marked_before_it_is_published(monkeypatch: 
     (*_, last) = (p for p in matrix.points("sweeper", "dies before") if p.operation == "SendMessageBatch")
     monkeypatch.setattr(sweeper, "publish", mark_first)
     assert any("is lost" in problem for problem in matrix.problems_of("sweeper", "dies before", last))
+
+
+def test_the_matrix_notices_a_retry_that_is_taken_for_an_earlier_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, fault = "redrive of a long wait", "sent twice"
+    (point,) = (p for p in matrix.points(path, fault) if p.operation == "CreateSchedule")
+    monkeypatch.setattr(scheduler, "_run", lambda message: [message.turn])
+    monkeypatch.setattr(scheduler, "_holder", lambda *_: "ours")
+    assert any("depend_late:a is lost" in problem for problem in matrix.problems_of(path, fault, point))
 
 
 def test_the_matrix_notices_an_effect_not_committed_with_its_tasks_success(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,15 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
             raise ConnectionError
         commit(ctx)
 
+    @task(jobs, key="name", retry=PATIENT)
+    def depend_late(ctx: Context, name: str) -> None:
+        charge(ctx)
+        if ctx.attempt == 1:
+            raise Retry(delay=LONG_WAIT)
+        if outside.is_down:
+            raise Reject("no")
+        commit(ctx)
+
     @task(ledger, key="name", retry=PATIENT)
     def depend_in_order(ctx: Context, name: str) -> None:
         charge(ctx)
@@ -159,6 +168,7 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
         count,
         book,
         depend,
+        depend_late,
         depend_in_order,
         in_order,
         wait_in_order,

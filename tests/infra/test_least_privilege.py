@@ -89,6 +89,10 @@ def _work(sandbox: Sandbox) -> None:
 
 
 def test_a_consumer_may_make_its_calls_and_no_others(stage: Stage, sandbox: Sandbox) -> None:
+    work.enqueue(then="wait")
+    sandbox.crash_at(2, after=True)  # the next worker finds the schedule of this one
+    sandbox.run_once()
+    sandbox.advance(jobs.visibility + timedelta(seconds=1))
     _work(sandbox)
     sandbox.calls.clear()
     sqs.urls.clear()

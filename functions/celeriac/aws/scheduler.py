@@ -8,27 +8,33 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from celeriac.aws.client import client
+from celeriac.aws import refusals
+from celeriac.aws.client import client, error_code
 from celeriac.aws.sqs import Entry, account, arn
 from celeriac.model import names, settings
+from celeriac.model.keywords import escaped
 from celeriac.model.message import Message
 
 if TYPE_CHECKING:
-    from mypy_boto3_scheduler.type_defs import TargetTypeDef
+    from mypy_boto3_scheduler.type_defs import GetScheduleOutputTypeDef, TargetTypeDef
 
 
 # A schedule's name takes 64 characters. A task and an id may have more, so the name is a UUID made of them:
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
 _NAMESPACE = UUID("5a0c2b0e-6b0e-4d43-9a5e-1f1c3c0a7d52")
+_FIRST = "1"
+"""The turn of a message that has not run yet."""
+# Conflicts pass within seconds, and hardly ever is more than one name taken.
+_MOST_TRIES = 6
 
 
 def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) -> None:
     """Have Scheduler send `entry`, the body of the message `of`, after `delay`, give or take a minute.
 
-    The queue, the task, the id and the turn make the schedule's name. So a schedule that a worker made before it
-    crashed, and that the next worker makes again, is one schedule.
+    The queue, the task, the id, the turn and the life make the schedule's name: a redriven message has a life of its
+    own. So a schedule that a worker made before it crashed, and that the next worker makes again, is one schedule.
+    Raises ConflictException if none of several names could be used.
     """
-    name = _name(queue_name, of.task, of.id, of.turn)
     scheduler = client("scheduler")
     stage = settings.stage()
     meta = scheduler.meta
@@ -39,35 +45,88 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
     target: TargetTypeDef = {
         "Arn": arn(queue_name),
         "RoleArn": role,
-        "Input": entry.body,
+        "Input": escaped(entry.body),
         "DeadLetterConfig": {"Arn": arn(names.schedule_dead_letters(stage))},
     }
-    try:
-        scheduler.create_schedule(
-            Name=name,
-            GroupName=names.schedule_group(stage),
-            ScheduleExpression=f"at({due})",
-            FlexibleTimeWindow={"Mode": "OFF"},
-            ActionAfterCompletion="DELETE",
-            Target=target,
-            **_encrypted(),
-        )
-    except scheduler.exceptions.ConflictException:
-        return
+    taken = 0
+    for attempt in range(1, _MOST_TRIES + 1):
+        name = _name(queue_name, of.task, of.id, *_run(of), *([f"{taken} taken"] if taken else []))
+        try:
+            scheduler.create_schedule(
+                Name=name,
+                GroupName=names.schedule_group(stage),
+                ScheduleExpression=f"at({due})",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                ActionAfterCompletion="DELETE",
+                Target=target,
+                **_encrypted(),
+            )
+        except scheduler.exceptions.ConflictException:
+            if attempt == _MOST_TRIES:
+                raise
+        else:
+            return
+        match _holder(name, target):
+            case "ours":
+                return
+            case "another":
+                taken += 1
+            case "nobody":  # a concurrent change of the name, which passes
+                refusals.wait(attempt)
 
 
 def due(queue_name: str, task: str, message_id: str) -> datetime | None:
-    """Return when the schedule of a message's first attempt fires; None if there is no schedule."""
-    scheduler, group = client("scheduler"), names.schedule_group(settings.stage())
+    """Return when the schedule of a message's first attempt fires; None if none will fire."""
+    found = _found(_name(queue_name, task, message_id, _FIRST))
+    at = _fires_at(found) if found is not None else None
+    # Scheduler deletes a schedule some time after it has fired.
+    return at if at is not None and at > datetime.now(UTC) else None
+
+
+def _holder(name: str, target: "TargetTypeDef") -> str:
+    """Who has a schedule's name: `ours`, if that schedule will send the same message; `another`; or `nobody`."""
     try:
-        found = scheduler.get_schedule(Name=_name(queue_name, task, message_id, "1"), GroupName=group)
+        found = _found(name)
+    except Exception as error:
+        if "AccessDenied" not in error_code(error):
+            raise
+        # A producer may not read schedules. Another name costs at most a duplicate.
+        return "another"
+    if found is None:
+        return "nobody"
+    at, held = _fires_at(found), found["Target"]
+    is_same = (held["Arn"], held.get("Input")) == (target["Arn"], target["Input"])
+    # One that has fired keeps its name for a while. The message that it sent may be what runs now.
+    return "ours" if is_same and at is not None and at > datetime.now(UTC) else "another"
+
+
+def _found(name: str) -> "GetScheduleOutputTypeDef | None":
+    scheduler = client("scheduler")
+    try:
+        return scheduler.get_schedule(Name=name, GroupName=names.schedule_group(settings.stage()))
     except scheduler.exceptions.ResourceNotFoundException:
         return None
-    return datetime.fromisoformat(found["ScheduleExpression"][len("at(") : -1]).replace(tzinfo=UTC)
 
 
-def _name(queue_name: str, task: str, message_id: str, turn: str) -> str:
-    return str(uuid5(_NAMESPACE, f"{queue_name} {task} {message_id} {turn}"))
+def _fires_at(found: "GetScheduleOutputTypeDef") -> datetime | None:
+    """When a one-time schedule of ours fires; None for any other kind of schedule."""
+    expression = found["ScheduleExpression"]
+    if not expression.startswith("at("):
+        return None
+    return datetime.fromisoformat(expression[len("at(") : -1]).replace(tzinfo=UTC)
+
+
+def _run(message: Message) -> list[str]:
+    """What tells the runs of one id apart: the turn, and the life, because a redriven message has a new date.
+
+    The first turn is without the life, so that its schedule is found by the id alone. No redrive schedules it again.
+    """
+    turn = message.turn
+    return [turn] if turn == _FIRST or message.enqueued_at is None else [turn, message.enqueued_at.isoformat()]
+
+
+def _name(*parts: str) -> str:
+    return str(uuid5(_NAMESPACE, " ".join(parts)))
 
 
 def _encrypted() -> Any:

@@ -14,6 +14,7 @@ import msgspec
 from celeriac.aws import payloads, scheduler, sqs
 from celeriac.model import settings
 from celeriac.model.failure import error_type
+from celeriac.model.keywords import escaped
 from celeriac.model.message import NO_ARGS, Message, encode
 from celeriac.model.queue import MAX_DELAY, Queue
 from celeriac.observe import trace
@@ -131,20 +132,21 @@ def _answers(parcels: Sequence[Parcel], entries: Sequence[sqs.Entry]) -> list[st
     return [problem.why if problem is not None else None for problem in refused]
 
 
-def fitted(name: str, message: Message, limit: int, *, long: bool = False) -> str:
+def fitted(name: str, message: Message, limit: int, *, long: bool = False, scheduled: bool = False) -> str:
     """The body of `message`. If it is larger than `limit` bytes, its arguments are stored in the payload bucket.
 
-    `long`: the message will wait in a schedule, so its arguments are stored where the bucket keeps them longer.
+    long: the message will wait in a schedule, so its arguments are stored where the bucket keeps them longer.
+    scheduled: a schedule carries the message, so the limit is that of its input.
     """
     if message.stored:
         # Arguments beside stored ones are never read. Another program may have written both, and made them too large.
         message = msgspec.structs.replace(message, args=NO_ARGS)
         return encode(msgspec.structs.replace(message, stored=payloads.kept(name, message.stored)) if long else message)
     body = encode(message)
-    if len(body.encode()) <= limit:
+    if len((escaped(body) if scheduled else body).encode()) <= limit:
         return body
     key = payloads.store(name, bytes(message.args), long=long)
-    return encode(msgspec.structs.replace(message, args=msgspec.Raw(b"{}"), stored=key))
+    return encode(msgspec.structs.replace(message, args=NO_ARGS, stored=key))
 
 
 def fitted_message(parcel: Parcel) -> str:
@@ -159,7 +161,7 @@ def entry(parcel: Parcel) -> sqs.Entry:
     message, fifo, scheduled = parcel.message, parcel.queue.fifo, parcel.is_scheduled
     limit = min(parcel.queue.max_body_bytes, MAX_SCHEDULED_BYTES) if scheduled else parcel.queue.max_body_bytes
     return sqs.Entry(
-        body=fitted(name, message, limit, long=scheduled),
+        body=fitted(name, message, limit, long=scheduled, scheduled=scheduled),
         delay_seconds=0 if scheduled else ceil(parcel.delay.total_seconds()),
         group=parcel.group,
         deduplication=f"{message.id}-{message.turn}" if fifo else None,

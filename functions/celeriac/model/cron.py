@@ -8,10 +8,9 @@ import re
 import msgspec
 
 from celeriac.model import crontab
+from celeriac.model.keywords import SCHEDULED_TIME, escaped
 from celeriac.model.message import FIRST_VERSION
 
-# Scheduler replaces this text with the time for which a firing was planned, not with the time of the firing itself.
-SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 # A message's id has at most 128 characters. `@` and the time take 21 of them.
 MOST_NAME_CHARACTERS = 100
 
@@ -55,5 +54,7 @@ def message(task: str, scheduled_time: str = SCHEDULED_TIME) -> str:
 
     So a second firing for the same time is a duplicate.
     """
-    firing = f"{task}@{scheduled_time}"
-    return msgspec.json.encode({"v": FIRST_VERSION, "id": firing, "task": task, "key": firing}).decode()
+    # A task's name is any text, so it is escaped: no other keyword of Scheduler may stand in the message.
+    name = escaped(msgspec.json.encode(task).decode()[1:-1])
+    firing = f"{name}@{scheduled_time}"
+    return f'{{"v":{FIRST_VERSION},"id":"{firing}","task":"{name}","key":"{firing}"}}'

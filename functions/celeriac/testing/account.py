@@ -4,13 +4,13 @@ import json
 import os
 import pickle
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from celeriac.aws import sqs
+from celeriac.aws import payloads, sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import WAITING
@@ -80,11 +80,10 @@ def create(stage: str, urls: Urls) -> None:
     """Make the resources that every stage has."""
     for queue in registry.queues().values():
         urls.create(queue)
-    dead = urls.create_plain(names.schedule_dead_letters(stage))
+    urls.create_plain(names.schedule_dead_letters(stage))
     region = client("sqs").meta.region_name
     location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    bucket = names.payload_bucket(stage, dead.split("/")[-2], region)
-    client("s3").create_bucket(Bucket=bucket, **location)  # type: ignore[arg-type]  # a region is a literal
+    client("s3").create_bucket(Bucket=payloads.bucket(names.schedule_dead_letters(stage)), **location)  # type: ignore[arg-type]  # a region is a literal
     _create_once(stage, region)
 
 
@@ -179,10 +178,19 @@ def oldest_unpublished(stage: str) -> datetime | None:
     )
 
 
-def schedules(stage: str) -> "list[tuple[str, datetime, TargetTypeDef]]":
-    """The stage's schedules: their names, when they fire, and what they send to which queue."""
+class Schedule(NamedTuple):
+    """A one-time schedule."""
+
+    name: str
+    arn: str
+    due: datetime
+    target: "TargetTypeDef"
+
+
+def schedules(stage: str) -> list[Schedule]:
+    """The stage's schedules, also those that have fired and that Scheduler hasn't deleted yet."""
     group = _in_moto("scheduler").schedule_groups[names.schedule_group(stage)]
-    return [(schedule.name, at(schedule.schedule_expression), schedule.target) for schedule in group.schedules.values()]
+    return [Schedule(one.name, one.arn, at(one.schedule_expression), one.target) for one in group.schedules.values()]
 
 
 def _queue(url: str) -> Any:

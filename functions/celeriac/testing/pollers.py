@@ -14,6 +14,7 @@ from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock
 from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
+from celeriac.testing.schedules import LINGERS, as_sent
 from celeriac.testing.stream import Stream
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Pollers:
         self._stream = Stream(names.outbox_table(stage), calls)
         self._next_relay = self._next_sweep = clock.now
         self._vain_sweeps = 0
+        self._completed: dict[tuple[str, datetime], datetime] = {}
+        """Schedules that have fired, by name and time, and when Scheduler deletes them."""
 
     def run_due(self) -> int:
         """Run all that is due now, and all that this makes due at once. Returns how many invocations."""
@@ -116,21 +119,28 @@ class Pollers:
         return 1
 
     def _schedules(self) -> bool:
-        """Whether any schedule waits."""
-        self._activity.schedules = self._activity.schedules and bool(account.schedules(self._stage))
-        return self._activity.schedules
+        """Whether any schedule waits. One that has fired only keeps its name for a while."""
+        there = account.schedules(self._stage) if self._activity.schedules else []
+        self._activity.schedules = bool(there)
+        return any((one.name, one.due) not in self._completed for one in there)
 
     def _fire_schedules(self) -> int:
         if not self._activity.schedules:
             return 0
-        fired = 0
-        for name, due_at, target in account.schedules(self._stage):
-            if due_at <= self._clock.now:
-                queue_name = target["Arn"].rpartition(":")[2]
-                sqs.send(queue_name, sqs.Entry(target["Input"]))
+        fired, now = 0, self._clock.now
+        for schedule in account.schedules(self._stage):
+            case = schedule.name, schedule.due
+            if case not in self._completed and schedule.due <= now:
+                body = as_sent(schedule.target["Input"], scheduled_time=schedule.due, arn=schedule.arn)
+                queue_name = schedule.target["Arn"].rpartition(":")[2]
+                sqs.send(queue_name, sqs.Entry(body))
                 self._activity.queues.add(sqs.url(queue_name))
-                clients.client("scheduler").delete_schedule(Name=name, GroupName=names.schedule_group(self._stage))
+                self._completed[case] = now + LINGERS
                 fired += 1
+            elif case in self._completed and self._completed[case] <= now:
+                group = names.schedule_group(self._stage)
+                clients.client("scheduler").delete_schedule(Name=schedule.name, GroupName=group)
+                del self._completed[case]
         return fired
 
 

@@ -34,6 +34,7 @@ from celeriac.testing.clock import Clock
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
 from celeriac.testing.moto_speed import faster
 from celeriac.testing.pollers import Pollers
+from celeriac.testing.schedules import as_sent
 from celeriac.testing.scope import of_this_test
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Sandbox:
             raise ValueError(f"task {task.name!r} has no `cron`")
         name = task.queue.physical_name(self._stage)
         with self._calls.unobserved():
-            sqs.send(name, sqs.Entry(cron.message(task.name, self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))))
+            sqs.send(name, sqs.Entry(as_sent(cron.message(task.name), scheduled_time=self.now, arn="arn:of:the-cron")))
         self._activity.queues.add(sqs.url(name))
 
     def run_once(self) -> int:
@@ -226,5 +227,5 @@ class Sandbox:
         """Move time to the next instant at which something falls due; False when nothing waits any more."""
         after = self._pollers.next_due()
         if after is not None:
-            self._clock.advance(after)
+            self.advance(after)
         return after is not None

@@ -93,7 +93,7 @@ def _operate_stage(tables: Sequence[Table], stage: str) -> list[iam.PolicyStatem
         _allow("dynamodb:DescribeTable", on=[*kept, *own]),
         _allow("dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem", "dynamodb:BatchGetItem", on=kept),
         _allow("dynamodb:DeleteItem", on=kept[:1]),
-        _allow("scheduler:GetSchedule", on=[permissions.schedules(stage)]),
+        permissions.look_at_schedules(stage),
         _allow("dynamodb:Query", on=[f"{kept[1]}/index/{names.outbox_index()}"]),
         *([permissions.put_events(names.bus(stage))] if declared.outbox().bus else []),
         _allow("logs:FilterLogEvents", on=[_log(names.relay_function(stage)), _log(names.sweeper_function(stage))]),

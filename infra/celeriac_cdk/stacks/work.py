@@ -56,6 +56,7 @@ class WorkStack(cdk.Stack):
             permissions.send([queue.physical_name(config.stage) for queue in queues]),
             *permissions.store_payloads(config.stage),
             *permissions.schedule(config.stage),
+            permissions.look_at_schedules(config.stage),
         ]
         own_tables = [table.physical_name(config.stage) for table in tables]
         run_tasks = [
