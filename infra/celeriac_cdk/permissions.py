@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
-from celeriac.model import names
+from celeriac.model import names, payload
 
 
 def arn(service: str, resource: str, *, region: str = cdk.Aws.REGION, account: str = cdk.Aws.ACCOUNT_ID) -> str:
@@ -130,8 +130,13 @@ def store_payloads(stage: str) -> list[iam.PolicyStatement]:
 
 
 def leave_payloads(stage: str) -> iam.PolicyStatement:
-    """Allow storing payloads that SQS can't carry in the stage's bucket, but not reading them."""
-    return _allow("s3:PutObject", on=[payload_objects(stage)])
+    """Allow storing arguments that SQS can't carry in the stage's bucket, but not reading them."""
+    return _allow("s3:PutObject", on=argument_objects(stage))
+
+
+def argument_objects(stage: str) -> list[str]:
+    """Return the ARNs of all stored arguments in the stage's bucket. The bodies of dead letters are not among them."""
+    return [f"{_payload_bucket(stage)}/{prefix}*" for prefix in (payload.ARGS, payload.SCHEDULED)]
 
 
 def payload_objects(stage: str) -> str:

@@ -171,7 +171,7 @@ def _untouched(body: str, sent: str, attributes: Mapping[str, Any], stub: Stub) 
         return ""
     if sent == body:
         return "unreadable: untouched"
-    key = json.loads(sent)["stored_body"] if sent.startswith('{"stored_body":"bodies/m-') else ""
+    key = json.loads(sent)["stored_body"] if sent.startswith('{"stored_body":"bodies/') else ""
     return "unreadable: untouched, through S3" if stub.stored.get(key) == body.encode() else ""
 
 

@@ -123,6 +123,18 @@ def _let_die_late(world: World) -> None:
     world.outside.is_down = False
 
 
+def _let_die_and_grow_old(world: World) -> None:
+    """Make a letter that is redriven in vain, and is almost as old as a letter may be for the second time."""
+    world.outside.is_down = True
+    world.enqueue("depend", "a", note=LARGE)
+    world.sandbox.drain()
+    world.sandbox.advance(OLD)
+    assert _redriven(world, "matrix", "depend")
+    world.sandbox.drain()
+    world.sandbox.advance(OLD)
+    world.outside.is_down = False
+
+
 def _redrive_one(task: str) -> Callable[[World], None]:
     def act(world: World) -> None:
         for _ in range(MOST_TRIES):
@@ -146,6 +158,8 @@ def _redriven(world: World, queue: str, task: str) -> bool:
 
 # A command that no fault stops any more succeeds, unless the letter has lost its payload.
 MOST_TRIES = 5
+OLD = timedelta(days=13)
+"""A dead letter lives for fourteen days."""
 _SUBSCRIBERS = tuple(f"{task}:{name}" for task in ("book", "count") for name in "abcd")
 _IN_ORDER = (("book:a", "book:c"), ("book:b", "book:d"))
 
@@ -234,5 +248,11 @@ PATHS = {
         _ends(SUCCEEDED, "depend_late:a"),
         effects=frozenset({"depend_late:a"}),
         act=_redrive_one("depend_late"),
+    ),
+    "redrive of an old payload": Path(
+        _let_die_and_grow_old,
+        _ends(SUCCEEDED, "depend:a"),
+        effects=frozenset({"depend:a"}),
+        act=_redrive_one("depend"),
     ),
 }

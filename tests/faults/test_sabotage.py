@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.aws import scheduler, visibility
+from celeriac.aws import payloads, scheduler, visibility
 from celeriac.consume import handler
 from celeriac.consume.received import Received
 from celeriac.consume.settle import Settled, settle
@@ -58,6 +58,13 @@ def test_the_matrix_notices_a_retry_that_is_taken_for_an_earlier_schedule(monkey
     monkeypatch.setattr(scheduler, "_run", lambda message: [message.turn])
     monkeypatch.setattr(scheduler, "_holder", lambda *_: "ours")
     assert any("depend_late:a is lost" in problem for problem in matrix.problems_of(path, fault, point))
+
+
+def test_the_matrix_notices_a_payload_that_is_not_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, fault = "redrive of an old payload", "sent twice"
+    point = next(p for p in matrix.points(path, fault) if p.operation == "ReceiveMessage")
+    monkeypatch.setattr(payloads, "renewed", lambda _, key, **__: key)
+    assert any("depend:a is lost" in problem for problem in matrix.problems_of(path, fault, point))
 
 
 def test_the_matrix_notices_an_effect_not_committed_with_its_tasks_success(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
         commit(ctx)
 
     @task(jobs, key="name", retry=PATIENT)
-    def depend(ctx: Context, name: str) -> None:
+    def depend(ctx: Context, name: str, note: str = "") -> None:
         charge(ctx)
         if outside.is_down:
             raise ConnectionError

@@ -138,6 +138,7 @@ def test_a_producer_may_send_but_not_read(stage: Stage, sandbox: Sandbox) -> Non
 
     assert set(granted) - BESIDE == actions(sandbox.calls) - {"dynamodb:UpdateItem"}  # the producer's own tables
     assert not [resource for resource in granted["sqs:SendMessage"] if "-dlq" in resource]
+    assert {resource.rpartition("}")[2] for resource in granted["s3:PutObject"]} == {"/args/*", "/scheduled/*"}
 
 
 def test_a_reader_may_read_the_status_and_nothing_else(stage: Stage, sandbox: Sandbox) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from celeriac.aws import payloads
 from celeriac.dead_letters.dead_letter import content, stored_body
 from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac_console.dlq.letter import as_json
@@ -74,15 +75,16 @@ def _stored(queue_name: str, taken: Taken) -> tuple[dict[str, str] | None, str]:
     if taken.letter.missing:
         return None, taken.letter.missing
     body = taken.message["Body"]
-    key = stored_body(body)
+    key, load = stored_body(body), payloads.load_body
     if key is None:
+        load = payloads.load
         try:
             key = decode(body).stored or None
         except (MalformedMessageError, NewerVersionError):
             key = None
     if key is None:
         return None, ""
-    found, missing = content(queue_name, key)
+    found, missing = content(load, queue_name, key)
     if missing:
         return None, missing
     try:

@@ -51,7 +51,7 @@ def _message(letter: Exported) -> Message | None:
 def _untouched(letter: Exported, queue_name: str) -> str:
     if letter.content is None:
         return letter.body
-    key = payloads.store_body(queue_name, letter.message_id, letter.content)
+    key = payloads.store_body(queue_name, letter.content)
     return pointing_to(key)
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from celeriac.aws import sqs
 from celeriac.aws.attributes import beside
-from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.dead_letters.dead_letter import DeadLetter, renew_payloads
 from celeriac.declare import registry
 from celeriac.enqueue.send import fitted
 from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
@@ -51,14 +51,19 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
 
 
 def _identified(letter: DeadLetter, target: Queue, room: int) -> str:
-    """The body unchanged, but a message without an id gets the letter's. Else each copy would be another task."""
+    """The body unchanged, but a message without an id gets the letter's. Else each copy would be another task.
+
+    Its payloads in S3 are renewed, if they might otherwise be deleted before the message ends.
+    """
+    name = target.physical_name(stage())
     try:
         message = decode(letter.body)
     except (MalformedMessageError, NewerVersionError):
+        renew_payloads(name, letter.body)
         return letter.body
-    if message.id:
+    if message.id and not message.stored:
         return letter.body
-    return fitted(target.physical_name(stage()), msgspec.structs.replace(message, id=letter.id), room)
+    return fitted(name, msgspec.structs.replace(message, id=letter.id), room)
 
 
 def _changed(letter: DeadLetter, target: Queue, args: dict[str, Any], room: int) -> str:

@@ -30,6 +30,7 @@ from celeriac.leases.visit import Visit
 from celeriac.model import foreign, sender
 from celeriac.model.failure import Failure, error_type, fingerprint
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError
+from celeriac.model.payload import PayloadError
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
@@ -102,7 +103,7 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
     try:
         arguments = yield from _arguments(task, message, received)
         key = received.observed.key = task.key_of(arguments, message)
-    except (InvalidArgumentsError, payloads.PayloadGoneError) as error:
+    except (InvalidArgumentsError, PayloadError) as error:
         return invalid(error, original, received)
     except TaskTimeoutError as error:
         return failed(task, message, error, None, received)

@@ -136,7 +136,7 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
             _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
         else:
             came = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=dict(record.attributes))
-            _send(name, unreadable(came, dead.failure, queue_name=record.queue_name, message_id=record.message_id))
+            _send(name, unreadable(came, dead.failure, queue_name=record.queue_name))
     if lease is not None:
         try:
             # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.

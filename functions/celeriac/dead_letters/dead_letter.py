@@ -1,5 +1,6 @@
 """The form of dead letters: reading one from a message of its queue, and writing one whose body can't be read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,10 @@ from celeriac.aws.attributes import FAILURE_ATTRIBUTE, Attributes, beside, failu
 from celeriac.aws.client import error_code
 from celeriac.model.failure import Failure, error_type
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode
+from celeriac.model.payload import PayloadError
 from celeriac.model.queue import MAX_MESSAGE_BYTES
 from celeriac.model.sender import id_of, task_of
+from celeriac.observe.log import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -79,10 +82,10 @@ def _read(queue_name: str, message: "MessageTypeDef", sent_at: datetime, *, whol
     failure, attributes = failure_in(found), of_sender(found)
     missing = ""
     if whole and (stored := _stored(body)) is not None:
-        whole_body, missing = content(queue_name, stored.stored_body)
+        whole_body, missing = content(payloads.load_body, queue_name, stored.stored_body)
         body = body if missing else whole_body.decode(errors="backslashreplace")
         if stored.stored_attributes:
-            theirs, gone = content(queue_name, stored.stored_attributes)
+            theirs, gone = content(payloads.load_body, queue_name, stored.stored_attributes)
             attributes = unpacked(theirs.decode(errors="backslashreplace"))
             missing = missing or gone
     task = _message(body)
@@ -91,7 +94,7 @@ def _read(queue_name: str, message: "MessageTypeDef", sent_at: datetime, *, whol
         return DeadLetter(message_id, task_of(body), {}, failure, body, sent_at, attributes, missing)
     raw: bytes | msgspec.Raw = task.args
     if task.stored and whole:
-        raw, gone = content(queue_name, task.stored)
+        raw, gone = content(payloads.load, queue_name, task.stored)
         missing = missing or gone
     try:
         args = msgspec.json.decode(raw) if not missing else {}
@@ -136,24 +139,51 @@ def _date(written: datetime | None, latest: datetime) -> datetime | None:
     return min(max(zoned, _EARLIEST), latest).astimezone(UTC)
 
 
-def unreadable(came: sqs.Entry, failure: Failure, *, queue_name: str, message_id: str) -> sqs.Entry:
+def unreadable(came: sqs.Entry, failure: Failure, *, queue_name: str) -> sqs.Entry:
     """The entry for an unreadable body: byte for byte, with the sender's attributes and the failure as attributes.
 
     If this doesn't fit into a message, the body is stored in S3, and if needed the sender's attributes too.
 
     came: the body and the sender's attributes, with the group and the deduplication id of the dead letter.
     """
+    renew_payloads(queue_name, came.body)
     ours = text(FAILURE_ATTRIBUTE, msgspec.json.encode(failure).decode())
     letter = replace(came, attributes=beside(came.attributes, ours))
     if letter.size <= MAX_MESSAGE_BYTES:
         return letter
-    stored = _Stored(payloads.store_body(queue_name, message_id, came.body.encode()))
+    stored = _Stored(payloads.store_body(queue_name, came.body.encode()))
     letter = replace(letter, body=msgspec.json.encode(stored).decode())
     if letter.size <= MAX_MESSAGE_BYTES:
         return letter
     theirs = packed(came.attributes).encode()
-    stored.stored_attributes = payloads.store_body(queue_name, f"{message_id}.attributes", theirs)
+    stored.stored_attributes = payloads.store_body(queue_name, theirs)
     return replace(came, body=msgspec.json.encode(stored).decode(), attributes=ours)
+
+
+class _Keys(msgspec.Struct):
+    """The keys of stored payloads in a body that may be of any version, or a dead letter's."""
+
+    stored: str = ""
+    stored_body: str = ""
+    stored_attributes: str = ""
+
+
+def renew_payloads(queue_name: str, body: str) -> None:
+    """Let the payloads that an unreadable body points to live as long as the body, which is sent on unchanged.
+
+    If S3 can't be reached, this is logged, and the body is sent on: usually its payloads have weeks left.
+    """
+    try:
+        keys = msgspec.json.decode(body, type=_Keys)
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        return
+    for key in (keys.stored, keys.stored_body, keys.stored_attributes):
+        try:
+            payloads.renew(queue_name, key)
+        except Exception as error:
+            if not error_code(error):
+                raise
+            logger.warning("payload not renewed", extra={"error": error_code(error)})
 
 
 def pointing_to(key: str) -> str:
@@ -174,14 +204,14 @@ def _stored(body: str) -> _Stored | None:
         return None
 
 
-def content(queue_name: str, key: str) -> tuple[bytes, str]:
-    """What is stored in the payload bucket under `key`, or why it can't be read. Never raises.
+def content(load: Callable[[str, str], bytes], queue_name: str, key: str) -> tuple[bytes, str]:
+    """What `load` reads from the payload bucket under `key`, or why it can't be read. Never raises.
 
     Any sender may write a key, and the bucket may be denied or out of reach: that must not stop the reading of others.
     """
     try:
-        return payloads.load(queue_name, key), ""
-    except payloads.PayloadGoneError as error:
+        return load(queue_name, key), ""
+    except PayloadError as error:
         return b"", str(error)
     except Exception as error:  # noqa: BLE001 - the letter says which one
         return b"", f"its payload, stored as {key}, can't be read: {error_code(error) or error_type(error)}"

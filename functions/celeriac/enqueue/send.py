@@ -135,13 +135,15 @@ def _answers(parcels: Sequence[Parcel], entries: Sequence[sqs.Entry]) -> list[st
 def fitted(name: str, message: Message, limit: int, *, long: bool = False, scheduled: bool = False) -> str:
     """The body of `message`. If it is larger than `limit` bytes, its arguments are stored in the payload bucket.
 
-    long: the message will wait in a schedule, so its arguments are stored where the bucket keeps them longer.
+    Arguments that are stored already are renewed, if they might otherwise be deleted before the message ends.
+
+    long: the message will wait in a schedule or in the outbox, so the bucket must keep its arguments longer.
     scheduled: a schedule carries the message, so the limit is that of its input.
     """
     if message.stored:
+        stored = payloads.renewed(name, message.stored, long=long)
         # Arguments beside stored ones are never read. Another program may have written both, and made them too large.
-        message = msgspec.structs.replace(message, args=NO_ARGS)
-        return encode(msgspec.structs.replace(message, stored=payloads.kept(name, message.stored)) if long else message)
+        return encode(msgspec.structs.replace(message, args=NO_ARGS, stored=stored))
     body = encode(message)
     if len((escaped(body) if scheduled else body).encode()) <= limit:
         return body
@@ -150,9 +152,9 @@ def fitted(name: str, message: Message, limit: int, *, long: bool = False, sched
 
 
 def fitted_message(parcel: Parcel) -> str:
-    """The body of a parcel that the relay will send later."""
+    """The body of a parcel for a row of the outbox. The row may wait long, for example if it is parked."""
     name, limit = parcel.queue.physical_name(settings.stage()), parcel.queue.max_body_bytes
-    return fitted(name, parcel.message, min(limit, MAX_SCHEDULED_BYTES), long=parcel.is_scheduled)
+    return fitted(name, parcel.message, min(limit, MAX_SCHEDULED_BYTES), long=True)
 
 
 def entry(parcel: Parcel) -> sqs.Entry:

@@ -203,6 +203,15 @@ class Queue:
         return self.retention + self.dead_letter_retention
 
     @property
+    def payload_retention(self) -> timedelta:
+        """How long after its last send a message may point to a stored payload.
+
+        After the queue and the dead-letter queue, AWS's own redrive may put the message into the queue once more, where
+        it waits for a release that knows it, or for its turn.
+        """
+        return self.record_retention + max(self.retention, self.patience)
+
+    @property
     def receive_limit(self) -> int:
         """SQS's maxReceiveCount."""
         if self.max_receives is not None:

@@ -14,7 +14,7 @@ from celeriac.aws import payloads, sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import WAITING
-from celeriac.model import declared, names
+from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
 from celeriac.relay import unpublished
 from celeriac.testing.calls import Calls
@@ -178,6 +178,17 @@ def oldest_unpublished(stage: str) -> datetime | None:
     )
 
 
+def delete_expired(stage: str) -> None:
+    """Delete what the lifecycle of the payload bucket would have deleted by now, at the first moment S3 may do it."""
+    now = datetime.now(UTC)
+    lifetimes = payload.lifetimes(registry.queues().values(), declared.outbox().retention)
+    objects = _in_moto("s3", "aws").buckets[payloads.bucket(names.schedule_dead_letters(stage))].keys
+    for key in list(objects):
+        stored_at = objects[key].last_modified.replace(tzinfo=UTC)
+        if any(key.startswith(prefix) and stored_at + lifetime <= now for prefix, lifetime in lifetimes.items()):
+            objects.pop(key)
+
+
 class Schedule(NamedTuple):
     """A one-time schedule."""
 
@@ -197,9 +208,9 @@ def _queue(url: str) -> Any:
     return _in_moto("sqs").get_queue(url.rpartition("/")[2])
 
 
-def _in_moto(service: Any) -> Any:
+def _in_moto(service: Any, region: str | None = None) -> Any:
     owner = os.environ.get("MOTO_ACCOUNT_ID", DEFAULT_ACCOUNT_ID)  # as moto looks it up
-    return get_backend(service)[owner][client("sqs").meta.region_name]
+    return get_backend(service)[owner][region or client("sqs").meta.region_name]
 
 
 def _table(

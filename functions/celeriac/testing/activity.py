@@ -17,6 +17,8 @@ class Activity:
         """Whether the outbox may hold events that are not published yet."""
         self.schedules = False
         """Whether a schedule may be waiting."""
+        self.payloads = False
+        """Whether the payload bucket may hold an object."""
 
     def watch(self, service: str, operation: str, arguments: Mapping[str, Any]) -> None:
         """Note where an AWS call puts something."""
@@ -26,6 +28,8 @@ class Activity:
             self.outbox = self.unpublished = True
         elif service == "scheduler" and operation == "CreateSchedule":
             self.schedules = True
+        elif service == "s3" and operation == "PutObject":
+            self.payloads = True
 
 
 def _tables_put_into(operation: str, arguments: Mapping[str, Any]) -> set[str]:

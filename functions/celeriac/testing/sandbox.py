@@ -128,6 +128,8 @@ class Sandbox:
     def advance(self, by: timedelta) -> None:
         """Let time pass; nothing runs until `run_once` or `drain`."""
         self._clock.advance(by)
+        if self._activity.payloads:
+            account.delete_expired(self._stage)
 
     def crash_at(self, call: int, *, after: bool = False) -> None:
         """Let the worker die at its `call`-th AWS call from now: before AWS gets it, or `after` it carried it out."""

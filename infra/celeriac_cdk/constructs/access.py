@@ -57,7 +57,10 @@ class Access(Construct):
         for number, some in enumerate(batched(queues, _QUEUES_IN_A_POLICY, strict=False), start=1):
             self._policy(f"operator-queues-{number}", "Operates these queues", _operate_queues(some, stage), stage)
         reasons = {
-            permissions.payload_objects(stage): "the name of a payload is known only when it is stored",
+            **dict.fromkeys(
+                [permissions.payload_objects(stage), *permissions.argument_objects(stage)],
+                "the name of a payload is known only when it is stored",
+            ),
             permissions.schedules(stage): "the name of a schedule is known only when it is created; the group is fixed",
             _MAPPINGS: "the id of a mapping is known only when it is created; a condition names the stage's functions",
             _stacks(stage): "CloudFormation adds an id to a stack's ARN",

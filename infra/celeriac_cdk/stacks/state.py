@@ -1,7 +1,7 @@
 """The stateful stack: queues, tables and buckets that hold accepted messages and their records."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
@@ -12,11 +12,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from celeriac.aws import payloads
 from celeriac.enqueue.outbox_row import WAITING
-from celeriac.model import declared, names
+from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
-from celeriac.model.retry import LONGEST_DELAY
 from celeriac.model.table import Table
 from celeriac_cdk.config import StageConfig
 from celeriac_cdk.constructs.access import Access
@@ -86,7 +84,7 @@ class StateStack(cdk.Stack):
         )
         # The table has a stream, so this ARN is never None.
         self.outbox_stream_arn = cast("str", outbox.table_stream_arn)
-        self._payloads(config, kept=max(queue.record_retention for queue in queues))
+        self._payloads(config, payload.lifetimes(queues, declared.outbox().retention))
         own = application(self, config, key)
         for table in tables:
             string_key_table(
@@ -99,7 +97,7 @@ class StateStack(cdk.Stack):
             )
         Access(self, "Access", queues=queues, tables=tables, config=config, key=key)
 
-    def _payloads(self, config: StageConfig, kept: timedelta) -> None:
+    def _payloads(self, config: StageConfig, lifetimes: Mapping[str, timedelta]) -> None:
         """Build the bucket for payloads that SQS can't carry. It keeps each as long as a message can point to it."""
         private_bucket(
             self,
@@ -107,11 +105,7 @@ class StateStack(cdk.Stack):
             name=names.payload_bucket(config.stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION),
             config=config,
             encryption_key=self.key,
-            lifecycle_rules=[
-                _expire(kept, payloads.SHORT),
-                _expire(kept, payloads.BODIES),
-                _expire(kept + LONGEST_DELAY, payloads.LONG),
-            ],
+            lifecycle_rules=[_expire(after, prefix) for prefix, after in lifetimes.items()],
         )
 
 
