@@ -10,11 +10,13 @@ from botocore.exceptions import ClientError
 
 import celeriac
 from celeriac import Backoff, Context, Queue, Reject, Retry, task
+from celeriac.aws import scheduler
 from celeriac.aws.client import client
 from celeriac.enqueue.send import Parcel, send
 from celeriac.model import names
 from celeriac.model.message import Message
 from celeriac.testing import Sandbox
+from celeriac.testing.sandbox import START
 from tests.support.faults import registered
 from tests.support.redrive import redrive_as_aws_does
 
@@ -68,8 +70,10 @@ def test_a_redriven_tasks_retry_does_not_meet_the_schedule_of_its_earlier_life(s
     sandbox.drain()
     assert len(_schedules()) == 1  # it has fired this minute, and Scheduler still keeps its name
     Now.cured = True
+    looked = sandbox.calls["scheduler", "GetSchedule"]
     redrive_as_aws_does(jobs)
     sandbox.drain()
+    assert sandbox.calls["scheduler", "GetSchedule"] == looked  # not even a conflict
     assert [attempt for attempt, _ in ran] == [1, 2, 1, 2]
     assert handle.status().state == "succeeded"
 
@@ -214,6 +218,15 @@ def test_a_recurring_tasks_name_may_hold_any_keyword(sandbox: Sandbox) -> None:
     sandbox.fire(report)
     sandbox.drain()
     assert ran == [(1, f"{name}@2026-01-01T00:00:00Z")]
+
+
+def test_a_schedule_is_due_until_it_fires(sandbox: Sandbox) -> None:
+    handle = note.options(delay=2 * HOUR).enqueue(text="mine")
+    name = jobs.physical_name("test")
+    assert scheduler.due(name, "note", handle.id) == START + 2 * HOUR + timedelta(seconds=1)
+    sandbox.drain()
+    assert len(_schedules()) == 1
+    assert scheduler.due(name, "note", handle.id) is None
 
 
 def test_a_completed_schedule_keeps_its_name_for_a_minute(sandbox: Sandbox) -> None:

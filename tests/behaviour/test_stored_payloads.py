@@ -291,14 +291,18 @@ class _NeverRead:
         self.is_closed = True
 
 
-@pytest.mark.parametrize("key_of", [_old_key, lambda c: f"args/2026-01-01/{sha256(c).hexdigest()}-{len(c)}"])
-def test_an_object_is_not_read_if_its_size_is_wrong(sandbox: Sandbox, key_of: Callable[[bytes], str]) -> None:
+def _new_key(content: bytes) -> str:
+    return f"args/2026-01-01/{sha256(content).hexdigest()}-{len(content)}"
+
+
+@pytest.mark.parametrize(("key_of", "size"), [(_old_key, MOST_BYTES + 1), (_new_key, MOST_BYTES + 1), (_new_key, 5)])
+def test_an_object_is_not_read_if_its_size_is_wrong(
+    sandbox: Sandbox, key_of: Callable[[bytes], str], size: int
+) -> None:
     body = _NeverRead()
 
     def answer(call: Call) -> Any:
-        if call.operation == "GetObject":
-            return {"ContentLength": MOST_BYTES + 1, "Body": body}
-        return call.make()
+        return {"ContentLength": size, "Body": body} if call.operation == "GetObject" else call.make()
 
     sandbox.send(jobs, {"task": "charge", "stored": key_of(_args(5))})
     with sandbox.fault(answer):
