@@ -119,7 +119,7 @@ def test_every_other_letter_is_listed_exported_redriven_and_discarded(tmp_path: 
 def _store_oddities() -> None:
     message = json.dumps({"task": "pay", "failure": {"reason": "x", "last_at": "2026-01-01T00:00:00"}})
     for key, content in {"garbage": b"\xff\xfe{", "deep": b"[" * 100_000, "message": message.encode()}.items():
-        payloads.store_body(DEAD, key, content)
+        client("s3").put_object(Bucket=payloads.bucket(DEAD), Key=f"bodies/{key}", Body=content)
 
 
 def _lay(odd: list[Letter]) -> None:
