@@ -101,7 +101,7 @@ def test_a_stale_workers_transaction_commits_nothing_and_its_task_is_not_run_aga
         runs.append(ctx.attempt)
         if len(runs) == 1:
             # The worker was frozen for longer than its lease, and its successor has done the work.
-            sandbox.advance(jobs.visibility + timedelta(seconds=1))
+            sandbox.freeze(jobs.visibility + timedelta(seconds=1))
             transfer.enqueue(name=name)
             _taken(_wanted("transfer", ctx.key)).complete(None)
         with ctx.transaction() as tx:
@@ -124,7 +124,7 @@ def test_a_worker_that_finds_its_lease_lost_in_its_transaction_sends_no_successo
         seen.append(ctx.attempt)
         if len(seen) == 1:
             # The worker is frozen for longer than its lease. Meanwhile another worker takes over and runs the task.
-            sandbox.advance(timedelta(hours=1))
+            sandbox.freeze(timedelta(hours=1))
             wanted = Claim("slow", ctx.key, ctx.id, 1, sandbox.now + LEASE, RETENTION)
             _taken(wanted)
         with ctx.transaction() as tx:

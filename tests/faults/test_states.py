@@ -243,10 +243,8 @@ class Histories(RuleBasedStateMachine):
         """Freeze the worker until its lease and its messages' visibility have passed. Other workers continue, and then
         it wakes up.
         """
-        calls = self.sandbox._calls
-        self.sandbox.advance(jobs.visibility + timedelta(seconds=1))
+        self.sandbox.freeze(jobs.visibility + timedelta(seconds=1))
         self.sandbox.run_once()
-        calls.in_worker = True  # the other worker has ended, this one hasn't
 
     def _note(self) -> None:
         """Remember every body in the queues, so that copies can be sent at any time."""

@@ -1,5 +1,6 @@
 """Chapter 11: the sandbox lets AWS fail as you like, to see what your own tasks make of it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -51,3 +52,11 @@ def test_the_sandbox_counts_calls(sandbox: Sandbox) -> None:
     sandbox.drain()
     assert sandbox.calls["sqs", "SendMessage"] == 1
     assert sandbox.calls["dynamodb", "TransactWriteItems"] == 1
+
+
+def test_an_outage_costs_no_attempt(sandbox: Sandbox) -> None:
+    handle = take.enqueue("pen")
+    sandbox.outage("dynamodb", for_=timedelta(minutes=10))
+    sandbox.drain()
+    assert handle.status().state == "succeeded"
+    assert handle.status().attempts == 1

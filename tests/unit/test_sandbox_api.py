@@ -1,8 +1,10 @@
 """What a test can do with its sandbox: send messages of other programs, inject faults, and read a table."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,3 +98,9 @@ def test_code_outside_tasks_can_die_too(sandbox: Sandbox) -> None:
         store.enqueue("a")
     sandbox.drain()
     assert ran == ["a"]  # SQS had accepted the message
+
+
+def test_the_reference_lists_everything_that_a_sandbox_can_do() -> None:
+    reference = (Path(__file__).parents[2] / "docs" / "reference" / "sandbox.md").read_text()
+    public = {name for name in dir(Sandbox) if not name.startswith("_")}
+    assert {name for name in public if not re.search(rf"`{name}[(`]", reference)} == set()

@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from celeriac.dead_letters.dead_letter import DeadLetter
-    from celeriac.testing.calls import Call, WorkerDied, die_after, die_before
+    from celeriac.testing.calls import Call, WorkerDied, die, die_after, die_before
+    from celeriac.testing.disturbances import Disturbance
     from celeriac.testing.sandbox import Sandbox
 
-__all__ = ["Call", "DeadLetter", "Sandbox", "WorkerDied", "die_after", "die_before"]
+__all__ = ["Call", "DeadLetter", "Disturbance", "Sandbox", "WorkerDied", "die", "die_after", "die_before"]
 
 _HOMES = {
     "DeadLetter": "celeriac.dead_letters.dead_letter",
     "Call": "celeriac.testing.calls",
+    "Disturbance": "celeriac.testing.disturbances",
     "Sandbox": "celeriac.testing.sandbox",
+    "die": "celeriac.testing.calls",
     "die_after": "celeriac.testing.calls",
     "die_before": "celeriac.testing.calls",
     "WorkerDied": "celeriac.testing.calls",

@@ -124,18 +124,18 @@ def lying_in(url: str) -> "list[MessageTypeDef]":
             "Attributes": {"SentTimestamp": str(message.sent_timestamp)},
             "MessageAttributes": message.message_attributes,
         }
-        for message in _queue(url)._messages  # noqa: SLF001 - see above
+        for message in queue(url)._messages  # noqa: SLF001 - see above
     ]
 
 
 def holds_messages(url: str) -> bool:
     """Whether a queue holds any message: visible, in flight or delayed. An AWS call to moto would take 3 ms."""
-    return bool(_queue(url)._messages)  # noqa: SLF001 - see above
+    return bool(queue(url)._messages)  # noqa: SLF001 - see above
 
 
 def has_visible(url: str) -> bool:
     """Whether a receive would find a message. Most would not: the sandbox looks at every queue at every step."""
-    return bool(_queue(url).messages)
+    return bool(queue(url).messages)
 
 
 def lock_groups(url: str) -> None:
@@ -145,10 +145,10 @@ def lock_groups(url: str) -> None:
     it is visible again: if a whole group becomes visible again, moto delivers the last one first. And a message that a
     worker hands back is hidden for the rest of the instant, without a lock: a later one of its group could overtake it.
     """
-    queue = _queue(url)
-    in_flight = {message for message in queue._messages if message.approximate_receive_count and not message.visible}  # noqa: SLF001 - see above
-    queue.pending_messages.clear()
-    queue.pending_messages.update(in_flight)
+    here = queue(url)
+    in_flight = {message for message in here._messages if message.approximate_receive_count and not message.visible}  # noqa: SLF001 - see above
+    here.pending_messages.clear()
+    here.pending_messages.update(in_flight)
 
 
 def show_again(url: str) -> None:
@@ -158,7 +158,7 @@ def show_again(url: str) -> None:
     hidden for that long: otherwise the workers would get them again and again in the same instant.
     """
     now = unix_time_millis()
-    for message in _queue(url)._messages:  # noqa: SLF001 - see above
+    for message in queue(url)._messages:  # noqa: SLF001 - see above
         if message.visible_at == now:
             message.visible_at = now - 1
 
@@ -204,7 +204,8 @@ def schedules(stage: str) -> list[Schedule]:
     return [Schedule(one.name, one.arn, at(one.schedule_expression), one.target) for one in group.schedules.values()]
 
 
-def _queue(url: str) -> Any:
+def queue(url: str) -> Any:
+    """Moto's own object of a queue, without the messages that have expired."""
     return _in_moto("sqs").get_queue(url.rpartition("/")[2])
 
 

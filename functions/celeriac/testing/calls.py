@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from threading import Lock, RLock, local
-from typing import Any
+from typing import Any, NoReturn
 from unittest.mock import patch
 
 from botocore.awsrequest import AWSPreparedRequest
@@ -14,6 +15,7 @@ from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
 from celeriac.execute.call import WorkerLost
+from celeriac.testing.clock import Clock
 
 
 class WorkerDied(WorkerLost):
@@ -47,9 +49,9 @@ the worker gets. Several threads may call it at once."""
 class Calls:
     """Stands between boto3 and moto, for every client in the process, also for clients made earlier."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, clock: Clock) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
-        self._watcher = watcher
+        self._watcher, self._clock = watcher, clock
         self._lock = Lock()
         # One call at a time: when moto rolls a transaction back, it also removes what others wrote meanwhile.
         self._aws = RLock()
@@ -58,23 +60,52 @@ class Calls:
         self.in_worker = False
         """Whether a handler is running."""
         self._dead = False
+        self._deadline: datetime | None = None
+        self._dies_at_start = False
         self.fault: Fault | None = None
         """The fault between workers and AWS, if there is one."""
+        self.disturbances: list[Fault] = []
+        """What AWS itself does to calls, behind the fault: the last one gets a call first."""
+        self.rollout: Callable[[str], AbstractContextManager[object]] = nullcontext
+        """Takes a function's name, and chooses the release of its next invocation."""
 
     def crash_at(self, call: int, *, after: bool) -> None:
-        """Let the worker die at its `call`-th call from now, before or after AWS carried it out."""
-        if call < 1:
-            raise ValueError(f"crash_at({call}): the first call is 1")
-        self.fault = _At(call, die_after if after else die_before)
+        """Let the worker die at its `call`-th call from now, before or after AWS carried it out; at 0 at its start."""
+        if call < 0:
+            raise ValueError(f"crash_at({call}): the first call is 1, and at 0 the worker dies before its first call")
+        if call == 0:
+            self._dies_at_start = True
+        else:
+            self.fault = _At(call, die_after if after else die_before)
 
     @contextmanager
-    def worker(self) -> Iterator[None]:
-        """Code in the block runs as a worker, and may die."""
-        self.in_worker, self._dead = True, False
+    def worker(self, deadline: datetime | None = None) -> Iterator[None]:
+        """Code in the block runs as a worker, and may die. At its `deadline` it is killed. Raises WorkerDied.
+
+        A worker may run while another one is frozen.
+        """
+        before = self.in_worker, self._dead, self._deadline
+        self.in_worker, self._dead, self._deadline = True, False, deadline
         try:
+            if self._dies_at_start:
+                self._dies_at_start = False
+                die()
             yield
+            self._end_if_late()
         finally:
-            self.in_worker = self._dead = False
+            self.in_worker, self._dead, self._deadline = before
+
+    def freeze(self) -> None:
+        """Let the running worker live on after its deadline."""
+        self._deadline = None
+
+    def die(self) -> None:
+        """The running worker is dead: none of its threads makes another call."""
+        self._dead = self.in_worker
+
+    def _end_if_late(self) -> None:
+        if self._deadline is not None and self._clock.now >= self._deadline:
+            die()
 
     def unobserved(self) -> AbstractContextManager[None]:
         """Code in the block stands for AWS itself, or is the test's own look at AWS: its calls are not counted."""
@@ -106,37 +137,55 @@ class Calls:
                 # A long poll would wait for ever: time stands still.
                 arguments = arguments | {"WaitTimeSeconds": 0}
             if not self._is_observing():
-                return real(client, operation, arguments)
+                with self._aws, self._clock.right():
+                    return real(client, operation, arguments)
             service = client.meta.service_model.service_name
 
             def carry_out(arguments: Mapping[str, Any]) -> Any:
                 with self._lock:
                     self.counts[service, operation] += 1
                 try:
-                    with self._aws:
+                    with self._aws, self._clock.right():
                         # A copy, because botocore changes its arguments, and a fault may make the call again.
                         return real(client, operation, dict(arguments))
                 finally:
                     # A call without an answer may have been carried out.
-                    self._watcher(service, operation, arguments)
+                    with self._aws, self._clock.right():
+                        self._watcher(service, operation, arguments)
 
             if not self.in_worker:
                 return carry_out(arguments)
             if self._dead:
                 raise WorkerDied  # it died in another of its threads
             try:
+                self._end_if_late()
                 call = Call(client, service, operation, arguments, carry_out)
-                return self.fault(call) if self.fault is not None else call.make()
+                for disturbance in self.disturbances:
+                    call = _through(disturbance, call)
+                answer = self.fault(call) if self.fault is not None else call.make()
+                self._end_if_late()  # the call itself may have taken too long
+                return answer
             except WorkerDied:
                 self._dead = True
                 raise
 
         BaseClient._make_api_call = observed  # type: ignore[attr-defined]  # noqa: SLF001
         try:
-            with patch.object(URLLib3Session, "send", _send):
+            with patch.object(URLLib3Session, "send", _send), patch.object(_Installed, "calls", self):
                 yield
         finally:
             BaseClient._make_api_call = real  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+class _Installed:
+    """The calls of the sandbox that is open in this process."""
+
+    calls: Calls | None = None
+
+
+def _through(fault: Fault, call: Call) -> Call:
+    """The call as it is made behind `fault`."""
+    return replace(call, carry_out=lambda arguments: fault(replace(call, arguments=arguments)))
 
 
 def _send(_: URLLib3Session, request: AWSPreparedRequest) -> Any:
@@ -165,6 +214,16 @@ class _At:
             self._left -= 1
             is_due = self._left == 0
         return self._strike(call) if is_due else call.make()
+
+
+def die() -> NoReturn:
+    """The worker dies here, as in a power cut: for a task's body, a validator, or a provider of a test.
+
+    Raises WorkerDied, which no code under test may catch.
+    """
+    if _Installed.calls is not None:
+        _Installed.calls.die()
+    raise WorkerDied
 
 
 def die_before(call: Call) -> Any:  # noqa: ARG001 - AWS doesn't get the call

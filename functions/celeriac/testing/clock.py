@@ -1,7 +1,8 @@
 """Virtual time: it stands still until a test moves it. The clock knows the instants at which something falls due."""
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ class Clock:
     def __init__(self, start: datetime) -> None:
         self._travel = time_machine.travel(start, tick=False)
         self._due: list[datetime] = []
+        self._error = timedelta()
 
     def start(self) -> None:
         """Stop the real time."""
@@ -26,7 +28,25 @@ class Clock:
     @property
     def now(self) -> datetime:
         """The virtual time."""
-        return datetime.now(UTC)
+        return datetime.now(UTC) - self._error
+
+    @contextmanager
+    def wrong(self, by: timedelta) -> Iterator[None]:
+        """In the block, code reads a time that is wrong by `by`. AWS, which asks for the `right` time, doesn't."""
+        before = self._error
+        self._set(by)
+        try:
+            yield
+        finally:
+            self._set(before)
+
+    def right(self) -> AbstractContextManager[None]:
+        """In the block, code reads the right time."""
+        return self.wrong(timedelta())
+
+    def _set(self, error: timedelta) -> None:
+        self._traveller.shift(error - self._error)
+        self._error = error
 
     def advance(self, by: timedelta) -> None:
         """Move the time forward. Raises ValueError for a step back."""

@@ -23,11 +23,11 @@ class Invocation(LambdaContext):
     """Lambda's context object, with a deadline in virtual time."""
 
     def __init__(self, function_name: str, request_id: str, deadline: datetime) -> None:
-        self._function_name, self._aws_request_id, self._deadline = function_name, request_id, deadline
+        self._function_name, self._aws_request_id, self.deadline = function_name, request_id, deadline
 
     def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # static in Powertools
         """Milliseconds until the worker is stopped."""
-        return max(0, (self._deadline - datetime.now(UTC)) // timedelta(milliseconds=1))
+        return max(0, (self.deadline - datetime.now(UTC)) // timedelta(milliseconds=1))
 
 
 def invoke_consumer(
@@ -57,12 +57,13 @@ def invoke_sweeper(calls: Calls, function: str) -> int:
 
 
 def _call(calls: Calls, handler: Any, event: object, function: str, timeout: timedelta) -> Mapping[str, Any] | None:
+    """The handler's answer. None if the worker died, or was killed because it took longer than `timeout`."""
     context = Invocation(function, new_id(), datetime.now(UTC) + timeout)
-    with calls.worker():
-        try:
+    try:
+        with calls.rollout(function), calls.worker(context.deadline):
             answer: Mapping[str, Any] = handler(event, context)
-        except WorkerDied:
-            return None
+    except WorkerDied:
+        return None
     return answer
 
 

@@ -13,6 +13,8 @@ from celeriac.testing import account
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock
+from celeriac.testing.deliveries import Deliveries
+from celeriac.testing.disturbances import will_recover
 from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
 from celeriac.testing.schedules import LINGERS, as_sent
 from celeriac.testing.stream import Stream
@@ -36,6 +38,7 @@ class Pollers:
         self._vain_sweeps = 0
         self._completed: dict[tuple[str, datetime], datetime] = {}
         """Schedules that have fired, by name and time, and when Scheduler deletes them."""
+        self.deliveries = Deliveries(clock)
 
     def run_due(self) -> int:
         """Run all that is due now, and all that this makes due at once. Returns how many invocations."""
@@ -73,7 +76,7 @@ class Pollers:
         invocations = 0
         for queue in self._queues():
             url = sqs.url(queue.physical_name(self._stage))
-            while batch := _receive(url, min(queue.batch_size, 10)):
+            while batch := self._receive(url, min(queue.batch_size, 10)):
                 invocations += 1
                 self._clock.remind_visible(queue.visibility)
                 done = self._invoke(queue, batch)
@@ -81,6 +84,18 @@ class Pollers:
                     if message["MessageId"] in (done or ()):
                         clients.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return invocations
+
+    def _receive(self, url: str, most: int) -> "list[MessageTypeDef]":
+        if not account.has_visible(url):
+            return []
+        account.lock_groups(url)
+        self.deliveries.reorder(account.queue(url))
+        received = clients.client("sqs").receive_message(
+            QueueUrl=url, MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"], MaxNumberOfMessages=most
+        )
+        messages = received.get("Messages", [])
+        self.deliveries.duplicate(account.queue(url), {message["MessageId"] for message in messages})
+        return messages
 
     def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str] | None:
         arn = sqs.arn(queue.physical_name(self._stage))
@@ -115,7 +130,8 @@ class Pollers:
         self._next_sweep = self._clock.now + SWEEP_EVERY
         with self._calls.observed():
             published = invoke_sweeper(self._calls, names.sweeper_function(self._stage))
-        self._vain_sweeps = 0 if published else self._vain_sweeps + 1
+        # A sweep during an outage that ends says nothing about the sweeps after it.
+        self._vain_sweeps = 0 if published or will_recover(self._calls) else self._vain_sweeps + 1
         return 1
 
     def _schedules(self) -> bool:
@@ -142,13 +158,3 @@ class Pollers:
                 clients.client("scheduler").delete_schedule(Name=schedule.name, GroupName=group)
                 del self._completed[case]
         return fired
-
-
-def _receive(url: str, most: int) -> "list[MessageTypeDef]":
-    if not account.has_visible(url):
-        return []
-    account.lock_groups(url)
-    received = clients.client("sqs").receive_message(
-        QueueUrl=url, MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"], MaxNumberOfMessages=most
-    )
-    return received.get("Messages", [])

@@ -3,8 +3,8 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import TracebackType
@@ -29,9 +29,10 @@ from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac.testing import account, sqs_rules
 from celeriac.testing.activity import Activity
-from celeriac.testing.calls import Calls, Fault, WorkerDied
+from celeriac.testing.calls import Calls, WorkerDied
 from celeriac.testing.clock import Clock
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
+from celeriac.testing.faults import Faults
 from celeriac.testing.moto_speed import faster
 from celeriac.testing.pollers import Pollers
 from celeriac.testing.schedules import as_sent
@@ -67,7 +68,7 @@ class NotQuietError(CeleriacError, RuntimeError):
     """`drain` didn't end, for example because a task always enqueues itself again."""
 
 
-class Sandbox:
+class Sandbox(Faults):
     """Every queue, table and outbox of the registered tasks, and of those in the package `tasks`.
 
     The sandbox moves messages out of queues, streams and schedules as Lambda and Scheduler do, because moto doesn't.
@@ -76,7 +77,7 @@ class Sandbox:
     def __init__(self, *, start: datetime = START) -> None:
         self._clock = Clock(start)
         self._activity = Activity(names.outbox_table(ENVIRONMENT["CELERIAC_STAGE"]))
-        self._calls = Calls(self._watch)
+        self._calls = Calls(self._watch, self._clock)
         self._exit = ExitStack()
 
     def __enter__(self) -> Self:
@@ -126,32 +127,13 @@ class Sandbox:
         return self._clock.now
 
     def advance(self, by: timedelta) -> None:
-        """Let time pass; nothing runs until `run_once` or `drain`."""
+        """Let time pass; nothing runs until `run_once` or `drain`.
+
+        A task may call this as work that takes so long. If it takes longer than its worker has, the worker is killed.
+        """
         self._clock.advance(by)
         if self._activity.payloads:
             account.delete_expired(self._stage)
-
-    def crash_at(self, call: int, *, after: bool = False) -> None:
-        """Let the worker die at its `call`-th AWS call from now: before AWS gets it, or `after` it carried it out."""
-        self._calls.crash_at(call, after=after)
-
-    @contextmanager
-    def fault(self, hook: Fault) -> Iterator[None]:
-        """Put `hook` between workers and AWS while the block runs.
-
-        The hook gets each call that a worker makes: a `Call` with service, operation and arguments. The worker gets the
-        value that the hook returns, or the error that it raises. `call.make()` lets AWS carry the call out. Several
-        threads may call the hook at once. `die_before` and `die_after` of `celeriac.testing` are such hooks.
-        """
-        before, self._calls.fault = self._calls.fault, hook
-        try:
-            yield
-        finally:
-            self._calls.fault = before
-
-    def worker(self) -> AbstractContextManager[None]:
-        """Run the block as a worker, so that `crash_at` and `fault` apply to it: for a producer's code, for example."""
-        return self._calls.worker()
 
     def send(
         self, queue: Queue, body: object, *, attributes: Mapping[str, str] | None = None, group: str | None = None
@@ -188,7 +170,8 @@ class Sandbox:
 
     def run_once(self) -> int:
         """Run each message that is due now once, and all that this makes due at once. Returns how many invocations."""
-        return self._pollers.run_due()
+        with self._clock.right():
+            return self._pollers.run_due()
 
     def drain(self) -> None:
         """Run everything, and move time forward over every delay and backoff, until nothing is left to run.
@@ -227,7 +210,8 @@ class Sandbox:
 
     def _step(self) -> bool:
         """Move time to the next instant at which something falls due; False when nothing waits any more."""
-        after = self._pollers.next_due()
+        with self._clock.right():
+            after = self._pollers.next_due()
         if after is not None:
             self.advance(after)
         return after is not None
