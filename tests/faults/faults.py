@@ -6,22 +6,21 @@ case. What boto3's retries do by themselves is the fault `sent twice`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
+from celeriac.testing import Sandbox
 from celeriac.testing.calls import Call, die_after, die_before
 from celeriac.testing.calls import Fault as Strike
+from celeriac.testing.disturbances import refusal, without
 
 NOWHERE = "https://aws.example"
-# The error code of each service when it is called too often.
-THROTTLES = {
-    "sqs": "RequestThrottled",
-    "dynamodb": "ProvisionedThroughputExceededException",
-    "scheduler": "ThrottlingException",
-    "events": "ThrottlingException",
-    "s3": "SlowDown",
-}
+# Longer than the visibility timeout and most backoffs, and shorter than the receives of a message last.
+MINUTES = timedelta(minutes=10)
+# Longer than half of a worker's time.
+SLOW = timedelta(seconds=20)
 
 
 def answer_lost(call: Call) -> Any:
@@ -37,7 +36,27 @@ def never_arrived(call: Call) -> Any:
 
 def throttled(call: Call) -> Any:
     """AWS refuses the call."""
-    raise _error(call, THROTTLES[call.service])
+    raise refusal(call)
+
+
+def throttled_for_minutes(sandbox: Sandbox) -> Strike:
+    """AWS refuses the call, and all calls to its service in the next ten minutes."""
+
+    def strike(call: Call) -> Any:
+        sandbox.outage(call.service, for_=MINUTES)
+        raise refusal(call)
+
+    return strike
+
+
+def slow(sandbox: Sandbox) -> Strike:
+    """AWS takes long to carry the call out, while the worker's time runs out."""
+
+    def strike(call: Call) -> Any:
+        sandbox.advance(SLOW)
+        return call.make()
+
+    return strike
 
 
 def sent_twice(call: Call) -> Any:
@@ -53,10 +72,7 @@ def taken_in_part(call: Call) -> Any:
 
 def _entries_but_the_last(call: Call) -> Any:
     """SendMessageBatch and similar calls: only the last entry fails."""
-    entries = call.arguments["Entries"]
-    answer = _taken(call, "Entries", entries[:-1]) or {"Successful": []}
-    failed = {"Id": entries[-1]["Id"], "Code": "InternalError", "Message": "try again", "SenderFault": False}
-    return answer | {"Failed": [*answer.get("Failed", []), failed]}
+    return without(call, call.arguments["Entries"][-1:])
 
 
 def _events_but_the_last(call: Call) -> Any:
@@ -75,19 +91,12 @@ def _keys_but_the_last(call: Call) -> Any:
 
 def _conflict(call: Call) -> Any:
     others = [{"Code": "None"} for _ in call.arguments["TransactItems"][1:]]
-    raise _error(call, "TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}, *others])
+    raise refusal(call, "TransactionCanceledException", CancellationReasons=[{"Code": "TransactionConflict"}, *others])
 
 
 def _taken(call: Call, name: str, some: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     """AWS's answer to a part of the call. Empty if no part is left."""
     return dict(call.carry_out({**call.arguments, name: some})) if some else {}
-
-
-def _error(call: Call, code: str, **details: Any) -> Exception:
-    """The error as code that uses this client would catch it."""
-    answer = {"Error": {"Code": code, "Message": "injected"}, "ResponseMetadata": {"HTTPStatusCode": 400}, **details}
-    error: Exception = call.client.exceptions.from_code(code)(answer, call.operation)
-    return error
 
 
 PARTS: dict[str, Strike] = {
@@ -105,17 +114,25 @@ PARTS: dict[str, Strike] = {
 class Fault:
     """One kind of fault, and the calls that it can happen to."""
 
-    strike: Strike
+    strike: Callable[[Sandbox], Strike]
+    """What the fault does to a call in this sandbox."""
     applies_to: Callable[[Call], bool] = lambda _: True
 
 
+# Faults at other points than calls.
+DIES_AT_ITS_START = "dies at start"
+DIES_WHILE_READING = "dies reading"
 FAULTS = {
-    "dies before": Fault(die_before),
-    "dies after": Fault(die_after),
-    "answer lost": Fault(answer_lost),
-    "never arrives": Fault(never_arrived),
-    "throttled": Fault(throttled),
+    "dies before": Fault(lambda _: die_before),
+    "dies after": Fault(lambda _: die_after),
+    DIES_AT_ITS_START: Fault(lambda _: die_before),
+    DIES_WHILE_READING: Fault(lambda _: die_before),
+    "answer lost": Fault(lambda _: answer_lost),
+    "never arrives": Fault(lambda _: never_arrived),
+    "throttled": Fault(lambda _: throttled),
+    "outage": Fault(throttled_for_minutes),
+    "slow": Fault(slow),
     # AWS carries out a call with such a token once, even if it is sent twice. moto ignores the token.
-    "sent twice": Fault(sent_twice, lambda call: "ClientRequestToken" not in call.arguments),
-    "taken in part": Fault(taken_in_part, lambda call: call.operation in PARTS),
+    "sent twice": Fault(lambda _: sent_twice, lambda call: "ClientRequestToken" not in call.arguments),
+    "taken in part": Fault(lambda _: taken_in_part, lambda call: call.operation in PARTS),
 }

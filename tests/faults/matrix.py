@@ -1,14 +1,14 @@
-"""The driver of the matrix: one path, one fault, one call where it happens, and the checks when no work is left.
+"""The driver of the matrix: one path, one fault, one point where it happens, and the checks when no work is left.
 
-A point is a call by its name, such as "the second SendMessage to this queue". One run of the path without a fault finds
-its calls.
+A point is a call by its name, such as "the second SendMessage to this queue", or, before any call, the start of an
+invocation or the reading of a body. One run of the path without a fault finds its points.
 """
 
 import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -27,16 +27,19 @@ from celeriac.testing import Sandbox
 from celeriac.testing.account import lying_in, schedules
 from celeriac.testing.calls import Call, Fault
 from tests.application import tables
-from tests.faults.faults import FAULTS
+from tests.faults.faults import DIES_AT_ITS_START, DIES_WHILE_READING, FAULTS
 from tests.faults.paths import PATHS, SUCCEEDED, Path, World
 from tests.faults.work import QUEUES, Outside, declare
 
 STAGE = "test"
+STARTS, READS = "start", "read"
+# The faults that happen at other points than calls.
+ELSEWHERE = {DIES_AT_ITS_START: STARTS, DIES_WHILE_READING: READS}
 
 
 @dataclass(frozen=True)
 class Point:
-    """One call of a path."""
+    """One call of a path, or one of its STARTS or READS."""
 
     operation: str
     target: str
@@ -50,27 +53,45 @@ class Point:
 class _Watch:
     """Stands between the workers and AWS, names their calls, and injects a fault at one of them."""
 
-    def __init__(self, at: Point | None = None, strike: Fault | None = None) -> None:
-        self.calls: list[tuple[Point, Call]] = []
+    def __init__(self, sandbox: Sandbox, at: Point | None = None, strike: Fault | None = None) -> None:
+        self.points: list[tuple[Point, Call | None]] = []
         self.has_struck = False
         self.on_bus: set[str] = set()
         """The ids of the events that were put on the stage's bus."""
-        self._at, self._strike = at, strike
+        self._sandbox, self._at, self._strike = sandbox, at, strike
         self._seen: Counter[tuple[str, str]] = Counter()
         self._lock = Lock()
 
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Watch the workers while the block runs."""
+        with (
+            self._sandbox.fault(self),
+            self._sandbox.crash_when(lambda _: self._is_struck(READS, "", None)),
+            patch.object(self._sandbox._calls, "rollout", self._start),
+        ):
+            yield
+
     def __call__(self, call: Call) -> Any:
-        with self._lock:
-            name = call.operation, _target(call)
-            self._seen[name] += 1
-            point = Point(*name, self._seen[name])
-            self.calls.append((point, call))
-            is_struck = point == self._at
-            self.has_struck |= is_struck
+        is_struck = self._is_struck(call.operation, _target(call), call)
         if call.operation == "PutEvents":
             made = call
             call = replace(made, carry_out=lambda arguments: self._put_events(made, arguments))
         return self._strike(call) if is_struck and self._strike is not None else call.make()
+
+    def _start(self, function: str) -> AbstractContextManager[None]:
+        if self._is_struck(STARTS, function.removeprefix(f"celeriac-{STAGE}-"), None):
+            self._sandbox.crash_at(0)
+        return nullcontext()
+
+    def _is_struck(self, operation: str, target: str, call: Call | None) -> bool:
+        with self._lock:
+            self._seen[operation, target] += 1
+            point = Point(operation, target, self._seen[operation, target])
+            self.points.append((point, call))
+            is_struck = point == self._at
+            self.has_struck |= is_struck
+        return is_struck
 
     def _put_events(self, call: Call, arguments: Mapping[str, Any]) -> Any:
         answer = call.carry_out(arguments)
@@ -86,30 +107,36 @@ def _target(call: Call) -> str:
 
 @cache
 def points(path: str, fault: str) -> list[Point]:
-    """The calls of a path at which a fault can happen."""
-    return [point for point, call in calls(path) if FAULTS[fault].applies_to(call)]
+    """The points of a path at which a fault can happen."""
+    if fault in ELSEWHERE:
+        return [point for point, _ in _points(path) if point.operation == ELSEWHERE[fault]]
+    return [point for point, call in _points(path) if call is not None and FAULTS[fault].applies_to(call)]
+
+
+def calls(path: str) -> list[tuple[Point, Call]]:
+    """The AWS calls of the path's workers without any fault."""
+    return [(point, call) for point, call in _points(path) if call is not None]
 
 
 @cache
-def calls(path: str) -> list[tuple[Point, Call]]:
-    """The AWS calls of the path's workers without any fault."""
+def _points(path: str) -> list[tuple[Point, Call | None]]:
     with _world() as world:
-        watch = _Watch()
+        watch = _Watch(world.sandbox)
         problems = _play(PATHS[path], world, watch)
         assert not problems, f"{path}, without any fault: {problems}"
-        return watch.calls
+        return watch.points
 
 
 def problems_of(path: str, fault: str, point: Point) -> list[str]:
     """What is wrong after the fault happened at that point and no work is left. Empty if nothing is wrong."""
     with _world() as world:
-        watch = _Watch(point, FAULTS[fault].strike)
+        watch = _Watch(world.sandbox, point, FAULTS[fault].strike(world.sandbox))
         try:
             problems = _play(PATHS[path], world, watch)
         except Exception as error:  # noqa: BLE001 - an error that escapes is a finding too
             problems = [f"the path raised {error!r}"]
         if not watch.has_struck:
-            problems.append("the call of the fault was not made")
+            problems.append("the point of the fault was not reached")
         return [f"{path}, {fault}, {point}: {problem}" for problem in problems]
 
 
@@ -127,7 +154,7 @@ def _play(path: Path, world: World, watch: _Watch) -> list[str]:
     random.seed(0)  # crash suspects run in random order
     path.start(world)
     world.outside.charges.clear()
-    with world.sandbox.fault(watch):
+    with watch.installed():
         path.act(world)
     return [*_lost(path, world), *_doubled(path, world), *_stuck(path, watch.on_bus), *_disordered(path, world)]
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,13 +11,13 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 import celeriac
-from celeriac import Task
+from celeriac import ConditionFailedError, PartialFailureError, Task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac_console.commands.dlq.redrive import redrive
 from celeriac_console.dlq.queue_reader import HIDDEN
-from tests.faults.work import LARGE, Outside, jobs
+from tests.faults.work import LARGE, LONG_WAIT, Outside, jobs
 
 SUCCEEDED = "succeeded"
 
@@ -30,11 +30,18 @@ class World:
     outside: Outside
     tasks: Mapping[str, Task[..., Any, Any]]
 
-    def enqueue(self, task: str, *names: str, group: str | None = None, note: str | None = None) -> None:
+    def enqueue(
+        self,
+        task: str,
+        *names: str,
+        group: str | None = None,
+        note: str | None = None,
+        delay: timedelta = timedelta(),
+    ) -> None:
         """Enqueue `task` once for each of the names."""
         for name in names:
             arguments = {"name": name} if note is None else {"name": name, "note": note}
-            self.tasks[task].options(group=group).enqueue(**arguments)
+            self.tasks[task].options(group=group, delay=delay).enqueue(**arguments)
 
     def send(self, body: str) -> None:
         """Send a body as it is."""
@@ -74,6 +81,10 @@ class Path:
 
 def _ends(how: str, *keys: str) -> dict[str, frozenset[str]]:
     return dict.fromkeys(keys, frozenset(how.split("|")))
+
+
+def _nothing(world: World) -> None:
+    """Nothing happens before."""
 
 
 def _start_fifo(world: World) -> None:
@@ -160,6 +171,46 @@ def _redriven(world: World, queue: str, task: str) -> bool:
 MOST_TRIES = 5
 OLD = timedelta(days=13)
 """A dead letter lives for fourteen days."""
+def _produced(produce: Callable[[World], object]) -> Callable[[World], object]:
+    """Let a program enqueue until it has succeeded. Then let the workers run."""
+
+    def act(world: World) -> None:
+        while not _has_succeeded(world, produce):
+            world.sandbox.advance(timedelta(minutes=1))
+        world.sandbox.drain()
+
+    return act
+
+
+def _has_succeeded(world: World, produce: Callable[[World], object]) -> bool:
+    try:
+        with world.sandbox.worker():
+            produce(world)
+    except (WorkerDied, PartialFailureError, BotoCoreError, ClientError):
+        return False
+    return True
+
+
+def _enqueue_each_way(world: World) -> None:
+    world.enqueue("succeed", "a")
+    world.enqueue("fail_once", "b", note=LARGE)
+    world.enqueue("succeed", "c", delay=LONG_WAIT)
+    world.enqueue("in_order", "d", group="g")
+
+
+def _enqueue_many(world: World) -> None:
+    world.tasks["succeed"].enqueue_many({"name": name} for name in MANY)
+
+
+def _commit(world: World) -> None:
+    """An order with its event and its task. If the order is there, they are too."""
+    with suppress(ConditionFailedError), celeriac.transaction() as tx:
+        tx.put("orders", {"pk": "order a", "times": 1}, condition="attribute_not_exists(pk)")
+        tx.emit("matrix.event", {"name": "a"}, aggregate="a")
+        tx.enqueue(world.tasks["succeed"], name="a")
+
+
+MANY = "abcdefghijkl"
 _SUBSCRIBERS = tuple(f"{task}:{name}" for task in ("book", "count") for name in "abcd")
 _IN_ORDER = (("book:a", "book:c"), ("book:b", "book:d"))
 
@@ -221,6 +272,22 @@ PATHS = {
         _ends(SUCCEEDED, *(f"{task}:{name}" for task in ("transfer", "succeed", "count", "book") for name in "ab")),
         effects=frozenset(f"{task}:{name}" for task in ("transfer", "count", "book") for name in "ab"),
         events=4,
+    ),
+    "producer": Path(
+        _nothing,
+        _ends(SUCCEEDED, "succeed:a", "fail_once:b", "succeed:c", "in_order:d"),
+        effects=frozenset({"fail_once:b", "in_order:d"}),
+        act=_produced(_enqueue_each_way),
+    ),
+    "producer of many": Path(
+        _nothing, _ends(SUCCEEDED, *(f"succeed:{name}" for name in MANY)), act=_produced(_enqueue_many)
+    ),
+    "producer commits": Path(
+        _nothing,
+        _ends(SUCCEEDED, "succeed:a", "count:a", "book:a"),
+        effects=frozenset({"order a", "count:a", "book:a"}),
+        events=2,
+        act=_produced(_commit),
     ),
     "relay": Path(
         lambda world: world.emit("abcd"),

@@ -183,7 +183,7 @@ class Histories(RuleBasedStateMachine):
     @rule(call=st.integers(1, 12), fault=st.sampled_from(sorted(set(FAULTS) - {"dies before", "dies after"})))
     def let_a_call_fail(self, call: int, fault: str) -> None:
         def strike(call: Call) -> Any:
-            return FAULTS[fault].strike(call) if FAULTS[fault].applies_to(call) else call.make()
+            return FAULTS[fault].strike(self.sandbox)(call) if FAULTS[fault].applies_to(call) else call.make()
 
         self.accidents += 1
         self.faults += 1

@@ -111,7 +111,7 @@ def refusal(call: Call, code: str | None = None, **details: Any) -> Exception:
     answer = {
         "Error": {"Code": code or throttle, "Message": "by the test"},
         "ResponseMetadata": {
-            "HTTPStatusCode": status if code in {None, throttle} else SERVER_ERROR,
+            "HTTPStatusCode": SERVER_ERROR if code and code.startswith("Internal") else status,
             "RetryAttempts": RETRIES,
             "MaxAttemptsReached": True,
         },
