@@ -18,6 +18,30 @@ from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, WAITS, Kind, 
 STAGE = "test"
 # SQS itself gave up on the message, so no reason could be written.
 MOVED_BY_SQS = "moved by SQS"
+# An outage charges nobody: no message becomes a dead letter for it, however long it lasts. Until that holds, each
+# outage is counted as the deaths of workers that it looks like, and lasts for minutes.
+OUTAGES_CHARGE_NOBODY = False
+# What kills its worker before the claim ends as a dead letter. Until that holds, reading a body kills two workers.
+DEATHS_BEFORE_THE_CLAIM_COUNT = False
+
+
+@dataclass
+class Accidents:
+    """What happened to a whole history, and not to one message."""
+
+    deaths: int = 0
+    """Deaths of workers, lost answers and the like: each may look like the crash of any message."""
+    outages: int = 0
+    """Times in which AWS refused calls: a run may not be recorded, so it is repeated."""
+    faults: int = 0
+    """Faults that a task's own transaction may have met."""
+    has_copies: bool = False
+    """Whether standard queues deliver some messages twice."""
+
+    @property
+    def any(self) -> int:
+        """How many of them may repeat a run."""
+        return self.deaths + self.outages
 
 
 @dataclass
@@ -34,6 +58,12 @@ class Sent:
     is_published: bool = False
     """The message came through the outbox."""
     is_ordered: bool = True
+    is_backdated: bool = False
+    """The producer's clock was slow: the message is older than it is."""
+    kills_readers: int = 0
+    """How many workers still die that decode it."""
+    is_poison: bool = False
+    """More workers die of it than it may kill."""
 
     @property
     def key(self) -> str:
@@ -58,11 +88,10 @@ class Sent:
             case _:
                 return 0
 
-    def may_die_of(self, *, accidents: int, faults: int) -> set[str]:
+    def may_die_of(self, happened: Accidents) -> set[str]:
         """The reasons for which the message may be a dead letter. Empty if it must succeed.
 
-        `accidents` counts the worker deaths and faults that had nothing to do with the message. `faults` counts the
-        faults that the task's own transaction may have met.
+        `happened` had nothing to do with the message.
         """
         reasons = set(_OWN_REASONS.get(self.plan, ()))
         fails = self.failures > 0
@@ -76,17 +105,21 @@ class Sent:
             reasons.add("expired")
         if self.plan == "crash" or (self.plan in {"crash once", "freeze"} and self.kind.delivery == "at_most_once"):
             reasons.add("interrupted" if self.kind.delivery == "at_most_once" else "worker lost")
-        if accidents and self.kind.delivery == "at_most_once":
+        if self.is_backdated and self.kind.policy == "impatient" and (fails or self.plan == "wait" or happened.faults):
+            reasons.add("expired")
+        if self.is_poison:
+            reasons.add("worker lost")
+        if happened.any and self.kind.delivery == "at_most_once":
             reasons |= {"interrupted", "unsettled"}
-        if accidents >= MOST_DEATHS_ALONE and self.kind.delivery != "at_most_once":
+        if happened.deaths >= MOST_DEATHS_ALONE and self.kind.delivery != "at_most_once":
             reasons.add("worker lost")
         if self.kind.commits and self.plan not in {"reject", "crash"}:
             # A fault in the task's transaction costs an attempt.
-            reasons |= {"exhausted"} if faults and self.failures + faults >= self.attempts else set()
-            reasons |= {"expired"} if faults and self.kind.policy == "impatient" else set()
+            reasons |= {"exhausted"} if happened.faults and self.failures + happened.faults >= self.attempts else set()
+            reasons |= {"expired"} if happened.faults and self.kind.policy == "impatient" else set()
         return reasons
 
-    def most_runs(self, *, accidents: int, shared: bool) -> int:
+    def most_runs(self, happened: Accidents, *, shared: bool) -> int:
         """How often the task's body may have been called."""
         own_crashes = {"crash": 1 + MOST_DEATHS_ALONE, "crash once": 1, "freeze": 1}.get(self.plan, 0)
         waits = WAITS if self.plan == "wait" else 0
@@ -95,20 +128,19 @@ class Sent:
             # Each copy runs, and the first crash leaves no record. An accident, even to an acknowledgement, can bring
             # all copies again.
             once += self.plan == "crash"
-            return TOO_OFTEN if accidents else (self.copies + self.redrives) * once
+            return TOO_OFTEN if happened.any or happened.has_copies else (self.copies + self.redrives) * once
         if self.kind.delivery == "at_most_once":
             return 1 + self.redrives
         # A message that shares the key lets late copies run again: to the record each of them is another message.
-        strays = self.copies + accidents if shared else 1
-        return (strays + self.redrives) * once + accidents
+        again = happened.any
+        strays = (self.copies + again) * (1 + happened.has_copies) if shared else 1
+        return (strays + self.redrives) * once + again
 
 
 _OWN_REASONS = {"reject": ("rejected",)}
 
 
-def broken(
-    sent: Sequence[Sent], letters: Sequence[DeadLetter], outside: Outside, *, accidents: int, faults: int
-) -> Iterator[str]:
+def broken(sent: Sequence[Sent], letters: Sequence[DeadLetter], outside: Outside, happened: Accidents) -> Iterator[str]:
     """Every promise that was broken."""
     yield from outside.wrong
     yield from (f"{ran} ran, and was never sent" for ran in outside.runs.keys() - {one.id for one in sent})
@@ -125,14 +157,14 @@ def broken(
         has_ended = _has_succeeded(one, outside, statuses) or (
             shared and one.kind.delivery == "at_most_once" and one.key in dead_keys
         )
-        allowed = one.may_die_of(accidents=accidents, faults=faults)
+        allowed = one.may_die_of(happened)
         if not died_of and not has_ended:
             yield f"{one} is lost; its record says {statuses[one.key]}"
         if not died_of and not shared and one.failures > one.attempts and not one.redrives:
             yield f"{one} is not a dead letter"
         if not died_of <= allowed:
             yield f"{one} is a dead letter, {died_of - allowed}"
-        most = one.most_runs(accidents=accidents, shared=shared)
+        most = one.most_runs(happened, shared=shared)
         if outside.runs[one.id] > most:
             yield f"{one} ran {outside.runs[one.id]} times, at most {most} are allowed"
     yield from _run_again(sent, outside)

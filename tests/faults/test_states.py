@@ -23,6 +23,7 @@ import celeriac
 from celeriac import Task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
+from celeriac.consume.run import MOST_DEATHS_ALONE
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.model import retry
 from celeriac.model.message import MalformedMessageError, decode, new_id
@@ -32,12 +33,28 @@ from celeriac.testing.account import lying_in, oldest_unpublished
 from celeriac.testing.calls import Call, _At
 from celeriac_console.commands.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
-from tests.faults.fates import MOVED_BY_SQS, STAGE, Sent, broken
+from tests.faults.fates import (
+    DEATHS_BEFORE_THE_CLAIM_COUNT,
+    MOVED_BY_SQS,
+    OUTAGES_CHARGE_NOBODY,
+    STAGE,
+    Accidents,
+    Sent,
+    broken,
+)
 from tests.faults.faults import FAULTS
 
 # A moment, a retry's delay, and longer than: the visibility timeout, SQS's longest delay, every lease and backoff.
 STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
 STREAM_GIVES_UP = timedelta(hours=1)
+# AWS is out of order for a moment, for some deliveries of a message, and for more than a message's receives last.
+OUTAGES = [timedelta(seconds=5), timedelta(minutes=10)] + [timedelta(hours=2)] * OUTAGES_CHARGE_NOBODY
+# A call takes a moment, or most of a worker's time.
+SLOW = [timedelta(seconds=2), timedelta(seconds=20)]
+SERVICES = ["dynamodb", "scheduler", "sqs", "sqs jobs", "sqs ledger", "s3"]
+CLOCKS = [timedelta(minutes=minutes) for minutes in (0, 0, 0, -10, 10, -3 * 24 * 60, 24 * 60)]
+KILLED_READERS = [1, 2] + [1_000] * DEATHS_BEFORE_THE_CLAIM_COUNT
+AT_ONE_CALL = sorted(name for name in FAULTS if not name.startswith("dies") and name not in {"outage", "slow"})
 NONSENSE = (f"nonsense {SECRET}", f'{{"task": "jobs_at_least_once_quick", "args": {{"name": "{SECRET}"}}}}')
 
 type Order = tuple[str, str, str, str, int, bool]
@@ -71,26 +88,39 @@ class Histories(RuleBasedStateMachine):
         # A Retry's delay gets jitter. Each replay of a history must run in the same way.
         self.chance = patch.object(retry, "_random", random.Random(0))  # noqa: S311 - this randomness decides nothing secret
         self.chance.start()
+        self.reading = self.sandbox.crash_when(self._kills)
+        self.reading.__enter__()
         self.outside = Outside(self._freeze)
         self.tasks = declare(self.outside)
         self.sent: dict[str, Sent] = {}
         self.bodies: dict[str, str] = {}
         self.nonsense: set[str] = set()
-        self.accidents = self.faults = self.names = 0
+        self.happened = Accidents()
+        self.names = 0
         self.unpublished_since: datetime | None = None
         for queue in QUEUES.values():
             sqs.url(queue.physical_name(STAGE))  # look the URL up now: a worker that looks it up would go unobserved
 
-    @initialize(orders=st.lists(ORDERS, min_size=2, max_size=6))
-    def begin(self, orders: list[Order]) -> None:
-        self.enqueue(orders)
+    @initialize(
+        orders=st.lists(ORDERS, min_size=2, max_size=6),
+        duplicates=st.sampled_from([0.0, 0.0, 0.3]),
+        reorders=st.booleans(),
+        seed=st.integers(0, 100),
+    )
+    def begin(self, orders: list[Order], duplicates: float, reorders: bool, seed: int) -> None:  # noqa: FBT001 - Hypothesis passes it by name
+        self.happened.has_copies = bool(duplicates)
+        self.sandbox.deliver(duplicates=duplicates, reorders=reorders, seed=seed)
+        self.enqueue(orders, timedelta())
 
-    @rule(orders=st.lists(ORDERS, min_size=1, max_size=4))
-    def enqueue(self, orders: list[Order]) -> None:
+    @rule(orders=st.lists(ORDERS, min_size=1, max_size=4), clock=st.sampled_from(CLOCKS))
+    def enqueue(self, orders: list[Order], clock: timedelta) -> None:
+        """Enqueue from a producer whose clock is right, or wrong."""
         for kind, plan, name, group, delay, is_large in orders:
             arguments = self._arguments(name, plan, is_large=is_large)
-            handle = self._with_options(kind, group, delay).enqueue(**arguments)
+            with self.sandbox.producer(clock=clock):
+                handle = self._with_options(kind, group, delay).enqueue(**arguments)
             self._sent(handle.id, kind, plan, arguments["name"], group)
+            self.sent[handle.id].is_backdated = clock < timedelta()
         self._note()
 
     @rule(
@@ -130,7 +160,7 @@ class Histories(RuleBasedStateMachine):
         in_order = KINDS[kind].queue == "ledger"
         self.sent[message_id] = Sent(message_id, KINDS[kind], name, plan, group if in_order else None)
         # A worker's death in the middle of other runs, or a jump of time, is an accident to all messages.
-        self.accidents += {"crash once": 1, "freeze": 1}.get(plan, 0)
+        self.happened.deaths += {"crash once": 1, "freeze": 1}.get(plan, 0)
 
     @rule(body=st.sampled_from(NONSENSE))
     def send_nonsense(self, body: str) -> None:
@@ -175,18 +205,43 @@ class Histories(RuleBasedStateMachine):
         self._note_outbox()
         self._note()
 
-    @rule(call=st.integers(1, 12), after=st.booleans())
+    @rule(service=st.sampled_from(SERVICES), for_=st.sampled_from(OUTAGES))
+    def let_aws_refuse_calls(self, service: str, for_: timedelta) -> None:
+        """Throttle a service, or one queue, for a time."""
+        service, _, queue = service.partition(" ")
+        self.sandbox.outage(service, queue=QUEUES[queue] if queue else None, for_=for_)
+        self.happened.outages += 1
+        if not OUTAGES_CHARGE_NOBODY:
+            self.happened.deaths += MOST_DEATHS_ALONE
+            self.happened.faults += MOST_DEATHS_ALONE
+
+    @rule(service=st.sampled_from(["dynamodb", "sqs", "scheduler"]), by=st.sampled_from(SLOW))
+    def let_aws_be_slow(self, service: str, by: timedelta) -> None:
+        """Let calls of a minute take long. A worker that waits for too many of them is killed."""
+        self.sandbox.slow(service, by=by, for_=timedelta(minutes=1))
+        self.happened.deaths += 1
+
+    @precondition(lambda self: self.sent)
+    @rule(which=st.integers(0, 10_000), times=st.sampled_from(KILLED_READERS))
+    def let_reading_kill(self, which: int, times: int) -> None:
+        """Let workers die that decode a message, before its task is known."""
+        one = list(self.sent.values())[which % len(self.sent)]
+        one.kills_readers = times
+        one.is_poison |= times > MOST_DEATHS_ALONE
+        self.happened.deaths += min(times, MOST_DEATHS_ALONE)
+
+    @rule(call=st.integers(0, 12), after=st.booleans())
     def let_a_worker_die(self, call: int, after: bool) -> None:  # noqa: FBT001 - Hypothesis passes it by name
-        self.accidents += 1
+        self.happened.deaths += 1
         self.sandbox.crash_at(call, after=after)
 
-    @rule(call=st.integers(1, 12), fault=st.sampled_from(sorted(set(FAULTS) - {"dies before", "dies after"})))
+    @rule(call=st.integers(1, 12), fault=st.sampled_from(AT_ONE_CALL))
     def let_a_call_fail(self, call: int, fault: str) -> None:
         def strike(call: Call) -> Any:
             return FAULTS[fault].strike(self.sandbox)(call) if FAULTS[fault].applies_to(call) else call.make()
 
-        self.accidents += 1
-        self.faults += 1
+        self.happened.deaths += 1
+        self.happened.faults += 1
         self.sandbox._calls.fault = _At(call, strike)
 
     @rule(queue=st.sampled_from(sorted(QUEUES)))
@@ -221,13 +276,12 @@ class Histories(RuleBasedStateMachine):
             self.sandbox.drain()
             letters = [letter for queue in QUEUES.values() for letter in self.sandbox.dead_letters(queue)]
             ours = [letter for letter in letters if letter.id in self.sent]
-            found = list(
-                broken(list(self.sent.values()), ours, self.outside, accidents=self.accidents, faults=self.faults)
-            )
+            found = list(broken(list(self.sent.values()), ours, self.outside, self.happened))
             found += self._unread([letter for letter in letters if letter.id not in self.sent])
             assert not found, "\n".join(found)
         finally:
             self.chance.stop()
+            self.reading.__exit__(None, None, None)
             self.sandbox.__exit__(None, None, None)
 
     def _unread(self, letters: Sequence[DeadLetter]) -> Iterator[str]:
@@ -245,6 +299,12 @@ class Histories(RuleBasedStateMachine):
         """
         self.sandbox.freeze(jobs.visibility + timedelta(seconds=1))
         self.sandbox.run_once()
+
+    def _kills(self, body: str) -> bool:
+        one = next((one for one in self.sent.values() if one.kills_readers and one.id in body), None)
+        if one is not None:
+            one.kills_readers -= 1
+        return one is not None
 
     def _note(self) -> None:
         """Remember every body in the queues, so that copies can be sent at any time."""
