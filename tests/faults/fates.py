@@ -23,6 +23,8 @@ MOVED_BY_SQS = "moved by SQS"
 OUTAGES_CHARGE_NOBODY = False
 # What kills its worker before the claim ends as a dead letter. Until that holds, reading a body kills two workers.
 DEATHS_BEFORE_THE_CLAIM_COUNT = False
+# An event waits for the release that subscribes to it. Until that holds, both releases subscribe to the same events.
+EVENTS_WAIT_FOR_THEIR_RELEASE = False
 
 
 @dataclass

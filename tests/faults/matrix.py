@@ -8,7 +8,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -61,10 +61,12 @@ class _Watch:
         self._sandbox, self._at, self._strike = sandbox, at, strike
         self._seen: Counter[tuple[str, str]] = Counter()
         self._lock = Lock()
+        self._release = sandbox._calls.rollout
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Watch the workers while the block runs."""
+        self._release = self._sandbox._calls.rollout
         with (
             self._sandbox.fault(self),
             self._sandbox.crash_when(lambda _: self._is_struck(READS, "", None)),
@@ -79,10 +81,10 @@ class _Watch:
             call = replace(made, carry_out=lambda arguments: self._put_events(made, arguments))
         return self._strike(call) if is_struck and self._strike is not None else call.make()
 
-    def _start(self, function: str) -> AbstractContextManager[None]:
+    def _start(self, function: str) -> AbstractContextManager[object]:
         if self._is_struck(STARTS, function.removeprefix(f"celeriac-{STAGE}-"), None):
             self._sandbox.crash_at(0)
-        return nullcontext()
+        return self._release(function)
 
     def _is_struck(self, operation: str, target: str, call: Call | None) -> bool:
         with self._lock:
@@ -147,7 +149,9 @@ def _world() -> Iterator[World]:
         tasks = declare(outside)
         for queue in QUEUES:
             sqs.url(queue.physical_name(STAGE))  # look the URL up now: the calls of a worker that does it go unobserved
-        yield World(sandbox, outside, tasks)
+        world = World(sandbox, outside, tasks)
+        with world.exit:
+            yield world
 
 
 def _play(path: Path, world: World, watch: _Watch) -> list[str]:

@@ -2,8 +2,8 @@
 
 import io
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,8 @@ class World:
     sandbox: Sandbox
     outside: Outside
     tasks: Mapping[str, Task[..., Any, Any]]
+    exit: ExitStack = field(default_factory=ExitStack)
+    """What ends with the world."""
 
     def enqueue(
         self,
@@ -101,6 +103,14 @@ def _start_suspects(world: World) -> None:
     world.enqueue("fail_once", "a")
     world.enqueue("kill", "b")
     world.enqueue("succeed", "c")
+
+
+def _roll_out(world: World) -> None:
+    """A deploy is under way, of a release with a new task."""
+    old = [task for name, task in world.tasks.items() if name != "fail_once"]
+    world.exit.enter_context(world.sandbox.rollout(old))
+    world.enqueue("fail_once", "a")
+    world.enqueue("succeed", "b")
 
 
 def _strand(world: World) -> None:
@@ -273,6 +283,7 @@ PATHS = {
         effects=frozenset(f"{task}:{name}" for task in ("transfer", "count", "book") for name in "ab"),
         events=4,
     ),
+    "two releases": Path(_roll_out, _ends(SUCCEEDED, "fail_once:a", "succeed:b"), effects=frozenset({"fail_once:a"})),
     "producer": Path(
         _nothing,
         _ends(SUCCEEDED, "succeed:a", "fail_once:b", "succeed:c", "in_order:d"),

@@ -13,6 +13,8 @@ from celeriac.aws import payloads, scheduler, visibility
 from celeriac.consume import handler
 from celeriac.consume.received import Received
 from celeriac.consume.settle import Settled, settle
+from celeriac.declare import task as declared_task
+from celeriac.enqueue.send import Parcel, send_many
 from celeriac.leases import lease
 from celeriac.relay import mark as marking
 from celeriac.relay import sweeper
@@ -84,3 +86,21 @@ def test_the_matrix_notices_an_effect_not_committed_with_its_tasks_success(monke
     points = [p for p in matrix.points("transaction", "dies after") if p.operation == "TransactWriteItems"]
     monkeypatch.setattr(lease.Lease, "completion", of_another_record)
     assert any("they happened" in problem for problem in matrix.problems_of("transaction", "dies after", points[0]))
+
+
+def test_the_matrix_notices_a_message_acknowledged_in_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def acknowledge(*_: object) -> Settled:
+        return Settled(acknowledged=True)
+
+    points = [p for p in matrix.points("reject", "outage") if p.operation == "SendMessage"]
+    monkeypatch.setattr(handler._Batch, "_last_resort", acknowledge)
+    assert any("is not a dead letter" in problem for problem in matrix.problems_of("reject", "outage", points[0]))
+
+
+def test_the_matrix_notices_a_producer_that_is_not_told_of_a_refused_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tell_of_success(parcels: Sequence[Parcel]) -> list[str | None]:
+        return [None for _ in send_many(parcels)]
+
+    (point, *_) = matrix.points("producer of many", "outage")
+    monkeypatch.setattr(declared_task, "send_many", tell_of_success)
+    assert any("is lost" in problem for problem in matrix.problems_of("producer of many", "outage", point))

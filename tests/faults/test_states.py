@@ -7,7 +7,7 @@ import io
 import json
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from datetime import datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -35,6 +35,7 @@ from celeriac_console.commands.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import (
     DEATHS_BEFORE_THE_CLAIM_COUNT,
+    EVENTS_WAIT_FOR_THEIR_RELEASE,
     MOVED_BY_SQS,
     OUTAGES_CHARGE_NOBODY,
     STAGE,
@@ -71,6 +72,7 @@ ORDERS = st.tuples(
     IS_LARGE,
 )
 EVENTS = st.tuples(st.sampled_from(PLANS), st.sampled_from(["x", "y"]), IS_LARGE)
+NEW_IN_A_RELEASE = [name for name, kind in KINDS.items() if EVENTS_WAIT_FOR_THEIR_RELEASE or not kind.on]
 SUBSCRIBED = [name for name, kind in KINDS.items() if kind.on]
 
 
@@ -96,6 +98,8 @@ class Histories(RuleBasedStateMachine):
         self.bodies: dict[str, str] = {}
         self.nonsense: set[str] = set()
         self.happened = Accidents()
+        self.has_two_releases = False
+        self.rollout = ExitStack()
         self.names = 0
         self.unpublished_since: datetime | None = None
         for queue in QUEUES.values():
@@ -199,6 +203,20 @@ class Histories(RuleBasedStateMachine):
         """Set all clocks back, SQS's too: there is only one clock here."""
         self.sandbox._clock._traveller.shift(timedelta(seconds=-seconds))
 
+    @precondition(lambda self: not self.has_two_releases)
+    @rule(new=st.sampled_from(sorted(NEW_IN_A_RELEASE)))
+    def begin_rollout(self, new: str) -> None:
+        """Begin to deploy a release with a new task."""
+        self.has_two_releases = True
+        self.rollout = ExitStack()
+        self.rollout.enter_context(self.sandbox.rollout([task for name, task in self.tasks.items() if name != new]))
+
+    @precondition(lambda self: self.has_two_releases)
+    @rule()
+    def end_rollout(self) -> None:
+        self.has_two_releases = False
+        self.rollout.close()
+
     @rule()
     def drain(self) -> None:
         self.sandbox.drain()
@@ -281,6 +299,7 @@ class Histories(RuleBasedStateMachine):
             assert not found, "\n".join(found)
         finally:
             self.chance.stop()
+            self.rollout.close()
             self.reading.__exit__(None, None, None)
             self.sandbox.__exit__(None, None, None)
 
