@@ -18,13 +18,6 @@ from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, WAITS, Kind, 
 STAGE = "test"
 # SQS itself gave up on the message, so no reason could be written.
 MOVED_BY_SQS = "moved by SQS"
-# An outage charges nobody: no message becomes a dead letter for it, however long it lasts. Until that holds, each
-# outage is counted as the deaths of workers that it looks like, and lasts for minutes.
-OUTAGES_CHARGE_NOBODY = False
-# What kills its worker before the claim ends as a dead letter. Until that holds, reading a body kills two workers.
-DEATHS_BEFORE_THE_CLAIM_COUNT = False
-# An event waits for the release that subscribes to it. Until that holds, both releases subscribe to the same events.
-EVENTS_WAIT_FOR_THEIR_RELEASE = False
 
 
 @dataclass

@@ -15,10 +15,13 @@ from celeriac.testing import Sandbox
 from celeriac.testing.calls import Call, die_after, die_before
 from celeriac.testing.calls import Fault as Strike
 from celeriac.testing.disturbances import refusal, without
+from tests.faults.known import OUTAGES_CHARGE_NOBODY
 
 NOWHERE = "https://aws.example"
 # Longer than the visibility timeout and most backoffs, and shorter than the receives of a message last.
 MINUTES = timedelta(minutes=10)
+# Longer than the receives of a message last.
+HOURS = timedelta(hours=2)
 # Longer than half of a worker's time.
 SLOW = timedelta(seconds=20)
 
@@ -39,14 +42,17 @@ def throttled(call: Call) -> Any:
     raise refusal(call)
 
 
-def throttled_for_minutes(sandbox: Sandbox) -> Strike:
-    """AWS refuses the call, and all calls to its service in the next ten minutes."""
+def throttled_for(time: timedelta) -> Callable[[Sandbox], Strike]:
+    """AWS refuses the call, and then all calls to its service for so long."""
 
-    def strike(call: Call) -> Any:
-        sandbox.outage(call.service, for_=MINUTES)
-        raise refusal(call)
+    def begin(sandbox: Sandbox) -> Strike:
+        def strike(call: Call) -> Any:
+            sandbox.outage(call.service, for_=time)
+            raise refusal(call)
 
-    return strike
+        return strike
+
+    return begin
 
 
 def slow(sandbox: Sandbox) -> Strike:
@@ -130,9 +136,11 @@ FAULTS = {
     "answer lost": Fault(lambda _: answer_lost),
     "never arrives": Fault(lambda _: never_arrived),
     "throttled": Fault(lambda _: throttled),
-    "outage": Fault(throttled_for_minutes),
+    "outage": Fault(throttled_for(MINUTES)),
     "slow": Fault(slow),
     # AWS carries out a call with such a token once, even if it is sent twice. moto ignores the token.
     "sent twice": Fault(lambda _: sent_twice, lambda call: "ClientRequestToken" not in call.arguments),
     "taken in part": Fault(lambda _: taken_in_part, lambda call: call.operation in PARTS),
 }
+if OUTAGES_CHARGE_NOBODY:
+    FAULTS["long outage"] = Fault(throttled_for(HOURS))

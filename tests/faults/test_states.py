@@ -33,17 +33,9 @@ from celeriac.testing.account import lying_in, oldest_unpublished
 from celeriac.testing.calls import Call, _At
 from celeriac_console.commands.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
-from tests.faults.fates import (
-    DEATHS_BEFORE_THE_CLAIM_COUNT,
-    EVENTS_WAIT_FOR_THEIR_RELEASE,
-    MOVED_BY_SQS,
-    OUTAGES_CHARGE_NOBODY,
-    STAGE,
-    Accidents,
-    Sent,
-    broken,
-)
+from tests.faults.fates import MOVED_BY_SQS, STAGE, Accidents, Sent, broken
 from tests.faults.faults import FAULTS
+from tests.faults.known import DEATHS_BEFORE_THE_CLAIM_COUNT, EVENTS_WAIT_FOR_THEIR_RELEASE, OUTAGES_CHARGE_NOBODY
 
 # A moment, a retry's delay, and longer than: the visibility timeout, SQS's longest delay, every lease and backoff.
 STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
@@ -55,7 +47,7 @@ SLOW = [timedelta(seconds=2), timedelta(seconds=20)]
 SERVICES = ["dynamodb", "scheduler", "sqs", "sqs jobs", "sqs ledger", "s3"]
 CLOCKS = [timedelta(minutes=minutes) for minutes in (0, 0, 0, -10, 10, -3 * 24 * 60, 24 * 60)]
 KILLED_READERS = [1, 2] + [1_000] * DEATHS_BEFORE_THE_CLAIM_COUNT
-AT_ONE_CALL = sorted(name for name in FAULTS if not name.startswith("dies") and name not in {"outage", "slow"})
+AT_ONE_CALL = sorted(name for name in FAULTS if not name.startswith("dies") and "outage" not in name and name != "slow")
 NONSENSE = (f"nonsense {SECRET}", f'{{"task": "jobs_at_least_once_quick", "args": {{"name": "{SECRET}"}}}}')
 
 type Order = tuple[str, str, str, str, int, bool]
