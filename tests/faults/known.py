@@ -21,3 +21,6 @@ CHARGED = frozenset(
 DEATHS_BEFORE_THE_CLAIM_COUNT = False
 # An event waits for the release that subscribes to it. Today the older release's relay marks it as published.
 EVENTS_WAIT_FOR_THEIR_RELEASE = False
+# The sweeper and the relay publish the events of an aggregate in the order of their commits. Today the sweeper goes by
+# the producers' clocks, and a stream that gave up on an event in an outage goes on with the next one.
+EVENTS_KEEP_THEIR_ORDER = False

@@ -35,7 +35,12 @@ from celeriac_console.commands.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Accidents, Sent, broken
 from tests.faults.faults import FAULTS
-from tests.faults.known import DEATHS_BEFORE_THE_CLAIM_COUNT, EVENTS_WAIT_FOR_THEIR_RELEASE, OUTAGES_CHARGE_NOBODY
+from tests.faults.known import (
+    DEATHS_BEFORE_THE_CLAIM_COUNT,
+    EVENTS_KEEP_THEIR_ORDER,
+    EVENTS_WAIT_FOR_THEIR_RELEASE,
+    OUTAGES_CHARGE_NOBODY,
+)
 
 # A moment, a retry's delay, and longer than: the visibility timeout, SQS's longest delay, every lease and backoff.
 STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
@@ -90,7 +95,7 @@ class Histories(RuleBasedStateMachine):
         self.bodies: dict[str, str] = {}
         self.nonsense: set[str] = set()
         self.happened = Accidents()
-        self.has_two_releases = False
+        self.has_two_releases = self.is_late = False
         self.rollout = ExitStack()
         self.names = 0
         self.unpublished_since: datetime | None = None
@@ -221,6 +226,7 @@ class Histories(RuleBasedStateMachine):
         service, _, queue = service.partition(" ")
         self.sandbox.outage(service, queue=QUEUES[queue] if queue else None, for_=for_)
         self.happened.outages += 1
+        self.is_late |= service == "sqs"
         if not OUTAGES_CHARGE_NOBODY:
             self.happened.deaths += MOST_DEATHS_ALONE
             self.happened.faults += MOST_DEATHS_ALONE
@@ -229,6 +235,7 @@ class Histories(RuleBasedStateMachine):
     def let_aws_be_slow(self, service: str, by: timedelta) -> None:
         """Let calls of a minute take long. A worker that waits for too many of them is killed."""
         self.sandbox.slow(service, by=by, for_=timedelta(minutes=1))
+        self.is_late = True
         self.happened.deaths += 1
 
     @precondition(lambda self: self.sent)
@@ -284,6 +291,9 @@ class Histories(RuleBasedStateMachine):
         """Let all work end, and then check the promises."""
         try:
             self.sandbox.drain()
+            if not EVENTS_KEEP_THEIR_ORDER and self.is_late:
+                for one in self.sent.values():
+                    one.is_ordered &= not one.is_published
             letters = [letter for queue in QUEUES.values() for letter in self.sandbox.dead_letters(queue)]
             ours = [letter for letter in letters if letter.id in self.sent]
             found = list(broken(list(self.sent.values()), ours, self.outside, self.happened))
