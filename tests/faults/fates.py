@@ -1,7 +1,7 @@
 """What each message of a history may have become when no work is left, after all that happened to it and to others."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from celeriac.aws import sqs
@@ -14,6 +14,7 @@ from celeriac.model import names
 from celeriac.relay import unpublished
 from celeriac.testing.account import lying_in, schedules
 from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, WAITS, Kind, Outside
+from tests.faults.known import PATIENCE_BEGINS_WITH_THE_SEND
 
 STAGE = "test"
 # SQS itself gave up on the message, so no reason could be written.
@@ -32,6 +33,8 @@ class Accidents:
     """Faults that a task's own transaction may have met."""
     has_copies: bool = False
     """Whether standard queues deliver some messages twice."""
+    new_tasks: set[str] = field(default_factory=set)
+    """Tasks that only the newer of two releases knew."""
 
     @property
     def any(self) -> int:
@@ -102,6 +105,8 @@ class Sent:
             reasons.add("interrupted" if self.kind.delivery == "at_most_once" else "worker lost")
         if self.is_backdated and self.kind.policy == "impatient" and (fails or self.plan == "wait" or happened.faults):
             reasons.add("expired")
+        if self.is_backdated and self.kind.name in happened.new_tasks and not PATIENCE_BEGINS_WITH_THE_SEND:
+            reasons.add("unknown task")
         if self.is_poison:
             reasons.add("worker lost")
         if happened.any and self.kind.delivery == "at_most_once":

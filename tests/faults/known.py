@@ -24,3 +24,6 @@ EVENTS_WAIT_FOR_THEIR_RELEASE = False
 # The sweeper and the relay publish the events of an aggregate in the order of their commits. Today the sweeper goes by
 # the producers' clocks, and a stream that gave up on an event in an outage goes on with the next one.
 EVENTS_KEEP_THEIR_ORDER = False
+# A message waits for its release as long as SQS has known it. Today its queue's patience begins with `enqueued_at`: what
+# a producer with a slow clock has sent is a dead letter at once.
+PATIENCE_BEGINS_WITH_THE_SEND = False

@@ -205,6 +205,7 @@ class Histories(RuleBasedStateMachine):
     def begin_rollout(self, new: str) -> None:
         """Begin to deploy a release with a new task."""
         self.has_two_releases = True
+        self.happened.new_tasks.add(new)
         self.rollout = ExitStack()
         self.rollout.enter_context(self.sandbox.rollout([task for name, task in self.tasks.items() if name != new]))
 
