@@ -181,6 +181,8 @@ def _redriven(world: World, queue: str, task: str) -> bool:
 MOST_TRIES = 5
 OLD = timedelta(days=13)
 """A dead letter lives for fourteen days."""
+
+
 def _produced(produce: Callable[[World], object]) -> Callable[[World], object]:
     """Let a program enqueue until it has succeeded. Then let the workers run."""
 

@@ -23,7 +23,7 @@ import celeriac
 from celeriac import Task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.consume.run import MOST_DEATHS_ALONE
+from celeriac.consume.visiting import MOST_DEATHS_ALONE
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.model import retry
 from celeriac.model.message import MalformedMessageError, decode, new_id

@@ -5,7 +5,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Literal
 
@@ -17,6 +17,7 @@ from celeriac.aws import client as clients
 from celeriac.aws import sqs
 from celeriac.consume import quarantine
 from celeriac.testing.calls import Calls
+from celeriac.testing.clock import Clock
 from celeriac.testing.lambda_ import invoke_consumer
 from tests.application.desk import file_away
 from tests.infra.template import Stack, Stage
@@ -81,7 +82,10 @@ def test_a_message_runs_in_the_deployed_stage(application: Stage, cloud: None, m
     (url,) = [name for name in state if name.endswith("/celeriac-dev-desk")]
     (message,) = boto3.client("sqs").receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"]
     quarantine.refresh()
-    arn, nobody_watches = f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev-desk", Calls(lambda *_: None)
+    arn, nobody_watches = (
+        f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev-desk",
+        Calls(lambda *_: None, Clock(datetime.now(UTC))),
+    )
     done = invoke_consumer(nobody_watches, "celeriac-dev-desk", timedelta(seconds=30), [message], arn)
 
     assert done == {message["MessageId"]}
