@@ -31,7 +31,7 @@ from celeriac.relay.parcels import derived_id
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in, oldest_unpublished
 from celeriac.testing.calls import Call, _At
-from celeriac_console.commands.dlq.redrive import redrive
+from celeriac_console.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Accidents, Sent, broken
 from tests.faults.faults import FAULTS
