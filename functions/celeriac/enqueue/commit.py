@@ -9,6 +9,7 @@ from celeriac.aws import refusals
 from celeriac.aws.client import client, error_code
 from celeriac.aws.items import plain
 from celeriac.enqueue.action import SHORT, Action, TransactionError, key_name
+from celeriac.enqueue.order import Order
 from celeriac.leases.store import LeaseLostError
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
@@ -24,6 +25,8 @@ MOST_ACTIONS = 100
 MOST_BYTES = 4 * 1024 * 1024
 # Temporary refusals: another transaction writes one of the items, or a table is short of capacity.
 PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+# The marks of the order may take so much beside the actions.
+ROOM_BYTES = 256 * 1024
 # The waits between the tries start at 0.1 s and double each time: about three seconds in all.
 MOST_TRIES = 6
 
@@ -48,21 +51,35 @@ def commit(actions: Sequence[Action], lease: "Lease | None", completion: "Transa
     """
     _refuse_item_twice(actions)
     writes: list[Any] = [action.write for action in actions]
-    if completion is not None:
-        writes.append(completion)
-    _refuse_too_much(len(writes), sum(action.size for action in actions))
+    ending: list[Any] = [completion] if completion is not None else []
+    size = sum(action.size for action in actions)
+    _refuse_too_much(len(writes) + len(ending), size)
+    order = Order(actions, room=MOST_ACTIONS - len(writes) - len(ending) if size < MOST_BYTES - ROOM_BYTES else 0)
     dynamodb = client("dynamodb")
     # If the answer is lost, a retry with this token is the same transaction. A token is valid for ten minutes.
     token = new_id()
     for attempt in count(1):
         try:
-            dynamodb.transact_write_items(TransactItems=writes, ClientRequestToken=token)
+            dynamodb.transact_write_items(TransactItems=writes + order.writes + ending, ClientRequestToken=token)
             return
         except dynamodb.exceptions.TransactionCanceledException as canceled:
-            if attempt == MOST_TRIES or not _passes(canceled, actions, has_lease=lease is not None):
+            passes = _passes(canceled, actions, has_lease=lease is not None)
+            of_marks = _reasons(canceled)[len(actions) : len(actions) + len(order.writes)]
+            moved = order.is_outrun(of_marks)
+            if attempt == MOST_TRIES or not (passes or moved):
                 raise
-            refusals.wait(attempt)
+            if not moved:
+                refusals.wait(attempt)
+            if attempt == MOST_TRIES - 1 and any(reason.get("Code") != "None" for reason in of_marks):
+                order.give_up()
+                moved = True
+            # Another instant or another set of marks is another transaction. The one before wasn't carried out.
+            token = new_id() if moved else token
         except Exception as error:
+            if order.writes and error_code(error) == "AccessDeniedException":
+                order.give_up(refused=True)
+                token = new_id()
+                continue
             # A lost answer is not a failure: the transaction may have been carried out. Then it has also written
             # the task's record, which is read here.
             if lease is not None and lease.is_completed():
@@ -123,13 +140,19 @@ def _shown(key: Mapping[str, Any]) -> str:
 
 def _passes(canceled: "ClientError", actions: Sequence[Action], *, has_lease: bool) -> bool:
     """Whether another try may succeed. Raises the error of a failed condition: it will fail again."""
-    reasons: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # only this error has it
+    reasons = _reasons(canceled)
     if has_lease and reasons and _failed(reasons[-1]):
         raise LeaseLostError from canceled
     for number, (action, reason) in enumerate(zip(actions, reasons, strict=False), 1):
         if _failed(reason):
             raise ConditionFailedError(f"action {number}, {action.label}", plain(reason.get("Item"))) from canceled
     return any(reason.get("Code") in PASSING for reason in reasons)
+
+
+def _reasons(canceled: "ClientError") -> list[Mapping[str, Any]]:
+    """Why DynamoDB refused each action, in the order of the actions."""
+    found: list[Mapping[str, Any]] = canceled.response.get("CancellationReasons", [])  # type: ignore[assignment]  # only this error has it
+    return found
 
 
 def _failed(reason: Mapping[str, Any]) -> bool:

@@ -1,14 +1,18 @@
 """A row of the outbox: an event, or a task to enqueue. A transaction writes it; the relay and the sweeper read it."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
-from celeriac.aws.items import item_of, plain
+from celeriac.aws.items import item_of
+from celeriac.enqueue import subscribers
+from celeriac.enqueue.subscribers import Subscriber
+from celeriac.model import declared
 from celeriac.model.errors import CeleriacError
+from celeriac.model.failure import error_type
 from celeriac.model.message import new_id
 from celeriac.observe.trace import checked, current
 
@@ -21,6 +25,8 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-ke
 """
 PARKED = "parked"
 """The value of `waiting` in a parked row: the row can't be published unless something changes."""
+ORDERED = "ordered"
+"""The attribute of rows whose `occurred_at` increases in the order of the commits, see `celeriac.enqueue.order`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,12 @@ class OutboxRow:
     """The header of the X-Ray trace in which the row was written."""
     bytes: int = 0
     """The size of the event's data, or of the task's message, in UTF-8."""
+    ordered: bool = False
+    """Whether `occurred_at` tells the order of the commits in its aggregate."""
+    left_at: datetime | None = None
+    """When the row was first left to the sweeper; None if it never was."""
+    sent_to: frozenset[str] = frozenset()
+    """Where the row has arrived, if it hasn't arrived everywhere: names of tasks, or `bus.DESTINATION`."""
 
     @property
     def delay(self) -> timedelta:
@@ -53,6 +65,8 @@ class EventRow(OutboxRow):
     """An event, which every subscriber gets."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
+    subscribers: frozenset[str] = frozenset()
+    """The subscribers that the sender knew. The sender may be of a newer release than the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +91,23 @@ def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]
     occurred_at = datetime.now(UTC).isoformat(timespec="microseconds")
     if (trace := current()) is not None:
         content["trace"] = trace
+    is_event = "message" not in content
+    known = subscribers.look_up(event) if is_event else ()
+    extra: dict[str, Any] = {"subscribers": {each.task for each in known}} if known else {}
+    # The rows of a task have an aggregate only if its queue is FIFO.
+    if aggregate is not None and (not is_event or _may_be_in_order(known)):
+        extra[ORDERED] = True
     made: dict[str, Any] = item_of(
-        {"pk": pk, "sk": row_id, "type": event, "occurred_at": occurred_at, WAITING: shard(pk), **content}
+        {"pk": pk, "sk": row_id, "type": event, "occurred_at": occurred_at, WAITING: shard(pk), **content, **extra}
     )
     return made
+
+
+def _may_be_in_order(known: Sequence[Subscriber]) -> bool:
+    """Whether a FIFO queue may get the event. A process that knows no subscriber hasn't loaded the tasks."""
+    if known:
+        return any(each.fifo for each in known)
+    return any(queue.fifo for queue in declared.queues().values())
 
 
 class MalformedRowError(CeleriacError, ValueError):
@@ -95,30 +122,16 @@ class MalformedRowError(CeleriacError, ValueError):
 
 
 def read(image: Mapping[str, Any]) -> EventRow | TaskRow:
-    """The row in an item, or in a stream record's new image. Raises MalformedRowError."""
-    row = plain(image) or {}
+    """The row in an item, or in a stream record's new image, whose binary values are base64.
+
+    Attributes that Celeriac doesn't write aren't looked at. Raises MalformedRowError, and nothing else, for any item
+    with the table's keys.
+    """
     try:
-        data = row.get("data", "{}")
-        texts = ("type", "occurred_at", "data", "message", "queue", "due_at", "group", "trace")
-        if wrong := [name for name in texts if name in row and not isinstance(row[name], str)]:
-            raise TypeError(f"{wrong[0]} is no text")  # noqa: TRY301 - json and datetime raise here too
-        common: Any = {
-            "pk": row["pk"],
-            "sk": row["sk"],
-            "type": row["type"],
-            "occurred_at": datetime.fromisoformat(row["occurred_at"]),
-            "due_at": datetime.fromisoformat(row["due_at"]) if "due_at" in row else None,
-            "group": row.get("group"),
-            "trace": checked(row.get("trace")),
-            "bytes": len((data + row.get("message", "")).encode(errors="surrogatepass")),
-        }
-        content = _object(data)
-        if "message" in row:
-            return TaskRow(**common, message=row["message"], queue=row.get("queue"))
-        return EventRow(**common, data=content)
-    except (KeyError, TypeError, ValueError) as error:
-        nothing = OutboxRow(str(row["pk"]), str(row["sk"]), "malformed", datetime.now(UTC))
-        raise MalformedRowError(nothing, f"{type(error).__name__} while reading its attributes") from error
+        return _read(image)
+    except Exception as error:
+        nothing = OutboxRow(image["pk"]["S"], image["sk"]["S"], "malformed", datetime.now(UTC))
+        raise MalformedRowError(nothing, f"{error_type(error)} while reading its attributes") from error
 
 
 def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[EventRow | TaskRow], list[tuple[OutboxRow, str]]]:
@@ -131,6 +144,56 @@ def read_all(images: Iterable[Mapping[str, Any]]) -> tuple[list[EventRow | TaskR
         except MalformedRowError as error:
             malformed.append((error.row, str(error)))
     return rows, malformed
+
+
+def instant(text: str) -> datetime:
+    """The instant in a text of ISO 8601; without a zone it is UTC. Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _read(image: Mapping[str, Any]) -> EventRow | TaskRow:
+    data, message = _text(image, "data") or "{}", _text(image, "message")
+    due_at, left_at = _text(image, "due_at"), _text(image, "left_at")
+    common: Any = {
+        "pk": image["pk"]["S"],
+        "sk": image["sk"]["S"],
+        "type": _needed(image, "type"),
+        "occurred_at": instant(_needed(image, "occurred_at")),
+        "due_at": instant(due_at) if due_at is not None else None,
+        "group": _text(image, "group"),
+        "trace": checked(_text(image, "trace")),
+        "bytes": len((data + (message or "")).encode(errors="surrogatepass")),
+        "ordered": image.get(ORDERED) == {"BOOL": True},
+        "left_at": instant(left_at) if left_at is not None else None,
+        "sent_to": _texts(image, "sent_to"),
+    }
+    content = _object(data)
+    if message is not None:
+        return TaskRow(**common, message=message, queue=_text(image, "queue"))
+    return EventRow(**common, data=content, subscribers=_texts(image, "subscribers"))
+
+
+def _needed(image: Mapping[str, Any], name: str) -> str:
+    if (found := _text(image, name)) is None:
+        raise KeyError(name)
+    return found
+
+
+def _text(image: Mapping[str, Any], name: str) -> str | None:
+    if name not in image:
+        return None
+    found = image[name].get("S")
+    if not isinstance(found, str):
+        raise TypeError(f"{name} is no text")
+    return found
+
+
+def _texts(image: Mapping[str, Any], name: str) -> frozenset[str]:
+    found = image.get(name, {}).get("SS", [])
+    if not all(isinstance(text, str) for text in found):
+        raise TypeError(f"{name} is no set of texts")
+    return frozenset(found)
 
 
 def _object(text: str) -> dict[str, Any]:
