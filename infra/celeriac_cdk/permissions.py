@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
+from celeriac.enqueue import order
 from celeriac.model import names, payload
+from celeriac.relay import held
 
 
 def arn(service: str, resource: str, *, region: str = cdk.Aws.REGION, account: str = cdk.Aws.ACCOUNT_ID) -> str:
@@ -88,6 +90,15 @@ def append_events(table: str) -> iam.PolicyStatement:
     return _allow("dynamodb:PutItem", on=_tables([table]))
 
 
+def order_events(table: str) -> iam.PolicyStatement:
+    """Allow to write in the idempotency table when an aggregate's last event occurred, and no record of a task."""
+    return iam.PolicyStatement(
+        actions=["dynamodb:PutItem"],
+        resources=_tables([table]),
+        conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{order.PREFIX}*"]}},
+    )
+
+
 def mark_events(table: str) -> iam.PolicyStatement:
     """Allow marking events of the outbox as published, and parking them."""
     return _allow("dynamodb:UpdateItem", on=_tables([table]))
@@ -97,8 +108,22 @@ def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
     """Allow finding events in an index of the outbox, and reading them from the table."""
     return [
         _allow("dynamodb:Query", on=[f"{each}/index/{index}" for each in _tables([table])]),
-        _allow("dynamodb:BatchGetItem", on=_tables([table])),
+        read_events(table),
     ]
+
+
+def read_events(table: str) -> iam.PolicyStatement:
+    """Allow to read events whose keys are known."""
+    return _allow("dynamodb:BatchGetItem", on=_tables([table]))
+
+
+def note_held_aggregates(table: str) -> iam.PolicyStatement:
+    """Allow to note in the idempotency table which aggregates wait, and to read that, and no record of a task."""
+    return iam.PolicyStatement(
+        actions=["dynamodb:BatchGetItem", "dynamodb:UpdateItem"],
+        resources=_tables([table]),
+        conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{held.PREFIX}*"]}},
+    )
 
 
 def put_events(bus: str) -> iam.PolicyStatement:

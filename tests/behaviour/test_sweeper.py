@@ -124,7 +124,12 @@ def test_the_sweeper_sweeps_even_if_it_cannot_measure(sandbox: Sandbox, caplog: 
 
 def test_an_idle_sweep_makes_two_queries_for_each_shard_and_writes_nothing(sandbox: Sandbox) -> None:
     sweeper.handler({}, _context(sandbox))
-    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 1})
+    # And one each for the parked rows, the rows of the future in one shard, and the unclaimed events of one type.
+    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 3})
+    sandbox.advance(timedelta(minutes=16))
+    sandbox.calls.clear()
+    sweeper.handler({}, _context(sandbox))  # the worker is old: unclaimed events were found in its first minutes
+    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 2})
 
 
 def test_a_sweep_that_runs_out_of_time_leaves_the_rest_to_the_next_sweep(sandbox: Sandbox) -> None:
@@ -145,6 +150,7 @@ def test_the_sweeper_measures_the_age_of_the_oldest_event_and_the_number_of_park
         sweeper.handler({}, _context(sandbox))
     assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 420, "ParkedEvents": 0}
 
+    sandbox.advance(timedelta(minutes=1))
     sweeper.handler({}, _context(sandbox))
     capsys.readouterr()
     sweeper.handler({}, _context(sandbox))

@@ -46,13 +46,21 @@ def test_a_consumer_commits_transactions_but_cannot_read_or_change_other_events(
     assert not granted.keys() & {"dynamodb:Scan", "dynamodb:Query"}
 
 
-def test_the_relay_may_use_only_the_outbox_table(stage: Stage) -> None:
+def test_the_relay_may_use_only_the_outbox_table_and_its_own_notes_beside_the_records_of_tasks(stage: Stage) -> None:
     granted = stage.work.granted("celeriac-test-relay")
     stream = {resource for resource in granted["dynamodb:GetRecords"] if "Outbox" in resource}
+    outbox, records = table_arn("celeriac-test-outbox"), table_arn("celeriac-test-idempotency")
 
     tables = {on for action, resources in granted.items() if action.startswith("dynamodb:") for on in resources}
-    assert tables == {table_arn("celeriac-test-outbox"), *stream}
+    assert tables == {outbox, records, *stream}
     assert "dynamodb:PutItem" not in granted
+    for function in ("Relay", "Sweeper"):
+        (notes,) = {
+            str(statement["Condition"])
+            for name, statement in stage.work.statements()
+            if name.startswith(function) and records in {text(on) for on in listed(statement["Resource"])}
+        }
+        assert notes == "{'ForAllValues:StringLike': {'dynamodb:LeadingKeys': ['celeriac#held#*']}}"
 
 
 def test_a_long_delay_becomes_a_schedule_that_runs_as_the_stages_role(stage: Stage) -> None:

@@ -30,3 +30,5 @@ class Metric(StrEnum):
     """Age of the oldest unpublished outbox row, in seconds. By stage."""
     PARKED_EVENTS = "ParkedEvents"
     """Outbox rows that can't be published. By stage."""
+    UNCLAIMED = "Unclaimed"
+    """Events that nobody subscribes to. By stage."""

@@ -10,10 +10,14 @@ from celeriac.enqueue.outbox_row import EventRow, OutboxRow
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe.log import logger
+from celeriac.relay import memory
 
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 BATCH_ENTRIES = 10
 BATCH_BYTES = 262_144
+DESTINATION = "the bus"
+"""Stands for the bus among the destinations of a row; the others are names of tasks."""
+LEFT_ALONE = Refusal("the bus could not be reached a moment ago")
 # A further try has the same result.
 FINAL = frozenset({"InvalidArgument", "MalformedDetail", "ValidationException", "NotAuthorizedForDetailTypeException"})
 
@@ -64,11 +68,15 @@ def put(rows: Sequence[EventRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
 
 
 def _put(batch: Sequence[tuple[OutboxRow, dict[str, str]]]) -> Iterator[tuple[OutboxRow, Refusal]]:
+    if not memory.worker.can_reach(DESTINATION):
+        yield from ((row, LEFT_ALONE) for row, _ in batch)
+        return
     try:
         problems = insist([entry for _, entry in batch], _put_entries)
     except Exception as error:  # noqa: BLE001 - any error concerns this batch only
         logger.error("not put on the bus", extra={"error": error_type(error), "where": error_place(error)})
         problems = [Refusal(f"{error_type(error)}: {error}")] * len(batch)
+        memory.worker.leave_alone(DESTINATION)
     for (row, _), problem in zip(batch, problems, strict=True):
         if problem is not None:
             yield row, problem

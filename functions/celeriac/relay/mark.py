@@ -1,14 +1,15 @@
-"""Marks rows of the outbox: as published, with an expiry; or as parked, with the reason."""
+"""Marks rows of the outbox: published, with an expiry; parked, with the reason; left for a later try; unclaimed."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from celeriac.aws.client import client
+from celeriac.aws.client import client, error_code
 from celeriac.enqueue.outbox_row import PARKED, WAITING, OutboxRow
 from celeriac.model import declared, names, settings
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
+from celeriac.relay.publish import Left
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -21,33 +22,88 @@ MOST_BYTES = 3_000_000
 MOST_REASON = 400
 
 
-def mark(published: Sequence[OutboxRow], parked: Sequence[tuple[OutboxRow, str]]) -> None:
-    """Mark each row as published or parked. A row that was deleted meanwhile stays deleted.
+UNCLAIMED = "unclaimed:"
+"""With the event's type, the value of `waiting` in an event that nobody subscribes to."""
+# DynamoDB takes 2,048 bytes in a partition key.
+MOST_TYPE_BYTES = 1_000
+# A further try may succeed, of the whole call and not of its parts.
+PASSING = frozenset({"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"})
+# What only a waiting row has.
+ONLY_WAITING = "reason, sent_to, left_at"
 
-    A row that can't be marked is found by the sweeper and published again, with the same message ids.
+
+def mark(
+    published: Sequence[OutboxRow],
+    parked: Sequence[tuple[OutboxRow, str]],
+    left: Sequence[Left] = (),
+    unclaimed: Sequence[OutboxRow] = (),
+) -> set[str]:
+    """Mark each row as published, parked, left for a later try, or unclaimed.
+
+    A row that was deleted meanwhile stays deleted. Returns the ids of the rows whose mark couldn't be written. The
+    sweeper finds such a row.
     """
     now = datetime.now(UTC)
-    kept = {":now": {"S": now.isoformat()}, ":expiry": {"N": str(int((now + declared.outbox().retention).timestamp()))}}
+    expiry = str(int((now + declared.outbox().retention).timestamp()))
+    kept = {":now": {"S": now.isoformat()}, ":expiry": {"N": expiry}}
+    is_published = "SET published_at = :now, expires_at = :expiry"
     marks = [
-        (row, _update(row, f"SET published_at = :now, expires_at = :expiry REMOVE {WAITING}, reason", kept))
-        for row in published
+        (row, _update(row, f"{is_published} REMOVE {WAITING}, {ONLY_WAITING}", kept))
+        for row in [*published, *(row for row in unclaimed if not _can_be_claimed(row))]
+    ]
+    marks += [
+        (
+            row,
+            _update(
+                row,
+                f"{is_published}, {WAITING} = :unclaimed REMOVE {ONLY_WAITING}",
+                kept | {":unclaimed": {"S": UNCLAIMED + row.type}},
+            ),
+        )
+        for row in unclaimed
+        if _can_be_claimed(row)
     ]
     for row, reason in parked:
-        values = {":parked": {"S": PARKED}, ":reason": {"S": reason[:MOST_REASON]}}
+        text = reason[:MOST_REASON].encode(errors="replace").decode()
+        values = {":parked": {"S": PARKED}, ":reason": {"S": text}}
         # A parked event must not expire, even if it was published to other subscribers before.
-        expression = f"SET {WAITING} = :parked, reason = :reason REMOVE published_at, expires_at"
+        expression = f"SET {WAITING} = :parked, reason = :reason REMOVE published_at, expires_at, sent_to, left_at"
         marks.append((row, _update(row, expression, values)))
+    marks += [(each.row, _leave(each, now)) for each in left if _is_news(each)]
+    unwritten: set[str] = set()
     for some in _batches(marks):
-        _write(some)
+        unwritten |= _write(some)
+    return unwritten
 
 
-def _update(row: OutboxRow, expression: str, values: dict[str, Any]) -> "TransactWriteItemTypeDef":
+def _can_be_claimed(row: OutboxRow) -> bool:
+    return len(row.type.encode(errors="surrogatepass")) <= MOST_TYPE_BYTES
+
+
+def _is_news(left: Left) -> bool:
+    """Whether the row doesn't say yet what there is to say: a row that fails each minute isn't written each minute."""
+    return (bool(left.why) and left.row.left_at is None) or left.sent_to > left.row.sent_to
+
+
+def _leave(left: Left, now: datetime) -> "TransactWriteItemTypeDef":
+    values: dict[str, Any] = {":now": {"S": now.isoformat()}}
+    expression = "SET left_at = if_not_exists(left_at, :now)"
+    if left.sent_to:
+        expression += " ADD sent_to :sent_to"
+        values[":sent_to"] = {"SS": sorted(left.sent_to)}
+    # A row that was published meanwhile stays as it is.
+    return _update(left.row, expression, values, f"attribute_exists({WAITING}) AND attribute_not_exists(published_at)")
+
+
+def _update(
+    row: OutboxRow, expression: str, values: dict[str, Any], condition: str = "attribute_exists(pk)"
+) -> "TransactWriteItemTypeDef":
     return {
         "Update": {
             "TableName": names.outbox_table(settings.stage()),
             "Key": {"pk": {"S": row.pk}, "sk": {"S": row.sk}},
             "UpdateExpression": expression,
-            "ConditionExpression": "attribute_exists(pk)",
+            "ConditionExpression": condition,
             "ExpressionAttributeValues": values,
         }
     }
@@ -69,24 +125,33 @@ def _batches(marks: Sequence[_Mark]) -> Iterator[list[_Mark]]:
         yield batch
 
 
-def _write(marks: Sequence[_Mark]) -> None:
+def _write(marks: Sequence[_Mark]) -> set[str]:
+    """Write marks. Returns the ids of the rows for which that failed and may succeed later."""
     dynamodb = client("dynamodb")
+    unwritten: set[str] = set()
     while marks:
         try:
             dynamodb.transact_write_items(TransactItems=[update for _, update in marks])
         except dynamodb.exceptions.TransactionCanceledException as canceled:
-            reasons = canceled.response.get("CancellationReasons", [])
+            codes = [reason.get("Code") for reason in canceled.response.get("CancellationReasons", [])]
             # A row that was deleted, or that the sweeper is marking too, must not stop the marking of the others.
-            free = [mark for mark, reason in zip(marks, reasons, strict=False) if reason.get("Code") == "None"]
-            marks = free if len(free) < len(marks) else []
+            by_code = list(zip(marks, codes, strict=False))
+            free = [mark for mark, code in by_code if code == "None"]
+            unwritten |= {mark[0].sk for mark, code in by_code if code not in {"None", "ConditionalCheckFailed"}}
+            if len(free) == len(marks) or not codes:
+                return unwritten | {row.sk for row, _ in marks}
+            marks = free
             continue
         except dynamodb.exceptions.ClientError as refused:
+            code = error_code(refused)
             # A row that can't be marked must not stop the marking of the others.
-            if len(marks) > 1:
-                _write(marks[: len(marks) // 2])
-                marks = marks[len(marks) // 2 :]
-                continue
-            logger.error("event not marked", extra={"id": marks[0][0].sk, "error": error_type(refused)})
+            if len(marks) > 1 and code not in PASSING:
+                middle = len(marks) // 2
+                return unwritten | _write(marks[:middle]) | _write(marks[middle:])
+            logger.error("events not marked", extra={"id": marks[0][0].sk, "count": len(marks), "error": code})
+            unwritten |= {row.sk for row, _ in marks}
         except Exception as error:  # noqa: BLE001 - unmarked events are published again, as duplicates
             logger.warning("events not marked", extra={"count": len(marks), "error": error_type(error)})
-        return
+            unwritten |= {row.sk for row, _ in marks}
+        return unwritten
+    return unwritten

@@ -9,7 +9,7 @@ import msgspec
 from celeriac.aws.sqs import is_group
 from celeriac.declare import registry
 from celeriac.declare.task import Task
-from celeriac.enqueue.outbox_row import EventRow, TaskRow
+from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow
 from celeriac.enqueue.send import Parcel
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import Message, decode
@@ -18,20 +18,20 @@ from celeriac.model.message import Message, decode
 NAMESPACE = UUID("0d1b6a52-9b1c-4c39-8f0a-2f4b8f6f7a11")
 
 
-class CannotPublishError(CeleriacError, ValueError):
-    """An event that can't be published, however often it is tried."""
+class UnknownQueueError(CeleriacError, LookupError):
+    """A task whose queue this release doesn't know. A newer release may."""
 
 
 def parcels(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, object]]) -> list[Parcel]:
     """The messages of an event: one for each subscriber, with an id derived from event and subscriber.
 
-    A row that is a task has its own message. For such a row, raises CannotPublishError if its queue doesn't exist, and
+    A row that is a task has its own message. For such a row, raises UnknownQueueError if its queue doesn't exist, and
     what `message.decode` raises.
     """
     if isinstance(row, TaskRow):
         queue = registry.queues().get(row.queue or "")
         if queue is None:
-            raise CannotPublishError(f"no queue is named {row.queue!r} in this release")
+            raise UnknownQueueError(f"no queue is named {row.queue!r} in this release")
         return [Parcel(queue, decode(row.message), row.delay, row.group, row.trace)]
     return [
         Parcel(
@@ -47,6 +47,30 @@ def parcels(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, obj
         )
         for task in subscribers
     ]
+
+
+def unknown_subscribers(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, object]]) -> frozenset[str]:
+    """The subscribers that only the sender's release knows."""
+    if isinstance(row, TaskRow):
+        return frozenset()
+    return row.subscribers - {task.name for task in subscribers} - row.sent_to
+
+
+def may_be_in_order(row: OutboxRow, sent_to: frozenset[str] = frozenset(), *, unknown: bool = True) -> bool:
+    """Whether later rows of the aggregate may have to wait for this one: it is still to go to a FIFO queue.
+
+    sent_to: where it has arrived. A standard queue and the bus keep no order.
+    unknown: whether subscribers that this release doesn't know count; their queues may be FIFO.
+    """
+    if row.pk == row.sk:
+        return False
+    if isinstance(row, TaskRow):
+        queue = registry.queues().get(row.queue or "")
+        return queue is None or queue.fifo
+    subscribers = registry.subscribers(row.type)
+    if any(task.queue.fifo and task.name not in sent_to for task in subscribers):
+        return True
+    return unknown and isinstance(row, EventRow) and bool(unknown_subscribers(row, subscribers))
 
 
 def derived_id(row: str, subscriber: str) -> str:

@@ -1,61 +1,122 @@
 """The sweeper: every minute it publishes the events that the relay has left behind, in the same way."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from celeriac.enqueue.outbox_row import read_all
+from celeriac.enqueue.outbox_row import EventRow, TaskRow, read_all
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
 from celeriac.observe.metric_names import Metric
-from celeriac.relay import unpublished
+from celeriac.relay import held, memory, unpublished
 from celeriac.relay.mark import mark
-from celeriac.relay.publish import publish
+from celeriac.relay.parcels import may_be_in_order
+from celeriac.relay.publish import Left, publish
+from celeriac.relay.unclaimed import claim, count_unclaimed
+from celeriac.relay.unpublished import STRANDED_AFTER
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-STRANDED_AFTER = timedelta(minutes=1)
-"""The relay needs about a second for an event. An event that is unpublished for this long is left to the sweeper."""
+SWEEP = timedelta(seconds=50)
+"""After this time no page is begun: the next sweep begins a minute after this one."""
 # Time kept at the end to mark the published events.
 MARGIN = timedelta(seconds=10)
+MOST_COUNTED = 1_000
+"""The most parked rows that are counted each minute. To an alarm a thousand is as much as a million."""
 
 
 def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
     """Measure the unpublished events, then publish those left behind, in order within each aggregate.
 
-    The relay may run at the same time: both send messages with the same ids.
+    Each minute another shard comes first, and each shard gets an equal part of the time that is left. The relay may run
+    at the same time: both send messages with the same ids.
     """
-    until = datetime.now(UTC) + timedelta(milliseconds=context.get_remaining_time_in_millis()) - MARGIN
+    begun = datetime.now(UTC)
+    until = begun + min(SWEEP, timedelta(milliseconds=context.get_remaining_time_in_millis()) - MARGIN)
     measured = _measured()  # first, because the metrics must show a sweep that hangs or dies
+    _claim(begun + (until - begun) / 2)
     published = 0
-    for shard in unpublished.shards():
+    shards = unpublished.shards()
+    first = int(begun.timestamp() // 60) % len(shards)
+    for done, shard in enumerate(shards[first:] + shards[:first]):
+        now = datetime.now(UTC)
+        its_end = now + (until - now) / (len(shards) - done)
         try:
-            published += _sweep(shard, until)
+            published += _Sweep(shard).run(its_end, with_future=done == 0)
         except Exception as error:  # noqa: BLE001 - an error in one shard must not stop the others
             logger.error("shard not swept", extra={"error": error_type(error), "where": error_place(error)})
     return {"published": published, **measured}
 
 
-def _sweep(shard: str, until: datetime) -> int:
-    """Publish the events left behind in one shard. Returns how many were published."""
-    published = 0
-    held: set[str] = set()
-    for page in unpublished.unpublished(shard, before=datetime.now(UTC) - STRANDED_AFTER):
-        if datetime.now(UTC) > until:
-            break
-        rows, malformed = read_all(page)
-        # After a failed event its aggregate waits, and the others go on. The next sweep tries again.
-        stranded = [row for row in rows if row.pk not in held]
-        if not (stranded or malformed):
-            continue
-        swept = publish(stranded)
-        mark(swept.done, [*malformed, *swept.parked])
-        held |= {row.pk for row in swept.failed}
-        published += len(swept.done)
-    return published
+class _Sweep:
+    """One sweep of a shard."""
+
+    def __init__(self, shard: str) -> None:
+        self._shard = shard
+        place = memory.worker.places.pop(shard, memory.Place())
+        self._start = place.key
+        self._blocked = set(place.blocked)
+        """Aggregates that wait for an earlier row. The next sweep tries again."""
+        self._unsettled = set(place.unsettled)
+        """Aggregates of which some row is still not published."""
+        self._published = 0
+
+    def run(self, until: datetime, *, with_future: bool) -> int:
+        """Publish the events left behind. Returns how many were published.
+
+        A sweep that runs out of time is continued by the next one: the first rows may be such as can't be published for
+        hours.
+        """
+        before = datetime.now(UTC) - STRANDED_AFTER
+        for page, after in unpublished.unpublished(self._shard, before=before, start=self._start):
+            if datetime.now(UTC) > until:
+                place = memory.Place(self._start, frozenset(self._blocked), frozenset(self._unsettled))
+                memory.worker.places[self._shard] = place
+                return self._published
+            self._publish(page)
+            self._start = after
+        if with_future:
+            # The rows of senders whose clock is ahead.
+            for page, _ in unpublished.ahead(self._shard, after=datetime.now(UTC) + STRANDED_AFTER):
+                self._publish(page)
+        return self._published
+
+    def _publish(self, page: Sequence[unpublished.Row]) -> None:
+        found, malformed = read_all(page)
+        rows = sorted((row for row in found if row.pk not in self._blocked), key=lambda row: (row.occurred_at, row.sk))
+        if not (rows or malformed):
+            return
+        swept = publish(rows)
+        unwritten = mark(swept.done, [*malformed, *swept.parked], swept.left, swept.unclaimed)
+        memory.worker.note_marks((row.sk for row in (*swept.done, *swept.unclaimed)), unwritten)
+        count_unclaimed(len(swept.unclaimed))
+        self._published += len(swept.done)
+        self._blocked |= {left.row.pk for left in swept.left if _blocks(left)}
+        self._unsettled |= {left.row.pk for left in swept.left} | {row.pk for row in rows if row.sk in unwritten}
+        self._release(rows)
+
+    def _release(self, rows: Sequence[EventRow | TaskRow]) -> None:
+        settled = {row.pk: held.stamp(row) for row in rows if row.pk not in self._unsettled and row.pk != row.sk}
+        in_order = {row.pk for row in rows if row.pk in settled and may_be_in_order(row)}
+        if in_order:
+            notes, _ = held.look(in_order)
+            held.release({pk: settled[pk] for pk in notes}, notes)
+
+
+def _blocks(left: Left) -> bool:
+    """Whether later rows of the aggregate must wait. They don't wait for a subscriber that is still to come."""
+    return may_be_in_order(left.row, left.sent_to, unknown=False)
+
+
+def _claim(until: datetime) -> None:
+    try:
+        claim(until)
+    except Exception as error:  # noqa: BLE001 - the next sweep looks again; this one has rows of its own
+        logger.error("unclaimed events not looked for", extra={"error": error_type(error), "where": error_place(error)})
 
 
 def _measured() -> dict[str, int]:
@@ -64,11 +125,11 @@ def _measured() -> dict[str, int]:
     If they can't be read, nothing is logged and the sweep goes on. There is an alarm for metrics that are missing long.
     """
     try:
-        oldest, parked = unpublished.lag()
+        oldest, parked = unpublished.lag(most_parked=MOST_COUNTED)
     except Exception as error:  # noqa: BLE001 - no error here may stop the publishing
         logger.error("outbox not measured", extra={"error": error_type(error), "where": error_place(error)})
         return {}
-    age = datetime.now(UTC) - oldest if oldest is not None else timedelta()
+    age = max(datetime.now(UTC) - oldest, timedelta()) if oldest is not None else timedelta()
     measured = metrics.of("outbox")
     measured.add_metric(Metric.UNPUBLISHED_AGE, MetricUnit.Seconds, age.total_seconds())
     measured.add_metric(Metric.PARKED_EVENTS, MetricUnit.Count, parked)

@@ -1,33 +1,41 @@
 """The unpublished rows of the outbox. The sparse index finds them; they are read from the table, as the index lags."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 from celeriac.aws import refusals
 from celeriac.aws.client import client
-from celeriac.enqueue.outbox_row import PARKED, SHARDS, WAITING
+from celeriac.enqueue.outbox_row import PARKED, SHARDS, WAITING, instant
 from celeriac.model import names, settings
 
 # The most rows that BatchGetItem reads in one call.
 PAGE = 100
 
+STRANDED_AFTER = timedelta(minutes=1)
+"""The relay needs about a second for an event. An event that is unpublished for this long is left to the sweeper."""
+
 type Row = Mapping[str, Any]
 """A row of the outbox in DynamoDB's form."""
 
 
-def lag() -> tuple[datetime | None, int]:
-    """When the oldest unpublished event occurred (None if no event waits), and how many events are parked."""
+def lag(*, most_parked: int | None = None) -> tuple[datetime | None, int]:
+    """When the oldest unpublished event occurred (None if no event waits), and how many events are parked.
+
+    most_parked: counts no further than this, in one call.
+    """
     firsts = [_query(shard, Limit=1)["Items"] for shard in shards()]
     occurred = [time_of(first[0]["occurred_at"]["S"]) for first in firsts if first]
-    return min(occurred, default=None), sum(page["Count"] for page in _pages(PARKED, Select="COUNT"))
+    if most_parked is not None:
+        return min(occurred, default=None), _query(PARKED, Select="COUNT", Limit=most_parked)["Count"]
+    return min(occurred, default=None), sum(page["Count"] for page in pages(PARKED, Select="COUNT"))
 
 
 def time_of(text: str) -> datetime:
     """When an event occurred. An unreadable time counts as 1970, so that the sweeper finds the event and parks it."""
     try:
-        return datetime.fromisoformat(text)
+        return instant(text)
     except ValueError:
         return datetime.fromtimestamp(0, UTC)
 
@@ -37,27 +45,42 @@ def shards() -> list[str]:
     return [f"shard-{shard}" for shard in range(SHARDS)]
 
 
-def unpublished(shard: str, before: datetime) -> Iterator[Sequence[Row]]:
-    """Pages of the rows of a shard that are older than `before`, in the order in which they occurred."""
-    bound = {":before": {"S": before.isoformat(timespec="microseconds")}}
-    for page in _pages(shard, "occurred_at < :before", bound, Limit=PAGE):
-        yield [row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == shard]
+def unpublished(shard: str, before: datetime, start: Any = None) -> Iterator[tuple[Sequence[Row], Any]]:
+    """Pages of the rows of a shard that are older than `before`, in the order in which they occurred.
+
+    Each page comes with the key behind it, at which a later call can start.
+    """
+    yield from _rows(shard, "occurred_at < :bound", before, start)
+
+
+def ahead(shard: str, after: datetime) -> Iterator[tuple[Sequence[Row], Any]]:
+    """Pages of the rows of a shard that claim to occur after `after`, an instant in the future."""
+    yield from _rows(shard, "occurred_at > :bound", after, None)
+
+
+def _rows(shard: str, condition: str, bound: datetime, start: Any) -> Iterator[tuple[Sequence[Row], Any]]:
+    values = {":bound": {"S": bound.isoformat(timespec="microseconds")}}
+    for page in pages(shard, condition, values, start=start, Limit=PAGE):
+        rows = [row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == shard]
+        yield rows, page.get("LastEvaluatedKey")
 
 
 def parked() -> Iterator[Row]:
     """The parked rows, each with its `reason`, oldest first."""
-    for page in _pages(PARKED, Limit=PAGE):
+    for page in pages(PARKED, Limit=PAGE):
         yield from (row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == PARKED)
 
 
-def _pages(value: str, bound: str = "", values: dict[str, Any] | None = None, **options: Any) -> Iterator[Any]:
-    start: dict[str, Any] = {}
+def pages(
+    value: str, bound: str = "", values: dict[str, Any] | None = None, *, start: Any = None, **options: Any
+) -> Iterator[Any]:
+    """The answers of Query for a partition of the index: keys only, by the time at which the rows occurred."""
     while True:
-        page = _query(value, bound, values, **options, **start)
+        page = _query(value, bound, values, **options, **({"ExclusiveStartKey": start} if start else {}))
         yield page
-        if "LastEvaluatedKey" not in page:
+        start = page.get("LastEvaluatedKey")
+        if not start:
             return
-        start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
 def _query(value: str, bound: str = "", values: dict[str, Any] | None = None, **options: Any) -> Any:

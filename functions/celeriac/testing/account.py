@@ -16,7 +16,8 @@ from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import WAITING
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
-from celeriac.relay import unpublished
+from celeriac.relay import unclaimed, unpublished
+from celeriac.relay.mark import UNCLAIMED
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import at
 from celeriac.testing.moto_speed import unix_time_millis
@@ -164,18 +165,28 @@ def show_again(url: str) -> None:
 
 
 def oldest_unpublished(stage: str) -> datetime | None:
-    """When the oldest unpublished event occurred. By AWS calls this would take nine of them at every step."""
+    """When the oldest event occurred that the sweeper would publish. AWS calls would be nine at every step."""
+    rows = _outbox_rows(stage)
+    now = datetime.now(UTC)
+    # By the value of `waiting`: from when on such rows are swept.
+    swept = dict.fromkeys(unpublished.shards(), datetime.min.replace(tzinfo=UTC))
+    swept |= {UNCLAIMED + event: now - patience for event, patience in unclaimed.types().items()}
+    found = [
+        (unpublished.time_of(row["occurred_at"].value), swept[row[WAITING].value])
+        for row in rows
+        if WAITING in row and row[WAITING].value in swept
+    ]
+    return min((occurred for occurred, since in found if occurred > since), default=None)
+
+
+def has_unclaimed(stage: str) -> bool:
+    """Whether the outbox holds events that a later release may claim."""
+    return any(WAITING in row and row[WAITING].value.startswith(UNCLAIMED) for row in _outbox_rows(stage))
+
+
+def _outbox_rows(stage: str) -> list[Any]:
     items = _in_moto("dynamodb").tables[names.outbox_table(stage)].items
-    rows = [row.attrs for partition in items.values() for row in partition.values()]
-    shards = unpublished.shards()
-    return min(
-        (
-            unpublished.time_of(row["occurred_at"].value)
-            for row in rows
-            if WAITING in row and row[WAITING].value in shards
-        ),
-        default=None,
-    )
+    return [row.attrs for partition in items.values() for row in partition.values()]
 
 
 def delete_expired(stage: str) -> None:

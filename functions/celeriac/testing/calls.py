@@ -15,6 +15,7 @@ from botocore.httpsession import URLLib3Session
 from moto.core.models import botocore_stubber
 
 from celeriac.execute.call import WorkerLost
+from celeriac.relay.memory import Memory
 from celeriac.testing.clock import Clock
 
 
@@ -68,6 +69,8 @@ class Calls:
         """What AWS itself does to calls, behind the fault: the last one gets a call first."""
         self.rollout: Callable[[str], AbstractContextManager[object]] = nullcontext
         """Takes a function's name, and chooses the release of its next invocation."""
+        self.memories: dict[str, Memory] = {}
+        """What the workers of relay and sweeper remember, by function."""
 
     def crash_at(self, call: int, *, after: bool) -> None:
         """Let the worker die at its `call`-th call from now, before or after AWS carried it out; at 0 at its start."""

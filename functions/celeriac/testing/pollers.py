@@ -8,7 +8,7 @@ from celeriac.aws import sqs
 from celeriac.declare import registry
 from celeriac.model import names
 from celeriac.model.queue import Queue
-from celeriac.relay import sweeper
+from celeriac.relay import unpublished
 from celeriac.testing import account
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 # The interval of the stack's schedule.
 SWEEP_EVERY = timedelta(minutes=1)
-# The real sweeper tries for ever. The sandbox stops after this many sweeps in a row that published nothing.
-MOST_VAIN_SWEEPS = 30
+# The real sweeper tries for ever, each minute. If nothing else is due, the sandbox moves time by ever longer steps over
+# sweeps that published nothing, and stops after so many. They take longer than a queue's usual patience of a day.
+MOST_VAIN_STEPS = 35
+LONGEST_STEP = timedelta(hours=1)
 
 
 class Pollers:
@@ -35,7 +37,7 @@ class Pollers:
         self._stage, self._urls, self._clock, self._calls, self._activity = stage, urls, clock, calls, activity
         self._stream = Stream(names.outbox_table(stage), calls)
         self._next_relay = self._next_sweep = clock.now
-        self._vain_sweeps = 0
+        self._vain_steps = 0
         self._completed: dict[tuple[str, datetime], datetime] = {}
         """Schedules that have fired, by name and time, and when Scheduler deletes them."""
         self.deliveries = Deliveries(clock)
@@ -52,9 +54,15 @@ class Pollers:
         """How long it takes until something falls due; None when nothing waits any more."""
         with self._calls.unobserved():
             stranded_at = self._stranded_at()
+            if stranded_at is not None and self._vain_steps < MOST_VAIN_STEPS:
+                stranded_at += min(SWEEP_EVERY * 2**self._vain_steps, LONGEST_STEP) - SWEEP_EVERY
+            else:
+                stranded_at = None
             if not (self._stream.behind or self._schedules() or self._waiting_queues() or stranded_at):
                 return None
         due = [instant for instant in (self._clock.next_due(), stranded_at) if instant is not None]
+        if due and stranded_at == min(due):
+            self._vain_steps += 1
         return min(due) - self._clock.now if due else timedelta(minutes=1)
 
     def _queues(self) -> list[Queue]:
@@ -109,19 +117,21 @@ class Pollers:
         done = self._stream.pump(names.relay_function(self._stage))
         if self._stream.behind:
             # Lambda waits before it tries again.
-            self._next_relay = self._clock.now + timedelta(seconds=1)
-            self._clock.remind(timedelta(seconds=1))
+            self._next_relay = self._clock.now + self._stream.backoff
+            self._clock.remind(self._stream.backoff)
         return done
 
     def _stranded_at(self) -> datetime | None:
-        """When the sweeper next finds something; None if nothing waits, or after too many sweeps without success."""
-        if not self._activity.unpublished or self._vain_sweeps == MOST_VAIN_SWEEPS:
+        """When the sweeper next finds something; None if nothing waits."""
+        if not self._activity.unpublished:
             return None
         oldest = account.oldest_unpublished(self._stage)
         if oldest is None:
-            self._activity.unpublished = False
+            self._activity.unpublished = account.has_unclaimed(self._stage)
             return None
-        return max(oldest + sweeper.STRANDED_AFTER + timedelta(milliseconds=1), self._next_sweep)
+        if oldest > self._clock.now:
+            return self._next_sweep  # its sender's clock is ahead: one of the next sweeps finds it
+        return max(oldest + unpublished.STRANDED_AFTER + timedelta(milliseconds=1), self._next_sweep)
 
     def _sweep(self) -> int:
         stranded_at = self._stranded_at()
@@ -131,7 +141,7 @@ class Pollers:
         with self._calls.observed():
             published = invoke_sweeper(self._calls, names.sweeper_function(self._stage))
         # A sweep during an outage that ends says nothing about the sweeps after it.
-        self._vain_sweeps = 0 if published or will_recover(self._calls) else self._vain_sweeps + 1
+        self._vain_steps = 0 if published or will_recover(self._calls) else self._vain_steps
         return 1
 
     def _schedules(self) -> bool:

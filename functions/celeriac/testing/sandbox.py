@@ -27,6 +27,7 @@ from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
+from celeriac.relay import memory
 from celeriac.testing import account, sqs_rules
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls, WorkerDied
@@ -101,6 +102,7 @@ class Sandbox(Faults):
             self._urls = account.Urls(self._stage, self._calls)
             entering.enter_context(patch.object(sqs, "urls", self._urls))
             entering.enter_context(patch.object(search, "looked", {}))
+            entering.enter_context(patch.object(memory, "worker", memory.Memory()))
             entering.enter_context(patch.object(pause, "wait", self._pass))
             entering.enter_context(patch.object(pause, "sleep", self._sleep))
             entering.enter_context(patch.object(ending, "exit_process", _end_worker))

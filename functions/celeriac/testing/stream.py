@@ -29,6 +29,11 @@ class Stream:
         """Whether records wait for another try."""
         return bool(self._pending)
 
+    @property
+    def backoff(self) -> timedelta:
+        """How long Lambda waits before its next try: longer each time."""
+        return min(timedelta(seconds=2 ** max(self._tries - 1, 0)), timedelta(minutes=1))
+
     def pump(self, function: str) -> int:
         """Invoke the relay on new records, and on records that failed before. Returns how many invocations it took."""
         self._read()
@@ -36,7 +41,7 @@ class Stream:
         while batch := self._pending[:BATCH]:
             invocations += 1
             with self._calls.observed():
-                done = invoke_relay(self._calls, function, batch)
+                done = invoke_relay(self._calls, function, batch, self._arn)
             del self._pending[:done]
             if done:
                 self._tries = 0

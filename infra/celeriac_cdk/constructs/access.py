@@ -43,6 +43,7 @@ class Access(Construct):
             permissions.leave_payloads(stage),
             *permissions.schedule(stage),
             permissions.append_events(names.outbox_table(stage)),
+            permissions.order_events(names.idempotency_table(stage)),
             *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs")),
         ]
         send = permissions.send([queue.physical_name(stage) for queue in queues])

@@ -14,7 +14,7 @@ from celeriac_cdk.constructs.handler import Runtime, build_handler
 from celeriac_cdk.declarations.fan_out import RELAY_BATCH, RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
-from celeriac_cdk.permissions import mark_events, queue_arn, read_stream
+from celeriac_cdk.permissions import mark_events, note_held_aggregates, queue_arn, read_events, read_stream
 
 
 class Relay(Construct):
@@ -44,7 +44,13 @@ class Relay(Construct):
             handler="relay.handler",
             timeout=RELAY_TIMEOUT,
             runtime=runtime,
-            permissions=[read_stream(stream_arn), mark_events(names.outbox_table(stage)), *permissions],
+            permissions=[
+                read_stream(stream_arn),
+                read_events(names.outbox_table(stage)),
+                mark_events(names.outbox_table(stage)),
+                note_held_aggregates(names.idempotency_table(stage)),
+                *permissions,
+            ],
         )
         inserted = lambda_.FilterCriteria.filter({"eventName": lambda_.FilterRule.is_equal("INSERT")})
         lambda_.EventSourceMapping(

@@ -1,7 +1,6 @@
 """The sweeper: each minute it publishes rows that the relay has left behind, and measures unpublished rows."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -11,10 +10,11 @@ from constructs import Construct
 from celeriac.model import names
 from celeriac.observe.metric_names import Metric
 from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.declarations.fan_out import RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
 from celeriac_cdk.monitoring.times import in_words
-from celeriac_cdk.permissions import find_events, mark_events
+from celeriac_cdk.permissions import find_events, mark_events, note_held_aggregates
 
 # Five sweeps: long enough for a throttle to end, short enough that no event has waited long.
 _OLD = FIVE_MINUTES
@@ -40,9 +40,15 @@ class Sweeper(Construct):
             self,
             name=names.sweeper_function(stage),
             handler="sweeper.handler",
-            timeout=timedelta(minutes=1),
+            # A sweep ends within a minute. A call to a queue that is out of reach takes most of a minute more.
+            timeout=RELAY_TIMEOUT,
             runtime=runtime,
-            permissions=[*find_events(table, names.outbox_index()), mark_events(table), *permissions],
+            permissions=[
+                *find_events(table, names.outbox_index()),
+                mark_events(table),
+                note_held_aggregates(names.idempotency_table(stage)),
+                *permissions,
+            ],
         )
         role = iam.Role(
             self,

@@ -48,10 +48,10 @@ def replay(
         counts["malformed"] += len(malformed)
         if dry_run:
             continue
-        published = publish([event for event in events if to is None or isinstance(event, EventRow)], to=to)
+        published = publish([event for event in events if to is None or isinstance(event, EventRow)], to=to, again=True)
         if to is None:
-            mark(published.done, published.parked)
-        counts["published"] += len(published.done)
+            mark(published.done, published.parked, unclaimed=published.unclaimed)
+        counts["published"] += len(published.done) + len(published.unclaimed)
         counts["parked"] += len(published.parked)
         counts["failed"] += len(published.failed)
         if published.failed:
