@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +11,12 @@ import pytest
 
 import celeriac
 from celeriac import Context, Queue, task
+from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.enqueue.outbox_row import SHARDS, new_row, shard
+from celeriac.enqueue.outbox_row import PARKED, SHARDS, new_row, shard
 from celeriac.relay import sweeper, unpublished
-from celeriac.testing import Sandbox, WorkerDied
+from celeriac.testing import Call, Sandbox, WorkerDied
+from celeriac.testing.account import lying_in
 from celeriac.testing.lambda_ import Invocation
 from tests.support.faults import out_of_reach, refused, registered
 
@@ -180,3 +184,99 @@ def _metrics(log: str) -> dict[str, Any]:
     assert declared["Namespace"] == "Celeriac"
     assert {line[name] for name in declared["Dimensions"][0]} == {"outbox", "test"}
     return {metric["Name"]: line[metric["Name"]][0] for metric in declared["Metrics"]}
+
+
+def test_a_sweep_counts_parked_rows_in_one_call_and_only_as_far_as_an_alarm_needs(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "MOST_COUNTED", 10)
+    for number in range(25):
+        row = new_row("swept.event", f"item-{number}") | {"waiting": {"S": PARKED}, "reason": {"S": "why"}}
+        client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+    sandbox.calls.clear()
+    sandbox.advance(timedelta(minutes=16))
+    assert sweeper.handler({}, _context(sandbox))["parked"] == 10
+    assert sandbox.calls["dynamodb", "Query"] <= 2 * SHARDS + 3
+    assert unpublished.lag() == (None, 25)  # the command counts them all
+
+
+def test_each_minute_another_shard_comes_first_and_none_starves(sandbox: Sandbox) -> None:
+    names = {shard(name): name for name in map(str, range(1000))}
+    for number, name in enumerate(sorted(names.values(), key=shard)):
+        with celeriac.transaction() as tx:
+            tx.emit("swept.event", {"number": number}, aggregate=name)
+    sandbox.advance(timedelta(minutes=10))
+    first: list[int] = []
+    for _ in range(SHARDS):
+        with _slow(sandbox, "SendMessageBatch", timedelta(seconds=55)), sandbox.worker():
+            begun = sandbox.now
+            sweeper.handler({}, _context(sandbox))
+        first += [number for _, number in _sent(sandbox)][len(first) :]
+        sandbox.advance(max(begun + timedelta(minutes=1) - sandbox.now, timedelta()))
+    # A sweep has time for one slow shard, and in eight minutes each shard was the first one.
+    assert sorted(first) == list(range(SHARDS))
+
+
+def test_rows_that_cannot_be_sent_keep_no_row_behind_them_from_being_swept(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stuck rows take all the time of a sweep. The next sweep goes on behind them, and keeps the order."""
+    monkeypatch.setattr(unpublished, "PAGE", 2)
+    mine = [name for name in map(str, range(1000)) if shard(name) == "shard-3"]
+    for number in range(40):
+        with celeriac.transaction() as tx:
+            tx.emit("swept.event", {"number": number}, aggregate=mine[number % 4])
+    sandbox.advance(timedelta(minutes=1))
+    with celeriac.transaction() as tx:
+        tx.emit("swept.event", {"number": 99}, aggregate=mine[5])
+    sandbox.advance(timedelta(hours=2))
+    sweeps = 0
+    with (
+        refused(lambda message: message["args"]["number"] < 40, times=1_000_000),
+        _slow(sandbox, "BatchGetItem", timedelta(seconds=1)),
+        sandbox.worker(),
+    ):
+        while ("sent", 99) not in _sent(sandbox):
+            begun = sandbox.now
+            sweeper.handler({}, _context(sandbox))
+            sandbox.advance(max(begun + timedelta(minutes=1) - sandbox.now, timedelta()))
+            sweeps += 1
+            assert sweeps <= 5
+    assert sweeps > 1  # otherwise this test shows nothing
+    sandbox.advance(timedelta(minutes=1))
+    sandbox.drain()
+    for name in mine[:4]:
+        assert [number for group, number in told if group == name] == sorted(
+            number for group, number in told if group == name
+        )
+    assert len(told) == 41
+
+
+def test_sweeper_and_stream_do_not_send_the_same_events(sandbox: Sandbox) -> None:
+    """The relay was late by more than a minute, and the sweeper was there before it."""
+    _emit(20, aggregates=3)
+    sandbox.advance(timedelta(minutes=2))
+    assert sweeper.handler({}, _context(sandbox))["published"] == 20
+    sent = sandbox.calls["sqs", "SendMessageBatch"]
+    sandbox.drain()
+    assert sandbox.calls["sqs", "SendMessageBatch"] == sent
+    assert len(told) == 20
+
+
+@contextmanager
+def _slow(sandbox: Sandbox, operation: str, time: timedelta) -> Iterator[None]:
+    """Let a call of this operation take so long."""
+
+    def hook(call: Call) -> Any:
+        if call.operation == operation:
+            sandbox.advance(time)
+        return call.make()
+
+    with sandbox.fault(hook):
+        yield
+
+
+def _sent(sandbox: Sandbox) -> list[tuple[str, int]]:
+    """The messages in the queue, in the order in which they were sent."""
+    found = lying_in(sqs.url(ledger.physical_name("test")))
+    return [("sent", json.loads(message["Body"])["args"]["number"]) for message in found]
