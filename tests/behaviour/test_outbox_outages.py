@@ -11,7 +11,6 @@ import pytest
 
 import celeriac
 from celeriac import Context, Outbox, Queue, task
-from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Call, Sandbox, WorkerDied
 from tests.application import tables
@@ -123,6 +122,7 @@ def test_no_later_event_overtakes_those_that_wait_for_the_sweeper(sandbox: Sandb
             _emit("outage.both", number, "item")
         sandbox.run_once()
     sandbox.advance(timedelta(seconds=1))
+    sandbox._calls.memories.clear()  # another worker has the next records
     _emit("outage.both", 3, "item")  # the queue is back, the sweeper hasn't run yet
     sandbox.run_once()
     assert _ran("tell", "item") == []
@@ -163,6 +163,22 @@ def test_a_bus_that_cannot_be_reached_repeats_no_message(sandbox: Sandbox, monke
     assert set(sends.messages.values()) == {1}
     sandbox.drain()
     assert all("published_at" in row for row in _rows())
+
+
+def test_a_queue_that_cannot_be_reached_repeats_no_event_on_the_bus(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    client("events").create_event_bus(Name="celeriac-test")
+    sends = Sends()
+    with sends.without(sandbox, "SendMessageBatch", "outage-ill"):
+        for number in range(5):
+            _emit("outage.both", number, "item")
+        _pass(sandbox, timedelta(minutes=10))
+    assert sandbox.calls["events", "PutEvents"] == 1
+    sandbox.drain()
+    assert sandbox.calls["events", "PutEvents"] == 1
+    assert _ran("tell", "item") == _ran("book", "item") == [0, 1, 2, 3, 4]
 
 
 def test_a_scheduler_that_cannot_be_reached_is_tried_once_in_a_minute(sandbox: Sandbox) -> None:
@@ -233,6 +249,9 @@ def test_if_the_order_cannot_be_noted_lambda_delivers_again_and_nothing_is_repea
             for number in range(5):
                 _emit("outage.both", number, "item")
                 _emit("outage.well", 100 + number, "other")
+            for _ in range(3):  # Lambda is back while the records are young
+                sandbox.run_once()
+                sandbox.advance(timedelta(seconds=4))
             _pass(sandbox, timedelta(minutes=3))
             _emit("outage.both", 5, "item")
             _pass(sandbox, timedelta(minutes=3))
@@ -291,7 +310,3 @@ def test_workers_that_die_in_an_outage_lose_no_order(sandbox: Sandbox) -> None:
 
 def _rows() -> list[dict[str, Any]]:
     return client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
-
-
-def test_the_queues_of_this_file_exist(sandbox: Sandbox) -> None:
-    assert all(sqs.url(queue.physical_name("test")) for queue in (well, ill, plain))

@@ -41,17 +41,23 @@ def handler(event: Mapping[str, Any], context: object) -> "PartialItemFailureRes
     failed = {each.row.sk for each in left if each.row.pk in unheld}
     again = [record.sequence for record in records if record.id in failed]
     if again:
-        memory.worker.note_finished(record.id for record in records if record.id not in failed)
+        memory.worker.note_redelivery({record.id for record in records} - failed, failed)
     return {"batchItemFailures": [{"itemIdentifier": sequence} for sequence in again[:1]]}
 
 
 def _to_publish(records: Sequence[StreamRecord]) -> tuple[list[Row], list[Row], Mapping[str, str]]:
     """The rows to publish, those that wait behind others of their aggregate, and the notes of held aggregates.
 
-    The sweeper, or a relay that died, may have published a row that is older than a minute. So it is read again.
+    A row that is older than a minute may have been published by the sweeper, or by a relay that died. So it is read
+    again, like a row that Lambda delivers again.
     """
     rows = [record.row for record in records if record.row is not None]
-    old = [record.row for record in records if record.row is not None and record.age > STRANDED_AFTER]
+    again = memory.worker.unnoted
+    old = [
+        record.row
+        for record in records
+        if record.row is not None and (record.age > STRANDED_AFTER or record.id in again)
+    ]
     in_order = set(_in_order(rows))
     if not (in_order or old):
         return rows, [], {}

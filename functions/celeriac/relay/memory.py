@@ -36,6 +36,8 @@ class Memory:
     """The ids of rows that were published and could not be marked, in that order."""
     finished: dict[str, None] = field(default_factory=dict)
     """The ids of rows that Lambda delivers again only because of an earlier row."""
+    unnoted: dict[str, None] = field(default_factory=dict)
+    """The ids of rows that Lambda delivers again because their order couldn't be noted."""
     places: dict[str, Place] = field(default_factory=dict)
     """By shard: where the next sweep goes on."""
     looked_for: dict[str, datetime] = field(default_factory=dict)
@@ -58,10 +60,12 @@ class Memory:
                 self.unmarked.pop(row, None)
         _trim(self.unmarked)
 
-    def note_finished(self, rows: Iterable[str]) -> None:
-        """Note rows that need nothing more, though Lambda will deliver them again."""
-        self.finished |= dict.fromkeys(rows)
+    def note_redelivery(self, finished: Iterable[str], unnoted: Iterable[str]) -> None:
+        """Note the rows of a batch that Lambda will deliver again."""
+        self.finished |= dict.fromkeys(finished)
+        self.unnoted |= dict.fromkeys(unnoted)
         _trim(self.finished)
+        _trim(self.unnoted)
 
 
 def _trim(rows: dict[str, None]) -> None:
