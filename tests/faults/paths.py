@@ -14,9 +14,10 @@ import celeriac
 from celeriac import ConditionFailedError, PartialFailureError, Task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.testing import Sandbox, WorkerDied
+from celeriac.testing import Call, Sandbox, WorkerDied
 from celeriac_console.commands.dlq.redrive import redrive
 from celeriac_console.dlq.queue_reader import HIDDEN
+from tests.faults.faults import never_arrived
 from tests.faults.work import LARGE, LONG_WAIT, Outside, jobs
 
 SUCCEEDED = "succeeded"
@@ -116,6 +117,24 @@ def _roll_out(world: World) -> None:
 def _strand(world: World) -> None:
     world.emit("abcd")
     world.sandbox.advance(timedelta(hours=2))  # the stream has given up on the events
+
+
+def _relay_in_an_outage(world: World) -> None:
+    """The relay can send nothing. When it can again, it gets later events before the sweeper has sent the earlier ones.
+
+    Another worker has them, which doesn't know of the outage.
+    """
+    faults = world.sandbox._calls.fault
+    assert faults is not None
+
+    def no_queue(call: Call) -> Any:
+        return never_arrived(call) if call.operation == "SendMessageBatch" else faults(call)
+
+    with world.sandbox.fault(no_queue):
+        world.sandbox.run_once()
+    world.sandbox._calls.memories.clear()
+    world.emit("cd")
+    world.sandbox.drain()
 
 
 def _let_die(world: World) -> None:
@@ -315,6 +334,14 @@ PATHS = {
         effects=frozenset(_SUBSCRIBERS),
         events=4,
         order=_IN_ORDER,
+    ),
+    "relay in an outage": Path(
+        lambda world: world.emit("ab"),
+        _ends(SUCCEEDED, *_SUBSCRIBERS),
+        effects=frozenset(_SUBSCRIBERS),
+        events=4,
+        order=_IN_ORDER,
+        act=_relay_in_an_outage,
     ),
     "redrive": Path(
         _let_die,

@@ -16,8 +16,8 @@ from celeriac.consume.settle import Settled, settle
 from celeriac.declare import task as declared_task
 from celeriac.enqueue.send import Parcel, send_many
 from celeriac.leases import lease
+from celeriac.relay import held, sweeper
 from celeriac.relay import mark as marking
-from celeriac.relay import sweeper
 from tests.faults import matrix
 
 
@@ -67,6 +67,16 @@ def test_the_matrix_notices_a_payload_that_is_not_renewed(monkeypatch: pytest.Mo
     point = next(p for p in matrix.points(path, fault) if p.operation == "ReceiveMessage")
     monkeypatch.setattr(payloads, "renewed", lambda _, key, **__: key)
     assert any("depend:a is lost" in problem for problem in matrix.problems_of(path, fault, point))
+
+
+def test_the_matrix_notices_an_event_that_overtakes_one_that_was_left_to_the_sweeper(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = matrix.points("relay in an outage", "sent twice")[-1]
+    monkeypatch.setattr(held, "hold", lambda rows, held: set())
+    assert any(
+        "ran in the order" in problem for problem in matrix.problems_of("relay in an outage", "sent twice", point)
+    )
 
 
 def test_the_matrix_notices_an_effect_not_committed_with_its_tasks_success(monkeypatch: pytest.MonkeyPatch) -> None:
