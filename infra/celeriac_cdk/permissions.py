@@ -108,13 +108,8 @@ def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
     """Allow finding events in an index of the outbox, and reading them from the table."""
     return [
         _allow("dynamodb:Query", on=[f"{each}/index/{index}" for each in _tables([table])]),
-        read_events(table),
+        _allow("dynamodb:BatchGetItem", on=_tables([table])),
     ]
-
-
-def read_events(table: str) -> iam.PolicyStatement:
-    """Allow to read events whose keys are known."""
-    return _allow("dynamodb:BatchGetItem", on=_tables([table]))
 
 
 def note_held_aggregates(table: str) -> iam.PolicyStatement:

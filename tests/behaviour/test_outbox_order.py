@@ -70,9 +70,10 @@ def test_overlapping_transactions_are_published_as_they_committed(sandbox: Sandb
 
 @BOTH
 def test_events_of_one_instant_are_published_as_they_committed(sandbox: Sandbox, by: str) -> None:
-    for number in range(30):
+    for number in range(0, 30, 2):
         with celeriac.transaction() as tx:
             _emit(tx, number)
+            _emit(tx, number + 1)
     _publish(sandbox, by)
     assert told == list(range(30))
     stamps = [row["occurred_at"]["S"] for row in _rows()]

@@ -52,7 +52,7 @@ def test_the_relay_may_use_only_the_outbox_table_and_its_own_notes_beside_the_re
     outbox, records = table_arn("celeriac-test-outbox"), table_arn("celeriac-test-idempotency")
 
     tables = {on for action, resources in granted.items() if action.startswith("dynamodb:") for on in resources}
-    assert tables == {outbox, records, *stream}
+    assert tables == {outbox, f"{outbox}/index/waiting", records, *stream}
     assert "dynamodb:PutItem" not in granted
     for function in ("Relay", "Sweeper"):
         (notes,) = {

@@ -70,6 +70,7 @@ EXPIRED = {
     },
     "eventSourceARN": ARN,
 }
+BARE = EXPIRED | {"eventName": "INSERT"}  # a stream without images
 ODD: list[dict[str, Any]] = [
     {"data": {"B": "aGVsbG8="}},  # base64, as Lambda writes binary values
     {"data": {"S": "[" * 100_000}},
@@ -97,7 +98,7 @@ def test_a_row_that_cannot_be_read_is_parked_and_its_neighbours_are_published_in
         stored = {name: value for name, value in image.items() if name in {"pk", "sk", "waiting"}}
         client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=stored)
     records = [_record(image, number) for number, image in enumerate(images)]
-    assert relay.handler({"Records": [EXPIRED, *records]}, None) == {"batchItemFailures": []}
+    assert relay.handler({"Records": [EXPIRED, BARE, *records]}, None) == {"batchItemFailures": []}
     rows = {row["sk"]["S"]: row for row in client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]}
     assert rows[images[2]["sk"]["S"]]["reason"]["S"].startswith("not a row of an event or a task")
     assert [("published_at" in rows[image["sk"]["S"]]) for image in images] == [True, True, False, True]

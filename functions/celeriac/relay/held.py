@@ -70,7 +70,7 @@ def is_waiting(item: Mapping[str, Any] | None) -> bool:
     return item is not None and item.get(WAITING, {}).get("S", "").startswith("shard-")
 
 
-def hold(rows: Sequence[OutboxRow], held: Mapping[str, str]) -> set[str]:
+def hold(rows: Sequence[OutboxRow], held: Mapping[str, str], *, tries: int = MOST_TRIES) -> set[str]:
     """Note the aggregates of rows that are left to the sweeper. Returns the aggregates for which that failed."""
     last: dict[str, str] = {}
     for row in rows:
@@ -79,7 +79,7 @@ def hold(rows: Sequence[OutboxRow], held: Mapping[str, str]) -> set[str]:
     failed: set[str] = set()
     for some in batched(wanted.items(), MOST_KEYS, strict=False):
         writes: Any = [_update(pk, "SET #last = :last, expiration = :expires", at, EXPIRES_AFTER) for pk, at in some]
-        if not _insist(writes):
+        if not _insist(writes, tries):
             failed |= {pk for pk, _ in some}
     return failed
 
@@ -97,13 +97,13 @@ def _update(pk: str, expression: str, last: str, kept: timedelta, condition: str
     return {"Update": update | ({"ConditionExpression": condition} if condition else {})}
 
 
-def _insist(writes: Any) -> bool:
-    for attempt in range(1, MOST_TRIES + 1):
+def _insist(writes: Any, tries: int) -> bool:
+    for attempt in range(1, tries + 1):
         try:
             client("dynamodb").transact_write_items(TransactItems=writes)
         except Exception as error:  # noqa: BLE001 - whatever it is, Lambda delivers the rows again
             logger.warning("aggregates not held", extra={"count": len(writes), "error": error_type(error)})
-            if attempt < MOST_TRIES:
+            if attempt < tries:
                 refusals.wait(attempt)
         else:
             return True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from celeriac.enqueue.outbox_row import EventRow, TaskRow, read_all
+from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow, read_all
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
@@ -72,7 +72,7 @@ class _Sweep:
         hours.
         """
         before = datetime.now(UTC) - STRANDED_AFTER
-        for page, after in unpublished.unpublished(self._shard, before=before, start=self._start):
+        for page, after in unpublished.unpublished(self._shard, before, self._start):
             if datetime.now(UTC) > until:
                 place = memory.Place(self._start, frozenset(self._blocked), frozenset(self._unsettled))
                 memory.worker.places[self._shard] = place
@@ -97,7 +97,14 @@ class _Sweep:
         self._published += len(swept.done)
         self._blocked |= {left.row.pk for left in swept.left if _blocks(left)}
         self._unsettled |= {left.row.pk for left in swept.left} | {row.pk for row in rows if row.sk in unwritten}
+        self._hold([left.row for left in swept.left if may_be_in_order(left.row, left.sent_to)])
         self._release(rows)
+
+    def _hold(self, rows: Sequence[OutboxRow]) -> None:
+        """Note aggregates that the relay couldn't note, because it didn't get their rows or couldn't write."""
+        if rows:
+            notes, _ = held.look({row.pk for row in rows})
+            held.hold(rows, notes, tries=1)  # the next sweep tries again
 
     def _release(self, rows: Sequence[EventRow | TaskRow]) -> None:
         settled = {row.pk: held.stamp(row) for row in rows if row.pk not in self._unsettled and row.pk != row.sk}

@@ -7,7 +7,7 @@ from typing import Any
 
 from celeriac.aws import refusals
 from celeriac.aws.client import client
-from celeriac.enqueue.outbox_row import PARKED, SHARDS, WAITING, instant
+from celeriac.enqueue.outbox_row import PARKED, SHARDS, WAITING, EventRow, OutboxRow, TaskRow, instant, shard
 from celeriac.model import names, settings
 
 # The most rows that BatchGetItem reads in one call.
@@ -25,7 +25,7 @@ def lag(*, most_parked: int | None = None) -> tuple[datetime | None, int]:
 
     most_parked: counts no further than this, in one call.
     """
-    firsts = [_query(shard, Limit=1)["Items"] for shard in shards()]
+    firsts = [_query(each, Limit=1)["Items"] for each in shards()]
     occurred = [time_of(first[0]["occurred_at"]["S"]) for first in firsts if first]
     if most_parked is not None:
         return min(occurred, default=None), _query(PARKED, Select="COUNT", Limit=most_parked)["Count"]
@@ -42,26 +42,41 @@ def time_of(text: str) -> datetime:
 
 def shards() -> list[str]:
     """The partitions of the index, each of which holds whole aggregates."""
-    return [f"shard-{shard}" for shard in range(SHARDS)]
+    return [f"shard-{number}" for number in range(SHARDS)]
 
 
-def unpublished(shard: str, before: datetime, start: Any = None) -> Iterator[tuple[Sequence[Row], Any]]:
-    """Pages of the rows of a shard that are older than `before`, in the order in which they occurred.
+def unpublished(partition: str, older_than: datetime, start: Any = None) -> Iterator[tuple[Sequence[Row], Any]]:
+    """Pages of the rows of a shard that are older than `older_than`, in the order in which they occurred.
 
     Each page comes with the key behind it, at which a later call can start.
     """
-    yield from _rows(shard, "occurred_at < :bound", before, start)
+    yield from _rows(partition, "occurred_at < :bound", older_than, start)
 
 
-def ahead(shard: str, after: datetime) -> Iterator[tuple[Sequence[Row], Any]]:
+def before(rows: Sequence[EventRow | TaskRow]) -> Iterator[OutboxRow]:
+    """The keys of waiting rows that occurred before these rows, in their aggregates. The index may lag behind."""
+    aggregates, ids = {row.pk for row in rows}, {row.sk for row in rows}
+    latest: dict[str, datetime] = {}
+    for row in rows:
+        latest[shard(row.pk)] = max(latest.get(shard(row.pk), row.occurred_at), row.occurred_at)
+    for each, instant_ in latest.items():
+        bound = {":bound": {"S": instant_.astimezone(UTC).isoformat(timespec="microseconds")}}
+        for page in pages(each, "occurred_at < :bound", bound):
+            for key in page["Items"]:
+                pk, sk = key["pk"]["S"], key["sk"]["S"]
+                if pk in aggregates and sk not in ids:
+                    yield OutboxRow(pk, sk, "", time_of(key["occurred_at"]["S"]))
+
+
+def ahead(partition: str, after: datetime) -> Iterator[tuple[Sequence[Row], Any]]:
     """Pages of the rows of a shard that claim to occur after `after`, an instant in the future."""
-    yield from _rows(shard, "occurred_at > :bound", after, None)
+    yield from _rows(partition, "occurred_at > :bound", after, None)
 
 
-def _rows(shard: str, condition: str, bound: datetime, start: Any) -> Iterator[tuple[Sequence[Row], Any]]:
+def _rows(partition: str, condition: str, bound: datetime, start: Any) -> Iterator[tuple[Sequence[Row], Any]]:
     values = {":bound": {"S": bound.isoformat(timespec="microseconds")}}
-    for page in pages(shard, condition, values, start=start, Limit=PAGE):
-        rows = [row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == shard]
+    for page in pages(partition, condition, values, start=start, Limit=PAGE):
+        rows = [row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == partition]
         yield rows, page.get("LastEvaluatedKey")
 
 

@@ -14,7 +14,7 @@ from celeriac_cdk.constructs.handler import Runtime, build_handler
 from celeriac_cdk.declarations.fan_out import RELAY_BATCH, RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
-from celeriac_cdk.permissions import mark_events, note_held_aggregates, queue_arn, read_events, read_stream
+from celeriac_cdk.permissions import find_events, mark_events, note_held_aggregates, queue_arn, read_stream
 
 
 class Relay(Construct):
@@ -46,7 +46,7 @@ class Relay(Construct):
             runtime=runtime,
             permissions=[
                 read_stream(stream_arn),
-                read_events(names.outbox_table(stage)),
+                *find_events(names.outbox_table(stage), names.outbox_index()),
                 mark_events(names.outbox_table(stage)),
                 note_held_aggregates(names.idempotency_table(stage)),
                 *permissions,
