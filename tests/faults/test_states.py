@@ -15,7 +15,6 @@ from unittest.mock import patch
 import pytest
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from celeriac_console.commands.dlq.redrive import redrive
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -32,6 +31,7 @@ from celeriac.relay.parcels import derived_id
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in, oldest_unpublished
 from celeriac.testing.calls import Call, _At
+from celeriac_console.commands.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Accidents, Sent, broken
 from tests.faults.faults import FAULTS
