@@ -16,6 +16,8 @@ class Observed:
     """The idempotency key. It may identify a person, so it is logged as a hash."""
     has_run: bool = False
     """Whether the task's function was called."""
+    is_mismatch: bool = False
+    """Whether the key was used before, with other arguments."""
     age: timedelta | None = None
     """The time from enqueuing to the start of the first attempt."""
     replaced: tuple[str, Failure] | None = None

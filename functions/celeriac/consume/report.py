@@ -62,6 +62,15 @@ def log_lost_visitor(queue: str, message_id: str, *, deaths_alone: int) -> None:
     logger.warning("worker lost", extra={"queue": queue, "message_id": message_id, "deaths_alone": deaths_alone})
 
 
+def log_mismatch(run: RunInfo, queue: str, key: str, *, of: str, had: str, has: str) -> None:
+    """Log that a message's key was used before, with other arguments.
+
+    of: the id of the message that used it. had, has: the hashes of its arguments, and of this message's.
+    """
+    extra = {"queue": queue, **run.fields, "key_hash": key_hash(key), "duplicate_of": line(of)}
+    logger.warning("key used with other arguments", extra=extra | {"arguments_hash": has, "its_arguments_hash": had})
+
+
 def _text(failure: Failure | None) -> dict[str, str]:
     """An error's text. It may quote the payload, so it is logged only where payloads are a developer's own."""
     if failure is None or not settings.logs_error_texts():
@@ -88,6 +97,8 @@ _SKIPPED = {"poison": Metric.POISON_SKIPPED, "test_event": Metric.TEST_EVENT}
 def counted(outcome: Outcome, observed: Observed) -> list[Metric]:
     """The metrics that an attempt counts in."""
     counts = [Metric.STARTED] if observed.has_run else []
+    if observed.is_mismatch:
+        counts.append(Metric.KEY_MISMATCH)
     match outcome:
         case Succeeded():
             counts.append(Metric.SUCCEEDED)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from celeriac.aws import payloads
 from celeriac.consume import quarantine, visiting
 from celeriac.consume.decide import failed, unsent
+from celeriac.consume.duplicate import dropped, key_in_use
 from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
@@ -17,12 +19,14 @@ from celeriac.consume.report import log_lost_worker
 from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
 from celeriac.declare import registry
 from celeriac.declare.context import Context
+from celeriac.declare.key import Key
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
 from celeriac.execute.call import Call, TaskCalls, TaskTimeoutError
 from celeriac.execute.threads import left_behind
 from celeriac.leases import lease
+from celeriac.leases.argument_hashes import ArgumentHashes
 from celeriac.leases.claim import MESSAGE, Claim
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
@@ -101,12 +105,13 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
             message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=record.sent_at
         )
     try:
-        arguments = yield from _arguments(task, message, received)
-        key = received.observed.key = task.key_of(arguments, message)
+        raw, arguments = yield from _arguments(task, message, received)
+        key = task.key_of(arguments, message, raw)
     except (InvalidArgumentsError, PayloadError) as error:
         return invalid(error, original, received)
     except TaskTimeoutError as error:
         return failed(task, message, error, None, received)
+    received.observed.key = key.full
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
     if (why := ending.reason()) is not None:
@@ -118,18 +123,20 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     worker.has_started = True
+    key = key_in_use(key, task, message)
+    received.observed.key = key.full
+    message = key.carried_by(message)
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
     if task.guarantee == "at_least_once" and record.receives == 1 and not queue.fifo:
         late = given_up(task, message, received)
         return Dead(message, late) if late is not None else _Ready(task, message, arguments)
-    wanted = _wanted(task, key, message, redriven_from, received)
+    hashes = task.signature.hashes(raw, arguments)
+    wanted = _wanted(task, key, message, redriven_from, received, hashes=hashes)
     before_claim = worker.left
     try:
         held = _claim(task, message, wanted, received)
-    except (lease.AlreadyDone, lease.AlreadyTried):
-        return Skipped("duplicate")
-    except lease.AlreadyDead:
-        return Skipped("poison")
+    except lease.AlreadyUsed as used:
+        return dropped(task, message, used, wanted, received)
     except lease.Busy as busy:
         return HandedBack("another worker is running it", busy.until, original)
     except lease.TooEarly as early:
@@ -155,25 +162,31 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
     return _Ready(task, message, arguments, held)
 
 
-def _arguments(task: Task[..., Any, Any], message: Message, received: Received) -> TaskCalls[dict[str, Any]]:
-    """The arguments of the task. Raises InvalidArgumentsError, PayloadGoneError, TaskTimeoutError, and AWS's errors."""
+def _arguments(
+    task: Task[..., Any, Any], message: Message, received: Received
+) -> TaskCalls[tuple[bytes | msgspec.Raw, dict[str, Any]]]:
+    """The arguments of the task, as JSON and as values.
+
+    Raises InvalidArgumentsError, PayloadError, TaskTimeoutError, and AWS's errors.
+    """
     record = received.record
 
-    def read() -> dict[str, Any]:
+    def read() -> tuple[bytes | msgspec.Raw, dict[str, Any]]:
         raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
         arguments = task.signature.decode(raw)
         _refuse_misplaced(task, arguments, record.body)
-        return arguments
+        return raw, arguments
 
     if task.signature.is_plain and not message.stored:
         return read()
     # A validator of the user's, a regular expression or S3 may take long. The thread's watch cuts this off.
     its = RunInfo(task.name, message.id, message.attempt, received.worker.request_id)
-    result, error = yield Call(read, (), {}, received.worker.left, its)
+    left = received.worker.left
+    result, error = yield Call(read, (), {}, left, its, left)
     if error is not None:
         raise error
-    arguments: dict[str, Any] = result
-    return arguments
+    found: tuple[bytes | msgspec.Raw, dict[str, Any]] = result
+    return found
 
 
 def _resumed(message: Message, wanted: Claim, ended: lease.EndedUnsent, original: Message) -> Outcome:
@@ -186,21 +199,29 @@ def _resumed(message: Message, wanted: Claim, ended: lease.EndedUnsent, original
 
 
 def _wanted(
-    task: Task[..., Any, Any], key: str, message: Message, redriven_from: Failure | None, received: Received
+    task: Task[..., Any, Any],
+    key: Key,
+    message: Message,
+    redriven_from: Failure | None,
+    received: Received,
+    *,
+    hashes: ArgumentHashes | None,
 ) -> Claim:
+    full = key.full
     if task.guarantee == "at_least_once":
         # Messages of an at_least_once task don't exclude each other. But a message that SQS delivers again may have
         # crashed its worker. The record keeps this for the run, also in a fresh copy of the message; a redrive has
         # another date, so it starts without it.
-        key = f"{message.id} {message.enqueued_at} {message.turn}"
+        full = f"{message.id} {message.enqueued_at} {message.turn}"
     return Claim(
         task=task.name,
-        key=key,
+        key=full,
         task_id=message.id,
+        hashes=hashes,
         attempt=message.attempt,
         step=message.step,
         of_message=task.guarantee == "at_least_once",
-        key_from=MESSAGE if message.key is not None else "",
+        key_from=MESSAGE if key.is_chosen else "",
         until=received.worker.deadline,
         retention=received.queue.record_retention,
         # A call that overran and still runs in the background may be the one that crashes the worker.
@@ -250,12 +271,10 @@ def _tell_of_lost_worker(
 def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     task, message, arguments, held = ready.task, ready.message, ready.arguments, ready.held
     worker = received.worker
-    key = task.key_of(arguments, message)
     # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
     fence = held if task.guarantee != "at_least_once" else None
-    context = Context(
-        message.id, key, task.name, message.attempt, worker.deadline, group=received.record.group, _lease=fence
-    )
+    group, key = received.record.group, received.observed.key or ""
+    context = Context(message.id, key, task.name, message.attempt, worker.deadline, group=group, _lease=fence)
     args = (context,) if task.signature.takes_context else ()
     left = worker.left
     limit = min(task.timeout or left, left)

@@ -7,7 +7,7 @@ from typing import Any
 from celeriac.declare.task import Task
 from celeriac.model.cron import MOST_NAME_CHARACTERS
 from celeriac.model.errors import TaskError
-from celeriac.model.guarantee import GUARANTEES
+from celeriac.model.guarantee import GUARANTEES, ON_MISMATCH
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom
 
@@ -17,6 +17,10 @@ def check(made: Task[..., Any, Any]) -> None:
     name, queue = made.name, made.queue
     if made.guarantee not in GUARANTEES:
         raise TaskError(f"task {name!r}: delivery {made.guarantee!r} is none of {', '.join(GUARANTEES)}")
+    if made.on_mismatch not in ON_MISMATCH:
+        raise TaskError(f"task {name!r}: on_mismatch {made.on_mismatch!r} is none of {', '.join(ON_MISMATCH)}")
+    if made.on_mismatch != "skip" and made.guarantee == "at_least_once":
+        raise TaskError(f"task {name!r}: an at_least_once task keeps no record of keys, leave `on_mismatch` out")
     if not (isinstance(made.policy, Backoff) or callable(made.policy.policy)):
         raise TaskError(f"task {name!r}: retry={made.policy.policy!r} is neither a Backoff nor callable")
     if made.on == "":

@@ -10,7 +10,7 @@ from celeriac.declare.context import Context
 from celeriac.declare.task import Task
 from celeriac.model import habits
 from celeriac.model.errors import TaskError
-from celeriac.model.guarantee import Guarantee
+from celeriac.model.guarantee import Guarantee, OnMismatch
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom, CustomPolicy, Policy
 
@@ -62,6 +62,7 @@ def task(
     cron: str | None = None,
     timezone: str = "UTC",
     former_queues: Sequence[Queue] = (),
+    on_mismatch: OnMismatch = "skip",
     **unknown: Never,
 ) -> _Decorator:
     """Make a function a task of `queue`.
@@ -78,6 +79,9 @@ def task(
         `timezone`, such as `Europe/Berlin`. The stacks build the schedule. All parameters of the task need defaults.
     former_queues: the queues that the task was moved away from. What waits in them still runs, by their consumers; no
         new message goes there. A message of the task in any other queue isn't run: it is a dead letter, `wrong queue`.
+    on_mismatch: what becomes of a message that is a duplicate by its key, though its arguments are other ones. `skip`
+        drops it like any duplicate, `dead_letter` makes it a dead letter with the reason `key mismatch`. Both log a
+        warning and count it in the metric KeyMismatch.
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for a declaration that can't work.
     """
@@ -100,4 +104,5 @@ def task(
         cron=cron,
         timezone=timezone,
         former_queues=former_queues,
+        on_mismatch=on_mismatch,
     )

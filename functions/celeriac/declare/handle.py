@@ -67,6 +67,9 @@ class Handle[R]:
     former_queues: Sequence[Queue] = field(default=(), repr=False, compare=False)
     """The queues where the message may lie too: its task was moved away from them."""
 
+    _former_key: str | None = field(default=None, repr=False, compare=False)
+    """The key under which an older release may have recorded the same work."""
+
     @property
     def all_queues(self) -> tuple[Queue, ...]:
         """The queues where the message may lie."""
@@ -100,7 +103,11 @@ class Handle[R]:
         from celeriac.declare import lookup  # noqa: PLC0415
 
         record = lookup.record(self.task, self.key, self.queue, self.guarantee)
+        if not record and self._former_key is not None:
+            record = lookup.record(self.task, self._former_key, self.queue, self.guarantee)
         known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
+        if known is not None and known.duplicate_of is not None:
+            return lookup.mismatch(self.task, self.id, known) or known
         if known is not None and not (known.state == "retrying" and _is_past(known.due)):
             return known
         if self.id:

@@ -10,6 +10,7 @@ from celeriac.leases import lease
 from celeriac.leases.status import Status
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.queue import Queue
+from celeriac.model.reason import Reason
 
 
 def is_denied(error: Exception) -> bool:
@@ -22,6 +23,16 @@ def record(task: str, key: str, queue: Queue, guarantee: Guarantee) -> Mapping[s
     if guarantee == "at_least_once":
         return {}
     return lease.look_up(task, key, queue.record_retention)
+
+
+def mismatch(task: str, message_id: str, known: Status) -> Status | None:
+    """The status of a duplicate that is a dead letter because of its arguments, by its note; None if it isn't one."""
+    noted = letter_notes.noted(task, message_id)
+    if noted is None or noted.reason != Reason.KEY_MISMATCH:
+        return None
+    return Status(
+        "dead", noted.attempts, failure=noted, id=message_id, since=noted.last_at, duplicate_of=known.duplicate_of
+    )
 
 
 def dead_letter(task: str, message_id: str, *queues: Queue) -> Status | None:

@@ -6,18 +6,30 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from celeriac.declare.context import Context
-from celeriac.model import habits
+from celeriac.leases.argument_hashes import ArgumentHashes
+from celeriac.model import canonical, habits
 from celeriac.model.errors import CeleriacError, DeclarationError
 from celeriac.model.values import difference, is_said, to_json
+
+# Types whose values have one text each.
+_TEXTS = frozenset({str, int, bool})
 
 
 class SignatureError(DeclarationError):
     """A function whose signature can't be the schema of a JSON payload."""
+
+
+class KeyText(NamedTuple):
+    """The text of a key parameter's value; empty for a value that says nothing, such as None or an empty list."""
+
+    text: str
+    former: str
+    """The text that releases without a canonical form made of this value."""
 
 
 class InvalidArgumentsError(CeleriacError, TypeError):
@@ -145,6 +157,35 @@ class Signature:
         except Exception as error:  # a validator of the user's may raise anything
             raise InvalidArgumentsError(f"task {self._task!r}: {_readable(error)}") from error
 
+    def key(self, field: str, value: object) -> KeyText:
+        """The text of a key parameter's value, which has arrived or is the default. Raises InvalidArgumentsError."""
+        if type(value) in _TEXTS:
+            return KeyText(str(value), str(value))
+        try:
+            came, form = canonical.unordered(value), canonical.plain(value)
+            # A float that is a whole number is the int, unless the annotation makes a float of every number.
+            if (whole := canonical.whole(form)) is not form and str(whole) != str(form):
+                form = self._again(field, whole)
+            former = "" if came in (None, "") else str(came)
+            return KeyText("" if canonical.is_nothing(form) else str(form), former)
+        except Exception as error:  # the code of a user's model may raise anything
+            raise InvalidArgumentsError(f"task {self._task!r}: its key can't be written as JSON: {error}") from error
+
+    def _again(self, field: str, whole: object) -> object:
+        try:
+            return canonical.plain(self.arrived(field, whole))
+        except InvalidArgumentsError:
+            return whole  # a default that doesn't fit its own annotation
+
+    def hashes(self, raw: bytes | msgspec.Raw, arguments: Mapping[str, Any]) -> ArgumentHashes | None:
+        """The hashes of arguments, given as they were sent and as they arrived. None if a value has no JSON form."""
+        try:
+            sent = canonical.hashed(msgspec.json.decode(raw))
+            left_out = {field: self.default(field) for field in self.fields if field not in arguments}
+            return ArgumentHashes(sent, canonical.hashed({**arguments, **left_out}))
+        except Exception:  # noqa: BLE001 - a model's own code may raise anything; the task runs without hashes too
+            return None
+
     @property
     def returns_nothing(self) -> bool:
         """Whether the function is annotated to return None."""
@@ -212,14 +253,6 @@ def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
 
 def _mentions_context(hint: Any) -> bool:
     return hint is Context or Context in typing.get_args(hint)
-
-
-def key_text(value: object) -> object:
-    """The value of a key parameter as JSON types. Raises InvalidArgumentsError."""
-    try:
-        return msgspec.to_builtins(value, str_keys=True, enc_hook=to_json)
-    except Exception as error:
-        raise InvalidArgumentsError(f"its key can't be written as JSON: {error}") from error
 
 
 def _readable(error: BaseException) -> str:

@@ -9,14 +9,15 @@ import msgspec
 
 from celeriac.declare.context import Context
 from celeriac.declare.handle import Handle
+from celeriac.declare.key import Key, key_of_value, source_of
 from celeriac.declare.options import Options
-from celeriac.declare.signature import InvalidArgumentsError, Signature, key_text
+from celeriac.declare.signature import InvalidArgumentsError, KeyText, Signature
 from celeriac.enqueue.send import NOW, Parcel, send, send_many
-from celeriac.model import habits
+from celeriac.model import canonical, habits
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
 from celeriac.model.errors import CeleriacError, TaskError
-from celeriac.model.guarantee import Guarantee
+from celeriac.model.guarantee import Guarantee, OnMismatch
 from celeriac.model.message import Message, new_id
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Policy
@@ -55,6 +56,7 @@ class Task[**P, C, R]:
         cron: str | None,
         timezone: str,
         former_queues: Sequence[Queue] = (),
+        on_mismatch: OnMismatch = "skip",
     ) -> None:
         self.function = function
         self.queue = queue
@@ -67,6 +69,7 @@ class Task[**P, C, R]:
         self.on = on
         self.cron = _schedule_of(name, cron)
         self.timezone = timezone
+        self.on_mismatch = on_mismatch
         self._options = Options()
         update_wrapper(self, function)
 
@@ -92,7 +95,7 @@ class Task[**P, C, R]:
         run_id = new_id()
         context = Context(
             id=run_id,
-            key=self.key_of(arguments, Message(id=run_id, task=self.name)),
+            key=self.key_of(arguments, Message(id=run_id, task=self.name)).full,
             task=self.name,
             attempt=1,
             deadline=datetime.now(UTC) + (self.timeout or self.queue.timeout),
@@ -129,9 +132,9 @@ class Task[**P, C, R]:
         Raises InvalidArgumentsError for arguments that the signature can't read, NoSuchQueueError if the stage isn't
         deployed.
         """
-        parcel = self._parcel(self.signature.named(args, kwargs))
+        parcel, key = self._parcel(self.signature.named(args, kwargs))
         send(parcel)
-        return self._handle(parcel)
+        return self._handle(parcel, key)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Like `enqueue`, for async code: the call to AWS runs in a thread, so it doesn't block the event loop.
@@ -151,9 +154,9 @@ class Task[**P, C, R]:
         Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError if some messages were not sent.
         """
         arguments = [self._arguments_of(item) for item in items]
-        parcels = [self._parcel(self.signature.named((), item)) for item in arguments]
-        problems = send_many(parcels)
-        handles = [self._handle(parcel) for parcel in parcels]
+        made = [self._parcel(self.signature.named((), item)) for item in arguments]
+        problems = send_many([parcel for parcel, _ in made])
+        handles = [self._handle(parcel, key) for parcel, key in made]
         if any(problems):
             sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]
             unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
@@ -184,53 +187,61 @@ class Task[**P, C, R]:
         A handle is no proof that a message was sent: if nothing is stored about the message, the status is `unknown`.
         Raises ValueError if the key is needed and missing.
         """
-        value = self._key_value(key)
-        if value in (None, "") and (self.key is not None or not id):
+        value = self._key_text(key)
+        if not value.text and (self.key is not None or not id):
             wanted = f"handle(key=...), the value of {self.key!r}" if self.key else "handle(id=...) or handle(key=...)"
             raise ValueError(f"task {self.name!r}: write {wanted}; or keep handle.ref and use celeriac.handle(ref)")
-        return self.handle_of(id, f"{self.name}:{id if value in (None, '') else value}")
+        former = f"{self.name}:{value.former}" if value.former != value.text else None
+        return self.handle_of(id, f"{self.name}:{value.text or id}", former=former)
 
-    def handle_of(self, message_id: str, key: str, due: datetime | None = None) -> Handle[R]:
-        """The handle of a message whose id and whole idempotency key, `<task>:<value>`, are known."""
-        return Handle(
-            message_id, key, self.name, self.queue, self.guarantee, lambda: self.signature, due, self.former_queues
-        )
+    def handle_of(
+        self, message_id: str, key: str, due: datetime | None = None, *, former: str | None = None
+    ) -> Handle[R]:
+        """The handle of a message whose id and whole idempotency key, `<task>:<value>`, are known.
 
-    def _handle(self, parcel: Parcel) -> Handle[R]:
-        # The key as the consumer will compute it: 5 for a `float` arrives as 5.0, a text as a `datetime`.
-        arguments = self.signature.decode(parcel.message.args) if self.key is not None else {}
-        due = datetime.now(UTC) + parcel.delay
-        return self.handle_of(parcel.message.id, self.key_of(arguments, parcel.message), due)
+        former: the key under which an older release may have recorded the same work.
+        """
+        queue, signature = self.queue, lambda: self.signature
+        return Handle(message_id, key, self.name, queue, self.guarantee, signature, due, self.former_queues, former)
+
+    def _handle(self, parcel: Parcel, key: Key) -> Handle[R]:
+        former = key.former if not key.is_of_message else None
+        return self.handle_of(parcel.message.id, key.full, datetime.now(UTC) + parcel.delay, former=former)
 
     def key_for(self, value: object) -> str:
         """The idempotency key `<task>:<value>` of a value of the key parameter, spelled as the consumer spells it."""
-        return f"{self.name}:{self._key_value(value)}"
+        return f"{self.name}:{self._key_text(value).text}"
 
-    def _key_value(self, value: object) -> Any:
-        plain = key_text(value)
-        if self.key is None or plain in (None, ""):
-            return plain
+    def _key_text(self, value: object) -> KeyText:
+        if self.key is None:
+            return self.signature.key("", value)
         try:
-            return key_text(self.signature.arrived(self.key, plain))
-        except InvalidArgumentsError:
-            return plain  # a key of `options(key=...)`
+            return self.signature.key(self.key, self.signature.arrived(self.key, canonical.unordered(value)))
+        except Exception:  # noqa: BLE001 - a key of `options(key=...)`, or a value whose own code may raise anything
+            return self.signature.key("", value)
 
-    def key_of(self, arguments: Mapping[str, Any], message: Message) -> str:
+    def key_of(self, arguments: Mapping[str, Any], message: Message, raw: bytes | msgspec.Raw | None = None) -> Key:
         """The idempotency key of a message: `<task>:<its own key, its key parameter, or its id>`.
 
-        If the key parameter is None or empty, the id is used. The task's name is part of the key because a provider
-        sees the keys of all tasks: a charge and a refund of one payment must not look like the same request.
+        If the key parameter says nothing, such as None or an empty list, the id is used. The task's name is part of the
+        key because a provider sees the keys of all tasks: a charge and a refund of one payment must not look like the
+        same request.
+
+        arguments: as they arrived. raw: as they were sent, if the message doesn't hold them. Raises
+        InvalidArgumentsError for a value without a JSON form.
         """
-        value: Any = message.key
-        if value is None and self.key is not None:
-            value = key_text(arguments.get(self.key, self.signature.default(self.key)))
-        return f"{self.name}:{message.id if value in (None, '') else value}"
+        if self.key is None or (message.key is not None and not message.key_source):
+            value = message.key if message.key is not None else message.id
+            return Key(self.name, value, is_chosen=message.key is not None)
+        source = source_of(message.args if raw is None else raw, self.key)
+        own = self.signature.key(self.key, arguments.get(self.key, self.signature.default(self.key)))
+        return key_of_value(self.name, own, source, message)
 
     def parcel(self, *args: P.args, **kwargs: P.kwargs) -> Parcel:
         """The parcel that `enqueue` would send, for a transaction. Raises what `enqueue` raises for its arguments."""
-        return self._parcel(self.signature.named(args, kwargs))
+        return self._parcel(self.signature.named(args, kwargs))[0]
 
-    def _parcel(self, arguments: dict[str, Any]) -> Parcel:
+    def _parcel(self, arguments: dict[str, Any]) -> tuple[Parcel, Key]:
         options = self._options
         if self.queue.fifo and options.group is None:
             raise ValueError(
@@ -244,7 +255,10 @@ class Task[**P, C, R]:
             enqueued_at=datetime.now(UTC),
             due_at=datetime.now(UTC) + options.wait if options.wait else None,
         )
-        return Parcel(self.queue, message, options.wait, options.group)
+        # The key as the consumer reads it: 5 for a `float` arrives as 5.0, a text as a `datetime`.
+        arrived = self.signature.decode(message.args) if self.key is not None else {}
+        key = self.key_of(arrived, message)
+        return Parcel(self.queue, key.carried_by(message), options.wait, options.group), key
 
     def __repr__(self) -> str:
         """Name and queue."""

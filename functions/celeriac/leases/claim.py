@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from celeriac.leases.argument_hashes import ArgumentHashes
 from celeriac.leases.states import DEAD, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.model.failure import Failure
@@ -36,6 +37,8 @@ class Claim:
     """The task is at_least_once: the record is about one message, whose deaths it counts, and isn't about the key."""
     key_from: str = ""
     """`message` if the sender gave the key beside the arguments."""
+    hashes: ArgumentHashes | None = None
+    """Hashes of the message's arguments. None for arguments without a JSON form."""
     step: int = 0
     """Number of uncharged runs of this attempt so far."""
 

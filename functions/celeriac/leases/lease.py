@@ -22,15 +22,23 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 
-class AlreadyDone(Signal):
+class AlreadyUsed(Signal):
+    """The key was used before, and this message is to be dropped. `record` is the key's record."""
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        super().__init__("the key was used before")
+        self.record = record
+
+
+class AlreadyDone(AlreadyUsed):
     """The task has succeeded before."""
 
 
-class AlreadyDead(Signal):
+class AlreadyDead(AlreadyUsed):
     """The task is a dead letter, and this copy of its message is not the redriven one."""
 
 
-class AlreadyTried(Signal):
+class AlreadyTried(AlreadyUsed):
     """This attempt has failed before. The message of the next attempt exists already."""
 
 
@@ -159,18 +167,18 @@ def claim(wanted: Claim) -> Lease:
         return _lease(attempted)
     found, status = attempted.found, attempted.found.get("status")
     if status == COMPLETED:
-        raise AlreadyDone
+        raise AlreadyDone(found)
     if status == RETRYING:
         # A message that was dead-lettered without a run, by quarantine for example, left the record unchanged. A
         # redrive of it starts with fresh attempts, once for all of its copies.
         if not wanted.redriven or wanted.redriven == found.get("redriven"):
             if wanted.comes_back:
                 raise TooEarly(_instant(found["retry_at"]))
-            raise AlreadyTried
+            raise AlreadyTried(found)
         return _claim_after(attempted, found)
     if status == DEAD:
         if not _brings_back(wanted, found):
-            raise AlreadyDead
+            raise AlreadyDead(found)
         return _claim_after(attempted, found)
     return _claim_in_progress(attempted, found)
 
@@ -180,7 +188,7 @@ def _claim_in_progress(attempted: FencedStore, found: Mapping[str, Any]) -> Leas
     is_own = found.get("task_id") == wanted.task_id and wanted.redriven in {"", found.get("redriven", "")}
     if "unsent" in found:
         if wanted.once and not is_own:
-            raise AlreadyDead
+            raise AlreadyDead(found)
         if not is_own:
             return _claim_after(attempted, found)
     elif (expiry := _instant(found.get("in_progress_expiration", 0))) >= dt.datetime.now(dt.UTC):
@@ -191,7 +199,7 @@ def _claim_in_progress(attempted: FencedStore, found: Mapping[str, Any]) -> Leas
             # The message of a later run exists. So the run has ended, and only its record couldn't be written.
             return _claim_after(attempted, found)
         if ran > (wanted.attempt, wanted.step):
-            raise AlreadyTried
+            raise AlreadyTried(found)
     if "unsent" in found:
         raise EndedUnsent(found)
     raise CrashSuspected(found)

@@ -37,7 +37,8 @@ class Status:
     deaths: int = field(default=0, compare=False)
     """Number of workers that died during the current attempt. They don't count as attempts."""
     duplicate_of: str | None = field(default=None, compare=False)
-    """The id of another message with the same idempotency key, if this is the state of that message."""
+    """The id of another message with the same idempotency key, if this is the state of that message. In the state
+    `dead` with the reason `key mismatch` this message is the dead letter, and the other one has used the key."""
     not_kept: str | None = field(default=None, compare=False)
     """Why the result of a successful task isn't stored; None if it is."""
 
@@ -58,7 +59,7 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
         result, not_kept = _result(record)
         ended = _instant(record, "ended_at") or _completed_at(record, queue)
         return Status("succeeded", attempts, result, id=holder, since=ended, duplicate_of=other, not_kept=not_kept)
-    if other is not None and not (once and state == DEAD):
+    if other is not None and not once:
         return None  # the other message may fail, and then this one runs
     if state == DEAD:
         died = failure.last_at if failure is not None else None
@@ -67,19 +68,19 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
         return Status("queued", id=holder)  # a worker gave its claim back before the task was started
     if state == RETRYING:
         due = _instant(record, "retry_at")
-        return Status("retrying", attempts, failure=failure, id=holder, due=due)
+        return Status("retrying", attempts, failure=failure, id=holder, due=due, duplicate_of=other)
     if state != INPROGRESS:
         return None  # a newer release wrote it
     expiry = datetime.fromtimestamp(int(record.get("in_progress_expiration", 0)) / 1000, UTC)
     deaths = int(record.get("deaths", 0))
     started = _instant(record, "started_at")
     if expiry > now:
-        return Status("running", attempts, failure=failure, id=holder, since=started, deaths=deaths)
+        return Status("running", attempts, failure=failure, id=holder, since=started, deaths=deaths, duplicate_of=other)
     reason = Reason.INTERRUPTED if once else Reason.WORKER_LOST
     lost = Failure(reason, message="its worker died while it ran", attempts=max(attempts - 1, 0), last_at=expiry)
     # The lease ends with the invocation, which began when the message became invisible.
     again = expiry - queue.timeout + queue.visibility
-    return Status("retrying", lost.attempts, failure=lost, id=holder, due=again, deaths=deaths + 1)
+    return Status("retrying", lost.attempts, failure=lost, id=holder, due=again, deaths=deaths + 1, duplicate_of=other)
 
 
 def _result(record: Mapping[str, Any]) -> tuple[Any, str | None]:

@@ -20,6 +20,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from celeriac.aws.client import client, error_code
+from celeriac.leases import argument_hashes
 from celeriac.leases.claim import Claim, Found, condition_of
 from celeriac.leases.states import COMPLETED, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
@@ -66,6 +67,7 @@ class FencedStore(DynamoDBPersistenceLayer):
             "attempt": {"N": str(self.claim.attempt)},
             "step": {"N": str(self.claim.step)},
             "key_from": {"S": self.claim.key_from},
+            **argument_hashes.attributes(self.claim.hashes, self.token),
             # The stored name is older than the other name.
             "crashes": {"N": str(self.deaths_alone)},
             "deaths": {"N": str(self.deaths)},

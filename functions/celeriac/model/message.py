@@ -47,7 +47,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     stored: str = ""
     """Where `args` are stored if they are too large for the queue: a key in the stage's payload bucket."""
     key: Annotated[str, msgspec.Meta(max_length=MOST_KEY)] | None = None
-    """The idempotency key, if the sender gave one."""
+    """The idempotency key: chosen by the sender, or made of the task's key parameter by the producer."""
+    key_source: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """A hash of the value that `key` was made of; empty if the sender chose the key."""
     enqueued_at: datetime | None = None
     due_at: datetime | None = None
     """When the first attempt is due, if the sender asked for a delay."""

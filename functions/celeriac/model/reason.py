@@ -54,6 +54,11 @@ class Reason(StrEnum):
         "no release that reads the message's version came in time",
         "deploy the newer release, redrive",
     )
+    KEY_MISMATCH = (
+        "key mismatch",
+        'its key was used before, with other arguments; the task has `on_mismatch="dead_letter"`',
+        "discard it; or, if it is other work, `celeriac forget` its key and redrive",
+    )
     QUARANTINED = "quarantined", "an operator holds it back", "`celeriac quarantine lift`, redrive"
     UNSETTLED = (
         "unsettled",

@@ -133,7 +133,7 @@ def _dict(path: _Path, passed: dict[Any, Any], arrived: Any) -> Difference | lis
             lost = next((key for key in passed if key not in arrived), None)
             return Difference(f"`{_text((path, lost))}` would not arrive", "remove it: nothing reads it")
         return pairs
-    if arrived is _Missing or not (names := _names(arrived)):
+    if arrived is _Missing or not (names := field_names(arrived)):
         return [((path, key), one, _Missing) for key, one in passed.items()]
     if unknown := [key for key in passed if key not in names]:
         return Difference(
@@ -160,7 +160,7 @@ def _attributes(path: _Path, passed: Any, arrived: Any, parts: list[str]) -> Dif
     return pairs
 
 
-def _names(arrived: Any) -> dict[str, str]:
+def field_names(arrived: Any) -> dict[str, str]:
     """Map JSON's names of the fields of a dataclass, Struct or pydantic model to Python's; empty for other values."""
     kind: Any = type(arrived)
     if hasattr(kind, "model_fields"):

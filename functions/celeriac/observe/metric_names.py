@@ -16,6 +16,8 @@ class Metric(StrEnum):
     """Dead letters with the reason `rejected`; they count as DeadLettered too."""
     DUPLICATE = "Duplicate"
     """Messages whose key had run already."""
+    KEY_MISMATCH = "KeyMismatch"
+    """Messages whose key had been used with other arguments; skipped ones count as Duplicate or PoisonSkipped too."""
     POISON_SKIPPED = "PoisonSkipped"
     """Stray copies of dead letters."""
     TEST_EVENT = "TestEvent"
