@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from celeriac import Backoff, Context, Queue, Reject, Status, TaskFailedError, task
+from celeriac.aws.client import client
+from celeriac.aws.items import plain
 from celeriac.declare import registry
 from celeriac.leases import lease
 from celeriac.leases.claim import Claim
+from celeriac.model import names
 from celeriac.model.errors import TaskError
 from celeriac.testing import Sandbox, WorkerDied
 from tests.support.redrive import redrive_as_aws_does
@@ -180,6 +183,11 @@ def test_a_message_whose_place_another_one_took_during_its_retries_is_seen(sandb
     assert (first.status().state, second.status().state) == ("dead", "succeeded")
 
 
+def _record() -> dict[str, Any]:
+    (item,) = client("dynamodb").scan(TableName=names.idempotency_table("test"))["Items"]
+    return plain(item) or {}
+
+
 # Two releases.
 
 
@@ -234,6 +242,38 @@ def test_a_record_of_an_older_release_is_no_mismatch(sandbox: Sandbox, seen: See
     handle = refund.enqueue("o-1", 500)
     sandbox.drain()
     assert (handle.status().state, seen(), sandbox.dead_letters(till)) == ("succeeded", [], [])
+
+
+def test_the_hashes_of_another_messages_claim_are_not_compared(sandbox: Sandbox, seen: Seen) -> None:
+    """A release that doesn't know the hashes updates the record of a FIFO message, and leaves them in it."""
+    ledger = Queue("ledger-of-arguments", fifo=True)
+
+    @task(ledger, key="order", on_mismatch="dead_letter")
+    def book(order: str, cents: int) -> None:
+        runs.append(cents)
+
+    book.options(group="g").enqueue("o-1", 500)
+    sandbox.drain()
+    record = _record()
+    client("dynamodb").update_item(
+        TableName=names.idempotency_table("test"),
+        Key={"id": {"S": record["id"]}},
+        UpdateExpression="SET #token = :token",
+        ExpressionAttributeNames={"#token": "token"},
+        ExpressionAttributeValues={":token": {"S": "of an older release"}},
+    )
+    book.options(group="g").enqueue("o-1", 900)
+    sandbox.drain()
+    assert (runs, seen(), sandbox.dead_letters(ledger)) == ([500], [], [])
+
+
+def test_a_record_holds_hashes_and_the_version_of_the_form_and_no_argument(sandbox: Sandbox) -> None:
+    charge.enqueue("o-1", 4711)
+    sandbox.drain()
+    record = _record()
+    assert record["form"] == 1
+    assert len(record["argument_hashes"].split(" ")) == 3
+    assert "4711" not in str({name: value for name, value in record.items() if name != "data"})
 
 
 # At most once.

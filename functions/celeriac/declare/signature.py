@@ -180,9 +180,14 @@ class Signature:
     def hashes(self, raw: bytes | msgspec.Raw, arguments: Mapping[str, Any]) -> ArgumentHashes | None:
         """The hashes of arguments, given as they were sent and as they arrived. None if a value has no JSON form."""
         try:
-            sent = canonical.hashed(msgspec.json.decode(raw))
+            sent = msgspec.json.decode(raw)
             left_out = {field: self.default(field) for field in self.fields if field not in arguments}
-            return ArgumentHashes(sent, canonical.hashed({**arguments, **left_out}))
+            # Most arguments arrive as they were sent, and needn't be walked.
+            arrived = sent if arguments == sent else canonical.plain(arguments)
+            hashed = canonical.hashed(sent)
+            if arrived is sent and not left_out:
+                return ArgumentHashes(hashed, hashed)
+            return ArgumentHashes(hashed, canonical.hashed(arrived | canonical.plain(left_out)))
         except Exception:  # noqa: BLE001 - a model's own code may raise anything; the task runs without hashes too
             return None
 

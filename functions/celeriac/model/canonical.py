@@ -6,6 +6,7 @@ lists keep theirs.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
@@ -23,6 +24,10 @@ _MOST_INT = 2**63
 _HASHED = 32
 # msgspec makes a list of a set, and leaves a tuple as it is. Keys made of tuples have had Python's text of a tuple.
 _ARRAYS = frozenset({list, tuple})
+_ATOMS = frozenset({str, int, bool, type(None)})
+# A number in an object that may be a whole float. A text may look like one: then the form is walked in vain.
+_WHOLE = re.compile(rb"(\.0|[0-9]e[0-9]+)[,\]}]")
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def plain(value: object) -> Any:
@@ -48,9 +53,9 @@ def whole(form: Any) -> Any:
     if type(form) is float:
         return int(form) if form.is_integer() and abs(form) < _MOST_INT else form
     if type(form) in _ARRAYS:
-        return type(form)(whole(one) for one in form)
+        return type(form)([one if type(one) in _ATOMS else whole(one) for one in form])
     if type(form) is dict:
-        return {key: whole(one) for key, one in form.items()}
+        return {key: one if type(one) in _ATOMS else whole(one) for key, one in form.items()}
     return form
 
 
@@ -66,9 +71,12 @@ def is_nothing(form: Any) -> bool:
     return form is None or form == ""
 
 
-def hashed(value: object) -> str:
-    """A hash of the form, the same for 7 and 7.0. Raises as `plain` does."""
-    return sha256(msgspec.json.encode(whole(plain(value)))).hexdigest()[:_HASHED]
+def hashed(form: dict[str, Any]) -> str:
+    """A hash of a plain dict, the same for 7 and 7.0, and in any order of its keys."""
+    written = _encode(form)
+    if _WHOLE.search(written):
+        written = _encode(whole(form))
+    return sha256(written).hexdigest()[:_HASHED]
 
 
 def _ordered(form: Any, value: Any) -> Any:
