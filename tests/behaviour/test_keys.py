@@ -238,6 +238,17 @@ def test_what_an_older_release_has_done_is_not_done_again(sandbox: Sandbox, valu
     assert anything.handle(key=value).status().state == "succeeded"
 
 
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_fault_while_the_older_record_is_looked_for_changes_nothing(sandbox: Sandbox, call: int) -> None:
+    _run_under("anything", "anything:{'b': 1, 'a': 2}", "older").complete("done")
+    anything.enqueue({"b": 1, "a": 2})
+    fresh = anything.enqueue({"d": 1, "c": 2})
+    sandbox.crash_at(call)
+    sandbox.drain()
+    assert set(keys) == {fresh.key}
+    assert sandbox.dead_letters(shop) == []
+
+
 def test_a_task_that_crashed_under_an_older_release_is_not_started_again_at_most_once(
     sandbox: Sandbox, send: Send
 ) -> None:
@@ -323,6 +334,7 @@ def test_a_key_with_its_form_costs_no_call(sandbox: Sandbox) -> None:
     anything.enqueue({"a": [1, "x"], "b": 2.5})
     pick.enqueue({1, 2, 3})
     weigh.enqueue(7)
+    anything.enqueue([])
     sandbox.calls.clear()
     sandbox.drain()
-    assert sandbox.calls == {("dynamodb", "PutItem"): 3, ("dynamodb", "UpdateItem"): 3}
+    assert sandbox.calls == {("dynamodb", "PutItem"): 4, ("dynamodb", "UpdateItem"): 4}

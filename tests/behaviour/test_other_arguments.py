@@ -130,6 +130,18 @@ def test_a_task_can_have_such_a_duplicate_dead_lettered(sandbox: Sandbox, seen: 
         other.result()
 
 
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("call", range(1, 4))
+def test_such_a_dead_letter_is_not_lost_by_a_crash(sandbox: Sandbox, call: int, *, after: bool) -> None:
+    refund.enqueue("o-1", 500)
+    sandbox.drain()
+    other = refund.enqueue("o-1", 4711)
+    sandbox.crash_at(call, after=after)
+    sandbox.drain()
+    assert {letter.id for letter in sandbox.dead_letters(till)} == {other.id}
+    assert runs == [("o-1", 500)]
+
+
 def test_a_redrive_of_such_a_letter_is_judged_anew(sandbox: Sandbox, seen: Seen) -> None:
     first = refund.enqueue("o-1", 500)
     sandbox.drain()
@@ -234,6 +246,26 @@ def test_a_parameter_of_a_newer_release_makes_no_mismatch(sandbox: Sandbox, send
     again.enqueue("o-1", 500, LineWithPrice("a"), "usd")
     sandbox.drain()
     assert len(sandbox.dead_letters(till)) == len(seen()) == 1
+
+
+def test_a_copy_of_a_message_that_the_release_before_has_run_makes_no_mismatch(
+    sandbox: Sandbox, send: Send, seen: Seen
+) -> None:
+    def bill(order: str, cents: int) -> None:
+        runs.append(cents)
+
+    def newer(order: str, cents: int, currency: str = "eur") -> None:
+        runs.append(cents)
+
+    body = {"task": "bill", "id": "1", "args": {"order": "o-1", "cents": 500}}
+    _declare(bill)
+    send(till, body)
+    sandbox.drain()
+    again = _declare(newer)
+    send(till, body)
+    again.enqueue("o-1", 500)
+    sandbox.drain()
+    assert (runs, seen(), sandbox.dead_letters(till)) == ([500], [], [])
 
 
 def test_a_record_of_an_older_release_is_no_mismatch(sandbox: Sandbox, seen: Seen) -> None:
