@@ -15,8 +15,8 @@ from celeriac.enqueue import order
 from celeriac.enqueue.transaction import Transaction
 from celeriac.relay import sweeper
 from celeriac.testing import Call, Sandbox
+from celeriac.testing.disturbances import refusal
 from celeriac.testing.lambda_ import Invocation
-from tests.faults.faults import _error
 
 ledger = Queue("committed", fifo=True)
 plain = Queue("committed-plain")
@@ -159,7 +159,7 @@ def test_a_full_transaction_and_a_crowded_aggregate_commit_without_a_mark(sandbo
         if call.operation == "TransactWriteItems" and order.PREFIX in str(call.arguments):
             free = [{"Code": "None"} for _ in call.arguments["TransactItems"][1:]]
             reasons = [*free, {"Code": "TransactionConflict"}]  # the mark is the last action
-            raise _error(call, "TransactionCanceledException", CancellationReasons=reasons)
+            raise refusal(call, "TransactionCanceledException", CancellationReasons=reasons)
         return call.make()
 
     with sandbox.fault(crowded), sandbox.worker(), celeriac.transaction() as tx:
@@ -174,7 +174,7 @@ def test_a_role_that_is_older_than_its_release_commits_without_a_mark(
 
     def refuse(call: Call) -> Any:
         if call.operation == "TransactWriteItems" and order.PREFIX in str(call.arguments):
-            raise _error(call, "AccessDeniedException")
+            raise refusal(call, "AccessDeniedException")
         return call.make()
 
     with sandbox.fault(refuse), sandbox.worker():
