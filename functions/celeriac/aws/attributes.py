@@ -28,7 +28,7 @@ OURS = frozenset({FAILURE_ATTRIBUTE, FIRST_SENT_AT, FIRST_ID, DEATHS})
 """No sender's attribute has one of these names. The names of MORE's attributes are the sender's."""
 OLD_FAILURE, OLD_FIRST_SENT_AT, OLD_MORE = "failure", "first_sent_at", "more_attributes"
 """The names in the first releases. A sender may use them too. So they are read only where those releases wrote them,
-and in their form, to the character: docs/decisions/00wg-names-of-attributes.md. `newer` below says that the body is of
+and in their form, to the character: docs/decisions/0028-names-of-attributes.md. `newer` below says that the body is of
 a version that is newer than this release: only then was the old date written."""
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MOST = 10

@@ -149,7 +149,7 @@ class Task[**P, C, R]:
         """Send one message for each item, in batches of ten, several at once. All items are checked before any is sent.
 
         On a FIFO queue the messages are sent in order, by one call after another with one message each. After a message
-        that wasn't sent, no later one is sent (docs/decisions/00wa-a-group-is-sent-one-by-one.md).
+        that wasn't sent, no later one is sent (docs/decisions/0021-a-group-is-sent-one-by-one.md).
 
         Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError if some messages were not sent.
         """

@@ -1,7 +1,7 @@
 """The end of a worker that is of no more use: its event loop is lost, or too many of its calls hang.
 
 Nothing can stop a thread, or a task that blocks the loop, but the end of the process. Lambda then starts a new one. See
-docs/decisions/00we-a-worker-that-ends-itself.md.
+docs/decisions/0025-a-worker-that-ends-itself.md.
 """
 
 import os
