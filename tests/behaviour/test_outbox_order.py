@@ -123,6 +123,20 @@ def test_tasks_of_a_group_are_sent_as_they_committed(sandbox: Sandbox, by: str) 
     assert told == [0, 1]
 
 
+def test_the_stream_may_deliver_the_rows_of_a_transaction_in_any_order(sandbox: Sandbox) -> None:
+    with celeriac.transaction() as tx:
+        for number in range(5):
+            _emit(tx, number)
+    sandbox._pollers._stream._read()
+    records = sandbox._pollers._stream._pending
+    assert len(records) == 5
+    records.reverse()
+    for number, record in enumerate(records):
+        record["dynamodb"] = record["dynamodb"] | {"SequenceNumber": f"{number}"}
+    sandbox.drain()
+    assert told == [0, 1, 2, 3, 4]
+
+
 def test_the_order_costs_no_call_and_only_events_that_may_have_one_pay_for_it(sandbox: Sandbox) -> None:
     with _seen(sandbox) as actions, sandbox.worker():
         with celeriac.transaction() as tx:

@@ -263,6 +263,21 @@ def test_if_the_order_cannot_be_noted_lambda_delivers_again_and_nothing_is_repea
     assert max(sends.messages.values()) == 1
 
 
+def test_no_event_overtakes_one_that_the_stream_gave_up_on(sandbox: Sandbox) -> None:
+    """The relay has never seen it. The sweeper could not send it, and notes that its aggregate waits."""
+    sends = Sends()
+    with sends.without(sandbox, "SendMessageBatch", "outage-ill"):
+        _emit("outage.both", 0, "item")
+        sandbox.advance(OUTAGE)
+        sandbox.run_once()
+    sandbox._calls.memories.clear()
+    _emit("outage.both", 1, "item")
+    sandbox.run_once()
+    assert _ran("tell", "item") == []
+    sandbox.drain()
+    assert _ran("tell", "item") == [0, 1]
+
+
 def test_a_relay_that_dies_after_sending_repeats_only_that_batch(sandbox: Sandbox) -> None:
     for number in range(5):
         _emit("outage.well", number, "item")
