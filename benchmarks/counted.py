@@ -15,7 +15,7 @@ from celeriac.testing import Sandbox
 
 TASKS = 100
 KILOBYTE = 1024
-jobs = Queue("jobs", timeout=timedelta(seconds=30))
+jobs = Queue("jobs", timeout=timedelta(seconds=30), batch_size=10)
 ARGUMENTS: dict[str, Any] = {"order_id": "order-2026-000042", "amount_cents": 500, "email": "someone@example.org"}
 
 

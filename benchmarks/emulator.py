@@ -96,7 +96,7 @@ def deploy(queue: Queue, code: bytes, variables: Mapping[str, str], *, own: Mapp
     functions.create_event_source_mapping(
         FunctionName=queue.function_name(stage),
         EventSourceArn=sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"],
-        BatchSize=queue.batch_size,
+        BatchSize=queue.batch,
         ScalingConfig={"MaximumConcurrency": queue.max_concurrency},
         FunctionResponseTypes=["ReportBatchItemFailures"],
         Enabled=False,

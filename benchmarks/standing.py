@@ -34,7 +34,7 @@ from celeriac.testing.lambda_ import Invocation
 ROOT = Path(__file__).resolve().parents[1]
 POLLS_A_MINUTE = 5 * 3
 MINUTES = prices.HOURS_A_MONTH * 60
-jobs = Queue("jobs", timeout=timedelta(seconds=30))
+jobs = Queue("jobs", timeout=timedelta(seconds=30), batch_size=10)
 
 
 @task(jobs)

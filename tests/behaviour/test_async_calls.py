@@ -24,7 +24,7 @@ from celeriac import (
 from celeriac.observe import trace
 from celeriac.testing import Call, Sandbox
 
-jobs = Queue("async-calls", concurrency=5)
+jobs = Queue("async-calls", concurrency=5, batch_size=10)
 received: list[str] = []
 
 

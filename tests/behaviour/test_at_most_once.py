@@ -9,7 +9,7 @@ from celeriac import Backoff, Context, Queue, Retry, task
 from celeriac.model.errors import TaskError
 from celeriac.testing import Sandbox, WorkerDied
 
-jobs = Queue("jobs")
+jobs = Queue("jobs", batch_size=10)
 runs: list[str] = []
 
 

@@ -13,7 +13,7 @@ from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import Invocation
 from consumer import handler
 
-inbox = Queue("inbox")
+inbox = Queue("inbox", batch_size=10)
 ran: list[int] = []
 type Send = Callable[[Queue, object], None]
 MIB = 1_048_576
@@ -196,7 +196,7 @@ def test_a_message_of_a_newer_release_waits_and_stays_byte_for_byte(sandbox: San
 
 
 def test_a_queue_sets_how_long_its_messages_wait_for_a_release(sandbox: Sandbox, send: Send) -> None:
-    hasty = Queue("hasty", patience=timedelta(minutes=5))
+    hasty = Queue("hasty", patience=timedelta(minutes=5), batch_size=10)
 
     @task(hasty)
     def known() -> None: ...

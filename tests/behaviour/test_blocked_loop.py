@@ -13,8 +13,8 @@ from celeriac import Backoff, Context, Queue, task
 from celeriac.execute import loop
 from celeriac.testing import Sandbox
 
-jobs = Queue("blocked", timeout=timedelta(seconds=30), concurrency=10)
-brief = Queue("blocked-brief", timeout=timedelta(seconds=3), concurrency=2)
+jobs = Queue("blocked", timeout=timedelta(seconds=30), concurrency=10, batch_size=10)
+brief = Queue("blocked-brief", timeout=timedelta(seconds=3), concurrency=2, batch_size=10)
 MATES = 9
 released = threading.Event()
 begun: list[int] = []
@@ -115,7 +115,7 @@ def test_what_was_done_before_the_worker_ends_is_acknowledged(sandbox: Sandbox) 
 
 
 def test_tasks_that_were_not_started_go_back_unrun_and_uncharged(sandbox: Sandbox) -> None:
-    narrow = Queue("blocked-narrow", concurrency=1)
+    narrow = Queue("blocked-narrow", concurrency=1, batch_size=10)
     runs: list[int] = []
 
     # Long enough for the loop to be known as lost when the next message is due.

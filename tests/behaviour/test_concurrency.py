@@ -11,8 +11,8 @@ from celeriac import Backoff, Context, Queue, Reject, Retry, task
 from celeriac.model.errors import TaskError
 from celeriac.testing import Sandbox
 
-wide = Queue("wide", concurrency=10)
-ledger = Queue("ledger", fifo=True, concurrency=5)
+wide = Queue("wide", concurrency=10, batch_size=10)
+ledger = Queue("ledger", fifo=True, concurrency=5, batch_size=10)
 entries: list[tuple[str, int]] = []
 barrier = threading.Barrier(10)
 

@@ -9,7 +9,7 @@ def test_fifty_threads_open_fifty_connections_and_keep_them() -> None:
         from concurrent.futures import ThreadPoolExecutor
         from celeriac import Queue, task
 
-        @task(Queue("jobs", concurrency=50))
+        @task(Queue("jobs", concurrency=50, batch_size=10))
         def work(who: str) -> None: ...
 
         with ThreadPoolExecutor(50) as threads:

@@ -11,8 +11,8 @@ import pytest
 from celeriac import Backoff, Context, Queue, task
 from celeriac.testing import Sandbox
 
-one_by_one = Queue("contexts", concurrency=1)
-ledger = Queue("contexts-ledger", fifo=True, concurrency=1)
+one_by_one = Queue("contexts", concurrency=1, batch_size=10)
+ledger = Queue("contexts-ledger", fifo=True, concurrency=1, batch_size=10)
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 seen: list[tuple[str, int]] = []
 

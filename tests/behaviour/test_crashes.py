@@ -10,8 +10,8 @@ from celeriac.testing import Sandbox, WorkerDied
 from tests.support.faults import out_of_reach
 from tests.support.redrive import redrive_as_aws_does
 
-jobs = Queue("jobs", concurrency=1)
-wide = Queue("wide", concurrency=5)
+jobs = Queue("jobs", concurrency=1, batch_size=10)
+wide = Queue("wide", concurrency=5, batch_size=10)
 runs: list[str] = []
 
 
@@ -168,7 +168,7 @@ def test_a_crash_beside_a_hanging_background_thread_is_not_charged(sandbox: Sand
 
 
 def test_a_crashing_task_on_a_fifo_queue_does_not_harm_another_group(sandbox: Sandbox) -> None:
-    ledger = Queue("ledger", fifo=True)
+    ledger = Queue("ledger", fifo=True, batch_size=10)
 
     @task(ledger, key="name")
     def book(name: str) -> None:
@@ -188,7 +188,7 @@ def test_a_crashing_task_on_a_fifo_queue_does_not_harm_another_group(sandbox: Sa
 
 def test_two_crashing_messages_with_one_key_end_as_dead_letters(sandbox: Sandbox) -> None:
     """Both messages share a record. A dead one must not run again because the other crashes the worker."""
-    ledger = Queue("ledger", fifo=True, concurrency=1)
+    ledger = Queue("ledger", fifo=True, concurrency=1, batch_size=10)
 
     @task(ledger, key="name")
     def book(name: str) -> None:
@@ -204,7 +204,7 @@ def test_two_crashing_messages_with_one_key_end_as_dead_letters(sandbox: Sandbox
 
 def test_messages_behind_a_crashing_task_without_a_lease_run_on_a_fifo_queue(sandbox: Sandbox) -> None:
     """SQS counts a receive for the whole group each time, and would dead-letter the whole group."""
-    ledger = Queue("ledger", fifo=True)
+    ledger = Queue("ledger", fifo=True, batch_size=10)
 
     @task(ledger, delivery="at_least_once")
     def book(name: str) -> None:
@@ -220,7 +220,7 @@ def test_messages_behind_a_crashing_task_without_a_lease_run_on_a_fifo_queue(san
 
 
 def test_an_at_least_once_attempt_on_a_fifo_queue_is_counted_once(sandbox: Sandbox) -> None:
-    ledger = Queue("ledger", fifo=True)
+    ledger = Queue("ledger", fifo=True, batch_size=10)
     attempts: list[tuple[str, int]] = []
 
     @task(ledger, delivery="at_least_once", retry=Backoff(attempts=4))

@@ -10,7 +10,7 @@ from celeriac import Backoff, Context, Queue, task
 from celeriac.execute import ending, threads
 from celeriac.testing import Sandbox
 
-jobs = Queue("jobs", timeout=timedelta(seconds=30))
+jobs = Queue("jobs", timeout=timedelta(seconds=30), batch_size=10)
 SHORT = timedelta(milliseconds=50)
 released = threading.Event()
 runs: list[int] = []
@@ -39,7 +39,7 @@ def test_a_sync_task_that_overruns_fails_and_is_tried_again(sandbox: Sandbox) ->
 
 
 def test_a_task_with_its_queues_whole_timeout_is_stopped_in_time_to_record_the_overrun(sandbox: Sandbox) -> None:
-    brief = Queue("brief", timeout=timedelta(seconds=1))
+    brief = Queue("brief", timeout=timedelta(seconds=1), batch_size=10)
 
     @task(brief, timeout=brief.timeout, retry=Backoff(attempts=1))
     def hang() -> None:
@@ -141,7 +141,7 @@ def test_the_last_message_of_a_batch_gets_enough_time(sandbox: Sandbox) -> None:
 
 
 def test_hand_backs_do_not_use_up_the_receives_of_a_message(sandbox: Sandbox) -> None:
-    busy = Queue("busy", timeout=timedelta(seconds=30), max_receives=5)
+    busy = Queue("busy", timeout=timedelta(seconds=30), max_receives=5, batch_size=10)
 
     @task(busy, timeout=timedelta(seconds=20))
     def slow(number: int) -> None:
@@ -158,7 +158,7 @@ def test_a_worker_in_which_too_many_calls_hang_hands_the_rest_back_and_ends(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     threads.forget()
-    many = Queue("many", timeout=timedelta(seconds=30), concurrency=5)
+    many = Queue("many", timeout=timedelta(seconds=30), concurrency=5, batch_size=10)
 
     @task(many, timeout=SHORT, retry=Backoff(attempts=1))
     def hang() -> None:

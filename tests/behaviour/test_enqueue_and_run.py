@@ -13,7 +13,7 @@ from celeriac.declare import registry
 from celeriac.model import declared
 from celeriac.testing import Sandbox
 
-mailbox = Queue("mailbox")
+mailbox = Queue("mailbox", batch_size=10)
 delivered: list[object] = []
 
 
@@ -180,7 +180,7 @@ def test_one_application_does_not_see_another(
     shop = tmp_path / "another_shop"
     shop.mkdir()
     (shop / "__init__.py").touch()
-    (shop / "queues.py").write_text('from celeriac import Queue\n\ntill = Queue("till")\n')
+    (shop / "queues.py").write_text('from celeriac import Queue\n\ntill = Queue("till", batch_size=10)\n')
     (shop / "tables.py").write_text('from celeriac import Table\n\ngoods = Table("goods", key="barcode")\n')
     (shop / "sales.py").write_text(
         "from another_shop.queues import till\nfrom celeriac import task\n\n\n@task(till)\ndef sell() -> None: ...\n"

@@ -13,8 +13,8 @@ from celeriac.enqueue.send import HELD_BACK, Parcel, send_many
 from celeriac.testing import Sandbox
 from celeriac.testing.calls import Call
 
-ledger = Queue("ordered-ledger", fifo=True)
-plain = Queue("ordered-plain")
+ledger = Queue("ordered-ledger", fifo=True, batch_size=10)
+plain = Queue("ordered-plain", batch_size=10)
 booked: list[int] = []
 
 

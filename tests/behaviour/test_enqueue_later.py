@@ -10,8 +10,8 @@ from celeriac import Queue, task
 from celeriac.testing import Sandbox
 from celeriac.testing.sandbox import START
 
-jobs = Queue("later")
-ledger = Queue("later-ledger", fifo=True)
+jobs = Queue("later", batch_size=10)
+ledger = Queue("later-ledger", fifo=True, batch_size=10)
 ran_at: list[datetime] = []
 
 

@@ -8,7 +8,7 @@ import pytest
 from celeriac import Backoff, Queue, Retry, task
 from celeriac.testing import Call, Sandbox
 
-ledger = Queue("fifo-waits", fifo=True, timeout=timedelta(seconds=30))
+ledger = Queue("fifo-waits", fifo=True, timeout=timedelta(seconds=30), batch_size=10)
 LATEST = ledger.retention - ledger.visibility
 
 

@@ -25,7 +25,7 @@ from consumer import handler
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "unit" / "foreign"
-inbox = Queue("inbox", patience=timedelta(hours=1))
+inbox = Queue("inbox", patience=timedelta(hours=1), batch_size=10)
 ran: list[object] = []
 type Send = Callable[[Queue, object], None]
 

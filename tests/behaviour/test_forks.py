@@ -18,7 +18,7 @@ COMMON = """
 import os, signal, threading
 from celeriac import Queue, task
 
-@task(Queue("jobs"))
+@task(Queue("jobs", batch_size=10))
 def work(who: str) -> None: ...
 
 def fork(in_child):

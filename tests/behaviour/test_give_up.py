@@ -8,8 +8,8 @@ from celeriac import Backoff, Queue, task
 from celeriac.testing import Sandbox
 from tests.support.redrive import redrive_as_aws_does
 
-jobs = Queue("give-up")
-ledger = Queue("give-up-ledger", fifo=True)
+jobs = Queue("give-up", batch_size=10)
+ledger = Queue("give-up-ledger", fifo=True, batch_size=10)
 LIMIT = timedelta(hours=2)
 
 

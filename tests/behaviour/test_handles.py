@@ -14,8 +14,8 @@ from celeriac.declare.reference import InvalidReferenceError
 from celeriac.testing import Sandbox
 from tests.support.faults import out_of_reach
 
-orders = Queue("orders-of-handles")
-lockers = Queue("lockers")
+orders = Queue("orders-of-handles", batch_size=10)
+lockers = Queue("lockers", batch_size=10)
 
 
 @task(orders, key="order_id", retry=Backoff(attempts=1))
@@ -162,7 +162,7 @@ def test_a_finished_at_least_once_task_is_dead_or_unknown(sandbox: Sandbox) -> N
 
 
 def test_a_dead_at_least_once_task_on_a_fifo_queue_stays_dead_after_its_letter_is_deleted(sandbox: Sandbox) -> None:
-    in_order = Queue("orders-in-order", fifo=True)
+    in_order = Queue("orders-in-order", fifo=True, batch_size=10)
 
     @task(in_order, delivery="at_least_once", retry=Backoff(attempts=2))
     def book() -> None:
@@ -231,7 +231,7 @@ def test_a_dead_message_stays_dead_when_another_message_of_its_key_dies(sandbox:
 
 
 def test_a_dead_message_on_a_fifo_queue_stays_dead_when_another_of_its_key_dies(sandbox: Sandbox) -> None:
-    in_order = Queue("orders-in-order", fifo=True)
+    in_order = Queue("orders-in-order", fifo=True, batch_size=10)
 
     @task(in_order, key="order_id")
     def refuse(order_id: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from celeriac import Context, Queue, task
 from celeriac.testing import Sandbox
 
-bank = Queue("bank")
+bank = Queue("bank", batch_size=10)
 charges: list[str] = []
 
 

@@ -21,7 +21,7 @@ from celeriac.leases.claim import Claim
 from celeriac.model.message import decode, encode
 from celeriac.testing import Sandbox
 
-shop = Queue("shop")
+shop = Queue("shop", batch_size=10)
 keys: list[str] = []
 type Send = Callable[[Queue, object], None]
 
@@ -129,7 +129,7 @@ def test_a_key_that_was_good_stays_what_it_was(annotation: Any, value: object, t
     def take(what: Any) -> None: ...
 
     take.__annotations__["what"] = annotation
-    made: Task[..., Any, Any] = task(Queue("kept"), key="what")(take)
+    made: Task[..., Any, Any] = task(Queue("kept", batch_size=10), key="what")(take)
     message = made.parcel(what=value).message
     assert made.signature.key("what", made.signature.decode(message.args)["what"]).former == text
     assert made.key_of(made.signature.decode(message.args), message).full == f"take:{text}"
@@ -149,16 +149,16 @@ class Pair:
     one: frozenset[str]
     two: int
 
-@task(Queue("q"), key="what")
+@task(Queue("q", batch_size=10), key="what")
 def take(what: set[str]) -> None: ...
 
-@task(Queue("q"), key="what")
+@task(Queue("q", batch_size=10), key="what")
 def mixed(what: dict[str, list[set[str | int]]]) -> None: ...
 
-@task(Queue("q"), key="what")
+@task(Queue("q", batch_size=10), key="what")
 def nested(what: set[frozenset[str]]) -> None: ...
 
-@task(Queue("q"), key="what")
+@task(Queue("q", batch_size=10), key="what")
 def pairs(what: set[Pair]) -> None: ...
 
 words = ["x", "yy", "zzz", "w", "vv"]
@@ -193,7 +193,7 @@ def test_a_pydantic_model_with_a_set_is_the_same_key_in_any_order() -> None:
 
     def choose(what: Chosen) -> None: ...
 
-    made: Task[..., None, None] = task(Queue("models"), key="what")(choose)
+    made: Task[..., None, None] = task(Queue("models", batch_size=10), key="what")(choose)
     words = ["x", "yy", "zzz", "w"]
     one, other = Chosen(words=words, extra={"b": 1, "a": 2}), Chosen(words=words[::-1], extra={"a": 2, "b": 1})
     assert made.key_for(one) == made.key_for(other)

@@ -16,9 +16,9 @@ from celeriac.testing.account import lying_in
 from celeriac_console.main import app
 from tests.support.redrive import redrive_as_aws_does
 
-old = Queue("moved-from", patience=timedelta(hours=2))
-new = Queue("moved-to", patience=timedelta(hours=2))
-ledger = Queue("moved-from-ledger", fifo=True, max_receives=5)
+old = Queue("moved-from", patience=timedelta(hours=2), batch_size=10)
+new = Queue("moved-to", patience=timedelta(hours=2), batch_size=10)
+ledger = Queue("moved-from-ledger", fifo=True, max_receives=5, batch_size=10)
 ran: list[tuple[str, int]] = []
 
 

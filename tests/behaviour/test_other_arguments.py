@@ -19,7 +19,7 @@ from celeriac.model.errors import TaskError
 from celeriac.testing import Sandbox, WorkerDied
 from tests.support.redrive import redrive_as_aws_does
 
-till = Queue("till")
+till = Queue("till", batch_size=10)
 runs: list[object] = []
 type Send = Callable[[Queue, object], None]
 
@@ -278,7 +278,7 @@ def test_a_record_of_an_older_release_is_no_mismatch(sandbox: Sandbox, seen: See
 
 def test_the_hashes_of_another_messages_claim_are_not_compared(sandbox: Sandbox, seen: Seen) -> None:
     """A release that doesn't know the hashes updates the record of a FIFO message, and leaves them in it."""
-    ledger = Queue("ledger-of-arguments", fifo=True)
+    ledger = Queue("ledger-of-arguments", fifo=True, batch_size=10)
 
     @task(ledger, key="order", on_mismatch="dead_letter")
     def book(order: str, cents: int) -> None:

@@ -13,7 +13,7 @@ from celeriac.testing import Call, Sandbox
 
 jobs = Queue("outages", batch_size=10, concurrency=10)
 quick = Queue("outages-quick", timeout=timedelta(seconds=1), batch_size=10, concurrency=10)
-ledger = Queue("outages-ledger", fifo=True)
+ledger = Queue("outages-ledger", fifo=True, batch_size=10)
 SOON = timedelta(minutes=2)
 
 

@@ -23,7 +23,7 @@ from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from tests.support.faults import out_of_reach, registered
 
-shop = Queue("shop")
+shop = Queue("shop", batch_size=10)
 told: list[tuple[str, str]] = []
 
 
@@ -47,7 +47,7 @@ def remind(invoice: str) -> None:
     told.append(("remind", invoice))
 
 
-ledger = Queue("shop-ledger", fifo=True)
+ledger = Queue("shop-ledger", fifo=True, batch_size=10)
 
 
 @task(shop)

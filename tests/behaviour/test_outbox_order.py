@@ -18,8 +18,8 @@ from celeriac.testing import Call, Sandbox
 from celeriac.testing.disturbances import refusal
 from celeriac.testing.lambda_ import Invocation
 
-ledger = Queue("committed", fifo=True)
-plain = Queue("committed-plain")
+ledger = Queue("committed", fifo=True, batch_size=10)
+plain = Queue("committed-plain", batch_size=10)
 told: list[int] = []
 
 

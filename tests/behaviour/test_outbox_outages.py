@@ -16,9 +16,9 @@ from celeriac.testing import Call, Sandbox, WorkerDied
 from tests.application import tables
 from tests.faults.faults import never_arrived, throttled
 
-well = Queue("outage-well", fifo=True)
-ill = Queue("outage-ill", fifo=True)
-plain = Queue("outage-plain")
+well = Queue("outage-well", fifo=True, batch_size=10)
+ill = Queue("outage-ill", fifo=True, batch_size=10)
+plain = Queue("outage-plain", batch_size=10)
 told: list[tuple[str, str, int]] = []
 OUTAGE = timedelta(hours=2)
 

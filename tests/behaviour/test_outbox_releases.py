@@ -19,8 +19,8 @@ from celeriac.testing import Sandbox
 from celeriac.testing.lambda_ import Invocation
 from tests.application import tables
 
-known = Queue("known-here", fifo=True, patience=timedelta(hours=6))
-plain = Queue("plain-here", patience=timedelta(hours=6))
+known = Queue("known-here", fifo=True, patience=timedelta(hours=6), batch_size=10)
+plain = Queue("plain-here", patience=timedelta(hours=6), batch_size=10)
 told: list[tuple[str, int]] = []
 
 
@@ -240,7 +240,7 @@ def test_a_task_for_a_queue_of_the_newer_release_is_sent_by_that_release(sandbox
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
     _pass(sandbox, timedelta(minutes=5))
 
-    fresh = Queue("new-queue")
+    fresh = Queue("new-queue", batch_size=10)
 
     @task(fresh, name="direct")
     def moved(number: int) -> None:

@@ -10,7 +10,7 @@ from celeriac.model.failure import Failure, fingerprint
 from celeriac.testing import Sandbox
 from tests.support.faults import delayed
 
-jobs = Queue("jobs")
+jobs = Queue("jobs", batch_size=10)
 runs: list[str] = []
 
 
@@ -101,7 +101,7 @@ def test_a_cold_worker_runs_nothing_before_it_has_read_the_quarantine(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[int] = []
-    wide = Queue("quarantine-wide", concurrency=10)
+    wide = Queue("quarantine-wide", concurrency=10, batch_size=10)
 
     @task(wide)
     def held(number: int) -> None:

@@ -9,7 +9,7 @@ from celeriac.model.cron import scheduled
 from celeriac.model.errors import TaskError
 from celeriac.testing import Sandbox
 
-reports = Queue("recurring")
+reports = Queue("recurring", batch_size=10)
 ran: list[tuple[str, str]] = []
 
 
@@ -128,5 +128,5 @@ def test_a_recurring_task_with_a_parameter_without_default_is_refused_at_import(
 def test_a_recurring_task_on_a_fifo_queue_is_refused_at_import() -> None:
     with pytest.raises(TaskError, match="can't send to the FIFO queue 'recurring-ledger'"):
 
-        @task(Queue("recurring-ledger", fifo=True), cron="rate(1 day)")
+        @task(Queue("recurring-ledger", fifo=True, batch_size=10), cron="rate(1 day)")
         def wrong() -> None: ...

@@ -11,7 +11,7 @@ from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from tests.support.redrive import redrive_as_aws_does
 
-jobs = Queue("jobs")
+jobs = Queue("jobs", batch_size=10)
 runs: list[int] = []
 cured: list[bool] = []
 type Send = Callable[[Queue, object], None]

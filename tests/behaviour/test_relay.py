@@ -19,8 +19,8 @@ from celeriac.testing import Sandbox
 from tests.application import tables
 from tests.support.faults import out_of_reach, refused, registered
 
-shop = Queue("relayed")
-ledger = Queue("relayed-ledger", fifo=True)
+shop = Queue("relayed", batch_size=10)
+ledger = Queue("relayed-ledger", fifo=True, batch_size=10)
 told: list[tuple[str, int]] = []
 
 
@@ -112,7 +112,7 @@ def test_a_failed_call_is_handed_back_and_made_again(sandbox: Sandbox) -> None:
 
 
 def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_blocks_no_other(sandbox: Sandbox) -> None:
-    gone = Queue("gone")
+    gone = Queue("gone", batch_size=10)
 
     @task(gone, on="stock.changed")
     def unreachable(number: int) -> None: ...

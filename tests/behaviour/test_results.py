@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from celeriac import Context, Queue, ResultNotKeptError, TransactionError, task
 from celeriac.testing import Sandbox
 
-reports = Queue("reports-with-results")
+reports = Queue("reports-with-results", batch_size=10)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from celeriac import Backoff, Context, Queue, Reject, Retry, task
 from celeriac.testing import Sandbox
 
-jobs = Queue("jobs")
+jobs = Queue("jobs", batch_size=10)
 attempts: list[int] = []
 
 

@@ -20,7 +20,7 @@ from celeriac.testing.sandbox import START
 from tests.support.faults import registered
 from tests.support.redrive import redrive_as_aws_does
 
-jobs = Queue("long-waits")
+jobs = Queue("long-waits", batch_size=10)
 HOUR = timedelta(hours=1)
 GROUP = names.schedule_group("test")
 KEYWORDS = [f"<aws.scheduler.{name}>" for name in ("execution-id", "schedule-arn", "scheduled-time", "attempt-number")]

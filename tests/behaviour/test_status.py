@@ -7,7 +7,7 @@ import pytest
 from celeriac import Backoff, Context, Queue, Reject, Status, TaskFailedError, task
 from celeriac.testing import Sandbox
 
-jobs = Queue("jobs")
+jobs = Queue("jobs", batch_size=10)
 
 
 @task(jobs, key="name", retry=Backoff(base=timedelta(minutes=1), jitter=0, attempts=3))

@@ -17,9 +17,9 @@ from celeriac.testing import Sandbox
 from celeriac.testing.calls import Call
 from tests.support.redrive import redrive_as_aws_does
 
-jobs = Queue("stored")
-ledger = Queue("stored-ledger", fifo=True, max_body_bytes=2048)
-patient = Queue("stored-patient", patience=timedelta(days=3))
+jobs = Queue("stored", batch_size=10)
+ledger = Queue("stored-ledger", fifo=True, max_body_bytes=2048, batch_size=10)
+patient = Queue("stored-patient", patience=timedelta(days=3), batch_size=10)
 LARGE = "x" * 300_000
 DAY = timedelta(days=1)
 ran: list[tuple[int, int]] = []

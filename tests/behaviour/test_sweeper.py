@@ -20,7 +20,7 @@ from celeriac.testing.account import lying_in
 from celeriac.testing.lambda_ import Invocation
 from tests.support.faults import out_of_reach, refused, registered
 
-ledger = Queue("swept", fifo=True)
+ledger = Queue("swept", fifo=True, batch_size=10)
 told: list[tuple[str, int]] = []
 
 

@@ -16,7 +16,7 @@ from celeriac.aws.items import item_of, size_of
 from celeriac.testing import Sandbox
 from tests.support.faults import registered
 
-bank = Queue("bank")
+bank = Queue("bank", batch_size=10)
 
 
 @task(bank, key="transfer")

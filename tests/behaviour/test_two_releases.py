@@ -12,8 +12,8 @@ from celeriac.declare import registry
 from celeriac.model import declared
 from celeriac.testing import Sandbox
 
-jobs = Queue("two-releases")
-ledger = Queue("two-releases-ledger", fifo=True)
+jobs = Queue("two-releases", batch_size=10)
+ledger = Queue("two-releases-ledger", fifo=True, batch_size=10)
 QUEUES = pytest.mark.parametrize("queue", [jobs, ledger])
 
 
@@ -75,7 +75,7 @@ def test_a_task_with_a_long_delay_waits_for_its_release_too(sandbox: Sandbox) ->
 
 
 SHOP = {
-    "queues": 'from celeriac import Queue\n\ntill = Queue("till")\n',
+    "queues": 'from celeriac import Queue\n\ntill = Queue("till", batch_size=10)\n',
     "sales": "from broken_shop.queues import till\nfrom celeriac import task\n\n\n"
     "@task(till)\ndef sell() -> None: ...\n",
     "mails": "from broken_shop.queues import till\nfrom celeriac import task\n\n\n"

@@ -15,7 +15,7 @@ import pytest
 from celeriac import InvalidArgumentsError, Queue, task
 from celeriac.testing import Sandbox
 
-jobs = Queue("jobs")
+jobs = Queue("jobs", batch_size=10)
 received: list[object] = []
 
 

@@ -17,8 +17,8 @@ from celeriac.testing import Sandbox
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
-jobs = Queue("uncharged")
-ledger = Queue("uncharged-ledger", fifo=True, max_receives=5)
+jobs = Queue("uncharged", batch_size=10)
+ledger = Queue("uncharged-ledger", fifo=True, max_receives=5, batch_size=10)
 runs: list[int] = []
 """The attempt number of each run."""
 
@@ -233,7 +233,7 @@ def test_an_uncharged_retry_of_an_at_most_once_task_is_a_dead_letter(sandbox: Sa
 
 @pytest.mark.parametrize("delivery", ["effectively_once", "at_least_once"])
 def test_an_uncharged_retry_keeps_its_place_in_a_fifo_group(sandbox: Sandbox, delivery: str) -> None:
-    @task(Queue("uncharged-orders", fifo=True), delivery=delivery, retry=Backoff(attempts=2))  # type: ignore[arg-type]  # both values are literals
+    @task(Queue("uncharged-orders", fifo=True, batch_size=10), delivery=delivery, retry=Backoff(attempts=2))  # type: ignore[arg-type]  # both values are literals
     def book(ctx: Context, name: str) -> None:
         booked.append((name, ctx.attempt))
         if name == "a" and len(booked) < 4:
@@ -267,7 +267,9 @@ def test_retries_on_a_fifo_queue_end_before_sqs_deletes_the_message(
     give_up_after: timedelta | None,
     charged: bool,  # noqa: FBT001 - a parametrized value
 ) -> None:
-    short = Queue("uncharged-short", fifo=True, retention=timedelta(hours=4), patience=timedelta(hours=1))
+    short = Queue(
+        "uncharged-short", fifo=True, retention=timedelta(hours=4), patience=timedelta(hours=1), batch_size=10
+    )
 
     @task(short, retry=Backoff(give_up_after=give_up_after))
     def book(ctx: Context) -> None:

@@ -13,7 +13,7 @@ from celeriac.testing import Call, Sandbox, WorkerDied
 jobs = Queue("visits", batch_size=10, concurrency=4)
 # SQS would move a message after five receives.
 hasty = Queue("visits-hasty", batch_size=10, concurrency=4, max_receives=5)
-ledger = Queue("visits-ledger", fifo=True)
+ledger = Queue("visits-ledger", fifo=True, batch_size=10)
 HANDFUL = 6
 
 

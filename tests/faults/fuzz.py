@@ -62,7 +62,7 @@ ATTRIBUTES: list[dict[str, Any]] = [
 ]
 RECEIVES = [1, 1, 1, 1, 2, 3, 4, 19, 20, 21]
 
-queue = Queue("fuzz", timeout=timedelta(minutes=5))
+queue = Queue("fuzz", timeout=timedelta(minutes=5), batch_size=10)
 DEAD = queue.dead_letter_name("test")
 ran: Counter[str] = Counter()
 

@@ -27,7 +27,7 @@ from celeriac.testing.calls import Call
 from celeriac_console.main import app
 from tests.faults.bodies import bodies
 
-shop = Queue("any-letter")
+shop = Queue("any-letter", batch_size=10)
 DEAD = shop.dead_letter_name("test")
 ran: list[str] = []
 

@@ -16,7 +16,7 @@ from celeriac.model import names
 from celeriac.testing import Sandbox
 from tests.support.faults import answer_lost, out_of_reach, registered
 
-jobs = Queue("jobs")
+jobs = Queue("jobs", batch_size=10)
 runs: list[int] = []
 
 

@@ -10,7 +10,7 @@ from celeriac.consume import handler
 from celeriac.testing import Sandbox
 from tests.support.faults import registered
 
-mail = Queue("noted")
+mail = Queue("noted", batch_size=10)
 
 
 @task(mail, delivery="at_least_once")

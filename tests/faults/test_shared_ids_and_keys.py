@@ -17,8 +17,8 @@ from celeriac.model.failure import Failure
 from celeriac.model.message import new_id
 from celeriac.testing import Sandbox, WorkerDied
 
-jobs = Queue("jobs")
-ledger = Queue("ledger", fifo=True)
+jobs = Queue("jobs", batch_size=10)
+ledger = Queue("ledger", fifo=True, batch_size=10)
 runs: list[object] = []
 cured: list[bool] = []
 type Send = Callable[[Queue, object], None]

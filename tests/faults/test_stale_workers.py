@@ -93,7 +93,7 @@ def test_a_key_can_be_claimed_again_after_its_records_retention(sandbox: Sandbox
 
 
 def test_a_stale_workers_transaction_commits_nothing_and_its_task_is_not_run_again(sandbox: Sandbox) -> None:
-    jobs = Queue("stale")
+    jobs = Queue("stale", batch_size=10)
     runs: list[int] = []
 
     @task(jobs, key="name")
@@ -116,7 +116,7 @@ def test_a_stale_workers_transaction_commits_nothing_and_its_task_is_not_run_aga
 
 
 def test_a_worker_that_finds_its_lease_lost_in_its_transaction_sends_no_successor(sandbox: Sandbox) -> None:
-    jobs = Queue("stale")
+    jobs = Queue("stale", batch_size=10)
     seen: list[int] = []
 
     @task(jobs)

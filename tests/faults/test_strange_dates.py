@@ -19,8 +19,8 @@ from celeriac.testing.sandbox import START
 
 # The retention is 12 hours because moto, unlike SQS, hides a message for no longer than 12 hours after its send.
 PATIENCE, RETENTION = timedelta(hours=1), timedelta(hours=12)
-plain = Queue("dates", patience=PATIENCE, retention=RETENTION)
-ordered = Queue("dates-in-order", fifo=True, patience=PATIENCE, retention=RETENTION)
+plain = Queue("dates", patience=PATIENCE, retention=RETENTION, batch_size=10)
+ordered = Queue("dates-in-order", fifo=True, patience=PATIENCE, retention=RETENTION, batch_size=10)
 ran: Counter[str] = Counter()
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from celeriac import Backoff, Context, Queue, Reject, Retry, Task, task
 from celeriac.testing import WorkerDied
 
-jobs = Queue("matrix", patience=timedelta(minutes=10))
-ledger = Queue("matrix-ledger", fifo=True)
+jobs = Queue("matrix", patience=timedelta(minutes=10), batch_size=10)
+ledger = Queue("matrix-ledger", fifo=True, batch_size=10)
 QUEUES = (jobs, ledger)
 
 # Larger than a queue's message may be by default, so the arguments go through S3.

@@ -45,7 +45,7 @@ def test_a_consumers_mapping_is_as_declared_and_reports_partial_failures(stage: 
     fed = mapping(stage, queue)
 
     assert fed["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert fed["BatchSize"] == queue.batch_size
+    assert fed["BatchSize"] == queue.batch
     limit = {"ScalingConfig": {"MaximumConcurrency": queue.concurrency_limit}} if queue.pollers is None else {}
     assert {key: fed[key] for key in fed.keys() & {"ScalingConfig"}} == limit
     assert timedelta(seconds=fed.get("MaximumBatchingWindowInSeconds", 0)) == queue.batch_window

@@ -111,3 +111,19 @@ def test_a_retention_that_ends_before_a_message_has_waited_is_refused_with_the_s
 ) -> None:
     with pytest.raises(QueueError, match=sum_):
         Queue("brief", **numbers)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "batch"),
+    [
+        ({}, 1),
+        ({"concurrency": 7}, 7),
+        ({"concurrency": 50}, 10),
+        ({"concurrency": 50, "fifo": True}, 10),
+        ({"concurrency": 50, "batch_window": timedelta(seconds=5)}, 50),
+        ({"concurrency": 2, "batch_size": 10}, 10),
+    ],
+)
+def test_a_batch_is_as_large_as_what_runs_at_once(numbers: dict[str, Any], batch: int) -> None:
+    """Further messages of a batch would wait behind the first ones, invisible to idle workers."""
+    assert Queue("jobs", **numbers).batch == batch

@@ -99,7 +99,7 @@ def _consumer(queue: Queue) -> Finding:
         return Finding("consumer", queue.name, state, command("resume", queue.name))
     concurrency = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
     found = (concurrency, mapping.get("BatchSize"), mapping.get("MaximumBatchingWindowInSeconds") or 0)
-    drift = found != (queue.concurrency_limit, queue.batch_size, int(queue.batch_window.total_seconds()))
+    drift = found != (queue.concurrency_limit, queue.batch, int(queue.batch_window.total_seconds()))
     return Finding("consumer", queue.name, "on, not as declared" if drift else "on", deploy_it() if drift else None)
 
 

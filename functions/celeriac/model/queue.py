@@ -35,6 +35,7 @@ USUAL_CONCURRENCY = 10
 FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 2001)
 # The lower limit is AWS's advice, the upper limit is SQS's.
 RECEIVES_RANGE = range(5, 1001)
+_OPTIONAL = frozenset({"max_concurrency", "max_receives", "batch_size"})
 # By default, SQS moves messages without a reason only after their consumer has failed for as long as this.
 _OUTAGE = timedelta(hours=12)
 _FEWEST_RECEIVES = 20
@@ -67,8 +68,10 @@ class Queue:
     pollers: tuple[int, int] | None = None
     """Provisioned pollers instead of `max_concurrency`, for spikes that must not wait for Lambda to scale: the fewest
     (2-200) and the most (2-2,000). They are paid by the hour. Each runs up to ten invocations at once."""
-    batch_size: int = 10
-    """The most messages in one invocation: 1-10 on a FIFO queue or without a batch window, otherwise up to 10,000."""
+    batch_size: int | None = None
+    """The most messages in one invocation: 1-10 on a FIFO queue or without a batch window, otherwise up to 10,000. The
+    default is `concurrency`, at most that limit. More messages than run at once wait, invisible to other workers,
+    behind the first ones. See `batch`."""
     batch_window: timedelta = timedelta()
     """How long Lambda may wait to fill a batch, 0-300 s. A FIFO queue can't have a batch window."""
     max_receives: int | None = None
@@ -106,7 +109,7 @@ class Queue:
                 return
         for name in ("concurrency", "max_concurrency", "batch_size", "max_body_bytes", "max_receives"):
             value = getattr(self, name)
-            if type(value) is not int and (value is not None or name not in {"max_concurrency", "max_receives"}):
+            if type(value) is not int and (value is not None or name not in _OPTIONAL):
                 yield f"{name} is {getattr(self, name)!r}, it must be a whole number"
                 return
         if not _NAME.fullmatch(self.name) or self.name.endswith("-dlq"):
@@ -124,10 +127,9 @@ class Queue:
             yield f"max_concurrency is {self.max_concurrency}, an event source mapping takes 2 to 1000"
         if self.pollers is not None:
             yield from self._problems_of_pollers(self.pollers)
-        largest = 10_000 if self.batch_window and not self.fifo else 10
-        if not 1 <= self.batch_size <= largest:
+        if not 1 <= self.batch <= self._largest_batch:
             yield (
-                f"batch_size is {self.batch_size}, at most {largest} here: "
+                f"batch_size is {self.batch_size}, at most {self._largest_batch} here: "
                 "more than 10 needs a batch_window and a standard queue"
             )
         if not timedelta() <= self.batch_window <= timedelta(minutes=5) or (self.fifo and self.batch_window):
@@ -184,6 +186,15 @@ class Queue:
         if self.pollers is not None:
             return None
         return self.max_concurrency if self.max_concurrency is not None else USUAL_CONCURRENCY
+
+    @property
+    def batch(self) -> int:
+        """The most messages in one invocation."""
+        return self.batch_size if self.batch_size is not None else min(self.concurrency, self._largest_batch)
+
+    @property
+    def _largest_batch(self) -> int:
+        return 10_000 if self.batch_window and not self.fifo else 10
 
     @property
     def oldest_age(self) -> timedelta:

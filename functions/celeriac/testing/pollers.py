@@ -84,7 +84,7 @@ class Pollers:
         invocations = 0
         for queue in self._queues():
             url = sqs.url(queue.physical_name(self._stage))
-            while batch := self._receive(url, min(queue.batch_size, 10)):
+            while batch := self._receive(url, min(queue.batch, 10)):
                 invocations += 1
                 self._clock.remind_visible(queue.visibility)
                 done = self._invoke(queue, batch)

@@ -48,7 +48,7 @@ class Consumer(Construct):
             "Mapping",
             target=release(self, self.function, name=queue.name, alarms=alarms),
             event_source_arn=queue_arn(source),
-            batch_size=queue.batch_size,
+            batch_size=queue.batch,
             max_batching_window=window,
             max_concurrency=queue.concurrency_limit,
             provisioned_poller_config=_pollers(queue),
