@@ -18,10 +18,10 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Nothing had to run: the message is S3's test event, or a copy of one that succeeded, was tried or is dead."""
+    """Nothing had to run: S3's test event, a missed firing, or a copy of a message that ran or is dead."""
 
     why: str
-    """duplicate, poison or test_event."""
+    """duplicate, poison, test_event or missed."""
 
     @property
     def name(self) -> str:

@@ -91,7 +91,7 @@ def _attempt(outcome: Outcome, message: Message | None) -> int:
             return message.attempt if message is not None else 0
 
 
-_SKIPPED = {"poison": Metric.POISON_SKIPPED, "test_event": Metric.TEST_EVENT}
+_SKIPPED = {"poison": Metric.POISON_SKIPPED, "test_event": Metric.TEST_EVENT, "missed": Metric.MISSED}
 
 
 def counted(outcome: Outcome, observed: Observed) -> list[Metric]:

@@ -16,7 +16,7 @@ from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
 from celeriac.consume.report import log_lost_worker
-from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
+from celeriac.consume.unrun import given_up, invalid, misplaced, missed, newer, quarantined, too_late, unknown
 from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.key import Key
@@ -112,6 +112,8 @@ def _claimed(message: Message, received: Received) -> TaskCalls[Outcome | _Ready
     except TaskTimeoutError as error:
         return failed(task, message, error, None, received)
     received.observed.key = key.full
+    if missed(task, message):
+        return Skipped("missed")
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
     if (why := ending.reason()) is not None:

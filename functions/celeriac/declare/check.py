@@ -7,6 +7,7 @@ from typing import Any
 from celeriac.declare.task import Task
 from celeriac.model.cron import MOST_NAME_CHARACTERS
 from celeriac.model.errors import TaskError
+from celeriac.model.firings import CATCH_UP
 from celeriac.model.guarantee import GUARANTEES, ON_MISMATCH
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom
@@ -17,6 +18,10 @@ def check(made: Task[..., Any, Any]) -> None:
     name, queue = made.name, made.queue
     if made.guarantee not in GUARANTEES:
         raise TaskError(f"task {name!r}: delivery {made.guarantee!r} is none of {', '.join(GUARANTEES)}")
+    if made.catch_up not in CATCH_UP:
+        raise TaskError(f"task {name!r}: catch_up {made.catch_up!r} is none of {', '.join(CATCH_UP)}")
+    if made.catch_up != "one" and made.cron is None:
+        raise TaskError(f"task {name!r}: catch_up is about firings of a schedule: give the task a cron")
     if made.on_mismatch not in ON_MISMATCH:
         raise TaskError(f"task {name!r}: on_mismatch {made.on_mismatch!r} is none of {', '.join(ON_MISMATCH)}")
     if made.on_mismatch != "skip" and made.guarantee == "at_least_once":

@@ -10,6 +10,7 @@ from celeriac.declare.context import Context
 from celeriac.declare.task import Task
 from celeriac.model import habits
 from celeriac.model.errors import TaskError
+from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom, CustomPolicy, Policy
@@ -63,6 +64,7 @@ def task(
     timezone: str = "UTC",
     former_queues: Sequence[Queue] = (),
     on_mismatch: OnMismatch = "skip",
+    catch_up: CatchUp = "one",
     **unknown: Never,
 ) -> _Decorator:
     """Make a function a task of `queue`.
@@ -79,6 +81,9 @@ def task(
         `timezone`, such as `Europe/Berlin`. The stacks build the schedule. All parameters of the task need defaults.
     former_queues: the queues that the task was moved away from. What waits in them still runs, by their consumers; no
         new message goes there. A message of the task in any other queue isn't run: it is a dead letter, `wrong queue`.
+    catch_up: which firings of `cron` run that come late, after a pause for example. `one`: the last one; a firing is
+        left out if the next one was due before it could start. `all`: each of them. `none`: no firing that is more than
+        five minutes late. A firing that was left out is counted in the metric Missed.
     on_mismatch: what becomes of a message that is a duplicate by its key, though its arguments are other ones. `skip`
         drops it like any duplicate, `dead_letter` makes it a dead letter with the reason `key mismatch`. Both log a
         warning and count it in the metric KeyMismatch.
@@ -105,4 +110,5 @@ def task(
         timezone=timezone,
         former_queues=former_queues,
         on_mismatch=on_mismatch,
+        catch_up=catch_up,
     )

@@ -17,6 +17,7 @@ from celeriac.model import canonical, habits
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
 from celeriac.model.errors import CeleriacError, TaskError
+from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
 from celeriac.model.message import Message, new_id
 from celeriac.model.queue import Queue
@@ -57,6 +58,7 @@ class Task[**P, C, R]:
         timezone: str,
         former_queues: Sequence[Queue] = (),
         on_mismatch: OnMismatch = "skip",
+        catch_up: CatchUp = "one",
     ) -> None:
         self.function = function
         self.queue = queue
@@ -70,6 +72,7 @@ class Task[**P, C, R]:
         self.cron = _schedule_of(name, cron)
         self.timezone = timezone
         self.on_mismatch = on_mismatch
+        self.catch_up = catch_up
         self._options = Options()
         update_wrapper(self, function)
 

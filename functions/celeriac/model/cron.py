@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 """
 
 import re
+from datetime import datetime
 
 import msgspec
 
@@ -58,3 +59,13 @@ def message(task: str, scheduled_time: str = SCHEDULED_TIME) -> str:
     name = escaped(msgspec.json.encode(task).decode()[1:-1])
     firing = f"{name}@{scheduled_time}"
     return f'{{"v":{FIRST_VERSION},"id":"{firing}","task":"{name}","key":"{firing}"}}'
+
+
+def planned_for(task: str, message_id: str) -> datetime | None:
+    """Return the time for which a firing was planned, by the id of its message; None for any other message."""
+    name, _, written = message_id.rpartition("@")
+    try:
+        planned = datetime.fromisoformat(written) if name == task else None
+    except ValueError:
+        return None
+    return planned if planned is not None and planned.tzinfo is not None else None

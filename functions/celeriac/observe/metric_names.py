@@ -20,6 +20,8 @@ class Metric(StrEnum):
     """Messages whose key had been used with other arguments; skipped ones count as Duplicate or PoisonSkipped too."""
     POISON_SKIPPED = "PoisonSkipped"
     """Stray copies of dead letters."""
+    MISSED = "Missed"
+    """Firings of a schedule that came too late to run."""
     TEST_EVENT = "TestEvent"
     """The event that S3 sends when a notification is set up."""
     WORKER_LOST = "WorkerLost"
