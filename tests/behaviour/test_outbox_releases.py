@@ -268,7 +268,7 @@ def test_an_older_release_reads_the_rows_of_this_one(sandbox: Sandbox) -> None:
     _newer()
     _emit(0)
     (row,) = _rows()
-    assert row["subscribers"] == {"SS": ["new", "old"]}
+    assert set(row["subscribers"]["SS"]) == {"new", "old"}
     bare = {name: row[name] for name in ("pk", "sk", "type", "occurred_at", "waiting", "data")}
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=bare | {"sk": {"S": "by an older release"}})
     record = {"eventName": "INSERT", "dynamodb": {"NewImage": bare, "SequenceNumber": "1"}}
