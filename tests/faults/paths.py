@@ -196,8 +196,9 @@ def _redriven(world: World, queue: str, task: str) -> bool:
     return True
 
 
-# A command that no fault stops any more succeeds, unless the letter has lost its payload.
-MOST_TRIES = 5
+# A command that no fault stops any more succeeds, unless the letter has lost its payload. The tries take longer than
+# any outage.
+MOST_TRIES = 100
 OLD = timedelta(days=13)
 """A dead letter lives for fourteen days."""
 

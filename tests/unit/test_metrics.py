@@ -13,8 +13,8 @@ from celeriac.aws.client import client
 from celeriac.model import names
 from celeriac.testing import Sandbox
 
-jobs = Queue("metric-jobs", concurrency=5)
-others = Queue("metric-others")
+jobs = Queue("metric-jobs", concurrency=5, batch_size=10)
+others = Queue("metric-others", batch_size=10)
 
 
 @task(jobs)
@@ -122,9 +122,9 @@ def test_tasks_done_before_a_crash_suspect_runs_are_counted_even_if_it_crashes(
     sandbox.advance(jobs.visibility + timedelta(seconds=1))
     succeed.enqueue()
     capsys.readouterr()
-    # The calls: claim and completion of the other message, the read of the suspect's record, the deletion of the other
-    # message, and then the suspect's claim.
-    sandbox.crash_at(6)
+    # The calls: the suspect's visit, claim and end of the visit, the claim and the completion of the other message, the
+    # deletion of that one, and then the next visit of the suspect.
+    sandbox.crash_at(7)
     sandbox.run_once()
 
     assert sums(measured(capsys.readouterr().out)[of_queue(jobs)]) == {"Started": 1, "Succeeded": 1}

@@ -18,22 +18,27 @@ from celeriac.testing import Sandbox
 
 PAGE = Path(__file__).parents[2] / "docs/explanation/architecture.md"
 FUNCTIONS = Path(celeriac.__file__).parents[1]
-# What the page leaves out by its rule: plain data, names, conversions, clients, logs, metrics and traces.
+# What the page leaves out by its rule: plain data, names, conversions, clients, repeated calls, logs, metrics, traces.
 LEFT_OUT = {
     "celeriac/__init__.py",
     "celeriac/aws/attributes.py",
     "celeriac/aws/client.py",
     "celeriac/aws/items.py",
+    "celeriac/aws/stored_values.py",
+    "celeriac/consume/insist.py",
     "celeriac/consume/observed.py",
     "celeriac/consume/report.py",
     "celeriac/leases/states.py",
     "celeriac/leases/status.py",
+    "celeriac/model/canonical.py",
     "celeriac/model/declared.py",
     "celeriac/model/errors.py",
     "celeriac/model/failure.py",
     "celeriac/model/foreign.py",
+    "celeriac/model/forks.py",
     "celeriac/model/guarantee.py",
     "celeriac/model/names.py",
+    "celeriac/model/payload.py",
     "celeriac/model/queue.py",
     "celeriac/model/reason.py",
     "celeriac/model/settings.py",
@@ -78,7 +83,11 @@ def test_the_first_walk_is_that_of_a_large_async_task_that_fails(sandbox: Sandbo
         fail.enqueue(order="o-1", items="x" * TOO_LARGE_FOR_SQS)
         sandbox.drain()
 
-    compare(*listed("The first walk"), called)
+    # Large arguments are read under the time limit too, by an earlier Call.
+    every, always = listed("The first walk")
+    early = {"celeriac/observe/running.py", "celeriac/execute/call.py"}
+    kept = [[file for file in some if file not in early] for some in (every, called)]
+    compare(kept[0], always - early, kept[1])
     assert {"celeriac/aws/payloads.py", "celeriac/execute/loop.py", "celeriac/consume/decide.py"} <= set(called)
 
 

@@ -5,7 +5,7 @@ is no younger than the first message, and what it has done isn't forgotten.
 """
 
 import dataclasses
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
 
 from celeriac.aws import sqs
@@ -14,6 +14,15 @@ from celeriac.consume.sqs_record import SqsRecord
 from celeriac.enqueue.send import Parcel, entry
 from celeriac.model.message import Message
 from celeriac.model.queue import MAX_DELAY, MAX_MESSAGE_BYTES, Queue
+
+
+def is_worn(record: SqsRecord, queue: Queue) -> bool:
+    """Whether a message has used up half of its receives, or half of the time for which SQS keeps it.
+
+    False on a FIFO queue, where a copy would lose its place.
+    """
+    age = datetime.now(UTC) - record.sent_at
+    return not queue.fifo and (2 * record.receives >= queue.receive_limit or 2 * age > queue.retention)
 
 
 def copy_of(record: SqsRecord, queue: Queue, message: Message | None, delay: timedelta) -> sqs.Entry | None:

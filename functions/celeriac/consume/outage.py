@@ -16,12 +16,9 @@ def wait(received: Received) -> timedelta:
     """
     record, queue = received.record, received.queue
     usual = min(timedelta(seconds=2 ** min(record.receives, 10)), LONGEST_WAIT) * random.uniform(0.5, 1)  # noqa: S311 - no secret
-    return usual if 2 * record.receives < queue.receive_limit else max(usual, queue.visibility)
+    return max(usual, queue.visibility) if 2 * record.receives >= queue.receive_limit else usual
 
 
 def is_over(received: Received) -> bool:
     """Whether the message must become a dead letter now: SQS would soon move it without a reason, or delete it."""
-    record, queue, now = received.record, received.queue, datetime.now(UTC)
-    if record.receives >= queue.receive_limit:
-        return True
-    return now > (received.must_end_by if queue.fifo else record.first_sent_at + queue.retention)
+    return received.record.receives >= received.queue.receive_limit or datetime.now(UTC) > received.must_end_by

@@ -44,12 +44,13 @@ class Received:
 
     @property
     def must_end_by(self) -> datetime:
-        """When a message of a FIFO queue must be a dead letter at the latest.
+        """When a message that can't run, or waits on a FIFO queue, must be a dead letter at the latest.
 
-        SQS deletes it a visibility timeout later, and the messages behind it in its group soon after. The timeout is
-        left for those.
+        SQS deletes a FIFO message a visibility timeout later, and the messages behind it in its group soon after. The
+        timeout is left for those. On a standard queue, fresh copies may outlive the first message; none waits longer.
         """
-        return self.record.sent_at + self.queue.retention - self.queue.visibility
+        since = self.record.sent_at if self.queue.fifo else self.record.first_sent_at
+        return since + self.queue.retention - self.queue.visibility
 
 
 def as_it_came(record: SqsRecord) -> Message:

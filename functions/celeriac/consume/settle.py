@@ -12,7 +12,7 @@ import msgspec
 from celeriac.aws import sqs
 from celeriac.aws.attributes import Attributes, beside, ours_in
 from celeriac.aws.client import error_code
-from celeriac.consume.copies import copy_of
+from celeriac.consume.copies import copy_of, is_worn
 from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received
@@ -96,9 +96,9 @@ def _noted(lease: Lease | None, unsent: Unsent, failure: Failure | None, due: da
 
 
 def _hand_back(handed_back: HandedBack, record: SqsRecord, queue: Queue) -> Settled:
-    """Usually SQS delivers the same message again. Before hand-backs use up its receives, a fresh copy replaces it."""
+    """Usually SQS delivers the same message again. Before hand-backs wear it out, a fresh copy replaces it."""
     again = Settled(acknowledged=False, again_at=handed_back.until)
-    if queue.fifo or 2 * record.receives < queue.receive_limit:
+    if not is_worn(record, queue):
         return again
     delay = (handed_back.until or datetime.now(UTC)) - datetime.now(UTC)
     return _replaced(record, queue, handed_back.message, delay) or again

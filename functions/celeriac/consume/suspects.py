@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 
+from celeriac.consume.copies import is_worn
 from celeriac.consume.outcome import HandedBack
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.model.queue import Queue
@@ -16,12 +17,9 @@ def in_order(suspects: Sequence[SuspectMessage]) -> list[SuspectMessage]:
 
 
 def tired_of_waiting(record: SqsRecord, queue: Queue) -> HandedBack | None:
-    """A fresh copy, if waiting behind crashing messages has used up half of the receives that SQS allows.
+    """A fresh copy, if waiting behind crashing messages has worn out the message.
 
     A healthy message must not become a dead letter by waiting. The copy brings along how many workers have died of the
-    message, so a crashing message still ends after its three crashes. None on a FIFO queue, where a copy would lose its
-    place.
+    message, so a crashing message still ends after its three crashes.
     """
-    if queue.fifo or 2 * record.receives < queue.receive_limit:
-        return None
-    return HandedBack("messages that may crash their worker run before it")
+    return HandedBack("messages that may crash their worker run before it") if is_worn(record, queue) else None
