@@ -198,7 +198,7 @@ def _redriven(world: World, queue: str, task: str) -> bool:
 
 # A command that no fault stops any more succeeds, unless the letter has lost its payload. The tries take longer than
 # any outage.
-MOST_TRIES = 100
+MOST_TRIES = 300
 OLD = timedelta(days=13)
 """A dead letter lives for fourteen days."""
 

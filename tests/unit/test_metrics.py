@@ -122,9 +122,9 @@ def test_tasks_done_before_a_crash_suspect_runs_are_counted_even_if_it_crashes(
     sandbox.advance(jobs.visibility + timedelta(seconds=1))
     succeed.enqueue()
     capsys.readouterr()
-    # The calls: the suspect's visit, claim and end of the visit, the claim and the completion of the other message, the
-    # deletion of that one, and then the next visit of the suspect.
-    sandbox.crash_at(7)
+    # The calls: the list of the quarantine; the suspect's visit, its claim, the visit's end; the other message's claim
+    # and completion; the deletion of that one; and then the next visit of the suspect.
+    sandbox.crash_at(8)
     sandbox.run_once()
 
     assert sums(measured(capsys.readouterr().out)[of_queue(jobs)]) == {"Started": 1, "Succeeded": 1}
