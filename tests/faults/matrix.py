@@ -154,7 +154,7 @@ def _world() -> Iterator[World]:
             yield world
 
 
-def _play(path: Path, world: World, watch: _Watch, *, in_outage: bool) -> list[str]:
+def _play(path: Path, world: World, watch: _Watch, *, in_outage: bool = False) -> list[str]:
     random.seed(0)  # crash suspects run in random order
     path.start(world)
     world.outside.charges.clear()
