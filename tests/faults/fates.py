@@ -97,14 +97,11 @@ class Sent:
             reasons.add("exhausted")
         if self.plan == "wait" and self.kind.delivery == "at_most_once":
             reasons.add("exhausted")
-        if self.plan == "wait" and self.kind.policy == "impatient":
-            reasons.add("expired")
-        if fails and self.plan not in {"reject", "crash"} and self.kind.policy == "impatient":
+        if self.kind.policy == "impatient":
+            # Its policy is asked before each start, and a history may let hours pass before.
             reasons.add("expired")
         if self.plan == "crash" or (self.plan in {"crash once", "freeze"} and self.kind.delivery == "at_most_once"):
             reasons.add("interrupted" if self.kind.delivery == "at_most_once" else "worker lost")
-        if self.is_backdated and self.kind.policy == "impatient" and (fails or self.plan == "wait" or happened.faults):
-            reasons.add("expired")
         if self.is_backdated and self.kind.name in happened.new_tasks and not PATIENCE_BEGINS_WITH_THE_SEND:
             reasons.add("unknown task")
         if self.is_poison:
@@ -116,7 +113,6 @@ class Sent:
         if self.kind.commits and self.plan not in {"reject", "crash"}:
             # A fault in the task's transaction costs an attempt.
             reasons |= {"exhausted"} if happened.faults and self.failures + happened.faults >= self.attempts else set()
-            reasons |= {"expired"} if happened.faults and self.kind.policy == "impatient" else set()
         return reasons
 
     def most_runs(self, happened: Accidents, *, shared: bool) -> int:
