@@ -188,7 +188,7 @@ def test_a_task_whose_claim_took_too_long_is_not_started_to_be_cut_off(sandbox: 
 
 
 @pytest.mark.parametrize("queue", [jobs, quick, ledger])
-@pytest.mark.parametrize("count", [1, 30])
+@pytest.mark.parametrize("count", [1, 12])
 @pytest.mark.parametrize(
     "operations",
     [
