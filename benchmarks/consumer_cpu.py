@@ -30,7 +30,7 @@ queue = Queue("bench", timeout=timedelta(seconds=30))
 wide = Queue("wide", timeout=timedelta(seconds=30), concurrency=10)
 
 
-@task(queue, key="payment_id")
+@task(queue, key="payment_id", former_queues=[wide])
 def pay(payment_id: str, order_id: str, amount_cents: int, note: str = "") -> dict[str, str]:
     return {"charge": order_id}
 
