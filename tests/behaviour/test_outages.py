@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from celeriac import Backoff, Queue, Reject, Retry, task
+from celeriac import Backoff, Context, Queue, Reject, Retry, task
 from celeriac.testing import Call, Sandbox
 
 jobs = Queue("outages", batch_size=10, concurrency=10)
@@ -57,6 +57,25 @@ def test_a_failed_attempt_whose_successor_cannot_be_sent_is_not_repeated(sandbox
     assert timedelta(hours=1) <= runs[1] - runs[0] <= max(timedelta(hours=1), lasts) + SOON
     assert handle.status().attempts == 2
     assert sandbox.dead_letters(jobs) == []
+
+
+def test_a_retry_whose_record_cannot_be_written_is_no_crash(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """The message of the second attempt shows that the first one has ended."""
+    runs: list[int] = []
+
+    @task(jobs, retry=Backoff(base=timedelta(minutes=5), jitter=0))
+    def work(ctx: Context) -> None:
+        runs.append(ctx.attempt)
+        if ctx.attempt == 1:
+            raise ValueError
+
+    handle = work.enqueue()
+    with sandbox.fault(_out(sandbox, "UpdateItem", lasts=timedelta(minutes=2))):
+        sandbox.drain()
+
+    assert runs == [1, 2]
+    assert handle.status().attempts == 2
+    assert [record for record in caplog.records if record.getMessage() == "worker lost"] == []
 
 
 def test_an_uncharged_retry_that_cannot_be_sent_stays_uncharged(sandbox: Sandbox) -> None:
@@ -157,7 +176,7 @@ def test_a_success_whose_answer_was_lost_is_no_lost_lease(sandbox: Sandbox) -> N
 
     assert (runs, lost) == ([1], ["UpdateItem"])
     assert handle.status().state == "succeeded"
-    assert sandbox.calls["sqs", "ChangeMessageVisibilityBatch"] == 0
+    assert sandbox.calls["dynamodb", "PutItem"] == 1  # the message was acknowledged: a second delivery would claim
 
 
 @pytest.mark.parametrize("delivery", ["effectively_once", "at_most_once"])
@@ -221,6 +240,24 @@ def test_after_an_outage_of_two_hours_everything_runs_once_within_two_minutes(
     assert during <= count * (lasts / timedelta(seconds=45) + 12)
     if "UpdateItem" not in operations or "PutItem" in operations:
         assert set(runs.values()) == {1}, again
+
+
+def test_a_queue_of_long_tasks_is_back_within_two_minutes_too(sandbox: Sandbox) -> None:
+    """SQS allows few receives there: with each, a visibility timeout of 90 minutes may pass."""
+    slow = Queue("outages-slow", timeout=timedelta(minutes=15))
+    runs: list[int] = []
+
+    @task(slow)
+    def work(number: int) -> None:
+        runs.append(number)
+
+    for number in range(3):
+        work.enqueue(number)
+    with sandbox.fault(_out(sandbox, "PutItem", lasts=timedelta(hours=2))):
+        _run_for(sandbox, timedelta(hours=2) + SOON)
+
+    assert sorted(runs) == [0, 1, 2]
+    assert sandbox.dead_letters(slow) == []
 
 
 def test_a_backlog_that_an_outage_has_handed_back_often_runs_side_by_side(sandbox: Sandbox) -> None:

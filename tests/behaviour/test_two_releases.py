@@ -64,6 +64,9 @@ def test_a_task_with_a_long_delay_waits_for_its_release_too(sandbox: Sandbox) ->
     @task(jobs)
     def soon() -> None: ...
 
+    @task(jobs)
+    def other() -> None: ...
+
     handle = soon.options(delay=timedelta(days=3)).enqueue()
     del registry.tasks["soon"]
     sandbox.advance(timedelta(days=3, minutes=1))

@@ -1,13 +1,15 @@
 """A message that kills its worker before its task is claimed is known by a note, and ends after a handful of deaths."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
 
-from celeriac import Queue, task
+from celeriac import Backoff, Context, Queue, task
 from celeriac.testing import Call, Sandbox, WorkerDied
 
 jobs = Queue("visits", batch_size=10, concurrency=4)
@@ -113,3 +115,72 @@ def test_a_message_at_its_first_receive_gets_no_note(sandbox: Sandbox) -> None:
     work.enqueue()
     sandbox.drain()
     assert (sandbox.calls["dynamodb", "PutItem"], sandbox.calls["dynamodb", "UpdateItem"]) == (1, 1)
+
+
+@dataclass
+class Waiting:
+    """A value whose validator doesn't end while `release` is not set."""
+
+    number: int
+
+    def __post_init__(self) -> None:
+        release.wait(10)
+
+
+release = Event()
+# The shortest queue: its worker gives up after 0.9 s of real time.
+brief = Queue("visits-brief", timeout=timedelta(seconds=1), batch_size=2, concurrency=2)
+
+
+@pytest.fixture
+def _hang() -> Iterator[None]:
+    release.clear()
+    yield
+    release.set()
+
+
+@pytest.mark.usefixtures("_hang")
+@pytest.mark.parametrize("delivery", ["effectively_once", "at_most_once"])
+def test_a_validator_that_hangs_is_cut_off_and_its_neighbour_runs(sandbox: Sandbox, delivery: Any) -> None:
+    done: list[str] = []
+
+    @task(brief, delivery=delivery, retry=None if delivery == "at_most_once" else Backoff(attempts=1))
+    def weigh(load: Waiting) -> None:
+        done.append("weighed")
+
+    @task(brief)
+    def other() -> None:
+        done.append("other")
+
+    sandbox.send(brief, {"task": "weigh", "args": {"load": {"number": 1}}})
+    other.enqueue()
+    sandbox.run_once()
+
+    (letter,) = sandbox.dead_letters(brief)
+    assert letter.failure is not None
+    assert letter.failure.reason == "exhausted"
+    assert "reading its arguments was not over" in letter.failure.message
+    assert done == ["other"]
+
+
+@pytest.mark.usefixtures("_hang")
+def test_a_bucket_that_does_not_answer_in_time_costs_no_attempt(sandbox: Sandbox) -> None:
+    ran: list[int] = []
+
+    @task(brief, retry=Backoff(attempts=1))
+    def store(ctx: Context, text: str) -> None:
+        ran.append(ctx.attempt)
+
+    def hang(call: Call) -> Any:
+        if call.operation == "GetObject":
+            release.wait(10)
+        return call.make()
+
+    handle = store.enqueue("x" * 300_000)
+    with sandbox.fault(hang):
+        sandbox.run_once()
+    assert (ran, sandbox.dead_letters(brief)) == ([], [])
+    release.set()
+    sandbox.drain()
+    assert ran == [1]
+    assert handle.status().state == "succeeded"

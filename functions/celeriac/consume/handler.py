@@ -214,6 +214,7 @@ class _Batch:
             settled = settle(outcome, received)
         except Exception as another:  # noqa: BLE001 - SQS can't be reached either
             _log_unsettled(received.record.message_id, another)
+            until = datetime.now(UTC) + outage.wait(received, can_send=False)
             return Settled(acknowledged=False, again_at=until)
         self._report(outcome, None, received, started)
         return settled

@@ -9,14 +9,15 @@ from celeriac.consume.received import Received
 LONGEST_WAIT = timedelta(seconds=90)
 
 
-def wait(received: Received) -> timedelta:
+def wait(received: Received, *, can_send: bool = True) -> timedelta:
     """How long the message waits. The waits double, and are partly random, so that messages don't return together.
 
-    If hand-backs have used up half of the receives that SQS allows, the message waits longer, to save the others.
+    can_send: whether a fresh copy can replace the message when it has used up half of its receives. If not, it then
+        waits longer, to save the other half.
     """
     record, queue = received.record, received.queue
     usual = min(timedelta(seconds=2 ** min(record.receives, 10)), LONGEST_WAIT) * random.uniform(0.5, 1)  # noqa: S311 - no secret
-    return max(usual, queue.visibility) if 2 * record.receives >= queue.receive_limit else usual
+    return usual if can_send or 2 * record.receives < queue.receive_limit else max(usual, queue.visibility)
 
 
 def is_over(received: Received) -> bool:

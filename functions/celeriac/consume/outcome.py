@@ -79,11 +79,10 @@ class HandedBack:
 
 @dataclass(frozen=True, slots=True)
 class RunAlone:
-    """The message's last worker died: the message is to run alone, after the rest of the batch."""
+    """No outcome yet: the message's last worker died, and it is to run alone, after the rest of the batch."""
 
-    name = "suspected"
     deaths_alone: int = 0
     """How many workers died while they ran only this message."""
 
 
-type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | HandedBack | RunAlone
+type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | HandedBack

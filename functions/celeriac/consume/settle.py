@@ -14,7 +14,7 @@ from celeriac.aws.attributes import Attributes, beside, ours_in
 from celeriac.aws.client import error_code
 from celeriac.consume.copies import copy_of, is_worn
 from celeriac.consume.insist import while_there_is_time
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Succeeded
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
 from celeriac.consume.received import Received
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.dead_letters.dead_letter import unreadable
@@ -53,8 +53,6 @@ def settle(outcome: Outcome, received: Received) -> Settled:
             return _postpone(outcome, record, queue)
         case HandedBack():
             return _hand_back(outcome, record, queue)
-        case RunAlone():
-            return Settled(acknowledged=False)
         case _:
             assert_never(outcome)
 

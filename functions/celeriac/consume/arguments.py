@@ -1,0 +1,68 @@
+"""Reads the arguments of a message, under the time limit."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from celeriac.aws import payloads
+from celeriac.consume.received import Received
+from celeriac.declare.signature import InvalidArgumentsError
+from celeriac.declare.task import Task
+from celeriac.execute.call import Call, TaskCalls, TaskTimeoutError
+from celeriac.model import sender
+from celeriac.model.errors import CeleriacError
+from celeriac.model.message import Message
+from celeriac.observe.running import RunInfo
+
+
+class ReadingTimeoutError(CeleriacError):
+    """The task's validators had not ended when the worker had no time left. The task was not started."""
+
+    def __init__(self, limit: timedelta) -> None:
+        super().__init__(
+            f"reading its arguments was not over after {limit.total_seconds():.1f} s: look at its validators"
+        )
+
+
+def read_arguments(
+    task: Task[..., Any, Any], message: Message, received: Received
+) -> TaskCalls[tuple[bytes | msgspec.Raw, dict[str, Any]]]:
+    """The arguments of the task, as JSON and as values.
+
+    Raises InvalidArgumentsError, PayloadError, ReadingTimeoutError, and AWS's errors.
+    """
+    record = received.record
+    is_loaded = not message.stored
+
+    def read() -> tuple[bytes | msgspec.Raw, dict[str, Any]]:
+        nonlocal is_loaded
+        raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
+        is_loaded = True
+        arguments = task.signature.decode(raw)
+        _refuse_misplaced(task, arguments, record.body)
+        return raw, arguments
+
+    if task.signature.is_plain and not message.stored:
+        return read()
+    # A validator of the user's, a regular expression or S3 may take long. The thread's watch cuts this off.
+    its = RunInfo(task.name, message.id, message.attempt, received.worker.request_id)
+    left = received.worker.left
+    result, error = yield Call(read, (), {}, left, its, left)
+    if isinstance(error, TaskTimeoutError):
+        if not is_loaded:
+            raise TimeoutError("S3 has not answered in time") from error  # as any other error of AWS: it isn't charged
+        raise ReadingTimeoutError(left) from error
+    if error is not None:
+        raise error
+    found: tuple[bytes | msgspec.Raw, dict[str, Any]] = result
+    return found
+
+
+def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
+    """Raise InvalidArgumentsError for arguments beside `args`: the task would run with its defaults instead."""
+    missing = [name for name in task.signature.fields if name not in arguments]
+    if missing and (misplaced := sender.misplaced_args(body, missing, Message.__struct_fields__)):
+        raise InvalidArgumentsError(
+            f"task {task.name!r}: its parameters {', '.join(misplaced)} stand beside `args`: write them into it"
+        )

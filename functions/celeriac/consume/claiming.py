@@ -1,0 +1,119 @@
+"""Claims a message's task, or finds the outcome of a message whose task must not run now."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from celeriac.consume import visiting
+from celeriac.consume.decide import unsent
+from celeriac.consume.duplicate import dropped
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
+from celeriac.consume.received import Received, failure
+from celeriac.consume.report import log_lost_worker
+from celeriac.declare.key import Key
+from celeriac.declare.task import Task
+from celeriac.execute.threads import left_behind
+from celeriac.leases import lease
+from celeriac.leases.argument_hashes import ArgumentHashes
+from celeriac.leases.claim import MESSAGE, Claim
+from celeriac.model.failure import Failure
+from celeriac.model.message import Message
+from celeriac.model.reason import Reason
+from celeriac.observe import metrics
+from celeriac.observe.running import RunInfo
+
+
+def wanted_claim(
+    task: Task[..., Any, Any],
+    key: Key,
+    message: Message,
+    redriven_from: Failure | None,
+    received: Received,
+    *,
+    hashes: ArgumentHashes | None,
+) -> Claim:
+    """The claim of a message's task."""
+    full = key.full
+    if task.guarantee == "at_least_once":
+        # Messages of an at_least_once task don't exclude each other. But a message that SQS delivers again may have
+        # crashed its worker. The record keeps this for the run, also in a fresh copy of the message; a redrive has
+        # another date, so it starts without it.
+        full = f"{message.id} {message.enqueued_at} {message.turn}"
+    return Claim(
+        task=task.name,
+        key=full,
+        task_id=message.id,
+        hashes=hashes,
+        attempt=message.attempt,
+        step=message.step,
+        of_message=task.guarantee == "at_least_once",
+        key_from=MESSAGE if key.is_chosen else "",
+        until=received.worker.deadline,
+        retention=received.queue.record_retention,
+        # A call that overran and still runs in the background may be the one that crashes the worker.
+        alone=received.alone and not left_behind(),
+        redriven_from=redriven_from,
+        once=task.guarantee == "at_most_once",
+        comes_back=received.queue.fifo,
+    )
+
+
+def claimed(
+    task: Task[..., Any, Any], message: Message, original: Message, wanted: Claim, received: Received
+) -> lease.Lease | Outcome | RunAlone:
+    """The lease, or the outcome. `original` is the message as it came, for a hand-back. Raises AWS's errors."""
+    try:
+        return _claim(task, message, wanted, received)
+    except lease.AlreadyUsed as used:
+        return dropped(task, message, used, wanted, received)
+    except lease.Busy as busy:
+        return HandedBack("another worker is running it", busy.until, original)
+    except lease.TooEarly as early:
+        return HandedBack("its next attempt isn't due yet", early.until, original)
+    except lease.EndedUnsent as ended:
+        return _resumed(message, wanted, ended, original)
+
+
+def _resumed(message: Message, wanted: Claim, ended: lease.EndedUnsent, original: Message) -> Outcome:
+    """The outcome of a run that another worker has ended and could not settle. The task doesn't run again."""
+    try:
+        held = lease.resume(wanted, ended)
+    except lease.Busy as busy:
+        return HandedBack("another worker is settling it", busy.until, original)
+    return unsent(replace(message, attempt=held.attempt), ended, held)
+
+
+def _claim(
+    task: Task[..., Any, Any], message: Message, wanted: Claim, received: Received
+) -> lease.Lease | Dead | RunAlone:
+    """The lease, or the outcome of a task whose last worker died during the run. Raises what `lease.claim` raises."""
+    try:
+        return lease.claim(wanted)
+    except lease.CrashSuspected as suspect:
+        verdict = _verdict(task, suspect)
+        if verdict is None and not received.alone:
+            return RunAlone(suspect.deaths_alone)
+        held = lease.take_over(wanted, suspect)
+        _tell_of_lost_worker(task, held, suspect, wanted, received)
+        if verdict is None:
+            return held
+        reason, why = verdict
+        its = replace(message, attempt=held.attempt)
+        return Dead(message, failure(reason, visiting.WorkerCrashedError(why), its, received), held)
+
+
+def _verdict(task: Task[..., Any, Any], suspect: lease.CrashSuspected) -> tuple[Reason, str] | None:
+    """Why a task whose last worker died must not run again; None if it may."""
+    if task.guarantee == "at_most_once":
+        return Reason.INTERRUPTED, "its worker died during the run; whether the work was done is unknown"
+    if suspect.deaths_alone >= visiting.MOST_DEATHS_ALONE:
+        return Reason.WORKER_LOST, f"{suspect.deaths_alone} workers died while they ran it alone"
+    return None
+
+
+def _tell_of_lost_worker(
+    task: Task[..., Any, Any], held: lease.Lease, suspect: lease.CrashSuspected, wanted: Claim, received: Received
+) -> None:
+    run = RunInfo(task.name, wanted.task_id, held.attempt, received.worker.request_id)
+    log_lost_worker(run, received.queue.name, deaths_alone=suspect.deaths_alone)
+    metrics.count_lost_worker(received.queue.name, task.name)
