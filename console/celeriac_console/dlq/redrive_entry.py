@@ -36,7 +36,7 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
         raise UserError(
             f"{letter.missing}; import an export that contains it, or give all arguments with --set or --edit"
         )
-    # Only the sender's attributes. Celeriac's own describe earlier deliveries, and a redriven message starts anew.
+    # A redriven message starts anew. So it gets the sender's attributes, and not Celeriac's, which describe its past.
     attributes = beside(letter.attributes, {})
     room = MAX_MESSAGE_BYTES - sqs.Entry("", attributes=attributes).size
     body = _identified(letter, target, room) if changed == letter.args else _changed(letter, target, changed, room)
