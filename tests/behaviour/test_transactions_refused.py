@@ -14,6 +14,7 @@ from boto3.dynamodb.conditions import Attr
 import celeriac
 from celeriac import TransactionError
 from celeriac.aws.client import client
+from celeriac.enqueue import action
 from celeriac.enqueue.transaction import Transaction
 from celeriac.testing import Sandbox
 
@@ -214,3 +215,8 @@ def test_dynamodb_takes_what_is_not_refused(sandbox: Sandbox) -> None:
     stored = client("dynamodb").get_item(TableName="celeriac-test-orders", Key={"pk": {"S": "a"}})["Item"]
     assert stored["numbers"]["L"][2:4] == [{"N": "123.40"}, {"N": "1E+40"}]
     assert sorted(stored) == sorted(item)
+
+
+@pytest.mark.parametrize(("row_type", "label"), [("order.created", "event order.created"), ("task:ship", "task ship")])
+def test_an_error_names_a_row_of_the_outbox_as_what_it_is(row_type: str, label: str) -> None:
+    assert action.row(row_type, "outbox", {"pk": {"S": "a"}}).label == label

@@ -37,9 +37,12 @@ class Action(NamedTuple):
     write: dict[str, dict[str, Any]]
 
 
-def row(event: str, table: str, item: dict[str, Any]) -> Action:
-    """Write a row of the outbox, in DynamoDB's form, into a table by its physical name."""
-    label = f"event {event}"
+def row(row_type: str, table: str, item: dict[str, Any]) -> Action:
+    """Write a row of the outbox, in DynamoDB's form, into a table by its physical name.
+
+    row_type: an event's type, or `task:<name>`.
+    """
+    label = f"task {row_type.removeprefix('task:')}" if row_type.startswith("task:") else f"event {row_type}"
     size = _checked(label, size_of(item) + HEADROOM_BYTES)
     return Action(label, size, {"Put": {"TableName": table, "Item": item}})
 

@@ -84,7 +84,7 @@ def shard(pk: str) -> str:
     return f"shard-{crc32(pk.encode()) % SHARDS}"
 
 
-def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]:
+def new_row(row_type: str, aggregate: str | None, **content: str) -> dict[str, Any]:
     """A row to write. All rows of an aggregate are in one partition. So one shard of the stream has them, in order."""
     row_id = new_id()
     pk = aggregate if aggregate is not None else row_id
@@ -92,13 +92,13 @@ def new_row(event: str, aggregate: str | None, **content: str) -> dict[str, Any]
     if (trace := current()) is not None:
         content["trace"] = trace
     is_event = "message" not in content
-    known = subscribers.look_up(event) if is_event else ()
+    known = subscribers.look_up(row_type) if is_event else ()
     extra: dict[str, Any] = {"subscribers": {each.task for each in known}} if known else {}
     # The rows of a task have an aggregate only if its queue is FIFO.
     if aggregate is not None and (not is_event or _may_be_in_order(known)):
         extra[ORDERED] = True
     made: dict[str, Any] = item_of(
-        {"pk": pk, "sk": row_id, "type": event, "occurred_at": occurred_at, WAITING: shard(pk), **content, **extra}
+        {"pk": pk, "sk": row_id, "type": row_type, "occurred_at": occurred_at, WAITING: shard(pk), **content, **extra}
     )
     return made
 

@@ -115,12 +115,12 @@ class Transaction:
             raise TransactionError(f"tx.result(...): the result can't be kept, {error}") from error
         self._has_result = True
 
-    def _row(self, event: str, aggregate: str | None, **content: str) -> str:
+    def _row(self, row_type: str, aggregate: str | None, **content: str) -> str:
         try:
-            row = new_row(event, aggregate, **content)
+            row = new_row(row_type, aggregate, **content)
         except (UnsupportedValueError, UnicodeEncodeError) as error:
-            raise TransactionError(f"event {event!a}: {error}") from error
-        self._actions.append(action.row(event, names.outbox_table(settings.stage()), row))
+            raise TransactionError(f"event {row_type!a}: {error}") from error
+        self._actions.append(action.row(row_type, names.outbox_table(settings.stage()), row))
         return str(row["sk"]["S"])
 
     def __enter__(self) -> Self:
