@@ -48,7 +48,7 @@ def _group(name: str, help_: str) -> typer.Typer:
 
 dlq = _group("dlq", "Dead letters: show them with their reasons, redrive, discard, export and import them.")
 quarantine = _group("quarantine", "Tasks and kinds of failure whose messages are dead-lettered without being run.")
-outbox = _group("outbox", "The outbox: show unpublished events, and publish events again.")
+outbox = _group("outbox", "The outbox: show unpublished rows, and publish rows again.")
 
 
 def _show_version(*, wanted: bool) -> None:

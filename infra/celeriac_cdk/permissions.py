@@ -86,7 +86,7 @@ def read_status(table: str, dead_letters: Sequence[str]) -> list[iam.PolicyState
 
 
 def append_events(table: str) -> iam.PolicyStatement:
-    """Allow adding events to the outbox, but not reading or changing them."""
+    """Allow adding rows to the outbox, but not reading or changing them."""
     return _allow("dynamodb:PutItem", on=_tables([table]))
 
 
@@ -100,12 +100,12 @@ def order_events(table: str) -> iam.PolicyStatement:
 
 
 def mark_events(table: str) -> iam.PolicyStatement:
-    """Allow marking events of the outbox as published, and parking them."""
+    """Allow marking rows of the outbox as published, and parking them."""
     return _allow("dynamodb:UpdateItem", on=_tables([table]))
 
 
 def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
-    """Allow finding events in an index of the outbox, and reading them from the table."""
+    """Allow finding rows in an index of the outbox, and reading them from the table."""
     return [
         _allow("dynamodb:Query", on=[f"{each}/index/{index}" for each in _tables([table])]),
         _allow("dynamodb:BatchGetItem", on=_tables([table])),

@@ -134,7 +134,7 @@ def inside(clone: Path) -> int:
 
 def _swept() -> list[int]:
     """How many events each sweep published, by the sweeper's log."""
-    lines = scratch.logged("sweeper", "events published")
+    lines = scratch.logged("sweeper", "rows published")
     return [json.loads(line).get("published", 0) for line in lines]
 
 

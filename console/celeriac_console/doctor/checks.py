@@ -124,7 +124,7 @@ def _outbox() -> Iterator[Finding]:
         return
     yield Finding("outbox", "", f"{parked} parked", f"{command('outbox', 'lag')} shows why" if parked else None)
     if oldest is not None:
-        yield Finding("outbox", "", f"the oldest unpublished event is from {oldest:%Y-%m-%d %H:%M:%S}Z")
+        yield Finding("outbox", "", f"the oldest unpublished row is from {oldest:%Y-%m-%d %H:%M:%S}Z")
 
 
 def _alarms() -> Iterator[Finding]:

@@ -14,9 +14,9 @@ type Ready = tuple[OutboxRow, sqs.Entry]
 
 
 def in_batches(ready: Sequence[Ready], *, fifo: bool) -> Iterator[list[Ready]]:
-    """The batches to send. On a FIFO queue, a batch has as few events of an aggregate as ten calls for 100 allow."""
+    """The batches to send. On a FIFO queue, a batch has as few rows of an aggregate as ten calls for 100 allow."""
     if not ready:
-        return  # every event was sent by a schedule, or failed
+        return  # every row was sent by a schedule, or failed
     groups = [row.pk for row, _ in ready]
     order = spread(groups) if fifo else range(len(ready))
     in_order = [ready[i] for i in order]

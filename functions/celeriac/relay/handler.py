@@ -25,7 +25,7 @@ type Row = EventRow | TaskRow
 def handler(event: Mapping[str, Any], context: object) -> "PartialItemFailureResponse":  # noqa: ARG001 - Lambda's signature
     """Publish a batch of stream records. Leave to the sweeper what can't be published now.
 
-    The stream goes on in any case. So no event waits for a queue that isn't its own, and none is sent again because
+    The stream goes on in any case. So no row waits for a queue that isn't its own, and none is sent again because
     another one failed. The answer names a record only if its row has an order that couldn't be noted: Lambda then
     delivers that record again, and all records behind it.
     """

@@ -66,7 +66,7 @@ def mark(
     for row, reason in parked:
         text = reason[:MOST_REASON].encode(errors="replace").decode()
         values = {":parked": {"S": PARKED}, ":reason": {"S": text}}
-        # A parked event must not expire, even if it was published to other subscribers before.
+        # A parked row must not expire, even if it was published to other subscribers before.
         expression = f"SET {WAITING} = :parked, reason = :reason REMOVE published_at, expires_at, sent_to, left_at"
         marks.append((row, _update(row, expression, values)))
     marks += [(each.row, _leave(each, now)) for each in left if _is_news(each)]
@@ -148,10 +148,10 @@ def _write(marks: Sequence[_Mark]) -> set[str]:
             if len(marks) > 1 and code not in PASSING:
                 middle = len(marks) // 2
                 return unwritten | _write(marks[:middle]) | _write(marks[middle:])
-            logger.error("events not marked", extra={"id": marks[0][0].sk, "count": len(marks), "error": code})
+            logger.error("rows not marked", extra={"id": marks[0][0].sk, "count": len(marks), "error": code})
             unwritten |= {row.sk for row, _ in marks}
-        except Exception as error:  # noqa: BLE001 - unmarked events are published again, as duplicates
-            logger.warning("events not marked", extra={"count": len(marks), "error": error_type(error)})
+        except Exception as error:  # noqa: BLE001 - unmarked rows are published again, as duplicates
+            logger.warning("rows not marked", extra={"count": len(marks), "error": error_type(error)})
             unwritten |= {row.sk for row, _ in marks}
         return unwritten
     return unwritten

@@ -1,6 +1,6 @@
 """What a worker of the relay or of the sweeper remembers from one invocation to the next.
 
-A worker that has forgotten it makes calls in vain, or sends copies. It loses no event and no order.
+A worker that has forgotten it makes calls in vain, or sends copies. It loses no row and no order.
 """
 
 from collections.abc import Iterable

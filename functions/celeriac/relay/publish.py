@@ -1,4 +1,4 @@
-"""Publishes events of the outbox: to the queue of every subscriber, and to the stage's bus."""
+"""Publishes rows of the outbox: events to every subscriber's queue and to the stage's bus, tasks to their queue."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ SCHEDULER, PAYLOADS = "EventBridge Scheduler", "the payload bucket"
 USUAL_PATIENCE = timedelta(days=1)
 # An entry has some fields beside the arguments.
 BESIDE_ARGUMENTS = 2048
-HELD_BACK = Refusal("held back behind an earlier event of its aggregate")
+HELD_BACK = Refusal("held back behind an earlier row of its aggregate")
 
 type Missed = tuple[OutboxRow, str, Refusal]
 """A row, the destination that it didn't reach, and why."""
@@ -50,27 +50,27 @@ class Left:
 
 @dataclass(slots=True)
 class Published:
-    """The result of publishing a batch. Each event is in one of the four lists, in the batch's order."""
+    """The result of publishing a batch. Each row is in one of the four lists, in the batch's order."""
 
     done: list[OutboxRow] = field(default_factory=list)
     parked: list[tuple[OutboxRow, str]] = field(default_factory=list)
-    """Events that can't be published unless something changes, with the reason."""
+    """Rows that can't be published unless something changes, with the reason."""
     left: list[Left] = field(default_factory=list)
-    """Events to try again: those refused for now, those held back behind an earlier one of the same aggregate, and
+    """Rows to try again: those refused for now, those held back behind an earlier one of the same aggregate, and
     those that this release doesn't understand."""
     unclaimed: list[OutboxRow] = field(default_factory=list)
     """Events that nobody subscribes to, neither in this release nor in the sender's."""
 
     @property
     def failed(self) -> list[OutboxRow]:
-        """The events to try again."""
+        """The rows to try again."""
         return [left.row for left in self.left]
 
 
 def publish(rows: Sequence[EventRow | TaskRow], *, to: str | None = None, again: bool = False) -> Published:
-    """Send each event to all its subscribers (or to the one task `to`), in order within an aggregate.
+    """Send each row: an event to all its subscribers (or to the one task `to`). Keep the order within an aggregate.
 
-    A destination that has the event already isn't sent to once more, unless `again` or `to` asks for it. The ids of
+    A destination that has the row already isn't sent to once more, unless `again` or `to` asks for it. The ids of
     messages are derived from event and subscriber, so second messages are duplicates.
     """
     again = again or to is not None
@@ -126,9 +126,9 @@ class _Outcome:
         for row in rows:
             self._sort(row, published)
         for row, _ in published.parked:
-            logger.error("event parked, its row has the reason", extra={"event": line(row.type), "id": line(row.sk)})
+            logger.error("row parked, it has the reason", extra={"type": line(row.type), "id": line(row.sk)})
         logger.info(
-            "events published",
+            "rows published",
             extra={
                 "published": len(published.done),
                 "parked": len(published.parked),
@@ -177,8 +177,8 @@ def _parcels(
         outcome.later[row.sk] = str(error)
     except MalformedMessageError as error:
         outcome.missed[row.sk].append(("", Refusal(str(error), final=True)))
-    except Exception as error:  # noqa: BLE001 - an unforeseen event must not stop its shard
-        logger.error("event not understood", extra={"error": error_type(error), "where": error_place(error)})
+    except Exception as error:  # noqa: BLE001 - an unforeseen row must not stop its shard
+        logger.error("row not understood", extra={"error": error_type(error), "where": error_place(error)})
         outcome.missed[row.sk].append(("", Refusal(f"{error_type(error)} at {error_place(error)}", final=True)))
     return []
 
@@ -200,7 +200,7 @@ def _put(rows: Sequence[EventRow]) -> Iterator[Missed]:
 
 
 def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[Missed]:
-    """Send to one queue, batch after batch. An event that fails for now holds back the later ones of its aggregate."""
+    """Send to one queue, batch after batch. A row that fails for now holds back the later ones of its aggregate."""
     name = queue.physical_name(settings.stage())
     if not memory.worker.can_reach(name):
         yield from ((row, parcel.message.task, _left_alone(name)) for row, parcel in sent)
@@ -235,7 +235,7 @@ def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[Mi
 def _made_ready(
     sent: Sequence[tuple[OutboxRow, Parcel]],
 ) -> tuple[list[tuple[OutboxRow, Parcel, sqs.Entry]], list[Missed]]:
-    """The entries to send in batches, and the events that can't be sent. A long delay becomes a schedule at once."""
+    """The entries to send in batches, and the rows that can't be sent. A long delay becomes a schedule at once."""
     ready: list[tuple[OutboxRow, Parcel, sqs.Entry]] = []
     refused: list[Missed] = []
     held: set[str] = set()
@@ -253,7 +253,7 @@ def _made_ready(
                 send(parcel)
             else:
                 ready.append((row, parcel, entry(parcel)))
-        except Exception as error:  # noqa: BLE001 - a failing event must not stop the others
+        except Exception as error:  # noqa: BLE001 - a failing row must not stop the others
             unsent = _unsent(error)
             if not unsent.final:
                 held.add(row.pk)

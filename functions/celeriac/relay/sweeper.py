@@ -1,4 +1,4 @@
-"""The sweeper: every minute it publishes the events that the relay has left behind, in the same way."""
+"""The sweeper: every minute it publishes the rows that the relay has left behind, in the same way."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 SWEEP = timedelta(seconds=50)
 """After this time no page is begun: the next sweep begins a minute after this one."""
-# Time kept at the end to mark the published events.
+# Time kept at the end to mark the published rows.
 MARGIN = timedelta(seconds=10)
 MOST_COUNTED = 1_000
 """The most parked rows that are counted each minute. To an alarm a thousand is as much as a million."""
 
 
 def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """Measure the unpublished events, then publish those left behind, in order within each aggregate.
+    """Measure the unpublished rows, then publish those left behind, in order within each aggregate.
 
     Each minute another shard comes first, and each shard gets an equal part of the time that is left. The relay may run
     at the same time: both send messages with the same ids.
@@ -66,7 +66,7 @@ class _Sweep:
         self._published = 0
 
     def run(self, until: datetime, *, with_future: bool) -> int:
-        """Publish the events left behind. Returns how many were published.
+        """Publish the rows left behind. Returns how many were published.
 
         A sweep that runs out of time is continued by the next one: the first rows may be such as can't be published for
         hours.
@@ -127,7 +127,7 @@ def _claim(until: datetime) -> None:
 
 
 def _measured() -> dict[str, int]:
-    """Log two metrics: the age of the oldest unpublished event, and the number of parked events.
+    """Log two metrics: the age of the oldest unpublished row, and the number of parked rows.
 
     If they can't be read, nothing is logged and the sweep goes on. There is an alarm for metrics that are missing long.
     """

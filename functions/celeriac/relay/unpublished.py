@@ -14,14 +14,14 @@ from celeriac.model import names, settings
 PAGE = 100
 
 STRANDED_AFTER = timedelta(minutes=1)
-"""The relay needs about a second for an event. An event that is unpublished for this long is left to the sweeper."""
+"""The relay needs about a second for a row. A row that is unpublished for this long is left to the sweeper."""
 
 type Row = Mapping[str, Any]
 """A row of the outbox in DynamoDB's form."""
 
 
 def lag(*, most_parked: int | None = None) -> tuple[datetime | None, int]:
-    """When the oldest unpublished event occurred (None if no event waits), and how many events are parked.
+    """When the oldest unpublished row occurred (None if no row waits), and how many rows are parked.
 
     most_parked: counts no further than this, in one call.
     """
@@ -33,7 +33,7 @@ def lag(*, most_parked: int | None = None) -> tuple[datetime | None, int]:
 
 
 def time_of(text: str) -> datetime:
-    """When an event occurred. An unreadable time counts as 1970, so that the sweeper finds the event and parks it."""
+    """When a row occurred. An unreadable time counts as 1970, so that the sweeper finds the row and parks it."""
     try:
         return instant(text)
     except ValueError:

@@ -21,7 +21,7 @@ class Relay(Construct):
     """The relay's function, its stream mapping, and its alarms.
 
     By default a stream mapping retries a bad record until the record expires, so all records behind it wait for a day.
-    Here a bad record is isolated, retried for an hour at most, and reported. The event itself stays in the outbox.
+    Here a bad record is isolated, retried for an hour at most, and reported. The row itself stays in the outbox.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Relay(Construct):
             reaches=FIVE_MINUTES.total_seconds() * 1000,
             times=3,
             advice=(
-                f"{names.relay_function(stage)} is behind the outbox's stream: events reach their tasks late. The "
-                "function's log has the reason. The sweeper publishes events that the relay gives up."
+                f"{names.relay_function(stage)} is behind the outbox's stream: events and tasks reach their queues "
+                "late. The function's log has the reason. The sweeper publishes rows that the relay gives up."
             ),
             entry="a-relay-that-is-behind",
         )
@@ -87,10 +87,10 @@ class Relay(Construct):
             self,
             queue=dead_letters,
             advice=(
-                f"The relay gave up on outbox events. The messages in {dead_letters} name the place of the events in "
-                f"the stream. The events themselves are in the table {names.outbox_table(stage)}, and the sweeper "
+                f"The relay gave up on rows of the outbox. The messages in {dead_letters} name the place of the rows "
+                f"in the stream. The rows themselves are in the table {names.outbox_table(stage)}, and the sweeper "
                 f"publishes them. Read the log of {names.relay_function(stage)} and remove the cause. Then "
-                "`celeriac outbox lag` shows fewer events."
+                "`celeriac outbox lag` shows fewer rows."
             ),
             entry="records-that-the-relay-gave-up-on",
         )

@@ -16,7 +16,7 @@ from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
 from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.permissions import find_events, mark_events, note_held_aggregates
 
-# Five sweeps: long enough for a throttle to end, short enough that no event has waited long.
+# Five sweeps: long enough for a throttle to end, short enough that no row has waited long.
 _OLD = FIVE_MINUTES
 
 
@@ -79,11 +79,11 @@ class Sweeper(Construct):
             metric=outbox_metric(Metric.UNPUBLISHED_AGE, "Maximum", stage),
             reaches=_OLD.total_seconds(),
             advice=(
-                f"Outbox events have waited for longer than {in_words(_OLD)}: relay and sweeper can't publish them. "
-                f"Read the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and remove the "
-                "cause. Then the sweeper publishes the events."
+                f"Rows of the outbox have waited for longer than {in_words(_OLD)}: relay and sweeper can't publish "
+                f"them. Read the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and "
+                "remove the cause. Then the sweeper publishes the rows."
             ),
-            entry="events-that-wait",
+            entry="rows-that-wait",
         )
         silence = alarms.when_silent(
             self,
@@ -92,7 +92,7 @@ class Sweeper(Construct):
             metric=outbox_metric(Metric.UNPUBLISHED_AGE, "SampleCount", stage),
             advice=(
                 f"{names.sweeper_function(stage)} has measured nothing for five minutes: it doesn't run, or it fails. "
-                "Read its log, and check that its schedule exists and is enabled. Events wait meanwhile."
+                "Read its log, and check that its schedule exists and is enabled. Rows wait meanwhile."
             ),
             entry="a-silent-sweeper",
         )
@@ -104,8 +104,8 @@ class Sweeper(Construct):
             metric=outbox_metric(Metric.PARKED_EVENTS, "Maximum", stage),
             reaches=1,
             advice=(
-                f"Some outbox events can't be published. Each row of {table} with `waiting` = `parked` says why in "
-                "`reason`. Remove the cause, then run `celeriac outbox replay`."
+                f"Some rows of the outbox can't be published. Each row of {table} with `waiting` = `parked` says why "
+                "in `reason`. Remove the cause, then run `celeriac outbox replay`."
             ),
-            entry="parked-events",
+            entry="parked-rows",
         )

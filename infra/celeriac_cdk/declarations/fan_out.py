@@ -13,11 +13,11 @@ from celeriac.relay.publish import PARALLEL
 
 # The batch size of the stream mapping, and the relay's timeout.
 RELAY_BATCH = 100
-# A call to a queue that is out of reach takes 48 s. Then the events that other queues got must still be marked.
+# A call to a queue that is out of reach takes 48 s. Then the rows that other queues got must still be marked.
 RELAY_TIMEOUT = timedelta(minutes=3)
 # A call to SQS takes 10 to 20 ms. This average includes retries and slow moments.
 _SLOW_CALL = timedelta(milliseconds=100)
-# The rest of the time is for slower calls, and for marking the events.
+# The rest of the time is for slower calls, and for marking the rows.
 _CALLS = timedelta(seconds=30) // _SLOW_CALL
 MOST_ON_ONE_QUEUE = _CALLS * sqs.BATCH_ENTRIES // RELAY_BATCH
 MOST_IN_ALL = MOST_ON_ONE_QUEUE * PARALLEL

@@ -46,12 +46,12 @@ def check_number(queues: Sequence[Queue]) -> None:
 
 
 def check_replays_are_absorbed(retention: timedelta, queues: Sequence[Queue]) -> None:
-    """Raise DeclarationError if an event could be replayed after its task's record has expired."""
+    """Raise DeclarationError if a row could be replayed after its task's record has expired."""
     day = timedelta(days=1)
     for queue in queues:
         if retention > queue.record_retention:
             raise DeclarationError(
-                f"the outbox keeps events for {retention / day:g} days, but the queue {queue.name!r} keeps the records "
+                f"the outbox keeps rows for {retention / day:g} days, but the queue {queue.name!r} keeps the records "
                 f"of its tasks for {queue.record_retention / day:g} days: a replay after that time would run a task "
                 "twice. Shorten the outbox's retention, or raise the queue's retention"
             )

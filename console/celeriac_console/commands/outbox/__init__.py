@@ -1,1 +1,1 @@
-"""The commands `celeriac outbox ...`: they show unpublished events, and publish events again."""
+"""The commands `celeriac outbox ...`: they show unpublished rows, and publish rows again."""

@@ -1,4 +1,4 @@
-"""`celeriac outbox lag`: show the age of the oldest unpublished event, and the parked rows of the outbox."""
+"""`celeriac outbox lag`: show the age of the oldest unpublished row, and the parked rows of the outbox."""
 
 import json
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ SHOWN = ("occurred_at", "type", "pk", "sk")
 
 
 def lag(*, json_: Json = False) -> None:
-    """Show the age of the oldest unpublished event, and the parked rows.
+    """Show the age of the oldest unpublished row, and the parked rows.
 
     Exit code 1 if any row is parked.
 

@@ -1,4 +1,4 @@
-"""`celeriac outbox replay`: publish events of the outbox again."""
+"""`celeriac outbox replay`: publish rows of the outbox again."""
 
 import json
 from collections import Counter
@@ -24,14 +24,19 @@ from celeriac_console.terminal.times import duration
 
 
 def replay(
-    type_: Annotated[str, typer.Option("--type", help="The events' type, or a pattern such as 'order.*'.")],
+    type_: Annotated[
+        str,
+        typer.Option(
+            "--type", help="The rows' type, or a pattern such as 'order.*'. A task's row has the task's name as type."
+        ),
+    ],
     since: Annotated[str, typer.Option(help="How far to go back: 90s, 5m, 2h or 7d.")],
     to: Annotated[str | None, typer.Option(help="Only to this task, for example a new one.")] = None,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the events, send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the rows, send nothing.")] = False,
     json_: Json = False,
 ) -> None:
-    """Publish events of the outbox again, also parked ones, in order within each aggregate.
+    """Publish rows of the outbox again, also parked ones, in order within each aggregate.
 
     The messages get the same ids as before. A task that has succeeded with a message skips it. A task that is dead
     stays dead until its dead letter is redriven.
@@ -43,36 +48,36 @@ def replay(
         by_name.task(to)
     after = datetime.now(UTC) - duration(since)
     counts: Counter[str] = Counter()
-    for events, malformed in _pages(type_, after):
-        counts["found"] += len(events)
+    for rows, malformed in _pages(type_, after):
+        counts["found"] += len(rows)
         counts["malformed"] += len(malformed)
         if dry_run:
             continue
-        published = publish([event for event in events if to is None or isinstance(event, EventRow)], to=to, again=True)
+        published = publish([row for row in rows if to is None or isinstance(row, EventRow)], to=to, again=True)
         if to is None:
             mark(published.done, published.parked, unclaimed=published.unclaimed)
         counts["published"] += len(published.done) + len(published.unclaimed)
         counts["parked"] += len(published.parked)
         counts["failed"] += len(published.failed)
         if published.failed:
-            break  # later events must not overtake those that failed
+            break  # later rows must not overtake those that failed
     names_ = ("found", "published", "parked", "failed", "malformed")
     if json_:
         typer.echo(json.dumps({name: counts[name] for name in names_}))
     else:
-        what = f"{counted(counts['found'], 'event')} of {type_}"
+        what = f"{counted(counts['found'], 'row')} of {type_}"
         say(f"{what} since {after:%Y-%m-%d %H:%M:%S}Z" + (", a dry run" * dry_run))
         if not dry_run:
             say(", ".join(f"{counts[name]} {name}" for name in names_[1:]))
     if counts["failed"]:
-        unsent = counted(counts["failed"], "event")
-        raise UserError(f"{unsent} could not be sent. Run the same command again: it sends all events once more")
+        unsent = counted(counts["failed"], "row")
+        raise UserError(f"{unsent} could not be sent. Run the same command again: it sends all rows once more")
     if counts["parked"] or counts["malformed"]:
         raise typer.Exit(FAILED)
 
 
 def _pages(type_: str, after: datetime) -> Iterator[tuple[list[EventRow | TaskRow], Sequence[object]]]:
-    """Pages of the events that match, from a scan of the whole table. Events of one aggregate are in their order."""
+    """Pages of the rows that match, from a scan of the whole table. Rows of one aggregate are in their order."""
     pages = (
         client("dynamodb")
         .get_paginator("scan")
@@ -84,8 +89,8 @@ def _pages(type_: str, after: datetime) -> Iterator[tuple[list[EventRow | TaskRo
         )
     )
     for page in pages:
-        events, malformed = read_all(
-            row for row in page["Items"] if fnmatchcase(row.get("type", {}).get("S", ""), type_)
+        rows, malformed = read_all(
+            item for item in page["Items"] if fnmatchcase(item.get("type", {}).get("S", ""), type_)
         )
-        if events or malformed:
-            yield events, malformed
+        if rows or malformed:
+            yield rows, malformed
