@@ -15,7 +15,7 @@ from celeriac import Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.attributes import MORE
 from celeriac.aws.client import client
-from celeriac.model.foreign import WrongTriggerError
+from celeriac.model.foreign_events import WrongTriggerError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import Invocation
 from celeriac_console.dlq.queue_reader import Pass

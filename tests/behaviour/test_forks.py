@@ -130,7 +130,7 @@ def test_a_child_has_threads_and_an_event_loop_of_its_own() -> None:
     _run("""
         from datetime import timedelta
         from celeriac.execute import threads
-        from celeriac.execute.call import Call
+        from celeriac.execute.call import TaskCall
         from celeriac.observe.running import RunInfo
         LONG = timedelta(seconds=10)
 
@@ -139,7 +139,7 @@ def test_a_child_has_threads_and_an_event_loop_of_its_own() -> None:
 
         def lane(ended):
             for function in (lambda: "now", later):
-                ended.append((yield Call(function, (), {}, LONG, RunInfo("work", "i-1", 1, "r-1"))))
+                ended.append((yield TaskCall(function, (), {}, LONG, RunInfo("work", "i-1", 1, "r-1"))))
 
         def run():
             ended = []

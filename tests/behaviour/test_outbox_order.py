@@ -83,9 +83,8 @@ def test_events_of_one_instant_are_published_as_they_committed(sandbox: Sandbox,
 @BOTH
 def test_a_clock_that_is_set_back_changes_no_order(sandbox: Sandbox, by: str) -> None:
     for number in range(5):
-        with celeriac.transaction() as tx:
+        with sandbox.producer(clock=number * timedelta(minutes=-10)), celeriac.transaction() as tx:
             _emit(tx, number)
-        sandbox._clock._traveller.shift(timedelta(minutes=-10))
     sandbox.advance(timedelta(hours=1))
     _publish(sandbox, by)
     assert told == list(range(5))
@@ -95,10 +94,8 @@ def test_a_clock_that_is_set_back_changes_no_order(sandbox: Sandbox, by: str) ->
 def test_a_sender_whose_clock_is_a_day_ahead_changes_no_order_and_its_events_are_swept(
     sandbox: Sandbox, by: str
 ) -> None:
-    sandbox._clock._traveller.shift(timedelta(days=1))
-    with celeriac.transaction() as tx:
+    with sandbox.producer(clock=timedelta(days=1)), celeriac.transaction() as tx:
         _emit(tx, 0)
-    sandbox._clock._traveller.shift(timedelta(days=-1))
     for number in range(1, 4):
         with celeriac.transaction() as tx:
             _emit(tx, number)
@@ -151,10 +148,8 @@ def test_the_order_costs_no_call_and_only_events_that_may_have_one_pay_for_it(sa
 
 
 def test_a_transaction_that_another_one_outran_is_written_again_once(sandbox: Sandbox) -> None:
-    sandbox._clock._traveller.shift(timedelta(hours=1))
-    with celeriac.transaction() as tx:
+    with sandbox.producer(clock=timedelta(hours=1)), celeriac.transaction() as tx:
         _emit(tx, 0)
-    sandbox._clock._traveller.shift(timedelta(hours=-1))
     sandbox.calls.clear()
     with celeriac.transaction() as tx:
         _emit(tx, 1)

@@ -122,7 +122,7 @@ def test_no_later_event_overtakes_those_that_wait_for_the_sweeper(sandbox: Sandb
             _emit("outage.both", number, "item")
         sandbox.run_once()
     sandbox.advance(timedelta(seconds=1))
-    sandbox._calls.memories.clear()  # another worker has the next records
+    sandbox.replace_workers()  # another worker has the next records
     _emit("outage.both", 3, "item")  # the queue is back, the sweeper hasn't run yet
     sandbox.run_once()
     assert _ran("tell", "item") == []
@@ -237,13 +237,11 @@ def test_if_the_order_cannot_be_noted_lambda_delivers_again_and_nothing_is_repea
     """Neither the queue nor the table answers. The record is named, and those behind it are done."""
     sends = Sends()
     with sends.without(sandbox, "SendMessageBatch", "outage-ill"):
-        hook = sandbox._calls.fault
-        assert hook is not None
 
         def no_notes(call: Call) -> Any:
             if call.operation == "TransactWriteItems" and "celeriac#held#" in str(call.arguments):
                 return throttled(call)
-            return hook(call)
+            return call.make()
 
         with sandbox.fault(no_notes):
             for number in range(5):
@@ -256,7 +254,7 @@ def test_if_the_order_cannot_be_noted_lambda_delivers_again_and_nothing_is_repea
             _emit("outage.both", 5, "item")
             _pass(sandbox, timedelta(minutes=3))
     assert _ran("book", "other") == [100, 101, 102, 103, 104]
-    sandbox._calls.memories.clear()
+    sandbox.replace_workers()
     _emit("outage.both", 6, "item")  # a relay that knows nothing of the outage gets this one behind the others
     sandbox.drain()
     assert _ran("tell", "item") == [0, 1, 2, 3, 4, 5, 6]
@@ -270,7 +268,7 @@ def test_no_event_overtakes_one_that_the_stream_gave_up_on(sandbox: Sandbox) -> 
         _emit("outage.both", 0, "item")
         sandbox.advance(OUTAGE)
         sandbox.run_once()
-    sandbox._calls.memories.clear()
+    sandbox.replace_workers()
     _emit("outage.both", 1, "item")
     sandbox.run_once()
     assert _ran("tell", "item") == []
@@ -305,8 +303,6 @@ def test_workers_that_die_in_an_outage_lose_no_order(sandbox: Sandbox) -> None:
     sends = Sends()
     for nth in range(1, 8):
         with sends.without(sandbox, "SendMessageBatch", "outage-ill"):
-            hook = sandbox._calls.fault
-            assert hook is not None
             left = nth
 
             def die(call: Call) -> Any:
@@ -314,7 +310,7 @@ def test_workers_that_die_in_an_outage_lose_no_order(sandbox: Sandbox) -> None:
                 left -= 1
                 if left == 0:
                     raise WorkerDied
-                return hook(call)  # noqa: B023 - it is called in this round only
+                return call.make()
 
             with sandbox.fault(die):
                 for number in range(3):

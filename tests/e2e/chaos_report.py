@@ -68,7 +68,7 @@ def report(everything: Sequence[ChaosMessage], provider_url: str, cloud_url: str
     outcomes = _outcomes()
     lost = _lost_workers()
     say("by the logs, which lack the last lines of killed workers:")
-    say(f"  {outcomes['duplicate']} duplicates absorbed, {outcomes['poison']} late copies of dead letters skipped,")
+    say(f"  {outcomes['duplicate']} duplicates absorbed, {outcomes['dead_copy']} late copies of dead letters skipped,")
     say(f"  {outcomes['retried']} retries, {outcomes['handed_back']} handed back")
     mine = sum(lost[task] for task in CRASHING_TASK.values())
     say(f"  {lost.total() - mine} takeovers of healthy tasks from dead workers, {mine} of crashing tasks")

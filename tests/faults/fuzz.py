@@ -36,7 +36,7 @@ from celeriac import Backoff, Context, Queue, Reject, task  # noqa: E402 - after
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, MORE  # noqa: E402
 from celeriac.aws.sqs import BATCH_BYTES  # noqa: E402
 from celeriac.consume import handler  # noqa: E402
-from celeriac.model.foreign import is_test_event  # noqa: E402
+from celeriac.model.foreign_events import is_test_event  # noqa: E402
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode  # noqa: E402
 from tests.faults.bodies import bodies  # noqa: E402
 from tests.faults.stub import Stub, is_legal  # noqa: E402

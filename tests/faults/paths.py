@@ -124,15 +124,13 @@ def _relay_in_an_outage(world: World) -> None:
 
     Another worker has them, which doesn't know of the outage.
     """
-    faults = world.sandbox._calls.fault
-    assert faults is not None
 
     def no_queue(call: Call) -> Any:
-        return never_arrived(call) if call.operation == "SendMessageBatch" else faults(call)
+        return never_arrived(call) if call.operation == "SendMessageBatch" else call.make()
 
     with world.sandbox.fault(no_queue):
         world.sandbox.run_once()
-    world.sandbox._calls.memories.clear()
+    world.sandbox.replace_workers()
     world.emit("cd")
     world.sandbox.drain()
 

@@ -33,7 +33,7 @@ def test_the_matrix_notices_a_message_acknowledged_before_its_successor_is_sent(
     monkeypatch: pytest.MonkeyPatch, path: str, lost: str
 ) -> None:
     def acknowledge_first(outcome: Any, received: Received) -> Settled:
-        visibility.delete(received.record.queue_name, [received.record.receipt])
+        visibility.delete(received.sqs_record.queue_name, [received.sqs_record.receipt])
         return settle(outcome, received)
 
     points = matrix.points(path, "dies before")

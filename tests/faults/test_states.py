@@ -30,7 +30,7 @@ from celeriac.model.message import MalformedMessageError, decode, new_id
 from celeriac.relay.parcels import derived_id
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.account import lying_in, oldest_unpublished
-from celeriac.testing.calls import Call, _At
+from celeriac.testing.calls import Call
 from celeriac_console.commands.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Accidents, Sent, broken
@@ -260,7 +260,7 @@ class Histories(RuleBasedStateMachine):
 
         self.happened.deaths += 1
         self.happened.faults += 1
-        self.sandbox._calls.fault = _At(call, strike)
+        self.sandbox.fault_at(call, strike)
 
     @rule(queue=st.sampled_from(sorted(QUEUES)))
     def redrive_with_our_command(self, queue: str) -> None:

@@ -97,7 +97,12 @@ def test_skipped_messages_are_counted_and_not_timed(sandbox: Sandbox, capsys: py
     found = measured(capsys.readouterr().out)
 
     assert sums(found[of_queue(jobs, "succeed")]) == {"Started": 1, "Succeeded": 1, "Duplicate": 1}
-    assert sums(found[of_queue(jobs, "refuse")]) == {"Started": 1, "DeadLettered": 1, "Rejected": 1, "PoisonSkipped": 1}
+    assert sums(found[of_queue(jobs, "refuse")]) == {
+        "Started": 1,
+        "DeadLettered": 1,
+        "Rejected": 1,
+        "DeadCopySkipped": 1,
+    }
     assert len(found[of_queue(jobs)]["Duration"]) == 2
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -436,3 +437,37 @@ def test_a_disturbance_and_a_hook_go_together(sandbox: Sandbox) -> None:
     with sandbox.fault(die_before), sandbox.outage("dynamodb") as outage:
         sandbox.run_once()
     assert outage.struck == 0  # the worker died before its call got there
+
+
+def test_a_hook_in_a_hooks_block_makes_its_calls_through_it(sandbox: Sandbox) -> None:
+    seen: list[str] = []
+
+    def outer(call: Call) -> Any:
+        seen.append("outer")
+        return call.make()
+
+    def inner(call: Call) -> Any:
+        seen.append("inner")
+        return call.make()
+
+    with sandbox.fault(outer), sandbox.fault(inner), sandbox.worker():
+        note.enqueue(name="a")
+    assert seen == ["inner", "outer"]
+
+
+def test_a_hook_can_have_one_call(sandbox: Sandbox) -> None:
+    """Here the call after the next one: two messages of three are sent."""
+
+    def refuse(_: Call) -> Any:
+        raise ConnectionError
+
+    sandbox.fault_at(2, refuse)
+    sent = 0
+    with sandbox.worker():
+        for name in "abc":
+            with suppress(ConnectionError):
+                note.enqueue(name=name)
+                sent += 1
+    assert sent == 2
+    with pytest.raises(ValueError, match="the first call is 1"):
+        sandbox.fault_at(0, refuse)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac.execute import loop, threads
-from celeriac.execute.call import Call, Result, TaskCalls, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import Result, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.execute.threads import Threads
 from celeriac.observe.running import RunInfo
 
@@ -22,7 +22,7 @@ class Lanes:
         self.endings: list[Result] = []
         self.threads: list[int] = []
 
-    def lane(self, *calls: Call) -> TaskCalls[None]:
+    def lane(self, *calls: TaskCall) -> TaskCalls[None]:
         for call in calls:
             self.endings.append((yield call))
             self.threads.append(threading.get_ident())
@@ -33,8 +33,8 @@ def lanes() -> Lanes:
     return Lanes()
 
 
-def _call(function: Callable[[], object], limit: timedelta = LONG) -> Call:
-    return Call(function, (), {}, limit, RunInfo("work", "i-1", 1, "r-1"))
+def _call(function: Callable[[], object], limit: timedelta = LONG) -> TaskCall:
+    return TaskCall(function, (), {}, limit, RunInfo("work", "i-1", 1, "r-1"))
 
 
 def _run(lanes: list[TaskCalls[None]], *, size: int = 1, shortest: timedelta = LONG, limit: timedelta = LONG) -> bool:

@@ -25,15 +25,15 @@ def insist[T](entries: Sequence[T], send: Callable[[Sequence[T]], list[Refusal |
 
     Returns, for each entry, None or why it wasn't accepted.
     """
-    problems: list[Refusal | None] = send(entries)
+    refusals: list[Refusal | None] = send(entries)
     for attempt in range(1, MOST_TRIES):
-        again = [i for i, problem in enumerate(problems) if problem is not None and not problem.final]
+        again = [i for i, refusal in enumerate(refusals) if refusal is not None and not refusal.final]
         if not again:
             break
         wait(attempt)
-        for i, problem in zip(again, send([entries[i] for i in again]), strict=True):
-            problems[i] = problem
-    return problems
+        for i, refusal in zip(again, send([entries[i] for i in again]), strict=True):
+            refusals[i] = refusal
+    return refusals
 
 
 def wait(attempt: int) -> None:

@@ -112,12 +112,12 @@ def send_batch(name: str, entries: Sequence[Entry]) -> list[Refusal | None]:
     batch: Any = [{"Id": str(i)} | _fields(entry) for i, entry in enumerate(entries)]
     with _of_queue(name):
         answer = client("sqs").send_message_batch(QueueUrl=url(name), Entries=batch)
-    problems: list[Refusal | None] = [None] * len(entries)
+    refusals: list[Refusal | None] = [None] * len(entries)
     for failed in answer.get("Failed", []):
         why = f"{failed['Code']}: {failed.get('Message', '')}"
         final = failed.get("SenderFault", False) and failed["Code"].rpartition(".")[2] in FINAL
-        problems[int(failed["Id"])] = Refusal(why, final=final)
-    return problems
+        refusals[int(failed["Id"])] = Refusal(why, final=final)
+    return refusals
 
 
 def batches(sizes: Sequence[int]) -> Iterator[range]:

@@ -9,8 +9,8 @@ from celeriac.aws import payloads
 from celeriac.consume.received import Received
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
-from celeriac.execute.call import Call, TaskCalls, TaskTimeoutError
-from celeriac.model import sender
+from celeriac.execute.call import TaskCall, TaskCalls, TaskTimeoutError
+from celeriac.model import lenient
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import Message
 from celeriac.observe.running import RunInfo
@@ -32,15 +32,15 @@ def read_arguments(
 
     Raises InvalidArgumentsError, PayloadError, ReadingTimeoutError, and AWS's errors.
     """
-    record = received.record
+    sqs_record = received.sqs_record
     is_loaded = not message.stored
 
     def read() -> tuple[bytes | msgspec.Raw, dict[str, Any]]:
         nonlocal is_loaded
-        raw = payloads.load(record.queue_name, message.stored) if message.stored else message.args
+        raw = payloads.load(sqs_record.queue_name, message.stored) if message.stored else message.args
         is_loaded = True
         arguments = task.signature.decode(raw)
-        _refuse_misplaced(task, arguments, record.body)
+        _refuse_misplaced(task, arguments, sqs_record.body)
         return raw, arguments
 
     if task.signature.is_plain and not message.stored:
@@ -48,7 +48,7 @@ def read_arguments(
     # A validator of the user's, a regular expression or S3 may take long. The thread's watch cuts this off.
     its = RunInfo(task.name, message.id, message.attempt, received.worker.request_id)
     left = received.worker.left
-    result, error = yield Call(read, (), {}, left, its, left)
+    result, error = yield TaskCall(read, (), {}, left, its, left)
     if isinstance(error, TaskTimeoutError):
         if not is_loaded:
             raise TimeoutError("S3 has not answered in time") from error  # as any other error of AWS: it isn't charged
@@ -62,7 +62,7 @@ def read_arguments(
 def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
     """Raise InvalidArgumentsError for arguments beside `args`: the task would run with its defaults instead."""
     missing = [name for name in task.signature.fields if name not in arguments]
-    if missing and (misplaced := sender.misplaced_args(body, missing, Message.__struct_fields__)):
+    if missing and (misplaced := lenient.misplaced_args(body, missing, Message.__struct_fields__)):
         raise InvalidArgumentsError(
             f"task {task.name!r}: its parameters {', '.join(misplaced)} stand beside `args`: write them into it"
         )

@@ -41,7 +41,7 @@ def unsent(message: Message, ended: lease.EndedUnsent, held: lease.Lease) -> Out
 
 
 def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, received: Received) -> Decision:
-    queue, record, now = received.queue, received.record, datetime.now(UTC)
+    queue, sqs_record, now = received.queue, received.sqs_record, datetime.now(UTC)
     has_begun = True
     if isinstance(error, LoopBlockedError):
         # Another task's fault: this one is to run again soon, in another worker.
@@ -53,7 +53,7 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, r
         return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
     # On a FIFO queue the same message is retried. After its last receive SQS would move it without a reason. At the end
     # of its retention, which counts from its only send, SQS would delete it.
-    is_last = record.receives >= queue.receive_limit or now + decision.delay > received.must_end_by
+    is_last = sqs_record.receives >= queue.receive_limit or now + decision.delay > received.must_end_by
     if queue.fifo and is_last:
         return GiveUp(Reason.EXPIRED)
     return decision

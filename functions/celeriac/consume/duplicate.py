@@ -45,10 +45,10 @@ def dropped(
     """The outcome of a message whose key was used before."""
     had, has, of = argument_hashes.of_record(used.record), wanted.hashes, str(used.record.get("task_id", ""))
     if had is not None and has is not None and has.differ_from(had) and not wanted.of_message:
-        received.observed.is_mismatch = True
+        received.facts.is_mismatch = True
         run = RunInfo(task.name, message.id, message.attempt, received.worker.request_id)
         log_mismatch(run, received.queue.name, wanted.key, of=of, had=had.sent, has=has.sent)
         if task.on_mismatch == "dead_letter":
             error = KeyMismatchError(f"its key was used by the message {of}, with other arguments")
             return Dead(message, failure(Reason.KEY_MISMATCH, error, unrun(message), received))
-    return Skipped("poison" if isinstance(used, lease.AlreadyDead) else "duplicate")
+    return Skipped("dead_copy" if isinstance(used, lease.AlreadyDead) else "duplicate")

@@ -23,7 +23,7 @@ from celeriac.declare import registry
 from celeriac.execute import ending
 from celeriac.execute.call import TaskCalls
 from celeriac.execute.threads import Threads
-from celeriac.model import foreign, settings
+from celeriac.model import foreign_events, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.message import Message
 from celeriac.model.queue import Queue
@@ -50,8 +50,8 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemF
     Raises WrongTriggerError for an event that isn't a batch of a queue: Lambda then counts an error and retries the
     event. Without the error the event would look done.
     """
-    if (wrong := foreign.wrong_trigger(event)) is not None:
-        raise foreign.WrongTriggerError(f"this function takes batches from its SQS queue, and {wrong}")
+    if (wrong := foreign_events.wrong_trigger(event)) is not None:
+        raise foreign_events.WrongTriggerError(f"this function takes batches from its SQS queue, and {wrong}")
     raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
     batch = _Batch(raws, context)
     batch.run()
@@ -64,7 +64,7 @@ class _Batch:
 
     def __init__(self, raws: Sequence[Mapping[str, Any]], context: "LambdaContext") -> None:
         self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
-        self._records: list[tuple[SqsRecord, Queue]] = []
+        self._sqs_records: list[tuple[SqsRecord, Queue]] = []
         self._suspects: list[tuple[SqsRecord, Queue]] = []
         self._deleted: set[str] = set()
         self._note_changes: list[note_changes.Change] = []
@@ -73,12 +73,12 @@ class _Batch:
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
             try:
-                record = read(raw)
-                self._records.append((record, queue_of(record, queues, stage)))
-            except Exception as error:  # noqa: BLE001 - not a record of a known queue: SQS keeps it
+                sqs_record = read(raw)
+                self._sqs_records.append((sqs_record, queue_of(sqs_record, queues, stage)))
+            except Exception as error:  # noqa: BLE001 - not an SQS record of a known queue: SQS keeps it
                 _log_unsettled(raw["messageId"], error)
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
-        timeout = self._records[0][1].timeout if self._records else left
+        timeout = self._sqs_records[0][1].timeout if self._sqs_records else left
         self._worker = Worker(
             context.function_name,
             context.aws_request_id,
@@ -93,10 +93,10 @@ class _Batch:
 
     def run(self) -> None:
         """Run all messages, then tell SQS when to deliver the handed-back ones again."""
-        in_time = self._side_by_side(self._records, alone=len(self._records) == 1) and self._one_by_one()
+        in_time = self._side_by_side(self._sqs_records, alone=len(self._sqs_records) == 1) and self._one_by_one()
         self._may_end = in_time
-        if self._records and in_time:
-            visibility.show_again(self._records[0][0].queue_name, self._again())
+        if self._sqs_records and in_time:
+            visibility.show_again(self._sqs_records[0][0].queue_name, self._again())
         self._tally.flush()
         if self._note_changes and in_time:
             # All messages are settled by now. If the table can't be reached, the answer is a second late at most.
@@ -118,19 +118,19 @@ class _Batch:
     def _side_by_side(self, pairs: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> bool:
         """Run lanes in parallel, each in its order; messages that must run alone are added to the suspects."""
         lanes: dict[str, list[tuple[SqsRecord, Queue]]] = defaultdict(list)
-        for record, queue in pairs:
+        for sqs_record, queue in pairs:
             # The messages of a FIFO group form one lane. Any other message is a lane by itself.
-            lanes[(record.group if queue.fifo else None) or record.message_id].append((record, queue))
+            lanes[(sqs_record.group if queue.fifo else None) or sqs_record.message_id].append((sqs_record, queue))
         return not pairs or self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
 
     def _lane(self, lane: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> TaskCalls[None]:
         """Run messages one after another; the rest of a FIFO group waits behind a message that isn't acknowledged."""
-        for position, (record, queue) in enumerate(lane):
-            settled = yield from self._settle(record, queue, alone=alone)
+        for position, (sqs_record, queue) in enumerate(lane):
+            settled = yield from self._settle(sqs_record, queue, alone=alone)
             if isinstance(settled, RunAlone):
-                self._suspects.append((replace(record, deaths_alone=settled.deaths_alone), queue))
+                self._suspects.append((replace(sqs_record, deaths_alone=settled.deaths_alone), queue))
             else:
-                self._settled[record.message_id] = settled
+                self._settled[sqs_record.message_id] = settled
             if isinstance(settled, RunAlone) or not settled.acknowledged:
                 # The followers become visible at once, but SQS delivers none of the group before this message.
                 for follower, _ in lane[position + 1 :]:
@@ -149,16 +149,16 @@ class _Batch:
                 return False
         return True
 
-    def _replaced(self, record: SqsRecord, queue: Queue) -> bool:
+    def _replaced(self, sqs_record: SqsRecord, queue: Queue) -> bool:
         """Whether a fresh copy has replaced a message that waited too long behind crashing messages."""
-        copy = suspects.tired_of_waiting(record, queue)
+        copy = suspects.tired_of_waiting(sqs_record, queue)
         if copy is None:
             return False
         try:
-            self._settled[record.message_id] = settle(copy, Received(record, queue, self._worker, alone=False))
+            self._settled[sqs_record.message_id] = settle(copy, Received(sqs_record, queue, self._worker, alone=False))
         except Exception as error:  # noqa: BLE001 - AWS can't be reached: the message waits on
-            _log_unsettled(record.message_id, error)
-        return self._settled[record.message_id].acknowledged
+            _log_unsettled(sqs_record.message_id, error)
+        return self._settled[sqs_record.message_id].acknowledged
 
     def _run_lanes(self, lanes: list[TaskCalls[None]], queue: Queue) -> bool:
         """Run lanes to their ends. Returns whether all of them ended while there was time to answer."""
@@ -174,33 +174,33 @@ class _Batch:
 
     def _delete_done(self) -> bool:
         """Acknowledge finished messages now, instead of with the answer. Returns whether SQS deleted all of them."""
-        done = [record for record, _ in self._records if self._settled[record.message_id].acknowledged]
-        return self._delete([record for record in done if record.message_id not in self._deleted])
+        done = [sqs_record for sqs_record, _ in self._sqs_records if self._settled[sqs_record.message_id].acknowledged]
+        return self._delete([sqs_record for sqs_record in done if sqs_record.message_id not in self._deleted])
 
     def _delete(self, records: Sequence[SqsRecord]) -> bool:
-        if records and not visibility.delete(records[0].queue_name, [record.receipt for record in records]):
+        if records and not visibility.delete(records[0].queue_name, [sqs_record.receipt for sqs_record in records]):
             return False
-        self._deleted.update(record.message_id for record in records)
+        self._deleted.update(sqs_record.message_id for sqs_record in records)
         return True
 
-    def _settle(self, record: SqsRecord, queue: Queue, *, alone: bool) -> TaskCalls[Settled | RunAlone]:
+    def _settle(self, sqs_record: SqsRecord, queue: Queue, *, alone: bool) -> TaskCalls[Settled | RunAlone]:
         """Run and settle one message, or return RunAlone if it must run alone."""
         started = time.monotonic()
-        received = Received(record, queue, self._worker, alone)
+        received = Received(sqs_record, queue, self._worker, alone)
         try:
-            trace.follow(record.trace)
+            trace.follow(sqs_record.trace)
             message, outcome = yield from run(received)
-            trace.follow(record.trace)  # after a timeout another thread resumes here
+            trace.follow(sqs_record.trace)  # after a timeout another thread resumes here
             if isinstance(outcome, RunAlone):
                 return outcome
             settled = settle(outcome, received)
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then
                 # crashed this worker too, SQS would deliver this message again and the record would let it run.
-                self._delete([record])
+                self._delete([sqs_record])
             self._report(outcome, message, received, started)
         except Exception as error:  # noqa: BLE001 - AWS can't be reached, or Celeriac has a bug: SQS delivers it again
-            _log_unsettled(record.message_id, error)
+            _log_unsettled(sqs_record.message_id, error)
             return self._hand_back(received, error, started)
         return settled
 
@@ -209,11 +209,11 @@ class _Batch:
         until = datetime.now(UTC) + outage.wait(received)
         outcome: HandedBack | Dead = HandedBack("AWS can't be reached", until)
         if outage.is_over(received):
-            outcome = Dead(None, failure(Reason.UNSETTLED, error, received.record, received))
+            outcome = Dead(None, failure(Reason.UNSETTLED, error, received.sqs_record, received))
         try:
             settled = settle(outcome, received)
         except Exception as another:  # noqa: BLE001 - SQS can't be reached either
-            _log_unsettled(received.record.message_id, another)
+            _log_unsettled(received.sqs_record.message_id, another)
             until = datetime.now(UTC) + outage.wait(received, can_send=False)
             return Settled(acknowledged=False, again_at=until)
         self._report(outcome, None, received, started)
@@ -224,10 +224,10 @@ class _Batch:
         seconds = time.monotonic() - started
         self._note_changes += note_changes.changes(outcome, message, received)
         log_outcome(outcome, message, received, seconds=seconds)
-        self._tally.add(received.queue, outcome, received.observed, seconds=seconds)
+        self._tally.add(received.queue, outcome, received.facts, seconds=seconds)
 
     def _again(self) -> list[tuple[str, datetime]]:
-        receipts = {record.message_id: record.receipt for record, _ in self._records}
+        receipts = {sqs_record.message_id: sqs_record.receipt for sqs_record, _ in self._sqs_records}
         return [
             (receipts[message_id], settled.again_at)
             for message_id, settled in self._settled.items()

@@ -8,8 +8,8 @@ from celeriac.consume.received import Received
 from celeriac.dead_letters import letter_notes
 from celeriac.declare import registry
 from celeriac.execute.call import TaskCalls
+from celeriac.model.lenient import id_of, task_of
 from celeriac.model.message import Message
-from celeriac.model.sender import id_of, task_of
 
 type Change = Callable[[], None]
 """Writes a note, or marks it as redriven."""
@@ -17,13 +17,15 @@ type Change = Callable[[], None]
 
 def changes(outcome: Outcome, message: Message | None, received: Received) -> list[Change]:
     """The changes of notes after an outcome. `message` is as it was received, None if its body can't be read."""
-    record, queue, observed = received.record, received.queue, received.observed
+    sqs_record, queue, facts = received.sqs_record, received.queue, received.facts
     made: list[Change] = []
-    if observed.replaced is not None and message is not None:
+    if facts.replaced is not None and message is not None:
         # The record of its key said that another message is a dead letter. This message's claim has overwritten it.
-        made.append(partial(letter_notes.note, queue, message.task, *observed.replaced))
+        made.append(partial(letter_notes.note, queue, message.task, *facts.replaced))
     if isinstance(outcome, Dead):
-        task, id_ = (message.task, message.id) if message is not None else (task_of(record.body), id_of(record.body))
+        task, id_ = (
+            (message.task, message.id) if message is not None else (task_of(sqs_record.body), id_of(sqs_record.body))
+        )
         its = registry.tasks.get(task)
         # Who may send to one queue must not change what is told about the tasks of another.
         is_its_own = its is None or its.runs_from(queue)

@@ -15,11 +15,11 @@ def wait(received: Received, *, can_send: bool = True) -> timedelta:
     can_send: whether a fresh copy can replace the message when it has used up half of its receives. If not, it then
         waits longer, to save the other half.
     """
-    record, queue = received.record, received.queue
-    usual = min(timedelta(seconds=2 ** min(record.receives, 10)), LONGEST_WAIT) * random.uniform(0.5, 1)  # noqa: S311 - no secret
-    return usual if can_send or 2 * record.receives < queue.receive_limit else max(usual, queue.visibility)
+    sqs_record, queue = received.sqs_record, received.queue
+    usual = min(timedelta(seconds=2 ** min(sqs_record.receives, 10)), LONGEST_WAIT) * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    return usual if can_send or 2 * sqs_record.receives < queue.receive_limit else max(usual, queue.visibility)
 
 
 def is_over(received: Received) -> bool:
     """Whether the message must become a dead letter now: SQS would soon move it without a reason, or delete it."""
-    return received.record.receives >= received.queue.receive_limit or datetime.now(UTC) > received.must_end_by
+    return received.sqs_record.receives >= received.queue.receive_limit or datetime.now(UTC) > received.must_end_by

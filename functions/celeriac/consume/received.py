@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from celeriac.consume.observed import Observed
+from celeriac.consume.facts import Facts
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.model.failure import Failure, error_message, error_traceback, error_type
 from celeriac.model.message import Message, decode
@@ -35,12 +35,12 @@ class Worker:
 class Received:
     """A message, its queue, and the worker that is to run it."""
 
-    record: SqsRecord
+    sqs_record: SqsRecord
     queue: Queue
     worker: Worker
     alone: bool
     """Whether no other message runs in this worker now, and no finished one waits for its acknowledgement."""
-    observed: Observed = field(default_factory=Observed)
+    facts: Facts = field(default_factory=Facts)
 
     @property
     def must_end_by(self) -> datetime:
@@ -49,21 +49,24 @@ class Received:
         SQS deletes a FIFO message a visibility timeout later, and the messages behind it in its group soon after. The
         timeout is left for those. On a standard queue, fresh copies may outlive the first message; none waits longer.
         """
-        since = self.record.sent_at if self.queue.fifo else self.record.first_sent_at
+        since = self.sqs_record.sent_at if self.queue.fifo else self.sqs_record.first_sent_at
         return since + self.queue.retention - self.queue.visibility
 
 
-def as_it_came(record: SqsRecord) -> Message:
-    """The record's message. One written by hand gets a missing id and date from SQS. Raises what `decode` raises."""
-    message = decode(record.body)
+def as_it_came(sqs_record: SqsRecord) -> Message:
+    """The message of an SQS record. One written by hand gets a missing id and date from SQS.
+
+    Raises what `decode` raises.
+    """
+    message = decode(sqs_record.body)
     # SQS's id and date stay with the message from here on. A sender's date is a hint. One that is later than the send
     # is replaced: with such a date the message would never be old.
     return replace(
         message,
-        id=message.id or record.first_id,
-        enqueued_at=min(_zoned(message.enqueued_at or record.first_sent_at), record.sent_at),
-        due_at=min(_zoned(message.due_at), record.sent_at + MAX_DELAY) if message.due_at is not None else None,
-        waits_since=min(_zoned(message.waits_since), record.sent_at) if message.waits_since is not None else None,
+        id=message.id or sqs_record.first_id,
+        enqueued_at=min(_zoned(message.enqueued_at or sqs_record.first_sent_at), sqs_record.sent_at),
+        due_at=min(_zoned(message.due_at), sqs_record.sent_at + MAX_DELAY) if message.due_at is not None else None,
+        waits_since=min(_zoned(message.waits_since), sqs_record.sent_at) if message.waits_since is not None else None,
     )
 
 

@@ -5,7 +5,7 @@ from threading import Lock
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from celeriac.consume.observed import Observed
+from celeriac.consume.facts import Facts
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
 from celeriac.consume.received import Received
 from celeriac.model import settings
@@ -22,20 +22,20 @@ from celeriac.observe.text import line
 
 def log_outcome(outcome: Outcome, message: Message | None, received: Received, *, seconds: float) -> None:
     """Log one line for each attempt."""
-    record, observed = received.record, received.observed
+    sqs_record, facts = received.sqs_record, received.facts
     fields: dict[str, object] = {
         "outcome": outcome.name,
         "queue": received.queue.name,
         # If no task has this name, it is any text from the sender.
         "task": line(message.task) if message is not None else "",
-        "id": line(message.id) if message is not None else record.message_id,
-        "key_hash": key_hash(observed.key) if observed.key is not None else "",
+        "id": line(message.id) if message is not None else sqs_record.message_id,
+        "key_hash": key_hash(facts.key) if facts.key is not None else "",
         "attempt": _attempt(outcome, message),
         "milliseconds": round(seconds * 1000, 1),
         "request_id": received.worker.request_id,
     }
-    if record.trace is not None:
-        fields["trace"] = record.trace
+    if sqs_record.trace is not None:
+        fields["trace"] = sqs_record.trace
     match outcome:
         case Dead(failure=failure):
             fields |= {"reason": failure.reason, "error": failure.type, **_text(failure)}
@@ -91,13 +91,13 @@ def _attempt(outcome: Outcome, message: Message | None) -> int:
             return message.attempt if message is not None else 0
 
 
-_SKIPPED = {"poison": Metric.POISON_SKIPPED, "test_event": Metric.TEST_EVENT, "missed": Metric.MISSED}
+_SKIPPED = {"dead_copy": Metric.DEAD_COPY_SKIPPED, "test_event": Metric.TEST_EVENT, "missed": Metric.MISSED}
 
 
-def counted(outcome: Outcome, observed: Observed) -> list[Metric]:
+def counted(outcome: Outcome, facts: Facts) -> list[Metric]:
     """The metrics that an attempt counts in."""
-    counts = [Metric.STARTED] if observed.has_run else []
-    if observed.is_mismatch:
+    counts = [Metric.STARTED] if facts.has_run else []
+    if facts.is_mismatch:
         counts.append(Metric.KEY_MISMATCH)
     match outcome:
         case Succeeded():
@@ -123,15 +123,15 @@ class Tally:
         self._counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._times: defaultdict[tuple[str, str], list[tuple[str, MetricUnit, float]]] = defaultdict(list)
 
-    def add(self, queue: Queue, outcome: Outcome, observed: Observed, *, seconds: float) -> None:
+    def add(self, queue: Queue, outcome: Outcome, facts: Facts, *, seconds: float) -> None:
         """Count an attempt that took `seconds`, from its claim to its settlement."""
-        of_task = (queue.name, observed.task or metrics.UNKNOWN)
+        of_task = (queue.name, facts.task or metrics.UNKNOWN)
         with self._lock:
-            self._counts[of_task].update(counted(outcome, observed))
-            if observed.has_run:
+            self._counts[of_task].update(counted(outcome, facts))
+            if facts.has_run:
                 self._times[of_task].append((Metric.DURATION, MetricUnit.Milliseconds, seconds * 1000))
-            if observed.age is not None:
-                self._times[of_task].append((Metric.AGE_AT_START, MetricUnit.Seconds, observed.age.total_seconds()))
+            if facts.age is not None:
+                self._times[of_task].append((Metric.AGE_AT_START, MetricUnit.Seconds, facts.age.total_seconds()))
 
     def flush(self) -> None:
         """Write the counts since the last flush: one line for each task."""

@@ -21,12 +21,12 @@ from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
-from celeriac.execute.call import Call, TaskCalls
+from celeriac.execute.call import TaskCall, TaskCalls
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
 from celeriac.leases.visit import Visit
-from celeriac.model import foreign
+from celeriac.model import foreign_events
 from celeriac.model.failure import error_type, fingerprint
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError
 from celeriac.model.payload import PayloadError
@@ -72,13 +72,13 @@ def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlon
 
 def _prepared(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlone | _Ready]]:
     """Everything before the task's function: the message, and its outcome if the task must not start."""
-    record = received.record
+    sqs_record = received.sqs_record
     try:
-        message = as_it_came(record)
+        message = as_it_came(sqs_record)
     except MalformedMessageError as error:
-        if foreign.is_test_event(record.body):
+        if foreign_events.is_test_event(sqs_record.body):
             return None, Skipped("test_event")
-        return None, Dead(None, failure(Reason.MALFORMED, error, record, received))
+        return None, Dead(None, failure(Reason.MALFORMED, error, sqs_record, received))
     except NewerVersionError as error:
         return None, newer(error, received)
     return message, (yield from _checked(message, received))
@@ -88,15 +88,15 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     task = registry.tasks.get(message.task)
     if task is None:
         return unknown(message, received)
-    record, queue = received.record, received.queue
+    sqs_record, queue = received.sqs_record, received.queue
     if not task.runs_from(queue):
         return misplaced(task, message, received)
-    received.observed.task = task.name
+    received.facts.task = task.name
     original, redriven_from = message, message.failure
     if redriven_from is not None:
         # A redriven dead letter starts with fresh attempts, whichever tool redrove it.
         message = replace(
-            message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=record.sent_at
+            message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=sqs_record.sent_at
         )
     try:
         raw, arguments = yield from read_arguments(task, message, received)
@@ -105,7 +105,7 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
         return invalid(error, original, received)
     except ReadingTimeoutError as error:
         return failed(task, message, error, None, received)
-    received.observed.key = key.full
+    received.facts.key = key.full
     if missed(task, message):
         return Skipped("missed")
     if quarantine.holds(quarantine.of_task(task.name)):
@@ -120,10 +120,10 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     worker.has_started = True
     key = key_in_use(key, task, message)
-    received.observed.key = key.full
+    received.facts.key = key.full
     message = key.carried_by(message)
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
-    if task.guarantee == "at_least_once" and record.receives == 1 and not queue.fifo:
+    if task.guarantee == "at_least_once" and sqs_record.receives == 1 and not queue.fifo:
         late = given_up(task, message, received)
         return Dead(message, late) if late is not None else _Ready(task, message, arguments)
     hashes = task.signature.hashes(raw, arguments)
@@ -132,7 +132,7 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     held = claimed(task, message, original, wanted, received)
     if not isinstance(held, lease.Lease):
         return held
-    received.observed.replaced = held.replaced
+    received.facts.replaced = held.replaced
     message = replace(message, attempt=held.attempt)
     if queue.fifo and datetime.now(UTC) > received.must_end_by:
         return Dead(message, too_late(message, received), held)
@@ -154,16 +154,16 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     worker = received.worker
     # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
     fence = held if task.guarantee != "at_least_once" else None
-    group, key = received.record.group, received.observed.key or ""
+    group, key = received.sqs_record.group, received.facts.key or ""
     context = Context(message.id, key, task.name, message.attempt, worker.deadline, group=group, _lease=fence)
     args = (context,) if task.signature.takes_context else ()
     left = worker.left
     limit = min(task.timeout or left, left)
-    received.observed.has_run = True
+    received.facts.has_run = True
     if message.turn == "1":
-        received.observed.age = datetime.now(UTC) - (message.enqueued_at or received.record.sent_at)
+        received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
     its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
-    result, error = yield Call(task.function, args, arguments, limit, its, left)
+    result, error = yield TaskCall(task.function, args, arguments, limit, its, left)
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:

@@ -41,7 +41,7 @@ class Settled:
 
 def settle(outcome: Outcome, received: Received) -> Settled:
     """Send what `outcome` asks for, then record it. Raises what AWS raises: the message then isn't acknowledged."""
-    record, queue = received.record, received.queue
+    sqs_record, queue = received.sqs_record, received.queue
     match outcome:
         case Succeeded() | Skipped():
             return Settled(acknowledged=True)
@@ -50,9 +50,9 @@ def settle(outcome: Outcome, received: Received) -> Settled:
         case Dead():
             return _dead_letter(outcome, received)
         case Postponed():
-            return _postpone(outcome, record, queue)
+            return _postpone(outcome, sqs_record, queue)
         case HandedBack():
-            return _hand_back(outcome, record, queue)
+            return _hand_back(outcome, sqs_record, queue)
         case _:
             assert_never(outcome)
 
@@ -63,7 +63,7 @@ def _retry(retried: Retried, received: Received) -> Settled:
     # On a FIFO queue the message stays in the queue: a successor would lose its place.
     if not queue.fifo:
         with _noted(lease, "retry" if retried.charged else "uncharged", failure, due):
-            send(Parcel(queue, retried.successor, retried.delay, received.record.group))
+            send(Parcel(queue, retried.successor, retried.delay, received.sqs_record.group))
     if lease is None or failure is None:
         return Settled(not queue.fifo, due if queue.fifo else None)
     try:
@@ -93,48 +93,50 @@ def _noted(lease: Lease | None, unsent: Unsent, failure: Failure | None, due: da
         raise
 
 
-def _hand_back(handed_back: HandedBack, record: SqsRecord, queue: Queue) -> Settled:
+def _hand_back(handed_back: HandedBack, sqs_record: SqsRecord, queue: Queue) -> Settled:
     """Usually SQS delivers the same message again. Before hand-backs wear it out, a fresh copy replaces it."""
     again = Settled(acknowledged=False, again_at=handed_back.until)
-    if not is_worn(record, queue):
+    if not is_worn(sqs_record, queue):
         return again
     delay = (handed_back.until or datetime.now(UTC)) - datetime.now(UTC)
-    return _replaced(record, queue, handed_back.message, delay) or again
+    return _replaced(sqs_record, queue, handed_back.message, delay) or again
 
 
-def _postpone(postponed: Postponed, record: SqsRecord, queue: Queue) -> Settled:
+def _postpone(postponed: Postponed, sqs_record: SqsRecord, queue: Queue) -> Settled:
     again = Settled(acknowledged=False, again_at=datetime.now(UTC) + postponed.delay)
     if queue.fifo:
         return again
-    return _replaced(record, queue, postponed.message, postponed.delay) or again
+    return _replaced(sqs_record, queue, postponed.message, postponed.delay) or again
 
 
-def _replaced(record: SqsRecord, queue: Queue, message: Message | None, delay: timedelta) -> Settled | None:
+def _replaced(sqs_record: SqsRecord, queue: Queue, message: Message | None, delay: timedelta) -> Settled | None:
     """Send a fresh copy in place of the message; None if SQS has no room for it."""
-    copy = copy_of(record, queue, message, delay)
+    copy = copy_of(sqs_record, queue, message, delay)
     if copy is None:
         return None
-    _send(record.queue_name, copy)
+    _send(sqs_record.queue_name, copy)
     return Settled(acknowledged=True)
 
 
 def _dead_letter(dead: Dead, received: Received) -> Settled:
     """Send a dead letter to the queue's own dead-letter queue, then record it."""
-    record, queue, lease = received.record, received.queue, dead.lease
+    sqs_record, queue, lease = received.sqs_record, received.queue, dead.lease
     name = queue.dead_letter_name(settings.stage())
-    group = (record.group or record.message_id) if queue.fifo else record.group
+    group = (sqs_record.group or sqs_record.message_id) if queue.fifo else sqs_record.group
     # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
     # this message. The record no longer knows that earlier letter, so it could not be redriven.
-    deduplication = f"{record.message_id}-{dead.failure.request_id}" if queue.fifo else None
+    deduplication = f"{sqs_record.message_id}-{dead.failure.request_id}" if queue.fifo else None
     with _noted(lease, "dead", dead.failure, datetime.now(UTC)):
         if dead.message is not None:
             letter = msgspec.structs.replace(dead.message, failure=dead.failure)
             # The arguments stay in the body if SQS can carry them: people read dead letters in AWS's console too.
             body = fitted(name, letter, MAX_MESSAGE_BYTES)
-            _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), record.attributes))
+            _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), sqs_record.attributes))
         else:
-            came = sqs.Entry(record.body, group=group, deduplication=deduplication, attributes=dict(record.attributes))
-            _send(name, unreadable(came, dead.failure, queue_name=record.queue_name))
+            came = sqs.Entry(
+                sqs_record.body, group=group, deduplication=deduplication, attributes=dict(sqs_record.attributes)
+            )
+            _send(name, unreadable(came, dead.failure, queue_name=sqs_record.queue_name))
     if lease is not None:
         try:
             # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.

@@ -51,7 +51,7 @@ class SqsRecord:
 
 
 class UnknownQueueError(CeleriacError, LookupError):
-    """A record from a queue that `tasks/queues.py` doesn't declare."""
+    """An SQS record from a queue that `tasks/queues.py` doesn't declare."""
 
 
 def read(raw: Mapping[str, Any]) -> SqsRecord:
@@ -84,9 +84,9 @@ def _deaths_alone(found: Attributes) -> int | None:
     return int(written) if re.fullmatch(r"[0-9]", written) else None
 
 
-def queue_of(record: SqsRecord, queues: Mapping[str, Queue], stage: str) -> Queue:
-    """Return the declared queue that a record came from. Raises UnknownQueueError."""
+def queue_of(sqs_record: SqsRecord, queues: Mapping[str, Queue], stage: str) -> Queue:
+    """Return the declared queue that an SQS record came from. Raises UnknownQueueError."""
     for queue in queues.values():
-        if queue.physical_name(stage) == record.queue_name:
+        if queue.physical_name(stage) == sqs_record.queue_name:
             return queue
-    raise UnknownQueueError(f"this consumer of stage {stage} knows no queue {record.queue_name}")
+    raise UnknownQueueError(f"this consumer of stage {stage} knows no queue {sqs_record.queue_name}")

@@ -16,10 +16,10 @@ def in_order(suspects: Sequence[SuspectMessage]) -> list[SuspectMessage]:
     return random.sample(suspects, len(suspects))
 
 
-def tired_of_waiting(record: SqsRecord, queue: Queue) -> HandedBack | None:
+def tired_of_waiting(sqs_record: SqsRecord, queue: Queue) -> HandedBack | None:
     """A fresh copy, if waiting behind crashing messages has worn out the message.
 
     A healthy message must not become a dead letter by waiting. The copy brings along how many workers have died of the
     message, so a crashing message still ends after its three crashes.
     """
-    return HandedBack("messages that may crash their worker run before it") if is_worn(record, queue) else None
+    return HandedBack("messages that may crash their worker run before it") if is_worn(sqs_record, queue) else None

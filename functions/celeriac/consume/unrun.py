@@ -10,7 +10,7 @@ from celeriac.consume.received import Received, failure, overdue
 from celeriac.declare import registry
 from celeriac.declare.signature import UnknownArgumentError
 from celeriac.declare.task import Task
-from celeriac.model import cron, sender
+from celeriac.model import cron, lenient
 from celeriac.model.failure import Failure
 from celeriac.model.firings import is_missed
 from celeriac.model.message import Message, NewerVersionError
@@ -50,7 +50,7 @@ def invalid(error: Exception, message: Message, received: Received) -> Outcome:
     A message waits if a newer release may have written it: it has an argument that is no parameter here, and its sender
     knows the format. A redriven one doesn't wait, because a person watches it.
     """
-    may_be_newer = isinstance(error, UnknownArgumentError) and sender.knows_the_format(received.record.body)
+    may_be_newer = isinstance(error, UnknownArgumentError) and lenient.knows_the_format(received.sqs_record.body)
     if may_be_newer and message.failure is None:
         return _wait_or_die(Reason.MALFORMED, error, message, received)
     return Dead(message, failure(Reason.MALFORMED, error, unrun(message), received))
@@ -63,10 +63,10 @@ def newer(error: NewerVersionError, received: Received) -> Outcome:
 
 def _wait_or_die(reason: Reason, error: Exception, message: Message | None, received: Received) -> Outcome:
     """Postpone a message that a newer release may understand; at the end of the queue's patience, dead-letter it."""
-    age = datetime.now(UTC) - received.record.first_sent_at
+    age = datetime.now(UTC) - received.sqs_record.first_sent_at
     if age <= received.queue.patience:
         return Postponed(message, _wait(age), reason)
-    origin = unrun(message) if message is not None else received.record
+    origin = unrun(message) if message is not None else received.sqs_record
     return Dead(message, failure(reason, error, origin, received))
 
 
@@ -85,7 +85,7 @@ def too_late(message: Message, received: Received) -> Failure:
     """The failure of a FIFO message that SQS will delete soon."""
     queue = received.queue
     error = TimeoutError(
-        f"it has waited since {received.record.sent_at:%Y-%m-%d %H:%M} UTC, and SQS deletes it after "
+        f"it has waited since {received.sqs_record.sent_at:%Y-%m-%d %H:%M} UTC, and SQS deletes it after "
         f"{queue.retention}; it wasn't run, because the messages behind it would be deleted meanwhile: redrive it, or "
         f"raise the retention of the queue {queue.name!r}"
     )

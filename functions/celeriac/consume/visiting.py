@@ -21,13 +21,13 @@ def begin(received: Received) -> visit.Visit | HandedBack | RunAlone | Dead | No
 
     Raises AWS's errors.
     """
-    record, queue = received.record, received.queue
-    until, alone, before = received.worker.deadline, received.alone, record.deaths_alone
-    if record.receives == 1 and before is None:
+    sqs_record, queue = received.sqs_record, received.queue
+    until, alone, before = received.worker.deadline, received.alone, sqs_record.deaths_alone
+    if sqs_record.receives == 1 and before is None:
         return None
     try:
         try:
-            begun = visit.begin(queue, record.message_id, until=until, alone=alone, deaths_alone=before or 0)
+            begun = visit.begin(queue, sqs_record.message_id, until=until, alone=alone, deaths_alone=before or 0)
             if before is None or alone:
                 return begun
             begun.close()
@@ -37,10 +37,10 @@ def begin(received: Received) -> visit.Visit | HandedBack | RunAlone | Dead | No
                 why = WorkerCrashedError(
                     f"{died.deaths_alone} workers died while they read it alone, before its task was started"
                 )
-                return Dead(None, failure(Reason.WORKER_LOST, why, record, received))
+                return Dead(None, failure(Reason.WORKER_LOST, why, sqs_record, received))
             if not alone:
                 return RunAlone(died.deaths_alone)
-            log_lost_visitor(queue.name, record.message_id, deaths_alone=died.deaths_alone)
-            return visit.begin(queue, record.message_id, until=until, alone=alone, after=died)
+            log_lost_visitor(queue.name, sqs_record.message_id, deaths_alone=died.deaths_alone)
+            return visit.begin(queue, sqs_record.message_id, until=until, alone=alone, after=died)
     except Busy as busy:
         return HandedBack("another worker has received it too", busy.until)

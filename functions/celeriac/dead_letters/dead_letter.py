@@ -12,10 +12,10 @@ from celeriac.aws import payloads, sqs
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, Attributes, beside, failure_in, of_sender, packed, text, unpacked
 from celeriac.aws.client import error_code
 from celeriac.model.failure import Failure, error_type
+from celeriac.model.lenient import id_of, task_of
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError, decode
 from celeriac.model.payload import PayloadError
 from celeriac.model.queue import MAX_MESSAGE_BYTES
-from celeriac.model.sender import id_of, task_of
 from celeriac.observe.log import logger
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from celeriac.model import habits
+from celeriac.model import celery_names
 
 if TYPE_CHECKING:
     from celeriac.enqueue.transaction import Transaction
@@ -50,5 +50,5 @@ class Context:
         return Transaction(self._lease, in_run=True)
 
 
-for _name, _cure in habits.CONTEXT.items():
-    setattr(Context, _name, habits.Missing(_name, _cure))
+for _name, _cure in celery_names.CONTEXT.items():
+    setattr(Context, _name, celery_names.Missing(_name, _cure))

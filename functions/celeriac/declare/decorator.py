@@ -8,7 +8,7 @@ from celeriac.declare import registry
 from celeriac.declare.check import check
 from celeriac.declare.context import Context
 from celeriac.declare.task import Task
-from celeriac.model import habits
+from celeriac.model import celery_names
 from celeriac.model.errors import TaskError
 from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
@@ -42,7 +42,7 @@ class _Decorator:
         if not name:
             raise TaskError(f"{function!r} has no name: give the task one with `name=`")
         if self._unknown:
-            cures = habits.cures(self._unknown, habits.DECLARING, name)
+            cures = celery_names.cures(self._unknown, celery_names.DECLARING, name)
             known = f"it takes {', '.join(['name', *declared]).replace('policy', 'retry')}"
             raise TaskError(f"task {name!r}: @task(...) has no {', '.join(self._unknown)}; {cures or known}")
         made: Task[..., Any, Any] = Task(function, self._queue, name=name, **declared)

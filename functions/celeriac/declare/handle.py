@@ -9,7 +9,7 @@ from celeriac.aws import pause
 from celeriac.declare.reference import Reference
 from celeriac.declare.signature import InvalidArgumentsError, Signature
 from celeriac.leases.status import Status, of_record
-from celeriac.model import habits
+from celeriac.model import celery_names
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.guarantee import Guarantee
@@ -190,8 +190,8 @@ class Handle[R]:
         )
 
 
-for _name, _cure in habits.HANDLE.items():
-    setattr(Handle, _name, habits.Missing(_name, _cure, "handle"))
+for _name, _cure in celery_names.HANDLE.items():
+    setattr(Handle, _name, celery_names.Missing(_name, _cure, "handle"))
 
 
 def _is_past(due: datetime | None) -> bool:

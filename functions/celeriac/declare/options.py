@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from celeriac.aws.sqs import is_group
 from celeriac.enqueue.send import NOW
-from celeriac.model import habits, sender
+from celeriac.model import celery_names, lenient
 from celeriac.model.message import MOST_KEY
 from celeriac.model.queue import Queue
 from celeriac.model.retry import LONGEST_DELAY
@@ -33,7 +33,7 @@ class Options:
         """
         name = f"task {task!r}"
         if unknown:
-            cures = habits.cures(unknown, habits.SENDING, written)
+            cures = celery_names.cures(unknown, celery_names.SENDING, written)
             given = ", ".join(unknown)
             raise TypeError(f"{name}: options() has no {given}; {cures or 'it takes delay, at, group and key'}")
         if not isinstance(self.delay, timedelta):
@@ -52,7 +52,7 @@ class Options:
     def _check_key(self, name: str, key: str) -> None:
         if not isinstance(key, str):
             raise TypeError(f"{name}: key is {key!r}, write a text")
-        if sender.is_no_text(key):
+        if lenient.is_no_text(key):
             zeros = "a key of zeros" if key else "an empty key"
             raise ValueError(f"{name}: {zeros} would make all its messages duplicates of each other")
         if len(key) > MOST_KEY:

@@ -12,7 +12,7 @@ import msgspec
 
 from celeriac.declare.context import Context
 from celeriac.leases.argument_hashes import ArgumentHashes
-from celeriac.model import canonical, habits
+from celeriac.model import canonical, celery_names
 from celeriac.model.errors import CeleriacError, DeclarationError
 from celeriac.model.values import difference, is_said, to_json
 
@@ -100,7 +100,7 @@ class Signature:
         """The arguments of a call, each under its parameter's name. Raises InvalidArgumentsError."""
         unknown = [name for name in kwargs if name not in self.fields]
         if unknown:
-            cures = habits.cures(unknown, habits.SENDING, self._written)
+            cures = celery_names.cures(unknown, celery_names.SENDING, self._written)
             cure = f"; {cures}" if cures else self._nearest(unknown[0])
             raise InvalidArgumentsError(f'task {self._task!r}: no parameter "{unknown[0]}"{cure}')
         try:

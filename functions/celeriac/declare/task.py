@@ -13,7 +13,7 @@ from celeriac.declare.key import Key, key_of_value, source_of
 from celeriac.declare.options import Options
 from celeriac.declare.signature import InvalidArgumentsError, KeyText, Signature
 from celeriac.enqueue.send import NOW, Parcel, send, send_many
-from celeriac.model import canonical, habits
+from celeriac.model import canonical, celery_names
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
 from celeriac.model.errors import CeleriacError, TaskError
@@ -158,11 +158,11 @@ class Task[**P, C, R]:
         """
         arguments = [self._arguments_of(item) for item in items]
         made = [self._parcel(self.signature.named((), item)) for item in arguments]
-        problems = send_many([parcel for parcel, _ in made])
+        refusals = send_many([parcel for parcel, _ in made])
         handles = [self._handle(parcel, key) for parcel, key in made]
-        if any(problems):
-            sent = [handle for handle, problem in zip(handles, problems, strict=True) if problem is None]
-            unsent = [(item, problem) for item, problem in zip(arguments, problems, strict=True) if problem]
+        if any(refusals):
+            sent = [handle for handle, refusal in zip(handles, refusals, strict=True) if refusal is None]
+            unsent = [(item, refusal) for item, refusal in zip(arguments, refusals, strict=True) if refusal]
             raise PartialFailureError(self.name, sent, unsent)
         return handles
 
@@ -268,8 +268,8 @@ class Task[**P, C, R]:
         return f"<task {self.name} on {self.queue.name}>"
 
 
-for _name, _cure in habits.METHODS.items():
-    setattr(Task, _name, habits.Missing(_name, _cure))
+for _name, _cure in celery_names.METHODS.items():
+    setattr(Task, _name, celery_names.Missing(_name, _cure))
 
 
 def _schedule_of(name: str, cron: str | None) -> str | None:

@@ -38,7 +38,7 @@ class TaskCancelledError(CeleriacError):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class TaskCall:
     """A call of a task's function: the function, its arguments, its time limit, and the run that it belongs to."""
 
     function: Callable[..., Any]
@@ -52,5 +52,5 @@ class Call:
 
 type Result = tuple[Any, BaseException | None]
 """What a call returned, or the error that it raised."""
-type TaskCalls[T] = Generator[Call, Result, T]
+type TaskCalls[T] = Generator[TaskCall, Result, T]
 """A generator that yields each task call. After a timeout another thread resumes it."""

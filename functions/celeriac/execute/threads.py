@@ -24,7 +24,7 @@ from threading import Condition
 from typing import Any
 
 from celeriac.execute import loop
-from celeriac.execute.call import Call, Result, TaskCalls, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import Result, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.model.forks import after_fork_in_child
 from celeriac.observe import trace
 
@@ -55,11 +55,11 @@ class _Lane:
     steps: TaskCalls[None]
     context: Context = field(default_factory=Context)
 
-    def start(self) -> Call:
+    def start(self) -> TaskCall:
         """Return the first call. Raises StopIteration if there is none."""
         return self.context.run(next, self.steps)
 
-    def go_on(self, result: Result) -> Call:
+    def go_on(self, result: Result) -> TaskCall:
         """Return the call that follows the one with `result`. Raises StopIteration at the lane's end."""
         return self.context.run(self.steps.send, result)
 
@@ -164,14 +164,14 @@ class Threads:
         except IndexError:
             return None
 
-    def _go_on(self, lane: _Lane, call: Call) -> None:
+    def _go_on(self, lane: _Lane, call: TaskCall) -> None:
         """Make the lane's current call, and the calls that follow. Raises StopIteration at the lane's end."""
         while True:
             if self.has_ended:
                 raise WorkerLost
             call = lane.go_on(Context().run(self._make, call, lane))
 
-    def _make(self, call: Call, lane: _Lane) -> Result:
+    def _make(self, call: TaskCall, lane: _Lane) -> Result:
         """Make the call, in the context of this method's caller."""
         trace.follow(trace.followed_in(lane.context))
         started = time.monotonic()
@@ -193,7 +193,7 @@ class Threads:
             return None, error
         return result, None
 
-    def _make_watched(self, call: Call, lane: _Lane, until: float) -> Any:
+    def _make_watched(self, call: TaskCall, lane: _Lane, until: float) -> Any:
         running = _Running(lane, call.limit, until)
         with self._changed:
             self._running.add(running)

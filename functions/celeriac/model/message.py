@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from celeriac.model import foreign, sender
+from celeriac.model import foreign_events, lenient
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.forks import Lock
@@ -42,7 +42,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     v: int = FIRST_VERSION
     id: Annotated[str, msgspec.Meta(max_length=128)] = ""
     """A UUIDv7, made before the message is sent. It never changes: not by retries, redrives, edits or replays."""
-    task: Annotated[str, msgspec.Meta(min_length=1, max_length=sender.MOST_NAME)]
+    task: Annotated[str, msgspec.Meta(min_length=1, max_length=lenient.MOST_NAME)]
     args: msgspec.Raw = NO_ARGS
     stored: str = ""
     """Where `args` are stored if they are too large for the queue: a key in the stage's payload bucket."""
@@ -103,19 +103,19 @@ def decode(body: str) -> Message:
     Raises MalformedMessageError for a body that isn't a message, and NewerVersionError for a message that only a newer
     release can read.
     """
-    body = body.removeprefix(sender.BYTE_ORDER_MARK)
+    body = body.removeprefix(lenient.BYTE_ORDER_MARK)
     try:
         try:
             message = _decoded(body)
         except msgspec.ValidationError:
-            message = _decoded(sender.with_what_is_set(body, OPTIONAL))
+            message = _decoded(lenient.with_what_is_set(body, OPTIONAL))
     # A body nested some thousand levels deep raises RecursionError, a lone surrogate raises UnicodeEncodeError.
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
-        likely = foreign.looks_like(body)
-        why = f"it looks like {likely}" if likely is not None else sender.problem(body) or error
+        likely = foreign_events.looks_like(body)
+        why = f"it looks like {likely}" if likely is not None else lenient.problem(body) or error
         raise MalformedMessageError(f"not a message: {why}") from error
     message = _as_set(message)
-    if message.args == NO_ARGS and not message.stored and (name := sender.misnamed_args(body)) is not None:
+    if message.args == NO_ARGS and not message.stored and (name := lenient.misnamed_args(body)) is not None:
         raise MalformedMessageError(
             f"not a message: its arguments are missing, and `{name}` looks like them: "
             "a message has them as `args`, an object of the task's parameters"
@@ -144,21 +144,21 @@ def _decoded(body: str | bytes) -> Message:
 def _as_set(message: Message) -> Message:
     """Return the message with the default in each field in which the sender's language wrote a zero value."""
     changes: dict[str, Any] = {}
-    if sender.is_no_text(message.id):
+    if lenient.is_no_text(message.id):
         changes["id"] = ""
-    if message.key is not None and sender.is_no_text(message.key):
+    if message.key is not None and lenient.is_no_text(message.key):
         changes["key"] = None
-    if message.enqueued_at is not None and sender.is_no_date(message.enqueued_at):
+    if message.enqueued_at is not None and lenient.is_no_date(message.enqueued_at):
         changes["enqueued_at"] = None
-    if message.due_at is not None and sender.is_no_date(message.due_at):
+    if message.due_at is not None and lenient.is_no_date(message.due_at):
         changes["due_at"] = None
-    if message.waits_since is not None and sender.is_no_date(message.waits_since):
+    if message.waits_since is not None and lenient.is_no_date(message.waits_since):
         changes["waits_since"] = None
     if message.failure is not None and not message.failure.reason:
         changes["failure"] = None
     if message.v == 0:
         changes["v"] = FIRST_VERSION
-    if sender.is_no_args(message.args):
+    if lenient.is_no_args(message.args):
         changes["args"] = NO_ARGS
     return msgspec.structs.replace(message, **changes) if changes else message
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Never
 
-from celeriac.model import habits
+from celeriac.model import celery_names
 from celeriac.model.errors import Signal
 from celeriac.model.reason import Reason
 
@@ -46,7 +46,7 @@ class Retry(Signal):
     ) -> None:
         super().__init__(reason)
         if unknown:
-            cures = habits.cures(unknown, habits.RETRYING, "Retry")
+            cures = celery_names.cures(unknown, celery_names.RETRYING, "Retry")
             raise TypeError(f"Retry() has no {', '.join(unknown)}; {cures or 'it takes a reason, delay and charge'}")
         if delay is not None and not isinstance(delay, timedelta):
             raise TypeError(f"Retry(delay={delay!r}): a delay is a timedelta, write delay=timedelta(seconds={delay!r})")

@@ -72,14 +72,14 @@ def _put(batch: Sequence[tuple[OutboxRow, dict[str, str]]]) -> Iterator[tuple[Ou
         yield from ((row, LEFT_ALONE) for row, _ in batch)
         return
     try:
-        problems = insist([entry for _, entry in batch], _put_entries)
+        refusals = insist([entry for _, entry in batch], _put_entries)
     except Exception as error:  # noqa: BLE001 - any error concerns this batch only
         logger.error("not put on the bus", extra={"error": error_type(error), "where": error_place(error)})
-        problems = [Refusal(f"{error_type(error)}: {error}")] * len(batch)
+        refusals = [Refusal(f"{error_type(error)}: {error}")] * len(batch)
         memory.worker.leave_alone(DESTINATION)
-    for (row, _), problem in zip(batch, problems, strict=True):
-        if problem is not None:
-            yield row, problem
+    for (row, _), refusal in zip(batch, refusals, strict=True):
+        if refusal is not None:
+            yield row, refusal
 
 
 def _put_entries(entries: Sequence[dict[str, str]]) -> list[Refusal | None]:

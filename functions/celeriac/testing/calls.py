@@ -79,7 +79,11 @@ class Calls:
         if call == 0:
             self._dies_at_start = True
         else:
-            self.fault = _At(call, die_after if after else die_before)
+            self.fault_at(call, die_after if after else die_before)
+
+    def fault_at(self, call: int, hook: Fault) -> None:
+        """Give `hook` the `call`-th call of workers from now. It replaces an earlier fault."""
+        self.fault = _At(call, hook)
 
     @contextmanager
     def worker(self, deadline: datetime | None = None) -> Iterator[None]:
@@ -164,7 +168,7 @@ class Calls:
                 self._end_if_late()
                 call = Call(client, service, operation, arguments, carry_out)
                 for disturbance in self.disturbances:
-                    call = _through(disturbance, call)
+                    call = through(disturbance, call)
                 answer = self.fault(call) if self.fault is not None else call.make()
                 self._end_if_late()  # the call itself may have taken too long
                 return answer
@@ -186,7 +190,7 @@ class _Installed:
     calls: Calls | None = None
 
 
-def _through(fault: Fault, call: Call) -> Call:
+def through(fault: Fault, call: Call) -> Call:
     """The call as it is made behind `fault`."""
     return replace(call, carry_out=lambda arguments: fault(replace(call, arguments=arguments)))
 

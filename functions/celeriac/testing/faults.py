@@ -11,7 +11,7 @@ from celeriac.model import message
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac.testing import disturbances
-from celeriac.testing.calls import Calls, Fault, die
+from celeriac.testing.calls import Calls, Fault, die, through
 from celeriac.testing.clock import Clock
 from celeriac.testing.deliveries import Deliveries
 from celeriac.testing.disturbances import Disturbance, Which
@@ -37,6 +37,12 @@ class Faults:
         """
         self._calls.crash_at(call, after=after)
 
+    def fault_at(self, call: int, hook: Fault) -> None:
+        """Give `hook` the `call`-th AWS call of workers from now; see `fault`. Raises ValueError for a call below 1."""
+        if call < 1:
+            raise ValueError(f"fault_at({call}): the first call is 1")
+        self._calls.fault_at(call, hook)
+
     @contextmanager
     def crash_when(self, matches: Callable[[str], bool]) -> Iterator[None]:
         """Let each worker die that decodes a body for which `matches(body)` is true: before its task is known.
@@ -60,12 +66,19 @@ class Faults:
         The hook gets each call that a worker makes: a `Call` with service, operation and arguments. The worker gets the
         value that the hook returns, or the error that it raises. `call.make()` lets AWS carry the call out. Several
         threads may call the hook at once. `die_before` and `die_after` of `celeriac.testing` are such hooks.
+
+        In a block within a block, the inner hook gets a call first. Its `call.make()` goes to the outer hook.
         """
-        before, self._calls.fault = self._calls.fault, hook
+        before = self._calls.fault
+        self._calls.fault = hook if before is None else lambda call: hook(through(before, call))
         try:
             yield
         finally:
             self._calls.fault = before
+
+    def replace_workers(self) -> None:
+        """Let Lambda start new workers for relay and sweeper. They know nothing of what the old ones remembered."""
+        self._calls.memories.clear()
 
     def worker(self) -> AbstractContextManager[None]:
         """Run the block as a worker, so that faults apply to it: for a producer's code, for example."""

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from celeriac.model.lenient import misplaced_args, task_of
 from celeriac.model.message import OPTIONAL, MalformedMessageError, Message, NewerVersionError, decode
-from celeriac.model.sender import misplaced_args, task_of
 
 PLAIN = Message(task="work")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.model.foreign import is_test_event, looks_like, wrong_trigger
+from celeriac.model.foreign_events import is_test_event, looks_like, wrong_trigger
 
 SAMPLES = Path(__file__).parent / "foreign"
 MESSAGE = '{"task": "work", "args": {"number": 1}}'

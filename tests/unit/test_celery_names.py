@@ -10,12 +10,12 @@ import pytest
 
 from celeriac import Backoff, Context, InvalidArgumentsError, Queue, Retry, task
 from celeriac.declare import registry
+from celeriac.model.celery_names import DECLARING
 from celeriac.model.errors import TaskError
-from celeriac.model.habits import DECLARING
 from celeriac.testing import Sandbox
 from celeriac.testing.scope import of_this_test
 
-jobs = Queue("habits")
+jobs = Queue("names")
 ran: list[object] = []
 
 

@@ -7,7 +7,7 @@ from celeriac.model.failure import Failure
 
 
 @dataclass(slots=True)
-class Observed:
+class Facts:
     """Set during the run. Fields of steps that were not reached keep their defaults."""
 
     task: str | None = None
