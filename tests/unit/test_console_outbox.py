@@ -105,7 +105,7 @@ def test_a_replay_takes_only_events_of_its_type_and_time(sandbox: Sandbox) -> No
     sandbox.advance(timedelta(hours=3))
     _emit(2)
     assert "1 row of replay.event" in _run("replay", "--type", "replay.event", "--since", "2h").output
-    assert "0 events of other.event" in _run("replay", "--type", "other.event", "--since", "2d").output
+    assert "0 rows of other.event" in _run("replay", "--type", "other.event", "--since", "2d").output
 
 
 @pytest.mark.parametrize(
