@@ -64,6 +64,33 @@ def test_a_validator_that_kills_its_worker_ends_as_a_dead_letter_and_the_others_
         assert set(runs) == {1, 2, 3, 4, 5}
 
 
+@pytest.mark.parametrize(
+    "name", ["Celeriac.FirstSentAt", "first_sent_at", "failure", "more_attributes", "Celeriac.Deaths"]
+)
+@pytest.mark.parametrize("value", ["2026-01-01T00:00:00+00:00", "x", "{}"])
+def test_no_attribute_lets_a_body_be_read_before_its_visit(sandbox: Sandbox, name: str, value: str) -> None:
+    ran: list[int] = []
+
+    @task(jobs)
+    def count(number: int) -> None:
+        ran.append(number)
+
+    reads: list[str] = []
+
+    def kills(body: str) -> bool:
+        reads.extend(["read"] if "-666" in body else [])
+        return "-666" in body
+
+    sandbox.send(jobs, '{"task": "count", "args": {"number": -666}}', attributes={name: value})
+    for number in range(9):
+        count.enqueue(number)
+    with sandbox.crash_when(kills):
+        sandbox.drain()
+    assert sorted(ran) == list(range(9))
+    assert len(reads) <= HANDFUL
+    assert [letter.failure and letter.failure.reason for letter in sandbox.dead_letters(jobs)] == ["worker lost"]
+
+
 def test_a_payload_that_kills_its_worker_ends_as_a_dead_letter(sandbox: Sandbox) -> None:
     reads: list[str] = []
 

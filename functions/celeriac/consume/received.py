@@ -31,11 +31,12 @@ class Worker:
         return self.deadline - self.margin - datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Received:
     """A message, its queue, and the worker that is to run it."""
 
     sqs_record: SqsRecord
+    """Replaced once it is known that only a newer release can read the message."""
     queue: Queue
     worker: Worker
     alone: bool

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from celeriac.aws.attributes import (
     DEATHS,
     FIRST_ID,
-    OLD_FIRST_SENT_AT,
     Attributes,
     first_sent_in,
     of_lambda,
@@ -17,7 +16,6 @@ from celeriac.aws.attributes import (
     text_in,
 )
 from celeriac.model.errors import CeleriacError
-from celeriac.model.message import is_newer
 from celeriac.model.queue import Queue
 from celeriac.observe.trace import checked
 
@@ -60,7 +58,6 @@ def read(raw: Mapping[str, Any]) -> SqsRecord:
     sent = attributes.get("SentTimestamp")
     sent_at = datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else datetime.now(UTC)
     found = of_lambda(raw.get("messageAttributes", {}))
-    newer = OLD_FIRST_SENT_AT in found and is_newer(raw["body"])
     return SqsRecord(
         message_id=raw["messageId"],
         receipt=raw.get("receiptHandle", ""),
@@ -70,11 +67,25 @@ def read(raw: Mapping[str, Any]) -> SqsRecord:
         receives=int(attributes.get("ApproximateReceiveCount", 1)),
         group=attributes.get("MessageGroupId"),
         # Any sender may write this date, so it can only make a message older, never younger.
-        first_sent_at=min(first_sent_in(found, newer=newer) or sent_at, sent_at),
+        first_sent_at=min(first_sent_in(found, newer=False) or sent_at, sent_at),
         first_id=text_in(found, FIRST_ID)[:MOST_ID] or raw["messageId"],
         deaths_alone=_deaths_alone(found),
         trace=checked(attributes.get("AWSTraceHeader")),
-        attributes=of_sender(found, newer=newer),
+        attributes=of_sender(found),
+    )
+
+
+def of_newer(sqs_record: SqsRecord) -> SqsRecord:
+    """The SQS record of a message that only a newer release can read, with what the first releases noted beside it.
+
+    `read` can't know this, because the version is in the body, and a body may kill the worker that decodes it.
+    """
+    found = sqs_record.attributes
+    noted = first_sent_in(found, newer=True) or sqs_record.first_sent_at
+    return replace(
+        sqs_record,
+        first_sent_at=min(noted, sqs_record.first_sent_at),
+        attributes=of_sender(found, newer=True),
     )
 
 

@@ -123,17 +123,6 @@ def decode(body: str) -> Message:
     return message
 
 
-def is_newer(body: str) -> bool:
-    """Whether only a newer release can read the message in a body."""
-    try:
-        decode(body)
-    except NewerVersionError:
-        return True
-    except MalformedMessageError:
-        return False
-    return False
-
-
 def _decoded(body: str | bytes) -> Message:
     version = _version.decode(body).v
     if version > VERSION:
