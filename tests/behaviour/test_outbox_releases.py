@@ -272,6 +272,8 @@ def test_an_older_release_reads_the_rows_of_this_one(sandbox: Sandbox) -> None:
     bare = {name: row[name] for name in ("pk", "sk", "type", "occurred_at", "waiting", "data")}
     client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=bare | {"sk": {"S": "by an older release"}})
     record = {"eventName": "INSERT", "dynamodb": {"NewImage": bare, "SequenceNumber": "1"}}
-    assert relay.handler({"Records": [record]}, None) == {"batchItemFailures": []}
+    assert relay.handler({"Records": [record]}, Invocation("relay", "r", sandbox.now + timedelta(minutes=3))) == {
+        "batchItemFailures": []
+    }
     sandbox.drain()
     assert sorted(set(told)) == [("new", 0), ("old", 0)]

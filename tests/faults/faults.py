@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
-from celeriac.testing import Sandbox
+from celeriac.testing import Sandbox, disturbances
 from celeriac.testing.calls import Call, die_after, die_before
 from celeriac.testing.calls import Fault as Strike
 from celeriac.testing.disturbances import refusal, without
@@ -56,13 +56,21 @@ def throttled_for(time: timedelta) -> Callable[[Sandbox], Strike]:
 
 
 def slow(sandbox: Sandbox) -> Strike:
-    """AWS takes long to carry the call out, while the worker's time runs out."""
+    """AWS carries the call out, and takes so long to answer that boto3 gives up, while the worker's time runs out."""
+    return disturbances.slow(sandbox._clock, SLOW)
 
-    def strike(call: Call) -> Any:
-        sandbox.advance(SLOW)
-        return call.make()
 
-    return strike
+def slow_for(time: timedelta) -> Callable[[Sandbox], Strike]:
+    """AWS takes so long with the call, and then with all calls to its service for so long."""
+
+    def begin(sandbox: Sandbox) -> Strike:
+        def strike(call: Call) -> Any:
+            sandbox.slow(call.service, by=SLOW, for_=time)
+            return slow(sandbox)(call)
+
+        return strike
+
+    return begin
 
 
 def sent_twice(call: Call) -> Any:
@@ -138,6 +146,7 @@ FAULTS = {
     "throttled": Fault(lambda _: throttled),
     "outage": Fault(throttled_for(MINUTES)),
     "slow": Fault(slow),
+    "slow for minutes": Fault(slow_for(MINUTES)),
     # AWS carries out a call with such a token once, even if it is sent twice. moto ignores the token.
     "sent twice": Fault(lambda _: sent_twice, lambda call: "ClientRequestToken" not in call.arguments),
     "taken in part": Fault(lambda _: taken_in_part, lambda call: call.operation in PARTS),

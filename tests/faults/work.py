@@ -11,7 +11,8 @@ from typing import Any
 from celeriac import Backoff, Context, Queue, Reject, Retry, Task, task
 from celeriac.testing import WorkerDied
 
-jobs = Queue("matrix", patience=timedelta(minutes=10), batch_size=10)
+# Patient for longer than the longest outage: the release of a rollout comes later in one.
+jobs = Queue("matrix", patience=timedelta(hours=3), batch_size=10)
 ledger = Queue("matrix-ledger", fifo=True, batch_size=10)
 QUEUES = (jobs, ledger)
 

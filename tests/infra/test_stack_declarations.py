@@ -28,7 +28,7 @@ def test_the_queues_and_tables_of_the_tasks_are_found() -> None:
 
 
 def test_events_kept_longer_than_the_records_of_their_tasks_are_refused() -> None:
-    with pytest.raises(DeclarationError, match="the queue 'jobs' keeps the records of its tasks for 18 days"):
+    with pytest.raises(DeclarationError, match="the queue 'jobs' keeps the records of its tasks for 22 days"):
         check_replays_are_absorbed(timedelta(days=60), [Queue("jobs")])
 
 

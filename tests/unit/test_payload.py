@@ -65,12 +65,12 @@ def test_what_is_new_outlives_every_message_that_is_sent_today(outbox: timedelta
         # Stored in the first second of its day, and the message is sent in the last one of today.
         left = kept[prefix] - (age + 1) * DAY
         if key.is_fresh(TODAY):
-            assert left >= max(queue.payload_retention for queue in QUEUES)
+            assert left >= max(queue.record_retention for queue in QUEUES)
         if key.is_fresh(TODAY, scheduled=True):
-            assert left >= LONGEST_DELAY + max(queue.payload_retention for queue in QUEUES)
+            assert left >= LONGEST_DELAY + max(queue.record_retention for queue in QUEUES)
 
 
 def test_a_message_that_waits_for_its_release_keeps_its_payload() -> None:
     short, long = QUEUES
-    assert short.payload_retention == timedelta(days=4 + 14 + 4)
-    assert long.payload_retention == timedelta(days=2 + 14 + 30)
+    assert short.record_retention == timedelta(days=4 + 14 + 4)
+    assert long.record_retention == timedelta(days=2 + 14 + 30)

@@ -13,7 +13,7 @@ from celeriac.enqueue.outbox_row import new_row
 from celeriac.relay import handler as relay
 from celeriac.relay.stream_record import new_rows
 from celeriac.testing import Sandbox
-from celeriac.testing.lambda_ import _stream_record
+from celeriac.testing.lambda_ import Invocation, _stream_record
 
 ledger = Queue("streamed", fifo=True)
 told: list[int] = []
@@ -98,7 +98,9 @@ def test_a_row_that_cannot_be_read_is_parked_and_its_neighbours_are_published_in
         stored = {name: value for name, value in image.items() if name in {"pk", "sk", "waiting"}}
         client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=stored)
     records = [_record(image, number) for number, image in enumerate(images)]
-    assert relay.handler({"Records": [EXPIRED, BARE, *records]}, None) == {"batchItemFailures": []}
+    assert relay.handler(
+        {"Records": [EXPIRED, BARE, *records]}, Invocation("relay", "r", sandbox.now + timedelta(minutes=3))
+    ) == {"batchItemFailures": []}
     rows = {row["sk"]["S"]: row for row in client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]}
     assert rows[images[2]["sk"]["S"]]["reason"]["S"].startswith("not a row of an event or a task")
     assert [("published_at" in rows[image["sk"]["S"]]) for image in images] == [True, True, False, True]

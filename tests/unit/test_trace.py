@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from celeriac.aws.client import client
 from celeriac.observe.trace import checked, current, follow
 from celeriac.relay import handler
 from celeriac.testing import Sandbox
+from celeriac.testing.lambda_ import Invocation
 from tests.application import tables
 from tests.support.faults import registered
 
@@ -153,7 +154,10 @@ def test_an_event_on_the_bus_carries_its_trace(sandbox: Sandbox, monkeypatch: py
         "trace": {"S": BEGUN},
     }
     with registered("events", "before-parameter-build.events.PutEvents", note):
-        handler.handler({"Records": [{"dynamodb": {"NewImage": row, "SequenceNumber": "1"}}]}, None)
+        handler.handler(
+            {"Records": [{"dynamodb": {"NewImage": row, "SequenceNumber": "1"}}]},
+            Invocation("relay", "r", datetime.now(UTC) + timedelta(minutes=3)),
+        )
 
     assert [entry["TraceHeader"] for entry in put] == [BEGUN]
 

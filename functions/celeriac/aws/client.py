@@ -1,8 +1,14 @@
-"""The AWS clients: one for each service in a process, made when it is first used, and made anew after a fork."""
+"""The AWS clients of a process: made when they are first used, and made anew after a fork.
+
+A service has one client in most processes. A worker whose time is short has further ones, which give up sooner.
+"""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from celeriac.model.forks import Lock, after_fork, after_fork_in_child
 from celeriac.model.queue import MAX_TASKS_AT_ONCE
@@ -22,6 +28,53 @@ if TYPE_CHECKING:
 MOST_CONNECTIONS = MAX_TASKS_AT_ONCE // 2
 
 
+class Patience(NamedTuple):
+    """How long a call may take."""
+
+    connect: int
+    """Seconds for a connection."""
+    read: int
+    """Seconds without a byte of the answer."""
+    attempts: int
+    """Tries, the first one included."""
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest time of a call without an answer. boto3 waits up to 1, 2, 4 s between its tries."""
+        waits = 2 ** (self.attempts - 1) - 1
+        return timedelta(seconds=self.attempts * (self.connect + self.read) + waits)
+
+
+# The first one is that of callers without a deadline. The second one fits into two thirds of the default queue timeout.
+# With all of them a call fails while the worker can still react, and DynamoDB and SQS usually answer in 20 ms.
+PATIENCE = (Patience(2, 10, 4), Patience(1, 2, 4), Patience(1, 1, 2), Patience(1, 1, 1))
+SERVER_ERROR = 500
+# The share of the time that is left which one call may take. The rest is for what follows from its failure.
+SHARE = 2 / 3
+_deadline: datetime | None = None
+
+
+@contextmanager
+def calls_end_by(deadline: datetime) -> Iterator[None]:
+    """In the block, each call ends well before `deadline`, if need be with an error, so that the worker can react.
+
+    A process runs one invocation at a time, so all of its threads have this deadline.
+    """
+    global _deadline  # noqa: PLW0603 - see above
+    before, _deadline = _deadline, deadline
+    try:
+        yield
+    finally:
+        _deadline = before
+
+
+def _patience() -> Patience:
+    if _deadline is None:
+        return PATIENCE[0]
+    may_take = (_deadline - datetime.now(UTC)) * SHARE
+    return next((patience for patience in PATIENCE if patience.longest <= may_take), PATIENCE[-1])
+
+
 @overload
 def client(service: Literal["dynamodb"]) -> "DynamoDBClient": ...
 @overload
@@ -35,12 +88,12 @@ def client(service: Literal["scheduler"]) -> "EventBridgeSchedulerClient": ...
 @overload
 def client(service: Literal["sqs"]) -> "SQSClient": ...
 def client(service: Any) -> Any:
-    """Return the boto3 client of `service`. Its time limits fit a task's: boto3's 60 s exceed most queues' timeouts."""
+    """Return a boto3 client of `service` that gives up in time, see `calls_end_by`: boto3's 60 s are often too long."""
     with _one_at_a_time:
-        return _client(service)
+        return _client(service, _patience())
 
 
-def make(service: Any) -> Any:
+def make(service: Any, patience: Patience = PATIENCE[0]) -> Any:
     """Make a new client, see `client`."""
     # Imported here because importing boto3 takes 100 ms, and a producer may never need it.
     import boto3  # noqa: PLC0415
@@ -50,9 +103,9 @@ def make(service: Any) -> Any:
     made: Any = boto3.client(
         service,
         config=Config(
-            connect_timeout=2,
-            read_timeout=10,
-            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=patience.connect,
+            read_timeout=patience.read,
+            retries={"mode": "standard", "total_max_attempts": patience.attempts},
             max_pool_connections=MOST_CONNECTIONS,
             # AWS validates too, and botocore's own validation of all arguments takes a tenth of the consumer's CPU.
             parameter_validation=False,
@@ -84,6 +137,14 @@ def _forget_session() -> None:
 
 after_fork(_forget_clients)
 after_fork_in_child(_forget_session)
+
+
+def may_have_been_carried_out(error: Exception) -> bool:
+    """Whether AWS may have carried out the call that ended with this error: no answer came, or AWS itself failed."""
+    response = getattr(error, "response", None)
+    if not isinstance(response, dict):
+        return True
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", SERVER_ERROR)) >= SERVER_ERROR
 
 
 def error_code(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Claims a message's task, or finds the outcome of a message whose task must not run now."""
 
+from contextlib import suppress
 from typing import Any
 
 from msgspec.structs import replace
@@ -7,6 +8,7 @@ from msgspec.structs import replace
 from celeriac.consume import visiting
 from celeriac.consume.decide import unsent
 from celeriac.consume.duplicate import dropped
+from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
 from celeriac.consume.received import Received, failure
 from celeriac.consume.report import log_lost_worker
@@ -62,6 +64,18 @@ def claimed(
     task: Task[..., Any, Any], message: Message, original: Message, wanted: Claim, received: Received
 ) -> lease.Lease | Outcome | RunAlone:
     """The lease, or the outcome. `original` is the message as it came, for a hand-back. Raises AWS's errors."""
+    try:
+        return _claimed(task, message, original, wanted, received)
+    except lease.Unanswered as lost:
+        # The task was not started. The claim would look like a crash, and to an at_most_once task like a run.
+        with suppress(Exception):
+            while_there_is_time(lost.undo, received.worker)
+        raise lost.__cause__ or lost from None
+
+
+def _claimed(
+    task: Task[..., Any, Any], message: Message, original: Message, wanted: Claim, received: Received
+) -> lease.Lease | Outcome | RunAlone:
     try:
         return _claim(task, message, wanted, received)
     except lease.AlreadyUsed as used:

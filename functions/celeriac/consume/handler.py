@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from celeriac.aws import visibility
+from celeriac.aws.client import calls_end_by
 from celeriac.consume import note_changes, outage, suspects
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
 from celeriac.consume.received import Received, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
 from celeriac.consume.run import run
 from celeriac.consume.settle import Settled, settle
-from celeriac.consume.sqs_record import SqsRecord, queue_of, read
+from celeriac.consume.sqs_record import SqsRecord, queue_of, read, within_retention
 from celeriac.declare import registry
 from celeriac.execute import ending
 from celeriac.execute.call import TaskCalls
@@ -54,8 +55,9 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemF
         raise foreign_events.WrongTriggerError(f"this function takes batches from its SQS queue, and {wrong}")
     raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
     batch = _Batch(raws, context)
-    batch.run()
-    batch.end_worker_if_useless()
+    with calls_end_by(batch.ends_at):
+        batch.run()
+        batch.end_worker_if_useless()
     return {"batchItemFailures": [{"itemIdentifier": i} for i in batch.unacknowledged]}
 
 
@@ -74,7 +76,8 @@ class _Batch:
         for raw in raws:
             try:
                 sqs_record = read(raw)
-                self._sqs_records.append((sqs_record, queue_of(sqs_record, queues, stage)))
+                queue = queue_of(sqs_record, queues, stage)
+                self._sqs_records.append((within_retention(sqs_record, queue), queue))
             except Exception as error:  # noqa: BLE001 - not an SQS record of a known queue: SQS keeps it
                 _log_unsettled(raw["messageId"], error)
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
@@ -87,6 +90,11 @@ class _Batch:
         )
 
     @property
+    def ends_at(self) -> datetime:
+        """When everything but the answer must be done."""
+        return self._worker.deadline - self._worker.margin * (1 - ANSWER_BEFORE)
+
+    @property
     def unacknowledged(self) -> list[str]:
         """The ids of the messages that SQS is to deliver again."""
         return [message_id for message_id, settled in self._settled.items() if not settled.acknowledged]
@@ -95,13 +103,12 @@ class _Batch:
         """Run all messages, then tell SQS when to deliver the handed-back ones again."""
         in_time = self._side_by_side(self._sqs_records, alone=len(self._sqs_records) == 1) and self._one_by_one()
         self._may_end = in_time
-        if self._sqs_records and in_time:
-            visibility.show_again(self._sqs_records[0][0].queue_name, self._again())
+        if in_time and (again := self._again()):
+            _in_time(_showing_again(self._sqs_records[0][0].queue_name, again), self.ends_at - datetime.now(UTC))
         self._tally.flush()
         if self._note_changes and in_time:
             # All messages are settled by now. If the table can't be reached, the answer is a second late at most.
-            limit = min(NOTING, self._worker.left)
-            Threads([note_changes.noting(self._note_changes)], 1, shortest=limit, limit=limit).run()
+            _in_time(note_changes.noting(self._note_changes), min(NOTING, self._worker.left))
 
     def end_worker_if_useless(self) -> None:
         """End the process if no later invocation should have it: Lambda then starts another.
@@ -233,6 +240,17 @@ class _Batch:
             for message_id, settled in self._settled.items()
             if settled.again_at is not None
         ]
+
+
+def _showing_again(queue_name: str, again: Sequence[tuple[str, datetime]]) -> TaskCalls[None]:
+    """Tell SQS when to deliver handed-back messages again, as a lane of `Threads`."""
+    visibility.show_again(queue_name, again)
+    yield from ()
+
+
+def _in_time(lane: TaskCalls[None], limit: timedelta) -> None:
+    """Run a lane whose work the answer doesn't wait for beyond `limit`."""
+    Threads([lane], 1, shortest=limit, limit=limit).run()
 
 
 def _log_unsettled(message_id: str, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""A write that must not be given up while there is time: without it, a task that has run would run again."""
+"""A write that must not be given up while there is time: without it, a task would run again, or a death be counted."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,6 +27,6 @@ def while_there_is_time(write: Callable[[], None], worker: Worker) -> None:
             wait = min(FIRST_WAIT * 2 ** min(attempt, 10), LONGEST_WAIT)
             if worker.left < wait:
                 raise
-            logger.warning("end of a run not recorded yet, trying again", extra={"error": error_type(error)})
+            logger.warning("not recorded yet, trying again", extra={"error": error_type(error)})
             pause.wait(wait.total_seconds())
     return None

@@ -63,10 +63,10 @@ def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlon
         message, prepared = yield from _prepared(received)
     except Exception:
         if visit is not None:
-            visit.close()
+            visiting.close(visit, received)
         raise
     if visit is not None:
-        visit.close()
+        visiting.close(visit, received)
     return message, ((yield from _attempt(prepared, received)) if isinstance(prepared, _Ready) else prepared)
 
 

@@ -15,7 +15,7 @@ from celeriac.aws.client import error_code
 from celeriac.consume.copies import copy_of, is_worn
 from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
-from celeriac.consume.received import Received
+from celeriac.consume.received import Received, Worker
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.dead_letters.dead_letter import unreadable
 from celeriac.enqueue.send import Parcel, fitted, send
@@ -62,7 +62,7 @@ def _retry(retried: Retried, received: Received) -> Settled:
     due = datetime.now(UTC) + retried.delay
     # On a FIFO queue the message stays in the queue: a successor would lose its place.
     if not queue.fifo:
-        with _noted(lease, "retry" if retried.charged else "uncharged", failure, due):
+        with _noted(lease, "retry" if retried.charged else "uncharged", failure, due, received.worker):
             send(Parcel(queue, retried.successor, retried.delay, received.sqs_record.group))
     if lease is None or failure is None:
         return Settled(not queue.fifo, due if queue.fifo else None)
@@ -80,14 +80,16 @@ def _retry(retried: Retried, received: Received) -> Settled:
 
 
 @contextmanager
-def _noted(lease: Lease | None, unsent: Unsent, failure: Failure | None, due: datetime) -> Iterator[None]:
+def _noted(
+    lease: Lease | None, unsent: Unsent, failure: Failure | None, due: datetime, worker: Worker
+) -> Iterator[None]:
     """If the block can't send, record what it would have sent: the task must not run again for it."""
     try:
         yield
     except Exception:
         if lease is not None and failure is not None:
             try:
-                lease.note_unsent(unsent, failure, due)
+                while_there_is_time(lambda: lease.note_unsent(unsent, failure, due), worker)
             except Exception as error:  # noqa: BLE001 - the error of the block says more
                 logger.warning("end of the run not noted", extra={"error": error_type(error)})
         raise
@@ -126,7 +128,7 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
     # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
     # this message. The record no longer knows that earlier letter, so it could not be redriven.
     deduplication = f"{sqs_record.message_id}-{dead.failure.request_id}" if queue.fifo else None
-    with _noted(lease, "dead", dead.failure, datetime.now(UTC)):
+    with _noted(lease, "dead", dead.failure, datetime.now(UTC), received.worker):
         if dead.message is not None:
             letter = msgspec.structs.replace(dead.message, failure=dead.failure)
             # The arguments stay in the body if SQS can carry them: people read dead letters in AWS's console too.

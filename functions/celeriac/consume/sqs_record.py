@@ -75,6 +75,15 @@ def read(raw: Mapping[str, Any]) -> SqsRecord:
     )
 
 
+def within_retention(sqs_record: SqsRecord, queue: Queue) -> SqsRecord:
+    """The SQS record, without a date of the first message that is older than SQS keeps messages.
+
+    Such a message was moved to the dead-letter queue by SQS, and redriven with its attributes: it has its time again.
+    """
+    is_redriven = sqs_record.sent_at > sqs_record.first_sent_at + queue.retention
+    return replace(sqs_record, first_sent_at=sqs_record.sent_at) if is_redriven else sqs_record
+
+
 def of_newer(sqs_record: SqsRecord) -> SqsRecord:
     """The SQS record of a message that only a newer release can read, with what the first releases noted beside it.
 

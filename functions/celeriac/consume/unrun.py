@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from celeriac.consume.outcome import Dead, Outcome, Postponed
 from celeriac.consume.received import Received, failure, overdue
-from celeriac.consume.sqs_record import of_newer
+from celeriac.consume.sqs_record import of_newer, within_retention
 from celeriac.declare import registry
 from celeriac.declare.signature import UnknownArgumentError
 from celeriac.declare.task import Task
@@ -59,7 +59,7 @@ def invalid(error: Exception, message: Message, received: Received) -> Outcome:
 
 def newer(error: NewerVersionError, received: Received) -> Outcome:
     """The outcome of a message of a newer version: it waits, or is a dead letter."""
-    received.sqs_record = of_newer(received.sqs_record)
+    received.sqs_record = within_retention(of_newer(received.sqs_record), received.queue)
     return _wait_or_die(Reason.NEWER_VERSION, error, None, received)
 
 

@@ -1,12 +1,15 @@
 """Before anything of a message is touched: whether an earlier worker died of it."""
 
+from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, RunAlone
 from celeriac.consume.received import Received, failure
 from celeriac.consume.report import log_lost_visitor
 from celeriac.leases import visit
 from celeriac.leases.lease import Busy
 from celeriac.model.errors import CeleriacError
+from celeriac.model.failure import error_type
 from celeriac.model.reason import Reason
+from celeriac.observe.log import logger
 
 # A message becomes a dead letter after this many workers died while they ran only this message.
 MOST_DEATHS_ALONE = 3
@@ -30,7 +33,7 @@ def begin(received: Received) -> visit.Visit | HandedBack | RunAlone | Dead | No
             begun = visit.begin(queue, sqs_record.message_id, until=until, alone=alone, deaths_alone=before or 0)
             if before is None or alone:
                 return begun
-            begun.close()
+            close(begun, received)
             return RunAlone(before)
         except visit.VisitorDied as died:
             if died.deaths_alone >= MOST_DEATHS_ALONE:
@@ -44,3 +47,14 @@ def begin(received: Received) -> visit.Visit | HandedBack | RunAlone | Dead | No
             return visit.begin(queue, sqs_record.message_id, until=until, alone=alone, after=died)
     except Busy as busy:
         return HandedBack("another worker has received it too", busy.until)
+    except visit.Unanswered as lost:
+        close(lost.visit, received)
+        raise lost.__cause__ or lost from None
+
+
+def close(begun: visit.Visit, received: Received) -> None:
+    """End a visit. It is tried as long as there is time: an open note of a living worker would count as its death."""
+    try:
+        while_there_is_time(begun.close, received.worker)
+    except Exception as error:  # noqa: BLE001 - one such note does no harm yet
+        logger.warning("visit not closed", extra={"error": error_type(error)})

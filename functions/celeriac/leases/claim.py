@@ -57,11 +57,20 @@ class Claim:
         return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
 
 
+class Record(dict[str, Any]):
+    """The record of a key as plain values."""
+
+    item: Any
+    """The record as DynamoDB has it."""
+
+
 class Found(NamedTuple):
     """A record that a claim takes over, if the record still has this token and status."""
 
     token: str
     status: str
+    item: Any
+    """The whole record, as DynamoDB has it."""
 
 
 class Condition(NamedTuple):

@@ -3,15 +3,16 @@
 import copy
 import datetime as dt
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 
+from celeriac.aws.client import may_have_been_carried_out
 from celeriac.leases import import_notes
-from celeriac.leases.claim import Claim, Found
+from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.states import COMPLETED, DEAD, RETRYING
 from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class AlreadyUsed(Signal):
     """The key was used before, and this message is to be dropped. `record` is the key's record."""
 
-    def __init__(self, record: Mapping[str, Any]) -> None:
+    def __init__(self, record: Record) -> None:
         super().__init__("the key was used before")
         self.record = record
 
@@ -58,10 +59,18 @@ class TooEarly(Signal):
         self.until = until
 
 
+class Unanswered(Signal):
+    """AWS hasn't said whether the claim succeeded. `undo` takes it back. The cause is AWS's error."""
+
+    def __init__(self, undo: Callable[[], None]) -> None:
+        super().__init__("AWS has not answered whether the claim succeeded")
+        self.undo = undo
+
+
 class CrashSuspected(Signal):
     """The last worker of this task died during its run. `deaths_alone` workers died while they ran nothing else."""
 
-    def __init__(self, found: Mapping[str, Any]) -> None:
+    def __init__(self, found: Record) -> None:
         super().__init__("the last worker of this task died during the run")
         self.found = found
         """The record that the claim met. A take-over replaces this record and no other."""
@@ -75,7 +84,7 @@ type Unsent = Literal["retry", "uncharged", "dead"]
 class EndedUnsent(Signal):
     """The task ran and failed. Its worker could not send what follows, so this worker must."""
 
-    def __init__(self, found: Mapping[str, Any]) -> None:
+    def __init__(self, found: Record) -> None:
         super().__init__("the run has ended, and what follows was not sent")
         self.found = found
         self.unsent: Unsent = found["unsent"]
@@ -159,7 +168,8 @@ def claim(wanted: Claim) -> Lease:
     Raises AlreadyDone for a duplicate of a success, AlreadyTried for a stray copy of a failed attempt, AlreadyDead for
     a stray copy of a dead letter, Busy while another worker may run the task, TooEarly on a FIFO queue before the next
     attempt is due, EndedUnsent if its last worker couldn't send what follows, and CrashSuspected if its last worker
-    died during the run: `take_over` claims such a task.
+    died during the run: `take_over` claims such a task. Raises AWS's errors, and Unanswered if the claim may have
+    succeeded.
     """
     attempted = _new_store(wanted)
     attempted.deaths_alone = int(wanted.alone)
@@ -183,7 +193,7 @@ def claim(wanted: Claim) -> Lease:
     return _claim_in_progress(attempted, found)
 
 
-def _claim_in_progress(attempted: FencedStore, found: Mapping[str, Any]) -> Lease:
+def _claim_in_progress(attempted: FencedStore, found: Record) -> Lease:
     wanted = attempted.claim
     is_own = found.get("task_id") == wanted.task_id and wanted.redriven in {"", found.get("redriven", "")}
     if "unsent" in found:
@@ -224,16 +234,16 @@ def resume(wanted: Claim, ended: EndedUnsent) -> Lease:
     return _claim_after(attempted, ended.found)
 
 
-def _claim_after(attempted: FencedStore, found: Mapping[str, Any]) -> Lease:
+def _claim_after(attempted: FencedStore, found: Record) -> Lease:
     """Replace the record that was found. Raises Busy if the record changed meanwhile."""
-    attempted.after = Found(str(found["token"]), str(found["status"]))
+    attempted.after = Found(str(found["token"]), str(found["status"]), found.item)
     attempted.redriven = str(found.get("redriven", ""))
     if not _put(attempted):
         raise Busy(dt.datetime.now(dt.UTC))
     return _lease(attempted)
 
 
-def look_up(task: str, key: str, retention: dt.timedelta) -> dict[str, Any]:
+def look_up(task: str, key: str, retention: dt.timedelta) -> Record:
     """The record of a task's key, by a strongly consistent read; empty if there is none."""
     return store(task, names.idempotency_table(settings.stage()), retention).read(key)
 
@@ -261,6 +271,10 @@ def _put(attempted: FencedStore) -> bool:
         attempted.save_inprogress(attempted.claim.key, int(left / dt.timedelta(milliseconds=1)))  # type: ignore[arg-type]  # any JSON value
     except IdempotencyItemAlreadyExistsError:
         return False
+    except Exception as error:
+        if may_have_been_carried_out(error):
+            raise Unanswered(attempted.undo) from error
+        raise
     return True
 
 
@@ -276,7 +290,7 @@ def _lease(attempted: FencedStore) -> Lease:
     return Lease(attempted, attempted.attempt, before)
 
 
-def _brings_back(wanted: Claim, found: dict[str, Any]) -> bool:
+def _brings_back(wanted: Claim, found: Record) -> bool:
     """Whether the redriven letter is the one that the record remembers, or the first copy of an imported letter."""
     failure = wanted.redriven_from
     if failure is None:

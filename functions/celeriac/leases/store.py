@@ -10,7 +10,7 @@ would delete.
 import datetime as dt
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import D
 
 from celeriac.aws.client import client, error_code
 from celeriac.leases import argument_hashes
-from celeriac.leases.claim import Claim, Found, condition_of
+from celeriac.leases.claim import Claim, Found, Record, condition_of
 from celeriac.leases.states import COMPLETED, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.model.errors import CeleriacError
@@ -53,7 +53,7 @@ class FencedStore(DynamoDBPersistenceLayer):
     # Why the result of a success isn't stored; empty if it is.
     not_kept: str = ""
     # The record that prevented the claim, or the one that a successful claim replaced.
-    found: dict[str, Any]
+    found: Record
 
     def _put_record(self, data_record: DataRecord) -> None:
         self.redriven = self.claim.redriven or self.redriven
@@ -84,7 +84,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         try:
             if self.claim.comes_back:
                 # An update keeps the item's other attributes: the counter of this message's failed attempts.
-                answer: Any = self.client.update_item(
+                answer: Any = client("dynamodb").update_item(
                     Key=key,
                     UpdateExpression=f"SET {', '.join(f'#{name} = :new_{name}' for name in item)} REMOVE unsent",
                     ExpressionAttributeNames={f"#{name}": name for name in item} | names,
@@ -92,13 +92,13 @@ class FencedStore(DynamoDBPersistenceLayer):
                     **common,
                 )
             else:
-                answer = self.client.put_item(
+                answer = client("dynamodb").put_item(
                     Item={**key, **item},
                     ExpressionAttributeNames=names,
                     ExpressionAttributeValues=values,
                     **common,
                 )
-        except self.client.exceptions.ConditionalCheckFailedException as error:
+        except client("dynamodb").exceptions.ConditionalCheckFailedException as error:
             self.found = _plain(error.response.get("Item"))
             if self.found.get("token") == self.token:
                 return  # AWS carried out an earlier try of this call, and its answer was lost
@@ -108,7 +108,7 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     def _update_record(self, data_record: DataRecord) -> None:
         with _fenced():
-            self.client.update_item(TableName=self.table_name, **self._completion(data_record))
+            client("dynamodb").update_item(TableName=self.table_name, **self._completion(data_record))
 
     def _completion(self, data_record: DataRecord) -> Any:
         kept = {":not_kept": {"S": self.not_kept}} if self.not_kept else {}
@@ -154,7 +154,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         """
         due_at = {":due": {"N": milliseconds(due)}} if due is not None else {}
         with _fenced():
-            self.client.update_item(
+            client("dynamodb").update_item(
                 TableName=self.table_name,
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression=(
@@ -198,9 +198,28 @@ class FencedStore(DynamoDBPersistenceLayer):
             {":status": {"S": RETRYING}, ":before": {"N": str(self.attempt - 1)}, ":none": {"N": "0"}, **kept},
         )
 
+    def undo(self) -> None:
+        """Take back a claim that may have succeeded, though its answer was lost. Does nothing if it hasn't."""
+        with suppress(LeaseLostError):
+            if self.after is None:
+                self.attempt = self.claim.attempt
+                self.release(None)
+            else:
+                self._put_back(self.after)
+
+    def _put_back(self, before: Found) -> None:
+        with _fenced():
+            client("dynamodb").put_item(
+                TableName=self.table_name,
+                Item=before.item,
+                ConditionExpression="#token = :token AND #status = :inprogress",
+                ExpressionAttributeNames={"#status": "status", "#token": "token"},
+                ExpressionAttributeValues={":inprogress": {"S": INPROGRESS}, ":token": {"S": self.token}},
+            )
+
     def _update_in_progress(self, expression: str, values: dict[str, Any]) -> None:
         with _fenced():
-            self.client.update_item(
+            client("dynamodb").update_item(
                 TableName=self.table_name,
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression=expression,
@@ -217,9 +236,9 @@ class FencedStore(DynamoDBPersistenceLayer):
         """The record's id in the table: `<task>#<hash of the key>`, as Powertools makes it."""
         return str(self._get_hashed_idempotency_key(key))  # type: ignore[arg-type]  # any JSON value
 
-    def read(self, key: str) -> dict[str, Any]:
+    def read(self, key: str) -> Record:
         """The record of `key`, by a strongly consistent read; empty if there is none."""
-        answer = self.client.get_item(
+        answer = client("dynamodb").get_item(
             TableName=self.table_name, Key=self._get_key(self.record_id(key)), ConsistentRead=True
         )
         return _plain(answer.get("Item"))
@@ -227,14 +246,14 @@ class FencedStore(DynamoDBPersistenceLayer):
     def delete(self, key: str, *, token: str, status: str) -> bool:
         """Delete the record of `key` if it still has this token and status. Returns whether it had."""
         try:
-            self.client.delete_item(
+            client("dynamodb").delete_item(
                 TableName=self.table_name,
                 Key=self._get_key(self.record_id(key)),
                 ConditionExpression="#token = :token AND #status = :status",
                 ExpressionAttributeNames={"#token": "token", "#status": "status"},
                 ExpressionAttributeValues={":token": {"S": token}, ":status": {"S": status}},
             )
-        except self.client.exceptions.ConditionalCheckFailedException:
+        except client("dynamodb").exceptions.ConditionalCheckFailedException:
             return False
         return True
 
@@ -258,9 +277,11 @@ def store(task: str, table: str, retention: dt.timedelta) -> FencedStore:
 after_fork(store.cache_clear)  # a store keeps its client
 
 
-def _plain(item: Any) -> dict[str, Any]:
+def _plain(item: Any) -> Record:
     """An item as plain values. Records hold strings and numbers only."""
-    return {name: next(iter(value.values())) for name, value in (item or {}).items()}
+    record = Record({name: next(iter(value.values())) for name, value in (item or {}).items()})
+    record.item = item or {}
+    return record
 
 
 @contextmanager

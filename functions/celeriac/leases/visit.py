@@ -12,17 +12,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from celeriac.aws.client import client, error_code
+from celeriac.aws.client import client, may_have_been_carried_out
 from celeriac.aws.items import plain
 from celeriac.leases import notes
 from celeriac.leases.lease import Busy
 from celeriac.leases.status import milliseconds
 from celeriac.model.errors import Signal
-from celeriac.model.failure import error_type
 from celeriac.model.queue import Queue
-from celeriac.observe.log import logger
 
 _KIND = "visit"
+
+
+class Unanswered(Signal):
+    """AWS hasn't said whether the note of `visit` is open. The cause is AWS's error."""
+
+    def __init__(self, visit: "Visit") -> None:
+        super().__init__("AWS has not answered whether the visit is noted")
+        self.visit = visit
 
 
 class VisitorDied(Signal):
@@ -42,7 +48,7 @@ class Visit:
     _token: str
 
     def close(self) -> None:
-        """End the visit. If AWS can't be reached, the next worker takes this one for dead, once."""
+        """End the visit. If that fails, the next worker takes this one for dead, once. Raises AWS's errors."""
         try:
             client("dynamodb").update_item(
                 **self._where,
@@ -51,9 +57,8 @@ class Visit:
                 ExpressionAttributeNames={"#token": "token"},
                 ExpressionAttributeValues={":token": {"S": self._token}},
             )
-        except Exception as error:  # noqa: BLE001 - see above
-            if error_code(error) != "ConditionalCheckFailedException":
-                logger.warning("visit not closed", extra={"error": error_type(error)})
+        except client("dynamodb").exceptions.ConditionalCheckFailedException:
+            pass  # an earlier try of this call has closed it, or it was never opened
 
 
 def begin(
@@ -71,7 +76,8 @@ def begin(
     deaths_alone: how many workers died of the message of which this one is a copy.
     after: the death that an earlier call has met. The note is taken over, if it is still the same.
 
-    Raises Busy while another worker visits the message, and VisitorDied.
+    Raises Busy while another worker visits the message, VisitorDied, and AWS's errors: Unanswered if the note may be
+    open.
     """
     visit = Visit(notes.where(_KIND, queue.name, message_id), os.urandom(12).hex())
     now = datetime.now(UTC)
@@ -102,4 +108,8 @@ def begin(
         if after is not None or ends_at > now:
             raise Busy(max(ends_at, now)) from error
         raise VisitorDied(found) from error
+    except Exception as error:
+        if may_have_been_carried_out(error):
+            raise Unanswered(visit) from error
+        raise
     return visit

@@ -111,5 +111,5 @@ def lifetimes(queues: Iterable[Queue], outbox_retention: timedelta) -> dict[str,
     An object outlives every message that points to it, because a payload that isn't fresh is stored again whenever a
     message that points to it is sent.
     """
-    kept = max(queue.payload_retention for queue in queues) + _SLACK
+    kept = max(queue.record_retention for queue in queues) + _SLACK
     return {ARGS: kept, BODIES: kept, SCHEDULED: kept + max(LONGEST_DELAY, outbox_retention)}

@@ -210,17 +210,12 @@ class Queue:
 
     @property
     def record_retention(self) -> timedelta:
-        """How long an idempotency record is kept: as long as any copy of its message can still be delivered."""
-        return self.retention + self.dead_letter_retention
+        """How long after its send a message may still be delivered. So long its record and its payload are kept.
 
-    @property
-    def payload_retention(self) -> timedelta:
-        """How long after its last send a message may point to a stored payload.
-
-        After the queue and the dead-letter queue, AWS's own redrive may put the message into the queue once more, where
-        it waits for a release that knows it, or for its turn.
+        After the queue and the dead-letter queue, a redrive may put the message into the queue once more, where it
+        waits for a release that knows it, or for its turn.
         """
-        return self.record_retention + max(self.retention, self.patience)
+        return self.retention + self.dead_letter_retention + max(self.retention, self.patience)
 
     @property
     def receive_limit(self) -> int:

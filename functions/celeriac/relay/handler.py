@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from celeriac.aws.client import calls_end_by
 from celeriac.enqueue.outbox_row import EventRow, MalformedRowError, TaskRow, read
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
@@ -18,17 +20,26 @@ from celeriac.relay.unpublished import STRANDED_AFTER
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 type Row = EventRow | TaskRow
 
+# Time kept at the end for the answer.
+MARGIN = timedelta(seconds=1)
 
-def handler(event: Mapping[str, Any], context: object) -> "PartialItemFailureResponse":  # noqa: ARG001 - Lambda's signature
+
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemFailureResponse":
     """Publish a batch of stream records. Leave to the sweeper what can't be published now.
 
     The stream goes on in any case. So no row waits for a queue that isn't its own, and none is sent again because
     another one failed. The answer names a record only if its row has an order that couldn't be noted: Lambda then
     delivers that record again, and all records behind it.
     """
+    with calls_end_by(datetime.now(UTC) + timedelta(milliseconds=context.get_remaining_time_in_millis()) - MARGIN):
+        return _publish(event)
+
+
+def _publish(event: Mapping[str, Any]) -> "PartialItemFailureResponse":
     records = [record for record in new_rows(event) if record.id not in memory.worker.finished]
     malformed = [record.malformed for record in records if record.malformed is not None]
     rows, held_back, notes = _to_publish(records)

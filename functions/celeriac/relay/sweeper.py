@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from celeriac.aws.client import calls_end_by
 from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow, read_all
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe import metrics
@@ -36,7 +37,12 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa:
     at the same time: both send messages with the same ids.
     """
     begun = datetime.now(UTC)
-    until = begun + min(SWEEP, timedelta(milliseconds=context.get_remaining_time_in_millis()) - MARGIN)
+    ends_at = begun + timedelta(milliseconds=context.get_remaining_time_in_millis())
+    with calls_end_by(ends_at):
+        return _sweep(begun, begun + min(SWEEP, ends_at - begun - MARGIN))
+
+
+def _sweep(begun: datetime, until: datetime) -> dict[str, int]:
     measured = _measured()  # first, because the metrics must show a sweep that hangs or dies
     _claim(begun + (until - begun) / 2)
     published = 0

@@ -2,10 +2,13 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
+
+from botocore.exceptions import ReadTimeoutError
 
 from celeriac.model import names
 from celeriac.model.queue import Queue
@@ -122,11 +125,18 @@ def refusal(call: Call, code: str | None = None, **details: Any) -> Exception:
 
 
 def slow(clock: Clock, by: timedelta) -> Fault:
-    """AWS carries the call out after so long."""
+    """AWS answers after so long. If that is longer than the client waits, its tries all end without an answer."""
 
     def wait(call: Call) -> Any:
-        clock.advance(by)
-        return call.make()
+        config = call.client.meta.config
+        gives_up_after = timedelta(seconds=config.read_timeout)
+        if by <= gives_up_after:
+            clock.advance(by)
+            return call.make()
+        with suppress(Exception):
+            call.make()  # AWS has carried it out all the same
+        clock.advance(gives_up_after * config.retries["total_max_attempts"])
+        raise ReadTimeoutError(endpoint_url=call.client.meta.endpoint_url)
 
     return wait
 
