@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -15,7 +16,7 @@ from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import PARKED, new_row
 from celeriac.relay import handler as relay
 from celeriac.relay import sweeper, unpublished
-from celeriac.testing import Sandbox
+from celeriac.testing import Call, Sandbox
 from celeriac.testing.lambda_ import Invocation
 from tests.application import tables
 
@@ -27,6 +28,29 @@ told: list[tuple[str, int]] = []
 @pytest.fixture(autouse=True)
 def _empty() -> None:
     told.clear()
+
+
+@pytest.fixture
+def put(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The stage has a bus. The numbers of the events that are put on it."""
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    client("events").create_event_bus(Name="celeriac-test")
+    seen: list[int] = []
+
+    def watch(call: Call) -> Any:
+        if call.operation == "PutEvents":
+            seen.extend(json.loads(entry["Detail"])["data"]["number"] for entry in call.arguments["Entries"])
+        return call.make()
+
+    with sandbox.fault(watch):
+        yield seen
+
+
+@contextmanager
+def _without_a_bus() -> Iterator[None]:
+    """Run the block with workers of a release whose outbox has no bus."""
+    with patch.object(tables, "outbox", Outbox()):
+        yield
 
 
 @task(known, on="release.event")
@@ -277,3 +301,62 @@ def test_an_older_release_reads_the_rows_of_this_one(sandbox: Sandbox) -> None:
     }
     sandbox.drain()
     assert sorted(set(told)) == [("new", 0), ("old", 0)]
+
+
+def test_an_event_for_the_bus_waits_for_the_release_that_has_one(sandbox: Sandbox, put: list[int]) -> None:
+    for number in range(3):
+        _emit(number)
+    with _without_a_bus():
+        _pass(sandbox, timedelta(minutes=10))
+        assert _ran("old") == [0, 1, 2]  # its subscriber doesn't wait
+        assert all("published_at" not in row for row in _rows())
+    assert put == []
+    _emit(3)
+    sandbox.drain()
+    assert sorted(put) == [0, 1, 2, 3]
+    assert _ran("old") == [0, 1, 2, 3]
+    assert sandbox.calls["sqs", "SendMessageBatch"] <= 4  # nothing was sent to the subscriber's queue again
+
+
+def test_an_event_for_a_bus_that_no_release_has_is_parked_after_the_longest_patience(
+    sandbox: Sandbox, put: list[int]
+) -> None:
+    _emit(0, "nobody.listens", None)
+    with _without_a_bus():
+        _pass(sandbox, timedelta(hours=23, minutes=30), timedelta(minutes=30))
+        assert [row["waiting"]["S"] == PARKED for row in _rows()] == [False]
+        _pass(sandbox, timedelta(hours=1), timedelta(minutes=30))
+    (row,) = _rows()
+    assert row["waiting"]["S"] == PARKED
+    assert "knows the bus as a subscriber of 'nobody.listens'" in row["reason"]["S"]
+
+
+def test_an_event_that_waits_for_a_subscriber_is_on_the_bus_at_once(sandbox: Sandbox, put: list[int]) -> None:
+    new = _newer()
+    _emit(0)
+    with _older_release(new):
+        _pass(sandbox, timedelta(minutes=3))
+        assert put == [0]
+    sandbox.drain()
+    assert (put, _ran("new")) == ([0], [0])
+
+
+def test_events_that_wait_for_a_bus_hold_nothing_up_and_cost_no_call(sandbox: Sandbox, put: list[int]) -> None:
+    """A bus keeps no order, so the aggregate isn't held; and this release's bus is no stranger to it."""
+
+    @task(plain, on="plain.event")
+    def hear(number: int) -> None: ...
+
+    with _without_a_bus():
+        _emit(0, "plain.event")
+        sandbox.calls.clear()
+        sandbox.run_once()
+        assert sandbox.calls["dynamodb", "BatchGetItem"] == 0
+        assert sandbox.calls["dynamodb", "TransactWriteItems"] == 1  # the row remembers who has it
+    sandbox.drain()
+    _emit(1, "plain.event")
+    sandbox.calls.clear()
+    sandbox.run_once()
+    assert sandbox.calls["dynamodb", "BatchGetItem"] == 0
+    assert sandbox.calls["dynamodb", "TransactWriteItems"] == 1
+    assert all("published_at" in row for row in _rows())

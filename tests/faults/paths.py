@@ -11,7 +11,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 import celeriac
-from celeriac import ConditionFailedError, PartialFailureError, Task
+from celeriac import ConditionFailedError, Outbox, PartialFailureError, Task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Call, Sandbox, WorkerDied
@@ -112,6 +112,12 @@ def _roll_out(world: World) -> None:
     world.exit.enter_context(world.sandbox.rollout(old))
     world.enqueue("fail_once", "a")
     world.enqueue("succeed", "b")
+
+
+def _roll_out_a_bus(world: World) -> None:
+    """A deploy is under way, of a release whose events go to a bus too."""
+    world.exit.enter_context(world.sandbox.rollout(world.tasks.values(), old_outbox=Outbox()))
+    world.emit("abcd")
 
 
 def _strand(world: World) -> None:
@@ -304,6 +310,13 @@ PATHS = {
         events=4,
     ),
     "two releases": Path(_roll_out, _ends(SUCCEEDED, "fail_once:a", "succeed:b"), effects=frozenset({"fail_once:a"})),
+    "two releases, one with a bus": Path(
+        _roll_out_a_bus,
+        _ends(SUCCEEDED, *_SUBSCRIBERS),
+        effects=frozenset(_SUBSCRIBERS),
+        events=4,
+        order=_IN_ORDER,
+    ),
     "producer": Path(
         _nothing,
         _ends(SUCCEEDED, "succeed:a", "fail_once:b", "succeed:c", "in_order:d"),

@@ -18,6 +18,7 @@ from celeriac.enqueue.send import Parcel, send_many
 from celeriac.leases import lease
 from celeriac.relay import held, sweeper
 from celeriac.relay import mark as marking
+from celeriac.relay import publish as publishing
 from tests.faults import matrix
 
 
@@ -77,6 +78,13 @@ def test_the_matrix_notices_an_event_that_overtakes_one_that_was_left_to_the_swe
     assert any(
         "ran in the order" in problem for problem in matrix.problems_of("relay in an outage", "sent twice", point)
     )
+
+
+def test_the_matrix_notices_an_event_that_an_older_relay_keeps_from_the_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, fault = "two releases, one with a bus", "sent twice"
+    point = matrix.points(path, fault)[0]
+    monkeypatch.setattr(publishing, "unknown_subscribers", lambda *_: frozenset())
+    assert any("the bus got" in problem for problem in matrix.problems_of(path, fault, point))
 
 
 def test_the_matrix_notices_an_effect_not_committed_with_its_tasks_success(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,8 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-ke
 """
 PARKED = "parked"
 """The value of `waiting` in a parked row: the row can't be published unless something changes."""
+BUS = "the bus"
+"""Stands for the stage's bus among the destinations of a row. The others are names of tasks, which have no space."""
 ORDERED = "ordered"
 """The attribute of rows whose `occurred_at` increases in the order of the commits, see `celeriac.enqueue.order`."""
 
@@ -51,7 +53,7 @@ class OutboxRow:
     left_at: datetime | None = None
     """When the row was first left to the sweeper; None if it never was."""
     sent_to: frozenset[str] = frozenset()
-    """Where the row has arrived, if it hasn't arrived everywhere: names of tasks, or `bus.DESTINATION`."""
+    """Where the row has arrived, if it hasn't arrived everywhere: names of tasks, or BUS."""
 
     @property
     def delay(self) -> timedelta:
@@ -66,7 +68,7 @@ class EventRow(OutboxRow):
 
     data: Mapping[str, Any] = field(default_factory=dict)
     subscribers: frozenset[str] = frozenset()
-    """The subscribers that the sender knew. The sender may be of a newer release than the reader."""
+    """The subscribers that the sender knew, and BUS if it knew one. It may be of a newer release than the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,9 @@ def new_row(row_type: str, aggregate: str | None, **content: str) -> dict[str, A
         content["trace"] = trace
     is_event = "message" not in content
     known = subscribers.look_up(row_type) if is_event else ()
-    extra: dict[str, Any] = {"subscribers": {each.task for each in known}} if known else {}
+    # An older release leaves a row that names what it doesn't know, so the bus is named like a subscriber.
+    to = {each.task for each in known} | ({BUS} if is_event and declared.outbox().bus else set())
+    extra: dict[str, Any] = {"subscribers": to} if to else {}
     # The rows of a task have an aggregate only if its queue is FIFO.
     if aggregate is not None and (not is_event or _may_be_in_order(known)):
         extra[ORDERED] = True

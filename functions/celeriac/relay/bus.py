@@ -6,7 +6,7 @@ from typing import Any
 
 from celeriac.aws.client import client
 from celeriac.aws.refusals import Refusal, insist
-from celeriac.enqueue.outbox_row import EventRow, OutboxRow
+from celeriac.enqueue.outbox_row import BUS, EventRow, OutboxRow
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe.log import logger
@@ -15,9 +15,7 @@ from celeriac.relay import memory
 # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
 BATCH_ENTRIES = 10
 BATCH_BYTES = 262_144
-DESTINATION = "the bus"
-"""Stands for the bus among the destinations of a row; the others are names of tasks."""
-LEFT_ALONE = Refusal("the bus could not be reached a moment ago")
+LEFT_ALONE = Refusal(f"{BUS} could not be reached a moment ago")
 # A further try has the same result.
 FINAL = frozenset({"InvalidArgument", "MalformedDetail", "ValidationException", "NotAuthorizedForDetailTypeException"})
 
@@ -68,7 +66,7 @@ def put(rows: Sequence[EventRow]) -> Iterator[tuple[OutboxRow, Refusal]]:
 
 
 def _put(batch: Sequence[tuple[OutboxRow, dict[str, str]]]) -> Iterator[tuple[OutboxRow, Refusal]]:
-    if not memory.worker.can_reach(DESTINATION):
+    if not memory.worker.can_reach(BUS):
         yield from ((row, LEFT_ALONE) for row, _ in batch)
         return
     try:
@@ -76,7 +74,7 @@ def _put(batch: Sequence[tuple[OutboxRow, dict[str, str]]]) -> Iterator[tuple[Ou
     except Exception as error:  # noqa: BLE001 - any error concerns this batch only
         logger.error("not put on the bus", extra={"error": error_type(error), "where": error_place(error)})
         refusals = [Refusal(f"{error_type(error)}: {error}")] * len(batch)
-        memory.worker.leave_alone(DESTINATION)
+        memory.worker.leave_alone(BUS)
     for (row, _), refusal in zip(batch, refusals, strict=True):
         if refusal is not None:
             yield row, refusal

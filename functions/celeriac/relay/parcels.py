@@ -9,8 +9,9 @@ import msgspec
 from celeriac.aws.sqs import is_group
 from celeriac.declare import registry
 from celeriac.declare.task import Task
-from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow
+from celeriac.enqueue.outbox_row import BUS, EventRow, OutboxRow, TaskRow
 from celeriac.enqueue.send import Parcel
+from celeriac.model import declared
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import Message, decode
 
@@ -50,10 +51,13 @@ def parcels(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, obj
 
 
 def unknown_subscribers(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, object]]) -> frozenset[str]:
-    """The subscribers that only the sender's release knows."""
+    """The subscribers that only the sender's release knows, and BUS if only that release has one."""
     if isinstance(row, TaskRow):
         return frozenset()
-    return row.subscribers - {task.name for task in subscribers} - row.sent_to
+    known = {task.name for task in subscribers}
+    if BUS in row.subscribers and declared.outbox().bus:
+        known.add(BUS)
+    return row.subscribers - known - row.sent_to
 
 
 def may_be_in_order(row: OutboxRow, sent_to: frozenset[str] = frozenset(), *, unknown: bool = True) -> bool:
@@ -70,7 +74,7 @@ def may_be_in_order(row: OutboxRow, sent_to: frozenset[str] = frozenset(), *, un
     subscribers = registry.subscribers(row.type)
     if any(task.queue.fifo and task.name not in sent_to for task in subscribers):
         return True
-    return unknown and isinstance(row, EventRow) and bool(unknown_subscribers(row, subscribers))
+    return unknown and isinstance(row, EventRow) and bool(unknown_subscribers(row, subscribers) - {BUS})
 
 
 def derived_id(row: str, subscriber: str) -> str:

@@ -12,7 +12,7 @@ from celeriac.aws import sqs
 from celeriac.aws.refusals import Refusal, insist
 from celeriac.declare import registry
 from celeriac.declare.task import Task
-from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow
+from celeriac.enqueue.outbox_row import BUS, EventRow, OutboxRow, TaskRow
 from celeriac.enqueue.send import Parcel, entry, send
 from celeriac.model import declared, settings
 from celeriac.model.failure import error_place, error_type
@@ -43,7 +43,7 @@ class Left:
 
     row: OutboxRow
     sent_to: frozenset[str] = frozenset()
-    """The names of the tasks whose queue has it, and `bus.DESTINATION`."""
+    """The names of the tasks whose queue has it, and BUS."""
     why: str = ""
     """Empty for a row that is refused for now. Else why only a newer release can publish it."""
 
@@ -78,6 +78,7 @@ def publish(rows: Sequence[EventRow | TaskRow], *, to: str | None = None, again:
     by_queue: dict[str, list[tuple[OutboxRow, Parcel]]] = defaultdict(list)
     on_bus: list[EventRow] = []
     behind: set[str] = set()
+    has_bus = to is None and declared.outbox().bus
     for row in rows:
         if not again and row.sk in memory.worker.unmarked:
             continue  # it is published, only its mark is missing
@@ -96,12 +97,11 @@ def publish(rows: Sequence[EventRow | TaskRow], *, to: str | None = None, again:
         if not again and (unknown := unknown_subscribers(row, subscribers)):
             names = ", ".join(sorted(unknown))
             outcome.later[row.sk] = f"its sender knows {names} as a subscriber of {row.type!r}, this release doesn't"
-        elif to is None and declared.outbox().bus:
-            if again or bus.DESTINATION not in row.sent_to:
-                outcome.tried[row.sk].add(bus.DESTINATION)
-                on_bus.append(row)
-        elif not subscribers:
+        elif not (subscribers or has_bus):
             outcome.unclaimed.add(row.sk)
+        if has_bus and (again or BUS not in row.sent_to):
+            outcome.tried[row.sk].add(BUS)
+            on_bus.append(row)
     jobs: list[Callable[[], Iterator[Missed]]] = [partial(_send, sent[0][1].queue, sent) for sent in by_queue.values()]
     if on_bus:
         jobs.append(partial(_put, on_bus))
@@ -196,7 +196,7 @@ def _all_at_once(
 
 def _put(rows: Sequence[EventRow]) -> Iterator[Missed]:
     for row, why in bus.put(rows):
-        yield row, bus.DESTINATION, why
+        yield row, BUS, why
 
 
 def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[Missed]:

@@ -20,6 +20,7 @@ from celeriac.testing.rollout import Rollout
 
 if TYPE_CHECKING:
     from celeriac.declare.task import Task
+    from celeriac.model.table import Outbox
 
 
 class Faults:
@@ -140,16 +141,21 @@ class Faults:
 
     @contextmanager
     def rollout(
-        self, old: "Iterable[Task[..., Any, Any]]", new: "Iterable[Task[..., Any, Any]] | None" = None
+        self,
+        old: "Iterable[Task[..., Any, Any]]",
+        new: "Iterable[Task[..., Any, Any]] | None" = None,
+        *,
+        old_outbox: "Outbox | None" = None,
     ) -> Iterator[None]:
         """Run two releases side by side, as during a deploy, while the block runs.
 
         The invocations of each function are the old release's and the new one's in turn. A release is a set of tasks:
         it runs no others, subscribes to no others' events, and knows no queues but theirs and those of
-        `tasks/queues.py`. The new release is by default all tasks that are registered.
+        `tasks/queues.py`. The new release is by default all tasks that are registered. `old_outbox` is what the old one
+        declares as its outbox: by default what the new one does.
         """
         before = self._calls.rollout
-        self._calls.rollout = Rollout(self._stage, old, registry.tasks.values() if new is None else new)
+        self._calls.rollout = Rollout(self._stage, old, registry.tasks.values() if new is None else new, old_outbox)
         try:
             yield
         finally:
