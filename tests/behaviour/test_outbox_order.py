@@ -1,8 +1,9 @@
-"""One order within an aggregate, that of the commits, whether the relay or the sweeper publishes."""
+"""One order within an aggregate, that of the commits, whether the relay, the sweeper or an operator publishes."""
 
+import io
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from celeriac.relay import sweeper
 from celeriac.testing import Call, Sandbox
 from celeriac.testing.disturbances import refusal
 from celeriac.testing.lambda_ import Invocation
+from celeriac_console.commands.outbox import replay
 
 ledger = Queue("committed", fifo=True, batch_size=10)
 plain = Queue("committed-plain", batch_size=10)
@@ -47,15 +49,23 @@ def _emit(tx: Transaction, number: int) -> None:
 
 
 def _publish(sandbox: Sandbox, by: str) -> None:
-    if by == "sweeper":
+    if by != "relay":
         sandbox.advance(timedelta(hours=2))  # the stream has given up on them
+    if by == "operator":
+        _replay()
     sandbox.drain()
 
 
+def _replay() -> None:
+    with redirect_stdout(io.StringIO()):
+        replay.replay("*", "7d")
+
+
 BOTH = pytest.mark.parametrize("by", ["relay", "sweeper"])
+EACH = pytest.mark.parametrize("by", ["relay", "sweeper", "operator"])
 
 
-@BOTH
+@EACH
 def test_overlapping_transactions_are_published_as_they_committed(sandbox: Sandbox, by: str) -> None:
     with celeriac.transaction() as outer:
         _emit(outer, 2)
@@ -68,7 +78,7 @@ def test_overlapping_transactions_are_published_as_they_committed(sandbox: Sandb
     assert told == [0, 1, 2, 3]
 
 
-@BOTH
+@EACH
 def test_events_of_one_instant_are_published_as_they_committed(sandbox: Sandbox, by: str) -> None:
     for number in range(0, 30, 2):
         with celeriac.transaction() as tx:
@@ -80,7 +90,7 @@ def test_events_of_one_instant_are_published_as_they_committed(sandbox: Sandbox,
     assert len(set(stamps)) == 30  # an index has no order for equal ones
 
 
-@BOTH
+@EACH
 def test_a_clock_that_is_set_back_changes_no_order(sandbox: Sandbox, by: str) -> None:
     for number in range(5):
         with sandbox.producer(clock=number * timedelta(minutes=-10)), celeriac.transaction() as tx:
@@ -110,7 +120,7 @@ def test_a_sender_whose_clock_is_a_day_ahead_changes_no_order_and_its_events_are
     assert told == [0, 1, 2, 3]
 
 
-@BOTH
+@EACH
 def test_tasks_of_a_group_are_sent_as_they_committed(sandbox: Sandbox, by: str) -> None:
     with celeriac.transaction() as outer:
         outer.enqueue(direct.options(group="g"), number=1)
@@ -118,6 +128,26 @@ def test_tasks_of_a_group_are_sent_as_they_committed(sandbox: Sandbox, by: str) 
             inner.enqueue(direct.options(group="g"), number=0)
     _publish(sandbox, by)
     assert told == [0, 1]
+
+
+def test_an_operator_keeps_the_order_of_the_commits_over_the_borders_of_pages(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "PAGE", 2)
+    aggregates = ["item", "other", "third"]
+    outer = [celeriac.transaction() for _ in range(4)]
+    for depth, tx in enumerate(outer):  # those that begin first commit last
+        tx.__enter__()
+        for aggregate in aggregates:
+            tx.emit("committed.event", {"number": 3 - depth + 10 * aggregates.index(aggregate)}, aggregate=aggregate)
+        sandbox.advance(timedelta(seconds=1))
+    for tx in reversed(outer):
+        tx.__exit__(None, None, None)
+    sandbox.advance(timedelta(hours=2))
+    _replay()
+    sandbox.drain()
+    ran = [[number for number in told if number // 10 == each] for each in range(3)]
+    assert ran == [[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]
 
 
 def test_the_stream_may_deliver_the_rows_of_a_transaction_in_any_order(sandbox: Sandbox) -> None:

@@ -2,15 +2,16 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Annotated
+from itertools import batched, groupby
+from typing import Annotated, Any
 
 import typer
 
 from celeriac.aws.client import client
-from celeriac.enqueue.outbox_row import EventRow, TaskRow, read_all
+from celeriac.enqueue.outbox_row import EventRow, read_all
 from celeriac.model import names, settings
 from celeriac.relay.mark import mark
 from celeriac.relay.publish import publish
@@ -21,6 +22,9 @@ from celeriac_console.terminal.errors import FAILED, UserError
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.screen import say
 from celeriac_console.terminal.times import duration
+
+PAGE = 100
+"""How many rows are read, and published, at once."""
 
 
 def replay(
@@ -36,7 +40,7 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the rows, send nothing.")] = False,
     json_: Json = False,
 ) -> None:
-    """Publish rows of the outbox again, also parked ones, in order within each aggregate.
+    """Publish rows of the outbox again, also parked ones, in the order of the commits within each aggregate.
 
     The messages get the same ids as before. A task that has succeeded with a message skips it. A task that is dead
     stays dead until its dead letter is redriven.
@@ -48,7 +52,8 @@ def replay(
         by_name.task(to)
     after = datetime.now(UTC) - duration(since)
     counts: Counter[str] = Counter()
-    for rows, malformed in _pages(type_, after):
+    for some in batched(_in_order(type_, after), PAGE, strict=False):
+        rows, malformed = read_all(some)
         counts["found"] += len(rows)
         counts["malformed"] += len(malformed)
         if dry_run:
@@ -76,8 +81,17 @@ def replay(
         raise typer.Exit(FAILED)
 
 
-def _pages(type_: str, after: datetime) -> Iterator[tuple[list[EventRow | TaskRow], Sequence[object]]]:
-    """Pages of the rows that match, from a scan of the whole table. Rows of one aggregate are in their order."""
+def _in_order(type_: str, after: datetime) -> Iterator[Any]:
+    """The rows that match. Rows of one aggregate are in the order of their commits.
+
+    Reads the whole table. A scan returns the rows of an aggregate together, since they are one partition, but in the
+    order of their ids. So the rows of one aggregate are in memory at once.
+    """
+    for _, aggregate in groupby(_scanned(type_, after), key=lambda item: item["pk"]["S"]):
+        yield from sorted(aggregate, key=lambda item: (_text(item, "occurred_at"), item["sk"]["S"]))
+
+
+def _scanned(type_: str, after: datetime) -> Iterator[Any]:
     pages = (
         client("dynamodb")
         .get_paginator("scan")
@@ -85,12 +99,12 @@ def _pages(type_: str, after: datetime) -> Iterator[tuple[list[EventRow | TaskRo
             TableName=names.outbox_table(settings.stage()),
             FilterExpression="occurred_at >= :after",
             ExpressionAttributeValues={":after": {"S": after.isoformat(timespec="microseconds")}},
-            PaginationConfig={"PageSize": 100},
+            PaginationConfig={"PageSize": PAGE},
         )
     )
     for page in pages:
-        rows, malformed = read_all(
-            item for item in page["Items"] if fnmatchcase(item.get("type", {}).get("S", ""), type_)
-        )
-        if rows or malformed:
-            yield rows, malformed
+        yield from (item for item in page["Items"] if fnmatchcase(_text(item, "type"), type_))
+
+
+def _text(item: Any, name: str) -> str:
+    return str(item.get(name, {}).get("S", ""))
