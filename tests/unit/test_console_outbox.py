@@ -96,7 +96,14 @@ def test_a_dry_run_counts_and_sends_nothing(sandbox: Sandbox) -> None:
     sandbox.drain()
     before = sandbox.calls["sqs", "SendMessageBatch"]
     told_ = _run("replay", "--type", "replay.event", "--since", "2h", "--dry-run", "--json")
-    assert json.loads(told_.output) == {"found": 2, "published": 0, "parked": 0, "failed": 0, "malformed": 0}
+    assert json.loads(told_.output) == {
+        "found": 2,
+        "published": 0,
+        "parked": 0,
+        "failed": 0,
+        "malformed": 0,
+        "expired": 0,
+    }
     assert sandbox.calls["sqs", "SendMessageBatch"] == before
 
 

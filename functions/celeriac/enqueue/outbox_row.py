@@ -27,6 +27,8 @@ PARKED = "parked"
 """The value of `waiting` in a parked row: the row can't be published unless something changes."""
 BUS = "the bus"
 """Stands for the stage's bus among the destinations of a row. The others are names of tasks, which have no space."""
+UNCLAIMED = "unclaimed:"
+"""With the event's type, the value of `waiting` in an event that nobody subscribes to."""
 ORDERED = "ordered"
 """The attribute of rows whose `occurred_at` increases in the order of the commits, see `celeriac.enqueue.order`."""
 
@@ -54,6 +56,8 @@ class OutboxRow:
     """When the row was first left to the sweeper; None if it never was."""
     sent_to: frozenset[str] = frozenset()
     """Where the row has arrived, if it hasn't arrived everywhere: names of tasks, or BUS."""
+    published_at: datetime | None = None
+    """When it had first arrived everywhere. None if it hasn't, so that only `sent_to` has it."""
 
     @property
     def delay(self) -> timedelta:
@@ -172,10 +176,22 @@ def _read(image: Mapping[str, Any]) -> EventRow | TaskRow:
         "left_at": instant(left_at) if left_at is not None else None,
         "sent_to": _texts(image, "sent_to"),
     }
+    common["published_at"] = _published_at(image, common["occurred_at"])
     content = _object(data)
     if message is not None:
         return TaskRow(**common, message=message, queue=_text(image, "queue"))
     return EventRow(**common, data=content, subscribers=_texts(image, "subscribers"))
+
+
+def _published_at(image: Mapping[str, Any], occurred_at: datetime) -> datetime | None:
+    waiting = _text(image, WAITING) or ""
+    if waiting.startswith(UNCLAIMED):
+        return None  # it counts as published, and arrived nowhere
+    published_at = _text(image, "published_at")
+    if published_at is None and waiting == PARKED and "parked_at" not in image:
+        # An older release parked it, and forgot where it had arrived: perhaps everywhere.
+        return occurred_at
+    return instant(published_at) if published_at is not None else None
 
 
 def _needed(image: Mapping[str, Any], name: str) -> str:

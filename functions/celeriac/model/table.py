@@ -47,7 +47,10 @@ class Outbox:
     """The settings of the outbox, for `tasks/tables.py`."""
 
     retention: timedelta = timedelta(days=7)
-    """How long an event is kept, and can be replayed, after it was published. Unpublished events are always kept."""
+    """How long an event is kept after it was last published, and can be replayed. Unpublished events are always kept.
+
+    A replay leaves out events that are older than the records of their tasks, unless it is told not to.
+    """
     bus: bool = False
     """Whether events also go to the EventBridge bus `celeriac-<stage>`. The stacks then make the bus."""
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from celeriac.aws.client import client, error_code
-from celeriac.enqueue.outbox_row import PARKED, WAITING, OutboxRow
+from celeriac.enqueue.outbox_row import PARKED, UNCLAIMED, WAITING, OutboxRow
 from celeriac.model import declared, names, settings
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
@@ -20,16 +20,12 @@ MOST_MARKS = 100
 MOST_BYTES = 3_000_000
 # The most characters of a reason: a row must have room for it.
 MOST_REASON = 400
-
-
-UNCLAIMED = "unclaimed:"
-"""With the event's type, the value of `waiting` in an event that nobody subscribes to."""
 # DynamoDB takes 2,048 bytes in a partition key.
 MOST_TYPE_BYTES = 1_000
 # A further try may succeed, of the whole call and not of its parts.
 PASSING = frozenset({"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"})
-# What only a waiting row has.
-ONLY_WAITING = "reason, sent_to, left_at"
+# What only a waiting row or a parked one has.
+ONLY_UNPUBLISHED = "reason, sent_to, left_at, parked_at"
 
 
 def mark(
@@ -42,13 +38,16 @@ def mark(
 
     A row that was deleted meanwhile stays deleted. Returns the ids of the rows whose mark couldn't be written. The
     sweeper finds such a row.
+
+    A parked row keeps what has been known of it: where it has arrived, or when it was first published.
     """
     now = datetime.now(UTC)
     expiry = str(int((now + declared.outbox().retention).timestamp()))
-    kept = {":now": {"S": now.isoformat()}, ":expiry": {"N": expiry}}
-    is_published = "SET published_at = :now, expires_at = :expiry"
+    kept: dict[str, Any] = {":now": {"S": now.isoformat()}, ":expiry": {"N": expiry}}
+    # What a replay sends is a duplicate, and renews no record: the first time counts.
+    is_published = "SET published_at = if_not_exists(published_at, :now), expires_at = :expiry"
     marks = [
-        (row, _update(row, f"{is_published} REMOVE {WAITING}, {ONLY_WAITING}", kept))
+        (row, _update(row, f"{is_published} REMOVE {WAITING}, {ONLY_UNPUBLISHED}", kept))
         for row in [*published, *(row for row in unclaimed if not _can_be_claimed(row))]
     ]
     marks += [
@@ -56,7 +55,7 @@ def mark(
             row,
             _update(
                 row,
-                f"{is_published}, {WAITING} = :unclaimed REMOVE {ONLY_WAITING}",
+                f"{is_published}, {WAITING} = :unclaimed REMOVE {ONLY_UNPUBLISHED}",
                 kept | {":unclaimed": {"S": UNCLAIMED + row.type}},
             ),
         )
@@ -65,9 +64,12 @@ def mark(
     ]
     for row, reason in parked:
         text = reason[:MOST_REASON].encode(errors="replace").decode()
-        values = {":parked": {"S": PARKED}, ":reason": {"S": text}}
+        values: dict[str, Any] = {":parked": {"S": PARKED}, ":reason": {"S": text}, ":now": kept[":now"]}
         # A parked row must not expire, even if it was published to other subscribers before.
-        expression = f"SET {WAITING} = :parked, reason = :reason REMOVE published_at, expires_at, sent_to, left_at"
+        expression = f"SET {WAITING} = :parked, reason = :reason, parked_at = :now REMOVE expires_at, left_at"
+        if row.sent_to:
+            expression += " ADD sent_to :sent_to"
+            values[":sent_to"] = {"SS": sorted(row.sent_to)}
         marks.append((row, _update(row, expression, values)))
     marks += [(each.row, _leave(each, now)) for each in left if _is_news(each)]
     unwritten: set[str] = set()

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -54,7 +54,7 @@ class Published:
 
     done: list[OutboxRow] = field(default_factory=list)
     parked: list[tuple[OutboxRow, str]] = field(default_factory=list)
-    """Rows that can't be published unless something changes, with the reason."""
+    """Rows that can't be published unless something changes, with the reason. Their `sent_to` is that of now."""
     left: list[Left] = field(default_factory=list)
     """Rows to try again: those refused for now, those held back behind an earlier one of the same aggregate, and
     those that this release doesn't understand."""
@@ -70,8 +70,9 @@ class Published:
 def publish(rows: Sequence[EventRow | TaskRow], *, to: str | None = None, again: bool = False) -> Published:
     """Send each row: an event to all its subscribers (or to the one task `to`). Keep the order within an aggregate.
 
-    A destination that has the row already isn't sent to once more, unless `again` or `to` asks for it. The ids of
-    messages are derived from event and subscriber, so second messages are duplicates.
+    A destination in the row's `sent_to` isn't sent to once more, unless `to` asks for it. A row that is published has
+    no `sent_to`: `again` sends it to all. The ids of messages are derived from event and subscriber, so second messages
+    are duplicates.
     """
     again = again or to is not None
     outcome = _Outcome(patient=not again)
@@ -87,7 +88,7 @@ def publish(rows: Sequence[EventRow | TaskRow], *, to: str | None = None, again:
             continue
         subscribers = registry.subscribers(row.type) if to is None else [registry.tasks[to]]
         for parcel in _parcels(row, subscribers, outcome):
-            if again or parcel.message.task not in row.sent_to:
+            if to is not None or parcel.message.task not in row.sent_to:
                 outcome.tried[row.sk].add(parcel.message.task)
                 by_queue[parcel.queue.name].append((row, parcel))
         if isinstance(row, TaskRow):
@@ -99,7 +100,7 @@ def publish(rows: Sequence[EventRow | TaskRow], *, to: str | None = None, again:
             outcome.later[row.sk] = f"its sender knows {names} as a subscriber of {row.type!r}, this release doesn't"
         elif not (subscribers or has_bus):
             outcome.unclaimed.add(row.sk)
-        if has_bus and (again or BUS not in row.sent_to):
+        if has_bus and BUS not in row.sent_to:
             outcome.tried[row.sk].add(BUS)
             on_bus.append(row)
     jobs: list[Callable[[], Iterator[Missed]]] = [partial(_send, sent[0][1].queue, sent) for sent in by_queue.values()]
@@ -145,7 +146,8 @@ class _Outcome:
         if any(not why.final for _, why in missed) or (later and self.patient and _may_wait(row)):
             published.left.append(Left(row, row.sent_to | arrived, later))
         elif missed or later:
-            published.parked.append((row, missed[0][1].why if missed else later))
+            now = replace(row, sent_to=row.sent_to | arrived)
+            published.parked.append((now, missed[0][1].why if missed else later))
         elif row.sk in self.unclaimed:
             published.unclaimed.append(row)
         else:

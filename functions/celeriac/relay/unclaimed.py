@@ -11,14 +11,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from celeriac.aws.client import client
 from celeriac.declare import registry
-from celeriac.enqueue.outbox_row import WAITING, OutboxRow, shard
+from celeriac.enqueue.outbox_row import UNCLAIMED, WAITING, OutboxRow, shard
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
 from celeriac.observe.metric_names import Metric
 from celeriac.relay import held, memory, unpublished
-from celeriac.relay.mark import UNCLAIMED
 
 ROLLOUT = timedelta(minutes=15)
 """How long a worker looks for unclaimed events. So long an old relay may still run, beside the new sweeper."""

@@ -13,11 +13,10 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from celeriac.aws import payloads, sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
-from celeriac.enqueue.outbox_row import WAITING
+from celeriac.enqueue.outbox_row import UNCLAIMED, WAITING
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
 from celeriac.relay import unclaimed, unpublished
-from celeriac.relay.mark import UNCLAIMED
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import at
 from celeriac.testing.moto_speed import unix_time_millis
