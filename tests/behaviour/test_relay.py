@@ -338,9 +338,11 @@ def test_a_parked_event_does_not_expire_even_if_it_was_published_before(sandbox:
     sandbox.drain()
     (row,) = _rows()
     assert "expires_at" in row
+    published_at = row["published_at"]
     mark([], [(read(row), "x" * 5000)])
     (row,) = _rows()
     assert "expires_at" not in row
+    assert row["published_at"] == published_at  # a replay has to know it
     assert len(row["reason"]["S"]) == 400
     mark([read(row)], [])
     (row,) = _rows()
