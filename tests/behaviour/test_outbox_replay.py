@@ -155,7 +155,7 @@ def test_a_published_row_is_absorbed_while_the_records_live_and_left_out_after_t
     sandbox.advance(timedelta(days=5))
     told, counts = _replay(sandbox)
     assert (told.exit_code, counts["published"], counts["expired"]) == (0, 1, 0)
-    sandbox.advance(timedelta(days=10))  # counted from the first time: what was absorbed has renewed no record
+    sandbox.advance(timedelta(days=14))  # counted from the first time: what was absorbed has renewed no record
     for arguments in ([], ["--dry-run"], ["--to", "pay"]):
         told, counts = _replay(sandbox, *arguments)
         assert (told.exit_code, counts["found"], counts["published"], counts["expired"]) == (1, 1, 0, 1)
