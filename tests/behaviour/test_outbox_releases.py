@@ -199,6 +199,20 @@ def test_an_event_whose_sender_knew_no_subscriber_is_published_to_a_release_that
     assert sorted(_ran("newcomer")) == [0, 1, 3]
 
 
+def test_an_unclaimed_event_whose_mark_fails_is_published_to_a_release_that_has_a_subscriber(sandbox: Sandbox) -> None:
+    _emit(0, "late.event")
+    sandbox.outage("dynamodb", "TransactWriteItems", for_=timedelta(seconds=90))
+    _pass(sandbox, timedelta(minutes=5))
+
+    @task(known, on="late.event")
+    def newcomer(ctx: Context, number: int) -> None:
+        told.append(("newcomer", number))
+
+    _pass(sandbox, timedelta(minutes=5))
+    sandbox.drain()
+    assert _ran("newcomer") == [0]
+
+
 def test_an_event_that_nobody_wanted_for_longer_than_the_patience_stays_published(sandbox: Sandbox) -> None:
     _emit(0, "late.event")
     sandbox.run_once()

@@ -157,6 +157,7 @@ class Waiting:
 release = Event()
 # The shortest queue: its worker gives up after 0.9 s of real time.
 brief = Queue("visits-brief", timeout=timedelta(seconds=1), batch_size=2, concurrency=2)
+brief_ledger = Queue("visits-brief-ledger", timeout=timedelta(seconds=1), fifo=True)
 
 
 @pytest.fixture
@@ -188,6 +189,31 @@ def test_a_validator_that_hangs_is_cut_off_and_its_neighbour_runs(sandbox: Sandb
     assert letter.failure.reason == "exhausted"
     assert "reading its arguments was not over" in letter.failure.message
     assert done == ["other"]
+
+
+@pytest.mark.usefixtures("_hang")
+@pytest.mark.parametrize("delivery", ["effectively_once", "at_least_once"])
+@pytest.mark.parametrize("queue", [brief, brief_ledger])
+def test_a_validator_that_always_hangs_has_as_many_attempts_as_its_task(
+    sandbox: Sandbox, queue: Queue, delivery: Any
+) -> None:
+    """On a FIFO queue the same message is retried, and the record that counts is one of the message, not of a key."""
+
+    @task(queue, delivery=delivery, retry=Backoff(attempts=2, base=timedelta(minutes=1)))
+    def weigh(load: Waiting) -> None: ...
+
+    tried: list[int] = []
+
+    def count(call: Call) -> Any:
+        tried.extend([1] if call.operation in {"SendMessage", "ChangeMessageVisibilityBatch"} else [])
+        return call.make()
+
+    sandbox.send(queue, {"task": "weigh", "args": {"load": {"number": 1}}}, group="a")
+    with sandbox.fault(count):
+        sandbox.drain()
+    (letter,) = sandbox.dead_letters(queue)
+    assert letter.failure is not None
+    assert (letter.failure.reason, letter.failure.attempts, len(tried)) == ("exhausted", 2, 2)
 
 
 @pytest.mark.usefixtures("_hang")

@@ -1,5 +1,6 @@
 """Claims a message's task, or finds the outcome of a message whose task must not run now."""
 
+import dataclasses
 from contextlib import suppress
 from typing import Any
 
@@ -35,27 +36,41 @@ def wanted_claim(
     hashes: ArgumentHashes | None,
 ) -> Claim:
     """The claim of a message's task."""
-    full = key.full
+    of_message = claim_of_message(task, message, redriven_from, received)
     if task.guarantee == "at_least_once":
         # Messages of an at_least_once task don't exclude each other. But a message that SQS delivers again may have
-        # crashed its worker. The record keeps this for the run, also in a fresh copy of the message; a redrive has
-        # another date, so it starts without it.
-        full = f"{message.id} {message.enqueued_at} {message.turn}"
+        # crashed its worker.
+        return dataclasses.replace(of_message, hashes=hashes, key_from=MESSAGE if key.is_chosen else "")
+    return dataclasses.replace(
+        of_message,
+        key=key.full,
+        hashes=hashes,
+        of_message=False,
+        key_from=MESSAGE if key.is_chosen else "",
+        once=task.guarantee == "at_most_once",
+    )
+
+
+def claim_of_message(
+    task: Task[..., Any, Any], message: Message, redriven_from: Failure | None, received: Received
+) -> Claim:
+    """The claim of one message, whatever its key is.
+
+    Its record counts deaths and failed attempts of this run, also for a fresh copy of the message. A redriven message
+    has another date, so it starts without them.
+    """
     return Claim(
         task=task.name,
-        key=full,
+        key=f"{message.id} {message.enqueued_at} {message.turn}",
         task_id=message.id,
-        hashes=hashes,
         attempt=message.attempt,
         step=message.step,
-        of_message=task.guarantee == "at_least_once",
-        key_from=MESSAGE if key.is_chosen else "",
+        of_message=True,
         until=received.worker.deadline,
         retention=received.queue.record_retention,
         # A call that overran and still runs in the background may be the one that crashes the worker.
         alone=received.alone and not left_behind(),
         redriven_from=redriven_from,
-        once=task.guarantee == "at_most_once",
         comes_back=received.queue.fifo,
     )
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from celeriac.consume import quarantine, visiting
 from celeriac.consume.arguments import ReadingTimeoutError, read_arguments
-from celeriac.consume.claiming import claimed, wanted_claim
+from celeriac.consume.claiming import claim_of_message, claimed, wanted_claim
 from celeriac.consume.decide import failed
 from celeriac.consume.duplicate import key_in_use
 from celeriac.consume.insist import while_there_is_time
@@ -27,7 +27,7 @@ from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
 from celeriac.leases.visit import Visit
 from celeriac.model import foreign_events
-from celeriac.model.failure import error_type, fingerprint
+from celeriac.model.failure import Failure, error_type, fingerprint
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError
 from celeriac.model.payload import PayloadError
 from celeriac.model.reason import Reason
@@ -104,7 +104,7 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     except (InvalidArgumentsError, PayloadError) as error:
         return invalid(error, original, received)
     except ReadingTimeoutError as error:
-        return failed(task, message, error, None, received)
+        return _overran(task, message, original, redriven_from, error, received)
     received.facts.key = key.full
     if missed(task, message):
         return Skipped("missed")
@@ -147,6 +147,26 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
             held.release()
         return HandedBack("its claim took too long", datetime.now(UTC), original)
     return _Ready(task, message, arguments, held)
+
+
+def _overran(  # noqa: PLR0917 - the arguments are those of its only caller
+    task: Task[..., Any, Any],
+    message: Message,
+    original: Message,
+    redriven_from: Failure | None,
+    error: ReadingTimeoutError,
+    received: Received,
+) -> Outcome | RunAlone:
+    """The outcome of a message whose arguments couldn't be read in time. Without them its task's key isn't known.
+
+    On a FIFO queue the same message is retried, so a record of the message counts the attempts.
+    """
+    if not received.queue.fifo:
+        return failed(task, message, error, None, received)
+    held = claimed(task, message, original, claim_of_message(task, message, redriven_from, received), received)
+    if not isinstance(held, lease.Lease):
+        return held
+    return failed(task, replace(message, attempt=held.attempt), error, held, received)
 
 
 def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:

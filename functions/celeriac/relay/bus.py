@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from celeriac.aws.client import client
-from celeriac.aws.refusals import Refusal, insist
+from celeriac.aws.refusals import Refusal, insist, is_of_entry, why
 from celeriac.enqueue.outbox_row import BUS, EventRow, OutboxRow
 from celeriac.model import names, settings
 from celeriac.model.failure import error_place, error_type
@@ -70,12 +70,17 @@ def _put(batch: Sequence[tuple[OutboxRow, dict[str, str]]]) -> Iterator[tuple[Ou
         yield from ((row, LEFT_ALONE) for row, _ in batch)
         return
     try:
-        refusals = insist([entry for _, entry in batch], _put_entries)
+        answers = insist([entry for _, entry in batch], _put_entries)
     except Exception as error:  # noqa: BLE001 - any error concerns this batch only
         logger.error("not put on the bus", extra={"error": error_type(error), "where": error_place(error)})
-        refusals = [Refusal(f"{error_type(error)}: {error}")] * len(batch)
-        memory.worker.leave_alone(BUS)
-    for (row, _), refusal in zip(batch, refusals, strict=True):
+        if is_of_entry(error) and len(batch) > 1:
+            for one in batch:  # EventBridge refuses the whole call because of one entry
+                yield from _put([one])
+            return
+        answers = [why(error)] * len(batch)
+        if not is_of_entry(error):
+            memory.worker.leave_alone(BUS)
+    for (row, _), refusal in zip(batch, answers, strict=True):
         if refusal is not None:
             yield row, refusal
 

@@ -47,7 +47,8 @@ def _publish(event: Mapping[str, Any]) -> "PartialItemFailureResponse":
     left = [*published.left, *(Left(row, row.sent_to) for row in held_back)]
     unheld = held.hold([each.row for each in left if may_be_in_order(each.row, each.sent_to)], notes)
     unwritten = mark(published.done, [*malformed, *published.parked], left, published.unclaimed)
-    memory.worker.note_marks((row.sk for row in (*published.done, *published.unclaimed)), unwritten)
+    # An unclaimed event without its mark is looked at again: a release that subscribes to it may have come.
+    memory.worker.note_marks((row.sk for row in published.done), unwritten)
     count_unclaimed(len(published.unclaimed))
     failed = {each.row.sk for each in left if each.row.pk in unheld}
     again = [record.sequence for record in records if record.id in failed]

@@ -33,7 +33,9 @@ def parcels(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, obj
         queue = registry.queues().get(row.queue or "")
         if queue is None:
             raise UnknownQueueError(f"no queue is named {row.queue!r} in this release")
-        return [Parcel(queue, decode(row.message), row.delay, row.group, row.trace)]
+        # A row without a group was written when its queue was a standard queue.
+        group = row.group or (_group(row.pk) if queue.fifo else None)
+        return [Parcel(queue, decode(row.message), row.delay, group, row.trace)]
     return [
         Parcel(
             task.queue,

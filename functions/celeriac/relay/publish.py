@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 
-from celeriac.aws import sqs
-from celeriac.aws.refusals import Refusal, insist
+from celeriac.aws import refusals, sqs
+from celeriac.aws.refusals import Refusal, insist, is_of_entry
 from celeriac.declare import registry
 from celeriac.declare.task import Task
 from celeriac.enqueue.outbox_row import BUS, EventRow, OutboxRow, TaskRow
@@ -141,9 +141,9 @@ class _Outcome:
 
     def _sort(self, row: OutboxRow, published: Published) -> None:
         missed = self.missed.get(row.sk, [])
-        later = self.later.get(row.sk, "")
+        later = self.later.get(row.sk) or next((why.why for _, why in missed if why.of_entry), "")
         arrived = frozenset(self.tried.get(row.sk, set()) - {destination for destination, _ in missed})
-        if any(not why.final for _, why in missed) or (later and self.patient and _may_wait(row)):
+        if any(not (why.final or why.of_entry) for _, why in missed) or (later and self.patient and _may_wait(row)):
             published.left.append(Left(row, row.sent_to | arrived, later))
         elif missed or later:
             now = replace(row, sent_to=row.sent_to | arrived)
@@ -219,7 +219,7 @@ def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[Mi
         if not batch:
             continue
         try:
-            answers = insist([made for _, made in batch], partial(sqs.send_batch, name))
+            answers = _answers(name, batch)
         except Exception as error:  # noqa: BLE001 - any error concerns this queue only
             # The queue can't be reached, so no further batch is tried: other queues must not wait for this one.
             out_of_reach = _unsent(error)
@@ -232,6 +232,34 @@ def _send(queue: Queue, sent: Sequence[tuple[OutboxRow, Parcel]]) -> Iterator[Mi
                 if not why.final:
                     held.add(row.pk)
                 yield row, tasks[id(made)], why
+
+
+def _answers(name: str, batch: Sequence[Ready]) -> list[Refusal | None]:
+    """Send a batch. If SQS refuses the whole call because of one entry, each one is sent alone, in order.
+
+    Raises the error of a queue that can't be reached.
+    """
+    send_some = partial(sqs.send_batch, name)
+    try:
+        return insist([made for _, made in batch], send_some)
+    except Exception as error:
+        if not is_of_entry(error) or isinstance(error, sqs.NoSuchQueueError):
+            raise
+    held: set[str] = set()
+    answers: list[Refusal | None] = []
+    for row, made in batch:
+        answer: Refusal | None = HELD_BACK
+        if row.pk not in held:
+            try:
+                (answer,) = insist([made], send_some)
+            except Exception as error:
+                if not is_of_entry(error):
+                    raise
+                answer = _unsent(error)
+        if answer is not None and not answer.final:
+            held.add(row.pk)
+        answers.append(answer)
+    return answers
 
 
 def _made_ready(
@@ -259,7 +287,7 @@ def _made_ready(
             unsent = _unsent(error)
             if not unsent.final:
                 held.add(row.pk)
-                if needed:
+                if needed and not unsent.of_entry:
                     memory.worker.leave_alone(needed)
             refused.append((row, parcel.message.task, unsent))
     return ready, refused
@@ -277,6 +305,7 @@ def _left_alone(name: str) -> Refusal:
 
 
 def _unsent(error: Exception) -> Refusal:
-    if not isinstance(error, sqs.NoSuchQueueError):
-        logger.error("not sent", extra={"error": error_type(error), "where": error_place(error)})
-    return Refusal(f"{error_type(error)}: {error}", final=isinstance(error, sqs.NoSuchQueueError))
+    if isinstance(error, sqs.NoSuchQueueError):
+        return Refusal(f"{error_type(error)}: {error}", final=True)
+    logger.error("not sent", extra={"error": error_type(error), "where": error_place(error)})
+    return refusals.why(error)

@@ -98,7 +98,7 @@ class _Sweep:
             return
         swept = publish(rows)
         unwritten = mark(swept.done, [*malformed, *swept.parked], swept.left, swept.unclaimed)
-        memory.worker.note_marks((row.sk for row in (*swept.done, *swept.unclaimed)), unwritten)
+        memory.worker.note_marks((row.sk for row in swept.done), unwritten)
         count_unclaimed(len(swept.unclaimed))
         self._published += len(swept.done)
         self._blocked |= {left.row.pk for left in swept.left if _blocks(left)}
