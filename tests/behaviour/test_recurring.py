@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac import Backoff, Context, Queue, task
+from celeriac import Context, Queue, task
 from celeriac.model.cron import scheduled
 from celeriac.model.errors import TaskError
-from celeriac.model.firings import CatchUp
 from celeriac.testing import Sandbox
 
 reports = Queue("recurring", batch_size=10)
@@ -131,35 +130,6 @@ def test_a_recurring_task_on_a_fifo_queue_is_refused_at_import() -> None:
 
         @task(Queue("recurring-ledger", fifo=True, batch_size=10), cron="rate(1 day)")
         def wrong() -> None: ...
-
-
-@pytest.mark.parametrize(("catch_up", "expected"), [("one", [59]), ("all", list(range(60))), ("none", [])])
-def test_after_a_pause_as_many_firings_run_as_the_task_asks_for(
-    sandbox: Sandbox, catch_up: CatchUp, expected: list[int]
-) -> None:
-    @task(reports, cron="rate(1 hour)", catch_up=catch_up)
-    def tidy(ctx: Context) -> None:
-        ran.append((ctx.id, ""))
-
-    start = sandbox.now
-    for number in range(60):
-        sandbox.fire(tidy)
-        sandbox.advance(timedelta(hours=1) if number < 59 else timedelta(minutes=6))
-    sandbox.drain()
-    planned = [f"tidy@{start + timedelta(hours=number):%Y-%m-%dT%H:%M:%SZ}" for number in expected]
-    assert sorted(id_ for id_, _ in ran) == planned
-
-
-def test_a_retry_of_a_firing_runs_though_the_next_one_is_due(sandbox: Sandbox) -> None:
-    @task(reports, cron="rate(1 minute)", retry=Backoff(base=timedelta(minutes=5), jitter=0))
-    def tidy(ctx: Context) -> None:
-        ran.append((ctx.id, str(ctx.attempt)))
-        if ctx.attempt == 1:
-            raise ValueError
-
-    sandbox.fire(tidy)
-    sandbox.drain()
-    assert [attempt for _, attempt in ran] == ["1", "2"]
 
 
 def test_catch_up_without_a_schedule_is_refused() -> None:

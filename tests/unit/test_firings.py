@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from celeriac.model.firings import is_missed, next_after
+from celeriac.model.firings import is_followed, is_late, next_after
 
 START = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)  # a Thursday
 
@@ -35,10 +35,23 @@ def test_the_next_firing(schedule: str, timezone: str, expected: str | None) -> 
     assert (found.strftime("%Y-%m-%dT%H:%M") if found is not None else None) == expected
 
 
-def test_a_firing_is_missed_when_the_next_one_is_due() -> None:
-    minute = timedelta(minutes=1)
-    assert not is_missed("rate(1 hour)", "UTC", START, START + 59 * minute, "one")
-    assert is_missed("rate(1 hour)", "UTC", START, START + 60 * minute, "one")
-    assert not is_missed("rate(1 hour)", "UTC", START, START + 600 * minute, "all")
-    assert not is_missed("rate(1 hour)", "UTC", START, START + 5 * minute, "none")
-    assert is_missed("rate(1 hour)", "UTC", START, START + 6 * minute, "none")
+@pytest.mark.parametrize(
+    ("schedule", "seconds", "late", "followed"),
+    [
+        ("rate(1 hour)", 300, False, False),
+        ("rate(1 hour)", 301, True, False),
+        ("rate(1 hour)", 3600, True, True),
+        ("rate(1 minute)", 59, False, False),
+        ("rate(1 minute)", 60, True, True),
+        ("cron(0 0 15W * ? *)", 301, True, False),
+    ],
+)
+def test_a_firing_is_late_after_five_minutes_or_when_the_next_one_is_due(
+    schedule: str,
+    seconds: int,
+    late: bool,  # noqa: FBT001 - a parametrized value
+    followed: bool,  # noqa: FBT001 - a parametrized value
+) -> None:
+    now = START + timedelta(seconds=seconds)
+    assert is_late(schedule, "UTC", START, now) == late
+    assert is_followed(schedule, "UTC", START, now) == followed

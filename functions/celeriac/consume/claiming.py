@@ -26,6 +26,18 @@ from celeriac.observe import metrics
 from celeriac.observe.running import RunInfo
 
 
+def claimed_key(task: Task[..., Any, Any], key: Key, message: Message) -> str:
+    """The key of the record that a message's task claims."""
+    # Messages of an at_least_once task don't exclude each other. But a message that SQS delivers again may have crashed
+    # its worker.
+    return key.full if task.guarantee != "at_least_once" else _key_of(message)
+
+
+def _key_of(message: Message) -> str:
+    """The key of a record about one run of a message, also of its fresh copies. A redriven one has another date."""
+    return f"{message.id} {message.enqueued_at} {message.turn}"
+
+
 def wanted_claim(
     task: Task[..., Any, Any],
     key: Key,
@@ -36,16 +48,11 @@ def wanted_claim(
     hashes: ArgumentHashes | None,
 ) -> Claim:
     """The claim of a message's task."""
-    of_message = claim_of_message(task, message, redriven_from, received)
-    if task.guarantee == "at_least_once":
-        # Messages of an at_least_once task don't exclude each other. But a message that SQS delivers again may have
-        # crashed its worker.
-        return dataclasses.replace(of_message, hashes=hashes, key_from=MESSAGE if key.is_chosen else "")
     return dataclasses.replace(
-        of_message,
-        key=key.full,
+        claim_of_message(task, message, redriven_from, received),
+        key=claimed_key(task, key, message),
         hashes=hashes,
-        of_message=False,
+        of_message=task.guarantee == "at_least_once",
         key_from=MESSAGE if key.is_chosen else "",
         once=task.guarantee == "at_most_once",
     )
@@ -54,14 +61,10 @@ def wanted_claim(
 def claim_of_message(
     task: Task[..., Any, Any], message: Message, redriven_from: Failure | None, received: Received
 ) -> Claim:
-    """The claim of one message, whatever its key is.
-
-    Its record counts deaths and failed attempts of this run, also for a fresh copy of the message. A redriven message
-    has another date, so it starts without them.
-    """
+    """The claim of a message whose key isn't known. Its record counts the deaths and the failed attempts of this run."""
     return Claim(
         task=task.name,
-        key=f"{message.id} {message.enqueued_at} {message.turn}",
+        key=_key_of(message),
         task_id=message.id,
         attempt=message.attempt,
         step=message.step,

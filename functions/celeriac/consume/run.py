@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from celeriac.consume import quarantine, visiting
+from celeriac.consume import late_firing, quarantine, visiting
 from celeriac.consume.arguments import ReadingTimeoutError, read_arguments
 from celeriac.consume.claiming import claim_of_message, claimed, wanted_claim
 from celeriac.consume.decide import failed
@@ -15,7 +15,7 @@ from celeriac.consume.duplicate import key_in_use
 from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
-from celeriac.consume.unrun import given_up, invalid, misplaced, missed, newer, quarantined, too_late, unknown
+from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
 from celeriac.declare import registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
@@ -106,10 +106,6 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     except ReadingTimeoutError as error:
         return _overran(task, message, original, redriven_from, error, received)
     received.facts.key = key.full
-    if missed(task, message):
-        return Skipped("missed")
-    if quarantine.holds(quarantine.of_task(task.name)):
-        return Dead(message, quarantined(f"the task {task.name!r}", message, received))
     if (why := ending.reason()) is not None:
         return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
@@ -118,12 +114,18 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
+    planned = late_firing.planned_for(task, original)
+    if planned is not None and not late_firing.may_start(task, message, planned, key, received):
+        return Skipped("missed")
+    if quarantine.holds(quarantine.of_task(task.name)):
+        return Dead(message, quarantined(f"the task {task.name!r}", message, received))
     worker.has_started = True
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
-    if task.guarantee == "at_least_once" and sqs_record.receives == 1 and not queue.fifo:
+    # A late firing that has begun must be known when it comes again.
+    if task.guarantee == "at_least_once" and sqs_record.receives == 1 and not queue.fifo and planned is None:
         late = given_up(task, message, received)
         return Dead(message, late) if late is not None else _Ready(task, message, arguments)
     hashes = task.signature.hashes(raw, arguments)

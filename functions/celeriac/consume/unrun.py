@@ -11,9 +11,8 @@ from celeriac.consume.sqs_record import of_newer, within_retention
 from celeriac.declare import registry
 from celeriac.declare.signature import UnknownArgumentError
 from celeriac.declare.task import Task
-from celeriac.model import cron, lenient
+from celeriac.model import lenient
 from celeriac.model.failure import Failure
-from celeriac.model.firings import is_missed
 from celeriac.model.message import Message, NewerVersionError
 from celeriac.model.queue import MAX_DELAY
 from celeriac.model.reason import Reason
@@ -102,14 +101,6 @@ def given_up(task: Task[..., Any, Any], message: Message, received: Received) ->
         return None
     error = TimeoutError(f"it was due {late} ago, and its policy gives up after {limit}: it wasn't run")
     return failure(Reason.EXPIRED, error, unrun(message), received)
-
-
-def missed(task: Task[..., Any, Any], message: Message) -> bool:
-    """Whether this is a firing of the task's schedule that came too late to run. Retries and redrives still run."""
-    if task.cron is None or message.turn != "1" or message.failure is not None:
-        return False
-    planned = cron.planned_for(task.name, message.id)
-    return planned is not None and is_missed(task.cron, task.timezone, planned, datetime.now(UTC), task.catch_up)
 
 
 def unrun(message: Message) -> Message:

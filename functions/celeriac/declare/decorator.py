@@ -81,9 +81,10 @@ def task(
         `timezone`, such as `Europe/Berlin`. The stacks build the schedule. All parameters of the task need defaults.
     former_queues: the queues that the task was moved away from. What waits in them still runs, by their consumers; no
         new message goes there. A message of the task in any other queue isn't run: it is a dead letter, `wrong queue`.
-    catch_up: which firings of `cron` run that come late, after a pause for example. `one`: the last one; a firing is
-        left out if the next one was due before it could start. `all`: each of them. `none`: no firing that is more than
-        five minutes late. A firing that was left out is counted in the metric Missed.
+    catch_up: which firings of `cron` run that come late: by more than five minutes, or when the next one is due. `one`:
+        a late firing runs if no other late one has started since it was planned, so after a pause one of them runs,
+        whichever comes first. `all`: each of them. `none`: none. A firing that was left out is counted in the metric
+        Missed.
     on_mismatch: what becomes of a message that is a duplicate by its key, though its arguments are other ones. `skip`
         drops it like any duplicate, `dead_letter` makes it a dead letter with the reason `key mismatch`. Both log a
         warning and count it in the metric KeyMismatch.

@@ -1,4 +1,4 @@
-"""When a schedule fires next, to tell whether a firing that comes late was followed by another one.
+"""When a schedule fires next, to tell whether a firing comes late.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 """
@@ -11,10 +11,10 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 type CatchUp = Literal["one", "all", "none"]
-"""Which firings run that come late: the last one, all of them, or none."""
+"""Which firings run that come late: about one for each time of delay, all of them, or none."""
 CATCH_UP: tuple[CatchUp, ...] = CatchUp.__value__.__args__
 LATE = timedelta(minutes=5)
-"""With `none`, a firing that comes later than this doesn't run. Scheduler itself is up to a minute late."""
+"""A firing that comes later than this is late. Scheduler itself is up to a minute late."""
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _CRON = re.compile(r"cron\(([^()]*)\)")
@@ -30,12 +30,15 @@ class _UnknownFormError(ValueError):
     """A part of a cron expression that isn't read here, such as `15W`."""
 
 
-def is_missed(schedule: str, timezone: str, planned: datetime, now: datetime, catch_up: CatchUp) -> bool:
-    """Whether a firing that was planned for `planned` must not run any more."""
-    if catch_up == "all":
-        return False
+def is_late(schedule: str, timezone: str, planned: datetime, now: datetime) -> bool:
+    """Whether a firing that was planned for `planned` comes late: after `LATE`, or when the next one is due."""
+    return now - planned > LATE or is_followed(schedule, timezone, planned, now)
+
+
+def is_followed(schedule: str, timezone: str, planned: datetime, now: datetime) -> bool:
+    """Whether the firing after `planned` is due."""
     following = next_after(schedule, timezone, planned)
-    return (following is not None and following <= now) or (catch_up == "none" and now - planned > LATE)
+    return following is not None and following <= now
 
 
 def next_after(schedule: str, timezone: str, instant: datetime) -> datetime | None:
