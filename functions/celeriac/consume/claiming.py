@@ -61,7 +61,7 @@ def wanted_claim(
 def claim_of_message(
     task: Task[..., Any, Any], message: Message, redriven_from: Failure | None, received: Received
 ) -> Claim:
-    """The claim of a message whose key isn't known. Its record counts the deaths and the failed attempts of this run."""
+    """The claim of a message whose key isn't known. Its record counts deaths and failed attempts of this run."""
     return Claim(
         task=task.name,
         key=_key_of(message),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from celeriac.leases import counters
 from celeriac.leases.argument_hashes import ArgumentHashes
 from celeriac.leases.states import DEAD, RETRYING
 from celeriac.leases.status import milliseconds
@@ -51,10 +52,14 @@ class Claim:
         return f"{failure.last_at} {failure.request_id}" + (f" {failure.imported}" if failure.imported else "")
 
     @property
+    def mark(self) -> str:
+        """Tells this message, or this redrive of it, from others that share the key."""
+        return sha256(f"{self.task_id} {self.redriven}".encode()).hexdigest()[:12]
+
+    @property
     def counter(self) -> str:
-        """The attribute that counts failed attempts of this message. Other messages may share the key."""
-        mark = f"{self.task_id} {self.redriven}"
-        return f"failed_{sha256(mark.encode()).hexdigest()[:12]}"
+        """The attribute that counts failed attempts of this message."""
+        return counters.name_of(self.mark)
 
 
 class Record(dict[str, Any]):
@@ -107,5 +112,10 @@ def condition_of(claim: Claim, found: Found | None) -> Condition:
     if not claim.once:
         free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
         values |= {":dead": {"S": DEAD}, ":me": {"S": claim.task_id}}
+    if claim.comes_back:
+        # A message that is dead doesn't run again because another one of its key has replaced its record.
+        new, expired, *others = free
+        free = [new, expired, *(f"(NOT contains(ended_messages, :mark) AND {other})" for other in others)]
+        values[":mark"] = {"S": claim.mark}
     names = {"#status": "status"} | ({} if claim.comes_back else {"#step": "step"})
     return Condition(" OR ".join(free), names, values)

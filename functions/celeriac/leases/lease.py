@@ -11,7 +11,7 @@ import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 
 from celeriac.aws.client import may_have_been_carried_out
-from celeriac.leases import import_notes
+from celeriac.leases import counters, import_notes
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.states import COMPLETED, DEAD, RETRYING
 from celeriac.leases.store import FencedStore, store
@@ -178,6 +178,8 @@ def claim(wanted: Claim) -> Lease:
     found, status = attempted.found, attempted.found.get("status")
     if status == COMPLETED:
         raise AlreadyDone(found)
+    if wanted.comes_back and counters.has_ended(found, wanted.mark):
+        raise AlreadyDead({"task_id": wanted.task_id})  # the record is of another message, so its arguments don't count
     if status == RETRYING:
         # A message that was dead-lettered without a run, by quarantine for example, left the record unchanged. A
         # redrive of it starts with fresh attempts, once for all of its copies.

@@ -20,9 +20,9 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from celeriac.aws.client import client, error_code
-from celeriac.leases import argument_hashes
+from celeriac.leases import argument_hashes, counters
 from celeriac.leases.claim import Claim, Found, Record, condition_of
-from celeriac.leases.states import COMPLETED, INPROGRESS, RETRYING
+from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure, recorded
@@ -83,7 +83,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         }
         try:
             if self.claim.comes_back:
-                # An update keeps the item's other attributes: the counter of this message's failed attempts.
+                # An update keeps the item's other attributes, see `celeriac.leases.counters`.
                 answer: Any = client("dynamodb").update_item(
                     Key=key,
                     UpdateExpression=f"SET {', '.join(f'#{name} = :new_{name}' for name in item)} REMOVE unsent",
@@ -112,17 +112,18 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     def _completion(self, data_record: DataRecord) -> Any:
         kept = {":not_kept": {"S": self.not_kept}} if self.not_kept else {}
+        removed = _named(counters.all_of(self.found, self.claim.mark) if self.claim.comes_back else [])
         return {
             "Key": self._get_key(data_record.idempotency_key),
             "UpdateExpression": (
                 "SET #status = :status, #data = :data, expiration = :expiration, attempt = :attempt, "
                 "ended_at = :ended"
                 f"{', not_kept = :not_kept' if kept else ''} "
-                f"REMOVE failure, retry_at, unsent{'' if kept else ', not_kept'}"
+                f"REMOVE {', '.join(['failure', 'retry_at', 'unsent', *removed])}{'' if kept else ', not_kept'}"
             ),
             # The lease is still held and the attempt hasn't failed: a run that ends after its timeout is too late.
             "ConditionExpression": "#token = :token AND #status = :inprogress",
-            "ExpressionAttributeNames": {"#status": "status", "#data": "data", "#token": "token"},
+            "ExpressionAttributeNames": {"#status": "status", "#data": "data", "#token": "token"} | removed,
             "ExpressionAttributeValues": {
                 ":inprogress": {"S": INPROGRESS},
                 ":attempt": {"N": str(self.attempt)},
@@ -153,27 +154,36 @@ class FencedStore(DynamoDBPersistenceLayer):
         charged: False if the run doesn't count as a failed attempt of this message.
         """
         due_at = {":due": {"N": milliseconds(due)}} if due is not None else {}
+        failed = {":failed": {"N": str(self.attempt if charged else self.attempt - 1)}}
+        counted, removed = "#counter = :failed", {}
+        if self.claim.comes_back:
+            removed = _named(counters.surplus_of(self.found, self.claim.mark))
+            if status == DEAD:
+                counted, removed = "ended_messages = :failed", removed | {"#counter": self.claim.counter}
+                failed = {":failed": {"S": counters.with_ended(self.found, self.claim.mark)}}
         with _fenced():
             client("dynamodb").update_item(
                 TableName=self.table_name,
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
-                    "#counter = :failed, crashes = :none, deaths = :none, redriven = :redriven"
-                    f"{', retry_at = :due REMOVE unsent' if due_at else ' REMOVE unsent, retry_at'}"
+                    f"{counted}, crashes = :none, deaths = :none, redriven = :redriven"
+                    f"{', retry_at = :due' if due_at else ''} "
+                    f"REMOVE {', '.join(['unsent', *removed])}{'' if due_at else ', retry_at'}"
                 ),
                 # A transaction may have completed the record, and its answer was lost.
                 ConditionExpression="#token = :token AND #status = :inprogress",
-                ExpressionAttributeNames={"#status": "status", "#token": "token", "#counter": self.claim.counter},
+                ExpressionAttributeNames={"#status": "status", "#token": "token", "#counter": self.claim.counter}
+                | removed,
                 ExpressionAttributeValues={
                     ":inprogress": {"S": INPROGRESS},
                     ":status": {"S": status},
                     ":failure": {"S": msgspec.json.encode(recorded(self.claim.task, failure)).decode()},
                     ":attempt": {"N": str(self.attempt)},
-                    ":failed": {"N": str(self.attempt if charged else self.attempt - 1)},
                     ":none": {"N": "0"},
                     ":redriven": {"S": self.redriven},
                     ":token": {"S": self.token},
+                    **failed,
                     **due_at,
                 },
             )
@@ -275,6 +285,11 @@ def store(task: str, table: str, retention: dt.timedelta) -> FencedStore:
 
 
 after_fork(store.cache_clear)  # a store keeps its client
+
+
+def _named(attributes: list[str]) -> dict[str, str]:
+    """Names for attributes in an expression."""
+    return {f"#removed_{number}": name for number, name in enumerate(attributes)}
 
 
 def _plain(item: Any) -> Record:
