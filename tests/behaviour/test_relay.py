@@ -17,6 +17,7 @@ from celeriac.relay.batches import spread
 from celeriac.relay.mark import mark
 from celeriac.testing import Sandbox
 from tests.application import tables
+from tests.support.clients import every_client
 from tests.support.faults import out_of_reach, refused, registered
 
 shop = Queue("relayed", batch_size=10)
@@ -206,7 +207,8 @@ def _events_on_the_bus() -> list[Any]:
             {"source": e["Source"], "detail-type": e["DetailType"], "detail": json.loads(e["Detail"])} for e in entries
         )
 
-    client("events").meta.events.register("before-call.events.PutEvents", receive)
+    for each in every_client("events"):
+        each.meta.events.register("before-call.events.PutEvents", receive)
     return received
 
 

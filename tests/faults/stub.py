@@ -11,8 +11,8 @@ from typing import Any
 from botocore.awsrequest import AWSResponse
 
 from celeriac.aws.attributes import MOST
-from celeriac.aws.client import client
 from celeriac.aws.sqs import BATCH_BYTES
+from tests.support.clients import every_client
 
 ACCOUNT = "https://sqs.eu-west-1.amazonaws.com/123456789012/"
 # The characters that a body may hold:
@@ -37,9 +37,11 @@ class Stub:
     def install(self) -> None:
         """Answer in AWS's place until this process ends."""
         for service in ("sqs", "dynamodb", "s3"):
-            client(service).meta.events.register(f"before-send.{service}", self._answer)
+            for client in every_client(service):
+                client.meta.events.register(f"before-send.{service}", self._answer)
         # Here the object's body is still whole. What is sent later is cut into chunks, with a checksum behind them.
-        client("s3").meta.events.register("provide-client-params.s3.PutObject", self._store)
+        for client in every_client("s3"):
+            client.meta.events.register("provide-client-params.s3.PutObject", self._store)
 
     def forget(self) -> None:
         """Forget all messages and objects."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from celeriac.aws.client import client
+from tests.support.clients import every_client
 
 
 @contextmanager
@@ -86,9 +86,11 @@ def delayed(service: Any, operation: str, *, seconds: float = 0.05) -> Iterator[
 @contextmanager
 def registered(service: Any, event: str, handler: Callable[..., object]) -> Iterator[None]:
     """Let botocore call `handler` at one of its events, such as `before-call.sqs.SendMessage`."""
-    events = client(service).meta.events
-    events.register(event, handler)
+    clients = list(every_client(service))
+    for client in clients:
+        client.meta.events.register(event, handler)
     try:
         yield
     finally:
-        events.unregister(event, handler)
+        for client in clients:
+            client.meta.events.unregister(event, handler)

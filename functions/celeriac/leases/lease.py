@@ -179,7 +179,9 @@ def claim(wanted: Claim) -> Lease:
     if status == COMPLETED:
         raise AlreadyDone(found)
     if wanted.comes_back and counters.has_ended(found, wanted.mark):
-        raise AlreadyDead({"task_id": wanted.task_id})  # the record is of another message, so its arguments don't count
+        raise AlreadyDead(
+            Record(task_id=wanted.task_id)
+        )  # the record is of another message, so its arguments don't count
     if status == RETRYING:
         # A message that was dead-lettered without a run, by quarantine for example, left the record unchanged. A
         # redrive of it starts with fresh attempts, once for all of its copies.
