@@ -14,7 +14,6 @@ from celeriac.model import names
 from celeriac.relay import unpublished
 from celeriac.testing.account import lying_in, schedules
 from tests.faults.crowd import KINDS, POLICIES, QUEUES, TOO_OFTEN, WAITS, Kind, Outside
-from tests.faults.known import PATIENCE_BEGINS_WITH_THE_SEND
 
 STAGE = "test"
 # SQS itself gave up on the message, so no reason could be written.
@@ -102,8 +101,6 @@ class Sent:
             reasons.add("expired")
         if self.plan == "crash" or (self.plan in {"crash once", "freeze"} and self.kind.delivery == "at_most_once"):
             reasons.add("interrupted" if self.kind.delivery == "at_most_once" else "worker lost")
-        if self.is_backdated and self.kind.name in happened.new_tasks and not PATIENCE_BEGINS_WITH_THE_SEND:
-            reasons.add("unknown task")
         if self.is_poison:
             reasons.add("worker lost")
         if happened.any and self.kind.delivery == "at_most_once":

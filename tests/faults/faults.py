@@ -15,7 +15,6 @@ from celeriac.testing import Sandbox, disturbances
 from celeriac.testing.calls import Call, die_after, die_before
 from celeriac.testing.calls import Fault as Strike
 from celeriac.testing.disturbances import refusal, without
-from tests.faults.known import OUTAGES_CHARGE_NOBODY
 
 NOWHERE = "https://aws.example"
 # Longer than the visibility timeout and most backoffs, and shorter than the receives of a message last.
@@ -145,11 +144,10 @@ FAULTS = {
     "never arrives": Fault(lambda _: never_arrived),
     "throttled": Fault(lambda _: throttled),
     "outage": Fault(throttled_for(MINUTES)),
+    "long outage": Fault(throttled_for(HOURS)),
     "slow": Fault(slow),
     "slow for minutes": Fault(slow_for(MINUTES)),
     # AWS carries out a call with such a token once, even if it is sent twice. moto ignores the token.
     "sent twice": Fault(lambda _: sent_twice, lambda call: "ClientRequestToken" not in call.arguments),
     "taken in part": Fault(lambda _: taken_in_part, lambda call: call.operation in PARTS),
 }
-if OUTAGES_CHARGE_NOBODY:
-    FAULTS["long outage"] = Fault(throttled_for(HOURS))

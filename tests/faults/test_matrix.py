@@ -9,7 +9,6 @@ import pytest
 
 from tests.faults import matrix
 from tests.faults.faults import FAULTS, PARTS
-from tests.faults.known import CHARGED, OUTAGES_CHARGE_NOBODY
 from tests.faults.matrix import Point
 from tests.faults.paths import PATHS
 
@@ -23,13 +22,9 @@ def test_no_fault_at_any_call_loses_doubles_or_blocks_work(
     path: str,
     fault: str,
     pytestconfig: pytest.Config,
-    request: pytest.FixtureRequest,
     record_property: Callable[[str, object], None],
 ) -> None:
     every_fault = pytestconfig.getoption("every_fault")
-    if fault == "outage" and path in CHARGED and not OUTAGES_CHARGE_NOBODY:
-        broken = "an error of AWS while a message is settled counts as a crash"
-        request.applymarker(pytest.mark.xfail(strict=every_fault, reason=broken))
     points = matrix.points(path, fault)
     assert points or fault == "taken in part"
     if not every_fault:
