@@ -55,8 +55,6 @@ class Sent:
     is_published: bool = False
     """The message came through the outbox."""
     is_ordered: bool = True
-    is_backdated: bool = False
-    """The producer's clock was slow: the message is older than it is."""
     kills_readers: int = 0
     """How many workers still die that decode it."""
     is_poison: bool = False

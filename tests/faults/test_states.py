@@ -116,7 +116,6 @@ class Histories(RuleBasedStateMachine):
             with self.sandbox.producer(clock=clock):
                 handle = self._with_options(kind, group, delay).enqueue(**arguments)
             self._sent(handle.id, kind, plan, arguments["name"], group)
-            self.sent[handle.id].is_backdated = clock < timedelta()
         self._note()
 
     @rule(
