@@ -17,6 +17,8 @@ from celeriac.testing import Sandbox
 from tests.support.faults import answer_lost, out_of_reach, registered
 
 jobs = Queue("jobs", batch_size=10)
+# SQS keeps its messages for so short a time that an outage can outlast them.
+hasty = Queue("hasty", retention=timedelta(hours=2))
 runs: list[int] = []
 
 
@@ -38,6 +40,11 @@ def work(ctx: Context, name: str, failures: int = 0) -> None:
     runs.append(ctx.attempt)
     if ctx.attempt <= failures:
         raise ConnectionError
+
+
+@task(hasty)
+def give_up() -> None:
+    runs.append(1)
 
 
 def _events() -> int:
@@ -107,10 +114,10 @@ def test_a_partly_failed_enqueue_names_the_sent_and_unsent_messages(sandbox: San
 
 def test_a_message_whose_table_stays_out_of_reach_becomes_a_dead_letter_with_the_error(sandbox: Sandbox) -> None:
     with out_of_reach("dynamodb", "PutItem"):
-        work.enqueue(name="a")
+        give_up.enqueue()
         sandbox.drain()
     assert runs == []
-    (letter,) = sandbox.dead_letters(jobs)
+    (letter,) = sandbox.dead_letters(hasty)
     assert letter.failure is not None
     assert (letter.failure.reason, letter.failure.type) == ("unsettled", "botocore.exceptions.ReadTimeoutError")
 

@@ -2,13 +2,13 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from celeriac import Queue, Reject, task
 from celeriac.consume import handler
-from celeriac.testing import Sandbox
-from tests.support.faults import registered
+from celeriac.testing import Call, Sandbox
 
 mail = Queue("noted", batch_size=10)
 
@@ -24,11 +24,13 @@ def test_a_table_that_does_not_answer_delays_no_acknowledgement(
     answered = threading.Event()
     monkeypatch.setattr(handler, "NOTING", timedelta(milliseconds=50))
 
-    def hang(**_: object) -> None:
-        answered.wait(30)
+    def hang(call: Call) -> Any:
+        if call.operation == "PutItem":
+            answered.wait(30)
+        return call.make()
 
     post.enqueue()
-    with registered("dynamodb", "before-call.dynamodb.PutItem", hang):
+    with sandbox.fault(hang):
         assert sandbox.run_once() == 1
         answered.set()
     sandbox.advance(mail.visibility + timedelta(seconds=1))

@@ -78,7 +78,7 @@ def test_payloads_are_kept_as_long_as_any_message_that_points_to_them(stage: Sta
         rule["Prefix"]: timedelta(days=rule["ExpirationInDays"]) for rule in bucket["LifecycleConfiguration"]["Rules"]
     }
     # A payload counts as new for two days, and after its dead-letter queue a message may be in its queue again.
-    longest = max(queue.record_retention + queue.retention for queue in QUEUES) + timedelta(days=2)
+    longest = max(2 * queue.retention + queue.dead_letter_retention for queue in QUEUES) + timedelta(days=2)
 
     assert text(bucket["BucketName"]) == "celeriac-test-payloads-${AWS::AccountId}-${AWS::Region}"
     assert rules.keys() == {"args/", "bodies/", "scheduled/"}
