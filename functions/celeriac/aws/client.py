@@ -4,9 +4,10 @@ A service has one client in most processes. A worker whose time is short has fur
 """
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
@@ -39,19 +40,20 @@ class Patience(NamedTuple):
     """Tries, the first one included."""
 
     @property
-    def longest(self) -> timedelta:
-        """The longest time of a call without an answer. boto3 waits up to 1, 2, 4 s between its tries."""
-        waits = 2 ** (self.attempts - 1) - 1
-        return timedelta(seconds=self.attempts * (self.connect + self.read) + waits)
+    def longest(self) -> int:
+        """Seconds of the longest call without an answer. boto3 waits up to 1, 2, 4 s between its tries."""
+        waits = (1 << (self.attempts - 1)) - 1
+        return self.attempts * (self.connect + self.read) + waits
 
 
 # The first one is that of callers without a deadline. The second one fits into two thirds of the default queue timeout.
 # With all of them a call fails while the worker can still react, and DynamoDB and SQS usually answer in 20 ms.
 PATIENCE = (Patience(2, 10, 4), Patience(1, 2, 4), Patience(1, 1, 2), Patience(1, 1, 1))
+_LONGEST = [(patience.longest, patience) for patience in PATIENCE]
 SERVER_ERROR = 500
 # The share of the time that is left which one call may take. The rest is for what follows from its failure.
 SHARE = 2 / 3
-_deadline: datetime | None = None
+_deadline: float | None = None
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def calls_end_by(deadline: datetime) -> Iterator[None]:
     A process runs one invocation at a time, so all of its threads have this deadline.
     """
     global _deadline  # noqa: PLW0603 - see above
-    before, _deadline = _deadline, deadline
+    before, _deadline = _deadline, deadline.timestamp()
     try:
         yield
     finally:
@@ -71,8 +73,11 @@ def calls_end_by(deadline: datetime) -> Iterator[None]:
 def _patience() -> Patience:
     if _deadline is None:
         return PATIENCE[0]
-    may_take = (_deadline - datetime.now(UTC)) * SHARE
-    return next((patience for patience in PATIENCE if patience.longest <= may_take), PATIENCE[-1])
+    may_take = (_deadline - time.time()) * SHARE
+    for longest, patience in _LONGEST:
+        if longest <= may_take:
+            return patience
+    return PATIENCE[-1]
 
 
 @overload

@@ -45,7 +45,7 @@ class Left:
     sent_to: frozenset[str] = frozenset()
     """The names of the tasks whose queue has it, and BUS."""
     why: str = ""
-    """Empty for a row that is refused for now. Else why only a newer release can publish it."""
+    """Empty for a row that is refused for now. Else why this release or AWS will refuse it again."""
 
 
 @dataclass(slots=True)
