@@ -134,7 +134,7 @@ def problems_of(path: str, fault: str, point: Point) -> list[str]:
     with _world() as world:
         watch = _Watch(world.sandbox, point, FAULTS[fault].strike(world.sandbox))
         try:
-            problems = _play(PATHS[path], world, watch, in_outage="outage" in fault)
+            problems = _play(PATHS[path], world, watch, in_outage="outage" in fault or fault.startswith("slow for"))
         except Exception as error:  # noqa: BLE001 - an error that escapes is a finding too
             problems = [f"the path raised {error!r}"]
         if not watch.has_struck:
@@ -160,7 +160,7 @@ def _play(path: Path, world: World, watch: _Watch, *, in_outage: bool = False) -
     world.outside.charges.clear()
     with watch.installed():
         path.act(world)
-    # In an outage of the table, a dead letter is sent though its record stays open.
+    # In an outage of the table, or while it is slow, a dead letter is sent though its record stays open.
     open_records = frozenset({INPROGRESS}) if in_outage else frozenset()
     return [
         *_lost(path, world, open_records),
