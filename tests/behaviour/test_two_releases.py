@@ -4,13 +4,14 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from celeriac import Queue, task
 from celeriac.declare import registry
 from celeriac.model import declared
-from celeriac.testing import Sandbox
+from celeriac.testing import Sandbox, die
 
 jobs = Queue("two-releases", batch_size=10)
 ledger = Queue("two-releases-ledger", fifo=True, batch_size=10)
@@ -75,6 +76,30 @@ def test_a_task_with_a_long_delay_waits_for_its_release_too(sandbox: Sandbox) ->
     registry.tasks["soon"] = soon
     sandbox.drain()
     assert handle.status().state == "succeeded"
+
+
+@pytest.mark.parametrize("delivery", ["effectively_once", "at_least_once"])
+def test_a_new_task_that_kills_its_workers_ends_though_the_old_release_sends_fresh_copies(
+    sandbox: Sandbox, delivery: Any
+) -> None:
+    """The old release postpones what it doesn't know. Its copies are first receives to SQS, and not to Celeriac."""
+    ran: list[int] = []
+
+    @task(jobs, delivery=delivery)
+    def explode() -> None:
+        ran.append(1)
+        die()
+
+    @task(jobs)
+    def other() -> None: ...
+
+    explode.enqueue()
+    with sandbox.rollout(old=[other]):
+        sandbox.drain()
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert letter.failure.reason in {"worker lost", "unknown task"}
+    assert len(ran) <= 6
 
 
 SHOP = {

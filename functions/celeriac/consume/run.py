@@ -125,7 +125,7 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     message = key.carried_by(message)
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
     # A late firing that has begun must be known when it comes again.
-    if task.guarantee == "at_least_once" and sqs_record.receives == 1 and not queue.fifo and planned is None:
+    if task.guarantee == "at_least_once" and sqs_record.is_first_receive and not queue.fifo and planned is None:
         late = given_up(task, message, received)
         return Dead(message, late) if late is not None else _Ready(task, message, arguments)
     hashes = task.signature.hashes(raw, arguments)

@@ -47,6 +47,11 @@ class SqsRecord:
     attributes: Attributes = field(default_factory=dict)
     """The sender's message attributes."""
 
+    @property
+    def is_first_receive(self) -> bool:
+        """Whether no worker has had the message before, nor one of which it is a copy: none can have died of it."""
+        return self.receives == 1 and self.first_id == self.message_id
+
 
 class UnknownQueueError(CeleriacError, LookupError):
     """An SQS record from a queue that `tasks/queues.py` doesn't declare."""

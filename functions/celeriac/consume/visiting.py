@@ -26,7 +26,7 @@ def begin(received: Received) -> visit.Visit | HandedBack | RunAlone | Dead | No
     """
     sqs_record, queue = received.sqs_record, received.queue
     until, alone, before = received.worker.deadline, received.alone, sqs_record.deaths_alone
-    if sqs_record.receives == 1 and before is None:
+    if sqs_record.is_first_receive and before is None:
         return None
     try:
         try:
