@@ -56,8 +56,14 @@ def messages(count: int, provider_url: str) -> Iterator[ChaosMessage]:
 
 def _malformed(queue: str, name: str) -> ChaosMessage:
     # Half of these bodies aren't even JSON.
-    task = random.choice(("", "send_welcome_email"))
-    body = _body(task, str(uuid4()), {"user_id": "seven", "email": name}) if task else f"no JSON {name}"
+    own, args = {
+        "emails": ("send_welcome_email", {"user_id": "seven", "email": name}),
+        "orders": ("place_order", {"order_id": name, "email": "", "amount_cents": "seven"}),
+        "payments": ("process_payment", {"payment_id": name, "order_id": name, "amount_cents": "seven"}),
+        "webhooks": ("deliver_webhook", {"url": name, "event": "chaos", "data": "seven"}),
+    }[queue]
+    task = random.choice(("", own))
+    body = _body(task, str(uuid4()), args) if task else f"no JSON {name}"
     return ChaosMessage(queue, body, (ExpectedTask(queue, task, name, reason="malformed"),))
 
 
