@@ -34,7 +34,8 @@ def report(everything: Sequence[ChaosMessage], provider_url: str, cloud_url: str
     wanted: set[Dead] = {(task.queue, task.task, task.name, task.reason) for task in tasks if task.reason}
     letters = [(queue, letter) for queue in QUEUES for letter in read(registry.queues()[queue], MOST_LETTERS)]
     dead = Counter(_dead(queue, letter) for queue, letter in letters)
-    records = {row["id"]["S"]: row["status"]["S"] for row in scratch.rows("idempotency")}
+    # Notes of visits have no status.
+    records = {row["id"]["S"]: row["status"]["S"] for row in scratch.rows("idempotency") if "status" in row}
     hooks = _get(f"{provider_url}/hooks")
     accepted = Counter(NAME.findall(hook["body"])[0] for hook in hooks if hook["status"] == 204)
     succeeding = [task for task in tasks if not task.reason]
