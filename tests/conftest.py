@@ -14,7 +14,7 @@ from celeriac.model import declared, names
 from celeriac.testing import Sandbox
 from celeriac_local.folders import CDK, EMULATOR_PYTHON
 
-pytest_plugins = ["tests.support.terminal"]
+pytest_plugins = ["tests.support.terminal", "pytester"]
 
 STAGE = "test"
 

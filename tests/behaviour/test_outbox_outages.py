@@ -13,8 +13,8 @@ import celeriac
 from celeriac import Context, Outbox, Queue, task
 from celeriac.aws.client import client
 from celeriac.testing import Call, Sandbox, WorkerDied
+from celeriac.testing.kinds import never_arrived, throttled
 from tests.application import tables
-from tests.faults.faults import never_arrived, throttled
 
 well = Queue("outage-well", fifo=True, batch_size=10)
 ill = Queue("outage-ill", fifo=True, batch_size=10)

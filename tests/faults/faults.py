@@ -1,7 +1,6 @@
 """The faults that can happen to one AWS call of a worker, as plain data.
 
-A fault takes the place of boto3. It raises what boto3 raises after its own retries are used up, which is the harder
-case. What boto3's retries do by themselves is the fault `sent twice`.
+They are the kinds that `celeriac.testing` offers, and those that need more than one call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,36 +8,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
-
 from celeriac.testing import Sandbox, disturbances
-from celeriac.testing.calls import Call, die_after, die_before
+from celeriac.testing.calls import Call, die_before
 from celeriac.testing.calls import Fault as Strike
 from celeriac.testing.disturbances import refusal, without
+from celeriac.testing.kinds import KINDS
 
-NOWHERE = "https://aws.example"
 # Longer than the visibility timeout and most backoffs, and shorter than the receives of a message last.
 MINUTES = timedelta(minutes=10)
 # Longer than the receives of a message last.
 HOURS = timedelta(hours=2)
 # Longer than half of a worker's time.
 SLOW = timedelta(seconds=20)
-
-
-def answer_lost(call: Call) -> Any:
-    """AWS carries out the call, and its answer is lost."""
-    call.make()
-    raise ReadTimeoutError(endpoint_url=NOWHERE)
-
-
-def never_arrived(call: Call) -> Any:
-    """AWS is out of reach and doesn't receive the call."""
-    raise ConnectTimeoutError(endpoint_url=NOWHERE)
-
-
-def throttled(call: Call) -> Any:
-    """AWS refuses the call."""
-    raise refusal(call)
 
 
 def throttled_for(time: timedelta) -> Callable[[Sandbox], Strike]:
@@ -70,12 +51,6 @@ def slow_for(time: timedelta) -> Callable[[Sandbox], Strike]:
         return strike
 
     return begin
-
-
-def sent_twice(call: Call) -> Any:
-    """The first answer is lost, and boto3 sends the call again. The worker gets the second answer."""
-    call.make()
-    return call.make()
 
 
 def taken_in_part(call: Call) -> Any:
@@ -132,22 +107,20 @@ class Fault:
     applies_to: Callable[[Call], bool] = lambda _: True
 
 
+def _anywhere(strike: Strike) -> Callable[[Sandbox], Strike]:
+    """The strike that is the same in every sandbox."""
+    return lambda _: strike
+
+
 # Faults at other points than calls.
 DIES_AT_ITS_START = "dies at start"
 DIES_WHILE_READING = "dies reading"
-FAULTS = {
-    "dies before": Fault(lambda _: die_before),
-    "dies after": Fault(lambda _: die_after),
+FAULTS = {name: Fault(_anywhere(kind.strike), kind.applies_to) for name, kind in KINDS.items()} | {
     DIES_AT_ITS_START: Fault(lambda _: die_before),
     DIES_WHILE_READING: Fault(lambda _: die_before),
-    "answer lost": Fault(lambda _: answer_lost),
-    "never arrives": Fault(lambda _: never_arrived),
-    "throttled": Fault(lambda _: throttled),
     "outage": Fault(throttled_for(MINUTES)),
     "long outage": Fault(throttled_for(HOURS)),
     "slow": Fault(slow),
     "slow for minutes": Fault(slow_for(MINUTES)),
-    # AWS carries out a call with such a token once, even if it is sent twice. moto ignores the token.
-    "sent twice": Fault(lambda _: sent_twice, lambda call: "ClientRequestToken" not in call.arguments),
     "taken in part": Fault(lambda _: taken_in_part, lambda call: call.operation in PARTS),
 }

@@ -9,11 +9,10 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import groupby
-from threading import Lock
 from typing import Any
 from unittest.mock import patch
 
@@ -26,6 +25,7 @@ from celeriac.model import names
 from celeriac.testing import Sandbox
 from celeriac.testing.account import lying_in, schedules
 from celeriac.testing.calls import Call, Fault
+from celeriac.testing.points import Point, Watch
 from tests.application import tables
 from tests.faults.faults import DIES_AT_ITS_START, DIES_WHILE_READING, FAULTS
 from tests.faults.paths import PATHS, SUCCEEDED, Path, World
@@ -37,74 +37,40 @@ STARTS, READS = "start", "read"
 ELSEWHERE = {DIES_AT_ITS_START: STARTS, DIES_WHILE_READING: READS}
 
 
-@dataclass(frozen=True)
-class Point:
-    """One call of a path, or one of its STARTS or READS."""
-
-    operation: str
-    target: str
-    nth: int
-    """The first call of this operation and target is 1."""
-
-    def __str__(self) -> str:
-        return f"{self.operation} {self.nth} of {self.target}" if self.target else f"{self.operation} {self.nth}"
-
-
-class _Watch:
-    """Stands between the workers and AWS, names their calls, and injects a fault at one of them."""
+class _Watch(Watch):
+    """A watch that also strikes at the start of an invocation and at the reading of a body, and looks at the bus."""
 
     def __init__(self, sandbox: Sandbox, at: Point | None = None, strike: Fault | None = None) -> None:
-        self.points: list[tuple[Point, Call | None]] = []
-        self.has_struck = False
+        super().__init__(sandbox, at, strike)
         self.on_bus: set[str] = set()
         """The ids of the events that were put on the stage's bus."""
-        self._sandbox, self._at, self._strike = sandbox, at, strike
-        self._seen: Counter[tuple[str, str]] = Counter()
-        self._lock = Lock()
         self._release = sandbox._calls.rollout
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Watch the workers while the block runs."""
         self._release = self._sandbox._calls.rollout
         with (
-            self._sandbox.fault(self),
-            self._sandbox.crash_when(lambda _: self._is_struck(READS, "", None)),
+            super().installed(),
+            self._sandbox.crash_when(lambda _: self.is_struck(READS, "", None)),
             patch.object(self._sandbox._calls, "rollout", self._start),
         ):
             yield
 
     def __call__(self, call: Call) -> Any:
-        is_struck = self._is_struck(call.operation, _target(call), call)
         if call.operation == "PutEvents":
             made = call
             call = replace(made, carry_out=lambda arguments: self._put_events(made, arguments))
-        return self._strike(call) if is_struck and self._strike is not None else call.make()
+        return super().__call__(call)
 
     def _start(self, function: str) -> AbstractContextManager[object]:
-        if self._is_struck(STARTS, function.removeprefix(f"celeriac-{STAGE}-"), None):
+        if self.is_struck(STARTS, function.removeprefix(f"celeriac-{STAGE}-"), None):
             self._sandbox.crash_at(0)
         return self._release(function)
-
-    def _is_struck(self, operation: str, target: str, call: Call | None) -> bool:
-        with self._lock:
-            self._seen[operation, target] += 1
-            point = Point(operation, target, self._seen[operation, target])
-            self.points.append((point, call))
-            is_struck = point == self._at
-            self.has_struck |= is_struck
-        return is_struck
 
     def _put_events(self, call: Call, arguments: Mapping[str, Any]) -> Any:
         answer = call.carry_out(arguments)
         self.on_bus |= {json.loads(entry["Detail"])["id"] for entry in arguments["Entries"]}
         return answer
-
-
-def _target(call: Call) -> str:
-    arguments = call.arguments
-    name = arguments.get("QueueUrl", arguments.get("TableName", ""))
-    return str(name).rpartition("/")[2].removeprefix(f"celeriac-{STAGE}-")
 
 
 @cache

@@ -15,9 +15,9 @@ from celeriac import ConditionFailedError, Outbox, PartialFailureError, Task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Call, Sandbox, WorkerDied
+from celeriac.testing.kinds import never_arrived
 from celeriac_console.commands.dlq.redrive import redrive
 from celeriac_console.dlq.queue_reader import HIDDEN
-from tests.faults.faults import never_arrived
 from tests.faults.work import LARGE, LONG_WAIT, Outside, jobs
 
 SUCCEEDED = "succeeded"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from celeriac.testing.points import Point
 from tests.faults import matrix
 from tests.faults.faults import FAULTS, PARTS
-from tests.faults.matrix import Point
 from tests.faults.paths import PATHS
 
 # Size of a sample: calls of each path for the faults with the worst effects, and for the other faults.

@@ -8,8 +8,19 @@ if TYPE_CHECKING:
     from celeriac.testing.calls import Call, WorkerDied, die, die_after, die_before
     from celeriac.testing.disturbances import Disturbance
     from celeriac.testing.sandbox import Sandbox
+    from celeriac.testing.strikes import every_fault
 
-__all__ = ["Call", "DeadLetter", "Disturbance", "Sandbox", "WorkerDied", "die", "die_after", "die_before"]
+__all__ = [
+    "Call",
+    "DeadLetter",
+    "Disturbance",
+    "Sandbox",
+    "WorkerDied",
+    "die",
+    "die_after",
+    "die_before",
+    "every_fault",
+]
 
 _HOMES = {
     "DeadLetter": "celeriac.dead_letters.dead_letter",
@@ -19,6 +30,7 @@ _HOMES = {
     "die": "celeriac.testing.calls",
     "die_after": "celeriac.testing.calls",
     "die_before": "celeriac.testing.calls",
+    "every_fault": "celeriac.testing.strikes",
     "WorkerDied": "celeriac.testing.calls",
 }
 

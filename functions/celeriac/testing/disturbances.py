@@ -25,6 +25,8 @@ THROTTLES = {
     "scheduler": ("ThrottlingException", 429),
     "sqs": ("RequestThrottled", 403),
 }
+OTHER_THROTTLE = ("ThrottlingException", 400)
+"""That of services that only a user's tasks call."""
 SERVER_ERROR = 500
 # The tries beyond the first one in celeriac/aws/client.py.
 RETRIES = 3
@@ -110,7 +112,7 @@ def refusing(code: str | None) -> Fault:
 
 def refusal(call: Call, code: str | None = None, **details: Any) -> Exception:
     """The error that boto3 raises when AWS has refused a call each time, as code that uses this client catches it."""
-    throttle, status = THROTTLES[call.service]
+    throttle, status = THROTTLES.get(call.service, OTHER_THROTTLE)
     answer = {
         "Error": {"Code": code or throttle, "Message": "by the test"},
         "ResponseMetadata": {
