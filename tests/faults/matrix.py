@@ -37,7 +37,7 @@ STARTS, READS = "start", "read"
 ELSEWHERE = {DIES_AT_ITS_START: STARTS, DIES_WHILE_READING: READS}
 
 
-class _Watch(Watch):
+class BusWatch(Watch):
     """A watch that also strikes at the start of an invocation and at the reading of a body, and looks at the bus."""
 
     def __init__(self, sandbox: Sandbox, at: Point | None = None, strike: Fault | None = None) -> None:
@@ -88,8 +88,8 @@ def calls(path: str) -> list[tuple[Point, Call]]:
 
 @cache
 def _points(path: str) -> list[tuple[Point, Call | None]]:
-    with _world() as world:
-        watch = _Watch(world.sandbox)
+    with new_world() as world:
+        watch = BusWatch(world.sandbox)
         problems = _play(PATHS[path], world, watch)
         assert not problems, f"{path}, without any fault: {problems}"
         return watch.points
@@ -97,8 +97,8 @@ def _points(path: str) -> list[tuple[Point, Call | None]]:
 
 def problems_of(path: str, fault: str, point: Point) -> list[str]:
     """What is wrong after the fault happened at that point and no work is left. Empty if nothing is wrong."""
-    with _world() as world:
-        watch = _Watch(world.sandbox, point, FAULTS[fault].strike(world.sandbox))
+    with new_world() as world:
+        watch = BusWatch(world.sandbox, point, FAULTS[fault].strike(world.sandbox))
         try:
             problems = _play(PATHS[path], world, watch, in_outage="outage" in fault or fault.startswith("slow for"))
         except Exception as error:  # noqa: BLE001 - an error that escapes is a finding too
@@ -109,7 +109,8 @@ def problems_of(path: str, fault: str, point: Point) -> list[str]:
 
 
 @contextmanager
-def _world() -> Iterator[World]:
+def new_world() -> Iterator[World]:
+    """A stage with the tasks of the matrix."""
     with patch.object(tables, "outbox", Outbox(bus=True), create=True), Sandbox() as sandbox:
         outside = Outside()
         tasks = declare(outside)
@@ -120,18 +121,22 @@ def _world() -> Iterator[World]:
             yield world
 
 
-def _play(path: Path, world: World, watch: _Watch, *, in_outage: bool = False) -> list[str]:
+def _play(path: Path, world: World, watch: BusWatch, *, in_outage: bool = False) -> list[str]:
     random.seed(0)  # crash suspects run in random order
     path.start(world)
     world.outside.charges.clear()
     with watch.installed():
         path.act(world)
     # In an outage of the table, or while it is slow, a dead letter is sent though its record stays open.
-    open_records = frozenset({INPROGRESS}) if in_outage else frozenset()
+    return broken(path, world, watch.on_bus, frozenset({INPROGRESS}) if in_outage else frozenset())
+
+
+def broken(path: Path, world: World, on_bus: set[str], open_records: frozenset[str] = frozenset()) -> list[str]:
+    """The promises that don't hold when no work is left."""
     return [
         *_lost(path, world, open_records),
         *_doubled(path, world),
-        *_stuck(path, watch.on_bus),
+        *_stuck(path, on_bus),
         *_disordered(path, world),
     ]
 

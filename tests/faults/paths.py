@@ -161,7 +161,7 @@ def _let_die(world: World) -> None:
 def _redrive(world: World) -> None:
     """Redrive as an operator does, again until the command succeeds. Then let the workers run."""
     for queue, task in (("matrix", "depend"), ("matrix-ledger", "depend_in_order")):
-        while not _redriven(world, queue, task):
+        while not redriven(world, queue, task):
             world.sandbox.advance(HIDDEN + timedelta(seconds=1))
     world.sandbox.drain()
 
@@ -180,7 +180,7 @@ def _let_die_and_grow_old(world: World) -> None:
     world.enqueue("depend", "a", note=LARGE)
     world.sandbox.drain()
     world.sandbox.advance(OLD)
-    assert _redriven(world, "matrix", "depend")
+    assert redriven(world, "matrix", "depend")
     world.sandbox.drain()
     world.sandbox.advance(OLD)
     world.outside.is_down = False
@@ -189,7 +189,7 @@ def _let_die_and_grow_old(world: World) -> None:
 def _redrive_one(task: str) -> Callable[[World], None]:
     def act(world: World) -> None:
         for _ in range(MOST_TRIES):
-            if _redriven(world, "matrix", task):
+            if redriven(world, "matrix", task):
                 break
             world.sandbox.advance(HIDDEN + timedelta(seconds=1))
         world.sandbox.drain()
@@ -197,7 +197,8 @@ def _redrive_one(task: str) -> Callable[[World], None]:
     return act
 
 
-def _redriven(world: World, queue: str, task: str) -> bool:
+def redriven(world: World, queue: str, task: str) -> bool:
+    """Redrive as an operator does. Returns whether the command succeeded."""
     # A rate that one connection can keep, so that the calls come in one order.
     try:
         with world.sandbox.worker(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

@@ -4,8 +4,10 @@ They are declared in each sandbox, inside a function. The registry forgets such 
 other test sees them.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, Task, task
@@ -33,6 +35,23 @@ class Outside:
     """Calls of a provider, in order, as idempotency keys `<task>:<name>`. The provider carries out each key once."""
     is_down: bool = False
     """Whether the provider fails."""
+    working: dict[str, datetime] = field(default_factory=dict)
+    """Until when the workers hold their leases that are about to commit, by key."""
+    met: list[str] = field(default_factory=list)
+    """The keys that a worker ran while another one held their lease."""
+
+    @contextmanager
+    def at_work(self, ctx: Context) -> Iterator[None]:
+        """Note a worker that meets another one, which still holds the lease of the same key."""
+        now = datetime.now(UTC)
+        if self.working.get(ctx.key, now) > now:
+            self.met.append(ctx.key)
+        self.working[ctx.key] = mine = now + ctx.remaining
+        try:
+            yield
+        finally:
+            if self.working.get(ctx.key) is mine:
+                del self.working[ctx.key]
 
 
 def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR0915 - a list of tasks
@@ -43,7 +62,7 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
 
     def commit(ctx: Context) -> None:
         """An effect that must happen once, committed together with the task's success."""
-        with ctx.transaction() as tx:
+        with outside.at_work(ctx), ctx.transaction() as tx:
             tx.update("orders", key={"pk": ctx.key}, add={"times": 1})
 
     @task(jobs, key="name", retry=PATIENT)

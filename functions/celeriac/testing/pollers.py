@@ -35,7 +35,7 @@ class Pollers:
 
     def __init__(self, stage: str, urls: account.Urls, clock: Clock, calls: Calls, activity: Activity) -> None:
         self._stage, self._urls, self._clock, self._calls, self._activity = stage, urls, clock, calls, activity
-        self._stream = Stream(names.outbox_table(stage), calls)
+        self.stream = Stream(names.outbox_table(stage), calls)
         self._next_relay = self._next_sweep = clock.now
         self._vain_steps = 0
         self._completed: dict[tuple[str, datetime], datetime] = {}
@@ -58,7 +58,7 @@ class Pollers:
                 stranded_at += min(SWEEP_EVERY * 2**self._vain_steps, LONGEST_STEP) - SWEEP_EVERY
             else:
                 stranded_at = None
-            if not (self._stream.behind or self._schedules() or self._waiting_queues() or stranded_at):
+            if not (self.stream.behind or self._schedules() or self._waiting_queues() or stranded_at):
                 return None
         due = [instant for instant in (self._clock.next_due(), stranded_at) if instant is not None]
         if due and stranded_at == min(due):
@@ -83,15 +83,21 @@ class Pollers:
     def _consume(self) -> int:
         invocations = 0
         for queue in self._queues():
-            url = sqs.url(queue.physical_name(self._stage))
-            while batch := self._receive(url, min(queue.batch, 10)):
+            while self.consume(queue, min(queue.batch, 10)):
                 invocations += 1
-                self._clock.remind_visible(queue.visibility)
-                done = self._invoke(queue, batch)
-                for message in batch:
-                    if message["MessageId"] in (done or ()):
-                        clients.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return invocations
+
+    def consume(self, queue: Queue, most: int) -> bool:
+        """Invoke a consumer on up to `most` visible messages. Returns whether there were any."""
+        url = sqs.url(queue.physical_name(self._stage))
+        batch = self._receive(url, most)
+        if batch:
+            self._clock.remind_visible(queue.visibility)
+            done = self._invoke(queue, batch)
+            for message in batch:
+                if message["MessageId"] in (done or ()):
+                    clients.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return bool(batch)
 
     def _receive(self, url: str, most: int) -> "list[MessageTypeDef]":
         if not account.has_visible(url):
@@ -111,14 +117,14 @@ class Pollers:
             return invoke_consumer(self._calls, queue.function_name(self._stage), queue.timeout, batch, arn)
 
     def _relay(self) -> int:
-        if not (self._activity.outbox or self._stream.behind) or self._clock.now < self._next_relay:
+        if not (self._activity.outbox or self.stream.behind) or self._clock.now < self._next_relay:
             return 0
         self._activity.outbox = False
-        done = self._stream.pump(names.relay_function(self._stage))
-        if self._stream.behind:
+        done = self.stream.pump(names.relay_function(self._stage))
+        if self.stream.behind:
             # Lambda waits before it tries again.
-            self._next_relay = self._clock.now + self._stream.backoff
-            self._clock.remind(self._stream.backoff)
+            self._next_relay = self._clock.now + self.stream.backoff
+            self._clock.remind(self.stream.backoff)
         return done
 
     def _stranded_at(self) -> datetime | None:

@@ -1,0 +1,305 @@
+"""The driver of interleavings: several actors take turns, from AWS call to AWS call, and no two run at once.
+
+An actor is a worker, a producer, an operator or AWS itself. It runs the real code, in a thread of its own. The sandbox
+shows each AWS call to the driver before it is made: there the actor stops, and another one goes on. A schedule says who
+runs up to which of its calls, and after which turns time passes. Its text is its name, from which it can be run again:
+
+    copies: first>4 second>7+
+
+The first consumer runs until it is about to make its 4th call, then the second until its 7th. Then time passes, for
+longer than a lease and a visibility timeout last. Then each runs to its end, in the order of their first turns.
+"""
+
+import io
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from threading import Semaphore, Thread
+from typing import Any, Self
+from unittest.mock import patch
+
+from celeriac.aws import client as clients
+from celeriac.consume import quarantine
+from celeriac.enqueue import outbox_row
+from celeriac.relay import memory, unpublished
+from celeriac.relay import publish as publishing
+from celeriac.testing import Sandbox
+from celeriac.testing.calls import Call
+from celeriac.testing.points import target_of
+from tests.faults.matrix import BusWatch, broken, new_world
+from tests.faults.scenes import SCENES, Actor, Scene
+from tests.faults.work import QUEUES
+
+# Longer than every lease and visibility timeout.
+LONG = max(queue.visibility for queue in QUEUES) + timedelta(seconds=1)
+# Real time. An actor that takes longer between two calls waits for something that another one holds.
+STUCK_AFTER_SECONDS = 60
+TURN = re.compile(r"(?P<actor>[\w-]+)>(?P<until>\d+)(?P<long>\+?)")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An actor's turn: it runs until it is about to make its call number `until`."""
+
+    actor: str
+    until: int
+    time_passes: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.actor}>{self.until}{'+' if self.time_passes else ''}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The turns of the actors of a scene. After the last one each actor runs to its end."""
+
+    scene: str
+    turns: tuple[Turn, ...]
+
+    def __str__(self) -> str:
+        return f"{self.scene}: {' '.join(map(str, self.turns))}"
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The schedule of this name. Raises ValueError for any other text."""
+        scene, _, rest = name.partition(":")
+        found = [TURN.fullmatch(word) for word in rest.split()]
+        turns = [Turn(turn["actor"], int(turn["until"]), bool(turn["long"])) for turn in found if turn is not None]
+        if scene not in SCENES or len(turns) < len(found) or not {turn.actor for turn in turns} <= {*SCENES[scene].actors}:
+            raise ValueError(f"no schedule: {name!r}. One is: {EXAMPLE}")
+        return cls(scene, tuple(turns))
+
+
+EXAMPLE = Schedule("copies", (Turn("first", 4), Turn("second", 7, time_passes=True)))
+
+
+@dataclass
+class Played:
+    """What happened in a schedule."""
+
+    schedule: Schedule
+    problems: list[str]
+    """The promises that don't hold at the end. Empty if all hold."""
+    story: list[str]
+    """The calls in their order, and the switches between them."""
+    calls: Mapping[str, int]
+    """The number of calls that each actor made while it took turns with others."""
+    reached: Sequence[bool]
+    """For each turn, whether it ended before the actor's end."""
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.schedule), *(f"    {line}" for line in self.story), *self.problems])
+
+
+class _Globals:
+    """What a process knows of its one worker. Each actor has its own: they stand for several processes."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._calls = sandbox._calls  # noqa: SLF001 - the driver is a part of the test kit
+
+    def get(self) -> tuple[Any, ...]:
+        calls = self._calls
+        return calls.in_worker, calls._dead, calls._deadline, memory.worker, clients._deadline  # noqa: SLF001
+
+    def set(self, values: tuple[Any, ...]) -> None:
+        calls = self._calls
+        calls.in_worker, calls._dead, calls._deadline, memory.worker, clients._deadline = values  # noqa: SLF001
+
+
+@dataclass(eq=False)
+class _Player:
+    """An actor on the stage."""
+
+    name: str
+    actor: Actor
+    globals: tuple[Any, ...]
+    thread: Thread | None = None
+    go: Semaphore = field(default_factory=lambda: Semaphore(0))
+    calls: int = 0
+    has_ended: bool = False
+    error: BaseException | None = None
+
+
+class _Stage:
+    """Lets one actor run at a time."""
+
+    def __init__(self, scene: Scene, world: Any) -> None:
+        self.story: list[str] = []
+        self.outlived = 0
+        """The number of workers that lived longer than their invocation."""
+        self.reached: list[bool] = []
+        self._world, self._globals = world, _Globals(world.sandbox)
+        self.players = {name: _Player(name, actor, self._globals.get()) for name, actor in scene.actors.items()}
+        self._back = Semaphore(0)
+        self._now: _Player | None = None
+        self._until = 0
+
+    def play(self, turns: Sequence[Turn]) -> None:
+        before = self._globals.get()
+        try:
+            with self._world.sandbox.fault(self._at_call):
+                for turn in turns:
+                    self._turn(turn)
+                order = dict.fromkeys([*(turn.actor for turn in turns), *self.players])
+                for name in order:
+                    self._let_run(self.players[name], until=0)
+        finally:
+            self._globals.set(before)
+
+    def _turn(self, turn: Turn) -> None:
+        self._let_run(self.players[turn.actor], turn.until)
+        self.reached.append(not self.players[turn.actor].has_ended)
+        if turn.time_passes:
+            self._world.sandbox.advance(LONG)
+            self.story.append(f"--- {LONG} pass ---")
+
+    def _let_run(self, player: _Player, until: int) -> None:
+        """Let an actor run until it is about to make its call number `until`, or to its end."""
+        if player.has_ended or 0 < until <= player.calls:
+            return
+        self._now, self._until = player, until
+        self._globals.set(self._woken(player.globals))
+        if player.thread is None:
+            player.thread = Thread(target=self._perform, args=[player], name=player.name, daemon=True)
+            player.thread.start()
+        else:
+            player.go.release()
+        if not self._back.acquire(timeout=STUCK_AFTER_SECONDS):
+            raise RuntimeError(f"{player.name} is stuck after its call {player.calls}: does it wait for another actor?")
+        player.globals = self._globals.get()
+
+    def _woken(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The state of an actor that goes on. A worker whose time is over was frozen, and lives on."""
+        in_worker, dead, deadline, *rest = values
+        if deadline is not None and self._world.sandbox.now >= deadline:
+            self.outlived += 1
+            deadline = None
+        return (in_worker, dead, deadline, *rest)
+
+    def _perform(self, player: _Player) -> None:
+        try:
+            player.actor(self._world)
+        except BaseException as error:  # noqa: BLE001 - an error that escapes is a finding
+            player.error = error
+        player.has_ended = True
+        self.story.append(f"{player.name:10} ends")
+        self._back.release()
+
+    def _at_call(self, call: Call) -> Any:
+        """Stop the actor if its turn ends before this call. Whichever thread makes the call, it is the actor's."""
+        player = self._now
+        assert player is not None
+        if _is_shared(call):
+            return call.make()
+        player.calls += 1
+        if player.calls == self._until:
+            self.story.append(f"{player.name:10} stops before {_what(call)}")
+            self._back.release()
+            player.go.acquire()
+        line = f"{player.name:10} {player.calls:3} {_what(call)}"
+        try:
+            answer = call.make()
+        except Exception as error:
+            code = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+            self.story.append(f"{line}: {code}")
+            raise
+        self.story.append(line)
+        return answer
+
+
+def _is_shared(call: Call) -> bool:
+    """Whether the call is the read of the quarantine. A worker makes it under a lock, which is the same for all actors
+    here, and no path depends on it.
+    """
+    return call.operation == "GetItem" and call.arguments["Key"] == {"id": {"S": quarantine.ITEM}}
+
+
+def _what(call: Call) -> str:
+    return f"{call.operation} {target_of(call)}".rstrip()
+
+
+def play(schedule: Schedule) -> Played:
+    """Let the actors take their turns, then let all work end, and check the promises."""
+    scene = SCENES[schedule.scene]
+    path = scene.path
+    # A relay sends to one queue after the other, so that its calls have an order. A sweep looks at one shard only: what
+    # it finds in it is all there is, and the other shards would double its calls.
+    one_queue = patch.object(publishing, "PARALLEL", 1)
+    one_shard = patch.object(outbox_row, "SHARDS", 1), patch.object(unpublished, "SHARDS", 1)
+    with one_queue, one_shard[0], one_shard[1], new_world() as world:
+        watch = BusWatch(world.sandbox)
+        random.seed(0)  # crash suspects run in random order
+        with watch.installed():
+            path.start(world)
+        world.outside.charges.clear()
+        stage = _Stage(scene, world)
+        # An operator's command replaces stdout. If two of them end in another order than they began, the first one's
+        # would stay.
+        with watch.installed(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            stage.play(schedule.turns)
+            path.act(world)
+        problems = [
+            *(f"{one.name} raised {one.error!r}" for one in stage.players.values() if one.error is not None),
+            *broken(path, world, watch.on_bus),
+            *_too_often(scene, world, stage.outlived),
+        ]
+    calls = {name: one.calls for name, one in stage.players.items()}
+    return Played(schedule, problems, stage.story, calls, stage.reached)
+
+
+def _too_often(scene: Scene, world: Any, outlived: int) -> Iterator[str]:
+    """No two workers held one lease. Nothing ran more often than it had to, except in a worker that was frozen."""
+    for key in world.outside.met:
+        yield f"{key} ran in two workers at once, and both held its lease"
+    for key, most in scene.runs.items():
+        ran = world.outside.charges.count(key)
+        if ran > most + outlived:
+            yield f"{key} ran {ran} times instead of {most}"
+    letters = [letter for queue in QUEUES for letter in world.sandbox.dead_letters(queue)]
+    for key in path_keys(scene):
+        number = sum(f"{letter.task}:{letter.args.get('name')}" == key for letter in letters)
+        if number > 1 + outlived:
+            yield f"{key} is {number} dead letters"
+
+
+def path_keys(scene: Scene) -> list[str]:
+    """The keys of the scene's tasks."""
+    return list(scene.path.ends)
+
+
+# Whether time passes at the first switch, and at the second one.
+MOMENTS = {"": (False, False), "+": (True, False), "-+": (False, True), "++": (True, True)}
+
+
+def every(scene: str, first: str, second: str, moments: str = "") -> Iterator[Played]:
+    """Play every schedule in which `first` begins, with up to two switches between the two actors.
+
+    `first` runs up to each of its calls, then `second` up to each of its own, then both run to their ends.
+    """
+    passes, passes_again = MOMENTS[moments]
+    for until in count(1):
+        for its in count(1):
+            turns = Turn(first, until, passes), Turn(second, its, passes_again)
+            played = play(Schedule(scene, turns))
+            if not played.reached[0]:
+                return
+            yield played
+            if not played.reached[1]:
+                break
+
+
+def at_random(scene: str, seed: int) -> Schedule:
+    """A schedule of three to six turns, the same for the same seed."""
+    chance = random.Random(f"{scene} {seed}")  # noqa: S311 - this randomness decides nothing secret
+    actors = list(SCENES[scene].actors)
+    reached = dict.fromkeys(actors, 0)
+    turns: list[Turn] = []
+    for _ in range(chance.randint(3, 6)):
+        actor = chance.choice([one for one in actors if not turns or one != turns[-1].actor])
+        reached[actor] += chance.randint(1, 6)
+        turns.append(Turn(actor, reached[actor], chance.random() < 0.2))
+    return Schedule(scene, tuple(turns))
