@@ -15,10 +15,10 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults states fuzz lint types check demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos
+.PHONY: help setup test faults interleave states fuzz lint types check demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos
 
 help: ## list these commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: all-envs ## install everything from the lock files (needs Python 3.13, pip and git)
 	@echo "Ready. Next: make demo, or make test"
@@ -28,6 +28,9 @@ test: python-env ## run the whole suite, offline, or the tests that ARGS names (
 
 faults: python-env ## inject every fault at every AWS call of every path, and check the outcome (some minutes)
 	@$(BIN)/pytest -q -n auto tests/faults/test_matrix.py --every-fault $(ARGS)
+
+interleave: python-env ## play every order of the AWS calls of two actors, and random ones (some minutes): SEED=7
+	@$(BIN)/pytest -q -n auto tests/faults/test_interleave.py --every-schedule --schedule-seed "$${SEED:-0}" $(ARGS)
 
 states: python-env ## run random histories of tasks, faults, copies, redrives (15 minutes): COUNT=300 SEED=7
 	@$(BIN)/pytest -q tests/faults/test_states.py --states "$${COUNT:-300}" $${SEED:+--hypothesis-seed=$$SEED} $(ARGS)

@@ -27,6 +27,12 @@ settings.load_profile("any machine")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-fault", action="store_true", help="run every point of the matrix of faults, not a sample")
     parser.addoption(
+        "--every-schedule", action="store_true", help="play every schedule of the interleavings, not a sample"
+    )
+    parser.addoption(
+        "--schedule-seed", type=int, default=0, metavar="N", help="play other random schedules of the interleavings"
+    )
+    parser.addoption(
         "--states", type=int, default=0, metavar="N", help="run this many random histories, not a few fixed ones"
     )
 

@@ -110,9 +110,9 @@ def test_a_sender_whose_clock_is_a_day_ahead_changes_no_order_and_its_events_are
         with celeriac.transaction() as tx:
             _emit(tx, number)
     if by == "sweeper":
-        sandbox._pollers._stream._pending.clear()
-        sandbox._pollers._stream._read()
-        sandbox._pollers._stream._pending.clear()
+        sandbox._pollers.stream._pending.clear()
+        sandbox._pollers.stream._read()
+        sandbox._pollers.stream._pending.clear()
         for _ in range(10):  # in its turn each shard is looked at for such rows
             sandbox.advance(timedelta(minutes=1))
             sweeper.handler({}, Invocation("sweeper", "r", sandbox.now + timedelta(minutes=3)))
@@ -154,8 +154,8 @@ def test_the_stream_may_deliver_the_rows_of_a_transaction_in_any_order(sandbox: 
     with celeriac.transaction() as tx:
         for number in range(5):
             _emit(tx, number)
-    sandbox._pollers._stream._read()
-    records = sandbox._pollers._stream._pending
+    sandbox._pollers.stream._read()
+    records = sandbox._pollers.stream._pending
     assert len(records) == 5
     records.reverse()
     for number, record in enumerate(records):

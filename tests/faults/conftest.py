@@ -1,6 +1,6 @@
-"""Print the matrix as a table after its tests."""
+"""Print the matrix and the numbers of the interleavings as tables after their tests."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
@@ -11,11 +11,22 @@ type Cells = dict[str, dict[str, tuple[int, int]]]
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     cells: Cells = defaultdict(dict)
+    played: Counter[str] = Counter()
+    broken: Counter[str] = Counter()
     for report in [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]:
         for name, value in getattr(report, "user_properties", []):
             if name == "cell":
                 path, fault, struck, wrong = value
                 cells[path][fault] = struck, wrong
+            elif name == "schedules":
+                scene, number, not_held = value
+                played[scene] += number
+                broken[scene] += not_held
+    if played and config.getoption("every_schedule"):
+        terminalreporter.section("schedules of the interleavings")
+        for scene, number in [*sorted(played.items()), ("all", played.total())]:
+            wrong = broken.total() if scene == "all" else broken[scene]
+            terminalreporter.write_line(f"{scene:26}{number:6} schedules, {number - wrong:6} held, {wrong:3} broken")
     if cells and config.getoption("every_fault"):
         terminalreporter.section("faults of a worker, at each of its calls to AWS")
         for line in _table(cells):

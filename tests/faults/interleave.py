@@ -10,9 +10,11 @@ The first consumer runs until it is about to make its 4th call, then the second 
 longer than a lease and a visibility timeout last. Then each runs to its end, in the order of their first turns.
 """
 
+import argparse
 import io
 import random
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -25,6 +27,8 @@ from unittest.mock import patch
 from celeriac.aws import client as clients
 from celeriac.consume import quarantine
 from celeriac.enqueue import outbox_row
+from celeriac.model import declared
+from celeriac.observe.log import logger
 from celeriac.relay import memory, unpublished
 from celeriac.relay import publish as publishing
 from celeriac.testing import Sandbox
@@ -69,7 +73,8 @@ class Schedule:
         scene, _, rest = name.partition(":")
         found = [TURN.fullmatch(word) for word in rest.split()]
         turns = [Turn(turn["actor"], int(turn["until"]), bool(turn["long"])) for turn in found if turn is not None]
-        if scene not in SCENES or len(turns) < len(found) or not {turn.actor for turn in turns} <= {*SCENES[scene].actors}:
+        actors = {turn.actor for turn in turns}
+        if scene not in SCENES or len(turns) < len(found) or not actors <= SCENES[scene].actors.keys():
             raise ValueError(f"no schedule: {name!r}. One is: {EXAMPLE}")
         return cls(scene, tuple(turns))
 
@@ -92,22 +97,22 @@ class Played:
     """For each turn, whether it ended before the actor's end."""
 
     def __str__(self) -> str:
-        return "\n".join([str(self.schedule), *(f"    {line}" for line in self.story), *self.problems])
+        return "\n".join([f'"{self.schedule}"', *(f"    {line}" for line in self.story), *self.problems])
 
 
 class _Globals:
     """What a process knows of its one worker. Each actor has its own: they stand for several processes."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self._calls = sandbox._calls  # noqa: SLF001 - the driver is a part of the test kit
+        self._calls = sandbox._calls
 
     def get(self) -> tuple[Any, ...]:
         calls = self._calls
-        return calls.in_worker, calls._dead, calls._deadline, memory.worker, clients._deadline  # noqa: SLF001
+        return calls.in_worker, calls._dead, calls._deadline, memory.worker, clients._deadline
 
     def set(self, values: tuple[Any, ...]) -> None:
         calls = self._calls
-        calls.in_worker, calls._dead, calls._deadline, memory.worker, clients._deadline = values  # noqa: SLF001
+        calls.in_worker, calls._dead, calls._deadline, memory.worker, clients._deadline = values
 
 
 @dataclass(eq=False)
@@ -233,13 +238,12 @@ def play(schedule: Schedule) -> Played:
     with one_queue, one_shard[0], one_shard[1], new_world() as world:
         watch = BusWatch(world.sandbox)
         random.seed(0)  # crash suspects run in random order
-        with watch.installed():
-            path.start(world)
-        world.outside.charges.clear()
         stage = _Stage(scene, world)
         # An operator's command replaces stdout. If two of them end in another order than they began, the first one's
         # would stay.
         with watch.installed(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            path.start(world)
+            world.outside.charges.clear()
             stage.play(schedule.turns)
             path.act(world)
         problems = [
@@ -260,22 +264,22 @@ def _too_often(scene: Scene, world: Any, outlived: int) -> Iterator[str]:
         if ran > most + outlived:
             yield f"{key} ran {ran} times instead of {most}"
     letters = [letter for queue in QUEUES for letter in world.sandbox.dead_letters(queue)]
-    for key in path_keys(scene):
+    for key in scene.path.ends:
         number = sum(f"{letter.task}:{letter.args.get('name')}" == key for letter in letters)
         if number > 1 + outlived:
             yield f"{key} is {number} dead letters"
 
 
-def path_keys(scene: Scene) -> list[str]:
-    """The keys of the scene's tasks."""
-    return list(scene.path.ends)
-
-
 # Whether time passes at the first switch, and at the second one.
-MOMENTS = {"": (False, False), "+": (True, False), "-+": (False, True), "++": (True, True)}
+MOMENTS = {
+    "never": (False, False),
+    "at switch 1": (True, False),
+    "at switch 2": (False, True),
+    "at both": (True, True),
+}
 
 
-def every(scene: str, first: str, second: str, moments: str = "") -> Iterator[Played]:
+def every(scene: str, first: str, second: str, moments: str = "never") -> Iterator[Played]:
     """Play every schedule in which `first` begins, with up to two switches between the two actors.
 
     `first` runs up to each of its calls, then `second` up to each of its own, then both run to their ends.
@@ -303,3 +307,18 @@ def at_random(scene: str, seed: int) -> Schedule:
         reached[actor] += chance.randint(1, 6)
         turns.append(Turn(actor, reached[actor], chance.random() < 0.2))
     return Schedule(scene, tuple(turns))
+
+
+def main() -> int:
+    """Play one schedule, and print its story."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", type=Schedule.named, help=f"the schedule's name, such as {str(EXAMPLE)!r}")
+    logger.setLevel("CRITICAL")
+    with declared.application("tests.application"):
+        played = play(parser.parse_args().name)
+    sys.stdout.write(f"{played}\n{'broken' if played.problems else 'All promises hold.'}\n")
+    return int(bool(played.problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,7 +12,6 @@ from typing import Any
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.model import names
-from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.testing.account import lying_in
 from celeriac.testing.calls import Call
@@ -40,28 +39,28 @@ class Scene:
 
 def consume(world: World, queue: Queue = jobs) -> None:
     """A consumer gets one message, if there is one."""
-    with world.sandbox._calls.unobserved():  # noqa: SLF001 - the scenes are a part of the test kit
-        world.sandbox._pollers.consume(queue, 1)  # noqa: SLF001
+    with world.sandbox._calls.unobserved():
+        world.sandbox._pollers.consume(queue, 1)
 
 
 def relay(world: World) -> None:
     """Lambda reads the stream and invokes the relay."""
-    with world.sandbox._calls.unobserved():  # noqa: SLF001
-        world.sandbox._pollers.stream.pump(names.relay_function(STAGE))  # noqa: SLF001
+    with world.sandbox._calls.unobserved():
+        world.sandbox._pollers.stream.pump(names.relay_function(STAGE))
 
 
 def relay_again(world: World) -> None:
     """Lambda invokes another worker with the records that the first one has not finished."""
-    stream: Any = world.sandbox._pollers.stream  # noqa: SLF001
-    with world.sandbox._calls.unobserved():  # noqa: SLF001
-        stream._read()  # noqa: SLF001
-    if stream._pending:  # noqa: SLF001
-        invoke_relay(world.sandbox._calls, "another worker", list(stream._pending), stream._arn)  # noqa: SLF001
+    stream: Any = world.sandbox._pollers.stream
+    with world.sandbox._calls.unobserved():
+        stream._read()
+    if stream._pending:
+        invoke_relay(world.sandbox._calls, "another worker", list(stream._pending), stream._arn)
 
 
 def sweep(world: World, function: str = names.sweeper_function(STAGE)) -> None:
     """The sweeper's schedule invokes it."""
-    invoke_sweeper(world.sandbox._calls, function)  # noqa: SLF001
+    invoke_sweeper(world.sandbox._calls, function)
 
 
 def emit(world: World, events: str) -> None:
@@ -87,7 +86,9 @@ def aws_redrives(world: World, *, deletes: bool = True) -> None:
     asked: Any = {"MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"]}
     with world.sandbox.worker():
         for letter in client("sqs").receive_message(QueueUrl=dead, **asked).get("Messages", []):
-            attributes: Any = {"MessageAttributes": letter["MessageAttributes"]} if "MessageAttributes" in letter else {}
+            attributes: Any = (
+                {"MessageAttributes": letter["MessageAttributes"]} if "MessageAttributes" in letter else {}
+            )
             client("sqs").send_message(QueueUrl=source, MessageBody=letter["Body"], **attributes)
             if deletes:
                 client("sqs").delete_message(QueueUrl=dead, ReceiptHandle=letter["ReceiptHandle"])
@@ -151,9 +152,9 @@ def _died(task: str) -> Actor:
 def _redriven_and_still_there(world: World) -> None:
     """AWS's redrive has sent a letter, and has not deleted it."""
     _died("depend_late")(world)
-    with world.sandbox._calls.unobserved():  # noqa: SLF001
+    with world.sandbox._calls.unobserved():
         aws_redrives(world, deletes=False)
-    world.sandbox._activity.queues.add(sqs.url(jobs.physical_name(STAGE)))  # noqa: SLF001
+    world.sandbox._activity.queues.add(sqs.url(jobs.physical_name(STAGE)))
     world.sandbox.advance(HIDDEN + timedelta(seconds=1))
 
 
@@ -282,10 +283,7 @@ SCENES = {
             effects=frozenset({"in_order:a", "in_order:c"}),
             order=(("in_order:a", "in_order:b", "in_order:c"),),
         ),
-        {
-            "first": one_after_the_other(_LEDGER, _LEDGER),
-            "second": one_after_the_other(_LEDGER, _LEDGER),
-        },
+        dict.fromkeys(("first", "second"), one_after_the_other(_LEDGER, _LEDGER)),
     ),
     "producer and consumer": Scene(
         Path(

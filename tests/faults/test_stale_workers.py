@@ -13,7 +13,7 @@ from celeriac.leases import lease
 from celeriac.leases.claim import Claim
 from celeriac.leases.store import LeaseLostError
 from celeriac.model.failure import Failure
-from celeriac.testing import Sandbox
+from celeriac.testing import Call, Sandbox
 from tests.support.faults import registered
 
 RETENTION = timedelta(days=18)
@@ -166,3 +166,36 @@ def test_one_of_eight_workers_takes_over_and_no_other_worker_while_it_lives(sand
 
     assert len(taken) == 1
     taken[0].complete(None)
+
+
+def test_a_worker_whose_time_is_over_before_the_task_starts_does_not_start_it(sandbox: Sandbox) -> None:
+    """Its claim has succeeded. Then a call took the rest of its time. The task would be cut off at once, and charged."""
+    jobs = Queue("stale", batch_size=10)
+    seen: list[tuple[int, bool]] = []
+
+    @task(jobs)
+    def pay(ctx: Context) -> None:
+        seen.append((ctx.attempt, ctx.remaining > timedelta()))
+
+    handle = pay.enqueue()
+    sandbox.crash_at(0)
+    sandbox.run_once()
+    sandbox.advance(
+        jobs.visibility + timedelta(seconds=1)
+    )  # the second receive has a visit, which ends after the claim
+    updates: list[Call] = []
+
+    def slow_at_the_visits_end(call: Call) -> object:
+        answer = call.make()
+        if call.operation == "UpdateItem":
+            updates.append(call)
+            if len(updates) == 2:
+                sandbox.advance(jobs.timeout - timedelta(seconds=0.5))
+        return answer
+
+    with sandbox.fault(slow_at_the_visits_end):
+        sandbox.run_once()
+    assert seen == []
+    sandbox.drain()
+    assert seen == [(1, True)]
+    assert handle.status().state == "succeeded"

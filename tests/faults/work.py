@@ -42,11 +42,11 @@ class Outside:
 
     @contextmanager
     def at_work(self, ctx: Context) -> Iterator[None]:
-        """Note a worker that meets another one, which still holds the lease of the same key."""
+        """Note a worker that holds a lease, and meets another one that still holds the lease of the same key."""
         now = datetime.now(UTC)
-        if self.working.get(ctx.key, now) > now:
+        if ctx.deadline > now and self.working.get(ctx.key, now) > now:
             self.met.append(ctx.key)
-        self.working[ctx.key] = mine = now + ctx.remaining
+        self.working[ctx.key] = mine = ctx.deadline
         try:
             yield
         finally:

@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -180,6 +180,12 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     context = Context(message.id, key, task.name, message.attempt, worker.deadline, group=group, _lease=fence)
     args = (context,) if task.signature.takes_context else ()
     left = worker.left
+    if left <= timedelta():
+        # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
+        if held is not None:
+            with suppress(LeaseLostError):
+                held.release()
+        return HandedBack("its worker's time was over before it started", datetime.now(UTC))
     limit = min(task.timeout or left, left)
     received.facts.has_run = True
     if message.turn == "1":

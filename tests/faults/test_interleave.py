@@ -1,0 +1,78 @@
+"""Every order of the AWS calls of two actors: nothing is lost, no effect happens twice, no two workers hold one lease.
+
+`make interleave` plays all schedules with up to two switches for each pair, and random ones, also of three actors. It
+prints their numbers. `make test` plays a few random ones, always the same. A schedule that breaks a promise is printed
+as a story of calls, and `python -m tests.faults.interleave "its name"` plays it again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from tests.faults.interleave import EXAMPLE, MOMENTS, Played, Schedule, at_random, every, play
+from tests.faults.scenes import SCENES
+
+# Random schedules of each scene.
+MANY, FEW = 100, 2
+MOST_STORIES = 3
+
+
+def _pairs() -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """The scenes of two actors, with the actor that begins. If both do the same, it doesn't matter which one begins."""
+    for name, scene in SCENES.items():
+        if len(scene.actors) == 2:
+            one, other = scene.actors
+            yield f"{name}, {one}", (name, one, other)
+            if scene.actors[one] is not scene.actors[other]:
+                yield f"{name}, {other}", (name, other, one)
+
+
+PAIRS = dict(_pairs())
+
+
+@pytest.mark.parametrize("time_passes", MOMENTS)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_schedule_of_two_actors_keeps_the_promises(
+    pair: str, time_passes: str, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
+) -> None:
+    if not pytestconfig.getoption("every_schedule"):
+        pytest.skip("takes minutes: make interleave")
+    scene, first, second = PAIRS[pair]
+    _check(scene, every(scene, first, second, time_passes), record_property)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_random_schedules_keep_the_promises(
+    scene: str, pytestconfig: pytest.Config, record_property: Callable[[str, object], None]
+) -> None:
+    number = MANY if pytestconfig.getoption("every_schedule") else FEW
+    first = number * pytestconfig.getoption("schedule_seed")
+    _check(scene, (play(at_random(scene, seed)) for seed in range(first, first + number)), record_property)
+
+
+def _check(scene: str, schedules: Iterable[Played], record_property: Callable[[str, object], None]) -> None:
+    number, broken = 0, []
+    for played in schedules:
+        number += 1
+        if played.problems:
+            broken.append(played)
+    record_property("schedules", [scene, number, len(broken)])
+    stories = "\n\n".join(str(played) for played in broken[:MOST_STORIES])
+    assert not broken, f"{len(broken)} of {number} schedules break a promise. The first:\n\n{stories}"
+
+
+def test_a_schedule_has_a_name_from_which_it_can_be_played_again() -> None:
+    assert Schedule.named(str(EXAMPLE)) == EXAMPLE
+    assert play(Schedule.named(str(EXAMPLE))).story == play(EXAMPLE).story
+
+
+@pytest.mark.parametrize("name", ["", "no scene: first>1", "copies: nobody>1", "copies: first"])
+def test_any_other_text_is_no_name_of_a_schedule(name: str) -> None:
+    with pytest.raises(ValueError, match="no schedule"):
+        Schedule.named(name)
+
+
+def test_the_actors_take_turns_as_the_schedule_says() -> None:
+    story = [line.split() for line in play(Schedule.named("copies: first>2 second>2")).story]
+    switches = [(words[0], words[1]) for words in story if words[1] in {"stops", "ends"}]
+    assert switches == [("first", "stops"), ("second", "ends"), ("first", "ends")]
