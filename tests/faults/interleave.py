@@ -256,9 +256,13 @@ def play(schedule: Schedule) -> Played:
 
 
 def _too_often(scene: Scene, world: Any, outlived: int) -> Iterator[str]:
-    """No two workers held one lease. Nothing ran more often than it had to, except in a worker that was frozen."""
+    """No two workers held one lease, and none started a task too late. Nothing ran more often than it had to, except in
+    a worker that was frozen.
+    """
     for key in world.outside.met:
         yield f"{key} ran in two workers at once, and both held its lease"
+    for key in world.outside.late:
+        yield f"{key} was started in a worker whose time was over"
     for key, most in scene.runs.items():
         ran = world.outside.charges.count(key)
         if ran > most + outlived:

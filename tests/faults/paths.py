@@ -120,7 +120,7 @@ def _roll_out_a_bus(world: World) -> None:
     world.emit("abcd")
 
 
-def _pause(world: World) -> None:
+def pause(world: World) -> None:
     """Three firings of a schedule wait in the queue. One of them must run."""
     for _ in range(3):
         world.sandbox.fire(world.tasks["tidy"])
@@ -295,7 +295,7 @@ PATHS = {
         lambda world: world.enqueue("launch", "a"), _ends(f"{SUCCEEDED}|interrupted|unsettled", "launch:a")
     ),
     "at least once": Path(lambda world: world.enqueue("notify", "a"), _ends(SUCCEEDED, "notify:a")),
-    "late firings": Path(_pause, _ends(SUCCEEDED, "tidy:late")),
+    "late firings": Path(pause, _ends(SUCCEEDED, "tidy:late")),
     "worker lost": Path(
         _start_suspects,
         _ends("worker lost", "kill:b") | _ends(SUCCEEDED, "fail_once:a", "succeed:c"),

@@ -18,7 +18,7 @@ from celeriac.testing.calls import Call
 from celeriac.testing.kinds import never_arrived
 from celeriac.testing.lambda_ import invoke_relay, invoke_sweeper
 from celeriac_console.dlq.queue_reader import HIDDEN
-from tests.faults.paths import SUCCEEDED, Path, World, drain, redriven
+from tests.faults.paths import SUCCEEDED, Path, World, drain, pause, redriven
 from tests.faults.work import PATIENT, QUEUES, jobs, ledger
 
 STAGE = "test"
@@ -149,6 +149,13 @@ def _died(task: str) -> Actor:
     return act
 
 
+def _interrupted(world: World) -> None:
+    """A worker died during a task that may run at most once."""
+    world.enqueue("launch", "a")
+    world.sandbox.crash_at(2)  # after the claim
+    world.sandbox.drain()
+
+
 def _redriven_and_still_there(world: World) -> None:
     """AWS's redrive has sent a letter, and has not deleted it."""
     _died("depend_late")(world)
@@ -197,7 +204,7 @@ def _ends(how: str, *keys: str) -> dict[str, frozenset[str]]:
     return dict.fromkeys(keys, frozenset(how.split("|")))
 
 
-_CONSUMERS: Mapping[str, Actor] = {"first": consume, "second": consume}
+_CONSUMERS: dict[str, Actor] = {"first": consume, "second": consume}
 _LEDGER = partial(consume, queue=ledger)
 _TRANSFERRED = ("transfer:a", "succeed:a", "count:a", "book:a")
 
@@ -296,7 +303,18 @@ SCENES = {
             "consumer": one_after_the_other(consume, consume),
         },
     ),
+    "late firings": Scene(Path(pause, _ends(SUCCEEDED, "tidy:late")), _CONSUMERS),
     # The outbox.
+    "transaction and relay": Scene(
+        Path(
+            _enqueued("transfer", "a"),
+            _ends(SUCCEEDED, *_TRANSFERRED),
+            effects=frozenset({"transfer:a", "count:a", "book:a"}),
+            events=2,
+        ),
+        {"consumer": consume, "relay": one_after_the_other(relay, relay)},
+        runs={"transfer:a": 1},
+    ),
     "relay and sweeper": Scene(_events(_grown_old), {"relay": relay, "sweeper": sweep}),
     "relay behind sweeper": Scene(_events(_left_to_the_sweeper), {"relay": relay, "sweeper": sweep}),
     "relay batch by batch": Scene(
@@ -337,6 +355,14 @@ SCENES = {
         # The letter that the first redrive leaves may be redriven by the second one.
         runs={"refuse:a": 2},
     ),
+    "two redrives at most once": Scene(
+        Path(_interrupted, _ends(f"{SUCCEEDED}|interrupted", "launch:a")),
+        {
+            "operator": one_after_the_other(partial(operate, task="launch"), consume),
+            "aws": one_after_the_other(aws_redrives, consume),
+        },
+        runs={"launch:a": 1},
+    ),
     "redrive in a retry": Scene(
         _redrives(_redriven_and_still_there),
         {"consumer": consume, "operator": one_after_the_other(_late_operator, consume)},
@@ -348,6 +374,20 @@ SCENES = {
         runs={"refuse:a": 2},
     ),
     # Three actors.
+    "three copies": Scene(
+        Path(
+            _copied(_copied(_enqueued("fail_once", "a"))),
+            _ends(SUCCEEDED, "fail_once:a"),
+            effects=frozenset({"fail_once:a"}),
+        ),
+        _CONSUMERS | {"third": consume},
+        runs={"fail_once:a": 2},
+    ),
+    "take-over by three": Scene(
+        Path(_copied(_died_during_its_run), _ends(SUCCEEDED, "depend:a"), effects=frozenset({"depend:a"})),
+        _CONSUMERS | {"third": consume},
+        runs={"depend:a": 1},
+    ),
     "copies and a redrive": Scene(
         _redrives(_redriven_and_still_there),
         {"first": consume, "second": one_after_the_other(consume, consume), "operator": _late_operator},

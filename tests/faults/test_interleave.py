@@ -15,6 +15,10 @@ from tests.faults.scenes import SCENES
 # Random schedules of each scene.
 MANY, FEW = 100, 2
 MOST_STORIES = 3
+KEPT = [
+    # A worker was frozen between its claim and the start of the task, and started it after its successor had.
+    "take-over: first>4+ second>6",
+]
 
 
 def _pairs() -> Iterator[tuple[str, tuple[str, str, str]]]:
@@ -59,6 +63,12 @@ def _check(scene: str, schedules: Iterable[Played], record_property: Callable[[s
     record_property("schedules", [scene, number, len(broken)])
     stories = "\n\n".join(str(played) for played in broken[:MOST_STORIES])
     assert not broken, f"{len(broken)} of {number} schedules break a promise. The first:\n\n{stories}"
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_schedule_that_once_broke_a_promise_keeps_it(name: str) -> None:
+    played = play(Schedule.named(name))
+    assert not played.problems, str(played)
 
 
 def test_a_schedule_has_a_name_from_which_it_can_be_played_again() -> None:

@@ -169,7 +169,7 @@ def test_one_of_eight_workers_takes_over_and_no_other_worker_while_it_lives(sand
 
 
 def test_a_worker_whose_time_is_over_before_the_task_starts_does_not_start_it(sandbox: Sandbox) -> None:
-    """Its claim has succeeded. Then a call took the rest of its time. The task would be cut off at once, and charged."""
+    """Its claim has succeeded, and a call took the rest of its time. The task would be cut off at once, and charged."""
     jobs = Queue("stale", batch_size=10)
     seen: list[tuple[int, bool]] = []
 

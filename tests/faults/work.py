@@ -39,6 +39,8 @@ class Outside:
     """Until when the workers hold their leases that are about to commit, by key."""
     met: list[str] = field(default_factory=list)
     """The keys that a worker ran while another one held their lease."""
+    late: list[str] = field(default_factory=list)
+    """The keys that a worker started when its time was over."""
 
     @contextmanager
     def at_work(self, ctx: Context) -> Iterator[None]:
@@ -59,6 +61,8 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
 
     def charge(ctx: Context) -> None:
         outside.charges.append(ctx.key)
+        if ctx.remaining <= timedelta():
+            outside.late.append(ctx.key)
 
     def commit(ctx: Context) -> None:
         """An effect that must happen once, committed together with the task's success."""
