@@ -283,13 +283,14 @@ MOMENTS = {
 }
 
 
-def every(scene: str, first: str, second: str, moments: str = "never") -> Iterator[Played]:
+def every(scene: str, first: str, second: str, moments: str = "never", *, since: int = 1) -> Iterator[Played]:
     """Play every schedule in which `first` begins, with up to two switches between the two actors.
 
-    `first` runs up to each of its calls, then `second` up to each of its own, then both run to their ends.
+    `first` runs up to each of its calls from `since` on, then `second` up to each of its own, then both run to their
+    ends.
     """
     passes, passes_again = MOMENTS[moments]
-    for until in count(1):
+    for until in count(since):
         for its in count(1):
             turns = Turn(first, until, passes), Turn(second, its, passes_again)
             played = play(Schedule(scene, turns))

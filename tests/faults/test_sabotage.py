@@ -1,7 +1,7 @@
 """The matrix itself must notice a broken promise.
 
-This is the only place where Celeriac's own code is patched. The matrix is under test, and only a broken promise can
-show that it notices one.
+Only here and in test_interleave_sabotage.py is Celeriac's own code patched. The matrix is under test, and only a broken
+promise can show that it notices one.
 """
 
 from collections.abc import Sequence
