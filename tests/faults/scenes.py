@@ -14,7 +14,7 @@ from celeriac.aws.client import client
 from celeriac.model import names
 from celeriac.model.queue import Queue
 from celeriac.testing.account import lying_in
-from celeriac.testing.calls import Call
+from celeriac.testing.calls import Call, die_before
 from celeriac.testing.kinds import never_arrived
 from celeriac.testing.lambda_ import invoke_relay, invoke_sweeper
 from celeriac_console.dlq.queue_reader import HIDDEN
@@ -124,10 +124,19 @@ def _died_during_its_run(world: World) -> None:
     """A worker died during a run, and two copies of the message are there."""
     world.enqueue("depend", "a")
     body = lying_in(sqs.url(jobs.physical_name(STAGE)))[0]["Body"]
-    world.sandbox.crash_at(2)  # after the claim
-    world.sandbox.run_once()
-    world.sandbox.advance(jobs.visibility + timedelta(seconds=1))
+    _let_the_commit_kill(world)
     client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name(STAGE)), MessageBody=body)
+
+
+def _let_the_commit_kill(world: World) -> None:
+    """Let the worker of the next run die before it commits, and its lease and its message's visibility pass."""
+
+    def kill(call: Call) -> Any:
+        return die_before(call) if call.operation == "TransactWriteItems" else call.make()
+
+    with world.sandbox.fault(kill):
+        world.sandbox.run_once()
+    world.sandbox.advance(jobs.visibility + timedelta(seconds=1))
 
 
 def _late_copy(world: World) -> None:
@@ -136,6 +145,16 @@ def _late_copy(world: World) -> None:
     body = lying_in(sqs.url(jobs.physical_name(STAGE)))[0]["Body"]
     world.sandbox.run_once()
     world.sandbox.advance(PATIENT.base + timedelta(seconds=1))
+    client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name(STAGE)), MessageBody=body)
+
+
+def _late_copy_of_a_lost_run(world: World) -> None:
+    """The worker of the second attempt died, and a copy of the first message turns up beside the second one."""
+    world.enqueue("fail_once", "a")
+    body = lying_in(sqs.url(jobs.physical_name(STAGE)))[0]["Body"]
+    world.sandbox.run_once()
+    world.sandbox.advance(PATIENT.base + timedelta(seconds=1))
+    _let_the_commit_kill(world)
     client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name(STAGE)), MessageBody=body)
 
 
@@ -282,6 +301,19 @@ SCENES = {
         Path(_late_copy, _ends(SUCCEEDED, "fail_once:a"), effects=frozenset({"fail_once:a"})),
         _CONSUMERS,
         runs={"fail_once:a": 1},
+    ),
+    "late copy of a lost run": Scene(
+        Path(_late_copy_of_a_lost_run, _ends(SUCCEEDED, "fail_once:a"), effects=frozenset({"fail_once:a"})),
+        _CONSUMERS,
+        runs={"fail_once:a": 1},
+    ),
+    "one key at most once": Scene(
+        Path(
+            one_after_the_other(_interrupted, _enqueued("launch", "a", "a")),
+            _ends("interrupted", "launch:a"),
+        ),
+        _CONSUMERS,
+        runs={"launch:a": 0},
     ),
     "in order": Scene(
         Path(

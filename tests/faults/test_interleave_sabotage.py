@@ -70,3 +70,23 @@ def test_two_redrives_of_one_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     found = _broken("two redrives in vain", "operator", "at switch 1", by="refuse:a is 2 dead letters")
     assert "operator     3 SendMessageBatch matrix" in found.story
     assert "aws          2 SendMessage matrix" in found.story
+
+
+def test_a_message_that_runs_while_a_worker_holds_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(
+        monkeypatch, lease._claim_in_progress, ">= dt.datetime.now(dt.UTC):", "< dt.datetime.fromtimestamp(0, dt.UTC):"
+    )
+    found = _broken("copies", "first", by="transfer:a ran in two workers at once, and both held its lease")
+    assert found.story[:2] == ["first        1 PutItem idempotency", "first      stops before TransactWriteItems"]
+
+
+def test_a_copy_of_an_earlier_attempt_that_takes_over_a_lost_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, lease._claim_in_progress, "if ran > (wanted.attempt, wanted.step):", "if False:")
+    found = _broken("late copy of a lost run", "first", by="fail_once:a ran 2 times instead of 1")
+    assert "second       2 PutItem idempotency" in found.story  # takes over
+
+
+def test_a_second_message_of_a_key_that_may_run_at_most_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, claim.condition_of, "if not claim.once:", "if True:")
+    found = _broken("one key at most once", "first", by="launch:a ran 1 times instead of 0")
+    assert "first        1 PutItem idempotency" in found.story

@@ -120,7 +120,7 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
     @task(jobs, key="name", retry=PATIENT)
     def transfer(ctx: Context, name: str) -> None:
         charge(ctx)
-        with ctx.transaction() as tx:
+        with outside.at_work(ctx), ctx.transaction() as tx:
             tx.update("orders", key={"pk": ctx.key}, add={"times": 1})
             tx.emit("matrix.event", {"name": name}, aggregate=name)
             tx.enqueue(succeed, name=name)
