@@ -13,7 +13,7 @@ from tests.faults.interleave import EXAMPLE, MOMENTS, Played, Schedule, at_rando
 from tests.faults.scenes import SCENES
 
 # Random schedules of each scene.
-MANY, FEW = 100, 2
+MANY, FEW = 50, 2
 MOST_STORIES = 3
 KEPT = [
     # A worker was frozen between its claim and the start of the task, and started it after its successor had.

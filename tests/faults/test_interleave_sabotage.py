@@ -45,7 +45,7 @@ def test_a_worker_that_commits_after_it_has_lost_its_lease(monkeypatch: pytest.M
 
 def test_a_relay_that_does_not_wait_for_the_sweeper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held, "hold", lambda rows, held: set())
-    found = _broken("relay behind sweeper", "relay", by="ran in the order ['book:c', 'book:a']")
+    found = _broken("relay behind sweeper", "relay", by="ran in the order ['book:b', 'book:a']")
     assert "relay        2 SendMessageBatch matrix-ledger.fifo" in found.story
 
 
@@ -53,8 +53,8 @@ def test_a_sweep_that_frees_an_aggregate_though_the_relay_has_left_its_next_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plant(monkeypatch, held.release, ', "#last <= :last"', "")
-    found = _broken("relay batch by batch", "sweeper", by="ran in the order ['book:a', 'book:e', 'book:c']", since=9)
-    # The sweeper has looked which aggregates are held. Before it frees them, the relay leaves a row of each.
+    found = _broken("relay batch by batch", "sweeper", by="ran in the order ['book:a', 'book:c', 'book:b']", since=9)
+    # The sweeper has looked which aggregates are held. Before it frees this one, the relay leaves its next row.
     stops = found.story.index("sweeper    stops before UpdateItem idempotency")
     assert [line.split()[0] for line in found.story[stops + 1 :]][:3] == ["relay"] * 3
 
@@ -77,7 +77,7 @@ def test_a_message_that_runs_while_a_worker_holds_its_lease(monkeypatch: pytest.
         monkeypatch, lease._claim_in_progress, ">= dt.datetime.now(dt.UTC):", "< dt.datetime.fromtimestamp(0, dt.UTC):"
     )
     found = _broken("copies", "first", by="transfer:a ran in two workers at once, and both held its lease")
-    assert found.story[:2] == ["first        1 PutItem idempotency", "first      stops before TransactWriteItems"]
+    assert "second     stops before TransactWriteItems" in found.story
 
 
 def test_a_copy_of_an_earlier_attempt_that_takes_over_a_lost_run(monkeypatch: pytest.MonkeyPatch) -> None:
