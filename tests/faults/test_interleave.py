@@ -1,8 +1,8 @@
 """Every order of the AWS calls of two actors: nothing is lost, no effect happens twice, no two workers hold one lease.
 
 `make interleave` plays all schedules with up to two switches for each pair, and random ones, also of three actors. It
-prints their numbers. `make test` plays those of one pair, and a few random ones, always the same. A schedule that breaks a promise is printed
-as a story of calls, and `python -m tests.faults.interleave "its name"` plays it again.
+prints their numbers. `make test` plays those of one pair, and a few random ones, always the same. A schedule that
+breaks a promise is printed as a story of calls, and `python -m tests.faults.interleave "its name"` plays it again.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -41,7 +41,7 @@ SAMPLE = ("take-over, first", "at switch 1")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "pair" in metafunc.fixturenames:
         every_one = metafunc.config.getoption("every_schedule")
-        metafunc.parametrize(("pair", "time_passes"), product(PAIRS, MOMENTS) if every_one else [SAMPLE])
+        metafunc.parametrize(("pair", "time_passes"), list(product(PAIRS, MOMENTS)) if every_one else [SAMPLE])
 
 
 def test_every_schedule_of_two_actors_keeps_the_promises(
