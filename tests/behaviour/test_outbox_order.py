@@ -13,6 +13,7 @@ import celeriac
 from celeriac import Context, Queue, task
 from celeriac.aws.client import client
 from celeriac.enqueue import order
+from celeriac.enqueue.outbox_row import SHARDS, shard
 from celeriac.enqueue.transaction import Transaction
 from celeriac.relay import sweeper
 from celeriac.testing import Call, Sandbox
@@ -251,3 +252,25 @@ def _seen(sandbox: Sandbox) -> Iterator[list[list[str]]]:
 
 def _rows() -> list[dict[str, Any]]:
     return client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+
+
+def test_an_event_of_a_clock_that_is_ahead_waits_for_an_earlier_one_that_the_sweep_is_too_early_for(
+    sandbox: Sandbox,
+) -> None:
+    """The relay left all three. The first one is a minute old, the second one isn't."""
+    # A sweep looks for rows of the future in one shard only: each minute in another one.
+    while f"shard-{(sandbox.now + timedelta(minutes=1)).timestamp() // 60 % SHARDS:.0f}" != shard("item"):
+        sandbox.advance(timedelta(minutes=1))
+    with sandbox.outage("sqs"), celeriac.transaction() as tx:
+        _emit(tx, 1)
+    with sandbox.outage("sqs"):
+        sandbox.run_once()
+    sandbox.replace_workers()
+    sandbox.advance(timedelta(seconds=50))
+    for number, clock in ((2, timedelta()), (3, timedelta(minutes=10))):
+        with sandbox.producer(clock=clock), celeriac.transaction() as tx:
+            _emit(tx, number)
+    sandbox.run_once()
+    assert told == []
+    sandbox.drain()
+    assert told == [1, 2, 3]

@@ -19,6 +19,8 @@ MOST_STORIES = 3
 KEPT = [
     # A worker was frozen between its claim and the start of the task, and started it after its successor had.
     "take-over: first>4+ second>6",
+    # A sweep took a row that the relay had left for one of a clock that is ahead, and published it before another one.
+    "relay batch by batch: relay>2 sweeper>11+",
 ]
 
 

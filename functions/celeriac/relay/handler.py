@@ -10,7 +10,7 @@ from celeriac.aws.client import calls_end_by
 from celeriac.enqueue.outbox_row import EventRow, MalformedRowError, TaskRow, read
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
-from celeriac.relay import held, memory, unpublished
+from celeriac.relay import held, memory
 from celeriac.relay.mark import mark
 from celeriac.relay.parcels import may_be_in_order
 from celeriac.relay.publish import Left, publish
@@ -76,7 +76,9 @@ def _to_publish(records: Sequence[StreamRecord]) -> tuple[list[Row], list[Row], 
     try:
         notes, items = held.look(in_order, old)
         notes |= dict.fromkeys(
-            _left_by_the_stream([row for row in old if row.pk in in_order and row.pk not in notes]), ""
+            # The stream may have given up on an earlier row, which nobody noted.
+            held.behind_another([row for row in old if row.pk in in_order and row.pk not in notes]),
+            "",
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, rows without an order don't wait for it
         logger.error("outbox not read", extra={"error": error_type(error)})
@@ -90,15 +92,6 @@ def _to_publish(records: Sequence[StreamRecord]) -> tuple[list[Row], list[Row], 
         [row for row in rows if row.pk in notes],
         notes,
     )
-
-
-def _left_by_the_stream(old: Sequence[Row]) -> set[str]:
-    """The aggregates of which the stream has given up on an earlier row, so that nobody noted them."""
-    earlier = list(unpublished.before(old)) if old else []
-    if not earlier:
-        return set()
-    _, items = held.look((), earlier)
-    return {pk for (pk, _), item in items.items() if held.is_waiting(item)}
 
 
 def _in_order(rows: Iterable[Row]) -> Iterable[str]:

@@ -13,10 +13,11 @@ from typing import Any
 
 from celeriac.aws import refusals
 from celeriac.aws.client import client
-from celeriac.enqueue.outbox_row import WAITING, OutboxRow
+from celeriac.enqueue.outbox_row import WAITING, EventRow, OutboxRow, TaskRow
 from celeriac.model import names, settings
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
+from celeriac.relay import unpublished
 
 PREFIX = "celeriac#held#"
 # A note that nobody deleted, because no row of its aggregate came any more.
@@ -68,6 +69,15 @@ def _get(keys: Sequence[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
 def is_waiting(item: Mapping[str, Any] | None) -> bool:
     """Whether the row with this item must still be published."""
     return item is not None and item.get(WAITING, {}).get("S", "").startswith("shard-")
+
+
+def behind_another(rows: Sequence[EventRow | TaskRow]) -> set[str]:
+    """The aggregates of these rows of which an earlier row must still be published."""
+    earlier = list(unpublished.before(rows)) if rows else []
+    if not earlier:
+        return set()
+    _, items = look((), earlier)
+    return {pk for (pk, _), item in items.items() if is_waiting(item)}
 
 
 def hold(rows: Sequence[OutboxRow], held: Mapping[str, str], *, tries: int = MOST_TRIES) -> set[str]:

@@ -88,6 +88,9 @@ class _Sweep:
         if with_future:
             # The rows of senders whose clock is ahead.
             for page, _ in unpublished.ahead(self._shard, after=datetime.now(UTC) + STRANDED_AFTER):
+                # The relay may have left a row that was committed before them and is too young to be swept.
+                in_order = [row for row in read_all(page)[0] if may_be_in_order(row)]
+                self._blocked |= held.behind_another(in_order)
                 self._publish(page)
         return self._published
 
