@@ -14,7 +14,7 @@ from celeriac.execute import loop
 from celeriac.testing import Sandbox
 
 jobs = Queue("blocked", timeout=timedelta(seconds=30), concurrency=10, batch_size=10)
-brief = Queue("blocked-brief", timeout=timedelta(seconds=3), concurrency=2, batch_size=10)
+brief = Queue("blocked-brief", timeout=timedelta(seconds=5), concurrency=2, batch_size=10)
 MATES = 9
 released = threading.Event()
 begun: list[int] = []

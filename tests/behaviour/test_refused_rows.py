@@ -18,7 +18,7 @@ HOUR = timedelta(hours=1)
 standard = Queue("refused", patience=2 * HOUR)
 ledger = Queue("refused-ledger", fifo=True, patience=2 * HOUR)
 ran: list[int] = []
-BAD = 666
+BAD = 999_999_999_999  # no id or time contains it
 
 
 @task(standard, on="refused.plain")

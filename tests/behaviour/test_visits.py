@@ -78,8 +78,8 @@ def test_no_attribute_lets_a_body_be_read_before_its_visit(sandbox: Sandbox, nam
     reads: list[str] = []
 
     def kills(body: str) -> bool:
-        reads.extend(["read"] if "-666" in body else [])
-        return "-666" in body
+        reads.extend(["read"] if "-666}" in body else [])
+        return "-666}" in body
 
     sandbox.send(jobs, '{"task": "count", "args": {"number": -666}}', attributes={name: value})
     for number in range(9):

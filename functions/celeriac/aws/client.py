@@ -47,8 +47,9 @@ class Patience(NamedTuple):
 
 
 # The first one is that of callers without a deadline. The second one fits into two thirds of the default queue timeout.
-# With all of them a call fails while the worker can still react, and DynamoDB and SQS usually answer in 20 ms.
-PATIENCE = (Patience(2, 10, 4), Patience(1, 2, 4), Patience(1, 1, 2), Patience(1, 1, 1))
+# Two tries, because DynamoDB answers a few calls in a million with an error. Not more, because a try that is given up
+# may still be carried out, and the next one sends the message again.
+PATIENCE = (Patience(2, 10, 4), Patience(2, 6, 2), Patience(1, 3, 2), Patience(1, 1, 2), Patience(1, 1, 1))
 _LONGEST = [(patience.longest, patience) for patience in PATIENCE]
 SERVER_ERROR = 500
 # The share of the time that is left which one call may take. The rest is for what follows from its failure.

@@ -12,7 +12,7 @@ from itertools import batched
 from typing import Any
 
 from celeriac.aws import refusals
-from celeriac.aws.client import client
+from celeriac.aws.client import client, error_code
 from celeriac.enqueue.outbox_row import WAITING, EventRow, OutboxRow, TaskRow
 from celeriac.model import names, settings
 from celeriac.model.failure import error_type
@@ -113,8 +113,9 @@ def _insist(writes: Any, tries: int) -> bool:
             client("dynamodb").transact_write_items(TransactItems=writes)
         except Exception as error:  # noqa: BLE001 - whatever it is, Lambda delivers the rows again
             logger.warning("aggregates not held", extra={"count": len(writes), "error": error_type(error)})
-            if attempt < tries:
-                refusals.wait(attempt)
+            if attempt == tries or not error_code(error):
+                return False  # without an answer, a call has taken a good part of the time that is left
+            refusals.wait(attempt)
         else:
             return True
     return False

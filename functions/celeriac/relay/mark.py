@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from celeriac.aws.client import client, error_code
+from celeriac.aws.refusals import is_of_entry
 from celeriac.enqueue.outbox_row import PARKED, UNCLAIMED, WAITING, OutboxRow
 from celeriac.model import declared, names, settings
 from celeriac.model.failure import error_type
@@ -22,8 +23,6 @@ MOST_BYTES = 3_000_000
 MOST_REASON = 400
 # DynamoDB takes 2,048 bytes in a partition key.
 MOST_TYPE_BYTES = 1_000
-# A further try may succeed, of the whole call and not of its parts.
-PASSING = frozenset({"ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"})
 # What only a waiting row or a parked one has.
 ONLY_UNPUBLISHED = "reason, sent_to, left_at, parked_at"
 
@@ -145,12 +144,13 @@ def _write(marks: Sequence[_Mark]) -> set[str]:
             marks = free
             continue
         except dynamodb.exceptions.ClientError as refused:
-            code = error_code(refused)
             # A row that can't be marked must not stop the marking of the others.
-            if len(marks) > 1 and code not in PASSING:
+            if len(marks) > 1 and is_of_entry(refused):
                 middle = len(marks) // 2
                 return unwritten | _write(marks[:middle]) | _write(marks[middle:])
-            logger.error("rows not marked", extra={"id": marks[0][0].sk, "count": len(marks), "error": code})
+            logger.error(
+                "rows not marked", extra={"id": marks[0][0].sk, "count": len(marks), "error": error_code(refused)}
+            )
             unwritten |= {row.sk for row, _ in marks}
         except Exception as error:  # noqa: BLE001 - unmarked rows are published again, as duplicates
             logger.warning("rows not marked", extra={"count": len(marks), "error": error_type(error)})

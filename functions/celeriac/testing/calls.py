@@ -60,6 +60,8 @@ class Calls:
         self._thread = local()
         self.in_worker = False
         """Whether a handler is running."""
+        self.begun = clock.now
+        """When it began."""
         self._dead = False
         self._deadline: datetime | None = None
         self._dies_at_start = False
@@ -91,8 +93,8 @@ class Calls:
 
         A worker may run while another one is frozen.
         """
-        before = self.in_worker, self._dead, self._deadline
-        self.in_worker, self._dead, self._deadline = True, False, deadline
+        before = self.in_worker, self._dead, self._deadline, self.begun
+        self.in_worker, self._dead, self._deadline, self.begun = True, False, deadline, self._clock.now
         try:
             if self._dies_at_start:
                 self._dies_at_start = False
@@ -100,7 +102,7 @@ class Calls:
             yield
             self._end_if_late()
         finally:
-            self.in_worker, self._dead, self._deadline = before
+            self.in_worker, self._dead, self._deadline, self.begun = before
 
     def freeze(self) -> None:
         """Let the running worker live on after its deadline."""

@@ -1,6 +1,7 @@
 """Virtual time: it stands still until a test moves it. The clock knows the instants at which something falls due."""
 
 import heapq
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ class Clock:
         self._travel = time_machine.travel(start, tick=False)
         self._due: list[datetime] = []
         self._error = timedelta()
+        self._of_thread = threading.local()
 
     def start(self) -> None:
         """Stop the real time."""
@@ -53,6 +55,17 @@ class Clock:
         if by < timedelta():
             raise ValueError(f"time moves forward only, not by {by}")
         self._traveller.shift(by)
+        self._of_thread.now = self.now
+
+    def wait(self, by: timedelta, begun: datetime) -> None:
+        """Wait as one of the threads of a worker that began then. They wait at the same time: waits don't add up."""
+        if threading.current_thread() is threading.main_thread():
+            self.advance(by)
+            return
+        until = max(getattr(self._of_thread, "now", self.now), begun) + by
+        if until > self.now:
+            self.advance(until - self.now)
+        self._of_thread.now = until
 
     def remind(self, after: timedelta) -> None:
         """Note that something falls due `after` from now."""

@@ -196,8 +196,10 @@ class Sandbox(Faults):
 
     def _pass(self, seconds: float) -> None:
         """Replaces waiting: moves virtual time forward, and runs what is due unless a worker waits."""
-        self.advance(timedelta(seconds=seconds))
-        if not self._calls.in_worker:
+        if self._calls.in_worker:
+            self._clock.wait(timedelta(seconds=seconds), self._calls.begun)
+        else:
+            self.advance(timedelta(seconds=seconds))
             self.run_once()
 
     async def _sleep(self, seconds: float) -> None:

@@ -1,6 +1,5 @@
 """The demo: send messages through the deployed system, watch them until they have ended, and print a report."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +23,6 @@ from celeriac_local.errors import UserError
 
 LIMIT_SECONDS = 75.0
 _POLL_SECONDS = 0.5
-_STUCK_SECONDS = 4.0
 PICTURE_CHARACTERS = 120
 
 
@@ -114,8 +112,6 @@ class _Sender:
 
 def _watch(observer: Observer, ids: set[str], goal: Mapping[str, int], bars: Progress, deadline: float) -> bool:
     """Show the progress until `goal` messages of each queue have ended. Returns False if time runs out first."""
-    before: dict[str, int] = {}
-    moved = time.monotonic()
     while True:
         followers = observer.followers(observer.events())
         outcomes = observer.outcomes([*ids, *(follower.id for follower in followers)])
@@ -127,27 +123,7 @@ def _watch(observer: Observer, ids: set[str], goal: Mapping[str, int], bars: Pro
             return True
         if time.monotonic() > deadline:
             return False
-        if ended != before:
-            before, moved = ended, time.monotonic()
-        elif time.monotonic() - moved > _STUCK_SECONDS:
-            flush_logs([queue for queue in QUEUES if ended[queue] < goal[queue]])
-            moved = time.monotonic()
         time.sleep(_POLL_SECONDS)
-
-
-def flush_logs(queues: Iterable[str]) -> None:
-    """Invoke the functions of these queues once more, so that MiniStack shows late log lines.
-
-    MiniStack waits 50 ms for the lines of an invocation. It shows a later line with the next invocation, or never.
-    The sent message is a welcome to user 0. Every consumer accepts it, and all copies but the first are duplicates.
-    """
-    sqs = boto3.client("sqs")
-    body = json.dumps({"task": "send_welcome_email", "args": {"user_id": 0, "email": "nobody@example.org"}})
-    for queue in queues:
-        url = sqs.get_queue_url(QueueName=f"{prefix(STAGE)}-{queue}")["QueueUrl"]
-        # The messages are sent one by one, so that several workers receive them.
-        for _ in range(10):
-            sqs.send_message(QueueUrl=url, MessageBody=body)
 
 
 def _bars(console: Console) -> Progress:

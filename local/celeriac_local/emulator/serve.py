@@ -4,6 +4,7 @@
   firing. MiniStack 1.5.33 doesn't, so all firings of a recurring task would have the same id.
 - The error of a worker that can't start, for example a failed import: Lambda writes it to the function's log. MiniStack
   writes it only into the response, which nobody sees when a queue is the caller.
+- A worker's log lines, and its share of the processor: see `workers.py`.
 - Roles are enforced: see `roles.py`.
 """
 
@@ -53,9 +54,10 @@ def main() -> None:
 
     lambda_svc._execute_function_warm = execute_function  # noqa: SLF001
 
-    from celeriac_local.emulator import roles  # noqa: PLC0415 - needs MiniStack
+    from celeriac_local.emulator import roles, workers  # noqa: PLC0415 - needs MiniStack
 
     roles.install()
+    workers.install()
     serve()
 
 
