@@ -1,6 +1,6 @@
 """The driver of interleavings: several actors take turns, from AWS call to AWS call, and no two run at once.
 
-An actor is a worker, a producer, an operator or AWS itself. It runs the real code, in a thread of its own. The sandbox
+An actor is a worker, a producer, an operator or AWS itself. It runs the real code, in a separate thread. The sandbox
 shows each AWS call to the driver before it is made: there the actor stops, and another one goes on. A schedule says who
 runs up to which of its calls, and after which turns time passes. Its text is its name, from which it can be run again:
 
@@ -34,8 +34,9 @@ from celeriac.relay import publish as publishing
 from celeriac.testing import Sandbox
 from celeriac.testing.calls import Call
 from celeriac.testing.points import target_of
+from tests.faults.actors import Actor
 from tests.faults.matrix import BusWatch, broken, new_world
-from tests.faults.scenes import SCENES, Actor, Scene
+from tests.faults.scenes import SCENES, Scene
 from tests.faults.work import QUEUES
 
 # Longer than every lease and visibility timeout.

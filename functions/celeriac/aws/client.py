@@ -1,4 +1,4 @@
-"""The AWS clients of a process: made when they are first used, and made anew after a fork.
+"""The AWS clients of a process: made at their first use, and again after a fork.
 
 A service has one client in most processes. A worker whose time is short has further ones, which give up sooner.
 """

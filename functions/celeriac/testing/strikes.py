@@ -119,7 +119,7 @@ def every_fault(
 ) -> EveryFault:
     """Run `scenario(sandbox)` and drain: once without a fault, then once for every AWS call and every kind of fault.
 
-    Each run has a sandbox of its own, which is yielded when no work is left: check there what must hold. If a check
+    Each run has a new sandbox, which is yielded when no work is left: check there what must hold. If a check
     fails, `story` says at which call which fault was. Only the calls of workers are struck: of consumers, relay and
     sweeper, and of code in a `sandbox.worker()` block.
 
