@@ -15,7 +15,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states fuzz lint types check demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ faults: python-env ## inject every fault at every AWS call of every path, and ch
 
 interleave: python-env ## play every order of the AWS calls of two actors, and random ones (some minutes): SEED=7
 	@$(BIN)/pytest -q -n auto tests/faults/test_interleave.py --every-schedule --schedule-seed "$${SEED:-0}" $(ARGS)
+
+sabotage: python-env ## plant faults in the code, and show which harness finds them (an hour; ARGS="--limit 60")
+	@$(BIN)/python -m tests.faults.sabotage $(ARGS)
 
 states: python-env ## run random histories of tasks, faults, copies, redrives (15 minutes): COUNT=300 SEED=7
 	@$(BIN)/pytest -q tests/faults/test_states.py --states "$${COUNT:-300}" $${SEED:+--hypothesis-seed=$$SEED} $(ARGS)
