@@ -107,6 +107,34 @@ def test_crashing_tasks_without_a_lease_dead_letter_nothing_else_in_the_batch(sa
     assert {"a", "b"} < set(runs)
 
 
+@pytest.mark.parametrize("fifo", [False, True])
+@pytest.mark.parametrize("minutes", range(1, 13))
+def test_a_message_does_not_answer_for_the_crashes_of_another_one_of_its_key(
+    sandbox: Sandbox, minutes: int, *, fifo: bool
+) -> None:
+    """The other one arrives when the last worker of the key has died, and before SQS shows the crashing one again."""
+    queue = Queue("ledger", fifo=True) if fifo else jobs
+
+    @task(queue, key="order", retry=Backoff(attempts=2, base=timedelta(minutes=4), cap=timedelta(minutes=4)))
+    def charge(ctx: Context, order: str, how: str) -> None:
+        runs.append(how)
+        if how == "crashing":
+            raise WorkerDied
+        if ctx.attempt == 1:
+            raise OSError
+
+    charge.options(group="a" if fifo else None).enqueue("o-1", "crashing")
+    for _ in range(minutes):
+        sandbox.run_once()
+        sandbox.advance(timedelta(minutes=1))
+    charge.options(group="b" if fifo else None).enqueue("o-1", "healthy")
+    sandbox.drain()
+
+    assert runs.count("healthy") == 2
+    assert runs.count("crashing") <= 3 * 3
+    assert {letter.args["how"] for letter in sandbox.dead_letters(queue)} <= {"crashing"}
+
+
 def test_a_task_dead_lettered_for_its_crashes_may_crash_again_after_a_redrive(sandbox: Sandbox) -> None:
     """The record of the first run doesn't end the second: the redriven message is not skipped as a copy of a dead
     letter.

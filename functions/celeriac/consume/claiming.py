@@ -146,6 +146,8 @@ def _verdict(task: Task[..., Any, Any], suspect: lease.CrashSuspected) -> tuple[
 def _tell_of_lost_worker(
     task: Task[..., Any, Any], held: lease.Lease, suspect: lease.CrashSuspected, wanted: Claim, received: Received
 ) -> None:
-    run = RunInfo(task.name, wanted.task_id, held.attempt, received.worker.request_id)
-    log_lost_worker(run, received.queue.name, deaths_alone=suspect.deaths_alone)
+    # The record may be of another message of the key: it is that one whose worker died.
+    died = str(suspect.found.get("task_id", wanted.task_id))
+    run = RunInfo(task.name, died, held.attempt, received.worker.request_id)
+    log_lost_worker(run, received.queue.name, deaths_alone=int(suspect.found.get("crashes", 0)))
     metrics.count_lost_worker(received.queue.name, task.name)

@@ -11,7 +11,7 @@ import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
 
 from celeriac.aws.client import may_have_been_carried_out
-from celeriac.leases import counters, import_notes
+from celeriac.leases import counters, crashes, import_notes
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.states import COMPLETED, DEAD, RETRYING
 from celeriac.leases.store import FencedStore, store
@@ -68,13 +68,16 @@ class Unanswered(Signal):
 
 
 class CrashSuspected(Signal):
-    """The last worker of this task died during its run. `deaths_alone` workers died while they ran nothing else."""
+    """The last worker of this key died during its run. It may have run another message of the key."""
 
-    def __init__(self, found: Record) -> None:
-        super().__init__("the last worker of this task died during the run")
+    def __init__(self, found: Record, task_id: str, *, is_own: bool) -> None:
+        super().__init__("the last worker of this key died during the run")
         self.found = found
         """The record that the claim met. A take-over replaces this record and no other."""
-        self.deaths_alone = int(found.get("crashes", 0))
+        self.deaths_alone = int(found.get("crashes", 0)) if is_own else crashes.of_other(found, task_id)
+        """How many workers died while they ran this message, and nothing else."""
+        self.deaths = int(found.get("deaths", 0)) + 1 if is_own else self.deaths_alone
+        """How many workers died while they ran this message."""
 
 
 type Unsent = Literal["retry", "uncharged", "dead"]
@@ -216,17 +219,18 @@ def _claim_in_progress(attempted: FencedStore, found: Record) -> Lease:
             raise AlreadyTried(found)
     if "unsent" in found:
         raise EndedUnsent(found)
-    raise CrashSuspected(found)
+    raise CrashSuspected(found, wanted.task_id, is_own=is_own)
 
 
 def take_over(wanted: Claim, suspect: CrashSuspected) -> Lease:
-    """Claim a task whose last worker died during the run.
+    """Claim a task of whose key the last worker died during the run.
 
     Raises Busy if the record is no longer the one that `suspect` met: another worker was faster.
     """
     attempted = _new_store(wanted)
     attempted.deaths_alone = suspect.deaths_alone + int(wanted.alone)
-    attempted.deaths = int(suspect.found.get("deaths", 0)) + 1
+    attempted.deaths = suspect.deaths
+    attempted.crashes_of_others = crashes.of_others(suspect.found, wanted.task_id)
     return _claim_after(attempted, suspect.found)
 
 

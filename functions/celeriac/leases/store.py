@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from celeriac.aws.client import client, error_code
-from celeriac.leases import argument_hashes, counters
+from celeriac.leases import argument_hashes, counters, crashes
 from celeriac.leases.claim import Claim, Found, Record, condition_of
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
@@ -48,6 +48,8 @@ class FencedStore(DynamoDBPersistenceLayer):
     # Workers that died during this attempt before this claim, and how many of them ran nothing else.
     deaths: int = 0
     deaths_alone: int = 0
+    # Those of other messages of the key, see `celeriac.leases.crashes`.
+    crashes_of_others: str = ""
     # The redrive that started these attempts. Only the message of the first attempt says it.
     redriven: str = ""
     # Why the result of a success isn't stored; empty if it is.
@@ -74,6 +76,8 @@ class FencedStore(DynamoDBPersistenceLayer):
             "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
             "redriven": {"S": self.redriven},
         }
+        if self.crashes_of_others:
+            item[crashes.OTHERS] = {"S": self.crashes_of_others}
         key = self._get_key(data_record.idempotency_key)
         common: Any = {
             "TableName": self.table_name,
@@ -86,7 +90,10 @@ class FencedStore(DynamoDBPersistenceLayer):
                 # An update keeps the item's other attributes, see `celeriac.leases.counters`.
                 answer: Any = client("dynamodb").update_item(
                     Key=key,
-                    UpdateExpression=f"SET {', '.join(f'#{name} = :new_{name}' for name in item)} REMOVE unsent",
+                    UpdateExpression=(
+                        f"SET {', '.join(f'#{name} = :new_{name}' for name in item)} "
+                        f"REMOVE unsent{'' if self.crashes_of_others else f', {crashes.OTHERS}'}"
+                    ),
                     ExpressionAttributeNames={f"#{name}": name for name in item} | names,
                     ExpressionAttributeValues={f":new_{name}": value for name, value in item.items()} | values,
                     **common,
