@@ -9,6 +9,8 @@ import urllib3
 
 # Shorter than the timeout of the tasks that use it: if a server hangs, the task fails before Lambda stops the worker.
 TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
+# As many as the tasks that one worker runs at once: a further connection is thrown away after each request.
+MOST_CONNECTIONS = 10
 TOO_MANY_REQUESTS = 429
 SERVER_ERROR = 500
 
@@ -16,7 +18,7 @@ SERVER_ERROR = 500
 @cache
 def pool() -> urllib3.PoolManager:
     """One pool of connections for each worker. It never retries or follows redirects: the queue retries."""
-    return urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+    return urllib3.PoolManager(timeout=TIMEOUT, retries=False, maxsize=MOST_CONNECTIONS)
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
