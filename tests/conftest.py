@@ -33,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--schedule-seed", type=int, default=0, metavar="N", help="play other random schedules of the interleavings"
     )
     parser.addoption(
+        "--realities", action="store_true", help="run tests/realities, on implementations of AWS that aren't moto"
+    )
+    parser.addoption(
         "--states", type=int, default=0, metavar="N", help="run this many random histories, not a few fixed ones"
     )
 
