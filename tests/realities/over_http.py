@@ -14,7 +14,6 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest
-from botocore.compat import HTTPHeaders
 from botocore.httpsession import URLLib3Session
 from moto.core.botocore_stubber import BotocoreStubber
 
@@ -65,10 +64,8 @@ def answered_by(
         asked = json.loads(_text(request.body or "{}"))
         count()
         before(operation, asked)
-        headers = HTTPHeaders()
-        for name, value in request.headers.items():
-            headers[name] = value
-        headers.replace_header("Authorization", _KEY.sub(f"Credential={ACCOUNT}/", _text(headers["Authorization"])))
+        headers: Any = dict(request.headers.items())
+        headers["Authorization"] = _KEY.sub(f"Credential={ACCOUNT}/", _text(headers["Authorization"]))
         # Its body is read whole here: `stream_output` is false.
         ours = AWSPreparedRequest(request.method, endpoint, headers, request.body, False)
         got = session_send(session, ours)
