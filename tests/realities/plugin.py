@@ -16,7 +16,7 @@ REALITIES = {
     "sqs": "LocalStack's SQS",
     "validation": "botocore's validation",
 }
-_PROPERTY = "calls on another reality"
+CALLS = "calls on another reality"
 _open = ExitStack()
 _calls: Counter[str] = Counter()
 
@@ -60,7 +60,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     before = _calls.copy()
     refused.clear()
     yield
-    item.user_properties.append((_PROPERTY, dict(_calls - before)))
+    item.user_properties.append((CALLS, dict(_calls - before)))
     if refused:
         pytest.fail(f"botocore refuses calls: {refused}")
 
@@ -72,7 +72,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for kind in ("passed", "failed"):
         for report in terminalreporter.stats.get(kind, []):
             for name, value in getattr(report, "user_properties", ()):
-                if name == _PROPERTY and report.when == "call":
+                if name == CALLS and report.when == "call":
                     calls.update(value)
                     tests[kind] += 1
     for name in config.getoption("reality"):

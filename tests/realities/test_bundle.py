@@ -235,7 +235,7 @@ def test_of_a_worker_that_is_killed_at_its_timeout_the_log_says_what_it_ran(stag
     event = stage.send(short, ("hang", {}))
     with stage.worker(log_format) as running:
         result = running.start(event, timeout=short.timeout)
-        while not any("hanging" in text for text in running.log()):
+        while not result.done() and not any("hanging" in text for text in running.log()):
             time.sleep(0.01)
         running.kill(signal.SIGSTOP)
         assert result.result() == Died(-signal.SIGKILL, timed_out=True)
