@@ -15,10 +15,14 @@ import logging
 import os
 import sys
 import time
+from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
+
+# The key of a binary value in JSON.
+BASE64 = "base64"
 
 type Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -180,13 +184,19 @@ def _answer(what: str, arguments: dict[str, Any]) -> Any:
     return None
 
 
+def _in_json(binary: bytes) -> dict[str, str]:
+    return {BASE64: b64encode(binary).decode()}
+
+
 def _with_addresses_for_tests(localstack: Wsgi) -> Wsgi:
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         _, ours, what = environ["PATH_INFO"].partition("/_celeriac/")
         if not ours:
             return localstack(environ, start_response)
         arguments = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
-        answer = json.dumps(_answer(what, arguments)).encode()
+        answer = json.dumps(
+            _answer(what, arguments), default=lambda value: {BASE64: b64encode(value).decode()}
+        ).encode()
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))])
         return [answer]
 

@@ -4,6 +4,7 @@ Its clock can be set, so that delays and visibility timeouts run in virtual time
 """
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,6 +14,7 @@ from urllib.request import Request, urlopen
 
 from tests.realities.installed import SQS_PYTHON, why_no_sqs
 from tests.realities.served import served
+from tests.realities.sqs_serve import BASE64
 
 _SERVE = Path(__file__).with_name("sqs_serve.py")
 
@@ -58,7 +60,11 @@ def reset(endpoint: str) -> None:
 def _ask(endpoint: str, what: str, arguments: dict[str, Any]) -> Any:
     request = Request(f"{endpoint}/_celeriac/{what}", json.dumps(arguments).encode())  # noqa: S310 - an http address
     with urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
-        return json.load(answer)
+        return json.load(answer, object_hook=_value)
+
+
+def _value(found: dict[str, Any]) -> Any:
+    return b64decode(found[BASE64]) if found.keys() == {BASE64} else found
 
 
 def _command(port: int) -> Sequence[str]:
