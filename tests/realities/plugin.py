@@ -16,6 +16,8 @@ REALITIES = {
     "sqs": "LocalStack's SQS",
     "validation": "botocore's validation",
 }
+# Of the matrix of faults. On another reality each call takes milliseconds, and a sweeper makes hundreds an hour.
+_TOO_LONG = "-long outage]"
 CALLS = "calls on another reality"
 _open = ExitStack()
 _calls: Counter[str] = Counter()
@@ -29,6 +31,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=REALITIES,
         help="answer the tests' AWS calls by it, not by moto",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("reality"):
+        return
+    for item in items:
+        if item.nodeid.endswith(_TOO_LONG):
+            item.add_marker(
+                pytest.mark.skip(reason="it makes the calls of the shorter outage again for hours: too slow")
+            )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
