@@ -23,7 +23,7 @@ from functools import cache
 from threading import Condition
 from typing import Any
 
-from celeriac.execute import loop
+from celeriac.execute import loop, memory
 from celeriac.execute.call import Result, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.model.forks import after_fork_in_child
 from celeriac.observe import trace
@@ -190,6 +190,7 @@ class Threads:
         except (WorkerLost, _LeftBehind):
             raise
         except BaseException as error:  # noqa: BLE001 - any error of a task is the result of its call
+            memory.give_back(error)
             return None, error
         return result, None
 
