@@ -15,7 +15,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos realities
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,10 @@ sabotage: python-env ## plant faults in the code, and show which harness finds t
 realities: python-env ## run tests on DynamoDB Local, another SQS, AWS's runtime client (some minutes; needs Java 17)
 	@sh local/setup.sh realities
 	@$(BIN)/python -m tests.realities $(ARGS)
+
+kill: python-env ## kill and freeze real workers at every call, over DynamoDB Local and another SQS (15 minutes; needs Java)
+	@sh local/setup.sh realities
+	@$(BIN)/python -m tests.kill $(ARGS)
 
 states: python-env ## run random histories of tasks, faults, copies, redrives (15 minutes): COUNT=300 SEED=7
 	@$(BIN)/pytest -q tests/faults/test_states.py --states "$${COUNT:-300}" $${SEED:+--hypothesis-seed=$$SEED} $(ARGS)

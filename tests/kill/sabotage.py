@@ -1,0 +1,59 @@
+"""Takes guards out of a copy of the library, one at a time. `make kill` must find each of them missing."""
+
+from typing import NamedTuple
+
+from tests.kill.bundle import Edit
+
+
+class Sabotage(NamedTuple):
+    what: str
+    edit: Edit
+    scene: str
+    """The scene that must show it."""
+
+
+SABOTAGES = (
+    Sabotage(
+        "a worker commits after it has lost its lease",
+        Edit(
+            "celeriac/leases/store.py",
+            """a run that ends after its timeout is too late.
+            "ConditionExpression": "#token = :token AND #status = :inprogress",""",
+            """a run that ends after its timeout is too late.
+            "ConditionExpression": "#token = :token OR #status = :inprogress OR attribute_exists(id)",""",
+        ),
+        "fail_once",
+    ),
+    Sabotage(
+        "a retry is recorded before it is sent",
+        Edit(
+            "celeriac/consume/settle.py",
+            """    if not queue.fifo:
+        with _noted(""",
+            """    if lease is not None and failure is not None:
+        lease.retrying(failure, due, charged=retried.charged)
+    if not queue.fifo:
+        with _noted(""",
+        ),
+        "fail_once",
+    ),
+    Sabotage(
+        "a task that may run once runs again after a death",
+        Edit("celeriac/consume/claiming.py", 'if task.guarantee == "at_most_once":', "if False:"),
+        "launch",
+    ),
+    Sabotage(
+        "a group goes on behind a message that isn't done",
+        Edit(
+            "celeriac/consume/handler.py",
+            "            if isinstance(settled, RunAlone) or not settled.acknowledged:",
+            "            if False:",
+        ),
+        "group",
+    ),
+    Sabotage(
+        "a transaction doesn't record its task's success",
+        Edit("celeriac/enqueue/transaction.py", "        if lease is None:\n", "        if True:\n"),
+        "fail_once",
+    ),
+)

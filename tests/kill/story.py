@@ -1,0 +1,36 @@
+"""What happened, in order and with times: the calls of all workers, their deaths, and what the ledger got."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An entry of the outside ledger."""
+
+    at: float
+    """Unix time."""
+    worker: str
+    task: str
+    key: str
+    attempt: int
+    is_late: bool
+    """Its worker had been frozen and woken: nothing can fence an effect outside."""
+
+
+@dataclass
+class Story:
+    started: float = field(default_factory=time.time)
+    lines: list[str] = field(default_factory=list)
+    charges: list[Charge] = field(default_factory=list)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
+
+    def tell(self, who: str, what: str) -> None:
+        with self._writing:
+            self.lines.append(f"{time.time() - self.started:7.3f}  {who:10} {what}")
+
+    def charge(self, worker: str, entry: dict[str, Any], *, is_late: bool) -> None:
+        with self._writing:
+            self.charges.append(Charge(time.time(), worker, **entry, is_late=is_late))

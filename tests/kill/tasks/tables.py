@@ -1,0 +1,3 @@
+from celeriac import Table
+
+effects = Table("effects")

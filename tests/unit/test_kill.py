@@ -1,0 +1,183 @@
+"""What `make kill` is made of: the proxy stops a worker where it is told to, and the judge sees each broken promise."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from http.client import HTTPConnection, RemoteDisconnected
+from typing import Any
+
+import pytest
+
+from tests.kill.promises import Left, broken
+from tests.kill.proxy import OUTSIDE, Backends, Proxy, Stop, call_name
+from tests.kill.scenes import SCENES
+from tests.kill.server import Handler, Server
+from tests.kill.story import Charge, Story
+
+BY_NAME = {scene.name: scene for scene in SCENES}
+NOTHING_LEFT = Left(records=(), letters=(), effects=Counter(), unpublished=0, waiting=0)
+PAID = replace(NOTHING_LEFT, records=(("pay", "COMPLETED", 10.0),))
+
+
+class _Backend(Server):
+    def __init__(self) -> None:
+        super().__init__(_Answers)
+        self.got: list[str] = []
+
+
+class _Answers(Handler):
+    server: _Backend
+
+    def do_POST(self) -> None:  # noqa: N802 - the name in http.server
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append(self.headers["X-Amz-Target"])
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+
+@pytest.fixture
+def backend() -> Iterator[_Backend]:
+    server = _Backend()
+    yield server
+    server.close()
+
+
+def _put(proxy: Proxy) -> bytes:
+    connection = HTTPConnection("127.0.0.1", proxy.server_port, timeout=20)
+    body = json.dumps({"TableName": "celeriac-k0-orders"})
+    try:
+        connection.request("POST", "/", body, {"X-Amz-Target": "DynamoDB_20120810.PutItem"})
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("side", "carried_out"), [("before", 1), ("after", 2)])
+def test_a_worker_that_is_killed_gets_no_answer(backend: _Backend, side: Any, carried_out: int) -> None:
+    story = Story()
+    proxy = Proxy("jobs 1", Backends(backend.url, backend.url), story, Stop(2, side), lambda: False)
+    assert _put(proxy) == b"{}"
+    with pytest.raises(RemoteDisconnected):
+        _put(proxy)
+    proxy.close()
+    assert len(backend.got) == carried_out
+    assert f"jobs 1     stops {side} call 2, PutItem orders" in [line[9:] for line in story.lines]
+
+
+@pytest.mark.parametrize(("side", "carried_out"), [("before", 0), ("after", 1)])
+def test_the_call_of_a_frozen_worker_goes_on_when_it_is_woken(backend: _Backend, side: Any, carried_out: int) -> None:
+    is_frozen, is_woken = threading.Event(), threading.Event()
+
+    def freeze() -> bool:
+        is_frozen.set()
+        return is_woken.wait(20)
+
+    proxy = Proxy("jobs 1", Backends(backend.url, backend.url), Story(), Stop(1, side), freeze)
+    answers: list[bytes] = []
+    worker = threading.Thread(target=lambda: answers.append(_put(proxy)))
+    worker.start()
+    assert is_frozen.wait(20)
+    assert len(backend.got) == carried_out
+    is_woken.set()
+    worker.join()
+    proxy.close()
+    assert (answers, len(backend.got)) == ([b"{}"], 1)
+
+
+def test_a_charge_reaches_the_ledger_and_no_server(backend: _Backend) -> None:
+    story = Story()
+    proxy = Proxy("jobs 1", Backends(backend.url, backend.url), story, None, lambda: False)
+    connection = HTTPConnection("127.0.0.1", proxy.server_port, timeout=20)
+    connection.request("POST", OUTSIDE, json.dumps({"task": "pay", "key": "pay:a", "attempt": 1}))
+    connection.getresponse().read()
+    connection.close()
+    proxy.close()
+    assert [(charge.task, charge.key) for charge in story.charges] == [("pay", "pay:a")]
+    assert (backend.got, proxy.calls) == ([], ["charge pay"])
+
+
+def test_a_call_is_named_by_its_operation_and_what_it_reaches() -> None:
+    queue = {"QueueUrl": "http://127.0.0.1:1/000000000000/celeriac-k1-ledger-dlq.fifo"}
+    assert call_name("AmazonSQS.SendMessage", queue) == "SendMessage ledger-dlq.fifo"
+    writes = [{"Put": {"TableName": "celeriac-k1-outbox"}}] * 2 + [{"Update": {"TableName": "celeriac-k1-idempotency"}}]
+    named = call_name("DynamoDB_20120810.TransactWriteItems", {"TransactItems": writes})
+    assert named == "TransactWriteItems outbox idempotency"
+
+
+def _story(*charges: tuple[float, str, bool]) -> Story:
+    """Charges: when, the key, whether its worker had been frozen and woken."""
+    story = Story()
+    story.charges = [Charge(at, "jobs 1", key.partition(":")[0], key, 1, is_late) for at, key, is_late in charges]
+    return story
+
+
+ONCE = _story((5.0, "pay:a", False))
+TWICE = _story((5.0, "pay:a", False), (6.0, "pay:a", False))
+LAUNCHED_TWICE = _story((5.0, "launch:a", False), (6.0, "launch:a", True))
+AFTERWARDS = _story((5.0, "pay:a", False), (11.0, "pay:a", False))
+LATE = _story((5.0, "pay:a", False), (11.0, "pay:a", True))
+MOVED = ("transfer:a", "follow:a", "pay:after-a")
+
+
+@pytest.mark.parametrize(
+    ("scene", "left", "story", "deaths", "problems"),
+    [
+        ("pay", PAID, ONCE, 0, []),
+        ("pay", PAID, TWICE, 1, []),
+        ("pay", PAID, LATE, 1, []),
+        ("pay", PAID, TWICE, 0, ["pay:a ran 2 times, at most 1 are allowed"]),
+        ("pay", PAID, AFTERWARDS, 1, ["pay:a ran 1 times after its success was recorded"]),
+        ("pay", NOTHING_LEFT, ONCE, 1, ["pay:a is lost: []"]),
+        ("pay", replace(PAID, waiting=1), ONCE, 0, ["1 messages are left"]),
+        ("pay", replace(PAID, letters=(("pay", "a", ""),)), ONCE, 1, ["pay:a is a dead letter: ['']"]),
+        ("pay", replace(PAID, effects=Counter(a=1)), ONCE, 0, ["the effects are {'a': 1} instead of {}"]),
+        ("launch", replace(NOTHING_LEFT, letters=(("launch", "a", "interrupted"),)), _story(), 1, []),
+        (
+            "launch",
+            replace(NOTHING_LEFT, letters=(("launch", "a", "interrupted"),)),
+            LAUNCHED_TWICE,
+            1,
+            ["launch:a ran 2 times, at most 1 are allowed"],
+        ),
+        (
+            "launch",
+            replace(NOTHING_LEFT, letters=(("launch", "a", "interrupted"),)),
+            _story(),
+            0,
+            ["launch:a is a dead letter: ['interrupted']"],
+        ),
+        (
+            "roll_back",
+            replace(NOTHING_LEFT, letters=(("roll_back", "a", "rejected"),), unpublished=1),
+            _story((5.0, "roll_back:a", False), (6.0, "follow:a", False)),
+            0,
+            ["1 rows of the outbox are left", "follow:a ran, and was never sent"],
+        ),
+        (
+            "transfer",
+            replace(
+                NOTHING_LEFT,
+                records=(("transfer", "COMPLETED", 10.0), ("pay", "COMPLETED", 10.0)),
+                effects=Counter({"transfer:a": 1}),
+            ),
+            _story(*((5.0, key, False) for key in MOVED if key != "follow:a")),
+            0,
+            ["follow:a is lost: []", "the effects are {'transfer:a': 1} instead of {'transfer:a': 1, 'follow:a': 1}"],
+        ),
+        (
+            "group",
+            replace(NOTHING_LEFT, records=(("in_order", "COMPLETED", 10.0),) * 3, effects=Counter({"group:g": 3})),
+            _story(*((5.0, f"in_order:m{number}", False) for number in (1, 3, 2))),
+            0,
+            ["the group ran in the order ['m1', 'm3', 'm2']"],
+        ),
+    ],
+)
+def test_the_judge_sees_what_is_broken_and_nothing_else(
+    scene: str, left: Left, story: Story, deaths: int, problems: list[str]
+) -> None:
+    assert list(broken(BY_NAME[scene], left, story, deaths)) == problems
