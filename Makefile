@@ -34,6 +34,7 @@ interleave: python-env ## play every order of the AWS calls of two actors, and r
 
 sabotage: python-env ## plant faults in the code, and show which harness finds them (an hour; ARGS="--limit 60")
 	@$(BIN)/python -m tests.faults.sabotage $(ARGS)
+
 realities: python-env ## run tests on DynamoDB Local, another SQS, AWS's runtime client (some minutes; needs Java 17)
 	@sh local/setup.sh realities
 	@$(BIN)/python -m tests.realities $(ARGS)
