@@ -2,6 +2,9 @@
 
 What the sandbox reads from moto itself, it reads from LocalStack itself here: what lies in a queue, and whether a
 receive would find anything.
+
+Two tests can't hold here. They rely on a rule of the sandbox: a message that a worker gives back stays hidden until
+time moves on (tests/behaviour/test_blocked_loop.py, test_outages.py). SQS and LocalStack show it at once.
 """
 
 import time

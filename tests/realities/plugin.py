@@ -38,9 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         if item.nodeid.endswith(_TOO_LONG):
-            item.add_marker(
-                pytest.mark.skip(reason="it makes the calls of the shorter outage again for hours: too slow")
-            )
+            item.add_marker(pytest.mark.skip(reason="too slow: the calls of the shorter outage, for hours"))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -71,8 +69,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
     before = _calls.copy()
     refused.clear()
-    yield
-    item.user_properties.append((CALLS, dict(_calls - before)))
+    try:
+        yield
+    finally:
+        item.user_properties.append((CALLS, dict(_calls - before)))
     if refused:
         pytest.fail(f"botocore refuses calls: {refused}")
 
