@@ -16,8 +16,8 @@ REALITIES = {
     "sqs": "LocalStack's SQS",
     "validation": "botocore's validation",
 }
-# Of the matrix of faults. On another reality each call takes milliseconds, and a sweeper makes hundreds an hour.
-_TOO_LONG = "-long outage]"
+# Faults of the matrix. Each call takes milliseconds here, and a sweeper makes hundreds an hour.
+_TOO_LONG = ("-long outage]", "-slow for minutes]")
 CALLS = "calls on another reality"
 _open = ExitStack()
 _calls: Counter[str] = Counter()
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         if item.nodeid.endswith(_TOO_LONG):
-            item.add_marker(pytest.mark.skip(reason="too slow: the calls of the shorter outage, for hours"))
+            item.add_marker(pytest.mark.skip(reason="too slow here: its calls go on for very long"))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
