@@ -14,8 +14,8 @@ OTHERS = "crashes_of_others"
 MOST = 20
 
 
-def of_other(record: Mapping[str, Any], task_id: str) -> int:
-    """How many workers died of a message that doesn't hold the record now, while they ran nothing else."""
+def before(record: Mapping[str, Any], task_id: str) -> int:
+    """How many workers died of a message, while they ran nothing else, before another one took the record over."""
     return _counts(record).get(_mark(task_id), 0)
 
 
@@ -23,9 +23,8 @@ def of_others(record: Mapping[str, Any], task_id: str) -> str:
     """The attribute's value once the message with this id has taken the record over; empty if there is nothing."""
     counts = _counts(record)
     holder = _mark(str(record.get("task_id", "")))
-    counts.pop(holder, None)
-    if crashes := int(record.get("crashes", 0)):
-        counts[holder] = crashes
+    if total := counts.pop(holder, 0) + int(record.get("crashes", 0)):
+        counts[holder] = total
     counts.pop(_mark(task_id), None)
     return " ".join(f"{mark}:{count}" for mark, count in list(counts.items())[-MOST:])
 

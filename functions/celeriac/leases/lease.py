@@ -74,7 +74,7 @@ class CrashSuspected(Signal):
         super().__init__("the last worker of this key died during the run")
         self.found = found
         """The record that the claim met. A take-over replaces this record and no other."""
-        self.deaths_alone = int(found.get("crashes", 0)) if is_own else crashes.of_other(found, task_id)
+        self.deaths_alone = crashes.before(found, task_id) + (int(found.get("crashes", 0)) if is_own else 0)
         """How many workers died while they ran this message, and nothing else."""
         self.deaths = int(found.get("deaths", 0)) + 1 if is_own else self.deaths_alone
         """How many workers died while they ran this message."""

@@ -76,7 +76,7 @@ class FencedStore(DynamoDBPersistenceLayer):
             "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
             "redriven": {"S": self.redriven},
         }
-        if self.crashes_of_others:
+        if self.after is not None:
             item[crashes.OTHERS] = {"S": self.crashes_of_others}
         key = self._get_key(data_record.idempotency_key)
         common: Any = {
@@ -87,13 +87,10 @@ class FencedStore(DynamoDBPersistenceLayer):
         }
         try:
             if self.claim.comes_back:
-                # An update keeps the item's other attributes, see `celeriac.leases.counters`.
+                # An update keeps the item's other attributes, see `celeriac.leases.counters` and `crashes`.
                 answer: Any = client("dynamodb").update_item(
                     Key=key,
-                    UpdateExpression=(
-                        f"SET {', '.join(f'#{name} = :new_{name}' for name in item)} "
-                        f"REMOVE unsent{'' if self.crashes_of_others else f', {crashes.OTHERS}'}"
-                    ),
+                    UpdateExpression=f"SET {', '.join(f'#{name} = :new_{name}' for name in item)} REMOVE unsent",
                     ExpressionAttributeNames={f"#{name}": name for name in item} | names,
                     ExpressionAttributeValues={f":new_{name}": value for name, value in item.items()} | values,
                     **common,
