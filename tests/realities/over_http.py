@@ -6,6 +6,7 @@ of calls and its faults, boto3's clients and their errors.
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +54,9 @@ def answered_by(
     before: is told of each operation and its request.
     after: may return another answer.
     """
-    session = URLLib3Session(timeout=30, max_pool_connections=200)
+    # As boto3 makes its sessions. Otherwise each request waits 40 ms for an acknowledgement of its head.
+    at_once: Any = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+    session = URLLib3Session(timeout=30, max_pool_connections=200, socket_options=at_once)
     session_send: Any = _send
     ask_next = BotocoreStubber.process_request
 

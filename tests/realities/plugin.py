@@ -16,8 +16,6 @@ REALITIES = {
     "sqs": "LocalStack's SQS",
     "validation": "botocore's validation",
 }
-# Faults of the matrix. Each call takes milliseconds here, and a sweeper makes hundreds an hour.
-_TOO_LONG = ("-long outage]", "-slow for minutes]")
 CALLS = "calls on another reality"
 _open = ExitStack()
 _calls: Counter[str] = Counter()
@@ -31,14 +29,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=REALITIES,
         help="answer the tests' AWS calls by it, not by moto",
     )
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("reality"):
-        return
-    for item in items:
-        if item.nodeid.endswith(_TOO_LONG):
-            item.add_marker(pytest.mark.skip(reason="too slow here: its calls go on for very long"))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
