@@ -195,6 +195,43 @@ def test_an_answer_after_five_seconds_is_waited_for(sandbox: Sandbox) -> None:
     assert sent == 1
 
 
+def test_an_error_of_dynamodb_itself_is_no_reason_to_mark_rows_one_by_one(sandbox: Sandbox) -> None:
+    """Each call may have taken seconds. Ten of them would take the relay's whole time."""
+    for number in range(10):
+        with celeriac.transaction() as tx:
+            tx.emit("late.plain", {"name": f"plain {number}"}, aggregate=f"p{number}")
+    calls = 0
+
+    def fail(call: Call) -> Any:
+        nonlocal calls
+        if call.operation == "TransactWriteItems":
+            calls += 1
+            raise refusal(call, "InternalServerError")
+        return call.make()
+
+    with sandbox.fault(fail):
+        sandbox.run_once()
+    assert calls == 1
+
+
+def test_a_note_of_an_aggregate_that_is_not_answered_is_tried_once(sandbox: Sandbox) -> None:
+    """Lambda delivers the rows again. Further tries would take the time in which others are marked."""
+    with celeriac.transaction() as tx:
+        tx.emit("late.both", {"name": "both"}, aggregate="one")
+    calls = 0
+
+    def hang(call: Call) -> Any:
+        nonlocal calls
+        calls += call.operation == "TransactWriteItems"
+        if call.operation in {"TransactWriteItems", "SendMessageBatch"}:
+            raise ReadTimeoutError(endpoint_url=call.client.meta.endpoint_url)
+        return call.make()
+
+    with sandbox.fault(hang):
+        sandbox.run_once()
+    assert calls == 1
+
+
 def test_a_call_never_takes_longer_than_its_worker_can_spare(sandbox: Sandbox) -> None:
     def longest() -> int:
         config: Any = client("sqs").meta.config

@@ -5,9 +5,10 @@ Each test takes one guard out of Celeriac's own code, and plays schedules until 
 
 import pytest
 
-from celeriac.leases import claim, lease, store
+from celeriac.leases import claim, lease
 from celeriac.relay import held
 from tests.faults.interleave import Played, every
+from tests.faults.plants import PLANTS
 from tests.faults.scenes import SCENES
 from tests.support.sabotage import plant
 
@@ -20,7 +21,7 @@ def _broken(scene: str, first: str, time_passes: str = "never", *, by: str, sinc
 
 
 def test_a_lease_taken_over_while_its_new_holder_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, claim.condition_of, '"#token = :after AND #status', '"#token <> :after OR #status')
+    PLANTS["takes a lease over after another"].plant(monkeypatch)
     found = _broken("take-over", "first", by="depend:a ran in two workers at once, and both held its lease")
     # Both have met the record of the dead worker. The second one takes over, and before it commits the first one does.
     assert found.story[2:6] == [
@@ -32,13 +33,7 @@ def test_a_lease_taken_over_while_its_new_holder_lives(monkeypatch: pytest.Monke
 
 
 def test_a_worker_that_commits_after_it_has_lost_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    fence = '"ConditionExpression": "#token = :token AND #status = :inprogress",'
-    plant(
-        monkeypatch,
-        store.FencedStore._completion,
-        fence,
-        '"ConditionExpression": "#token = :token OR #status <> :inprogress OR #status = :inprogress",',
-    )
+    PLANTS["commits without its lease"].plant(monkeypatch)
     found = _broken("copies", "first", "at switch 1", by="'transfer:a': 2")
     assert any(line.startswith("--- ") for line in found.story)
 
@@ -66,22 +61,20 @@ def test_a_redrive_during_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_redrives_of_one_letter(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, lease._brings_back, "return (failure.last_at", "return True or (failure.last_at")
+    PLANTS["brings back a letter that is not the last"].plant(monkeypatch)
     found = _broken("two redrives in vain", "operator", "at switch 1", by="refuse:a is 2 dead letters")
     assert "operator     3 SendMessageBatch matrix" in found.story
     assert "aws          2 SendMessage matrix" in found.story
 
 
 def test_a_message_that_runs_while_a_worker_holds_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(
-        monkeypatch, lease._claim_in_progress, ">= dt.datetime.now(dt.UTC):", "< dt.datetime.fromtimestamp(0, dt.UTC):"
-    )
+    PLANTS["takes a live lease over"].plant(monkeypatch)
     found = _broken("copies", "first", by="transfer:a ran in two workers at once, and both held its lease")
     assert "second     stops before TransactWriteItems" in found.story
 
 
 def test_a_copy_of_an_earlier_attempt_that_takes_over_a_lost_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, lease._claim_in_progress, "if ran > (wanted.attempt, wanted.step):", "if False:")
+    PLANTS["runs a copy of an earlier attempt"].plant(monkeypatch)
     found = _broken("late copy of a lost run", "first", by="fail_once:a ran 2 times instead of 1")
     assert "second       2 PutItem idempotency" in found.story  # takes over
 

@@ -1,4 +1,4 @@
-"""Plays one scene in a stage of its own, with one worker killed or frozen at one of its calls, or undisturbed."""
+"""Plays one scene in a new stage: undisturbed, or with one worker that is killed or frozen at one of its calls."""
 
 import time
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Point:
     function: str
     stop: Stop
     means: Means
-    """`kill`, or `freeze`: woken when another worker has ended its work; or `meet`: woken while that one is at it."""
+    """`kill`; or `freeze`, until another worker has ended its work; or `meet`: frozen until one is at work."""
 
     def __str__(self) -> str:
         return f"{self.means} {self.stop.side} call {self.stop.call} of {self.function}"

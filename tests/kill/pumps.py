@@ -1,6 +1,6 @@
 """Stand in for Lambda's event source mappings, in real time: receive, invoke, delete what the answer doesn't name.
 
-Each runs in a thread of its own. A worker that dies, is frozen or takes too long is replaced. What it held comes back
+Each runs in a separate thread. A worker that dies, is frozen or takes too long is replaced. What it held comes back
 by its visibility timeout, or with the next read of the stream.
 """
 

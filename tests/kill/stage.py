@@ -1,4 +1,4 @@
-"""A stage of its own for each run: queues and tables with the names and the configuration of the stacks."""
+"""A new stage for each run: queues and tables with the names and the configuration of the stacks."""
 
 import json
 from collections.abc import Iterator

@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.realities.installed import DYNAMODB, why_no_dynamodb
 from tests.realities.served import served
+
+# Java compiles the file when it starts it.
+_MAIN = Path(__file__).with_name("OnLoopback.java")
+_CLASSES = "DynamoDBLocal.jar:DynamoDBLocal_lib/*"
 
 
 @contextmanager
@@ -21,6 +26,12 @@ def dynamodb_local() -> Iterator[str]:
 
 def _command(port: int) -> Sequence[str]:
     return (
-        *("java", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"),
+        *(
+            "java",
+            "-Djava.library.path=./DynamoDBLocal_lib",
+            "-cp",
+            "DynamoDBLocal.jar:DynamoDBLocal_lib/*",
+            str(_MAIN),
+        ),
         *("-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)),
     )

@@ -13,6 +13,7 @@ DYNAMODB = ENVIRONMENTS / "dynamodb/node_modules/amplify-dynamodb-simulator/emul
 _HOW = "sh local/setup.sh realities"
 # DynamoDB Local 1.25.1 is compiled for it.
 _OLDEST_JAVA = 17
+_JAVA = f"a Java {_OLDEST_JAVA} development kit (JDK)"
 
 
 def why_no_dynamodb() -> str:
@@ -36,10 +37,11 @@ def why_no_lambda() -> str:
 def _why_no_java() -> str:
     java = shutil.which("java")
     if java is None:
-        return f"DynamoDB Local needs Java {_OLDEST_JAVA}, and this machine has no `java` on its PATH"
+        return f"DynamoDB Local needs {_JAVA}, and this machine has no `java` on its PATH"
     # macOS has a `java` that only says where to get one.
     told = subprocess.run([java, "-XshowSettings:properties", "-version"], capture_output=True, text=True, check=False)
     version = told.stderr.partition("java.specification.version = ")[2].partition("\n")[0]
     if told.returncode or not version.isdigit() or int(version) < _OLDEST_JAVA:
-        return f"DynamoDB Local needs Java {_OLDEST_JAVA}, and `java` here is {version or 'no working Java'}"
-    return ""
+        return f"DynamoDB Local needs {_JAVA}, and `java` here is {version or 'no working Java'}"
+    modules = subprocess.run([java, "--list-modules"], capture_output=True, text=True, check=False).stdout
+    return "" if "jdk.compiler" in modules else f"DynamoDB Local needs {_JAVA}, and `java` here can't compile"

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 import celeriac
 from celeriac import Backoff, Context, Queue, task
-from celeriac.aws import sqs
+from celeriac.aws import pause, sqs
 from celeriac.aws.client import client
 from celeriac.testing import Call, Sandbox, WorkerDied, die, die_before
 from celeriac.testing.account import lying_in
@@ -471,3 +472,31 @@ def test_a_hook_can_have_one_call(sandbox: Sandbox) -> None:
     assert sent == 2
     with pytest.raises(ValueError, match="the first call is 1"):
         sandbox.fault_at(0, refuse)
+
+
+def test_each_try_of_a_call_that_is_given_up_is_carried_out(sandbox: Sandbox) -> None:
+    with sandbox.slow("sqs", "SendMessage", by=timedelta(hours=1)), sandbox.worker(), suppress(ReadTimeoutError):
+        client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name("test")), MessageBody="{}")
+    config: Any = client("sqs").meta.config
+    tries = config.retries["total_max_attempts"]
+    assert tries > 1
+    assert len(lying_in(sqs.url(jobs.physical_name("test")))) == tries
+
+
+def test_the_waits_of_a_workers_threads_overlap(sandbox: Sandbox) -> None:
+    """Three threads wait five times each. Their first waits add up, because no thread has told its time before."""
+    together = Barrier(3)
+
+    def wait_often() -> None:
+        for _ in range(5):
+            pause.wait(10)
+            together.wait()
+
+    before = sandbox.now
+    with sandbox.worker():
+        threads = [Thread(target=wait_often) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sandbox.now - before == timedelta(seconds=30 + 4 * 10)

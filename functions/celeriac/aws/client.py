@@ -47,8 +47,8 @@ class Patience(NamedTuple):
 
 
 # The first one is that of callers without a deadline. The second one fits into two thirds of the default queue timeout.
-# Two tries, because DynamoDB answers a few calls in a million with an error. Not more, because a try that is given up
-# may still be carried out, and the next one sends the message again.
+# Two tries, because one may meet a passing error of AWS. Not more, because a try that is given up may still be carried
+# out, and the next one sends the message again.
 PATIENCE = (Patience(2, 10, 4), Patience(2, 6, 2), Patience(1, 3, 2), Patience(1, 1, 2), Patience(1, 1, 1))
 _LONGEST = [(patience.longest, patience) for patience in PATIENCE]
 SERVER_ERROR = 500

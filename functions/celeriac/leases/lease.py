@@ -230,7 +230,6 @@ def take_over(wanted: Claim, suspect: CrashSuspected) -> Lease:
     attempted = _new_store(wanted)
     attempted.deaths_alone = suspect.deaths_alone + int(wanted.alone)
     attempted.deaths = suspect.deaths
-    attempted.crashes_of_others = crashes.of_others(suspect.found, wanted.task_id)
     return _claim_after(attempted, suspect.found)
 
 
@@ -246,6 +245,7 @@ def _claim_after(attempted: FencedStore, found: Record) -> Lease:
     """Replace the record that was found. Raises Busy if the record changed meanwhile."""
     attempted.after = Found(str(found["token"]), str(found["status"]), found.item)
     attempted.redriven = str(found.get("redriven", ""))
+    attempted.crashes_of_others = crashes.of_others(found, attempted.claim.task_id)
     if not _put(attempted):
         raise Busy(dt.datetime.now(dt.UTC))
     return _lease(attempted)

@@ -76,7 +76,7 @@ class FencedStore(DynamoDBPersistenceLayer):
             "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
             "redriven": {"S": self.redriven},
         }
-        if self.after is not None:
+        if self.after is not None:  # a claim of a free key hasn't seen them
             item[crashes.OTHERS] = {"S": self.crashes_of_others}
         key = self._get_key(data_record.idempotency_key)
         common: Any = {
