@@ -33,8 +33,8 @@ class Context:
 
 def bare_consumer(stub: Stub) -> Callable[[Any, Any], Any]:
     """The handler of the bare consumer, over stubbed HTTP."""
+    stub.register("dynamodb")
     dynamodb = boto3.client("dynamodb")
-    stub.register(dynamodb, "dynamodb")
     logger, processor, context = Logger(), BatchProcessor(EventType.SQS), Context()
     config = IdempotencyConfig(event_key_jmespath="payment_id", raise_on_no_idempotency_key=True)
     config.register_lambda_context(context)  # type: ignore[arg-type]  # it has what Powertools reads

@@ -22,7 +22,6 @@ from quiet import say  # before any AWS library
 from stub import Stub
 
 from celeriac import Queue, task
-from celeriac.aws.client import client
 from celeriac.consume import handler as consumer
 
 BATCHES = 40
@@ -71,10 +70,9 @@ def wall(handler: Callable[[Any, Any], Any], batch: dict[str, Any]) -> float:
 
 def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
     stub = Stub()
-    stub.register(client("dynamodb"), "dynamodb")
     events = [payments("celeriac-bench-bench", batch) for batch in range(BATCHES)]
     side_by_side = payments("celeriac-bench-wide")
-    bare = bare_consumer(stub)
+    bare = bare_consumer(stub)  # which registers the stub
     cpu(bare, events[:3]), cpu(consumer.handler, events[:3])
     theirs, ours = zip(*((cpu(bare, events), cpu(consumer.handler, events)) for _ in range(rounds)), strict=True)
 

@@ -11,7 +11,7 @@ from quiet import logged  # before any AWS library
 from celeriac import Context, Queue, Task, task, transaction
 from celeriac.aws.client import client
 from celeriac.model import declared
-from celeriac.testing import Sandbox
+from celeriac.testing import Call, Sandbox
 
 TASKS = 100
 KILOBYTE = 1024
@@ -84,13 +84,13 @@ def count(mode: str) -> Counted:
     start = MODES[mode]
     # The table `orders` is declared by the tests' application, because functions/tasks/ belongs to the user.
     with declared.application("tests.application"), Sandbox() as sandbox:
-        units = _WriteUnits()
-        before = logged.bytes
-        for number in range(TASKS):
-            start(number)
-        sandbox.drain()
+        units, before = _WriteUnits(), logged.bytes
+        with sandbox.fault(units):
+            with sandbox.worker():  # so that the producer's calls are seen too
+                for number in range(TASKS):
+                    start(number)
+            sandbox.drain()
         calls = sandbox.calls.copy()
-        units.stop()
         stored = sum(
             _size(item)
             for table in client("dynamodb").list_tables()["TableNames"]
@@ -113,21 +113,17 @@ class _WriteUnits:
 
     def __init__(self) -> None:
         self.total = 0.0
-        self._events = client("dynamodb").meta.events
-        self._events.register("provide-client-params.dynamodb", self._see)
 
-    def stop(self) -> None:
-        self._events.unregister("provide-client-params.dynamodb", self._see)
-
-    def _see(self, params: dict[str, Any], model: Any, **_: object) -> None:
-        match model.name:
+    def __call__(self, call: Call) -> Any:
+        match call.operation:
             case "PutItem" | "UpdateItem" | "DeleteItem":
-                self.total += _units(params.get("Item", {}))
+                self.total += _units(call.arguments.get("Item", {}))
             case "TransactWriteItems":
-                for action in params["TransactItems"]:
+                for action in call.arguments["TransactItems"]:
                     ((kind, on),) = action.items()
                     assert kind in {"Put", "Update", "Delete"}, kind
                     self.total += 2 * _units(on.get("Item", {})) + on["TableName"].endswith("-outbox")
+        return call.make()
 
 
 def _units(item: dict[str, Any]) -> int:

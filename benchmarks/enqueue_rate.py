@@ -26,7 +26,6 @@ from stub import Stub
 
 from celeriac import Queue, task
 from celeriac.aws import sqs
-from celeriac.aws.client import client
 
 MESSAGES, SLOW_MESSAGES = 300, 20
 SLOW_MANY = 400
@@ -55,9 +54,8 @@ def ours_many(count: int) -> None:
 class Boto3:
     """boto3 alone, with a default client."""
 
-    def __init__(self, stub: Stub) -> None:
+    def __init__(self) -> None:
         self._sqs = boto3.client("sqs")
-        stub.register(self._sqs, "sqs")
 
     def one_by_one(self, count: int) -> None:
         for number in range(count):
@@ -118,9 +116,9 @@ class Figures:
 
 def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
     stub = Stub()
-    stub.register(client("sqs"), "sqs")
+    stub.register("sqs")
     sqs.urls[queue.physical_name("bench")] = URL
-    plain = Boto3(stub)
+    plain = Boto3()
     cpu: dict[str, list[float]] = {name: [] for name in ("boto3", "celeriac", "boto3 many", "celeriac many", "celery")}
     wall: dict[str, list[float]] = {name: [] for name in cpu}
     with celery(0) as quick:

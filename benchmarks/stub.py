@@ -7,7 +7,10 @@ import time
 from collections import Counter
 from typing import Any
 
-from quiet import answer
+from quiet import answer  # before any AWS library
+
+# isort: split
+import boto3
 
 _counting = threading.Lock()
 
@@ -38,8 +41,13 @@ class Stub:
             case _:
                 return answer(request, {})
 
-    def register(self, client: Any, service: str) -> None:
-        client.meta.events.register(f"before-send.{service}", self)
+    def register(self, *services: str) -> None:
+        """Answer all clients for these services that boto3 makes from now on: a worker makes several for a service."""
+        if boto3.DEFAULT_SESSION is None:
+            boto3.setup_default_session()
+        assert boto3.DEFAULT_SESSION is not None
+        for service in services:
+            boto3.DEFAULT_SESSION.events.register(f"before-send.{service}", self)
 
 
 def _taken(entry: dict[str, str]) -> dict[str, str]:

@@ -66,6 +66,8 @@ class Signature:
                     f"task {name!r}: {parameter} can't be filled from a JSON object; name each parameter"
                 )
         self.fields = tuple(parameter.name for parameter in fields)
+        self._names = frozenset(self.fields)
+        self._required = frozenset(parameter.name for parameter in fields if parameter.default is parameter.empty)
         self._bind = inspect.Signature(fields)
         try:
             # A missing field stays UNSET, so that the function's own default applies. Python evaluates it only once.
@@ -98,7 +100,10 @@ class Signature:
 
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call, each under its parameter's name. Raises InvalidArgumentsError."""
-        unknown = [name for name in kwargs if name not in self.fields]
+        if not args and self._required <= kwargs.keys() <= self._names:
+            # As below, at a third of the time.
+            return {name: kwargs[name] for name in self.fields if name in kwargs}
+        unknown = [name for name in kwargs if name not in self._names]
         if unknown:
             cures = celery_names.cures(unknown, celery_names.SENDING, self._written)
             cure = f"; {cures}" if cures else self._nearest(unknown[0])

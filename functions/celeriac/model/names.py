@@ -4,6 +4,7 @@ The stacks, the consumer and a producer outside AWS compute the same names, so t
 """
 
 import re
+from functools import cache
 
 METRICS = "Celeriac"
 """The namespace of every metric."""
@@ -11,6 +12,7 @@ METRICS = "Celeriac"
 _STAGE = re.compile(r"[a-z][a-z0-9-]{0,16}")
 
 
+@cache
 def check_stage(stage: str) -> str:
     """Return `stage`. Raises ValueError unless it has 1-17 characters of a-z, 0-9 and `-`, the first one a letter."""
     if not _STAGE.fullmatch(stage):

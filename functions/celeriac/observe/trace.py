@@ -45,6 +45,8 @@ def checked(header: str | None) -> str | None:
     >>> checked("Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=25:3068ad7c:0;Sampled=1")
     'Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1'
     """
-    given = dict(part.strip().partition("=")[::2] for part in (header or "").split(";"))
+    if not header:
+        return None
+    given = dict(part.strip().partition("=")[::2] for part in header.split(";"))
     known = {name: given[name] for name, form in _PARTS.items() if form.fullmatch(given.get(name, ""))}
     return ";".join(f"{name}={value}" for name, value in known.items()) if "Root" in known else None

@@ -1,7 +1,7 @@
 """Makes moto and botocore faster: work that they repeat with the same result is done once.
 
-That work is half of a sandbox's time. Each patch returns what the original code returns, except for two headers that
-moto doesn't read: the signature and the user agent. Nothing else in the test kit changes moto.
+That work is half of a sandbox's time. Each patch returns what the original code returns, except for one header that
+moto doesn't read, the signature. Nothing else in the test kit changes moto.
 """
 
 import copy
@@ -17,7 +17,6 @@ from typing import Any
 from unittest.mock import patch
 
 from botocore.auth import SigV4Auth
-from botocore.useragent import UserAgentString
 from moto import backend_index
 from moto.core import models, responses, utils
 from moto.core.serialize import AttributePickerContext, XFormedAttributePicker
@@ -87,7 +86,6 @@ def faster() -> Iterator[None]:
         patch.object(sqs, "generate_receipt_handle", _receipt_handle),
         patch.object(SigV4Auth, "canonical_request", lambda *_: ""),
         patch.object(SigV4Auth, "signature", lambda *_: "unsigned"),
-        patch.object(UserAgentString, "to_string", lambda _: "sandbox"),
         # A program has few expressions. For each call moto parses them twice, and walks through an update ten times.
         patch.object(UpdateExpressionParser, "make", _made),
         patch.object(ConditionExpressionParser, "_lex_condition_expression", _lexed_again),

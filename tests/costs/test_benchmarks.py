@@ -1,0 +1,49 @@
+"""The benchmarks run, and count what they say. Their ratios are for `make bench`, on a quiet machine."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _figures(script: str, *options: str) -> Any:
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{script}.py"), "--json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def costs() -> dict[str, Any]:
+    found: dict[str, Any] = _figures("cost")["costs"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("mode", "calls", "units"),
+    [
+        ("at_least_once", 1.2, 0),
+        ("at_most_once", 3.2, 2),
+        ("effectively_once", 3.2, 2),
+        ("effectively_once with ctx.transaction()", 3.2, 5),
+        ("outbox event, one at_least_once subscriber", 1.31, 8),
+    ],
+)
+def test_the_calls_and_write_units_of_each_mode(costs: dict[str, Any], mode: str, calls: float, units: float) -> None:
+    found = costs[mode]
+    assert (round(found["calls_a_task"], 2), found["write_units_a_task"]) == (calls, units)
+
+
+def test_a_message_costs_the_consumer_no_more_than_twice_a_bare_one() -> None:
+    """A loose bound, for a machine that is busy: what it catches is an error, or work of another order."""
+    assert 0 < _figures("consumer_cpu", "--rounds", "1", "--latency-ms", "1")["cpu"]["median"] < 2
+
+
+def test_an_event_costs_the_relay_a_ninth_of_a_call() -> None:
+    one = _figures("relay_throughput", "--rounds", "1", "--latency-ms", "1")["by_subscribers"][0]
+    assert one["calls"] == {"SendMessageBatch": 10, "TransactWriteItems": 1}
