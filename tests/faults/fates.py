@@ -57,6 +57,8 @@ class Sent:
     is_ordered: bool = True
     kills_readers: int = 0
     """How many workers still die that decode it."""
+    killed_publishers: int = 0
+    """How many workers of relay and sweeper have died that decoded it."""
     is_poison: bool = False
     """More workers die of it than it may kill."""
 
