@@ -22,6 +22,27 @@ def consume(world: World, queue: Queue = jobs) -> None:
         world.sandbox._pollers.consume(queue, 1)
 
 
+def in_an_outage(actor: Actor) -> Actor:
+    """The provider is down while the actor begins, until another one says that it is up, or until the actor's end."""
+
+    def act(world: World) -> None:
+        world.outside.is_down = True
+        actor(world)
+        world.outside.is_down = False
+
+    return act
+
+
+def after_it(actor: Actor) -> Actor:
+    """The provider is up again."""
+
+    def act(world: World) -> None:
+        world.outside.is_down = False
+        actor(world)
+
+    return act
+
+
 def relay(world: World) -> None:
     """Lambda reads the stream and invokes the relay."""
     with world.sandbox._calls.unobserved():

@@ -7,7 +7,8 @@ runs up to which of its calls, and after which turns time passes. Its text is it
     copies: first>4 second>7+
 
 The first consumer runs until it is about to make its 4th call, then the second until its 7th. Then time passes, for
-longer than a lease and a visibility timeout last. Then each runs to its end, in the order of their first turns.
+longer than a lease and a visibility timeout last. A `-` in place of the `+` is a time that ends shortly before the
+deadline of a worker. Then each runs to its end, in the order of their first turns.
 """
 
 import argparse
@@ -41,9 +42,12 @@ from tests.faults.work import QUEUES
 
 # Longer than every lease and visibility timeout.
 LONG = max(queue.visibility for queue in QUEUES) + timedelta(seconds=1)
+# Workers that have just begun still have time, and their leases last.
+SHORT = min(queue.timeout for queue in QUEUES) - timedelta(seconds=2)
+PASSING = {"": timedelta(), "-": SHORT, "+": LONG}
 # Real time. An actor that takes longer between two calls waits for something that another one holds.
 STUCK_AFTER_SECONDS = 60
-TURN = re.compile(r"(?P<actor>[\w-]+)>(?P<until>\d+)(?P<long>\+?)")
+TURN = re.compile(r"(?P<actor>[\w-]+)>(?P<until>\d+)(?P<passing>[-+]?)")
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,11 @@ class Turn:
 
     actor: str
     until: int
-    time_passes: bool = False
+    passing: str = ""
+    """The time that passes then, see PASSING."""
 
     def __str__(self) -> str:
-        return f"{self.actor}>{self.until}{'+' if self.time_passes else ''}"
+        return f"{self.actor}>{self.until}{self.passing}"
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,14 @@ class Schedule:
         """The schedule of this name. Raises ValueError for any other text."""
         scene, _, rest = name.partition(":")
         found = [TURN.fullmatch(word) for word in rest.split()]
-        turns = [Turn(turn["actor"], int(turn["until"]), bool(turn["long"])) for turn in found if turn is not None]
+        turns = [Turn(turn["actor"], int(turn["until"]), turn["passing"]) for turn in found if turn is not None]
         actors = {turn.actor for turn in turns}
         if scene not in SCENES or len(turns) < len(found) or not actors <= SCENES[scene].actors.keys():
             raise ValueError(f"no schedule: {name!r}. One is: {EXAMPLE}")
         return cls(scene, tuple(turns))
 
 
-EXAMPLE = Schedule("copies", (Turn("first", 4), Turn("second", 7, time_passes=True)))
+EXAMPLE = Schedule("copies", (Turn("first", 4), Turn("second", 7, "+")))
 
 
 @dataclass
@@ -159,9 +164,9 @@ class _Stage:
     def _turn(self, turn: Turn) -> None:
         self._let_run(self.players[turn.actor], turn.until)
         self.reached.append(not self.players[turn.actor].has_ended)
-        if turn.time_passes:
-            self._world.sandbox.advance(LONG)
-            self.story.append(f"--- {LONG} pass ---")
+        if turn.passing:
+            self._world.sandbox.advance(PASSING[turn.passing])
+            self.story.append(f"--- {PASSING[turn.passing]} pass ---")
 
     def _let_run(self, player: _Player, until: int) -> None:
         """Let an actor run until it is about to make its call number `until`, or to its end."""
@@ -280,12 +285,13 @@ def _too_often(scene: Scene, world: Any, outlived: int) -> Iterator[str]:
             yield f"{key} is {number} dead letters"
 
 
-# Whether time passes at the first switch, and at the second one.
+# The time that passes at the first switch, and at the second one.
 MOMENTS = {
-    "never": (False, False),
-    "at switch 1": (True, False),
-    "at switch 2": (False, True),
-    "at both": (True, True),
+    "never": ("", ""),
+    "at switch 1": ("+", ""),
+    "at switch 2": ("", "+"),
+    "at both": ("+", "+"),
+    "shortly at switch 1": ("-", ""),
 }
 
 
@@ -316,7 +322,7 @@ def at_random(scene: str, seed: int) -> Schedule:
     for _ in range(chance.randint(3, 6)):
         actor = chance.choice([one for one in actors if not turns or one != turns[-1].actor])
         reached[actor] += chance.randint(1, 6)
-        turns.append(Turn(actor, reached[actor], chance.random() < 0.2))
+        turns.append(Turn(actor, reached[actor], chance.choices([*PASSING], [8, 1, 2])[0]))
     return Schedule(scene, tuple(turns))
 
 

@@ -104,6 +104,20 @@ PLANTS = {
     "runs a copy of an earlier attempt": Plant(
         2, "check left out", lease._claim_in_progress, "if ran > (wanted.attempt, wanted.step):", "if False:"
     ),
+    "ends a lease before its worker": Plant(
+        2,
+        "time bound halved",
+        lease._put,
+        "int(left / dt.timedelta(milliseconds=1))",
+        "int(left / dt.timedelta(milliseconds=2))",
+    ),
+    "records a failure without its lease": Plant(
+        2,
+        "condition removed",
+        store.FencedStore.fail,
+        'ConditionExpression="#token = :token AND #status = :inprogress"',
+        'ConditionExpression="#token = :token OR #status = :inprogress OR attribute_exists(id)"',
+    ),
     "lets an error of one message stop its batch": Plant(
         3,
         "errors not caught",

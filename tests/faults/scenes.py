@@ -8,10 +8,12 @@ from functools import partial
 from celeriac_console.dlq.queue_reader import HIDDEN
 from tests.faults.actors import (
     Actor,
+    after_it,
     aws_redrives,
     consume,
     emit,
     emitted,
+    in_an_outage,
     one_after_the_other,
     operate,
     produce,
@@ -137,6 +139,11 @@ SCENES = {
         _once(died_during_its_run, "depend:a"),
         _CONSUMERS,
         runs={"depend:a": 1},
+    ),
+    # The first worker fails. If the second one has succeeded meanwhile, the failure counts for nothing.
+    "stale failure": Scene(
+        _once(copied(enqueued("depend", "a")), "depend:a"),
+        {"first": in_an_outage(consume), "second": after_it(consume)},
     ),
     "late copy": Scene(
         _once(late_copy, "fail_once:a"),

@@ -73,6 +73,17 @@ def test_a_message_that_runs_while_a_worker_holds_its_lease(monkeypatch: pytest.
     assert "second     stops before TransactWriteItems" in found.story
 
 
+def test_a_lease_that_ends_before_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    PLANTS["ends a lease before its worker"].plant(monkeypatch)
+    found = _broken("copies", "first", "shortly at switch 1", by="both held its lease")
+    assert any(line.startswith("--- ") for line in found.story)
+
+
+def test_a_failure_that_is_recorded_over_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    PLANTS["records a failure without its lease"].plant(monkeypatch)
+    _broken("stale failure", "first", "at switch 1", by="'depend:a': 2")
+
+
 def test_a_copy_of_an_earlier_attempt_that_takes_over_a_lost_run(monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTS["runs a copy of an earlier attempt"].plant(monkeypatch)
     found = _broken("late copy of a lost run", "first", by="fail_once:a ran 2 times instead of 1")
