@@ -251,7 +251,7 @@ def play(schedule: Schedule) -> Played:
         # would stay.
         with watch.installed(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             path.start(world)
-            world.outside.charges.clear()
+            world.outside.start_over()
             try:
                 stage.play(schedule.turns)
                 path.act(world)

@@ -5,6 +5,7 @@ invocation or the reading of a body. One run of the path without a fault finds i
 """
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,9 @@ STAGE = "test"
 STARTS, READS = "start", "read"
 # The faults that happen at other points than calls.
 ELSEWHERE = {DIES_AT_ITS_START: STARTS, DIES_WHILE_READING: READS}
+# How often a fault may repeat a run, or a dead letter. Others may do it once: a worker died, or an answer was lost.
+# AWS carries a slow call out each time that boto3 tries it, and no answer says so.
+MOST_REPEATS = {"slow": 2, "slow for minutes": math.inf}
 
 
 class BusWatch(Watch):
@@ -86,13 +90,18 @@ def calls(path: str) -> list[tuple[Point, Call]]:
     return [(point, call) for point, call in _points(path) if call is not None]
 
 
-@cache
 def _points(path: str) -> list[tuple[Point, Call | None]]:
+    return _without_a_fault(path)[0]
+
+
+@cache
+def _without_a_fault(path: str) -> tuple[list[tuple[Point, Call | None]], Counter[str], Counter[str]]:
+    """The points of the path, and how often each task then ran and became a dead letter."""
     with new_world() as world:
         watch = BusWatch(world.sandbox)
         problems = _play(PATHS[path], world, watch)
         assert not problems, f"{path}, without any fault: {problems}"
-        return watch.points
+        return watch.points, Counter(world.outside.charges), _letters(world)
 
 
 def problems_of(path: str, fault: str, point: Point) -> list[str]:
@@ -101,6 +110,7 @@ def problems_of(path: str, fault: str, point: Point) -> list[str]:
         watch = BusWatch(world.sandbox, point, FAULTS[fault].strike(world.sandbox))
         try:
             problems = _play(PATHS[path], world, watch, in_outage="outage" in fault or fault.startswith("slow for"))
+            problems += _too_often(path, world, fault)
         except Exception as error:  # noqa: BLE001 - an error that escapes is a finding too
             problems = [f"the path raised {error!r}"]
         if not watch.has_struck:
@@ -124,7 +134,7 @@ def new_world() -> Iterator[World]:
 def _play(path: Path, world: World, watch: BusWatch, *, in_outage: bool = False) -> list[str]:
     random.seed(0)  # crash suspects run in random order
     path.start(world)
-    world.outside.charges.clear()
+    world.outside.start_over()
     with watch.installed():
         path.act(world)
     # In an outage of the table, or while it is slow, a dead letter is sent though its record stays open.
@@ -138,16 +148,18 @@ def broken(path: Path, world: World, on_bus: set[str], open_records: frozenset[s
         *_doubled(path, world),
         *_stuck(path, on_bus),
         *_disordered(path, world),
+        *world.outside.overcharged,
     ]
 
 
 def _lost(path: Path, world: World, open_records: frozenset[str]) -> Iterator[str]:
-    """Each task has succeeded, or is a dead letter for an allowed reason. There are no other dead letters."""
+    """Each task has succeeded, or is a dead letter for an allowed reason. There are no other dead letters.
+
+    A task that has succeeded has reached its end. In a worker that died behind it, its commit says so.
+    """
     reasons: dict[str, set[str]] = {}
-    for queue in QUEUES:
-        for letter in world.sandbox.dead_letters(queue):
-            reason = letter.failure.reason if letter.failure is not None else "moved by SQS"
-            reasons.setdefault(f"{letter.task}:{letter.args.get('name', letter.body)}", set()).add(reason)
+    for key, reason in _dead(world):
+        reasons.setdefault(key, set()).add(reason)
     for key, allowed in path.ends.items():
         died_of = reasons.pop(key, set())
         recorded = _recorded(world, key)
@@ -158,10 +170,38 @@ def _lost(path: Path, world: World, open_records: frozenset[str]) -> Iterator[st
                 yield f"{key} is a dead letter, and its record says {recorded}"
         elif SUCCEEDED not in allowed:
             yield f"{key} is not a dead letter"
-        elif recorded not in {"", COMPLETED} or key not in world.outside.charges:
+        elif recorded not in {"", COMPLETED} or key not in world.outside.done | path.effects:
             yield f"{key} is lost; its record says {recorded or 'nothing'}"
     if reasons:
         yield f"unexpected dead letters: {reasons}"
+
+
+def _dead(world: World) -> Iterator[tuple[str, str]]:
+    """The key and the reason of each dead letter."""
+    for queue in QUEUES:
+        for letter in world.sandbox.dead_letters(queue):
+            reason = letter.failure.reason if letter.failure is not None else "moved by SQS"
+            yield f"{letter.task}:{letter.args.get('name', letter.body)}", reason
+
+
+def _letters(world: World) -> Counter[str]:
+    """The number of dead letters, by key."""
+    return Counter(key for key, _ in _dead(world))
+
+
+def _too_often(path: str, world: World, fault: str) -> Iterator[str]:
+    """A fault repeats no run and no dead letter more often than it must."""
+    most = MOST_REPEATS.get(fault, 1)
+    _, usual_runs, usual_letters = _without_a_fault(path)
+    for key, ran in Counter(world.outside.charges).items():
+        task, usual = world.tasks.get(key.partition(":")[0]), usual_runs[key]
+        # Each copy of an at_least_once task makes all attempts that follow.
+        allowed = usual * (1 + most) if task is not None and task.guarantee == "at_least_once" else usual + most
+        if ran > allowed:
+            yield f"{key} ran {ran} times, at most {allowed} are allowed"
+    for key, died in _letters(world).items():
+        if died > usual_letters[key] + most:
+            yield f"{key} is {died} dead letters"
 
 
 def _recorded(world: World, key: str) -> str:

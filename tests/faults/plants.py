@@ -64,6 +64,14 @@ PLANTS = {
         "settled = settle(outcome, received)",
         "self._delete([sqs_record]); settled = settle(outcome, received)",
     ),
+    "acknowledges, then sends the retry of a task without a record": Plant(
+        1,
+        "order swapped",
+        handler._Batch._settle,
+        "settled = settle(outcome, received)",
+        "not isinstance(outcome, Dead) and getattr(outcome, 'lease', '') is None and "
+        "self._delete([sqs_record]); settled = settle(outcome, received)",
+    ),
     "acknowledges in an outage": Plant(
         1,
         "acknowledged without a send",
@@ -199,6 +207,9 @@ PLANTS = {
     ),
     "leaves an unanswered claim": Plant(
         8, "undo left out", claiming.claimed, "while_there_is_time(lost.undo, received.worker)", "pass"
+    ),
+    "charges a worker's death as an attempt": Plant(
+        8, "charged", lease._lease, "else wanted.attempt", "else wanted.attempt + attempted.deaths"
     ),
     "comes back at once in an outage": Plant(
         8,

@@ -4,13 +4,16 @@ They are declared in each sandbox, inside a function. The registry forgets such 
 other test sees them.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, Task, task
+from celeriac.leases.store import LeaseLostError
 from celeriac.testing import WorkerDied
 
 # Patient for longer than the longest outage: the release of a rollout comes later in one.
@@ -41,6 +44,34 @@ class Outside:
     """The keys that a worker ran while another one held their lease."""
     late: list[str] = field(default_factory=list)
     """The keys that a worker started when its time was over."""
+    done: set[str] = field(default_factory=set)
+    """The keys of which a run has ended well: its body has reached its end."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """How many runs have failed, by key: their bodies have raised an error that is charged as an attempt."""
+    overcharged: list[str] = field(default_factory=list)
+    """The runs that count more attempts than have failed."""
+
+    def start_over(self) -> None:
+        """Forget what was called and done. Failures stay: they count in the attempts of later runs."""
+        self.charges.clear()
+        self.done.clear()
+
+    @contextmanager
+    def running(self, ctx: Context, key: str) -> Iterator[None]:
+        """Call the provider at the start of a run, and note how the run ends. A worker that dies notes nothing."""
+        self.charges.append(key)
+        if ctx.remaining <= timedelta():
+            self.late.append(key)
+        if ctx.attempt > 1 + self.failures[key]:
+            self.overcharged.append(f"{key} makes attempt {ctx.attempt}, and {self.failures[key]} have failed")
+        try:
+            yield
+        except LeaseLostError:
+            raise  # another worker's run counts
+        except Exception as error:
+            self.failures[key] += not isinstance(error, Retry) or error.charge
+            raise
+        self.done.add(key)
 
     @contextmanager
     def at_work(self, ctx: Context) -> Iterator[None]:
@@ -59,10 +90,15 @@ class Outside:
 def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR0915 - a list of tasks
     """Declare every task, by its name."""
 
-    def charge(ctx: Context) -> None:
-        outside.charges.append(ctx.key)
-        if ctx.remaining <= timedelta():
-            outside.late.append(ctx.key)
+    def watched[**P, R](body: Callable[Concatenate[Context, P], R]) -> Callable[Concatenate[Context, P], R]:
+        """Let the outside see the runs of this body."""
+
+        @wraps(body)
+        def run(ctx: Context, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            with outside.running(ctx, ctx.key):
+                return body(ctx, *args, **kwargs)
+
+        return run
 
     def commit(ctx: Context) -> None:
         """An effect that must happen once, committed together with the task's success."""
@@ -70,27 +106,27 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
             tx.update("orders", key={"pk": ctx.key}, add={"times": 1})
 
     @task(jobs, key="name", retry=PATIENT)
+    @watched
     def succeed(ctx: Context, name: str) -> str:
-        charge(ctx)
         return name
 
     @task(jobs, key="name", retry=PATIENT)
+    @watched
     def fail_once(ctx: Context, name: str, note: str = "") -> None:
-        charge(ctx)
         if ctx.attempt == 1:
             raise ConnectionError
         commit(ctx)
 
     @task(jobs, key="name", retry=PATIENT)
+    @watched
     def wait_long(ctx: Context, name: str, note: str = "") -> None:
-        charge(ctx)
         if ctx.attempt == 1:
             raise Retry(delay=LONG_WAIT)
         commit(ctx)
 
     @task(jobs, key="name", retry=PATIENT)
+    @watched
     def wait_uncharged(ctx: Context, name: str) -> None:
-        charge(ctx)
         # A short wait and two long ones, none charged as an attempt. Each needs its own schedule.
         waits = [timedelta(minutes=1), LONG_WAIT, LONG_WAIT]
         if (ran := outside.charges.count(ctx.key)) <= len(waits):
@@ -98,53 +134,54 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
         commit(ctx)
 
     @task(jobs, key="name")
+    @watched
     def refuse(ctx: Context, name: str, note: str = "") -> None:
-        charge(ctx)
         raise Reject("no")
 
     @task(jobs, key="name", retry=SHORT)
+    @watched
     def fail(ctx: Context, name: str) -> None:
-        charge(ctx)
         raise ConnectionError
 
     @task(jobs, key="name", delivery="at_most_once")
+    @watched
     def launch(ctx: Context, name: str) -> None:
-        charge(ctx)
+        """Its effect is the call of the provider."""
 
     @task(jobs, key="name", delivery="at_least_once", retry=PATIENT)
+    @watched
     def notify(ctx: Context, name: str) -> None:
-        charge(ctx)
         if ctx.attempt == 1:
             raise ConnectionError
 
     @task(jobs, key="name", retry=PATIENT)
+    @watched
     def transfer(ctx: Context, name: str) -> None:
-        charge(ctx)
         with outside.at_work(ctx), ctx.transaction() as tx:
             tx.update("orders", key={"pk": ctx.key}, add={"times": 1})
             tx.emit("matrix.event", {"name": name}, aggregate=name)
             tx.enqueue(succeed, name=name)
 
     @task(jobs, key="name", retry=PATIENT, on="matrix.event")
+    @watched
     def count(ctx: Context, name: str) -> None:
-        charge(ctx)
         commit(ctx)
 
     @task(ledger, key="name", retry=PATIENT, on="matrix.event")
+    @watched
     def book(ctx: Context, name: str) -> None:
-        charge(ctx)
         commit(ctx)
 
     @task(jobs, key="name", retry=PATIENT)
+    @watched
     def depend(ctx: Context, name: str, note: str = "") -> None:
-        charge(ctx)
         if outside.is_down:
             raise ConnectionError
         commit(ctx)
 
     @task(jobs, key="name", retry=PATIENT)
+    @watched
     def depend_late(ctx: Context, name: str) -> None:
-        charge(ctx)
         if ctx.attempt == 1:
             raise Retry(delay=LONG_WAIT)
         if outside.is_down:
@@ -152,15 +189,15 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
         commit(ctx)
 
     @task(ledger, key="name", retry=PATIENT)
+    @watched
     def depend_in_order(ctx: Context, name: str) -> None:
-        charge(ctx)
         if outside.is_down:
             raise ConnectionError
         commit(ctx)
 
     @task(ledger, key="name", retry=PATIENT)
+    @watched
     def in_order(ctx: Context, name: str) -> None:
-        charge(ctx)
         if name == "a" and ctx.attempt == 1:
             raise ConnectionError
         if name == "b":
@@ -168,19 +205,20 @@ def declare(outside: Outside) -> dict[str, Task[..., Any, Any]]:  # noqa: PLR091
         commit(ctx)
 
     @task(ledger, key="name", retry=PATIENT)
+    @watched
     def wait_in_order(ctx: Context, name: str) -> None:
-        charge(ctx)
         if name == "a" and outside.charges.count(ctx.key) <= PATIENT.attempts:
             raise Retry(delay=timedelta(minutes=1), charge=False)
         commit(ctx)
 
     @task(jobs, cron="rate(1 minute)", delivery="at_least_once")
     def tidy(ctx: Context) -> None:
-        outside.charges.append("tidy:late")  # whichever of its firings this is
+        with outside.running(ctx, "tidy:late"):  # whichever of its firings this is
+            pass
 
     @task(jobs, key="name")
+    @watched
     def kill(ctx: Context, name: str) -> None:
-        charge(ctx)
         raise WorkerDied
 
     tasks: list[Task[..., Any, Any]] = [

@@ -72,7 +72,8 @@ class _Handler(Handler):
     def do_POST(self) -> None:  # noqa: N802 - the name in http.server
         body = self.rfile.read(int(self.headers["Content-Length"]))
         target = self.headers.get("X-Amz-Target", "")
-        name = f"charge {json.loads(body)['task']}" if self.path == OUTSIDE else call_name(target, json.loads(body))
+        asked = json.loads(body)
+        name = ledger_name(asked) if self.path == OUTSIDE else call_name(target, asked)
         call = self.server.count(name)
         if not self.server.goes_on(call, "before"):
             self.close_connection = True
@@ -107,6 +108,11 @@ class _Handler(Handler):
             return answer.status, passed, content
         finally:
             connection.close()
+
+
+def ledger_name(entry: Mapping[str, Any]) -> str:
+    """What the entry tells the ledger, as `charge pay`."""
+    return f"{'end' if entry['ended'] else 'charge'} {entry['task']}"
 
 
 def call_name(target: str, asked: Mapping[str, Any]) -> str:

@@ -66,6 +66,7 @@ class Pump(threading.Thread):
             worker.story.tell(worker.name, "is overdue, and killed")
             worker.kill()
         elif not worker.is_alive:
+            worker.story.dead.add(worker.name)
             worker.story.tell(worker.name, f"is dead: {worker.kill()}")
         self.workers.append(self._make_worker())
         return None

@@ -38,6 +38,24 @@ SABOTAGES = (
         "fail_once",
     ),
     Sabotage(
+        "a message without a record is acknowledged before its retry is sent",
+        Edit(
+            "celeriac/consume/handler.py",
+            """            settled = settle(outcome, received)
+            if isinstance(outcome, Dead)""",
+            """            if not isinstance(outcome, Dead) and getattr(outcome, "lease", "") is None:
+                self._delete([sqs_record])
+            settled = settle(outcome, received)
+            if isinstance(outcome, Dead)""",
+        ),
+        "notify",
+    ),
+    Sabotage(
+        "a worker's death is charged as an attempt",
+        Edit("celeriac/leases/lease.py", "else wanted.attempt\n", "else wanted.attempt + attempted.deaths\n"),
+        "pay",
+    ),
+    Sabotage(
         "a task that may run once runs again after a death",
         Edit("celeriac/consume/claiming.py", 'if task.guarantee == "at_most_once":', "if False:"),
         "launch",

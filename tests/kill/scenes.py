@@ -57,7 +57,7 @@ _MATES_EXPECTED = (
 
 SCENES = (
     _single("pay"),
-    _single("notify", kind="at_least_once"),
+    _single("notify", kind="at_least_once", charges=2),
     _single("launch", kind="at_most_once"),
     _single("fail_once", charges=2, effects=(("fail_once:a", 1),)),
     _single("refuse", dies=("rejected",)),

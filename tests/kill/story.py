@@ -18,6 +18,8 @@ class Charge:
     attempt: int
     is_late: bool
     """Its worker had been frozen and woken: nothing can fence an effect outside."""
+    ended: bool = False
+    """The entry was left at the end of the body, not at its start."""
 
 
 @dataclass
@@ -25,6 +27,11 @@ class Story:
     started: float = field(default_factory=time.time)
     lines: list[str] = field(default_factory=list)
     charges: list[Charge] = field(default_factory=list)
+    """What was left at the start of a body."""
+    ends: list[Charge] = field(default_factory=list)
+    """What was left at the end of a body."""
+    dead: set[str] = field(default_factory=set)
+    """The workers that died in the middle of an invocation."""
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def tell(self, who: str, what: str) -> None:
@@ -33,4 +40,5 @@ class Story:
 
     def charge(self, worker: str, entry: dict[str, Any], *, is_late: bool) -> None:
         with self._writing:
-            self.charges.append(Charge(time.time(), worker, **entry, is_late=is_late))
+            left = Charge(time.time(), worker, **entry, is_late=is_late)
+            (self.ends if left.ended else self.charges).append(left)

@@ -88,16 +88,18 @@ def test_the_call_of_a_frozen_worker_goes_on_when_it_is_woken(backend: _Backend,
     assert (answers, len(backend.got)) == ([b"{}"], 1)
 
 
-def test_a_charge_reaches_the_ledger_and_no_server(backend: _Backend) -> None:
+def test_the_ledger_gets_the_start_and_the_end_of_a_body_and_no_server_does(backend: _Backend) -> None:
     story = Story()
     proxy = Proxy("jobs 1", Backends(backend.url, backend.url), story, None, lambda: False)
     connection = HTTPConnection("127.0.0.1", proxy.server_port, timeout=20)
-    connection.request("POST", OUTSIDE, json.dumps({"task": "pay", "key": "pay:a", "attempt": 1}))
-    connection.getresponse().read()
+    for ended in (False, True):
+        entry = {"task": "pay", "key": "pay:a", "attempt": 1, "ended": ended}
+        connection.request("POST", OUTSIDE, json.dumps(entry))
+        connection.getresponse().read()
     connection.close()
     proxy.close()
-    assert [(charge.task, charge.key) for charge in story.charges] == [("pay", "pay:a")]
-    assert (backend.got, proxy.calls) == ([], ["charge pay"])
+    assert [[(one.task, one.key) for one in left] for left in (story.charges, story.ends)] == [[("pay", "pay:a")]] * 2
+    assert (backend.got, proxy.calls) == ([], ["charge pay", "end pay"])
 
 
 def test_a_call_is_named_by_its_operation_and_what_it_reaches() -> None:
@@ -112,6 +114,17 @@ def _story(*charges: tuple[float, str, bool]) -> Story:
     """Charges: when, the key, whether its worker had been frozen and woken."""
     story = Story()
     story.charges = [Charge(at, "jobs 1", key.partition(":")[0], key, 1, is_late) for at, key, is_late in charges]
+    return story
+
+
+def _attempts(*attempts: int, ended: bool = False, dead: int = 0, seconds: float = 1.2) -> Story:
+    """Each attempt of `notify:a` runs in a worker of its own, so long after the one before. The first ones died."""
+    story = Story(dead={f"jobs {number}" for number in range(1, dead + 1)})
+    story.charges = [
+        Charge(5.0 + number * seconds, f"jobs {number}", "notify", "notify:a", attempt, is_late=False)
+        for number, attempt in enumerate(attempts, 1)
+    ]
+    story.ends = [replace(story.charges[-1], ended=True)] if ended else []
     return story
 
 
@@ -135,6 +148,27 @@ MOVED = ("transfer:a", "follow:a", "pay:after-a")
         ("pay", replace(PAID, waiting=1), ONCE, 0, ["1 messages are left"]),
         ("pay", replace(PAID, letters=(("pay", "a", ""),)), ONCE, 1, ["pay:a is a dead letter: ['']"]),
         ("pay", replace(PAID, effects=Counter(a=1)), ONCE, 0, ["the effects are {'a': 1} instead of {}"]),
+        ("notify", NOTHING_LEFT, _attempts(1, 2, ended=True), 0, []),
+        ("notify", NOTHING_LEFT, _attempts(1, 1, 2, ended=True, dead=1, seconds=5.0), 1, []),
+        ("notify", NOTHING_LEFT, _attempts(1), 1, ["notify:a is lost: []"]),
+        ("notify", NOTHING_LEFT, _attempts(1, 2), 1, ["notify:a is lost: []"]),
+        ("notify", NOTHING_LEFT, _attempts(1, 2, 1, 2, ended=True, dead=1), 1, []),
+        (
+            "notify",
+            NOTHING_LEFT,
+            _attempts(1, 2, 1, 2, 2, ended=True, dead=1),
+            1,
+            ["notify:a ran 5 times, at most 4 are allowed"],
+        ),
+        # Its worker was frozen, lives on, and has cut the second attempt off.
+        ("notify", NOTHING_LEFT, _attempts(1, 2, 3, ended=True, seconds=5.0, dead=1), 1, []),
+        (
+            "notify",
+            NOTHING_LEFT,
+            _attempts(1, 2, 3, ended=True, dead=2, seconds=5.0),
+            2,
+            ["notify:a made attempt 3, at most 2 are allowed"],
+        ),
         ("launch", replace(NOTHING_LEFT, letters=(("launch", "a", "interrupted"),)), _story(), 1, []),
         (
             "launch",

@@ -7,7 +7,7 @@ from boto3.dynamodb.conditions import Attr
 from celeriac import Backoff, Context, Reject, task
 
 from . import memory
-from .outside import charge
+from .outside import charge, end
 from .queues import jobs, ledger
 
 # A death costs no attempt, and neither does a worker that was frozen. Two failures are the tasks' own.
@@ -23,7 +23,11 @@ def pay(ctx: Context, name: str) -> str:
 
 @task(jobs, key="name", delivery="at_least_once", retry=QUICK)
 def notify(ctx: Context, name: str) -> None:
+    """Fails once: its second attempt is in a message of its own, and no record knows of it."""
     charge(ctx, "notify")
+    if ctx.attempt == 1:
+        raise ConnectionError
+    end(ctx, "notify")
 
 
 @task(jobs, key="name", delivery="at_most_once")
