@@ -11,6 +11,7 @@ import pytest
 
 from celeriac.aws import payloads, scheduler, visibility
 from celeriac.consume import handler
+from celeriac.consume import settle as settling
 from celeriac.consume.received import Received
 from celeriac.consume.settle import Settled, settle
 from celeriac.declare import task as declared_task
@@ -20,6 +21,7 @@ from celeriac.relay import held, sweeper
 from celeriac.relay import mark as marking
 from celeriac.relay import publish as publishing
 from tests.faults import matrix
+from tests.faults.plants import PLANTS
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,38 @@ def test_the_matrix_notices_a_message_acknowledged_before_its_successor_is_sent(
     monkeypatch.setattr(handler, "settle", acknowledge_first)
     found = [problem for point in points for problem in matrix.problems_of(path, "dies before", point)]
     assert any(lost in problem for problem in found)
+
+
+def test_the_matrix_notices_a_lost_retry_of_a_task_that_has_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [p for p in matrix.points("at least once", "dies before") if p.operation == "SendMessage"]
+    PLANTS["acknowledges, then sends the retry of a task without a record"].plant(monkeypatch)
+    found = [problem for point in points for problem in matrix.problems_of("at least once", "dies before", point)]
+    assert any("notify:a is lost" in problem for problem in found)
+
+
+def test_the_matrix_notices_an_attempt_that_a_death_was_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = matrix.points("success", "dies before")
+    PLANTS["charges a worker's death as an attempt"].plant(monkeypatch)
+    found = [problem for point in points for problem in matrix.problems_of("success", "dies before", point)]
+    assert any("succeed:a makes attempt 2, and 0 have failed" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "sends", "problem"),
+    [("at least once", "send", "notify:a ran 5 times"), ("reject", "_send", "refuse:a is 3 dead letters")],
+)
+def test_the_matrix_notices_more_runs_and_letters_than_one_fault_makes(
+    monkeypatch: pytest.MonkeyPatch, path: str, sends: str, problem: str
+) -> None:
+    once = vars(settling)[sends]
+
+    def twice(*arguments: Any) -> None:
+        once(*arguments)
+        once(*arguments)
+
+    (point, *_) = (p for p in matrix.points(path, "dies after") if p.operation == "SendMessage")
+    monkeypatch.setattr(settling, sends, twice)
+    assert any(problem in found for found in matrix.problems_of(path, "dies after", point))
 
 
 def test_the_matrix_notices_an_event_marked_before_it_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
