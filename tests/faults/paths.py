@@ -266,6 +266,7 @@ PATHS = {
         _ends(SUCCEEDED, "fail_once:a"),
         effects=frozenset({"fail_once:a"}),
     ),
+    "at least once": Path(lambda world: world.enqueue("notify", "a"), _ends(SUCCEEDED, "notify:a")),
     "long retry": Path(
         lambda world: world.enqueue("wait_long", "a"),
         _ends(SUCCEEDED, "wait_long:a"),
@@ -294,7 +295,6 @@ PATHS = {
     "at most once": Path(
         lambda world: world.enqueue("launch", "a"), _ends(f"{SUCCEEDED}|interrupted|unsettled", "launch:a")
     ),
-    "at least once": Path(lambda world: world.enqueue("notify", "a"), _ends(SUCCEEDED, "notify:a")),
     "late firings": Path(pause, _ends(SUCCEEDED, "tidy:late")),
     "worker lost": Path(
         _start_suspects,
