@@ -10,12 +10,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import celeriac
-from celeriac import Queue, task
+from celeriac import Outbox, Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
+from tests.application import tables
 
 queue = Queue("paid", batch_size=10)
 runs: Counter[str] = Counter()
@@ -24,8 +25,10 @@ LONG = timedelta(days=19)
 
 
 @pytest.fixture(autouse=True)
-def _empty() -> None:
+def _empty(monkeypatch: pytest.MonkeyPatch) -> None:
     runs.clear()
+    # Published rows live longer than the records of their tasks.
+    monkeypatch.setattr(tables, "outbox", Outbox(retention=timedelta(days=90)), raising=False)
 
 
 @task(queue, on="paid.event")

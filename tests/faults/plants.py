@@ -20,7 +20,8 @@ from celeriac.consume import (
     unrun,
     visiting,
 )  # fmt: skip
-from celeriac.leases import claim, lease, store
+from celeriac.enqueue import outbox_row
+from celeriac.leases import claim, lease, store, visit
 from celeriac.model import retry
 from celeriac.relay import mark, publish, sweeper
 from tests.support.sabotage import plant
@@ -84,6 +85,13 @@ PLANTS = {
     ),
     "takes a retry for an earlier schedule": Plant(
         1, "name not unique", scheduler._run, "[turn, message.enqueued_at.isoformat()]", "[turn]"
+    ),
+    "lets a row expire that waits": Plant(
+        1,
+        "lifetime forgotten",
+        outbox_row.new_row,
+        "WAITING: shard(pk), **content",
+        'WAITING: shard(pk), "expires_at": int(datetime.now(UTC).timestamp()), **content',
     ),
     "does not renew a payload": Plant(
         1,
@@ -191,6 +199,9 @@ PLANTS = {
     ),
     "never gives up a body that kills": Plant(
         7, "limit removed", visiting.begin, "if died.deaths_alone >= MOST_DEATHS_ALONE:", "if False:"
+    ),
+    "forgets a visit at once": Plant(
+        7, "lifetime forgotten", visit.begin, "(now + queue.record_retention)", "(now + 0 * queue.record_retention)"
     ),
     "waits for a newer release for ever": Plant(
         7, "limit removed", unrun._wait_or_die, "if age <= received.queue.patience:", "if True:"

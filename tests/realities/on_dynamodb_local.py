@@ -1,7 +1,7 @@
 """Sandboxes whose DynamoDB is DynamoDB Local. Each one begins with no tables.
 
 Time is virtual for all that our code writes. The stream's records get the virtual time too, because the relay's
-mapping gives up on old ones. DynamoDB Local deletes nothing by TTL: a sandbox's tables don't ask for it.
+mapping gives up on old ones. Nothing is deleted by TTL here: DynamoDB Local would do it by the real time.
 """
 
 import time
@@ -77,6 +77,7 @@ def on_dynamodb_local(count: Callable[[], None]) -> Iterator[None]:
         patch.object(account, "create", create),
         patch.object(account, "_new", _Never()),
         patch.object(account, "_outbox_rows", _outbox_rows),
+        patch.object(account, "_expire", lambda *_: None),
     ):
         yield
 

@@ -104,12 +104,19 @@ def _create_once(stage: str, region: str) -> None:
         **_table(names.outbox_table(stage), "pk", "sk", index=(names.outbox_index(), WAITING, "occurred_at"))
         | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
     )
+    _expire(names.idempotency_table(stage), "expiration")
+    _expire(names.outbox_table(stage), "expires_at")
     for table in declared.tables().values():
         dynamodb.create_table(**_table(table.physical_name(stage), table.key))
     if declared.outbox().bus:
         client("events").create_event_bus(Name=names.bus(stage))
     client("scheduler").create_schedule_group(Name=names.schedule_group(stage))
     _new[case] = {service: pickle.dumps(vars(_in_moto(service))) for service in ("dynamodb", "events", "scheduler")}
+
+
+def _expire(table: str, attribute: str) -> None:
+    """Let moto's table have a TTL. Moto's own call, so that no other implementation deletes items by the real time."""
+    _in_moto("dynamodb").update_time_to_live(table, {"Enabled": True, "AttributeName": attribute})
 
 
 def lying_in(url: str) -> "list[MessageTypeDef]":

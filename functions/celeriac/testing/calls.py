@@ -71,6 +71,8 @@ class Calls:
         """What AWS itself does to calls, behind the fault: the last one gets a call first."""
         self.rollout: Callable[[str], AbstractContextManager[object]] = nullcontext
         """Takes a function's name, and chooses the release of its next invocation."""
+        self.before_each: Callable[[], None] = lambda: None
+        """What AWS does by itself as time passes, and has done when it gets a call."""
         self.memories: dict[str, Memory] = {}
         """What the workers of relay and sweeper remember, by function."""
 
@@ -147,6 +149,7 @@ class Calls:
                 arguments = arguments | {"WaitTimeSeconds": 0}
             if not self._is_observing():
                 with self._aws, self._clock.right():
+                    self.before_each()
                     return real(client, operation, arguments)
             service = client.meta.service_model.service_name
 
@@ -155,6 +158,7 @@ class Calls:
                     self.counts[service, operation] += 1
                 try:
                     with self._aws, self._clock.right():
+                        self.before_each()
                         # A copy, because botocore changes its arguments, and a fault may make the call again.
                         return real(client, operation, dict(arguments))
                 finally:

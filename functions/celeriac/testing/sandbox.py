@@ -38,6 +38,7 @@ from celeriac.testing.moto_speed import faster
 from celeriac.testing.pollers import Pollers
 from celeriac.testing.schedules import as_sent
 from celeriac.testing.scope import of_this_test
+from celeriac.testing.ttl import Expiry
 
 if TYPE_CHECKING:
     from celeriac.declare.task import Task
@@ -96,6 +97,9 @@ class Sandbox(Faults):
             entering.enter_context(mock_aws())
             self._clock.start()
             entering.callback(self._clock.stop)
+            expiry = Expiry()
+            entering.enter_context(expiry.noted())
+            self._calls.before_each = expiry.delete_expired
             registry.load()
             entering.enter_context(registry.only(of_this_test))
             self._stage = settings.stage()
