@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from celeriac.testing.sandbox import Sandbox
 
 MARK = "every_fault"
+_WRONG_MARK = pytest.StashKey[str]()
 
 
 @pytest.fixture
@@ -45,10 +46,22 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     mark = item.get_closest_marker(MARK)
     if mark is None:
         return None
-    from celeriac.testing.marked import run  # noqa: PLC0415 - as above
+    from celeriac.testing.marked import made, run  # noqa: PLC0415 - as above
 
-    run(item, nextitem, mark)
+    try:
+        strikes = made(mark)
+    except ValueError as error:
+        item.stash[_WRONG_MARK] = str(error)
+        return None
+    run(item, nextitem, strikes)
     return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a test with a wrong mark fail, and no other test."""
+    if complaint := item.stash.get(_WRONG_MARK, ""):
+        pytest.fail(complaint, pytrace=False)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -15,6 +15,7 @@ from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock
 from celeriac.testing.deliveries import Deliveries
 from celeriac.testing.disturbances import will_recover
+from celeriac.testing.endless import Invocations
 from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
 from celeriac.testing.schedules import LINGERS, as_sent
 from celeriac.testing.stream import Stream
@@ -41,6 +42,7 @@ class Pollers:
         self._completed: dict[tuple[str, datetime], datetime] = {}
         """Schedules that have fired, by name and time, and when Scheduler deletes them."""
         self.deliveries = Deliveries(clock)
+        self.invocations = Invocations(self._held)
 
     def run_due(self) -> int:
         """Run all that is due now, and all that this makes due at once. Returns how many invocations."""
@@ -80,6 +82,11 @@ class Pollers:
                 self._activity.queues.discard(url)
         return bool(self._queues())
 
+    def _held(self) -> dict[str, int]:
+        """How many messages each queue holds that holds any."""
+        held = {one.name: len(account.lying_in(sqs.url(one.physical_name(self._stage)))) for one in self._queues()}
+        return {name: number for name, number in held.items() if number}
+
     def _consume(self) -> int:
         invocations = 0
         for queue in self._queues():
@@ -88,7 +95,10 @@ class Pollers:
         return invocations
 
     def consume(self, queue: Queue, most: int) -> bool:
-        """Invoke a consumer on up to `most` visible messages. Returns whether there were any."""
+        """Invoke a consumer on up to `most` visible messages. Returns whether there were any.
+
+        Raises NotQuietError if there seems to be no end of them.
+        """
         url = sqs.url(queue.physical_name(self._stage))
         batch = self._receive(url, most)
         if batch:
@@ -97,6 +107,7 @@ class Pollers:
             for message in batch:
                 if message["MessageId"] in (done or ()):
                     clients.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            self.invocations.count()
         return bool(batch)
 
     def _receive(self, url: str, most: int) -> "list[MessageTypeDef]":

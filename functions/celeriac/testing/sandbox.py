@@ -23,7 +23,6 @@ from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.execute import ending
 from celeriac.model import cron, names, settings
-from celeriac.model.errors import CeleriacError
 from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
@@ -33,6 +32,7 @@ from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls, WorkerDied
 from celeriac.testing.clock import Clock
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
+from celeriac.testing.endless import NotQuietError
 from celeriac.testing.faults import Faults
 from celeriac.testing.moto_speed import faster
 from celeriac.testing.pollers import Pollers
@@ -64,10 +64,6 @@ _client = cache(clients.make)
 def _end_worker(_: int) -> Never:
     """Replaces the end of the process: the next invocation is a new worker's."""
     raise WorkerDied
-
-
-class NotQuietError(CeleriacError, RuntimeError):
-    """`drain` didn't end, for example because a task always enqueues itself again."""
 
 
 class Sandbox(Faults):
@@ -175,21 +171,30 @@ class Sandbox(Faults):
         self._activity.queues.add(sqs.url(name))
 
     def run_once(self) -> int:
-        """Run each message that is due now once, and all that this makes due at once. Returns how many invocations."""
-        with self._clock.right():
-            return self._pollers.run_due()
+        """Run each message that is due now once, and all that this makes due at once. Returns how many invocations.
+
+        Raises NotQuietError if this doesn't end.
+        """
+        self._pollers.invocations.begin()
+        return self._run_due()
 
     def drain(self) -> None:
         """Run everything, and move time forward over every delay and backoff, until nothing is left to run.
 
-        Then messages are left only in dead-letter queues. Raises NotQuietError if this doesn't end.
+        Then messages are left only in dead-letter queues. Raises NotQuietError if this doesn't end: after 1,000
+        invocations and 100 more for each message that waited at the same time, 10,000 at most. Another drain goes on.
         """
+        self._pollers.invocations.begin()
         for _ in range(MOST_STEPS):
-            if not self.run_once() and not self._step():
+            if not self._run_due() and not self._step():
                 return
         raise NotQuietError(
             f"the sandbox isn't quiet after {MOST_STEPS} steps, {self._clock.now - START} of virtual time"
         )
+
+    def _run_due(self) -> int:
+        with self._clock.right():
+            return self._pollers.run_due()
 
     def dead_letters(self, queue: Queue) -> list[DeadLetter]:
         """The dead letters of `queue`, oldest first. Reading doesn't remove them."""
