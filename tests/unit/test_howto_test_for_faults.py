@@ -8,7 +8,7 @@ import pytest
 from tests.support.howto import ROOT, blocks, check_style, copied, run, typed_in
 
 PAGE = ROOT / "docs" / "howto" / "test-for-faults.md"
-TASK, TEST, CURE, SCENARIO = blocks(PAGE, "python")
+TASK, TEST, CURE, PRODUCER, SCENARIO = blocks(PAGE, "python")
 STORY, SUMMARY = (text.strip() for text in PAGE.read_text().split("```")[1::2] if text.startswith("\n"))
 
 STRICT = 'assert shipping.sent == ["o-1 is on its way"]'
@@ -47,6 +47,13 @@ def test_the_cure_holds_at_every_point(copy: Path) -> None:
     check_style(copy, "functions/tasks/shipping.py", "tests/test_shipping.py")
     told = run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
     assert SUMMARY.removesuffix(" ...)") in told
+
+
+def test_a_producer_is_struck_too(copy: Path) -> None:
+    _cured(copy)
+    (copy / "tests" / "test_shipping.py").write_text(f"{TEST}\n\n{PRODUCER}")
+    told = run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", "-k", "taken")
+    assert "test_an_order_that_was_taken_ships_once: " in told
 
 
 def test_the_scenario_runs_without_pytest(copy: Path) -> None:
