@@ -56,6 +56,8 @@ class Patience(NamedTuple):
 PATIENCE = (Patience(2, 10, 4), Patience(2, 6, 2), Patience(1, 3, 2), Patience(1, 1, 2), Patience(1, 1, 1))
 _LONGEST = [(patience.longest, patience) for patience in PATIENCE]
 SERVER_ERROR = 500
+# The services that every task calls, see `wire`.
+WIRED = frozenset({"dynamodb", "sqs"})
 # botocore replaces the same characters, because others may end a part of the header, or the header itself.
 _UNUSUAL = re.compile(r"[^a-zA-Z0-9!$%&'*+.^_`|~/#,-]")
 # The share of the time that is left which one call may take. The rest is for what follows from its failure.
@@ -126,6 +128,10 @@ def make(service: Any, patience: Patience = PATIENCE[0]) -> Any:
     )
     if is_session_ours:
         _our_sessions.append(boto3.DEFAULT_SESSION)
+    if service in WIRED:
+        from celeriac.aws import wire  # noqa: PLC0415 - see above
+
+        wire.install(made, service, boto3.DEFAULT_SESSION)
     return made
 
 
@@ -136,12 +142,10 @@ def user_agent() -> str:
     botocore makes its own text twice for each call, character by character: a third of the CPU of a call.
     """
     import boto3  # noqa: PLC0415 - see `make`
-    import botocore  # noqa: PLC0415 - see `make`
 
     parts = {
         "celeriac/": VERSION,
         "Boto3/": boto3.__version__,
-        "md/Botocore#": botocore.__version__,
         "ua/": "2.1",
         "os/": platform.system().lower(),
         "lang/python#": platform.python_version(),
