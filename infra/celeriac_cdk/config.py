@@ -41,6 +41,8 @@ class StageConfig:
     runbook: str = "docs/runbook.md"
     kms: bool = False
     canary: bool = False
+    plain_botocore: bool = False
+    """Whether botocore makes every call by itself, see docs/decisions/0032-the-wire.md."""
 
     @property
     def removal_policy(self) -> cdk.RemovalPolicy:
@@ -70,6 +72,7 @@ def read_config(node: Node) -> StageConfig:
         runbook=context(node, "runbook", "docs/runbook.md"),
         kms=switch(node, "kms"),
         canary=switch(node, "canary"),
+        plain_botocore=switch(node, "plain_botocore"),
     )
 
 

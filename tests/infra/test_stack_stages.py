@@ -222,6 +222,17 @@ def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_new_version(synth: 
         assert sum(alias in str(each["FunctionName"]) for each in fed) == 1
 
 
+@pytest.mark.parametrize(("options", "expected"), [({}, None), ({"plain_botocore": "true"}, "off")])
+def test_botocore_makes_every_call_by_itself_if_asked(
+    synth: Synth, options: dict[str, str], expected: str | None
+) -> None:
+    # CDK's own functions, for its custom resources, have other variables.
+    found = [each.get("Environment", {}) for each in synth(stage="test", **options).work.resources("Lambda::Function")]
+    ours = [each["Variables"] for each in found if "CELERIAC_STAGE" in each.get("Variables", {})]
+    assert ours
+    assert {variables.get("CELERIAC_WIRE") for variables in ours} == {expected}
+
+
 def test_the_largest_number_of_queues_fits_into_the_limits_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     queues = [Queue(f"{'q' * 34}-{number:02}", fifo=number % 2 == 0) for number in range(MOST_QUEUES)]
     check_number(queues)

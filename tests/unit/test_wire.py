@@ -40,15 +40,16 @@ class _Body(io.BytesIO):
         yield self.read()
 
 
-def answer(content: Any, status: int = 200, **headers: str) -> Any:
-    return AWSResponse("http://aws", status, headers, _Body(json.dumps(content).encode()))  # type: ignore[arg-type]  # it streams
+def answer(content: Any, status: int = 200, request_id: str = "r-0") -> Any:
+    headers: Any = {"x-amzn-RequestId": request_id}
+    return AWSResponse("http://aws", status, headers, _Body(json.dumps(content).encode()))
 
 
 def error(code: str, status: int = 400, **more: Any) -> Any:
     return answer({"__type": f"com.amazonaws.dynamodb#{code}", "message": "no", **more}, status)
 
 
-SESSION = Session("id", "secret", region_name="eu-west-1")  # one, because it reads botocore's data once
+SESSION: Any = Session("id", "secret", region_name="eu-west-1")  # one, because it reads botocore's data once
 
 
 def make(service: str, *, is_wired: bool, credentials: Any = None) -> Any:
@@ -137,7 +138,7 @@ CONTENTS: list[dict[str, Any]] = [
 @pytest.mark.parametrize(("call", "content"), list(zip(CALLS, CONTENTS, strict=True)))
 def test_an_answer_is_read_as_botocore_reads_it(call: tuple[str, Callable[[Any], Any]], content: Any) -> None:
     service, ask = call
-    with aws(lambda: answer(content, **{"x-amzn-RequestId": "r-1"})):
+    with aws(lambda: answer(content, request_id="r-1")):
         ours, theirs = (ask(make(service, is_wired=is_wired)) for is_wired in (True, False))
     assert ours == theirs
     assert ours["ResponseMetadata"]["RequestId"] == "r-1"

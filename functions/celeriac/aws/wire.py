@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from botocore.auth import SIGNED_HEADERS_BLACKLIST
 from botocore.awsrequest import AWSPreparedRequest, HeadersDict
+from botocore.hooks import first_non_none_response
 from botocore.httpsession import URLLib3Session
 from botocore.parsers import create_parser
 from botocore.utils import get_environ_proxies
@@ -29,9 +30,9 @@ class Wire:
     """The first try of each call of one client."""
 
     def __init__(self, client: Any, service: str, credentials: Any) -> None:
-        config = client.meta.config
+        config, make = client.meta.config, _untyped(URLLib3Session)
         self._events, self._service, self._credentials = client.meta.events, service, credentials
-        self._session = URLLib3Session(
+        self._session = make(
             verify=os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
             proxies=get_environ_proxies(client.meta.endpoint_url),
             timeout=(config.connect_timeout, config.read_timeout),
@@ -46,29 +47,25 @@ class Wire:
 
     def _call(self, model: Any, params: dict[str, Any], request_signer: Any, context: Any, **_: object) -> Any:
         self._thread.came = None
-        if "endpoint_properties" in context or not _is_plain(params):
+        url = urlsplit(params["url"])
+        is_signed_as_here = request_signer.signature_version == "v4" and "endpoint_properties" not in context
+        if not (is_signed_as_here and params["method"] == "POST" and url.path == "/" and not url.query):
             return None
-        request = self._signed(params, request_signer.region_name, request_signer.signing_name)
+        request = self._signed(params, url.netloc, request_signer.region_name, request_signer.signing_name)
         try:
-            answer = self._answer(model.name, request)
+            # Others see the request, and may answer it.
+            answers = self._events.emit(f"before-send.{self._service}.{model.name}", request=request)
+            answer = first_non_none_response(answers) or self._session.send(request)
         except Exception as error:  # noqa: BLE001 - botocore decides
             self._thread.came = error
             return None
         if answer.status_code != _OK:
             self._thread.came = answer
             return None
-        parsed = self._parser.parse(
-            {"headers": answer.headers, "status_code": answer.status_code, "body": answer.content}, model.output_shape
-        )
+        came = {"headers": answer.headers, "status_code": answer.status_code, "body": answer.content}
+        parsed = self._parser.parse(came, model.output_shape)
         parsed["ResponseMetadata"]["RetryAttempts"] = 0
         return answer, parsed
-
-    def _answer(self, operation: str, request: AWSPreparedRequest) -> Any:
-        """Let others see the request and answer it, as botocore does."""
-        for _, answer in self._events.emit(f"before-send.{self._service}.{operation}", request=request):
-            if answer is not None:
-                return answer
-        return self._session.send(request)
 
     def _instead(self, **_: object) -> Any:
         """What came of the wire's try, in place of botocore's own first try."""
@@ -77,31 +74,25 @@ class Wire:
             raise came
         return came
 
-    def _signed(self, params: dict[str, Any], region: str, name: str) -> AWSPreparedRequest:
-        """The request, signed as https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
-        says.
-        """
-        credentials, body = self._credentials.get_frozen_credentials(), params["body"]
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        headers = dict(params["headers"])
-        headers["X-Amz-Date"] = now
+    def _signed(self, params: dict[str, Any], host: str, region: str, name: str) -> AWSPreparedRequest:
+        """See https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html ."""
+        credentials, body, headers = self._credentials.get_frozen_credentials(), params["body"], dict(params["headers"])
+        now = headers["X-Amz-Date"] = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         if credentials.token:
             headers["X-Amz-Security-Token"] = credentials.token
-        lines = {header.lower(): " ".join(text.split()) for header, text in headers.items()}
-        lines["host"] = urlsplit(params["url"]).netloc
+        lines = {header.lower(): " ".join(text.split()) for header, text in headers.items()} | {"host": host}
         names = sorted(lines.keys() - _UNSIGNED)
-        signed = ";".join(names)
-        canonical = "".join(f"{name}:{lines[name]}\n" for name in names)
+        signed, canonical = ";".join(names), "".join(f"{header}:{lines[header]}\n" for header in names)
         request = f"POST\n/\n\n{canonical}\n{signed}\n{sha256(body).hexdigest()}"
         scope = f"{now[:8]}/{region}/{name}/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{sha256(request.encode()).hexdigest()}"
-        key = self._signing_key(credentials.secret_key, now[:8], region, name)
+        signature = digest(self._signing_key(credentials.secret_key, now[:8], region, name), text.encode(), "sha256")
         headers["Authorization"] = (
             f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={signed}, "
-            f"Signature={digest(key, text.encode(), 'sha256').hex()}"
+            f"Signature={signature.hex()}"
         )
         headers["Content-Length"] = str(len(body))
-        return AWSPreparedRequest("POST", params["url"], HeadersDict(headers), body, stream_output=False)
+        return AWSPreparedRequest("POST", params["url"], _untyped(HeadersDict)(headers), body, stream_output=False)
 
     def _signing_key(self, secret: str, *scope: str) -> bytes:
         known, key = self._key
@@ -113,23 +104,17 @@ class Wire:
         return key
 
 
-def _is_plain(params: dict[str, Any]) -> bool:
-    """Whether a call has the form that is signed here."""
-    url = urlsplit(params["url"])
-    return params["method"] == "POST" and isinstance(params["body"], bytes) and url.path == "/" and not url.query
-
-
 def install(client: Any, service: str, session: Any) -> None:
-    """Let the calls of a client of boto3's `session` take this way, unless they are switched off or can't be signed."""
+    """Let the calls of a client of boto3's `session` take this way, unless it is switched off or can't be sure."""
     credentials = session.get_credentials()
-    if credentials is not None and os.environ.get("CELERIAC_WIRE") != "off" and not _names_authorities():
+    try:  # Only botocore finds the authorities that a configuration file may name.
+        file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+        has_authorities = b"ca_bundle" in file.read_bytes()
+    except (OSError, RuntimeError):  # no file, or no home
+        has_authorities = False
+    if credentials is not None and os.environ.get("CELERIAC_WIRE") != "off" and not has_authorities:
         Wire(client, service, credentials)
 
 
-def _names_authorities() -> bool:
-    """Whether AWS's configuration file may name authorities of its own, which only botocore looks up."""
-    try:
-        file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-        return b"ca_bundle" in file.read_bytes()
-    except (OSError, RuntimeError):  # RuntimeError: nobody's home
-        return False
+def _untyped(made: Any) -> Any:
+    return made  # botocore's stubs are wrong about these

@@ -79,6 +79,7 @@ def build_handler(
             # log may have the text. On AWS only the dead letter has it.
             **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
             **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
+            **({"CELERIAC_WIRE": "off"} if config.plain_botocore else {}),
             **runtime.environment,
         },
     )
