@@ -93,3 +93,22 @@ def test_a_tree_without_boto_is_not_changed(tmp_path: Path) -> None:
     trim(tmp_path, SERVICES)
 
     assert left(tmp_path) == {"six.py"}
+
+
+def test_powertools_keeps_what_a_consumer_can_use(tmp_path: Path) -> None:
+    openapi, parser = "aws_lambda_powertools/event_handler/openapi", "aws_lambda_powertools/utilities/parser"
+    goes = {f"{openapi}/swagger_ui/swagger-ui-bundle.min.js", f"{parser}/__init__.py"}
+    grow(tmp_path, f"{openapi}/swagger_ui/html.py", *goes)
+
+    trim(tmp_path, SERVICES)
+
+    assert left(tmp_path) == {f"{openapi}/swagger_ui/html.py"}
+
+
+def test_the_parser_stays_beside_pydantic(tmp_path: Path) -> None:
+    stays = {"aws_lambda_powertools/utilities/parser/__init__.py", "pydantic/__init__.py"}
+    grow(tmp_path, *stays)
+
+    trim(tmp_path, SERVICES)
+
+    assert left(tmp_path) == stays

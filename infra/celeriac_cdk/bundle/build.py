@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from celeriac_cdk.bundle import services, trim
+from celeriac_cdk.bundle import botocore_data, byte_code, services, trim
 
 _KEPT_BUILDS = 3
 
@@ -59,6 +59,7 @@ def build_bundle(root: Path, target: Target, *, offline: bool = False) -> Path:
         built = Path(staging) / "bundle"
         _install(root, built, target, offline=offline)
         trim.trim(built, listed)
+        botocore_data.cut(built, listed)
         _copy(root / "functions", files, built)
         _compile(built)
         _make_readable(built)
@@ -70,8 +71,8 @@ def build_bundle(root: Path, target: Target, *, offline: bool = False) -> Path:
 def fingerprint(root: Path, files: list[Path], listed: frozenset[str], target: Target) -> str:
     """Return a hash of a build's inputs: sources, lock file, services, machine and recipe."""
     digest = hashlib.sha256(repr((target, sorted(listed), sys.version, platform.machine())).encode())
-    recipe = sorted(Path(__file__).parent.glob("*.py"))
-    for file in (*files, root / "uv.lock", *(step for step in recipe if step.stem in {"build", "trim"})):
+    recipe = sorted(file for file in Path(__file__).parent.iterdir() if file.suffix in {".py", ".txt"})
+    for file in (*files, root / "uv.lock", *(step for step in recipe if step.name != "services.py")):
         content = file.read_bytes()
         digest.update(f"{file.name if file in recipe else file.relative_to(root)} {len(content)}\n".encode())
         digest.update(content)
@@ -146,21 +147,10 @@ def _copy(functions: Path, files: list[Path], into: Path) -> None:
 
 
 def _compile(bundle: Path) -> None:
-    """Add byte code that Lambda loads without a check. Compiling would take nearly half of a cold start.
-
-    Byte code contains the path of its source. The path is set to Lambda's folder, because the folder of a build is
-    different each time.
-    """
-    compileall = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    done = subprocess.run(  # noqa: S603 - this interpreter, on a folder from this file
-        [*compileall, "-s", str(bundle), "-p", "/var/task", str(bundle)],
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BundleError(f"a source of the bundle is not valid Python 3.13: {done.stdout.strip()}")
+    try:
+        byte_code.compile_bundle(bundle)
+    except byte_code.SourceError as error:
+        raise BundleError(f"a source of the bundle is not valid Python 3.13: {error}") from error
 
 
 def _make_readable(bundle: Path) -> None:

@@ -42,6 +42,11 @@ def _waste(site_packages: Path, services: frozenset[str]) -> Iterator[Path]:
     for distribution in site_packages.glob("*.dist-info"):
         yield from (entry for entry in distribution.iterdir() if entry.name not in _KEPT_METADATA)
     yield from (examples for examples in site_packages.glob("boto3/examples"))
+    # The page that shows the API of a web application. Consumers have none.
+    yield from site_packages.glob("aws_lambda_powertools/event_handler/openapi/swagger_ui/*.min.*")
+    if not (site_packages / "pydantic").exists():
+        # It can't be imported without pydantic.
+        yield from site_packages.glob("aws_lambda_powertools/utilities/parser")
     for package in ("botocore", "boto3"):
         for service in _folders(site_packages / package / "data"):
             if service.name not in services:
