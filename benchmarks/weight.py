@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,16 @@ class Weight:
 
 def of_folder(folder: Path) -> Weight:
     return _of((file, str(file.relative_to(folder))) for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+def copy_distributions(into: Path, *names: str) -> None:
+    """Copy packages installed here, with all their dependencies, as pip would install them. Byte code is left out."""
+    for name in sorted(_closure(names)):
+        for file in distribution(name).files or ():
+            if file.suffix != ".pyc" and ".." not in file.parts:
+                copy = into / file
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(file.locate()), copy)
 
 
 def of_distributions(*names: str) -> Weight:
