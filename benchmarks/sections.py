@@ -198,9 +198,9 @@ Celeriac's consumer / a bare Powertools handler, both with their clients made: {
 |---|---:|---:|
 {rows}
 
-Reading: our consumer loads the same packages as the bare handler, and Celeriac too. But its bundle holds reduced data of
-botocore and no docstrings. The bare handler's packages are as pip installs them, compiled to byte code. Our bundle is
-larger than that of a handler that uses the runtime's boto3.
+Reading: our consumer loads the same packages as the bare handler, and Celeriac too. But its bundle holds less of
+botocore's data, and no docstrings. The bare handler's packages are as pip installs them, compiled to byte code. Our
+bundle is larger than that of a handler that uses the runtime's boto3.
 """
 
 
