@@ -107,7 +107,7 @@ def test_a_request_is_botocores_byte_for_byte(text: str, token: str | None, serv
             else:
                 made.put_item(TableName="t", Item={"id": {"S": text}, "data": {"B": text.encode()}})
         (request,) = came
-        headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+        headers = {name.lower(): value for name, value in request.headers.items()}
         found.append(
             (request.method, request.url, request.body, {n: v for n, v in headers.items() if n not in _ABOUT_ITSELF})
         )
@@ -215,6 +215,19 @@ def test_expired_credentials_are_refreshed() -> None:
         clock.shift(timedelta(hours=2))
         made.list_tables()
     assert [_text(request.headers["Authorization"]).split("Credential=")[1][:2] for request in came] == ["a/", "b/"]
+
+
+def test_a_handler_that_may_replace_the_body_with_a_text() -> None:
+    """botocore takes bytes and texts."""
+    made = make("dynamodb", is_wired=True)
+
+    def replace(params: dict[str, Any], **_: object) -> None:
+        params["body"] = "{}"
+
+    made.meta.events.register("before-call.dynamodb", replace)
+    with aws(lambda: answer({})) as came:
+        made.list_tables()
+    assert [request.body for request in came] == ["{}"]
 
 
 def test_others_see_and_answer_each_try_once() -> None:

@@ -49,7 +49,10 @@ class Wire:
         self._thread.came = None
         url = urlsplit(params["url"])
         is_signed_as_here = request_signer.signature_version == "v4" and "endpoint_properties" not in context
-        if not (is_signed_as_here and params["method"] == "POST" and url.path == "/" and not url.query):
+        is_plain = (
+            params["method"] == "POST" and url.path == "/" and not url.query and isinstance(params["body"], bytes)
+        )
+        if not (is_signed_as_here and is_plain):
             return None
         request = self._signed(params, url.netloc, request_signer.region_name, request_signer.signing_name)
         try:
@@ -57,12 +60,11 @@ class Wire:
             answers = self._events.emit(f"before-send.{self._service}.{model.name}", request=request)
             answer = first_non_none_response(answers) or self._session.send(request)
         except Exception as error:  # noqa: BLE001 - botocore decides
-            self._thread.came = error
-            return None
-        if answer.status_code != _OK:
+            answer = error
+        if isinstance(answer, Exception) or answer.status_code != _OK:
             self._thread.came = answer
             return None
-        came = {"headers": answer.headers, "status_code": answer.status_code, "body": answer.content}
+        came = {"headers": answer.headers, "status_code": _OK, "body": answer.content}
         parsed = self._parser.parse(came, model.output_shape)
         parsed["ResponseMetadata"]["RetryAttempts"] = 0
         return answer, parsed
@@ -87,12 +89,10 @@ class Wire:
         scope = f"{now[:8]}/{region}/{name}/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{sha256(request.encode()).hexdigest()}"
         signature = digest(self._signing_key(credentials.secret_key, now[:8], region, name), text.encode(), "sha256")
-        headers["Authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={signed}, "
-            f"Signature={signature.hex()}"
-        )
-        headers["Content-Length"] = str(len(body))
-        return AWSPreparedRequest("POST", params["url"], _untyped(HeadersDict)(headers), body, stream_output=False)
+        who = f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}"
+        headers["Authorization"] = f"{who}, SignedHeaders={signed}, Signature={signature.hex()}"
+        sent = {header: text.encode() for header, text in headers.items()} | {"Content-Length": str(len(body))}
+        return AWSPreparedRequest("POST", params["url"], _untyped(HeadersDict)(sent), body, stream_output=False)
 
     def _signing_key(self, secret: str, *scope: str) -> bytes:
         known, key = self._key
