@@ -54,8 +54,8 @@ class Side:
 
 
 SIDES = [
-    Side(BASE, [sys.executable, "with_celeriac.py", BASE], [], Queue("bare", max_concurrency=2)),
-    Side(FENCED, [sys.executable, "with_celeriac.py", FENCED], [], Queue("fenced", max_concurrency=2)),
+    Side(BASE, [sys.executable, "with_celeriac.py", BASE], [], Queue("bare", batch_size=10, max_concurrency=2)),
+    Side(FENCED, [sys.executable, "with_celeriac.py", FENCED], [], Queue("fenced", batch_size=10, max_concurrency=2)),
     Side(
         "celery",
         [str(RIVALS_BIN / "python"), "with_celery.py"],

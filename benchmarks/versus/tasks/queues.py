@@ -4,5 +4,5 @@ from datetime import timedelta
 
 from celeriac import Queue
 
-bare = Queue("bare", timeout=timedelta(seconds=30), max_concurrency=2)
-fenced = Queue("fenced", timeout=timedelta(seconds=30), max_concurrency=2)
+bare = Queue("bare", timeout=timedelta(seconds=30), batch_size=10, max_concurrency=2)
+fenced = Queue("fenced", timeout=timedelta(seconds=30), batch_size=10, max_concurrency=2)
