@@ -123,6 +123,30 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://vpce-1.dynamodb.EU-west-1.vpce.amazonaws.com:443",
+        "http://localhost:80",
+        "http://127.0.0.1:4566",
+        "https://name:8443/",
+        "http://[::1]:8000",
+        "http://proxy/aws/",
+    ],
+)
+def test_the_host_of_an_endpoint_is_signed_as_botocore_signs_it(endpoint: str) -> None:
+    """A signature over another host is refused, and botocore doesn't try such a call again."""
+    signed = []
+    for is_wired in (True, False):
+        with aws(lambda: answer({})) as came, time_machine.travel(NOW, tick=False):
+            made: Any = SESSION.client("dynamodb", endpoint_url=endpoint)
+            if is_wired:
+                wire.install(made, "dynamodb", SESSION)
+            made.list_tables()
+        signed.append([(request.url, request.headers["Authorization"]) for request in came])
+    assert signed[0] == signed[1]
+
+
 CALLS: list[tuple[str, Callable[[Any], Any]]] = [
     ("dynamodb", lambda c: c.get_item(TableName="t", Key=ITEM)),
     ("dynamodb", lambda c: c.describe_table(TableName="t")),

@@ -1,8 +1,8 @@
 """Makes the first try of a call to DynamoDB or SQS: signs and sends what botocore has serialized.
 
 botocore takes three quarters of a call's CPU for this. The wire answers botocore's event `before-call` if AWS has
-carried the call out. Else botocore gets what came, an error of AWS or of the connection, as the result of its own first
-try. So there are as many tries as ever, and retries, waits and errors are botocore's.
+carried the call out. Else botocore takes the result, an error of AWS or of the connection, for that of its own first
+try. The number of tries stays the same, and botocore decides about retries, waits and errors.
 """
 
 import os
@@ -12,7 +12,7 @@ from hashlib import sha256
 from hmac import digest
 from pathlib import Path
 from threading import local
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from botocore.auth import SIGNED_HEADERS_BLACKLIST
@@ -30,7 +30,7 @@ class Wire:
     """The first try of each call of one client."""
 
     def __init__(self, client: Any, service: str, credentials: Any) -> None:
-        config, make = client.meta.config, _untyped(URLLib3Session)
+        config, make = client.meta.config, cast("Any", URLLib3Session)  # its stub is wrong
         self._events, self._service, self._credentials = client.meta.events, service, credentials
         self._session = make(
             verify=os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE") or True,
@@ -49,12 +49,14 @@ class Wire:
         self._thread.came = None
         url = urlsplit(params["url"])
         is_signed_as_here = request_signer.signature_version == "v4" and "endpoint_properties" not in context
-        is_plain = (
-            params["method"] == "POST" and url.path == "/" and not url.query and isinstance(params["body"], bytes)
-        )
-        if not (is_signed_as_here and is_plain):
+        is_plain = url.path == "/" and not url.query and "[" not in url.netloc  # a name, or an IPv4 address
+        if not (is_signed_as_here and is_plain and params["method"] == "POST" and isinstance(params["body"], bytes)):
             return None
-        request = self._signed(params, url.netloc, request_signer.region_name, request_signer.signing_name)
+        # As the HTTP client writes it. It leaves the usual ports out.
+        host = (
+            url.hostname if url.port in {None, {"http": 80, "https": 443}[url.scheme]} else f"{url.hostname}:{url.port}"
+        )
+        request = self._signed(params, str(host), request_signer.region_name, request_signer.signing_name)
         try:
             # Others see the request, and may answer it.
             answers = self._events.emit(f"before-send.{self._service}.{model.name}", request=request)
@@ -92,7 +94,7 @@ class Wire:
         who = f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}"
         headers["Authorization"] = f"{who}, SignedHeaders={signed}, Signature={signature.hex()}"
         sent = {header: text.encode() for header, text in headers.items()} | {"Content-Length": str(len(body))}
-        return AWSPreparedRequest("POST", params["url"], _untyped(HeadersDict)(sent), body, stream_output=False)
+        return AWSPreparedRequest("POST", params["url"], cast("Any", HeadersDict(sent)), body, stream_output=False)
 
     def _signing_key(self, secret: str, *scope: str) -> bytes:
         known, key = self._key
@@ -114,7 +116,3 @@ def install(client: Any, service: str, session: Any) -> None:
         has_authorities = False
     if credentials is not None and os.environ.get("CELERIAC_WIRE") != "off" and not has_authorities:
         Wire(client, service, credentials)
-
-
-def _untyped(made: Any) -> Any:
-    return made  # botocore's stubs are wrong about these
