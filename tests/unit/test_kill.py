@@ -118,7 +118,7 @@ def _story(*charges: tuple[float, str, bool]) -> Story:
 
 
 def _attempts(*attempts: int, ended: bool = False, dead: int = 0, seconds: float = 1.2) -> Story:
-    """Each attempt of `notify:a` runs in a worker of its own, so long after the one before. The first ones died."""
+    """Each attempt of `notify:a` runs in another worker, `seconds` after the last. The first `dead` workers died."""
     story = Story(dead={f"jobs {number}" for number in range(1, dead + 1)})
     story.charges = [
         Charge(5.0 + number * seconds, f"jobs {number}", "notify", "notify:a", attempt, is_late=False)

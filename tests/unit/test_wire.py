@@ -62,7 +62,7 @@ def make(service: str, *, is_wired: bool, credentials: Any = None) -> Any:
 
 @pytest.fixture(autouse=True)
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine with credentials of its own, and without a configuration file."""
+    """The machine has credentials in its environment, and no configuration file."""
     for name, value in {
         "AWS_CONFIG_FILE": "/nowhere",
         "AWS_DEFAULT_REGION": "eu-west-1",

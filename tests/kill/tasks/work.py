@@ -23,7 +23,7 @@ def pay(ctx: Context, name: str) -> str:
 
 @task(jobs, key="name", delivery="at_least_once", retry=QUICK)
 def notify(ctx: Context, name: str) -> None:
-    """Fails once: its second attempt is in a message of its own, and no record knows of it."""
+    """Fails once. The second attempt comes by another message, and there is no record of it."""
     charge(ctx, "notify")
     if ctx.attempt == 1:
         raise ConnectionError
