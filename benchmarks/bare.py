@@ -1,4 +1,4 @@
-"""A consumer written by hand with Powertools: a batch processor and the idempotency decorator."""
+"""Consumers written by hand: with Powertools' batch processor and idempotency decorator, and with boto3 alone."""
 
 import json
 import time
@@ -55,6 +55,51 @@ def bare_consumer(stub: Stub) -> Callable[[Any, Any], Any]:
 
     def handler(event: Any, context: Any) -> Any:
         return process_partial_response(event, record_handler, processor, context)
+
+    return handler
+
+
+def boto3_consumer(stub: Stub) -> Callable[[Any, Any], Any]:
+    """The handler of a consumer with nothing but boto3: a conditional write before the work, and one after it."""
+    stub.register("dynamodb")
+    dynamodb = boto3.client("dynamodb")
+    table = "celeriac-bench-idempotency"
+
+    def work(payment: dict[str, Any]) -> dict[str, str]:
+        return {"charge": payment["order_id"]}
+
+    def consume(record: dict[str, Any]) -> None:
+        started = time.time()
+        payment = json.loads(record["body"])["args"]
+        key, expiration = {"id": {"S": payment["payment_id"]}}, str(int(started) + 86400)
+        try:
+            dynamodb.put_item(
+                TableName=table,
+                Item=key | {"status": {"S": "INPROGRESS"}, "expiration": {"N": expiration}},
+                ConditionExpression="attribute_not_exists(id) OR expiration < :now",
+                ExpressionAttributeValues={":now": {"N": str(int(started))}},
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return
+        result = work(payment)
+        dynamodb.update_item(
+            TableName=table,
+            Key=key,
+            UpdateExpression="SET #status = :done, #data = :data",
+            ExpressionAttributeNames={"#status": "status", "#data": "data"},
+            ExpressionAttributeValues={":done": {"S": "COMPLETED"}, ":data": {"S": json.dumps(result)}},
+        )
+        milliseconds = round((time.time() - started) * 1000, 1)
+        print(json.dumps({"message": "done", "id": record["messageId"], "milliseconds": milliseconds}))
+
+    def handler(event: Any, _: Any) -> Any:
+        failures = []
+        for record in event["Records"]:
+            try:
+                consume(record)
+            except Exception:  # noqa: BLE001 - as such code is written
+                failures.append({"itemIdentifier": record["messageId"]})
+        return {"batchItemFailures": failures}
 
     return handler
 

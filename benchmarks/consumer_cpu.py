@@ -1,11 +1,12 @@
-"""Compares the consumer's own work for each message with that of a bare Powertools consumer on the same store.
+"""Compares the consumer's own work for each message with that of consumers written by hand on the same store.
 
 python benchmarks/consumer_cpu.py [--rounds 15] [--latency-ms 20]
 
-Both handle the same batches of ten in turn, over botocore with stubbed HTTP. CPU: every call is answered at once, so
-only their own work and botocore's is measured. Wall: every call is answered after the given latency, on a queue that
-runs its tasks one by one, as the bare consumer does, and on one with concurrency=10. Last: the time of ten waiting
-tasks that run side by side.
+One is made with Powertools ("bare"), one with boto3 alone. It has no lease and no fence: after a crash, its message is
+never run again. All handle the same batches of ten in turn, over botocore with stubbed HTTP. CPU: every call is
+answered at once, so only their own work and botocore's is measured. Wall: every call is answered after the given
+latency, on a queue that runs its tasks one by one, as the bare consumer does, and on one with concurrency=10. Last: the
+time of ten waiting tasks that run side by side.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from bare import MESSAGES, Context, bare_consumer, event, payments
+from bare import MESSAGES, Context, bare_consumer, boto3_consumer, event, payments
 from figures import Ratio, as_json, ratio
 from quiet import say  # before any AWS library
 from stub import Stub
@@ -41,12 +42,14 @@ def wait(number: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Ratios are Celeriac's figure divided by the bare consumer's."""
+    """Ratios are Celeriac's figure divided by the bare consumer's, `cpu_boto3` by that of the one with boto3 alone."""
 
     latency_ms: float
     bare_microseconds: float
+    boto3_microseconds: float
     our_microseconds: float
     cpu: Ratio
+    cpu_boto3: Ratio
     wall: Ratio
     wall_side_by_side: Ratio
     ten_waits_ms: float
@@ -72,9 +75,11 @@ def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
     stub = Stub()
     events = [payments("celeriac-bench-bench", batch) for batch in range(BATCHES)]
     side_by_side = payments("celeriac-bench-wide")
-    bare = bare_consumer(stub)  # which registers the stub
-    cpu(bare, events[:3]), cpu(consumer.handler, events[:3])
-    theirs, ours = zip(*((cpu(bare, events), cpu(consumer.handler, events)) for _ in range(rounds)), strict=True)
+    bare, alone = bare_consumer(stub), boto3_consumer(stub)  # the stub answers clients that are made after this
+    sides = (bare, alone, consumer.handler)
+    for side in sides:
+        cpu(side, events[:3])
+    theirs, theirs_alone, ours = zip(*(tuple(cpu(side, events) for side in sides) for _ in range(rounds)), strict=True)
 
     stub.latency_seconds = latency_ms / 1000
     walls = [
@@ -88,8 +93,10 @@ def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
     return Figures(
         latency_ms,
         median(theirs),
+        median(theirs_alone),
         median(ours),
         cpu=ratio(ours, theirs),
+        cpu_boto3=ratio(ours, theirs_alone),
         wall=ratio(slow_ours, slow),
         wall_side_by_side=ratio(slow_side_by_side, slow),
         ten_waits_ms=median(wall(consumer.handler, ten) for _ in range(5)),
@@ -108,7 +115,9 @@ def main() -> None:
         return
     say(f"bare Powertools consumer  median {found.bare_microseconds:6.0f} us CPU a message")
     say(f"Celeriac's consumer       median {found.our_microseconds:6.0f} us CPU a message")
+    say(f"a consumer of boto3 alone median {found.boto3_microseconds:6.0f} us CPU a message")
     say(f"CPU, ours divided by the bare consumer's: {found.cpu}")
+    say(f"CPU, ours divided by that of boto3 alone: {found.cpu_boto3}")
     say(f"wall of a batch at {found.latency_ms:.0f} ms a call: {found.wall}")
     say(f"  the same with concurrency=10: {found.wall_side_by_side}")
     say(f"ten tasks that each wait 100 ms, concurrency 10: median {found.ten_waits_ms:.0f} ms an invocation")

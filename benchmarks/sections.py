@@ -1,18 +1,21 @@
 """The report's section for each benchmark. The readings say where Celeriac loses, and why."""
 
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 import prices
 from bars import Bar
 from figures import Ratio
 
+RIVALS = ("celery", "taskiq", "dramatiq")
 QUICK = {
     "cost": [],
     "standing": [],
     "enqueue_rate": ["--rounds", "5"],
     "consumer_cpu": ["--rounds", "5"],
     "relay_throughput": ["--rounds", "3"],
+    "scale": ["--batch", "1000", "--messages", "20000"],
     "cold_import": ["--runs", "5"],
     "versus": ["--rounds", "2", "--count", "200", "--latencies", "10"],
 }
@@ -29,6 +32,7 @@ def sections(found: dict[str, Any]) -> Iterator[str]:
     yield _enqueue(found["enqueue_rate"])
     yield _consumer(found["consumer_cpu"])
     yield _relay(found["relay_throughput"])
+    yield _scale(found["scale"])
     yield _cold(found["cold_import"])
     yield _versus(found["versus"])
 
@@ -43,6 +47,7 @@ def bars(found: dict[str, Any]) -> list[Bar]:
         _better("enqueue_many: CPU, loop of boto3 batches", enqueue["cpu_many"], turned=True),
         _better("enqueue_many: wall with latency, the boto3 loop", enqueue["wall_many"], turned=True),
         _better("consumer: CPU, bare Powertools", consumer["cpu"], turned=True),
+        _better("consumer: CPU, boto3 alone", consumer["cpu_boto3"], turned=True),
         _better("consumer: wall with latency, bare Powertools", consumer["wall"], turned=True),
         _better("consumer, concurrency=10: the same", consumer["wall_side_by_side"], turned=True),
         _better("relay: events/s, call by call", relay["faster"]),
@@ -50,7 +55,7 @@ def bars(found: dict[str, Any]) -> list[Bar]:
         *(
             _better(f"emulator: {what}, {rival.capitalize()}", versus[key][rival])
             for what, key in (("working", "worked"), ("end to end", "done"), ("latency p50", "p50"))
-            for rival in ("celery", "taskiq")
+            for rival in RIVALS
         ),
     ]
 
@@ -139,9 +144,10 @@ def _enqueue(data: dict[str, Any]) -> str:
 | Celery's `apply_async` / `enqueue` | {_ratio(data["cpu_celery"])} | |
 | a loop of `apply_async` / `enqueue_many` | | {_ratio(data["wall_celery_many"])} |
 
-Reading: `enqueue` takes more CPU than boto3 alone, which does most of its work. `enqueue_many` loses more: each message
-gets an id, a time and a check of its types, and the batches go through threads. With a network in between, the threads
-make `enqueue_many` faster. A thread pool around boto3 would do the same.
+Reading: boto3 alone spends most of its CPU on making and signing a request. Celeriac's own way of sending
+(docs/decisions/0032-the-wire.md) takes less, and the difference pays for each message's id, its time and the check of
+its types. `enqueue_many` gains less, since ten messages share a request, and its batches go through threads. With a
+network in between, the threads make it faster. A thread pool around boto3 would do the same.
 """
 
 
@@ -150,15 +156,17 @@ def _consumer(data: dict[str, Any]) -> str:
 
 `python benchmarks/consumer_cpu.py`
 
-| Celeriac / a bare Powertools consumer | |
+| Celeriac / a bare Powertools consumer, if no other is named | |
 |---|---|
 | CPU a message | {_ratio(data["cpu"])} |
+| CPU a message, a consumer of boto3 alone | {_ratio(data["cpu_boto3"])} |
 | wall of a batch, {data["latency_ms"]:.0f} ms a call, one by one | {_ratio(data["wall"])} |
 | the same, `concurrency=10` | {_ratio(data["wall_side_by_side"])} |
 
-Reading: in CPU we are equal to the bare consumer or worse, because fencing, retries and validation cost time. Most of
-the CPU of both is botocore's. Running tasks side by side pays if tasks wait. A task that computes gains nothing from
-it.
+Reading: most of a consumer's CPU is botocore's, and ours sends its requests in its own way
+(docs/decisions/0032-the-wire.md). Without it we would need about as much as the bare consumer, since fencing, retries
+and validation cost time. The consumer of boto3 alone has neither: it never runs a task again whose worker died. Running
+tasks side by side pays if tasks wait. A task that computes gains nothing from it.
 """
 
 
@@ -204,33 +212,72 @@ bundle is larger than that of a handler that uses the runtime's boto3.
 """
 
 
+def _scale(data: dict[str, Any]) -> str:
+    sizes = {
+        f"a batch of {data['batch_size']:,} `at_least_once` messages": data["batch"],
+        f"`enqueue_many(items, progress=...)` of {data['messages']:,} messages": data["stream"],
+        "`enqueue` from 200 threads": data["threads"],
+    }
+    rows = "\n".join(
+        f"| {name} | {part['memory_mb']:.0f} | {part['large_us'] / part['small_us']:.2f} |"
+        for name, part in sizes.items()
+    )
+    return f"""## The size of a batch and of a script
+
+`python benchmarks/scale.py`
+
+| | MB of memory at most | CPU a message / that in a run a tenth as large |
+|---|---:|---:|
+{rows}
+
+Reading: neither memory nor CPU a message grows with the number of messages.
+"""
+
+
+def _median(turns: list[dict[str, float]], what: str) -> float:
+    return median(turn[what] for turn in turns)
+
+
 def _versus(data: dict[str, Any]) -> str:
+    count = data["count"]
     words = {
         "worked": "working",
+        "worker_cpu": "workers' CPU",
         "done": "end to end",
         "enqueued": "enqueueing",
         "p50": "latency, p50",
         "p95": "latency, p95",
     }
-    names = ["effectively_once", "celery", "taskiq"]
+    names = ["effectively_once", *RIVALS]
     rows = "\n".join(
         f"| {word} | " + " | ".join(str(_ratio(data[key][name])) for name in names) + " |"
         for key, word in words.items()
     )
-    return f"""## Celery and taskiq, on the emulator
+    workers = "\n".join(
+        f"| {name} | {count / _median(turns, 'worked'):,.0f} | {_median(turns, 'worker_cpu') * 1000:.2f} "
+        f"| {_median(turns, 'worker_calls'):.2f} |"
+        for name, turns in data["turns"].items()
+    )
+    return f"""## Celery, taskiq and dramatiq, on the emulator
 
 `sh local/setup.sh versus && python benchmarks/versus.py`
 
 Time divided by that of Celeriac's `at_least_once` (above 1 is slower), {data["count"]} tasks at a time:
 
-| | Celeriac's `effectively_once` | Celery | taskiq |
-|---|---|---|---|
+| | Celeriac's `effectively_once` | {" | ".join(name.capitalize() for name in RIVALS)} |
+|---|---|{"---|" * len(RIVALS)}
 {rows}
+
+While the workers worked:
+
+| | tasks a second | worker's CPU a task, ms | worker's AWS calls a task |
+|---|---:|---:|---:|
+{workers}
 
 Reading: this compares clients of one emulator, not systems on AWS. The emulator's Lambda receives and deletes messages
 without HTTP, which a rival's worker can't do. So part of our lead in working comes from the emulator. Our lead in
-enqueueing comes from batches. Our lead in latency comes from both. `effectively_once` loses to both rivals at working:
-it pays for two conditional writes a task, one task after the other. They buy a guarantee that the rivals don't give. It
-enqueues with the same code as `at_least_once`, so the difference of its ratio from 1 is noise. Real Lambda adds cold
-starts, and real workers run on more machines: this benchmark shows neither.
+enqueueing comes from batches. Our lead in latency comes from both. `effectively_once` makes two conditional writes a
+task, one task after the other, and the emulator takes most of that time. The writes buy a guarantee that the rivals
+don't give. It enqueues with the same code as `at_least_once`, so the difference of its ratio from 1 is noise. Real
+Lambda adds cold starts, and real workers run on more machines: this benchmark shows neither.
 """

@@ -27,7 +27,8 @@ class Stub:
         operation = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
         with _counting:
             self.calls[operation] += 1
-        time.sleep(self.latency_seconds)
+        if self.latency_seconds:  # a sleep of 0 seconds would cost more than the rest of the stub
+            time.sleep(self.latency_seconds)
         sent = json.loads(request.body)
         match operation:
             case "SendMessageBatch":
@@ -47,7 +48,8 @@ class Stub:
             boto3.setup_default_session()
         assert boto3.DEFAULT_SESSION is not None
         for service in services:
-            boto3.DEFAULT_SESSION.events.register(f"before-send.{service}", self)
+            # With an id: if it is registered twice, it answers once.
+            boto3.DEFAULT_SESSION.events.register(f"before-send.{service}", self, unique_id=f"{id(self)} {service}")
 
 
 def _taken(entry: dict[str, str]) -> dict[str, str]:

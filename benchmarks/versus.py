@@ -1,4 +1,4 @@
-"""Compares Celeriac, Celery on SQS and taskiq on SQS, end to end on one local emulator of AWS, in turn.
+"""Compares Celeriac, Celery, taskiq and dramatiq on SQS, end to end on one local emulator of AWS, in turn.
 
 python benchmarks/versus.py [--rounds 5] [--count 500] [--latencies 40] [--port 4900]
 
@@ -7,6 +7,10 @@ time from the first line to the last. End to end: the workers wait, and `count` 
 way; the time from the first enqueue to the last line. Latency: one task at a time, from the enqueue to the line. Every
 contestant has two workers, which run only in its turn. The rivals acknowledge late, so they give the guarantee of
 Celeriac's at_least_once. Celeriac's effectively_once guarantees more, for two more calls a task.
+
+While the workers work, their CPU and their calls of the emulator are counted, too: the emulator's own work decides how
+fast they are, but these two are the library's. Lambda's poller makes a call to receive and one to delete each batch of
+ten, which reach no emulator. They are added, as AWS bills them.
 
 Limits: the emulator is one Python process that all contestants share, and it is busier than any client. Its Lambda is a
 warm subprocess beside it, and Lambda's poller receives and deletes messages without HTTP, which no rival's worker can
@@ -22,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +37,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from emulator import bundle_with, client, create_idempotency_table, deploy, emulator, switch
 from figures import Ratio, as_json, ratio
+from workers import calls, cpu_seconds, of_function, of_group
 
 from celeriac import Queue
 from celeriac_local.cloud.processes import spawn, stop
@@ -66,6 +71,11 @@ SIDES = [
         [str(RIVALS_BIN / "python"), "with_taskiq.py"],
         [str(RIVALS_BIN / "taskiq"), "worker", "with_taskiq:broker", "--workers=2", "--log-level=WARNING"],
     ),
+    Side(
+        "dramatiq",
+        [str(RIVALS_BIN / "python"), "with_dramatiq.py"],
+        [str(RIVALS_BIN / "dramatiq"), "with_dramatiq", "--processes=2", "--threads=1"],
+    ),
 ]
 
 
@@ -74,6 +84,10 @@ class Turn:
     """One contestant's figures in one round, in seconds."""
 
     worked: float
+    worker_cpu: float
+    """CPU of the workers a task, while they worked."""
+    worker_calls: float
+    """AWS calls of the workers a task, while they worked."""
     enqueued: float
     done: float
     p50: float
@@ -88,6 +102,7 @@ class Figures:
     latencies: int
     turns: dict[str, list[Turn]]
     worked: dict[str, Ratio]
+    worker_cpu: dict[str, Ratio]
     done: dict[str, Ratio]
     enqueued: dict[str, Ratio]
     p50: dict[str, Ratio]
@@ -100,13 +115,18 @@ class Notes:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def after(self, count: int) -> list[tuple[float, float]]:
-        """Wait until `count` tasks have run; return their (sent, ran) times and empty the file."""
+    def lines(self, count: int) -> list[str]:
+        """Wait until `count` tasks have run, and return the lines of all that have."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while len(lines := self._path.read_text().splitlines()) < count:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(lines)} of {count} tasks have run after {PATIENCE_SECONDS} s")
             time.sleep(0.005)
+        return lines
+
+    def after(self, count: int) -> list[tuple[float, float]]:
+        """Wait until `count` tasks have run; return their (sent, ran) times and empty the file."""
+        lines = self.lines(count)
         self._path.write_text("")
         return [(float(sent), float(ran)) for sent, ran in (line.split() for line in lines)]
 
@@ -119,9 +139,16 @@ def turn(side: Side, variables: Mapping[str, str], folder: Path, *, count: int, 
     variables = {**variables, "BENCH_QUEUE": name, "BENCH_QUEUE_URL": url}
     with _producer(side, variables) as producer:
         _enqueue(producer, count)
-        with _workers(side, variables, folder):
+        with _workers(side, variables, folder) as belongs:
+            ahead = len(notes.lines(1))  # these ran before the first look at the workers
+            before, endpoint = cpu_seconds(belongs), variables["AWS_ENDPOINT_URL"]
+            calls_before = calls(endpoint)
             ran = sorted(ran for _, ran in notes.after(count))
             time.sleep(0.5)  # until the last messages are deleted
+            worker_cpu = (cpu_seconds(belongs) - before) / (count - ahead)
+            worker_calls = (calls(endpoint) - calls_before) / (count - ahead)
+            if side.queue is not None:
+                worker_calls += 2 / side.queue.batch
             started, enqueued = _enqueue(producer, count)
             last = max(ran for _, ran in notes.after(count))
             waits = []
@@ -130,21 +157,22 @@ def turn(side: Side, variables: Mapping[str, str], folder: Path, *, count: int, 
                 waits.append(notes.after(1)[0][1] - began)
             time.sleep(0.5)
     p95 = quantiles(waits, n=20, method="inclusive")[18]
-    return Turn(ran[-1] - ran[0], enqueued - started, last - started, median(waits), p95)
+    return Turn(ran[-1] - ran[0], worker_cpu, worker_calls, enqueued - started, last - started, median(waits), p95)
 
 
 @contextmanager
-def _workers(side: Side, variables: Mapping[str, str], folder: Path) -> Iterator[None]:
+def _workers(side: Side, variables: Mapping[str, str], folder: Path) -> Iterator[Callable[[int], bool]]:
+    """Let the workers work. Yields what tells their processes from others."""
     if side.queue is not None:
         switch(side.queue, variables, on=True)
         try:
-            yield
+            yield of_function(side.queue.function_name(variables["CELERIAC_STAGE"]))
         finally:
             switch(side.queue, variables, on=False)
         return
     process = spawn(side.workers, env=variables, folder=RIVALS, log=folder / f"{side.name}.log")
     try:
-        yield
+        yield of_group(process.pid)
     finally:
         stop(process, marker=str(RIVALS))
 
@@ -200,7 +228,7 @@ def measure(rounds: int = 5, count: int = 500, latencies: int = 40, port: int = 
                 for side in SIDES
                 if side.name != BASE
             }
-            for what in ("worked", "done", "enqueued", "p50", "p95")
+            for what in ("worked", "worker_cpu", "done", "enqueued", "p50", "p95")
         ),
     )
 
@@ -223,10 +251,12 @@ def main() -> None:
         )
         print(
             f"{name:17} working {figures.count / worked:5.0f} tasks/s, end to end {figures.count / done:5.0f} tasks/s, "
-            f"latency p50 {p50 * 1000:5.1f} ms, p95 {p95 * 1000:5.1f} ms"
+            f"latency p50 {p50 * 1000:5.1f} ms, p95 {p95 * 1000:5.1f} ms, "
+            f"workers {median(turn.worker_cpu for turn in turns) * 1000:.2f} ms CPU and "
+            f"{median(turn.worker_calls for turn in turns):.2f} calls a task"
         )
     print(f"time divided by that of Celeriac's {BASE}: the median, and the range of half of the pairs:")
-    for what in ("worked", "done", "enqueued", "p50", "p95"):
+    for what in ("worked", "worker_cpu", "done", "enqueued", "p50", "p95"):
         ratios: dict[str, Ratio] = getattr(figures, what)
         print(f"  {what:9}", "; ".join(f"{name} {found}" for name, found in ratios.items()))
 

@@ -44,6 +44,13 @@ def test_a_message_costs_the_consumer_no_more_than_twice_a_bare_one() -> None:
     assert 0 < _figures("consumer_cpu", "--rounds", "1", "--latency-ms", "1")["cpu"]["median"] < 2
 
 
+def test_a_worker_and_a_script_stay_small_however_many_messages_there_are() -> None:
+    found = _figures("scale", "--batch", "10000", "--messages", "20000")
+    for part in ("batch", "stream", "threads"):
+        assert found[part]["memory_mb"] < 256  # the smallest worker that Celeriac's stacks make has 512 MB
+        assert found[part]["large_us"] < 3 * found[part]["small_us"]  # work that grows with the square: 10
+
+
 def test_an_event_costs_the_relay_a_ninth_of_a_call() -> None:
     one = _figures("relay_throughput", "--rounds", "1", "--latency-ms", "1")["by_subscribers"][0]
     assert one["calls"] == {"SendMessageBatch": 10, "TransactWriteItems": 1}

@@ -2,10 +2,10 @@
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from celeriac import Context, Queue, task
 from celeriac.aws.client import client

@@ -131,7 +131,7 @@ def encoded(annotation: Any, value: object) -> bytes:
     def take(value): ...  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - the test sets the annotations
 
     take.__annotations__ = {} if annotation is None else {"value": annotation}
-    return Signature(take, "take").encode({"value": value})
+    return Signature(take, "take").encode({"value": value})[0]
 
 
 ARRIVES: list[tuple[Any, object]] = [

@@ -25,6 +25,7 @@ LEFT_OUT = {
     "celeriac/aws/client.py",
     "celeriac/aws/items.py",
     "celeriac/aws/stored_values.py",
+    "celeriac/aws/wire.py",
     "celeriac/consume/insist.py",
     "celeriac/consume/facts.py",
     "celeriac/consume/report.py",
@@ -50,6 +51,8 @@ LEFT_OUT = {
     "celeriac/observe/text.py",
     "celeriac/observe/trace.py",
 }
+# msgspec makes their objects without a call of Python code, so the profile doesn't see them.
+UNSEEN = {"celeriac/consume/outcome.py", "celeriac/execute/call.py"}
 HANDLERS = {"celeriac/consume/handler.py", "celeriac/relay/handler.py"}
 TOO_LARGE_FOR_SQS = 300_000
 
@@ -83,9 +86,9 @@ def test_the_first_walk_is_that_of_a_large_async_task_that_fails(sandbox: Sandbo
         fail.enqueue(order="o-1", items="x" * TOO_LARGE_FOR_SQS)
         sandbox.drain()
 
-    # Large arguments are read under the time limit too, by an earlier Call.
+    # Large arguments are read under the time limit too, by an earlier call.
     every, always = listed("The first walk")
-    early = {"celeriac/observe/running.py", "celeriac/execute/call.py"}
+    early = {"celeriac/observe/running.py"}
     kept = [[file for file in some if file not in early] for some in (every, called)]
     compare(kept[0], always - early, kept[1])
     assert {"celeriac/aws/payloads.py", "celeriac/execute/loop.py", "celeriac/consume/decide.py"} <= set(called)
@@ -119,7 +122,7 @@ def compare(every: list[str], always: set[str], called: list[str], until: str = 
             f"{file} is first called after {before}. {edit}: add a line there. Or add it to LEFT_OUT in "
             f"{Path(__file__).name}, if it is plain data, a name, a conversion, a client, a log, a metric or a trace"
         )
-    gone = sorted(always - set(called))
+    gone = sorted(always - UNSEEN - set(called))
     assert not gone, f"{edit}: this run doesn't call {gone}. Remove their lines, or begin what they say with `only`"
     assert [file for file in every if file in called] == [file for file in called if file in every], (
         f"{edit}: put its lines into the order on the right, in which the files are first called"

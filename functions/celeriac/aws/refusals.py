@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from celeriac.aws import pause
 from celeriac.aws.client import error_code
@@ -13,8 +14,7 @@ MOST_TRIES = 3
 FIRST_WAIT_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why an entry wasn't accepted."""
 
     why: str

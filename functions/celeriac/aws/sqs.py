@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from celeriac.aws.client import client
 from celeriac.aws.refusals import Refusal
@@ -38,8 +39,7 @@ class NoSuchQueueError(CeleriacError, LookupError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One message to send."""
 
     body: str

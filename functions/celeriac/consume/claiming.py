@@ -1,6 +1,5 @@
 """Claims a message's task, or finds the outcome of a message whose task must not run now."""
 
-import dataclasses
 from contextlib import suppress
 from typing import Any
 
@@ -48,7 +47,7 @@ def wanted_claim(
     hashes: ArgumentHashes | None,
 ) -> Claim:
     """The claim of a message's task."""
-    return dataclasses.replace(
+    return replace(
         claim_of_message(task, message, redriven_from, received),
         key=claimed_key(task, key, message),
         hashes=hashes,

@@ -4,9 +4,10 @@ The copy brings along when the first message was sent, SQS's id of it, and how m
 is no younger than the first message, and what it has done isn't forgotten.
 """
 
-import dataclasses
 from datetime import UTC, datetime, timedelta
 from math import ceil
+
+from msgspec.structs import replace
 
 from celeriac.aws import sqs
 from celeriac.aws.attributes import DEATHS, FIRST_ID, FIRST_SENT_AT, beside, text
@@ -38,5 +39,5 @@ def copy_of(sqs_record: SqsRecord, queue: Queue, message: Message | None, delay:
     ours = text(FIRST_SENT_AT, sqs_record.first_sent_at.isoformat()) | text(FIRST_ID, sqs_record.first_id)
     if sqs_record.deaths_alone is not None:
         ours |= text(DEATHS, str(sqs_record.deaths_alone))
-    copy = dataclasses.replace(bare, attributes=beside(sqs_record.attributes, ours))
+    copy = replace(bare, attributes=beside(sqs_record.attributes, ours))
     return copy if copy.size <= MAX_MESSAGE_BYTES else None

@@ -1,8 +1,9 @@
 """A key that was used before: by an older release under another text, or by a message with other arguments."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from celeriac.consume.outcome import Dead, Outcome, Skipped
 from celeriac.consume.received import Received, failure

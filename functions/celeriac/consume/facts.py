@@ -1,13 +1,13 @@
 """Facts about a run for the log and the metrics, which its outcome doesn't contain."""
 
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from celeriac.model.failure import Failure
 
 
-@dataclass(slots=True)
-class Facts:
+class Facts(Struct):
     """Set during the run. Fields of steps that were not reached keep their defaults."""
 
     task: str | None = None

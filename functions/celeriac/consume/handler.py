@@ -7,9 +7,10 @@ error.
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from celeriac.aws import visibility
 from celeriac.aws.client import calls_end_by

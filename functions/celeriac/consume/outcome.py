@@ -1,23 +1,22 @@
 """How a run of a task can end: plain data, decided in run.py, carried out in settle.py."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from celeriac.leases.lease import Lease
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(Struct, frozen=True):
     """The task ran and is done."""
 
     name = "succeeded"
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """Nothing had to run: S3's test event, a missed firing, or a copy of a message that ran or is dead."""
 
     why: str
@@ -29,8 +28,7 @@ class Skipped:
         return self.why
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(Struct, frozen=True):
     """An attempt has failed. `successor` is to run after `delay`."""
 
     name = "retried"
@@ -44,8 +42,7 @@ class Retried:
     """Whether the run counts as an attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(Struct, frozen=True):
     """The message is a dead letter. `message` is None if the body couldn't be read: it is then sent unchanged."""
 
     name = "dead"
@@ -54,8 +51,7 @@ class Dead:
     lease: Lease | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Postponed:
+class Postponed(Struct, frozen=True):
     """This release can't run the message. It is sent again, uncharged, to be delivered after `delay`.
 
     If `message` is None, the body is sent byte for byte.
@@ -67,8 +63,7 @@ class Postponed:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class HandedBack:
+class HandedBack(Struct, frozen=True):
     """No attempt is charged: SQS delivers the message again, at `until` if given."""
 
     name = "handed_back"
@@ -77,8 +72,7 @@ class HandedBack:
     message: Message | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunAlone:
+class RunAlone(Struct, frozen=True):
     """No outcome yet: the message's last worker died, and it is to run alone, after the rest of the batch."""
 
     deaths_alone: int = 0

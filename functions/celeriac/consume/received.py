@@ -1,8 +1,8 @@
 """A message as SQS delivered it to a worker, and the failure that its dead letter carries."""
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from celeriac.consume.facts import Facts
@@ -12,8 +12,7 @@ from celeriac.model.message import Message, decode
 from celeriac.model.queue import MAX_DELAY, Queue
 
 
-@dataclass(slots=True)
-class Worker:
+class Worker(Struct):
     """The invocation that runs a message."""
 
     function: str
@@ -31,8 +30,7 @@ class Worker:
         return self.deadline - self.margin - datetime.now(UTC)
 
 
-@dataclass(slots=True)
-class Received:
+class Received(Struct):
     """A message, its queue, and the worker that is to run it."""
 
     sqs_record: SqsRecord

@@ -1,10 +1,10 @@
 """The run of one message, from its body to its outcome. This module sends nothing."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from celeriac.consume import late_firing, quarantine, visiting
@@ -37,8 +37,7 @@ from celeriac.observe.running import RunInfo
 TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(Struct, frozen=True):
     """A task that is claimed and may start."""
 
     task: Task[..., Any, Any]

@@ -1,13 +1,12 @@
 """Carries out an outcome. Every path sends first and then records; the message is acknowledged last."""
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 import msgspec
+from msgspec import Struct
 
 from celeriac.aws import sqs
 from celeriac.aws.attributes import Attributes, beside, ours_in
@@ -28,8 +27,7 @@ from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.observe.log import logger
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """What is left to do with a message: acknowledge it, or let SQS deliver it again.
 
     Without `again_at`, SQS delivers it after its visibility timeout.
@@ -154,7 +152,7 @@ def _send(name: str, made: sqs.Entry) -> None:
     try:
         sqs.send(name, made)
     except Exception as error:
-        bare = dataclasses.replace(made, attributes=ours_in(made.attributes))
+        bare = msgspec.structs.replace(made, attributes=ours_in(made.attributes))
         if error_code(error).rpartition(".")[2] not in sqs.FINAL or bare == made:
             raise
         sqs.send(name, bare)
@@ -162,5 +160,5 @@ def _send(name: str, made: sqs.Entry) -> None:
 
 def _with(made: sqs.Entry, attributes: Attributes) -> sqs.Entry:
     """The entry with the sender's attributes, if there is room: no task reads them, but a person may want to."""
-    full = dataclasses.replace(made, attributes=beside(attributes, {}))
+    full = msgspec.structs.replace(made, attributes=beside(attributes, {}))
     return full if full.size <= MAX_MESSAGE_BYTES else made

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from celeriac.aws.attributes import (
     DEATHS,
@@ -23,8 +25,7 @@ from celeriac.observe.trace import checked
 MOST_ID = 128
 
 
-@dataclass(frozen=True, slots=True)
-class SqsRecord:
+class SqsRecord(Struct, frozen=True):
     """One received message."""
 
     message_id: str

@@ -1,12 +1,12 @@
 """The form of dead letters: reading one from a message of its queue, and writing one whose body can't be read."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import replace as replaced
+from msgspec.structs import replace
 
 from celeriac.aws import payloads, sqs
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, Attributes, beside, failure_in, of_sender, packed, text, unpacked
@@ -128,7 +128,7 @@ def _bounded(failure: Failure | None, sent_at: datetime) -> Failure | None:
     if failure is None:
         return None
     first_at, last_at = (_date(written, sent_at) for written in (failure.first_at, failure.last_at))
-    return replaced(failure, first_at=first_at, last_at=last_at)
+    return replace(failure, first_at=first_at, last_at=last_at)
 
 
 def _date(written: datetime | None, latest: datetime) -> datetime | None:

@@ -5,10 +5,10 @@ and a default may be another one in each process. A message that was written by 
 makes it, and its successors carry it.
 """
 
-from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from celeriac.declare.signature import KeyText
@@ -17,8 +17,7 @@ from celeriac.model.message import MOST_KEY, Message
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """The idempotency key of one message."""
 
     task: str

@@ -1,8 +1,9 @@
 """The options with which a task is enqueued: a delay or a time, a group, a key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 from celeriac.aws.sqs import is_group
 from celeriac.enqueue.send import NOW
@@ -12,8 +13,7 @@ from celeriac.model.queue import Queue
 from celeriac.model.retry import LONGEST_DELAY
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """The arguments of `task.options(...)`."""
 
     delay: timedelta = NOW

@@ -4,9 +4,10 @@ The word is `<task>/<id>`, or `<task>/<id>/<key>` if the key isn't the id. At it
 when the message is due. A reference that was made without sending has no such end. Each part is percent-encoded.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 from celeriac.model.errors import CeleriacError
 
@@ -17,8 +18,7 @@ class InvalidReferenceError(CeleriacError, ValueError):
     """A text that isn't the reference of a task."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """The parts of a reference."""
 
     task: str

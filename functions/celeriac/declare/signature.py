@@ -119,8 +119,11 @@ class Signature:
         close = get_close_matches(name, self.fields, n=1, cutoff=0.5)
         return f": did you mean {close[0]}?" if close else f"; it has {', '.join(self.fields) or 'none'}"
 
-    def encode(self, arguments: Mapping[str, Any]) -> bytes:
-        """`arguments` as JSON. Raises InvalidArgumentsError if the task would receive other values than these."""
+    def encode(self, arguments: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        """`arguments` as JSON, and as the task will receive them: 5 for a `float` arrives as 5.0.
+
+        Raises InvalidArgumentsError if the task would receive other values than these.
+        """
         try:
             raw = msgspec.json.encode(arguments, enc_hook=to_json)
         except Exception as error:  # the code of a user's model may raise anything
@@ -134,7 +137,7 @@ class Signature:
                 self._compare(arguments, msgspec.json.decode(raw), at=str(error))
             raise
         self._compare(arguments, arrived)
-        return raw
+        return raw, arrived
 
     def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any], *, at: str | None = None) -> None:
         """Raise InvalidArgumentsError for an argument that differs. With `at`, only for one at the place it names."""

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, update_wrapper
-from typing import Any, Never
+from typing import Any, Never, overload
 
 import msgspec
 
+from celeriac.declare.chunks import chunks
 from celeriac.declare.context import Context
 from celeriac.declare.handle import Handle
 from celeriac.declare.key import Key, key_of_value, source_of
@@ -148,29 +149,82 @@ class Task[**P, C, R]:
 
         return await asyncio.to_thread(self.enqueue, *args, **kwargs)
 
-    def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
+    @overload
+    def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]: ...
+
+    @overload
+    def enqueue_many(
+        self, items: Iterable[Mapping[str, Any]], *, progress: Callable[[list[Handle[R]]], object]
+    ) -> int: ...
+
+    def enqueue_many(
+        self, items: Iterable[Mapping[str, Any]], *, progress: Callable[[list[Handle[R]]], object] | None = None
+    ) -> list[Handle[R]] | int:
         """Send one message for each item, in batches of ten, several at once. All items are checked before any is sent.
+
+        progress: for more items than fit into memory. They are taken from `items`, checked and sent a thousand at a
+        time. `progress` is called with the handles of each thousand, and their number is returned in the end. If an
+        item is wrong, those before it are sent, and none after it is taken.
 
         On a FIFO queue the messages are sent in order, by one call after another with one message each. After a message
         that wasn't sent, no later one is sent (docs/decisions/0021-a-group-is-sent-one-by-one.md).
 
-        Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError if some messages were not sent.
+        Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError if some messages were not sent. With
+        `progress`, the error holds those of its thousand. To go on, send its `unsent`, and then the rest of `items`.
         """
-        arguments = [self._arguments_of(item) for item in items]
-        made = [self._parcel(self.signature.named((), item)) for item in arguments]
-        refusals = send_many([parcel for parcel, _ in made])
-        handles = [self._handle(parcel, key) for parcel, key in made]
-        if any(refusals):
-            sent = [handle for handle, refusal in zip(handles, refusals, strict=True) if refusal is None]
-            unsent = [(item, refusal) for item, refusal in zip(arguments, refusals, strict=True) if refusal]
-            raise PartialFailureError(self.name, sent, unsent)
-        return handles
+        made = (self._made(number, item) for number, item in enumerate(items))
+        if progress is None:
+            return self._send_many(list(made))
+        count = 0
+        for chunk, error in chunks(made, lambda one: len(bytes(one[1].message.args))):
+            try:
+                handles = self._send_many(chunk)
+            except PartialFailureError as failed:
+                raise failed from error  # else nobody would hear of the item that ended `items`
+            count += len(handles)
+            progress(handles)
+            if error is not None:
+                raise error
+        return count
 
-    async def aenqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]:
-        """Like `enqueue_many`, for async code: see `aenqueue`. Raises what `enqueue_many` raises."""
+    @overload
+    async def aenqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]: ...
+
+    @overload
+    async def aenqueue_many(
+        self, items: Iterable[Mapping[str, Any]], *, progress: Callable[[list[Handle[R]]], object]
+    ) -> int: ...
+
+    async def aenqueue_many(
+        self, items: Iterable[Mapping[str, Any]], *, progress: Callable[[list[Handle[R]]], object] | None = None
+    ) -> list[Handle[R]] | int:
+        """Like `enqueue_many`, for async code: see `aenqueue`. Raises what `enqueue_many` raises.
+
+        Another thread takes the items and calls `progress`.
+        """
         import asyncio  # noqa: PLC0415 - see `aenqueue`
 
-        return await asyncio.to_thread(self.enqueue_many, items)
+        if progress is None:
+            return await asyncio.to_thread(self.enqueue_many, items)
+        return await asyncio.to_thread(self.enqueue_many, items, progress=progress)
+
+    def _made(self, number: int, item: object) -> tuple[dict[str, Any], Parcel, Key]:
+        """An item, with its message and key."""
+        try:
+            arguments = self._arguments_of(item)
+            return arguments, *self._parcel(self.signature.named((), arguments))
+        except InvalidArgumentsError as error:
+            error.add_note(f"It is item {number} of enqueue_many, if the first one is item 0.")
+            raise
+
+    def _send_many(self, made: list[tuple[dict[str, Any], Parcel, Key]]) -> list[Handle[R]]:
+        refusals = send_many([parcel for _, parcel, _ in made])
+        handles = [self._handle(parcel, key) for _, parcel, key in made]
+        if any(refusals):
+            sent = [handle for handle, refusal in zip(handles, refusals, strict=True) if refusal is None]
+            unsent = [(item, refusal) for (item, *_), refusal in zip(made, refusals, strict=True) if refusal]
+            raise PartialFailureError(self.name, sent, unsent)
+        return handles
 
     def _arguments_of(self, item: object) -> dict[str, Any]:
         if not isinstance(item, Mapping):
@@ -250,17 +304,16 @@ class Task[**P, C, R]:
             raise ValueError(
                 f"task {self.name!r}: its queue {self.queue.name!r} is FIFO, enqueue it with options(group=...)"
             )
+        raw, arrived = self.signature.encode(arguments)
         message = Message(
             id=new_id(),
             task=self.name,
-            args=msgspec.Raw(self.signature.encode(arguments)),
+            args=msgspec.Raw(raw),
             key=options.key,
             enqueued_at=datetime.now(UTC),
             due_at=datetime.now(UTC) + options.wait if options.wait else None,
         )
-        # The key as the consumer reads it: 5 for a `float` arrives as 5.0, a text as a `datetime`.
-        arrived = self.signature.decode(message.args) if self.key is not None else {}
-        key = self.key_of(arrived, message)
+        key = self.key_of(arrived, message)  # as the consumer reads it
         return Parcel(self.queue, key.carried_by(message), options.wait, options.group), key
 
     def __repr__(self) -> str:

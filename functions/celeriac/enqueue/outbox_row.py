@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
+
+from msgspec import Struct, field
 
 from celeriac.aws.items import item_of
 from celeriac.enqueue import subscribers
@@ -33,8 +34,7 @@ ORDERED = "ordered"
 """The attribute of rows whose `occurred_at` increases in the order of the commits, see `celeriac.enqueue.order`."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(Struct, frozen=True):
     """A row of the outbox: an EventRow or a TaskRow."""
 
     pk: str
@@ -66,8 +66,7 @@ class OutboxRow:
         return max((self.due_at or now) - now, timedelta())
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow(OutboxRow):
+class EventRow(OutboxRow, frozen=True):
     """An event, which every subscriber gets."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -75,8 +74,7 @@ class EventRow(OutboxRow):
     """The subscribers that the sender knew, and BUS if it knew one. It may be of a newer release than the reader."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow(OutboxRow):
+class TaskRow(OutboxRow, frozen=True):
     """A task that a transaction enqueued."""
 
     message: str = ""

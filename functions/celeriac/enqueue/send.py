@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from math import ceil
 from typing import Any, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from celeriac.aws import payloads, scheduler, sqs
 from celeriac.model import settings
@@ -30,8 +30,7 @@ type Lane = Sequence[tuple[int, ...]]
 """Calls that are made one after another, each with the positions of its parcels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """A message on its way to a queue."""
 
     queue: Queue
@@ -74,7 +73,8 @@ def send_many(parcels: Sequence[Parcel]) -> list[str | None]:
     call fails, the others go on. But on a FIFO queue nothing is sent behind a message of its group that wasn't sent.
     Large payloads for SQS are stored first: if that fails, AWS's error is raised, and nothing has been sent.
     """
-    entries = {i: entry(parcel) for i, parcel in enumerate(parcels) if not parcel.is_scheduled}
+    here = trace.current()
+    entries = {i: _entry(parcel, here) for i, parcel in enumerate(parcels) if not parcel.is_scheduled}
     problems: list[str | None] = [None] * len(parcels)
 
     def send_in_turn(lane: Lane) -> None:
@@ -159,6 +159,11 @@ def fitted_message(parcel: Parcel) -> str:
 
 def entry(parcel: Parcel) -> sqs.Entry:
     """The entry that SQS or a schedule is to hold. Raises what AWS raises if a large payload can't be stored."""
+    return _entry(parcel, trace.current())
+
+
+def _entry(parcel: Parcel, here: str | None) -> sqs.Entry:
+    """`entry`, with the current trace, which is the same for many parcels."""
     name = parcel.queue.physical_name(settings.stage())
     message, fifo, scheduled = parcel.message, parcel.queue.fifo, parcel.is_scheduled
     limit = min(parcel.queue.max_body_bytes, MAX_SCHEDULED_BYTES) if scheduled else parcel.queue.max_body_bytes
@@ -167,5 +172,5 @@ def entry(parcel: Parcel) -> sqs.Entry:
         delay_seconds=0 if scheduled else ceil(parcel.delay.total_seconds()),
         group=parcel.group,
         deduplication=f"{message.id}-{message.turn}" if fifo else None,
-        trace=parcel.trace or trace.current(),
+        trace=parcel.trace or here,
     )

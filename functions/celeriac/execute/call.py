@@ -1,9 +1,10 @@
 """The call of a task's function. A run yields it; the thread that drives the run makes it and sends back its result."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from celeriac.model.errors import CeleriacError
 from celeriac.observe.running import RunInfo
@@ -37,8 +38,7 @@ class TaskCancelledError(CeleriacError):
     """The task was cancelled, by itself or by a library that it uses."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskCall:
+class TaskCall(Struct, frozen=True):
     """A call of a task's function: the function, its arguments, its time limit, and the run that it belongs to."""
 
     function: Callable[..., Any]

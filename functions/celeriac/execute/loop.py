@@ -13,9 +13,10 @@ import time
 from collections.abc import Awaitable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from celeriac.execute.call import LoopBlockedError, Result, TaskCancelledError, TaskTimeoutError
 from celeriac.model.failure import error_place, error_type
@@ -33,8 +34,7 @@ TICK_SECONDS = 0.1
 LOST_AFTER_SECONDS = 0.5
 
 
-@dataclass(eq=False, slots=True)
-class _OnLoop:
+class _OnLoop(Struct, eq=False):
     """An awaitable on the loop."""
 
     run: RunInfo | None

@@ -17,11 +17,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from threading import Condition
 from typing import Any
+
+from msgspec import Struct, field
 
 from celeriac.execute import loop, memory
 from celeriac.execute.call import Result, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
@@ -48,8 +49,7 @@ def forget() -> None:
     _hanging.clear()
 
 
-@dataclass(eq=False, slots=True)
-class _Lane:
+class _Lane(Struct, eq=False):
     """A lane, and the context in which its code runs, in whichever thread."""
 
     steps: TaskCalls[None]
@@ -64,8 +64,7 @@ class _Lane:
         return self.context.run(self.steps.send, result)
 
 
-@dataclass(eq=False, slots=True)
-class _Running:
+class _Running(Struct, eq=False):
     """A sync call that a thread is making, and its deadline on the clock `time.monotonic()`."""
 
     lane: _Lane

@@ -1,9 +1,10 @@
 """What a worker wants to run, and the condition under which it may."""
 
 import datetime as dt
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from celeriac.leases import counters
 from celeriac.leases.argument_hashes import ArgumentHashes
@@ -15,8 +16,7 @@ MESSAGE = "message"
 """The value of `key_from` for a key that the sender gave beside the arguments."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """What a worker wants to run, and what its message says."""
 
     task: str

@@ -4,11 +4,11 @@ import copy
 import datetime as dt
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
+from msgspec import Struct, field
 
 from celeriac.aws.client import may_have_been_carried_out
 from celeriac.leases import counters, crashes, import_notes
@@ -96,8 +96,7 @@ class EndedUnsent(Signal):
         """When the next run is to start."""
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(Struct):
     """One worker's claim on one task."""
 
     _store: FencedStore

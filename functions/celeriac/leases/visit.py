@@ -8,9 +8,10 @@ worker must have ended, the worker has died.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct
 
 from celeriac.aws.client import client, may_have_been_carried_out
 from celeriac.aws.items import plain
@@ -40,8 +41,7 @@ class VisitorDied(Signal):
         self.deaths_alone = int(found.get("deaths_alone", 0)) + int(found.get("alone", 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True):
     """An open note of one worker."""
 
     _where: Any

@@ -6,8 +6,9 @@ https://man7.org/linux/man-pages/man5/crontab.5.html
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import groupby
+
+from msgspec import Struct, field
 
 from celeriac.model.errors import CeleriacError
 
@@ -32,8 +33,7 @@ class ScheduleError(CeleriacError, ValueError):
     """A text can't be converted to a schedule. The error's text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     name: str
     first: int
     last: int

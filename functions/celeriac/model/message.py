@@ -8,7 +8,6 @@ import os
 import time
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 import msgspec
 
@@ -165,4 +164,5 @@ def new_id() -> str:
         # If the clock was set back further, its new time is used.
         tick = _last_tick = _last_tick + 1 if 0 <= _last_tick - tick < _STEP_BACK else tick
     bits = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0x2 << 62 | int.from_bytes(os.urandom(8)) >> 2
-    return str(UUID(int=bits))
+    text = f"{bits:032x}"  # str(UUID(int=bits)) is the same, at almost three times the cost
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

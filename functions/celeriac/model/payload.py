@@ -7,9 +7,10 @@ releases wrote `<prefix><sha256>`, and `bodies/<name>`: such keys can be read fo
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import sha256
+
+from msgspec import Struct
 
 from celeriac.model.errors import CeleriacError
 from celeriac.model.queue import Queue
@@ -41,8 +42,7 @@ class PayloadError(CeleriacError, ValueError):
     """A payload can't be stored or read. Retrying can't help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A key, and what it tells about the object."""
 
     text: str

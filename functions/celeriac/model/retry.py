@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Never
 
+from msgspec import Struct
+
 from celeriac.model import celery_names
 from celeriac.model.errors import Signal
 from celeriac.model.reason import Reason
@@ -63,8 +65,7 @@ class Reject(Signal):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Struct, frozen=True):
     """Try again after `delay`."""
 
     delay: timedelta
@@ -72,8 +73,7 @@ class Again:
     """Whether the run that ended counts as an attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(Struct, frozen=True):
     """Dead-letter the message, for `reason`: rejected, exhausted or expired."""
 
     reason: Reason

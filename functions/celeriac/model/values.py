@@ -23,8 +23,7 @@ type _Path = tuple[_Path | None, object]
 """The place of a value: a name, then keys and element numbers. It becomes a text only if there is a difference."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """A value that would not arrive as it was passed."""
 
     problem: str

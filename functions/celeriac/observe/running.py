@@ -1,12 +1,12 @@
 """Which run the calling code is part of. Lines that a task prints and logs carry the run's task, id and attempt."""
 
 from contextvars import Context, ContextVar, Token
-from dataclasses import dataclass, field
 from typing import Any, Self
 
+from msgspec import Struct, field
 
-@dataclass(eq=False, slots=True)
-class RunInfo:
+
+class RunInfo(Struct, eq=False):
     """One attempt of a task. `with run:` makes this thread, and the async tasks that it starts, part of the run.
 
     A run has only fields that a log may contain: never the payload, never the key.

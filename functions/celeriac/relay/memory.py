@@ -4,9 +4,10 @@ A worker that has forgotten it makes calls in vain, or sends copies. It loses no
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
 
 OUT_OF_REACH_FOR = timedelta(minutes=1)
 """How long a queue is left alone after a call that AWS didn't answer. boto3's tries of such a call take 48 s."""
@@ -14,8 +15,7 @@ MOST_ROWS = 10_000
 """The most rows that are remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a sweep of a shard ran out of time."""
 
     key: Any = None
@@ -26,8 +26,7 @@ class Place:
     """The aggregates of which an earlier row is not published."""
 
 
-@dataclass(slots=True)
-class Memory:
+class Memory(Struct):
     """A worker's memory."""
 
     out_of_reach: dict[str, datetime] = field(default_factory=dict)

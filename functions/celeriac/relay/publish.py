@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from celeriac.aws import refusals, sqs
 from celeriac.aws.refusals import Refusal, insist, is_of_entry
@@ -37,8 +39,7 @@ type Missed = tuple[OutboxRow, str, Refusal]
 """A row, the destination that it didn't reach, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """A row for a later try, and where it has arrived by now."""
 
     row: OutboxRow
@@ -48,8 +49,7 @@ class Left:
     """Empty for a row that is refused for now. Else why this release or AWS will refuse it again."""
 
 
-@dataclass(slots=True)
-class Published:
+class Published(Struct):
     """The result of publishing a batch. Each row is in one of the four lists, in the batch's order."""
 
     done: list[OutboxRow] = field(default_factory=list)
@@ -111,8 +111,7 @@ def publish(rows: Sequence[EventRow | TaskRow], *, to: str | None = None, again:
     return outcome.sorted_out(rows)
 
 
-@dataclass(slots=True)
-class _Outcome:
+class _Outcome(Struct):
     """What became of the rows of a batch, by their ids."""
 
     patient: bool

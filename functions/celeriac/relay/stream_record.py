@@ -5,15 +5,15 @@ record of a deletion has no new image.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from celeriac.enqueue.outbox_row import EventRow, MalformedRowError, OutboxRow, TaskRow, read
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
+class StreamRecord(Struct, frozen=True):
     """A new row of the outbox."""
 
     sequence: str
