@@ -4,17 +4,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from celeriac import Backoff, Context, Queue, Reject, Retry, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
+from celeriac.consume.visiting import MOST_DEATHS_ALONE
 from celeriac.leases import lease
 from celeriac.leases.claim import Claim
 from celeriac.leases.store import LeaseLostError
 from celeriac.model.failure import Failure
-from celeriac.model.message import new_id
+from celeriac.model.message import Message, encode, new_id
 from celeriac.testing import Sandbox, WorkerDied
 
 jobs = Queue("jobs", batch_size=10)
@@ -219,3 +221,22 @@ def test_the_status_of_a_fifo_success_has_its_attempts(sandbox: Sandbox) -> None
     handle = third.options(group="g").enqueue()
     sandbox.drain()
     assert handle.status().attempts == 3
+
+
+@task(jobs, key="order")
+def kill(order: str) -> None:
+    runs.append(order)
+    if len(runs) > 100:
+        pytest.fail("it kills for ever")
+    raise WorkerDied
+
+
+def test_two_letters_of_one_message_that_kills_end_when_both_are_redriven(sandbox: Sandbox) -> None:
+    """Neither hides from the other how many workers have died."""
+    for hour in (1, 2):
+        failure = Failure(reason="worker lost", last_at=datetime(2026, 1, 1, hour, tzinfo=UTC))
+        letter = Message(id="m-1", task="kill", args=msgspec.Raw(b'{"order": "o-1"}'), failure=failure)
+        client("sqs").send_message(QueueUrl=sqs.url(jobs.physical_name("test")), MessageBody=encode(letter))
+    sandbox.drain()
+    assert len(runs) <= 2 * (1 + MOST_DEATHS_ALONE)
+    assert {letter.failure and letter.failure.reason for letter in sandbox.dead_letters(jobs)} == {"worker lost"}

@@ -201,7 +201,8 @@ def claim(wanted: Claim) -> Lease:
 
 def _claim_in_progress(attempted: FencedStore, found: Record) -> Lease:
     wanted = attempted.claim
-    is_own = found.get("task_id") == wanted.task_id and wanted.redriven in {"", found.get("redriven", "")}
+    is_of_message = found.get("task_id") == wanted.task_id
+    is_own = is_of_message and wanted.redriven in {"", found.get("redriven", "")}
     if "unsent" in found:
         if wanted.once and not is_own:
             raise AlreadyDead(found)
@@ -218,7 +219,9 @@ def _claim_in_progress(attempted: FencedStore, found: Record) -> Lease:
             raise AlreadyTried(found)
     if "unsent" in found:
         raise EndedUnsent(found)
-    raise CrashSuspected(found, wanted.task_id, is_own=is_own)
+    # Two dead letters of one message may both be redriven. What it kills counts for both: else they would take the
+    # record over from each other, and start to count again, for ever.
+    raise CrashSuspected(found, wanted.task_id, is_own=is_of_message)
 
 
 def take_over(wanted: Claim, suspect: CrashSuspected) -> Lease:
