@@ -32,6 +32,8 @@ class Accidents:
     """Faults that a task's own transaction may have met."""
     has_copies: bool = False
     """Whether standard queues deliver some messages twice."""
+    records_behind: bool = False
+    """Whether a worker's death may make tasks run again that had ended beside the one that killed it."""
     new_tasks: set[str] = field(default_factory=set)
     """Tasks that only the newer of two releases knew."""
 
@@ -129,7 +131,7 @@ class Sent:
         if self.kind.delivery == "at_most_once":
             return 1 + self.redrives
         # A message that shares the key lets late copies run again: to the record each of them is another message.
-        again = happened.any
+        again = happened.any + (mates_killed if happened.records_behind else 0)
         strays = (self.copies + again) * (1 + happened.has_copies) if shared else 1
         return (strays + self.redrives) * once + again
 

@@ -106,9 +106,12 @@ class Histories(RuleBasedStateMachine):
         duplicates=st.sampled_from([0.0, 0.0, 0.3]),
         reorders=st.booleans(),
         seed=st.integers(0, 100),
+        ahead=st.sampled_from([0, 0, 3]),
     )
-    def begin(self, orders: list[Order], duplicates: float, reorders: bool, seed: int) -> None:  # noqa: FBT001 - Hypothesis passes it by name
+    def begin(self, orders: list[Order], duplicates: float, reorders: bool, seed: int, ahead: int) -> None:  # noqa: FBT001 - Hypothesis passes them by name
         self.happened.has_copies = bool(duplicates)
+        self.happened.records_behind = bool(ahead)
+        self.sandbox._claims_ahead = ahead
         self.sandbox.deliver(duplicates=duplicates, reorders=reorders, seed=seed)
         self.enqueue(orders, timedelta())
 

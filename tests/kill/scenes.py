@@ -54,6 +54,7 @@ _MATES_EXPECTED = (
     Expected("fail_once", "mate", charges=2),
     Expected("launch", "mate", kind="at_most_once"),
 )
+_ROW = tuple(Message("pay", name) for name in ("a", "b", "c", "d", "e", "f"))
 
 SCENES = (
     _single("pay"),
@@ -77,6 +78,8 @@ SCENES = (
         (("group:g", 3),),
     ),
     Scene("batch", _MATES, _MATES_EXPECTED, effects=(("fail_once:mate", 1),)),
+    # Tasks that are claimed while others run, and whose ends are recorded while others run.
+    Scene("row", _ROW, tuple(Expected("pay", message.name) for message in _ROW)),
     Scene(
         "hog",
         (Message("hog", "a"), *_MATES),

@@ -34,6 +34,11 @@ class Story:
     """The workers that died in the middle of an invocation."""
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def ran_again(self) -> int:
+        """How many runs began after an earlier run of the same message had ended: its success was not recorded."""
+        return sum(any(_of(end) == _of(run) and end.at < run.at for end in self.ends) for run in self.charges)
+
     def tell(self, who: str, what: str) -> None:
         with self._writing:
             self.lines.append(f"{time.time() - self.started:7.3f}  {who:10} {what}")
@@ -42,3 +47,8 @@ class Story:
         with self._writing:
             left = Charge(time.time(), worker, **entry, is_late=is_late)
             (self.ends if left.ended else self.charges).append(left)
+
+
+def _of(charge: Charge) -> tuple[str, str, int]:
+    """The attempt that an entry is of."""
+    return charge.task, charge.key, charge.attempt

@@ -14,6 +14,8 @@ class Facts(Struct):
     """The registered task."""
     key: str | None = None
     """The idempotency key. It may identify a person, so it is logged as a hash."""
+    waited_seconds: float = 0.0
+    """How long the run waited for its turn. It isn't part of its duration."""
     has_run: bool = False
     """Whether the task's function was called."""
     is_mismatch: bool = False

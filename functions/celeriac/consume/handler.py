@@ -175,7 +175,8 @@ class _Batch:
         # Most of the margin is for settling tasks that overran, the rest is for the answer. After a late answer SQS
         # would deliver finished messages again, too.
         limit = left + self._worker.margin * ANSWER_BEFORE
-        in_time = Threads(lanes, queue.concurrency, shortest=min([left, *limits]), limit=limit).run()
+        shortest = min([left, *limits])
+        in_time = Threads(lanes, queue.concurrency, shortest=shortest, limit=limit, ahead=not queue.fifo).run()
         if not in_time:
             logger.error("out of time while settling, unsettled messages will be delivered again")
         return in_time
@@ -229,7 +230,7 @@ class _Batch:
 
     def _report(self, outcome: Outcome, message: Message | None, received: Received, started: float) -> None:
         """Log and count a settled message, and remember its note for the invocation's end."""
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - started - received.facts.waited_seconds
         self._note_changes += note_changes.changes(outcome, message, received)
         log_outcome(outcome, message, received, seconds=seconds)
         self._tally.add(received.queue, outcome, received.facts, seconds=seconds)

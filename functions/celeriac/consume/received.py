@@ -22,7 +22,9 @@ class Worker(Struct):
     margin: timedelta
     """Time kept at the end to record, send and log."""
     has_started: bool = False
-    """Whether this invocation has started a task."""
+    """Whether this invocation has claimed a task, or is about to run one without a claim."""
+    has_called: bool = False
+    """Whether it has called a task's function."""
 
     @property
     def left(self) -> timedelta:

@@ -1,5 +1,6 @@
 """The run of one message, from its body to its outcome. This module sends nothing."""
 
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
-from celeriac.execute.call import TaskCall, TaskCalls
+from celeriac.execute.call import TakeTurn, TaskCall, TaskCalls
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
@@ -42,7 +43,11 @@ class _Ready(Struct, frozen=True):
 
     task: Task[..., Any, Any]
     message: Message
+    original: Message
+    """As it came, for a hand-back."""
     arguments: dict[str, Any]
+    needed: timedelta
+    """How much time there must be for it to start, unless it need not wait."""
     held: lease.Lease | None = None
 
 
@@ -55,6 +60,11 @@ def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlon
     Raises only AWS's errors (the store of leases or payloads can't be reached): the message is then handed back,
     uncharged.
     """
+    sqs_record = received.sqs_record
+    if received.alone or received.queue.fifo or not sqs_record.is_first_receive or sqs_record.deaths_alone is not None:
+        # Any other message may be read, and its task claimed, while other tasks run. This one may have killed a worker,
+        # or must keep its place.
+        yield from _turn(received)
     visit = visiting.begin(received)
     if not (visit is None or isinstance(visit, Visit)):
         return None, visit
@@ -105,6 +115,8 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     except ReadingTimeoutError as error:
         return _overran(task, message, original, redriven_from, error, received)
     received.facts.key = key.full
+    if task.guarantee == "at_most_once":
+        yield from _turn(received)  # a claim is all that its record says of a run, so it must start at once
     if (why := ending.reason()) is not None:
         return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
@@ -126,7 +138,7 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     # A late firing that has begun must be known when it comes again.
     if task.guarantee == "at_least_once" and sqs_record.is_first_receive and not queue.fifo and planned is None:
         late = given_up(task, message, received)
-        return Dead(message, late) if late is not None else _Ready(task, message, arguments)
+        return Dead(message, late) if late is not None else _Ready(task, message, original, arguments, needed)
     hashes = task.signature.hashes(raw, arguments)
     wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
     before_claim = worker.left
@@ -147,7 +159,15 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
         with suppress(LeaseLostError):
             held.release()
         return HandedBack("its claim took too long", datetime.now(UTC), original)
-    return _Ready(task, message, arguments, held)
+    return _Ready(task, message, original, arguments, needed, held)
+
+
+def _turn(received: Received, seconds: float | None = None) -> TaskCalls[bool]:
+    """Wait for the turn; False if it hasn't come within `seconds`."""
+    asked_at = time.monotonic()
+    has_turn, _ = yield TakeTurn(seconds)
+    received.facts.waited_seconds += time.monotonic() - asked_at
+    return bool(has_turn)
 
 
 def _overran(  # noqa: PLR0917 - the arguments are those of its only caller
@@ -173,6 +193,11 @@ def _overran(  # noqa: PLR0917 - the arguments are those of its only caller
 def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     task, message, arguments, held = ready.task, ready.message, ready.arguments, ready.held
     worker = received.worker
+    longest = (worker.left - ready.needed).total_seconds()
+    has_turn = yield from _turn(received, max(longest, 0.0))
+    if not has_turn or ending.reason() is not None or (worker.has_called and worker.left < ready.needed):
+        return _unstarted(ready, "no time was left when its turn came")
+    worker.has_called = True
     # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
     fence = held if task.guarantee != "at_least_once" else None
     group, key = received.sqs_record.group, received.facts.key or ""
@@ -181,16 +206,15 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     left = worker.left
     if left <= timedelta():
         # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
-        if held is not None:
-            with suppress(LeaseLostError):
-                held.release()
-        return HandedBack("its worker's time was over before it started", datetime.now(UTC))
+        return _unstarted(ready, "its worker's time was over before it started")
     limit = min(task.timeout or left, left)
     received.facts.has_run = True
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
     its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
-    result, error = yield TaskCall(task.function, args, arguments, limit, its, left)
+    # A task whose success is all that is left to write need not keep others waiting.
+    behind = received.queue.record_behind and not received.queue.fifo and task.guarantee != "at_most_once"
+    result, error = yield TaskCall(task.function, args, arguments, limit, its, left, ends_turn=behind)
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:
@@ -208,6 +232,14 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
                 return Succeeded(message.attempt)  # an earlier try was carried out, and its answer was lost
             return TAKEN_OVER
     return Succeeded(message.attempt)
+
+
+def _unstarted(ready: _Ready, why: str) -> HandedBack:
+    """Give the claim back."""
+    if ready.held is not None:
+        with suppress(LeaseLostError):
+            ready.held.release()
+    return HandedBack(why, datetime.now(UTC), ready.original)
 
 
 def _kept(task: Task[..., Any, Any], result: Any) -> tuple[Any, str]:

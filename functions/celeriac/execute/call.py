@@ -1,4 +1,4 @@
-"""The call of a task's function. A run yields it; the thread that drives the run makes it and sends back its result."""
+"""The steps of a run: a turn, and the call of a task's function. The thread that drives the run sends back results."""
 
 from collections.abc import Callable, Generator
 from datetime import timedelta
@@ -48,9 +48,21 @@ class TaskCall(Struct, frozen=True):
     run: RunInfo
     most: timedelta | None = None
     """How long the call may last if other tasks keep it waiting; None: no longer than its limit."""
+    ends_turn: bool = False
+    """Whether another lane may have its turn once the call has returned, while this lane records its end."""
+
+
+class TakeTurn(Struct, frozen=True):
+    """Wait for a turn, which a lane needs to make calls, and keeps to its end. The result says whether it has one.
+
+    A lane that has its turn goes on at once.
+    """
+
+    seconds: float | None = None
+    """How long it waits at most; None: until it has its turn."""
 
 
 type Result = tuple[Any, BaseException | None]
 """What a call returned, or the error that it raised."""
-type TaskCalls[T] = Generator[TaskCall, Result, T]
-"""A generator that yields each task call. After a timeout another thread resumes it."""
+type TaskCalls[T] = Generator[TaskCall | TakeTurn, Result, T]
+"""A generator that yields turns and task calls. After a timeout of a call another thread resumes it."""

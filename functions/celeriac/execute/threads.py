@@ -1,5 +1,7 @@
 """The threads that run a batch's lanes, and the watch that finds calls that overrun.
 
+Runners make the calls. Helpers begin the next lanes meanwhile, so that their tasks are claimed, and record ends.
+
 A thread can't be stopped. If its call overruns, the thread is left behind: another thread takes over its lane, with a
 timeout as the result of the call. The call goes on in the background until it ends or Lambda stops the worker. It has
 lost its lease, so it can't record or commit.
@@ -12,20 +14,19 @@ of the lane.
 import inspect
 import math
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import Context
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from threading import Condition
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from celeriac.execute import loop, memory
-from celeriac.execute.call import Result, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
+from celeriac.execute import loop, memory, pace
+from celeriac.execute.call import Result, TakeTurn, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
+from celeriac.execute.line import Lane, Line
 from celeriac.model.forks import after_fork_in_child
 from celeriac.observe import trace
 
@@ -49,25 +50,10 @@ def forget() -> None:
     _hanging.clear()
 
 
-class _Lane(Struct, eq=False):
-    """A lane, and the context in which its code runs, in whichever thread."""
-
-    steps: TaskCalls[None]
-    context: Context = field(default_factory=Context)
-
-    def start(self) -> TaskCall:
-        """Return the first call. Raises StopIteration if there is none."""
-        return self.context.run(next, self.steps)
-
-    def go_on(self, result: Result) -> TaskCall:
-        """Return the call that follows the one with `result`. Raises StopIteration at the lane's end."""
-        return self.context.run(self.steps.send, result)
-
-
 class _Running(Struct, eq=False):
     """A sync call that a thread is making, and its deadline on the clock `time.monotonic()`."""
 
-    lane: _Lane
+    lane: Lane
     limit: timedelta
     until: float
 
@@ -77,16 +63,25 @@ _hanging: set[_Running] = set()
 
 
 class Threads:
-    """At most `size` threads, each of which runs one lane after another.
+    """Runs lanes, of which at most `size` make calls at once.
 
+    `ahead` says whether there are helpers, as many as `celeriac.execute.pace` finds worth it.
     `shortest` is the shortest time limit that calls usually have. Between two looks at the clock the watch waits half
     of it.
     `limit` is how long `run` waits for the threads at most.
     """
 
-    def __init__(self, lanes: Iterable[TaskCalls[None]], size: int, *, shortest: timedelta, limit: timedelta) -> None:
-        self._lanes = deque(_Lane(lane) for lane in lanes)
-        self._size = min(size, len(self._lanes))
+    def __init__(
+        self,
+        lanes: Iterable[TaskCalls[None]],
+        size: int,
+        *,
+        shortest: timedelta,
+        limit: timedelta,
+        ahead: bool = False,
+    ) -> None:
+        self._size, self._has_ahead = size, ahead
+        self._line = Line(lanes, size, self._ahead)
         self._at_work = 0
         self._changed = Condition()
         self._running: set[_Running] = set()
@@ -102,9 +97,9 @@ class Threads:
         """
         try:
             with self._changed:
-                for _ in range(self._size):
-                    self._at_work += 1
-                    _threads().submit(self._work)
+                for _ in range(min(self._size, len(self._line))):
+                    self._employ(self._run)
+                self._employ_helpers()
                 while self._at_work and time.monotonic() < self._until:
                     self._relieve_the_overdue()
                     now = time.monotonic()
@@ -123,6 +118,20 @@ class Threads:
             self._end(WorkerLost())
         return not self._at_work
 
+    def _ahead(self) -> int:
+        return pace.ahead(self._size) if self._has_ahead else 0
+
+    def _employ(self, work: Callable[[], None]) -> None:
+        """Start a thread. The caller holds the lock."""
+        self._at_work += 1
+        _threads().submit(self._work, work)
+
+    def _employ_helpers(self) -> None:
+        """Start helpers, if more lanes wait than have their turns. The caller holds the lock."""
+        while self._line.helpers < min(self._ahead(), len(self._line) - self._size + self._line.helpers):
+            self._line.helpers += 1
+            self._employ(self._help)
+
     @property
     def has_ended(self) -> bool:
         """Whether the worker is ending: no further lane is started, and no further call is made."""
@@ -131,23 +140,19 @@ class Threads:
     def _end(self, error: BaseException) -> None:
         """Start no further lane, and make no further call of the lanes that have started."""
         self._ended_by = self._ended_by or error
-        self._lanes.clear()
+        self._line.close()
 
     def _relieve_the_overdue(self) -> None:
         for running in [running for running in self._running if running.until <= time.monotonic()]:
-            _threads().submit(self._work, running.lane, (None, TaskTimeoutError(running.limit)))
+            running.lane.result = None, TaskTimeoutError(running.limit)
+            running.lane.calls += running.limit.total_seconds()
+            _threads().submit(self._work, partial(self._run, running.lane))
             self._running.remove(running)
             _hanging.add(running)
 
-    def _work(self, lane: _Lane | None = None, ending: Result | None = None) -> None:
-        """Resume `lane` with the result `ending`, if one is given, and then run lane after lane."""
+    def _work(self, work: Callable[[], None]) -> None:
         try:
-            if lane is not None and ending is not None:
-                with suppress(StopIteration):
-                    self._go_on(lane, lane.go_on(ending))
-            while (lane := self._next()) is not None:
-                with suppress(StopIteration):
-                    self._go_on(lane, lane.start())
+            work()
         except _LeftBehind:
             return
         except BaseException as error:  # noqa: BLE001 - the thread that waits in run() raises it again
@@ -157,20 +162,51 @@ class Threads:
             if not self._at_work:
                 self._changed.notify()
 
-    def _next(self) -> _Lane | None:
-        try:
-            return self._lanes.popleft()
-        except IndexError:
-            return None
+    def _run(self, lane: Lane | None = None) -> None:
+        """Run `lane` on, if one is given, and then lane after lane: as a runner."""
+        while (lane := lane or self._line.for_runner()) is not None:
+            try:
+                self._go_on_with_turn(lane)
+            except StopIteration:
+                self._line.end(lane, has_turn=True)
+                self._note_pace(lane)
+            lane = None
 
-    def _go_on(self, lane: _Lane, call: TaskCall) -> None:
-        """Make the lane's current call, and the calls that follow. Raises StopIteration at the lane's end."""
+    def _go_on_with_turn(self, lane: Lane) -> None:
+        """Run a lane on until a helper takes it. Raises StopIteration at its end."""
+        step, lane.step = lane.step, None
         while True:
+            if step is None:
+                step = lane.go_on()
             if self.has_ended:
                 raise WorkerLost
-            call = lane.go_on(Context().run(self._make, call, lane))
+            if isinstance(step, TakeTurn):
+                lane.result = True, None
+            else:
+                lane.result = Context().run(self._make, step, lane)
+                _, error = lane.result
+                if step.ends_turn and error is None and self._line.leave_to_helper(lane):
+                    return
+            step = None
 
-    def _make(self, call: TaskCall, lane: _Lane) -> Result:
+    def _help(self) -> None:
+        """Begin and end lanes, as a helper."""
+        while (lane := self._line.for_helper()) is not None:
+            try:
+                self._line.park(lane, lane.go_on())
+            except StopIteration:
+                self._line.end(lane, has_turn=False)
+                self._note_pace(lane)
+
+    def _note_pace(self, lane: Lane) -> None:
+        """Note how long a lane took, and start more helpers if they are worth it."""
+        if self._has_ahead and lane.calls:
+            pace.note(lane.calls, time.monotonic() - lane.began_at - lane.calls - lane.waited)
+            if self._line.helpers < self._ahead():
+                with self._changed:
+                    self._employ_helpers()
+
+    def _make(self, call: TaskCall, lane: Lane) -> Result:
         """Make the call, in the context of this method's caller."""
         trace.follow(trace.followed_in(lane.context))
         started = time.monotonic()
@@ -190,10 +226,12 @@ class Threads:
             raise
         except BaseException as error:  # noqa: BLE001 - any error of a task is the result of its call
             memory.give_back(error)
+            lane.calls += time.monotonic() - started
             return None, error
+        lane.calls += time.monotonic() - started
         return result, None
 
-    def _make_watched(self, call: TaskCall, lane: _Lane, until: float) -> Any:
+    def _make_watched(self, call: TaskCall, lane: Lane, until: float) -> Any:
         running = _Running(lane, call.limit, until)
         with self._changed:
             self._running.add(running)

@@ -21,7 +21,7 @@ from celeriac.consume import quarantine
 from celeriac.dead_letters import dead_letter, search
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
-from celeriac.execute import ending
+from celeriac.execute import ending, pace
 from celeriac.model import cron, names, settings
 from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
@@ -70,9 +70,13 @@ class Sandbox(Faults):
     """Every queue, table and outbox of the registered tasks, and of those in the package `tasks`.
 
     The sandbox moves messages out of queues, streams and schedules as Lambda and Scheduler do, because moto doesn't.
+
+    claims_ahead: how many of the next tasks of its batch a worker claims while others run. At AWS this depends on how
+    fast the tasks are (`celeriac.execute.pace`). With more than none, the order of AWS calls differs from run to run.
     """
 
-    def __init__(self, *, start: datetime = START) -> None:
+    def __init__(self, *, start: datetime = START, claims_ahead: int = 0) -> None:
+        self._claims_ahead = claims_ahead
         self._clock = Clock(start)
         self._activity = Activity(names.outbox_table(ENVIRONMENT["CELERIAC_STAGE"]))
         self._calls = Calls(self._watch, self._clock)
@@ -103,6 +107,7 @@ class Sandbox(Faults):
             entering.enter_context(patch.object(sqs, "urls", self._urls))
             entering.enter_context(patch.object(search, "looked", {}))
             entering.enter_context(patch.object(memory, "worker", memory.Memory()))
+            entering.enter_context(patch.object(pace, "ahead", lambda _: self._claims_ahead))
             entering.enter_context(patch.object(pause, "wait", self._pass))
             entering.enter_context(patch.object(pause, "sleep", self._sleep))
             entering.enter_context(patch.object(ending, "exit_process", _end_worker))

@@ -1,0 +1,302 @@
+"""While a task of a batch runs, the next ones are claimed, and the success of the last ones is recorded."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from celeriac import Backoff, Context, Queue, task
+from celeriac.testing import Sandbox, WorkerDied
+from celeriac.testing.calls import Call
+
+jobs = Queue("ahead", batch_size=10)
+kept = Queue("ahead-kept", batch_size=10, record_behind=False)
+wide = Queue("ahead-wide", batch_size=10, concurrency=2)
+in_order = Queue("ahead-in-order", fifo=True, batch_size=10)
+PATIENCE = 20
+"""Seconds that a test waits for what must happen."""
+MOMENT = 0.2
+"""Seconds in which what must not happen would happen."""
+runs: list[str] = []
+attempts: list[int] = []
+at_once: list[int] = []
+during: dict[str, Callable[[], object]] = {}
+_lock = threading.Lock()
+_running = 0
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    for some in (runs, attempts, at_once, during):
+        some.clear()
+    with Sandbox(claims_ahead=9) as sandbox:
+        yield sandbox
+
+
+def _run(name: str, attempt: int) -> None:
+    global _running  # noqa: PLW0603 - how many run now
+    with _lock:
+        _running += 1
+        runs.append(name)
+        attempts.append(attempt)
+        at_once.append(_running)
+    try:
+        during.pop(name, lambda: None)()
+    finally:
+        with _lock:
+            _running -= 1
+
+
+@task(jobs, key="name", retry=Backoff(base=timedelta(seconds=1), jitter=0))
+def work(ctx: Context, name: str) -> None:
+    _run(name, ctx.attempt)
+
+
+@task(kept, key="name")
+def work_kept(ctx: Context, name: str) -> None:
+    _run(name, ctx.attempt)
+
+
+@task(wide, key="name")
+def work_wide(ctx: Context, name: str) -> None:
+    _run(name, ctx.attempt)
+
+
+@task(in_order, key="name")
+def work_in_order(ctx: Context, name: str) -> None:
+    _run(name, ctx.attempt)
+
+
+@task(jobs, key="name", delivery="at_most_once")
+def launch(ctx: Context, name: str) -> None:
+    _run(name, ctx.attempt)
+
+
+@task(jobs, key="name", delivery="at_least_once")
+def tell(ctx: Context, name: str) -> None:
+    _run(name, ctx.attempt)
+
+
+class Watch:
+    """Sees the claims and records of the sandbox's worker, and may hold records back."""
+
+    def __init__(self, *, holds_records: bool = False) -> None:
+        self.claimed: list[str] = []
+        self.recorded: list[str] = []
+        self._changed = threading.Condition()
+        self.let_go = threading.Event()
+        if not holds_records:
+            self.let_go.set()
+
+    def __call__(self, call: Call) -> Any:
+        key = str(call.arguments.get("Item", call.arguments.get("Key", {})).get("id", {}).get("S", ""))
+        is_record = call.operation == "UpdateItem" and ":data" in call.arguments.get("ExpressionAttributeValues", {})
+        if is_record:
+            with self._changed:
+                self.recorded.append(key)
+                self._changed.notify_all()
+            self.let_go.wait(PATIENCE)
+        made = call.make()
+        if call.operation in {"PutItem", "UpdateItem"} and not is_record:
+            with self._changed:
+                self.claimed.append(key)
+                self._changed.notify_all()
+        return made
+
+    def until(self, claims: int = 0, records: int = 0) -> None:
+        """Wait until so many claims and records were made."""
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: len(self.claimed) >= claims and len(self.recorded) >= records, PATIENCE
+            ), (self.claimed, self.recorded)
+
+
+def test_the_next_tasks_are_claimed_while_one_runs(sandbox: Sandbox) -> None:
+    watch = Watch()
+    during["a"] = lambda: watch.until(claims=4)
+    work.enqueue_many({"name": name} for name in "abcd")
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert runs == list("abcd")
+    assert max(at_once) == 1
+    assert attempts == [1] * 4
+
+
+def test_as_many_run_at_once_as_the_queue_says(sandbox: Sandbox) -> None:
+    both = threading.Barrier(2, timeout=PATIENCE)
+    during["a"] = during["b"] = both.wait
+    work_wide.enqueue_many({"name": name} for name in "abcdef")
+    sandbox.run_once()
+    assert sorted(runs) == list("abcdef")
+    assert max(at_once) == 2
+
+
+def test_an_at_most_once_task_is_not_claimed_before_its_turn(sandbox: Sandbox) -> None:
+    watch = Watch()
+    claimed: list[str] = []
+
+    def look() -> None:
+        watch.until(claims=2)
+        claimed.extend(watch.claimed)
+
+    during["a"] = look
+    work.enqueue(name="a")
+    launch.enqueue(name="b")
+    work.enqueue(name="c")
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert not [key for key in claimed if key.startswith("launch")]
+    assert runs == list("abc")
+
+
+def test_a_fifo_group_is_claimed_one_by_one(sandbox: Sandbox) -> None:
+    watch = Watch()
+    claims: list[int] = []
+    during["a"] = lambda: claims.append(len(watch.claimed))
+    during["b"] = lambda: claims.append(len(watch.claimed))
+    work_in_order.options(group="g").enqueue_many({"name": name} for name in "ab")
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert claims == [1, 2]
+
+
+def test_what_was_received_before_is_not_even_read_ahead(sandbox: Sandbox) -> None:
+    """It may kill the worker, and with it the task that runs."""
+    watch = Watch()
+    during["a"] = _die
+    tell.enqueue_many({"name": name} for name in "ab")
+    sandbox.run_once()  # neither has a record
+    sandbox.advance(jobs.visibility)
+    looked: list[int] = []
+    during["a"] = lambda: looked.append(len(watch.claimed))
+    with sandbox.fault(watch):
+        sandbox.drain()
+    # The note of a's visit, its end, and a's claim: nothing of b.
+    assert looked == [3]
+    assert sorted(runs) == list("aab")
+
+
+def _die() -> None:
+    raise WorkerDied
+
+
+def test_tasks_that_were_claimed_and_not_started_when_the_worker_died_run_once(sandbox: Sandbox) -> None:
+    watch = Watch()
+
+    def die() -> None:
+        watch.until(claims=4)
+        raise WorkerDied
+
+    during["a"] = die
+    handles = work.enqueue_many({"name": name} for name in "abcd")
+    with sandbox.fault(watch):
+        sandbox.drain()
+    assert sorted(runs) == list("aabcd")
+    assert set(attempts) == {1}
+    assert {handle.status().state for handle in handles} == {"succeeded"}
+
+
+def test_a_task_whose_turn_comes_too_late_is_given_back_uncharged(sandbox: Sandbox) -> None:
+    watch = Watch()
+
+    def take_long() -> None:
+        watch.until(claims=3)
+        sandbox.advance(jobs.timeout * 0.8)
+
+    during["a"] = take_long
+    handles = work.enqueue_many({"name": name} for name in "abc")
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert runs == ["a"]
+    assert {handle.status().state for handle in handles[1:]} == {"queued"}
+    sandbox.drain()
+    assert sorted(runs) == list("abc")
+    assert set(attempts) == {1}
+    assert not sandbox.dead_letters(jobs)
+
+
+def test_a_success_is_recorded_while_the_next_task_runs(sandbox: Sandbox) -> None:
+    watch = Watch(holds_records=True)
+    during["b"] = watch.let_go.set  # else a's record would wait, and with it the worker
+    handles = work.enqueue_many({"name": name} for name in "ab")
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert runs == list("ab")
+    assert {handle.status().state for handle in handles} == {"succeeded"}
+
+
+def test_no_more_than_three_successes_wait_for_their_record(sandbox: Sandbox) -> None:
+    watch = Watch(holds_records=True)
+    fifth = threading.Event()
+    during["e"] = fifth.set
+    work.enqueue_many({"name": name} for name in "abcdef")
+
+    def let_go() -> None:
+        watch.until(records=4)
+        assert not fifth.wait(MOMENT)
+        watch.let_go.set()
+
+    looks = threading.Thread(target=let_go)
+    looks.start()
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    looks.join()
+    assert runs == list("abcdef")
+
+
+def test_a_queue_can_record_each_success_before_the_next_task_starts(sandbox: Sandbox) -> None:
+    watch = Watch(holds_records=True)
+    second = threading.Event()
+    during["b"] = second.set
+    work_kept.enqueue_many({"name": name} for name in "ab")
+
+    def let_go() -> None:
+        watch.until(records=1)
+        assert not second.wait(MOMENT)
+        watch.let_go.set()
+
+    looks = threading.Thread(target=let_go)
+    looks.start()
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    looks.join()
+    assert runs == list("ab")
+
+
+def test_a_failure_is_settled_before_the_next_task_starts(sandbox: Sandbox) -> None:
+    sent: list[list[str]] = []
+
+    def note_sends(call: Call) -> Any:
+        if call.operation == "SendMessage":
+            sent.append(list(runs))
+        return call.make()
+
+    def fail() -> None:
+        raise ConnectionError
+
+    during["a"] = fail
+    work.enqueue_many({"name": name} for name in "ab")
+    with sandbox.fault(note_sends):
+        sandbox.run_once()
+    assert sent == [["a"]]
+    sandbox.drain()
+    assert runs == ["a", "b", "a"]
+
+
+def test_tasks_run_in_one_thread_whoever_claims_them(sandbox: Sandbox) -> None:
+    """A connection that belongs to a thread is opened once."""
+    threads: set[int] = set()
+    watch = Watch()
+
+    def note() -> None:
+        watch.until(claims=3)
+        threads.add(threading.get_ident())
+
+    during.update(dict.fromkeys("abcdef", note))
+    work.enqueue_many({"name": name} for name in "abcdef")
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert runs == list("abcdef")
+    assert len(threads) == 1
