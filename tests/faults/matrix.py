@@ -97,7 +97,7 @@ def _points(path: str) -> list[tuple[Point, Call | None]]:
 @cache
 def _without_a_fault(path: str) -> tuple[list[tuple[Point, Call | None]], Counter[str], Counter[str]]:
     """The points of the path, and how often each task then ran and became a dead letter."""
-    with new_world() as world:
+    with new_world(PATHS[path].ahead) as world:
         watch = BusWatch(world.sandbox)
         problems = _play(PATHS[path], world, watch)
         assert not problems, f"{path}, without any fault: {problems}"
@@ -106,7 +106,7 @@ def _without_a_fault(path: str) -> tuple[list[tuple[Point, Call | None]], Counte
 
 def problems_of(path: str, fault: str, point: Point) -> list[str]:
     """What is wrong after the fault happened at that point and no work is left. Empty if nothing is wrong."""
-    with new_world() as world:
+    with new_world(PATHS[path].ahead) as world:
         watch = BusWatch(world.sandbox, point, FAULTS[fault].strike(world.sandbox))
         try:
             problems = _play(PATHS[path], world, watch, in_outage="outage" in fault or fault.startswith("slow for"))
@@ -119,9 +119,9 @@ def problems_of(path: str, fault: str, point: Point) -> list[str]:
 
 
 @contextmanager
-def new_world() -> Iterator[World]:
-    """A stage with the tasks of the matrix."""
-    with patch.object(tables, "outbox", Outbox(bus=True), create=True), Sandbox() as sandbox:
+def new_world(ahead: int = 0) -> Iterator[World]:
+    """A stage with the tasks of the matrix. `ahead`: how many tasks a worker claims while others run."""
+    with patch.object(tables, "outbox", Outbox(bus=True), create=True), Sandbox(claims_ahead=ahead) as sandbox:
         outside = Outside()
         tasks = declare(outside)
         for queue in QUEUES:

@@ -80,6 +80,8 @@ class Path:
     """Tasks that must have run one after the other."""
     act: Callable[[World], object] = drain
     """The part of the path at which the fault happens."""
+    ahead: int = 0
+    """How many of the next tasks a worker claims while others run. With more than none, calls come in any order."""
 
 
 def _ends(how: str, *keys: str) -> dict[str, frozenset[str]]:
@@ -88,6 +90,12 @@ def _ends(how: str, *keys: str) -> dict[str, frozenset[str]]:
 
 def _nothing(world: World) -> None:
     """Nothing happens before."""
+
+
+def _start_row(world: World) -> None:
+    world.enqueue("succeed", "a", "b", "c", "d")
+    world.enqueue("fail_once", "e")
+    world.enqueue("refuse", "f")
 
 
 def _start_fifo(world: World) -> None:
@@ -260,6 +268,12 @@ _IN_ORDER = (("book:a", "book:c"), ("book:b", "book:d"))
 
 PATHS = {
     "success": Path(lambda world: world.enqueue("succeed", "a", "b"), _ends(SUCCEEDED, "succeed:a", "succeed:b")),
+    "claims ahead": Path(
+        _start_row,
+        _ends(SUCCEEDED, *(f"succeed:{name}" for name in "abcd"), "fail_once:e") | _ends("rejected", "refuse:f"),
+        effects=frozenset({"fail_once:e"}),
+        ahead=4,
+    ),
     "duplicate": Path(lambda world: world.enqueue("succeed", "a", "a"), _ends(SUCCEEDED, "succeed:a")),
     "short retry": Path(
         lambda world: world.enqueue("fail_once", "a"),

@@ -213,8 +213,10 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
     its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
     # A task whose success is all that is left to write need not keep others waiting.
-    behind = received.queue.record_behind and not received.queue.fifo and task.guarantee != "at_most_once"
-    result, error = yield TaskCall(task.function, args, arguments, limit, its, left, ends_turn=behind)
+    may_end_behind = received.queue.record_behind and not received.queue.fifo and task.guarantee != "at_most_once"
+    result, error = yield TaskCall(
+        task.function, args, arguments, limit, its, left, ends_turn=may_end_behind and held is not None
+    )
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:
