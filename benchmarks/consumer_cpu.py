@@ -5,7 +5,7 @@ python benchmarks/consumer_cpu.py [--rounds 15] [--latency-ms 20]
 One is made with Powertools ("bare"), one with boto3 alone. It has no lease and no fence: after a crash, its message is
 never run again. All handle the same batches of ten in turn, over botocore with stubbed HTTP. CPU: every call is
 answered at once, so only their own work and botocore's is measured. Wall: every call is answered after the given
-latency, on a queue that runs its tasks one by one, as the bare consumer does, and on one with concurrency=10. Last: the
+latency, on a queue that runs its tasks one by one, as the others do, and on one with concurrency=10. Last: the
 time of ten waiting tasks that run side by side.
 """
 

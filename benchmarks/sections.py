@@ -165,8 +165,10 @@ def _consumer(data: dict[str, Any]) -> str:
 
 Reading: most of a consumer's CPU is botocore's, and ours sends its requests in its own way
 (docs/decisions/0032-the-wire.md). Without it we would need about as much as the bare consumer, since fencing, retries
-and validation cost time. The consumer of boto3 alone has neither: it never runs a task again whose worker died. Running
-tasks side by side pays if tasks wait. A task that computes gains nothing from it.
+and validation cost time. The consumer of boto3 alone has neither: it never runs a task again whose worker died. One by
+one, ours claims the next tasks while one runs, and records the last successes meanwhile
+(docs/decisions/0033-claim-ahead-record-behind.md). Running tasks side by side pays if tasks wait. A task that computes
+gains nothing from it.
 """
 
 
