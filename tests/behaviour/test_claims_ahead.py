@@ -10,6 +10,7 @@ import pytest
 from celeriac import Backoff, Context, Queue, task
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.calls import Call
+from celeriac.testing.sandbox import START
 
 jobs = Queue("ahead", batch_size=10)
 kept = Queue("ahead-kept", batch_size=10, record_behind=False)
@@ -122,6 +123,24 @@ def test_the_next_tasks_are_claimed_while_one_runs(sandbox: Sandbox) -> None:
     assert runs == list("abcd")
     assert max(at_once) == 1
     assert attempts == [1] * 4
+
+
+def test_a_message_of_the_same_key_in_the_batch_is_known_as_a_duplicate_at_once(sandbox: Sandbox) -> None:
+    watch = Watch(holds_records=True)
+
+    def let_go() -> None:
+        watch.until(records=1)
+        watch.let_go.set()
+
+    looks = threading.Thread(target=let_go)
+    looks.start()
+    work.enqueue_many({"name": name} for name in "aab")
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    looks.join()
+    assert runs == list("ab")
+    assert sandbox.now - START < timedelta(seconds=1), "the second one was handed back"
+    assert sandbox.calls["sqs", "ChangeMessageVisibilityBatch"] == 0
 
 
 def test_as_many_run_at_once_as_the_queue_says(sandbox: Sandbox) -> None:

@@ -143,6 +143,10 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
     before_claim = worker.left
     held = claimed(task, message, original, wanted, received)
+    if _is_taken_here(held, received):
+        # Another message of its key runs in this worker.
+        yield from _turn(received, after_others=True)
+        held = claimed(task, message, original, wanted, received)
     if not isinstance(held, lease.Lease):
         return held
     received.facts.replaced = held.replaced
@@ -162,10 +166,20 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     return _Ready(task, message, original, arguments, needed, held)
 
 
-def _turn(received: Received, seconds: float | None = None) -> TaskCalls[bool]:
+def _is_taken_here(held: lease.Lease | Outcome | RunAlone, received: Received) -> bool:
+    """Whether another lane of this worker, which runs one task at a time, seems to hold the lease.
+
+    Such a lease ends with the worker.
+    """
+    if not isinstance(held, HandedBack) or held.until is None or received.queue.concurrency > 1:
+        return False
+    return abs(held.until - received.worker.deadline) < timedelta(seconds=1)
+
+
+def _turn(received: Received, seconds: float | None = None, *, after_others: bool = False) -> TaskCalls[bool]:
     """Wait for the turn; False if it hasn't come within `seconds`."""
     asked_at = time.monotonic()
-    has_turn, _ = yield TakeTurn(seconds)
+    has_turn, _ = yield TakeTurn(seconds, after_others)
     received.facts.waited_seconds += time.monotonic() - asked_at
     return bool(has_turn)
 

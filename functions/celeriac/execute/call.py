@@ -60,6 +60,8 @@ class TakeTurn(Struct, frozen=True):
 
     seconds: float | None = None
     """How long it waits at most; None: until it has its turn."""
+    after_others: bool = False
+    """Whether those that were begun have their turns first, and their ends recorded."""
 
 
 type Result = tuple[Any, BaseException | None]

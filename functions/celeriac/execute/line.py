@@ -73,7 +73,7 @@ class Line:
         with self._lock:
             while not self._is_closed:
                 free = self._size - self._with_turn if self._unrecorded <= MOST_BEHIND else 0
-                if (lane := next((lane for lane in self._begun[:free] if lane.step is not None), None)) is not None:
+                if (lane := next(filter(self._is_ready, self._begun[:free]), None)) is not None:
                     self._begun.remove(lane)
                     lane.waited += time.monotonic() - lane.waits_since
                 elif self._lanes and len(self._begun) < free:
@@ -86,6 +86,11 @@ class Line:
                     return lane
                 self._sleep()
             return None
+
+    def _is_ready(self, lane: Lane) -> bool:
+        if isinstance(lane.step, TakeTurn) and lane.step.after_others and self._unrecorded:
+            return False
+        return lane.step is not None
 
     def for_helper(self) -> Lane | None:
         """Wait for a lane to begin, or to end. None if there will be none."""
@@ -123,6 +128,17 @@ class Line:
             if lane not in self._begun:  # it was to end only
                 self._unrecorded -= 1
                 self._begun.insert(0, lane)
+            elif isinstance(step, TakeTurn) and step.after_others:
+                self._begun.remove(lane)
+                self._begun.append(lane)
+            self._wake()
+
+    def step_back(self, lane: Lane, step: TakeTurn) -> None:
+        """A lane gives its turn to those that were begun, and waits for another one."""
+        with self._lock:
+            self._with_turn -= 1
+            lane.step, lane.waits_since = step, time.monotonic()
+            self._begun.append(lane)
             self._wake()
 
     def leave_to_helper(self, lane: Lane) -> bool:

@@ -175,19 +175,23 @@ class Threads:
     def _go_on_with_turn(self, lane: Lane) -> None:
         """Run a lane on until a helper takes it. Raises StopIteration at its end."""
         step, lane.step = lane.step, None
+        has_waited = step is not None
         while True:
             if step is None:
                 step = lane.go_on()
             if self.has_ended:
                 raise WorkerLost
             if isinstance(step, TakeTurn):
+                if step.after_others and not has_waited:
+                    self._line.step_back(lane, step)
+                    return
                 lane.result = True, None
             else:
                 lane.result = Context().run(self._make, step, lane)
                 _, error = lane.result
                 if step.ends_turn and error is None and self._line.leave_to_helper(lane):
                     return
-            step = None
+            step, has_waited = None, False
 
     def _help(self) -> None:
         """Begin and end lanes, as a helper."""
