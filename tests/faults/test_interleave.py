@@ -21,6 +21,9 @@ KEPT = [
     "take-over: first>4+ second>6",
     # A sweep took a row that the relay had left for one of a clock that is ahead, and published it before another one.
     "relay batch by batch: relay>2 sweeper>11+",
+    # A worker that had lost its lease sent a dead letter, and deleted the message that its successor had handed back.
+    "redrive of the dying: consumer>2+ operator>8+",
+    "two redrives in vain: operator>10+ aws>5+",
 ]
 
 

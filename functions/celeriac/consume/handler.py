@@ -203,7 +203,7 @@ class _Batch:
             if isinstance(outcome, RunAlone):
                 return outcome
             settled = settle(outcome, received)
-            if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST:
+            if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST and settled.acknowledged:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then
                 # crashed this worker too, SQS would deliver this message again and the record would let it run.
                 self._delete([sqs_record])

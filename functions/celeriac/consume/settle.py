@@ -1,7 +1,7 @@
 """Carries out an outcome. Every path sends first and then records; the message is acknowledged last."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
@@ -139,9 +139,11 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
             _send(name, unreadable(came, dead.failure, queue_name=sqs_record.queue_name))
     if lease is not None:
         try:
-            # If another worker has taken over, or a commit was carried out after all, this letter is superfluous.
-            with suppress(LeaseLostError):
-                while_there_is_time(lambda: lease.dead(dead.failure), received.worker)
+            while_there_is_time(lambda: lease.dead(dead.failure), received.worker)
+        except LeaseLostError:
+            # This letter is superfluous, and the message belongs to the worker that has taken over: it may have handed
+            # the message back. Or a commit was carried out after all, and then the message is a duplicate.
+            return Settled(acknowledged=False)
         except Exception as error:  # noqa: BLE001 - the letter is sent: another run would send another one
             logger.warning("dead letter not recorded", extra={"error": error_type(error)})
     return Settled(acknowledged=True)
