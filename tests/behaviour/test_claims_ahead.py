@@ -1,13 +1,15 @@
 """While a task of a batch runs, the next ones are claimed, and the success of the last ones is recorded."""
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from celeriac import Backoff, Context, Queue, task
+from celeriac.consume.handler import _Batch
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.calls import Call
 
@@ -300,3 +302,19 @@ def test_tasks_run_in_one_thread_whoever_claims_them(sandbox: Sandbox) -> None:
         sandbox.run_once()
     assert runs == list("abcdef")
     assert len(threads) == 1
+
+
+def test_a_message_twice_in_its_batch_holds_up_nobody(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQS may deliver a message of a standard queue again while its first delivery waits in the same batch."""
+    begin = _Batch.__init__
+
+    def twice(batch: _Batch, raws: Sequence[dict[str, Any]], context: Any) -> None:
+        again = {**raws[-1], "attributes": {**raws[-1]["attributes"], "ApproximateReceiveCount": "2"}}
+        begin(batch, [*raws, again], context)
+
+    monkeypatch.setattr(_Batch, "__init__", twice)
+    work.enqueue_many({"name": name} for name in "abcd")
+    started = time.monotonic()
+    sandbox.run_once()
+    assert runs == list("abcd")
+    assert time.monotonic() - started < PATIENCE / 4

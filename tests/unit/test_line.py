@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from math import inf
 
 from celeriac.execute.call import TakeTurn, TaskCall, TaskCalls
 from celeriac.execute.line import MOST_BEHIND, Lane, Line
@@ -83,6 +84,32 @@ def test_a_runner_waits_for_a_lane_that_a_helper_is_beginning() -> None:
         got = pool.submit(line.for_runner)
         line.park(second, CALL)
         assert got.result(30) is second
+
+
+def test_a_runner_stays_as_long_as_a_lane_may_need_another_turn() -> None:
+    line = _line(1)
+    lane = _runners(line)
+    assert line.leave_to_helper(lane)
+    assert line.for_helper() is lane
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(line.for_runner)
+        line.park(lane, TakeTurn())
+        assert got.result(30) is lane
+    line.end(lane, has_turn=True)
+    assert line.for_runner() is None
+
+
+def test_a_lane_that_waits_again_does_not_keep_the_limit_of_its_first_wait() -> None:
+    line = _line(2)
+    first = _runners(line)
+    (second,) = _begun(line, 1)
+    line.park(second, TakeTurn(0.01))
+    line.end(first, has_turn=True)
+    assert _runners(line) is second
+    assert line.leave_to_helper(second)
+    assert line.for_helper() is second
+    line.park(second, TakeTurn())
+    assert second.waits_until == inf
 
 
 def test_a_lane_gives_up_waiting_for_its_turn_in_time() -> None:

@@ -78,8 +78,8 @@ class Line:
                     lane.waited += time.monotonic() - lane.waits_since
                 elif self._lanes and len(self._begun) < free:
                     lane = self._first()
-                elif not self._lanes and not self._begun:
-                    return None
+                elif not (self._lanes or self._begun or self._unrecorded):
+                    return None  # a lane whose end is unrecorded may need another turn
                 if lane is not None:
                     self._with_turn += 1
                     self._wake()
@@ -118,8 +118,8 @@ class Line:
         """A helper's lane needs its turn to go on."""
         with self._lock:
             lane.step, lane.waits_since = step, time.monotonic()
-            if isinstance(step, TakeTurn) and step.seconds is not None:
-                lane.waits_until = lane.waits_since + step.seconds
+            seconds = step.seconds if isinstance(step, TakeTurn) else None
+            lane.waits_until = lane.waits_since + seconds if seconds is not None else inf
             if lane not in self._begun:  # it was to end only
                 self._unrecorded -= 1
                 self._begun.insert(0, lane)
