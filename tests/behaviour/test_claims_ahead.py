@@ -81,6 +81,28 @@ def tell(ctx: Context, name: str) -> None:
     _run(name, ctx.attempt)
 
 
+class Shared:
+    """What all runs return, and change. It is read as a pydantic model is."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.threads: set[int] = set()
+
+    def model_dump(self, **_: object) -> int:
+        self.threads.add(threading.get_ident())
+        return self.count
+
+
+shared = Shared()
+
+
+@task(jobs, key="name")
+def count_up(name: str) -> Shared:
+    shared.threads.add(threading.get_ident())
+    shared.count += 1
+    return shared
+
+
 class Watch:
     """Sees the claims and records of the sandbox's worker, and may hold records back."""
 
@@ -318,3 +340,11 @@ def test_a_message_twice_in_its_batch_holds_up_nobody(sandbox: Sandbox, monkeypa
     sandbox.run_once()
     assert runs == list("abcd")
     assert time.monotonic() - started < PATIENCE / 4
+
+
+def test_a_result_is_read_before_the_next_task_may_change_it(sandbox: Sandbox) -> None:
+    shared.count, shared.threads = 0, set()
+    handles = count_up.enqueue_many({"name": name} for name in "abcdef")
+    sandbox.run_once()
+    assert [handle.status().result for handle in handles] == [1, 2, 3, 4, 5, 6]
+    assert len(shared.threads) == 1

@@ -157,3 +157,14 @@ def test_no_lane_is_given_out_once_the_worker_ends() -> None:
         line.close()
         assert got.result(30) is None
     assert line.for_helper() is None
+
+
+def test_an_end_that_was_left_to_a_helper_is_recorded_though_the_worker_ends() -> None:
+    line = _line(2)
+    first = _runners(line)
+    assert line.leave_to_helper(first)
+    second = _runners(line)
+    line.close()
+    assert line.for_helper() is first
+    assert line.for_helper() is None
+    assert not line.leave_to_helper(second)  # the helpers leave

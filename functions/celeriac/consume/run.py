@@ -22,7 +22,7 @@ from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
-from celeriac.execute.call import TakeTurn, TaskCall, TaskCalls
+from celeriac.execute.call import EndTurn, TakeTurn, TaskCall, TaskCalls
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
@@ -212,11 +212,7 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
     its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
-    # A task whose success is all that is left to write need not keep others waiting.
-    may_end_behind = received.queue.record_behind and not received.queue.fifo and task.guarantee != "at_most_once"
-    result, error = yield TaskCall(
-        task.function, args, arguments, limit, its, left, ends_turn=may_end_behind and held is not None
-    )
+    result, error = yield TaskCall(task.function, args, arguments, limit, its, left)
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:
@@ -226,7 +222,9 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
             return Succeeded(message.attempt)
         return failed(task, message, error, held, received)
     if held is not None and not held.committed:
-        kept, not_kept = _kept(task, result)
+        kept, not_kept = _kept(task, result)  # before another task runs: it may change what this one returned
+        if received.queue.record_behind and not received.queue.fifo and task.guarantee != "at_most_once":
+            yield EndTurn()  # all that is left is to write the success
         try:
             while_there_is_time(lambda: held.complete(kept, not_kept=not_kept), worker)
         except LeaseLostError:

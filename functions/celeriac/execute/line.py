@@ -13,7 +13,7 @@ from threading import Condition, Lock
 
 from msgspec import Struct, field
 
-from celeriac.execute.call import Result, TakeTurn, TaskCall, TaskCalls
+from celeriac.execute.call import Result, Step, TakeTurn, TaskCalls
 
 MOST_BEHIND = 3
 """No lane gets its turn while the ends of more lanes are unrecorded. If the worker dies, their tasks run again."""
@@ -24,7 +24,7 @@ class Lane(Struct, eq=False):
 
     steps: TaskCalls[None]
     context: Context = field(default_factory=Context)
-    step: TaskCall | TakeTurn | None = None
+    step: Step | None = None
     """What it waits with for its turn."""
     result: Result | None = None
     """With what it goes on."""
@@ -37,7 +37,7 @@ class Lane(Struct, eq=False):
     calls: float = 0.0
     """The seconds that its calls took."""
 
-    def go_on(self) -> TaskCall | TakeTurn:
+    def go_on(self) -> Step:
         """Return the step that follows the last result, or the first step. Raises StopIteration at the lane's end."""
         result, self.result = self.result, None
         return self.context.run(self.steps.send, result)  # type: ignore[arg-type]  # None starts a generator
@@ -88,9 +88,9 @@ class Line:
             return None
 
     def for_helper(self) -> Lane | None:
-        """Wait for a lane to begin, or to end. None if there will be none."""
+        """Wait for a lane to begin, or to end. None if there will be none. After `close`, only to end."""
         with self._lock:
-            while not self._is_closed:
+            while self._behind or not self._is_closed:
                 if self._behind:
                     return self._behind.popleft()
                 now = time.monotonic()
@@ -114,7 +114,7 @@ class Line:
         lane.began_at = time.monotonic()
         return lane
 
-    def park(self, lane: Lane, step: TaskCall | TakeTurn) -> None:
+    def park(self, lane: Lane, step: Step) -> None:
         """A helper's lane needs its turn to go on."""
         with self._lock:
             lane.step, lane.waits_since = step, time.monotonic()
@@ -128,7 +128,7 @@ class Line:
     def leave_to_helper(self, lane: Lane) -> bool:
         """Give the lane's turn to the next one; a helper goes on with it. False if nobody helps."""
         with self._lock:
-            if not self.helpers or not self._ahead():
+            if self._is_closed or not self.helpers or not self._ahead():
                 return False
             self._with_turn -= 1
             self._unrecorded += 1
@@ -148,7 +148,7 @@ class Line:
             self._wake()
 
     def close(self) -> None:
-        """Give out no lane any more."""
+        """Begin no lane any more, and give out no turn."""
         with self._lock:
             self._is_closed = True
             self._lanes.clear()

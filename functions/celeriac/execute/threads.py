@@ -25,7 +25,7 @@ from typing import Any
 from msgspec import Struct
 
 from celeriac.execute import loop, memory, pace
-from celeriac.execute.call import Result, TakeTurn, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import EndTurn, Result, TakeTurn, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.execute.line import Lane, Line
 from celeriac.model.forks import after_fork_in_child
 from celeriac.observe import trace
@@ -178,15 +178,15 @@ class Threads:
         while True:
             if step is None:
                 step = lane.go_on()
-            if self.has_ended:
+            if isinstance(step, EndTurn):
+                if self._line.leave_to_helper(lane):
+                    return
+            elif self.has_ended:
                 raise WorkerLost
-            if isinstance(step, TakeTurn):
+            elif isinstance(step, TakeTurn):
                 lane.result = True, None
             else:
                 lane.result = Context().run(self._make, step, lane)
-                _, error = lane.result
-                if step.ends_turn and error is None and self._line.leave_to_helper(lane):
-                    return
             step = None
 
     def _help(self) -> None:
