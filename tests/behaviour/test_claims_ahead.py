@@ -348,3 +348,19 @@ def test_a_result_is_read_before_the_next_task_may_change_it(sandbox: Sandbox) -
     sandbox.run_once()
     assert [handle.status().result for handle in handles] == [1, 2, 3, 4, 5, 6]
     assert len(shared.threads) == 1
+
+
+def test_a_duplicate_in_its_batch_waits_for_the_first_and_is_dropped(sandbox: Sandbox) -> None:
+    watch = Watch()
+    during["a"] = lambda: watch.until(claims=2)  # a and b, while the duplicate waits
+    work.enqueue_many({"name": name} for name in "aab")
+    operations: list[str] = []
+
+    def note(call: Call) -> Any:
+        operations.append(call.operation)
+        return call.make()
+
+    with sandbox.fault(watch), sandbox.fault(note):
+        sandbox.run_once()
+    assert runs == list("ab")
+    assert sorted(operations) == ["PutItem"] * 3 + ["UpdateItem"] * 2  # none of them is handed back

@@ -168,3 +168,18 @@ def test_an_end_that_was_left_to_a_helper_is_recorded_though_the_worker_ends() -
     assert line.for_helper() is first
     assert line.for_helper() is None
     assert not line.leave_to_helper(second)  # the helpers leave
+
+
+def test_only_the_ends_before_are_waited_for() -> None:
+    line = _line(3)
+    first = _runners(line)
+    assert line.leave_to_helper(first)
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(line.wait_for_ends)
+        while not line._sleepers:
+            pass
+        second = _runners(line)
+        assert line.leave_to_helper(second)
+        assert not waits.done()
+        line.end(first, has_turn=False)
+        waits.result(30)

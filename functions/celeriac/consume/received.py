@@ -25,6 +25,8 @@ class Worker(Struct):
     """Whether this invocation has claimed a task, or is about to run one without a claim."""
     has_called: bool = False
     """Whether it has called a task's function."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """The idempotency keys of this invocation, each with the SQS id of its first message."""
 
     @property
     def left(self) -> timedelta:

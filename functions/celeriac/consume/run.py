@@ -115,8 +115,12 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     except ReadingTimeoutError as error:
         return _overran(task, message, original, redriven_from, error, received)
     received.facts.key = key.full
-    if task.guarantee == "at_most_once":
-        yield from _turn(received)  # a claim is all that its record says of a run, so it must start at once
+    first = received.worker.keys.setdefault(key.full, sqs_record.message_id)
+    is_duplicate = first != sqs_record.message_id and task.guarantee != "at_least_once"
+    if is_duplicate or task.guarantee == "at_most_once":
+        # A duplicate waits for what becomes of the first. Of an at_most_once task's run a claim is all that its record
+        # says, so it must start at once.
+        yield from _turn(received, after_ends=is_duplicate)
     if (why := ending.reason()) is not None:
         return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
@@ -162,10 +166,10 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     return _Ready(task, message, original, arguments, needed, held)
 
 
-def _turn(received: Received, seconds: float | None = None) -> TaskCalls[bool]:
+def _turn(received: Received, seconds: float | None = None, *, after_ends: bool = False) -> TaskCalls[bool]:
     """Wait for the turn; False if it hasn't come within `seconds`."""
     asked_at = time.monotonic()
-    has_turn, _ = yield TakeTurn(seconds)
+    has_turn, _ = yield TakeTurn(seconds, after_ends)
     received.facts.waited_seconds += time.monotonic() - asked_at
     return bool(has_turn)
 

@@ -58,6 +58,8 @@ class TakeTurn(Struct, frozen=True):
 
     seconds: float | None = None
     """How long it waits at most; None: until it has its turn."""
+    after_ends: bool = False
+    """Whether it then waits until the ends of the lanes before it are recorded."""
 
 
 class EndTurn(Struct, frozen=True):

@@ -59,7 +59,7 @@ class Line:
         self._begun: list[Lane] = []
         self._with_turn = 0
         self._behind = deque[Lane]()
-        self._unrecorded = 0
+        self._unrecorded = set[Lane]()
         self._is_closed = False
         self.helpers = 0
         """How many threads help. They leave when nothing is left for them."""
@@ -72,7 +72,7 @@ class Line:
         """Wait for a lane that has its turn now. None if there will be none."""
         with self._lock:
             while not self._is_closed:
-                free = self._size - self._with_turn if self._unrecorded <= MOST_BEHIND else 0
+                free = self._size - self._with_turn if len(self._unrecorded) <= MOST_BEHIND else 0
                 if (lane := next((lane for lane in self._begun[:free] if lane.step is not None), None)) is not None:
                     self._begun.remove(lane)
                     lane.waited += time.monotonic() - lane.waits_since
@@ -98,7 +98,7 @@ class Line:
                     self._begun.remove(late)
                     late.step, late.waits_until, late.result = None, inf, (False, None)
                     late.waited += now - late.waits_since
-                    self._unrecorded += 1
+                    self._unrecorded.add(late)
                     return late
                 if self._lanes and self._with_turn and len(self._begun) < self._ahead():
                     lane = self._first()
@@ -121,7 +121,7 @@ class Line:
             seconds = step.seconds if isinstance(step, TakeTurn) else None
             lane.waits_until = lane.waits_since + seconds if seconds is not None else inf
             if lane not in self._begun:  # it was to end only
-                self._unrecorded -= 1
+                self._unrecorded.discard(lane)
                 self._begun.insert(0, lane)
             self._wake()
 
@@ -131,7 +131,7 @@ class Line:
             if self._is_closed or not self.helpers or not self._ahead():
                 return False
             self._with_turn -= 1
-            self._unrecorded += 1
+            self._unrecorded.add(lane)
             self._behind.append(lane)
             self._wake()
             return True
@@ -144,8 +144,15 @@ class Line:
             elif lane in self._begun:
                 self._begun.remove(lane)
             else:
-                self._unrecorded -= 1
+                self._unrecorded.discard(lane)
             self._wake()
+
+    def wait_for_ends(self) -> None:
+        """Wait until the ends that are unrecorded now are recorded."""
+        with self._lock:
+            before = set(self._unrecorded)
+            while before & self._unrecorded and not self._is_closed:
+                self._sleep()
 
     def close(self) -> None:
         """Begin no lane any more, and give out no turn."""

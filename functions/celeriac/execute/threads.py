@@ -184,6 +184,8 @@ class Threads:
             elif self.has_ended:
                 raise WorkerLost
             elif isinstance(step, TakeTurn):
+                if step.after_ends:
+                    self._line.wait_for_ends()
                 lane.result = True, None
             else:
                 lane.result = Context().run(self._make, step, lane)
