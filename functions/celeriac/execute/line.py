@@ -16,7 +16,8 @@ from msgspec import Struct, field
 from celeriac.execute.call import Result, Step, TakeTurn, TaskCalls
 
 MOST_BEHIND = 3
-"""No lane gets its turn while the ends of more lanes are unrecorded. If the worker dies, their tasks run again."""
+"""No lane gets its turn while the ends of more lanes are unrecorded. If the worker dies, their tasks run again, and one
+for each turn."""
 
 
 class Lane(Struct, eq=False):
