@@ -130,7 +130,11 @@ class Threads:
         """Start helpers, if more lanes wait than have their turns. The caller holds the lock."""
         while self._line.helpers < min(self._ahead(), len(self._line) - self._size + self._line.helpers):
             self._line.helpers += 1
-            self._employ(self._help)
+            try:
+                self._employ(self._help)
+            except RuntimeError:  # No thread can be started. A free one will find the work, and nothing left of it.
+                self._line.helpers -= 1
+                return
 
     @property
     def has_ended(self) -> bool:
