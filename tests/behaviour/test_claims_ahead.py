@@ -4,9 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator, BaseModel
 
 from celeriac import Backoff, Context, Queue, task
 from celeriac.consume.handler import _Batch
@@ -101,6 +102,17 @@ def count_up(name: str) -> Shared:
     shared.threads.add(threading.get_ident())
     shared.count += 1
     return shared
+
+
+class Number(BaseModel):
+    """Its validator may take long."""
+
+    value: Annotated[str, AfterValidator(lambda value: (during.pop("reading", lambda: None)(), value)[1])]
+
+
+@task(jobs, timeout=jobs.timeout)
+def work_whole_time(number: Number) -> None:
+    _run(number.value, 1)
 
 
 class Watch:
@@ -364,3 +376,21 @@ def test_a_duplicate_in_its_batch_waits_for_the_first_and_is_dropped(sandbox: Sa
         sandbox.run_once()
     assert runs == list("ab")
     assert sorted(operations) == ["PutItem"] * 3 + ["UpdateItem"] * 2  # none of them is handed back
+
+
+def test_the_first_task_with_its_turn_starts_though_its_arguments_were_read_while_the_next_was_claimed(
+    sandbox: Sandbox,
+) -> None:
+    """It needs the whole time, which no other invocation would have."""
+    watch = Watch()
+
+    def read_slowly() -> None:
+        watch.until(claims=1)
+        sandbox.advance(timedelta(seconds=2))
+
+    work_whole_time.enqueue(number=Number(value="a"))
+    work.enqueue(name="b")
+    during["reading"] = read_slowly
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert runs[0] == "a"

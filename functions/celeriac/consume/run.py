@@ -124,9 +124,12 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     if (why := ending.reason()) is not None:
         return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
-    # The first task of an invocation always starts: no other invocation would have more time for it.
+    # The first task of an invocation that has its turn always starts: no other invocation would have more time for it.
     worker = received.worker
     needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
+    has_turn = yield from _turn(received, 0)
+    if not has_turn and worker.left < needed:
+        has_turn = yield from _turn(received)
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     planned = late_firing.planned_for(task, original)
@@ -134,7 +137,7 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
         return Skipped("missed")
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
-    worker.has_started = True
+    worker.has_started = worker.has_started or has_turn
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)

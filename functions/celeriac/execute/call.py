@@ -57,7 +57,7 @@ class TakeTurn(Struct, frozen=True):
     """
 
     seconds: float | None = None
-    """How long it waits at most; None: until it has its turn."""
+    """How long it waits at most; None: until it has its turn; 0: it only asks whether it has it."""
     after_ends: bool = False
     """Whether it then waits until the ends of the lanes before it are recorded."""
 

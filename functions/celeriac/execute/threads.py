@@ -199,7 +199,9 @@ class Threads:
         """Begin and end lanes, as a helper."""
         while (lane := self._line.for_helper()) is not None:
             try:
-                self._line.park(lane, lane.go_on())
+                while isinstance(step := lane.go_on(), TakeTurn) and step.seconds == 0:
+                    lane.result = False, None
+                self._line.park(lane, step)
             except StopIteration:
                 self._line.end(lane, has_turn=False)
                 self._note_pace(lane)
