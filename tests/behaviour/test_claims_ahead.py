@@ -1,13 +1,16 @@
 """While a task of a batch runs, the next ones are claimed, and the success of the last ones is recorded."""
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator, BaseModel
 
 from celeriac import Backoff, Context, Queue, task
+from celeriac.consume.handler import _Batch
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.testing.calls import Call
 from celeriac.testing.sandbox import START
@@ -78,6 +81,39 @@ def launch(ctx: Context, name: str) -> None:
 @task(jobs, key="name", delivery="at_least_once")
 def tell(ctx: Context, name: str) -> None:
     _run(name, ctx.attempt)
+
+
+class Shared:
+    """What all runs return, and change. It is read as a pydantic model is."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.threads: set[int] = set()
+
+    def model_dump(self, **_: object) -> int:
+        self.threads.add(threading.get_ident())
+        return self.count
+
+
+shared = Shared()
+
+
+@task(jobs, key="name")
+def count_up(name: str) -> Shared:
+    shared.threads.add(threading.get_ident())
+    shared.count += 1
+    return shared
+
+
+class Number(BaseModel):
+    """Its validator may take long."""
+
+    value: Annotated[str, AfterValidator(lambda value: (during.pop("reading", lambda: None)(), value)[1])]
+
+
+@task(jobs, timeout=jobs.timeout)
+def work_whole_time(number: Number) -> None:
+    _run(number.value, 1)
 
 
 class Watch:
@@ -319,3 +355,61 @@ def test_tasks_run_in_one_thread_whoever_claims_them(sandbox: Sandbox) -> None:
         sandbox.run_once()
     assert runs == list("abcdef")
     assert len(threads) == 1
+
+
+def test_a_message_twice_in_its_batch_holds_up_nobody(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQS may deliver a message of a standard queue again while its first delivery waits in the same batch."""
+    begin = _Batch.__init__
+
+    def twice(batch: _Batch, raws: Sequence[dict[str, Any]], context: Any) -> None:
+        again = {**raws[-1], "attributes": {**raws[-1]["attributes"], "ApproximateReceiveCount": "2"}}
+        begin(batch, [*raws, again], context)
+
+    monkeypatch.setattr(_Batch, "__init__", twice)
+    work.enqueue_many({"name": name} for name in "abcd")
+    started = time.monotonic()
+    sandbox.run_once()
+    assert runs == list("abcd")
+    assert time.monotonic() - started < PATIENCE / 4
+
+
+def test_a_result_is_read_before_the_next_task_may_change_it(sandbox: Sandbox) -> None:
+    shared.count, shared.threads = 0, set()
+    handles = count_up.enqueue_many({"name": name} for name in "abcdef")
+    sandbox.run_once()
+    assert [handle.status().result for handle in handles] == [1, 2, 3, 4, 5, 6]
+    assert len(shared.threads) == 1
+
+
+def test_a_duplicate_in_its_batch_waits_for_the_first_and_is_dropped(sandbox: Sandbox) -> None:
+    watch = Watch()
+    during["a"] = lambda: watch.until(claims=2)  # a and b, while the duplicate waits
+    work.enqueue_many({"name": name} for name in "aab")
+    operations: list[str] = []
+
+    def note(call: Call) -> Any:
+        operations.append(call.operation)
+        return call.make()
+
+    with sandbox.fault(watch), sandbox.fault(note):
+        sandbox.run_once()
+    assert runs == list("ab")
+    assert sorted(operations) == ["PutItem"] * 3 + ["UpdateItem"] * 2  # none of them is handed back
+
+
+def test_the_first_task_with_its_turn_starts_though_its_arguments_were_read_while_the_next_was_claimed(
+    sandbox: Sandbox,
+) -> None:
+    """It needs the whole time, which no other invocation would have."""
+    watch = Watch()
+
+    def read_slowly() -> None:
+        watch.until(claims=1)
+        sandbox.advance(timedelta(seconds=2))
+
+    work_whole_time.enqueue(number=Number(value="a"))
+    work.enqueue(name="b")
+    during["reading"] = read_slowly
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert runs[0] == "a"

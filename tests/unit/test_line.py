@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from math import inf
 
 from celeriac.execute.call import TakeTurn, TaskCall, TaskCalls
 from celeriac.execute.line import MOST_BEHIND, Lane, Line
@@ -85,6 +86,32 @@ def test_a_runner_waits_for_a_lane_that_a_helper_is_beginning() -> None:
         assert got.result(30) is second
 
 
+def test_a_runner_stays_as_long_as_a_lane_may_need_another_turn() -> None:
+    line = _line(1)
+    lane = _runners(line)
+    assert line.leave_to_helper(lane)
+    assert line.for_helper() is lane
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(line.for_runner)
+        line.park(lane, TakeTurn())
+        assert got.result(30) is lane
+    line.end(lane, has_turn=True)
+    assert line.for_runner() is None
+
+
+def test_a_lane_that_waits_again_does_not_keep_the_limit_of_its_first_wait() -> None:
+    line = _line(2)
+    first = _runners(line)
+    (second,) = _begun(line, 1)
+    line.park(second, TakeTurn(0.01))
+    line.end(first, has_turn=True)
+    assert _runners(line) is second
+    assert line.leave_to_helper(second)
+    assert line.for_helper() is second
+    line.park(second, TakeTurn())
+    assert second.waits_until == inf
+
+
 def test_a_lane_gives_up_waiting_for_its_turn_in_time() -> None:
     line = _line(2)
     _runners(line)
@@ -130,3 +157,30 @@ def test_no_lane_is_given_out_once_the_worker_ends() -> None:
         line.close()
         assert got.result(30) is None
     assert line.for_helper() is None
+
+
+def test_an_end_that_was_left_to_a_helper_is_recorded_though_the_worker_ends() -> None:
+    line = _line(2)
+    first = _runners(line)
+    assert line.leave_to_helper(first)
+    second = _runners(line)
+    line.close()
+    assert line.for_helper() is first
+    assert line.for_helper() is None
+    assert not line.leave_to_helper(second)  # the helpers leave
+
+
+def test_a_lane_that_steps_back_waits_for_those_that_were_begun_and_for_their_ends() -> None:
+    line = _line(3)
+    first = _runners(line)
+    (second,) = _begun(line, 1)
+    line.step_back(first, TakeTurn(after_others=True))
+    line.park(second, CALL)
+    assert _runners(line) is second
+    assert line.leave_to_helper(second)
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(line.for_runner)
+        assert line.for_helper() is second
+        assert not got.done()
+        line.end(second, has_turn=False)
+        assert got.result(30) is first

@@ -3,11 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import cache
 
 import pytest
 
-from celeriac.execute import loop, threads
+from celeriac.execute import loop, pace, threads
 from celeriac.execute.call import Result, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.execute.threads import Threads
 from celeriac.observe.running import RunInfo
@@ -192,6 +194,20 @@ def test_async_tasks_of_a_cold_worker_share_one_loop(lanes: Lanes, monkeypatch: 
 
     _run([lanes.lane(_call(which)) for _ in range(20)], size=10)
     assert len(set(_outcomes(lanes))) == 1
+
+
+def test_without_threads_for_helpers_the_lanes_run_one_by_one(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks may have left behind so many threads that no more can be started."""
+    monkeypatch.setattr(threads, "_threads", cache(lambda: ThreadPoolExecutor(9)))
+    _run([lanes.lane(_call(lambda: "warm"))])  # its thread stays for the next batch
+    monkeypatch.setattr(pace, "ahead", lambda _: 3)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert Threads([lanes.lane(_call(lambda: "ran")) for _ in range(6)], 1, shortest=LONG, limit=LONG, ahead=True).run()
+    assert _outcomes(lanes) == ["warm", *["ran"] * 6]
 
 
 def test_the_loss_of_the_worker_starts_no_waiting_lane() -> None:

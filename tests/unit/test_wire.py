@@ -9,6 +9,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
+from zlib import crc32
 
 import botocore
 import pytest
@@ -209,6 +210,17 @@ def test_a_later_try_succeeds_and_says_so() -> None:
     with aws(lambda: error("ThrottlingException"), lambda: answer({})) as came:
         made = make("dynamodb", is_wired=True).put_item(TableName="t", Item=ITEM)
     assert (len(came), made["ResponseMetadata"]["RetryAttempts"]) == (2, 1)
+
+
+def test_an_answer_that_does_not_have_its_checksum_is_tried_again() -> None:
+    def damaged() -> Any:
+        made = answer({"Item": {"id": {"S": "b"}}})
+        made.headers["x-amz-crc32"] = str(crc32(json.dumps({"Item": ITEM}).encode()))
+        return made
+
+    with aws(damaged, lambda: answer({"Item": ITEM})) as came:
+        made = make("dynamodb", is_wired=True).get_item(TableName="t", Key=ITEM)
+    assert (len(came), made["Item"]) == (2, ITEM)
 
 
 def test_a_try_that_failed_before_it_was_sent_leaves_nothing_for_the_next_call() -> None:

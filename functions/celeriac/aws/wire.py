@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import local
 from typing import Any, cast
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from botocore.auth import SIGNED_HEADERS_BLACKLIST
 from botocore.awsrequest import AWSPreparedRequest, HeadersDict
@@ -23,7 +24,6 @@ from botocore.parsers import create_parser
 from botocore.utils import get_environ_proxies
 
 _OK = 200
-_NOTHING = b"{}"
 _UNSIGNED = frozenset(SIGNED_HEADERS_BLACKLIST)
 
 
@@ -54,22 +54,22 @@ class Wire:
         if not (is_signed_as_here and is_plain and params["method"] == "POST" and isinstance(params["body"], bytes)):
             return None
         # As the HTTP client writes it. It leaves the usual ports out.
-        host = (
-            url.hostname if url.port in {None, {"http": 80, "https": 443}[url.scheme]} else f"{url.hostname}:{url.port}"
-        )
-        request = self._signed(params, str(host), request_signer.region_name, request_signer.signing_name)
+        port = "" if url.port in {None, {"http": 80, "https": 443}[url.scheme]} else f":{url.port}"
+        request = self._signed(params, f"{url.hostname}{port}", request_signer.region_name, request_signer.signing_name)
         try:
             # Others see the request, and may answer it.
             answers = self._events.emit(f"before-send.{self._service}.{model.name}", request=request)
             answer = first_non_none_response(answers) or self._session.send(request)
         except Exception as error:  # noqa: BLE001 - botocore decides
             answer = error
-        if isinstance(answer, Exception) or answer.status_code != _OK:
+        is_success = not isinstance(answer, Exception) and answer.status_code == _OK
+        # DynamoDB sends the checksum of its answer along. botocore tries again if the answer has another one.
+        if not is_success or answer.headers.get("x-amz-crc32") not in {None, str(crc32(answer.content))}:
             self._thread.came = answer
             return None
         came = {"headers": answer.headers, "status_code": _OK, "body": answer.content}
         # Most writes return nothing. Then no shape is looked at, and the stub of `parse` doesn't know that.
-        parsed = self._parser.parse(came, cast("Any", None) if answer.content == _NOTHING else model.output_shape)
+        parsed = self._parser.parse(came, cast("Any", None) if answer.content == b"{}" else model.output_shape)
         parsed["ResponseMetadata"]["RetryAttempts"] = 0
         return answer, parsed
 

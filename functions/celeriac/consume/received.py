@@ -22,9 +22,11 @@ class Worker(Struct):
     margin: timedelta
     """Time kept at the end to record, send and log."""
     has_started: bool = False
-    """Whether this invocation has claimed a task, or is about to run one without a claim."""
+    """Whether a task of this invocation that had its turn was claimed, or is about to run without a claim."""
     has_called: bool = False
     """Whether it has called a task's function."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """The idempotency keys of this invocation, each with the SQS id of its first message."""
 
     @property
     def left(self) -> timedelta:

@@ -22,7 +22,7 @@ from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
-from celeriac.execute.call import TakeTurn, TaskCall, TaskCalls
+from celeriac.execute.call import EndTurn, TakeTurn, TaskCall, TaskCalls
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
@@ -115,14 +115,21 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     except ReadingTimeoutError as error:
         return _overran(task, message, original, redriven_from, error, received)
     received.facts.key = key.full
-    if task.guarantee == "at_most_once":
-        yield from _turn(received)  # a claim is all that its record says of a run, so it must start at once
+    first = received.worker.keys.setdefault(key.full, sqs_record.message_id)
+    is_duplicate = first != sqs_record.message_id and task.guarantee != "at_least_once"
+    if is_duplicate or task.guarantee == "at_most_once":
+        # A duplicate waits for what becomes of the first. Of an at_most_once task's run a claim is all that its record
+        # says, so it must start at once.
+        yield from _turn(received, after_others=is_duplicate)
     if (why := ending.reason()) is not None:
         return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
-    # The first task of an invocation always starts: no other invocation would have more time for it.
+    # The first task of an invocation that has its turn always starts: no other invocation would have more time for it.
     worker = received.worker
     needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
+    has_turn = yield from _turn(received, 0)
+    if not has_turn and worker.left < needed:
+        has_turn = yield from _turn(received)
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     planned = late_firing.planned_for(task, original)
@@ -130,7 +137,7 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
         return Skipped("missed")
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
-    worker.has_started = True
+    worker.has_started = worker.has_started or has_turn
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
@@ -143,10 +150,6 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
     before_claim = worker.left
     held = claimed(task, message, original, wanted, received)
-    if _is_taken_here(held, received):
-        # Another message of its key runs in this worker.
-        yield from _turn(received, after_others=True)
-        held = claimed(task, message, original, wanted, received)
     if not isinstance(held, lease.Lease):
         return held
     received.facts.replaced = held.replaced
@@ -164,16 +167,6 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
             held.release()
         return HandedBack("its claim took too long", datetime.now(UTC), original)
     return _Ready(task, message, original, arguments, needed, held)
-
-
-def _is_taken_here(held: lease.Lease | Outcome | RunAlone, received: Received) -> bool:
-    """Whether another lane of this worker, which runs one task at a time, seems to hold the lease.
-
-    Such a lease ends with the worker.
-    """
-    if not isinstance(held, HandedBack) or held.until is None or received.queue.concurrency > 1:
-        return False
-    return abs(held.until - received.worker.deadline) < timedelta(seconds=1)
 
 
 def _turn(received: Received, seconds: float | None = None, *, after_others: bool = False) -> TaskCalls[bool]:
@@ -209,8 +202,10 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     worker = received.worker
     longest = (worker.left - ready.needed).total_seconds()
     has_turn = yield from _turn(received, max(longest, 0.0))
-    if not has_turn or ending.reason() is not None or (worker.has_called and worker.left < ready.needed):
-        return _unstarted(ready, "no time was left when its turn came")
+    if (why := ending.reason()) is not None:
+        return _unstarted(ready, f"the worker ends: {why}", received)
+    if not has_turn or (worker.has_called and worker.left < ready.needed):
+        return _unstarted(ready, "no time was left when its turn came", received)
     worker.has_called = True
     # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
     fence = held if task.guarantee != "at_least_once" else None
@@ -220,17 +215,13 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     left = worker.left
     if left <= timedelta():
         # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
-        return _unstarted(ready, "its worker's time was over before it started")
+        return _unstarted(ready, "its worker's time was over before it started", received)
     limit = min(task.timeout or left, left)
     received.facts.has_run = True
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
     its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
-    # A task whose success is all that is left to write need not keep others waiting.
-    may_end_behind = received.queue.record_behind and not received.queue.fifo and task.guarantee != "at_most_once"
-    result, error = yield TaskCall(
-        task.function, args, arguments, limit, its, left, ends_turn=may_end_behind and held is not None
-    )
+    result, error = yield TaskCall(task.function, args, arguments, limit, its, left)
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:
@@ -240,7 +231,9 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
             return Succeeded(message.attempt)
         return failed(task, message, error, held, received)
     if held is not None and not held.committed:
-        kept, not_kept = _kept(task, result)
+        kept, not_kept = _kept(task, result)  # before another task runs: it may change what this one returned
+        if received.queue.record_behind and not received.queue.fifo and task.guarantee != "at_most_once":
+            yield EndTurn()  # all that is left is to write the success
         try:
             while_there_is_time(lambda: held.complete(kept, not_kept=not_kept), worker)
         except LeaseLostError:
@@ -250,11 +243,11 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     return Succeeded(message.attempt)
 
 
-def _unstarted(ready: _Ready, why: str) -> HandedBack:
-    """Give the claim back."""
+def _unstarted(ready: _Ready, why: str, received: Received) -> HandedBack:
+    """Give the claim back. Raises AWS's errors: the claim then looks like a crash, which charges nothing."""
     if ready.held is not None:
         with suppress(LeaseLostError):
-            ready.held.release()
+            while_there_is_time(ready.held.release, received.worker)
     return HandedBack(why, datetime.now(UTC), ready.original)
 
 

@@ -48,8 +48,6 @@ class TaskCall(Struct, frozen=True):
     run: RunInfo
     most: timedelta | None = None
     """How long the call may last if other tasks keep it waiting; None: no longer than its limit."""
-    ends_turn: bool = False
-    """Whether another lane may have its turn once the call has returned, while this lane records its end."""
 
 
 class TakeTurn(Struct, frozen=True):
@@ -59,12 +57,18 @@ class TakeTurn(Struct, frozen=True):
     """
 
     seconds: float | None = None
-    """How long it waits at most; None: until it has its turn."""
+    """How long it waits at most; None: until it has its turn; 0: it only asks whether it has it."""
     after_others: bool = False
-    """Whether those that were begun have their turns first, and their ends recorded."""
+    """Whether those that were begun have their turns first, and their ends are recorded. It gives its own turn back."""
 
 
+class EndTurn(Struct, frozen=True):
+    """Another lane may have the turn, while this one records its end."""
+
+
+type Step = TaskCall | TakeTurn | EndTurn
+"""What a lane yields."""
 type Result = tuple[Any, BaseException | None]
 """What a call returned, or the error that it raised."""
-type TaskCalls[T] = Generator[TaskCall | TakeTurn, Result, T]
+type TaskCalls[T] = Generator[Step, Result, T]
 """A generator that yields turns and task calls. After a timeout of a call another thread resumes it."""

@@ -13,10 +13,11 @@ from threading import Condition, Lock
 
 from msgspec import Struct, field
 
-from celeriac.execute.call import Result, TakeTurn, TaskCall, TaskCalls
+from celeriac.execute.call import Result, Step, TakeTurn, TaskCalls
 
 MOST_BEHIND = 3
-"""No lane gets its turn while the ends of more lanes are unrecorded. If the worker dies, their tasks run again."""
+"""No lane gets its turn while the ends of more lanes are unrecorded. If the worker dies, their tasks run again, and one
+for each turn."""
 
 
 class Lane(Struct, eq=False):
@@ -24,7 +25,7 @@ class Lane(Struct, eq=False):
 
     steps: TaskCalls[None]
     context: Context = field(default_factory=Context)
-    step: TaskCall | TakeTurn | None = None
+    step: Step | None = None
     """What it waits with for its turn."""
     result: Result | None = None
     """With what it goes on."""
@@ -37,7 +38,7 @@ class Lane(Struct, eq=False):
     calls: float = 0.0
     """The seconds that its calls took."""
 
-    def go_on(self) -> TaskCall | TakeTurn:
+    def go_on(self) -> Step:
         """Return the step that follows the last result, or the first step. Raises StopIteration at the lane's end."""
         result, self.result = self.result, None
         return self.context.run(self.steps.send, result)  # type: ignore[arg-type]  # None starts a generator
@@ -59,7 +60,7 @@ class Line:
         self._begun: list[Lane] = []
         self._with_turn = 0
         self._behind = deque[Lane]()
-        self._unrecorded = 0
+        self._unrecorded = set[Lane]()
         self._is_closed = False
         self.helpers = 0
         """How many threads help. They leave when nothing is left for them."""
@@ -72,14 +73,14 @@ class Line:
         """Wait for a lane that has its turn now. None if there will be none."""
         with self._lock:
             while not self._is_closed:
-                free = self._size - self._with_turn if self._unrecorded <= MOST_BEHIND else 0
+                free = self._size - self._with_turn if len(self._unrecorded) <= MOST_BEHIND else 0
                 if (lane := next(filter(self._is_ready, self._begun[:free]), None)) is not None:
                     self._begun.remove(lane)
                     lane.waited += time.monotonic() - lane.waits_since
                 elif self._lanes and len(self._begun) < free:
                     lane = self._first()
-                elif not self._lanes and not self._begun:
-                    return None
+                elif not (self._lanes or self._begun or self._unrecorded):
+                    return None  # a lane whose end is unrecorded may need another turn
                 if lane is not None:
                     self._with_turn += 1
                     self._wake()
@@ -93,9 +94,9 @@ class Line:
         return lane.step is not None
 
     def for_helper(self) -> Lane | None:
-        """Wait for a lane to begin, or to end. None if there will be none."""
+        """Wait for a lane to begin, or to end. None if there will be none. After `close`, only to end."""
         with self._lock:
-            while not self._is_closed:
+            while self._behind or not self._is_closed:
                 if self._behind:
                     return self._behind.popleft()
                 now = time.monotonic()
@@ -103,7 +104,7 @@ class Line:
                     self._begun.remove(late)
                     late.step, late.waits_until, late.result = None, inf, (False, None)
                     late.waited += now - late.waits_since
-                    self._unrecorded += 1
+                    self._unrecorded.add(late)
                     return late
                 if self._lanes and self._with_turn and len(self._begun) < self._ahead():
                     lane = self._first()
@@ -119,14 +120,14 @@ class Line:
         lane.began_at = time.monotonic()
         return lane
 
-    def park(self, lane: Lane, step: TaskCall | TakeTurn) -> None:
+    def park(self, lane: Lane, step: Step) -> None:
         """A helper's lane needs its turn to go on."""
         with self._lock:
             lane.step, lane.waits_since = step, time.monotonic()
-            if isinstance(step, TakeTurn) and step.seconds is not None:
-                lane.waits_until = lane.waits_since + step.seconds
+            seconds = step.seconds if isinstance(step, TakeTurn) else None
+            lane.waits_until = lane.waits_since + seconds if seconds is not None else inf
             if lane not in self._begun:  # it was to end only
-                self._unrecorded -= 1
+                self._unrecorded.discard(lane)
                 self._begun.insert(0, lane)
             elif isinstance(step, TakeTurn) and step.after_others:
                 self._begun.remove(lane)
@@ -137,17 +138,17 @@ class Line:
         """A lane gives its turn to those that were begun, and waits for another one."""
         with self._lock:
             self._with_turn -= 1
-            lane.step, lane.waits_since = step, time.monotonic()
+            lane.step, lane.waits_since, lane.waits_until = step, time.monotonic(), inf
             self._begun.append(lane)
             self._wake()
 
     def leave_to_helper(self, lane: Lane) -> bool:
         """Give the lane's turn to the next one; a helper goes on with it. False if nobody helps."""
         with self._lock:
-            if not self.helpers or not self._ahead():
+            if self._is_closed or not self.helpers or not self._ahead():
                 return False
             self._with_turn -= 1
-            self._unrecorded += 1
+            self._unrecorded.add(lane)
             self._behind.append(lane)
             self._wake()
             return True
@@ -160,11 +161,11 @@ class Line:
             elif lane in self._begun:
                 self._begun.remove(lane)
             else:
-                self._unrecorded -= 1
+                self._unrecorded.discard(lane)
             self._wake()
 
     def close(self) -> None:
-        """Give out no lane any more."""
+        """Begin no lane any more, and give out no turn."""
         with self._lock:
             self._is_closed = True
             self._lanes.clear()

@@ -25,7 +25,7 @@ from typing import Any
 from msgspec import Struct
 
 from celeriac.execute import loop, memory, pace
-from celeriac.execute.call import Result, TakeTurn, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import EndTurn, Result, TakeTurn, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
 from celeriac.execute.line import Lane, Line
 from celeriac.model.forks import after_fork_in_child
 from celeriac.observe import trace
@@ -130,7 +130,11 @@ class Threads:
         """Start helpers, if more lanes wait than have their turns. The caller holds the lock."""
         while self._line.helpers < min(self._ahead(), len(self._line) - self._size + self._line.helpers):
             self._line.helpers += 1
-            self._employ(self._help)
+            try:
+                self._employ(self._help)
+            except RuntimeError:  # No thread can be started. A free one will find the work, and nothing left of it.
+                self._line.helpers -= 1
+                return
 
     @property
     def has_ended(self) -> bool:
@@ -179,25 +183,27 @@ class Threads:
         while True:
             if step is None:
                 step = lane.go_on()
-            if self.has_ended:
+            if isinstance(step, EndTurn):
+                if self._line.leave_to_helper(lane):
+                    return
+            elif self.has_ended:
                 raise WorkerLost
-            if isinstance(step, TakeTurn):
+            elif isinstance(step, TakeTurn):
                 if step.after_others and not has_waited:
                     self._line.step_back(lane, step)
                     return
                 lane.result = True, None
             else:
                 lane.result = Context().run(self._make, step, lane)
-                _, error = lane.result
-                if step.ends_turn and error is None and self._line.leave_to_helper(lane):
-                    return
             step, has_waited = None, False
 
     def _help(self) -> None:
         """Begin and end lanes, as a helper."""
         while (lane := self._line.for_helper()) is not None:
             try:
-                self._line.park(lane, lane.go_on())
+                while isinstance(step := lane.go_on(), TakeTurn) and step.seconds == 0:
+                    lane.result = False, None
+                self._line.park(lane, step)
             except StopIteration:
                 self._line.end(lane, has_turn=False)
                 self._note_pace(lane)

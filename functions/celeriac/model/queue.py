@@ -64,7 +64,8 @@ class Queue:
     """How many tasks run at once in one invocation."""
     record_behind: bool = True
     """Whether the success of a task is recorded while the next one of its batch runs. If a worker is killed in that
-    moment, up to three tasks that have ended run again. A FIFO queue and at_most_once tasks never do this."""
+    moment, up to three tasks that have ended run again, and one for each turn as without it. A FIFO queue and
+    at_most_once tasks never do this."""
     max_concurrency: int | None = None
     """How many invocations run at once, 2-1000 (the event source mapping's MaximumConcurrency). The default is 10, or
     no limit if there are `pollers`."""
