@@ -18,6 +18,7 @@ QUICK = Backoff(base=timedelta(seconds=1), factor=1, jitter=0, attempts=3)
 def pay(ctx: Context, name: str) -> str:
     """Effectively once, and its effect is outside."""
     charge(ctx, "pay")
+    end(ctx, "pay")
     return name
 
 
