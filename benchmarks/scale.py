@@ -2,8 +2,8 @@
 
 python benchmarks/scale.py [--batch 10000] [--messages 1000000]
 
-HTTP is stubbed. Each part runs in an interpreter of its own, whose largest resident memory is the figure. CPU is that
-of a message, divided by that of a message in a run a tenth as large: work that grew with the square would make it 10.
+HTTP is stubbed. Each part runs in an interpreter of its own. Memory is the most that this interpreter had. CPU is the
+time for one message, divided by that in a run a tenth as large. If work grew with the square, this would be 10.
 """
 
 import argparse

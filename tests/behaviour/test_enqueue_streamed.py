@@ -126,3 +126,10 @@ def test_async_code_streams_too(sandbox: Sandbox) -> None:
     told = list[int]()
     assert asyncio.run(note.aenqueue_many(Items(30), progress=lambda handles: told.append(len(handles)))) == 30
     assert told == [20, 10]
+
+
+def test_a_progress_that_is_no_function_is_refused_before_anything_is_sent(sandbox: Sandbox) -> None:
+    items = Items(50)
+    with pytest.raises(TypeError, match="task 'note': progress is True, write a function"):
+        note.enqueue_many(items, progress=True)  # type: ignore[call-overload]  # the mistake
+    assert items.taken == 0

@@ -126,7 +126,7 @@ def test_no_more_lanes_are_begun_than_are_worth_it() -> None:
     first = _runners(line)
     second, _ = _begun(line, 2)
     line.park(second, CALL)
-    assert len(line) == 1
+    assert line.unbegun == 1
     line.end(first, has_turn=True)
     assert _runners(line) is second
     assert len(_begun(line, 1)) == 1

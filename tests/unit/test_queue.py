@@ -36,6 +36,8 @@ from celeriac.model.table import TableError
         ({"max_age": timedelta(days=5)}, "the retention, 4 days"),
         ({"max_age": 60}, "write a timedelta"),
         ({"batch_size": 11}, "needs a batch_window"),
+        ({"record_behind": "no"}, "record_behind is 'no', write True or False"),
+        ({"fifo": "yes"}, "fifo is 'yes', write True or False"),
         ({"batch_size": 11, "fifo": True}, "a standard queue"),
         ({"batch_window": timedelta(minutes=6)}, "0 to 5 minutes"),
         ({"batch_window": timedelta(seconds=1), "fifo": True}, "none on a FIFO queue"),

@@ -1,8 +1,8 @@
 """Makes the first try of a call to DynamoDB or SQS: signs and sends what botocore has serialized.
 
-botocore takes three quarters of a call's CPU for this. The wire answers botocore's event `before-call` if AWS has
-carried the call out. Else botocore takes the result, an error of AWS or of the connection, for that of its own first
-try. The number of tries stays the same, and botocore decides about retries, waits and errors.
+botocore takes three quarters of a call's CPU for this. If AWS has carried the call out, the wire answers botocore's
+event `before-call`. If not, botocore gets the error, of AWS or of the connection, as the result of its own first try.
+So the number of tries stays the same, and botocore decides about retries, waits and errors.
 """
 
 import os

@@ -172,6 +172,10 @@ class Task[**P, C, R]:
         Raises InvalidArgumentsError as `enqueue` does, and PartialFailureError if some messages were not sent. With
         `progress`, the error holds those of its thousand. To go on, send its `unsent`, and then the rest of `items`.
         """
+        if progress is not None and not callable(progress):
+            raise TypeError(
+                f"task {self.name!r}: progress is {progress!r}, write a function that takes a list of handles"
+            )
         made = (self._made(number, item) for number, item in enumerate(items))
         if progress is None:
             return self._send_many(list(made))

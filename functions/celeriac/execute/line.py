@@ -65,7 +65,8 @@ class Line:
         self.helpers = 0
         """How many threads help. They leave when nothing is left for them."""
 
-    def __len__(self) -> int:
+    @property
+    def unbegun(self) -> int:
         """How many lanes are not begun."""
         return len(self._lanes)
 

@@ -8,10 +8,11 @@ nothing, and would have to be given back if the worker's time ends.
 from math import ceil
 
 MOST_AHEAD = 9
+"""With nine, a batch of ten is begun at once. More threads would mostly wait for the interpreter."""
 LONGEST_WAIT_SECONDS = 1.0
 """A task is claimed ahead if it is expected to start within this time."""
 LEAST_BESIDE_SECONDS = 0.004
-"""If AWS takes less time for a task, there is nothing to gain."""
+"""If AWS takes less time for a task, helpers would cost more CPU than they save time (benchmarks/consumer_cpu.py)."""
 _SHORTEST_CALL_SECONDS = 0.001
 _KEPT = 0.8
 """The weight of earlier tasks."""

@@ -97,7 +97,7 @@ class Threads:
         """
         try:
             with self._changed:
-                for _ in range(min(self._size, len(self._line))):
+                for _ in range(min(self._size, self._line.unbegun)):
                     self._employ(self._run)
                 self._employ_helpers()
                 while self._at_work and time.monotonic() < self._until:
@@ -128,11 +128,13 @@ class Threads:
 
     def _employ_helpers(self) -> None:
         """Start helpers, if more lanes wait than have their turns. The caller holds the lock."""
-        while self._line.helpers < min(self._ahead(), len(self._line) - self._size + self._line.helpers):
+        while self._line.helpers < min(self._ahead(), self._line.unbegun - self._size + self._line.helpers):
             self._line.helpers += 1
             try:
                 self._employ(self._help)
-            except RuntimeError:  # No thread can be started. A free one will find the work, and nothing left of it.
+            except RuntimeError:
+                # No thread can be started. The pool keeps the work until one of its threads is free. That one finds
+                # nothing left to do.
                 self._line.helpers -= 1
                 return
 

@@ -111,6 +111,10 @@ class Queue:
             if not isinstance(getattr(self, name), timedelta) and (name != "max_age" or self.max_age is not None):
                 yield f"{name} is {getattr(self, name)!r}, write a timedelta, such as timedelta(seconds=30)"
                 return
+        for name in ("fifo", "record_behind"):
+            if not isinstance(getattr(self, name), bool):
+                yield f"{name} is {getattr(self, name)!r}, write True or False"
+                return
         for name in ("concurrency", "max_concurrency", "batch_size", "max_body_bytes", "max_receives"):
             value = getattr(self, name)
             if type(value) is not int and (value is not None or name not in _OPTIONAL):
