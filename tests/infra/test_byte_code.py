@@ -3,7 +3,9 @@
 import ast
 import gzip
 import json
+import marshal
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -77,6 +79,26 @@ def test_modules_of_tasks_keep_their_docstrings(tmp_path: Path) -> None:
     compile_bundle(tmp_path)
     assert source.read_text() == '"""Mail."""\n'
     assert list(tmp_path.rglob("*.pyc"))
+
+
+def test_a_librarys_code_knows_its_lines_and_no_columns(tmp_path: Path) -> None:
+    for name in ("six.py", "mail.py"):
+        (tmp_path / name).write_text("import os\n\n\ndef f():\n    return os.sep.x\n")
+    compile_bundle(tmp_path)
+    found = {}
+    for made in tmp_path.rglob("*.pyc"):
+        code = marshal.loads(made.read_bytes()[16:])  # noqa: S302 - the byte code that was just made
+        (function,) = [one for one in code.co_consts if isinstance(one, CodeType)]
+        assert code.co_filename == f"/var/task/{made.name.partition('.')[0]}.py"
+        *_, (line, _, column, _) = function.co_positions()
+        found[made.name.partition(".")[0]] = line, column is not None
+    assert found == {"six": (5, False), "mail": (5, True)}
+
+
+def test_a_librarys_source_that_is_not_python_is_named(tmp_path: Path) -> None:
+    (tmp_path / "six.py").write_text("x = 1\nreturn x\n")  # only the compiler refuses it, the parser doesn't
+    with pytest.raises(SourceError, match=r"six\.py"):
+        compile_bundle(tmp_path)
 
 
 def test_botocores_data_keeps_what_a_listed_service_needs(tmp_path: Path) -> None:

@@ -52,7 +52,12 @@ LEFT_OUT = {
     "celeriac/observe/trace.py",
 }
 # msgspec makes their objects without a call of Python code, so the profile doesn't see them.
-UNSEEN = {"celeriac/consume/outcome.py", "celeriac/execute/call.py"}
+UNSEEN = {
+    "celeriac/consume/outcome.py",
+    "celeriac/declare/context.py",
+    "celeriac/declare/handle.py",
+    "celeriac/execute/call.py",
+}
 HANDLERS = {"celeriac/consume/handler.py", "celeriac/relay/handler.py"}
 TOO_LARGE_FOR_SQS = 300_000
 

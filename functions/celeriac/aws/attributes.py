@@ -33,15 +33,16 @@ a version that is newer than this release: only then was the old date written.""
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html
 MOST = 10
 LONGEST_TYPE = 256
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?\+00:00", re.ASCII)
-_TYPE = re.compile(r"(String|Number|Binary)(\.[\w.-]+)?", re.ASCII)
+# Patterns, compiled when they are first used: most messages have no attributes but ours, and a cold start has no time.
+_DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?\+00:00"
+_TYPE = r"(String|Number|Binary)(\.[\w.-]+)?"
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-_TEXT = re.compile("[\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_TEXT = "[\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+"
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?"
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_MessageAttributeValue.html
 MOST_DIGITS = 38
 SMALLEST_POWER, LARGEST_POWER = -128, 126
-_NAME = re.compile(r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[\w.-]{1,256}(?<!\.)", re.ASCII)
+_NAME = r"(?!(?i:aws|amazon)\.)(?!\.)(?!.*\.\.)[\w.-]{1,256}(?<!\.)"
 
 type Attributes = Mapping[str, "MessageAttributeValueTypeDef"]
 
@@ -166,7 +167,7 @@ def _failure(value: "MessageAttributeValueTypeDef") -> Failure | None:
 def _date(value: "MessageAttributeValueTypeDef") -> datetime | None:
     """Return a date exactly as Celeriac writes it: in UTC, to the second or the microsecond."""
     text = value.get("StringValue", "")
-    if value["DataType"] != "String" or not _DATE.fullmatch(text):
+    if value["DataType"] != "String" or not re.fullmatch(_DATE, text, re.ASCII):
         return None
     try:
         return datetime.fromisoformat(text)
@@ -180,16 +181,16 @@ def _instant(date: datetime | None) -> datetime:
 
 def _is_sendable(name: str, value: "MessageAttributeValueTypeDef") -> bool:
     kind = value["DataType"]
-    if not (_NAME.fullmatch(name) and len(kind) <= LONGEST_TYPE and _TYPE.fullmatch(kind)):
+    if not (re.fullmatch(_NAME, name, re.ASCII) and len(kind) <= LONGEST_TYPE and re.fullmatch(_TYPE, kind, re.ASCII)):
         return False
     if kind.startswith("Binary"):
         return bool(value.get("BinaryValue"))
     string = value.get("StringValue", "")
-    return _TEXT.fullmatch(string) is not None and (kind.startswith("String") or _is_number(string))
+    return re.fullmatch(_TEXT, string) is not None and (kind.startswith("String") or _is_number(string))
 
 
 def _is_number(text: str) -> bool:
-    if not _NUMBER.fullmatch(text):
+    if not re.fullmatch(_NUMBER, text, re.ASCII):
         return False
     number = Decimal(text)
     in_range = not number or SMALLEST_POWER <= number.adjusted() <= LARGEST_POWER

@@ -1,7 +1,6 @@
 """The form of dead letters: reading one from a message of its queue, and writing one whose body can't be read."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 _EARLIEST = datetime.fromtimestamp(0, UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(msgspec.Struct, frozen=True):
     """A message that won't run again unless a person redrives it."""
 
     id: str
@@ -41,7 +39,7 @@ class DeadLetter:
     body: str
     """The body. If an unreadable body was stored in the payload bucket, this is the stored body."""
     sent_at: datetime
-    attributes: Attributes = field(default_factory=dict)
+    attributes: Attributes = msgspec.field(default_factory=dict)
     """The message attributes of the sender."""
     missing: str = ""
     """Why the stored body, attributes or arguments couldn't be read; empty if nothing is missing."""

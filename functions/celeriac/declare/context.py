@@ -1,18 +1,19 @@
 """The context: what a task can learn about its own run."""
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from celeriac.model import celery_names
+from celeriac.model.shown import shown
 
 if TYPE_CHECKING:
     from celeriac.enqueue.transaction import Transaction
     from celeriac.leases.lease import Lease
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """The run of one task. A task gets it as its first parameter: `def charge(ctx: Context, ...)`."""
 
     id: str
@@ -27,7 +28,10 @@ class Context:
     """When Lambda will stop this worker."""
     group: str | None = None
     """The group that the message was enqueued with."""
-    _lease: "Lease | None" = field(default=None, repr=False)
+    _lease: "Lease | None" = None
+
+    def __repr__(self) -> str:
+        return shown(self, "id", "key", "task", "attempt", "deadline", "group")
 
     @property
     def remaining(self) -> timedelta:

@@ -1,9 +1,10 @@
 """A task that was enqueued, as its sender sees it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Never
+
+from msgspec import Struct
 
 from celeriac.aws import pause
 from celeriac.declare.reference import Reference
@@ -14,7 +15,10 @@ from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.queue import Queue
+from celeriac.model.shown import shown
 
+# What a handle is known by. The other fields follow from its task, or belong to this release.
+_SHOWN = ("id", "key", "task", "queue", "guarantee", "due")
 # The waits between two polls of `result()`: short at first, longer if the task takes long.
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
 
@@ -49,8 +53,7 @@ class _Waits:
         return wait
 
 
-@dataclass(frozen=True, slots=True)
-class Handle[R]:
+class Handle[R](Struct, frozen=True):
     """A task that was enqueued, or may have been. `R` is the type of its result."""
 
     id: str
@@ -61,14 +64,27 @@ class Handle[R]:
     """The task's name."""
     queue: Queue
     guarantee: Guarantee
-    _signature: Callable[[], Signature] = field(repr=False, compare=False)
+    _signature: Callable[[], Signature]
     due: datetime | None = None
     """When the message is due; None for a handle that was made without sending."""
-    former_queues: Sequence[Queue] = field(default=(), repr=False, compare=False)
+    former_queues: Sequence[Queue] = ()
     """The queues where the message may lie too: its task was moved away from them."""
 
-    _former_key: str | None = field(default=None, repr=False, compare=False)
+    _former_key: str | None = None
     """The key under which an older release may have recorded the same work."""
+
+    def __repr__(self) -> str:
+        return shown(self, *_SHOWN)
+
+    def __eq__(self, other: object) -> bool:
+        return self._compared == other._compared if isinstance(other, Handle) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._compared)
+
+    @property
+    def _compared(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in _SHOWN)
 
     @property
     def all_queues(self) -> tuple[Queue, ...]:

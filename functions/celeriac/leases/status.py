@@ -1,7 +1,6 @@
 """The status of a task, read from the record of its idempotency key."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -15,8 +14,7 @@ from celeriac.model.reason import Reason
 type State = Literal["queued", "running", "retrying", "succeeded", "dead", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     """The state of a task. Two are equal when state, attempts, result and failure are."""
 
     state: State
@@ -28,19 +26,29 @@ class Status:
     failure: Failure | None = None
     """How the last attempt failed. The reason is `worker lost` if the worker died during it. Of long texts only the
     ends are recorded; a dead letter has them whole."""
-    id: str = field(default="", compare=False)
+    id: str = ""
     """The id of the message that has this state; empty if nothing is stored."""
-    since: datetime | None = field(default=None, compare=False)
+    since: datetime | None = None
     """When the task started to run, succeeded, or became a dead letter."""
-    due: datetime | None = field(default=None, compare=False)
+    due: datetime | None = None
     """When a delayed task, or the next attempt, is to run. SQS may deliver later, and never earlier."""
-    deaths: int = field(default=0, compare=False)
+    deaths: int = 0
     """Number of workers that died during the current attempt. They don't count as attempts."""
-    duplicate_of: str | None = field(default=None, compare=False)
+    duplicate_of: str | None = None
     """The id of another message with the same idempotency key, if this is the state of that message. In the state
     `dead` with the reason `key mismatch` this message is the dead letter, and the other one has used the key."""
-    not_kept: str | None = field(default=None, compare=False)
+    not_kept: str | None = None
     """Why the result of a successful task isn't stored; None if it is."""
+
+    def __eq__(self, other: object) -> bool:
+        return self._compared == other._compared if isinstance(other, Status) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._compared)
+
+    @property
+    def _compared(self) -> tuple[object, ...]:
+        return self.state, self.attempts, self.result, self.failure
 
 
 def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once: bool) -> Status | None:

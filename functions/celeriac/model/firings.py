@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 type CatchUp = Literal["one", "all", "none"]
 """Which firings run that come late: about one for each time of delay, all of them, or none."""
@@ -43,6 +42,8 @@ def is_followed(schedule: str, timezone: str, planned: datetime, now: datetime) 
 
 def next_after(schedule: str, timezone: str, instant: datetime) -> datetime | None:
     """The first firing after `instant`; None if there is none, or if the schedule has a part that isn't read here."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - a cold start without a recurring task needn't find the time zones
+
     if rate := _RATE.fullmatch(schedule):
         return instant + int(rate[1]) * timedelta(**{f"{rate[2]}s": 1})
     cron = _CRON.fullmatch(schedule)

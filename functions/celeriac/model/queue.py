@@ -6,8 +6,9 @@ them to time its work. This module is pure data. It imports only the standard li
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from celeriac.model import names
 from celeriac.model.errors import DeclarationError
@@ -46,8 +47,7 @@ class QueueError(DeclarationError):
     """A queue was declared with numbers that AWS doesn't support."""
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """An SQS queue with its own dead-letter queue and its own Lambda consumer.
 
     Raises QueueError if AWS can't build the queue. The error comes when the module that declares the queue is imported.

@@ -6,7 +6,6 @@ Everything here only decides, over plain data. `celeriac.consume.settle` carries
 import math
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Never
 
@@ -82,8 +81,7 @@ class GiveUp(Struct, frozen=True):
 type Decision = Again | GiveUp
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(Struct, frozen=True):
     """Exponential backoff: after attempt n wait base * factor^(n-1), at most `cap`, plus or minus `jitter`."""
 
     base: timedelta = timedelta(seconds=60)
@@ -195,11 +193,13 @@ type CustomPolicy = Callable[[BaseException, int], timedelta | None]
 """A policy that a user writes: (the error, the attempt that failed) -> the delay, or None to give up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Custom:
+class Custom(Struct, frozen=True):
     """A callable as a policy."""
 
-    policy: CustomPolicy = field(repr=False)
+    policy: CustomPolicy
+
+    def __repr__(self) -> str:
+        return "Custom()"  # a callable's text holds its address
 
     def decide(self, error: BaseException, *, attempt: int, age: timedelta, left: timedelta) -> Decision:  # noqa: ARG002 - Backoff's signature
         """Ask the callable. Reject and the delay of Retry(delay=...) keep their meaning.

@@ -1,8 +1,9 @@
 """The declarations of DynamoDB tables: the application's own tables, and the settings of the outbox."""
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from celeriac.model import names
 from celeriac.model.errors import DeclarationError
@@ -15,8 +16,7 @@ class TableError(DeclarationError):
     """A table was declared that AWS can't build."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table that transactions write together with the outbox: on demand, with point-in-time recovery.
 
     The stacks build the table and let every consumer read and write it. `Sandbox` builds it for tests.
@@ -42,8 +42,7 @@ class Table:
         return names.table(stage, self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Outbox:
+class Outbox(Struct, frozen=True):
     """The settings of the outbox, for `tasks/tables.py`."""
 
     retention: timedelta = timedelta(days=7)

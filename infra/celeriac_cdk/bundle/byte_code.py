@@ -1,12 +1,15 @@
 """Compiles the bundle. Lambda can't keep byte code that it makes, and compiling takes half of a cold start.
 
 A library's modules that no handler loads have their source only: Python compiles one that a task imports when it is
-imported. loaded.txt lists the modules that have byte code. Docstrings of libraries are left out.
+imported. loaded.txt lists the modules that have byte code. Docstrings of libraries are left out, and the columns of
+their code: a traceback names the line in a library, and marks the place in the line only in other code.
 """
 
 import ast
 import importlib.util
 import marshal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -28,6 +31,7 @@ def compile_bundle(bundle: Path) -> None:
     """
     loaded = frozenset(LOADED.read_text(encoding="utf-8").split())
     libraries = {name.partition("/")[0] for name in loaded} | {"celeriac"}
+    of_libraries = []
     for source in sorted(bundle.rglob("*.py")):
         name = source.relative_to(bundle).as_posix()
         library = name.partition("/")[0]
@@ -35,10 +39,14 @@ def compile_bundle(bundle: Path) -> None:
             with warnings.catch_warnings(action="ignore"):  # about other people's sources
                 if library in libraries:
                     source.write_bytes(without_docstrings(source.read_bytes()))
-                if name in loaded or library not in libraries - {"celeriac"}:
+                if name in loaded:
+                    of_libraries.append(source)
+                elif library not in libraries - {"celeriac"}:
                     _compile(source, name)
         except (SyntaxError, ValueError) as error:
             raise SourceError(f"{name}: {error}") from error
+    if of_libraries:
+        _compile_without_columns(bundle, of_libraries)
 
 
 def _compile(source: Path, name: str) -> None:
@@ -50,6 +58,33 @@ def _compile(source: Path, name: str) -> None:
     made.write_bytes(
         importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(content) + marshal.dumps(code)
     )
+
+
+def _compile_without_columns(bundle: Path, sources: list[Path]) -> None:
+    """Compile in an interpreter of its own, as only an option of it leaves the columns out: 8 % of a zip."""
+    options = [
+        "-q",
+        "-f",
+        "-o",
+        "0",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        str(bundle),
+        "-p",
+        _ROOT,
+        "-i",
+        "-",
+    ]
+    done = subprocess.run(  # noqa: S603 - Python's own module, with the files of the bundle
+        [sys.executable, "-I", "-W", "ignore", "-X", "no_debug_ranges", "-m", "compileall", *options],
+        input="\n".join(map(str, sources)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SourceError((done.stdout + done.stderr).strip())
 
 
 def without_docstrings(content: bytes) -> bytes:
