@@ -4,9 +4,9 @@ python benchmarks/consumer_cpu.py [--rounds 15] [--latency-ms 20]
 
 One is made with Powertools ("bare"), one with boto3 alone. It has no lease and no fence: after a crash, its message is
 never run again. All handle the same batches of ten in turn, over botocore with stubbed HTTP. CPU: every call is
-answered at once, so only their own work and botocore's is measured. Wall: every call is answered after the given
-latency, on a queue that runs its tasks one by one, as the others do, and on one with concurrency=10. Last: the
-time of ten waiting tasks that run side by side.
+answered at once, so only their own work and botocore's is measured; and again with each answer after the given latency,
+as no network answers at once. Wall: with the latency, on a queue that runs its tasks one by one, as the others do, and
+on one with concurrency=10. Last: the time of ten waiting tasks that run side by side.
 """
 
 import argparse
@@ -50,6 +50,8 @@ class Figures:
     our_microseconds: float
     cpu: Ratio
     cpu_boto3: Ratio
+    cpu_waiting: Ratio
+    """CPU with latency."""
     wall: Ratio
     wall_side_by_side: Ratio
     ten_waits_ms: float
@@ -66,9 +68,14 @@ def cpu(handler: Callable[[Any, Any], Any], events: Sequence[dict[str, Any]]) ->
 
 def wall(handler: Callable[[Any, Any], Any], batch: dict[str, Any]) -> float:
     """Milliseconds of wall time for one batch."""
-    started = time.perf_counter()
+    return wall_and_cpu(handler, batch)[0]
+
+
+def wall_and_cpu(handler: Callable[[Any, Any], Any], batch: dict[str, Any]) -> tuple[float, float]:
+    """Milliseconds for one batch: of wall time, and of CPU in all threads."""
+    started, used = time.perf_counter(), time.process_time()
     assert handler(batch, Context()) == {"batchItemFailures": []}
-    return (time.perf_counter() - started) * 1000
+    return (time.perf_counter() - started) * 1000, (time.process_time() - used) * 1000
 
 
 def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
@@ -83,10 +90,14 @@ def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
 
     stub.latency_seconds = latency_ms / 1000
     walls = [
-        (wall(bare, events[0]), wall(consumer.handler, events[0]), wall(consumer.handler, side_by_side))
+        (
+            *wall_and_cpu(bare, events[0]),
+            *wall_and_cpu(consumer.handler, events[0]),
+            wall(consumer.handler, side_by_side),
+        )
         for _ in range(rounds)
     ]
-    slow, slow_ours, slow_side_by_side = zip(*walls, strict=True)
+    slow, waiting, slow_ours, waiting_ours, slow_side_by_side = zip(*walls, strict=True)
 
     stub.latency_seconds = 0
     ten = event("celeriac-bench-wide", [{"task": "wait", "args": {"number": i}} for i in range(10)])
@@ -97,6 +108,7 @@ def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
         median(ours),
         cpu=ratio(ours, theirs),
         cpu_boto3=ratio(ours, theirs_alone),
+        cpu_waiting=ratio(waiting_ours, waiting),
         wall=ratio(slow_ours, slow),
         wall_side_by_side=ratio(slow_side_by_side, slow),
         ten_waits_ms=median(wall(consumer.handler, ten) for _ in range(5)),
@@ -118,6 +130,7 @@ def main() -> None:
     say(f"a consumer of boto3 alone median {found.boto3_microseconds:6.0f} us CPU a message")
     say(f"CPU, ours divided by the bare consumer's: {found.cpu}")
     say(f"CPU, ours divided by that of boto3 alone: {found.cpu_boto3}")
+    say(f"CPU at {found.latency_ms:.0f} ms a call, ours divided by the bare consumer's: {found.cpu_waiting}")
     say(f"wall of a batch at {found.latency_ms:.0f} ms a call: {found.wall}")
     say(f"  the same with concurrency=10: {found.wall_side_by_side}")
     say(f"ten tasks that each wait 100 ms, concurrency 10: median {found.ten_waits_ms:.0f} ms an invocation")

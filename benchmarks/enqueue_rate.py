@@ -2,10 +2,11 @@
 
 python benchmarks/enqueue_rate.py [--rounds 15] [--latency-ms 20]
 
-All run in turn, over botocore with stubbed HTTP: CPU with immediate answers, and CPU and wall time with each answer
-after the given latency. With immediate answers enqueue_many's threads never wait, so they fight for the interpreter. boto3 alone sends the arguments as JSON, without id, check or type. For many messages it runs the
-simplest code, a loop of batches of ten; threads would make it faster. Celery has no call for many messages. It runs in
-its own environment, with the botocore that is installed there.
+All run in turn, over botocore with stubbed HTTP: CPU with immediate answers, CPU and wall time with each answer after
+the given latency. With immediate answers the threads of enqueue_many never wait, so they fight for the interpreter.
+boto3 alone sends the arguments as JSON, without id, check or type. For many messages it runs the simplest code, a loop
+of batches of ten; threads would make it faster. Celery has no call for many messages. It runs in its own environment,
+with the botocore that is installed there.
 """
 
 import argparse

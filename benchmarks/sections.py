@@ -160,8 +160,9 @@ def _consumer(data: dict[str, Any]) -> str:
 
 | Celeriac / a bare Powertools consumer, if no other is named | |
 |---|---|
-| CPU a message | {_ratio(data["cpu"])} |
-| CPU a message, a consumer of boto3 alone | {_ratio(data["cpu_boto3"])} |
+| CPU a message, immediate answers | {_ratio(data["cpu"])} |
+| CPU a message, {data["latency_ms"]:.0f} ms a call | {_ratio(data["cpu_waiting"])} |
+| CPU a message, immediate answers, a consumer of boto3 alone | {_ratio(data["cpu_boto3"])} |
 | wall of a batch, {data["latency_ms"]:.0f} ms a call, one by one | {_ratio(data["wall"])} |
 | the same, `concurrency=10` | {_ratio(data["wall_side_by_side"])} |
 
