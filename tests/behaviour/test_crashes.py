@@ -149,6 +149,25 @@ def test_a_task_dead_lettered_for_its_crashes_may_crash_again_after_a_redrive(sa
     assert letter.failure.reason == "worker lost"
 
 
+@pytest.mark.parametrize("redrives", [0, 1])
+def test_an_old_release_that_sends_it_back_does_not_forget_its_crashes(sandbox: Sandbox, redrives: int) -> None:
+    """During a deploy the old release, which doesn't know the task, sends a fresh copy after each crash."""
+    notify.enqueue(name="crashing")
+    for _ in range(redrives):
+        sandbox.drain()
+        redrive_as_aws_does(jobs)
+        runs.clear()
+    notify.enqueue(name="healthy")
+    with sandbox.rollout([work]):
+        sandbox.drain()
+
+    assert runs.count("healthy") == 1
+    assert runs.count("crashing") <= 4
+    (letter,) = sandbox.dead_letters(jobs)
+    assert letter.failure is not None
+    assert letter.failure.reason == "worker lost"
+
+
 def test_a_task_that_crashed_once_succeeds_on_its_next_run(sandbox: Sandbox) -> None:
     first = True
 
