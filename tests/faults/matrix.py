@@ -194,7 +194,7 @@ def _too_often(path: str, world: World, fault: str) -> Iterator[str]:
     most = MOST_REPEATS.get(fault, 1)
     _, usual_runs, usual_letters = _without_a_fault(path)
     for key, ran in Counter(world.outside.charges).items():
-        task, usual = world.tasks.get(key.partition(":")[0]), usual_runs[key]
+        task, usual = world.tasks.get(key.partition(":")[0]), usual_runs[key] * (1 + world.restarts)
         # Each copy of an at_least_once task makes all attempts that follow.
         allowed = usual * (1 + most) if task is not None and task.guarantee == "at_least_once" else usual + most
         if ran > allowed:

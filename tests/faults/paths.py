@@ -32,6 +32,8 @@ class World:
     tasks: Mapping[str, Task[..., Any, Any]]
     exit: ExitStack = field(default_factory=ExitStack)
     """What ends with the world."""
+    restarts: int = 0
+    """How often the producer began anew, and so sent other messages of the same keys."""
 
     def enqueue(
         self,
@@ -228,6 +230,7 @@ def _produced(produce: Callable[[World], object]) -> Callable[[World], object]:
 
     def act(world: World) -> None:
         while not _has_succeeded(world, produce):
+            world.restarts += 1
             world.sandbox.advance(timedelta(minutes=1))
         world.sandbox.drain()
 
