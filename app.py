@@ -26,9 +26,9 @@ def main() -> None:
     app = cdk.App()
     try:
         declare_stage(app, Path(__file__).parent, state=ApplicationState, application=application)
+        app.synth()
     except USER_ERRORS as error:
         sys.exit(f"celeriac: {error}")
-    app.synth()
 
 
 if __name__ == "__main__":

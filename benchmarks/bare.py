@@ -38,7 +38,7 @@ def bare_consumer(stub: Stub) -> Callable[[Any, Any], Any]:
     logger, processor, context = Logger(), BatchProcessor(EventType.SQS), Context()
     config = IdempotencyConfig(event_key_jmespath="payment_id", raise_on_no_idempotency_key=True)
     config.register_lambda_context(context)  # type: ignore[arg-type]  # it has what Powertools reads
-    store = DynamoDBPersistenceLayer("celeriac-bench-idempotency", boto3_client=dynamodb)
+    store = DynamoDBPersistenceLayer("celeriac-bench--idempotency", boto3_client=dynamodb)
 
     @idempotent_function(  # type: ignore[untyped-decorator]  # Powertools' own
         data_keyword_argument="payment", persistence_store=store, config=config
@@ -63,7 +63,7 @@ def boto3_consumer(stub: Stub) -> Callable[[Any, Any], Any]:
     """The handler of a consumer with nothing but boto3: a conditional write before the work, and one after it."""
     stub.register("dynamodb")
     dynamodb = boto3.client("dynamodb")
-    table = "celeriac-bench-idempotency"
+    table = "celeriac-bench--idempotency"
 
     def work(payment: dict[str, Any]) -> dict[str, str]:
         return {"charge": payment["order_id"]}

@@ -80,8 +80,8 @@ def wall_and_cpu(handler: Callable[[Any, Any], Any], batch: dict[str, Any]) -> t
 
 def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
     stub = Stub()
-    events = [payments("celeriac-bench-bench", batch) for batch in range(BATCHES)]
-    side_by_side = payments("celeriac-bench-wide")
+    events = [payments("celeriac-bench--bench", batch) for batch in range(BATCHES)]
+    side_by_side = payments("celeriac-bench--wide")
     bare, alone = bare_consumer(stub), boto3_consumer(stub)  # the stub answers clients that are made after this
     sides = (bare, alone, consumer.handler)
     for side in sides:
@@ -100,7 +100,7 @@ def measure(rounds: int = 15, latency_ms: float = 20) -> Figures:
     slow, waiting, slow_ours, waiting_ours, slow_side_by_side = zip(*walls, strict=True)
 
     stub.latency_seconds = 0
-    ten = event("celeriac-bench-wide", [{"task": "wait", "args": {"number": i}} for i in range(10)])
+    ten = event("celeriac-bench--wide", [{"task": "wait", "args": {"number": i}} for i in range(10)])
     return Figures(
         latency_ms,
         median(theirs),

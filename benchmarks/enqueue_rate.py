@@ -31,7 +31,7 @@ from celeriac.aws import sqs
 MESSAGES, SLOW_MESSAGES = 300, 20
 SLOW_MANY = 400
 RIVALS = Path(__file__).resolve().parent / "versus"
-URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/celeriac-bench-bench"
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/celeriac-bench--bench"
 queue = Queue("bench", timeout=timedelta(seconds=30))
 
 

@@ -64,7 +64,7 @@ def subscribe(count: int) -> None:
         @task(Queue(f"q{number}", timeout=timedelta(seconds=30)), name=f"hear_{number}", on="bench.event")
         def hear(number: int, note: str = "") -> None: ...
 
-        sqs.urls[f"celeriac-bench-q{number}"] = f"https://sqs.eu-west-1.amazonaws.com/123456789012/q{number}"
+        sqs.urls[f"celeriac-bench--q{number}"] = f"https://sqs.eu-west-1.amazonaws.com/123456789012/q{number}"
 
 
 def batch() -> dict[str, Any]:
@@ -86,7 +86,7 @@ def plainly(event: dict[str, Any], _: object) -> dict[str, Any]:
                 QueueUrl=sqs.url(parcel.queue.physical_name("bench")), MessageBody=bytes(parcel.message.args).decode()
             )
         client("dynamodb").update_item(
-            TableName="celeriac-bench-outbox",
+            TableName="celeriac-bench--outbox",
             Key={"pk": {"S": row.pk}, "sk": {"S": row.sk}},
             UpdateExpression="SET published_at = :now",
             ExpressionAttributeValues={":now": {"S": "now"}},

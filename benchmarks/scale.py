@@ -28,7 +28,7 @@ from celeriac.consume.handler import handler
 from celeriac.testing.lambda_ import Invocation
 
 THREADS = 200
-URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/celeriac-bench-bench"
+URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/celeriac-bench--bench"
 queue = Queue("bench", timeout=timedelta(minutes=10), batch_size=10_000, batch_window=timedelta(seconds=5))
 
 
@@ -67,11 +67,11 @@ def batch(size: int) -> None:
             "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": sent_at},
             "messageAttributes": {},
             "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:celeriac-bench-bench",
+            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:celeriac-bench--bench",
         }
         for number in range(size)
     ]
-    worker = Invocation("celeriac-bench-bench", "r-1", datetime.now(UTC) + queue.timeout)
+    worker = Invocation("celeriac-bench--bench", "r-1", datetime.now(UTC) + queue.timeout)
     answer: Any = handler({"Records": records}, worker)
     assert not answer["batchItemFailures"]
 

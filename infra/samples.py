@@ -70,4 +70,4 @@ def _sender(node: Node) -> str:
 
 
 def _secret_name(config: StageConfig) -> str:
-    return f"{names.prefix(config.stage)}-webhook-secret"
+    return names.part(config.stage, "webhook-secret")

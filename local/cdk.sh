@@ -27,6 +27,11 @@ if [ "$command" != synth ] && ! .venv/bin/python -m celeriac_local.credentials "
 fi
 
 case $command in
+synth | bootstrap) ;;
+*) .venv/bin/python -m celeriac_local.target "$stage" "$@" || exit 1 ;;
+esac
+
+case $command in
 synth) set -- --quiet "$@" ;;
 bootstrap) ;;
 *) set -- --all "$@" ;;

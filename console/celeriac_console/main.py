@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from celeriac.model import names
+from celeriac.model import settings
 from celeriac_console.commands.dlq.discard import discard
 from celeriac_console.commands.dlq.export import export
 from celeriac_console.commands.dlq.import_ import import_
@@ -74,7 +74,7 @@ def main(
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
     try:
-        os.environ["CELERIAC_STAGE"] = names.check_stage(stage)
+        os.environ["CELERIAC_STAGE"] = settings.check_stage(stage)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

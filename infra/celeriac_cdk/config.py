@@ -1,10 +1,11 @@
-"""The settings of a stage, read from the CDK context.
+"""The settings of a stage: from celeriac.toml, and from the CDK context, which overrides it for a try.
 
-`-c stage=NAME` picks the stage: `prod`, `local`, or any other name for a stage like `dev`. Further values:
+`-c stage=NAME` picks the stage: any name for a stage like `dev`; `local` is the local cloud. Further values:
 
 | context | |
 |---|---|
-| `alarm_email=ADDRESS` | the address that gets the alarms |
+| `ephemeral=true` | the stage's data is deleted with its stacks |
+| `alarm_email=ADDRESS` | the address that gets the alarms; several with commas between them |
 | `runbook=URL` | the page that alarms link to: docs/runbook.md, where your team can read it |
 | `kms=true` | all stored data is encrypted with a key of the stage, instead of keys of AWS |
 | `canary=true` | a new release gets a tenth of the work for five minutes, and is rolled back if an invocation fails |
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 import aws_cdk as cdk
 from aws_cdk import aws_logs as logs
 from constructs import Node
+from msgspec.structs import replace
 
-from celeriac.model import names, settings
+from celeriac.model import names
+from celeriac.model.project import LOCAL, Project, StageSettings
 
 
 class ConfigError(ValueError):
@@ -27,53 +30,90 @@ class ConfigError(ValueError):
 class StageConfig:
     """The configuration of one stage."""
 
+    application: str
     stage: str
-    keep_data: bool
-    """Whether queues, tables, buckets and the key remain when their stack is deleted, which is also protected.
-
-    No accepted message is lost then. But a resource that remains keeps its deterministic name: import or delete the
-    resource before the stage declares the same name again.
-    """
-    log_retention: logs.RetentionDays
-    local: bool = False
-    """Whether the stage is deployed to the local cloud, which runs the functions on this machine."""
-    alarm_email: str | None = None
-    runbook: str = "docs/runbook.md"
-    kms: bool = False
-    canary: bool = False
+    settings: StageSettings
+    """What celeriac.toml and the context say."""
     plain_botocore: bool = False
     """Whether botocore makes every call by itself, see docs/decisions/0032-the-wire.md."""
 
     @property
+    def keep_data(self) -> bool:
+        """Whether queues, tables, buckets and the key remain when their stack is deleted, which is also protected.
+
+        No accepted message is lost then. But a resource that remains keeps its deterministic name: import or delete
+        the resource before the stage declares the same name again.
+        """
+        return self.settings.keeps
+
+    @property
+    def local(self) -> bool:
+        """Whether the stage is deployed to the local cloud, which runs the functions on this machine."""
+        return self.stage == LOCAL
+
+    @property
+    def kms(self) -> bool:
+        """Whether a key of the stage encrypts what is stored."""
+        return self.settings.kms
+
+    @property
+    def canary(self) -> bool:
+        """Whether a new release gets a tenth of the work at first."""
+        return self.settings.canary
+
+    @property
+    def log_retention(self) -> logs.RetentionDays:
+        """How long the logs of the functions are kept."""
+        if self.local:
+            return logs.RetentionDays.ONE_DAY
+        return logs.RetentionDays.THREE_MONTHS if self.keep_data else logs.RetentionDays.TWO_WEEKS
+
+    @property
     def removal_policy(self) -> cdk.RemovalPolicy:
-        """CloudFormation's policy for queues, tables, buckets and keys that are removed from the stack."""
-        return cdk.RemovalPolicy.RETAIN if self.keep_data else cdk.RemovalPolicy.DESTROY
+        """CloudFormation's policy for queues, tables, buckets and keys that are removed from the stack.
+
+        What the creation of a kept stack has made is deleted if that creation fails, so that it can be tried again.
+        """
+        return cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if self.keep_data else cdk.RemovalPolicy.DESTROY
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the stacks, which CloudFormation gives to their resources too."""
+        return {"celeriac:application": self.application, "celeriac:stage": self.stage}
+
+    def environment(self, region: str | None) -> cdk.Environment | None:
+        """The account and the region that a stack is pinned to; None for those of the caller."""
+        account = self.settings.account
+        return cdk.Environment(account=account, region=region) if account or region else None
 
 
-def read_config(node: Node) -> StageConfig:
-    """Return the configuration from the app's context. Raises ConfigError for a value that can't be used."""
+def read_config(node: Node, project: Project) -> StageConfig:
+    """Return the configuration from celeriac.toml and the context. Raises ConfigError for a value it can't use."""
+    stage = context(node, "stage", "dev")
     try:
-        stage = names.check_stage(context(node, "stage", "dev"))
+        names.prefix(stage)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    alarm_email = context(node, "alarm_email", "") or None
-    if alarm_email is not None and "@" not in alarm_email:
-        raise ConfigError(
-            f"alarm_email={alarm_email!r} is not an e-mail address: write -c alarm_email=name@example.org"
-        )
-    return StageConfig(
-        stage,
-        keep_data=settings.keeps_data(stage),
-        log_retention={"prod": logs.RetentionDays.THREE_MONTHS, "local": logs.RetentionDays.ONE_DAY}.get(
-            stage, logs.RetentionDays.TWO_WEEKS
-        ),
-        local=stage == "local",
-        alarm_email=alarm_email,
-        runbook=context(node, "runbook", "docs/runbook.md"),
-        kms=switch(node, "kms"),
-        canary=switch(node, "canary"),
-        plain_botocore=switch(node, "plain_botocore"),
-    )
+    found = project.stage(stage)
+    if switch(node, "ephemeral"):
+        found = replace(found, ephemeral=True, keep=None)
+    for name in ("kms", "canary"):
+        if node.try_get_context(name) is not None:
+            found = replace(found, **{name: switch(node, name)})
+    if addresses := context(node, "alarm_email", ""):
+        emails = tuple(address.strip() for address in addresses.split(","))
+        found = replace(found, alarm_emails=emails, alarm_topic=None)
+    if runbook := context(node, "runbook", ""):
+        found = replace(found, runbook=runbook)
+    for key, problem in found.problems():
+        raise ConfigError(f"the stage {stage!r}: {key} {problem}")
+    return StageConfig(project.name, stage, found, switch(node, "plain_botocore"))
+
+
+def stack_id(config: StageConfig, part: str, region: str | None) -> str:
+    """The id of a stack in the app. Stacks of one stage in several regions have one name, and an id each."""
+    name = names.part(config.stage, part)
+    return name if len(config.settings.regions) < 2 else f"{name}-{region}"  # noqa: PLR2004 - several
 
 
 def context(node: Node, key: str, default: str) -> str:

@@ -40,14 +40,13 @@ class Bucket:
 
         Raises ConfigError for a name that S3 wouldn't accept in every region.
         """
-        prefix = names.prefix(stage)
-        room = _LONGEST_BUCKET_NAME - _ACCOUNT_AND_REGION - len(f"{prefix}-")
+        room = _LONGEST_BUCKET_NAME - _ACCOUNT_AND_REGION - len(names.start(stage))
         if not re.fullmatch(r"[a-z0-9-]+", self.name) or len(self.name) > room:
             raise ConfigError(
                 f"a bucket of the stage {stage!r} can't be named {self.name!r}: use 1-{room} lower-case letters, "
                 "digits and hyphens"
             )
-        return f"{prefix}-{self.name}-{cdk.Aws.ACCOUNT_ID}-{cdk.Aws.REGION}"
+        return names.part(stage, f"{self.name}-{cdk.Aws.ACCOUNT_ID}-{cdk.Aws.REGION}")
 
     def objects(self, stage: str) -> str:
         """Return the ARN of all objects of the bucket."""
@@ -85,7 +84,7 @@ class Secret:
 
     def physical_name(self, stage: str) -> str:
         """Return the name in Secrets Manager. Tasks read the secret by this name."""
-        return f"{names.prefix(stage)}-{self.name}"
+        return names.part(stage, self.name)
 
     def read(self, stage: str) -> iam.PolicyStatement:
         """Return the right to read the value."""

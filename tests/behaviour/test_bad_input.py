@@ -171,13 +171,13 @@ def test_a_message_whose_stored_payload_is_gone_is_a_dead_letter(sandbox: Sandbo
 
 
 def test_an_empty_batch_is_not_a_failure(sandbox: Sandbox) -> None:
-    context = Invocation("celeriac-test-inbox", "request", sandbox.now)
+    context = Invocation("celeriac-test--inbox", "request", sandbox.now)
     assert handler({"Records": []}, context) == {"batchItemFailures": []}
 
 
 def test_a_message_from_an_undeclared_queue_stays_in_its_queue(sandbox: Sandbox) -> None:
     record = {"messageId": "m-1", "body": "{}", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:other"}
-    context = Invocation("celeriac-test-inbox", "request", sandbox.now)
+    context = Invocation("celeriac-test--inbox", "request", sandbox.now)
     assert handler({"Records": [record]}, context) == {"batchItemFailures": [{"itemIdentifier": "m-1"}]}
 
 

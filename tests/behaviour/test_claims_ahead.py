@@ -345,7 +345,7 @@ def test_a_message_twice_in_its_batch_holds_up_nobody(sandbox: Sandbox, caplog: 
     """SQS may deliver a message of a standard queue again while its first delivery waits in the same batch."""
     first = [_delivered(name, sandbox) for name in "abcd"]
     again = {**first[-1], "attributes": first[-1]["attributes"] | {"ApproximateReceiveCount": "2"}}
-    worker = Invocation("celeriac-test-ahead", "r-1", sandbox.now + jobs.timeout)
+    worker = Invocation("celeriac-test--ahead", "r-1", sandbox.now + jobs.timeout)
     with sandbox.worker():
         answer = handler({"Records": [*first, again]}, worker)
     assert runs == list("abcd")
@@ -362,7 +362,7 @@ def _delivered(name: str, sandbox: Sandbox) -> dict[str, Any]:
         "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": f"{sandbox.now.timestamp() * 1000:.0f}"},
         "messageAttributes": {},
         "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test-ahead",
+        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test--ahead",
     }
 
 

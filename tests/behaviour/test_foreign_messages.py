@@ -126,7 +126,7 @@ def test_an_invocation_that_is_not_from_a_queue_fails_with_an_explanation(sandbo
     with pytest.raises(
         WrongTriggerError, match=r"takes batches from its SQS queue, and .*(message to its|remove that)"
     ):
-        handler(event, Invocation("celeriac-test-inbox", "request", sandbox.now))
+        handler(event, Invocation("celeriac-test--inbox", "request", sandbox.now))
 
 
 def _transformed(event: Any, transformer: dict[str, Any]) -> str:
@@ -287,7 +287,7 @@ def test_a_message_with_attributes_that_sqs_refuses_is_dead_lettered_without_the
         "messageAttributes": {"x": {"dataType": "Foo", "stringValue": "a"}},
         "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{inbox.physical_name('test')}",
     }
-    context = Invocation("celeriac-test-inbox", "request", sandbox.now + timedelta(seconds=60))
+    context = Invocation("celeriac-test--inbox", "request", sandbox.now + timedelta(seconds=60))
     answer = handler({"Records": [record]}, context)
     assert answer == {"batchItemFailures": []}
     assert _only(sandbox).attributes == {}

@@ -179,15 +179,15 @@ def test_a_redriven_at_least_once_task_is_no_longer_dead(sandbox: Sandbox) -> No
     sandbox.drain()
     (letter,) = sandbox.dead_letters(orders)
     redriven = letter.body.replace('"wrong":true', '"wrong":false')
-    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-orders-of-handles-dlq"))
-    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-orders-of-handles"), MessageBody=redriven)
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test--orders-of-handles-dlq"))
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test--orders-of-handles"), MessageBody=redriven)
     sandbox.drain()
     assert handle.status().state == "unknown"  # the task has succeeded, and nothing is stored about its success
 
 
 def _move_as_sqs_does(count: int) -> None:
     """More receives than the queue allows: SQS moves the message and adds no reason."""
-    url = sqs.url("celeriac-test-orders-of-handles")
+    url = sqs.url("celeriac-test--orders-of-handles")
     for _ in range(count):
         client("sqs").receive_message(QueueUrl=url, VisibilityTimeout=0)
 
@@ -226,7 +226,7 @@ def test_a_dead_message_stays_dead_when_another_message_of_its_key_dies(sandbox:
     sandbox.drain()
     second = ship.enqueue(order_id="o-1", fail=True)
     sandbox.drain()
-    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-orders-of-handles-dlq"))
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test--orders-of-handles-dlq"))
     assert [handle.status().state for handle in (first, second)] == ["dead", "dead"]
 
 

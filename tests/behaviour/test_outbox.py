@@ -245,7 +245,7 @@ def test_the_relay_stops_at_the_first_event_it_cannot_publish_and_continues_ther
 
 def test_an_event_that_was_deleted_before_it_was_marked_stays_deleted(sandbox: Sandbox) -> None:
     def delete(**_: object) -> None:
-        table = "celeriac-test-outbox"
+        table = "celeriac-test--outbox"
         for item in client("dynamodb").scan(TableName=table)["Items"]:
             client("dynamodb").delete_item(TableName=table, Key={"pk": item["pk"], "sk": item["sk"]})
 
@@ -254,7 +254,7 @@ def test_an_event_that_was_deleted_before_it_was_marked_stays_deleted(sandbox: S
             tx.emit("invoice.created", {"invoice": "i-1"})
         sandbox.drain()
     assert len(told) == 2
-    assert client("dynamodb").scan(TableName="celeriac-test-outbox")["Count"] == 0
+    assert client("dynamodb").scan(TableName="celeriac-test--outbox")["Count"] == 0
 
 
 def test_a_task_that_is_rejected_in_its_transaction_writes_nothing(sandbox: Sandbox) -> None:
@@ -271,7 +271,7 @@ def test_a_task_that_is_rejected_in_its_transaction_writes_nothing(sandbox: Sand
 
 
 def _item(key: str) -> object:
-    return client("dynamodb").get_item(TableName="celeriac-test-orders", Key={"pk": {"S": key}}).get("Item")
+    return client("dynamodb").get_item(TableName="celeriac-test--orders", Key={"pk": {"S": key}}).get("Item")
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_a_role_that_is_older_than_its_release_commits_without_a_mark(
 @pytest.mark.parametrize("last", [{"S": "tomorrow"}, {"S": "9999-12-31T23:59:59.999999+00:00"}])
 def test_a_mark_that_cannot_be_read_keeps_no_transaction_from_committing(sandbox: Sandbox, last: Any) -> None:
     mark = {"id": {"S": f"{order.PREFIX}item"}, "last": last}
-    client("dynamodb").put_item(TableName="celeriac-test-idempotency", Item=mark)
+    client("dynamodb").put_item(TableName="celeriac-test--idempotency", Item=mark)
     with celeriac.transaction() as tx:
         _emit(tx, 0)
     sandbox.drain()
@@ -243,7 +243,7 @@ def _seen(sandbox: Sandbox) -> Iterator[list[list[str]]]:
 
     def hook(call: Call) -> Any:
         actions = call.arguments["TransactItems"]
-        found.append([next(iter(each.values()))["TableName"].removeprefix("celeriac-test-") for each in actions])
+        found.append([next(iter(each.values()))["TableName"].removeprefix("celeriac-test--") for each in actions])
         return call.make()
 
     with sandbox.fault(hook):
@@ -251,7 +251,7 @@ def _seen(sandbox: Sandbox) -> Iterator[list[list[str]]]:
 
 
 def _rows() -> list[dict[str, Any]]:
-    return client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+    return client("dynamodb").scan(TableName="celeriac-test--outbox")["Items"]
 
 
 def test_an_event_of_a_clock_that_is_ahead_waits_for_an_earlier_one_that_the_sweep_is_too_early_for(

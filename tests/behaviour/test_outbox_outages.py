@@ -322,4 +322,4 @@ def test_workers_that_die_in_an_outage_lose_no_order(sandbox: Sandbox) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    return client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+    return client("dynamodb").scan(TableName="celeriac-test--outbox")["Items"]

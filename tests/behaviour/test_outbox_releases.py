@@ -94,7 +94,7 @@ def _ran(name: str) -> list[int]:
 
 
 def _rows() -> list[dict[str, Any]]:
-    return client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+    return client("dynamodb").scan(TableName="celeriac-test--outbox")["Items"]
 
 
 def _pass(sandbox: Sandbox, time: timedelta, step: timedelta = timedelta(minutes=1)) -> None:
@@ -258,7 +258,7 @@ def test_a_task_that_only_a_newer_release_can_send_waits_for_the_patience_and_ke
     sandbox: Sandbox, content: dict[str, str], reason: str, patience: timedelta
 ) -> None:
     client("dynamodb").put_item(
-        TableName="celeriac-test-outbox", Item=new_row("task:direct", "known-here/g", **content, group="g")
+        TableName="celeriac-test--outbox", Item=new_row("task:direct", "known-here/g", **content, group="g")
     )
     sandbox.advance(timedelta(seconds=1))
     with celeriac.transaction() as tx:
@@ -275,7 +275,7 @@ def test_a_task_that_only_a_newer_release_can_send_waits_for_the_patience_and_ke
 
 def test_a_task_for_a_queue_of_the_newer_release_is_sent_by_that_release(sandbox: Sandbox) -> None:
     row = new_row("task:direct", None, message='{"task": "direct", "args": {"number": 1}}', queue="new-queue")
-    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+    client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=row)
     _pass(sandbox, timedelta(minutes=5))
 
     fresh = Queue("new-queue", batch_size=10)
@@ -293,7 +293,7 @@ def test_the_patience_begins_when_a_relay_sees_the_row_whatever_the_senders_cloc
     for days in (-30, 30):
         at = (sandbox.now + timedelta(days=days)).isoformat(timespec="microseconds")
         item = row | {"pk": {"S": f"{days}"}, "sk": {"S": f"{days}"}, "occurred_at": {"S": at}}
-        client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=item)
+        client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=item)
     _pass(sandbox, timedelta(hours=23, minutes=30), timedelta(minutes=30))
     assert not any("reason" in row for row in _rows())
     for _ in range(10):
@@ -308,7 +308,7 @@ def test_an_older_release_reads_the_rows_of_this_one(sandbox: Sandbox) -> None:
     (row,) = _rows()
     assert set(row["subscribers"]["SS"]) == {"new", "old"}
     bare = {name: row[name] for name in ("pk", "sk", "type", "occurred_at", "waiting", "data")}
-    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=bare | {"sk": {"S": "by an older release"}})
+    client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=bare | {"sk": {"S": "by an older release"}})
     record = {"eventName": "INSERT", "dynamodb": {"NewImage": bare, "SequenceNumber": "1"}}
     assert relay.handler({"Records": [record]}, Invocation("relay", "r", sandbox.now + timedelta(minutes=3))) == {
         "batchItemFailures": []

@@ -65,7 +65,7 @@ def _replay(sandbox: Sandbox, *arguments: str, type_: str = "*") -> tuple[Result
 
 
 def _row() -> dict[str, Any]:
-    (row,) = client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+    (row,) = client("dynamodb").scan(TableName="celeriac-test--outbox")["Items"]
     return row
 
 
@@ -106,7 +106,7 @@ def test_a_row_that_is_parked_again_remembers_all_that_have_got_it(sandbox: Sand
         runs["late"] += 1
 
     def delete_it() -> None:
-        client("sqs").delete_queue(QueueUrl=sqs.url("celeriac-test-gone-for-now"))
+        client("sqs").delete_queue(QueueUrl=sqs.url("celeriac-test--gone-for-now"))
 
     delete_it()
     _emit()
@@ -211,7 +211,7 @@ def test_the_record_of_a_task_begins_when_its_delay_ends(sandbox: Sandbox) -> No
 def test_a_row_that_an_older_release_parked_may_have_arrived_anywhere(sandbox: Sandbox) -> None:
     _park(sandbox, ["book"])
     client("dynamodb").update_item(
-        TableName="celeriac-test-outbox",
+        TableName="celeriac-test--outbox",
         Key={name: _row()[name] for name in ("pk", "sk")},
         UpdateExpression="REMOVE sent_to, parked_at",
     )

@@ -60,7 +60,7 @@ def _refuse_calls_with_the_bad_one(call: Call) -> Any:
 
 
 def _rows() -> list[dict[str, Any]]:
-    return client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+    return client("dynamodb").scan(TableName="celeriac-test--outbox")["Items"]
 
 
 def _pass(sandbox: Sandbox, time: timedelta) -> None:
@@ -119,7 +119,7 @@ def test_a_row_that_was_written_while_its_queue_was_a_standard_queue_is_sent_to_
         tx.enqueue(direct.options(group="g"), number=0)
     (row,) = _rows()
     client("dynamodb").put_item(
-        TableName="celeriac-test-outbox",
+        TableName="celeriac-test--outbox",
         Item={name: value for name, value in row.items() if name != "group"} | {"sk": {"S": "as before"}},
     )
     with celeriac.transaction() as tx:

@@ -53,7 +53,7 @@ def _booked(aggregate: str) -> list[int]:
 
 
 def _rows() -> list[dict[str, Any]]:
-    return client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+    return client("dynamodb").scan(TableName="celeriac-test--outbox")["Items"]
 
 
 @pytest.mark.parametrize("aggregates", [1, 7, 100])
@@ -118,7 +118,7 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
     @task(gone, on="stock.changed")
     def unreachable(number: int) -> None: ...
 
-    client("sqs").delete_queue(QueueUrl=sqs.url("celeriac-test-gone"))
+    client("sqs").delete_queue(QueueUrl=sqs.url("celeriac-test--gone"))
     _emit(1, "item")
     with celeriac.transaction() as tx:
         tx.emit("stock.counted", {"number": 2}, aggregate="item")
@@ -127,7 +127,7 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
     assert _booked("item") == [1, 2]  # the event's other subscribers get it, and the event behind it is published
     parked, published = sorted(_rows(), key=lambda row: row["type"]["S"])
     assert parked["waiting"]["S"] == PARKED
-    assert "there is no queue celeriac-test-gone" in parked["reason"]["S"]
+    assert "there is no queue celeriac-test--gone" in parked["reason"]["S"]
     assert "published_at" in published
 
 
@@ -144,7 +144,7 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
 def test_an_unreadable_row_is_parked(sandbox: Sandbox, content: dict[str, Any], reason: str) -> None:
     written = {name: {"S": value} if isinstance(value, str) else value for name, value in content.items()}
     row = new_row("stock.changed", "item") | written
-    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+    client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=row)
     _emit(1, "item")
     sandbox.drain()
     assert _booked("item") == [1]
@@ -311,7 +311,7 @@ def test_an_event_that_a_bus_cannot_carry_harms_no_other_event(
     monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
     received = _events_on_the_bus()
     odd = new_row("stock.moved", "odd", data='{"text": "\\ud800"}')
-    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=odd)
+    client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=odd)
     _emit(1, "item")
     sandbox.drain()
     assert len(received) == 1
@@ -323,7 +323,7 @@ def test_an_event_that_a_bus_cannot_carry_harms_no_other_event(
 def test_other_rows_are_marked_even_if_one_is_deleted_meanwhile(sandbox: Sandbox) -> None:
     def delete_one(**_: object) -> None:
         row = min(_rows(), key=lambda row: row["sk"]["S"])
-        client("dynamodb").delete_item(TableName="celeriac-test-outbox", Key={"pk": row["pk"], "sk": row["sk"]})
+        client("dynamodb").delete_item(TableName="celeriac-test--outbox", Key={"pk": row["pk"], "sk": row["sk"]})
 
     with registered("sqs", "before-call.sqs.SendMessageBatch", delete_one), celeriac.transaction() as tx:
         for number in range(5):

@@ -66,7 +66,7 @@ def test_a_task_that_never_succeeds_ends_as_a_dead_letter_with_its_failure(sandb
     assert failure.first_at == start
     assert failure.last_at is not None
     assert failure.last_at > start
-    assert failure.function == "celeriac-test-jobs"
+    assert failure.function == "celeriac-test--jobs"
     assert failure.request_id
     assert 'raise ValueError("no such order")' in failure.traceback
 

@@ -87,7 +87,7 @@ def test_events_of_many_aggregates_are_spread_over_all_shards() -> None:
 
 def test_the_sweeper_parks_an_unreadable_row(sandbox: Sandbox) -> None:
     row = new_row("swept.event", "item") | {"data": {"S": "[]"}}
-    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+    client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=row)
     sandbox.advance(timedelta(hours=2))
     assert sweeper.handler({}, _context(sandbox))["published"] == 0
     assert unpublished.lag() == (None, 1)
@@ -98,9 +98,9 @@ def test_the_sweeper_skips_published_rows_that_the_index_still_shows(sandbox: Sa
     sandbox.advance(timedelta(minutes=2))
 
     def publish_first(**_: object) -> None:
-        (row,) = client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]
+        (row,) = client("dynamodb").scan(TableName="celeriac-test--outbox")["Items"]
         row.pop("waiting", None)
-        client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+        client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=row)
 
     with registered("dynamodb", "before-call.dynamodb.BatchGetItem", publish_first):
         assert sweeper.handler({}, _context(sandbox))["published"] == 0
@@ -164,7 +164,7 @@ def test_the_sweeper_measures_the_age_of_the_oldest_event_and_the_number_of_park
 def test_parked_events_are_measured_and_left_alone(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     with celeriac.transaction() as tx:
         tx.emit("swept.event", {"number": 1}, aggregate="item")
-    table = "celeriac-test-outbox"
+    table = "celeriac-test--outbox"
     (row,) = client("dynamodb").scan(TableName=table)["Items"]
     client("dynamodb").put_item(TableName=table, Item=row | {"waiting": {"S": "parked"}, "reason": {"S": "why"}})
     sandbox.advance(timedelta(minutes=7))
@@ -182,7 +182,7 @@ def _metrics(log: str) -> dict[str, Any]:
     (line,) = [json.loads(line) for line in log.splitlines() if '"_aws"' in line]
     (declared,) = line["_aws"]["CloudWatchMetrics"]
     assert declared["Namespace"] == "Celeriac"
-    assert {line[name] for name in declared["Dimensions"][0]} == {"outbox", "test"}
+    assert {line[name] for name in declared["Dimensions"][0]} == {"outbox", "celeriac-test"}
     return {metric["Name"]: line[metric["Name"]][0] for metric in declared["Metrics"]}
 
 
@@ -192,7 +192,7 @@ def test_a_sweep_counts_parked_rows_in_one_call_and_only_as_far_as_an_alarm_need
     monkeypatch.setattr(sweeper, "MOST_COUNTED", 10)
     for number in range(25):
         row = new_row("swept.event", f"item-{number}") | {"waiting": {"S": PARKED}, "reason": {"S": "why"}}
-        client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=row)
+        client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=row)
     sandbox.calls.clear()
     sandbox.advance(timedelta(minutes=16))
     assert sweeper.handler({}, _context(sandbox))["parked"] == 10

@@ -41,7 +41,7 @@ def _balances() -> tuple[int, int]:
 
 
 def _item(table: str, pk: str) -> Any:
-    return client("dynamodb").get_item(TableName=f"celeriac-test-{table}", Key={"pk": {"S": pk}})["Item"]
+    return client("dynamodb").get_item(TableName=f"celeriac-test--{table}", Key={"pk": {"S": pk}})["Item"]
 
 
 @contextmanager
@@ -182,5 +182,5 @@ def test_an_item_that_dynamodb_cannot_hold_is_refused_with_its_limit(sandbox: Sa
 
 def test_a_table_can_be_named_by_its_physical_name(sandbox: Sandbox) -> None:
     with celeriac.transaction() as tx:
-        tx.put("celeriac-test-payments", {"pk": "p-1"})
+        tx.put("celeriac-test--payments", {"pk": "p-1"})
     assert _item("payments", "p-1") == {"pk": {"S": "p-1"}}

@@ -82,7 +82,7 @@ def test_a_value_that_dynamodb_does_not_store_is_named_with_table_key_and_path(
     writes: list[Callable[[Transaction], object]] = [
         lambda tx: tx.put("orders", {"pk": "o-7", "order": inside}),
         lambda tx: tx.update("orders", key={"pk": "o-7"}, set={"order": inside}),
-        lambda tx: tx.put("celeriac-test-orders", {"pk": "o-7", "order": inside}),
+        lambda tx: tx.put("celeriac-test--orders", {"pk": "o-7", "order": inside}),
     ]
     for write in writes:
         with (
@@ -138,8 +138,8 @@ def test_an_action_that_dynamodb_does_not_take_is_refused_with_its_item(
         ),
         (
             lambda tx: tx.put("orders", {"pk": "a", "n": 1}),
-            lambda tx: tx.put("celeriac-test-orders", {"pk": "a", "n": 2}),
-            "action 2, put into orders, and action 4, put into celeriac-test-orders",
+            lambda tx: tx.put("celeriac-test--orders", {"pk": "a", "n": 2}),
+            "action 2, put into orders, and action 4, put into celeriac-test--orders",
         ),
         (
             lambda tx: tx.check("orders", key={"pk": "a"}, condition="attribute_exists(pk)"),
@@ -175,23 +175,23 @@ def test_two_actions_on_one_item_are_both_named(
 def test_what_only_dynamodb_finds_is_refused_with_the_actions() -> None:
     # Nobody has declared this table's key.
     with (
-        pytest.raises(TransactionError, match=r"one item.* 1, put into celeriac-test-idempotency, 2, put into"),
+        pytest.raises(TransactionError, match=r"one item.* 1, put into celeriac-test--idempotency, 2, put into"),
         celeriac.transaction() as tx,
     ):
-        tx.put("celeriac-test-idempotency", {"id": "a", "n": 1})
-        tx.put("celeriac-test-idempotency", {"id": "a", "n": 2})
+        tx.put("celeriac-test--idempotency", {"id": "a", "n": 1})
+        tx.put("celeriac-test--idempotency", {"id": "a", "n": 2})
 
 
 def test_a_key_is_compared_digit_by_digit(sandbox: Sandbox) -> None:
     with celeriac.transaction() as tx:
-        tx.put("celeriac-test-idempotency", {"id": "a", "n": 10**37 + 1})
-        tx.put("celeriac-test-idempotency", {"id": "b", "n": 10**37 + 2})
+        tx.put("celeriac-test--idempotency", {"id": "a", "n": 10**37 + 1})
+        tx.put("celeriac-test--idempotency", {"id": "b", "n": 10**37 + 2})
     with pytest.raises(TransactionError, match="one item, n=Decimal"), celeriac.transaction() as tx:
         tx.delete("theirs", key={"n": Decimal(0)})
         tx.put("theirs", {"n": Decimal("-0.0")})
     with pytest.raises(TransactionError, match="DynamoDB refuses"), celeriac.transaction() as tx:
-        tx.delete("celeriac-test-idempotency", key={"n": 10**37 + 1})
-        tx.delete("celeriac-test-idempotency", key={"n": 10**37 + 2})
+        tx.delete("celeriac-test--idempotency", key={"n": 10**37 + 1})
+        tx.delete("celeriac-test--idempotency", key={"n": 10**37 + 2})
 
 
 def test_the_same_key_in_two_tables_is_two_items(sandbox: Sandbox) -> None:
@@ -212,7 +212,7 @@ def test_dynamodb_takes_what_is_not_refused(sandbox: Sandbox) -> None:
     }
     with celeriac.transaction() as tx:
         tx.put("orders", item)
-    stored = client("dynamodb").get_item(TableName="celeriac-test-orders", Key={"pk": {"S": "a"}})["Item"]
+    stored = client("dynamodb").get_item(TableName="celeriac-test--orders", Key={"pk": {"S": "a"}})["Item"]
     assert stored["numbers"]["L"][2:4] == [{"N": "123.40"}, {"N": "1E+40"}]
     assert sorted(stored) == sorted(item)
 

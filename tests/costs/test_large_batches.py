@@ -45,7 +45,7 @@ def _batch(size: int) -> dict[str, Any]:
                 "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": sent_at},
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test-many",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test--many",
             }
             for i in range(size)
         ]
@@ -54,7 +54,7 @@ def _batch(size: int) -> dict[str, Any]:
 
 def test_a_batch_costs_as_much_for_each_message_as_a_small_one(sandbox: Sandbox) -> None:
     def run(size: int) -> int:
-        batch, worker = _batch(size), Invocation("celeriac-test-many", "r-1", sandbox.now + many.timeout)
+        batch, worker = _batch(size), Invocation("celeriac-test--many", "r-1", sandbox.now + many.timeout)
         return _calls_of(lambda: handler(batch, worker))
 
     run(10)  # what is done once in a worker

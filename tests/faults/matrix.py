@@ -67,7 +67,7 @@ class BusWatch(Watch):
         return super().__call__(call)
 
     def _start(self, function: str) -> AbstractContextManager[object]:
-        if self.is_struck(STARTS, function.removeprefix(f"celeriac-{STAGE}-"), None):
+        if self.is_struck(STARTS, function.removeprefix(names.start(STAGE)), None):
             self._sandbox.crash_at(0)
         return self._release(function)
 

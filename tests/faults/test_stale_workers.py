@@ -111,7 +111,7 @@ def test_a_stale_workers_transaction_commits_nothing_and_its_task_is_not_run_aga
     sandbox.drain()
 
     assert runs == [1]
-    assert client("dynamodb").scan(TableName="celeriac-test-payments")["Count"] == 0
+    assert client("dynamodb").scan(TableName="celeriac-test--payments")["Count"] == 0
     assert sandbox.dead_letters(jobs) == []
 
 

@@ -235,5 +235,5 @@ def test_a_letter_that_an_old_release_wrote_is_read_and_redriven(sandbox: Sandbo
 
     (letter,) = sandbox.dead_letters(plain)
     assert letter.failure is not None
-    assert (letter.failure.reason, letter.failure.function) == (died.reason, "celeriac-test-dates")
+    assert (letter.failure.reason, letter.failure.function) == (died.reason, "celeriac-test--dates")
     assert letter.attributes == theirs

@@ -16,11 +16,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import cx_api as cxapi
 from aws_cdk.assertions import Template
 from constructs import Construct
 
 from celeriac import Backoff, Queue, Task
 from celeriac.model import declared
+from celeriac.model.project import Project, StageSettings
 from celeriac.model.table import Table
 from celeriac_cdk.application import Application
 from celeriac_cdk.config import StageConfig, read_config
@@ -89,6 +91,8 @@ TASKS = (
 
 ROOT = Path(__file__).parents[2]
 
+PROJECT = Project("celeriac", {"prod": StageSettings(), "*": StageSettings(ephemeral=True)})
+
 type Synth = Callable[..., Stage]
 
 
@@ -101,7 +105,7 @@ def synth() -> Synth:
         app = _app(context)
         config = _declare(app, QUEUES)
         if "rules" in context:
-            check_rules(app, replace(config, keep_data=True))  # raises for each finding
+            check_rules(app, replace(config, settings=StageSettings()))  # raises for each finding
         return _read(app, config.stage)
 
     return synthesize
@@ -127,6 +131,21 @@ def as_cdk_makes_it(**context: str) -> Stage:
     return _read(app, context["stage"])
 
 
+def built(project: Project, queues: Sequence[Queue] = QUEUES, **context: str) -> Stage:
+    """The stacks of queues and TABLES, for what celeriac.toml says, and for the context values given as keywords."""
+    app = _app(context)
+    return _read(app, _declare(app, queues, project).stage)
+
+
+def assembly(project: Project, **context: str) -> cxapi.CloudAssembly:
+    """The same in every region that celeriac.toml names, as the CDK's command line gets it."""
+    app = _app(context)
+    config = read_config(app.node, project)
+    for region in config.settings.regions:
+        _stacks(app, config, QUEUES, region)
+    return app.synth()
+
+
 def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
     """The stacks of other queues, for the context values given as keywords."""
     app = _app(context)
@@ -134,10 +153,15 @@ def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
     return stage.state, stage.work
 
 
-def _declare(app: cdk.App, queues: Sequence[Queue]) -> StageConfig:
-    config = read_config(app.node)
+def _declare(app: cdk.App, queues: Sequence[Queue], project: Project = PROJECT) -> StageConfig:
+    config = read_config(app.node, project)
+    _stacks(app, config, queues)
+    return config
+
+
+def _stacks(app: cdk.App, config: StageConfig, queues: Sequence[Queue], region: str | None = None) -> None:
     with declared.application("tests.application"):
-        state = StateStack(app, config, queues=queues, tables=TABLES, application=ApplicationState)
+        state = StateStack(app, config, queues=queues, tables=TABLES, application=ApplicationState, region=region)
         WorkStack(
             app,
             config,
@@ -148,8 +172,8 @@ def _declare(app: cdk.App, queues: Sequence[Queue]) -> StageConfig:
             code=lambda_.Code.from_asset(str(Path(__file__).parent)),
             outbox_stream_arn=state.outbox_stream_arn,
             key_arn=state.key.key_arn if state.key is not None else None,
+            region=region,
         )
-    return config
 
 
 def _app(context: dict[str, str]) -> cdk.App:
@@ -161,6 +185,6 @@ def _read(app: cdk.App, stage: str) -> Stage:
     assembly = app.synth()
     state, work = (
         Stack(name, Template.from_json(assembly.get_stack_by_name(name).template))
-        for name in (f"celeriac-{stage}-state", f"celeriac-{stage}-work")
+        for name in (f"celeriac-{stage}--state", f"celeriac-{stage}--work")
     )
     return Stage(state, work)

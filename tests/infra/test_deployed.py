@@ -74,21 +74,21 @@ def _an_archive() -> bytes:
 @pytest.mark.filterwarnings("ignore:Tried to parse .* not supported by moto")  # alarms, policies, schedules
 def test_a_message_runs_in_the_deployed_stage(application: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch) -> None:
     state, work = _deploy(application.state), _deploy(application.work)
-    function = boto3.client("lambda").get_function_configuration(FunctionName="celeriac-dev-desk")
+    function = boto3.client("lambda").get_function_configuration(FunctionName="celeriac-dev--desk")
     for name, value in function["Environment"]["Variables"].items():
         monkeypatch.setenv(name, value)
 
     handle = file_away.enqueue(paper="p-1")
-    (url,) = [name for name in state if name.endswith("/celeriac-dev-desk")]
+    (url,) = [name for name in state if name.endswith("/celeriac-dev--desk")]
     (message,) = boto3.client("sqs").receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"]
     quarantine.refresh()
     arn, nobody_watches = (
-        f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev-desk",
+        f"arn:aws:sqs:{REGION}:{ACCOUNT}:celeriac-dev--desk",
         Calls(lambda *_: None, Clock(datetime.now(UTC))),
     )
-    done = invoke_consumer(nobody_watches, "celeriac-dev-desk", timedelta(seconds=30), [message], arn)
+    done = invoke_consumer(nobody_watches, "celeriac-dev--desk", timedelta(seconds=30), [message], arn)
 
     assert done == {message["MessageId"]}
     assert (handle.status().state, handle.status().result) == ("succeeded", {"filed": "p-1"})
-    assert "celeriac-dev-desk" in work
-    assert "celeriac-dev-idempotency" in state
+    assert "celeriac-dev--desk" in work
+    assert "celeriac-dev--idempotency" in state

@@ -64,12 +64,14 @@ def test_the_package_is_a_dependency_of_the_functions(copy: Path) -> None:
 def test_a_kept_stage_is_synthesized_with_bucket_secret_and_permissions_without_findings(copy: Path) -> None:
     context = {**json.loads((copy / "cdk.json").read_text())["context"], "stage": "prod", "aws:cdk:bundling-stacks": []}
     run(copy, sys.executable, "app.py", CDK_CONTEXT_JSON=json.dumps(context), CDK_OUTDIR=str(copy / "cdk.out"))
-    state, work = ((copy / "cdk.out" / f"celeriac-prod-{part}.template.json").read_text() for part in ("state", "work"))
+    state, work = (
+        (copy / "cdk.out" / f"celeriac-prod--{part}.template.json").read_text() for part in ("state", "work")
+    )
 
-    assert '"Name": "celeriac-prod-signing-key"' in state
-    assert "celeriac-prod-statements-" in state
+    assert '"Name": "celeriac-prod--signing-key"' in state
+    assert "celeriac-prod--statements-" in state
     assert '"STATEMENTS_BUCKET"' in work
-    assert ":secret:celeriac-prod-signing-key-??????" in work
+    assert ":secret:celeriac-prod--signing-key-??????" in work
     assert '"s3:DeleteObject"' in work
 
 

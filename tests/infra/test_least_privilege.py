@@ -104,7 +104,7 @@ def test_a_consumer_may_make_its_calls_and_no_others(stage: Stage, sandbox: Sand
         sandbox.advance(jobs.visibility + timedelta(seconds=1))
     sandbox.drain()
 
-    granted = set(stage.work.granted(f"celeriac-test-{QUEUES[0].name}"))
+    granted = set(stage.work.granted(f"celeriac-test--{QUEUES[0].name}"))
     assert granted - LAMBDAS - BESIDE - APPLICATION == actions(sandbox.calls) - LAMBDAS - {
         "dynamodb:BatchGetItem",  # made by the sweeper
         "dynamodb:Query",
@@ -118,8 +118,8 @@ def test_relay_and_sweeper_may_make_their_calls(stage: Stage, sandbox: Sandbox) 
     sandbox.calls.clear()
     sandbox.advance(timedelta(hours=2))
     sandbox.drain()
-    granted = set(stage.work.granted("celeriac-test-sweeper"))
-    of_relay = set(stage.work.granted("celeriac-test-relay"))
+    granted = set(stage.work.granted("celeriac-test--sweeper"))
+    of_relay = set(stage.work.granted("celeriac-test--relay"))
 
     assert granted <= of_relay  # beside what the relay needs to read its stream
     used = {each for each in actions(sandbox.calls) if each != "dynamodb:PutItem"}  # the consumer's claims
@@ -134,7 +134,7 @@ def test_a_producer_may_send_but_not_read(stage: Stage, sandbox: Sandbox) -> Non
     work.options(delay=timedelta(days=3)).enqueue(then="succeed")
     with celeriac.transaction() as tx:
         tx.emit("privileged.event", {"filler": ""})
-    granted = stage.state.policy("celeriac-test-producer-${AWS::Region}")
+    granted = stage.state.policy("celeriac-test--producer-${AWS::Region}")
 
     assert set(granted) - BESIDE == actions(sandbox.calls) - {"dynamodb:UpdateItem"}  # the producer's own tables
     assert not [resource for resource in granted["sqs:SendMessage"] if "-dlq" in resource]
@@ -152,7 +152,7 @@ def test_a_reader_may_read_the_status_and_nothing_else(stage: Stage, sandbox: Sa
     assert [handle.status().state for handle in (well, badly)] == ["queued", "dead"]
     looked = {"sqs:GetQueueUrl"} | actions(sandbox.calls)
 
-    granted = stage.state.policy("celeriac-test-reader-${AWS::Region}")
+    granted = stage.state.policy("celeriac-test--reader-${AWS::Region}")
     assert set(granted) == looked
     assert all("-dlq" in resource for resource in granted["sqs:ReceiveMessage"])
 
@@ -197,8 +197,8 @@ def test_an_operator_may_make_all_calls_of_the_command(
         assert done.exception is None or isinstance(done.exception, SystemExit), command
         sandbox.advance(timedelta(minutes=2))
     used = actions(sandbox.calls)
-    granted = set(stage.state.policy("celeriac-test-operator-${AWS::Region}"))
-    granted |= set(stage.state.policy("celeriac-test-operator-queues-1-${AWS::Region}"))
+    granted = set(stage.state.policy("celeriac-test--operator-${AWS::Region}"))
+    granted |= set(stage.state.policy("celeriac-test--operator-queues-1-${AWS::Region}"))
 
     assert {"sqs:ReceiveMessage", "dynamodb:Scan", "dynamodb:Query", "lambda:ListEventSourceMappings"} <= used
     assert {each.replace("monitoring:", "cloudwatch:") for each in used} <= granted

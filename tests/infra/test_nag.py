@@ -13,6 +13,7 @@ from constructs import Construct
 
 from celeriac_cdk.config import read_config
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard, check_rules, what_to_type
+from tests.infra.conftest import PROJECT
 
 type After = Callable[[Construct, Construct], None]
 
@@ -20,14 +21,14 @@ type After = Callable[[Construct, Construct], None]
 def synthesize(stage: str, after: After = lambda state, work: None) -> list[dict[str, Any]]:
     """Synthesize a small stage with a bucket of the application and a role with a wildcard. Returns the findings."""
     app = cdk.App(context={"stage": stage})
-    application = Construct(cdk.Stack(app, f"celeriac-{stage}-state"), "Application")
+    application = Construct(cdk.Stack(app, f"celeriac-{stage}--state"), "Application")
     s3.Bucket(application, "Mine", enforce_ssl=True)
-    work = cdk.Stack(app, f"celeriac-{stage}-work")
+    work = cdk.Stack(app, f"celeriac-{stage}--work")
     role = iam.Role(work, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    objects = f"arn:{cdk.Aws.PARTITION}:s3:::celeriac-{stage}-mine-{cdk.Aws.REGION}/*"
+    objects = f"arn:{cdk.Aws.PARTITION}:s3:::celeriac-{stage}--mine-{cdk.Aws.REGION}/*"
     role.add_to_policy(iam.PolicyStatement(actions=["s3:PutObject"], resources=[objects]))
     after(application, work)
-    check_rules(app, read_config(app.node))
+    check_rules(app, read_config(app.node, PROJECT))
     report = Path(app.synth().directory, "validation-report.json")
     return [each for plugin in json.loads(report.read_text())["pluginReports"] for each in plugin["violations"]]
 
@@ -47,7 +48,7 @@ def test_a_kept_stage_stops_at_a_finding_and_passes_with_the_lines_that_it_print
     assert bucket == 'acknowledge(self.node.find_child("Mine"), "S1", "the reason why")'
 
     def paste(application: Construct, work: Construct) -> None:
-        config = read_config(work.node)
+        config = read_config(work.node, PROJECT)
         exec(bucket, {"self": application, "acknowledge": acknowledge})  # noqa: S102 - Celeriac's own text
         wildcards: dict[str, str] = {}
         exec(wildcard, {"wildcards": wildcards, "config": config})  # noqa: S102
@@ -68,13 +69,13 @@ def test_a_stage_that_is_not_kept_warns_and_continues(stage: str) -> None:
 
 
 def test_a_wildcard_of_actions_cannot_be_acknowledged() -> None:
-    said = what_to_type("AwsSolutions-IAM5[Action::s3:Get*]", "celeriac-dev-work/Consumer-a/Role/Resource", "dev")
+    said = what_to_type("AwsSolutions-IAM5[Action::s3:Get*]", "celeriac-dev--work/Consumer-a/Role/Resource", "dev")
 
     assert said == "name each action in full, in the `permissions` of infra/application.py"
 
 
 def test_a_resource_outside_the_application_is_named_by_its_path() -> None:
-    said = what_to_type("AwsSolutions-SQS3", "celeriac-dev-state/Mine/Resource", "dev")
+    said = what_to_type("AwsSolutions-SQS3", "celeriac-dev--state/Mine/Resource", "dev")
 
-    assert "celeriac-dev-state/Mine/Resource" in said
+    assert "celeriac-dev--state/Mine/Resource" in said
     assert said.endswith('acknowledge(it, "SQS3", "the reason why")')

@@ -10,14 +10,14 @@ import pytest
 from celeriac import Queue
 from celeriac_cdk.monitoring.times import in_words
 from tests.infra.conftest import QUEUES, Synth
-from tests.infra.template import Resource, Stage
+from tests.infra.template import Resource, Stage, text
 
 RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 each_queue = pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
 
 
 def alarm(stage: Stage, name: str) -> Resource:
-    return stage.work.named("CloudWatch::Alarm", "AlarmName", f"celeriac-test-{name}")
+    return stage.work.named("CloudWatch::Alarm", "AlarmName", f"celeriac-test--{name}")
 
 
 def measured(alarm: Resource) -> tuple[str, int, int]:
@@ -32,7 +32,7 @@ def watched(alarm: Resource) -> tuple[str, str, dict[str, str]]:
 @each_queue
 def test_one_dead_letter_raises_the_alarm(stage: Stage, queue: Queue) -> None:
     name = queue.dead_letter_name("test")
-    depth = alarm(stage, name.removeprefix("celeriac-test-"))
+    depth = alarm(stage, name.removeprefix("celeriac-test--"))
 
     assert watched(depth) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": name})
     assert (depth["Threshold"], depth["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
@@ -43,7 +43,7 @@ def test_one_dead_letter_raises_the_alarm(stage: Stage, queue: Queue) -> None:
 @each_queue
 def test_the_alarm_on_age_is_raised_before_sqs_deletes_a_dead_letter(stage: Stage, queue: Queue) -> None:
     name = queue.dead_letter_name("test")
-    age = alarm(stage, f"{name.removeprefix('celeriac-test-')}-age")
+    age = alarm(stage, f"{name.removeprefix('celeriac-test--')}-age")
     reached = timedelta(seconds=age["Threshold"])
 
     assert watched(age) == ("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": name})
@@ -74,7 +74,7 @@ def test_a_late_queue_raises_the_alarm(stage: Stage, queue: Queue) -> None:
 
 @pytest.mark.parametrize("function", [*(queue.name for queue in QUEUES), "relay", "sweeper"])
 def test_a_failing_or_throttled_function_raises_the_alarm(stage: Stage, function: str) -> None:
-    of_it = {"FunctionName": f"celeriac-test-{function}"}
+    of_it = {"FunctionName": f"celeriac-test--{function}"}
 
     assert watched(alarm(stage, f"{function}-errors")) == ("AWS/Lambda", "Errors", of_it)
     assert measured(alarm(stage, f"{function}-errors")) == ("Sum", 300, 1)
@@ -84,7 +84,7 @@ def test_a_failing_or_throttled_function_raises_the_alarm(stage: Stage, function
 
 def test_a_relay_that_is_behind_raises_the_alarm(stage: Stage) -> None:
     behind = alarm(stage, "relay-iterator-age")
-    assert watched(behind) == ("AWS/Lambda", "IteratorAge", {"FunctionName": "celeriac-test-relay"})
+    assert watched(behind) == ("AWS/Lambda", "IteratorAge", {"FunctionName": "celeriac-test--relay"})
     assert (behind["Threshold"], measured(behind)) == (300_000, ("Maximum", 60, 3))
 
 
@@ -94,7 +94,7 @@ def test_a_throttled_table_or_index_raises_the_alarm(stage: Stage, table: str, k
     throttled = alarm(stage, f"{table}-{kind.lower()}-throttles")
     name, _, index = table.partition("-")
     # A table's throttle count doesn't include those of its index.
-    of_it = {"TableName": f"celeriac-test-{name}"} | ({"GlobalSecondaryIndexName": index} if index else {})
+    of_it = {"TableName": f"celeriac-test--{name}"} | ({"GlobalSecondaryIndexName": index} if index else {})
     assert watched(throttled) == ("AWS/DynamoDB", f"{kind}ThrottleEvents", of_it)
     assert measured(throttled) == ("Sum", 60, 2)
 
@@ -102,7 +102,7 @@ def test_a_throttled_table_or_index_raises_the_alarm(stage: Stage, table: str, k
 @pytest.mark.parametrize(("metric", "threshold"), [("UnpublishedAge", 300), ("ParkedEvents", 1)])
 def test_unpublished_and_parked_events_raise_the_alarm(stage: Stage, metric: str, threshold: int) -> None:
     stranded = alarm(stage, f"outbox-{metric}")
-    assert watched(stranded) == ("Celeriac", metric, {"service": "outbox", "stage": "test"})
+    assert watched(stranded) == ("Celeriac", metric, {"service": "outbox", "stage": "celeriac-test"})
     assert (stranded["Threshold"], measured(stranded)) == (threshold, ("Maximum", 60, 1))
 
 
@@ -126,7 +126,7 @@ def test_an_idle_stage_raises_no_alarm_and_has_none_without_data(stage: Stage) -
     found = stage.work.resources("CloudWatch::Alarm")
 
     on_silence = [one["AlarmName"] for one in found if one["TreatMissingData"] != "notBreaching"]
-    assert on_silence == ["celeriac-test-outbox-silence"]  # measured each minute, even if nothing happens
+    assert on_silence == ["celeriac-test--outbox-silence"]  # measured each minute, even if nothing happens
     for one in found:
         if one["TreatMissingData"] == "notBreaching":
             assert one["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
@@ -168,7 +168,7 @@ def test_one_dashboard_shows_every_queue_and_alarm(stage: Stage) -> None:
     (dashboard,) = stage.work.resources("CloudWatch::Dashboard")
     body = json.dumps(dashboard["DashboardBody"])
 
-    assert dashboard["DashboardName"] == "celeriac-test"
+    assert text(dashboard["DashboardName"]) == "celeriac-test--${AWS::Region}"
     for queue in QUEUES:
         for name in (queue.physical_name("test"), queue.dead_letter_name("test"), queue.function_name("test")):
             assert f'\\"{name}\\"' in body

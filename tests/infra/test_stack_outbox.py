@@ -15,37 +15,37 @@ from tests.infra.template import Stage, queue_arn, table_arn, text
 
 
 def test_unpublished_events_are_found_with_a_sparse_index(stage: Stage) -> None:
-    outbox = stage.state.named("DynamoDB::Table", "TableName", "celeriac-test-outbox")
+    outbox = stage.state.named("DynamoDB::Table", "TableName", "celeriac-test--outbox")
     (index,) = outbox["GlobalSecondaryIndexes"]
     assert [key["AttributeName"] for key in index["KeySchema"]] == [WAITING, "occurred_at"]
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
 def test_the_sweeper_runs_every_minute(stage: Stage) -> None:
-    schedule = stage.work.named("Scheduler::Schedule", "Name", "celeriac-test-sweeper")
+    schedule = stage.work.named("Scheduler::Schedule", "Name", "celeriac-test--sweeper")
     assert schedule["ScheduleExpression"] == "rate(1 minute)"
     assert stage.work.name_of({"Fn::GetAtt": schedule["Target"]["Arn"]["Fn::GetAtt"]}, "FunctionName") == (
-        "celeriac-test-sweeper"
+        "celeriac-test--sweeper"
     )
 
 
 def test_the_sweeper_may_not_scan_and_may_send_like_the_relay(stage: Stage) -> None:
-    relay, sweeper = (stage.work.granted(f"celeriac-test-{name}") for name in ("relay", "sweeper"))
-    outbox = table_arn("celeriac-test-outbox")
+    relay, sweeper = (stage.work.granted(f"celeriac-test--{name}") for name in ("relay", "sweeper"))
+    outbox = table_arn("celeriac-test--outbox")
     assert sweeper["dynamodb:Query"] == {f"{outbox}/index/waiting"}
     # In the idempotency table only the notes about aggregates, see test_stack_permissions.
-    written = {outbox, table_arn("celeriac-test-idempotency")}
+    written = {outbox, table_arn("celeriac-test--idempotency")}
     assert sweeper["dynamodb:BatchGetItem"] == sweeper["dynamodb:UpdateItem"] == written
     assert "dynamodb:Scan" not in sweeper
-    assert sweeper["sqs:SendMessage"] == relay["sqs:SendMessage"] - {queue_arn("celeriac-test-relay-dlq")}
+    assert sweeper["sqs:SendMessage"] == relay["sqs:SendMessage"] - {queue_arn("celeriac-test--relay-dlq")}
 
 
 def test_a_recurring_task_has_a_schedule_that_passes_its_time(stage: Stage) -> None:
     nightly = stage.work.named("Scheduler::Schedule", "Name", "cron-nightly")
     assert nightly["ScheduleExpression"] == "cron(0 3 * * ? *)"
     assert nightly["ScheduleExpressionTimezone"] == "Europe/Berlin"
-    assert text(nightly["Target"]["Arn"]) == queue_arn("celeriac-test-mail")
-    assert text(nightly["Target"]["DeadLetterConfig"]["Arn"]) == queue_arn("celeriac-test-schedules-dlq")
+    assert text(nightly["Target"]["Arn"]) == queue_arn("celeriac-test--mail")
+    assert text(nightly["Target"]["DeadLetterConfig"]["Arn"]) == queue_arn("celeriac-test--schedules-dlq")
     message = json.loads(nightly["Target"]["Input"])
     assert message["id"] == message["key"] == "nightly@<aws.scheduler.scheduled-time>"
     assert len(stage.work.resources("Scheduler::Schedule")) == 3  # the sweeper's, and those of two tasks
@@ -66,12 +66,12 @@ def test_a_time_zone_that_does_not_exist_is_refused() -> None:
 
 def test_a_stage_has_a_bus_only_if_it_is_declared(stage: Stage, synth: Synth, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not stage.state.resources("Events::EventBus")
-    assert "events:PutEvents" not in stage.work.granted("celeriac-test-relay")
+    assert "events:PutEvents" not in stage.work.granted("celeriac-test--relay")
 
     monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
     wired = synth(stage="bus")
     (bus,) = wired.state.resources("Events::EventBus")
     assert bus["Name"] == "celeriac-bus"
     for function in ("relay", "sweeper"):
-        (granted,) = wired.work.granted(f"celeriac-bus-{function}")["events:PutEvents"]
+        (granted,) = wired.work.granted(f"celeriac-bus--{function}")["events:PutEvents"]
         assert granted.endswith(":event-bus/celeriac-bus")

@@ -20,7 +20,7 @@ def test_no_role_has_a_managed_policy_of_aws(stage: Stage) -> None:
 
 def test_a_consumer_may_receive_only_from_its_own_queue(stage: Stage) -> None:
     for queue in QUEUES:
-        granted = stage.work.granted(f"celeriac-test-{queue.name}")
+        granted = stage.work.granted(f"celeriac-test--{queue.name}")
         for action in ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"):
             assert granted[f"sqs:{action}"] == {queue_arn(queue.physical_name("test"))}
 
@@ -28,28 +28,28 @@ def test_a_consumer_may_receive_only_from_its_own_queue(stage: Stage) -> None:
 def test_a_consumer_may_send_to_every_queue_and_to_its_own_dead_letter_queue(stage: Stage) -> None:
     every = {queue_arn(queue.physical_name("test")) for queue in QUEUES}
     for queue in QUEUES:
-        granted = stage.work.granted(f"celeriac-test-{queue.name}")["sqs:SendMessage"]
+        granted = stage.work.granted(f"celeriac-test--{queue.name}")["sqs:SendMessage"]
         assert granted == every | {queue_arn(queue.dead_letter_name("test"))}
-    granted = stage.work.granted("celeriac-test-relay")["sqs:SendMessage"]
-    assert granted == every | {queue_arn("celeriac-test-relay-dlq")}
+    granted = stage.work.granted("celeriac-test--relay")["sqs:SendMessage"]
+    assert granted == every | {queue_arn("celeriac-test--relay-dlq")}
 
 
 def test_a_consumer_commits_transactions_but_cannot_read_or_change_other_events(stage: Stage) -> None:
-    granted = stage.work.granted("celeriac-test-mail")
-    records, accounts = table_arn("celeriac-test-idempotency"), table_arn("celeriac-test-accounts")
+    granted = stage.work.granted("celeriac-test--mail")
+    records, accounts = table_arn("celeriac-test--idempotency"), table_arn("celeriac-test--accounts")
 
     for action in ("GetItem", "UpdateItem"):
         assert granted[f"dynamodb:{action}"] == {records, accounts}
     for action in ("DeleteItem", "ConditionCheckItem"):
         assert granted[f"dynamodb:{action}"] == {accounts}
-    assert granted["dynamodb:PutItem"] == {records, accounts, table_arn("celeriac-test-outbox")}
+    assert granted["dynamodb:PutItem"] == {records, accounts, table_arn("celeriac-test--outbox")}
     assert not granted.keys() & {"dynamodb:Scan", "dynamodb:Query"}
 
 
 def test_the_relay_may_use_only_the_outbox_table_and_its_own_notes_beside_the_records_of_tasks(stage: Stage) -> None:
-    granted = stage.work.granted("celeriac-test-relay")
+    granted = stage.work.granted("celeriac-test--relay")
     stream = {resource for resource in granted["dynamodb:GetRecords"] if "Outbox" in resource}
-    outbox, records = table_arn("celeriac-test-outbox"), table_arn("celeriac-test-idempotency")
+    outbox, records = table_arn("celeriac-test--outbox"), table_arn("celeriac-test--idempotency")
 
     tables = {on for action, resources in granted.items() if action.startswith("dynamodb:") for on in resources}
     assert tables == {outbox, f"{outbox}/index/waiting", records, *stream}
@@ -65,13 +65,13 @@ def test_the_relay_may_use_only_the_outbox_table_and_its_own_notes_beside_the_re
 
 def test_a_long_delay_becomes_a_schedule_that_runs_as_the_stages_role(stage: Stage) -> None:
     (group,) = stage.state.resources("Scheduler::ScheduleGroup")
-    granted = stage.work.granted("celeriac-test-mail")
+    granted = stage.work.granted("celeriac-test--mail")
 
     (schedules,) = granted["scheduler:CreateSchedule"]
     assert schedules.endswith(f":schedule/{group['Name']}/*")
     (role,) = granted["iam:PassRole"]
-    assert role.endswith(":role/celeriac-test-scheduler-${AWS::Region}")
-    assert queue_arn("celeriac-test-schedules-dlq") in granted["sqs:GetQueueUrl"]
+    assert role.endswith(":role/celeriac-test--scheduler-${AWS::Region}")
+    assert queue_arn("celeriac-test--schedules-dlq") in granted["sqs:GetQueueUrl"]
     (passing,) = {
         str(statement["Condition"])
         for _, statement in stage.work.statements()
@@ -81,33 +81,33 @@ def test_a_long_delay_becomes_a_schedule_that_runs_as_the_stages_role(stage: Sta
 
 
 def test_a_consumer_may_list_the_bucket_to_tell_an_expired_payload_from_a_forbidden_one(stage: Stage) -> None:
-    bucket = "arn:${AWS::Partition}:s3:::celeriac-test-payloads-${AWS::AccountId}-${AWS::Region}"
-    granted = stage.work.granted("celeriac-test-mail")
+    bucket = "arn:${AWS::Partition}:s3:::celeriac-test--payloads-${AWS::AccountId}-${AWS::Region}"
+    granted = stage.work.granted("celeriac-test--mail")
 
     assert granted["s3:ListBucket"] == {bucket}
     assert granted["s3:GetObject"] == granted["s3:PutObject"] == {f"{bucket}/*"}
 
 
 def test_scheduler_may_send_to_the_stages_queues_and_its_dead_letter_queue(stage: Stage) -> None:
-    role = stage.state.named("IAM::Role", "RoleName", "celeriac-test-scheduler-${AWS::Region}")
+    role = stage.state.named("IAM::Role", "RoleName", "celeriac-test--scheduler-${AWS::Region}")
     (statement,) = [statement for _, statement in stage.state.statements()]
     targets = {
         stage.state.name_of(each, "QueueName") if isinstance(each, dict) and "Fn::GetAtt" in each else text(each)
         for each in statement["Resource"]
     }
 
-    assert text(role["RoleName"]) == "celeriac-test-scheduler-${AWS::Region}"
+    assert text(role["RoleName"]) == "celeriac-test--scheduler-${AWS::Region}"
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     assert targets == {
         *(queue_arn(queue.physical_name("test")) for queue in QUEUES),
-        queue_arn("celeriac-test-schedules-dlq"),
+        queue_arn("celeriac-test--schedules-dlq"),
     }
 
 
 def test_the_applications_permissions_are_given_only_to_consumers(stage: Stage) -> None:
     for queue in QUEUES:
-        assert stage.work.granted(f"celeriac-test-{queue.name}")["secretsmanager:GetSecretValue"] == {SECRET}
+        assert stage.work.granted(f"celeriac-test--{queue.name}")["secretsmanager:GetSecretValue"] == {SECRET}
     for function in ("relay", "sweeper"):
-        assert "secretsmanager:GetSecretValue" not in stage.work.granted(f"celeriac-test-{function}")
+        assert "secretsmanager:GetSecretValue" not in stage.work.granted(f"celeriac-test--{function}")

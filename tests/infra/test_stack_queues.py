@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Queue
+from celeriac.model.project import Project, StageSettings, Vpc
 from celeriac.model.table import Table
-from tests.infra.conftest import QUEUES, TABLES
+from celeriac_cdk.config import ConfigError
+from tests.infra.conftest import QUEUES, TABLES, build, built
 from tests.infra.template import Resource, Stage, queue_arn, text
 
 each_queue = pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
@@ -34,7 +36,7 @@ def test_a_queue_redrives_to_a_dead_letter_queue_that_outlives_it(stage: Stage, 
 @each_queue
 def test_no_running_batch_is_delivered_twice(stage: Stage, queue: Queue) -> None:
     visibility = sqs(stage, queue.physical_name("test"))["VisibilityTimeout"]
-    function = stage.work.named("Lambda::Function", "FunctionName", f"celeriac-test-{queue.name}")
+    function = stage.work.named("Lambda::Function", "FunctionName", f"celeriac-test--{queue.name}")
 
     assert function["Timeout"] == queue.timeout.total_seconds()
     assert visibility >= 6 * function["Timeout"] + mapping(stage, queue).get("MaximumBatchingWindowInSeconds", 0)
@@ -49,11 +51,11 @@ def test_a_consumers_mapping_is_as_declared_and_reports_partial_failures(stage: 
     limit = {"ScalingConfig": {"MaximumConcurrency": queue.concurrency_limit}} if queue.pollers is None else {}
     assert {key: fed[key] for key in fed.keys() & {"ScalingConfig"}} == limit
     assert timedelta(seconds=fed.get("MaximumBatchingWindowInSeconds", 0)) == queue.batch_window
-    assert stage.work.name_of(fed["FunctionName"], "FunctionName") == f"celeriac-test-{queue.name}"
+    assert stage.work.name_of(fed["FunctionName"], "FunctionName") == f"celeriac-test--{queue.name}"
 
 
 def test_a_fifo_queue_has_a_fifo_dead_letter_queue_and_never_drops_equal_messages(stage: Stage) -> None:
-    for name in ("celeriac-test-ledger.fifo", "celeriac-test-ledger-dlq.fifo"):
+    for name in ("celeriac-test--ledger.fifo", "celeriac-test--ledger-dlq.fifo"):
         queue = sqs(stage, name)
         assert queue["FifoQueue"] is True
         assert not queue.get("ContentBasedDeduplication", False)
@@ -80,7 +82,7 @@ def test_payloads_are_kept_as_long_as_any_message_that_points_to_them(stage: Sta
     # A payload counts as new for two days, and after its dead-letter queue a message may be in its queue again.
     longest = max(2 * queue.retention + queue.dead_letter_retention for queue in QUEUES) + timedelta(days=2)
 
-    assert text(bucket["BucketName"]) == "celeriac-test-payloads-${AWS::AccountId}-${AWS::Region}"
+    assert text(bucket["BucketName"]) == "celeriac-test--payloads-${AWS::AccountId}-${AWS::Region}"
     assert rules.keys() == {"args/", "bodies/", "scheduled/"}
     assert min(rules.values()) >= longest
     assert rules["scheduled/"] >= longest + timedelta(days=365)  # the longest possible delay
@@ -107,11 +109,11 @@ def test_records_and_events_expire(stage: Stage) -> None:
         if "TimeToLiveSpecification" in table
     }
 
-    assert expiring == {"celeriac-test-idempotency": "expiration", "celeriac-test-outbox": "expires_at"}
+    assert expiring == {"celeriac-test--idempotency": "expiration", "celeriac-test--outbox": "expires_at"}
 
 
 def test_the_relay_gets_each_new_event_whole_and_is_never_blocked_permanently(stage: Stage) -> None:
-    outbox = stage.state.named("DynamoDB::Table", "TableName", "celeriac-test-outbox")
+    outbox = stage.state.named("DynamoDB::Table", "TableName", "celeriac-test--outbox")
     (relay,) = [fed for fed in stage.work.resources("Lambda::EventSourceMapping") if "StartingPosition" in fed]
 
     assert outbox["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
@@ -122,4 +124,46 @@ def test_the_relay_gets_each_new_event_whole_and_is_never_blocked_permanently(st
     assert relay["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert 0 < relay["MaximumRetryAttempts"] <= 10
     assert 0 < relay["MaximumRecordAgeInSeconds"] <= 3600
-    assert text(relay["DestinationConfig"]["OnFailure"]["Destination"]) == queue_arn("celeriac-test-relay-dlq")
+    assert text(relay["DestinationConfig"]["OnFailure"]["Destination"]) == queue_arn("celeriac-test--relay-dlq")
+
+
+def test_a_consumer_has_the_numbers_of_its_queue() -> None:
+    big = Queue(
+        "big",
+        memory=2048,
+        ephemeral_storage=1024,
+        reserved=20,
+        log_retention=timedelta(days=90),
+        environment={"MODE": "fast"},
+    )
+    _, work = build([big, Queue("plain")], stage="test")
+
+    made = work.named("Lambda::Function", "FunctionName", "celeriac-test--big")
+    assert (made["MemorySize"], made["EphemeralStorage"], made["ReservedConcurrentExecutions"]) == (
+        2048,
+        {"Size": 1024},
+        20,
+    )
+    assert made["Environment"]["Variables"].items() >= {"MODE": "fast", "CELERIAC_APPLICATION": "celeriac"}.items()
+    assert work.named("Logs::LogGroup", "LogGroupName", "/aws/lambda/celeriac-test--big")["RetentionInDays"] == 90
+    plain = work.named("Lambda::Function", "FunctionName", "celeriac-test--plain")
+    assert plain["MemorySize"] == 512
+    assert "ReservedConcurrentExecutions" not in plain
+    assert "MODE" not in plain["Environment"]["Variables"]
+
+
+def test_a_consumer_joins_the_vpc_of_its_stage_if_its_queue_says_so() -> None:
+    vpc = Vpc(("subnet-0123456789abcdef0",), ("sg-0123456789abcdef0",))
+    project = Project(stages={"prod": StageSettings(vpc=vpc)})
+    work = built(project, [Queue("inside", vpc=True), Queue("outside")], stage="prod").work
+
+    inside = work.named("Lambda::Function", "FunctionName", "celeriac-prod--inside")
+    assert inside["VpcConfig"] == {"SubnetIds": list(vpc.subnets), "SecurityGroupIds": list(vpc.security_groups)}
+    assert "ec2:CreateNetworkInterface" in work.granted("celeriac-prod--inside")
+    assert "VpcConfig" not in work.named("Lambda::Function", "FunctionName", "celeriac-prod--outside")
+    assert "ec2:CreateNetworkInterface" not in work.granted("celeriac-prod--outside")
+
+
+def test_a_queue_in_a_vpc_that_the_stage_lacks_is_refused_with_the_cure() -> None:
+    with pytest.raises(ConfigError, match=r"vpc=True, and the stage test has no VPC: set vpc.subnets"):
+        build([Queue("inside", vpc=True)], stage="test")

@@ -5,14 +5,17 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aws_cdk import cx_api as cxapi
 
+from celeriac.model.project import Project, StageSettings
 from celeriac_cdk.config import ConfigError
 from tests.application import queues
-from tests.infra.conftest import SECRET, Synth
-from tests.infra.template import Stage
+from tests.infra.conftest import SECRET, Synth, assembly, built
+from tests.infra.template import Stage, text
 
 ROOT = Path(__file__).parents[2]
 STATEFUL = {"SQS::Queue", "DynamoDB::Table", "S3::Bucket", "SecretsManager::Secret", "Scheduler::ScheduleGroup"}
@@ -29,7 +32,7 @@ def test_resources_with_data_are_in_another_stack_than_code(stage: Stage) -> Non
 def test_a_queue_can_be_removed_because_only_the_outbox_stream_is_exported(stage: Stage) -> None:
     (exported,) = stage.state.json["Outputs"].values()
 
-    assert stage.state.name_of(exported["Value"], "TableName") == "celeriac-test-outbox"
+    assert stage.state.name_of(exported["Value"], "TableName") == "celeriac-test--outbox"
     assert exported["Value"]["Fn::GetAtt"][1] == "StreamArn"
 
 
@@ -67,16 +70,64 @@ def test_a_task_that_enqueues_tasks_is_not_stopped_as_a_loop(stage: Stage) -> No
     assert {function["RecursiveLoop"] for function in stage.work.resources("Lambda::Function")} == {"Allow"}
 
 
-def test_prod_keeps_its_data_and_other_stages_delete_theirs(synth: Synth) -> None:
-    def policies(stage: Stage) -> set[str]:
-        found = stage.state.json["Resources"].values()
-        return {each["DeletionPolicy"] for each in found if each["Type"].removeprefix("AWS::") in STATEFUL}
+def _policies(stage: Stage) -> set[str]:
+    found = stage.state.json["Resources"].values()
+    return {each["DeletionPolicy"] for each in found if each["Type"].removeprefix("AWS::") in STATEFUL}
 
-    prod = synth(stage="prod")
-    assert policies(prod) == {"Retain"}
-    assert all(table["DeletionProtectionEnabled"] for table in prod.state.resources("DynamoDB::Table"))
-    assert policies(synth(stage="test")) == {"Delete"}
-    assert policies(synth(stage="local")) == {"Delete"}
+
+@pytest.mark.parametrize("name", ["prod", "production", "live", "prd", "prod-eu", "staging", "dev"])
+def test_a_stage_that_the_file_does_not_call_ephemeral_keeps_its_data(name: str) -> None:
+    """What a failed creation has made is deleted, so that it can be tried again. Nothing may prevent that."""
+    kept = built(Project(stages={"pr-*": StageSettings(ephemeral=True)}), stage=name)
+    assert _policies(kept) == {"RetainExceptOnCreate"}
+    assert not any("DeletionProtectionEnabled" in table for table in kept.state.resources("DynamoDB::Table"))
+
+
+def test_ephemeral_stages_delete_their_data() -> None:
+    project = Project(stages={"dev": StageSettings(ephemeral=True), "pr-*": StageSettings(ephemeral=True)})
+    for name in ("dev", "pr-7", "local"):
+        assert _policies(built(project, stage=name)) == {"Delete"}
+    assert _policies(built(project, stage="qa", ephemeral="true")) == {"Delete"}
+
+
+def test_the_stacks_are_pinned_to_the_account_and_the_regions_of_the_file() -> None:
+    regions = ("eu-west-1", "us-east-1", "ap-southeast-2")
+    project = Project(stages={"prod": StageSettings(account="123456789012", regions=regions)})
+    stacks = assembly(project, stage="prod").stacks
+    assert {(stack.environment.account, stack.environment.region) for stack in stacks} == {
+        ("123456789012", region) for region in regions
+    }
+    assert {stack.stack_name for stack in stacks} == {"celeriac-prod--state", "celeriac-prod--work"}
+    assert {stack.tags["celeriac:stage"] for stack in stacks} == {"prod"}
+    everywhere = [name for stack in stacks for name in _global_names(stack)]
+    assert len(everywhere) > 3 * 6
+    assert len(set(everywhere)) == len(everywhere)
+
+
+def _global_names(stack: cxapi.CloudFormationStackArtifact) -> Iterator[tuple[str, str]]:
+    """The names that an account has once, in all its regions."""
+    keys = {
+        "AWS::IAM::Role": "RoleName",
+        "AWS::IAM::ManagedPolicy": "ManagedPolicyName",
+        "AWS::CloudWatch::Dashboard": "DashboardName",
+        "AWS::S3::Bucket": "BucketName",
+    }
+    for each in stack.template["Resources"].values():
+        key = keys.get(each["Type"])
+        if key is not None and key in each["Properties"]:
+            yield key, text(each["Properties"][key]).replace("${AWS::Region}", stack.environment.region)
+
+
+def test_one_region_needs_no_suffix_in_the_ids_of_its_stacks() -> None:
+    (state, work) = assembly(Project(stages={"prod": StageSettings(regions=("eu-west-1",))}), stage="prod").stacks
+    assert [state.id, work.id] == ["celeriac-prod--state", "celeriac-prod--work"]
+
+
+def test_a_topic_of_the_team_gets_the_alarms() -> None:
+    topic = "arn:aws:sns:eu-west-1:123456789012:pages"
+    stage = built(Project(stages={"prod": StageSettings(alarm_topic=topic)}), stage="prod")
+    assert not stage.work.resources("SNS::Topic")
+    assert {each["AlarmActions"][0] for each in stage.work.resources("CloudWatch::Alarm")} == {topic}
 
 
 def test_the_local_stage_runs_on_this_machine(synth: Synth) -> None:
@@ -91,7 +142,7 @@ def test_the_local_stage_runs_on_this_machine(synth: Synth) -> None:
     [
         ({"stage": "Dev"}, "'Dev'"),
         ({"stage": "a-stage-of-20-letter"}, "1-17 lower-case"),
-        ({"alarm_email": "nobody"}, "alarm_email='nobody'"),
+        ({"alarm_email": "nobody"}, "alarm_emails contains 'nobody'"),
         ({"kms": "yes"}, "kms='yes' is neither on nor off"),
         ({"canary": "1"}, "canary='1' is neither on nor off"),
     ],
@@ -132,8 +183,8 @@ def test_synth_needs_no_credentials_no_account_and_no_node_on_the_path(tmp_path:
 
     assert (done.returncode, done.stderr) == (0, "")
     manifest = json.loads((tmp_path / "manifest.json").read_text())["artifacts"]
-    assert manifest["celeriac-dev-work"]["environment"] == "aws://unknown-account/unknown-region"
-    assert "celeriac-dev-state" in manifest["celeriac-dev-work"]["dependencies"]
+    assert manifest["celeriac-dev--work"]["environment"] == "aws://unknown-account/unknown-region"
+    assert "celeriac-dev--state" in manifest["celeriac-dev--work"]["dependencies"]
 
 
 def test_a_users_mistake_ends_in_one_sentence(tmp_path: Path) -> None:

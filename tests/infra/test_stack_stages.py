@@ -1,7 +1,7 @@
 """Several stages can live in one account, and a queue's numbers can change without a replacement."""
 
 import json
-from dataclasses import replace
+from copy import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from celeriac.model.errors import DeclarationError
 from celeriac_cdk.config import read_config
 from celeriac_cdk.declarations.load import MOST_QUEUES, check_number
 from celeriac_cdk.stacks.state import StateStack
-from tests.infra.conftest import QUEUES, ApplicationState, Synth, build
+from tests.infra.conftest import PROJECT, QUEUES, ApplicationState, Synth, build
 from tests.infra.template import Resource, Stage, text
 
 # CloudFormation replaces a resource if these change: "Update requires: Replacement" in its reference.
@@ -67,7 +67,7 @@ def test_two_stages_share_no_name(synth: Synth, options: dict[str, str]) -> None
 def test_a_queues_numbers_change_in_place() -> None:
     def built(queues: tuple[Queue, ...]) -> dict[str, Any]:
         app = cdk.App(context={"stage": "test"})
-        state = StateStack(app, read_config(app.node), queues=queues, tables=(), application=ApplicationState)
+        state = StateStack(app, read_config(app.node, PROJECT), queues=queues, tables=(), application=ApplicationState)
         found: dict[str, Any] = app.synth().get_stack_by_name(state.stack_name).template["Resources"]
         return found
 
@@ -106,9 +106,13 @@ def test_the_longest_physical_names_fit(synth: Synth) -> None:
         "AWS::CloudWatch::Alarm": 255,
         "AWS::IAM::ManagedPolicy": 128,
     }
-    app = cdk.App(context={"stage": "s" * 17})
+    app = cdk.App(context={"stage": "s" * 16})
     state = StateStack(
-        app, read_config(app.node), queues=[Queue("q" * 37, fifo=True)], tables=(), application=ApplicationState
+        app,
+        read_config(app.node, PROJECT),
+        queues=[Queue("q" * 37, fifo=True)],
+        tables=(),
+        application=ApplicationState,
     )
     template = app.synth().get_stack_by_name(state.stack_name).template
     for each in template["Resources"].values():
@@ -117,7 +121,7 @@ def test_the_longest_physical_names_fit(synth: Synth) -> None:
                 name = text(each["Properties"][key]).replace("${AWS::AccountId}", "1" * 12)
                 name = name.replace("${AWS::Region}", "ap-southeast-7")
                 assert len(name) <= longest.get(each["Type"], 255), name
-    assert len(Queue("q" * 37).function_name("s" * 17)) <= longest["AWS::Lambda::Function"]
+    assert len(Queue("q" * 37).function_name("s" * 16)) <= longest["AWS::Lambda::Function"]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,7 @@ def test_the_key_may_be_used_only_through_aws_services(synth: Synth) -> None:
     ((operator, condition),) = principals["logs.${AWS::Region}.amazonaws.com"]["Condition"].items()
     ((context, groups),) = condition.items()
     assert (operator, context) == ("ArnLike", "kms:EncryptionContext:aws:logs:arn")
-    assert text(groups).endswith(":log-group:/aws/lambda/celeriac-test-*")
+    assert text(groups).endswith(":log-group:/aws/lambda/celeriac-test--*")
 
     users = [
         (owner, statement)
@@ -196,7 +200,7 @@ def test_the_key_may_be_used_only_through_aws_services(synth: Synth) -> None:
             f"{each}.${{AWS::Region}}.amazonaws.com" for each in expected
         ]
     for policy in ("producer", "operator"):
-        assert "kms:GenerateDataKey" in stage.state.policy(f"celeriac-test-{policy}-${{AWS::Region}}")
+        assert "kms:GenerateDataKey" in stage.state.policy(f"celeriac-test--{policy}-${{AWS::Region}}")
 
 
 def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_new_version(synth: Synth) -> None:
@@ -207,7 +211,7 @@ def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_new_version(synth: 
     assert len(groups) == len(QUEUES)
     alarms = {group["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups}
     named = {careful.json["Resources"][alarm]["Properties"]["AlarmName"] for alarm in alarms}
-    assert named == {f"celeriac-test-{queue.name}-canary-errors" for queue in QUEUES}
+    assert named == {f"celeriac-test--{queue.name}-canary-errors" for queue in QUEUES}
     for alarm in alarms:
         # The alarm is on the new version only. CodeDeploy deploys nothing while an alarm is on, not even the fix for
         # the old version.
@@ -236,7 +240,7 @@ def test_botocore_makes_every_call_by_itself_if_asked(
 def test_the_largest_number_of_queues_fits_into_the_limits_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     queues = [Queue(f"{'q' * 34}-{number:02}", fifo=number % 2 == 0) for number in range(MOST_QUEUES)]
     check_number(queues)
-    state, work = build(queues, stage="s" * 17, kms="true", canary="true")
+    state, work = build(queues, stage="s" * 16, kms="true", canary="true")
 
     for stack in (state, work):
         assert len(stack.json["Resources"]) <= 500
@@ -272,7 +276,7 @@ def test_provisioned_pollers_replace_the_concurrency_limit(synth: Synth) -> None
     (mapping,) = [
         each
         for each in synth(stage="test").work.resources("Lambda::EventSourceMapping")
-        if "celeriac-test-spiky" in text(each["EventSourceArn"])
+        if "celeriac-test--spiky" in text(each["EventSourceArn"])
     ]
     assert mapping["ProvisionedPollerConfig"] == {"MinimumPollers": 2, "MaximumPollers": 20}
     assert "ScalingConfig" not in mapping

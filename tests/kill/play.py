@@ -101,7 +101,7 @@ def _pump(function: str, place: Stage, program: Program, story: Story, point: Po
         return Worker(
             f"{function} {number}",
             program,
-            Function(f"celeriac-{place.name}-{function}", HANDLERS[function], place.name),
+            Function(f"celeriac-{place.name}--{function}", HANDLERS[function], place.name),
             story,
             stop=point.stop if point is not None and is_victim else None,
             by="kill" if point is None or point.means == "kill" else "freeze",

@@ -129,8 +129,8 @@ def _where(asked: Mapping[str, Any]) -> list[str]:
 
 
 def _short(where: str) -> str:
-    """A name without its stage: `celeriac-<stage>-<name>`."""
-    return where.rpartition("/")[2].split("-", 2)[-1]
+    """A name without its stage: `celeriac-<stage>--<name>`."""
+    return where.rpartition("/")[2].rpartition("--")[2]
 
 
 def _refusal(status: int, answer: bytes) -> str:

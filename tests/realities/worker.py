@@ -119,7 +119,7 @@ def worker(
     *,
     code: Sequence[Path] = SOURCES,
     environment: Mapping[str, str] | None = None,
-    function: str = "celeriac-test-worker",
+    function: str = "celeriac-test--worker",
     log_format: Literal["Text", "JSON"] = "Text",
     log_level: str | None = None,
     memory_bytes: int | None = None,

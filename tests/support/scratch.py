@@ -12,10 +12,11 @@ from typing import Any
 
 import boto3
 
+from celeriac.model import names
 from celeriac_local.cloud import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-PREFIX = "celeriac-local-"
+PREFIX = names.start("local")
 
 type Edits = Mapping[str, Sequence[tuple[str, str]]]
 """By file: pairs of an old text and its new text."""

@@ -7,9 +7,9 @@ from tasks import queues, tables
 from tests.infra.conftest import as_cdk_makes_it
 from tests.infra.template import Stage, listed, table_arn
 
-SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:celeriac-dev-webhook-secret"
+SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:celeriac-dev--webhook-secret"
 QUEUES = (queues.emails, queues.orders, queues.payments, queues.webhooks)
-CONSUMERS = [f"celeriac-dev-{queue.name}" for queue in QUEUES]
+CONSUMERS = [f"celeriac-dev--{queue.name}" for queue in QUEUES]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_context_sets_the_environment_of_the_tasks(stage: Stage) -> None:
         told = stage.work.named("Lambda::Function", "FunctionName", consumer)["Environment"]["Variables"]
         assert told["EMAIL_SENDER"] == "shop@example.org"
         assert told["PAYMENT_PROVIDER_URL"] == "http://127.0.0.1:1"
-        assert told["WEBHOOK_SECRET_ID"] == "celeriac-dev-webhook-secret"
+        assert told["WEBHOOK_SECRET_ID"] == "celeriac-dev--webhook-secret"
 
 
 def test_mail_can_be_sent_only_from_the_configured_sender(stage: Stage) -> None:
@@ -50,10 +50,10 @@ def test_mail_can_be_sent_only_from_the_configured_sender(stage: Stage) -> None:
 
 
 def test_webhooks_are_signed_with_the_stages_secret_which_only_consumers_read(stage: Stage) -> None:
-    assert stage.state.named("SecretsManager::Secret", "Name", "celeriac-dev-webhook-secret")
+    assert stage.state.named("SecretsManager::Secret", "Name", "celeriac-dev--webhook-secret")
     for consumer in CONSUMERS:
         assert f"{SECRET}-??????" in stage.work.granted(consumer)["secretsmanager:GetSecretValue"]
-    for function in ("celeriac-dev-relay", "celeriac-dev-sweeper"):
+    for function in ("celeriac-dev--relay", "celeriac-dev--sweeper"):
         assert not stage.work.granted(function).keys() & {"secretsmanager:GetSecretValue", "ses:SendEmail"}
 
 

@@ -114,7 +114,7 @@ def test_queues_counts_waiting_messages_and_dead_letters(sandbox: Sandbox) -> No
 
 
 def test_a_queue_that_is_not_deployed_has_its_row(sandbox: Sandbox) -> None:
-    for name in ("celeriac-staging-console", "celeriac-staging-console-dlq"):
+    for name in ("celeriac-staging--console", "celeriac-staging--console-dlq"):
         client("sqs").create_queue(QueueName=name)
     shown = CliRunner().invoke(app, ["--stage", "staging", "queues"])
     assert (shown.exit_code, shown.stderr) == (1, "")
@@ -140,14 +140,14 @@ def consumer(sandbox: Sandbox) -> Iterator[dict[str, Any]]:
     """A consumer's event source mapping, as Lambda describes it. With a real mapping, moto would poll the queue."""
     mapping: dict[str, Any] = {
         "UUID": "u-1",
-        "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test-console",
+        "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test--console",
         "State": "Enabled",
         "BatchSize": 10,
         "ScalingConfig": {"MaximumConcurrency": 7},
     }
 
     def listed(params: dict[str, Any], **_: object) -> Any:
-        mine = "celeriac-test-console" in str(params["query_string"])
+        mine = "celeriac-test--console" in str(params["query_string"])
         return type("Answer", (), {"status_code": 200}), {"EventSourceMappings": [mapping] if mine else []}
 
     def switched(params: dict[str, Any], **_: object) -> Any:
@@ -191,7 +191,7 @@ def test_quarantine_is_added_listed_and_lifted(sandbox: Sandbox) -> None:
 
 def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> None:
     client("sqs").set_queue_attributes(
-        QueueUrl=client("sqs").get_queue_url(QueueName="celeriac-test-console")["QueueUrl"],
+        QueueUrl=client("sqs").get_queue_url(QueueName="celeriac-test--console")["QueueUrl"],
         Attributes={"VisibilityTimeout": "1"},
     )
     consumer["State"] = "Disabled"
@@ -203,11 +203,11 @@ def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> No
     events.register("before-call.cloudformation.DescribeStacks", missing)
     found = _run("doctor")
     assert found.exit_code == 1
-    assert "WRONG stacks celeriac-test-state, celeriac-test-work: not deployed\n" in found.output
+    assert "WRONG stacks celeriac-test--state, celeriac-test--work: not deployed\n" in found.output
     drift = "WRONG queue console: VisibilityTimeout is 1, declared 180"
     assert f"{drift}\n      deploy it: make deploy STAGE=test\n" in found.output
     assert "WRONG consumer console: disabled\n      celeriac --stage test resume console" in found.output
-    assert "ok    tables celeriac-test-idempotency, celeriac-test-outbox" in found.output
+    assert "ok    tables celeriac-test--idempotency, celeriac-test--outbox" in found.output
     findings = json.loads(_run("doctor", "--json").output)
     events.unregister("before-call.cloudformation.DescribeStacks", missing)
     assert {"what": "outbox: 0 parked", "ok": True, "cure": None} in findings
@@ -218,7 +218,7 @@ def test_doctor_has_one_cure_for_a_stage_that_is_not_deployed(sandbox: Sandbox) 
     found = CliRunner().invoke(app, ["--stage", stage, "doctor"]).output
     ours = ", ".join(sorted(registry.queues(), key=list(registry.queues()).index))
     assert (
-        f"WRONG stacks celeriac-{stage}-state, celeriac-{stage}-work: not deployed\nWRONG queues {ours}: not" in found
+        f"WRONG stacks celeriac-{stage}--state, celeriac-{stage}--work: not deployed\nWRONG queues {ours}: not" in found
     )
     assert "WRONG outbox: not deployed\n      deploy it: make deploy STAGE=staging\nok    alarms" in found
     assert found.count("deploy it") == 1
@@ -249,12 +249,12 @@ def test_doctor_names_the_policy_that_allows_a_refused_call(sandbox: Sandbox) ->
     with registered("sqs", "before-call.sqs.GetQueueAttributes", refuse):
         found = _run("doctor").output
     assert "WRONG queues: can't be seen, AccessDenied\n      you may not perform sqs:GetQueueAttributes" in found
-    assert "The policies celeriac-test-operator-* allow what this command does" in found
+    assert "The policies celeriac-test--operator-* allow what this command does" in found
 
 
 def _written(sandbox: Sandbox, *texts: str) -> None:
     """Write these lines into the log of the queue `console`, all at the same time."""
-    logs, group = operators_client("logs"), "/aws/lambda/celeriac-test-console"
+    logs, group = operators_client("logs"), "/aws/lambda/celeriac-test--console"
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="s")
     now = int(sandbox.now.timestamp() * 1000)
@@ -372,7 +372,7 @@ def test_the_region_may_be_set_with_aws_region(sandbox: Sandbox, monkeypatch: py
 def test_a_stage_that_does_not_exist_is_named_together_with_the_existing_stages(sandbox: Sandbox) -> None:
     told = CliRunner().invoke(app, ["--stage", "prod", "dlq", "list", "console"])
     assert told.exit_code == 2
-    assert "there is no queue celeriac-prod-console" in told.output
+    assert "there is no queue celeriac-prod--console" in told.output
     assert "Stages here: test." in told.output
 
 

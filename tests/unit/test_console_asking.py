@@ -33,12 +33,12 @@ def refuse_that(order: int) -> None:
 def prod(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """A stage `prod`, which keeps its data, beside the sandbox's stage. It has twelve dead letters."""
     monkeypatch.setenv("CELERIAC_STAGE", "prod")
-    for name in ("celeriac-prod-asking", "celeriac-prod-asking-dlq"):
+    for name in ("celeriac-prod--asking", "celeriac-prod--asking-dlq"):
         client("sqs").create_queue(QueueName=name)
     for order in range(12):
         name = "refuse_it" if order < 8 else "refuse_that"
         body = json.dumps({"task": name, "args": {"order": order}, "id": f"i-{order}"})
-        client("sqs").send_message(QueueUrl=sqs.url("celeriac-prod-asking-dlq"), MessageBody=body)
+        client("sqs").send_message(QueueUrl=sqs.url("celeriac-prod--asking-dlq"), MessageBody=body)
     sandbox.advance(timedelta(milliseconds=1))
     return sandbox
 
@@ -48,7 +48,7 @@ def _run(*arguments: str) -> Result:
 
 
 def _left() -> int:
-    return sum(sqs.counts(sqs.url("celeriac-prod-asking-dlq")).values())
+    return sum(sqs.counts(sqs.url("celeriac-prod--asking-dlq")).values())
 
 
 def test_a_redrive_of_all_letters_in_a_kept_stage_asks_first(prod: Sandbox, at_terminal: AtTerminal) -> None:
@@ -117,7 +117,7 @@ def test_a_discard_deletes_only_the_letters_that_it_showed(
 ) -> None:
     def answer(*_: object, **__: object) -> bool:
         client("sqs").send_message(
-            QueueUrl=sqs.url("celeriac-prod-asking-dlq"), MessageBody='{"task": "refuse_it", "args": {"order": 99}}'
+            QueueUrl=sqs.url("celeriac-prod--asking-dlq"), MessageBody='{"task": "refuse_it", "args": {"order": 99}}'
         )
         prod.advance(timedelta(milliseconds=1))
         return True

@@ -176,7 +176,7 @@ def test_an_imported_letter_runs_even_if_its_retry_was_purged(file: str) -> None
     _run("export", "files", file)
     _run("redrive", "files")
     Now.sandbox.run_once()  # the first attempt fails, the second is a day away
-    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-files"))
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test--files"))
     for schedule in client("scheduler").list_schedules(GroupName="celeriac-test")["Schedules"]:
         client("scheduler").delete_schedule(GroupName="celeriac-test", Name=schedule["Name"])
     ran.clear()
@@ -199,10 +199,10 @@ def test_copies_of_one_import_run_once(file: str) -> None:
     _die_again()
     _run("discard", "files", "--yes")
     _run("import", "files", file)
-    url = sqs.url("celeriac-test-files-dlq")
+    url = sqs.url("celeriac-test--files-dlq")
     (message,) = received(url.rpartition("/")[2])
     for _ in range(3):  # at-least-once delivery, while the task fails again
-        client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody=message["Body"])
+        client("sqs").send_message(QueueUrl=sqs.url("celeriac-test--files"), MessageBody=message["Body"])
     Now.sandbox.drain()
     assert ran == ["o-1"]
 
@@ -223,7 +223,7 @@ def test_copies_of_one_import_start_no_second_chain_of_attempts(file: str, when:
         for _ in range(2):
             Now.sandbox.run_once()
             Now.sandbox.advance(timedelta(days=1, seconds=1))
-    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-files"), MessageBody=letter.body)
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test--files"), MessageBody=letter.body)
     Now.sandbox.drain()
     assert ran == ["o-1"] * 3
 
@@ -382,7 +382,7 @@ def test_attributes_of_another_program_survive_export_and_import(file: str) -> N
     Path(file).write_text(f"{Path(file).read_text()}\n\n")
     _run("discard", "files", "--yes")
     assert _json("import", "files", file) == {"imported": 1, "problems": []}
-    (message,) = received("celeriac-test-files-dlq")
+    (message,) = received("celeriac-test--files-dlq")
     assert message["MessageAttributes"] == attributes
 
 
@@ -443,7 +443,7 @@ def test_an_interrupted_import_can_be_continued(file: str, monkeypatch: pytest.M
     with registered("sqs", "before-call.sqs.SendMessageBatch", interrupt):
         told = _run("import", "files", file)
     assert told.exit_code == 130
-    assert "10 of 25 dead letters put into celeriac-test-files-dlq" in told.output
+    assert "10 of 25 dead letters put into celeriac-test--files-dlq" in told.output
     assert f"celeriac --stage test dlq import files {file} --skip 10" in told.output
     assert _json("import", "files", file, "--skip", "10")["imported"] == 15
     assert len(_letters()) == 25

@@ -90,7 +90,7 @@ def dead(sandbox: Sandbox) -> Sandbox:
     sandbox.send(shop, "not JSON")
     sandbox.drain()
     ran.clear()
-    letters = lying_in(sqs.url("celeriac-test-letters-dlq"))
+    letters = lying_in(sqs.url("celeriac-test--letters-dlq"))
     records = client("dynamodb").scan(TableName=names.idempotency_table("test"))["Items"]
     assert {letter["Attributes"]["SentTimestamp"] for letter in letters} == {f"{start.timestamp() * 1000:.0f}"}
     died.append((letters, records, sandbox.now - start))
@@ -102,7 +102,7 @@ def _restore(sandbox: Sandbox) -> None:
     letters, records, took = died[0]
     for few in batched(enumerate(letters), 10, strict=False):
         client("sqs").send_message_batch(
-            QueueUrl=sqs.url("celeriac-test-letters-dlq"),
+            QueueUrl=sqs.url("celeriac-test--letters-dlq"),
             Entries=[
                 {
                     "Id": str(number),
@@ -163,7 +163,7 @@ def test_listing_letters_hides_none_of_them(dead: Sandbox) -> None:
     for _ in range(3):
         assert sum(kind["count"] for kind in _json("list", "letters")) == 16
     dead.advance(timedelta(milliseconds=1))
-    found = client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test-letters-dlq"), MaxNumberOfMessages=10)
+    found = client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test--letters-dlq"), MaxNumberOfMessages=10)
     assert len(found["Messages"]) == 10
 
 
@@ -182,9 +182,9 @@ def test_without_a_queue_every_queue_is_read(dead: Sandbox) -> None:
 
 
 def test_other_queues_are_listed_even_if_one_is_not_deployed(sandbox: Sandbox) -> None:
-    for name in ("celeriac-staging-letters", "celeriac-staging-letters-dlq"):
+    for name in ("celeriac-staging--letters", "celeriac-staging--letters-dlq"):
         client("sqs").create_queue(QueueName=name)
-    client("sqs").send_message(QueueUrl=sqs.url("celeriac-staging-letters-dlq"), MessageBody='{"task": "refuse"}')
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-staging--letters-dlq"), MessageBody='{"task": "refuse"}')
     sandbox.advance(timedelta(milliseconds=1))
     shown = CliRunner().invoke(app, ["--stage", "staging", "dlq", "list"])
     assert shown.exit_code == 0
@@ -213,7 +213,7 @@ def test_one_letter_is_shown_whole_with_a_query_for_its_logs(dead: Sandbox) -> N
     shown = _run("show", "letters", id_).output
     assert '"order":' in shown
     assert "raise ConnectionError" in shown
-    assert "/aws/lambda/celeriac-test-letters" in shown
+    assert "/aws/lambda/celeriac-test--letters" in shown
     assert f'filter id = "{id_}"' in shown
     assert _json("show", "letters", id_)["attempts"] == 1
 
@@ -247,7 +247,7 @@ def test_letters_of_two_tasks_may_have_one_id(sandbox: Sandbox) -> None:
     for name in ("refuse", "ship"):
         for id_ in range(12):  # more than are chosen at once
             body = json.dumps({"task": name, "id": f"o-{id_}", "args": {"order": 1}})
-            sqs.send("celeriac-test-letters", sqs.Entry(body))
+            sqs.send("celeriac-test--letters", sqs.Entry(body))
     sandbox.drain()
     _cure()
     assert "24 of 24 dead letters" in _run("redrive", "letters").output
@@ -258,7 +258,7 @@ def test_letters_of_two_tasks_may_have_one_id(sandbox: Sandbox) -> None:
 def test_a_second_letter_with_the_same_task_and_id_stays_and_is_reported(sandbox: Sandbox) -> None:
     for _ in range(2):
         body = json.dumps({"task": "ship", "id": "o-1", "args": {"order": 1}})
-        sqs.send("celeriac-test-letters-dlq", sqs.Entry(body))
+        sqs.send("celeriac-test--letters-dlq", sqs.Entry(body))
     told = _run("redrive", "letters")
     assert "1 of 1 dead letter of letters redriven" in told.stdout
     assert "1 more letter stays. It has the task and id of a redriven letter." in told.stderr
@@ -327,7 +327,7 @@ def test_one_letter_is_edited_in_the_callers_editor(
 def test_letters_go_to_another_queue(dead: Sandbox) -> None:
     _cure()
     _run("redrive", "letters", "--task", "refuse", "--to", "letters-other")
-    counts = sqs.counts(sqs.url("celeriac-test-letters-other"))
+    counts = sqs.counts(sqs.url("celeriac-test--letters-other"))
     assert counts["ApproximateNumberOfMessages"] == 3
 
 
@@ -370,12 +370,12 @@ def test_an_interrupted_pass_releases_its_letters(dead: Sandbox, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         reading.run(interrupt)
     dead.advance(timedelta(milliseconds=1))
-    assert sqs.counts(sqs.url("celeriac-test-letters-dlq"))["ApproximateNumberOfMessages"] == 16
+    assert sqs.counts(sqs.url("celeriac-test--letters-dlq"))["ApproximateNumberOfMessages"] == 16
 
 
 def test_a_letter_that_sqs_moved_itself_is_handled_like_any_other(sandbox: Sandbox) -> None:
     client("sqs").send_message(
-        QueueUrl=sqs.url("celeriac-test-letters-dlq"), MessageBody='{"task": "charge", "args": {"order": 1}}'
+        QueueUrl=sqs.url("celeriac-test--letters-dlq"), MessageBody='{"task": "charge", "args": {"order": 1}}'
     )
     assert _json("list", "letters")[0]["reason"] == "received too often"
     _cure()
@@ -388,14 +388,14 @@ def test_a_letter_that_sqs_moved_itself_is_handled_like_any_other(sandbox: Sandb
 def test_letters_redriven_by_aws_itself_run_too(dead: Sandbox) -> None:
     """AWS sends a letter's body and attributes as a new message with a new id."""
     _cure()
-    for message in received("celeriac-test-letters-dlq"):
+    for message in received("celeriac-test--letters-dlq"):
         client("sqs").send_message(
-            QueueUrl=sqs.url("celeriac-test-letters"),
+            QueueUrl=sqs.url("celeriac-test--letters"),
             MessageBody=message["Body"],
             MessageAttributes=message.get("MessageAttributes", {}),
         )
         client("sqs").delete_message(
-            QueueUrl=sqs.url("celeriac-test-letters-dlq"), ReceiptHandle=message["ReceiptHandle"]
+            QueueUrl=sqs.url("celeriac-test--letters-dlq"), ReceiptHandle=message["ReceiptHandle"]
         )
     dead.drain()
     assert len(ran) >= 9
@@ -447,7 +447,7 @@ def test_letters_that_could_not_be_read_are_counted(sandbox: Sandbox) -> None:
 
 
 def test_letters_that_another_reader_holds_are_counted(dead: Sandbox) -> None:
-    client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test-letters-dlq"), MaxNumberOfMessages=6)
+    client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test--letters-dlq"), MaxNumberOfMessages=6)
     shown = _run("list", "letters")
     assert "10 dead letters" in shown.output
     assert "6 more could not be read" in shown.output
@@ -455,7 +455,7 @@ def test_letters_that_another_reader_holds_are_counted(dead: Sandbox) -> None:
 
 def test_a_redriven_body_without_an_id_gets_a_permanent_one(sandbox: Sandbox) -> None:
     client("sqs").send_message(
-        QueueUrl=sqs.url("celeriac-test-letters-dlq"), MessageBody='{"task": "refuse", "args": {"order": 1}}'
+        QueueUrl=sqs.url("celeriac-test--letters-dlq"), MessageBody='{"task": "refuse", "args": {"order": 1}}'
     )
     _cure()
     with suppress(WorkerDied), sandbox.worker():

@@ -40,7 +40,7 @@ def _emit(*numbers: int) -> None:
 
 
 def _park() -> None:
-    table = "celeriac-test-outbox"
+    table = "celeriac-test--outbox"
     for row in client("dynamodb").scan(TableName=table)["Items"]:
         parked: dict[str, Any] = {"waiting": {"S": "parked"}, "reason": {"S": "no queue is named 'gone'"}}
         client("dynamodb").put_item(TableName=table, Item=row | parked)

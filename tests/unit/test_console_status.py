@@ -103,7 +103,7 @@ def test_an_id_among_many_records_is_found_by_searching(sandbox: Sandbox, monkey
     charge.enqueue_many({"order": "x" * 900 + str(n)} for n in range(3))
     handles = count.enqueue_many({"number": n, "times": 1} for n in range(3))
     sandbox.drain()
-    table = "celeriac-test-idempotency"
+    table = "celeriac-test--idempotency"
     for n in range(4):  # pages of a megabyte
         filler = {"id": {"S": f"charge#{n}"}, "filler": {"S": "x" * 390_000}, "task_id": {"S": "another"}}
         client("dynamodb").put_item(TableName=table, Item=filler)
@@ -175,7 +175,7 @@ def test_the_status_of_a_dead_letter_has_the_command_that_shows_it(sandbox: Sand
 def test_status_says_that_a_letter_is_no_longer_in_the_queue(sandbox: Sandbox) -> None:
     handle = charge.enqueue(order="o-1", fail="for good")
     sandbox.drain()
-    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-status-dlq"))
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test--status-dlq"))
     assert "its letter is no longer in the dead-letter queue: it was redriven or discarded" in (
         _run("status", handle.ref).output
     )
@@ -184,13 +184,13 @@ def test_status_says_that_a_letter_is_no_longer_in_the_queue(sandbox: Sandbox) -
 def test_status_shows_that_a_message_moved_by_sqs_is_dead(sandbox: Sandbox) -> None:
     handle = charge.enqueue(order="o-1")
     for _ in range(shop.receive_limit + 1):
-        client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test-status"), VisibilityTimeout=0)
+        client("sqs").receive_message(QueueUrl=sqs.url("celeriac-test--status"), VisibilityTimeout=0)
     for asked_for in (handle.ref, handle.id):
         assert "charge: dead since" in _run("status", asked_for).output
 
 
 def test_status_finds_an_unreadable_body_by_sqss_id(sandbox: Sandbox) -> None:
-    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-status"), MessageBody="nonsense")
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test--status"), MessageBody="nonsense")
     sandbox.drain()
     (letter,) = sandbox.dead_letters(shop)
     assert "dead since 2026-01-01 00:00:00Z, malformed" in _run("status", letter.id).output
@@ -243,9 +243,9 @@ def test_the_note_of_a_redriven_at_least_once_letter_is_not_shown_as_its_state(s
     handle = notify.enqueue(fail=True)
     sandbox.drain()
     (letter,) = sandbox.dead_letters(shop)
-    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-status-dlq"))
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test--status-dlq"))
     body = letter.body.replace('"fail":true', '"fail":false')
-    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test-status"), MessageBody=body)
+    client("sqs").send_message(QueueUrl=sqs.url("celeriac-test--status"), MessageBody=body)
     sandbox.drain()
     assert "unknown" in _run("status", handle.id).output
 

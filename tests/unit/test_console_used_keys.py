@@ -116,7 +116,7 @@ def test_rerun_sends_a_message_with_the_key_of_the_first_message(sandbox: Sandbo
 def test_rerun_names_forget_for_a_dead_task_whose_letter_is_gone(sandbox: Sandbox) -> None:
     charge.enqueue(order="o-1", fail="for good")
     sandbox.drain()
-    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test-used-keys-dlq"))
+    client("sqs").purge_queue(QueueUrl=sqs.url("celeriac-test--used-keys-dlq"))
     told = " ".join(_run("rerun", "charge", "o-1", "--yes").output.split())
     assert "its letter is gone: celeriac --stage test forget charge o-1, then send it again" in told
 

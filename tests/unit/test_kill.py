@@ -48,7 +48,7 @@ def backend() -> Iterator[_Backend]:
 
 def _put(proxy: Proxy) -> bytes:
     connection = HTTPConnection("127.0.0.1", proxy.server_port, timeout=20)
-    body = json.dumps({"TableName": "celeriac-k0-orders"})
+    body = json.dumps({"TableName": "celeriac-k0--orders"})
     try:
         connection.request("POST", "/", body, {"X-Amz-Target": "DynamoDB_20120810.PutItem"})
         return connection.getresponse().read()
@@ -103,9 +103,11 @@ def test_the_ledger_gets_the_start_and_the_end_of_a_body_and_no_server_does(back
 
 
 def test_a_call_is_named_by_its_operation_and_what_it_reaches() -> None:
-    queue = {"QueueUrl": "http://127.0.0.1:1/000000000000/celeriac-k1-ledger-dlq.fifo"}
+    queue = {"QueueUrl": "http://127.0.0.1:1/000000000000/celeriac-k1--ledger-dlq.fifo"}
     assert call_name("AmazonSQS.SendMessage", queue) == "SendMessage ledger-dlq.fifo"
-    writes = [{"Put": {"TableName": "celeriac-k1-outbox"}}] * 2 + [{"Update": {"TableName": "celeriac-k1-idempotency"}}]
+    writes = [{"Put": {"TableName": "celeriac-k1--outbox"}}] * 2 + [
+        {"Update": {"TableName": "celeriac-k1--idempotency"}}
+    ]
     named = call_name("DynamoDB_20120810.TransactWriteItems", {"TransactItems": writes})
     assert named == "TransactWriteItems outbox idempotency"
 

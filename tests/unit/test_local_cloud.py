@@ -277,13 +277,13 @@ def test_the_printed_shell_lines_select_the_local_cloud() -> None:
 
 def test_a_failed_deploy_is_explained_by_the_lines_with_its_reasons() -> None:
     output = """
-celeriac-local-state | 1/9 | CREATE_COMPLETE | AWS::SQS::Queue
-celeriac-local-state | 2/9 | CREATE_FAILED | AWS::DynamoDB::Table | Outbox: table exists
+celeriac-local--state | 1/9 | CREATE_COMPLETE | AWS::SQS::Queue
+celeriac-local--state | 2/9 | CREATE_FAILED | AWS::DynamoDB::Table | Outbox: table exists
 Stack ARN:
-❌  celeriac-local-state failed: ToolkitError: The stack could not be created
+❌  celeriac-local--state failed: ToolkitError: The stack could not be created
 """
 
-    assert [line[:24] for line in reasons(output)] == ["celeriac-local-state | 2", "❌  celeriac-local-state "]
+    assert [line[:25] for line in reasons(output)] == ["celeriac-local--state | 2", "❌  celeriac-local--state "]
     assert reasons("one\n\ntwo") == ["one", "two"]
 
 

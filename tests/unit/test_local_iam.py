@@ -193,9 +193,9 @@ def test_a_partiql_batch_needs_the_permission_for_each_verb() -> None:
 
 
 def test_a_refusal_names_role_action_resource_and_the_statement_to_add() -> None:
-    said = refusal(PUTTING, "arn:aws:sts::1:assumed-role/r/celeriac-local-reports")
+    said = refusal(PUTTING, "arn:aws:sts::1:assumed-role/r/celeriac-local--reports")
 
-    assert "assumed-role/r/celeriac-local-reports is not authorized to perform: s3:PutObject on resource:" in said
+    assert "assumed-role/r/celeriac-local--reports is not authorized to perform: s3:PutObject on resource:" in said
     assert f"{BUCKET}/a/b" in said
     assert said.endswith(
         "add to application() in infra/application.py, before its `return`: "
@@ -211,9 +211,9 @@ def test_the_statement_to_add_for_a_secret_ends_in_six_wildcards(name: str) -> N
 
 
 def test_noted_calls_are_found_in_the_log() -> None:
-    lines = ["something else", note(Verdict.UNKNOWN, AccessCheck("kinesis:PutRecord"), "celeriac-local-reports")]
+    lines = ["something else", note(Verdict.UNKNOWN, AccessCheck("kinesis:PutRecord"), "celeriac-local--reports")]
 
-    assert noted(lines) == [Noted("unknown", "celeriac-local-reports", "kinesis:PutRecord", "*")]
+    assert noted(lines) == [Noted("unknown", "celeriac-local--reports", "kinesis:PutRecord", "*")]
 
 
 def test_refused_and_unjudged_calls_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

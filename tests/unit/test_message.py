@@ -48,7 +48,7 @@ def test_the_failure_of_a_sample_is_decoded_completely() -> None:
         attempts=5,
         first_at=datetime(2026, 1, 1, tzinfo=UTC),
         last_at=datetime(2026, 1, 1, 0, 15, tzinfo=UTC),
-        function="celeriac-dev-payments",
+        function="celeriac-dev--payments",
         request_id="1f2e",
     )
 

@@ -50,7 +50,7 @@ def measured(written: str) -> dict[Dimensions, dict[str, list[float]]]:
 
 def of_queue(queue: Queue, name: str | None = None) -> Dimensions:
     task_too = (("task", name),) if name is not None else ()
-    return (("queue", queue.name), ("service", "tasks"), ("stage", "test"), *task_too)
+    return (("queue", queue.name), ("service", "tasks"), ("stage", "celeriac-test"), *task_too)
 
 
 def sums(metrics: dict[str, list[float]]) -> Counter[str]:

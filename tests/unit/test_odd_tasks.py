@@ -263,7 +263,7 @@ def test_characters_that_sqs_refuses_are_escaped_in_bodies_and_reasons(sandbox: 
 
 
 def _event(sandbox: Sandbox, *names: str) -> dict[str, Any]:
-    arn = "arn:aws:sqs:eu-west-1:123456789012:celeriac-test-jobs"
+    arn = "arn:aws:sqs:eu-west-1:123456789012:celeriac-test--jobs"
     return {
         "Records": [
             {"messageId": f"m-{i}", "receiptHandle": "r", "body": f'{{"task": "{name}"}}', "eventSourceARN": arn}

@@ -32,6 +32,19 @@ from celeriac.model.table import TableError
         ({"pollers": (2, 2001)}, "most 2 to 2000"),
         ({"pollers": 2}, "such as \\(2, 20\\)"),
         ({"pollers": (2, 5), "max_concurrency": 5}, "exclude each other"),
+        ({"memory": 127}, "memory is 127, Lambda takes 128 to 10,240 MB"),
+        ({"memory": "1024"}, "memory is '1024', it must be a whole number"),
+        ({"ephemeral_storage": 10_241}, "ephemeral_storage is 10241, Lambda takes 512"),
+        ({"reserved": 9}, "reserved is 9, and up to 10 invocations run at once"),
+        ({"reserved": 0, "pollers": (2, 20)}, "reserved is 0, and up to 1"),
+        ({"log_retention": timedelta(days=2)}, "log_retention is 2 days.*: 1, 3, 5"),
+        ({"log_retention": 7}, "log_retention is 7, write a timedelta"),
+        ({"environment": ["A"]}, r"environment is \['A'\], write a dict of texts"),
+        ({"environment": {"A_1": 1}}, "write a dict of texts"),
+        ({"environment": {"AWS_REGION": "x"}}, "environment has 'AWS_REGION': Lambda or Celeriac sets it"),
+        ({"environment": {"A-B": "x"}}, "environment has 'A-B'"),
+        ({"environment": {"LONG": "x" * 4093}}, "environment has 4097 bytes"),
+        ({"vpc": "yes"}, "vpc is 'yes', write True or False"),
         ({"max_age": timedelta(minutes=2)}, "between the visibility timeout, 0:03:00"),
         ({"max_age": timedelta(days=5)}, "the retention, 4 days"),
         ({"max_age": 60}, "write a timedelta"),
@@ -54,10 +67,10 @@ def test_a_queue_that_aws_cannot_build_is_refused_by_name(numbers: dict[str, obj
 
 
 def test_physical_names_are_made_from_stage_and_name() -> None:
-    assert Queue("jobs").physical_name("prod") == "celeriac-prod-jobs"
-    assert Queue("jobs").dead_letter_name("prod") == "celeriac-prod-jobs-dlq"
-    assert Queue("jobs", fifo=True).physical_name("prod") == "celeriac-prod-jobs.fifo"
-    assert Queue("jobs", fifo=True).dead_letter_name("prod") == "celeriac-prod-jobs-dlq.fifo"
+    assert Queue("jobs").physical_name("prod") == "celeriac-prod--jobs"
+    assert Queue("jobs").dead_letter_name("prod") == "celeriac-prod--jobs-dlq"
+    assert Queue("jobs", fifo=True).physical_name("prod") == "celeriac-prod--jobs.fifo"
+    assert Queue("jobs", fifo=True).dead_letter_name("prod") == "celeriac-prod--jobs-dlq.fifo"
 
 
 def test_the_oldest_age_is_an_hour_or_the_time_of_two_crashes() -> None:
@@ -85,7 +98,7 @@ def test_an_invalid_stage_name_is_refused(stage: str) -> None:
 
 
 def test_the_longest_names_fit_into_the_limits_of_aws() -> None:
-    stage, queue = "s" * 17, Queue("q" * 37, fifo=True)
+    stage, queue = "s" * 16, Queue("q" * 37, fifo=True)
     assert len(queue.function_name(stage)) == 64
     assert len(queue.dead_letter_name(stage)) <= 80
     assert len(names.payload_bucket(stage, "1" * 12, "ap-southeast-1")) == 63

@@ -79,7 +79,7 @@ def test_every_error_in_the_readmes_troubleshooting_exists() -> None:
     sources += ROOT.glob("local/celeriac_local/*/*.py")
     text = "\n".join(file.read_text() for file in sources)
     of_others = {"celeriac: command not found"}
-    ours = [error.removesuffix(" celeriac-dev-reports") for error in shown if error not in of_others]
+    ours = [error.removesuffix(" celeriac-dev--reports") for error in shown if error not in of_others]
     assert [error for error in ours if error not in text] == []
 
 
@@ -121,6 +121,6 @@ def test_the_transaction_works_as_written(
     with celeriac.transaction() as tx:
         tx.put("payments", {"pk": "account-7", "balance": 12})
     exec(TRANSACTION, {})  # noqa: S102
-    item = client("dynamodb").get_item(TableName="celeriac-test-payments", Key={"pk": {"S": "account-7"}})["Item"]
+    item = client("dynamodb").get_item(TableName="celeriac-test--payments", Key={"pk": {"S": "account-7"}})["Item"]
     assert item["balance"] == {"N": "7"}
-    assert client("dynamodb").scan(TableName="celeriac-test-outbox")["Count"] == 2
+    assert client("dynamodb").scan(TableName="celeriac-test--outbox")["Count"] == 2

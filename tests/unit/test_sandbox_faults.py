@@ -86,7 +86,7 @@ def _refused(sandbox: Sandbox, call: Any) -> ClientError:
 
 
 CALLS: dict[str, Any] = {
-    "dynamodb": lambda: client("dynamodb").get_item(TableName="celeriac-test-orders", Key={"pk": {"S": "a"}}),
+    "dynamodb": lambda: client("dynamodb").get_item(TableName="celeriac-test--orders", Key={"pk": {"S": "a"}}),
     "events": lambda: client("events").put_events(Entries=[]),
     "s3": lambda: client("s3").list_buckets(),
     "scheduler": lambda: client("scheduler").list_schedules(),

@@ -15,8 +15,8 @@ from celeriac.testing import Sandbox
 from tests.application.tables import orders
 
 SECOND, YEAR = timedelta(seconds=1), timedelta(days=366)
-TABLE = "celeriac-test-orders"
-OUTBOX = "celeriac-test-outbox"
+TABLE = "celeriac-test--orders"
+OUTBOX = "celeriac-test--outbox"
 jobs = Queue("ttl")
 seen: list[Any] = []
 

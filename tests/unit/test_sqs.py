@@ -25,8 +25,8 @@ def test_full_batches_are_not_split() -> None:
 
 @pytest.mark.usefixtures("sandbox")
 def test_a_missing_queue_is_named_with_what_to_check() -> None:
-    with pytest.raises(NoSuchQueueError, match="no queue celeriac-test-nowhere in eu-west-1: is it deployed"):
-        sqs.url("celeriac-test-nowhere")
+    with pytest.raises(NoSuchQueueError, match="no queue celeriac-test--nowhere in eu-west-1: is it deployed"):
+        sqs.url("celeriac-test--nowhere")
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -17,7 +17,7 @@ from celeriac.testing.lambda_ import Invocation, _stream_record
 
 ledger = Queue("streamed", fifo=True)
 told: list[int] = []
-ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/celeriac-test-outbox/stream/2026-01-01T00:00:00.000"
+ARN = "arn:aws:dynamodb:eu-west-1:123456789012:table/celeriac-test--outbox/stream/2026-01-01T00:00:00.000"
 
 
 @pytest.fixture(autouse=True)
@@ -96,12 +96,12 @@ def test_a_row_that_cannot_be_read_is_parked_and_its_neighbours_are_published_in
     images = [_row(0), _row(1), _row(2) | odd, _row(3)]
     for image in images:
         stored = {name: value for name, value in image.items() if name in {"pk", "sk", "waiting"}}
-        client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=stored)
+        client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=stored)
     records = [_record(image, number) for number, image in enumerate(images)]
     assert relay.handler(
         {"Records": [EXPIRED, BARE, *records]}, Invocation("relay", "r", sandbox.now + timedelta(minutes=3))
     ) == {"batchItemFailures": []}
-    rows = {row["sk"]["S"]: row for row in client("dynamodb").scan(TableName="celeriac-test-outbox")["Items"]}
+    rows = {row["sk"]["S"]: row for row in client("dynamodb").scan(TableName="celeriac-test--outbox")["Items"]}
     assert rows[images[2]["sk"]["S"]]["reason"]["S"].startswith("not a row of an event or a task")
     assert [("published_at" in rows[image["sk"]["S"]]) for image in images] == [True, True, False, True]
 
@@ -113,7 +113,7 @@ def test_attributes_of_others_do_not_keep_a_row_from_being_read(odd: dict[str, A
 
 
 def test_the_sweeper_parks_what_the_relay_could_not_read_and_publishes_its_neighbours(sandbox: Sandbox) -> None:
-    table: Any = {"TableName": "celeriac-test-outbox"}
+    table: Any = {"TableName": "celeriac-test--outbox"}
     client("dynamodb").put_item(**table, Item=_row(1))
     client("dynamodb").put_item(**table, Item=_row(2) | {"data": {"B": b"hello"}})
     client("dynamodb").put_item(**table, Item=_row(3) | {"extra": {"B": b"hello"}})
@@ -131,7 +131,7 @@ def test_a_row_of_any_attributes_passes_through_the_sandbox_as_through_lambda(sa
         "m": {"M": {"l": {"L": [{"B": b"\x02"}]}}},
         "nothing": {"NULL": True},
     }
-    client("dynamodb").put_item(TableName="celeriac-test-outbox", Item=_row(1) | extra)
+    client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=_row(1) | extra)
     with celeriac.transaction() as tx:
         tx.emit("streamed.event", {"number": 2}, aggregate="item")
     sandbox.drain()

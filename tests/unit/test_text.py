@@ -102,7 +102,7 @@ def test_no_command_prints_control_characters_of_other_programs(sandbox: Sandbox
     with celeriac.transaction() as tx:
         tx.emit(f"gone{BAD}", {}, aggregate=f"of{BAD}")
     sandbox.drain()
-    table = "celeriac-test-outbox"
+    table = "celeriac-test--outbox"
     for row in client("dynamodb").scan(TableName=table)["Items"]:
         parked: dict[str, Any] = {"waiting": {"S": "parked"}, "reason": {"S": text}}
         client("dynamodb").put_item(TableName=table, Item=row | parked)

@@ -50,7 +50,7 @@ def _credentials() -> Iterator[Finding]:
 def _stacks() -> Iterator[Finding]:
     formation = client("cloudformation")
     for part in ("state", "work"):
-        name = f"{names.prefix(settings.stage())}-{part}"
+        name = names.part(settings.stage(), part)
         try:
             status = formation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
         except formation.exceptions.ClientError as error:
@@ -128,10 +128,8 @@ def _outbox() -> Iterator[Finding]:
 
 
 def _alarms() -> Iterator[Finding]:
-    prefix = names.prefix(settings.stage())
-    pages = (
-        client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{prefix}-", StateValue="ALARM")
-    )
+    start = names.start(settings.stage())
+    pages = client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=start, StateValue="ALARM")
     ringing = [alarm for page in pages for alarm in page["MetricAlarms"]]
     for alarm in ringing:
         description = alarm.get("AlarmDescription") or "docs/runbook.md tells what it means"

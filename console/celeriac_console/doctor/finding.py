@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from celeriac.aws import client as clients
-from celeriac.model import settings
+from celeriac.model import names, settings
 from celeriac.model.failure import error_message
 from celeriac_console.explain import DENIED, EXPIRED, UNKNOWN, explanation
 
@@ -50,5 +50,5 @@ def failed(what: str, error: Exception) -> Finding:
     known = explanation(error)
     cure = known[0] if known is not None else error_message(error)
     if code in DENIED:
-        cure += f". The policies celeriac-{settings.stage()}-operator-* allow what this command does"
+        cure += f". The policies {names.part(settings.stage(), 'operator-*')} allow what this command does"
     return Finding(what, "", state, cure)

@@ -103,8 +103,8 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     received.facts.task = task.name
     original, redriven_from = message, message.failure
     if redriven_from is not None:
-        # A redriven dead letter starts with fresh attempts, whichever tool redrove it. Its fresh copies keep the date of
-        # the redrive: it names the record that knows of its crashes.
+        # A redriven dead letter starts with fresh attempts, whichever tool redrove it. Its fresh copies keep the date
+        # of the redrive: it names the record that knows of its crashes.
         redriven_at = sqs_record.first_sent_at
         message = replace(
             message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=redriven_at

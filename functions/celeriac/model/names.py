@@ -1,41 +1,60 @@
-"""The physical names of all resources of a stage, computed from the stage alone.
+"""The physical names of all resources of a stage, computed from the names of application and stage alone.
 
-The stacks, the consumer and a producer outside AWS compute the same names, so the names need no configuration.
+The stacks, the consumer and a producer outside AWS compute the same names, so the names need no configuration. They can
+be read in one way only, and a wildcard matches the resources of one stage: docs/decisions/0034-names.md.
 """
 
-import re
 from functools import cache
+
+from celeriac.model import settings
 
 METRICS = "Celeriac"
 """The namespace of every metric."""
-# With 17 characters, the payload bucket's name, with account and the longest region, is within S3's limit of 63.
-_STAGE = re.compile(r"[a-z][a-z0-9-]{0,16}")
 
 
-@cache
-def check_stage(stage: str) -> str:
-    """Return `stage`. Raises ValueError unless it has 1-17 characters of a-z, 0-9 and `-`, the first one a letter."""
-    if not _STAGE.fullmatch(stage):
-        raise ValueError(
-            f"the stage {stage!r} can't be part of a resource's name: "
-            "use 1-17 lower-case letters, digits and hyphens, starting with a letter"
-        )
-    return stage
+LONGEST_PREFIX = 25
+"""S3's limit of 63 characters, less `--payloads-`, the account, a hyphen, and a region as long as `ap-southeast-2`. The
+same number is left by Lambda's limit of 64, less `--` and the longest name of a queue, 37."""
 
 
 def prefix(stage: str) -> str:
-    """Return the start of every name of the stage."""
-    return f"celeriac-{check_stage(stage)}"
+    """Return `<application>-<stage>`: the name of what a stage has one of, and the start of every other name.
+
+    Raises ValueError for a stage that can't be part of a name, and if both names together are too long.
+    """
+    return _prefix(settings.application(), stage)
+
+
+@cache
+def _prefix(application: str, stage: str) -> str:
+    made = f"{application}-{settings.check_stage(stage)}"
+    if len(made) > LONGEST_PREFIX:
+        raise ValueError(
+            f"{made!r} is too long: the application's name has {len(application)} characters, the stage {len(stage)}, "
+            f"and the hyphen makes {len(made)}. {LONGEST_PREFIX} is the most, because names of buckets and functions "
+            "start with it. Shorten one of them"
+        )
+    return made
+
+
+def start(stage: str) -> str:
+    """Return the start of the names of the stage's parts. No other stage's names start like this."""
+    return f"{prefix(stage)}--"
+
+
+def part(stage: str, name: str) -> str:
+    """Return the physical name of the stage's `name`: `<application>-<stage>--<name>`."""
+    return f"{start(stage)}{name}"
 
 
 def idempotency_table(stage: str) -> str:
     """Powertools' idempotency records: partition key `id`, expiry attribute `expiration`."""
-    return f"{prefix(stage)}-idempotency"
+    return part(stage, "idempotency")
 
 
 def outbox_table(stage: str) -> str:
     """Outbox events: partition key `pk` (the aggregate), sort key `sk` (the event id), expiry `expires_at`."""
-    return f"{prefix(stage)}-outbox"
+    return part(stage, "outbox")
 
 
 def outbox_index() -> str:
@@ -50,12 +69,12 @@ def bus(stage: str) -> str:
 
 def table(stage: str, name: str) -> str:
     """The application's table `name`, see `celeriac.Table`."""
-    return f"{prefix(stage)}-{name}"
+    return part(stage, name)
 
 
 def payload_bucket(stage: str, account: str, region: str) -> str:
     """The bucket for bodies that SQS can't carry. Bucket names are global, so the name contains account and region."""
-    return f"{prefix(stage)}-payloads-{account}-{region}"
+    return part(stage, f"payloads-{account}-{region}")
 
 
 def schedule_group(stage: str) -> str:
@@ -68,24 +87,24 @@ def scheduler_role(stage: str, region: str) -> str:
 
     Role names are global in an account, so the name contains the region.
     """
-    return f"{prefix(stage)}-scheduler-{region}"
+    return part(stage, f"scheduler-{region}")
 
 
 def schedule_dead_letters(stage: str) -> str:
     """The dead-letter queue of due messages that Scheduler could not send."""
-    return f"{prefix(stage)}-schedules-dlq"
+    return part(stage, "schedules-dlq")
 
 
 def relay_function(stage: str) -> str:
     """The Lambda function that publishes the outbox."""
-    return f"{prefix(stage)}-relay"
+    return part(stage, "relay")
 
 
 def sweeper_function(stage: str) -> str:
     """The Lambda function that publishes the outbox rows that the relay left behind."""
-    return f"{prefix(stage)}-sweeper"
+    return part(stage, "sweeper")
 
 
 def relay_dead_letters(stage: str) -> str:
     """The queue for notices of outbox stream records that the relay gave up on. The events stay in the outbox."""
-    return f"{prefix(stage)}-relay-dlq"
+    return part(stage, "relay-dlq")

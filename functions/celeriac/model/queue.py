@@ -5,7 +5,7 @@ them to time its work. This module is pure data. It imports only the standard li
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from msgspec import Struct
@@ -36,11 +36,20 @@ USUAL_CONCURRENCY = 10
 FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 2001)
 # The lower limit is AWS's advice, the upper limit is SQS's.
 RECEIVES_RANGE = range(5, 1001)
-_OPTIONAL = frozenset({"max_concurrency", "max_receives", "batch_size"})
+_OPTIONAL = frozenset({"max_concurrency", "max_receives", "batch_size", "reserved"})
+_OPTIONAL_TIMES = frozenset({"max_age", "log_retention"})
 # By default, SQS moves messages without a reason only after their consumer has failed for as long as this.
 _OUTAGE = timedelta(hours=12)
 _FEWEST_RECEIVES = 20
 BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html and configuration-ephemeral-storage.html
+MEMORY_RANGE, STORAGE_RANGE = range(128, 10_241), range(512, 10_241)
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+_VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
+_THEIR_VARIABLES = ("AWS_", "LAMBDA_", "CELERIAC_", "POWERTOOLS_SERVICE_NAME", "_HANDLER", "_X_AMZN_TRACE_ID")
+MAX_VARIABLE_BYTES = 4096
 
 
 class QueueError(DeclarationError):
@@ -54,7 +63,7 @@ class Queue(Struct, frozen=True):
     """
 
     name: str
-    """1-37 of a-z, 0-9 and `-`. The physical name is `celeriac-<stage>-<name>`, with `.fifo` on a FIFO queue."""
+    """1-37 of a-z, 0-9 and `-`. The physical name is `<application>-<stage>--<name>`, with `.fifo` on a FIFO queue."""
     fifo: bool = False
     """Whether each group is delivered in order. Every message then needs a group."""
     timeout: timedelta = timedelta(seconds=30)
@@ -101,21 +110,40 @@ class Queue(Struct, frozen=True):
     max_body_bytes: int = 262_144
     """Larger messages store their arguments in S3. The limit is 1,024 to 1,048,576 bytes. Scheduler and the other
     targets of a message can carry the default too."""
+    memory: int = 512
+    """The consumer's memory in MB, 128-10,240. Its share of a processor grows with it."""
+    ephemeral_storage: int = 512
+    """The consumer's /tmp in MB, 512-10,240."""
+    reserved: int | None = None
+    """How many of the account's concurrent executions are kept for the consumer, and its upper limit. It must not be
+    less than `max_concurrency`: Lambda would be throttled, and each refusal uses up receives of messages."""
+    log_retention: timedelta | None = None
+    """How long the consumer's log is kept. The default is three months in a stage that keeps its data, and otherwise
+    two weeks."""
+    environment: Mapping[str, str] = {}
+    """Further environment variables of the consumer, beside those of infra/application.py. They aren't secret."""
+    vpc: bool = False
+    """Whether the consumer runs in the stage's VPC, which celeriac.toml names."""
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __post_init__(self) -> None:
         for problem in self._problems():
             raise QueueError(f"queue {self.name!r}: {problem}")
 
     def _problems(self) -> Iterator[str]:
-        for name in ("timeout", "batch_window", "retention", "dead_letter_retention", "patience", "max_age"):
-            if not isinstance(getattr(self, name), timedelta) and (name != "max_age" or self.max_age is not None):
-                yield f"{name} is {getattr(self, name)!r}, write a timedelta, such as timedelta(seconds=30)"
+        for name in ("timeout", "batch_window", "retention", "dead_letter_retention", "patience", *_OPTIONAL_TIMES):
+            value = getattr(self, name)
+            if not isinstance(value, timedelta) and (value is not None or name not in _OPTIONAL_TIMES):
+                yield f"{name} is {value!r}, write a timedelta, such as timedelta(seconds=30)"
                 return
-        for name in ("fifo", "record_behind"):
+        for name in ("fifo", "record_behind", "vpc"):
             if not isinstance(getattr(self, name), bool):
                 yield f"{name} is {getattr(self, name)!r}, write True or False"
                 return
-        for name in ("concurrency", "max_concurrency", "batch_size", "max_body_bytes", "max_receives"):
+        whole = ("concurrency", "max_concurrency", "batch_size", "max_body_bytes", "max_receives")
+        for name in (*whole, "memory", "ephemeral_storage", "reserved"):
             value = getattr(self, name)
             if type(value) is not int and (value is not None or name not in _OPTIONAL):
                 yield f"{name} is {getattr(self, name)!r}, it must be a whole number"
@@ -162,6 +190,35 @@ class Queue(Struct, frozen=True):
         yield from self._problems_of_waits()
         if self.max_body_bytes not in BODY_RANGE:
             yield f"max_body_bytes is {self.max_body_bytes}, it must lie between 1,024 and SQS's 1,048,576"
+
+        yield from self._problems_of_the_function()
+
+    def _problems_of_the_function(self) -> Iterator[str]:
+        if self.memory not in MEMORY_RANGE:
+            yield f"memory is {self.memory}, Lambda takes 128 to 10,240 MB"
+        if self.ephemeral_storage not in STORAGE_RANGE:
+            yield f"ephemeral_storage is {self.ephemeral_storage}, Lambda takes 512 to 10,240 MB"
+        if self.reserved is not None and self.reserved < (self.concurrency_limit or 1):
+            yield (
+                f"reserved is {self.reserved}, and up to {self.concurrency_limit or 1} invocations run at once "
+                "(max_concurrency): Lambda would refuse the others"
+            )
+        if self.log_retention is not None and self.log_retention not in {timedelta(days=days) for days in LOG_DAYS}:
+            days = ", ".join(map(str, LOG_DAYS))
+            yield f"log_retention is {self.log_retention}, CloudWatch takes these numbers of days: {days}"
+        yield from self._problems_of_the_environment()
+
+    def _problems_of_the_environment(self) -> Iterator[str]:
+        texts: object = self.environment
+        if not isinstance(texts, Mapping) or not all(isinstance(each, str) for pair in texts.items() for each in pair):
+            yield f"environment is {texts!r}, write a dict of texts"
+            return
+        for name in self.environment:
+            if not _VARIABLE.fullmatch(name) or name.startswith(_THEIR_VARIABLES):
+                yield f"environment has {name!r}: Lambda or Celeriac sets it, or Lambda doesn't take the name"
+        size = sum(len(f"{name}{value}".encode()) for name, value in self.environment.items())
+        if size > MAX_VARIABLE_BYTES:
+            yield f"environment has {size} bytes, Lambda takes {MAX_VARIABLE_BYTES} for all variables together"
 
     def _problems_of_waits(self) -> Iterator[str]:
         """SQS deletes a message at the end of its retention, also while it waits or is in flight."""
@@ -237,15 +294,15 @@ class Queue(Struct, frozen=True):
 
     def physical_name(self, stage: str) -> str:
         """The SQS queue's name in `stage`."""
-        return f"{names.prefix(stage)}-{self.name}" + self._suffix
+        return names.part(stage, self.name) + self._suffix
 
     def dead_letter_name(self, stage: str) -> str:
         """The SQS name of the queue's dead-letter queue in `stage`."""
-        return f"{names.prefix(stage)}-{self.name}-dlq" + self._suffix
+        return names.part(stage, f"{self.name}-dlq") + self._suffix
 
     def function_name(self, stage: str) -> str:
         """The name of the Lambda function that consumes the queue in `stage`."""
-        return f"{names.prefix(stage)}-{self.name}"
+        return names.part(stage, self.name)
 
     @property
     def _suffix(self) -> str:

@@ -1,13 +1,65 @@
-"""The settings in environment variables. They are read when they are needed, never at import."""
+"""The settings in environment variables, and where celeriac.toml is. They are read when they are needed."""
 
 import os
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
 
-from celeriac.model import names
+APPLICATION = "CELERIAC_APPLICATION"
+STAGE = "CELERIAC_STAGE"
+FILE = "celeriac.toml"
+# An application's name has no hyphen, and a stage's no two in a row and none at its end. So a physical name can be read
+# in one way only: docs/decisions/0034-names.md.
+_APPLICATION = re.compile(r"[a-z][a-z0-9]{0,19}")
+_STAGE = re.compile(r"(?=.{1,17}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@cache
+def check_application(name: str) -> str:
+    """Return `name`. Raises ValueError unless it has 1-20 characters of a-z and 0-9, the first one a letter."""
+    if not _APPLICATION.fullmatch(name):
+        raise ValueError(
+            f"the application's name {name!r} can't be part of a resource's name: "
+            "use 1-20 lower-case letters and digits without a hyphen, starting with a letter"
+        )
+    return name
+
+
+@cache
+def check_stage(stage: str) -> str:
+    """Return `stage`. Raises ValueError unless it has 1-17 characters of a-z, 0-9 and single hyphens between them."""
+    if not _STAGE.fullmatch(stage):
+        raise ValueError(
+            f"the stage {stage!r} can't be part of a resource's name: use 1-17 lower-case letters, digits and single "
+            "hyphens, starting with a letter and not ending with a hyphen"
+        )
+    return stage
+
+
+def application() -> str:
+    """Return the name of the application of this process: CELERIAC_APPLICATION, or else the name in celeriac.toml.
+
+    The file is that of the current folder, or of the nearest one above it. Without one the name is `celeriac`.
+    """
+    return check_application(os.environ.get(APPLICATION) or _name_here())
+
+
+@cache
+def _name_here() -> str:
+    file = project_file(Path.cwd())
+    found = tomllib.loads(file.read_text(encoding="utf-8")).get("name") if file is not None else "celeriac"
+    return str(found)
+
+
+def project_file(start: Path) -> Path | None:
+    """The celeriac.toml of `start` or of the nearest folder above it; None if there is none."""
+    return next((file for folder in (start, *start.parents) if (file := folder / FILE).is_file()), None)
 
 
 def stage() -> str:
     """Return the stage of this process: CELERIAC_STAGE, or `dev` if it isn't set."""
-    return names.check_stage(os.environ.get("CELERIAC_STAGE", "dev"))
+    return check_stage(os.environ.get(STAGE, "dev"))
 
 
 def kms_key() -> str | None:
@@ -18,8 +70,3 @@ def kms_key() -> str | None:
 def logs_error_texts() -> bool:
     """Whether logs contain the texts of errors: CELERIAC_LOG_ERROR_TEXTS. The stacks set it only on the local cloud."""
     return "CELERIAC_LOG_ERROR_TEXTS" in os.environ
-
-
-def keeps_data(stage: str) -> bool:
-    """Whether a stage's queues and tables outlive its stacks. In such a stage, a redrive of all letters asks first."""
-    return stage == "prod"

@@ -23,7 +23,7 @@ class Table(Struct, frozen=True):
     """
 
     name: str
-    """The table's logical name, which transactions use. The physical name is `celeriac-<stage>-<name>`."""
+    """The table's logical name, which transactions use. The physical name is `<application>-<stage>--<name>`."""
     key: str = "pk"
     """The table's partition key, a string."""
 
@@ -51,7 +51,7 @@ class Outbox(Struct, frozen=True):
     A replay leaves out events that are older than the records of their tasks, unless it is told not to.
     """
     bus: bool = False
-    """Whether events also go to the EventBridge bus `celeriac-<stage>`. The stacks then make the bus."""
+    """Whether events also go to the EventBridge bus `<application>-<stage>`. The stacks then make the bus."""
 
     def __post_init__(self) -> None:
         if not timedelta(hours=1) <= self.retention <= timedelta(days=3650):

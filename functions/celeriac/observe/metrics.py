@@ -28,7 +28,7 @@ def of(service: Service) -> EphemeralMetrics:
     """Return an empty set of the stage's metrics, which isn't shared: a process has only one Powertools `Metrics`."""
     made = EphemeralMetrics(namespace=names.METRICS, service=service)
     made.add_dimension("service", service)
-    made.add_dimension("stage", settings.stage())
+    made.add_dimension("stage", names.prefix(settings.stage()))
     made.add_metadata("level", HIGHEST_LEVEL)
     made.add_metadata("timestamp", datetime.now(UTC).isoformat(timespec="milliseconds"))
     return made
@@ -45,7 +45,7 @@ def write(queue: str, task: str, counts: Counter[str], times: list[tuple[str, Me
         metrics = of("tasks")
         metrics.add_dimension("queue", queue)
         # The same numbers for the queue as a whole and for the task.
-        metrics.add_dimensions(service="tasks", stage=settings.stage(), queue=queue, task=task)
+        metrics.add_dimensions(service="tasks", stage=names.prefix(settings.stage()), queue=queue, task=task)
         for name, count in counts.items():
             metrics.add_metric(name, MetricUnit.Count, count)
         for name, unit, value in times:

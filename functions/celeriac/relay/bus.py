@@ -35,7 +35,7 @@ def cloud_event(row: EventRow) -> dict[str, Any]:
 
 
 def source() -> str:
-    """Where events come from, as rules of the bus match it: `celeriac-<stage>`."""
+    """Where events come from, as rules of the bus match it: `<application>-<stage>`."""
     return names.prefix(settings.stage())
 
 

@@ -63,4 +63,4 @@ class Watch:
 def target_of(call: Call) -> str:
     """The queue or the table of a call, without the stage's prefix."""
     name = call.arguments.get("QueueUrl", call.arguments.get("TableName", ""))
-    return str(name).rpartition("/")[2].removeprefix(f"{names.prefix(settings.stage())}-")
+    return str(name).rpartition("/")[2].removeprefix(names.start(settings.stage()))

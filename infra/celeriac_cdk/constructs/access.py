@@ -19,9 +19,9 @@ from celeriac_cdk.permissions import arn, queue_arn
 
 
 class Access(Construct):
-    """The managed policies `celeriac-<stage>-producer-<region>`, `-reader-<region>` and `-operator-<region>`.
+    """The managed policies `<application>-<stage>--producer-<region>`, `-reader-<region>` and `-operator-<region>`.
 
-    The size of a policy is limited, so eight queues share a policy `celeriac-<stage>-operator-queues-<n>-<region>`.
+    The size of a policy is limited, so eight queues share a policy `...--operator-queues-<n>-<region>`.
 
     The policies are in the stack of the queues, so that they stay attached if the functions are deleted.
     """
@@ -77,7 +77,7 @@ class Access(Construct):
         iam.ManagedPolicy(
             self,
             role.title().replace("-", ""),
-            managed_policy_name=f"{names.prefix(stage)}-{role}-{cdk.Aws.REGION}",
+            managed_policy_name=names.part(stage, f"{role}-{cdk.Aws.REGION}"),
             description=f"Celeriac {stage}: {description}",
             statements=statements,
         )
@@ -153,7 +153,7 @@ def _log(function: str) -> str:
 
 
 def _stacks(stage: str) -> str:
-    return arn("cloudformation", f"stack/{names.prefix(stage)}-*/*")
+    return arn("cloudformation", f"stack/{names.start(stage)}*/*")
 
 
 def _allow(*actions: str, on: Sequence[str]) -> iam.PolicyStatement:

@@ -8,7 +8,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from celeriac.model.queue import Queue
-from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.constructs.handler import Runtime, Size, build_handler
 from celeriac_cdk.constructs.release import release
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import measure
@@ -41,6 +41,14 @@ class Consumer(Construct):
             timeout=queue.timeout,
             runtime=runtime,
             permissions=[consume(source), send([queue.dead_letter_name(stage)]), *permissions],
+            size=Size(
+                memory=queue.memory,
+                storage=queue.ephemeral_storage,
+                reserved=queue.reserved,
+                log_retention=queue.log_retention,
+                environment=queue.environment,
+                vpc=queue.vpc,
+            ),
         )
         alarms.when_it_fails(self, function=queue.function_name(stage), entry="failing-functions")
         lambda_.EventSourceMapping(

@@ -2,8 +2,9 @@
 
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -12,10 +13,33 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from celeriac_cdk.config import StageConfig
+from celeriac.model import settings
+from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.constructs.key import use_key
 
-_MEMORY_MIB = 512
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
+_NETWORK_ACTIONS = (
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What one function has otherwise than the others."""
+
+    memory: int = 512
+    """In MB."""
+    storage: int = 512
+    """Its /tmp, in MB."""
+    reserved: int | None = None
+    log_retention: timedelta | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    vpc: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +61,7 @@ def build_handler(
     timeout: timedelta,
     runtime: Runtime,
     permissions: Iterable[iam.PolicyStatement],
+    size: Size | None = None,
 ) -> lambda_.Function:
     """Build the function `name`. It has `permissions`, and the right to write its log.
 
@@ -44,7 +69,7 @@ def build_handler(
     endless recursion. A task with many retries makes such hops, and so does a chain of tasks. A retry policy ends them,
     so recursion is allowed here.
     """
-    config = runtime.config
+    config, size = runtime.config, size or Size()
     log = logs.LogGroup(
         scope,
         "Log",
@@ -53,11 +78,14 @@ def build_handler(
         encryption_key=runtime.key,
         removal_policy=cdk.RemovalPolicy.DESTROY,
     )
+    if size.log_retention is not None:
+        raw = cast("logs.CfnLogGroup", log.node.default_child)
+        raw.retention_in_days = size.log_retention.days
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log.grant_write(role)
     for permission in [*permissions, *use_key(runtime.key)]:
         role.add_to_policy(permission)
-    return lambda_.Function(
+    function = lambda_.Function(
         scope,
         "Function",
         function_name=name,
@@ -65,7 +93,9 @@ def build_handler(
         architecture=_architecture(config),
         handler=handler,
         code=runtime.code,
-        memory_size=_MEMORY_MIB,
+        memory_size=size.memory,
+        ephemeral_storage_size=cdk.Size.mebibytes(size.storage),
+        reserved_concurrent_executions=size.reserved,
         timeout=cdk.Duration.seconds(timeout.total_seconds()),
         role=role,
         log_group=log,
@@ -73,7 +103,8 @@ def build_handler(
         tracing=lambda_.Tracing.ACTIVE,
         environment_encryption=runtime.key,
         environment={
-            "CELERIAC_STAGE": config.stage,
+            settings.APPLICATION: settings.application(),
+            settings.STAGE: config.stage,
             "POWERTOOLS_SERVICE_NAME": "celeriac",
             # The text of an error may quote a payload. On the local cloud the payload belongs to the developer, so the
             # log may have the text. On AWS only the dead letter has it.
@@ -81,8 +112,29 @@ def build_handler(
             **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
             **({"CELERIAC_WIRE": "off"} if config.plain_botocore else {}),
             **runtime.environment,
+            **size.environment,
         },
     )
+    if size.vpc:
+        _join_vpc(function, role, config)
+    return function
+
+
+def _join_vpc(function: lambda_.Function, role: iam.Role, config: StageConfig) -> None:
+    """Put the function into the stage's VPC. The CDK's own way needs the VPC itself, and so a look into the account."""
+    vpc = config.settings.vpc
+    if vpc is None:
+        raise ConfigError(
+            f"the queue of {function.node.path} has vpc=True, and the stage {config.stage} has no VPC: set "
+            f"vpc.subnets and vpc.security_groups under stages.{config.stage} in {settings.FILE}"
+        )
+    raw = cast("lambda_.CfnFunction", function.node.default_child)
+    raw.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
+        subnet_ids=list(vpc.subnets), security_group_ids=list(vpc.security_groups)
+    )
+    role.add_to_policy(iam.PolicyStatement(actions=list(_NETWORK_ACTIONS), resources=["*"]))
+    # Lambda checks the right when it makes the function.
+    function.node.add_dependency(role)
 
 
 def _architecture(config: StageConfig) -> lambda_.Architecture:

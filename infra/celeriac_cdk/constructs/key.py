@@ -44,7 +44,7 @@ def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
         key,
         f"logs.{cdk.Aws.REGION}.amazonaws.com",
         ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
-        {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"{logs}{names.prefix(config.stage)}-*"}},
+        {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"{logs}{names.start(config.stage)}*"}},
     )
     return key
 

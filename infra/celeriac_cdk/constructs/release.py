@@ -20,7 +20,7 @@ def release(scope: Construct, function: lambda_.Function, *, name: str, alarms: 
         return function
     version = function.current_version
     alias = lambda_.Alias(scope, "Live", alias_name="live", version=version)
-    physical = f"{names.prefix(alarms.config.stage)}-{name}"
+    physical = names.part(alarms.config.stage, name)
     # The alarm watches the new version only. CodeDeploy starts no deployment while its alarm rings, so errors of the
     # old version would block the release that corrects them.
     errors = alarms.when(

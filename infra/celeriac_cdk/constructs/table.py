@@ -38,6 +38,5 @@ def string_key_table(
         point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
             point_in_time_recovery_enabled=True
         ),
-        deletion_protection=True if config.keep_data else None,
         removal_policy=config.removal_policy,
     )

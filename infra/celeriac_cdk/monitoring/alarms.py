@@ -23,11 +23,11 @@ from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
 from celeriac_cdk.monitoring.times import in_words
 
 
-def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> sns.Topic:
-    """Build the topic for all alarms of the stage. The configured e-mail address subscribes to it."""
-    topic = sns.Topic(
-        scope, "Alarms", topic_name=f"{names.prefix(config.stage)}-alarms", enforce_ssl=True, master_key=key
-    )
+def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> sns.ITopic:
+    """Build the topic for all alarms of the stage, with the configured addresses, or take the topic that is set."""
+    if config.settings.alarm_topic is not None:
+        return sns.Topic.from_topic_arn(scope, "Alarms", config.settings.alarm_topic)
+    topic = sns.Topic(scope, "Alarms", topic_name=names.part(config.stage, "alarms"), enforce_ssl=True, master_key=key)
     # This policy replaces SNS's default policy, which allows CloudWatch to publish. So it must allow that itself.
     topic.add_to_resource_policy(
         iam.PolicyStatement(
@@ -37,8 +37,8 @@ def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> 
             conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
         )
     )
-    if config.alarm_email is not None:
-        topic.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+    for address in config.settings.alarm_emails:
+        topic.add_subscription(subscriptions.EmailSubscription(address))
     return topic
 
 
@@ -71,7 +71,7 @@ class Alarms:
             cloudwatch.Alarm(
                 scope,
                 construct_id,
-                alarm_name=f"{names.prefix(self.config.stage)}-{name}",
+                alarm_name=names.part(self.config.stage, name),
                 alarm_description=self._description(advice, entry),
                 metric=metric,
                 threshold=reaches,
@@ -89,7 +89,7 @@ class Alarms:
             cloudwatch.Alarm(
                 scope,
                 construct_id,
-                alarm_name=f"{names.prefix(self.config.stage)}-{name}",
+                alarm_name=names.part(self.config.stage, name),
                 alarm_description=self._description(advice, entry),
                 metric=metric,
                 threshold=1,
@@ -118,7 +118,7 @@ class Alarms:
         The first alarm watches the number of messages in the queue, because the metric of sent messages doesn't count
         messages that SQS moves itself.
         """
-        name = queue.removeprefix(f"{names.prefix(self.config.stage)}-")
+        name = queue.removeprefix(names.start(self.config.stage))
         self.when(
             scope,
             "DeadLetterAlarm",
@@ -144,7 +144,7 @@ class Alarms:
 
     def when_it_fails(self, scope: Construct, *, function: str, entry: str) -> None:
         """Build alarms for failed and for throttled invocations. `function` is a physical name."""
-        name = function.removeprefix(f"{names.prefix(self.config.stage)}-")
+        name = function.removeprefix(names.start(self.config.stage))
         log = f"/aws/lambda/{function}"
         self.when(
             scope,
@@ -179,7 +179,7 @@ class Alarms:
         what = table if index is None else f"{table}'s index {index}"
         dimensions = {"TableName": table} | ({} if index is None else {"GlobalSecondaryIndexName": index})
         of_index = f"-{index}" if index is not None else ""
-        name = table.removeprefix(f"{names.prefix(self.config.stage)}-")
+        name = table.removeprefix(names.start(self.config.stage))
         for kind in ("Read", "Write"):
             self.when(
                 scope,
@@ -202,4 +202,4 @@ class Alarms:
         return alarm
 
     def _description(self, advice: str, entry: str) -> str:
-        return f"{advice} {self.config.runbook}#{entry}"
+        return f"{advice} {self.config.settings.runbook}#{entry}"

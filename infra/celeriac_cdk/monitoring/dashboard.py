@@ -21,10 +21,13 @@ _ALARMS_IN_A_WIDGET = 100
 
 
 def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None:
-    """Build the dashboard `celeriac-<stage>`. Most graphs have a line for each queue, to show an unusual queue."""
+    """Build the dashboard `<application>-<stage>--<region>`.
+
+    Most graphs have a line for each queue, to show an unusual queue.
+    """
     stage = alarms.config.stage
     made = cloudwatch.Dashboard(
-        scope, "Dashboard", dashboard_name=names.prefix(stage), default_interval=cdk.Duration.hours(3)
+        scope, "Dashboard", dashboard_name=names.part(stage, cdk.Aws.REGION), default_interval=cdk.Duration.hours(3)
     )
     raised = sorted(alarms.raised, key=lambda alarm: alarm.node.path)
     for some in batched(raised, _ALARMS_IN_A_WIDGET, strict=False):
@@ -39,7 +42,9 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
 
     def tasks(metric: Metric, statistic: str = "Sum") -> list[cloudwatch.IMetric]:
         return each(
-            lambda queue: measure(names.METRICS, metric, statistic, service="tasks", stage=stage, queue=queue.name)
+            lambda queue: measure(
+                names.METRICS, metric, statistic, service="tasks", stage=names.prefix(stage), queue=queue.name
+            )
         )
 
     def source(metric: str) -> list[cloudwatch.IMetric]:
@@ -52,7 +57,7 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
         return each(lambda queue: measure("AWS/Lambda", metric, statistic, FunctionName=queue.function_name(stage)))
 
     def outbox(metric: Metric) -> cloudwatch.Metric:
-        return measure(names.METRICS, metric, "Maximum", service="outbox", stage=stage)
+        return measure(names.METRICS, metric, "Maximum", service="outbox", stage=names.prefix(stage))
 
     unpublished: list[cloudwatch.IMetric] = [outbox(Metric.UNPUBLISHED_AGE), outbox(Metric.PARKED_EVENTS)]
     relay_lag = measure("AWS/Lambda", "IteratorAge", "Maximum", FunctionName=names.relay_function(stage))
@@ -76,7 +81,7 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
 
 def _slow_tasks(stage: str) -> cloudwatch.IMetric:
     """Return a search for all tasks, because releases add and remove tasks."""
-    found = f'{{{names.METRICS},queue,service,stage,task}} MetricName="{Metric.DURATION}" stage="{stage}"'
+    found = f'{{{names.METRICS},queue,service,stage,task}} MetricName="{Metric.DURATION}" stage="{names.prefix(stage)}"'
     return cloudwatch.MathExpression(
         expression=f"SEARCH('{found}', 'p95')", using_metrics={}, label="", period=cdk.Duration.minutes(5)
     )

@@ -26,4 +26,4 @@ def measure(
 
 def outbox_metric(metric: Metric, statistic: str, stage: str) -> cloudwatch.Metric:
     """Return a metric that the sweeper writes each minute."""
-    return measure(names.METRICS, metric, statistic, service="outbox", stage=stage)
+    return measure(names.METRICS, metric, statistic, service="outbox", stage=names.prefix(stage))

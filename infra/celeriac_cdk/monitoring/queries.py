@@ -1,4 +1,4 @@
-"""Queries of the functions' logs, saved in CloudWatch Logs Insights under `celeriac-<stage>/`."""
+"""Queries of the functions' logs, saved in CloudWatch Logs Insights under `<application>-<stage>/`."""
 
 from collections.abc import Sequence
 

@@ -1,12 +1,15 @@
 """The two stacks of a stage, built from its configuration and declarations."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_lambda as lambda_
 
-from celeriac.model import names
+from celeriac.model import names, settings
 from celeriac.model.errors import DeclarationError
+from celeriac.model.project import ProjectError, read
+from celeriac.model.queue import Queue
 from celeriac_cdk.application import BuildState, Describe
 from celeriac_cdk.bundle.build import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
 from celeriac_cdk.bundle.services import ServiceError
@@ -19,39 +22,53 @@ from celeriac_cdk.stacks.work import WorkStack
 USER_ERRORS = (BundleError, ConfigError, DeclarationError, ServiceError)
 
 
-def declare_stage(
-    app: cdk.App, root: Path, *, state: BuildState, application: Describe
-) -> tuple[StateStack, WorkStack]:
+def declare_stage(app: cdk.App, root: Path, *, state: BuildState, application: Describe) -> None:
     """Add the stacks of the stage that the context names. Raises one of USER_ERRORS if the stage can't be built.
 
-    root: the folder that holds functions/, uv.lock and pyproject.toml.
+    root: the folder that holds celeriac.toml, functions/, uv.lock and pyproject.toml.
     state, application: the class and the function of infra/application.py.
     """
-    config = read_config(app.node)
-    queues, tables, tasks = declarations()
-    kept = StateStack(app, config, queues=queues, tables=tables, application=state)
-    work = WorkStack(
-        app,
-        config,
-        queues=queues,
-        tables=tables,
-        tasks=tasks,
-        application=application(app.node, config),
-        code=lambda_.Code.from_asset(str(_code(app, root, config))),
-        outbox_stream_arn=kept.outbox_stream_arn,
-        key_arn=kept.key.key_arn if kept.key is not None else None,
-    )
-    # The functions find the queues by name, so the queues must exist first. The import of the stream's ARN orders the
-    # stacks too, but only as a side effect.
-    work.add_stack_dependency(kept)
+    config = read_config(app.node, read(root))
+    declared_queues, tables, tasks = declarations()
+    queues = _with_numbers(declared_queues, config)
+    described = application(app.node, config)
+    code = _code(app, root, config)
+    for region in config.settings.regions or (None,):
+        kept = StateStack(app, config, queues=queues, tables=tables, application=state, region=region)
+        work = WorkStack(
+            app,
+            config,
+            queues=queues,
+            tables=tables,
+            tasks=tasks,
+            application=described,
+            code=lambda_.Code.from_asset(str(code)),
+            outbox_stream_arn=kept.outbox_stream_arn,
+            key_arn=kept.key.key_arn if kept.key is not None else None,
+            region=region,
+        )
+        # The functions find the queues by name, so the queues must exist first. The import of the stream's ARN orders
+        # the stacks too, but only as a side effect.
+        work.add_stack_dependency(kept)
+        _warn_of_silence(work, config)
     check_rules(app, config)
-    if config.keep_data and config.alarm_email is None:
+
+
+def _with_numbers(queues: Sequence[Queue], config: StageConfig) -> list[Queue]:
+    """The queues with the stage's own numbers. Raises ProjectError for a queue that isn't declared."""
+    where = f"{settings.FILE}: stages.{config.stage}.queues"
+    for name in sorted(config.settings.queues.keys() - {queue.name for queue in queues}):
+        raise ProjectError(f"{where}.{name}: no queue has that name; there are {', '.join(q.name for q in queues)}")
+    return [config.settings.applied(queue, f"{where}.{queue.name}") for queue in queues]
+
+
+def _warn_of_silence(work: WorkStack, config: StageConfig) -> None:
+    if config.keep_data and not (config.settings.alarm_emails or config.settings.alarm_topic):
         cdk.Annotations.of(work).add_warning_v2(
             "celeriac:alarms",
-            f"nobody receives the alarms of the stage {config.stage}: write -c alarm_email=name@example.org, or "
-            f"subscribe to the topic {names.prefix(config.stage)}-alarms",
+            f"nobody receives the alarms of the stage {config.stage}: write -c alarm_email=name@example.org, set "
+            f"alarm_emails in {settings.FILE}, or subscribe to the topic {names.part(config.stage, 'alarms')}",
         )
-    return kept, work
 
 
 def _code(app: cdk.App, root: Path, config: StageConfig) -> Path:

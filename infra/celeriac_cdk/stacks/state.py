@@ -16,7 +16,7 @@ from celeriac.enqueue.outbox_row import WAITING
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
-from celeriac_cdk.config import StageConfig
+from celeriac_cdk.config import StageConfig, stack_id
 from celeriac_cdk.constructs.access import Access
 from celeriac_cdk.constructs.bucket import private_bucket
 from celeriac_cdk.constructs.key import stage_key
@@ -27,7 +27,7 @@ from celeriac_cdk.nag import acknowledge
 
 
 class StateStack(cdk.Stack):
-    """`celeriac-<stage>-state`: deploy it before the functions, destroy it after them."""
+    """`<application>-<stage>--state`: deploy it before the functions, destroy it after them."""
 
     def __init__(
         self,
@@ -37,12 +37,16 @@ class StateStack(cdk.Stack):
         queues: Sequence[Queue],
         tables: Sequence[Table],
         application: Callable[[Construct, StageConfig, kms.IKey | None], Construct],
+        region: str | None = None,
     ) -> None:
         """Build the queues, tables and bucket of the stage, and the constructs of `application`."""
         super().__init__(
             scope,
-            f"{names.prefix(config.stage)}-state",
-            description=f"Celeriac {config.stage}: queues, tables and payloads",
+            stack_id(config, "state", region),
+            stack_name=names.part(config.stage, "state"),
+            env=config.environment(region),
+            tags=config.tags,
+            description=f"Celeriac, {config.application} {config.stage}: queues, tables and payloads",
             termination_protection=config.keep_data,
         )
         key = self.key = stage_key(self, config)

@@ -14,7 +14,7 @@ from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac_cdk import permissions
 from celeriac_cdk.application import Application
-from celeriac_cdk.config import StageConfig
+from celeriac_cdk.config import StageConfig, stack_id
 from celeriac_cdk.constructs.consumer import Consumer
 from celeriac_cdk.constructs.crons import Crons
 from celeriac_cdk.constructs.handler import Runtime
@@ -27,7 +27,7 @@ from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
 
 
 class WorkStack(cdk.Stack):
-    """`celeriac-<stage>-work`: a consumer for each queue, relay and sweeper, recurring tasks, and the alarms."""
+    """`<application>-<stage>--work`: a consumer for each queue, relay and sweeper, recurring tasks, and the alarms."""
 
     def __init__(
         self,
@@ -41,12 +41,16 @@ class WorkStack(cdk.Stack):
         code: lambda_.Code,
         outbox_stream_arn: str,
         key_arn: str | None,
+        region: str | None = None,
     ) -> None:
         """Build the functions from `code`. The two ARNs come from the other stack: no name determines them."""
         super().__init__(
             scope,
-            f"{names.prefix(config.stage)}-work",
-            description=f"Celeriac {config.stage}: consumers, relay and alarms",
+            stack_id(config, "work", region),
+            stack_name=names.part(config.stage, "work"),
+            env=config.environment(region),
+            tags=config.tags,
+            description=f"Celeriac, {config.application} {config.stage}: consumers, relay and alarms",
         )
         # The key is imported by its ARN, so that this stack doesn't change the key's policy in the other stack.
         key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
@@ -105,7 +109,7 @@ class WorkStack(cdk.Stack):
         wildcards = {
             permissions.payload_objects(stage): "the name of a payload is known only when it is stored",
             permissions.schedules(stage): "the name of a schedule is known only when it is created; the group is fixed",
-            "*": "the actions of X-Ray that write segments have no resource to name",
+            "*": "the actions of X-Ray that write segments, and those for network interfaces, have no resource to name",
             **application.wildcards,
         }
         for resource, reason in wildcards.items():

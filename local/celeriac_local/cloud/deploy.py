@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from celeriac_local.folders import ASSEMBLY, CDK, ROOT, log, shown
 
 SENDER = "no-reply@example.org"
 _LIMIT_SECONDS = 240
-_SOURCES = ("functions", "infra", "app.py", "cdk.json", "uv.lock", "pyproject.toml")
+_SOURCES = ("functions", "infra", "app.py", "cdk.json", "celeriac.toml", "uv.lock", "pyproject.toml")
 _REASONS = re.compile(
     r"""
     _FAILED | ROLLBACK | ❌ | [Ff]ailed | error: | \b\w*(Error|Exception)\b[:(]
@@ -51,6 +52,7 @@ def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
     if not CDK.exists():
         raise UserError("The CDK command line isn't installed. Install it: make setup")
     of_cdk = environment.of_cdk(cloud.port, shell)
+    shutil.rmtree(ASSEMBLY, ignore_errors=True)  # its templates may have the names of another application
     with console.status("Preparing the deployment (cdk bootstrap, cdk synth)"), ThreadPoolExecutor(2) as pool:
         # The app is empty: the bootstrap names its account, so it needs no synth.
         account = f"aws://000000000000/{environment.REGION}"
@@ -60,7 +62,7 @@ def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
         synth.result()
         bootstrap.result()
     if found := findings(ASSEMBLY):
-        console.print(f"cdk-nag warns of {', '.join(found)}: these would stop a deploy to the stage prod.")
+        console.print(f"cdk-nag warns of {', '.join(found)}: these would stop a deploy to a stage that keeps its data.")
         console.print("For the cure of each: make synth STAGE=dev")
     with console.status("Deploying (cdk deploy)"):
         _cdk(of_cdk, "deploy", "--all", "--app", str(ASSEMBLY), "--require-approval", "never", "--progress", "events")

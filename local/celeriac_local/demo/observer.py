@@ -12,7 +12,7 @@ import urllib3
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import read as read_event
-from celeriac.model.names import outbox_table, prefix
+from celeriac.model.names import outbox_table, part
 from celeriac.relay.parcels import parcels as parcels_of
 from celeriac_console.dlq.queue_reader import read
 from celeriac_local.cloud.environment import STAGE
@@ -47,7 +47,7 @@ class Observer:
         A line is logged for each attempt, so a task that was retried has several.
         """
         wanted = set(ids)
-        return {queue: self._logged(f"/aws/lambda/{prefix(STAGE)}-{queue}", wanted) for queue in QUEUES}
+        return {queue: self._logged(f"/aws/lambda/{part(STAGE, queue)}", wanted) for queue in QUEUES}
 
     def _logged(self, group: str, ids: set[str]) -> Counter[str]:
         pages = self._logs.get_paginator("filter_log_events").paginate(

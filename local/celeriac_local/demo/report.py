@@ -6,7 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model import names
 from celeriac.observe.text import line
+from celeriac_local.cloud.environment import STAGE
 from celeriac_local.demo.cases import COLUMNS, QUEUES, Counts, Totals
 from celeriac_local.demo.samples import command_to_send
 
@@ -38,7 +40,7 @@ def verdict(console: Console, differences: list[str], found: Totals, seconds: fl
     for difference in differences:
         console.print(f"  {escape(difference)}")
     console.print(
-        "The functions' logs are in the log groups /aws/lambda/celeriac-local-*, the emulator's log is in .local/"
+        f"The functions' logs are in the log groups /aws/lambda/{names.start(STAGE)}*, the emulator's log is in .local/"
     )
 
 

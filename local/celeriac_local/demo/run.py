@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from celeriac.declare import registry
-from celeriac.model.names import prefix
+from celeriac.model.names import part
 from celeriac_local.cloud.environment import STAGE
 from celeriac_local.cloud.refused_calls import report_calls
 from celeriac_local.cloud.state import Cloud
@@ -95,7 +95,7 @@ class _Sender:
         self._note("payments", [handle.id for handle in handles])
 
     def _send_plain(self, queue: str, batch: Sequence[Item]) -> None:
-        url = self._sqs.get_queue_url(QueueName=f"{prefix(STAGE)}-{queue}")["QueueUrl"]
+        url = self._sqs.get_queue_url(QueueName=part(STAGE, queue))["QueueUrl"]
         answer = self._sqs.send_message_batch(
             QueueUrl=url, Entries=[{"Id": str(i), "MessageBody": item.body} for i, item in enumerate(batch)]
         )

@@ -1,6 +1,7 @@
 """`celeriac dlq redrive`: send dead letters back to their queue, with changed arguments if wanted."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -8,7 +9,7 @@ import typer
 
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
-from celeriac.model import settings
+from celeriac.model import project, settings
 from celeriac_console.application import by_name
 from celeriac_console.application.arguments import split, value_for
 from celeriac_console.dlq.editor import edited
@@ -80,7 +81,7 @@ def redrive(
     workers = WORKERS if rate is None or rate > WORKERS * batch else 1
     reading, kinds = Pass(source, workers=workers, batch=batch), Kinds()
     is_everything = wanted.is_everything and id_ is None and (limit is None or limit >= reading.total)
-    if is_everything and not (yes or dry_run) and settings.keeps_data(settings.stage()):
+    if is_everything and not (yes or dry_run) and project.read(Path.cwd()).stage(settings.stage()).keeps:
         confirm(
             f"Redrive all {counted(reading.total, 'dead letter')} of {queue} in the stage {settings.stage()}?",
             otherwise="add --yes, or choose letters with --task, --error, --since or --limit",
