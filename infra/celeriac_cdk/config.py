@@ -19,7 +19,7 @@ from constructs import Node
 from msgspec.structs import replace
 
 from celeriac.model import names
-from celeriac.model.project import LOCAL, Project, StageSettings
+from celeriac.model.stages import LOCAL, Project, StageSettings
 
 
 class ConfigError(ValueError):

@@ -15,7 +15,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from celeriac.model import names, settings
-from celeriac.model.project import Project, ProjectError, read
+from celeriac.model.project import read
+from celeriac.model.stages import Project, ProjectError
 from celeriac_local.folders import ROOT
 
 _ONCE = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})

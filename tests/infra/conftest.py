@@ -22,7 +22,7 @@ from constructs import Construct
 
 from celeriac import Backoff, Queue, Task
 from celeriac.model import declared
-from celeriac.model.project import Project, StageSettings
+from celeriac.model.stages import Project, StageSettings
 from celeriac.model.table import Table
 from celeriac_cdk.application import Application
 from celeriac_cdk.config import StageConfig, read_config

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Queue
-from celeriac.model.project import Project, StageSettings, Vpc
+from celeriac.model.stages import Project, StageSettings, Vpc
 from celeriac.model.table import Table
 from celeriac_cdk.config import ConfigError
 from tests.infra.conftest import QUEUES, TABLES, build, built

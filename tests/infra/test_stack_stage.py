@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aws_cdk import cx_api as cxapi
 
-from celeriac.model.project import Project, StageSettings
+from celeriac.model.stages import Project, StageSettings
 from celeriac_cdk.config import ConfigError
 from tests.application import queues
 from tests.infra.conftest import SECRET, Synth, assembly, built

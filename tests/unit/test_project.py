@@ -6,7 +6,8 @@ import pytest
 
 from celeriac import Queue
 from celeriac.model import names, settings
-from celeriac.model.project import Project, ProjectError, StageSettings, read
+from celeriac.model.project import read
+from celeriac.model.stages import Project, ProjectError, StageSettings
 
 FILE = """
 name = "shop"

@@ -133,8 +133,6 @@ def _join_vpc(function: lambda_.Function, role: iam.Role, config: StageConfig) -
         subnet_ids=list(vpc.subnets), security_group_ids=list(vpc.security_groups)
     )
     role.add_to_policy(iam.PolicyStatement(actions=list(_NETWORK_ACTIONS), resources=["*"]))
-    # Lambda checks the right when it makes the function.
-    function.node.add_dependency(role)
 
 
 def _architecture(config: StageConfig) -> lambda_.Architecture:

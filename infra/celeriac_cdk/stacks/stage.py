@@ -8,8 +8,9 @@ from aws_cdk import aws_lambda as lambda_
 
 from celeriac.model import names, settings
 from celeriac.model.errors import DeclarationError
-from celeriac.model.project import ProjectError, read
+from celeriac.model.project import read
 from celeriac.model.queue import Queue
+from celeriac.model.stages import ProjectError
 from celeriac_cdk.application import BuildState, Describe
 from celeriac_cdk.bundle.build import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
 from celeriac_cdk.bundle.services import ServiceError
