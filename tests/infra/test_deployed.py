@@ -79,7 +79,7 @@ def test_a_message_runs_in_the_deployed_stage(application: Stage, cloud: None, m
         monkeypatch.setenv(name, value)
 
     handle = file_away.enqueue(paper="p-1")
-    (url,) = [name for name in state if name.endswith("/celeriac-dev--desk")]
+    (url,) = [name for name in state if name.startswith("http") and name.endswith("/celeriac-dev--desk")]
     (message,) = boto3.client("sqs").receive_message(QueueUrl=url, AttributeNames=["All"])["Messages"]
     quarantine.refresh()
     arn, nobody_watches = (

@@ -136,7 +136,7 @@ def test_a_consumer_has_the_numbers_of_its_queue() -> None:
         log_retention=timedelta(days=90),
         environment={"MODE": "fast"},
     )
-    _, work = build([big, Queue("plain")], stage="test")
+    state, work = build([big, Queue("plain")], stage="test")
 
     made = work.named("Lambda::Function", "FunctionName", "celeriac-test--big")
     assert (made["MemorySize"], made["EphemeralStorage"], made["ReservedConcurrentExecutions"]) == (
@@ -145,7 +145,7 @@ def test_a_consumer_has_the_numbers_of_its_queue() -> None:
         20,
     )
     assert made["Environment"]["Variables"].items() >= {"MODE": "fast", "CELERIAC_APPLICATION": "celeriac"}.items()
-    assert work.named("Logs::LogGroup", "LogGroupName", "/aws/lambda/celeriac-test--big")["RetentionInDays"] == 90
+    assert state.named("Logs::LogGroup", "LogGroupName", "/aws/lambda/celeriac-test--big")["RetentionInDays"] == 90
     plain = work.named("Lambda::Function", "FunctionName", "celeriac-test--plain")
     assert plain["MemorySize"] == 512
     assert "ReservedConcurrentExecutions" not in plain

@@ -18,7 +18,10 @@ from tests.infra.conftest import SECRET, Synth, assembly, built
 from tests.infra.template import Stage, text
 
 ROOT = Path(__file__).parents[2]
-STATEFUL = {"SQS::Queue", "DynamoDB::Table", "S3::Bucket", "SecretsManager::Secret", "Scheduler::ScheduleGroup"}
+STATEFUL = {
+    *("SQS::Queue", "DynamoDB::Table", "S3::Bucket", "SecretsManager::Secret", "Scheduler::ScheduleGroup"),
+    "Logs::LogGroup",
+}
 
 
 def test_resources_with_data_are_in_another_stack_than_code(stage: Stage) -> None:
@@ -55,8 +58,8 @@ def test_all_functions_share_one_bundle_and_know_their_stage(stage: Stage) -> No
 
 def test_every_function_has_its_own_log_that_expires(stage: Stage) -> None:
     for function in stage.work.resources("Lambda::Function"):
-        log = stage.work.named("Logs::LogGroup", "LogGroupName", f"/aws/lambda/{function['FunctionName']}")
-        assert stage.work.name_of(function["LoggingConfig"]["LogGroup"], "LogGroupName") == log["LogGroupName"]
+        log = stage.state.named("Logs::LogGroup", "LogGroupName", f"/aws/lambda/{function['FunctionName']}")
+        assert function["LoggingConfig"]["LogGroup"] == log["LogGroupName"]
         assert log["RetentionInDays"] > 0
 
 
@@ -126,7 +129,7 @@ def test_one_region_needs_no_suffix_in_the_ids_of_its_stacks() -> None:
 def test_a_topic_of_the_team_gets_the_alarms() -> None:
     topic = "arn:aws:sns:eu-west-1:123456789012:pages"
     stage = built(Project(stages={"prod": StageSettings(alarm_topic=topic)}), stage="prod")
-    assert not stage.work.resources("SNS::Topic")
+    assert not stage.state.resources("SNS::Topic")
     assert {each["AlarmActions"][0] for each in stage.work.resources("CloudWatch::Alarm")} == {topic}
 
 

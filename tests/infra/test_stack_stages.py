@@ -157,9 +157,9 @@ def test_a_stage_with_its_own_key_encrypts_everything_with_it(synth: Synth) -> N
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"] == {"KMSMasterKeyID": here, "SSEAlgorithm": "aws:kms"}
     assert [secret["KmsKeyId"] for secret in stage.state.resources("SecretsManager::Secret")] == [here]
-    (topic,) = stage.work.resources("SNS::Topic")
-    assert topic["KmsMasterKeyId"] == there
-    assert {str(log["KmsKeyId"]) for log in stage.work.resources("Logs::LogGroup")} == {str(there)}
+    (topic,) = stage.state.resources("SNS::Topic")
+    assert topic["KmsMasterKeyId"] == here
+    assert {str(log["KmsKeyId"]) for log in stage.state.resources("Logs::LogGroup")} == {str(here)}
     for function in stage.work.resources("Lambda::Function"):
         assert function["KmsKeyArn"] == function["Environment"]["Variables"]["CELERIAC_KMS_KEY"] == there
     crons = [each for each in stage.work.resources("Scheduler::Schedule") if "GroupName" in each]

@@ -45,7 +45,6 @@ class Consumer(Construct):
                 memory=queue.memory,
                 storage=queue.ephemeral_storage,
                 reserved=queue.reserved,
-                log_retention=queue.log_retention,
                 environment=queue.environment,
                 vpc=queue.vpc,
             ),

@@ -1,4 +1,4 @@
-"""The Lambda functions of a stage. All have the same bundle. Each has its log group and a role with few rights."""
+"""The Lambda functions of a stage. All have the same bundle. Each has a role with few rights."""
 
 import platform
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,10 @@ from constructs import Construct
 
 from celeriac.model import settings
 from celeriac_cdk.config import ConfigError, StageConfig
+from celeriac_cdk.constructs.function_logs import log_name
 from celeriac_cdk.constructs.key import use_key
+from celeriac_cdk.nag import acknowledge_wildcard
+from celeriac_cdk.permissions import arn
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
 _NETWORK_ACTIONS = (
@@ -37,7 +40,6 @@ class Size:
     storage: int = 512
     """Its /tmp, in MB."""
     reserved: int | None = None
-    log_retention: timedelta | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     vpc: bool = False
 
@@ -70,19 +72,11 @@ def build_handler(
     so recursion is allowed here.
     """
     config, size = runtime.config, size or Size()
-    log = logs.LogGroup(
-        scope,
-        "Log",
-        log_group_name=f"/aws/lambda/{name}",
-        retention=config.log_retention,
-        encryption_key=runtime.key,
-        removal_policy=cdk.RemovalPolicy.DESTROY,
-    )
-    if size.log_retention is not None:
-        raw = cast("logs.CfnLogGroup", log.node.default_child)
-        raw.retention_in_days = size.log_retention.days
+    log = logs.LogGroup.from_log_group_name(scope, "Log", log_name(name))
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     log.grant_write(role)
+    streams = arn("logs", f"log-group:{log_name(name)}:*")
+    acknowledge_wildcard(role, streams, "Lambda chooses the names of a log's streams")
     for permission in [*permissions, *use_key(runtime.key)]:
         role.add_to_policy(permission)
     function = lambda_.Function(

@@ -21,12 +21,20 @@ from celeriac.model.queue import MAX_RETENTION
 from celeriac_cdk.config import StageConfig
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
 from celeriac_cdk.monitoring.times import in_words
+from celeriac_cdk.permissions import arn
 
 
-def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> sns.ITopic:
-    """Build the topic for all alarms of the stage, with the configured addresses, or take the topic that is set."""
-    if config.settings.alarm_topic is not None:
-        return sns.Topic.from_topic_arn(scope, "Alarms", config.settings.alarm_topic)
+def topic_of(scope: Construct, config: StageConfig) -> sns.ITopic:
+    """Return the topic that gets the stage's alarms: a topic of the team, or that of `alarm_topic`."""
+    own = arn("sns", names.part(config.stage, "alarms"))
+    return sns.Topic.from_topic_arn(scope, "Alarms", config.settings.alarm_topic or own)
+
+
+def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
+    """Build the topic for all alarms of the stage, with the configured addresses.
+
+    It is in the stateful stack: who subscribes to it by hand stays subscribed.
+    """
     topic = sns.Topic(scope, "Alarms", topic_name=names.part(config.stage, "alarms"), enforce_ssl=True, master_key=key)
     # This policy replaces SNS's default policy, which allows CloudWatch to publish. So it must allow that itself.
     topic.add_to_resource_policy(
@@ -39,7 +47,6 @@ def alarm_topic(scope: Construct, config: StageConfig, key: kms.IKey | None) -> 
     )
     for address in config.settings.alarm_emails:
         topic.add_subscription(subscriptions.EmailSubscription(address))
-    return topic
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,12 @@ from celeriac.model.table import Table
 from celeriac_cdk.config import StageConfig, stack_id
 from celeriac_cdk.constructs.access import Access
 from celeriac_cdk.constructs.bucket import private_bucket
+from celeriac_cdk.constructs.function_logs import FunctionLogs
 from celeriac_cdk.constructs.key import stage_key
 from celeriac_cdk.constructs.schedules import Schedules
 from celeriac_cdk.constructs.table import string_key_table
 from celeriac_cdk.constructs.task_queue import TaskQueue, sqs_queue
+from celeriac_cdk.monitoring.alarms import alarm_topic
 from celeriac_cdk.nag import acknowledge
 
 
@@ -46,7 +48,7 @@ class StateStack(cdk.Stack):
             stack_name=names.part(config.stage, "state"),
             env=config.environment(region),
             tags=config.tags,
-            description=f"Celeriac, {config.application} {config.stage}: queues, tables and payloads",
+            description=f"Celeriac, {config.application} {config.stage}: queues, tables, payloads and logs",
             termination_protection=config.keep_data,
         )
         key = self.key = stage_key(self, config)
@@ -99,6 +101,9 @@ class StateStack(cdk.Stack):
                 config=config,
                 encryption_key=key,
             )
+        FunctionLogs(self, "Logs", queues=queues, config=config, key=key)
+        if config.settings.alarm_topic is None:
+            alarm_topic(self, config, key)
         Access(self, "Access", queues=queues, tables=tables, config=config, key=key)
 
     def _payloads(self, config: StageConfig, lifetimes: Mapping[str, timedelta]) -> None:

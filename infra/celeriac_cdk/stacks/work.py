@@ -20,7 +20,7 @@ from celeriac_cdk.constructs.crons import Crons
 from celeriac_cdk.constructs.handler import Runtime
 from celeriac_cdk.constructs.relay import Relay
 from celeriac_cdk.constructs.sweeper import Sweeper
-from celeriac_cdk.monitoring.alarms import Alarms, alarm_topic
+from celeriac_cdk.monitoring.alarms import Alarms, topic_of
 from celeriac_cdk.monitoring.dashboard import dashboard
 from celeriac_cdk.monitoring.queries import queries
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
@@ -55,7 +55,7 @@ class WorkStack(cdk.Stack):
         # The key is imported by its ARN, so that this stack doesn't change the key's policy in the other stack.
         key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
         runtime = Runtime(config, code, application.environment, key)
-        alarms = Alarms(config, alarm_topic(self, config, key))
+        alarms = Alarms(config, topic_of(self, config))
         enqueue = [
             permissions.send([queue.physical_name(config.stage) for queue in queues]),
             *permissions.store_payloads(config.stage),
