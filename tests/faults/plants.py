@@ -203,6 +203,13 @@ PLANTS = {
     "forgets a visit at once": Plant(
         7, "lifetime forgotten", visit.begin, "(now + queue.record_retention)", "(now + 0 * queue.record_retention)"
     ),
+    "forgets with each copy when a message was redriven": Plant(
+        7,
+        "date of the copy",
+        run._checked,
+        "redriven_at = sqs_record.first_sent_at",
+        "redriven_at = sqs_record.sent_at",
+    ),
     "waits for a newer release for ever": Plant(
         7, "limit removed", unrun._wait_or_die, "if age <= received.queue.patience:", "if True:"
     ),
