@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from celeriac import Queue, Table
+from celeriac import Outbox, Queue, Table
 from celeriac.model import names
 from celeriac.model.queue import QueueError
 from celeriac.model.table import TableError
@@ -106,10 +106,17 @@ def test_the_longest_names_fit_into_the_limits_of_aws() -> None:
 
 @pytest.mark.parametrize(
     ("name", "key", "problem"),
-    [("Upper", "pk", "lower-case"), ("outbox", "pk", "itself"), ("idempotency", "pk", "itself"), ("t", "", "its key")],
+    [
+        ("Upper", "pk", "lower-case"),
+        ("outbox", "pk", "itself"),
+        ("idempotency", "pk", "itself"),
+        ("t", "", "its key"),
+        ("t", 5, "its key"),
+        (5, "pk", "lower-case"),
+    ],
 )
-def test_a_table_that_aws_cannot_build_is_refused_by_name(name: str, key: str, problem: str) -> None:
-    with pytest.raises(TableError, match=f"table '{name}': .*{problem}"):
+def test_a_table_that_aws_cannot_build_is_refused_by_name(name: Any, key: Any, problem: str) -> None:
+    with pytest.raises(TableError, match=f"table {name!r}: .*{problem}"):
         Table(name, key)
 
 
@@ -142,3 +149,17 @@ def test_a_retention_that_ends_before_a_message_has_waited_is_refused_with_the_s
 def test_a_batch_is_as_large_as_what_runs_at_once(numbers: dict[str, Any], batch: int) -> None:
     """Further messages of a batch would wait behind the first ones, invisible to idle workers."""
     assert Queue("jobs", **numbers).batch == batch
+
+
+@pytest.mark.parametrize(
+    ("settings", "cure"), [({"retention": 7}, "write a timedelta"), ({"bus": "no"}, "True or False")]
+)
+def test_settings_of_the_outbox_of_the_wrong_kind_are_refused(settings: Any, cure: str) -> None:
+    with pytest.raises(TableError, match=f"outbox: .*{cure}"):
+        Outbox(**settings)
+
+
+@pytest.mark.parametrize("name", [5, None])
+def test_a_queue_without_a_name_is_refused(name: Any) -> None:
+    with pytest.raises(QueueError, match="its name must be a text"):
+        Queue(name)

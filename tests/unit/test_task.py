@@ -146,6 +146,8 @@ def test_options_do_not_change_the_task_itself() -> None:
         ({"retry": 5}, "retry=5 is neither a Backoff nor callable"),
         ({"retry": True}, "neither a Backoff nor callable"),
         ({"on": ""}, "such as order.created"),
+        ({"on": ["order.created"]}, r"on=\['order.created'\] is no event's name"),
+        ({"on": "order.[ab]"}, r"has a bracket; only \* and \? stand for others"),
         ({"timeout": 5}, r"write timedelta\(seconds=5\)"),
     ],
 )
@@ -154,6 +156,23 @@ def test_a_declaration_of_the_wrong_kind_is_refused_with_its_cure(declared: dict
 
         @task(Queue("jobs"), **declared)
         def wrong() -> None: ...
+
+
+@pytest.mark.parametrize("name", [5, "n" * 201])
+def test_a_name_that_is_no_text_or_too_long_is_refused(name: Any) -> None:
+    with pytest.raises(TaskError, match="must be a text of 1-200 characters"):
+
+        @task(Queue("jobs"), name=name)
+        def wrong() -> None: ...
+
+
+def test_a_class_as_a_task_is_refused() -> None:
+    with pytest.raises(TaskError, match=r"task 'Report': .*Report is a class, write a function"):
+        task(Queue("jobs"))(Report)
+
+
+class Report:
+    """A class that somebody takes for a task."""
 
 
 def test_a_string_as_a_queue_is_refused_with_its_cure() -> None:

@@ -12,10 +12,17 @@ from celeriac.model.guarantee import GUARANTEES, ON_MISMATCH
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom
 
+# A message's name is repeated in records, logs and metrics. CloudWatch takes 1,024 characters, schedules fewer.
+MOST_TASK_NAME = 200
+
 
 def check(made: Task[..., Any, Any]) -> None:
     """Raise TaskError or SignatureError, naming the task and the cure, for a declaration that can't work."""
     name, queue = made.name, made.queue
+    if str(name) != name or not 0 < len(name) <= MOST_TASK_NAME:
+        raise TaskError(f"task {str(name)[:60]!r}: its name must be a text of 1-{MOST_TASK_NAME} characters")
+    if inspect.isclass(made.function):
+        raise TaskError(f"task {name!r}: {made.function.__qualname__} is a class, write a function that calls it")
     if made.guarantee not in GUARANTEES:
         raise TaskError(f"task {name!r}: delivery {made.guarantee!r} is none of {', '.join(GUARANTEES)}")
     if made.catch_up not in CATCH_UP:
@@ -28,8 +35,8 @@ def check(made: Task[..., Any, Any]) -> None:
         raise TaskError(f"task {name!r}: an at_least_once task keeps no record of keys, leave `on_mismatch` out")
     if not (isinstance(made.policy, Backoff) or callable(made.policy.policy)):
         raise TaskError(f"task {name!r}: retry={made.policy.policy!r} is neither a Backoff nor callable")
-    if made.on == "":
-        raise TaskError(f"task {name!r}: on='' is no event's name; leave it out, or name one, such as order.created")
+    if made.on is not None:
+        _check_event(name, made.on)
     if made.timeout is not None and not isinstance(made.timeout, timedelta):
         raise TaskError(f"task {name!r}: its timeout is {made.timeout!r}, write timedelta(seconds={made.timeout!r})")
     if inspect.isgeneratorfunction(made.function) or inspect.isasyncgenfunction(made.function):
@@ -58,6 +65,15 @@ def check(made: Task[..., Any, Any]) -> None:
         raise TaskError(
             f"task {name!r}: key={made.key!r} names no parameter of it; it has {', '.join(fields) or 'none'}"
         )
+
+
+def _check_event(name: str, on: object) -> None:
+    if not isinstance(on, str) or not on:
+        raise TaskError(
+            f"task {name!r}: on={on!r} is no event's name; leave it out, or name one, such as order.created"
+        )
+    if set(on) & set("[]"):
+        raise TaskError(f"task {name!r}: on={on!r} has a bracket; only * and ? stand for others, as in order.*")
 
 
 def _check_former_queues(made: Task[..., Any, Any]) -> None:

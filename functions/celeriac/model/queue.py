@@ -133,6 +133,10 @@ class Queue(Struct, frozen=True):
             raise QueueError(f"queue {self.name!r}: {problem}")
 
     def _problems(self) -> Iterator[str]:
+        called: object = self.name
+        if not isinstance(called, str):
+            yield 'its name must be a text, such as Queue("emails")'
+            return
         for name in ("timeout", "batch_window", "retention", "dead_letter_retention", "patience", *_OPTIONAL_TIMES):
             value = getattr(self, name)
             if not isinstance(value, timedelta) and (value is not None or name not in _OPTIONAL_TIMES):

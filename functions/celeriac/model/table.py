@@ -28,13 +28,14 @@ class Table(Struct, frozen=True):
     """The table's partition key, a string."""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        called, key = str(self.name), str(self.key)
+        if called != self.name or not _NAME.fullmatch(called):
             raise TableError(
                 f"table {self.name!r}: a name is 1-40 lower-case letters, digits and hyphens, and starts with a letter"
             )
         if self.name in _OURS:
             raise TableError(f"table {self.name!r}: Celeriac has a table of that name itself, choose another name")
-        if not self.key:
+        if key != self.key or not key:
             raise TableError(f"table {self.name!r}: its key must be the name of an attribute")
 
     def physical_name(self, stage: str) -> str:
@@ -54,6 +55,10 @@ class Outbox(Struct, frozen=True):
     """Whether events also go to the EventBridge bus `<application>-<stage>`. The stacks then make the bus."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.retention, timedelta):
+            raise TableError(f"outbox: retention is {self.retention!r}, write a timedelta, such as timedelta(days=7)")
+        if not isinstance(self.bus, bool):
+            raise TableError(f"outbox: bus is {self.bus!r}, write True or False")
         if not timedelta(hours=1) <= self.retention <= timedelta(days=3650):
             raise TableError(
                 f"outbox: published events can't be kept for {self.retention}, choose between an hour and ten years"
