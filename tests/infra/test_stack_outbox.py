@@ -64,6 +64,12 @@ def test_a_time_zone_that_does_not_exist_is_refused() -> None:
         Crons(cdk.Stack(cdk.App()), "Crons", tasks=[stray], stage="test", key=None)
 
 
+def test_a_schedule_that_has_ended_is_refused() -> None:
+    stray = recurring("lost", "cron(0 3 * * ? 2010-2020)")
+    with pytest.raises(DeclarationError, match="task 'lost': its schedule ended in 2020"):
+        Crons(cdk.Stack(cdk.App()), "Crons", tasks=[stray], stage="test", key=None)
+
+
 def test_a_stage_has_a_bus_only_if_it_is_declared(stage: Stage, synth: Synth, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not stage.state.resources("Events::EventBus")
     assert "events:PutEvents" not in stage.work.granted("celeriac-test--relay")

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from celeriac.model import crontab
+from celeriac.model import aws_cron, crontab
 from celeriac.model.keywords import SCHEDULED_TIME, escaped
 from celeriac.model.message import FIRST_VERSION
 
@@ -47,7 +47,15 @@ def scheduled(written: str) -> str:
         raise crontab.ScheduleError("a cron has six fields: minutes hours day-of-month month day-of-week year")
     if (fields[_DAY_OF_MONTH] == "?") == (fields[_DAY_OF_WEEK] == "?"):
         raise crontab.ScheduleError("one of day-of-month and day-of-week must be `?`, and not both")
-    return written  # Scheduler itself checks the ranges
+    for problem in aws_cron.problems(fields):
+        raise crontab.ScheduleError(problem)
+    return written
+
+
+def last_year(schedule: str) -> int | None:
+    """Return the last year in which a schedule fires, if it has one; None for a rate."""
+    inside = _CRON.fullmatch(schedule)
+    return aws_cron.last_year(inside[1].split()) if inside is not None else None
 
 
 def message(task: str, scheduled_time: str = SCHEDULED_TIME) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,12 +34,15 @@ class Crons(Construct):
         stage: str,
         key: kms.IKey | None,
     ) -> None:
-        """Build a schedule for each task with a `cron`. Raises DeclarationError for an unknown time zone."""
+        """Build a schedule for each task with a `cron`. Raises DeclarationError for an unknown time zone, and
+        for a schedule that has ended.
+        """
         super().__init__(scope, construct_id)
         for task in tasks:
             if task.cron is None:
                 continue
             _check_timezone(task)
+            _check_years(task.name, task.cron)
             scheduler.CfnSchedule(
                 self,
                 f"Cron-{task.name}",
@@ -65,6 +69,13 @@ def schedule_name(task: str) -> str:
     if name == f"cron-{task}" and len(name) <= _MOST_CHARACTERS:
         return name
     return f"{name[:51]}-{sha256(task.encode()).hexdigest()[:12]}"
+
+
+def _check_years(name: str, schedule: str) -> None:
+    """Scheduler refuses a schedule that has ended. A worker has nothing against it, so only a synth checks this."""
+    last = cron.last_year(schedule)
+    if last is not None and last < datetime.now(UTC).year:
+        raise DeclarationError(f"task {name!r}: its schedule ended in {last}, and Scheduler would refuse it: remove it")
 
 
 def _check_timezone(task: Task[..., Any, Any]) -> None:
