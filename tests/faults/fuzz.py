@@ -10,7 +10,6 @@ import gc
 import json
 import os
 import random
-import resource
 import sys
 import time
 from collections import Counter
@@ -42,11 +41,11 @@ from celeriac.model.message import MalformedMessageError, Message, NewerVersionE
 from tests.faults.bodies import bodies  # noqa: E402
 from tests.faults.stub import Stub, is_legal  # noqa: E402
 
-# By then caches, boto3's own memory and the heaps of all threads have been filled.
-WARM_UP = 50_000
-# Normal changes, such as fragments of the heap, are smaller: 3 MB in 50,000 messages. A leak of 160 bytes a message
-# would reach this.
-MOST_GROWTH_MB = 8
+# By then caches, threads and boto3's own memory have been filled.
+WARM_UP = 10_000
+# Normal changes are smaller: 1 MB and 1,000 objects. A leak of a hundred bytes a message, or of an object in twenty
+# messages, would reach this. The process itself grows by 30 MB, since the heaps of its threads get holes.
+MOST_GROWTH_MB, MOST_GROWTH_OBJECTS = 8, 4_500
 # A sender's attributes: none, some, and as many as SQS allows, also with Celeriac's names.
 _TAG = {"stringValue": "t-7", "stringListValues": [], "binaryListValues": [], "dataType": "String"}
 ATTRIBUTES: list[dict[str, Any]] = [
@@ -198,11 +197,25 @@ def _read(body: str) -> Message | None:
         return None
 
 
-def resident_mb() -> float:
-    """The memory of this process in MB, without what glibc's heaps of many threads hold in reserve."""
+class _MallocInfo(ctypes.Structure):
+    """What glibc tells of its heaps, in bytes: https://man7.org/linux/man-pages/man3/mallinfo.3.html"""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def in_use() -> tuple[float, int]:
+    """The memory that is in use outside Python's own heap, in MB, and the number of blocks in Python's heap."""
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = _MallocInfo
+    found = libc.mallinfo2()
+    return (found.uordblks + found.hblkhd) / 1e6, sys.getallocatedblocks()
 
 
 def main() -> int:
@@ -214,7 +227,8 @@ def main() -> int:
     chance = random.Random(options.seed)  # noqa: S311 - this randomness decides nothing secret
     stub.install()
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
-    started, warm, done = time.monotonic(), 0.0, 0
+    started, done = time.monotonic(), 0
+    warm: tuple[float, int] | None = None
     for texts in batched(islice(bodies(options.seed, VALID), options.count), 10, strict=False):
         given = event(texts, done, chance)
         with redirect_stdout(nowhere):  # the metrics
@@ -225,15 +239,19 @@ def main() -> int:
         ran.clear()
         done += len(texts)
         if not warm and done >= WARM_UP:
-            warm = resident_mb()
+            warm = in_use()
     sys.stdout.write(f"{done} bodies of seed {options.seed} in {time.monotonic() - started:.0f} s\n")
     for name, number in fates.most_common():
         sys.stdout.write(f"{number:8} {name}\n")
     if not warm:
         return 0
-    growth = resident_mb() - warm
-    sys.stdout.write(f"memory: {warm:.1f} MB after {WARM_UP}, {growth:+.1f} MB at the end\n")
-    return int(growth > MOST_GROWTH_MB)
+    megabytes, blocks = in_use()
+    more_mb, more_blocks = megabytes - warm[0], blocks - warm[1]
+    sys.stdout.write(
+        f"in use: {warm[0]:.1f} MB and {warm[1]} objects after {WARM_UP}, {more_mb:+.1f} MB and {more_blocks:+} at the "
+        "end\n"
+    )
+    return int(more_mb > MOST_GROWTH_MB or more_blocks > MOST_GROWTH_OBJECTS)
 
 
 if __name__ == "__main__":
