@@ -38,9 +38,9 @@ def main() -> None:
     options = parser.parse_args()
     kept = HERE / "report.json"
     if not options.again:
-        when = datetime.now(UTC).strftime("%Y-%m-%d")
+        when, where = datetime.now(UTC).strftime("%Y-%m-%d"), machine()
         found = {script: run(script, words if options.quick else []) for script, words in QUICK.items()}
-        report = {"date": when, "machine": machine(), "quick": options.quick, "found": found}
+        report = {"date": when, "machine": where, "quick": options.quick, "found": found}
         kept.write_text(json.dumps(report, indent=1) + "\n")
     report = json.loads(kept.read_text())
     (HERE / "report.svg").write_text(picture("Celeriac compared with others", bars(report["found"])))
@@ -49,7 +49,10 @@ def main() -> None:
 
 
 def machine() -> str:
-    return f"Python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    """What runs the benchmarks, and how busy it is before they begin."""
+    load = os.getloadavg()[0]
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return f"Python {platform.python_version()} on {system}, with a load of {load:.1f} before the first of them"
 
 
 def document(report: dict[str, Any]) -> str:
@@ -57,10 +60,11 @@ def document(report: dict[str, Any]) -> str:
     rounds = ", with few rounds" if report["quick"] else ""
     head = f"""# Benchmarks
 
-Written by benchmarks/report.py from figures of {report["date"]}, {report["machine"]}{rounds}. A ratio is the median of
-paired rounds, in which both sides run in turn. In parentheses are the range that holds half of the pairs, and the
-number of pairs. The docstring of a benchmark says what it measures, and how. Ratios differ between machines: run
-`make bench` on yours.
+Written by benchmarks/report.py from figures of {report["date"]}, {report["machine"]}{rounds}.
+
+A ratio is the median of paired rounds, in which both sides run in turn. In parentheses are the range that holds half of
+the pairs, and the number of pairs. The docstring of a benchmark says what it measures, and how. Ratios differ between
+machines: run `make bench` on yours.
 
 ![Celeriac compared with others](report.svg)
 """
