@@ -2,11 +2,12 @@
 
 import os
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from celeriac.model import settings
+from celeriac.model import names, project, settings
 from celeriac_console.commands.dlq.discard import discard
 from celeriac_console.commands.dlq.export import export
 from celeriac_console.commands.dlq.import_ import import_
@@ -74,9 +75,11 @@ def main(
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
     try:
-        os.environ["CELERIAC_STAGE"] = settings.check_stage(stage)
+        project.read(Path.cwd())
+        names.prefix(stage)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    os.environ[settings.STAGE] = stage
 
 
 app.command("send")(explained(send))

@@ -33,7 +33,7 @@ class World:
     exit: ExitStack = field(default_factory=ExitStack)
     """What ends with the world."""
     restarts: int = 0
-    """How often the producer began anew, and so sent other messages of the same keys."""
+    """How often the producer began again. Each time it sends new messages, with the same keys."""
 
     def enqueue(
         self,

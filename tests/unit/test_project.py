@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from celeriac import Queue
 from celeriac.model import names, settings
 from celeriac.model.project import read
 from celeriac.model.stages import Project, ProjectError, StageSettings
+from celeriac.testing import Sandbox
+from celeriac_console.main import app
 
 FILE = """
 name = "shop"
@@ -113,6 +116,19 @@ def test_an_environment_of_another_application_is_refused(tmp_path: Path, monkey
         read(written(tmp_path, FILE))
 
 
+@pytest.mark.parametrize(
+    ("content", "complaint"), [("name = [", "Invalid value"), ("", "the application's name 'None'")]
+)
+def test_a_producer_is_told_which_file_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, complaint: str
+) -> None:
+    monkeypatch.delenv(settings.APPLICATION, raising=False)
+    monkeypatch.chdir(written(tmp_path, content))
+    settings._name_here.cache_clear()
+    with pytest.raises(ValueError, match=rf"celeriac\.toml: .*{complaint}"):
+        settings.application()
+
+
 def test_a_name_can_be_read_in_one_way_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither other stages nor other applications have a name that a wildcard of this stage matches."""
     monkeypatch.setenv("CELERIAC_APPLICATION", "shop")
@@ -129,3 +145,17 @@ def test_names_that_are_too_long_together_are_refused_with_their_sum(monkeypatch
     assert len(names.prefix("s" * 12)) == names.LONGEST_PREFIX
     with pytest.raises(ValueError, match=r"has 12 characters, the stage 13, and the hyphen makes 26\. 25 is the most"):
         names.prefix("s" * 13)
+
+
+def test_the_command_names_a_mistake_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(settings.APPLICATION, raising=False)
+    monkeypatch.chdir(written(tmp_path, 'name = "a-b"'))
+    done = CliRunner().invoke(app, ["--stage", "dev", "tasks"], terminal_width=400, env={"COLUMNS": "400"})
+    assert done.exit_code == 2
+    assert "celeriac.toml: name: the application's name 'a-b'" in done.output
+
+
+def test_a_sandbox_has_nothing_of_the_shells_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(settings.APPLICATION, "other")
+    with Sandbox():
+        assert names.prefix("test") == "celeriac-test"

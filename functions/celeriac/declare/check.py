@@ -12,7 +12,8 @@ from celeriac.model.guarantee import GUARANTEES, ON_MISMATCH
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom
 
-# A message's name is repeated in records, logs and metrics. CloudWatch takes 1,024 characters, schedules fewer.
+# The name is repeated in records, logs and metrics, whose dimensions have up to 1,024 characters:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
 MOST_TASK_NAME = 200
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -48,8 +47,14 @@ def application() -> str:
 @cache
 def _name_here() -> str:
     file = project_file(Path.cwd())
-    found = tomllib.loads(file.read_text(encoding="utf-8")).get("name") if file is not None else "celeriac"
-    return str(found)
+    if file is None:
+        return "celeriac"
+    import tomllib  # noqa: PLC0415 - a function of the stacks has the variable, and no time for this
+
+    try:
+        return check_application(str(tomllib.loads(file.read_text(encoding="utf-8")).get("name")))
+    except ValueError as error:  # it isn't TOML, or not in UTF-8, or it has no such name
+        raise ValueError(f"{file}: {error}") from error
 
 
 def project_file(start: Path) -> Path | None:

@@ -51,6 +51,7 @@ ENVIRONMENT = SHUT | {
     "AWS_REGION": "eu-west-1",
     # Otherwise moto answers DynamoDB Streams with 404.
     "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+    "CELERIAC_APPLICATION": "celeriac",
     "CELERIAC_STAGE": "test",
 }
 # A drain that needs more steps than this is endless.

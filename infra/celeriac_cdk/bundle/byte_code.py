@@ -61,7 +61,7 @@ def _compile(source: Path, name: str) -> None:
 
 
 def _compile_without_columns(bundle: Path, sources: list[Path]) -> None:
-    """Compile in an interpreter of its own, as only an option of it leaves the columns out: 8 % of a zip."""
+    """Start Python to compile the sources. Only an option of its start leaves out the columns: 8 % of the bundle."""
     options = [
         "-q",
         "-f",
