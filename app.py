@@ -20,13 +20,20 @@ def main() -> None:
     _put_node_on_path()
     import aws_cdk as cdk  # noqa: PLC0415 - Node must be on PATH before this import
 
-    from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage  # noqa: PLC0415 - imports aws_cdk
-    from infra.application import ApplicationState, application  # noqa: PLC0415 - imports aws_cdk
+    from celeriac.model import settings  # noqa: PLC0415 - imported with the stacks
+    from celeriac.model.project import read  # noqa: PLC0415
+    from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage, synthesize  # noqa: PLC0415 - imports aws_cdk
 
+    root = Path(__file__).parent
     app = cdk.App()
     try:
-        declare_stage(app, Path(__file__).parent, state=ApplicationState, application=application)
-        app.synth()
+        project = read(root)
+        # All names begin with it, whatever folder the command is typed in.
+        os.environ[settings.APPLICATION] = project.name
+        from infra.application import ApplicationState, application  # noqa: PLC0415 - a user's file, and it may fail
+
+        declare_stage(app, root, project, state=ApplicationState, application=application)
+        synthesize(app)
     except USER_ERRORS as error:
         sys.exit(f"celeriac: {error}")
 

@@ -13,7 +13,7 @@ import boto3
 import urllib3
 
 from celeriac import Queue
-from celeriac.model import names
+from celeriac.model import names, settings
 from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
 from celeriac_local.cloud import environment
 from celeriac_local.cloud.processes import spawn, stop
@@ -91,7 +91,14 @@ def deploy(queue: Queue, code: bytes, variables: Mapping[str, str], *, own: Mapp
         Code={"ZipFile": code},
         Timeout=int(queue.timeout.total_seconds()),
         MemorySize=512,
-        Environment={"Variables": {"CELERIAC_STAGE": stage, "POWERTOOLS_SERVICE_NAME": "celeriac", **own}},
+        Environment={
+            "Variables": {
+                "CELERIAC_APPLICATION": settings.application(),
+                "CELERIAC_STAGE": stage,
+                "POWERTOOLS_SERVICE_NAME": "celeriac",
+                **own,
+            }
+        },
     )
     functions.create_event_source_mapping(
         FunctionName=queue.function_name(stage),

@@ -15,6 +15,7 @@ os.environ |= {
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
     "POWERTOOLS_SERVICE_NAME": "benchmark",
+    "CELERIAC_APPLICATION": "celeriac",
     "CELERIAC_STAGE": "bench",
 }
 for name in [name for name in os.environ if name.startswith("AWS_ENDPOINT") or name == "AWS_PROFILE"]:

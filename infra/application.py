@@ -1,6 +1,5 @@
 """Buckets, secrets, settings and permissions of your own tasks. A team edits this file first."""
 
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct, Node
 
@@ -15,15 +14,14 @@ class ApplicationState(Construct):
     def __init__(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
         """Build the storage in the stateful stack, which remains when the functions are deleted."""
         super().__init__(scope, "Application")
-        samples.webhook_secret(self, config, key)  # sample
+        samples.WEBHOOK_SECRET.build(self, config, key)  # sample
 
 
 def application(node: Node, config: StageConfig) -> Application:
-    """Return the environment and permissions of the tasks. Raises ConfigError for a wrong context value."""
-    environment: dict[str, str] = {}
-    permissions: list[iam.PolicyStatement] = []
-    wildcards: dict[str, str] = {}
-    environment |= samples.environment(node, config)  # sample
-    permissions += samples.permissions(node, config)  # sample
-    wildcards |= samples.WILDCARDS  # sample
-    return Application(environment, permissions, wildcards)
+    """Say what the tasks of each queue may do and know. Raises ConfigError for a wrong context value.
+
+    Example: application.queue("reports").table("reports").environment(CURRENCY="EUR")
+    """
+    application = Application(config)
+    samples.give(application, node)  # sample
+    return application

@@ -1,7 +1,8 @@
 """Shared by all tests. The `sandbox` fixture comes from Celeriac's own pytest plugin."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 
 from celeriac import Queue
 from celeriac.aws.client import client
-from celeriac.model import declared, names
+from celeriac.model import names
 from celeriac.testing import Sandbox
 from celeriac_local.folders import CDK, EMULATOR_PYTHON
+from tests.support.library import librarys_application
 
 pytest_plugins = ["tests.support.terminal", "pytester"]
 
@@ -72,16 +74,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 # Tests in other folders belong to the application that functions/tasks/ declares.
-OF_THE_LIBRARY = {"fundamentals", "behaviour", "costs", "unit", "infra", "faults"}
+OF_THE_LIBRARY = {"fundamentals", "behaviour", "costs", "unit", "infra", "faults", "realities"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Import the library's tests with the library's application too: a module may compute names."""
+    of_the_library = isinstance(collector, pytest.Module) and collector.path.parent.name in OF_THE_LIBRARY
+    with librarys_application() if of_the_library else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
 def _application_of_the_librarys_tests(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Make the library's tests independent of functions/tasks/ and its tables, subscribers and queues."""
+    """Make the library's tests independent of functions/tasks/ and of the application's name."""
     if request.path.parent.name not in OF_THE_LIBRARY:
         yield
         return
-    with declared.application("tests.application"):
+    with librarys_application():
         yield
 
 

@@ -15,7 +15,7 @@ from celeriac.declare.task import PartialFailureError, Task
 from celeriac.leases.status import Status
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import MalformedMessageError
-from celeriac.model.queue import Queue
+from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Backoff, Reject, Retry
 from celeriac.model.table import Outbox, Table
 
@@ -59,6 +59,7 @@ __all__ = [
     "Queue",
     "Reject",
     "ResultNotKeptError",
+    "RetiredQueueError",
     "Retry",
     "Status",
     "Table",

@@ -2,6 +2,6 @@
 
 from celeriac import Table
 
-# One variable for each table. The stacks build the tables, and every task may write to them.
+# One variable for each table. The stacks build the tables, and infra/application.py says which queues may use them.
 orders = Table("orders")  # sample
 payments = Table("payments")  # sample

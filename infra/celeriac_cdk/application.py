@@ -1,26 +1,142 @@
-"""The types that a team's infra/application.py passes to the stacks."""
+"""What a team's infra/application.py gives to the tasks of each queue: rights, variables, tables, buckets, secrets."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from typing import Self
 
+import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct, Node
 
-from celeriac_cdk.config import StageConfig
+from celeriac.model.table import Table
+from celeriac_cdk.config import ConfigError, StageConfig
+from celeriac_cdk.own import Bucket, Secret
+
+_BUCKET_IS_USED = "tasks name the objects of the bucket as they run"
 
 
-@dataclass(frozen=True, slots=True)
+class Given:
+    """What the consumer of one queue gets."""
+
+    def __init__(self) -> None:
+        self.statements: list[iam.PolicyStatement] = []
+        self.environment: dict[str, str] = {}
+        self.tables: set[str] = set()
+        self.status_of: set[str] = set()
+        """The queues whose tasks' status and results are read."""
+        self.wildcards: dict[str, str] = {}
+        """Resources with a wildcard, and the reason for each. Without a reason the synth of a kept stage fails."""
+
+    def joined(self, others: Iterable["Given"]) -> "Given":
+        """This and what others get, for the consumer of a queue that also runs tasks of other queues."""
+        made = Given()
+        for each in (*others, self):
+            made.statements += [one for one in each.statements if one not in made.statements]
+            made.environment |= each.environment
+            made.tables |= each.tables
+            made.status_of |= each.status_of
+            made.wildcards |= each.wildcards
+        return made
+
+
+class Grants:
+    """Gives something to the consumers of some queues. Each method returns the same object, for the next one."""
+
+    def __init__(self, application: "Application", queues: Collection[str]) -> None:
+        self._stage = application.config.stage
+        self._given = [application.of(queue) for queue in queues]
+
+    def allow(self, *statements: iam.PolicyStatement, because: str | None = None) -> Self:
+        """Give rights.
+
+        because: the reason for resources with a wildcard. Without one the synth of a kept stage fails.
+        """
+        reasons = {
+            resource: because
+            for statement in statements
+            for resource in statement.resources
+            if because is not None and ("*" in _plain(resource) or "?" in _plain(resource))
+        }
+        for given in self._given:
+            given.statements += statements
+            given.wildcards |= reasons
+        return self
+
+    def environment(self, **variables: str) -> Self:
+        """Set variables. They aren't secret: whoever may look at the function sees them."""
+        for given in self._given:
+            given.environment |= variables
+        return self
+
+    def table(self, *tables: str) -> Self:
+        """Let tasks read and write single items of these tables, also in transactions."""
+        for given in self._given:
+            given.tables |= set(tables)
+        return self
+
+    def secret(self, secret: Secret, variable: str) -> Self:
+        """Let tasks read a secret. Its name is in the environment variable `variable`."""
+        return self.allow(secret.read(self._stage)).environment(**{variable: secret.physical_name(self._stage)})
+
+    def bucket(self, bucket: Bucket, variable: str) -> Self:
+        """Let tasks use a bucket. Its name is in the environment variable `variable`."""
+        self.allow(*bucket.use(self._stage), because=_BUCKET_IS_USED)
+        return self.environment(**{variable: bucket.physical_name(self._stage)})
+
+    def status_of(self, *queues: str) -> Self:
+        """Let tasks read the status and the results of the tasks of other queues."""
+        for given in self._given:
+            given.status_of |= set(queues)
+        return self
+
+
 class Application:
-    """Environment and permissions of the functions that run the application's tasks."""
+    """What the tasks of each queue may do and know. A queue that nothing is given to has the rights of Celeriac only.
 
-    environment: Mapping[str, str]
-    permissions: Sequence[iam.PolicyStatement]
-    wildcards: Mapping[str, str]
-    """Resources with a wildcard, and the reason for each. Without a reason the synth of a kept stage fails."""
+    Example: `application.queue("payments").table("payments").environment(PROVIDER="https://...")`.
+    """
+
+    def __init__(self, config: StageConfig) -> None:
+        self.config = config
+        self._of: dict[str, Given] = {}
+
+    def queue(self, *names: str) -> Grants:
+        """Give something to the consumers of these queues."""
+        return Grants(self, names)
+
+    def of(self, queue: str) -> Given:
+        """What was given to the consumer of a queue."""
+        return self._of.setdefault(queue, Given())
+
+    def check(self, queues: Collection[str], tables: Collection[str]) -> None:
+        """Raise ConfigError if a queue or a table was named that isn't declared."""
+        named = [*self._of, *(other for given in self._of.values() for other in sorted(given.status_of))]
+        _check("queue", named, queues)
+        _check("table", sorted({name for given in self._of.values() for name in given.tables}), tables)
+
+    def unused(self, tables: Iterable[Table]) -> list[Table]:
+        """The tables that no consumer may use."""
+        used = {name for given in self._of.values() for name in given.tables}
+        return [table for table in tables if table.name not in used]
+
+
+def _check(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            there_are = f"there are {', '.join(sorted(known))}" if known else "it declares none"
+            raise ConfigError(
+                f"infra/application.py names the {kind} {name!r}, which tasks/{kind}s.py doesn't declare; {there_are}"
+            )
+
+
+def _plain(resource: str) -> str:
+    """A resource without the CDK's placeholders for the account and the region, which might have any character."""
+    for token in (cdk.Aws.PARTITION, cdk.Aws.REGION, cdk.Aws.ACCOUNT_ID):
+        resource = resource.replace(token, "")
+    return resource
 
 
 type BuildState = Callable[[Construct, StageConfig, kms.IKey | None], Construct]
 """The class `ApplicationState`: it builds the application's storage beside its tables."""
 type Describe = Callable[[Node, StageConfig], Application]
-"""The function `application`: it returns environment and permissions of the tasks."""
+"""The function `application`: it says what the tasks of each queue get."""

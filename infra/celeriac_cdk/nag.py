@@ -52,11 +52,11 @@ def what_to_type(finding: str, path: str, stage: str) -> str:
     if short.startswith("IAM5[Resource::"):
         resource = short.removeprefix("IAM5[Resource::").removesuffix("]")
         return (
-            "name the resource in full, or if that is impossible, add this to application() in infra/application.py, "
-            f'before its `return`:\nwildcards[{_literal(resource, stage)}] = "the reason why"'
+            f"name the resource in full, {_literal(resource, stage)}, or if that is impossible, add its reason where a "
+            'queue gets it: .allow(..., because="the reason why")'
         )
     if short.startswith("IAM5[Action::"):
-        return "name each action in full, in the `permissions` of infra/application.py"
+        return "name each action in full, in the `.allow` of infra/application.py"
     return (
         f"change the resource, or if it is right as it is, add this to the code that builds {path}, and replace `it` "
         "by the variable of the resource:\n"

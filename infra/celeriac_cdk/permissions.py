@@ -4,14 +4,20 @@ Names are deterministic, so ARNs are built from names and not imported from the 
 CloudFormation export, and CloudFormation deletes no queue whose export is in use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 
-from celeriac.enqueue import order
+from celeriac.consume import quarantine
+from celeriac.enqueue import order, outbox_row
+from celeriac.leases import notes
 from celeriac.model import names, payload
 from celeriac.relay import held
+
+UPDATE = "dynamodb:UpdateItem"
+_KEYS = "dynamodb:LeadingKeys"
+_MOST_IN_A_STATEMENT = 4000
 
 
 def arn(service: str, resource: str, *, region: str = cdk.Aws.REGION, account: str = cdk.Aws.ACCOUNT_ID) -> str:
@@ -71,32 +77,66 @@ def read_and_write_items(tables: Sequence[str]) -> iam.PolicyStatement:
     )
 
 
-def keep_records(table: str) -> iam.PolicyStatement:
-    """Allow claiming keys in the idempotency table, completing their records, and reading them."""
-    return _allow("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", on=_tables([table]))
-
-
-def read_status(table: str, dead_letters: Sequence[str]) -> list[iam.PolicyStatement]:
-    """Allow reading single records of tasks, and looking for a task among the dead letters."""
-    look = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility")
+def keep_records(table: str, queue: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow the consumer of a queue to claim keys of its tasks, complete their records and read them, and to note
+    what it did with the queue's messages; further to read the quarantine.
+    """
+    owners = [*(literal(task) for task in tasks), f"{notes.OF_QUEUE}{queue}"]
     return [
-        _allow("dynamodb:GetItem", on=_tables([table])),
-        _allow(*look, on=[queue_arn(name) for name in dead_letters]),
+        *(
+            _on_keys(table, [f"{owner}#*" for owner in some], "dynamodb:GetItem", "dynamodb:PutItem", UPDATE)
+            for some in in_statements(owners)
+        ),
+        _on_keys(table, [quarantine.ITEM], "dynamodb:GetItem"),
     ]
 
 
-def append_events(table: str) -> iam.PolicyStatement:
-    """Allow adding rows to the outbox, but not reading or changing them."""
+def read_records(table: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow reading the records of tasks, and the notes about the messages of their queues."""
+    return [
+        _on_keys(table, [f"{owner}#*" for owner in some], "dynamodb:GetItem")
+        for some in in_statements([literal(task) for task in tasks])
+    ]
+
+
+def read_notes(table: str, queues: Sequence[str]) -> iam.PolicyStatement:
+    """Allow reading the notes about the messages of queues."""
+    return _on_keys(table, [f"{notes.OF_QUEUE}{queue}#*" for queue in queues], "dynamodb:GetItem")
+
+
+def read_status(table: str) -> iam.PolicyStatement:
+    """Allow reading single records of tasks."""
+    return _allow("dynamodb:GetItem", on=_tables([table]))
+
+
+def append_rows(table: str) -> iam.PolicyStatement:
+    """Allow adding events and tasks to the outbox, but not reading or changing them."""
     return _allow("dynamodb:PutItem", on=_tables([table]))
 
 
+def append_events(table: str) -> iam.PolicyStatement:
+    """Allow adding events to the outbox, and no tasks."""
+    return _on_keys(table, [f"{outbox_row.TASKS}*"], "dynamodb:PutItem", operator="StringNotLike")
+
+
+def append_tasks(table: str, queue: str) -> iam.PolicyStatement:
+    """Allow adding tasks of one queue to the outbox."""
+    return _on_keys(table, [f"{outbox_row.task_start(queue)}*"], "dynamodb:PutItem")
+
+
+def order_rows(table: str, aggregates: str = "") -> iam.PolicyStatement:
+    """Allow to write in the idempotency table when an aggregate's last row occurred, and no record of a task.
+
+    aggregates: how their names begin.
+    """
+    return _on_keys(table, [f"{order.PREFIX}{aggregates}*"], "dynamodb:PutItem")
+
+
 def order_events(table: str) -> iam.PolicyStatement:
-    """Allow to write in the idempotency table when an aggregate's last event occurred, and no record of a task."""
-    return iam.PolicyStatement(
-        actions=["dynamodb:PutItem"],
-        resources=_tables([table]),
-        conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{order.PREFIX}*"]}},
-    )
+    """Allow the same for the aggregates of events, and not for those of tasks."""
+    allowed = order_rows(table)
+    allowed.add_condition("ForAllValues:StringNotLike", {_KEYS: [f"{order.PREFIX}{outbox_row.TASKS}*"]})
+    return allowed
 
 
 def mark_events(table: str) -> iam.PolicyStatement:
@@ -114,11 +154,7 @@ def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
 
 def note_held_aggregates(table: str) -> iam.PolicyStatement:
     """Allow to note in the idempotency table which aggregates wait, and to read that, and no record of a task."""
-    return iam.PolicyStatement(
-        actions=["dynamodb:BatchGetItem", "dynamodb:UpdateItem"],
-        resources=_tables([table]),
-        conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{held.PREFIX}*"]}},
-    )
+    return _on_keys(table, [f"{held.PREFIX}*"], "dynamodb:BatchGetItem", UPDATE)
 
 
 def put_events(bus: str) -> iam.PolicyStatement:
@@ -138,57 +174,109 @@ def read_stream(stream_arn: str) -> iam.PolicyStatement:
 
 
 def store_payloads(stage: str) -> list[iam.PolicyStatement]:
-    """Allow storing payloads that SQS can't carry in the stage's bucket, and reading them.
+    """Allow storing payloads that SQS can't carry in the stage's bucket, and reading those of all queues."""
+    return [_allow("s3:GetObject", "s3:PutObject", on=payload_objects(stage)), _list_payloads(stage)]
 
-    Without the right to list, S3 answers "forbidden" for an object that has expired. The task would then be retried,
-    not dead-lettered.
-    """
+
+def use_payloads(stage: str, queue: str) -> list[iam.PolicyStatement]:
+    """Allow the consumer of a queue to read the payloads of its messages, and to store those of what it sends."""
+    own = payload_objects(stage, queue)
+    sends = payload_objects(stage, prefixes=(payload.ARGS, payload.SCHEDULED))
     return [
-        _allow("s3:GetObject", "s3:PutObject", on=[payload_objects(stage)]),
-        _allow("s3:ListBucket", on=[_payload_bucket(stage)]),
+        _allow("s3:GetObject", on=own),
+        _allow("s3:PutObject", on=[*sends, *payload_objects(stage, queue, prefixes=(payload.BODIES,))]),
+        _list_payloads(stage),
     ]
 
 
-def leave_payloads(stage: str) -> iam.PolicyStatement:
-    """Allow storing arguments that SQS can't carry in the stage's bucket, but not reading them."""
-    return _allow("s3:PutObject", on=argument_objects(stage))
+def leave_payloads(stage: str, queue: str) -> iam.PolicyStatement:
+    """Allow storing arguments for one queue that SQS can't carry in the stage's bucket, but not reading them."""
+    return _allow("s3:PutObject", on=payload_objects(stage, queue, prefixes=(payload.ARGS, payload.SCHEDULED)))
 
 
-def argument_objects(stage: str) -> list[str]:
-    """Return the ARNs of all stored arguments in the stage's bucket. The bodies of dead letters are not among them."""
-    return [f"{_payload_bucket(stage)}/{prefix}*" for prefix in (payload.ARGS, payload.SCHEDULED)]
+def payload_objects(
+    stage: str, queue: str | None = None, *, prefixes: Sequence[str] = (payload.ARGS, payload.SCHEDULED, payload.BODIES)
+) -> list[str]:
+    """Return the ARNs of the stored payloads of a queue, or of all queues, in the stage's bucket."""
+    of = f"{queue}/" if queue is not None else ""
+    return [f"{_payload_bucket(stage)}/{prefix}{of}*" for prefix in prefixes]
 
 
-def payload_objects(stage: str) -> str:
-    """Return the ARN of all objects of the stage's bucket."""
-    return f"{_payload_bucket(stage)}/*"
+def schedule(stage: str, queue: str | None = None) -> list[iam.PolicyStatement]:
+    """Allow delaying messages for longer than SQS can, for one queue or for all, by schedules that run with its role.
 
-
-def schedule(stage: str) -> list[iam.PolicyStatement]:
-    """Allow delaying messages for longer than SQS can, by schedules that run with the stage's role."""
+    A schedule sends with a role, and so to no other queue than that of a role that the caller may pass.
+    """
     return [
         # Each schedule names its dead-letter queue, and the sender looks that queue up.
         _allow("sqs:GetQueueUrl", on=[queue_arn(names.schedule_dead_letters(stage))]),
-        _allow("scheduler:CreateSchedule", on=[schedules(stage)]),
+        _allow("scheduler:CreateSchedule", on=[schedules(stage, queue)]),
         iam.PolicyStatement(
             actions=["iam:PassRole"],
-            resources=[role_arn(names.scheduler_role(stage, cdk.Aws.REGION))],
+            resources=[scheduler_roles(stage, queue)],
             conditions={"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
         ),
     ]
 
 
-def look_at_schedules(stage: str) -> iam.PolicyStatement:
-    """Allow to read a schedule by its name, after a conflict. This shows the payload.
+def scheduler_roles(stage: str, queue: str | None = None) -> str:
+    """Return the ARN of the role with which Scheduler sends to a queue, or the pattern of those of all queues."""
+    if queue is None:
+        return role_arn(f"{names.start(stage)}scheduler-*-{cdk.Aws.REGION}")
+    return role_arn(names.scheduler_role(stage, queue, cdk.Aws.REGION))
+
+
+def look_at_schedules(stage: str, queue: str | None = None) -> iam.PolicyStatement:
+    """Allow to read a schedule by its name, after a conflict: those of one queue, or of all. This shows the payload.
 
     Producers may not do it. After a conflict they take another name.
     """
-    return _allow("scheduler:GetSchedule", on=[schedules(stage)])
+    return _allow("scheduler:GetSchedule", on=[schedules(stage, queue)])
 
 
-def schedules(stage: str) -> str:
-    """Return the ARN of all schedules of the stage's group."""
-    return arn("scheduler", f"schedule/{names.schedule_group(stage)}/*")
+def schedules(stage: str, queue: str | None = None) -> str:
+    """Return the ARN of all schedules of the stage's group, or of those that send to one queue."""
+    return arn("scheduler", f"schedule/{names.schedule_group(stage)}/{f'{queue}.' if queue is not None else ''}*")
+
+
+def literal(text: str) -> str:
+    """Return a text as a pattern of a policy that matches it.
+
+    A policy may have printable ASCII only, so any other character is matched by `?`, which matches every character.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+    """
+    return "".join(f"${{{char}}}" if char in "*?$" else char if " " <= char <= "~" else "?" for char in text)
+
+
+def in_statements(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Split texts, so that each part fits into a statement. CDK spreads statements over several policies.
+
+    A managed policy has 6,144 characters: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    """
+    some: list[str] = []
+    for text in texts:
+        if some and sum(map(len, some)) + len(text) > _MOST_IN_A_STATEMENT:
+            yield some
+            some = []
+        some.append(text)
+    if some:
+        yield some
+
+
+def _on_keys(table: str, patterns: Sequence[str], *actions: str, operator: str = "StringLike") -> iam.PolicyStatement:
+    """Allow actions on the items of a table whose partition keys match one of the patterns."""
+    return iam.PolicyStatement(
+        actions=list(actions),
+        resources=_tables([table]),
+        conditions={f"ForAllValues:{operator}": {_KEYS: list(patterns)}},
+    )
+
+
+def _list_payloads(stage: str) -> iam.PolicyStatement:
+    """Allow to list the bucket's keys. Without this, S3 answers "forbidden" for an object that has expired. The task
+    would then be retried, not dead-lettered.
+    """
+    return _allow("s3:ListBucket", on=[_payload_bucket(stage)])
 
 
 def _payload_bucket(stage: str) -> str:

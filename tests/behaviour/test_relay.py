@@ -11,7 +11,7 @@ import celeriac
 from celeriac import Context, Outbox, Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
-from celeriac.enqueue.outbox_row import PARKED, new_row, read
+from celeriac.enqueue.outbox_row import PARKED, new_row, read, task_start
 from celeriac.enqueue.transaction import Transaction
 from celeriac.relay.batches import spread
 from celeriac.relay.mark import mark
@@ -136,6 +136,7 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
     [
         ({"message": '{"task": "count"}', "queue": "nobody's"}, 'no queue is named "nobody\'s"'),
         ({"message": "no JSON", "queue": "relayed"}, "not a message"),
+        ({"message": '{"task": "count"}'}, "not a row of an event or a task: KeyError"),
         ({"data": "[]"}, "not a row of an event or a task: TypeError"),
         ({"occurred_at": "yesterday"}, "not a row of an event or a task: ValueError"),
         ({"type": {"N": "7"}}, "not a row of an event or a task: TypeError"),
@@ -144,6 +145,8 @@ def test_an_event_that_can_never_be_published_is_parked_with_its_reason_and_bloc
 def test_an_unreadable_row_is_parked(sandbox: Sandbox, content: dict[str, Any], reason: str) -> None:
     written = {name: {"S": value} if isinstance(value, str) else value for name, value in content.items()}
     row = new_row("stock.changed", "item") | written
+    if "queue" in content:
+        row["pk"] = {"S": f"{task_start(content['queue'])}item"}
     client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=row)
     _emit(1, "item")
     sandbox.drain()

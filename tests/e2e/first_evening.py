@@ -147,14 +147,17 @@ def _change_and_failure(evening: Evening) -> None:
     evening.finds("celeriac --stage local status 2026-09", "monthly_report: succeeded")
 
 
+VARIABLES = {"STATEMENTS_BUCKET": "STATEMENTS", "SIGNING_KEY": "SIGNING_KEY"}
+
+
 def _own_bucket(evening: Evening) -> None:
     """A task with its own bucket, secret and package. At first it lacks the permission to use them."""
     evening.types("uv add markdown-it-py")
     evening.file("functions/tasks/statements.py").write_text(STATEMENTS)
     application = evening.file("infra/application.py")
     built, granted = patched(application.read_text(), BUILD), GRANT
-    rights = ("+    permissions", "+    wildcards")
-    without = "\n".join(line for line in granted.splitlines() if not line.startswith(rights))
+    names = (f"{each}={name}.physical_name(config.stage)" for each, name in (VARIABLES.items()))
+    without = re.sub(r"(?m)^(\+ +application\.queue\(.*?\))\..*$", rf"\1.environment({', '.join(names)})", granted)
     application.write_text(patched(built, without))
     evening.types("make up")
     send = "celeriac --stage local send write_statement " + shlex.join(

@@ -24,6 +24,7 @@ os.environ |= {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
+    "CELERIAC_APPLICATION": "celeriac",
     "CELERIAC_STAGE": "test",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
 }

@@ -97,7 +97,7 @@ PLANTS = {
         1,
         "lifetime forgotten",
         payloads.renewed,
-        "if read_key(key, {ARGS, SCHEDULED}).is_fresh(_today(), scheduled=long):",
+        "if read_key(key, {ARGS, SCHEDULED}, queue_of(queue_name)).is_fresh(_today(), scheduled=long):",
         "if True:",
     ),
     "takes a live lease over": Plant(

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from celeriac.aws import payloads, sqs
 from celeriac.aws.attributes import FAILURE_ATTRIBUTE, FIRST_SENT_AT, MORE
 from celeriac.aws.client import client
 from celeriac.model.failure import Failure, fingerprint
+from celeriac.model.payload import ARGS, BODIES, key_of
 from celeriac.model.queue import MAX_MESSAGE_BYTES
 from celeriac.testing import Sandbox
 from celeriac.testing.calls import Call
@@ -59,7 +60,14 @@ _FAILURES = st.fixed_dictionaries(
     {},
     optional={name: st.one_of(_DATES, _ODD) if name.endswith("_at") else _ODD for name in Failure.__struct_fields__},
 ).flatmap(lambda odd: st.sampled_from([_DIED | odd, {"reason": "x"} | odd, odd]))
-_KEYS = st.sampled_from(["bodies/none", "bodies/garbage", "bodies/deep", "bodies/message", "/", "?acl", "x" * 2000])
+_STORED = [
+    b"\xff\xfe{",
+    b"[" * 100_000,
+    json.dumps({"task": "pay", "failure": {"reason": "x", "last_at": "2026-01-01T00:00:00"}}).encode(),
+]
+_KEYS_OF_STORED = [key_of(BODIES, "any-letter", content, date(2026, 1, 1)).text for content in _STORED]
+_GONE = key_of(BODIES, "any-letter", b"gone", date(2026, 1, 1)).text
+_KEYS = st.sampled_from([*_KEYS_OF_STORED, _GONE, "bodies/none", "/", "?acl", "x" * 2000])
 
 
 def _nested(depth: int, inside: str) -> str:
@@ -106,7 +114,7 @@ def _text(value: object) -> Attribute:
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @example([(_failed(last_at="2026-01-01T00:00:00"), {})])
 @example([("x", {"failure": _text(_DIED | {"last_at": "2026-01-01T00:00:00"})})])
-@example([('{"stored_body": "bodies/garbage", "stored_attributes": "bodies/garbage"}', {})])
+@example([(json.dumps({"stored_body": _KEYS_OF_STORED[0], "stored_attributes": _KEYS_OF_STORED[0]}), {})])
 @example([(_failed(message="a-" * 200_000), {})])
 @example([("x", {"failure": {"DataType": "Number", "StringValue": "5"}})])
 @given(st.lists(_LETTERS, min_size=1, max_size=6))
@@ -118,9 +126,8 @@ def test_every_other_letter_is_listed_exported_redriven_and_discarded(tmp_path: 
 
 
 def _store_oddities() -> None:
-    message = json.dumps({"task": "pay", "failure": {"reason": "x", "last_at": "2026-01-01T00:00:00"}})
-    for key, content in {"garbage": b"\xff\xfe{", "deep": b"[" * 100_000, "message": message.encode()}.items():
-        client("s3").put_object(Bucket=payloads.bucket(DEAD), Key=f"bodies/{key}", Body=content)
+    for key, content in zip(_KEYS_OF_STORED, _STORED, strict=True):
+        client("s3").put_object(Bucket=payloads.bucket(DEAD), Key=key, Body=content)
 
 
 def _lay(odd: list[Letter]) -> None:
@@ -188,7 +195,8 @@ def _s3_is_denied(sandbox: Sandbox, error: Exception) -> Iterator[None]:
 def test_a_payload_bucket_that_cannot_be_read_hides_no_letter(
     sandbox: Sandbox, tmp_path: Path, error: Exception
 ) -> None:
-    _lay([('{"task": "pay", "stored": "args/x"}', {}), ('{"stored_body": "bodies/x"}', {})])
+    args = key_of(ARGS, "any-letter", b"gone", date(2026, 1, 1)).text
+    _lay([(json.dumps({"task": "pay", "stored": args}), {}), (json.dumps({"stored_body": _GONE}), {})])
     with _s3_is_denied(sandbox, error):
         letters = _json(sandbox, "list", shop.name, "--letters")
         assert [bool(letter["missing"]) for letter in letters].count(True) == 2

@@ -21,7 +21,7 @@ from aws_cdk.assertions import Template
 from constructs import Construct
 
 from celeriac import Backoff, Queue, Task
-from celeriac.model import declared
+from celeriac.model.project import read
 from celeriac.model.stages import Project, StageSettings
 from celeriac.model.table import Table
 from celeriac_cdk.application import Application
@@ -32,6 +32,7 @@ from celeriac_cdk.stacks.state import StateStack
 from celeriac_cdk.stacks.work import WorkStack
 from infra import application as applications
 from tests.infra.template import Stack, Stage
+from tests.support.library import librarys_application
 
 QUEUES = (
     Queue("mail", timeout=timedelta(seconds=20), max_concurrency=7),
@@ -48,11 +49,16 @@ QUEUES = (
 )
 TABLES = (Table("accounts", key="iban"),)
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:an-applications-own-*"
-APPLICATION = Application(
-    environment={"SECRET": SECRET},
-    permissions=[iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[SECRET])],
-    wildcards={SECRET: "Secrets Manager ends an ARN with random characters"},
-)
+
+
+def give(config: StageConfig, queues: Sequence[Queue]) -> Application:
+    """What infra/application.py of a user would give: a secret to the first two queues, the rest to the first one."""
+    first, *second = (queue.name for queue in queues[:2])
+    application = Application(config)
+    use = iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[SECRET])
+    application.queue(first, *second).allow(use, because="Secrets Manager ends an ARN with random characters")
+    application.queue(first).environment(SECRET=SECRET).table(*(table.name for table in TABLES))
+    return application
 
 
 class ApplicationState(Construct):
@@ -64,14 +70,14 @@ class ApplicationState(Construct):
         acknowledge(secret, "SMG4", "a secret of the tests, which nothing uses")
 
 
-def recurring(name: str, cron: str | None, timezone: str = "UTC") -> Task[..., Any, Any]:
+def recurring(name: str, cron: str | None, timezone: str = "UTC", queue: Queue = QUEUES[0]) -> Task[..., Any, Any]:
     """A task that is not in the registry."""
 
     def function() -> None: ...
 
     return Task(
         function,
-        QUEUES[0],
+        queue,
         name=name,
         key=None,
         delivery="effectively_once",
@@ -84,6 +90,7 @@ def recurring(name: str, cron: str | None, timezone: str = "UTC") -> Task[..., A
 
 
 TASKS = (
+    recurring("archive", None, queue=QUEUES[1]),
     recurring("nightly", "0 3 * * *", "Europe/Berlin"),
     recurring("every five minutes " + "x" * 60, "rate(5 minutes)"),
     recurring("seldom", None),
@@ -120,14 +127,18 @@ def stage(synth: Synth) -> Stage:
 @pytest.fixture(scope="session")
 def application() -> Stage:
     """The stage `dev` of the application in tests/application/."""
-    with declared.application("tests.application"):
-        return as_cdk_makes_it(stage="dev")
+    with librarys_application():
+        app = _app({"stage": "dev"})
+        declare_stage(app, ROOT, PROJECT, state=ApplicationState, application=lambda _, config: Application(config))
+        return _read(app, "dev")
 
 
 def as_cdk_makes_it(**context: str) -> Stage:
     """The stage of everything that the application declares, for the context values given as keywords."""
     app = _app(context)
-    declare_stage(app, ROOT, state=applications.ApplicationState, application=applications.application)
+    declare_stage(
+        app, ROOT, read(Path.cwd()), state=applications.ApplicationState, application=applications.application
+    )
     return _read(app, context["stage"])
 
 
@@ -160,7 +171,7 @@ def _declare(app: cdk.App, queues: Sequence[Queue], project: Project = PROJECT) 
 
 
 def _stacks(app: cdk.App, config: StageConfig, queues: Sequence[Queue], region: str | None = None) -> None:
-    with declared.application("tests.application"):
+    with librarys_application():
         state = StateStack(app, config, queues=queues, tables=TABLES, application=ApplicationState, region=region)
         WorkStack(
             app,
@@ -168,8 +179,8 @@ def _stacks(app: cdk.App, config: StageConfig, queues: Sequence[Queue], region: 
             queues=queues,
             tables=TABLES,
             tasks=TASKS,
-            application=APPLICATION,
-            code=lambda_.Code.from_asset(str(Path(__file__).parent)),
+            application=give(config, queues),
+            code=lambda _: lambda_.Code.from_asset(str(Path(__file__).parent)),
             outbox_stream_arn=state.outbox_stream_arn,
             key_arn=state.key.key_arn if state.key is not None else None,
             region=region,

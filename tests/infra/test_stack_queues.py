@@ -167,3 +167,29 @@ def test_a_consumer_joins_the_vpc_of_its_stage_if_its_queue_says_so() -> None:
 def test_a_queue_in_a_vpc_that_the_stage_lacks_is_refused_with_the_cure() -> None:
     with pytest.raises(ConfigError, match=r"vpc=True, and the stage test has no VPC: set vpc.subnets"):
         build([Queue("inside", vpc=True)], stage="test")
+
+
+def test_pollers_are_given_up_by_an_empty_object() -> None:
+    """Lambda keeps the pollers of a mapping whose update doesn't name them."""
+    _, work = build([Queue("calm", pollers=()), Queue("plain")], stage="test")
+    (calm, plain) = (each for each in work.resources("Lambda::EventSourceMapping") if "FilterCriteria" not in each)
+    assert calm["ProvisionedPollerConfig"] == {"MinimumPollers": {"Ref": "AWS::NoValue"}}
+    assert calm["ScalingConfig"] == {"MaximumConcurrency": 10}
+    assert "ProvisionedPollerConfig" not in plain
+
+
+def test_a_consumer_runs_on_the_processor_of_its_queue() -> None:
+    _, work = build([Queue("intel", architecture="x86_64"), Queue("graviton")], stage="test")
+    found = {each["FunctionName"]: each["Architectures"] for each in work.resources("Lambda::Function")}
+    assert found["celeriac-test--intel"] == ["x86_64"]
+    assert found["celeriac-test--graviton"] == found["celeriac-test--relay"] == ["arm64"]
+
+
+def test_a_retired_queue_keeps_its_consumer_and_its_alarms() -> None:
+    state, work = build([Queue("old", retired=True)], stage="test")
+    assert state.named("SQS::Queue", "QueueName", "celeriac-test--old")
+    assert work.named("Lambda::Function", "FunctionName", "celeriac-test--old")
+    assert {each["AlarmName"] for each in work.resources("CloudWatch::Alarm")} >= {
+        "celeriac-test--old-age",
+        "celeriac-test--old-dlq",
+    }

@@ -7,11 +7,13 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_sqs as sqs
 
 from celeriac import Queue
 from celeriac.model.errors import DeclarationError
 from celeriac_cdk.config import read_config
 from celeriac_cdk.declarations.load import MOST_QUEUES, check_number
+from celeriac_cdk.stacks.stage import synthesize
 from celeriac_cdk.stacks.state import StateStack
 from tests.infra.conftest import PROJECT, QUEUES, ApplicationState, Synth, build
 from tests.infra.template import Resource, Stage, text
@@ -199,7 +201,7 @@ def test_the_key_may_be_used_only_through_aws_services(synth: Synth) -> None:
         assert [text(service) for service in services] == [
             f"{each}.${{AWS::Region}}.amazonaws.com" for each in expected
         ]
-    for policy in ("producer", "operator"):
+    for policy in ("producer-mail", "operator"):
         assert "kms:GenerateDataKey" in stage.state.policy(f"celeriac-test--{policy}-${{AWS::Region}}")
 
 
@@ -258,8 +260,19 @@ def test_the_largest_number_of_queues_fits_into_the_limits_of_aws(monkeypatch: p
     assert sum(len(widget["properties"].get("alarms", [])) for widget in widgets) > 100
     for alarm in work.resources("CloudWatch::Alarm"):
         assert len(alarm["AlarmDescription"]) <= 1_024
-    with pytest.raises(DeclarationError, match="declares 29 queues, but only 28 fit into a stack: 'one-more'"):
+    with pytest.raises(
+        DeclarationError, match="declares 29 queues, but only 28 fit into the policies of a role: 'one-more'"
+    ):
         check_number([*queues, Queue("one-more")])
+
+
+def test_more_resources_than_a_stack_can_have_are_refused_in_a_sentence() -> None:
+    app = cdk.App()
+    stack = cdk.Stack(app, "celeriac-prod--work")
+    for number in range(501):
+        sqs.CfnQueue(stack, f"Queue{number}")
+    with pytest.raises(DeclarationError, match=r"'?celeriac-prod--work'? would have 501 resources, .* takes 500: let"):
+        synthesize(app)
 
 
 def written(document: object) -> str:

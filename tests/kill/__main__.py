@@ -1,12 +1,14 @@
 """make kill: real workers, killed or frozen at every call, over independent implementations of DynamoDB and SQS."""
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from celeriac.model import settings
 from tests.kill import report
 from tests.kill.report import say
 from tests.kill.sabotage import SABOTAGES
@@ -29,6 +31,7 @@ def main() -> int:
     parser.add_argument("--stories", action="store_true", help="print the story of every run")
     parser.add_argument("--sabotage", action="store_true", help="take guards out of the library, and find them missing")
     chosen = parser.parse_args()
+    os.environ[settings.APPLICATION] = "celeriac"
     for why in filter(None, (why_no_dynamodb(), why_no_sqs(), why_no_lambda())):
         say(f"skipped: {why}")
         return 0

@@ -56,6 +56,7 @@ class Stage:
     def __init__(self, bundle: Path, sqs_endpoint: str, dynamodb_endpoint: str) -> None:
         self._bundle, self._sqs_endpoint = bundle, sqs_endpoint
         self.environment = {
+            "CELERIAC_APPLICATION": "celeriac",
             "CELERIAC_STAGE": STAGE,
             "POWERTOOLS_SERVICE_NAME": "celeriac",
             "AWS_ENDPOINT_URL_SQS": sqs_endpoint,

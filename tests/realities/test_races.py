@@ -62,6 +62,7 @@ def _tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "AWS_ACCESS_KEY_ID": "races",
         "AWS_SECRET_ACCESS_KEY": "races",
         "AWS_DEFAULT_REGION": "eu-west-1",
+        "CELERIAC_APPLICATION": "celeriac",
         "CELERIAC_STAGE": STAGE,
     }.items():
         monkeypatch.setenv(name, value)

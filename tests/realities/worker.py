@@ -146,6 +146,7 @@ def worker(
             "LAMBDA_TASK_ROOT": str(code[0]),
             "AWS_LAMBDA_RUNTIME_API": api.address,
             "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+            "CELERIAC_APPLICATION": "celeriac",
             "AWS_LAMBDA_FUNCTION_NAME": function,
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",

@@ -6,13 +6,18 @@ import pytest
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from celeriac_local.provider.server import Provider
+from tasks import tables
 from tasks.orders import place_order
 from tasks.payments import process_payment
 from tasks.queues import emails, orders, payments
 
 
 def _order(order_id: str) -> object:
-    return client("dynamodb").get_item(TableName="celeriac-test--orders", Key={"pk": {"S": order_id}}).get("Item")
+    return (
+        client("dynamodb")
+        .get_item(TableName=tables.orders.physical_name("test"), Key={"pk": {"S": order_id}})
+        .get("Item")
+    )
 
 
 def _mails() -> int:
@@ -82,7 +87,7 @@ def test_a_request_that_the_provider_refuses_is_not_sent_again(sandbox: Sandbox,
 
 
 def test_an_order_id_that_is_taken_is_a_dead_letter(sandbox: Sandbox, provider: Provider) -> None:
-    client("dynamodb").put_item(TableName="celeriac-test--orders", Item={"pk": {"S": "o-1"}})
+    client("dynamodb").put_item(TableName=tables.orders.physical_name("test"), Item={"pk": {"S": "o-1"}})
     place_order.enqueue(order_id="o-1", email="ada@example.org", amount_cents=500)
     sandbox.drain()
 

@@ -320,7 +320,7 @@ def test_a_letter_whose_payload_is_gone_is_named_and_not_sent(file: str) -> None
 
 
 def test_a_stored_body_that_is_gone_harms_no_other_letter(file: str) -> None:
-    _send_dead('{"stored_body": "bodies/nowhere"}')
+    _send_dead(f'{{"stored_body": "bodies/files/2026-01-01/{"0" * 64}-5"}}')
     _die()
     shown = _json("list", "files", "--letters")
     assert {one["missing"].partition(",")[0] for one in shown} == {"", "its payload"}

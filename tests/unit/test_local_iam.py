@@ -41,6 +41,16 @@ PUTTING = AccessCheck("s3:PutObject", (f"{BUCKET}/a/b",))
 SEND = allow("ses:SendEmail", "arn:aws:ses:*:*:identity/*", StringEquals={"ses:FromAddress": "a@example.org"})
 
 
+TABLE = "arn:aws:dynamodb:us-east-1:1:table/records"
+KEYS = "dynamodb:LeadingKeys"
+READ_MAIL = allow("dynamodb:GetItem", TABLE, **{"ForAllValues:StringLike": {KEYS: ["mail#*", "5${*}#*"]}})
+READ_OTHERS = allow("dynamodb:GetItem", TABLE, **{"ForAllValues:StringNotLike": {KEYS: ["mail#*"]}})
+
+
+def reading(*keys: str) -> AccessCheck:
+    return AccessCheck("dynamodb:GetItem", (TABLE,), {KEYS.lower(): keys})
+
+
 def sent(address: str | None) -> AccessCheck:
     known = {} if address is None else {"ses:fromaddress": address}
     return AccessCheck("ses:SendEmail", ("arn:aws:ses:us-east-1:1:identity/example.org",), known)
@@ -79,6 +89,13 @@ def listing(bucket: str = BUCKET, **known: str) -> AccessCheck:
         ([allow("s3:*", StringNotLike={"k": ["a*"]})], listing(k="ab"), "refused"),
         ([allow("s3:*", ArnLikeIfExists={"k": ["a*"]})], listing(), "unknown"),
         ([allow("s3:*", NumericLessThan={"k": 5})], listing(k="4"), "unknown"),
+        ([READ_MAIL], reading("mail#1", "mail#2"), "allowed"),
+        ([READ_MAIL], reading("mail#1", "pay#2"), "refused"),
+        ([READ_MAIL], reading("5*#1"), "allowed"),
+        ([READ_MAIL], reading("500#1"), "refused"),
+        ([READ_MAIL], AccessCheck("dynamodb:GetItem", (TABLE,)), "unknown"),
+        ([READ_OTHERS], reading("pay#1"), "allowed"),
+        ([READ_OTHERS], reading("pay#1", "mail#1"), "refused"),
         ([allow("s3:*", NumericLessThan={"k": 5}), allow("s3:List*")], listing(), "allowed"),
     ],
 )
@@ -199,7 +216,8 @@ def test_a_refusal_names_role_action_resource_and_the_statement_to_add() -> None
     assert f"{BUCKET}/a/b" in said
     assert said.endswith(
         "add to application() in infra/application.py, before its `return`: "
-        'permissions.append(iam.PolicyStatement(actions=["s3:PutObject"], resources=["arn:aws:s3:::mine/*"]))'
+        'application.queue("reports").allow('
+        'iam.PolicyStatement(actions=["s3:PutObject"], resources=["arn:aws:s3:::mine/*"]))'
     )
 
 

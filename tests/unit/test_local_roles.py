@@ -76,7 +76,12 @@ def _client(service: str, port: int) -> Any:
 def call(port: int) -> Call:
     """The code and message that a function with the permissions of ALLOWED gets for a call."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    rights = [{"Effect": "Allow", "Action": action, "Resource": on} for action, on in ALLOWED.items()]
+    rights: list[dict[str, Any]] = [
+        {"Effect": "Allow", "Action": action, "Resource": on} for action, on in ALLOWED.items()
+    ]
+    own_keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["mine#*"]}}
+    of_keys = ["dynamodb:UpdateItem", "dynamodb:BatchGetItem"]
+    rights.append({"Effect": "Allow", "Action": of_keys, "Resource": f"{TABLES}/granted", "Condition": own_keys})
     iam, functions = _client("iam", port), _client("lambda", port)
     role = iam.create_role(RoleName="narrow", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"][
         "Arn"
@@ -146,7 +151,34 @@ def test_a_function_does_what_its_role_grants_and_nothing_else(
 
     assert code.startswith("AccessDenied")
     assert "assumed-role/narrow/calls is not authorized to perform: " + missing in message
-    assert "infra/application.py, before its `return`: permissions.append(iam.PolicyStatement(" in message
+    assert 'infra/application.py, before its `return`: application.queue("NAME").allow(iam.PolicyStatement(' in message
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("UpdateItem", lambda key: {"TableName": "granted", "Key": key("a")}),
+        ("BatchGetItem", lambda key: {"RequestItems": {"granted": {"Keys": [key("a"), key("b")]}}}),
+        (
+            "TransactWriteItems",
+            lambda key: {
+                "TransactItems": [
+                    {"Update": {"TableName": "granted", "Key": key("a"), "UpdateExpression": "REMOVE x"}},
+                    _put("granted"),
+                ]
+            },
+        ),
+    ],
+    ids=["update", "batch", "transaction"],
+)
+def test_a_condition_on_the_partition_key_is_applied(
+    call: Call, operation: str, arguments: Callable[[Callable[[str], Any]], dict[str, Any]]
+) -> None:
+    assert call("dynamodb", operation, arguments(lambda name: {"pk": {"S": f"mine#{name}"}})) == ("done", "")
+    yours = arguments(lambda name: {"pk": {"S": f"{'mine' if name == 'b' else 'yours'}#{name}"}})
+    code, message = call("dynamodb", operation, yours)
+    assert code.startswith("AccessDenied")
+    assert f"{'BatchGetItem' if operation == 'BatchGetItem' else 'UpdateItem'} on resource: {TABLES}/granted" in message
 
 
 def test_tags_of_an_object_need_their_own_permission(call: Call, port: int) -> None:

@@ -16,7 +16,23 @@ def test_a_row_with_data_is_an_event() -> None:
 def test_a_row_with_a_message_is_a_task() -> None:
     row = read(new_row("task:pay", None, message='{"task": "pay"}', queue="payments"))
     assert isinstance(row, TaskRow)
-    assert (row.pk, row.message, row.queue) == (row.sk, '{"task": "pay"}', "payments")
+    assert (row.pk, row.message, row.queue) == (f"celeriac#task#payments#{row.sk}", '{"task": "pay"}', "payments")
+    assert row.is_alone
+    in_order = read(new_row("task:pay", "o-1", message='{"task": "pay"}', queue="payments"))
+    assert (in_order.pk, in_order.is_alone) == ("celeriac#task#payments#o-1", False)
+
+
+@pytest.mark.parametrize("pk", ["o-1", "celeriac#task#emails#o-1", "celeriac#task#payments"])
+def test_a_task_under_a_key_of_another_queue_is_malformed(pk: str) -> None:
+    """Whoever may only emit events, or enqueue tasks of another queue, can write such a row."""
+    image = new_row("task:pay", "o-1", message='{"task": "pay"}', queue="payments") | {"pk": {"S": pk}}
+    with pytest.raises(MalformedRowError, match="ValueError"):
+        read(image)
+
+
+def test_an_event_under_a_key_of_a_task_is_malformed() -> None:
+    with pytest.raises(MalformedRowError, match="ValueError"):
+        read(new_row("order.created", "celeriac#task#payments#o-1", data="{}"))
 
 
 def test_its_size_is_in_bytes() -> None:

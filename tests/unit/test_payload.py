@@ -16,15 +16,21 @@ QUEUES = [Queue("payload"), Queue("payload-patient", retention=timedelta(days=2)
 
 @pytest.mark.parametrize("prefix", [ARGS, SCHEDULED, BODIES])
 def test_a_key_is_read_as_it_was_made(prefix: str) -> None:
-    key = key_of(prefix, b"content", TODAY)
-    assert read_key(key.text, {prefix}) == key
-    assert key.text.startswith(f"{prefix}2026-10-05/")
+    key = key_of(prefix, "payload", b"content", TODAY)
+    assert read_key(key.text, {prefix}, "payload") == key
+    assert key.text.startswith(f"{prefix}payload/2026-10-05/")
     assert key.text.endswith("-7")
     assert (key.problem_of_size(7), key.problem_of(b"content")) == ("", "")
     assert key.problem_of_size(8)
     assert key.problem_of(b"Content")
     with pytest.raises(PayloadError):
-        read_key(key.text, {ARGS, SCHEDULED, BODIES} - {prefix})
+        read_key(key.text, {ARGS, SCHEDULED, BODIES} - {prefix}, "payload")
+
+
+def test_a_message_cannot_name_the_payload_of_another_queue() -> None:
+    key = key_of(ARGS, "payments", b"content", TODAY)
+    with pytest.raises(PayloadError, match="payload of another queue, 'payments'"):
+        read_key(key.text, {ARGS}, "payload")
 
 
 @pytest.mark.parametrize(
@@ -45,23 +51,32 @@ def test_a_key_is_read_as_it_was_made(prefix: str) -> None:
     ],
 )
 def test_an_object_is_new_for_a_time(prefix: str, age: timedelta, fresh: bool, fresh_for_a_schedule: bool) -> None:  # noqa: FBT001 - a table
-    key = key_of(prefix, b"content", TODAY - age)
+    key = key_of(prefix, "payload", b"content", TODAY - age)
     assert key.is_fresh(TODAY) == fresh
     assert key.is_fresh(TODAY, scheduled=True) == fresh_for_a_schedule
 
 
-@pytest.mark.parametrize("text", [f"{ARGS}{'0' * 64}", f"{SCHEDULED}{'0' * 64}", f"{BODIES}m-1.attributes"])
-def test_an_older_releases_key_is_read_and_never_new(text: str) -> None:
-    key = read_key(text, {ARGS, SCHEDULED, BODIES})
-    assert (key.day, key.size, key.text) == (None, None, text)
-    assert not key.is_fresh(TODAY)
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{ARGS}{'0' * 64}",  # without a queue or a day
+        f"{ARGS}2026-01-01/{'0' * 64}-5",
+        f"{ARGS}payload/2026-02-30/{'0' * 64}-5",
+        f"{ARGS}payload/../payments/2026-01-01/{'0' * 64}-5",
+        f"{BODIES}m-1.attributes",
+        f"other/payload/2026-01-01/{'0' * 64}-5",
+    ],
+)
+def test_any_other_text_is_no_key(text: str) -> None:
+    with pytest.raises(PayloadError, match="no key of a stored payload"):
+        read_key(text, {ARGS, SCHEDULED, BODIES}, "payload")
 
 
 @pytest.mark.parametrize("outbox", [timedelta(days=7), timedelta(days=900)])
 def test_what_is_new_outlives_every_message_that_is_sent_today(outbox: timedelta) -> None:
     kept = lifetimes(QUEUES, outbox)
     for prefix, age in product((ARGS, BODIES, SCHEDULED), range(1000)):
-        key = key_of(prefix, b"content", TODAY - age * DAY)
+        key = key_of(prefix, "payload", b"content", TODAY - age * DAY)
         # Stored in the first second of its day, and the message is sent in the last one of today.
         left = kept[prefix] - (age + 1) * DAY
         if key.is_fresh(TODAY):

@@ -124,7 +124,6 @@ def test_a_producer_is_told_which_file_is_wrong(
 ) -> None:
     monkeypatch.delenv(settings.APPLICATION, raising=False)
     monkeypatch.chdir(written(tmp_path, content))
-    settings._name_here.cache_clear()
     with pytest.raises(ValueError, match=rf"celeriac\.toml: .*{complaint}"):
         settings.application()
 

@@ -29,7 +29,9 @@ from celeriac.model.table import TableError
         ({"max_concurrency": 1}, "takes 2 to 1000"),
         ({"pollers": (1, 5)}, "fewest 2 to 200"),
         ({"pollers": (5, 4)}, "fewest first"),
-        ({"pollers": (2, 2001)}, "most 2 to 2000"),
+        ({"pollers": (2, 10_001)}, "most 2 to 10,000"),
+        ({"architecture": "arm"}, "Lambda has arm64 and x86_64"),
+        ({"retired": 1}, "retired is 1, write True or False"),
         ({"pollers": 2}, "such as \\(2, 20\\)"),
         ({"pollers": (2, 5), "max_concurrency": 5}, "exclude each other"),
         ({"memory": 127}, "memory is 127, Lambda takes 128 to 10,240 MB"),
@@ -84,6 +86,7 @@ def test_invocations_are_limited_by_number_or_by_pollers() -> None:
     assert Queue("jobs").concurrency_limit == 10
     assert Queue("jobs", max_concurrency=3).concurrency_limit == 3
     assert Queue("jobs", pollers=(2, 20)).concurrency_limit is None
+    assert Queue("jobs", pollers=()).concurrency_limit == 10  # given up, for one deploy
 
 
 def test_visibility_covers_six_timeouts_and_the_window() -> None:

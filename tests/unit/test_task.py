@@ -105,7 +105,7 @@ def test_two_tasks_with_one_name_are_refused_when_the_package_is_loaded(
         with pytest.raises(declared.DuplicateNameError, match=r"'same': twins\.a\.first and twins\.b\.second"):
             registry.load("twins")
     finally:
-        for home in ("twins.a.first", "twins.b.second"):
+        for home in ("twins.a.first (same)", "twins.b.second (same)"):
             del registry._by_home[home]
 
 

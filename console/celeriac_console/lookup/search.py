@@ -52,7 +52,7 @@ def _by_key(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]
 
 def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     for task in tasks:
-        failure = letter_notes.noted(task.name, text)
+        failure = letter_notes.noted(task.all_queues, task.name, text)
         if failure is not None:
             status = Status("dead", failure.attempts, failure=failure, id=text, since=failure.last_at)
             yield task.handle_of(text, f"{task.name}:{text}"), status

@@ -10,6 +10,7 @@ from celeriac.aws import refusals
 from celeriac.aws.client import client, error_code
 from celeriac.aws.sqs import account
 from celeriac.model import names, settings
+from celeriac.model.names import queue_of
 from celeriac.model.payload import ARGS, BODIES, SCHEDULED, Key, PayloadError, key_of, read_key
 
 _CONFLICTS = 3
@@ -30,12 +31,12 @@ def store(queue_name: str, content: bytes, *, long: bool = False) -> str:
 
     long: they will wait in a schedule or in the outbox.
     """
-    return _put_new(queue_name, key_of(SCHEDULED if long else ARGS, content, _today()), content)
+    return _put_new(queue_name, key_of(SCHEDULED if long else ARGS, queue_of(queue_name), content, _today()), content)
 
 
 def store_body(queue_name: str, content: bytes) -> str:
     """Write a whole body, or all attributes of a message, and return the key."""
-    return _put_new(queue_name, key_of(BODIES, content, _today()), content)
+    return _put_new(queue_name, key_of(BODIES, queue_of(queue_name), content, _today()), content)
 
 
 def load(queue_name: str, key: str) -> bytes:
@@ -44,12 +45,12 @@ def load(queue_name: str, key: str) -> bytes:
     Raises PayloadGoneError, and PayloadError if the key isn't one of arguments, or if what lies there isn't what was
     stored.
     """
-    return _load(queue_name, read_key(key, {ARGS, SCHEDULED}))
+    return _load(queue_name, read_key(key, {ARGS, SCHEDULED}, queue_of(queue_name)))
 
 
 def load_body(queue_name: str, key: str) -> bytes:
     """Read a stored body, or stored attributes. Raises what `load` raises."""
-    return _load(queue_name, read_key(key, {BODIES}))
+    return _load(queue_name, read_key(key, {BODIES}, queue_of(queue_name)))
 
 
 def renewed(queue_name: str, key: str, *, long: bool = False) -> str:
@@ -60,7 +61,7 @@ def renewed(queue_name: str, key: str, *, long: bool = False) -> str:
     long: the message will wait in a schedule or in the outbox.
     """
     try:
-        if read_key(key, {ARGS, SCHEDULED}).is_fresh(_today(), scheduled=long):
+        if read_key(key, {ARGS, SCHEDULED}, queue_of(queue_name)).is_fresh(_today(), scheduled=long):
             return key
         return store(queue_name, load(queue_name, key), long=long)
     except PayloadError:
@@ -70,7 +71,7 @@ def renewed(queue_name: str, key: str, *, long: bool = False) -> str:
 def renew(queue_name: str, key: str) -> None:
     """Store a payload again under its own key, for a message that must stay as it is, byte for byte."""
     try:
-        found = read_key(key, {ARGS, SCHEDULED, BODIES})
+        found = read_key(key, {ARGS, SCHEDULED, BODIES}, queue_of(queue_name))
         if not found.is_fresh(_today()):
             client("s3").put_object(Bucket=bucket(queue_name), Key=key, Body=_load(queue_name, found))
     except PayloadError:

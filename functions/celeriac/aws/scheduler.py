@@ -5,8 +5,8 @@ tenant's group on a standard queue is lost here.
 """
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid5
 
 from celeriac.aws import refusals
 from celeriac.aws.client import client, error_code
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler.type_defs import GetScheduleOutputTypeDef, TargetTypeDef
 
 
-# A schedule's name takes 64 characters. A task and an id may have more, so the name is a UUID made of them:
-# https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
-_NAMESPACE = UUID("5a0c2b0e-6b0e-4d43-9a5e-1f1c3c0a7d52")
 _FIRST = "1"
 """The turn of a message that has not run yet."""
 # Conflicts pass within seconds, and hardly ever is more than one name taken.
@@ -39,7 +36,8 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
     stage = settings.stage()
     meta = scheduler.meta
     owner = account(queue_name)
-    role = f"arn:{meta.partition}:iam::{owner}:role/{names.scheduler_role(stage, meta.region_name)}"
+    sender = names.scheduler_role(stage, names.queue_of(queue_name), meta.region_name)
+    role = f"arn:{meta.partition}:iam::{owner}:role/{sender}"
     # A second late is better than a second early: a retry must not return before the time that its provider asked for.
     due = (datetime.now(UTC) + delay + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
     target: TargetTypeDef = {
@@ -125,8 +123,9 @@ def _run(message: Message) -> list[str]:
     return [turn] if turn == _FIRST or message.enqueued_at is None else [turn, message.enqueued_at.isoformat()]
 
 
-def _name(*parts: str) -> str:
-    return str(uuid5(_NAMESPACE, " ".join(parts)))
+def _name(queue_name: str, *parts: str) -> str:
+    digest = sha256(" ".join([queue_name, *parts]).encode(errors="surrogatepass")).hexdigest()
+    return names.schedule(names.queue_of(queue_name), digest)
 
 
 def _encrypted() -> Any:

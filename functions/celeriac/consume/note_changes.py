@@ -32,7 +32,7 @@ def changes(outcome: Outcome, message: Message | None, received: Received) -> li
         if task and id_ and is_its_own and not (outcome.lease is not None and outcome.lease.is_of_its_key):
             made.append(partial(letter_notes.note, queue, task, id_, outcome.failure))
     elif message is not None and message.failure is not None and not isinstance(outcome, HandedBack | Postponed):
-        made.append(partial(letter_notes.forget, message.task, message.id))  # the message was redriven
+        made.append(partial(letter_notes.forget, queue, message.task, message.id))  # the message was redriven
     return made
 
 

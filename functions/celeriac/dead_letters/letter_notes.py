@@ -1,10 +1,12 @@
 """Notes of dead letters: they tell a task's status when its idempotency record doesn't.
 
 The record doesn't tell it in three cases: some messages end before they are claimed, at_least_once tasks have no such
-record, and another message of the same key takes the record over. A note lies in the same table, under the message's
-id. It is written when its batch is settled. If that fails, only the dead-letter queue shows that the message is dead.
+record, and another message of the same key takes the record over. A note lies in the same table, under the queue and
+the message's id: no release may know its task. It is written when its batch is settled. If that fails, only the
+dead-letter queue shows that the message is dead.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +25,7 @@ _DEAD, _REDRIVEN = "DEAD", "REDRIVEN"
 def note(queue: Queue, task: str, message_id: str, failure: Failure) -> None:
     """Write the note of a dead letter that has been sent."""
     expiry = int((datetime.now(UTC) + queue.record_retention).timestamp())
-    where = notes.where(_KIND, task, message_id)
+    where = _where(queue, task, message_id)
     item = where.pop("Key") | {
         "status": {"S": _DEAD},
         "task_id": {"S": message_id},
@@ -34,11 +36,11 @@ def note(queue: Queue, task: str, message_id: str, failure: Failure) -> None:
     _try("put_item", **where, Item=item)
 
 
-def forget(task: str, message_id: str) -> None:
+def forget(queue: Queue, task: str, message_id: str) -> None:
     """Mark the note as redriven: from now on the new run tells the task's status."""
     _try(
         "update_item",
-        **notes.where(_KIND, task, message_id),
+        **_where(queue, task, message_id),
         UpdateExpression="SET #status = :redriven",
         ConditionExpression="attribute_exists(id)",
         ExpressionAttributeNames={"#status": "status"},
@@ -46,10 +48,17 @@ def forget(task: str, message_id: str) -> None:
     )
 
 
-def noted(task: str, message_id: str) -> Failure | None:
-    """Why the message is a dead letter, by a strongly consistent read; None if no note says that it is one."""
-    found = notes.read(_KIND, task, message_id)
-    return msgspec.json.decode(found["failure"], type=Failure) if found.get("status") == _DEAD else None
+def noted(queues: Sequence[Queue], task: str, message_id: str) -> Failure | None:
+    """Why the message is a dead letter of one of the queues, by strongly consistent reads; None if no note says so."""
+    for queue in queues:
+        found = notes.read(_where(queue, task, message_id))
+        if found.get("status") == _DEAD:
+            return msgspec.json.decode(found["failure"], type=Failure)
+    return None
+
+
+def _where(queue: Queue, task: str, message_id: str) -> Any:
+    return notes.in_queue(_KIND, queue.name, f"{task} {message_id}")
 
 
 def _try(operation: str, **arguments: Any) -> None:

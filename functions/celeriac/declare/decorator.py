@@ -1,5 +1,6 @@
 """`@task`: what makes a function a task."""
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, Never, overload
@@ -47,7 +48,7 @@ class _Decorator:
             raise TaskError(f"task {name!r}: @task(...) has no {', '.join(self._unknown)}; {cures or known}")
         made: Task[..., Any, Any] = Task(function, self._queue, name=name, **declared)
         check(made)
-        registry.add(made)
+        registry.add(made, sys._getframe(1).f_globals)  # noqa: SLF001 - the module that declares the task, at once
         return made
 
 

@@ -123,7 +123,7 @@ class Handle[R](Struct, frozen=True):
             record = lookup.record(self.task, self._former_key, self.queue, self.guarantee)
         known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
         if known is not None and known.duplicate_of is not None:
-            return lookup.mismatch(self.task, self.id, known) or known
+            return lookup.mismatch(self.all_queues, self.task, self.id, known) or known
         if known is not None and not (known.state == "retrying" and _is_past(known.due)):
             return known
         if self.id:

@@ -1,6 +1,6 @@
 """Looks up what is stored about a task, for its status."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celeriac.aws import sqs
@@ -25,9 +25,9 @@ def record(task: str, key: str, queue: Queue, guarantee: Guarantee) -> Mapping[s
     return lease.look_up(task, key, queue.record_retention)
 
 
-def mismatch(task: str, message_id: str, known: Status) -> Status | None:
+def mismatch(queues: Sequence[Queue], task: str, message_id: str, known: Status) -> Status | None:
     """The status of a duplicate that is a dead letter because of its arguments, by its note; None if it isn't one."""
-    noted = letter_notes.noted(task, message_id)
+    noted = letter_notes.noted(queues, task, message_id)
     if noted is None or noted.reason != Reason.KEY_MISMATCH:
         return None
     return Status(
@@ -40,7 +40,7 @@ def dead_letter(task: str, message_id: str, *queues: Queue) -> Status | None:
 
     The status is `unknown` if a queue holds more letters than are received: the message may be one of the others.
     """
-    noted = letter_notes.noted(task, message_id)
+    noted = letter_notes.noted(queues, task, message_id)
     if noted is not None:
         return Status("dead", noted.attempts, failure=noted, id=message_id, since=noted.last_at)
     known: Status | None = None

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
@@ -27,12 +27,32 @@ not_imported: set[str] = set()
 """The application's modules whose import failed in this process. Their tasks are unknown here."""
 
 _by_home: dict[str, Task[..., Any, Any]] = {}
+_scopes: dict[str, Mapping[str, Any]] = {}
+"""The globals of the module that declares the task at a home."""
+_hidden: dict[str, Mapping[str, Any]] = {}
+"""The homes of tasks that a later declaration of the same module has replaced, while the module was imported."""
 
 
-def add(task: Task[..., Any, Any]) -> None:
-    """Register `task` under its name."""
+def add(task: Task[..., Any, Any], scope: Mapping[str, Any]) -> None:
+    """Register `task` under its name.
+
+    scope: the globals of the module that declares it.
+    """
     tasks[task.name] = task
-    _by_home[f"{task.function.__module__}.{task.function.__qualname__}"] = task
+    task.module = str(scope.get("__name__", task.module))
+    home = f"{task.module}.{getattr(task.function, '__qualname__', task.name)}"
+    if getattr(task.function, "__name__", "") != task.name or task.function.__module__ != task.module:
+        home += f" ({task.name})"
+    # A module that is imported again, or reloaded in a session, replaces its tasks. While it is imported for the first
+    # time, a second task of one name hides the first.
+    if _scopes.get(home) is scope and getattr(scope.get("__spec__"), "_initializing", False):
+        _hidden[home] = scope
+    _by_home[home], _scopes[home] = task, scope
+
+
+def is_of(task: Task[..., Any, Any], package: str) -> bool:
+    """Whether the package declares the task, or holds its function."""
+    return any(home == package or home.startswith(f"{package}.") for home in (task.module, task.function.__module__))
 
 
 @contextmanager
@@ -52,8 +72,7 @@ def only(wanted: Callable[[Task[..., Any, Any]], bool]) -> Iterator[None]:
 
 
 def _of_another_application(task: Task[..., Any, Any]) -> bool:
-    home = task.function.__module__
-    return any(home.startswith(f"{other}.") for other in declared.packages - {declared.package})
+    return any(is_of(task, other) for other in declared.packages - {declared.package})
 
 
 def _show(known: Iterable[Task[..., Any, Any]]) -> None:
@@ -86,11 +105,11 @@ def load_what_works() -> None:
         try:
             _ = task.signature
         except Exception as error:  # noqa: BLE001 - see above
-            _report(task.function.__module__, error)
+            _report(task.module, error)
             _forget(home)
     for twins in _twins(name).values():
-        _report(_by_home[twins[0]].function.__module__, declared.DuplicateNameError(" and ".join(twins)))
-        for home in twins:
+        _report(_by_home[twins[0]].module, declared.DuplicateNameError(" and ".join(twins)))
+        for home in set(twins):
             _forget(home)
 
 
@@ -98,7 +117,7 @@ def _leave_out(module: str, error: Exception | None = None) -> None:
     """Report a module that can't be imported, and forget its tasks: it may have defined some before it failed."""
     _report(module, error or sys.exc_info()[1] or ImportError())
     for home, task in list(_by_home.items()):
-        if task.function.__module__ == module:
+        if task.module == module:
             _forget(home)
 
 
@@ -126,8 +145,8 @@ def _twins(name: str) -> dict[str, list[str]]:
     """The names that several tasks of the package share, with the places where these tasks are defined."""
     homes: dict[str, list[str]] = defaultdict(list)
     for home, task in _by_home.items():
-        if home.startswith(f"{name}."):
-            homes[task.name].append(home)
+        if is_of(task, name):
+            homes[task.name] += [home] * (2 if home in _hidden and _hidden[home] is _scopes.get(home) else 1)
     return {twin: sorted(twins) for twin, twins in homes.items() if len(twins) > 1}
 
 
@@ -149,9 +168,9 @@ def load(name: str | None = None) -> None:
                 "not under TYPE_CHECKING"
             ) from error
     for twin, twins in _twins(name).items():
-        raise declared.DuplicateNameError(
-            f"two tasks are named {twin!r}: {' and '.join(twins)}. Rename one, or give it `name=`"
-        )
+        places = [home.partition(" ")[0] for home in twins]
+        where = " and ".join(places) if len(set(twins)) > 1 else f"{places[0]}, twice"
+        raise declared.DuplicateNameError(f"two tasks are named {twin!r}: {where}. Rename one, or give it `name=`")
 
 
 def queues() -> dict[str, Queue]:

@@ -21,7 +21,7 @@ from celeriac.model.errors import CeleriacError, TaskError
 from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
 from celeriac.model.message import Message, new_id
-from celeriac.model.queue import Queue
+from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Policy
 
 
@@ -62,6 +62,8 @@ class Task[**P, C, R]:
         catch_up: CatchUp = "one",
     ) -> None:
         self.function = function
+        self.module = function.__module__
+        """Where it was declared: the function may have been imported from elsewhere."""
         self.queue = queue
         self.former_queues = former_queues
         self.name = name
@@ -304,6 +306,11 @@ class Task[**P, C, R]:
 
     def _parcel(self, arguments: dict[str, Any]) -> tuple[Parcel, Key]:
         options = self._options
+        if self.queue.retired:
+            raise RetiredQueueError(
+                f"task {self.name!r}: its queue {self.queue.name!r} is retired, so nothing new is sent to it: declare "
+                f"the task on another queue, with former_queues=[{self.queue.name}]"
+            )
         if self.queue.fifo and options.group is None:
             raise ValueError(
                 f"task {self.name!r}: its queue {self.queue.name!r} is FIFO, enqueue it with options(group=...)"

@@ -30,6 +30,8 @@ BUS = "the bus"
 """Stands for the stage's bus among the destinations of a row. The others are names of tasks, which have no space."""
 UNCLAIMED = "unclaimed:"
 """With the event's type, the value of `waiting` in an event that nobody subscribes to."""
+TASKS = "celeriac#task#"
+"""The start of the partition keys of tasks. A queue's name follows, and no event has such a key."""
 ORDERED = "ordered"
 """The attribute of rows whose `occurred_at` increases in the order of the commits, see `celeriac.enqueue.order`."""
 
@@ -38,7 +40,10 @@ class OutboxRow(Struct, frozen=True):
     """A row of the outbox: an EventRow or a TaskRow."""
 
     pk: str
-    """The aggregate: its rows are published in order. If the row has no aggregate, this is the row's id."""
+    """The aggregate: its rows are published in order. If the row has no aggregate, this is the row's id.
+
+    That of a task begins with `celeriac#task#<queue>#`, so that a role can be limited to events, or to the tasks of
+    one queue."""
     sk: str
     """The row's id, a UUIDv7; of an event it is the event's id."""
     type: str
@@ -60,6 +65,11 @@ class OutboxRow(Struct, frozen=True):
     """When it had first arrived everywhere. None if it hasn't, so that only `sent_to` has it."""
 
     @property
+    def is_alone(self) -> bool:
+        """Whether the row has no aggregate, and so no order."""
+        return self.pk.rpartition("#")[2] == self.sk
+
+    @property
     def delay(self) -> timedelta:
         """How long the row's message must still wait."""
         now = datetime.now(UTC)
@@ -79,8 +89,13 @@ class TaskRow(OutboxRow, frozen=True):
 
     message: str = ""
     """The whole message."""
-    queue: str | None = None
+    queue: str = ""
     """The logical name of its queue."""
+
+
+def task_start(queue: str) -> str:
+    """The start of the partition keys of a queue's tasks."""
+    return f"{TASKS}{queue}#"
 
 
 def shard(pk: str) -> str:
@@ -91,7 +106,7 @@ def shard(pk: str) -> str:
 def new_row(row_type: str, aggregate: str | None, **content: str) -> dict[str, Any]:
     """A row to write. All rows of an aggregate are in one partition. So one shard of the stream has them, in order."""
     row_id = new_id()
-    pk = aggregate if aggregate is not None else row_id
+    pk = (task_start(content["queue"]) if "queue" in content else "") + (aggregate if aggregate is not None else row_id)
     occurred_at = datetime.now(UTC).isoformat(timespec="microseconds")
     if (trace := current()) is not None:
         content["trace"] = trace
@@ -177,7 +192,13 @@ def _read(image: Mapping[str, Any]) -> EventRow | TaskRow:
     common["published_at"] = _published_at(image, common["occurred_at"])
     content = _object(data)
     if message is not None:
-        return TaskRow(**common, message=message, queue=_text(image, "queue"))
+        queue = _needed(image, "queue")
+        if not common["pk"].startswith(task_start(queue)):
+            # Whoever may only append events, or tasks of another queue, can't write such a key.
+            raise ValueError("its partition key isn't one of its queue")
+        return TaskRow(**common, message=message, queue=queue)
+    if common["pk"].startswith(TASKS):
+        raise ValueError("an event has the partition key of a task")
     return EventRow(**common, data=content, subscribers=_texts(image, "subscribers"))
 
 

@@ -16,7 +16,7 @@ from celeriac.aws.stored_values import UnsupportedValueError
 from celeriac.enqueue import action
 from celeriac.enqueue.action import Action, Condition, TransactionError
 from celeriac.enqueue.commit import commit
-from celeriac.enqueue.outbox_row import new_row
+from celeriac.enqueue.outbox_row import TASKS, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
@@ -82,6 +82,8 @@ class Transaction:
             raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
         if aggregate is not None and not 0 < len(aggregate.encode(errors="surrogatepass")) <= MOST_AGGREGATE_BYTES:
             raise TransactionError(f"event {event}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
+        if aggregate is not None and aggregate.startswith(TASKS):
+            raise TransactionError(f"event {event}: an aggregate can't begin with {TASKS!r}, as tasks' rows do")
         return self._row(event, aggregate, data=_json(event, dict(data)))
 
     def enqueue(self, task: Enqueueable, *args: Any, **kwargs: Any) -> str:
@@ -96,7 +98,7 @@ class Transaction:
         if parcel.group is not None:
             content["group"] = parcel.group
         # SQS keeps the order of a group, so the stream must deliver the group's rows in order: they share an aggregate.
-        aggregate = f"{parcel.queue.name}/{parcel.group}" if parcel.queue.fifo else None
+        aggregate = parcel.group if parcel.queue.fifo else None
         self._row(f"task:{task.name}", aggregate, **content)
         return parcel.message.id
 

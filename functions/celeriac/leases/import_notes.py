@@ -24,4 +24,4 @@ def note(queue: Queue, task: str, message_id: str, mark: str) -> None:
 
 def latest(task: str, message_id: str) -> str:
     """The mark of the latest import of this message, by a strongly consistent read; empty if there is none."""
-    return str(notes.read(_KIND, task, message_id).get("mark", ""))
+    return str(notes.read(notes.where(_KIND, task, message_id)).get("mark", ""))

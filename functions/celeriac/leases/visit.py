@@ -79,7 +79,7 @@ def begin(
     Raises Busy while another worker visits the message, VisitorDied, and AWS's errors: Unanswered if the note may be
     open.
     """
-    visit = Visit(notes.where(_KIND, queue.name, message_id), os.urandom(12).hex())
+    visit = Visit(notes.in_queue(_KIND, queue.name, message_id), os.urandom(12).hex())
     now = datetime.now(UTC)
     values: dict[str, Any] = {
         ":token": {"S": visit._token},  # noqa: SLF001 - made above

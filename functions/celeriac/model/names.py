@@ -5,6 +5,7 @@ be read in one way only, and a wildcard matches the resources of one stage: docs
 """
 
 from functools import cache
+from hashlib import sha256
 
 from celeriac.model import settings
 
@@ -82,12 +83,40 @@ def schedule_group(stage: str) -> str:
     return prefix(stage)
 
 
-def scheduler_role(stage: str, region: str) -> str:
-    """The role with which Scheduler sends a due message.
+def cron_group(stage: str) -> str:
+    """The Scheduler group that holds the schedules of recurring tasks."""
+    return part(stage, "crons")
 
-    Role names are global in an account, so the name contains the region.
+
+def queue_of(physical: str) -> str:
+    """The name under which an application declares a queue, from the physical name of it or its dead-letter queue."""
+    # The names of application and stage have no two hyphens in a row.
+    return physical.partition("--")[2].removesuffix(".fifo").removesuffix("-dlq")
+
+
+_LONGEST_ROLE = 64
+_LONGEST_REGION = len("ap-southeast-2")
+
+
+def scheduler_role(stage: str, queue: str, region: str) -> str:
+    """The role with which Scheduler sends a due message to a queue. It has no rights on another queue.
+
+    Role names are global in an account, so the name contains the region. They have 64 characters at most: of a longer
+    queue's name the start is taken, and a hash.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     """
-    return part(stage, f"scheduler-{region}")
+    room = _LONGEST_ROLE - len(f"{start(stage)}scheduler--") - _LONGEST_REGION
+    if len(queue) > room:
+        queue = f"{queue[: room - 9]}-{sha256(queue.encode()).hexdigest()[:8]}"
+    return part(stage, f"scheduler-{queue}-{region}")
+
+
+def schedule(queue: str, digest: str) -> str:
+    """The name of a one-time schedule that sends to a queue. A role may be limited to the schedules of a queue by it.
+
+    digest: a text in hexadecimals, of which 26 are taken: a schedule's name has 64 characters at most.
+    """
+    return f"{queue}.{digest[:26]}"
 
 
 def schedule_dead_letters(stage: str) -> str:

@@ -1,8 +1,8 @@
 """Stored payloads: their keys, which tell what lies under them, and how long they live.
 
-A key is `<prefix><day>/<sha256>-<bytes>`, for example `args/2026-01-01/9f86d0...-300021`. So a reader knows from the
-message what it will find, an object is never overwritten by another, and its age is known without a call. Older
-releases wrote `<prefix><sha256>`, and `bodies/<name>`: such keys can be read for ever.
+A key is `<prefix><queue>/<day>/<sha256>-<bytes>`, for example `args/payments/2026-01-01/9f86d0...-300021`. So a reader
+knows from the message what it will find, an object is never overwritten by another, and its age is known without a
+call. A consumer's role reads the objects of its own queue only: no message can make it read those of another.
 """
 
 import re
@@ -31,11 +31,10 @@ RENEWED_AFTER = timedelta(days=1)
 _SLACK = RENEWED_AFTER + timedelta(days=1)
 
 _KEY = re.compile(
-    r"(?P<prefix>args/|scheduled/|bodies/)"
-    r"(?:(?P<day>\d{4}-\d{2}-\d{2})/(?P<hash>[0-9a-f]{64})-(?P<size>\d{1,9})|(?P<name>[\w.-]{1,128}))",
+    r"(?P<prefix>args/|scheduled/|bodies/)(?P<queue>[a-z][a-z0-9-]{0,36})/"
+    r"(?P<day>\d{4}-\d{2}-\d{2})/(?P<hash>[0-9a-f]{64})-(?P<size>\d{1,9})",
     re.ASCII,
 )
-_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class PayloadError(CeleriacError, ValueError):
@@ -47,19 +46,19 @@ class Key(Struct, frozen=True):
 
     text: str
     prefix: str
-    day: date | None = None
-    """When the object was stored; None in a key of an older release."""
-    hash: str = ""
-    """The SHA-256 of the content; empty in an older release's key of a body."""
-    size: int | None = None
-    """The content's bytes; None in a key of an older release."""
+    day: date
+    """When the object was stored."""
+    hash: str
+    """The SHA-256 of the content."""
+    size: int
+    """The content's bytes."""
 
     def is_fresh(self, today: date, *, scheduled: bool = False) -> bool:
         """Whether the object outlives every message that is sent `today` and points to it.
 
         scheduled: the message will wait in a schedule or in the outbox.
         """
-        if self.day is None or (scheduled and self.prefix != SCHEDULED):
+        if scheduled and self.prefix != SCHEDULED:
             return False
         most = RENEWED_AFTER + (LONGEST_DELAY if self.prefix == SCHEDULED and not scheduled else timedelta())
         # A date in the future says nothing about the age.
@@ -69,35 +68,32 @@ class Key(Struct, frozen=True):
         """Why an object of this size isn't what the key names; empty if it may be."""
         if size > MOST_BYTES:
             return f"it has {size} bytes, and {MOST_BYTES} are the most"
-        return f"it has {size} bytes, not {self.size}" if self.size is not None and size != self.size else ""
+        return f"it has {size} bytes, not {self.size}" if size != self.size else ""
 
     def problem_of(self, content: bytes) -> str:
         """Why the content isn't what was stored under the key; empty if it is."""
-        return "it was changed after it was stored" if self.hash and sha256(content).hexdigest() != self.hash else ""
+        return "it was changed after it was stored" if sha256(content).hexdigest() != self.hash else ""
 
 
-def key_of(prefix: str, content: bytes, today: date) -> Key:
-    """The key under which content is stored today. Raises PayloadError for content that is too large."""
+def key_of(prefix: str, queue: str, content: bytes, today: date) -> Key:
+    """The key under which content is stored today for a queue. Raises PayloadError for content that is too large."""
     if len(content) > MOST_BYTES:
         raise PayloadError(f"a payload of {len(content)} bytes is too large: {MOST_BYTES} are the most")
     digest, size = sha256(content).hexdigest(), len(content)
-    return Key(f"{prefix}{today.isoformat()}/{digest}-{size}", prefix, today, digest, size)
+    return Key(f"{prefix}{queue}/{today.isoformat()}/{digest}-{size}", prefix, today, digest, size)
 
 
-def read_key(text: str, prefixes: Collection[str]) -> Key:
-    """The key in a message. Raises PayloadError for a text that isn't a key with one of these prefixes.
+def read_key(text: str, prefixes: Collection[str], queue: str) -> Key:
+    """The key in a message of a queue. Raises PayloadError for a text that isn't a key of it, with one of the prefixes.
 
     Anyone who may send can write a key, and the bucket may hold what isn't theirs.
     """
     found = _KEY.fullmatch(text)
     if found is None or found["prefix"] not in prefixes:
         raise PayloadError(f"{text[:100]!r} is no key of a stored payload")
-    prefix, name = found["prefix"], found["name"]
-    if name is not None:
-        is_hash = _HASH.fullmatch(name) is not None
-        if prefix != BODIES and not is_hash:
-            raise PayloadError(f"{text[:100]!r} is no key of a stored payload")
-        return Key(text, prefix, hash=name if prefix != BODIES else "")
+    if found["queue"] != queue:
+        raise PayloadError(f"{text[:100]!r} is a payload of another queue, {found['queue']!r}")
+    prefix = found["prefix"]
     try:
         day = date.fromisoformat(found["day"])
     except ValueError as error:

@@ -7,11 +7,12 @@ them to time its work. This module is pure data. It imports only the standard li
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from typing import Literal
 
 from msgspec import Struct
 
 from celeriac.model import names
-from celeriac.model.errors import DeclarationError
+from celeriac.model.errors import CeleriacError, DeclarationError
 
 # With 37 characters, the consumer's name, with the longest stage, is within Lambda's limit of 64.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")
@@ -33,7 +34,7 @@ MAX_VISIBILITY = timedelta(hours=12) - MAX_FUNCTION_TIMEOUT
 CONCURRENCY_RANGE = range(2, 1001)
 USUAL_CONCURRENCY = 10
 # https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html
-FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 2001)
+FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 10_001)
 # The lower limit is AWS's advice, the upper limit is SQS's.
 RECEIVES_RANGE = range(5, 1001)
 _OPTIONAL = frozenset({"max_concurrency", "max_receives", "batch_size", "reserved"})
@@ -43,6 +44,7 @@ _OUTAGE = timedelta(hours=12)
 _FEWEST_RECEIVES = 20
 BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html and configuration-ephemeral-storage.html
+ARCHITECTURES = ("arm64", "x86_64")
 MEMORY_RANGE, STORAGE_RANGE = range(128, 10_241), range(512, 10_241)
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
@@ -54,6 +56,10 @@ MAX_VARIABLE_BYTES = 4096
 
 class QueueError(DeclarationError):
     """A queue was declared with numbers that AWS doesn't support."""
+
+
+class RetiredQueueError(CeleriacError):
+    """A task can't be enqueued: its queue is retired. Nothing was sent."""
 
 
 class Queue(Struct, frozen=True):
@@ -78,9 +84,12 @@ class Queue(Struct, frozen=True):
     max_concurrency: int | None = None
     """How many invocations run at once, 2-1000 (the event source mapping's MaximumConcurrency). The default is 10, or
     no limit if there are `pollers`."""
-    pollers: tuple[int, int] | None = None
+    pollers: tuple[int, int] | tuple[()] | None = None
     """Provisioned pollers instead of `max_concurrency`, for spikes that must not wait for Lambda to scale: the fewest
-    (2-200) and the most (2-2,000). They are paid by the hour. Each runs up to ten invocations at once."""
+    (2-200) and the most (2-10,000). They are paid by the hour. Each runs up to ten invocations at once.
+
+    Lambda keeps the pollers of a mapping that no longer names any. To give them up, deploy `pollers=()` once, then
+    leave it out."""
     batch_size: int | None = None
     """The most messages in one invocation: 1-10 on a FIFO queue or without a batch window, otherwise up to 10,000. The
     default is `concurrency`, at most that limit. More messages than run at once wait, invisible to other workers,
@@ -124,6 +133,11 @@ class Queue(Struct, frozen=True):
     """Further environment variables of the consumer, beside those of infra/application.py. They aren't secret."""
     vpc: bool = False
     """Whether the consumer runs in the stage's VPC, which celeriac.toml names."""
+    architecture: Literal["arm64", "x86_64"] = "arm64"
+    """The consumer's processor. Graviton (arm64) costs a fifth less; x86_64 is for packages without wheels for it."""
+    retired: bool = False
+    """Whether the queue is being emptied: its consumer and alarms stay, and nothing new is sent to it. `celeriac
+    doctor` says when it is empty and its declaration can be removed."""
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -142,7 +156,7 @@ class Queue(Struct, frozen=True):
             if not isinstance(value, timedelta) and (value is not None or name not in _OPTIONAL_TIMES):
                 yield f"{name} is {value!r}, write a timedelta, such as timedelta(seconds=30)"
                 return
-        for name in ("fifo", "record_behind", "vpc"):
+        for name in ("fifo", "record_behind", "vpc", "retired"):
             if not isinstance(getattr(self, name), bool):
                 yield f"{name} is {getattr(self, name)!r}, write True or False"
                 return
@@ -165,7 +179,7 @@ class Queue(Struct, frozen=True):
             yield f"concurrency is {self.concurrency}, it must lie between 1 and {MAX_TASKS_AT_ONCE}"
         if self.max_concurrency is not None and self.max_concurrency not in CONCURRENCY_RANGE:
             yield f"max_concurrency is {self.max_concurrency}, an event source mapping takes 2 to 1000"
-        if self.pollers is not None:
+        if self.pollers:
             yield from self._problems_of_pollers(self.pollers)
         if not 1 <= self.batch <= self._largest_batch:
             yield (
@@ -198,6 +212,8 @@ class Queue(Struct, frozen=True):
         yield from self._problems_of_the_function()
 
     def _problems_of_the_function(self) -> Iterator[str]:
+        if self.architecture not in ARCHITECTURES:
+            yield f"architecture is {self.architecture!r}, Lambda has {' and '.join(ARCHITECTURES)}"
         if self.memory not in MEMORY_RANGE:
             yield f"memory is {self.memory}, Lambda takes 128 to 10,240 MB"
         if self.ephemeral_storage not in STORAGE_RANGE:
@@ -243,7 +259,7 @@ class Queue(Struct, frozen=True):
         match pollers:
             case (int() as fewest, int() as most):
                 if fewest not in FEWEST_POLLERS_RANGE or most not in MOST_POLLERS_RANGE or fewest > most:
-                    yield f"pollers are {pollers}, Lambda takes fewest 2 to 200 and most 2 to 2000, fewest first"
+                    yield f"pollers are {pollers}, Lambda takes fewest 2 to 200 and most 2 to 10,000, fewest first"
             case _:
                 yield f"pollers are {pollers!r}, write the fewest and the most, such as (2, 20)"
         if self.max_concurrency is not None:
@@ -252,7 +268,7 @@ class Queue(Struct, frozen=True):
     @property
     def concurrency_limit(self) -> int | None:
         """The event source mapping's MaximumConcurrency; None if there are `pollers`."""
-        if self.pollers is not None:
+        if self.pollers:
             return None
         return self.max_concurrency if self.max_concurrency is not None else USUAL_CONCURRENCY
 

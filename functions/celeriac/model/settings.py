@@ -41,12 +41,16 @@ def application() -> str:
 
     The file is that of the current folder, or of the nearest one above it. Without one the name is `celeriac`.
     """
-    return check_application(os.environ.get(APPLICATION) or _name_here())
+    return check_application(os.environ.get(APPLICATION) or name_in(Path.cwd()))
 
 
 @cache
-def _name_here() -> str:
-    file = project_file(Path.cwd())
+def name_in(folder: Path) -> str:
+    """Return the name in the celeriac.toml of `folder`, or of the nearest one above it; `celeriac` without a file.
+
+    Raises ValueError, with the file, for one that isn't TOML, and for a name that isn't allowed.
+    """
+    file = project_file(folder)
     if file is None:
         return "celeriac"
     import tomllib  # noqa: PLC0415 - a function of the stacks has the variable, and no time for this

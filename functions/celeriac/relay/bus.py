@@ -27,7 +27,7 @@ def cloud_event(row: EventRow) -> dict[str, Any]:
         "id": row.sk,
         "source": source(),
         "type": row.type,
-        **({"subject": row.pk} if row.pk != row.sk else {}),
+        **({"subject": row.pk} if not row.is_alone else {}),
         "time": row.occurred_at.isoformat(),
         "datacontenttype": "application/json",
         "data": row.data,

@@ -98,7 +98,7 @@ def _in_order(rows: Iterable[Row]) -> Iterable[str]:
     """The aggregates that may have an order."""
     known: dict[object, bool] = {}  # most rows of a batch are of few types
     for row in rows:
-        if row.pk == row.sk:
+        if row.is_alone:
             continue
         kind = row.type, row.queue if isinstance(row, TaskRow) else row.subscribers
         if kind not in known:

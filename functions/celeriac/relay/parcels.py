@@ -30,7 +30,7 @@ def parcels(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, obj
     what `message.decode` raises.
     """
     if isinstance(row, TaskRow):
-        queue = registry.queues().get(row.queue or "")
+        queue = registry.queues().get(row.queue)
         if queue is None:
             raise UnknownQueueError(f"no queue is named {row.queue!r} in this release")
         # A row without a group was written when its queue was a standard queue.
@@ -68,10 +68,10 @@ def may_be_in_order(row: OutboxRow, sent_to: frozenset[str] = frozenset(), *, un
     sent_to: where it has arrived. A standard queue and the bus keep no order.
     unknown: whether subscribers that this release doesn't know count; their queues may be FIFO.
     """
-    if row.pk == row.sk:
+    if row.is_alone:
         return False
     if isinstance(row, TaskRow):
-        queue = registry.queues().get(row.queue or "")
+        queue = registry.queues().get(row.queue)
         return queue is None or queue.fifo
     subscribers = registry.subscribers(row.type)
     if any(task.queue.fifo and task.name not in sent_to for task in subscribers):

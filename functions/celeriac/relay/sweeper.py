@@ -116,7 +116,7 @@ class _Sweep:
             held.hold(rows, notes, tries=1)  # the next sweep tries again
 
     def _release(self, rows: Sequence[EventRow | TaskRow]) -> None:
-        settled = {row.pk: held.stamp(row) for row in rows if row.pk not in self._unsettled and row.pk != row.sk}
+        settled = {row.pk: held.stamp(row) for row in rows if row.pk not in self._unsettled and not row.is_alone}
         in_order = {row.pk for row in rows if row.pk in settled and may_be_in_order(row)}
         if in_order:
             notes, _ = held.look(in_order)

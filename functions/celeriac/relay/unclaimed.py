@@ -72,7 +72,7 @@ def _claim(event: str, items: Any) -> None:
         for item in items
     ]
     # Later events of the aggregate come by the stream, and must not overtake.
-    held.hold([row for row in rows if row.pk != row.sk], {})
+    held.hold([row for row in rows if not row.is_alone], {})
     for row in rows:
         _wait_again(row)
 

@@ -37,6 +37,7 @@ class Target:
 
 # The runtime python3.13 is Amazon Linux 2023. Its glibc is 2.34, which also runs wheels for older versions.
 LAMBDA_ARM64 = Target("arm64", "aarch64-manylinux_2_34")
+LAMBDA_X86_64 = Target("x86_64", "x86_64-manylinux_2_34")
 THIS_MACHINE = Target("this-machine", None)
 
 

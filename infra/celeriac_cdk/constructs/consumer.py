@@ -1,6 +1,7 @@
 """The consumer of one queue: the function, its event source mapping, and the alarms of the queue."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -27,6 +28,7 @@ class Consumer(Construct):
         queue: Queue,
         runtime: Runtime,
         permissions: Iterable[iam.PolicyStatement],
+        environment: Mapping[str, str],
         alarms: Alarms,
     ) -> None:
         """Build the consumer of `queue`. `permissions` are the rights of its tasks. The right to read is added."""
@@ -45,12 +47,13 @@ class Consumer(Construct):
                 memory=queue.memory,
                 storage=queue.ephemeral_storage,
                 reserved=queue.reserved,
-                environment=queue.environment,
+                environment={**environment, **queue.environment},
                 vpc=queue.vpc,
+                architecture=queue.architecture,
             ),
         )
         alarms.when_it_fails(self, function=queue.function_name(stage), entry="failing-functions")
-        lambda_.EventSourceMapping(
+        mapping = lambda_.EventSourceMapping(
             self,
             "Mapping",
             target=release(self, self.function, name=queue.name, alarms=alarms),
@@ -62,6 +65,11 @@ class Consumer(Construct):
             # The consumer reports each failed message. Without this option Lambda would count every batch as a success.
             report_batch_item_failures=True,
         )
+        if queue.pollers == ():
+            # Lambda keeps the pollers of a mapping whose update doesn't name them. An empty object gives them up. The
+            # CDK would leave it out, so CloudFormation empties it.
+            raw = cast("lambda_.CfnEventSourceMapping", mapping.node.default_child)
+            raw.add_property_override("ProvisionedPollerConfig.MinimumPollers", {"Ref": "AWS::NoValue"})
         alarms.when(
             self,
             "AgeAlarm",
@@ -91,7 +99,7 @@ class Consumer(Construct):
 
 
 def _pollers(queue: Queue) -> lambda_.ProvisionedPollerConfig | None:
-    if queue.pollers is None:
+    if not queue.pollers:
         return None
     fewest, most = queue.pollers
     return lambda_.ProvisionedPollerConfig(minimum_pollers=fewest, maximum_pollers=most)

@@ -23,7 +23,7 @@ _UNFIT = re.compile(r"[^0-9a-zA-Z\-_.]")
 
 
 class Crons(Construct):
-    """The schedules of all tasks with a `cron`. The stage's long delays are in the same group."""
+    """The schedules of all tasks with a `cron`, in a group of their own, which no task or producer may change."""
 
     def __init__(
         self,
@@ -38,29 +38,31 @@ class Crons(Construct):
         for a schedule that has ended.
         """
         super().__init__(scope, construct_id)
+        group = scheduler.CfnScheduleGroup(self, "Group", name=names.cron_group(stage))
         for task in tasks:
             if task.cron is None:
                 continue
             _check_timezone(task)
             _check_years(task.name, task.cron)
-            scheduler.CfnSchedule(
+            schedule = scheduler.CfnSchedule(
                 self,
                 f"Cron-{task.name}",
                 name=schedule_name(task.name),
-                group_name=names.schedule_group(stage),
+                group_name=names.cron_group(stage),
                 kms_key_arn=key.key_arn if key is not None else None,
                 schedule_expression=task.cron,
                 schedule_expression_timezone=task.timezone,
                 flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
                 target=scheduler.CfnSchedule.TargetProperty(
                     arn=queue_arn(task.queue.physical_name(stage)),
-                    role_arn=role_arn(names.scheduler_role(stage, cdk.Aws.REGION)),
+                    role_arn=role_arn(names.scheduler_role(stage, task.queue.name, cdk.Aws.REGION)),
                     input=cron.message(task.name),
                     dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(
                         arn=queue_arn(names.schedule_dead_letters(stage))
                     ),
                 ),
             )
+            schedule.node.add_dependency(group)  # the schedule has the group's name only
 
 
 def schedule_name(task: str) -> str:

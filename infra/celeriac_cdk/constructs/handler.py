@@ -1,7 +1,7 @@
 """The Lambda functions of a stage. All have the same bundle. Each has a role with few rights."""
 
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
@@ -42,6 +42,7 @@ class Size:
     reserved: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     vpc: bool = False
+    architecture: str = "arm64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Runtime:
     """The settings that all functions of a stage share."""
 
     config: StageConfig
-    code: lambda_.Code
-    environment: Mapping[str, str]
+    code: Callable[[str], lambda_.Code]
+    """Builds the bundle for an architecture."""
     key: kms.IKey | None = None
     """The stage's encryption key. None if keys of AWS are used."""
 
@@ -84,9 +85,9 @@ def build_handler(
         "Function",
         function_name=name,
         runtime=lambda_.Runtime.PYTHON_3_13,
-        architecture=_architecture(config),
+        architecture=_architecture(config, size),
         handler=handler,
-        code=runtime.code,
+        code=runtime.code(size.architecture),
         memory_size=size.memory,
         ephemeral_storage_size=cdk.Size.mebibytes(size.storage),
         reserved_concurrent_executions=size.reserved,
@@ -105,7 +106,6 @@ def build_handler(
             **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
             **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
             **({"CELERIAC_WIRE": "off"} if config.plain_botocore else {}),
-            **runtime.environment,
             **size.environment,
         },
     )
@@ -129,8 +129,9 @@ def _join_vpc(function: lambda_.Function, role: iam.Role, config: StageConfig) -
     role.add_to_policy(iam.PolicyStatement(actions=list(_NETWORK_ACTIONS), resources=["*"]))
 
 
-def _architecture(config: StageConfig) -> lambda_.Architecture:
-    """Return Graviton, except for the local cloud, which runs the functions on this machine."""
-    if config.local and platform.machine().lower() in {"x86_64", "amd64"}:
-        return lambda_.Architecture.X86_64
-    return lambda_.Architecture.ARM_64
+def _architecture(config: StageConfig, size: Size) -> lambda_.Architecture:
+    """Return the declared one, except for the local cloud, which runs the functions on this machine."""
+    its = size.architecture
+    if config.local:
+        its = "x86_64" if platform.machine().lower() in {"x86_64", "amd64"} else "arm64"
+    return lambda_.Architecture.X86_64 if its == "x86_64" else lambda_.Architecture.ARM_64

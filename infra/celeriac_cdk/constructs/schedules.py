@@ -1,4 +1,4 @@
-"""Long delays: the Scheduler group for waiting tasks, and the role with which Scheduler sends them."""
+"""Long delays: the Scheduler group for waiting tasks, and the roles with which Scheduler sends them."""
 
 from collections.abc import Sequence
 
@@ -20,30 +20,35 @@ from celeriac_cdk.permissions import send
 class Schedules(Construct):
     """The schedule group for tasks with a delay of more than 15 minutes, the limit of SQS.
 
-    A schedule is an accepted message. Without the group the message is gone. Without the role Scheduler can send
-    the message neither to its queue nor to the dead-letter queue. So both are in the stack of the queues.
+    A schedule is an accepted message. Without the group the message is gone. Without its queue's role Scheduler can
+    send the message neither to its queue nor to the dead-letter queue. So all are in the stack of the queues.
     """
 
     def __init__(
         self, scope: Construct, construct_id: str, *, queues: Sequence[Queue], config: StageConfig, key: kms.IKey | None
     ) -> None:
-        """Build the group, the role, and the dead-letter queue for messages that Scheduler can't send to `queues`."""
+        """Build the group, a role for each of `queues`, and the queue for messages that Scheduler can't send."""
         super().__init__(scope, construct_id)
         group = scheduler.CfnScheduleGroup(self, "Group", name=names.schedule_group(config.stage))
         group.apply_removal_policy(config.removal_policy)
         dead_letters = names.schedule_dead_letters(config.stage)
         unsent = sqs_queue(self, "DeadLetters", name=dead_letters, config=config, key=key)
         acknowledge(unsent, "SQS3", "this queue is the dead-letter queue of the stage's schedules")
+        for queue in queues:
+            self._role(queue, config, key)
+
+    def _role(self, queue: Queue, config: StageConfig, key: kms.IKey | None) -> None:
+        """Build the role that sends to one queue. Whoever may pass it to a schedule may send to that queue only."""
         role = iam.Role(
             self,
-            "Role",
-            role_name=names.scheduler_role(config.stage, cdk.Aws.REGION),
+            f"Role-{queue.name}",
+            role_name=names.scheduler_role(config.stage, queue.name, cdk.Aws.REGION),
             assumed_by=iam.ServicePrincipal(
                 "scheduler.amazonaws.com",
                 conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
             ),
         )
         role.apply_removal_policy(config.removal_policy)
-        targets = [queue.physical_name(config.stage) for queue in queues]
-        for permission in [send([*targets, dead_letters]), *use_key(key, through=("scheduler", "sqs"))]:
+        targets = [queue.physical_name(config.stage), names.schedule_dead_letters(config.stage)]
+        for permission in [send(targets), *use_key(key, through=("scheduler", "sqs"))]:
             role.add_to_policy(permission)

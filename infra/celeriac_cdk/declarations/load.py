@@ -1,5 +1,6 @@
 """The queues, tables and tasks that functions/tasks/ declares, and checks that they fit together."""
 
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -9,11 +10,11 @@ from celeriac.declare import registry
 from celeriac.model import declared
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
-from celeriac.model.table import Table
+from celeriac.model.table import Outbox, Table
 from celeriac_cdk.declarations.fan_out import check_fan_out
 
-# A stack of CloudFormation has at most 500 resources. A queue with a canary takes 16 of them:
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+# The role of a consumer names every queue that it may send to. More would not fit into its policies, which have 10,240
+# characters together: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MOST_QUEUES = 28
 
 
@@ -27,22 +28,56 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     queues = declared.queues()
     if not queues:
         raise DeclarationError('tasks.queues declares no queue: write e.g. emails = Queue("emails")')
-    tasks = [task for task in registry.tasks.values() if task.function.__module__.startswith(f"{declared.package}.")]
+    tasks = [task for task in registry.tasks.values() if registry.is_of(task, declared.package)]
+    check_modules(declared.package)
     check_number(list(queues.values()))
     check_tasks_have_queues(tasks, list(queues.values()))
     check_replays_are_absorbed(declared.outbox().retention, list(queues.values()))
+    check_retired(tasks)
     check_fan_out(tasks)
     return list(queues.values()), list(declared.tables().values()), tasks
+
+
+def check_modules(package: str) -> None:
+    """Raise DeclarationError for a queue, table or outbox in another module than the one where it is looked for."""
+    known: dict[type, tuple[str, list[object]]] = {
+        Queue: ("queues", list(declared.queues().values())),
+        Table: ("tables", list(declared.tables().values())),
+        Outbox: ("tables", [declared.outbox()]),
+    }
+    for name, module in sorted(sys.modules.items()):
+        if name != package and not name.startswith(f"{package}."):
+            continue
+        for variable, value in vars(module).items():
+            if type(value) not in known:
+                continue
+            where, declared_there = known[type(value)]
+            if not any(value is one for one in declared_there):
+                raise DeclarationError(
+                    f"{name} declares the {type(value).__name__.lower()} {variable}, and nothing would be deployed for "
+                    f"it: move it to {package.rpartition('.')[2]}/{where}.py, and import it from there"
+                )
 
 
 def check_number(queues: Sequence[Queue]) -> None:
     """Raise DeclarationError for more queues than one stack can hold."""
     if len(queues) > MOST_QUEUES:
         raise DeclarationError(
-            f"tasks/queues.py declares {len(queues)} queues, but only {MOST_QUEUES} fit into a stack: "
+            f"tasks/queues.py declares {len(queues)} queues, but only {MOST_QUEUES} fit into the policies of a role: "
             f"{queues[MOST_QUEUES].name!r} is the first too many. Let tasks share a queue, or split them into two "
             "applications"
         )
+
+
+def check_retired(tasks: Sequence[Task[..., Any, Any]]) -> None:
+    """Raise DeclarationError if a schedule or an event would send to a retired queue."""
+    for task in tasks:
+        if task.queue.retired and (task.cron is not None or task.on is not None):
+            what = "has a schedule" if task.cron is not None else f"subscribes to {task.on!r}"
+            raise DeclarationError(
+                f"task {task.name!r} {what}, and its queue {task.queue.name!r} is retired: declare the task on another "
+                f"queue, with former_queues=[{task.queue.name}]"
+            )
 
 
 def check_replays_are_absorbed(retention: timedelta, queues: Sequence[Queue]) -> None:

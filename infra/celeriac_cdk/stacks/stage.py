@@ -1,6 +1,8 @@
 """The two stacks of a stage, built from its configuration and declarations."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -8,11 +10,10 @@ from aws_cdk import aws_lambda as lambda_
 
 from celeriac.model import names, settings
 from celeriac.model.errors import DeclarationError
-from celeriac.model.project import read
 from celeriac.model.queue import Queue
-from celeriac.model.stages import ProjectError
+from celeriac.model.stages import Project, ProjectError
 from celeriac_cdk.application import BuildState, Describe
-from celeriac_cdk.bundle.build import LAMBDA_ARM64, THIS_MACHINE, BundleError, build_bundle
+from celeriac_cdk.bundle.build import LAMBDA_ARM64, LAMBDA_X86_64, THIS_MACHINE, BundleError, build_bundle
 from celeriac_cdk.bundle.services import ServiceError
 from celeriac_cdk.config import ConfigError, StageConfig, read_config
 from celeriac_cdk.declarations.load import declarations
@@ -20,20 +21,23 @@ from celeriac_cdk.nag import check_rules
 from celeriac_cdk.stacks.state import StateStack
 from celeriac_cdk.stacks.work import WorkStack
 
+_TOO_MANY = re.compile(
+    r"resources in stack '(?P<stack>.+?)': (?P<count>\d+) is greater than allowed maximum of (?P<most>\d+)"
+)
 USER_ERRORS = (BundleError, ConfigError, DeclarationError, ServiceError)
 
 
-def declare_stage(app: cdk.App, root: Path, *, state: BuildState, application: Describe) -> None:
+def declare_stage(app: cdk.App, root: Path, project: Project, *, state: BuildState, application: Describe) -> None:
     """Add the stacks of the stage that the context names. Raises one of USER_ERRORS if the stage can't be built.
 
-    root: the folder that holds celeriac.toml, functions/, uv.lock and pyproject.toml.
+    root: the folder that holds functions/, uv.lock and pyproject.toml.
+    project: what celeriac.toml says.
     state, application: the class and the function of infra/application.py.
     """
-    config = read_config(app.node, read(root))
+    config = read_config(app.node, project)
     declared_queues, tables, tasks = declarations()
     queues = _with_numbers(declared_queues, config)
     described = application(app.node, config)
-    code = _code(app, root, config)
     for region in config.settings.regions or (None,):
         kept = StateStack(app, config, queues=queues, tables=tables, application=state, region=region)
         work = WorkStack(
@@ -43,7 +47,7 @@ def declare_stage(app: cdk.App, root: Path, *, state: BuildState, application: D
             tables=tables,
             tasks=tasks,
             application=described,
-            code=lambda_.Code.from_asset(str(code)),
+            code=_codes(app, root, config),
             outbox_stream_arn=kept.outbox_stream_arn,
             key_arn=kept.key.key_arn if kept.key is not None else None,
             region=region,
@@ -53,6 +57,21 @@ def declare_stage(app: cdk.App, root: Path, *, state: BuildState, application: D
         work.add_stack_dependency(kept)
         _warn_of_silence(work, config)
     check_rules(app, config)
+
+
+def synthesize(app: cdk.App) -> None:
+    """Write the templates. Raises DeclarationError for more resources than CloudFormation takes in one stack."""
+    try:
+        app.synth()
+    except RuntimeError as error:
+        found = _TOO_MANY.search(str(error))
+        if found is None:
+            raise
+        # Only the CDK knows the number: it spreads large policies over several.
+        raise DeclarationError(
+            f"the stack {found['stack']} would have {found['count']} resources, and CloudFormation takes "
+            f"{found['most']}: let tasks share queues, turn the canary off, or split the application into two"
+        ) from error
 
 
 def _with_numbers(queues: Sequence[Queue], config: StageConfig) -> list[Queue]:
@@ -72,11 +91,22 @@ def _warn_of_silence(work: WorkStack, config: StageConfig) -> None:
         )
 
 
-def _code(app: cdk.App, root: Path, config: StageConfig) -> Path:
+def _codes(app: cdk.App, root: Path, config: StageConfig) -> Callable[[str], lambda_.Code]:
+    """The bundle for each architecture, for one stack: the CDK ties an asset to a stack."""
+
+    @cache
+    def code(architecture: str) -> lambda_.Code:
+        return lambda_.Code.from_asset(str(_bundle(app, root, config, architecture)))
+
+    return code
+
+
+def _bundle(app: cdk.App, root: Path, config: StageConfig, architecture: str) -> Path:
     """Return the bundle. Commands that deploy nothing, such as `cdk list` and `cdk destroy`, get the bare sources.
 
     For these commands the CDK's command line puts an empty list of stacks to bundle into the context.
     """
     if app.node.try_get_context("aws:cdk:bundling-stacks") == []:
         return root / "functions"
-    return build_bundle(root, THIS_MACHINE if config.local else LAMBDA_ARM64)
+    on_lambda = LAMBDA_X86_64 if architecture == "x86_64" else LAMBDA_ARM64
+    return build_bundle(root, THIS_MACHINE if config.local else on_lambda)

@@ -104,7 +104,7 @@ class StateStack(cdk.Stack):
         FunctionLogs(self, "Logs", queues=queues, config=config, key=key)
         if config.settings.alarm_topic is None:
             alarm_topic(self, config, key)
-        Access(self, "Access", queues=queues, tables=tables, config=config, key=key)
+        Access(self, "Access", queues=queues, config=config, key=key)
 
     def _payloads(self, config: StageConfig, lifetimes: Mapping[str, timedelta]) -> None:
         """Build the bucket for payloads that SQS can't carry. It keeps each as long as a message can point to it."""

@@ -1,6 +1,6 @@
 """The stateless stack: functions, mappings, schedules and alarms. It can be destroyed and deployed at any time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aws_cdk as cdk
@@ -24,6 +24,10 @@ from celeriac_cdk.monitoring.alarms import Alarms, topic_of
 from celeriac_cdk.monitoring.dashboard import dashboard
 from celeriac_cdk.monitoring.queries import queries
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
+from celeriac_cdk.rights import given_to, of_consumer, of_publishers
+
+_PAYLOADS = "the name of a payload is known only when it is stored"
+_SCHEDULES = "the name of a schedule is known only when it is created; the group is fixed"
 
 
 class WorkStack(cdk.Stack):
@@ -38,12 +42,15 @@ class WorkStack(cdk.Stack):
         tables: Sequence[Table],
         tasks: Sequence[Task[..., Any, Any]],
         application: Application,
-        code: lambda_.Code,
+        code: Callable[[str], lambda_.Code],
         outbox_stream_arn: str,
         key_arn: str | None,
         region: str | None = None,
     ) -> None:
-        """Build the functions from `code`. The two ARNs come from the other stack: no name determines them."""
+        """Build the functions from `code`, which gives the bundle for an architecture.
+
+        The two ARNs come from the other stack: no name determines them.
+        """
         super().__init__(
             scope,
             stack_id(config, "work", region),
@@ -54,34 +61,29 @@ class WorkStack(cdk.Stack):
         )
         # The key is imported by its ARN, so that this stack doesn't change the key's policy in the other stack.
         key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
-        runtime = Runtime(config, code, application.environment, key)
+        application.check([queue.name for queue in queues], [table.name for table in tables])
+        runtime = Runtime(config, code, key)
         alarms = Alarms(config, topic_of(self, config))
-        enqueue = [
-            permissions.send([queue.physical_name(config.stage) for queue in queues]),
-            *permissions.store_payloads(config.stage),
-            *permissions.schedule(config.stage),
-            permissions.look_at_schedules(config.stage),
-        ]
-        own_tables = [table.physical_name(config.stage) for table in tables]
-        run_tasks = [
-            *enqueue,
-            permissions.keep_records(names.idempotency_table(config.stage)),
-            permissions.append_events(names.outbox_table(config.stage)),
-            *([permissions.read_and_write_items(own_tables)] if own_tables else []),
-            *application.permissions,
-        ]
+        given = {queue.name: given_to(queue, tasks, application) for queue in queues}
         consumers = [
             Consumer(
                 self,
                 f"Consumer-{queue.name}",
                 queue=queue,
                 runtime=runtime,
-                permissions=run_tasks,
+                permissions=of_consumer(queue, given[queue.name], queues, tasks, config.stage),
+                environment=given[queue.name].environment,
                 alarms=alarms,
             )
             for queue in queues
         ]
-        publish = [*enqueue, *([permissions.put_events(names.bus(config.stage))] if declared.outbox().bus else [])]
+        for queue, consumer in zip(queues, consumers, strict=True):
+            for resource in permissions.payload_objects(config.stage, queue.name):
+                acknowledge_wildcard(consumer, resource, _PAYLOADS)
+            acknowledge_wildcard(consumer, permissions.schedules(config.stage, queue.name), _SCHEDULES)
+            for resource, reason in given[queue.name].wildcards.items():
+                acknowledge_wildcard(consumer, resource, reason)
+        publish = of_publishers(queues, config.stage)
         relay = Relay(self, "Relay", stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
         sweeper = Sweeper(self, "Sweeper", runtime=runtime, permissions=publish, alarms=alarms)
         Crons(self, "Crons", tasks=tasks, stage=config.stage, key=key)
@@ -99,18 +101,27 @@ class WorkStack(cdk.Stack):
             ),
             entry="delayed-tasks-that-couldnt-be-sent",
         )
-        self._acknowledge(config.stage, application)
+        self._acknowledge(config.stage)
+        self._warn_of_unused(application.unused(tables))
         dashboard(self, queues, alarms)
         if not config.local:  # the local cloud's CloudFormation has no saved queries
             queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
 
-    def _acknowledge(self, stage: str, application: Application) -> None:
+    def _warn_of_unused(self, tables: Sequence[Table]) -> None:
+        for table in tables:
+            cdk.Annotations.of(self).add_warning_v2(
+                f"celeriac:table-{table.name}",
+                f"no task may use the table {table.name!r}: add to application() in infra/application.py, for the "
+                f'queue of such a task, application.queue("{next(iter(declared.queues()), "NAME")}").table(...)',
+            )
+
+    def _acknowledge(self, stage: str) -> None:
         acknowledge(self, "L1", "tests run on Python 3.13, which Lambda supports until 2029")
         wildcards = {
-            permissions.payload_objects(stage): "the name of a payload is known only when it is stored",
-            permissions.schedules(stage): "the name of a schedule is known only when it is created; the group is fixed",
+            **dict.fromkeys(permissions.payload_objects(stage), _PAYLOADS),
+            permissions.schedules(stage): _SCHEDULES,
+            permissions.scheduler_roles(stage): "each of these roles sends to a queue of the stage, and nothing else",
             "*": "the actions of X-Ray that write segments, and those for network interfaces, have no resource to name",
-            **application.wildcards,
         }
         for resource, reason in wildcards.items():
             acknowledge_wildcard(self, resource, reason)

@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Mapping
 
+from celeriac.model import settings
 from celeriac.testing.elsewhere import SHUT, is_proxy, leads_elsewhere
 from celeriac_local.folders import HOME, ROOT, TEMPORARY
 
@@ -27,7 +28,9 @@ def of_client(port: int) -> dict[str, str]:
     """The variables for a client of the local cloud. They suffice only if no other variable leads elsewhere."""
     url = endpoint(port)
     return SHUT | {
-        "CELERIAC_STAGE": STAGE,
+        # The name of this clone's application, whatever folder the command is typed in.
+        settings.APPLICATION: settings.name_in(ROOT),
+        settings.STAGE: STAGE,
         "AWS_ENDPOINT_URL": url,
         "AWS_ENDPOINT_URL_S3": url,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,

@@ -17,8 +17,9 @@ from typing import Any
 # Installed in the emulator's environment only.
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime  # type: ignore[import-not-found]
-from ministack.services import iam, lambda_svc, sts  # type: ignore[import-not-found]
+from ministack.services import dynamodb, iam, lambda_svc, sts  # type: ignore[import-not-found]
 
+from celeriac_local.iam import leading_keys
 from celeriac_local.iam.checks import ALWAYS_ALLOWED, NO_NAME, Request, is_known, refine
 from celeriac_local.iam.policy import AccessCheck, Statement, Verdict, grants_anything_of, judge
 from celeriac_local.iam.refusal import note, refusal
@@ -146,23 +147,39 @@ def _checks(http: _Http, account: str) -> Iterator[AccessCheck]:
     # On AWS every request uses TLS.
     context = {"aws:securetransport": "true", "aws:requestedregion": region, "aws:principalaccount": account}
     is_dynamodb = http.service == "dynamodb"
+
+    def key_name(table: str) -> str | None:
+        found = dynamodb._tables.get_scoped(account, region, table)  # noqa: SLF001
+        schema = found["KeySchema"] if found is not None else []
+        return next((each["AttributeName"] for each in schema if each["KeyType"] == "HASH"), None)
+
     items = iam_actions.dynamodb_transaction_checks(action, http.body, region, account) if is_dynamodb else []
     if items:
-        yield from (AccessCheck(of_item, (table,), context) for of_item, table in items)
+        keys = leading_keys.of_transaction(_json(http), key_name)
+        keys = keys if len(keys) == len(items) else [None] * len(items)
+        for (of_item, table), key in zip(items, keys, strict=True):
+            yield AccessCheck(of_item, (table,), _with_keys(context, key))
         return
     resource = iam_actions.extract_resource_arn(http.service, *request, region, account)
     known = () if resource == "*" else (resource,)
+    if is_dynamodb:
+        context = _with_keys(context, leading_keys.of_request(_json(http), resource.rpartition("/")[2], key_name))
     asked = Request(http.path, http.headers, http.parameters, _json(http), region, account)
     yield from refine(AccessCheck(action, known, context), asked)
     # A call may name more than one table, event bus or object.
     further = {"dynamodb": iam_actions.dynamodb_resource_arns, "events": iam_actions.eventbridge_resource_arns}
     if http.service in further:
-        yield from (
-            AccessCheck(action, (each,), context) for each in further[http.service](http.body, region, account)[1:]
-        )
+        for each in further[http.service](http.body, region, account)[1:]:
+            keys_there = leading_keys.of_request(_json(http), each.rpartition("/")[2], key_name)
+            yield AccessCheck(action, (each,), _with_keys(context, keys_there))
     if http.service == "s3":
         besides = iam_actions.s3_additional_checks(*request)
         yield from (AccessCheck(of_object, (each,), context) for of_object, each in besides)
+
+
+def _with_keys(context: dict[str, Any], keys: tuple[str, ...] | None) -> dict[str, Any]:
+    others = {name: value for name, value in context.items() if name != leading_keys.CONTEXT}
+    return others if keys is None else others | {leading_keys.CONTEXT: keys}
 
 
 def _json(http: _Http) -> dict[str, Any]:

@@ -21,8 +21,8 @@ class AccessCheck:
     """The action, such as `s3:PutObject`."""
     resources: tuple[str, ...] = ()
     """The ARNs that the call's resource may have: a grant for one is enough. Empty if they aren't known."""
-    context: Mapping[str, str] = field(default_factory=dict)
-    """The condition keys that are known, in lower case."""
+    context: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """The condition keys that are known, in lower case. Some have several values."""
 
 
 class Statement(Protocol):
@@ -86,20 +86,26 @@ def _resource(statement: Statement, resources: Sequence[str]) -> bool | None:
     patterns = statement.not_resources or statement.resources
     if "*" in patterns:
         matches: bool | None = True
-    elif not resources or any("${" in pattern for pattern in patterns):
+    elif not resources or any(_has_variable(pattern) for pattern in patterns):
         matches = None
     else:
         matches = any(_like(pattern, resource) for pattern in patterns for resource in resources)
     return not matches if statement.not_resources and matches is not None else matches
 
 
-def _condition(name: str, expected: list[str], actual: str | None) -> bool | None:
-    name = name.lower().removesuffix("ifexists")
+def _condition(name: str, expected: list[str], actual: str | tuple[str, ...] | None) -> bool | None:
+    kind, _, name = name.lower().removesuffix("ifexists").rpartition(":")
     compare = _OPERATORS.get(name.replace("not", "", 1))
-    if compare is None or actual is None or any("${" in each for each in expected):
+    if compare is None or actual is None or any(_has_variable(each) for each in expected):
         return None
-    matches = any(compare(each, actual) for each in expected)
-    return not matches if "not" in name else matches
+    if (kind == "forallvalues") != isinstance(actual, tuple):
+        return None
+    values = actual if isinstance(actual, tuple) else (actual,)
+    return all(any(compare(each, value) for each in expected) != ("not" in name) for value in values)
+
+
+def _has_variable(pattern: str) -> bool:
+    return _VARIABLE.search(pattern) is not None
 
 
 def _like(pattern: str, text: str) -> bool:
@@ -108,11 +114,23 @@ def _like(pattern: str, text: str) -> bool:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"([*?])", pattern)
-    return re.compile("".join({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in parts), re.DOTALL)
+    parts = re.split(r"([*?]|\$\{[*?$]\})", pattern)
+    return re.compile("".join(_WILD.get(part) or re.escape(_plain(part)) for part in parts), re.DOTALL)
 
 
-# Operators for sets, numbers, dates and IP addresses are rare in tasks' permissions. Their result is unknown.
+def _plain(part: str) -> str:
+    """The character of `${*}`, `${?}` or `${$}`, by which a policy means the character itself.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+    """
+    return part[2] if part.startswith("${") else part
+
+
+_WILD = {"*": ".*", "?": "."}
+_VARIABLE = re.compile(r"\$\{(?![*?$]\})")
+
+
+# Operators for numbers, dates and IP addresses are rare in tasks' permissions. Their result is unknown.
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "stringequals": operator.eq,
     "stringequalsignorecase": lambda expected, actual: expected.lower() == actual.lower(),

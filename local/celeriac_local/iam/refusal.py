@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from celeriac_local.iam.policy import AccessCheck, Verdict
 
 _MARK = "celeriac-iam "
+_ITEMS = {f"dynamodb:{name}Item" for name in ("Get", "Put", "Update", "Delete")} | {"dynamodb:ConditionCheckItem"}
+_OURS = {"idempotency", "outbox"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +27,24 @@ def refusal(check: AccessCheck, principal: str) -> str:
     return (
         f"User: {principal} is not authorized to perform: {check.action} on resource: {_resource(check)} because no "
         f"identity-based policy allows the {check.action} action. The local cloud refuses this as AWS would. To grant "
-        f"it, add to application() in infra/application.py, before its `return`: {grant(check)}"
+        f"it, add to application() in infra/application.py, before its `return`: {grant(check, principal)}"
     )
 
 
-def grant(check: AccessCheck) -> str:
-    """The statement that would allow the call."""
-    statement = f'iam.PolicyStatement(actions=["{check.action}"], resources=["{_whole(check)}"])'
-    return f"permissions.append({statement})"
+def grant(check: AccessCheck, principal: str) -> str:
+    """The line that would allow the call to the function that `principal` ends with."""
+    start = f'application.queue("{_short(principal.rpartition("/")[2]) or "NAME"}")'
+    table = _short(check.resources[0].rpartition(":table/")[2]) if check.resources else ""
+    if check.action in _ITEMS and table not in {"", *_OURS}:
+        return f'{start}.table("{table}")'
+    if check.action == "dynamodb:GetItem" and table == "idempotency":
+        return f'{start}.status_of("the queue of the other task")'
+    return f'{start}.allow(iam.PolicyStatement(actions=["{check.action}"], resources=["{_whole(check)}"]))'
+
+
+def _short(physical: str) -> str:
+    """The name under which an application declares a resource; empty if the name isn't `<stage>--<name>`."""
+    return physical.partition("--")[2]
 
 
 def note(verdict: Verdict, check: AccessCheck, function: str) -> str:

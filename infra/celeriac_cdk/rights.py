@@ -1,0 +1,54 @@
+"""The rights of each function, put together from single permissions. A queue is the unit of trust."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import aws_iam as iam
+
+from celeriac import Task
+from celeriac.model import declared, names
+from celeriac.model.queue import Queue
+from celeriac_cdk import permissions
+from celeriac_cdk.application import Application, Given
+
+
+def given_to(queue: Queue, tasks: Sequence[Task[..., Any, Any]], application: Application) -> Given:
+    """What infra/application.py gives to the consumer of a queue. It also runs tasks that have moved to another queue,
+    with what was given to that queue.
+    """
+    moved = {task.queue.name for task in tasks if task.runs_from(queue)} - {queue.name}
+    return application.of(queue.name).joined(application.of(name) for name in sorted(moved))
+
+
+def of_consumer(
+    queue: Queue, given: Given, queues: Sequence[Queue], tasks: Sequence[Task[..., Any, Any]], stage: str
+) -> list[iam.PolicyStatement]:
+    """The rights of a queue's tasks: to send to every queue, and to read and write what belongs to their own."""
+    records, outbox = names.idempotency_table(stage), names.outbox_table(stage)
+    own = [task.name for task in tasks if task.runs_from(queue)]
+    others = [task.name for task in tasks if any(each.name in given.status_of for each in task.all_queues)]
+    tables = [names.table(stage, table) for table in sorted(given.tables)]
+    return [
+        permissions.send([each.physical_name(stage) for each in queues]),
+        *permissions.use_payloads(stage, queue.name),
+        *permissions.schedule(stage),
+        permissions.look_at_schedules(stage, queue.name),
+        *permissions.keep_records(records, queue.name, own),
+        permissions.append_rows(outbox),
+        permissions.order_rows(records),
+        *([permissions.read_and_write_items(tables)] if tables else []),
+        *permissions.read_records(records, others),
+        *([permissions.read_notes(records, sorted(given.status_of))] if given.status_of else []),
+        *given.statements,
+    ]
+
+
+def of_publishers(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStatement]:
+    """The rights to publish, of the relay and the sweeper: to every queue, and to the bus."""
+    return [
+        permissions.send([queue.physical_name(stage) for queue in queues]),
+        *permissions.store_payloads(stage),
+        *permissions.schedule(stage),
+        permissions.look_at_schedules(stage),
+        *([permissions.put_events(names.bus(stage))] if declared.outbox().bus else []),
+    ]
