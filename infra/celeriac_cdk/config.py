@@ -81,6 +81,11 @@ class StageConfig:
         """The tags of the stacks, which CloudFormation gives to their resources too."""
         return {"celeriac:application": self.application, "celeriac:stage": self.stage}
 
+    def outbox_stream(self, region: str | None) -> str | None:
+        """The stream of an outbox that was restored; None if the stacks made it, or if it is in another region."""
+        stream = self.settings.outbox_stream
+        return stream if stream is None or region in {None, stream.split(":")[3]} else None
+
     def environment(self, region: str | None) -> cdk.Environment | None:
         """The account and the region that a stack is pinned to; None for those of the caller."""
         account = self.settings.account

@@ -2,6 +2,7 @@
 
 import json
 from itertools import groupby
+from typing import Annotated
 
 import typer
 
@@ -12,14 +13,20 @@ from celeriac_console.terminal.errors import FAILED
 from celeriac_console.terminal.screen import say
 
 
-def doctor(*, json_: Json = False) -> None:
-    """Check credentials, stacks, queues, consumers, tables, outbox and alarms. Prints the cure of each problem.
+def doctor(
+    *,
+    after_restore: Annotated[
+        bool, typer.Option("--after-restore", help="Also look for what a restored table has lost: stream, expiry.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Check credentials, stacks, queues, consumers, tables, outbox and alarms, and what no declaration knows.
 
-    Exit code 1 if there is any problem.
+    Prints the cure of each problem. Exit code 1 if there is any problem.
 
     Example: celeriac --stage prod doctor
     """
-    findings = check()
+    findings = check(after_restore=after_restore)
     if json_:
         typer.echo(json.dumps([{"what": one.what, "ok": one.cure is None, "cure": one.cure} for one in findings]))
     else:

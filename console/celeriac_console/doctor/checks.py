@@ -11,14 +11,19 @@ from celeriac.model.queue import Queue
 from celeriac.relay import unpublished
 from celeriac_console.application.loading import load
 from celeriac_console.doctor.finding import Finding, failed
+from celeriac_console.doctor.orphans import orphans, retired
+from celeriac_console.doctor.restored import restored
 from celeriac_console.stage.clients import client
 from celeriac_console.stage.consumers import mapping_of, state_of
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command, deploy_it
 
 
-def check() -> list[Finding]:
-    """The findings of all checks."""
+def check(*, after_restore: bool = False) -> list[Finding]:
+    """The findings of all checks.
+
+    after_restore: also look for what a restored table has lost.
+    """
     findings = list(_findings("credentials", _credentials))
     if findings[-1].cure is not None:
         return findings  # without credentials no other check can work
@@ -28,7 +33,16 @@ def check() -> list[Finding]:
     except UserError as mistake:
         # Without the tasks the declared queues and tables aren't known, so they can't be checked.
         return [*findings, Finding("tasks", "", f"{mistake}", "correct the error, then check: celeriac tasks")]
-    for what, look in (("queues", _queues), ("tables", _tables), ("outbox", _outbox), ("alarms", _alarms)):
+    looks = {
+        "queues": _queues,
+        "retired queues": retired,
+        "tables": _tables,
+        "outbox": _outbox,
+        **({"restored tables": restored} if after_restore else {}),
+        "alarms": _alarms,
+        "orphans": orphans,
+    }
+    for what, look in looks.items():
         findings += _findings(what, look)
     return findings
 

@@ -25,6 +25,7 @@ _ALLOWED = {
     "alarm_emails": _LIST,
     "alarm_topic": "a text",
     "runbook": "a text",
+    "outbox_stream": "a text",
     "max_concurrency": _NUMBER,
     "pollers": "two whole numbers, the fewest and the most: [2, 20]",
     "batch_size": _NUMBER,

@@ -15,6 +15,7 @@ LOCAL = "local"
 _ACCOUNT = re.compile(r"\d{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _ADDRESS = re.compile(r"[^\s@<>,;\"]+@[^\s@<>,;\".]+(\.[^\s@<>,;\".]+)+")
+_STREAM = re.compile(r"arn:aws[a-z-]*:dynamodb:(?P<region>[a-z0-9-]+):\d{12}:table/[\w.-]+/stream/[0-9T:.-]+")
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?")
 
 
@@ -63,6 +64,8 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     alarm_topic: str | None = None
     """The ARN of a topic of yours that gets the alarms, instead of one that the stacks make."""
     runbook: str = "docs/runbook.md"
+    outbox_stream: str | None = None
+    """The ARN of the outbox's stream, if the table was restored: CloudFormation knows that of the table before."""
     vpc: Vpc | None = None
     queues: Mapping[str, QueueNumbers] = {}
     """By the name of a queue."""
@@ -91,6 +94,11 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 yield "alarm_topic", f"is {self.alarm_topic!r}, write the ARN of an SNS topic"
             if self.alarm_emails:
                 yield "alarm_topic", "is set together with alarm_emails: subscribe the addresses to that topic"
+        if self.outbox_stream is not None and not _STREAM.fullmatch(self.outbox_stream):
+            yield (
+                "outbox_stream",
+                f"is {self.outbox_stream!r}, write the ARN that `celeriac doctor --after-restore` gives",
+            )
         if self.vpc is not None:
             yield from self.vpc.problems()
 

@@ -51,7 +51,7 @@ class Access(Construct):
             permissions.schedules(stage): _SCHEDULES,
             permissions.scheduler_roles(stage): "each of these roles sends to a queue of the stage, and nothing else",
             _MAPPINGS: "the id of a mapping is known only when it is created; a condition names the stage's functions",
-            "*": "sqs:ListQueues, lambda:ListEventSourceMappings and the reads of CloudWatch have no resource to name",
+            "*": "lists of queues, tables, schedules, mappings, and the reads of CloudWatch have no resource to name",
             **dict.fromkeys(
                 (*_queues(stage), *_dead_letters(stage), _tables(stage), _stacks(stage), _logs(stage)),
                 "an operator may work on all of a stage, and no other stage's names begin like this",
@@ -107,7 +107,12 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
         *permissions.store_payloads(stage),
         *permissions.schedule(stage),
         permissions.look_at_schedules(stage),
-        _allow("dynamodb:DescribeTable", on=[_tables(stage)]),
+        _allow(
+            "dynamodb:DescribeTable",
+            "dynamodb:DescribeTimeToLive",
+            "dynamodb:DescribeContinuousBackups",
+            on=[_tables(stage)],
+        ),
         _allow(
             "dynamodb:GetItem",
             "dynamodb:Scan",
@@ -128,6 +133,8 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
         _allow("cloudformation:DescribeStacks", on=[_stacks(stage)]),
         _allow(
             "sqs:ListQueues",
+            "dynamodb:ListTables",
+            "scheduler:ListSchedules",
             "lambda:ListEventSourceMappings",
             "cloudwatch:DescribeAlarms",
             "cloudwatch:GetMetricStatistics",

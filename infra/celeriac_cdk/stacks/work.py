@@ -84,7 +84,14 @@ class WorkStack(cdk.Stack):
             for resource, reason in given[queue.name].wildcards.items():
                 acknowledge_wildcard(consumer, resource, reason)
         publish = of_publishers(queues, config.stage)
-        relay = Relay(self, "Relay", stream_arn=outbox_stream_arn, runtime=runtime, permissions=publish, alarms=alarms)
+        relay = Relay(
+            self,
+            "Relay",
+            stream_arn=config.outbox_stream(region) or outbox_stream_arn,
+            runtime=runtime,
+            permissions=publish,
+            alarms=alarms,
+        )
         sweeper = Sweeper(self, "Sweeper", runtime=runtime, permissions=publish, alarms=alarms)
         Crons(self, "Crons", tasks=tasks, stage=config.stage, key=key)
         for table in (names.idempotency_table(config.stage), names.outbox_table(config.stage)):

@@ -1,0 +1,101 @@
+"""What is left of a stage that no declaration knows, and retired queues that are empty."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from celeriac.aws import client as clients
+from celeriac.aws import sqs
+from celeriac.declare import registry
+from celeriac.model import declared, names, settings
+from celeriac.model.queue import Queue
+from celeriac_console.doctor.finding import Finding
+
+_PAGES = 10
+"""Of schedules, with 100 each. A stage may have a million."""
+
+
+def orphans() -> Iterator[Finding]:
+    """Queues, tables and schedules with the stage's names that no declaration knows."""
+    found = [*_queues(), *_tables(), *_schedules()]
+    yield from found
+    if not found:
+        yield Finding("orphans", "", "none")
+
+
+def retired() -> Iterator[Finding]:
+    """The retired queues: how much they hold, or that their declaration can be removed."""
+    for queue in registry.queues().values():
+        if queue.retired:
+            with suppress(sqs.NoSuchQueueError):  # the check of the queues says so
+                yield _emptied(queue)
+
+
+def _emptied(queue: Queue) -> Finding:
+    stage = settings.stage()
+    left = {
+        "messages": sum(sqs.counts(sqs.url(queue.physical_name(stage))).values()),
+        "dead letters": sum(sqs.counts(sqs.url(queue.dead_letter_name(stage))).values()),
+        "schedules": len(_scheduled(f"{queue.name}.", most=1)),
+    }
+    held = [f"{number}{'+' * (what == 'schedules')} {what}" for what, number in left.items() if number]
+    if held:
+        return Finding("retired queue", queue.name, f"still has {', '.join(held)}")
+    return Finding("retired queue", queue.name, "is empty: its declaration can be removed")
+
+
+def _queues() -> Iterator[Finding]:
+    stage = settings.stage()
+    known = {names.relay_dead_letters(stage), names.schedule_dead_letters(stage)}
+    for queue in registry.queues().values():
+        known |= {queue.physical_name(stage), queue.dead_letter_name(stage)}
+    pages = clients.client("sqs").get_paginator("list_queues").paginate(QueueNamePrefix=names.start(stage))
+    for url in (url for page in pages for url in page.get("QueueUrls", [])):
+        name = url.rpartition("/")[2]
+        if name not in known:
+            count = sum(sqs.counts(url).values())
+            cure = (
+                f"aws sqs delete-queue --queue-url {url}" if count == 0 else "docs/howto/restore.md, Removed by mistake"
+            )
+            yield Finding("orphan queue", name, f"no declaration knows it, it has {count} messages", cure)
+
+
+def _tables() -> Iterator[Finding]:
+    stage = settings.stage()
+    known = {names.idempotency_table(stage), names.outbox_table(stage)}
+    known |= {table.physical_name(stage) for table in declared.tables().values()}
+    pages = clients.client("dynamodb").get_paginator("list_tables").paginate()
+    for name in (name for page in pages for name in page["TableNames"]):
+        if name.startswith(names.start(stage)) and name not in known:
+            cure = f"read what it holds, then: aws dynamodb delete-table --table-name {name}"
+            yield Finding("orphan table", name, "no declaration knows it", cure)
+
+
+def _schedules() -> Iterator[Finding]:
+    known = set(registry.queues())
+    strange = sorted({name.partition(".")[0] for name in _scheduled("", most=100 * _PAGES)} - known)
+    for queue in strange:
+        yield Finding(
+            "orphan schedules",
+            queue,
+            "tasks wait in schedules for a queue that no declaration knows",
+            f"declare the queue {queue!r} again with retired=True until they have run, or delete them: aws scheduler "
+            f"list-schedules --group-name {names.schedule_group(settings.stage())} --name-prefix {queue}.",
+        )
+
+
+def _scheduled(prefix: str, *, most: int) -> list[str]:
+    """The names of schedules that send to queues, at most so many."""
+    scheduler = clients.client("scheduler")
+    found: list[str] = []
+    beginning: Any = {"NamePrefix": prefix} if prefix else {}
+    try:
+        pages = scheduler.get_paginator("list_schedules").paginate(
+            GroupName=names.schedule_group(settings.stage()),
+            PaginationConfig={"MaxItems": most},
+            **beginning,
+        )
+        found += [schedule["Name"] for page in pages for schedule in page["Schedules"]]
+    except scheduler.exceptions.ResourceNotFoundException:
+        return []  # the group isn't deployed
+    return found
