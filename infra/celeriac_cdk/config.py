@@ -7,7 +7,7 @@
 | `ephemeral=true` | the stage's data is deleted with its stacks |
 | `alarm_email=ADDRESS` | the address that gets the alarms; several with commas between them |
 | `runbook=URL` | the page that alarms link to: docs/runbook.md, where your team can read it |
-| `kms=true` | all stored data is encrypted with a key of the stage, instead of keys of AWS |
+| `kms=true` | all stored data is encrypted with a key of the stage; in a stage that runs, `kms=prepare` comes first |
 | `canary=true` | a new release gets a tenth of the work for five minutes, and is rolled back if an invocation fails |
 """
 
@@ -52,9 +52,14 @@ class StageConfig:
         return self.stage == LOCAL
 
     @property
-    def kms(self) -> bool:
-        """Whether a key of the stage encrypts what is stored."""
-        return self.settings.kms
+    def has_key(self) -> bool:
+        """Whether the stage has a key, and all roles the right to use it."""
+        return self.settings.kms is not False
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether the stage's key encrypts what is stored."""
+        return self.settings.kms is True
 
     @property
     def canary(self) -> bool:
@@ -102,9 +107,10 @@ def read_config(node: Node, project: Project) -> StageConfig:
     found = project.stage(stage)
     if switch(node, "ephemeral"):
         found = replace(found, ephemeral=True, keep=None)
-    for name in ("kms", "canary"):
-        if node.try_get_context(name) is not None:
-            found = replace(found, **{name: switch(node, name)})
+    if node.try_get_context("kms") is not None:
+        found = replace(found, kms="prepare" if node.try_get_context("kms") == "prepare" else switch(node, "kms"))
+    if node.try_get_context("canary") is not None:
+        found = replace(found, canary=switch(node, "canary"))
     if addresses := context(node, "alarm_email", ""):
         emails = tuple(address.strip() for address in addresses.split(","))
         found = replace(found, alarm_emails=emails, alarm_topic=None)

@@ -5,6 +5,7 @@ be used, if it names another account than that of the credentials, or if a stack
 """
 
 import os
+import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from celeriac.model import names, settings
 from celeriac.model.project import read
-from celeriac.model.stages import Project, ProjectError
+from celeriac.model.stages import KMS_OUTPUT, Project, ProjectError, StageSettings
 from celeriac_local.folders import ROOT
 
 _ONCE = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
@@ -46,7 +47,9 @@ def problem(root: Path, stage: str, words: Sequence[str]) -> str | None:
                 f"the stage {stage} belongs to the account {wanted.account} ({settings.FILE}), and the credentials are "
                 f"for {account}: set AWS_PROFILE, or correct stages.{stage}.account"
             )
-        return next(_foreign(session, project, stage, wanted.regions or (region,)), None)
+        regions = wanted.regions or (region,)
+        foreign = next(_foreign(session, project, stage, regions), None)
+        return foreign or next(_key_at_once(session, stage, _wanted_key(wanted, words), regions), None)
     except (BotoCoreError, ClientError):
         return None  # the CDK makes the same calls, and says what is wrong
 
@@ -70,6 +73,35 @@ def _foreign(session: boto3.Session, project: Project, stage: str, regions: Sequ
                     f"the stack {name} exists in {region} and {whose}: choose another name for the application or the "
                     f"stage ({settings.FILE})"
                 )
+
+
+def _wanted_key(wanted: StageSettings, words: Sequence[str]) -> str:
+    """What the deploy wants of the stage's key: `on`, `prepared` or `off`."""
+    given = [word.partition("=")[2] for word in words if re.fullmatch(r"(-c|--context=)?kms=\w+", word)]
+    value = {"true": True, "false": False, "prepare": "prepare"}.get(given[-1]) if given else wanted.kms
+    return "on" if value is True else "prepared" if value == "prepare" else "off"
+
+
+def _key_at_once(session: boto3.Session, stage: str, wanted: str, regions: Sequence[str]) -> Iterator[str]:
+    """Say where the key would be used before its users have the right, or taken from them before its last use."""
+    for region in regions:
+        cloudformation = session.client("cloudformation", region_name=region, config=_ONCE)
+        try:
+            (stack,) = cloudformation.describe_stacks(StackName=names.part(stage, "state"))["Stacks"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationError":
+                continue  # there is none, so nothing has to be prepared
+            raise
+        if stack["StackStatus"] in {"REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "DELETE_COMPLETE"}:
+            continue
+        found = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}.get(KMS_OUTPUT, "off")
+        if {found, wanted} == {"on", "off"}:
+            verb = "on" if wanted == "on" else "off"
+            yield (
+                f"the key of the stage {stage} can't be turned {verb} in one deploy, because messages would meet roles "
+                f'without a right to the key: write kms = "prepare" under stages.{stage} in {settings.FILE}, deploy, '
+                f"{'' if verb == 'on' else 'wait for the longest retention, '}then kms = {str(verb == 'on').lower()}"
+            )
 
 
 if __name__ == "__main__":

@@ -131,7 +131,8 @@ def test_a_consumer_reads_and_writes_what_belongs_to_its_queue_and_sends_to_ever
 def test_an_operator_works_on_one_stage_and_cannot_change_what_it_consists_of(stage: Stage) -> None:
     allowed_calls = WORLD.allowed(of_managed(stage.state, f"{STAGE}operator-${{AWS::Region}}"))
 
-    named = {resource.split(" ")[0] for _, resource in allowed_calls}
+    # The list of schedules has no resource to name.
+    named = {resource.split(" ")[0] for action, resource in allowed_calls if action != "ListSchedules"}
     assert all(name.startswith((STAGE, f"table/{STAGE}", f"role/{STAGE}", "schedule/celeriac-test/")) for name in named)
     assert not {action for action, _ in allowed_calls} & {
         *("DeleteQueue", "SetQueueAttributes", "AddPermission", "PurgeQueue", "DeleteTable", "UpdateTable"),

@@ -2,13 +2,15 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from celeriac import Queue
 from celeriac.model.stages import Project, StageSettings, Vpc
-from celeriac.model.table import Table
+from celeriac.model.table import Outbox, Table
 from celeriac_cdk.config import ConfigError
+from tests.application import tables
 from tests.infra.conftest import QUEUES, TABLES, build, built
 from tests.infra.template import Resource, Stage, queue_arn, text
 
@@ -193,3 +195,43 @@ def test_a_retired_queue_keeps_its_consumer_and_its_alarms() -> None:
         "celeriac-test--old-age",
         "celeriac-test--old-dlq",
     }
+
+
+def test_no_other_queue_may_use_a_queues_dead_letter_queue(stage: Stage) -> None:
+    for queue in QUEUES:
+        letters = stage.state.named("SQS::Queue", "QueueName", queue.dead_letter_name("test"))
+        allowed = letters["RedriveAllowPolicy"]
+        assert allowed["redrivePermission"] == "byQueue"
+        assert [text(each) for each in allowed["sourceQueueArns"]] == [queue_arn(queue.physical_name("test"))]
+
+
+OTHER = "111122223333"
+
+
+def test_the_named_accounts_may_send_to_a_queue_and_store_its_payloads() -> None:
+    project = Project(stages={"prod": StageSettings(kms=True, producers={"mail": (OTHER,)})})
+    state = built(project, [Queue("mail"), Queue("slow")], stage="prod").state
+
+    def for_the_other(kind: str) -> list[dict[str, Any]]:
+        statements = [each for one in state.resources(kind) for each in one["PolicyDocument"]["Statement"]]
+        return [each for each in statements if OTHER in json.dumps(each["Principal"])]
+
+    (send,) = for_the_other("SQS::QueuePolicy")
+    assert send["Action"] == ["sqs:SendMessage", "sqs:GetQueueUrl"]
+    assert state.name_of(send["Resource"], "QueueName") == "celeriac-prod--mail"
+    (put,) = for_the_other("S3::BucketPolicy")
+    assert put["Action"] == "s3:PutObject"
+    assert text(put["Resource"]).endswith("/args/mail/*")
+    (key,) = state.resources("KMS::Key")
+    (use,) = [each for each in key["KeyPolicy"]["Statement"] if OTHER in json.dumps(each["Principal"])]
+    assert use["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert "kms:ViaService" in json.dumps(use["Condition"])
+
+
+def test_the_bus_has_a_queue_for_what_it_could_not_send_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "outbox", Outbox(bus=True), raising=False)
+    state, work = build([Queue("mail")], stage="test", kms="true")
+    (bus,) = state.resources("Events::EventBus")
+    assert state.name_of(bus["DeadLetterConfig"]["Arn"], "QueueName") == "celeriac-test--bus-dlq"
+    assert "KmsKeyIdentifier" in bus
+    assert "celeriac-test--bus-dlq" in {each["AlarmName"] for each in work.resources("CloudWatch::Alarm")}

@@ -62,7 +62,10 @@ def test_two_stages_share_no_name(synth: Synth, options: dict[str, str]) -> None
 
     assert len(named(blue)) > 40
     assert not named(blue) & named(green)
-    exports = [{each["Export"]["Name"] for each in one.state.json["Outputs"].values()} for one in (blue, green)]
+    exports = [
+        {each["Export"]["Name"] for each in one.state.json["Outputs"].values() if "Export" in each}
+        for one in (blue, green)
+    ]
     assert not exports[0] & exports[1]
 
 
@@ -203,6 +206,36 @@ def test_the_key_may_be_used_only_through_aws_services(synth: Synth) -> None:
         ]
     for policy in ("producer-mail", "operator"):
         assert "kms:GenerateDataKey" in stage.state.policy(f"celeriac-test--{policy}-${{AWS::Region}}")
+
+
+def test_a_key_is_prepared_before_anything_is_encrypted_with_it(synth: Synth) -> None:
+    """Step by step, no message meets a role that may not use the key."""
+    plain, prepared, on = (synth(stage="test", **options) for options in ({}, {"kms": "prepare"}, {"kms": "true"}))
+    assert [one.state.json["Outputs"]["Kms"]["Value"] for one in (plain, prepared, on)] == ["off", "prepared", "on"]
+
+    assert not plain.state.resources("KMS::Key")
+    (early,), (late,) = prepared.state.resources("KMS::Key"), on.state.resources("KMS::Key")
+    assert all(each in late["KeyPolicy"]["Statement"] for each in early["KeyPolicy"]["Statement"])
+    services = {
+        text(each["Principal"]["Service"]) for each in early["KeyPolicy"]["Statement"] if "Service" in each["Principal"]
+    }
+    assert services == {"cloudwatch.amazonaws.com", "events.amazonaws.com", "logs.${AWS::Region}.amazonaws.com"}
+    for kind, key in (
+        ("SQS::Queue", "KmsMasterKeyId"),
+        ("Logs::LogGroup", "KmsKeyId"),
+        ("SNS::Topic", "KmsMasterKeyId"),
+    ):
+        assert all(key in each for each in on.state.resources(kind))
+        assert not any(key in each for each in prepared.state.resources(kind))
+    for table in prepared.state.resources("DynamoDB::Table"):
+        assert not table.get("SSESpecification")
+    for function in prepared.work.resources("Lambda::Function"):
+        assert "CELERIAC_KMS_KEY" not in function["Environment"]["Variables"]
+        assert "KmsKeyArn" not in function
+    rights = [statement for _, statement in prepared.work.statements() if "kms:Decrypt" in statement["Action"]]
+    assert rights == [statement for _, statement in on.work.statements() if "kms:Decrypt" in statement["Action"]]
+    for policy in ("producer-mail", "emitter", "reader", "operator"):
+        assert "kms:Decrypt" in prepared.state.policy(f"celeriac-test--{policy}-${{AWS::Region}}")
 
 
 def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_new_version(synth: Synth) -> None:

@@ -77,7 +77,7 @@ def test_numbers_that_aws_does_not_take_are_refused_with_their_place(tmp_path: P
         ('nam = "x"', "has no key 'nam'; there are name, stages"),
         ('name = "x"\nstages = 3', "stages is 3, write a table"),
         ('name = "x"\nstages.prod = 3', r"stages.prod is 3, write a table: \[stages.prod\]"),
-        ('name = "x"\n[stages.prod]\nkms = "yes"', "stages.prod.kms is 'yes', it must be true or false"),
+        ('name = "x"\n[stages.prod]\nkms = "yes"', "stages.prod.kms is 'yes', it must be true, false or"),
         ('name = "x"\n[stages.prod]\nkmss = true', "stages.prod has no key 'kmss'; there are account, regions"),
         ('name = "x"\n[stages.prod]\naccount = 123456789012', "stages.prod.account is 123456789012, it must be a text"),
         ('name = "x"\n[stages.prod]\naccount = "1"', "stages.prod.account is '1', write the 12 digits"),

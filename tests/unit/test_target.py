@@ -64,3 +64,47 @@ def test_a_mistake_in_the_file_is_told_before_anything_is_asked(tmp_path: Path) 
     (tmp_path / "celeriac.toml").write_text("name = 3")
     assert "name is missing" in str(problem(tmp_path, "prod", []))
     assert "the stage 'Prod'" in str(problem(project(tmp_path), "Prod", []))
+
+
+def encrypted(tmp_path: Path, deployed: str | None, wanted: str, *words: str) -> str | None:
+    template = json.loads(TEMPLATE) | ({"Outputs": {"Kms": {"Value": deployed}}} if deployed else {})
+    tags = [{"Key": "celeriac:application", "Value": "shop"}]
+    boto3.client("cloudformation").create_stack(
+        StackName="shop-prod--state",
+        TemplateBody=json.dumps(template),
+        Tags=tags,  # type: ignore[arg-type]  # of the stubs' own type
+    )
+    (tmp_path / "celeriac.toml").write_text(f'name = "shop"\n[stages.prod]\nkms = {wanted}\n')
+    return problem(tmp_path, "prod", words)
+
+
+@pytest.mark.parametrize(
+    ("deployed", "wanted"),
+    [
+        ("off", "false"),
+        ("off", '"prepare"'),
+        ("prepared", "true"),
+        ("on", "true"),
+        ("on", '"prepare"'),
+        (None, "false"),
+    ],
+)
+def test_a_key_is_turned_on_and_off_step_by_step(tmp_path: Path, deployed: str | None, wanted: str) -> None:
+    assert encrypted(tmp_path, deployed, wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("deployed", "wanted", "words"),
+    [("off", "true", ()), ("on", "false", ()), (None, "true", ()), ("off", "false", ("-c", "kms=true"))],
+)
+def test_a_key_is_not_turned_on_or_off_in_one_deploy(
+    tmp_path: Path, deployed: str | None, wanted: str, words: tuple[str, ...]
+) -> None:
+    found = encrypted(tmp_path, deployed, wanted, *words)
+    assert found is not None
+    assert 'write kms = "prepare" under stages.prod in celeriac.toml, deploy' in found
+
+
+def test_a_new_stage_may_have_a_key_at_once(tmp_path: Path) -> None:
+    (tmp_path / "celeriac.toml").write_text('name = "shop"\n[stages.prod]\nkms = true\n')
+    assert problem(tmp_path, "prod", []) is None

@@ -8,6 +8,7 @@ from celeriac.aws import sqs
 from celeriac.declare import registry
 from celeriac.model import declared, names, settings
 from celeriac.model.queue import Queue
+from celeriac.model.stages import KMS_OUTPUT
 from celeriac.relay import unpublished
 from celeriac_console.application.loading import load
 from celeriac_console.doctor.finding import Finding, failed
@@ -66,7 +67,8 @@ def _stacks() -> Iterator[Finding]:
     for part in ("state", "work"):
         name = names.part(settings.stage(), part)
         try:
-            status = formation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+            stack = formation.describe_stacks(StackName=name)["Stacks"][0]
+            status = stack["StackStatus"]
         except formation.exceptions.ClientError as error:
             if clients.error_code(error) != "ValidationError":
                 raise
@@ -74,6 +76,14 @@ def _stacks() -> Iterator[Finding]:
             continue
         well = status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
         yield Finding("stack", name, status, None if well else f"see its events in CloudFormation, then {deploy_it()}")
+        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+        if outputs.get(KMS_OUTPUT) == "prepared":
+            yield Finding(
+                "key",
+                "",
+                "prepared: all roles may use it, and nothing is encrypted with it yet. Give CELERIAC_KMS_KEY to "
+                f"producers outside the stage, then write kms = true in {settings.FILE}, and {deploy_it()}",
+            )
 
 
 def _queues() -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from celeriac.aws import refusals
 from celeriac.aws.client import client, error_code
 from celeriac.aws.sqs import Entry, account, arn
 from celeriac.model import names, settings
+from celeriac.model.errors import CeleriacError
 from celeriac.model.keywords import escaped
 from celeriac.model.message import Message
 
@@ -25,13 +26,23 @@ _FIRST = "1"
 _MOST_TRIES = 6
 
 
+class OtherAccountError(CeleriacError):
+    """A schedule can't be made in the account of another program's stage. Nothing was sent."""
+
+
 def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) -> None:
     """Have Scheduler send `entry`, the body of the message `of`, after `delay`, give or take a minute.
 
     The queue, the task, the id, the turn and the life make the schedule's name: a redriven message has a life of its
     own. So a schedule that a worker made before it crashed, and that the next worker makes again, is one schedule.
-    Raises ConflictException if none of several names could be used.
+    Raises OtherAccountError if the stage is in another account, and ConflictException if none of several names could
+    be used.
     """
+    if settings.owner() is not None:
+        raise OtherAccountError(
+            f"task {of.task!r}: a delay of more than 15 minutes needs a schedule in the account of the stage, and "
+            f"{settings.ACCOUNT} says that it is another one: send it with a shorter delay, or from there"
+        )
     scheduler = client("scheduler")
     stage = settings.stage()
     meta = scheduler.meta

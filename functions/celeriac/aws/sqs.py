@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from celeriac.aws.client import client
 from celeriac.aws.refusals import Refusal
+from celeriac.model import settings
 from celeriac.model.errors import CeleriacError
 from celeriac.observe.trace import current
 
@@ -73,8 +74,9 @@ def url(name: str) -> str:
     found = urls.get(name)
     if found is None:
         sqs = client("sqs")
+        owner: Any = {"QueueOwnerAWSAccountId": account} if (account := settings.owner()) is not None else {}
         try:
-            found = urls[name] = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            found = urls[name] = sqs.get_queue_url(QueueName=name, **owner)["QueueUrl"]
         except sqs.exceptions.QueueDoesNotExist as error:
             raise NoSuchQueueError(name) from error
     return found

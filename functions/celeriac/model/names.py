@@ -134,6 +134,11 @@ def sweeper_function(stage: str) -> str:
     return part(stage, "sweeper")
 
 
+def bus_dead_letters(stage: str) -> str:
+    """The queue for events that the stage's bus could not send on because of its key."""
+    return part(stage, "bus-dlq")
+
+
 def relay_dead_letters(stage: str) -> str:
     """The queue for notices of outbox stream records that the relay gave up on. The events stay in the outbox."""
     return part(stage, "relay-dlq")

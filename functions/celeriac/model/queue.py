@@ -16,7 +16,7 @@ from celeriac.model.errors import CeleriacError, DeclarationError
 
 # With 37 characters, the consumer's name, with the longest stage, is within Lambda's limit of 64.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")
-_OURS = frozenset({"relay", "sweeper", "schedules"})
+_OURS = frozenset({"relay", "sweeper", "schedules", "bus"})
 
 # Lambda gives a worker 1,024 threads and processes. Half of them leaves room for the threads of tasks that overran.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

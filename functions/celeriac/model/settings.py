@@ -7,6 +7,7 @@ from pathlib import Path
 
 APPLICATION = "CELERIAC_APPLICATION"
 STAGE = "CELERIAC_STAGE"
+ACCOUNT = "CELERIAC_ACCOUNT"
 FILE = "celeriac.toml"
 # An application's name has no hyphen, and a stage's no two in a row and none at its end. So a physical name can be read
 # in one way only: docs/decisions/0034-names.md.
@@ -69,6 +70,14 @@ def project_file(start: Path) -> Path | None:
 def stage() -> str:
     """Return the stage of this process: CELERIAC_STAGE, or `dev` if it isn't set."""
     return check_stage(os.environ.get(STAGE, "dev"))
+
+
+def owner() -> str | None:
+    """Return the account of the stage: CELERIAC_ACCOUNT. None means that of the caller's credentials."""
+    account = os.environ.get(ACCOUNT)
+    if account is not None and not re.fullmatch(r"\d{12}", account):
+        raise ValueError(f"{ACCOUNT} is {account!r}, write the 12 digits of the account that owns the stage")
+    return account
 
 
 def kms_key() -> str | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict, replace
@@ -10,6 +11,8 @@ from msgspec.structs import asdict, replace
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 
+KMS_OUTPUT = "Kms"
+"""The stateful stack's output that says whether its data is encrypted with a key of the stage."""
 LOCAL = "local"
 """The stage of the local cloud. It has no settings."""
 _ACCOUNT = re.compile(r"\d{12}")
@@ -58,7 +61,8 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether the stage is short-lived: its data is deleted with its stacks."""
     keep: bool | None = None
     """Whether queues, tables and payloads outlive their stack; None: unless the stage is ephemeral."""
-    kms: bool = False
+    kms: bool | Literal["prepare"] = False
+    """Whether a key of the stage encrypts what is stored; `prepare`: the key and all rights exist, and nothing more."""
     canary: bool = False
     alarm_emails: tuple[str, ...] = ()
     alarm_topic: str | None = None
@@ -67,6 +71,8 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     outbox_stream: str | None = None
     """The ARN of the outbox's stream, if the table was restored: CloudFormation knows that of the table before."""
     vpc: Vpc | None = None
+    producers: Mapping[str, tuple[str, ...]] = {}
+    """The accounts that may send to a queue, beside the stage's own, by the name of the queue."""
     queues: Mapping[str, QueueNumbers] = {}
     """By the name of a queue."""
 
@@ -79,6 +85,9 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Yield a key and what is wrong with its value."""
         if self.account is not None and not _ACCOUNT.fullmatch(self.account):
             yield "account", f'is {self.account!r}, write the 12 digits as text: account = "123456789012"'
+        for queue, accounts in self.producers.items():
+            if not accounts or not all(_ACCOUNT.fullmatch(each) for each in accounts):
+                yield f"producers.{queue}", f'is {list(accounts)}, write accounts: ["123456789012"]'
         for region in self.regions:
             if not _REGION.fullmatch(region):
                 yield "regions", f'contains {region!r}, write names such as ["eu-west-1"]'

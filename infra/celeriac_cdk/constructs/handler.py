@@ -16,7 +16,7 @@ from constructs import Construct
 from celeriac.model import settings
 from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.constructs.function_logs import log_name
-from celeriac_cdk.constructs.key import use_key
+from celeriac_cdk.constructs.key import encrypting, use_key
 from celeriac_cdk.nag import acknowledge_wildcard
 from celeriac_cdk.permissions import arn
 
@@ -96,7 +96,7 @@ def build_handler(
         log_group=log,
         recursive_loop=lambda_.RecursiveLoop.ALLOW,
         tracing=lambda_.Tracing.ACTIVE,
-        environment_encryption=runtime.key,
+        environment_encryption=encrypting(runtime.key, config),
         environment={
             settings.APPLICATION: settings.application(),
             settings.STAGE: config.stage,
@@ -104,7 +104,7 @@ def build_handler(
             # The text of an error may quote a payload. On the local cloud the payload belongs to the developer, so the
             # log may have the text. On AWS only the dead letter has it.
             **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
-            **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None else {}),
+            **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None and config.encrypts else {}),
             **({"CELERIAC_WIRE": "off"} if config.plain_botocore else {}),
             **size.environment,
         },

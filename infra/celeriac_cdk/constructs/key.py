@@ -24,7 +24,7 @@ _ALL = ("dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs")
 
 def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
     """Build the stage's key, if `kms` is on. `use_key` lets roles use the key, and its policy lets services use it."""
-    if not config.kms:
+    if not config.has_key:
         return None
     key = kms.Key(
         scope,
@@ -39,6 +39,19 @@ def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
     # CloudWatch publishes alarms to the topic. EventBridge's rules send to queues, and its bus is encrypted too.
     for service in ("cloudwatch", "events"):
         _let(key, f"{service}.amazonaws.com", ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*"], account)
+    for owner in sorted({each for accounts in config.settings.producers.values() for each in accounts}):
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.AccountPrincipal(owner)],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],
+                conditions={
+                    "StringEquals": {
+                        "kms:ViaService": [f"{service}.{cdk.Aws.REGION}.amazonaws.com" for service in ("s3", "sqs")]
+                    }
+                },
+            )
+        )
     logs = arn("logs", "log-group:/aws/lambda/")
     _let(
         key,
@@ -47,6 +60,11 @@ def stage_key(scope: Construct, config: StageConfig) -> kms.Key | None:
         {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": f"{logs}{names.start(config.stage)}*"}},
     )
     return key
+
+
+def encrypting(key: kms.IKey | None, config: StageConfig) -> kms.IKey | None:
+    """Return the key for what is stored; None while it is only prepared, or if there is none."""
+    return key if config.encrypts else None
 
 
 def use_key(key: kms.IKey | None, *, through: Sequence[str] = _ALL) -> list[iam.PolicyStatement]:

@@ -11,7 +11,7 @@ from constructs import Construct
 from celeriac.model import names
 from celeriac.model.queue import Queue
 from celeriac_cdk.config import StageConfig
-from celeriac_cdk.constructs.key import use_key
+from celeriac_cdk.constructs.key import encrypting, use_key
 from celeriac_cdk.constructs.task_queue import sqs_queue
 from celeriac_cdk.nag import acknowledge
 from celeriac_cdk.permissions import send
@@ -32,7 +32,7 @@ class Schedules(Construct):
         group = scheduler.CfnScheduleGroup(self, "Group", name=names.schedule_group(config.stage))
         group.apply_removal_policy(config.removal_policy)
         dead_letters = names.schedule_dead_letters(config.stage)
-        unsent = sqs_queue(self, "DeadLetters", name=dead_letters, config=config, key=key)
+        unsent = sqs_queue(self, "DeadLetters", name=dead_letters, config=config, key=encrypting(key, config))
         acknowledge(unsent, "SQS3", "this queue is the dead-letter queue of the stage's schedules")
         for queue in queues:
             self._role(queue, config, key)

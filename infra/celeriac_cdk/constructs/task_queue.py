@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from celeriac.model.queue import MAX_RETENTION, Queue
 from celeriac_cdk.config import StageConfig
+from celeriac_cdk.permissions import queue_arn
 
 
 class TaskQueue(Construct):
@@ -26,8 +28,10 @@ class TaskQueue(Construct):
             retention=queue.dead_letter_retention,
             config=config,
             key=key,
+            # No other queue of the account may use it as its dead-letter queue.
+            of=sqs.Queue.from_queue_arn(self, "OfSource", queue_arn(queue.physical_name(config.stage))),
         )
-        sqs_queue(
+        source = sqs_queue(
             self,
             "Source",
             name=queue.physical_name(config.stage),
@@ -37,6 +41,14 @@ class TaskQueue(Construct):
             visibility=queue.visibility,
             redrive=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=queue.receive_limit),
         )
+        for account in config.settings.producers.get(queue.name, ()):
+            source.add_to_resource_policy(
+                iam.PolicyStatement(
+                    principals=[iam.AccountPrincipal(account)],
+                    actions=["sqs:SendMessage", "sqs:GetQueueUrl"],
+                    resources=[source.queue_arn],
+                )
+            )
 
 
 def sqs_queue(
@@ -49,6 +61,7 @@ def sqs_queue(
     retention: timedelta = MAX_RETENTION,
     visibility: timedelta | None = None,
     redrive: sqs.DeadLetterQueue | None = None,
+    of: sqs.IQueue | None = None,
 ) -> sqs.Queue:
     """Build an encrypted queue that refuses plain HTTP. A name that ends in `.fifo` makes it a FIFO queue.
 
@@ -67,6 +80,7 @@ def sqs_queue(
         retention_period=cdk.Duration.seconds(retention.total_seconds()),
         visibility_timeout=None if visibility is None else cdk.Duration.seconds(visibility.total_seconds()),
         dead_letter_queue=redrive,
+        redrive_allow_policy=None if of is None else sqs.RedriveAllowPolicy(source_queues=[of]),
         encryption=sqs.QueueEncryption.SQS_MANAGED if key is None else sqs.QueueEncryption.KMS,
         encryption_master_key=key,
         # The longest time that SQS allows. A request to KMS for each message would cost more than the messages.

@@ -76,9 +76,12 @@ def synthesize(app: cdk.App) -> None:
 
 def _with_numbers(queues: Sequence[Queue], config: StageConfig) -> list[Queue]:
     """The queues with the stage's own numbers. Raises ProjectError for a queue that isn't declared."""
-    where = f"{settings.FILE}: stages.{config.stage}.queues"
-    for name in sorted(config.settings.queues.keys() - {queue.name for queue in queues}):
-        raise ProjectError(f"{where}.{name}: no queue has that name; there are {', '.join(q.name for q in queues)}")
+    file = f"{settings.FILE}: stages.{config.stage}"
+    known = {queue.name for queue in queues}
+    for key, named in (("queues", config.settings.queues), ("producers", config.settings.producers)):
+        for name in sorted(named.keys() - known):
+            raise ProjectError(f"{file}.{key}.{name}: no queue has that name; there are {', '.join(sorted(known))}")
+    where = f"{file}.queues"
     return [config.settings.applied(queue, f"{where}.{queue.name}") for queue in queues]
 
 

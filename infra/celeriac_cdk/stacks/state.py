@@ -8,6 +8,7 @@ from typing import cast
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -15,12 +16,13 @@ from constructs import Construct
 from celeriac.enqueue.outbox_row import WAITING
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
+from celeriac.model.stages import KMS_OUTPUT
 from celeriac.model.table import Table
 from celeriac_cdk.config import StageConfig, stack_id
 from celeriac_cdk.constructs.access import Access
 from celeriac_cdk.constructs.bucket import private_bucket
 from celeriac_cdk.constructs.function_logs import FunctionLogs
-from celeriac_cdk.constructs.key import stage_key
+from celeriac_cdk.constructs.key import encrypting, stage_key
 from celeriac_cdk.constructs.schedules import Schedules
 from celeriac_cdk.constructs.table import string_key_table
 from celeriac_cdk.constructs.task_queue import TaskQueue, sqs_queue
@@ -51,13 +53,15 @@ class StateStack(cdk.Stack):
             description=f"Celeriac, {config.application} {config.stage}: queues, tables, payloads and logs",
             termination_protection=config.keep_data,
         )
-        key = self.key = stage_key(self, config)
+        self.key = stage_key(self, config)
+        key = encrypting(self.key, config)
+        cdk.CfnOutput(self, KMS_OUTPUT, value=kms_state(config), description="on, prepared or off")
         for queue in queues:
             TaskQueue(self, f"Queue-{queue.name}", queue=queue, config=config, key=key)
         relay_dead_letters = names.relay_dead_letters(config.stage)
         given_up = sqs_queue(self, "RelayDeadLetters", name=relay_dead_letters, config=config, key=key)
         acknowledge(given_up, "SQS3", "this queue is the dead-letter queue of the relay's event source mapping")
-        Schedules(self, "Schedules", queues=queues, config=config, key=key)
+        Schedules(self, "Schedules", queues=queues, config=config, key=self.key)
         outbox = string_key_table(
             self,
             "Outbox",
@@ -78,7 +82,25 @@ class StateStack(cdk.Stack):
         )
         if declared.outbox().bus:
             # The outbox keeps the events, so no event is lost when the bus is deleted.
-            events.EventBus(self, "Bus", event_bus_name=names.bus(config.stage), kms_key=key)
+            bus_dead_letters = names.bus_dead_letters(config.stage)
+            undelivered = sqs_queue(self, "BusDeadLetters", name=bus_dead_letters, config=config, key=key)
+            acknowledge(undelivered, "SQS3", "this queue is the dead-letter queue of the stage's bus")
+            bus = events.EventBus(
+                self,
+                "Bus",
+                event_bus_name=names.bus(config.stage),
+                kms_key=key,
+                # For events that can't be encrypted, or sent on because of the key. Each rule has its own beside it.
+                dead_letter_queue=undelivered,
+            )
+            undelivered.add_to_resource_policy(
+                iam.PolicyStatement(
+                    principals=[iam.ServicePrincipal("events.amazonaws.com")],
+                    actions=["sqs:SendMessage"],
+                    resources=[undelivered.queue_arn],
+                    conditions={"ArnEquals": {"aws:SourceArn": bus.event_bus_arn}},
+                )
+            )
         string_key_table(
             self,
             "Idempotency",
@@ -104,18 +126,31 @@ class StateStack(cdk.Stack):
         FunctionLogs(self, "Logs", queues=queues, config=config, key=key)
         if config.settings.alarm_topic is None:
             alarm_topic(self, config, key)
-        Access(self, "Access", queues=queues, config=config, key=key)
+        Access(self, "Access", queues=queues, config=config, key=self.key)
 
     def _payloads(self, config: StageConfig, lifetimes: Mapping[str, timedelta]) -> None:
         """Build the bucket for payloads that SQS can't carry. It keeps each as long as a message can point to it."""
-        private_bucket(
+        bucket = private_bucket(
             self,
             "Payloads",
             name=names.payload_bucket(config.stage, cdk.Aws.ACCOUNT_ID, cdk.Aws.REGION),
             config=config,
-            encryption_key=self.key,
+            encryption_key=encrypting(self.key, config),
             lifecycle_rules=[_expire(after, prefix) for prefix, after in lifetimes.items()],
         )
+        for queue, accounts in config.settings.producers.items():
+            bucket.add_to_resource_policy(
+                iam.PolicyStatement(
+                    principals=[iam.AccountPrincipal(account) for account in accounts],
+                    actions=["s3:PutObject"],
+                    resources=[bucket.arn_for_objects(f"{payload.ARGS}{queue}/*")],
+                )
+            )
+
+
+def kms_state(config: StageConfig) -> str:
+    """What the stack says of its key, for the next deploy: `on`, `prepared` or `off`."""
+    return "on" if config.encrypts else "prepared" if config.has_key else "off"
 
 
 def _expire(after: timedelta, prefix: str) -> s3.LifecycleRule:

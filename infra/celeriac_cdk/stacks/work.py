@@ -18,6 +18,7 @@ from celeriac_cdk.config import StageConfig, stack_id
 from celeriac_cdk.constructs.consumer import Consumer
 from celeriac_cdk.constructs.crons import Crons
 from celeriac_cdk.constructs.handler import Runtime
+from celeriac_cdk.constructs.key import encrypting
 from celeriac_cdk.constructs.relay import Relay
 from celeriac_cdk.constructs.sweeper import Sweeper
 from celeriac_cdk.monitoring.alarms import Alarms, topic_of
@@ -93,7 +94,7 @@ class WorkStack(cdk.Stack):
             alarms=alarms,
         )
         sweeper = Sweeper(self, "Sweeper", runtime=runtime, permissions=publish, alarms=alarms)
-        Crons(self, "Crons", tasks=tasks, stage=config.stage, key=key)
+        Crons(self, "Crons", tasks=tasks, stage=config.stage, key=encrypting(key, config))
         for table in (names.idempotency_table(config.stage), names.outbox_table(config.stage)):
             alarms.when_throttled(self, table, table=table)
         outbox, index = names.outbox_table(config.stage), names.outbox_index()
@@ -108,6 +109,16 @@ class WorkStack(cdk.Stack):
             ),
             entry="delayed-tasks-that-couldnt-be-sent",
         )
+        if declared.outbox().bus:
+            alarms.when_letters(
+                Construct(self, "Bus"),
+                queue=names.bus_dead_letters(config.stage),
+                advice=(
+                    "The bus could not send events on, because it could not use the stage's key. The outbox keeps the "
+                    "events. Give the key back, then run `celeriac outbox replay` for the time since."
+                ),
+                entry="events-that-the-bus-couldnt-send-on",
+            )
         self._acknowledge(config.stage)
         self._warn_of_unused(application.unused(tables))
         dashboard(self, queues, alarms)
