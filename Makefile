@@ -15,7 +15,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ kill: python-env ## kill and freeze real workers at every call, over DynamoDB Lo
 
 states: python-env ## run random histories of tasks, faults, copies, redrives (15 minutes): COUNT=300 SEED=7
 	@$(BIN)/pytest -q tests/faults/test_states.py --states "$${COUNT:-300}" $${SEED:+--hypothesis-seed=$$SEED} $(ARGS)
+
+synth-fuzz: all-envs ## synthesize random declarations, and let cfn-lint read the templates (minutes): COUNT=200
+	@sh local/synth_fuzz.sh "$${COUNT:-200}" $(ARGS)
 
 fuzz: python-env ## send 100,000 broken bodies through the consumer: SEED=1 COUNT=100000
 	@$(BIN)/python -m tests.faults.fuzz --seed "$${SEED:-1}" --count "$${COUNT:-100000}"

@@ -58,6 +58,8 @@ if [ "$status" -ne 0 ]; then
     else
         echo "cdk $command failed for the stage $stage. The reason is above." >&2
     fi
+elif [ "$command" = diff ]; then
+    .venv/bin/python -m celeriac_local.plan "$@" || true
 elif [ "$command" = synth ]; then
     echo "The templates of the stage $stage are in cdk.out/"
 fi

@@ -35,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--schedule-seed", type=int, default=0, metavar="N", help="play other random schedules of the interleavings"
     )
     parser.addoption(
+        "--declarations", type=int, default=40, metavar="N", help="try this many random applications in a synth"
+    )
+    parser.addoption(
         "--realities", action="store_true", help="run tests/realities, on implementations of AWS that aren't moto"
     )
     parser.addoption(

@@ -10,6 +10,8 @@ from celeriac.model.errors import DeclarationError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _OURS = frozenset({"idempotency", "outbox"})
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
+_MOST_KEY_BYTES = 255
 
 
 class TableError(DeclarationError):
@@ -19,7 +21,8 @@ class TableError(DeclarationError):
 class Table(Struct, frozen=True):
     """A table that transactions write together with the outbox: on demand, with point-in-time recovery.
 
-    The stacks build the table and let every consumer read and write it. `Sandbox` builds it for tests.
+    The stacks build the table, and infra/application.py says which queues' tasks may use it. `Sandbox` builds it for
+    tests.
     """
 
     name: str
@@ -37,6 +40,8 @@ class Table(Struct, frozen=True):
             raise TableError(f"table {self.name!r}: Celeriac has a table of that name itself, choose another name")
         if key != self.key or not key:
             raise TableError(f"table {self.name!r}: its key must be the name of an attribute")
+        if len(key.encode(errors="surrogatepass")) > _MOST_KEY_BYTES:
+            raise TableError(f"table {self.name!r}: its key {key[:40]!r}... has more than {_MOST_KEY_BYTES} bytes")
 
     def physical_name(self, stage: str) -> str:
         """The DynamoDB table's name in `stage`."""
