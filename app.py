@@ -22,7 +22,7 @@ def main() -> None:
 
     from celeriac.model import settings  # noqa: PLC0415 - imported with the stacks
     from celeriac.model.project import read  # noqa: PLC0415
-    from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage, synthesize  # noqa: PLC0415 - imports aws_cdk
+    from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage, in_a_sentence, synthesize  # noqa: PLC0415 - imports aws_cdk
 
     root = Path(__file__).parent
     app = cdk.App()
@@ -32,8 +32,9 @@ def main() -> None:
         os.environ[settings.APPLICATION] = project.name
         from infra.application import ApplicationState, application  # noqa: PLC0415 - a user's file, and it may fail
 
-        declare_stage(app, root, project, state=ApplicationState, application=application)
-        synthesize(app)
+        with in_a_sentence():
+            declare_stage(app, root, project, state=ApplicationState, application=application)
+            synthesize(app)
     except USER_ERRORS as error:
         sys.exit(f"celeriac: {error}")
 

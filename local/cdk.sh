@@ -30,6 +30,9 @@ case $command in
 synth | bootstrap) ;;
 *) .venv/bin/python -m celeriac_local.target "$stage" "$@" || exit 1 ;;
 esac
+if [ "$command" = deploy ]; then
+    .venv/bin/python -m celeriac_local.rolled_back "$stage" "$@" || exit 1
+fi
 
 case $command in
 synth) set -- --quiet "$@" ;;

@@ -6,8 +6,9 @@ from typing import Self
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from constructs import Construct, Node
+from constructs import Construct, IConstruct, Node
 
+from celeriac.model.queue import problems_of_environment
 from celeriac.model.table import Table
 from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.own import Bucket, Secret
@@ -32,6 +33,12 @@ class Given:
         made = Given()
         for each in (*others, self):
             made.statements += [one for one in each.statements if one not in made.statements]
+            for name in made.environment.keys() & each.environment.keys():
+                if made.environment[name] != each.environment[name]:
+                    raise ConfigError(
+                        f"infra/application.py sets {name} to two values for queues of which one runs tasks that have "
+                        "moved to the other (former_queues): one consumer can't have both, rename one"
+                    )
             made.environment |= each.environment
             made.tables |= each.tables
             made.status_of |= each.status_of
@@ -43,7 +50,7 @@ class Grants:
     """Gives something to the consumers of some queues. Each method returns the same object, for the next one."""
 
     def __init__(self, application: "Application", queues: Collection[str]) -> None:
-        self._stage = application.config.stage
+        self._application, self._stage = application, application.config.stage
         self._given = [application.of(queue) for queue in queues]
 
     def allow(self, *statements: iam.PolicyStatement, because: str | None = None) -> Self:
@@ -64,6 +71,8 @@ class Grants:
 
     def environment(self, **variables: str) -> Self:
         """Set variables. They aren't secret: whoever may look at the function sees them."""
+        for problem in problems_of_environment(variables):
+            raise ConfigError(f"infra/application.py: {problem}")
         for given in self._given:
             given.environment |= variables
         return self
@@ -76,10 +85,12 @@ class Grants:
 
     def secret(self, secret: Secret, variable: str) -> Self:
         """Let tasks read a secret. Its name is in the environment variable `variable`."""
+        self._application.used.append(_own(secret, Secret))
         return self.allow(secret.read(self._stage)).environment(**{variable: secret.physical_name(self._stage)})
 
     def bucket(self, bucket: Bucket, variable: str) -> Self:
         """Let tasks use a bucket. Its name is in the environment variable `variable`."""
+        self._application.used.append(_own(bucket, Bucket))
         self.allow(*bucket.use(self._stage), because=_BUCKET_IS_USED)
         return self.environment(**{variable: bucket.physical_name(self._stage)})
 
@@ -99,6 +110,7 @@ class Application:
     def __init__(self, config: StageConfig) -> None:
         self.config = config
         self._of: dict[str, Given] = {}
+        self.used: list[Bucket | Secret] = []
 
     def queue(self, *names: str) -> Grants:
         """Give something to the consumers of these queues."""
@@ -114,10 +126,29 @@ class Application:
         _check("queue", named, queues)
         _check("table", sorted({name for given in self._of.values() for name in given.tables}), tables)
 
+    def check_built(self, state: IConstruct) -> None:
+        """Raise ConfigError if something is given that the stateful stack doesn't build."""
+        built = {construct.node.id for construct in state.node.find_all()}
+        for own in self.used:
+            if own.construct_id not in built:
+                raise ConfigError(
+                    f"infra/application.py gives {own!r} to a queue, and ApplicationState doesn't build it: add a line "
+                    "with .build(self, config, key) there"
+                )
+
     def unused(self, tables: Iterable[Table]) -> list[Table]:
         """The tables that no consumer may use."""
         used = {name for given in self._of.values() for name in given.tables}
         return [table for table in tables if table.name not in used]
+
+
+def _own[T](given: object, kind: type[T]) -> T:
+    if not isinstance(given, kind):
+        raise ConfigError(
+            f"infra/application.py gives {given!r} where a {kind.__name__} is expected: declare it once, such as "
+            f'{kind.__name__.upper()} = {kind.__name__}("name"), and give that'
+        )
+    return given
 
 
 def _check(kind: str, names: Iterable[str], known: Collection[str]) -> None:

@@ -6,6 +6,7 @@
 |---|---|
 | `ephemeral=true` | the stage's data is deleted with its stacks |
 | `alarm_email=ADDRESS` | the address that gets the alarms; several with commas between them |
+| `outbox_stream=ARN` | the stream of an outbox table that was restored |
 | `runbook=URL` | the page that alarms link to: docs/runbook.md, where your team can read it |
 | `kms=true` | all stored data is encrypted with a key of the stage; in a stage that runs, `kms=prepare` comes first |
 | `canary=true` | a new release gets a tenth of the work for five minutes, and is rolled back if an invocation fails |
@@ -105,8 +106,8 @@ def read_config(node: Node, project: Project) -> StageConfig:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     found = project.stage(stage)
-    if switch(node, "ephemeral"):
-        found = replace(found, ephemeral=True, keep=None)
+    if node.try_get_context("ephemeral") is not None:
+        found = replace(found, ephemeral=switch(node, "ephemeral"), keep=None)
     if node.try_get_context("kms") is not None:
         found = replace(found, kms="prepare" if node.try_get_context("kms") == "prepare" else switch(node, "kms"))
     if node.try_get_context("canary") is not None:
@@ -114,8 +115,9 @@ def read_config(node: Node, project: Project) -> StageConfig:
     if addresses := context(node, "alarm_email", ""):
         emails = tuple(address.strip() for address in addresses.split(","))
         found = replace(found, alarm_emails=emails, alarm_topic=None)
-    if runbook := context(node, "runbook", ""):
-        found = replace(found, runbook=runbook)
+    for name in ("runbook", "outbox_stream"):
+        if value := context(node, name, ""):
+            found = replace(found, **{name: value})
     for key, problem in found.problems():
         raise ConfigError(f"the stage {stage!r}: {key} {problem}")
     return StageConfig(project.name, stage, found, switch(node, "plain_botocore"))

@@ -30,10 +30,15 @@ class Bucket:
 
     name: str
 
+    @property
+    def construct_id(self) -> str:
+        """The id of what `build` builds."""
+        return f"Bucket-{self.name}"
+
     def build(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
         """Build the bucket. Unless the stage keeps its data, the bucket and its objects are deleted with the stack."""
         name = self.physical_name(config.stage)
-        private_bucket(scope, f"Bucket-{self.name}", name=name, config=config, encryption_key=key)
+        private_bucket(scope, self.construct_id, name=name, config=config, encryption_key=key)
 
     def physical_name(self, stage: str) -> str:
         """Return the name in S3. It has the account and the region, because names of buckets are global.
@@ -41,7 +46,9 @@ class Bucket:
         Raises ConfigError for a name that S3 wouldn't accept in every region.
         """
         room = _LONGEST_BUCKET_NAME - _ACCOUNT_AND_REGION - len(names.start(stage))
-        if not re.fullmatch(r"[a-z0-9-]+", self.name) or len(self.name) > room:
+        if self.name == "payloads":
+            raise ConfigError("Celeriac has a bucket named 'payloads' itself: choose another name")
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", self.name) or len(self.name) > room:
             raise ConfigError(
                 f"a bucket of the stage {stage!r} can't be named {self.name!r}: use 1-{room} lower-case letters, "
                 "digits and hyphens"
@@ -70,11 +77,16 @@ class Secret:
 
     name: str
 
+    @property
+    def construct_id(self) -> str:
+        """The id of what `build` builds."""
+        return f"Secret-{self.name}"
+
     def build(self, scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
         """Build the secret with a random value. You can replace the value later. No deploy changes it."""
         built = secretsmanager.Secret(
             scope,
-            f"Secret-{self.name}",
+            self.construct_id,
             secret_name=self.physical_name(config.stage),
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
             encryption_key=key,
@@ -83,7 +95,15 @@ class Secret:
         acknowledge(built, "SMG4", "the other service needs a new value at the same time, so no schedule rotates it")
 
     def physical_name(self, stage: str) -> str:
-        """Return the name in Secrets Manager. Tasks read the secret by this name."""
+        """Return the name in Secrets Manager. Tasks read the secret by this name.
+
+        Raises ConfigError for a name that Secrets Manager doesn't accept.
+        """
+        # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
+        if not re.fullmatch(r"[\w/+=.@-]{1,400}", self.name, re.ASCII):
+            raise ConfigError(
+                f"a secret can't be named {self.name!r}: use 1-400 letters, digits and any of / _ + = . @ -"
+            )
         return names.part(stage, self.name)
 
     def read(self, stage: str) -> iam.PolicyStatement:

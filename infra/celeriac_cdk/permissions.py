@@ -65,16 +65,19 @@ def send(queues: Sequence[str]) -> iam.PolicyStatement:
     return _allow("sqs:SendMessage", "sqs:GetQueueUrl", on=[queue_arn(queue) for queue in queues])
 
 
-def read_and_write_items(tables: Sequence[str]) -> iam.PolicyStatement:
+def read_and_write_items(tables: Sequence[str]) -> list[iam.PolicyStatement]:
     """Allow reading and writing single items of `tables`, also in transactions. Queries and scans aren't allowed."""
-    return _allow(
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:UpdateItem",
-        "dynamodb:DeleteItem",
-        "dynamodb:ConditionCheckItem",
-        on=_tables(tables),
-    )
+    return [
+        _allow(
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:ConditionCheckItem",
+            on=some,
+        )
+        for some in in_statements(_tables(tables))
+    ]
 
 
 def keep_records(table: str, queue: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
@@ -255,7 +258,8 @@ def in_statements(texts: Sequence[str]) -> Iterator[list[str]]:
     """
     some: list[str] = []
     for text in texts:
-        if some and sum(map(len, some)) + len(text) > _MOST_IN_A_STATEMENT:
+        # Each has at least quotes, a comma and the end of its pattern beside it.
+        if some and sum(len(one) + 5 for one in some) + len(text) > _MOST_IN_A_STATEMENT:
             yield some
             some = []
         some.append(text)

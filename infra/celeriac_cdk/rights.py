@@ -16,8 +16,12 @@ def given_to(queue: Queue, tasks: Sequence[Task[..., Any, Any]], application: Ap
     """What infra/application.py gives to the consumer of a queue. It also runs tasks that have moved to another queue,
     with what was given to that queue.
     """
-    moved = {task.queue.name for task in tasks if task.runs_from(queue)} - {queue.name}
-    return application.of(queue.name).joined(application.of(name) for name in sorted(moved))
+    return application.of(queue.name).joined(application.of(name) for name in moved_from(queue, tasks))
+
+
+def moved_from(queue: Queue, tasks: Sequence[Task[..., Any, Any]]) -> list[str]:
+    """The queues to which tasks of this queue have moved."""
+    return sorted({task.queue.name for task in tasks if task.runs_from(queue)} - {queue.name})
 
 
 def of_consumer(
@@ -36,7 +40,7 @@ def of_consumer(
         *permissions.keep_records(records, queue.name, own),
         permissions.append_rows(outbox),
         permissions.order_rows(records),
-        *([permissions.read_and_write_items(tables)] if tables else []),
+        *permissions.read_and_write_items(tables),
         *permissions.read_records(records, others),
         *([permissions.read_notes(records, sorted(given.status_of))] if given.status_of else []),
         *given.statements,

@@ -152,8 +152,9 @@ def assembly(project: Project, **context: str) -> cxapi.CloudAssembly:
     """The same in every region that celeriac.toml names, as the CDK's command line gets it."""
     app = _app(context)
     config = read_config(app.node, project)
-    for region in config.settings.regions:
+    for region in config.settings.regions or (None,):
         _stacks(app, config, QUEUES, region)
+    check_rules(app, config)  # raises for each finding in a stage that keeps its data
     return app.synth()
 
 

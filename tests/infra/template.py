@@ -63,7 +63,8 @@ class Stack:
 def _granted(statements: list[Resource]) -> dict[str, set[str]]:
     granted: dict[str, set[str]] = {}
     for statement in statements:
-        assert statement["Effect"] == "Allow"
+        if statement["Effect"] != "Allow":
+            continue
         for action in listed(statement["Action"]):
             granted.setdefault(action, set()).update(text(on) for on in listed(statement["Resource"]))
     return granted

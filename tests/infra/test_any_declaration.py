@@ -72,7 +72,10 @@ _numbers: Mapping[str, st.SearchStrategy[Any]] = {
     "log_retention": st.none()
     | st.sampled_from(LOG_DAYS).map(lambda days: timedelta(days=days))
     | _times(days=[1, 400]),
-    "environment": st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True), st.text(max_size=40)),
+    "environment": st.dictionaries(
+        st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True),
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40),
+    ),
     "architecture": st.sampled_from(["arm64", "x86_64", "arm"]),
     "retired": st.booleans(),
 }
@@ -161,7 +164,9 @@ def _try(chosen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert of_stage(*stacks) == []
     if LINTED:
         for stack in stacks:
-            Path(LINTED, f"{Counted.synthesized}-{stack.name}.template.json").write_text(json.dumps(stack.json, ensure_ascii=False))
+            Path(LINTED, f"{Counted.synthesized}-{stack.name}.template.json").write_text(
+                json.dumps(stack.json, ensure_ascii=False)
+            )
 
 
 def _synthesized(app: cdk.App, config: StageConfig, queues: list[Queue]) -> bool:

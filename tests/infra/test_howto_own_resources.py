@@ -68,7 +68,7 @@ def test_a_kept_stage_is_synthesized_with_bucket_secret_and_permissions_without_
         (copy / "cdk.out" / f"celeriac-prod--{part}.template.json").read_text() for part in ("state", "work")
     )
 
-    assert '"Name": "celeriac-prod--signing-key"' in state
+    assert '"Name":"celeriac-prod--signing-key"' in state
     assert "celeriac-prod--statements-" in state
     assert '"STATEMENTS_BUCKET"' in work
     assert ":secret:celeriac-prod--signing-key-??????" in work

@@ -10,7 +10,8 @@ from celeriac.enqueue.outbox_row import WAITING
 from celeriac.model.errors import DeclarationError
 from celeriac_cdk.constructs.crons import Crons, schedule_name
 from tests.application import tables
-from tests.infra.conftest import TASKS, Synth, recurring
+from tests.infra import conftest
+from tests.infra.conftest import QUEUES, TASKS, Synth, build, recurring
 from tests.infra.template import Stage, queue_arn, table_arn, text
 
 
@@ -56,6 +57,12 @@ def test_schedule_names_fit_and_are_different() -> None:
     assert len(schedule_name(long)) <= 64
     assert schedule_name(long) != schedule_name(f"{long[:-1]}y")
     assert schedule_name("a b") != schedule_name("a_b")
+
+
+def test_a_slash_in_a_tasks_name_makes_no_schedule_of_another_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conftest, "TASKS", tuple(recurring(name, "rate(1 day)") for name in ("a/b", "a--b", "a_b")))
+    _, work = build(QUEUES, stage="test")
+    assert len({each["Name"] for each in work.resources("Scheduler::Schedule")}) == 4  # and the sweeper's
 
 
 def test_a_time_zone_that_does_not_exist_is_refused() -> None:

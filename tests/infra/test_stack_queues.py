@@ -162,8 +162,18 @@ def test_a_consumer_joins_the_vpc_of_its_stage_if_its_queue_says_so() -> None:
     inside = work.named("Lambda::Function", "FunctionName", "celeriac-prod--inside")
     assert inside["VpcConfig"] == {"SubnetIds": list(vpc.subnets), "SecurityGroupIds": list(vpc.security_groups)}
     assert "ec2:CreateNetworkInterface" in work.granted("celeriac-prod--inside")
+    (denied,) = [each for _, each in work.statements() if each["Effect"] == "Deny"]  # to the code itself
+    assert "ec2:DeleteNetworkInterface" in denied["Action"]
+    assert text(denied["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]).endswith(
+        ":function:celeriac-prod--inside"
+    )
     assert "VpcConfig" not in work.named("Lambda::Function", "FunctionName", "celeriac-prod--outside")
     assert "ec2:CreateNetworkInterface" not in work.granted("celeriac-prod--outside")
+
+
+def test_a_consumer_on_the_local_cloud_joins_no_vpc() -> None:
+    _, work = build([Queue("inside", vpc=True)], stage="local")
+    assert "VpcConfig" not in work.named("Lambda::Function", "FunctionName", "celeriac-local--inside")
 
 
 def test_a_queue_in_a_vpc_that_the_stage_lacks_is_refused_with_the_cure() -> None:
@@ -173,11 +183,15 @@ def test_a_queue_in_a_vpc_that_the_stage_lacks_is_refused_with_the_cure() -> Non
 
 def test_pollers_are_given_up_by_an_empty_object() -> None:
     """Lambda keeps the pollers of a mapping whose update doesn't name them."""
-    _, work = build([Queue("calm", pollers=()), Queue("plain")], stage="test")
-    (calm, plain) = (each for each in work.resources("Lambda::EventSourceMapping") if "FilterCriteria" not in each)
+    queues = [Queue("calm", pollers=()), Queue("plain"), Queue("busy", pollers=(200, 10_000))]
+    _, work = build(queues, stage="test")
+    (calm, plain, busy) = (
+        each for each in work.resources("Lambda::EventSourceMapping") if "FilterCriteria" not in each
+    )
     assert calm["ProvisionedPollerConfig"] == {"MinimumPollers": {"Ref": "AWS::NoValue"}}
     assert calm["ScalingConfig"] == {"MaximumConcurrency": 10}
     assert "ProvisionedPollerConfig" not in plain
+    assert busy["ProvisionedPollerConfig"] == {"MinimumPollers": 200, "MaximumPollers": 10_000}
 
 
 def test_a_consumer_runs_on_the_processor_of_its_queue() -> None:
@@ -203,6 +217,12 @@ def test_no_other_queue_may_use_a_queues_dead_letter_queue(stage: Stage) -> None
         allowed = letters["RedriveAllowPolicy"]
         assert allowed["redrivePermission"] == "byQueue"
         assert [text(each) for each in allowed["sourceQueueArns"]] == [queue_arn(queue.physical_name("test"))]
+
+
+def test_queues_may_differ_in_a_hyphen_only() -> None:
+    state, _ = build([Queue("eumail"), Queue("eu-mail"), Queue("eu--mail")], stage="test")
+    for name in ("eumail", "eu-mail", "eu--mail"):
+        assert state.policy(f"celeriac-test--producer-{name}-${{AWS::Region}}")
 
 
 OTHER = "111122223333"

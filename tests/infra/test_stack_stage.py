@@ -158,7 +158,9 @@ def test_a_bad_context_value_is_named(synth: Synth, context: dict[str, str], com
 
 
 APPLICATION = """
+from aws_cdk import aws_iam as iam
 from celeriac_cdk.application import Application
+from celeriac_cdk.own import Bucket, Secret
 from constructs import Construct
 
 
@@ -172,16 +174,19 @@ def application(node, config):
 """
 
 
-def run_app(tmp_path: Path, **context: object) -> subprocess.CompletedProcess[str]:
+def run_app(
+    tmp_path: Path, *, queues: str = "", tasks_file: str = "", application: str = APPLICATION, **context: object
+) -> subprocess.CompletedProcess[str]:
     """Run `app.py` as the CDK CLI does, with any declarations, and without credentials, account or Node."""
     settings = {"aws:cdk:bundling-stacks": [], **context}
     tasks = tmp_path / "functions" / "tasks"
     tasks.mkdir(parents=True)
     (tasks / "__init__.py").touch()
-    (tasks / "queues.py").write_text('from celeriac import Queue\n\njobs = Queue("jobs")\n')
+    (tasks / "queues.py").write_text(f'from celeriac import Queue\n\njobs = Queue("jobs")\n{queues}')
+    (tasks / "work.py").write_text(tasks_file)
     (tmp_path / "celeriac.toml").write_text('name = "celeriac"\n[stages.dev]\nephemeral = true\n')
     (tmp_path / "infra").mkdir()
-    (tmp_path / "infra" / "application.py").write_text(APPLICATION)
+    (tmp_path / "infra" / "application.py").write_text(application)
     shutil.copy(ROOT / "app.py", tmp_path)
     return subprocess.run(
         [sys.executable, "app.py"],
@@ -216,3 +221,114 @@ def test_a_users_mistake_ends_in_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("celeriac: the stage 'My Stage' can't be part of a resource's name")
     assert done.stderr.count("\n") == 1
+
+
+def synthesized(
+    tmp_path: Path, *, queues: str = "", tasks_file: str = "", application: str = "", **context: object
+) -> str:
+    """What `app.py` says about an application with these lines in its files."""
+    text = APPLICATION.replace("    return Application(config)\n", application or "    return Application(config)\n")
+    done = run_app(tmp_path, queues=queues, tasks_file=tasks_file, application=text, **context)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stderr
+
+
+GIVEN = "    given = Application(config)\n    {}\n    return given\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {"application": "    Application(config)\n"},
+            "application() in infra/application.py returns None: end it with",
+        ),
+        (
+            {"application": GIVEN.format('given.queue("jbos").allow()')},
+            "infra/application.py names the queue 'jbos', which tasks/queues.py doesn't declare; there are jobs",
+        ),
+        (
+            {"application": GIVEN.format('given.queue("jobs").table("orders")')},
+            "names the table 'orders', which tasks/tables.py doesn't declare; it declares none",
+        ),
+        (
+            {"application": GIVEN.format('given.queue("jobs").environment(CELERIAC_STAGE="dev")')},
+            "environment has 'CELERIAC_STAGE': Lambda or Celeriac sets it",
+        ),
+        ({"application": GIVEN.format('given.queue("jobs").environment(N=5)')}, "environment is {'N': 5}, write texts"),
+        ({"application": GIVEN.format('given.queue("jobs").environment(BIG="x" * 5000)')}, "has 5003 bytes"),
+        (
+            {"application": GIVEN.format('given.queue("jobs").secret("key", "KEY")')},
+            "gives 'key' where a Secret is expected",
+        ),
+        (
+            {"application": GIVEN.format('given.queue("jobs").secret(Secret("key"), "KEY")')},
+            "gives Secret(name='key') to a queue, and ApplicationState doesn't build it",
+        ),
+        (
+            {"application": GIVEN.format('given.queue("jobs").secret(Secret("My Key!"), "KEY")')},
+            "can't be named 'My Key!'",
+        ),
+        (
+            {"application": GIVEN.format('given.queue("jobs").bucket(Bucket("payloads"), "B")')},
+            "Celeriac has a bucket named 'payloads' itself",
+        ),
+        (
+            {"tasks_file": "import tasks.queues\nfrom celeriac import *\nTable('x')\nx = Table('x')\n"},
+            "declares the table x",
+        ),
+        (
+            {
+                "queues": "new = Queue('new')\n",
+                "tasks_file": "from celeriac import *\nfrom tasks.queues import *\n"
+                "@task(new, former_queues=[jobs])\ndef move(): ...\n",
+                "application": GIVEN.format(
+                    'given.queue("new").environment(AA="1"); given.queue("jobs").environment(AA="2")'
+                ),
+            },
+            "infra/application.py sets AA to two values for queues of which one runs tasks that have moved",
+        ),
+        (
+            {
+                "queues": "pay = Queue('pay')\n",
+                "tasks_file": "from celeriac import *\nfrom tasks.queues import *\n"
+                "@task(jobs, name='l\u00e4ser')\ndef read(): ...\n@task(pay, name='loser')\ndef lose(): ...\n",
+            },
+            "the role of its queue could use the records of the task 'loser' of another queue",
+        ),
+        (
+            {
+                "application": GIVEN.format(
+                    "given.queue('jobs').allow(iam.PolicyStatement(actions=['s3:GetObject'], "
+                    "resources=[f'arn:aws:s3:::a-bucket-with-a-long-name-{i}/*' for i in range(200)]), because='x')"
+                )
+            },
+            "characters, and IAM takes",
+        ),
+    ],
+    ids=[
+        *("no return", "queue", "table", "reserved variable", "number", "large", "text for a secret", "not built"),
+        *("secret's name", "bucket's name", "table in a task module", "two values", "pattern", "policy"),
+    ],
+)
+def test_what_cannot_work_ends_in_one_sentence(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    assert said in synthesized(tmp_path, **files)
+
+
+def test_a_stage_with_an_account_and_regions_has_no_findings() -> None:
+    """The rules of cdk-nag know the account and the region then, and not their placeholders."""
+    account = StageSettings(account="123456789012", regions=("eu-west-1", "us-east-1"), kms=True, canary=True)
+    assert len(assembly(Project(stages={"prod": account}), stage="prod").stacks) == 4
+
+
+def test_the_stream_stays_exported_when_the_relay_reads_that_of_a_restored_table() -> None:
+    """CloudFormation would delete the export first, while the other stack still imports it."""
+    stream = "arn:aws:dynamodb:eu-west-1:123456789012:table/celeriac-prod--outbox/stream/2026-11-26T20:00:00.000"
+    before, after = (
+        built(Project(stages={"prod": StageSettings(outbox_stream=each)}), stage="prod") for each in (None, stream)
+    )
+    assert [each for each in before.state.json["Outputs"].values() if "Export" in each] == [
+        each for each in after.state.json["Outputs"].values() if "Export" in each
+    ]
+    relay = [each for each in after.work.resources("Lambda::EventSourceMapping") if "StartingPosition" in each]
+    assert [each["EventSourceArn"] for each in relay] == [stream]

@@ -194,9 +194,17 @@ def test_the_key_may_be_used_only_through_aws_services(synth: Synth) -> None:
         if "kms:Decrypt" in statement["Action"]
     ]
     roles = {role for role in stage.work.logical_ids("IAM::Role") if "SweeperSchedulerRole" not in role}
-    assert roles < {owner for owner, _ in users}
-    assert any(owner.startswith("SchedulesRole") for owner, _ in users)
+    assert roles <= {owner for owner, _ in users}
     scheduler = ["scheduler", "sqs"]
+    inline = [
+        (f"SchedulesRole of {text(role['RoleName'])}", statement)
+        for role in stage.state.resources("IAM::Role")
+        for policy in role.get("Policies", [])
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "kms:Decrypt" in statement["Action"]
+    ]
+    assert len(inline) == len(QUEUES)
+    users += inline
     function = ["dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs"]
     for owner, statement in users:
         services = statement["Condition"]["StringEquals"]["kms:ViaService"]

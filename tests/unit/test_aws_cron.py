@@ -26,6 +26,9 @@ from celeriac.model.crontab import ScheduleError
         "0 0 ? * FRIL *",
         "0 22-2 * * ? *",
         "0 0 ? * SUN,FRI,SAT *",
+        "0 0 29,31 2 ? *",
+        "0 0 31 11-1 ? *",
+        "0 0 31 1/2 ? *",
     ],
 )
 def test_what_scheduler_takes_is_taken(expression: str) -> None:
@@ -42,6 +45,9 @@ def test_what_scheduler_takes_is_taken(expression: str) -> None:
         ("0 0 1 13 ? *", "month '13': Scheduler takes 1 to 12, JAN and so on"),
         ("0 0 1 JANUARY ? *", "month 'JANUARY'"),
         ("0 0 ? * 0 *", "day-of-week '0': Scheduler takes 1 to 7, SUN and so on"),
+        ("0 3 31 2 ? *", "its months have no such day"),
+        ("0 3 30-31 FEB ? *", "its months have no such day"),
+        ("0 3 31 APR,jun ? *", "its months have no such day"),
         ("0 0 ? * MON#6 *", "day-of-week 'MON#6'"),
         ("0 0 ? * MONTAG *", "day-of-week 'MONTAG'"),
         ("0/0 3 * * ? *", "minutes '0/0'"),

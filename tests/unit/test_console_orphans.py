@@ -1,6 +1,7 @@
 """`celeriac doctor` finds what no declaration knows, what is retired, and what a restored table has lost."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from celeriac.model.stages import StageSettings
 from celeriac.testing import Sandbox, account
 from celeriac_cdk.config import StageConfig
 from celeriac_console.main import app
+from celeriac_console.stage.clients import client as operators_client
 
 known = Queue("orphans-known")
 gone = Queue("orphans-gone")
@@ -97,6 +99,27 @@ def test_a_restored_table_lacks_what_dynamodb_does_not_restore(sandbox: Sandbox)
     found = doctor("--after-restore")
     assert f"WRONG stream {outbox}: on, but the relay reads the stream of the table before" in found
     assert f'write outbox_stream = "{stream}" under stages.test in celeriac.toml' in found
+
+
+def test_the_numbers_of_a_stage_are_no_drift(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = (
+        'name = "celeriac"\n[stages.test]\nephemeral = true\n[stages.test.queues.orphans-known]\nmax_concurrency = 50\n'
+    )
+    (tmp_path / "celeriac.toml").write_text(file)
+
+    def listed(params: dict[str, Any], **_: object) -> Any:
+        mapping = {"UUID": "u", "State": "Enabled", "BatchSize": 1, "ScalingConfig": {"MaximumConcurrency": 50}}
+        mine = "orphans-known" in str(params["query_string"])
+        return type("Answer", (), {"status_code": 200}), {"EventSourceMappings": [mapping] if mine else []}
+
+    events = operators_client("lambda").meta.events
+    events.register("before-call.lambda.ListEventSourceMappings", listed)
+    try:
+        assert "orphans-known: on, not as declared" in doctor()
+        monkeypatch.chdir(tmp_path)
+        assert "orphans-known: on\n" in doctor()
+    finally:
+        events.unregister("before-call.lambda.ListEventSourceMappings", listed)
 
 
 @pytest.mark.parametrize("context", [None, "eu-west-1"])

@@ -102,7 +102,29 @@ def test_numbers_that_aws_does_not_take_are_refused_with_their_place(tmp_path: P
             "vpc.security_groups is missing, write a list",
         ),
         ('name = "x"\n[stages.prod.vpc]\nsubnets = ["a"]\nsecurity_groups = []', r"vpc.subnets is \['a'\], write ids"),
-        ('name = "x"\n[stages.prod.queues.a]\npollers = [1]', r"queues.a.pollers is \[1\], it must be two whole"),
+        ('name = "x"\n[stages.prod.queues.a]\npollers = 1', r"queues.a.pollers is 1, it must be two whole"),
+        ('name = "x"\n[stages.prod]\nalarm_emails = ["a@b.org", "a@b.org"]', "alarm_emails names an address twice"),
+        (f'name = "x"\n[stages.prod]\nrunbook = "https://{"x" * 300}"', "runbook has 308 characters, and 300 are"),
+        ('name = "sthree"', "'sthree' can't begin a bucket's name"),
+        (
+            (
+                'name = "x"\n[stages.prod]\nregions = ["eu-west-1", "us-east-1"]\n[stages.prod.vpc]\n'
+                'subnets = ["subnet-01234567"]\nsecurity_groups = ["sg-01234567"]'
+            ),
+            "vpc is in one region, and the stage in several",
+        ),
+        (
+            'name = "x"\n[stages.prod]\nregions = ["us-east-1"]\nalarm_topic = "arn:aws:sns:eu-west-1:123456789012:t"',
+            "alarm_topic is in eu-west-1, and the stage in us-east-1",
+        ),
+        (
+            (
+                'name = "x"\n[stages.prod]\nregions = ["us-east-1", "eu-west-1"]\n'
+                'alarm_topic = "arn:aws:sns:eu-west-1:123456789012:t"'
+            ),
+            "alarm_topic is in one region, and an alarm",
+        ),
+        ('name = "x"\n[stages.prod]\nalarm_topic = "arn:aws:sns:eu-west-1:123456789012:t.fifo"', "that isn't FIFO"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key(tmp_path: Path, content: str, complaint: str) -> None:

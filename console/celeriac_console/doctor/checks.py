@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from celeriac.aws import client as clients
 from celeriac.aws import sqs
 from celeriac.declare import registry
-from celeriac.model import declared, names, settings
+from celeriac.model import declared, names, project, settings
 from celeriac.model.queue import Queue
 from celeriac.model.stages import KMS_OUTPUT
 from celeriac.relay import unpublished
@@ -87,7 +88,9 @@ def _stacks() -> Iterator[Finding]:
 
 
 def _queues() -> Iterator[Finding]:
-    for queue in registry.queues().values():
+    stage = project.read(Path.cwd()).stage(settings.stage())
+    for declared_queue in registry.queues().values():
+        queue = stage.applied(declared_queue, settings.FILE)
         try:
             drift = _drift(queue, sqs.url(queue.physical_name(settings.stage())))
         except sqs.NoSuchQueueError:

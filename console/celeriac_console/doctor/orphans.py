@@ -54,9 +54,8 @@ def _queues() -> Iterator[Finding]:
         name = url.rpartition("/")[2]
         if name not in known:
             count = sum(sqs.counts(url).values())
-            cure = (
-                f"aws sqs delete-queue --queue-url {url}" if count == 0 else "docs/howto/restore.md, Removed by mistake"
-            )
+            how = "docs/howto/restore.md, Removed by mistake"
+            cure = how if count else f"aws sqs delete-queue --queue-url {url}"
             yield Finding("orphan queue", name, f"no declaration knows it, it has {count} messages", cure)
 
 
@@ -79,8 +78,9 @@ def _schedules() -> Iterator[Finding]:
             "orphan schedules",
             queue,
             "tasks wait in schedules for a queue that no declaration knows",
-            f"declare the queue {queue!r} again with retired=True until they have run, or delete them: aws scheduler "
-            f"list-schedules --group-name {names.schedule_group(settings.stage())} --name-prefix {queue}.",
+            "they are still sent to that queue, if it is there: docs/howto/restore.md, Removed by mistake. To see "
+            f"them: aws scheduler list-schedules --group-name {names.schedule_group(settings.stage())} "
+            f"--name-prefix {queue}.",
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from celeriac.aws import client as clients
-from celeriac.model import names, settings
+from celeriac.model import declared, names, settings
 from celeriac_console.doctor.finding import Finding
 from celeriac_console.stage.clients import client
 
@@ -14,6 +14,7 @@ def restored() -> Iterator[Finding]:
     records, outbox = names.idempotency_table(stage), names.outbox_table(stage)
     for table, attribute in ((records, "expiration"), (outbox, "expires_at")):
         yield _expiry(table, attribute)
+    for table in (records, outbox, *(own.physical_name(stage) for own in declared.tables().values())):
         yield _backups(table)
     yield from _stream(outbox)
 
@@ -43,8 +44,8 @@ def _stream(outbox: str) -> Iterator[Finding]:
     wanted = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
     if found.get("StreamSpecification") != wanted:
         cure = (
-            f"aws dynamodb update-table --table-name {outbox} "
-            "--stream-specification StreamEnabled=true,StreamViewType=NEW_IMAGE, then look again"
+            f"switch it on, then look again: aws dynamodb update-table --table-name {outbox} "
+            "--stream-specification StreamEnabled=true,StreamViewType=NEW_IMAGE"
         )
         yield Finding("stream", outbox, "off, so only the sweeper publishes its rows, up to a minute late", cure)
         return

@@ -20,6 +20,7 @@ class _Field(NamedTuple):
 
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
 _DAYS = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)}
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAY = rf"([1-7]|{'|'.join(_DAYS)})"
 FIELDS = (
     _Field("minutes", 0, 59),
@@ -38,6 +39,19 @@ def problems(fields: list[str]) -> Iterator[str]:
             if not re.fullmatch(field.special, part) and not _fits(part, field):
                 names = f", {next(iter(field.names))} and so on" if field.names else ""
                 yield f"{field.name} {part!r}: Scheduler takes {field.first} to {field.last}{names} there"
+
+
+def never_fires(fields: list[str]) -> bool:
+    """Whether the months of an expression have none of its days."""
+    days, months = fields[2].upper(), fields[3].upper()
+    if not re.fullmatch(r"[\d,-]+", days) or "/" in months:
+        return False
+    first = min(_bounds(part, FIELDS[2])[0] for part in days.split(","))
+    numbers: set[int] = set()
+    for part in months.split(","):
+        low, high = _bounds(part, FIELDS[3])
+        numbers |= set(range(low, high + 1)) if low <= high else {*range(low, 13), *range(1, high + 1)}
+    return first > max(_LONGEST[number - 1] for number in numbers)
 
 
 def last_year(fields: list[str]) -> int:

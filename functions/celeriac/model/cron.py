@@ -49,6 +49,8 @@ def scheduled(written: str) -> str:
         raise crontab.ScheduleError("one of day-of-month and day-of-week must be `?`, and not both")
     for problem in aws_cron.problems(fields):
         raise crontab.ScheduleError(problem)
+    if aws_cron.never_fires(fields):
+        raise crontab.ScheduleError("its months have no such day")
     return written
 
 

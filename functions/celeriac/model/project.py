@@ -28,7 +28,7 @@ _ALLOWED = {
     "runbook": "a text",
     "outbox_stream": "a text",
     "max_concurrency": _NUMBER,
-    "pollers": "two whole numbers, the fewest and the most: [2, 20]",
+    "pollers": "two whole numbers, the fewest and the most, such as [2, 20], or [] to give them up",
     "batch_size": _NUMBER,
     "memory": _NUMBER,
     "reserved": _NUMBER,

@@ -17,6 +17,9 @@ from celeriac.model.errors import CeleriacError, DeclarationError
 # With 37 characters, the consumer's name, with the longest stage, is within Lambda's limit of 64.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")
 _OURS = frozenset({"relay", "sweeper", "schedules", "bus"})
+# What begins the names of Celeriac's own alarms: a queue's alarms would have the same names.
+_OF_ALARMS = ("relay-", "outbox-", "idempotency-")
+_ENDINGS = ("-dlq", "-canary")
 
 # Lambda gives a worker 1,024 threads and processes. Half of them leaves room for the threads of tasks that overran.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -51,11 +54,27 @@ LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096,
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _VARIABLE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]+")
 _THEIR_VARIABLES = ("AWS_", "LAMBDA_", "CELERIAC_", "POWERTOOLS_SERVICE_NAME", "_HANDLER", "_X_AMZN_TRACE_ID")
-MAX_VARIABLE_BYTES = 4096
+# Lambda takes 4,096. Celeriac sets up to seven, one of them an ARN.
+MAX_VARIABLE_BYTES = 3_600
 
 
 class QueueError(DeclarationError):
     """A queue was declared with numbers that AWS doesn't support."""
+
+
+def problems_of_environment(variables: object) -> Iterator[str]:
+    """Yield what Lambda, or Celeriac, doesn't take of a consumer's variables."""
+    if not isinstance(variables, Mapping) or not all(
+        isinstance(each, str) for pair in variables.items() for each in pair
+    ):
+        yield f"environment is {variables!r}, write texts for names"
+        return
+    for name in variables:
+        if not _VARIABLE.fullmatch(name) or name.startswith(_THEIR_VARIABLES):
+            yield f"environment has {name!r}: Lambda or Celeriac sets it, or Lambda doesn't take the name"
+    size = sum(len(f"{name}{value}".encode(errors="surrogatepass")) for name, value in variables.items())
+    if size > MAX_VARIABLE_BYTES:
+        yield f"environment has {size} bytes, Lambda takes {MAX_VARIABLE_BYTES}, less those that Celeriac sets"
 
 
 class RetiredQueueError(CeleriacError):
@@ -166,10 +185,13 @@ class Queue(Struct, frozen=True):
             if type(value) is not int and (value is not None or name not in _OPTIONAL):
                 yield f"{name} is {getattr(self, name)!r}, it must be a whole number"
                 return
-        if not _NAME.fullmatch(self.name) or self.name.endswith("-dlq"):
-            yield "a name is 1-37 lower-case letters, digits and hyphens, starts with a letter, doesn't end in -dlq"
-        if self.name in _OURS:
-            yield "Celeriac has a queue or function of that name itself, choose another name"
+        if not _NAME.fullmatch(self.name) or self.name.endswith(_ENDINGS):
+            yield (
+                "a name is 1-37 lower-case letters, digits and hyphens, starts with a letter, and doesn't end in "
+                f"{' or '.join(_ENDINGS)}"
+            )
+        if self.name in _OURS or self.name.startswith(_OF_ALARMS):
+            yield "Celeriac has a queue, a function or alarms of that name itself, choose another name"
         if not timedelta(seconds=1) <= self.timeout <= MAX_FUNCTION_TIMEOUT:
             yield f"timeout is {self.timeout}, Lambda takes 1 second to 15 minutes"
         times = ("timeout", "batch_window", "retention", "dead_letter_retention")
@@ -205,6 +227,11 @@ class Queue(Struct, frozen=True):
                 f"retention is {self.retention} and dead_letter_retention {self.dead_letter_retention}: SQS keeps "
                 "1 minute to 14 days, and dead letters must outlive waiting messages"
             )
+        elif self.dead_letter_retention - self.retention < timedelta(hours=1):
+            yield (
+                f"retention is {self.retention} and dead_letter_retention {self.dead_letter_retention}: a letter that "
+                "SQS moves keeps its age, so nobody could act before SQS deletes it: leave an hour at least"
+            )
         yield from self._problems_of_waits()
         if self.max_body_bytes not in BODY_RANGE:
             yield f"max_body_bytes is {self.max_body_bytes}, it must lie between 1,024 and SQS's 1,048,576"
@@ -226,19 +253,7 @@ class Queue(Struct, frozen=True):
         if self.log_retention is not None and self.log_retention not in {timedelta(days=days) for days in LOG_DAYS}:
             days = ", ".join(map(str, LOG_DAYS))
             yield f"log_retention is {self.log_retention}, CloudWatch takes these numbers of days: {days}"
-        yield from self._problems_of_the_environment()
-
-    def _problems_of_the_environment(self) -> Iterator[str]:
-        texts: object = self.environment
-        if not isinstance(texts, Mapping) or not all(isinstance(each, str) for pair in texts.items() for each in pair):
-            yield f"environment is {texts!r}, write a dict of texts"
-            return
-        for name in self.environment:
-            if not _VARIABLE.fullmatch(name) or name.startswith(_THEIR_VARIABLES):
-                yield f"environment has {name!r}: Lambda or Celeriac sets it, or Lambda doesn't take the name"
-        size = sum(len(f"{name}{value}".encode()) for name, value in self.environment.items())
-        if size > MAX_VARIABLE_BYTES:
-            yield f"environment has {size} bytes, Lambda takes {MAX_VARIABLE_BYTES} for all variables together"
+        yield from problems_of_environment(self.environment)
 
     def _problems_of_waits(self) -> Iterator[str]:
         """SQS deletes a message at the end of its retention, also while it waits or is in flight."""

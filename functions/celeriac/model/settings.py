@@ -12,12 +12,16 @@ FILE = "celeriac.toml"
 # An application's name has no hyphen, and a stage's no two in a row and none at its end. So a physical name can be read
 # in one way only: docs/decisions/0034-names.md.
 _APPLICATION = re.compile(r"[a-z][a-z0-9]{0,19}")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_REFUSED_BY_S3 = ("sthree",)
 _STAGE = re.compile(r"(?=.{1,17}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @cache
 def check_application(name: str) -> str:
     """Return `name`. Raises ValueError unless it has 1-20 characters of a-z and 0-9, the first one a letter."""
+    if name in _REFUSED_BY_S3:
+        raise ValueError(f"the application's name {name!r} can't begin a bucket's name: choose another one")
     if not _APPLICATION.fullmatch(name):
         raise ValueError(
             f"the application's name {name!r} can't be part of a resource's name: "

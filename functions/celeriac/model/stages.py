@@ -18,8 +18,10 @@ LOCAL = "local"
 _ACCOUNT = re.compile(r"\d{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _ADDRESS = re.compile(r"[^\s@<>,;\"]+@[^\s@<>,;\".]+(\.[^\s@<>,;\".]+)+")
+# An alarm's description has 1,024 characters, of which the advice takes up to 700.
+_LONGEST_LINK = 300
 _STREAM = re.compile(r"arn:aws[a-z-]*:dynamodb:(?P<region>[a-z0-9-]+):\d{12}:table/[\w.-]+/stream/[0-9T:.-]+")
-_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?")
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):\d{12}:[\w-]{1,256}")
 
 
 class ProjectError(DeclarationError):
@@ -30,7 +32,7 @@ class QueueNumbers(Struct, frozen=True, forbid_unknown_fields=True):
     """Numbers of a queue that one stage has otherwise than `tasks/queues.py` says. No task sees them."""
 
     max_concurrency: int | UnsetType = UNSET
-    pollers: tuple[int, int] | UnsetType = UNSET
+    pollers: tuple[int, ...] | UnsetType = UNSET
     batch_size: int | UnsetType = UNSET
     memory: int | UnsetType = UNSET
     reserved: int | UnsetType = UNSET
@@ -95,12 +97,16 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             yield "regions", "names a region twice"
         if self.ephemeral and self.keep:
             yield "keep", "is true, but the stage is ephemeral: leave one of them out"
+        if len(set(self.alarm_emails)) < len(self.alarm_emails):
+            yield "alarm_emails", "names an address twice"
+        if len(self.runbook) > _LONGEST_LINK:
+            yield "runbook", f"has {len(self.runbook)} characters, and {_LONGEST_LINK} are the most: alarms link to it"
         for address in self.alarm_emails:
             if not _ADDRESS.fullmatch(address):
                 yield "alarm_emails", f'contains {address!r}, write bare addresses, such as ["ops@example.org"]'
         if self.alarm_topic is not None:
             if not _TOPIC.fullmatch(self.alarm_topic):
-                yield "alarm_topic", f"is {self.alarm_topic!r}, write the ARN of an SNS topic"
+                yield "alarm_topic", f"is {self.alarm_topic!r}, write the ARN of an SNS topic that isn't FIFO"
             if self.alarm_emails:
                 yield "alarm_topic", "is set together with alarm_emails: subscribe the addresses to that topic"
         if self.outbox_stream is not None and not _STREAM.fullmatch(self.outbox_stream):
@@ -110,6 +116,23 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
         if self.vpc is not None:
             yield from self.vpc.problems()
+        yield from self._problems_of_regions()
+
+    def _problems_of_regions(self) -> Iterator[tuple[str, str]]:
+        """What belongs to one region can't be in a stage of several, or of another."""
+        if self.vpc is not None and len(self.regions) > 1:
+            yield "vpc", "is in one region, and the stage in several: make a stage for each region that needs a VPC"
+        for key, pattern, value in (
+            ("alarm_topic", _TOPIC, self.alarm_topic),
+            ("outbox_stream", _STREAM, self.outbox_stream),
+        ):
+            found = pattern.fullmatch(value) if value is not None else None
+            if found is None:
+                continue
+            if self.regions and found["region"] not in self.regions:
+                yield key, f"is in {found['region']}, and the stage in {', '.join(self.regions)}"
+            elif key == "alarm_topic" and len(self.regions) > 1:
+                yield key, "is in one region, and an alarm reaches a topic of its own region only: leave it out"
 
     def applied(self, queue: Queue, where: str) -> Queue:
         """Return the queue with the numbers of this stage. Raises QueueError for numbers that AWS doesn't support.
@@ -120,7 +143,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if numbers is None:
             return queue
         changes = {name: value for name, value in asdict(numbers).items() if value is not UNSET}
-        if "pollers" in changes:
+        if changes.get("pollers"):
             changes.setdefault("max_concurrency", None)
         elif "max_concurrency" in changes:
             changes["pollers"] = None

@@ -64,7 +64,7 @@ class Access(Construct):
         """Build a policy. Its name has the region, because names of policies are global in an account."""
         iam.ManagedPolicy(
             self,
-            role.title().replace("-", ""),
+            role[0].upper() + role[1:],
             managed_policy_name=names.part(stage, f"{role}-{cdk.Aws.REGION}"),
             description=f"Celeriac {stage}: {description}",
             statements=statements,

@@ -1,6 +1,6 @@
 """The consumer of one queue: the function, its event source mapping, and the alarms of the queue."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import aws_cdk as cdk
@@ -61,15 +61,10 @@ class Consumer(Construct):
             batch_size=queue.batch,
             max_batching_window=window,
             max_concurrency=queue.concurrency_limit,
-            provisioned_poller_config=_pollers(queue),
             # The consumer reports each failed message. Without this option Lambda would count every batch as a success.
             report_batch_item_failures=True,
         )
-        if queue.pollers == ():
-            # Lambda keeps the pollers of a mapping whose update doesn't name them. An empty object gives them up. The
-            # CDK would leave it out, so CloudFormation empties it.
-            raw = cast("lambda_.CfnEventSourceMapping", mapping.node.default_child)
-            raw.add_property_override("ProvisionedPollerConfig.MinimumPollers", {"Ref": "AWS::NoValue"})
+        _set_pollers(cast("lambda_.CfnEventSourceMapping", mapping.node.default_child), queue.pollers)
         alarms.when(
             self,
             "AgeAlarm",
@@ -98,8 +93,14 @@ class Consumer(Construct):
         )
 
 
-def _pollers(queue: Queue) -> lambda_.ProvisionedPollerConfig | None:
-    if not queue.pollers:
-        return None
-    fewest, most = queue.pollers
-    return lambda_.ProvisionedPollerConfig(minimum_pollers=fewest, maximum_pollers=most)
+def _set_pollers(mapping: lambda_.CfnEventSourceMapping, pollers: Sequence[int] | None) -> None:
+    """Set the provisioned pollers. The CDK's own way still has the limit that Lambda had before."""
+    if pollers:
+        fewest, most = pollers
+        mapping.provisioned_poller_config = lambda_.CfnEventSourceMapping.ProvisionedPollerConfigProperty(
+            minimum_pollers=fewest, maximum_pollers=most
+        )
+    elif pollers is not None:
+        # Lambda keeps the pollers of a mapping whose update doesn't name them. An empty object gives them up. The CDK
+        # would leave it out, so CloudFormation empties it.
+        mapping.add_property_override("ProvisionedPollerConfig.MinimumPollers", {"Ref": "AWS::NoValue"})

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import available_timezones
 
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
@@ -46,7 +46,7 @@ class Crons(Construct):
             _check_years(task.name, task.cron)
             schedule = scheduler.CfnSchedule(
                 self,
-                f"Cron-{task.name}",
+                _construct_id(task.name),
                 name=schedule_name(task.name),
                 group_name=names.cron_group(stage),
                 kms_key_arn=key.key_arn if key is not None else None,
@@ -65,6 +65,11 @@ class Crons(Construct):
             schedule.node.add_dependency(group)  # the schedule has the group's name only
 
 
+def _construct_id(task: str) -> str:
+    """The id of a task's schedule. The CDK takes a `/` for `--`, so such a name could be another task's."""
+    return f"Cron-{task}" if "/" not in task else f"Cron-{schedule_name(task)}"
+
+
 def schedule_name(task: str) -> str:
     """Return the schedule's name `cron-<task>`. If Scheduler doesn't allow that name, a hash is part of the name."""
     name = f"cron-{_UNFIT.sub('_', task)}"
@@ -81,9 +86,8 @@ def _check_years(name: str, schedule: str) -> None:
 
 
 def _check_timezone(task: Task[..., Any, Any]) -> None:
-    try:
-        ZoneInfo(task.timezone)
-    except (ValueError, OSError, LookupError) as error:
+    # Python's list also has two files that name no zone.
+    if task.timezone not in available_timezones() - {"localtime", "Factory"}:
         raise DeclarationError(
             f"task {task.name!r} has the unknown time zone {task.timezone!r}: write e.g. Europe/Berlin, or UTC"
-        ) from error
+        )

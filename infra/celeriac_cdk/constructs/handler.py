@@ -75,10 +75,10 @@ def build_handler(
     config, size = runtime.config, size or Size()
     log = logs.LogGroup.from_log_group_name(scope, "Log", log_name(name))
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    log.grant_write(role)
     streams = arn("logs", f"log-group:{log_name(name)}:*")
     acknowledge_wildcard(role, streams, "Lambda chooses the names of a log's streams")
-    for permission in [*permissions, *use_key(runtime.key)]:
+    write = iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[streams])
+    for permission in [write, *permissions, *use_key(runtime.key)]:
         role.add_to_policy(permission)
     function = lambda_.Function(
         scope,
@@ -109,7 +109,7 @@ def build_handler(
             **size.environment,
         },
     )
-    if size.vpc:
+    if size.vpc and not config.local:  # the local cloud has no networks
         _join_vpc(function, role, config)
     return function
 
@@ -127,6 +127,16 @@ def _join_vpc(function: lambda_.Function, role: iam.Role, config: StageConfig) -
         subnet_ids=list(vpc.subnets), security_group_ids=list(vpc.security_groups)
     )
     role.add_to_policy(iam.PolicyStatement(actions=list(_NETWORK_ACTIONS), resources=["*"]))
+    # Lambda itself needs these rights, and the function's own code must not have them.
+    itself = arn("lambda", f"function:{raw.function_name}")
+    role.add_to_policy(
+        iam.PolicyStatement(
+            effect=iam.Effect.DENY,
+            actions=list(_NETWORK_ACTIONS),
+            resources=["*"],
+            conditions={"ArnEquals": {"lambda:SourceFunctionArn": itself}},
+        )
+    )
 
 
 def _architecture(config: StageConfig, size: Size) -> lambda_.Architecture:

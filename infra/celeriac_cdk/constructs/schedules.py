@@ -39,6 +39,7 @@ class Schedules(Construct):
 
     def _role(self, queue: Queue, config: StageConfig, key: kms.IKey | None) -> None:
         """Build the role that sends to one queue. Whoever may pass it to a schedule may send to that queue only."""
+        targets = [queue.physical_name(config.stage), names.schedule_dead_letters(config.stage)]
         role = iam.Role(
             self,
             f"Role-{queue.name}",
@@ -47,8 +48,9 @@ class Schedules(Construct):
                 "scheduler.amazonaws.com",
                 conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}},
             ),
+            # A policy beside the role would be deleted while the role is kept. Then what waits could not be sent.
+            inline_policies={
+                "Send": iam.PolicyDocument(statements=[send(targets), *use_key(key, through=("scheduler", "sqs"))])
+            },
         )
         role.apply_removal_policy(config.removal_policy)
-        targets = [queue.physical_name(config.stage), names.schedule_dead_letters(config.stage)]
-        for permission in [send(targets), *use_key(key, through=("scheduler", "sqs"))]:
-            role.add_to_policy(permission)

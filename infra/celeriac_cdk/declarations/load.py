@@ -1,5 +1,6 @@
 """The queues, tables and tasks that functions/tasks/ declares, and checks that they fit together."""
 
+import re
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -34,6 +35,7 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     check_tasks_have_queues(tasks, list(queues.values()))
     check_replays_are_absorbed(declared.outbox().retention, list(queues.values()))
     check_retired(tasks)
+    check_patterns(tasks)
     check_fan_out(tasks)
     return list(queues.values()), list(declared.tables().values()), tasks
 
@@ -67,6 +69,23 @@ def check_number(queues: Sequence[Queue]) -> None:
             f"{queues[MOST_QUEUES].name!r} is the first too many. Let tasks share a queue, or split them into two "
             "applications"
         )
+
+
+def check_patterns(tasks: Sequence[Task[..., Any, Any]]) -> None:
+    """Raise DeclarationError if the pattern for a task's records matches those of another queue's task.
+
+    Policies know letters of ASCII only, so any other letter in a name is matched by `?`.
+    """
+    for task in tasks:
+        if task.name.isascii() and task.name.isprintable():
+            continue
+        pattern = re.compile("".join(re.escape(each) if " " <= each <= "~" else "." for each in task.name), re.DOTALL)
+        for other in tasks:
+            if other is not task and other.queue.name != task.queue.name and pattern.fullmatch(other.name):
+                raise DeclarationError(
+                    f"task {task.name!r}: IAM knows no letters but ASCII's, so the role of its queue could use the "
+                    f"records of the task {other.name!r} of another queue: give one of them another name="
+                )
 
 
 def check_retired(tasks: Sequence[Task[..., Any, Any]]) -> None:

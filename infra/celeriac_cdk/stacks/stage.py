@@ -1,18 +1,21 @@
 """The two stacks of a stage, built from its configuration and declarations."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import aws_cdk as cdk
+import boto3
 from aws_cdk import aws_lambda as lambda_
 
 from celeriac.model import names, settings
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.stages import Project, ProjectError
-from celeriac_cdk.application import BuildState, Describe
+from celeriac_cdk import sizes
+from celeriac_cdk.application import Application, BuildState, Describe
 from celeriac_cdk.bundle.build import LAMBDA_ARM64, LAMBDA_X86_64, THIS_MACHINE, BundleError, build_bundle
 from celeriac_cdk.bundle.services import ServiceError
 from celeriac_cdk.config import ConfigError, StageConfig, read_config
@@ -21,6 +24,7 @@ from celeriac_cdk.nag import check_rules
 from celeriac_cdk.stacks.state import StateStack
 from celeriac_cdk.stacks.work import WorkStack
 
+_TWICE = re.compile(r"already a Construct with name '(?P<id>.+?)' in \w+(?: \[(?P<scope>.*?)\])?")
 _TOO_MANY = re.compile(
     r"resources in stack '(?P<stack>.+?)': (?P<count>\d+) is greater than allowed maximum of (?P<most>\d+)"
 )
@@ -35,11 +39,18 @@ def declare_stage(app: cdk.App, root: Path, project: Project, *, state: BuildSta
     state, application: the class and the function of infra/application.py.
     """
     config = read_config(app.node, project)
+    _check_regions(config)
     declared_queues, tables, tasks = declarations()
     queues = _with_numbers(declared_queues, config)
-    described = application(app.node, config)
+    described: object = application(app.node, config)
+    if not isinstance(described, Application):
+        raise ConfigError(
+            f"application() in infra/application.py returns {described!r}: end it with `return application`, an "
+            "object of the class Application"
+        )
     for region in config.settings.regions or (None,):
         kept = StateStack(app, config, queues=queues, tables=tables, application=state, region=region)
+        described.check_built(kept)
         work = WorkStack(
             app,
             config,
@@ -60,9 +71,9 @@ def declare_stage(app: cdk.App, root: Path, project: Project, *, state: BuildSta
 
 
 def synthesize(app: cdk.App) -> None:
-    """Write the templates. Raises DeclarationError for more resources than CloudFormation takes in one stack."""
+    """Write the templates. Raises DeclarationError for what is more, or larger, than AWS takes."""
     try:
-        app.synth()
+        assembly = app.synth()
     except RuntimeError as error:
         found = _TOO_MANY.search(str(error))
         if found is None:
@@ -72,6 +83,39 @@ def synthesize(app: cdk.App) -> None:
             f"the stack {found['stack']} would have {found['count']} resources, and CloudFormation takes "
             f"{found['most']}: let tasks share queues, turn the canary off, or split the application into two"
         ) from error
+    for problem in sizes.problems(assembly):
+        raise DeclarationError(problem)
+
+
+@contextmanager
+def in_a_sentence() -> Iterator[None]:
+    """Turn the CDK's error about two constructs of one id into a DeclarationError: two things have one name."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = _TWICE.search(str(error))
+        if found is None:
+            raise
+        raise DeclarationError(
+            f"two things are declared as {found['id']!r} in {found['scope'] or 'a stack'}: give one of them another "
+            "name, or build it once"
+        ) from error
+
+
+def _check_regions(config: StageConfig) -> None:
+    """Raise ProjectError for a region that boto3 doesn't know."""
+    session = boto3.Session()
+    known = {
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("sqs", partition)
+    }
+    for region in config.settings.regions:
+        if region not in known:
+            raise ProjectError(
+                f"{settings.FILE}: stages.{config.stage}.regions contains {region!r}, which boto3 {boto3.__version__} "
+                "doesn't know: correct it, or for a new region: uv lock --upgrade-package boto3"
+            )
 
 
 def _with_numbers(queues: Sequence[Queue], config: StageConfig) -> list[Queue]:

@@ -52,6 +52,7 @@ class StateStack(cdk.Stack):
             tags=config.tags,
             description=f"Celeriac, {config.application} {config.stage}: queues, tables, payloads and logs",
             termination_protection=config.keep_data,
+            suppress_template_indentation=True,  # a template has at most 1 MB
         )
         self.key = stage_key(self, config)
         key = encrypting(self.key, config)
@@ -112,6 +113,8 @@ class StateStack(cdk.Stack):
         )
         # The table has a stream, so this ARN is never None.
         self.outbox_stream_arn = cast("str", outbox.table_stream_arn)
+        # The export stays when the other stack no longer imports it: CloudFormation would delete it first, and refuse.
+        self.export_value(self.outbox_stream_arn)
         self._payloads(config, payload.lifetimes(queues, declared.outbox().retention))
         own = application(self, config, key)
         for table in tables:

@@ -25,7 +25,7 @@ from celeriac_cdk.monitoring.alarms import Alarms, topic_of
 from celeriac_cdk.monitoring.dashboard import dashboard
 from celeriac_cdk.monitoring.queries import queries
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
-from celeriac_cdk.rights import given_to, of_consumer, of_publishers
+from celeriac_cdk.rights import given_to, moved_from, of_consumer, of_publishers
 
 _PAYLOADS = "the name of a payload is known only when it is stored"
 _SCHEDULES = "the name of a schedule is known only when it is created; the group is fixed"
@@ -59,6 +59,7 @@ class WorkStack(cdk.Stack):
             env=config.environment(region),
             tags=config.tags,
             description=f"Celeriac, {config.application} {config.stage}: consumers, relay and alarms",
+            suppress_template_indentation=True,  # a template has at most 1 MB
         )
         # The key is imported by its ARN, so that this stack doesn't change the key's policy in the other stack.
         key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
@@ -66,6 +67,8 @@ class WorkStack(cdk.Stack):
         runtime = Runtime(config, code, key)
         alarms = Alarms(config, topic_of(self, config))
         given = {queue.name: given_to(queue, tasks, application) for queue in queues}
+        for queue in queues:
+            self._warn_of_shared_rights(queue, moved_from(queue, tasks), application)
         consumers = [
             Consumer(
                 self,
@@ -132,6 +135,17 @@ class WorkStack(cdk.Stack):
                 f"no task may use the table {table.name!r}: add to application() in infra/application.py, for the "
                 f'queue of such a task, application.queue("{next(iter(declared.queues()), "NAME")}").table(...)',
             )
+
+    def _warn_of_shared_rights(self, queue: Queue, others: Sequence[str], application: Application) -> None:
+        for other in others:
+            shared = application.of(other)
+            if shared.statements or shared.tables or shared.environment:
+                cdk.Annotations.of(self).add_warning_v2(
+                    f"celeriac:moved-{other}-{queue.name}",
+                    f"every task of the queue {queue.name!r} has the rights and variables of the queue {other!r}, "
+                    f"because tasks that have moved there may still run from {queue.name!r}: take it out of their "
+                    "former_queues as soon as it holds none of their messages",
+                )
 
     def _acknowledge(self, stage: str) -> None:
         acknowledge(self, "L1", "tests run on Python 3.13, which Lambda supports until 2029")
