@@ -62,7 +62,7 @@ if [ "$status" -ne 0 ]; then
         echo "cdk $command failed for the stage $stage. The reason is above." >&2
     fi
 elif [ "$command" = diff ]; then
-    .venv/bin/python -m celeriac_local.plan "$@" || true
+    .venv/bin/celeriac --stage "$stage" plan || true
 elif [ "$command" = synth ]; then
     echo "The templates of the stage $stage are in cdk.out/"
 fi

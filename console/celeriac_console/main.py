@@ -19,6 +19,7 @@ from celeriac_console.commands.forget import forget
 from celeriac_console.commands.outbox.lag import lag
 from celeriac_console.commands.outbox.replay import replay
 from celeriac_console.commands.pause import pause
+from celeriac_console.commands.plan import plan
 from celeriac_console.commands.quarantine.add import add
 from celeriac_console.commands.quarantine.lift import lift
 from celeriac_console.commands.quarantine.list_ import list_quarantines
@@ -92,6 +93,7 @@ app.command("pause")(explained(pause))
 app.command("resume")(explained(resume))
 app.command("tail")(explained(tail))
 app.command("doctor")(explained(doctor))
+app.command("plan")(explained(plan))
 dlq.command("list")(explained(list_letters))
 dlq.command("show")(explained(show))
 dlq.command("redrive")(explained(redrive))

@@ -3,17 +3,21 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from typer.testing import CliRunner
 
 from celeriac import Queue
+from celeriac.aws.client import make
 from celeriac.model.stages import Project, StageSettings
-from celeriac_local.changes import warnings
-from celeriac_local.plan import plan
+from celeriac_console.main import app
+from celeriac_console.plan.changes import warnings
+from celeriac_console.stage import clients
 from tests.infra.conftest import PROJECT, QUEUES, built
 
 FIRST, *_ = QUEUES
@@ -117,34 +121,45 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in {"ACCESS_KEY_ID": "none", "SECRET_ACCESS_KEY": "none", "DEFAULT_REGION": "eu-west-1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(clients, "_client", cache(make))
     with mock_aws():
         yield
 
 
+def template(*names: str) -> str:
+    queues = {f"Q{i}": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}} for i, name in enumerate(names)}
+    return json.dumps({"Resources": queues})
+
+
+def run(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["--stage", "prod", "plan", *words], env={"COLUMNS": "400"})
+    return done.exit_code, done.output
+
+
 @pytest.mark.usefixtures("_account")
 def test_the_deployed_templates_are_compared_with_those_of_a_synth(tmp_path: Path) -> None:
-    def template(*names: str) -> str:
-        queues = {
-            f"Q{i}": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}} for i, name in enumerate(names)
-        }
-        return json.dumps({"Resources": queues})
+    def stack(name: str, environment: str) -> dict[str, Any]:
+        properties = {"templateFile": f"{name}.template.json", "stackName": f"celeriac-{name}"}
+        return {"type": "aws:cloudformation:stack", "environment": environment, "properties": properties}
 
-    boto3.client("cloudformation").create_stack(StackName="shop-prod--state", TemplateBody=template("a", "b"))
     artifacts = {
-        "shop-prod--state": {
-            "type": "aws:cloudformation:stack",
-            "environment": "aws://unknown-account/unknown-region",
-            "properties": {"templateFile": "state.json", "stackName": "shop-prod--state"},
-        },
-        "shop-prod--work": {
-            "type": "aws:cloudformation:stack",
-            "environment": "aws://123456789012/eu-west-1",
-            "properties": {"templateFile": "work.json", "stackName": "shop-prod--work"},
-        },
+        "a": stack("prod--state", "aws://unknown-account/unknown-region"),
+        "b": stack("prod--work", "aws://123456789012/eu-west-1"),
+        "c": stack("prod-eu--state", "aws://123456789012/eu-west-1"),
         "assets": {"type": "cdk:asset-manifest", "properties": {}},
     }
+    synth = ("--synth", str(tmp_path))
+    assert run(*synth) == (2, "celeriac: " + f"{tmp_path} has no stack of the stage prod: make synth STAGE=prod\n")
+
     (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
-    (tmp_path / "state.json").write_text(template("a"))
-    (tmp_path / "work.json").write_text(template())
-    (said,) = plan(tmp_path, ["--all"])
-    assert said.startswith("the queue b is removed: it is deleted with its messages")
+    (tmp_path / "prod--state.template.json").write_text(template("a"))
+    (tmp_path / "prod--work.template.json").write_text(template("w"))
+    assert run(*synth) == (0, "nothing is deployed yet\n")
+
+    for name, queues in (("prod--state", ["a", "b"]), ("prod--work", ["w"]), ("prod-eu--state", ["x"])):
+        boto3.client("cloudformation").create_stack(StackName=f"celeriac-{name}", TemplateBody=template(*queues))
+    code, said = run(*synth)
+    assert code == 1
+    assert said.startswith("WARNING celeriac-prod--state: the queue b is removed: it is deleted with its messages")
+    assert "ok      celeriac-prod--work: nothing is lost or replaced" in said
+    assert json.loads(run(*synth, "--json")[1])["celeriac-prod--work"] == []

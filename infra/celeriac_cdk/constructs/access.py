@@ -130,7 +130,7 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
             resources=[_MAPPINGS],
             conditions={"ArnLike": {"lambda:FunctionArn": [arn("lambda", f"function:{names.start(stage)}*")]}},
         ),
-        _allow("cloudformation:DescribeStacks", on=[_stacks(stage)]),
+        _allow("cloudformation:DescribeStacks", "cloudformation:GetTemplate", on=[_stacks(stage)]),
         _allow(
             "sqs:ListQueues",
             "dynamodb:ListTables",

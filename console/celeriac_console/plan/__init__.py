@@ -1,0 +1,1 @@
+"""What a deploy would lose, leave behind, or fail at."""
