@@ -106,6 +106,68 @@ def test_every_listed_service_can_be_called_and_no_other(built: Path) -> None:
     assert (done.stdout, done.stderr) == (f"{listed}\n", "")
 
 
+EVERY_CALL = """
+import botocore.session
+from botocore.config import Config
+
+
+class Sent(Exception):
+    pass
+
+
+def stop(**_):
+    raise Sent
+
+
+def sample(shape, depth=0):
+    match shape.type_name:
+        case "structure":
+            names = shape.required_members or [name for name in shape.members if name in {"Bucket", "Key"}]
+            return {} if depth > 9 else {name: sample(shape.members[name], depth + 1) for name in names}
+        case "list":
+            return [sample(shape.member, depth + 1)]
+        case "map":
+            return {}
+        case "integer" | "long" | "float" | "double":
+            return max(1, int(shape.metadata.get("min", 1)))
+        case "boolean":
+            return True
+        case "blob":
+            return b"x"
+        case "timestamp":
+            return 1
+    return (shape.enum or ["a" * max(8, int(shape.metadata.get("min", 1)))])[0]
+
+
+session, calls = botocore.session.get_session(), 0
+for service in SERVICES:
+    client = session.create_client(service, "eu-west-1", config=Config(parameter_validation=False))
+    client.meta.events.register("before-send", stop)
+    for operation in client.meta.service_model.operation_names:
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        arguments = sample(shape) if shape is not None else {}
+        if "Bucket" in arguments:
+            arguments["Bucket"] = "a-bucket"
+        try:
+            client._make_api_call(operation, arguments)
+        except Sent:
+            calls += 1
+        except Exception as error:
+            raise SystemExit(f"{service} {operation} {arguments}: {error!r}")
+print(calls)
+"""
+
+
+def test_every_call_of_a_listed_service_can_be_made_with_the_data_that_is_left(built: Path) -> None:
+    """To make a client needs less of botocore's data than a call does."""
+    listed = sorted(listed_services(ROOT / "pyproject.toml"))
+    keys = "import os\nos.environ |= {'AWS_ACCESS_KEY_ID': 'a', 'AWS_SECRET_ACCESS_KEY': 'b'}"
+    done = in_bundle(built, f"{keys}\nSERVICES = {listed!r}\n{EVERY_CALL}")
+
+    assert done.stderr == ""
+    assert int(done.stdout) > 300
+
+
 def test_package_versions_can_be_read_at_run_time(built: Path) -> None:
     done = in_bundle(built, "from importlib.metadata import version; print(version('aws-lambda-powertools'))")
 

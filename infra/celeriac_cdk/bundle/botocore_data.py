@@ -31,6 +31,8 @@ def cut(site_packages: Path, services: frozenset[str]) -> None:
 def _without_documentation(file: Path) -> Any:
     """Write the file again without documentation, and return its content."""
     content = json.loads(gzip.decompress(file.read_bytes()), object_hook=_undocumented)
+    for parameter in content.get("clientContextParams", {}).values():
+        parameter["documentation"] = ""  # the only one that botocore reads
     text = json.dumps(content, separators=(",", ":")).encode()
     file.write_bytes(gzip.compress(text, compresslevel=9, mtime=0))  # without a time, equal inputs give equal files
     return content
