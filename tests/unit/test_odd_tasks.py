@@ -378,3 +378,17 @@ def test_a_group_that_sqs_would_refuse_is_refused(group: str) -> None:
 
     with pytest.raises(ValueError, match="task 'work': SQS takes a group of 1-128"):
         work.options(group=group)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("a#b", "can't have a '#'"),
+        ("celeriac", "own items begin with that name"),
+        ("a\x93b", "a character that can't be printed"),
+    ],
+    ids=["hash", "ours", "control"],
+)
+def test_a_name_that_policies_or_templates_cannot_hold_is_refused(name: str, complaint: str) -> None:
+    with pytest.raises(TaskError, match=complaint):
+        task(Queue("odd-names"), name=name)(lambda: None)

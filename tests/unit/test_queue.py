@@ -116,6 +116,8 @@ def test_the_longest_names_fit_into_the_limits_of_aws() -> None:
         ("idempotency", "pk", "itself"),
         ("t", "", "its key"),
         ("t", 5, "its key"),
+        ("t", "k" * 256, "its key 'kkkk.* has more than 255 bytes"),
+        ("t", "a\x93b", "its key"),
         (5, "pk", "lower-case"),
     ],
 )

@@ -22,6 +22,8 @@ def check(made: Task[..., Any, Any]) -> None:
     name, queue = made.name, made.queue
     if str(name) != name or not 0 < len(name) <= MOST_TASK_NAME:
         raise TaskError(f"task {str(name)[:60]!r}: its name must be a text of 1-{MOST_TASK_NAME} characters")
+    if not name.isprintable():
+        raise TaskError(f"task {name!r}: its name has a character that can't be printed: give the task another name=")
     if name == "celeriac":
         raise TaskError("task 'celeriac': Celeriac's own items begin with that name: give the task another name=")
     if "#" in name:

@@ -38,8 +38,8 @@ class Table(Struct, frozen=True):
             )
         if self.name in _OURS:
             raise TableError(f"table {self.name!r}: Celeriac has a table of that name itself, choose another name")
-        if key != self.key or not key:
-            raise TableError(f"table {self.name!r}: its key must be the name of an attribute")
+        if key != self.key or not key or not key.isprintable():
+            raise TableError(f"table {self.name!r}: its key {self.key!r} isn't the name of an attribute, such as 'pk'")
         if len(key.encode(errors="surrogatepass")) > _MOST_KEY_BYTES:
             raise TableError(f"table {self.name!r}: its key {key[:40]!r}... has more than {_MOST_KEY_BYTES} bytes")
 

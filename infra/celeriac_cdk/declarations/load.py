@@ -77,7 +77,7 @@ def check_patterns(tasks: Sequence[Task[..., Any, Any]]) -> None:
     Policies know letters of ASCII only, so any other letter in a name is matched by `?`.
     """
     for task in tasks:
-        if task.name.isascii() and task.name.isprintable():
+        if task.name.isascii():
             continue
         pattern = re.compile("".join(re.escape(each) if " " <= each <= "~" else "." for each in task.name), re.DOTALL)
         for other in tasks:
