@@ -31,7 +31,7 @@ synth | bootstrap) ;;
 *) .venv/bin/python -m celeriac_local.target "$stage" "$@" || exit 1 ;;
 esac
 if [ "$command" = deploy ]; then
-    .venv/bin/python -m celeriac_local.rolled_back "$stage" "$@" || exit 1
+    .venv/bin/python -m celeriac_local.before_deploy "$stage" "$@" || exit 1
 fi
 
 case $command in
