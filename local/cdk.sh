@@ -55,7 +55,7 @@ if [ "$status" -ne 0 ]; then
     echo >&2
     if grep -qiE 'cdk bootstrap|bootstrap stack|bootstrapped' "$errors"; then
         echo "This account and region have no CDK bootstrap yet. Once: sh local/cdk.sh bootstrap $stage" >&2
-    elif grep -qiE 'credential|Unable to resolve AWS account|ExpiredToken|InvalidClientTokenId' "$errors"; then
+    elif grep -qiE 'Could not (load|resolve) credentials|no credentials|expired credentials|shared credentials file|Unable to resolve AWS account|ExpiredToken|InvalidClientTokenId' "$errors"; then
         echo "AWS didn't accept the credentials. See which are in use: aws sts get-caller-identity" >&2
         echo "Sign in (aws sso login) or set AWS_PROFILE, then: make $command STAGE=$stage" >&2
     else
