@@ -195,8 +195,9 @@ def _app(context: dict[str, str]) -> cdk.App:
 
 def _read(app: cdk.App, stage: str) -> Stage:
     assembly = app.synth()
+    found = {each.stack_name.partition("--")[2]: each for each in assembly.stacks}
+    assert all(each.stack_name.partition("--")[0].endswith(f"-{stage}") for each in found.values())
     state, work = (
-        Stack(name, Template.from_json(assembly.get_stack_by_name(name).template))
-        for name in (f"celeriac-{stage}--state", f"celeriac-{stage}--work")
+        Stack(found[part].stack_name, Template.from_json(found[part].template)) for part in ("state", "work")
     )
     return Stage(state, work)

@@ -5,12 +5,21 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from celeriac import Queue
+from celeriac import Queue, task, transaction
 from celeriac.model import names, settings
 from celeriac.model.project import read
 from celeriac.model.stages import Project, ProjectError, StageSettings
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
+
+named = Queue("project-named")
+told: list[int] = []
+
+
+@task(named, on="project.named")
+def tell(number: int) -> None:
+    told.append(number)
+
 
 FILE = """
 name = "shop"
@@ -174,6 +183,20 @@ def test_the_command_names_a_mistake_in_the_file(tmp_path: Path, monkeypatch: py
     done = CliRunner().invoke(app, ["--stage", "dev", "tasks"], terminal_width=400, env={"COLUMNS": "400"})
     assert done.exit_code == 2
     assert "celeriac.toml: name: the application's name 'a-b'" in done.output
+
+
+def test_a_sandbox_publishes_events_whatever_the_application_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(settings.APPLICATION, raising=False)
+    monkeypatch.chdir(written(tmp_path, FILE))
+    assert settings.application() == "shop"
+    told.clear()
+    with Sandbox() as sandbox:
+        with transaction() as tx:
+            tx.emit("project.named", {"number": 7})
+        sandbox.drain()
+    assert told == [7]
 
 
 def test_a_sandbox_has_nothing_of_the_shells_application(monkeypatch: pytest.MonkeyPatch) -> None:

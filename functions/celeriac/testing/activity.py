@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+_OUTBOX = "--outbox"
+"""The end of the outbox's name, whatever the application and the stage are. No other table may have it."""
+
 
 class Activity:
     """Learns from AWS calls which queues to look at, and whether to look at the outbox and the schedules."""
 
-    def __init__(self, outbox: str) -> None:
-        self._outbox = outbox
+    def __init__(self) -> None:
         self.queues: set[str] = set()
         """URLs of queues that may hold messages."""
         self.outbox = False
@@ -24,7 +26,7 @@ class Activity:
         """Note where an AWS call puts something."""
         if service == "sqs" and operation in {"SendMessage", "SendMessageBatch"}:
             self.queues.add(arguments["QueueUrl"])
-        elif service == "dynamodb" and self._outbox in _tables_put_into(operation, arguments):
+        elif service == "dynamodb" and any(table.endswith(_OUTBOX) for table in _tables_put_into(operation, arguments)):
             self.outbox = self.unpublished = True
         elif service == "scheduler" and operation == "CreateSchedule":
             self.schedules = True

@@ -79,7 +79,7 @@ class Sandbox(Faults):
     def __init__(self, *, start: datetime = START, claims_ahead: int = 0) -> None:
         self._claims_ahead = claims_ahead
         self._clock = Clock(start)
-        self._activity = Activity(names.outbox_table(ENVIRONMENT["CELERIAC_STAGE"]))
+        self._activity = Activity()
         self._calls = Calls(self._watch, self._clock)
         self._exit = ExitStack()
 
