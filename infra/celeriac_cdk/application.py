@@ -79,6 +79,7 @@ class Grants:
 
     def table(self, *tables: str) -> Self:
         """Let tasks read and write single items of these tables, also in transactions."""
+        _check_texts(tables)
         for given in self._given:
             given.tables |= set(tables)
         return self
@@ -96,6 +97,7 @@ class Grants:
 
     def status_of(self, *queues: str) -> Self:
         """Let tasks read the status and the results of the tasks of other queues."""
+        _check_texts(queues)
         for given in self._given:
             given.status_of |= set(queues)
         return self
@@ -113,7 +115,10 @@ class Application:
         self.used: list[Bucket | Secret] = []
 
     def queue(self, *names: str) -> Grants:
-        """Give something to the consumers of these queues."""
+        """Give something to the consumers of these queues. Raises ConfigError for what isn't a queue's name."""
+        if not names:
+            raise ConfigError('infra/application.py calls queue() without a name: write .queue("payments")')
+        _check_texts(names)
         return Grants(self, names)
 
     def of(self, queue: str) -> Given:
@@ -140,6 +145,14 @@ class Application:
         """The tables that no consumer may use."""
         used = {name for given in self._of.values() for name in given.tables}
         return [table for table in tables if table.name not in used]
+
+
+def _check_texts(names: Iterable[object]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"infra/application.py gives {type(name).__name__} where a name is expected: write a text"
+            )
 
 
 def _own[T](given: object, kind: type[T]) -> T:

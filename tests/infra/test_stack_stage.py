@@ -160,6 +160,7 @@ def test_a_bad_context_value_is_named(synth: Synth, context: dict[str, str], com
 APPLICATION = """
 from aws_cdk import aws_iam as iam
 from celeriac_cdk.application import Application
+from celeriac import Table
 from celeriac_cdk.own import Bucket, Secret
 from constructs import Construct
 
@@ -255,6 +256,15 @@ GIVEN = "    given = Application(config)\n    {}\n    return given\n"
             {"application": GIVEN.format('given.queue("jobs").environment(CELERIAC_STAGE="dev")')},
             "environment has 'CELERIAC_STAGE': Lambda or Celeriac sets it",
         ),
+        (
+            {"application": GIVEN.format('given.queue("jobs").environment(A1="x" * 2000).environment(A2="x" * 2000)')},
+            "the queue 'jobs', with what infra/application.py gives it: environment has 4004 bytes",
+        ),
+        ({"application": GIVEN.format("given.queue().table('x')")}, "calls queue() without a name"),
+        (
+            {"application": GIVEN.format("given.queue('jobs').table(Table('x'))")},
+            "gives Table where a name is expected",
+        ),
         ({"application": GIVEN.format('given.queue("jobs").environment(N=5)')}, "environment is {'N': 5}, write texts"),
         ({"application": GIVEN.format('given.queue("jobs").environment(BIG="x" * 5000)')}, "has 5003 bytes"),
         (
@@ -307,7 +317,19 @@ GIVEN = "    given = Application(config)\n    {}\n    return given\n"
         ),
     ],
     ids=[
-        *("no return", "queue", "table", "reserved variable", "number", "large", "text for a secret", "not built"),
+        *(
+            "no return",
+            "queue",
+            "table",
+            "reserved variable",
+            "large together",
+            "no name",
+            "a table itself",
+            "number",
+            "large",
+            "text for a secret",
+            "not built",
+        ),
         *("secret's name", "bucket's name", "table in a task module", "two values", "pattern", "policy"),
     ],
 )

@@ -27,6 +27,7 @@ from celeriac.model.crontab import ScheduleError
         "0 22-2 * * ? *",
         "0 0 ? * SUN,FRI,SAT *",
         "0 0 29,31 2 ? *",
+        "0 0 30-2 2 ? *",
         "0 0 31 11-1 ? *",
         "0 0 31 1/2 ? *",
     ],

@@ -46,7 +46,8 @@ def never_fires(fields: list[str]) -> bool:
     days, months = fields[2].upper(), fields[3].upper()
     if not re.fullmatch(r"[\d,-]+", days) or "/" in months:
         return False
-    first = min(_bounds(part, FIELDS[2])[0] for part in days.split(","))
+    bounds = [_bounds(part, FIELDS[2]) for part in days.split(",")]
+    first = min(low if low <= high else 1 for low, high in bounds)  # 30-2 goes over the end of a month
     numbers: set[int] = set()
     for part in months.split(","):
         low, high = _bounds(part, FIELDS[3])

@@ -46,8 +46,9 @@ _OPTIONAL_TIMES = frozenset({"max_age", "log_retention"})
 _OUTAGE = timedelta(hours=12)
 _FEWEST_RECEIVES = 20
 BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
-# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html and configuration-ephemeral-storage.html
+# https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
 ARCHITECTURES = ("arm64", "x86_64")
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html and configuration-ephemeral-storage.html
 MEMORY_RANGE, STORAGE_RANGE = range(128, 10_241), range(512, 10_241)
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 LOG_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)

@@ -10,11 +10,11 @@ from constructs import Construct
 
 from celeriac import Task
 from celeriac.model import declared, names
-from celeriac.model.queue import Queue
+from celeriac.model.queue import Queue, problems_of_environment
 from celeriac.model.table import Table
 from celeriac_cdk import permissions
 from celeriac_cdk.application import Application
-from celeriac_cdk.config import StageConfig, stack_id
+from celeriac_cdk.config import ConfigError, StageConfig, stack_id
 from celeriac_cdk.constructs.consumer import Consumer
 from celeriac_cdk.constructs.crons import Crons
 from celeriac_cdk.constructs.handler import Runtime
@@ -68,6 +68,8 @@ class WorkStack(cdk.Stack):
         alarms = Alarms(config, topic_of(self, config))
         given = {queue.name: given_to(queue, tasks, application) for queue in queues}
         for queue in queues:
+            for problem in problems_of_environment({**given[queue.name].environment, **queue.environment}):
+                raise ConfigError(f"the queue {queue.name!r}, with what infra/application.py gives it: {problem}")
             self._warn_of_shared_rights(queue, moved_from(queue, tasks), application)
         consumers = [
             Consumer(
