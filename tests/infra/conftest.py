@@ -165,6 +165,18 @@ def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
     return stage.state, stage.work
 
 
+def warnings(queues: Sequence[Queue], **context: str) -> list[str]:
+    """What the CDK warns of when it synthesizes these queues."""
+    app = _app(context)
+    _declare(app, queues)
+    return [
+        str(message.entry.data)
+        for stack in app.synth().stacks
+        for message in stack.messages
+        if message.level == cxapi.SynthesisMessageLevel.WARNING
+    ]
+
+
 def _declare(app: cdk.App, queues: Sequence[Queue], project: Project = PROJECT) -> StageConfig:
     config = read_config(app.node, project)
     _stacks(app, config, queues)

@@ -11,7 +11,7 @@ from celeriac.model.stages import Project, StageSettings, Vpc
 from celeriac.model.table import Outbox, Table
 from celeriac_cdk.config import ConfigError
 from tests.application import tables
-from tests.infra.conftest import QUEUES, TABLES, build, built
+from tests.infra.conftest import QUEUES, TABLES, build, built, warnings
 from tests.infra.template import Resource, Stage, queue_arn, text
 
 each_queue = pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
@@ -50,7 +50,8 @@ def test_a_consumers_mapping_is_as_declared_and_reports_partial_failures(stage: 
 
     assert fed["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert fed["BatchSize"] == queue.batch
-    limit = {"ScalingConfig": {"MaximumConcurrency": queue.concurrency_limit}} if queue.pollers is None else {}
+    # An idle mapping goes down to two pollers only where no limit is set.
+    limit = {"ScalingConfig": {"MaximumConcurrency": queue.max_concurrency}} if queue.max_concurrency else {}
     assert {key: fed[key] for key in fed.keys() & {"ScalingConfig"}} == limit
     assert timedelta(seconds=fed.get("MaximumBatchingWindowInSeconds", 0)) == queue.batch_window
     assert stage.work.name_of(fed["FunctionName"], "FunctionName") == f"celeriac-test--{queue.name}"
@@ -125,7 +126,8 @@ def test_the_relay_gets_each_new_event_whole_and_is_never_blocked_permanently(st
     assert relay["BisectBatchOnFunctionError"] is True
     assert relay["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert 0 < relay["MaximumRetryAttempts"] <= 10
-    assert 0 < relay["MaximumRecordAgeInSeconds"] <= 3600
+    # Only the age counts while Lambda throttles the relay.
+    assert 3600 < relay["MaximumRecordAgeInSeconds"] < 24 * 3600
     assert text(relay["DestinationConfig"]["OnFailure"]["Destination"]) == queue_arn("celeriac-test--relay-dlq")
 
 
@@ -135,6 +137,7 @@ def test_a_consumer_has_the_numbers_of_its_queue() -> None:
         memory=2048,
         ephemeral_storage=1024,
         reserved=20,
+        max_concurrency=20,
         log_retention=timedelta(days=90),
         environment={"MODE": "fast"},
     )
@@ -189,9 +192,20 @@ def test_pollers_are_given_up_by_an_empty_object() -> None:
         each for each in work.resources("Lambda::EventSourceMapping") if "FilterCriteria" not in each
     )
     assert calm["ProvisionedPollerConfig"] == {"MinimumPollers": {"Ref": "AWS::NoValue"}}
-    assert calm["ScalingConfig"] == {"MaximumConcurrency": 10}
+    assert "ScalingConfig" not in calm
     assert "ProvisionedPollerConfig" not in plain
     assert busy["ProvisionedPollerConfig"] == {"MinimumPollers": 200, "MaximumPollers": 10_000}
+
+
+def test_a_queue_that_an_hour_of_throttling_would_empty_is_named() -> None:
+    hasty, usual = Queue("hasty", max_receives=5), Queue("usual")
+    found = warnings([hasty, usual], stage="test")
+    assert [each.partition(" [ack")[0] for each in found if "throttles" in each] == [
+        (
+            "the queue hasty: if Lambda throttles its consumer for longer than 15 minutes, SQS moves its messages to "
+            "the dead-letter queue, because max_receives is 5: leave it out"
+        )
+    ]
 
 
 def test_a_consumer_runs_on_the_processor_of_its_queue() -> None:

@@ -38,8 +38,9 @@ from celeriac.model.table import TableError
         ({"memory": 127}, "memory is 127, Lambda takes 128 to 10,240 MB"),
         ({"memory": "1024"}, "memory is '1024', it must be a whole number"),
         ({"ephemeral_storage": 10_241}, "ephemeral_storage is 10241, Lambda takes 512"),
-        ({"reserved": 9}, "reserved is 9, and up to 10 invocations run at once"),
-        ({"reserved": 0, "pollers": (2, 20)}, "reserved is 0, and up to 1"),
+        ({"reserved": 9}, "reserved is 9, and any number of invocations run at once"),
+        ({"reserved": 9, "max_concurrency": 10}, "Set max_concurrency to 9 or less"),
+        ({"reserved": 0, "pollers": (2, 20)}, "reserved is 0, and the consumer could never run"),
         ({"log_retention": timedelta(days=2)}, "log_retention is 2 days.*: 1, 3, 5"),
         ({"log_retention": 7}, "log_retention is 7, write a timedelta"),
         ({"environment": ["A"]}, r"environment is \['A'\], write texts for names"),
@@ -84,10 +85,18 @@ def test_the_oldest_age_is_an_hour_or_the_time_of_two_crashes() -> None:
 
 
 def test_invocations_are_limited_by_number_or_by_pollers() -> None:
-    assert Queue("jobs").concurrency_limit == 10
-    assert Queue("jobs", max_concurrency=3).concurrency_limit == 3
-    assert Queue("jobs", pollers=(2, 20)).concurrency_limit is None
-    assert Queue("jobs", pollers=()).concurrency_limit == 10  # given up, for one deploy
+    assert Queue("jobs").max_concurrency is None
+    assert Queue("jobs", max_concurrency=3, reserved=3).reserved == 3
+    assert Queue("jobs", pollers=(2, 20), reserved=1).max_concurrency is None
+
+
+@pytest.mark.parametrize("timeout", [1, 5, 30, 900])
+@pytest.mark.parametrize("fifo", [False, True])
+@pytest.mark.parametrize("retention", [timedelta(hours=4), timedelta(days=2), timedelta(days=10)])
+def test_a_queue_survives_an_hour_of_throttling(timeout: int, fifo: bool, retention: timedelta) -> None:  # noqa: FBT001 - a parameter of the test
+    patience = timedelta(hours=1) if retention < timedelta(days=1) else timedelta(hours=12)
+    queue = Queue("jobs", timeout=timedelta(seconds=timeout), fifo=fifo, retention=retention, patience=patience)
+    assert queue.survives > timedelta(hours=1)
 
 
 def test_visibility_covers_six_timeouts_and_the_window() -> None:

@@ -12,6 +12,7 @@ from celeriac.model.queue import Queue
 from celeriac.model.stages import KMS_OUTPUT
 from celeriac.relay import unpublished
 from celeriac_console.application.loading import load
+from celeriac_console.doctor.concurrency import concurrency
 from celeriac_console.doctor.finding import Finding, failed
 from celeriac_console.doctor.orphans import orphans, retired
 from celeriac_console.doctor.restored import restored
@@ -42,6 +43,7 @@ def check(*, after_restore: bool = False) -> list[Finding]:
         "outbox": _outbox,
         **({"restored tables": restored} if after_restore else {}),
         "alarms": _alarms,
+        "concurrency": concurrency,
         "orphans": orphans,
     }
     for what, look in looks.items():
@@ -126,7 +128,7 @@ def _consumer(queue: Queue) -> Finding:
         return Finding("consumer", queue.name, state, command("resume", queue.name))
     concurrency = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
     found = (concurrency, mapping.get("BatchSize"), mapping.get("MaximumBatchingWindowInSeconds") or 0)
-    drift = found != (queue.concurrency_limit, queue.batch, int(queue.batch_window.total_seconds()))
+    drift = found != (queue.max_concurrency, queue.batch, int(queue.batch_window.total_seconds()))
     return Finding("consumer", queue.name, "on, not as declared" if drift else "on", deploy_it() if drift else None)
 
 

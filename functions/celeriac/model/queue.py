@@ -4,6 +4,7 @@ The stacks read the numbers to build the queue, its dead-letter queue, its consu
 them to time its work. This module is pure data. It imports only the standard library and modules of this package.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -35,7 +36,6 @@ MAX_FUNCTION_TIMEOUT = timedelta(minutes=15)
 MAX_VISIBILITY = timedelta(hours=12) - MAX_FUNCTION_TIMEOUT
 # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
 CONCURRENCY_RANGE = range(2, 1001)
-USUAL_CONCURRENCY = 10
 # https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html
 FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 10_001)
 # The lower limit is AWS's advice, the upper limit is SQS's.
@@ -102,8 +102,9 @@ class Queue(Struct, frozen=True):
     moment, up to three tasks that have ended run again, and one for each turn as without it. A FIFO queue and
     at_most_once tasks never do this."""
     max_concurrency: int | None = None
-    """How many invocations run at once, 2-1000 (the event source mapping's MaximumConcurrency). The default is 10, or
-    no limit if there are `pollers`."""
+    """How many invocations run at once, 2-1000 (the event source mapping's MaximumConcurrency). None: as many as Lambda
+    scales to, up to 1,250, and as the account's quota allows. Lambda polls an idle queue less often if there is no
+    limit. `celeriac doctor` compares the limits of a stage with the quota."""
     pollers: tuple[int, int] | tuple[()] | None = None
     """Provisioned pollers instead of `max_concurrency`, for spikes that must not wait for Lambda to scale: the fewest
     (2-200) and the most (2-10,000). They are paid by the hour. Each runs up to ten invocations at once.
@@ -122,8 +123,10 @@ class Queue(Struct, frozen=True):
     default timeout. It is at least 20, at most 1,000, and so few that they fit twice into the retention.
 
     This is a backstop for a consumer that can't even start. While AWS is out of reach, each hand-back uses up a receive
-    too, so the default is well above AWS's advice of 5. On a FIFO queue every attempt of an earlier message also uses
-    up a receive of the messages behind it.
+    too. While Lambda throttles the consumer, each visibility timeout uses one up:
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html. So the default is well above AWS's
+    advice of 5: an hour of throttling dead-letters nothing on a queue with a retention of two hours or more. On a FIFO
+    queue every attempt of an earlier message also uses up a receive of the messages behind it.
     """
     retention: timedelta = timedelta(days=4)
     """How long a message may wait. It must be shorter than `dead_letter_retention`: on a standard queue, a message
@@ -144,8 +147,9 @@ class Queue(Struct, frozen=True):
     ephemeral_storage: int = 512
     """The consumer's /tmp in MB, 512-10,240."""
     reserved: int | None = None
-    """How many of the account's concurrent executions are kept for the consumer, and its upper limit. It must not be
-    less than `max_concurrency`: Lambda would be throttled, and each refusal uses up receives of messages."""
+    """How many of the account's concurrent executions are kept for the consumer, and its upper limit. It needs a
+    `max_concurrency`, or `pollers`, that isn't higher: Lambda would be throttled, and each refusal uses up receives of
+    messages."""
     log_retention: timedelta | None = None
     """How long the consumer's log is kept. The default is three months in a stage that keeps its data, and otherwise
     two weeks."""
@@ -246,11 +250,14 @@ class Queue(Struct, frozen=True):
             yield f"memory is {self.memory}, Lambda takes 128 to 10,240 MB"
         if self.ephemeral_storage not in STORAGE_RANGE:
             yield f"ephemeral_storage is {self.ephemeral_storage}, Lambda takes 512 to 10,240 MB"
-        if self.reserved is not None and self.reserved < (self.concurrency_limit or 1):
+        if self.reserved is not None and not self.pollers and self.reserved < (self.max_concurrency or math.inf):
+            many = f"up to {self.max_concurrency}" if self.max_concurrency is not None else "any number of"
             yield (
-                f"reserved is {self.reserved}, and up to {self.concurrency_limit or 1} invocations run at once "
-                "(max_concurrency): Lambda would refuse the others"
+                f"reserved is {self.reserved}, and {many} invocations run at once: Lambda would refuse the others, and "
+                f"each refusal uses up a receive. Set max_concurrency to {self.reserved} or less"
             )
+        if self.reserved is not None and self.reserved < 1:
+            yield f"reserved is {self.reserved}, and the consumer could never run"
         if self.log_retention is not None and self.log_retention not in {timedelta(days=days) for days in LOG_DAYS}:
             days = ", ".join(map(str, LOG_DAYS))
             yield f"log_retention is {self.log_retention}, CloudWatch takes these numbers of days: {days}"
@@ -282,13 +289,6 @@ class Queue(Struct, frozen=True):
             yield "max_concurrency and pollers exclude each other at AWS: leave one out"
 
     @property
-    def concurrency_limit(self) -> int | None:
-        """The event source mapping's MaximumConcurrency; None if there are `pollers`."""
-        if self.pollers:
-            return None
-        return self.max_concurrency if self.max_concurrency is not None else USUAL_CONCURRENCY
-
-    @property
     def batch(self) -> int:
         """The most messages in one invocation."""
         return self.batch_size if self.batch_size is not None else min(self.concurrency, self._largest_batch)
@@ -317,6 +317,11 @@ class Queue(Struct, frozen=True):
         waits for a release that knows it, or for its turn.
         """
         return self.retention + self.dead_letter_retention + max(self.retention, self.patience)
+
+    @property
+    def survives(self) -> timedelta:
+        """How long Lambda may throttle the consumer before SQS moves messages to the dead-letter queue."""
+        return self.receive_limit * self.visibility
 
     @property
     def receive_limit(self) -> int:

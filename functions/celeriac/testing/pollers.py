@@ -52,6 +52,17 @@ class Pollers:
                 invocations += done
         return invocations
 
+    def refuse_due(self) -> None:
+        """Do what Lambda does while it throttles every function: messages are received, held, and not handed over.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+        """
+        with self._calls.unobserved():
+            self._fire_schedules()
+            for queue in self._queues():
+                while self._receive(sqs.url(queue.physical_name(self._stage)), min(queue.batch, 10)):
+                    self._clock.remind_visible(queue.visibility)
+
     def next_due(self) -> timedelta | None:
         """How long it takes until something falls due; None when nothing waits any more."""
         with self._calls.unobserved():

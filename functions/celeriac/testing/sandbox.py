@@ -143,6 +143,18 @@ class Sandbox(Faults):
         if self._activity.payloads:
             account.delete_expired(self._stage)
 
+    def throttle(self, during: timedelta) -> None:
+        """Let time pass in which Lambda refuses every invocation, because the account's concurrency is used up.
+
+        Lambda receives messages all the same. Each receive counts, and hides a message for its visibility timeout.
+        """
+        until = self.now + during
+        while self.now < until:
+            with self._clock.right():
+                self._pollers.refuse_due()
+                due = self._clock.next_due()
+            self.advance(min(due or until, until) - self.now)
+
     def send(
         self, queue: Queue, body: object, *, attributes: Mapping[str, str] | None = None, group: str | None = None
     ) -> str:

@@ -10,7 +10,7 @@ from celeriac.testing.lambda_ import invoke_relay
 # The values of the stack's mapping.
 BATCH = 100
 MOST_TRIES = 10
-MOST_AGE = timedelta(hours=1)
+MOST_AGE = timedelta(hours=12)
 
 
 class Stream:

@@ -136,6 +136,7 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
             "dynamodb:ListTables",
             "scheduler:ListSchedules",
             "lambda:ListEventSourceMappings",
+            "lambda:GetAccountSettings",
             "cloudwatch:DescribeAlarms",
             "cloudwatch:GetMetricStatistics",
             on=["*"],

@@ -60,7 +60,7 @@ class Consumer(Construct):
             event_source_arn=queue_arn(source),
             batch_size=queue.batch,
             max_batching_window=window,
-            max_concurrency=queue.concurrency_limit,
+            max_concurrency=queue.max_concurrency,
             # The consumer reports each failed message. Without this option Lambda would count every batch as a success.
             report_batch_item_failures=True,
         )

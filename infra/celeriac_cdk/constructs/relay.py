@@ -21,7 +21,9 @@ class Relay(Construct):
     """The relay's function, its stream mapping, and its alarms.
 
     By default a stream mapping retries a bad record until the record expires, so all records behind it wait for a day.
-    Here a bad record is isolated, retried for an hour at most, and reported. The row itself stays in the outbox.
+    Here a bad record is isolated, retried ten times, and reported. The row itself stays in the outbox. While Lambda
+    throttles the relay, only the age of a record counts, and no try:
+    https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Relay(Construct):
             batch_size=RELAY_BATCH,
             bisect_batch_on_error=True,
             retry_attempts=10,
-            max_record_age=cdk.Duration.hours(1),
+            max_record_age=cdk.Duration.hours(12),  # as long as consumers survive it
             report_batch_item_failures=True,
             on_failure=sources.SqsDlq(sqs.Queue.from_queue_arn(self, "DeadLetters", queue_arn(dead_letters))),
         )

@@ -1,6 +1,7 @@
 """The stateless stack: functions, mappings, schedules and alarms. It can be destroyed and deployed at any time."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import aws_cdk as cdk
@@ -24,10 +25,13 @@ from celeriac_cdk.constructs.sweeper import Sweeper
 from celeriac_cdk.monitoring.alarms import Alarms, topic_of
 from celeriac_cdk.monitoring.dashboard import dashboard
 from celeriac_cdk.monitoring.queries import queries
+from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
 from celeriac_cdk.rights import given_to, moved_from, of_consumer, of_publishers
 
 _PAYLOADS = "the name of a payload is known only when it is stored"
+_THROTTLED = timedelta(hours=1)
+"""What a queue should survive."""
 _SCHEDULES = "the name of a schedule is known only when it is created; the group is fixed"
 
 
@@ -70,6 +74,7 @@ class WorkStack(cdk.Stack):
         for queue in queues:
             for problem in problems_of_environment({**given[queue.name].environment, **queue.environment}):
                 raise ConfigError(f"the queue {queue.name!r}, with what infra/application.py gives it: {problem}")
+            self._warn_of_few_receives(queue)
             self._warn_of_shared_rights(queue, moved_from(queue, tasks), application)
         consumers = [
             Consumer(
@@ -136,6 +141,15 @@ class WorkStack(cdk.Stack):
                 f"celeriac:table-{table.name}",
                 f"no task may use the table {table.name!r}: add to application() in infra/application.py, for the "
                 f'queue of such a task, application.queue("{next(iter(declared.queues()), "NAME")}").table(...)',
+            )
+
+    def _warn_of_few_receives(self, queue: Queue) -> None:
+        if queue.max_receives is not None and queue.survives < _THROTTLED:
+            cdk.Annotations.of(self).add_warning_v2(
+                f"celeriac:receives-{queue.name}",
+                f"the queue {queue.name}: if Lambda throttles its consumer for longer than {in_words(queue.survives)}, "
+                "SQS moves its messages to the dead-letter queue, because max_receives is "
+                f"{queue.max_receives}: leave it out",
             )
 
     def _warn_of_shared_rights(self, queue: Queue, others: Sequence[str], application: Application) -> None:
