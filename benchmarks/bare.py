@@ -23,6 +23,7 @@ class Context:
     """Stands in for Lambda's context."""
 
     function_name = "bench"
+    function_version = "$LATEST"
     aws_request_id = "request"
     memory_limit_in_mb = 512
     invoked_function_arn = "arn:aws:lambda:eu-west-1:123456789012:function:bench"

@@ -33,6 +33,7 @@ SCHEDULE = Price(1.00e-6, "invocation of a schedule", "https://aws.amazon.com/ev
 LOGS_GB = Price(0.50, "GB of logs taken in", "https://aws.amazon.com/cloudwatch/pricing/")
 ALARM_MONTH = Price(0.10, "metric that an alarm watches, for a month", "https://aws.amazon.com/cloudwatch/pricing/")
 METRIC_MONTH = Price(0.30, "custom metric, for a month", "https://aws.amazon.com/cloudwatch/pricing/")
+SECRET_MONTH = Price(0.40, "secret, for a month", "https://aws.amazon.com/secrets-manager/pricing/")
 DASHBOARD_MONTH = Price(3.00, "dashboard, for a month", "https://aws.amazon.com/cloudwatch/pricing/")
 FARGATE_VCPU_HOUR = Price(0.03238, "vCPU-hour on Linux/ARM", "https://aws.amazon.com/fargate/pricing/")
 FARGATE_GB_HOUR = Price(0.00356, "GB-hour on Linux/ARM", "https://aws.amazon.com/fargate/pricing/")

@@ -107,22 +107,25 @@ do {data["capacity"]:,.0f} such tasks a day at most, if none of them computes. T
 
 
 def _standing(data: dict[str, Any]) -> str:
-    total = data["alarms"] + data["dashboard"] + data["polls"] + data["sweeper"]
+    full, short = data["full"], data["ephemeral"]
+    parts = ("alarms", "dashboard", "polls", "sweeper", "secrets")
+    total, briefly = (sum(stage[part] for part in parts) for stage in (full, short))
     return f"""## Cost of an idle stage
 
 `python benchmarks/standing.py` (the sample stage of a fresh clone, counted in its templates)
 
-| | dollars a month |
-|---|---:|
-| {data["alarm_count"]} alarms | {data["alarms"]:.2f} |
-| dashboard | {data["dashboard"]:.2f} |
-| empty polls of {data["queue_count"]} queues | {data["polls"]:.2f} |
-| the sweeper's queries and metrics | {data["sweeper"]:.2f} |
-| in all | {total:.2f} |
+| dollars a month | a stage with alarms | an ephemeral stage |
+|---|---:|---:|
+| {full["alarm_count"]} alarms, and {short["alarm_count"]} | {full["alarms"]:.2f} | {short["alarms"]:.2f} |
+| dashboard | {full["dashboard"]:.2f} | {short["dashboard"]:.2f} |
+| empty polls of {full["queue_count"]} queues | {full["polls"]:.2f} | {short["polls"]:.2f} |
+| the sweeper's calls and its metric | {full["sweeper"]:.2f} | {short["sweeper"]:.2f} |
+| the secret of the sample tasks | {full["secrets"]:.2f} | {short["secrets"]:.2f} |
+| in all | {total:.2f} | {briefly:.2f} |
 
 A task that runs in every hour adds {data["metrics"]:.2f} for {data["metric_count"]} metrics, its own and its queue's.
 
-Reading: at a low rate this is nearly the whole cost of Celeriac. It is added to Celeriac's rows above. The rows of the
+Reading: at a low rate this is nearly the whole cost of Celeriac. It comes on top of Celeriac's rows above. The rows of the
 others include no alarms and no metrics: users of Celery or Powertools must write them, and then pay the same.
 """
 

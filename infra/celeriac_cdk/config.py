@@ -4,7 +4,7 @@
 
 | context | |
 |---|---|
-| `ephemeral=true` | the stage's data is deleted with its stacks |
+| `ephemeral=true` | the stage's data is deleted with its stacks, and it has no alarms and no dashboard |
 | `alarm_email=ADDRESS` | the address that gets the alarms; several with commas between them |
 | `outbox_stream=ARN` | the stream of an outbox table that was restored |
 | `runbook=URL` | the page that alarms link to: docs/runbook.md, where your team can read it |
@@ -63,6 +63,11 @@ class StageConfig:
         return self.settings.kms is True
 
     @property
+    def watched(self) -> bool:
+        """Whether the stage has alarms and a dashboard."""
+        return not self.settings.ephemeral
+
+    @property
     def canary(self) -> bool:
         """Whether a new release gets a tenth of the work at first."""
         return self.settings.canary
@@ -72,6 +77,8 @@ class StageConfig:
         """How long the logs of the functions are kept."""
         if self.local:
             return logs.RetentionDays.ONE_DAY
+        if self.settings.ephemeral:
+            return logs.RetentionDays.THREE_DAYS
         return logs.RetentionDays.THREE_MONTHS if self.keep_data else logs.RetentionDays.TWO_WEEKS
 
     @property

@@ -160,6 +160,19 @@ def note_held_aggregates(table: str) -> iam.PolicyStatement:
     return _on_keys(table, [f"{held.PREFIX}*"], "dynamodb:BatchGetItem", UPDATE)
 
 
+def count_messages(stage: str) -> list[iam.PolicyStatement]:
+    """Allow finding all queues of the stage, also those that were removed from it, and counting their messages.
+
+    SQS's list of queues has no resource to name.
+    """
+    return [_allow("sqs:ListQueues", on=["*"]), _allow("sqs:GetQueueAttributes", on=[queues(stage)])]
+
+
+def queues(stage: str) -> str:
+    """Return the ARN of all queues of the stage, those of tasks and those of dead letters."""
+    return queue_arn(f"{names.start(stage)}*")
+
+
 def put_events(bus: str) -> iam.PolicyStatement:
     """Allow putting events on an EventBridge bus."""
     return _allow("events:PutEvents", on=[arn("events", f"event-bus/{bus}")])

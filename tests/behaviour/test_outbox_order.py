@@ -51,7 +51,7 @@ def _emit(tx: Transaction, number: int) -> None:
 
 def _publish(sandbox: Sandbox, by: str) -> None:
     if by != "relay":
-        sandbox.advance(timedelta(hours=2))  # the stream has given up on them
+        sandbox.advance(timedelta(hours=13))  # the stream has given up on them
     if by == "operator":
         _replay()
     sandbox.drain()
@@ -144,7 +144,7 @@ def test_an_operator_keeps_the_order_of_the_commits_over_the_borders_of_pages(
         sandbox.advance(timedelta(seconds=1))
     for tx in reversed(outer):
         tx.__exit__(None, None, None)
-    sandbox.advance(timedelta(hours=2))
+    sandbox.advance(timedelta(hours=13))
     _replay()
     sandbox.drain()
     ran = [[number for number in told if number // 10 == each] for each in range(3)]

@@ -14,7 +14,7 @@ from celeriac import Context, Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.enqueue.outbox_row import PARKED, SHARDS, new_row, shard
-from celeriac.relay import sweeper, unpublished
+from celeriac.relay import measure, sweeper, unpublished
 from celeriac.testing import Call, Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
 from celeriac.testing.lambda_ import Invocation
@@ -45,7 +45,7 @@ def test_events_that_the_stream_gave_up_on_are_published_in_order(
 ) -> None:
     monkeypatch.setattr(unpublished, "PAGE", 10)
     _emit(25, aggregates=3)
-    sandbox.advance(timedelta(hours=2))
+    sandbox.advance(timedelta(hours=13))
     sandbox.drain()
     for aggregate in range(3):
         numbers = [number for group, number in told if group == f"item-{aggregate}"]
@@ -76,7 +76,7 @@ def test_an_aggregate_that_cannot_be_sent_does_not_block_others_of_its_shard(
     for aggregate in (stuck, stuck, stuck, healthy):
         with celeriac.transaction() as tx:
             tx.emit("swept.event", {"number": int(aggregate == healthy)}, aggregate=aggregate)
-    sandbox.advance(timedelta(hours=2))
+    sandbox.advance(timedelta(hours=13))
     with refused(lambda message: message["args"] == {"number": 0}, times=3), sandbox.worker():
         assert sweeper.handler({}, _context(sandbox))["published"] == 1
 
@@ -88,7 +88,7 @@ def test_events_of_many_aggregates_are_spread_over_all_shards() -> None:
 def test_the_sweeper_parks_an_unreadable_row(sandbox: Sandbox) -> None:
     row = new_row("swept.event", "item") | {"data": {"S": "[]"}}
     client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=row)
-    sandbox.advance(timedelta(hours=2))
+    sandbox.advance(timedelta(hours=13))
     assert sweeper.handler({}, _context(sandbox))["published"] == 0
     assert unpublished.lag() == (None, 1)
 
@@ -129,11 +129,32 @@ def test_the_sweeper_sweeps_even_if_it_cannot_measure(sandbox: Sandbox, caplog: 
 def test_an_idle_sweep_makes_two_queries_for_each_shard_and_writes_nothing(sandbox: Sandbox) -> None:
     sweeper.handler({}, _context(sandbox))
     # And one each for the parked rows, the rows of the future in one shard, and the unclaimed events of one type.
-    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 3})
+    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 3, ("sqs", "ListQueues"): 1})
     sandbox.advance(timedelta(minutes=16))
     sandbox.calls.clear()
     sweeper.handler({}, _context(sandbox))  # the worker is old: unclaimed events were found in its first minutes
-    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 2})
+    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 2, ("sqs", "ListQueues"): 1})
+
+
+def test_messages_in_queues_that_no_declaration_knows_are_measured(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ("celeriac-test--swept-gone", "celeriac-test--swept-gone-dlq.fifo", "celeriac-test-eu--swept-gone")
+    for name in kept:
+        fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"} if name.endswith(".fifo") else {}
+        client("sqs").create_queue(QueueName=name, Attributes=fifo)  # type: ignore[arg-type]  # literals
+        sqs.send(name, sqs.Entry("{}", group="g" if fifo else None))
+    sqs.send(ledger.physical_name("test"), sqs.Entry("{}", group="g", deduplication="d"))
+    sweeper.handler({}, _context(sandbox))
+    lines = capsys.readouterr().out.splitlines()
+    found = [json.loads(line).get("MessagesInRemovedQueues") for line in lines if '"_aws"' in line]
+    assert [each for each in found if each] == [[2.0]]
+
+
+def test_a_sweep_that_cant_list_the_queues_still_ends(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    with out_of_reach("sqs", "ListQueues"):
+        assert sweeper.handler({}, _context(sandbox))["published"] == 0
+    assert "removed queues not measured" in caplog.text
 
 
 def test_a_sweep_that_runs_out_of_time_leaves_the_rest_to_the_next_sweep(sandbox: Sandbox) -> None:
@@ -152,13 +173,13 @@ def test_the_sweeper_measures_the_age_of_the_oldest_event_and_the_number_of_park
         sandbox.advance(timedelta(minutes=7))
         capsys.readouterr()
         sweeper.handler({}, _context(sandbox))
-    assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 420, "ParkedEvents": 0}
+    assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 420}
 
     sandbox.advance(timedelta(minutes=1))
     sweeper.handler({}, _context(sandbox))
     capsys.readouterr()
     sweeper.handler({}, _context(sandbox))
-    assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 0, "ParkedEvents": 0}
+    assert _metrics(capsys.readouterr().out) == {"UnpublishedAge": 0}
 
 
 def test_parked_events_are_measured_and_left_alone(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +210,7 @@ def _metrics(log: str) -> dict[str, Any]:
 def test_a_sweep_counts_parked_rows_in_one_call_and_only_as_far_as_an_alarm_needs(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeper, "MOST_COUNTED", 10)
+    monkeypatch.setattr(measure, "MOST_COUNTED", 10)
     for number in range(25):
         row = new_row("swept.event", f"item-{number}") | {"waiting": {"S": PARKED}, "reason": {"S": "why"}}
         client("dynamodb").put_item(TableName="celeriac-test--outbox", Item=row)
@@ -229,7 +250,7 @@ def test_rows_that_cannot_be_sent_keep_no_row_behind_them_from_being_swept(
     sandbox.advance(timedelta(minutes=1))
     with celeriac.transaction() as tx:
         tx.emit("swept.event", {"number": 99}, aggregate=mine[5])
-    sandbox.advance(timedelta(hours=2))
+    sandbox.advance(timedelta(hours=13))
     with (
         refused(lambda message: message["args"]["number"] < 4, times=1_000_000),
         _slow(sandbox, "BatchGetItem", timedelta(seconds=5)),

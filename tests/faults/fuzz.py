@@ -114,6 +114,7 @@ class _Context(LambdaContext):
 
     _function_name = "fuzz"
     _aws_request_id = "request"
+    _function_version = "$LATEST"
 
     @staticmethod
     def get_remaining_time_in_millis() -> int:

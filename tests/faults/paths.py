@@ -139,7 +139,7 @@ def pause(world: World) -> None:
 
 def _strand(world: World) -> None:
     world.emit("abcd")
-    world.sandbox.advance(timedelta(hours=2))  # the stream has given up on the events
+    world.sandbox.advance(timedelta(hours=13))  # the stream has given up on the events
 
 
 def _relay_in_an_outage(world: World) -> None:

@@ -98,7 +98,7 @@ TASKS = (
 
 ROOT = Path(__file__).parents[2]
 
-PROJECT = Project("celeriac", {"prod": StageSettings(), "*": StageSettings(ephemeral=True)})
+PROJECT = Project("celeriac", {"prod": StageSettings(), "*": StageSettings(keep=False)})
 
 type Synth = Callable[..., Stage]
 

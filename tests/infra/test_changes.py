@@ -71,7 +71,10 @@ def test_a_removed_queue_of_an_ephemeral_stage_is_deleted() -> None:
 
 def test_an_address_that_gets_no_more_alarms_is_named(kept: dict[str, Any]) -> None:
     silent = built(Project("celeriac", {"prod": StageSettings()}), stage="prod").state.json
-    assert compared(kept, dict(silent)) == ["ops@example.org gets no alarms any more"]
+    assert compared(kept, dict(silent)) == [
+        "ops@example.org gets no pages any more",
+        "ops@example.org gets no tickets any more",
+    ]
 
 
 def resource(template: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -3,21 +3,31 @@
 import json
 import re
 from datetime import timedelta
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from celeriac import Queue
+from celeriac.model.stages import Project, StageSettings
+from celeriac_cdk.monitoring.notice import MOST_CHARACTERS
 from celeriac_cdk.monitoring.times import in_words
-from tests.infra.conftest import QUEUES, Synth
+from celeriac_console.main import app as command
+from tests.infra.conftest import QUEUES, Synth, build, built
 from tests.infra.template import Resource, Stage, text
 
+TOPIC = "arn:aws:sns:eu-west-1:123456789012"
 RUNBOOK = Path(__file__).parents[2] / "docs/runbook.md"
 each_queue = pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
 
 
 def alarm(stage: Stage, name: str) -> Resource:
     return stage.work.named("CloudWatch::Alarm", "AlarmName", f"celeriac-test--{name}")
+
+
+def topics(alarm: Resource) -> list[str]:
+    return [text(each).rpartition(":")[2] for each in alarm["AlarmActions"]]
 
 
 def measured(alarm: Resource) -> tuple[str, int, int]:
@@ -36,7 +46,7 @@ def test_one_dead_letter_raises_the_alarm(stage: Stage, queue: Queue) -> None:
 
     assert watched(depth) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": name})
     assert (depth["Threshold"], depth["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
-    assert measured(depth) == ("Maximum", 60, 1)
+    assert measured(depth) == ("Maximum", 60, 2)
     assert queue.name in depth["AlarmDescription"]
 
 
@@ -57,7 +67,7 @@ def test_the_text_of_an_alarm_gives_times_in_words(stage: Stage) -> None:
 
     assert [text for text in texts if re.search(r"\d:\d\d", text)] == []
     assert "within 60 hours" in alarm(stage, "mail-dlq-age")["AlarmDescription"]
-    assert "wait for 20 minutes or longer" in alarm(stage, "spiky-age")["AlarmDescription"]
+    assert "have waited for 20 minutes or longer" in alarm(stage, "spiky-age")["AlarmDescription"]
     assert in_words(timedelta(days=1)) == "1 day"
     assert in_words(timedelta(seconds=90)) == "90 seconds"
 
@@ -72,54 +82,83 @@ def test_a_late_queue_raises_the_alarm(stage: Stage, queue: Queue) -> None:
     assert late["Threshold"] == queue.oldest_age.total_seconds() > queue.visibility.total_seconds()
 
 
-@pytest.mark.parametrize("function", [*(queue.name for queue in QUEUES), "relay", "sweeper"])
-def test_a_failing_or_throttled_function_raises_the_alarm(stage: Stage, function: str) -> None:
-    of_it = {"FunctionName": f"celeriac-test--{function}"}
+@each_queue
+def test_a_consumer_that_fails_at_each_delivery_raises_the_alarm(stage: Stage, queue: Queue) -> None:
+    failing = alarm(stage, f"{queue.name}-errors")
+    statistic, period, times = measured(failing)
 
-    assert watched(alarm(stage, f"{function}-errors")) == ("AWS/Lambda", "Errors", of_it)
-    assert measured(alarm(stage, f"{function}-errors")) == ("Sum", 300, 1)
-    assert watched(alarm(stage, f"{function}-throttles")) == ("AWS/Lambda", "Throttles", of_it)
-    assert measured(alarm(stage, f"{function}-throttles")) == ("Sum", 300, 3)
+    assert watched(failing) == ("AWS/Lambda", "Errors", {"FunctionName": f"celeriac-test--{queue.name}"})
+    assert (statistic, times) == ("Sum", 3)
+    assert period > queue.visibility.total_seconds()  # so far apart the deliveries of one message are
+    assert period * times <= 24 * 3600  # CloudWatch's limit
 
 
-def test_a_relay_that_is_behind_raises_the_alarm(stage: Stage) -> None:
-    behind = alarm(stage, "relay-iterator-age")
-    assert watched(behind) == ("AWS/Lambda", "IteratorAge", {"FunctionName": "celeriac-test--relay"})
-    assert (behind["Threshold"], measured(behind)) == (300_000, ("Maximum", 60, 3))
+def test_only_a_queue_with_reserved_concurrency_has_an_alarm_on_throttles() -> None:
+    _, work = build([Queue("kept", reserved=5, max_concurrency=5), Queue("usual")], stage="test")
+    found = [watched(each) for each in work.resources("CloudWatch::Alarm")]
+    # The silence of the sweeper, which runs each minute, tells that the account's concurrency is used up.
+    assert [where for _, metric, where in found if metric == "Throttles"] == [{"FunctionName": "celeriac-test--kept"}]
 
 
 @pytest.mark.parametrize("table", ["idempotency", "outbox", "outbox-waiting"])
-@pytest.mark.parametrize("kind", ["Read", "Write"])
-def test_a_throttled_table_or_index_raises_the_alarm(stage: Stage, table: str, kind: str) -> None:
-    throttled = alarm(stage, f"{table}-{kind.lower()}-throttles")
+def test_throttled_writes_of_a_table_or_index_are_a_ticket(stage: Stage, table: str) -> None:
+    throttled = alarm(stage, f"{table}-table-writes")
     name, _, index = table.partition("-")
     # A table's throttle count doesn't include those of its index.
     of_it = {"TableName": f"celeriac-test--{name}"} | ({"GlobalSecondaryIndexName": index} if index else {})
-    assert watched(throttled) == ("AWS/DynamoDB", f"{kind}ThrottleEvents", of_it)
-    assert measured(throttled) == ("Sum", 60, 2)
+    assert watched(throttled) == ("AWS/DynamoDB", "WriteThrottleEvents", of_it)
+    assert measured(throttled) == ("Sum", 300, 2)
+    assert topics(throttled) == ["celeriac-test--tickets"]
 
 
-@pytest.mark.parametrize(("metric", "threshold"), [("UnpublishedAge", 300), ("ParkedEvents", 1)])
-def test_unpublished_and_parked_events_raise_the_alarm(stage: Stage, metric: str, threshold: int) -> None:
-    stranded = alarm(stage, f"outbox-{metric}")
+@pytest.mark.parametrize("kind", ["Read", "Write"])
+def test_throttles_of_the_applications_own_tables_are_tickets(stage: Stage, kind: str) -> None:
+    throttled = alarm(stage, f"accounts-table-{kind.lower()}s")
+    assert watched(throttled) == ("AWS/DynamoDB", f"{kind}ThrottleEvents", {"TableName": "celeriac-test--accounts"})
+    assert topics(throttled) == ["celeriac-test--tickets"]
+
+
+def test_a_queue_and_a_table_of_one_name_have_alarms_of_their_own() -> None:
+    queues = [Queue("accounts", reserved=5, max_concurrency=5), Queue("accounts-table")]
+    _, work = build(queues, stage="test")
+    found = [each["AlarmName"] for each in work.resources("CloudWatch::Alarm")]
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "threshold", "expected"),
+    [
+        ("outbox-UnpublishedAge", "UnpublishedAge", 300, ("Maximum", 60, 1)),
+        ("outbox-ParkedEvents", "ParkedEvents", 1, ("Maximum", 300, 1)),
+        ("removed-queues", "MessagesInRemovedQueues", 1, ("Maximum", 300, 6)),
+    ],
+)
+def test_what_the_sweeper_measures_raises_alarms(
+    stage: Stage, name: str, metric: str, threshold: int, expected: tuple[str, int, int]
+) -> None:
+    stranded = alarm(stage, name)
     assert watched(stranded) == ("Celeriac", metric, {"service": "outbox", "stage": "celeriac-test"})
-    assert (stranded["Threshold"], measured(stranded)) == (threshold, ("Maximum", 60, 1))
+    assert (stranded["Threshold"], measured(stranded)) == (threshold, expected)
 
 
 def test_a_sweeper_that_does_not_run_raises_the_alarm(stage: Stage) -> None:
     silent = alarm(stage, "outbox-silence")
-    assert (measured(silent), silent["TreatMissingData"]) == (("SampleCount", 60, 5), "breaching")
+    assert (measured(silent), silent["TreatMissingData"]) == (("SampleCount", 300, 3), "breaching")
     assert (silent["Threshold"], silent["ComparisonOperator"]) == (1, "LessThanThreshold")
 
 
-def test_every_dead_letter_queue_has_its_two_alarms(stage: Stage, application: Stage) -> None:
+def test_every_dead_letter_queue_has_its_alarms(stage: Stage, application: Stage) -> None:
+    """The relay's has none: the rows themselves are in the outbox, whose alarms tell of them."""
     for each in (stage, application):
         names = {queue["QueueName"] for queue in each.state.resources("SQS::Queue")}
         found = [watched(one) for one in each.work.resources("CloudWatch::Alarm")]
         letters = {name for name in names if name.removesuffix(".fifo").endswith("-dlq")}
+        letters = {name for name in letters if not name.endswith("--relay-dlq")}
         for metric in ("ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"):
             watching = {dimensions["QueueName"] for _, named, dimensions in found if named == metric}
-            assert letters <= watching <= names
+            # The outbox keeps the events that the bus couldn't send on, so it doesn't matter when SQS deletes them.
+            kept = {name for name in letters if name.endswith("--bus-dlq") and "Age" in metric}
+            assert letters - kept <= watching <= names
 
 
 def test_an_idle_stage_raises_no_alarm_and_has_none_without_data(stage: Stage) -> None:
@@ -133,35 +172,97 @@ def test_an_idle_stage_raises_no_alarm_and_has_none_without_data(stage: Stage) -
             assert one["Threshold"] >= 1
 
 
-def test_every_alarm_notifies_the_topic_and_says_what_to_do(synth: Synth) -> None:
-    stage = synth(stage="test", runbook="https://wiki.example.org/runbook")
-    (topic,) = stage.state.resources("SNS::Topic")
+def test_every_alarm_tells_one_topic_when_it_begins_and_ends_and_says_what_to_do(synth: Synth) -> None:
+    stage = synth(stage="test", runbook="https://wiki.example.org/runbook", canary="true")
     headings = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
     entries = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
     found = stage.work.resources("CloudWatch::Alarm")
     assert len({one["AlarmName"] for one in found}) == len(found)
+    assert {topic for one in found for topic in topics(one)} == {"celeriac-test--alarms", "celeriac-test--tickets"}
     for one in found:
-        assert [text(each).rpartition(":")[2] for each in one["AlarmActions"]] == [topic["TopicName"]]
+        assert len(topics(one)) == 1
+        assert one["OKActions"] == one["AlarmActions"]
         advice, _, link = one["AlarmDescription"].rpartition(" ")
-        assert len(advice) > 80
+        assert len(one["AlarmDescription"]) <= MOST_CHARACTERS - 300  # the longest link that a team may set
+        assert "It ends when" in advice
+        assert "`celeriac --stage test " in advice or "Send each body" in advice, advice
         assert link.startswith("https://wiki.example.org/runbook#")
         assert link.partition("#")[2] in entries, one["AlarmName"]
+
+
+def test_each_command_that_an_alarm_names_exists(synth: Synth) -> None:
+    texts = [
+        each["AlarmDescription"] for each in synth(stage="test", canary="true").work.resources("CloudWatch::Alarm")
+    ]
+    typed = {tuple(line.split()) for text in texts for line in re.findall(r"`celeriac --stage test ([^`]+)`", text)}
+    assert len(typed) > 5
+    names = {"FILE", *(queue.name for queue in QUEUES)}
+    for words in sorted(typed):
+        name = takewhile(lambda word: not word.startswith("--") and word not in names, words)
+        known = CliRunner().invoke(command, [*name, "--help"], env={"COLUMNS": "200"})
+        assert known.exit_code == 0, words
+        for option in (word for word in words if word.startswith("--")):
+            assert option in known.output, words
+
+
+def test_an_ephemeral_stage_has_no_alarms_no_topics_and_no_dashboard() -> None:
+    short = built(Project(stages={"pr-*": StageSettings(ephemeral=True)}), stage="pr-7")
+    assert {"CloudWatch::Alarm", "CloudWatch::Dashboard"} & short.work.kinds() == set()
+    assert {"SNS::Topic", "SNS::Subscription"} & short.state.kinds() == set()
+    (schedule,) = [each for each in short.work.resources("Scheduler::Schedule") if "GroupName" not in each]
+    assert schedule["ScheduleExpression"] == "rate(5 minutes)"
+    assert {log["RetentionInDays"] for log in short.state.resources("Logs::LogGroup")} == {3}
+
+
+def test_a_canary_of_an_ephemeral_stage_still_has_what_codedeploy_watches() -> None:
+    short = built(Project(stages={"pr-*": StageSettings(ephemeral=True, canary=True)}), stage="pr-7")
+    assert all("AlarmActions" not in each for each in short.work.resources("CloudWatch::Alarm"))
+    assert len(short.work.resources("CloudWatch::Alarm")) == 2 * len(QUEUES) + 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (StageSettings(alarm_emails=("a@b.org",)), {"alarms": ["a@b.org"], "tickets": ["a@b.org"]}),
+        (
+            StageSettings(alarm_emails=("a@b.org",), ticket_emails=("desk@b.org",)),
+            {"alarms": ["a@b.org"], "tickets": ["desk@b.org"]},
+        ),
+        (StageSettings(alarm_topic=f"{TOPIC}:ops"), {}),
+        (StageSettings(ticket_topic=f"{TOPIC}:desk", alarm_emails=("a@b.org",)), {"alarms": ["a@b.org"]}),
+    ],
+)
+def test_pages_and_tickets_reach_whom_the_file_names(settings: StageSettings, expected: dict[str, list[str]]) -> None:
+    made = built(Project(stages={"prod": settings}), stage="prod")
+    names = {
+        logical: each["Properties"]["TopicName"]
+        for logical, each in made.state.json["Resources"].items()
+        if each["Type"] == "AWS::SNS::Topic"
+    }
+    found: dict[str, list[str]] = {name.rpartition("--")[2]: [] for name in names.values()}
+    for each in made.state.resources("SNS::Subscription"):
+        found[names[each["TopicArn"]["Ref"]].rpartition("--")[2]].append(each["Endpoint"])
+    assert found == expected
+    told = {topic for one in made.work.resources("CloudWatch::Alarm") for topic in topics(one)}
+    given = {topic.rpartition(":")[2] for topic in (settings.alarm_topic, settings.ticket_topic) if topic}
+    assert told == given | {f"celeriac-prod--{name}" for name in expected}
 
 
 def test_alarms_reach_the_configured_address(synth: Synth) -> None:
     subscribed = synth(stage="test", alarm_email="ops@example.org").state
 
-    assert [each["Endpoint"] for each in subscribed.resources("SNS::Subscription")] == ["ops@example.org"]
+    assert [each["Endpoint"] for each in subscribed.resources("SNS::Subscription")] == ["ops@example.org"] * 2
     assert not synth(stage="test").state.resources("SNS::Subscription")
 
 
 def test_the_topics_policy_lets_cloudwatch_publish_alarms(stage: Stage) -> None:
-    (policy,) = stage.state.resources("SNS::TopicPolicy")
-    effects = {statement["Effect"]: statement for statement in policy["PolicyDocument"]["Statement"]}
-
-    assert effects["Allow"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
-    assert effects["Deny"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    policies = stage.state.resources("SNS::TopicPolicy")
+    assert len(policies) == len(stage.state.resources("SNS::Topic"))
+    for policy in policies:
+        effects = {statement["Effect"]: statement for statement in policy["PolicyDocument"]["Statement"]}
+        assert effects["Allow"]["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        assert effects["Deny"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_one_dashboard_shows_every_queue_and_alarm(stage: Stage) -> None:

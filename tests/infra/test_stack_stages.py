@@ -162,8 +162,7 @@ def test_a_stage_with_its_own_key_encrypts_everything_with_it(synth: Synth) -> N
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"] == {"KMSMasterKeyID": here, "SSEAlgorithm": "aws:kms"}
     assert [secret["KmsKeyId"] for secret in stage.state.resources("SecretsManager::Secret")] == [here]
-    (topic,) = stage.state.resources("SNS::Topic")
-    assert topic["KmsMasterKeyId"] == here
+    assert [topic["KmsMasterKeyId"] for topic in stage.state.resources("SNS::Topic")] == [here] * 2
     assert {str(log["KmsKeyId"]) for log in stage.state.resources("Logs::LogGroup")} == {str(here)}
     for function in stage.work.resources("Lambda::Function"):
         assert function["KmsKeyArn"] == function["Environment"]["Variables"]["CELERIAC_KMS_KEY"] == there
@@ -251,22 +250,32 @@ def test_a_canary_release_is_rolled_back_by_the_alarm_of_its_new_version(synth: 
     assert not plain.resources("CodeDeploy::DeploymentGroup")
 
     groups = careful.resources("CodeDeploy::DeploymentGroup")
-    assert len(groups) == len(QUEUES)
-    alarms = {group["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups}
+    assert len(groups) == len(QUEUES) + 2  # relay and sweeper switch as the consumers do
+    alarms = {each["Name"]["Ref"] for group in groups for each in group["AlarmConfiguration"]["Alarms"]}
     named = {careful.json["Resources"][alarm]["Properties"]["AlarmName"] for alarm in alarms}
-    assert named == {f"celeriac-test--{queue.name}-canary-errors" for queue in QUEUES}
+    assert named == {
+        *(f"celeriac-test--{queue.name}-canary-{what}" for queue in QUEUES for what in ("errors", "tasks")),
+        "celeriac-test--relay-canary-errors",
+        "celeriac-test--sweeper-canary-errors",
+    }
     for alarm in alarms:
         # The alarm is on the new version only. CodeDeploy deploys nothing while an alarm is on, not even the fix for
         # the old version.
         watched = {each["Name"]: each["Value"] for each in careful.json["Resources"][alarm]["Properties"]["Dimensions"]}
-        assert watched["Resource"] == f"{watched['FunctionName']}:live"
-        assert watched["ExecutedVersion"]["Fn::GetAtt"][1] == "Version"
+        if "FunctionName" in watched:
+            assert watched["Resource"] == f"{watched['FunctionName']}:live"
+            assert watched["ExecutedVersion"]["Fn::GetAtt"][1] == "Version"
+        else:
+            assert watched["version"]["Fn::GetAtt"][1] == "Version"
     for group in groups:
         assert group["AutoRollbackConfiguration"]["Events"] == ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"]
         assert "Canary10Percent5Minutes" in text(group["DeploymentConfigName"])
-    fed = [each for each in careful.resources("Lambda::EventSourceMapping") if "StartingPosition" not in each]
+    fed = [each["FunctionName"] for each in careful.resources("Lambda::EventSourceMapping")]
+    fed += [each["Target"]["Arn"] for each in careful.resources("Scheduler::Schedule") if "GroupName" not in each]
     for alias in careful.logical_ids("Lambda::Alias"):
-        assert sum(alias in str(each["FunctionName"]) for each in fed) == 1
+        assert sum(alias in str(each) for each in fed) == 1
+    (invoked,) = [s for _, s in careful.statements() if s["Action"] == "lambda:InvokeFunction"]
+    assert "Live" in str(invoked["Resource"])
 
 
 @pytest.mark.parametrize(("options", "expected"), [({}, None), ({"plain_botocore": "true"}, "off")])

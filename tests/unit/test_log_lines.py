@@ -30,7 +30,7 @@ QUIET = {
     "trace": "XRAY TraceId: 1-5759e988-bd862e3fe1be46a994272793\tSegmentId: 53995c3f42cd8ad8\tSampled: true\n",
     "hint": "[WARNING]\t2026-11-25T10:00:00.123Z\t\tLAMBDA_WARNING: Unhandled exception. The most likely cause is ...",
     "hint, by our handler": '{"level": "WARNING", "message": "LAMBDA_WARNING: Unhandled exception. The most likely"}',
-    "metrics": '{"_aws": {"CloudWatchMetrics": []}, "Started": [1.0], "message": "of metrics"}',
+    "metrics": '{"_aws": {"CloudWatchMetrics": []}, "Succeeded": [1.0], "message": "of metrics"}',
     "platform.start": platform("start", requestId=REQUEST, version="$LATEST"),
     "platform.initStart": platform("initStart", initializationType="on-demand", phase="init"),
     "platform.initReport": platform("initReport", phase="init", status="success", metrics={"durationMs": 125.33}),

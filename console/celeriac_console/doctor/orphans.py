@@ -9,6 +9,7 @@ from celeriac.aws import sqs
 from celeriac.declare import registry
 from celeriac.model import declared, names, settings
 from celeriac.model.queue import Queue
+from celeriac.relay import removed
 from celeriac_console.doctor.finding import Finding
 
 _PAGES = 10
@@ -45,18 +46,12 @@ def _emptied(queue: Queue) -> Finding:
 
 
 def _queues() -> Iterator[Finding]:
-    stage = settings.stage()
-    known = {names.relay_dead_letters(stage), names.schedule_dead_letters(stage)}
-    for queue in registry.queues().values():
-        known |= {queue.physical_name(stage), queue.dead_letter_name(stage)}
-    pages = clients.client("sqs").get_paginator("list_queues").paginate(QueueNamePrefix=names.start(stage))
-    for url in (url for page in pages for url in page.get("QueueUrls", [])):
+    for url in removed.queues():
+        count = sum(sqs.counts(url).values())
+        how = "docs/howto/restore.md, Removed by mistake"
+        cure = how if count else f"aws sqs delete-queue --queue-url {url}"
         name = url.rpartition("/")[2]
-        if name not in known:
-            count = sum(sqs.counts(url).values())
-            how = "docs/howto/restore.md, Removed by mistake"
-            cure = how if count else f"aws sqs delete-queue --queue-url {url}"
-            yield Finding("orphan queue", name, f"no declaration knows it, it has {count} messages", cure)
+        yield Finding("orphan queue", name, f"no declaration knows it, it has {count} messages", cure)
 
 
 def _tables() -> Iterator[Finding]:

@@ -62,7 +62,8 @@ def _removed(kind: str, resource: Resource) -> Iterator[str]:
         name = _text(properties.get("ManagedPolicyName"))
         yield f"the policy {name} is removed: roles that have it lose its rights, and until then the deploy fails"
     elif kind == _SUBSCRIPTION:
-        yield f"{_text(properties.get('Endpoint'))} gets no alarms any more"
+        kind = "tickets" if "Tickets" in str(properties.get("TopicArn")) else "pages"
+        yield f"{_text(properties.get('Endpoint'))} gets no {kind} any more"
 
 
 def _replaced(kind: str, resource: Resource, successor: Resource) -> Iterator[str]:

@@ -71,7 +71,7 @@ class _Batch:
         self._suspects: list[tuple[SqsRecord, Queue]] = []
         self._deleted: set[str] = set()
         self._note_changes: list[note_changes.Change] = []
-        self._tally = Tally()
+        self._tally = Tally(context.function_version)
         self._may_end = False
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:

@@ -91,12 +91,14 @@ def _attempt(outcome: Outcome, message: Message | None) -> int:
             return message.attempt if message is not None else 0
 
 
+UNPUBLISHED = "$LATEST"
+"""What Lambda calls the version of a function that no alias points to."""
 _SKIPPED = {"dead_copy": Metric.DEAD_COPY_SKIPPED, "test_event": Metric.TEST_EVENT, "missed": Metric.MISSED}
 
 
 def counted(outcome: Outcome, facts: Facts) -> list[Metric]:
     """The metrics that an attempt counts in."""
-    counts = [Metric.STARTED] if facts.has_run else []
+    counts: list[Metric] = []
     if facts.is_mismatch:
         counts.append(Metric.KEY_MISMATCH)
     match outcome:
@@ -115,18 +117,43 @@ def counted(outcome: Outcome, facts: Facts) -> list[Metric]:
     return counts
 
 
-class Tally:
-    """Counts what one invocation did with one queue's messages."""
+def failed(outcome: Outcome) -> bool | None:
+    """Whether a release that ends most of its messages like this is broken; None if this says nothing about it.
 
-    def __init__(self) -> None:
+    A task that raises `Retry` has decided so, and an operator holds back what is quarantined. A message that waits for
+    another release counts: this one can't read it, or has lost its task.
+    """
+    match outcome:
+        case Succeeded() | Retried(error="celeriac.Retry") | Retried(charged=False):
+            return False
+        case Dead(failure=failure):
+            return failure.reason != Reason.QUARANTINED
+        case Retried() | Postponed():
+            return True
+        case _:
+            return None
+
+
+class Tally:
+    """Counts what one invocation did with one queue's messages.
+
+    version: the published version of the function, or $LATEST. Only a canary release publishes versions.
+    """
+
+    def __init__(self, version: str) -> None:
         self._lock = Lock()
+        self._version = version
+        self._failed: defaultdict[str, list[bool]] = defaultdict(list)
         self._counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._times: defaultdict[tuple[str, str], list[tuple[str, MetricUnit, float]]] = defaultdict(list)
 
     def add(self, queue: Queue, outcome: Outcome, facts: Facts, *, seconds: float) -> None:
         """Count an attempt that took `seconds`, from its claim to its settlement."""
         of_task = (queue.name, facts.task or metrics.UNKNOWN)
+        has_failed = failed(outcome)
         with self._lock:
+            if has_failed is not None:
+                self._failed[queue.name].append(has_failed)
             self._counts[of_task].update(counted(outcome, facts))
             if facts.has_run:
                 self._times[of_task].append((Metric.DURATION, MetricUnit.Milliseconds, seconds * 1000))
@@ -138,6 +165,10 @@ class Tally:
         with self._lock:
             counts, self._counts = self._counts, defaultdict(Counter)
             times, self._times = self._times, defaultdict(list)
+            ended, self._failed = self._failed, defaultdict(list)
         for (queue, task), counter in counts.items():
             if counter:
                 metrics.write(queue, task, counter, times[queue, task])
+        if self._version != UNPUBLISHED:
+            for queue, each in ended.items():
+                metrics.write_of_version(queue, self._version, each)

@@ -124,6 +124,10 @@ def schedule_dead_letters(stage: str) -> str:
     return part(stage, "schedules-dlq")
 
 
+NO_CONSUMERS = frozenset({"relay", "sweeper"})
+"""The functions that consume no queue."""
+
+
 def relay_function(stage: str) -> str:
     """The Lambda function that publishes the outbox."""
     return part(stage, "relay")

@@ -135,8 +135,11 @@ class Queue(Struct, frozen=True):
     dead_letter_retention: timedelta = timedelta(days=14)
     """How long a dead letter waits for a person. SQS's limit is 14 days."""
     max_age: timedelta | None = None
-    """The alarm rings when the oldest message has waited for longer than this. The default is an hour, or twice the
+    """The alarm begins when the oldest message has waited for longer than this. The default is an hour, or twice the
     visibility timeout if that is longer: two crashes may take so long. The default is at most half the retention."""
+    urgent: bool = True
+    """Whether the alarms of the queue are pages, which need somebody now. Otherwise they are tickets. The last warning
+    before SQS deletes dead letters is a page in any case."""
     patience: timedelta = timedelta(days=1)
     """How long a message waits for a release that knows its task and its version, before it becomes a dead letter."""
     max_body_bytes: int = 262_144
@@ -180,7 +183,7 @@ class Queue(Struct, frozen=True):
             if not isinstance(value, timedelta) and (value is not None or name not in _OPTIONAL_TIMES):
                 yield f"{name} is {value!r}, write a timedelta, such as timedelta(seconds=30)"
                 return
-        for name in ("fifo", "record_behind", "vpc", "retired"):
+        for name in ("fifo", "record_behind", "vpc", "retired", "urgent"):
             if not isinstance(getattr(self, name), bool):
                 yield f"{name} is {getattr(self, name)!r}, write True or False"
                 return

@@ -60,7 +60,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     regions: tuple[str, ...] = ()
     """The regions that the stage is deployed to, the same stage in each; empty: that of the caller."""
     ephemeral: bool = False
-    """Whether the stage is short-lived: its data is deleted with its stacks."""
+    """Whether the stage is short-lived: its data is deleted with its stacks, and nothing watches it."""
     keep: bool | None = None
     """Whether queues, tables and payloads outlive their stack; None: unless the stage is ephemeral."""
     kms: bool | Literal["prepare"] = False
@@ -68,7 +68,11 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     canary: bool = False
     alarm_emails: tuple[str, ...] = ()
     alarm_topic: str | None = None
-    """The ARN of a topic of yours that gets the alarms, instead of one that the stacks make."""
+    """The ARN of a topic of yours that gets the alarms, instead of those that the stacks make."""
+    ticket_emails: tuple[str, ...] = ()
+    """Who gets the alarms that can wait for the morning; empty: `alarm_emails`."""
+    ticket_topic: str | None = None
+    """The ARN of a topic of yours that gets them; None: `alarm_topic`, or one that the stacks make."""
     runbook: str = "docs/runbook.md"
     outbox_stream: str | None = None
     """The ARN of the outbox's stream, if the table was restored: CloudFormation knows that of the table before."""
@@ -97,18 +101,10 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             yield "regions", "names a region twice"
         if self.ephemeral and self.keep:
             yield "keep", "is true, but the stage is ephemeral: leave one of them out"
-        if len(set(self.alarm_emails)) < len(self.alarm_emails):
-            yield "alarm_emails", "names an address twice"
         if len(self.runbook) > _LONGEST_LINK:
             yield "runbook", f"has {len(self.runbook)} characters, and {_LONGEST_LINK} are the most: alarms link to it"
-        for address in self.alarm_emails:
-            if not _ADDRESS.fullmatch(address):
-                yield "alarm_emails", f'contains {address!r}, write bare addresses, such as ["ops@example.org"]'
-        if self.alarm_topic is not None:
-            if not _TOPIC.fullmatch(self.alarm_topic):
-                yield "alarm_topic", f"is {self.alarm_topic!r}, write the ARN of an SNS topic that isn't FIFO"
-            if self.alarm_emails:
-                yield "alarm_topic", "is set together with alarm_emails: subscribe the addresses to that topic"
+        for kind in ("alarm", "ticket"):
+            yield from self._problems_of_topic(kind)
         if self.outbox_stream is not None and not _STREAM.fullmatch(self.outbox_stream):
             yield (
                 "outbox_stream",
@@ -118,12 +114,33 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             yield from self.vpc.problems()
         yield from self._problems_of_regions()
 
+    def _problems_of_topic(self, kind: str) -> Iterator[tuple[str, str]]:
+        emails: tuple[str, ...] = getattr(self, f"{kind}_emails")
+        topic: str | None = getattr(self, f"{kind}_topic")
+        for key, value in ((f"{kind}_emails", emails), (f"{kind}_topic", topic)):
+            if value and self.ephemeral:
+                yield (
+                    key,
+                    "is set, and an ephemeral stage has no alarms: write keep = false instead of ephemeral = true",
+                )
+        if len(set(emails)) < len(emails):
+            yield f"{kind}_emails", "names an address twice"
+        for address in emails:
+            if not _ADDRESS.fullmatch(address):
+                yield f"{kind}_emails", f'contains {address!r}, write bare addresses, such as ["ops@example.org"]'
+        if topic is not None and not _TOPIC.fullmatch(topic):
+            yield f"{kind}_topic", f"is {topic!r}, write the ARN of an SNS topic that isn't FIFO"
+        given = f"{kind}_topic" if topic is not None else "alarm_topic" if self.alarm_topic is not None else None
+        if given is not None and emails:
+            yield given, f"is set together with {kind}_emails: subscribe the addresses to that topic"
+
     def _problems_of_regions(self) -> Iterator[tuple[str, str]]:
         """What belongs to one region can't be in a stage of several, or of another."""
         if self.vpc is not None and len(self.regions) > 1:
             yield "vpc", "is in one region, and the stage in several: make a stage for each region that needs a VPC"
         for key, pattern, value in (
             ("alarm_topic", _TOPIC, self.alarm_topic),
+            ("ticket_topic", _TOPIC, self.ticket_topic),
             ("outbox_stream", _STREAM, self.outbox_stream),
         ):
             found = pattern.fullmatch(value) if value is not None else None
@@ -131,7 +148,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 continue
             if self.regions and found["region"] not in self.regions:
                 yield key, f"is in {found['region']}, and the stage in {', '.join(self.regions)}"
-            elif key == "alarm_topic" and len(self.regions) > 1:
+            elif pattern is _TOPIC and len(self.regions) > 1:
                 yield key, "is in one region, and an alarm reaches a topic of its own region only: leave it out"
 
     def applied(self, queue: Queue, where: str) -> Queue:
@@ -166,7 +183,7 @@ class Project(Struct, frozen=True):
         A stage that isn't named there keeps its data, as any stage does that isn't ephemeral.
         """
         if name == LOCAL:
-            return StageSettings(ephemeral=True)
+            return StageSettings(keep=False)
         if name in self.stages:
             return self.stages[name]
         return next((found for pattern, found in self.stages.items() if fnmatchcase(name, pattern)), StageSettings())

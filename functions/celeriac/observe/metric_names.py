@@ -6,9 +6,8 @@ from enum import StrEnum
 class Metric(StrEnum):
     """A metric of the namespace `names.METRICS`."""
 
-    STARTED = "Started"
-    """Runs of a task's function. Count, by queue and task, like all of the following but the last two."""
     SUCCEEDED = "Succeeded"
+    """Tasks that have ended well. Count, by queue and task, like all that follow without another word."""
     RETRIED = "Retried"
     """Failed attempts that have a successor."""
     DEAD_LETTERED = "DeadLettered"
@@ -26,6 +25,9 @@ class Metric(StrEnum):
     """The event that S3 sends when a notification is set up."""
     WORKER_LOST = "WorkerLost"
     """Workers that died during a run."""
+    FAILED = "Failed"
+    """1 for a message that a version of the consumer has failed at, 0 for one that it has ended. By queue and version.
+    Written only by canary releases."""
     DURATION = "Duration"
     """From claim to settlement, in milliseconds."""
     AGE_AT_START = "AgeAtStart"
@@ -33,6 +35,8 @@ class Metric(StrEnum):
     UNPUBLISHED_AGE = "UnpublishedAge"
     """Age of the oldest unpublished outbox row, in seconds. By stage."""
     PARKED_EVENTS = "ParkedEvents"
-    """Outbox rows that can't be published. By stage."""
+    """Outbox rows that can't be published. By stage, like the next; neither is written while it is zero."""
+    REMOVED_QUEUES = "MessagesInRemovedQueues"
+    """Messages in queues that no declaration knows any more."""
     UNCLAIMED = "Unclaimed"
     """Events that nobody subscribes to. By stage."""

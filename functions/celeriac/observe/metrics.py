@@ -39,6 +39,20 @@ def count_lost_worker(queue: str, task: str) -> None:
     write(queue, task, Counter[str]({Metric.WORKER_LOST: 1}), [])
 
 
+def write_of_version(queue: str, version: str, failed: list[bool]) -> None:
+    """Write for each message of a canary release whether the version has failed at it. Its average is their share."""
+    try:
+        metrics = of("tasks")
+        metrics.add_dimension("queue", queue)
+        metrics.add_dimension("version", version)
+        for each in failed:
+            metrics.add_metric(Metric.FAILED, MetricUnit.Count, each)
+        if metrics.metric_set:  # a hundred values are written at once
+            metrics.flush_metrics()
+    except Exception as error:  # noqa: BLE001 - a metric must not fail a batch
+        _not_measured(error)
+
+
 def write(queue: str, task: str, counts: Counter[str], times: list[tuple[str, MetricUnit, float]]) -> None:
     """Write one line with the metrics of a task and of its queue as a whole. A failure is logged and does no harm."""
     try:
@@ -52,4 +66,8 @@ def write(queue: str, task: str, counts: Counter[str], times: list[tuple[str, Me
             metrics.add_metric(name, unit, round(value, 3))
         metrics.flush_metrics()
     except Exception as error:  # noqa: BLE001 - a metric must not fail a batch
-        logger.error("not measured", extra={"error": error_type(error), "where": error_place(error)})
+        _not_measured(error)
+
+
+def _not_measured(error: Exception) -> None:
+    logger.error("not measured", extra={"error": error_type(error), "where": error_place(error)})

@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from celeriac.aws.client import calls_end_by
 from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow, read_all
 from celeriac.model.failure import error_place, error_type
-from celeriac.observe import metrics
 from celeriac.observe.log import logger
-from celeriac.observe.metric_names import Metric
 from celeriac.relay import held, memory, unpublished
 from celeriac.relay.mark import mark
+from celeriac.relay.measure import measure_outbox, measure_removed_queues
 from celeriac.relay.parcels import may_be_in_order
 from celeriac.relay.publish import Left, publish
 from celeriac.relay.unclaimed import claim, count_unclaimed
@@ -26,8 +23,6 @@ SWEEP = timedelta(seconds=50)
 """After this time no page is begun: the next sweep begins a minute after this one."""
 # Time kept at the end to mark the published rows.
 MARGIN = timedelta(seconds=10)
-MOST_COUNTED = 1_000
-"""The most parked rows that are counted each minute. To an alarm a thousand is as much as a million."""
 
 
 def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
@@ -43,7 +38,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa:
 
 
 def _sweep(begun: datetime, until: datetime) -> dict[str, int]:
-    measured = _measured()  # first, because the metrics must show a sweep that hangs or dies
+    measured = measure_outbox()  # first, because the metrics must show a sweep that hangs or dies
     _claim(begun + (until - begun) / 2)
     published = 0
     shards = unpublished.shards()
@@ -55,6 +50,8 @@ def _sweep(begun: datetime, until: datetime) -> dict[str, int]:
             published += _Sweep(shard).run(its_end, with_future=done == 0)
         except Exception as error:  # noqa: BLE001 - an error in one shard must not stop the others
             logger.error("shard not swept", extra={"error": error_type(error), "where": error_place(error)})
+    if datetime.now(UTC) < until:
+        measure_removed_queues()
     return {"published": published, **measured}
 
 
@@ -133,21 +130,3 @@ def _claim(until: datetime) -> None:
         claim(until)
     except Exception as error:  # noqa: BLE001 - the next sweep looks again; this one has rows of its own
         logger.error("unclaimed events not looked for", extra={"error": error_type(error), "where": error_place(error)})
-
-
-def _measured() -> dict[str, int]:
-    """Log two metrics: the age of the oldest unpublished row, and the number of parked rows.
-
-    If they can't be read, nothing is logged and the sweep goes on. There is an alarm for metrics that are missing long.
-    """
-    try:
-        oldest, parked = unpublished.lag(most_parked=MOST_COUNTED)
-    except Exception as error:  # noqa: BLE001 - no error here may stop the publishing
-        logger.error("outbox not measured", extra={"error": error_type(error), "where": error_place(error)})
-        return {}
-    age = max(datetime.now(UTC) - oldest, timedelta()) if oldest is not None else timedelta()
-    measured = metrics.of("outbox")
-    measured.add_metric(Metric.UNPUBLISHED_AGE, MetricUnit.Seconds, age.total_seconds())
-    measured.add_metric(Metric.PARKED_EVENTS, MetricUnit.Count, parked)
-    measured.flush_metrics()
-    return {"parked": parked, "age_seconds": int(age.total_seconds())}

@@ -24,8 +24,9 @@ RELAY_TIMEOUT = timedelta(minutes=3)
 class Invocation(LambdaContext):
     """Lambda's context object, with a deadline in virtual time."""
 
-    def __init__(self, function_name: str, request_id: str, deadline: datetime) -> None:
+    def __init__(self, function_name: str, request_id: str, deadline: datetime, *, version: str = "$LATEST") -> None:
         self._function_name, self._aws_request_id, self.deadline = function_name, request_id, deadline
+        self._function_version = version
 
     def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # static in Powertools
         """Milliseconds until the worker is stopped."""

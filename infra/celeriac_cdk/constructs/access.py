@@ -53,7 +53,7 @@ class Access(Construct):
             _MAPPINGS: "the id of a mapping is known only when it is created; a condition names the stage's functions",
             "*": "lists of queues, tables, schedules, mappings, and the reads of CloudWatch have no resource to name",
             **dict.fromkeys(
-                (*_queues(stage), *_dead_letters(stage), _tables(stage), _stacks(stage), _logs(stage)),
+                (permissions.queues(stage), *_dead_letters(stage), _tables(stage), _stacks(stage), _logs(stage)),
                 "an operator may work on all of a stage, and no other stage's names begin like this",
             ),
         }
@@ -94,7 +94,7 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
         arn("dynamodb", f"table/{table}") for table in (names.idempotency_table(stage), names.outbox_table(stage))
     )
     return [
-        _allow("sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", on=_queues(stage)),
+        _allow("sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes", on=[permissions.queues(stage)]),
         _allow(
             "sqs:ReceiveMessage",
             "sqs:DeleteMessage",
@@ -142,10 +142,6 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
             on=["*"],
         ),
     ]
-
-
-def _queues(stage: str) -> list[str]:
-    return [queue_arn(f"{names.start(stage)}*")]
 
 
 def _dead_letters(stage: str) -> list[str]:

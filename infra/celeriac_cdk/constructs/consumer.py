@@ -1,5 +1,6 @@
 """The consumer of one queue: the function, its event source mapping, and the alarms of the queue."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
@@ -12,7 +13,8 @@ from celeriac.model.queue import Queue
 from celeriac_cdk.constructs.handler import Runtime, Size, build_handler
 from celeriac_cdk.constructs.release import release
 from celeriac_cdk.monitoring.alarms import Alarms
-from celeriac_cdk.monitoring.metrics import measure
+from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, MINUTE, measure
+from celeriac_cdk.monitoring.notice import Notice
 from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.permissions import consume, queue_arn, send
 
@@ -52,7 +54,7 @@ class Consumer(Construct):
                 architecture=queue.architecture,
             ),
         )
-        alarms.when_it_fails(self, function=queue.function_name(stage), entry="failing-functions")
+        self._alarms(queue, alarms)
         mapping = lambda_.EventSourceMapping(
             self,
             "Mapping",
@@ -65,31 +67,71 @@ class Consumer(Construct):
             report_batch_item_failures=True,
         )
         _set_pollers(cast("lambda_.CfnEventSourceMapping", mapping.node.default_child), queue.pollers)
+
+    def _alarms(self, queue: Queue, alarms: Alarms) -> None:
+        stage = alarms.config.stage
+        function, letters = queue.function_name(stage), queue.dead_letter_name(stage)
+        type_ = f"`celeriac --stage {stage}"
+        # A worker that dies hides its messages for their visibility timeout, so failures may be that far apart, and
+        # the next delivery is never quite on time.
+        period = max(FIVE_MINUTES, math.ceil(1.25 * queue.visibility / MINUTE) * MINUTE)
+        means = "Messages wait and are not lost; a task that kills three workers becomes a dead letter."
+        alarms.when_it_fails(self, function=function, means=means, times=(3, period), page=queue.urgent)
+        if queue.reserved is not None:
+            alarms.when(
+                self,
+                "ThrottleAlarm",
+                name=f"{queue.name}-throttles",
+                metric=measure("AWS/Lambda", "Throttles", "Sum", period=FIVE_MINUTES, FunctionName=function),
+                reaches=1,
+                times=3,  # a short throttle needs nobody
+                page=queue.urgent,
+                notice=Notice(
+                    f"For 15 minutes Lambda has refused invocations of {function}.",
+                    f"It has {queue.reserved} reserved, and more are needed. Messages wait, and are not lost.",
+                    f"Type {type_} queues`, then raise `reserved`, or lower `max_concurrency`, and deploy.",
+                    "none is refused for five minutes",
+                    "throttled-functions",
+                ),
+            )
         alarms.when(
             self,
             "AgeAlarm",
             name=f"{queue.name}-age",
-            metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", QueueName=source),
+            metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", QueueName=queue.physical_name(stage)),
             reaches=int(queue.oldest_age.total_seconds()),
             times=3,
-            advice=(
-                f"Tasks of the queue {queue.name} wait for {in_words(queue.oldest_age)} or longer. The queue may be "
-                "paused, a service that the tasks call may be slow, or the queue's concurrency may be too low for the "
-                "traffic."
+            page=queue.urgent,
+            notice=Notice(
+                f"Tasks of the queue {queue.name} have waited for {in_words(queue.oldest_age)} or longer.",
+                "The queue may be paused, Lambda throttled, a service that the tasks call slow, or the traffic too "
+                f"much for the queue's concurrency. SQS deletes a message after {in_words(queue.retention)}.",
+                f"Type {type_} queues`, then {type_} doctor`.",
+                "no task has waited for so long",
+                "waiting-tasks",
             ),
-            entry="waiting-tasks",
         )
         alarms.when_letters(
             self,
-            queue=queue.dead_letter_name(stage),
+            queue=letters,
+            page=queue.urgent,
+            notice=Notice(
+                f"Tasks of the queue {queue.name} have failed for good: their dead letters are in {letters}.",
+                f"Nothing is lost for {in_words(queue.dead_letter_retention)}. Each letter says why, in `failure`.",
+                f"Type {type_} dlq list {queue.name}`, remove the cause, then {type_} dlq redrive {queue.name}`.",
+                "no letter is left. Until then it can't tell of another one",
+                "dead-letters",
+            ),
+        )
+        alarms.before_letters_are_deleted(
+            self,
+            queue=letters,
             kept=queue.dead_letter_retention,
             aged_before=queue.retention,
-            advice=(
-                f"Tasks of the queue {queue.name} failed for good. Their dead letters are in "
-                f"{queue.dead_letter_name(stage)} for {queue.dead_letter_retention.days} days. Read the reason in each "
-                "letter's `failure`, remove the cause, then redrive or discard the letters."
+            do=(
+                f"Type {type_} dlq list {queue.name}`, then redrive or discard, or keep the letters: "
+                f"{type_} dlq export {queue.name} FILE`."
             ),
-            entry="dead-letters",
         )
 
 

@@ -11,14 +11,14 @@ from constructs import Construct
 
 from celeriac.model import names
 from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.constructs.release import release
 from celeriac_cdk.declarations.fan_out import RELAY_BATCH, RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
-from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
 from celeriac_cdk.permissions import find_events, mark_events, note_held_aggregates, queue_arn, read_stream
 
 
 class Relay(Construct):
-    """The relay's function, its stream mapping, and its alarms.
+    """The relay's function, its stream mapping, and its alarm.
 
     By default a stream mapping retries a bad record until the record expires, so all records behind it wait for a day.
     Here a bad record is isolated, retried ten times, and reported. The row itself stays in the outbox. While Lambda
@@ -58,7 +58,7 @@ class Relay(Construct):
         lambda_.EventSourceMapping(
             self,
             "Mapping",
-            target=function,
+            target=release(self, function, name="relay", alarms=alarms),
             event_source_arn=stream_arn,
             # LATEST would skip rows that are written while the mapping starts.
             starting_position=lambda_.StartingPosition.TRIM_HORIZON,
@@ -71,28 +71,10 @@ class Relay(Construct):
             report_batch_item_failures=True,
             on_failure=sources.SqsDlq(sqs.Queue.from_queue_arn(self, "DeadLetters", queue_arn(dead_letters))),
         )
-        alarms.when_it_fails(self, function=names.relay_function(stage), entry="failing-functions")
-        alarms.when(
+        alarms.when_it_fails(
             self,
-            "IteratorAgeAlarm",
-            name="relay-iterator-age",
-            metric=measure("AWS/Lambda", "IteratorAge", "Maximum", FunctionName=names.relay_function(stage)),
-            reaches=FIVE_MINUTES.total_seconds() * 1000,
-            times=3,
-            advice=(
-                f"{names.relay_function(stage)} is behind the outbox's stream: events and tasks reach their queues "
-                "late. The function's log has the reason. The sweeper publishes rows that the relay gives up."
-            ),
-            entry="a-relay-that-is-behind",
-        )
-        alarms.when_letters(
-            self,
-            queue=dead_letters,
-            advice=(
-                f"The relay gave up on rows of the outbox. The messages in {dead_letters} name the place of the rows "
-                f"in the stream. The rows themselves are in the table {names.outbox_table(stage)}, and the sweeper "
-                f"publishes them. Read the log of {names.relay_function(stage)} and remove the cause. Then "
-                "`celeriac outbox lag` shows fewer rows."
-            ),
-            entry="records-that-the-relay-gave-up-on",
+            function=names.relay_function(stage),
+            # The sweeper publishes what the relay leaves. What it can't publish either raises an alarm of its own.
+            page=False,
+            means="Events and tasks of transactions are late: the sweeper publishes them, up to two minutes later.",
         )

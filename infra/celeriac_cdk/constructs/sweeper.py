@@ -1,4 +1,7 @@
-"""The sweeper: each minute it publishes rows that the relay has left behind, and measures unpublished rows."""
+"""The sweeper: each minute it publishes rows that the relay has left behind, and measures what alarms watch.
+
+In an ephemeral stage it runs every five minutes.
+"""
 
 from collections.abc import Iterable
 
@@ -10,11 +13,13 @@ from constructs import Construct
 from celeriac.model import names
 from celeriac.observe.metric_names import Metric
 from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.constructs.release import release
 from celeriac_cdk.declarations.fan_out import RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
+from celeriac_cdk.monitoring.notice import Notice
 from celeriac_cdk.monitoring.times import in_words
-from celeriac_cdk.permissions import find_events, mark_events, note_held_aggregates
+from celeriac_cdk.permissions import count_messages, find_events, mark_events, note_held_aggregates
 
 # Five sweeps: long enough for a throttle to end, short enough that no row has waited long.
 _OLD = FIVE_MINUTES
@@ -47,6 +52,7 @@ class Sweeper(Construct):
                 *find_events(table, names.outbox_index()),
                 mark_events(table),
                 note_held_aggregates(names.idempotency_table(stage)),
+                *count_messages(stage),
                 *permissions,
             ],
         )
@@ -57,55 +63,86 @@ class Sweeper(Construct):
                 "scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
             ),
         )
-        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn]))
+        target = release(self, function, name="sweeper", alarms=alarms)
+        role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[target.function_arn]))
         schedule = scheduler.CfnSchedule(
             self,
             "Schedule",
             name=names.sweeper_function(stage),
-            schedule_expression="rate(1 minute)",
+            schedule_expression="rate(1 minute)" if runtime.config.watched else "rate(5 minutes)",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=scheduler.CfnSchedule.TargetProperty(
-                arn=function.function_arn,
+                arn=target.function_arn,
                 role_arn=role.role_arn,
-                # The run of the next minute is the retry.
+                # The next run is the retry.
                 retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_retry_attempts=0),
             ),
         )
-        alarms.when_it_fails(self, function=names.sweeper_function(stage), entry="failing-functions")
+        self._alarms(alarms, schedule)
+
+    def _alarms(self, alarms: Alarms, schedule: scheduler.CfnSchedule) -> None:
+        stage = alarms.config.stage
+        type_ = f"`celeriac --stage {stage}"
+        relay, sweeper = names.relay_function(stage), names.sweeper_function(stage)
         alarms.when(
             self,
             "UnpublishedAlarm",
             name="outbox-UnpublishedAge",
             metric=outbox_metric(Metric.UNPUBLISHED_AGE, "Maximum", stage),
             reaches=_OLD.total_seconds(),
-            advice=(
-                f"Rows of the outbox have waited for longer than {in_words(_OLD)}: relay and sweeper can't publish "
-                f"them. Read the logs of {names.relay_function(stage)} and {names.sweeper_function(stage)}, and "
-                "remove the cause. Then the sweeper publishes the rows."
+            notice=Notice(
+                f"Rows of the outbox have waited for longer than {in_words(_OLD)}.",
+                "Relay and sweeper can't publish them: a queue can't be reached, a right is missing, or a release is "
+                "under way. Nothing is lost: they publish the rows when the cause is gone.",
+                f"Type {type_} outbox lag`, then {type_} tail --since 10m`: the logs of {relay} and {sweeper} say why.",
+                "every row is published or parked",
+                "rows-that-wait",
             ),
-            entry="rows-that-wait",
         )
         silence = alarms.when_silent(
             self,
             "SilenceAlarm",
             name="outbox-silence",
             metric=outbox_metric(Metric.UNPUBLISHED_AGE, "SampleCount", stage),
-            advice=(
-                f"{names.sweeper_function(stage)} has measured nothing for five minutes: it doesn't run, or it fails. "
-                "Read its log, and check that its schedule exists and is enabled. Rows wait meanwhile."
+            notice=Notice(
+                f"{sweeper} has measured nothing for 15 minutes.",
+                "It is invoked each minute, so Lambda is throttled in this region, or the function fails, or its "
+                "schedule is off. If Lambda is throttled, all queues wait. Nothing is lost meanwhile.",
+                f"Type {type_} doctor`, then {type_} tail --since 30m`.",
+                "the sweeper runs again",
+                "a-silent-sweeper",
             ),
-            entry="a-silent-sweeper",
         )
-        silence.node.add_dependency(schedule)  # the alarm rings until the first measurement
+        if silence is not None:
+            silence.node.add_dependency(schedule)  # the alarm is raised until the first measurement
         alarms.when(
             self,
             "ParkedAlarm",
             name="outbox-ParkedEvents",
-            metric=outbox_metric(Metric.PARKED_EVENTS, "Maximum", stage),
+            # The sweeper writes it each minute while there are any. One that is late must not end the alarm.
+            metric=outbox_metric(Metric.PARKED_EVENTS, "Maximum", stage, period=FIVE_MINUTES),
             reaches=1,
-            advice=(
-                f"Some rows of the outbox can't be published. Each row of {table} with `waiting` = `parked` says why "
-                "in `reason`. Remove the cause, then run `celeriac outbox replay`."
+            notice=Notice(
+                "Some rows of the outbox can't be published: they are parked.",
+                "Their subscribers don't get them. Each row says why, in `reason`.",
+                f"Type {type_} outbox lag`, remove the cause, then {type_} outbox replay`.",
+                "no row is parked",
+                "parked-rows",
             ),
-            entry="parked-rows",
+        )
+        alarms.when(
+            self,
+            "RemovedQueuesAlarm",
+            name="removed-queues",
+            metric=outbox_metric(Metric.REMOVED_QUEUES, "Maximum", stage, period=FIVE_MINUTES),
+            reaches=1,
+            # While a deploy adds a queue, the sweeper of the release before doesn't know it. A canary takes minutes.
+            times=6,
+            notice=Notice(
+                "Messages lie in queues of this stage that no declaration knows any more.",
+                "Nobody runs them, and SQS deletes them in the end.",
+                f"Type {type_} doctor`: it names the queues. The runbook says how to move their messages.",
+                "these queues are empty or deleted",
+                "removed-queues",
+            ),
         )

@@ -26,7 +26,7 @@ from celeriac_cdk.constructs.key import encrypting, stage_key
 from celeriac_cdk.constructs.schedules import Schedules
 from celeriac_cdk.constructs.table import string_key_table
 from celeriac_cdk.constructs.task_queue import TaskQueue, sqs_queue
-from celeriac_cdk.monitoring.alarms import alarm_topic
+from celeriac_cdk.monitoring.topics import build_topics
 from celeriac_cdk.nag import acknowledge
 
 
@@ -127,8 +127,8 @@ class StateStack(cdk.Stack):
                 encryption_key=key,
             )
         FunctionLogs(self, "Logs", queues=queues, config=config, key=key)
-        if config.settings.alarm_topic is None:
-            alarm_topic(self, config, key)
+        if config.watched:
+            build_topics(self, config, key)
         Access(self, "Access", queues=queues, config=config, key=self.key)
 
     def _payloads(self, config: StageConfig, lifetimes: Mapping[str, timedelta]) -> None:

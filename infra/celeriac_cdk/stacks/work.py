@@ -22,10 +22,12 @@ from celeriac_cdk.constructs.handler import Runtime
 from celeriac_cdk.constructs.key import encrypting
 from celeriac_cdk.constructs.relay import Relay
 from celeriac_cdk.constructs.sweeper import Sweeper
-from celeriac_cdk.monitoring.alarms import Alarms, topic_of
+from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.dashboard import dashboard
+from celeriac_cdk.monitoring.notice import Notice
 from celeriac_cdk.monitoring.queries import queries
 from celeriac_cdk.monitoring.times import in_words
+from celeriac_cdk.monitoring.topics import pages, tickets
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
 from celeriac_cdk.rights import given_to, moved_from, of_consumer, of_publishers
 
@@ -69,7 +71,7 @@ class WorkStack(cdk.Stack):
         key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
         application.check([queue.name for queue in queues], [table.name for table in tables])
         runtime = Runtime(config, code, key)
-        alarms = Alarms(config, topic_of(self, config))
+        alarms = Alarms(config, pages(self, config), tickets(self, config))
         given = {queue.name: given_to(queue, tasks, application) for queue in queues}
         for queue in queues:
             for problem in problems_of_environment({**given[queue.name].environment, **queue.environment}):
@@ -105,35 +107,54 @@ class WorkStack(cdk.Stack):
         )
         sweeper = Sweeper(self, "Sweeper", runtime=runtime, permissions=publish, alarms=alarms)
         Crons(self, "Crons", tasks=tasks, stage=config.stage, key=encrypting(key, config))
-        for table in (names.idempotency_table(config.stage), names.outbox_table(config.stage)):
-            alarms.when_throttled(self, table, table=table)
-        outbox, index = names.outbox_table(config.stage), names.outbox_index()
-        alarms.when_throttled(self, index, table=outbox, index=index)
+        self._watch_tables(tables, alarms)
+        self._watch_schedules_and_bus(alarms)
+        self._acknowledge(config.stage)
+        self._warn_of_unused(application.unused(tables))
+        if config.watched:
+            dashboard(self, queues, alarms)
+        if not config.local:  # the local cloud's CloudFormation has no saved queries
+            queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
+
+    def _watch_tables(self, tables: Sequence[Table], alarms: Alarms) -> None:
+        """Watch the tables. Few read the stage's own tables, so a throttle there is one of writes."""
+        stage = alarms.config.stage
+        outbox = names.outbox_table(stage)
+        for table in (names.idempotency_table(stage), outbox):
+            alarms.when_throttled(self, table=table)
+        alarms.when_throttled(self, table=outbox, index=names.outbox_index())
+        for own in tables:
+            alarms.when_throttled(self, table=own.physical_name(stage), kinds=("Read", "Write"))
+
+    def _watch_schedules_and_bus(self, alarms: Alarms) -> None:
+        stage = alarms.config.stage
+        unsent, schedules = names.schedule_dead_letters(stage), Construct(self, "Schedules")
         alarms.when_letters(
-            Construct(self, "Schedules"),
-            queue=names.schedule_dead_letters(config.stage),
-            advice=(
-                "Scheduler could not send delayed tasks to their queues. The messages are in "
-                f"{names.schedule_dead_letters(config.stage)}. The attributes of each message contain the error. Send "
-                "each body to the queue of its task."
+            schedules,
+            queue=unsent,
+            notice=Notice(
+                "EventBridge Scheduler could not send tasks, delayed or recurring ones, to their queues.",
+                f"The messages are in {unsent}. The attributes of each say why it could not be sent.",
+                f"Type `celeriac --stage {stage} doctor`, and deploy. Then send each body to the queue of its task.",
+                "no message is left",
+                "delayed-tasks-that-couldnt-be-sent",
             ),
-            entry="delayed-tasks-that-couldnt-be-sent",
+        )
+        alarms.before_letters_are_deleted(
+            schedules, queue=unsent, do="Send each body to the queue of its task, and delete the messages."
         )
         if declared.outbox().bus:
             alarms.when_letters(
                 Construct(self, "Bus"),
-                queue=names.bus_dead_letters(config.stage),
-                advice=(
-                    "The bus could not send events on, because it could not use the stage's key. The outbox keeps the "
-                    "events. Give the key back, then run `celeriac outbox replay` for the time since."
+                queue=names.bus_dead_letters(stage),
+                notice=Notice(
+                    "The bus could not send events on.",
+                    "It could not use the stage's key. The outbox keeps the events.",
+                    f"Give the key back, then type `celeriac --stage {stage} outbox replay --since 1d`.",
+                    "no message is left",
+                    "events-that-the-bus-couldnt-send-on",
                 ),
-                entry="events-that-the-bus-couldnt-send-on",
             )
-        self._acknowledge(config.stage)
-        self._warn_of_unused(application.unused(tables))
-        dashboard(self, queues, alarms)
-        if not config.local:  # the local cloud's CloudFormation has no saved queries
-            queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
 
     def _warn_of_unused(self, tables: Sequence[Table]) -> None:
         for table in tables:
@@ -169,7 +190,8 @@ class WorkStack(cdk.Stack):
             **dict.fromkeys(permissions.payload_objects(stage), _PAYLOADS),
             permissions.schedules(stage): _SCHEDULES,
             permissions.scheduler_roles(stage): "each of these roles sends to a queue of the stage, and nothing else",
-            "*": "the actions of X-Ray that write segments, and those for network interfaces, have no resource to name",
+            "*": "X-Ray's segments, network interfaces and the list of queues have no resource to name",
+            permissions.queues(stage): "the sweeper counts messages also in queues that were removed from the stage",
         }
         for resource, reason in wildcards.items():
             acknowledge_wildcard(self, resource, reason)

@@ -1,0 +1,154 @@
+"""What a team is told while something is wrong, and when it is over: once each, and nothing is lost meanwhile."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from celeriac import Queue, Reject, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.testing import Sandbox
+from celeriac_console.main import app as command
+from tests.infra.cloudwatch import CloudWatch, told
+from tests.infra.conftest import build
+from tests.infra.stories import Story
+from tests.infra.template import Stack
+
+busy = Queue("story-busy", concurrency=5, batch_size=10)
+quiet = Queue("story-quiet", timeout=timedelta(minutes=2))
+calm = Queue("story-calm", urgent=False)
+QUEUES = [busy, quiet, calm]
+runs: list[int] = []
+
+
+@task(busy)
+def work(number: int) -> None:
+    runs.append(number)
+
+
+@task(quiet)
+def seldom(number: int) -> None:
+    runs.append(number)
+
+
+@task(calm)
+def refuse(number: int) -> None:
+    raise Reject("no")
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    runs.clear()
+
+
+@pytest.fixture(scope="module")
+def alarms() -> Stack:
+    return build(QUEUES, stage="test")[1]
+
+
+@pytest.fixture
+def story(sandbox: Sandbox, alarms: Stack) -> Story:
+    return Story(sandbox, alarms, QUEUES)
+
+
+def test_an_hour_of_throttled_lambda_pages_once_ends_and_loses_nothing(story: Story) -> None:
+    for number in range(20):
+        work.enqueue(number=number)
+    seldom.enqueue(number=20)
+    story.throttled(60)
+    assert runs == []
+    story.healthy(20)
+    assert told(story.cloudwatch.changes, "pages") == [("outbox-silence", True), ("outbox-silence", False)]
+    assert told(story.cloudwatch.changes, "tickets") == []
+    assert sorted(runs) == list(range(21))
+
+
+def test_an_hour_of_a_stopped_consumer_pages_once_ends_and_loses_nothing(story: Story) -> None:
+    work.enqueue(number=1)
+    story.stopped(65)
+    story.healthy(10)
+    assert told(story.cloudwatch.changes, "pages") == [("story-busy-age", True), ("story-busy-age", False)]
+    assert runs == [1]
+
+
+def test_messages_in_a_removed_queue_page_once_until_it_is_empty(story: Story) -> None:
+    gone = "celeriac-test--story-gone"
+    url = client("sqs").create_queue(QueueName=gone)["QueueUrl"]
+    sqs.send(gone, sqs.Entry('{"task": "work", "args": {"number": 1}}'))
+    story.healthy(40)
+    assert told(story.cloudwatch.changes, "pages") == [("removed-queues", True)]
+    said = CliRunner().invoke(command, ["--stage", "test", "doctor"], env={"COLUMNS": "400"}).output
+    assert f"orphan queue {gone}: no declaration knows it, it has 1 messages" in said
+    (message,) = client("sqs").receive_message(QueueUrl=url)["Messages"]  # nothing has been lost
+    client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    story.healthy(10)
+    assert told(story.cloudwatch.changes, "pages") == [("removed-queues", True), ("removed-queues", False)]
+    client("sqs").delete_queue(QueueUrl=url)
+
+
+def test_a_queue_that_a_deploy_adds_is_no_removed_one(story: Story) -> None:
+    """Its messages lie there for some minutes before the sweeper of the new release runs."""
+    fresh = "celeriac-test--story-fresh"
+    url = client("sqs").create_queue(QueueName=fresh)["QueueUrl"]
+    sqs.send(fresh, sqs.Entry("{}"))
+    story.healthy(15)
+    client("sqs").delete_queue(QueueUrl=url)
+    story.healthy(20)
+    assert story.cloudwatch.changes == []
+
+
+def test_dead_letters_are_told_once_and_end_when_they_are_gone(story: Story) -> None:
+    for number in range(3):
+        refuse.enqueue(number=number)
+        story.healthy(10)
+    assert told(story.cloudwatch.changes, "tickets") == [("story-calm-dlq", True)]
+    url = sqs.url(calm.dead_letter_name("test"))
+    client("sqs").purge_queue(QueueUrl=url)
+    story.healthy(5)
+    assert told(story.cloudwatch.changes, "tickets") == [("story-calm-dlq", True), ("story-calm-dlq", False)]
+    assert told(story.cloudwatch.changes, "pages") == []  # the queue isn't urgent
+
+
+def test_a_letter_that_is_there_for_a_moment_wakes_nobody(story: Story) -> None:
+    url = sqs.url(busy.dead_letter_name("test"))
+    sqs.send(busy.dead_letter_name("test"), sqs.Entry("{}"))
+    story.healthy(1)
+    client("sqs").purge_queue(QueueUrl=url)
+    story.healthy(10)
+    assert story.cloudwatch.changes == []
+
+
+@pytest.fixture
+def errors(story: Story) -> Callable[..., CloudWatch]:
+    """Crashes of a consumer's workers, as Lambda counts them."""
+
+    def crash(function: str, *, minutes: int, every: int) -> CloudWatch:
+        for minute in range(minutes):
+            if minute % every == 0:
+                name = f"celeriac-test--{function}"
+                story.cloudwatch.put("AWS/Lambda", "Errors", story.sandbox.now, 1, FunctionName=name)
+            story.healthy(1)
+        return story.cloudwatch
+
+    return crash
+
+
+def test_one_crash_wakes_nobody(errors: Callable[..., CloudWatch]) -> None:
+    assert told(errors("story-busy", minutes=30, every=30).changes, "pages") == []
+
+
+@pytest.mark.parametrize(
+    ("function", "every", "topic"),
+    [("story-busy", 3, "pages"), ("story-quiet", 12, "pages"), ("story-calm", 3, "tickets"), ("relay", 1, "tickets")],
+)
+def test_a_worker_that_crashes_at_each_delivery_is_told_once(
+    story: Story, errors: Callable[..., CloudWatch], function: str, every: int, topic: str
+) -> None:
+    """A message is delivered again after its visibility timeout: of the quiet queue, after twelve minutes."""
+    errors(function, minutes=70, every=every)
+    story.healthy(15)
+    found = told(story.cloudwatch.changes, topic)
+    assert found == [(f"{function}-errors", True), (f"{function}-errors", False)]
+    assert len(story.cloudwatch.changes) == 2
