@@ -27,6 +27,7 @@ from celeriac_console.commands.queues import queues
 from celeriac_console.commands.rerun import rerun
 from celeriac_console.commands.resume import resume
 from celeriac_console.commands.send import send
+from celeriac_console.commands.smoke import smoke
 from celeriac_console.commands.status import status
 from celeriac_console.commands.tail import tail
 from celeriac_console.commands.tasks import tasks
@@ -93,6 +94,7 @@ app.command("pause")(explained(pause))
 app.command("resume")(explained(resume))
 app.command("tail")(explained(tail))
 app.command("doctor")(explained(doctor))
+app.command("smoke")(explained(smoke))
 app.command("plan")(explained(plan))
 dlq.command("list")(explained(list_letters))
 dlq.command("show")(explained(show))

@@ -35,6 +35,8 @@ class StageConfig:
     stage: str
     settings: StageSettings
     """What celeriac.toml and the context say."""
+    on_local_cloud: bool = False
+    """Whether a stage of another name than `local` is deployed to the local cloud, for a try."""
     plain_botocore: bool = False
     """Whether botocore makes every call by itself, see docs/decisions/0032-the-wire.md."""
 
@@ -50,7 +52,7 @@ class StageConfig:
     @property
     def local(self) -> bool:
         """Whether the stage is deployed to the local cloud, which runs the functions on this machine."""
-        return self.stage == LOCAL
+        return self.stage == LOCAL or self.on_local_cloud
 
     @property
     def has_key(self) -> bool:
@@ -127,7 +129,7 @@ def read_config(node: Node, project: Project) -> StageConfig:
             found = replace(found, **{name: value})
     for key, problem in found.problems():
         raise ConfigError(f"the stage {stage!r}: {key} {problem}")
-    return StageConfig(project.name, stage, found, switch(node, "plain_botocore"))
+    return StageConfig(project.name, stage, found, switch(node, "local_cloud"), switch(node, "plain_botocore"))
 
 
 def stack_id(config: StageConfig, part: str, region: str | None) -> str:

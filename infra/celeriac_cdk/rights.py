@@ -6,6 +6,7 @@ from typing import Any
 from aws_cdk import aws_iam as iam
 
 from celeriac import Task
+from celeriac.declare import probe
 from celeriac.model import declared, names
 from celeriac.model.queue import Queue
 from celeriac_cdk import permissions
@@ -37,7 +38,7 @@ def of_consumer(
         *permissions.use_payloads(stage, queue.name),
         *permissions.schedule(stage),
         permissions.look_at_schedules(stage, queue.name),
-        *permissions.keep_records(records, queue.name, own),
+        *permissions.keep_records(records, queue.name, [*own, probe.name(queue.name)]),
         permissions.append_rows(outbox),
         permissions.order_rows(records),
         *permissions.read_and_write_items(tables),

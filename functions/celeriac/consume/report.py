@@ -8,6 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from celeriac.consume.facts import Facts
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
 from celeriac.consume.received import Received
+from celeriac.declare.probe import is_probe
 from celeriac.model import settings
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
@@ -149,6 +150,8 @@ class Tally:
 
     def add(self, queue: Queue, outcome: Outcome, facts: Facts, *, seconds: float) -> None:
         """Count an attempt that took `seconds`, from its claim to its settlement."""
+        if is_probe(facts.task):
+            return
         of_task = (queue.name, facts.task or metrics.UNKNOWN)
         has_failed = failed(outcome)
         with self._lock:

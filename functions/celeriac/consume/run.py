@@ -17,7 +17,7 @@ from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure
 from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
-from celeriac.declare import registry
+from celeriac.declare import probe, registry
 from celeriac.declare.context import Context
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
@@ -94,10 +94,10 @@ def _prepared(received: Received) -> TaskCalls[tuple[Message | None, Outcome | R
 
 
 def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlone | _Ready]:
-    task = registry.tasks.get(message.task)
+    sqs_record, queue = received.sqs_record, received.queue
+    task = registry.tasks.get(message.task) or probe.named(message.task, queue)
     if task is None:
         return unknown(message, received)
-    sqs_record, queue = received.sqs_record, received.queue
     if not task.runs_from(queue):
         return misplaced(task, message, received)
     received.facts.task = task.name

@@ -26,6 +26,8 @@ def check(made: Task[..., Any, Any]) -> None:
         raise TaskError(f"task {name!r}: its name has a character that can't be printed: give the task another name=")
     if name == "celeriac":
         raise TaskError("task 'celeriac': Celeriac's own items begin with that name: give the task another name=")
+    if name.startswith("celeriac."):
+        raise TaskError(f"task {name!r}: Celeriac's own tasks begin with `celeriac.`: give the task another name=")
     if "#" in name:
         # Ids of records begin with the task and a `#`, and a consumer's role knows its tasks by that.
         raise TaskError(f"task {name!r}: its name can't have a '#': give the task another name=")
