@@ -122,9 +122,11 @@ def test_relay_and_sweeper_may_make_their_calls(stage: Stage, sandbox: Sandbox) 
     granted = set(stage.work.granted("celeriac-test--sweeper"))
     of_relay = set(stage.work.granted("celeriac-test--relay"))
 
-    assert granted <= of_relay  # beside what the relay needs to read its stream
+    assert granted - {"scheduler:ListSchedules"} <= of_relay  # beside what the relay needs to read its stream
+    assert "scheduler:ListSchedules" in granted - of_relay
     used = {each for each in actions(sandbox.calls) if each != "dynamodb:PutItem"}  # the consumer's claims
     assert {"sqs:SendMessage", "dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:BatchGetItem"} <= used
+    assert "scheduler:ListSchedules" in used  # the sweeper counts delayed tasks
     assert "dynamodb:PutItem" not in granted | of_relay
 
 
@@ -158,6 +160,10 @@ def test_a_reader_who_may_not_look_into_dead_letter_queues_reads_the_records(sta
     sandbox.advance(timedelta(minutes=1))
     sandbox.calls.clear()
     assert [handle.status().state for handle in (well, badly)] == ["queued", "dead"]
+    waiting = work.options(delay=timedelta(hours=1)).enqueue(then="succeed")
+    del sandbox.calls["scheduler", "CreateSchedule"]
+    for command in (["list"], ["show", waiting.ref]):
+        assert CliRunner().invoke(app, ["--stage", "test", "delayed", *command]).exit_code == 0
     granted = set(stage.state.policy("celeriac-test--reader-${AWS::Region}"))
     assert {each for each in actions(sandbox.calls) if not each.startswith("sqs:")} == granted
 
@@ -183,6 +189,10 @@ COMMANDS = [
     ["doctor"],
     ["tail", "--since", "1m", "--no-follow"],
     ["send", "work", "--arg", "then=succeed", "--delay", "2h"],
+    ["delayed", "list"],
+    ["delayed", "cancel", "--queue", "privileged", "--yes"],
+    ["send", "work", "--arg", "then=succeed", "--delay", "2h"],
+    ["delayed", "run-now", "--queue", "privileged", "--yes"],
 ]
 
 
@@ -205,4 +215,6 @@ def test_an_operator_may_make_all_calls_of_the_command(
     granted = set(stage.state.policy("celeriac-test--operator-${AWS::Region}"))
 
     assert {"sqs:ReceiveMessage", "dynamodb:Scan", "dynamodb:Query", "lambda:ListEventSourceMappings"} <= used
-    assert {each.replace("monitoring:", "cloudwatch:") for each in used} <= granted
+    assert {
+        each.replace("monitoring:", "cloudwatch:").replace("service-quotas:", "servicequotas:") for each in used
+    } <= granted

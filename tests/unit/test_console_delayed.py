@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner, Result
 
 from celeriac import Backoff, Context, Queue, task
@@ -13,6 +14,8 @@ from celeriac.aws.client import client
 from celeriac.model import names
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
+from celeriac_console.queues import rows
+from tests.support.faults import registered
 
 HOUR = timedelta(hours=1)
 GROUP = names.schedule_group("test")
@@ -198,3 +201,44 @@ def test_nothing_waits_where_nothing_is_deployed(sandbox: Sandbox) -> None:
     client("scheduler").delete_schedule_group(Name=GROUP)
     assert run("list").stdout == "0 delayed tasks\n"
     assert run("list", "delayed-bils").exit_code == 2
+
+
+def _rows() -> dict[str, Any]:
+    printed = CliRunner().invoke(app, ["--stage", "test", "queues", "--json"]).stdout
+    return {row["queue"]: row for row in json.loads(printed)}
+
+
+def test_queues_counts_the_tasks_in_schedules_of_each_queue(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "PAGE", 5)
+    monkeypatch.setattr(rows, "MOST_SCHEDULED", 10)
+    for number in range(13):
+        report.options(delay=HOUR).enqueue(day=str(number))
+    for number in range(10):
+        bill.options(delay=HOUR).enqueue(number=number)
+    counted = {name: (row["scheduled"], row["scheduled_is_more"]) for name, row in _rows().items()}
+    assert (counted["delayed-reports"], counted["delayed-bills"]) == ((10, True), (10, False))
+    shown = CliRunner().invoke(app, ["--stage", "test", "queues"]).stdout.splitlines()
+    line = next(line for line in shown if line.startswith("delayed-reports"))
+    assert line.split()[:4] == ["delayed-reports", "0", "0", "10+"]
+    assert shown[0].split()[:4] == ["queue", "waiting", "delayed", "scheduled"]
+
+
+def test_queues_works_without_the_right_to_list_schedules_and_without_a_group(sandbox: Sandbox) -> None:
+    def deny(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "ListSchedules")
+
+    with registered("scheduler", "before-call.scheduler.ListSchedules", deny):
+        assert _rows()["delayed-bills"]["scheduled"] is None
+    client("scheduler").delete_schedule_group(Name=GROUP)
+    assert _rows()["delayed-bills"]["scheduled"] == 0
+
+
+def test_the_sandbox_lists_schedules_by_the_rules_of_scheduler(sandbox: Sandbox) -> None:
+    for number in range(101):
+        report.options(delay=HOUR).enqueue(day=str(number))
+    scheduler = client("scheduler")
+    assert len(scheduler.list_schedules(GroupName=GROUP)["Schedules"]) == 100
+    with pytest.raises(scheduler.exceptions.ValidationException):
+        scheduler.list_schedules(GroupName=GROUP, MaxResults=101)
+    with pytest.raises(scheduler.exceptions.ResourceNotFoundException):
+        scheduler.list_schedules(GroupName="nowhere")

@@ -7,7 +7,7 @@ class Metric(StrEnum):
     """A metric of the namespace `names.METRICS`."""
 
     STARTED = "Started"
-    """Runs of a task's function. Count, by queue and task, like all of the following but the last two."""
+    """Runs of a task's function. Count, by queue and task, like all of the following but those by stage."""
     SUCCEEDED = "Succeeded"
     RETRIED = "Retried"
     """Failed attempts that have a successor."""
@@ -36,3 +36,5 @@ class Metric(StrEnum):
     """Outbox rows that can't be published. By stage."""
     UNCLAIMED = "Unclaimed"
     """Events that nobody subscribes to. By stage."""
+    DELAYED = "Delayed"
+    """Tasks that wait in schedules. By stage."""

@@ -12,7 +12,7 @@ from celeriac.model.failure import error_place, error_type
 from celeriac.observe import metrics
 from celeriac.observe.log import logger
 from celeriac.observe.metric_names import Metric
-from celeriac.relay import held, memory, unpublished
+from celeriac.relay import delayed, held, memory, unpublished
 from celeriac.relay.mark import mark
 from celeriac.relay.parcels import may_be_in_order
 from celeriac.relay.publish import Left, publish
@@ -31,7 +31,7 @@ MOST_COUNTED = 1_000
 
 
 def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """Measure the unpublished rows, then publish those left behind, in order within each aggregate.
+    """Measure the unpublished rows, publish those left behind, in order within each aggregate, count delayed tasks.
 
     Each minute another shard comes first, and each shard gets an equal part of the time that is left. The relay may run
     at the same time: both send messages with the same ids.
@@ -55,7 +55,7 @@ def _sweep(begun: datetime, until: datetime) -> dict[str, int]:
             published += _Sweep(shard).run(its_end, with_future=done == 0)
         except Exception as error:  # noqa: BLE001 - an error in one shard must not stop the others
             logger.error("shard not swept", extra={"error": error_type(error), "where": error_place(error)})
-    return {"published": published, **measured}
+    return {"published": published, **measured, **(delayed.measure(begun, until) if datetime.now(UTC) < until else {})}
 
 
 class _Sweep:

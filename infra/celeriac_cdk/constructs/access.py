@@ -42,8 +42,13 @@ class Access(Construct):
         through_table = use_key(key, through=("dynamodb",))
         emit = [permissions.append_events(outbox), permissions.order_events(records), *through_table]
         self._policy("emitter", "Emits events; reads nothing and enqueues nothing", emit, stage)
-        look = [permissions.read_status(records), *through_table]
-        self._policy("reader", "Asks for the status and result of tasks", look, stage)
+        look = [
+            permissions.read_status(records),
+            permissions.list_schedules(),
+            permissions.look_at_schedules(stage),
+            *use_key(key, through=("dynamodb", "scheduler")),
+        ]
+        self._policy("reader", "Asks for the status and result of tasks, and shows delayed ones", look, stage)
         operate = [*_operate(stage), *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs"))]
         self._policy("operator", "The rights of the command `celeriac`", operate, stage)
         reasons = {
@@ -51,7 +56,7 @@ class Access(Construct):
             permissions.schedules(stage): _SCHEDULES,
             permissions.scheduler_roles(stage): "each of these roles sends to a queue of the stage, and nothing else",
             _MAPPINGS: "the id of a mapping is known only when it is created; a condition names the stage's functions",
-            "*": "lists of queues, tables, schedules, mappings, and the reads of CloudWatch have no resource to name",
+            "*": "lists of queues, tables, schedules, mappings and quotas, and CloudWatch, have no resource to name",
             **dict.fromkeys(
                 (*_queues(stage), *_dead_letters(stage), _tables(stage), _stacks(stage), _logs(stage)),
                 "an operator may work on all of a stage, and no other stage's names begin like this",
@@ -107,6 +112,7 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
         *permissions.store_payloads(stage),
         *permissions.schedule(stage),
         permissions.look_at_schedules(stage),
+        _allow("scheduler:DeleteSchedule", on=[permissions.schedules(stage)]),
         _allow(
             "dynamodb:DescribeTable",
             "dynamodb:DescribeTimeToLive",
@@ -138,6 +144,7 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
             "lambda:ListEventSourceMappings",
             "cloudwatch:DescribeAlarms",
             "cloudwatch:GetMetricStatistics",
+            "servicequotas:ListServiceQuotas",
             on=["*"],
         ),
     ]

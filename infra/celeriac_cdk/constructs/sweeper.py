@@ -1,4 +1,4 @@
-"""The sweeper: each minute it publishes rows that the relay has left behind, and measures unpublished rows."""
+"""The sweeper: each minute it publishes rows that the relay has left behind, and counts what waits."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ from celeriac_cdk.declarations.fan_out import RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
 from celeriac_cdk.monitoring.times import in_words
-from celeriac_cdk.permissions import find_events, mark_events, note_held_aggregates
+from celeriac_cdk.permissions import find_events, list_schedules, mark_events, note_held_aggregates
 
 # Five sweeps: long enough for a throttle to end, short enough that no row has waited long.
 _OLD = FIVE_MINUTES
@@ -47,6 +47,7 @@ class Sweeper(Construct):
                 *find_events(table, names.outbox_index()),
                 mark_events(table),
                 note_held_aggregates(names.idempotency_table(stage)),
+                list_schedules(),
                 *permissions,
             ],
         )

@@ -155,7 +155,10 @@ class WorkStack(cdk.Stack):
             **dict.fromkeys(permissions.payload_objects(stage), _PAYLOADS),
             permissions.schedules(stage): _SCHEDULES,
             permissions.scheduler_roles(stage): "each of these roles sends to a queue of the stage, and nothing else",
-            "*": "the actions of X-Ray that write segments, and those for network interfaces, have no resource to name",
+            "*": (
+                "the actions of X-Ray that write segments, those for network interfaces, and the list of schedules "
+                "have no resource to name"
+            ),
         }
         for resource, reason in wildcards.items():
             acknowledge_wildcard(self, resource, reason)
