@@ -225,6 +225,34 @@ def test_the_record_of_another_message_of_the_key_stays_as_it_is(sandbox: Sandbo
     assert (done.status().state, stray.status().duplicate_of) == ("succeeded", done.id)
 
 
+def test_a_message_that_is_retried_is_not_touched_by_cancelling_another_one_of_its_key(sandbox: Sandbox) -> None:
+    retried = charge.options(key="mine").enqueue(number=1, fail="yes")
+    sandbox.run_once()
+    second = charge.options(delay=HOUR, key="mine").enqueue(number=1)
+    assert cancel(second.ref)["cancelled"] == 1
+    assert retried.status().state == "retrying"
+    sandbox.drain()
+    assert ran == [(retried.id, 1), (retried.id, 2), (retried.id, 3)]
+
+
+def test_a_task_whose_worker_died_in_this_attempt_is_not_cancelled(sandbox: Sandbox) -> None:
+    handle = charge.options(delay=HOUR).enqueue(number=1)
+    put_record(handle.id, handle.key)
+    table = names.idempotency_table("test")
+    (item,) = client("dynamodb").scan(TableName=table)["Items"]
+    client("dynamodb").put_item(TableName=table, Item=item | {"in_progress_expiration": {"N": "0"}})
+    assert cancel(handle.id)["running"] == 1
+    assert handle.status().state == "retrying"
+
+
+def test_a_key_beside_the_arguments_is_remembered_as_such(sandbox: Sandbox) -> None:
+    bill.options(delay=HOUR, key="mine").enqueue(number=7)
+    assert cancel("--task", "bill")["cancelled"] == 1
+    command("rerun", "bill", "mine", "--arg", "number=7", "--yes")
+    sandbox.drain()
+    assert len(ran) == 1
+
+
 def test_a_cancelled_key_runs_again_with_a_new_message_or_a_rerun(sandbox: Sandbox) -> None:
     bill.options(delay=HOUR).enqueue(number=7)
     chosen = charge.options(delay=HOUR, key="mine").enqueue(number=1)
