@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 
 from celeriac.model import names, project, settings
+from celeriac_console.commands.delayed.cancel import cancel
+from celeriac_console.commands.delayed.list_ import list_delayed
+from celeriac_console.commands.delayed.run_now import run_now
+from celeriac_console.commands.delayed.show import show as show_delayed
 from celeriac_console.commands.dlq.discard import discard
 from celeriac_console.commands.dlq.export import export
 from celeriac_console.commands.dlq.import_ import import_
@@ -50,6 +54,7 @@ def _group(name: str, help_: str) -> typer.Typer:
 
 
 dlq = _group("dlq", "Dead letters: show them with their reasons, redrive, discard, export and import them.")
+delayed = _group("delayed", "Tasks that wait in schedules, for a delay of more than 15 minutes.")
 quarantine = _group("quarantine", "Tasks and kinds of failure whose messages are dead-lettered without being run.")
 outbox = _group("outbox", "The outbox: show unpublished rows, and publish rows again.")
 
@@ -102,6 +107,10 @@ dlq.command("redrive")(explained(redrive))
 dlq.command("discard")(explained(discard))
 dlq.command("export")(explained(export))
 dlq.command("import")(explained(import_))
+delayed.command("list")(explained(list_delayed))
+delayed.command("show")(explained(show_delayed))
+delayed.command("cancel")(explained(cancel))
+delayed.command("run-now")(explained(run_now))
 quarantine.command("add")(explained(add))
 quarantine.command("lift")(explained(lift))
 quarantine.command("list")(explained(list_quarantines))

@@ -243,11 +243,19 @@ def scheduler_roles(stage: str, queue: str | None = None) -> str:
 
 
 def look_at_schedules(stage: str, queue: str | None = None) -> iam.PolicyStatement:
-    """Allow to read a schedule by its name, after a conflict: those of one queue, or of all. This shows the payload.
+    """Allow to read schedules by their names: those of one queue, or of all. This shows the payloads.
 
     Producers may not do it. After a conflict they take another name.
     """
     return _allow("scheduler:GetSchedule", on=[schedules(stage, queue)])
+
+
+def list_schedules() -> iam.PolicyStatement:
+    """Allow to list the names of schedules. The action has no resource to name, so this is for every stage's.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridgescheduler.html
+    """
+    return _allow("scheduler:ListSchedules", on=["*"])
 
 
 def schedules(stage: str, queue: str | None = None) -> str:

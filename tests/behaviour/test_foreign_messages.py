@@ -19,8 +19,8 @@ from celeriac.model.foreign_events import WrongTriggerError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import Invocation
 from celeriac_console.dlq.queue_reader import Pass
-from celeriac_console.dlq.rate import Rate
 from celeriac_console.dlq.redriver import Redriver
+from celeriac_console.rate import Rate
 from consumer import handler
 
 ROOT = Path(__file__).parents[2]

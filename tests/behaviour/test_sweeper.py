@@ -11,16 +11,17 @@ import pytest
 
 import celeriac
 from celeriac import Context, Queue, task
-from celeriac.aws import sqs
+from celeriac.aws import schedules, sqs
 from celeriac.aws.client import client
 from celeriac.enqueue.outbox_row import PARKED, SHARDS, new_row, shard
-from celeriac.relay import measure, sweeper, unpublished
+from celeriac.relay import delayed, measure, sweeper, unpublished
 from celeriac.testing import Call, Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
 from celeriac.testing.lambda_ import Invocation
 from tests.support.faults import out_of_reach, refused, registered
 
 ledger = Queue("swept", fifo=True, batch_size=10)
+reminders = Queue("swept-reminders")
 told: list[tuple[str, int]] = []
 
 
@@ -32,6 +33,10 @@ def _empty() -> None:
 @task(ledger, on="swept.event")
 def book(ctx: Context, number: int) -> None:
     told.append((ctx.group or "", number))
+
+
+@task(reminders)
+def remind(number: int) -> None: ...
 
 
 def _emit(count: int, aggregates: int = 1) -> None:
@@ -127,6 +132,7 @@ def test_the_sweeper_sweeps_even_if_it_cannot_measure(sandbox: Sandbox, caplog: 
 
 
 def test_an_idle_sweep_makes_two_queries_for_each_shard_and_writes_nothing(sandbox: Sandbox) -> None:
+    sandbox.advance(timedelta(minutes=1))  # delayed tasks are counted in every fifth minute
     sweeper.handler({}, _context(sandbox))
     # And one each for the parked rows, the rows of the future in one shard, and the unclaimed events of one type.
     assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 3, ("sqs", "ListQueues"): 1})
@@ -192,6 +198,45 @@ def test_parked_events_are_measured_and_left_alone(sandbox: Sandbox, capsys: pyt
     capsys.readouterr()
     assert sweeper.handler({}, _context(sandbox)) == {"published": 0, "parked": 1, "age_seconds": 0}
     assert _metrics(capsys.readouterr().out)["ParkedEvents"] == 1
+
+
+def test_delayed_tasks_are_counted_in_every_fifth_minute_up_to_a_thousand(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
+    assert sweeper.handler({}, _context(sandbox))["delayed"] == 0
+    assert "Delayed" not in capsys.readouterr().out  # a metric costs money for each hour in which it is written
+    monkeypatch.setattr(schedules, "PAGE", 5)
+    monkeypatch.setattr(delayed, "MOST_COUNTED", 50)
+    for number in range(61):
+        remind.options(delay=timedelta(hours=2)).enqueue(number=number)
+    counted = []
+    for _ in range(10):
+        sandbox.calls.clear()
+        capsys.readouterr()
+        sweeper.handler({}, _context(sandbox))
+        listed = sandbox.calls["scheduler", "ListSchedules"]
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"Delayed"' in line]
+        assert [(line["service"], line["stage"]) for line in lines] == [("tasks", "celeriac-test")] * len(lines)
+        counted.append(([line["Delayed"] for line in lines], listed))
+        sandbox.advance(timedelta(minutes=1))
+    assert counted == [([[50]], 10), *[([], 0)] * 4] * 2
+
+
+def test_a_sweep_goes_on_if_delayed_tasks_cannot_be_counted(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    _emit(1)
+    sandbox.advance(timedelta(minutes=5))
+    with sandbox.outage("scheduler"), sandbox.worker():
+        assert sweeper.handler({}, _context(sandbox)) == {"published": 1, "parked": 0, "age_seconds": 300}
+    assert "delayed tasks not counted" in caplog.text
+
+
+def test_a_sweep_without_time_counts_no_delayed_tasks(sandbox: Sandbox) -> None:
+    late = Invocation("sweeper", "r", sandbox.now + timedelta(seconds=5))
+    assert "delayed" not in sweeper.handler({}, late)
+    assert sandbox.calls["scheduler", "ListSchedules"] == 0
 
 
 def _context(sandbox: Sandbox) -> Invocation:

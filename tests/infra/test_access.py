@@ -136,8 +136,10 @@ def test_an_operator_works_on_one_stage_and_cannot_change_what_it_consists_of(st
     assert all(name.startswith((STAGE, f"table/{STAGE}", f"role/{STAGE}", "schedule/celeriac-test/")) for name in named)
     assert not {action for action, _ in allowed_calls} & {
         *("DeleteQueue", "SetQueueAttributes", "AddPermission", "PurgeQueue", "DeleteTable", "UpdateTable"),
-        *("UpdateSchedule", "DeleteSchedule", "PutRolePolicy", "DeleteObject"),
+        *("UpdateSchedule", "PutRolePolicy", "DeleteObject"),
     }
+    deleted = {resource for action, resource in allowed_calls if action == "DeleteSchedule"}
+    assert deleted == {f"schedule/celeriac-test/{queue}.5f" for queue in ("mail", "slow")}
     read = {resource for action, resource in allowed_calls if action in {"ReceiveMessage", "DeleteMessage"}}
     assert read == {f"{STAGE}{queue}" for queue in ("mail-dlq", "slow-dlq", "ledger-dlq.fifo", *OURS)}
     assert not {call for call in allowed_calls if call[1].startswith(f"table/{STAGE}accounts")} - on(

@@ -122,15 +122,11 @@ def test_relay_and_sweeper_may_make_their_calls(stage: Stage, sandbox: Sandbox) 
     granted = set(stage.work.granted("celeriac-test--sweeper"))
     of_relay = set(stage.work.granted("celeriac-test--relay"))
 
-    assert granted - of_relay == {"sqs:ListQueues"}  # beside what the relay needs to read its stream
+    # Beside what the relay needs to read its stream.
+    assert granted - of_relay == {"sqs:ListQueues", "scheduler:ListSchedules"}
     used = {each for each in actions(sandbox.calls) if each != "dynamodb:PutItem"}  # the consumer's claims
-    assert {
-        "sqs:SendMessage",
-        "dynamodb:UpdateItem",
-        "dynamodb:Query",
-        "dynamodb:BatchGetItem",
-        "sqs:ListQueues",
-    } <= used
+    assert {"sqs:SendMessage", "dynamodb:UpdateItem", "dynamodb:Query", "dynamodb:BatchGetItem"} <= used
+    assert {"sqs:ListQueues", "scheduler:ListSchedules"} <= used  # the sweeper counts what waits
     assert "dynamodb:PutItem" not in granted | of_relay
 
 
@@ -189,6 +185,10 @@ COMMANDS = [
     ["doctor"],
     ["tail", "--since", "1m", "--no-follow"],
     ["send", "work", "--arg", "then=succeed", "--delay", "2h"],
+    ["delayed", "list"],
+    ["delayed", "cancel", "--queue", "privileged", "--yes"],
+    ["send", "work", "--arg", "then=succeed", "--delay", "2h"],
+    ["delayed", "run-now", "--queue", "privileged", "--yes"],
 ]
 
 
@@ -211,4 +211,6 @@ def test_an_operator_may_make_all_calls_of_the_command(
     granted = set(stage.state.policy("celeriac-test--operator-${AWS::Region}"))
 
     assert {"sqs:ReceiveMessage", "dynamodb:Scan", "dynamodb:Query", "lambda:ListEventSourceMappings"} <= used
-    assert {each.replace("monitoring:", "cloudwatch:") for each in used} <= granted
+    assert {
+        each.replace("monitoring:", "cloudwatch:").replace("service-quotas:", "servicequotas:") for each in used
+    } <= granted

@@ -275,6 +275,9 @@ def test_one_dashboard_shows_every_queue_and_alarm(stage: Stage) -> None:
             assert f'\\"{name}\\"' in body
     for metric in ("AgeAtStart", "Retried", "DeadLettered", "WorkerLost", "Duration", "UnpublishedAge", "IteratorAge"):
         assert metric in body
+    for metric in ("InvocationAttemptCount", "InvocationThrottleCount", "TargetErrorCount", "InvocationDroppedCount"):
+        assert f'[\\"AWS/Scheduler\\",\\"{metric}\\",\\"ScheduleGroup\\",\\"celeriac-test\\"' in body
+    assert '\\"Delayed\\",\\"service\\",\\"tasks\\",\\"stage\\",\\"celeriac-test\\"' in body
     assert all(logical in body for logical in stage.work.logical_ids("CloudWatch::Alarm"))
 
 

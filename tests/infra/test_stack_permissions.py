@@ -3,13 +3,19 @@
 from tests.infra.conftest import QUEUES, SECRET
 from tests.infra.template import Stage, listed, queue_arn, table_arn, text
 
+WITHOUT_RESOURCE = (
+    {"xray:PutTelemetryRecords", "xray:PutTraceSegments"},
+    {"scheduler:ListSchedules", "sqs:ListQueues"},
+    {"scheduler:ListSchedules"},
+    {"sqs:ListQueues"},
+)
+
 
 def test_no_role_has_a_wildcard_except_where_aws_has_no_resource(stage: Stage, application: Stage) -> None:
     for stack in (stage.state, stage.work, application.state, application.work):
         for _, statement in stack.statements():
             assert all(":" in action and "*" not in action for action in listed(statement["Action"]))
-            nameless = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}, {"sqs:ListQueues"}
-            if set(listed(statement["Action"])) not in nameless:
+            if set(listed(statement["Action"])) not in WITHOUT_RESOURCE:
                 assert "*" not in [text(resource) for resource in listed(statement["Resource"])]
             for resource in listed(statement["Resource"]):
                 assert not text(resource).startswith(("arn:${AWS::Partition}:sqs:*", "arn:*"))

@@ -104,6 +104,8 @@ def test_queues_counts_waiting_messages_and_dead_letters(sandbox: Sandbox) -> No
         "queue": "console",
         "waiting": 1,
         "delayed": 0,
+        "scheduled": 0,
+        "scheduled_is_more": False,
         "in_flight": 0,
         "dead": 0,
         "oldest_seconds": None,
@@ -119,8 +121,8 @@ def test_a_queue_that_is_not_deployed_has_its_row(sandbox: Sandbox) -> None:
     shown = CliRunner().invoke(app, ["--stage", "staging", "queues"])
     assert (shown.exit_code, shown.stderr) == (1, "")
     rows = [line.split() for line in shown.output.splitlines()]
-    assert ["console", "0", "0", "0", "0", "-", "none", "none"] in rows
-    assert ["desk", "-", "-", "-", "-", "-", "not", "deployed", "none"] in rows
+    assert ["console", "0", "0", "0", "0", "0", "-", "none", "none"] in rows
+    assert ["desk", "-", "-", "-", "-", "-", "-", "not", "deployed", "none"] in rows
     told = json.loads(CliRunner().invoke(app, ["--stage", "staging", "queues", "--json"]).stdout)
     found = {row["queue"]: row for row in told}
     assert (found["desk"]["consumer"], found["desk"]["waiting"]) == ("not deployed", None)

@@ -166,7 +166,8 @@ def test_a_loading_error_of_several_modules_names_no_line() -> None:
 
 
 def _row(**fields: object) -> dict[str, object]:
-    numbers = {"waiting": 1_204, "delayed": 0, "in_flight": 3, "dead": 2}
+    numbers = {"waiting": 1_204, "delayed": 0, "scheduled": 1_000, "scheduled_is_more": True}
+    numbers |= {"in_flight": 3, "dead": 2}
     return {"queue": "emails"} | numbers | {"oldest_seconds": 300, "consumer": "on", "alarm": "no data"} | fields
 
 
@@ -189,7 +190,7 @@ def test_queues_fit_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[3:] == [
         LONG,
         "  1204 waiting, 0 delayed, 3 in flight, 2 dead",
-        "  oldest 5 min, consumer on, alarm no data",
+        "  1000+ scheduled, oldest 5 min, consumer on, alarm no data",
         "new",
         "  not deployed",
     ]
@@ -201,8 +202,9 @@ def test_queues_are_a_table_if_it_fits_or_if_output_is_piped(
 ) -> None:
     lines = _shown(160 if terminal else 20, monkeypatch, terminal=terminal)
     assert len(lines) == 4
-    assert lines[0].split() == ["queue", "waiting", "delayed", "in", "flight", "dead", "oldest", "consumer", "alarm"]
-    assert lines[2] == f"{LONG}     1204        0          3     2  5 min   on            no data"
+    columns = "queue waiting delayed scheduled in flight dead oldest consumer alarm"
+    assert lines[0].split() == columns.split()
+    assert lines[2] == f"{LONG}     1204        0      1000+          3     2  5 min   on            no data"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from celeriac_local.cloud import environment, lifecycle, processes, state
 from celeriac_local.cloud.deploy import expiries, findings, reasons
 from celeriac_local.cloud.processes import Process
 from celeriac_local.cloud.state import Cloud
-from celeriac_local.emulator.serve import with_log, with_time
+from celeriac_local.emulator.serve import paged, with_log, with_time
 from celeriac_local.errors import UserError
 from celeriac_local.folders import HOME, ROOT
 
@@ -314,6 +315,24 @@ def test_the_emulators_schedules_insert_the_scheduled_time_of_a_firing() -> None
     fired_at = datetime(2026, 1, 1, 3, 0, 7, tzinfo=UTC).timestamp()
     assert with_time(target, fired_at) == {"Arn": "a", "Input": '{"id": "tick@2026-01-01T03:00:00Z"}'}
     assert with_time({"Arn": "a"}, fired_at) == {"Arn": "a"}
+
+
+def test_the_emulator_lists_schedules_in_pages_that_survive_a_deletion() -> None:
+    there = [f"q.{number:03}" for number in range(250)]
+
+    def all_of(query: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        assert query["MaxResults"] >= len(there)
+        return 200, {}, json.dumps({"Schedules": [{"Name": name} for name in reversed(there)]}).encode()
+
+    found, token = [], ""
+    while True:
+        answer = json.loads(paged(all_of, {"NextToken": token, "MaxResults": "100"})[2])
+        found += [one["Name"] for one in answer["Schedules"]]
+        if "NextToken" not in answer:
+            break
+        token = answer["NextToken"]
+        there.remove(token)
+    assert found == [f"q.{number:03}" for number in range(250)]
 
 
 def test_the_error_of_a_worker_that_cannot_start_is_in_the_log() -> None:

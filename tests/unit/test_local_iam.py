@@ -173,6 +173,9 @@ def test_creating_a_schedule_needs_its_group_and_pass_role() -> None:
     assert create.resources == ("arn:aws:scheduler:us-east-1:000000000000:schedule/celeriac-local/one",)
     assert (pass_role.action, pass_role.resources) == ("iam:PassRole", ("arn:role",))
     assert pass_role.context["iam:passedtoservice"] == "scheduler.amazonaws.com"
+    assert asked("scheduler:ListSchedules", request("/schedules", ScheduleGroup=["g"])) == [
+        ("scheduler:ListSchedules", ("arn:aws:scheduler:us-east-1:000000000000:schedule/*/*",))
+    ]
     assert asked("scheduler:GetSchedule", request("/schedules/one", groupName=["g"])) == [
         ("scheduler:GetSchedule", ("arn:aws:scheduler:us-east-1:000000000000:schedule/g/one",))
     ]

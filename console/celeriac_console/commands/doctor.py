@@ -20,7 +20,7 @@ def doctor(
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Check credentials, stacks, queues, consumers, tables, outbox and alarms, and what no declaration knows.
+    """Check credentials, stacks, queues, consumers, tables, outbox, alarms, quotas, and what no declaration knows.
 
     Prints the cure of each problem. Exit code 1 if there is any problem.
 

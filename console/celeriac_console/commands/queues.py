@@ -27,7 +27,10 @@ def queues(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
     json_: Json = False,
 ) -> None:
-    """Show every queue: messages waiting, delayed, in flight and dead, the oldest message, the consumer and the alarm.
+    """Show every queue: its messages, its tasks in schedules, its consumer and its alarm.
+
+    `delayed` is what SQS delays, by up to 15 minutes. `scheduled` is what waits longer, counted up to 1,000.
+    `oldest` is the age of the oldest message.
 
     Exit code 1 if there is a dead letter, a consumer that is off, or a queue that isn't deployed.
 

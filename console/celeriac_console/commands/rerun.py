@@ -10,6 +10,7 @@ from celeriac import InvalidArgumentsError, Task
 from celeriac.dead_letters import search
 from celeriac.leases.claim import MESSAGE
 from celeriac.leases.status import Status
+from celeriac.model.reason import Reason
 from celeriac_console.application.arguments import value_for
 from celeriac_console.commands.forget import Key, delete_record, show_status, task_with_records
 from celeriac_console.commands.send import Arg, Arguments, Timeout, Wait, arguments, sent
@@ -69,7 +70,7 @@ def _refuse_unfinished(task: Task[..., Any, Any], key: str, status: Status) -> N
             if is_late
             else f"it will run again by itself, at {due}"
         )
-    if status.state == "dead":
+    if status.state == "dead" and not (status.failure is not None and status.failure.reason == Reason.CANCELLED):
         queue, every = search.find_in(task.all_queues, status.id)
         raise UserError(
             f"it is dead and its letter is gone: {forget_}, then send it again"

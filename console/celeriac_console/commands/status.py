@@ -81,5 +81,5 @@ def _as_json(handle: Handle[Any], one: Status) -> dict[str, Any]:
         "result": one.result,
         "result_not_kept": one.not_kept,
         "reason": failure.reason if failure is not None else None,
-        "error": f"{failure.type}: {failure.message}" if failure is not None else None,
+        "error": ": ".join(filter(None, (failure.type, failure.message))) if failure is not None else None,
     }

@@ -18,8 +18,8 @@ from celeriac.model.failure import error_type
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
 from celeriac_console.dlq.queue_reader import Pass, Taken, delete
-from celeriac_console.dlq.rate import Rate
 from celeriac_console.dlq.redrive_entry import Change, entry
+from celeriac_console.rate import Rate
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.text import line
 

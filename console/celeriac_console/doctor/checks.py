@@ -1,4 +1,4 @@
-"""The checks of `celeriac doctor`: credentials, stacks, queues, consumers, tables, outbox and alarms."""
+"""The checks of `celeriac doctor`: credentials, stacks, queues, consumers, tables, outbox, alarms and quotas."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from celeriac_console.application.loading import load
 from celeriac_console.doctor.concurrency import concurrency
 from celeriac_console.doctor.finding import Finding, failed
 from celeriac_console.doctor.orphans import orphans, retired
+from celeriac_console.doctor.quotas import quotas
 from celeriac_console.doctor.restored import restored
 from celeriac_console.stage.clients import client
 from celeriac_console.stage.consumers import mapping_of, state_of
@@ -45,6 +46,7 @@ def check(*, after_restore: bool = False) -> list[Finding]:
         "alarms": _alarms,
         "concurrency": concurrency,
         "orphans": orphans,
+        "quotas": quotas,
     }
     for what, look in looks.items():
         findings += _findings(what, look)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from itertools import islice
 
 from celeriac.aws import client as clients
-from celeriac.aws import sqs
+from celeriac.aws import schedules, sqs
 from celeriac.declare import registry
 from celeriac.model import declared, names, settings
 from celeriac.model.queue import Queue
@@ -13,7 +13,7 @@ from celeriac.relay import removed
 from celeriac_console.doctor.finding import Finding
 
 _PAGES = 10
-"""Of schedules, with 100 each. A stage may have a million."""
+"""Of schedules. A stage may have a million."""
 
 
 def orphans() -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def _emptied(queue: Queue) -> Finding:
     left = {
         "messages": sum(sqs.counts(sqs.url(queue.physical_name(stage))).values()),
         "dead letters": sum(sqs.counts(sqs.url(queue.dead_letter_name(stage))).values()),
-        "schedules": len(_scheduled(f"{queue.name}.", most=1)),
+        "schedules": schedules.count(f"{queue.name}.", most=1).number,
     }
     held = [f"{number}{'+' * (what == 'schedules')} {what}" for what, number in left.items() if number]
     if held:
@@ -67,7 +67,8 @@ def _tables() -> Iterator[Finding]:
 
 def _schedules() -> Iterator[Finding]:
     known = set(registry.queues())
-    strange = sorted({name.partition(".")[0] for name in _scheduled("", most=100 * _PAGES)} - known)
+    listed = {name.partition(".")[0] for page in islice(schedules.pages(), _PAGES) for name in page.names}
+    strange = sorted(listed - known)
     for queue in strange:
         yield Finding(
             "orphan schedules",
@@ -77,20 +78,3 @@ def _schedules() -> Iterator[Finding]:
             f"them: aws scheduler list-schedules --group-name {names.schedule_group(settings.stage())} "
             f"--name-prefix {queue}.",
         )
-
-
-def _scheduled(prefix: str, *, most: int) -> list[str]:
-    """The names of schedules that send to queues, at most so many."""
-    scheduler = clients.client("scheduler")
-    found: list[str] = []
-    beginning: Any = {"NamePrefix": prefix} if prefix else {}
-    try:
-        pages = scheduler.get_paginator("list_schedules").paginate(
-            GroupName=names.schedule_group(settings.stage()),
-            PaginationConfig={"MaxItems": most},
-            **beginning,
-        )
-        found += [schedule["Name"] for page in pages for schedule in page["Schedules"]]
-    except scheduler.exceptions.ResourceNotFoundException:
-        return []  # the group isn't deployed
-    return found

@@ -7,6 +7,7 @@ from celeriac.dead_letters import search
 from celeriac.declare import lookup
 from celeriac.declare.handle import Handle
 from celeriac.leases.status import Status
+from celeriac.model.reason import Reason
 from celeriac_console.stage.consumers import mapping_of, state_of
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.plural import counted
@@ -63,6 +64,9 @@ def _state(handle: Handle[Any], status: Status) -> str:
 
 def _letter(handle: Handle[Any], status: Status) -> str:
     """A line about the task's dead letter. The record says dead until the letter runs, also after a redrive."""
+    if status.failure is not None and status.failure.reason == Reason.CANCELLED:
+        key = handle.key.removeprefix(f"{handle.task}:")
+        return f"it has no dead letter. Run it after all: {command('rerun', handle.task, key)}"
     queue, every = search.find_in(handle.all_queues, status.id)
     if queue is None and every:
         return "its letter is no longer in the dead-letter queue: it was redriven or discarded"

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celeriac.aws import sqs
+from botocore.exceptions import ClientError
+
+from celeriac.aws import schedules, sqs
 from celeriac.declare import registry
 from celeriac.model import settings
 from celeriac.model.queue import Queue
@@ -13,10 +15,13 @@ from celeriac_console.stage.clients import client
 from celeriac_console.stage.consumers import mapping_of, state_of
 
 NOT_DEPLOYED = "not deployed"
+MOST_SCHEDULED = 10 * schedules.PAGE
+"""The most tasks in schedules that are counted, a call for each hundred."""
 COUNTS = {"waiting": "", "delayed": "Delayed", "in_flight": "NotVisible"}
 
 type Row = Mapping[str, Any]
-"""A queue with its counts of messages, the age of its oldest one, the state of its consumer and of its alarm."""
+"""A queue with its counts of messages and schedules, the age of its oldest message, the state of its consumer and of
+its alarm."""
 
 
 def read_rows() -> list[Row]:
@@ -32,16 +37,28 @@ def _row(queue: Queue) -> Row:
         there = sqs.counts(sqs.url(queue.physical_name(stage)))
         dead = sqs.counts(sqs.url(queue.dead_letter_name(stage)))
     except sqs.NoSuchQueueError:
-        nothing = dict.fromkeys([*COUNTS, "dead", "oldest_seconds"])
+        nothing = dict.fromkeys([*COUNTS, "scheduled", "scheduled_is_more", "dead", "oldest_seconds"])
         return {"queue": queue.name, **nothing, "consumer": NOT_DEPLOYED, "alarm": "none"}
     return {
         "queue": queue.name,
         **{count: there[f"ApproximateNumberOfMessages{kind}"] for count, kind in COUNTS.items()},
+        **_scheduled(queue),
         "dead": sum(dead.values()),
         "oldest_seconds": _oldest(queue.physical_name(stage)),
         "consumer": state_of(mapping_of(queue)),
         "alarm": _alarm(queue.dead_letter_name(stage)),
     }
+
+
+def _scheduled(queue: Queue) -> dict[str, Any]:
+    """How many tasks wait in schedules, and whether there are more than were counted. None if it can't be seen."""
+    if queue.fifo:
+        return {"scheduled": 0, "scheduled_is_more": False}  # messages of FIFO queues are never scheduled
+    try:
+        number, is_more = schedules.count(f"{queue.name}.", most=MOST_SCHEDULED)
+    except ClientError:  # not permitted, or throttled: the other figures are worth showing
+        number, is_more = None, None
+    return {"scheduled": number, "scheduled_is_more": is_more}
 
 
 def _oldest(name: str) -> int | None:

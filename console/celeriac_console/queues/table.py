@@ -9,8 +9,8 @@ from rich.text import Text
 from celeriac_console.queues.rows import NOT_DEPLOYED, Row
 from celeriac_console.terminal.times import duration_text
 
-_COLUMNS = ("queue", "waiting", "delayed", "in flight", "dead", "oldest", "consumer", "alarm")
-_NUMBERS = range(1, 5)
+_COLUMNS = ("queue", "waiting", "delayed", "scheduled", "in flight", "dead", "oldest", "consumer", "alarm")
+_NUMBERS = range(1, 6)
 _GAP = "  "
 
 
@@ -28,8 +28,9 @@ def table(rows: Sequence[Row], screen: Console) -> RenderableType:
 
 def _cells(row: Row) -> list[str]:
     age = row["oldest_seconds"]
-    counts = (row[name] for name in ("waiting", "delayed", "in_flight", "dead"))
+    counts = (row[name] for name in ("waiting", "delayed", "scheduled", "in_flight", "dead"))
     shown = ["-" if count is None else str(count) for count in counts]
+    shown[2] += "+" * bool(row["scheduled_is_more"])
     return [
         row["queue"],
         *shown,
@@ -50,9 +51,9 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _block(row: Row) -> str:
     if row["consumer"] == NOT_DEPLOYED:
         return f"{row['queue']}\n  {NOT_DEPLOYED}"
-    name, waiting, delayed, in_flight, dead, oldest, consumer, alarm = _cells(row)
+    name, waiting, delayed, scheduled, in_flight, dead, oldest, consumer, alarm = _cells(row)
     counts = f"{waiting} waiting, {delayed} delayed, {in_flight} in flight, {dead} dead"
-    return f"{name}\n  {counts}\n  oldest {oldest}, consumer {consumer}, alarm {alarm}"
+    return f"{name}\n  {counts}\n  {scheduled} scheduled, oldest {oldest}, consumer {consumer}, alarm {alarm}"
 
 
 def _style(row: Row) -> str:

@@ -40,14 +40,23 @@ def instant(text: str) -> datetime:
 
     Raises UserError for another text.
     """
+    return _instant(text, -1, "2h for two hours ago")
+
+
+def coming(text: str) -> datetime:
+    """Like `instant`, but `2h` is a time to come: in two hours."""
+    return _instant(text, 1, "2h for in two hours")
+
+
+def _instant(text: str, sign: int, example: str) -> datetime:
     try:
-        return datetime.now(UTC) - duration(text)
+        return datetime.now(UTC) + sign * duration(text)
     except UserError:
         pass
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise UserError(f"{text!r} is no time: write e.g. 2h for two hours ago, or 2026-11-22T03:00") from None
+        raise UserError(f"{text!r} is no time: write e.g. {example}, or 2026-11-22T03:00") from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from celeriac.aws import refusals
+from celeriac.aws import refusals, schedules
 from celeriac.aws.client import client, error_code
 from celeriac.aws.sqs import Entry, account, arn
 from celeriac.model import names, settings
@@ -17,7 +17,7 @@ from celeriac.model.keywords import escaped
 from celeriac.model.message import Message
 
 if TYPE_CHECKING:
-    from mypy_boto3_scheduler.type_defs import GetScheduleOutputTypeDef, TargetTypeDef
+    from mypy_boto3_scheduler.type_defs import TargetTypeDef
 
 
 _FIRST = "1"
@@ -86,16 +86,21 @@ def send_later(queue_name: str, entry: Entry, *, delay: timedelta, of: Message) 
 
 def due(queue_name: str, task: str, message_id: str) -> datetime | None:
     """Return when the schedule of a message's first attempt fires; None if none will fire."""
-    found = _found(_name(queue_name, task, message_id, _FIRST))
-    at = _fires_at(found) if found is not None else None
+    found = schedules.found(first_name(queue_name, task, message_id))
+    at = schedules.fires_at(found) if found is not None else None
     # Scheduler deletes a schedule some time after it has fired.
     return at if at is not None and at > datetime.now(UTC) else None
+
+
+def first_name(queue_name: str, task: str, message_id: str) -> str:
+    """Return the name of the schedule of a message's first attempt, unless another message had taken it."""
+    return _name(queue_name, task, message_id, _FIRST)
 
 
 def _holder(name: str, target: "TargetTypeDef") -> str:
     """Who has a schedule's name: `ours`, if that schedule will send the same message; `another`; or `nobody`."""
     try:
-        found = _found(name)
+        found = schedules.found(name)
     except Exception as error:
         if "AccessDenied" not in error_code(error):
             raise
@@ -103,26 +108,10 @@ def _holder(name: str, target: "TargetTypeDef") -> str:
         return "another"
     if found is None:
         return "nobody"
-    at, held = _fires_at(found), found["Target"]
+    at, held = schedules.fires_at(found), found["Target"]
     is_same = (held["Arn"], held.get("Input")) == (target["Arn"], target["Input"])
     # One that has fired keeps its name for a while. The message that it sent may be what runs now.
     return "ours" if is_same and at is not None and at > datetime.now(UTC) else "another"
-
-
-def _found(name: str) -> "GetScheduleOutputTypeDef | None":
-    scheduler = client("scheduler")
-    try:
-        return scheduler.get_schedule(Name=name, GroupName=names.schedule_group(settings.stage()))
-    except scheduler.exceptions.ResourceNotFoundException:
-        return None
-
-
-def _fires_at(found: "GetScheduleOutputTypeDef") -> datetime | None:
-    """When a one-time schedule of ours fires; None for any other kind of schedule."""
-    expression = found["ScheduleExpression"]
-    if not expression.startswith("at("):
-        return None
-    return datetime.fromisoformat(expression[len("at(") : -1]).replace(tzinfo=UTC)
 
 
 def _run(message: Message) -> list[str]:

@@ -15,6 +15,7 @@ from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.queue import Queue
+from celeriac.model.reason import Reason
 from celeriac.model.shown import shown
 
 # What a handle is known by. The other fields follow from its task, or belong to this release.
@@ -24,11 +25,16 @@ FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
 
 
 class TaskFailedError(CeleriacError, RuntimeError):
-    """The task is a dead letter; `failure` says why."""
+    """The task is a dead letter, or was cancelled; `failure` says why."""
 
     def __init__(self, task: str, failure: Failure | None) -> None:
-        why = f"{failure.reason}: {failure.type}: {failure.message}" if failure is not None else "no reason is known"
-        super().__init__(f"task {task!r} is a dead letter, {why}")
+        if failure is None:
+            said = "is a dead letter, no reason is known"
+        elif failure.reason == Reason.CANCELLED:
+            said = f"was cancelled: {failure.message}"
+        else:
+            said = f"is a dead letter, {failure.reason}: {failure.type}: {failure.message}"
+        super().__init__(f"task {task!r} {said}")
         self.failure = failure
 
 

@@ -1,4 +1,4 @@
-"""Why a message becomes a dead letter."""
+"""Why a message becomes a dead letter, or is dead without one."""
 
 from enum import StrEnum
 from typing import Self
@@ -69,4 +69,9 @@ class Reason(StrEnum):
         "received too often",
         "SQS gave up on it: a consumer that fails as a whole, or dies before it knows the task",
         "see its consumer's logs, redrive",
+    )
+    CANCELLED = (
+        "cancelled",
+        "an operator cancelled it while it waited in a schedule; it has no dead letter",
+        "if it is to run after all: `celeriac rerun`, or enqueue it again",
     )

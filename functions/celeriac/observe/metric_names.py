@@ -40,3 +40,5 @@ class Metric(StrEnum):
     """Messages in queues that no declaration knows any more."""
     UNCLAIMED = "Unclaimed"
     """Events that nobody subscribes to. By stage."""
+    DELAYED = "Delayed"
+    """Tasks that wait in schedules. By stage."""

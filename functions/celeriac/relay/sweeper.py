@@ -8,7 +8,7 @@ from celeriac.aws.client import calls_end_by
 from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow, read_all
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe.log import logger
-from celeriac.relay import held, memory, unpublished
+from celeriac.relay import delayed, held, memory, unpublished
 from celeriac.relay.mark import mark
 from celeriac.relay.measure import measure_outbox, measure_removed_queues
 from celeriac.relay.parcels import may_be_in_order
@@ -26,7 +26,7 @@ MARGIN = timedelta(seconds=10)
 
 
 def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """Measure the unpublished rows, then publish those left behind, in order within each aggregate.
+    """Measure the unpublished rows, publish those left behind, in order within each aggregate, count delayed tasks.
 
     Each minute another shard comes first, and each shard gets an equal part of the time that is left. The relay may run
     at the same time: both send messages with the same ids.
@@ -52,7 +52,7 @@ def _sweep(begun: datetime, until: datetime) -> dict[str, int]:
             logger.error("shard not swept", extra={"error": error_type(error), "where": error_place(error)})
     if datetime.now(UTC) < until:
         measure_removed_queues()
-    return {"published": published, **measured}
+    return {"published": published, **measured, **(delayed.measure(begun, until) if datetime.now(UTC) < until else {})}
 
 
 class _Sweep:

@@ -27,7 +27,7 @@ from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac.relay import memory
-from celeriac.testing import account, sqs_rules
+from celeriac.testing import account, schedules, sqs_rules
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls, WorkerDied
 from celeriac.testing.clock import Clock
@@ -95,6 +95,7 @@ class Sandbox(Faults):
             entering.enter_context(patch.object(moto_settings, "TEST_SERVER_MODE", new=False))
             entering.enter_context(faster())
             entering.enter_context(sqs_rules.kept())
+            entering.enter_context(schedules.kept())
             entering.enter_context(mock_aws())
             self._clock.start()
             entering.callback(self._clock.stop)

@@ -51,7 +51,7 @@ class Access(Construct):
             permissions.schedules(stage): _SCHEDULES,
             permissions.scheduler_roles(stage): "each of these roles sends to a queue of the stage, and nothing else",
             _MAPPINGS: "the id of a mapping is known only when it is created; a condition names the stage's functions",
-            "*": "lists of queues, tables, schedules, mappings, and the reads of CloudWatch have no resource to name",
+            "*": "lists of queues, tables, schedules, mappings and quotas, and CloudWatch, have no resource to name",
             **dict.fromkeys(
                 (permissions.queues(stage), *_dead_letters(stage), _tables(stage), _stacks(stage), _logs(stage)),
                 "an operator may work on all of a stage, and no other stage's names begin like this",
@@ -107,6 +107,7 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
         *permissions.store_payloads(stage),
         *permissions.schedule(stage),
         permissions.look_at_schedules(stage),
+        _allow("scheduler:DeleteSchedule", on=[permissions.schedules(stage)]),
         _allow(
             "dynamodb:DescribeTable",
             "dynamodb:DescribeTimeToLive",
@@ -139,6 +140,7 @@ def _operate(stage: str) -> list[iam.PolicyStatement]:
             "lambda:GetAccountSettings",
             "cloudwatch:DescribeAlarms",
             "cloudwatch:GetMetricStatistics",
+            "servicequotas:ListServiceQuotas",
             on=["*"],
         ),
     ]

@@ -19,7 +19,13 @@ from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
 from celeriac_cdk.monitoring.notice import Notice
 from celeriac_cdk.monitoring.times import in_words
-from celeriac_cdk.permissions import count_messages, find_events, mark_events, note_held_aggregates
+from celeriac_cdk.permissions import (
+    count_messages,
+    find_events,
+    list_schedules,
+    mark_events,
+    note_held_aggregates,
+)
 
 # Five sweeps: long enough for a throttle to end, short enough that no row has waited long.
 _OLD = FIVE_MINUTES
@@ -53,6 +59,7 @@ class Sweeper(Construct):
                 mark_events(table),
                 note_held_aggregates(names.idempotency_table(stage)),
                 *count_messages(stage),
+                list_schedules(),
                 *permissions,
             ],
         )

@@ -1,4 +1,4 @@
-"""The dashboard of a stage: waiting messages, failures, dead letters, durations, and the outbox."""
+"""The dashboard of a stage: waiting messages, failures, dead letters, durations, the outbox, and schedules."""
 
 from collections.abc import Callable, Sequence
 from itertools import batched
@@ -16,6 +16,8 @@ from celeriac_cdk.monitoring.metrics import measure
 type Graph = tuple[str, list[cloudwatch.IMetric]]
 """A title, and the metrics to draw."""
 _WIDTH = 12
+# https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html
+_OF_SCHEDULES = ("InvocationAttemptCount", "InvocationThrottleCount", "TargetErrorCount", "InvocationDroppedCount")
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 _ALARMS_IN_A_WIDGET = 100
 
@@ -59,6 +61,10 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
     def outbox(metric: Metric) -> cloudwatch.Metric:
         return measure(names.METRICS, metric, "Maximum", service="outbox", stage=names.prefix(stage))
 
+    def scheduled(metric: str) -> cloudwatch.Metric:
+        return measure("AWS/Scheduler", metric, "Sum", ScheduleGroup=names.schedule_group(stage))
+
+    delayed = measure(names.METRICS, Metric.DELAYED, "Maximum", service="tasks", stage=names.prefix(stage))
     unpublished: list[cloudwatch.IMetric] = [outbox(Metric.UNPUBLISHED_AGE), outbox(Metric.PARKED_EVENTS)]
     relay_lag = measure("AWS/Lambda", "IteratorAge", "Maximum", FunctionName=names.relay_function(stage))
     return [
@@ -76,6 +82,8 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
         ("Throttled", function("Throttles")),
         ("Outbox: age of the oldest unpublished row, seconds; parked rows", unpublished),
         ("Relay: delay behind its stream, milliseconds", [relay_lag]),
+        ("Delayed tasks that wait in schedules, up to 1,000", [delayed]),
+        ("Schedules: sends, throttled, failed and given up", [scheduled(each) for each in _OF_SCHEDULES]),
     ]
 
 

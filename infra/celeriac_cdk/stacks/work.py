@@ -190,7 +190,7 @@ class WorkStack(cdk.Stack):
             **dict.fromkeys(permissions.payload_objects(stage), _PAYLOADS),
             permissions.schedules(stage): _SCHEDULES,
             permissions.scheduler_roles(stage): "each of these roles sends to a queue of the stage, and nothing else",
-            "*": "X-Ray's segments, network interfaces and the list of queues have no resource to name",
+            "*": "X-Ray's segments, network interfaces, and the lists of queues and schedules have no resource to name",
             permissions.queues(stage): "the sweeper counts messages also in queues that were removed from the stage",
         }
         for resource, reason in wildcards.items():

@@ -2,13 +2,16 @@
 
 - `<aws.scheduler.scheduled-time>` in a schedule's input: EventBridge Scheduler replaces it by the scheduled time of the
   firing. MiniStack 1.5.33 doesn't, so all firings of a recurring task would have the same id.
+- Pages of schedules: MiniStack 1.5.33 lists the first 100 and has no token for more.
 - The error of a worker that can't start, for example a failed import: Lambda writes it to the function's log. MiniStack
   writes it only into the response, which nobody sees when a queue is the caller.
 - A worker's log lines, and its share of the processor: see `workers.py`.
 - Roles are enforced: see `roles.py`.
 """
 
+import json
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,16 @@ def with_time(target: dict[str, Any], fired_at: float) -> dict[str, Any]:
     return target | {"Input": text.replace(PLACEHOLDER, time.strftime("%Y-%m-%dT%H:%M:%SZ"))} if text else target
 
 
+def paged(list_all: Callable[[dict[str, Any]], Any], query: Mapping[str, Any]) -> Any:
+    """A page of a list of schedules, in the order of their names. The token is the last name of the page before."""
+    status, headers, body = list_all(dict(query) | {"MaxResults": sys.maxsize})
+    last, most = query.get("NextToken", ""), int(query.get("MaxResults", 100))
+    found = sorted(json.loads(body)["Schedules"], key=lambda one: str(one["Name"]))
+    found = [one for one in found if one["Name"] > last]
+    more = {"NextToken": found[most - 1]["Name"]} if len(found) > most else {}
+    return status, headers, json.dumps({"Schedules": found[:most]} | more).encode()
+
+
 def with_log(result: dict[str, Any]) -> dict[str, Any]:
     """The `result` of an invocation. If it failed without a log, its error becomes the log."""
     if not result.get("error") or result.get("log"):
@@ -39,7 +52,7 @@ def main() -> None:
     sys.path[0] = str(Path(__file__).parents[2])
     # Installed in the emulator's environment only.
     from ministack.app import main as serve  # type: ignore[import-not-found]  # noqa: PLC0415
-    from ministack.services import eventbridge, lambda_svc  # type: ignore[import-not-found]  # noqa: PLC0415
+    from ministack.services import eventbridge, lambda_svc, scheduler  # type: ignore[import-not-found]  # noqa: PLC0415
 
     dispatch = eventbridge._invoke_target  # noqa: SLF001
 
@@ -47,6 +60,8 @@ def main() -> None:
         return dispatch(with_time(target, float(event["Time"])), event, *rest, **options)
 
     eventbridge._invoke_target = invoke_target  # noqa: SLF001
+    list_schedules = scheduler._list_schedules  # noqa: SLF001
+    scheduler._list_schedules = lambda query: paged(list_schedules, query)  # noqa: SLF001
     execute = lambda_svc._execute_function_warm  # noqa: SLF001
 
     def execute_function(*arguments: Any) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from celeriac_console.dlq.find import find
 from celeriac_console.dlq.kinds import Kinds, kinds_as_json, show_kinds
 from celeriac_console.dlq.options import Contains, Limit, OfError, OfTask, Since, Until
 from celeriac_console.dlq.queue_reader import HIDDEN, WORKERS, Pass, Taken, say_missed
-from celeriac_console.dlq.rate import Rate, rate_of
 from celeriac_console.dlq.redriver import Redriver
 from celeriac_console.lookup.reference import id_of
 from celeriac_console.options import Json, QueueName, Yes
+from celeriac_console.rate import Rate, rate_of
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import FAILED, CommandInterruptedError, UserError
 from celeriac_console.terminal.next_steps import same_command

@@ -1,0 +1,1 @@
+"""The commands `celeriac delayed ...`: they list, show, cancel and run tasks that wait in schedules."""

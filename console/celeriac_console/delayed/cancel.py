@@ -1,0 +1,49 @@
+"""Cancels a delayed task: its record says dead before its schedule is deleted.
+
+So a copy of its message that is on its way doesn't run. If the command is killed between the two, its schedule fires in
+vain, and the same command finishes the rest.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from celeriac.aws import schedules
+from celeriac.declare import registry
+from celeriac.leases import cancelling
+from celeriac.leases.claim import MESSAGE
+from celeriac_console.delayed.record import key_of
+from celeriac_console.delayed.waiting import Waiting
+
+
+class Outcome(StrEnum):
+    """What became of a task that was to be cancelled."""
+
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+    """It, or another message of its key, has succeeded. Its schedule is deleted: it would have been skipped."""
+    RUNNING = "running"
+    """It runs now, or its worker has died. Its schedule stays."""
+    SENT = "sent"
+    """Its schedule fired before it was deleted, and no record keeps its message from running."""
+
+
+def cancel(one: Waiting) -> Outcome:
+    """Cancel a task. Raises AWS's errors; then its schedule is still there."""
+    said = _recorded(one)
+    if said == "running":
+        return Outcome.RUNNING
+    was_there = schedules.delete(one.name)
+    if said == "succeeded":
+        return Outcome.ENDED
+    # Scheduler deletes a schedule some time after it has fired.
+    is_waiting = was_there and (one.due is None or one.due > datetime.now(UTC))
+    return Outcome.CANCELLED if said == "dead" or is_waiting else Outcome.SENT
+
+
+def _recorded(one: Waiting) -> cancelling.Cancelled | None:
+    """What the record says now; None for a task that has none."""
+    key = key_of(one)
+    if key is None or one.message is None or one.due is None:
+        return None
+    queue, key_from = registry.queues()[one.queue], MESSAGE if key.is_chosen else ""
+    return cancelling.cancel(one.message, key.full, queue, one.due, key_from=key_from)
