@@ -1,6 +1,7 @@
 # Every command of the project. `make` alone lists them. Commands longer than a line are scripts in local/.
 
 STAGE ?= dev
+STAGES ?= dev,prod
 BIN := .venv/bin
 
 # The commands in .venv, such as uv and Node, come before those of the machine.
@@ -15,7 +16,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening delivery python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -95,6 +96,10 @@ deploy: all-envs ## deploy to the account of your AWS credentials (STAGE=dev ARG
 
 destroy: all-envs ## delete the deployed stacks (STAGE=dev)
 	@sh local/cdk.sh destroy "$(STAGE)" $(ARGS)
+
+delivery: all-envs ## deploy the roles of a repository's workflows (REPOSITORY=OWNER/REPO STAGES=dev,prod)
+	@test -n "$(REPOSITORY)" || { echo "Which repository? make delivery REPOSITORY=OWNER/REPO" >&2; exit 2; }
+	@sh local/cdk.sh deploy-delivery "$(REPOSITORY)" -c "stages=$(STAGES)" $(ARGS)
 
 bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minutes; ARGS=--quick for a short run)
 	@sh local/setup.sh versus
