@@ -16,7 +16,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening delivery python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening delivery licences sbom python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -104,6 +104,12 @@ delivery: all-envs ## deploy the roles of a repository's workflows (REPOSITORY=O
 bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minutes; ARGS=--quick for a short run)
 	@sh local/setup.sh versus
 	@$(BIN)/python benchmarks/report.py $(ARGS)
+
+licences: python-env ## list the licences of all packages here, and which the bundle holds
+	@$(BIN)/python -m celeriac_cdk.bundle.licences
+
+sbom: python-env ## list what the bundle holds, as CycloneDX, in .local/bundle.cdx.json
+	@$(BIN)/python -m celeriac_cdk.bundle.sbom .local/bundle.cdx.json
 
 # Both are quick if nothing changed. Tests, lint and types must run without Node's packages and the emulator.
 python-env:
