@@ -16,7 +16,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening delivery licences sbom python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening delivery deliver audit licences sbom python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -97,6 +97,9 @@ deploy: all-envs ## deploy to the account of your AWS credentials (STAGE=dev ARG
 destroy: all-envs ## delete the deployed stacks (STAGE=dev)
 	@sh local/cdk.sh destroy "$(STAGE)" $(ARGS)
 
+deliver: all-envs ## deploy and test; the commit that passed last comes back if it fails (STAGE=dev COMMIT=an earlier one)
+	@sh local/deliver.sh "$(STAGE)" $${COMMIT:+"$$COMMIT"}
+
 delivery: all-envs ## deploy the roles of a repository's workflows (REPOSITORY=OWNER/REPO STAGES=dev,prod)
 	@test -n "$(REPOSITORY)" || { echo "Which repository? make delivery REPOSITORY=OWNER/REPO" >&2; exit 2; }
 	@sh local/cdk.sh deploy-delivery "$(REPOSITORY)" -c "stages=$(STAGES)" $(ARGS)
@@ -104,6 +107,9 @@ delivery: all-envs ## deploy the roles of a repository's workflows (REPOSITORY=O
 bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minutes; ARGS=--quick for a short run)
 	@sh local/setup.sh versus
 	@$(BIN)/python benchmarks/report.py $(ARGS)
+
+audit: python-env ## look up known vulnerabilities of every locked package, at OSV and npm
+	@sh local/audit.sh
 
 licences: python-env ## list the licences of all packages here, and which the bundle holds
 	@$(BIN)/python -m celeriac_cdk.bundle.licences
