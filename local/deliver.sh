@@ -16,7 +16,7 @@ commit_of() { # the full name of a commit of this history: anything else was nev
     echo "$commit"
 }
 
-deploy() { make deploy STAGE="$stage" ARGS="--require-approval never"; }
+deploy() { make deploy STAGE="$stage" ARGS="--require-approval never" --no-print-directory; }
 
 smoke() { # in each region of the stage
     .venv/bin/python -m celeriac_local.regions "$stage" >"$root/.local/regions" || return 1
