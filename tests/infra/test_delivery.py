@@ -162,6 +162,12 @@ def test_a_role_works_on_its_own_stage_only(stack: Stack) -> None:
             assert (changes, sends) == (stage in own, stage in own), stage
 
 
+def test_the_first_stage_of_a_pull_request_can_be_a_stage_like_any_other() -> None:
+    stack = delivery(stages="pr-0")
+    assert not takes(stack, "pr-0", **(JOB | {"sub": "repo:acme/shop:environment:pr-0", "ref": "refs/heads/feature"}))
+    assert not allowed(rights(stack, "pr-0"), "sqs:SendMessage", arn("sqs", "celeriac-pr-7--mail"))
+
+
 def test_the_smoke_test_has_the_rights_of_the_stages_operator(stack: Stack, synth: Synth) -> None:
     operator = synth(stage="dev").state.policy("celeriac-dev--operator-${AWS::Region}")
     (copy,) = [each for name, each in _managed(stack).items() if name.startswith("Deliverydevoperator")]

@@ -21,7 +21,8 @@ class Target:
     name: str
     """The stage, and the environment on GitHub whose jobs deploy it."""
     stage: str
-    """A stage's name, for what names are made of."""
+    """The stage, or one of those of pull requests: what names are made of."""
+    is_preview: bool
     regions: tuple[str, ...]
     """As an ARN holds them; the region of the delivery stack for a stage that doesn't name any."""
     account: str | None
@@ -35,10 +36,12 @@ class Target:
     @property
     def branch(self) -> str | None:
         """The only branch from which it is deployed; None for pull requests, which are branches of their own."""
-        return None if self.stage == _ONE_OF_THEM else "main"
+        return None if self.is_preview else "main"
 
     def in_names(self, text: str) -> str:
         """Put the pattern of the stages of pull requests into a text with the names of one of them."""
+        if not self.is_preview:
+            return text
         return text.replace(names.prefix(_ONE_OF_THEM), names.prefix(_ONE_OF_THEM).removesuffix("0") + "*")
 
 
@@ -64,7 +67,8 @@ def account_of(found: Iterable[Target]) -> str | None:
 
 
 def _target(project: Project, name: str) -> Target:
-    stage = _ONE_OF_THEM if name == PREVIEW else name
+    is_preview = name == PREVIEW
+    stage = _ONE_OF_THEM if is_preview else name
     try:
         settings.check_stage(stage)
         names.prefix(stage)
@@ -73,10 +77,12 @@ def _target(project: Project, name: str) -> Target:
     if stage == "local":
         raise ConfigError("the stage 'local' is the local cloud: name stages on AWS, such as dev,prod")
     found = project.stage(stage)
-    if name == PREVIEW and found.keeps:
+    if is_preview and found.keeps:
         raise ProjectError(
             f"the stages of pull requests would keep their data when they are deleted: write ephemeral = true under "
             f'[stages."{PREVIEW}"] in {settings.FILE}'
         )
     regions: Sequence[str] = found.regions or (cdk.Aws.REGION,)
-    return Target("preview" if name == PREVIEW else name, stage, tuple(regions), found.account, found.kms is not False)
+    return Target(
+        "preview" if is_preview else name, stage, is_preview, tuple(regions), found.account, found.kms is not False
+    )
