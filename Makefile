@@ -1,6 +1,7 @@
 # Every command of the project. `make` alone lists them. Commands longer than a line are scripts in local/.
 
 STAGE ?= dev
+STAGES ?= dev,prod
 BIN := .venv/bin
 
 # The commands in .venv, such as uv and Node, come before those of the machine.
@@ -15,7 +16,7 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit licences sbom python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -58,6 +59,9 @@ chaos: all-envs ## run 5,000 tasks on a separate local cloud while workers are k
 evening: all-envs ## replay a newcomer's first evening, from the clone to a task with its own bucket (some minutes)
 	@$(BIN)/python -m tests.e2e.first_evening
 
+preview: all-envs ## a pull request's stage comes up on a local cloud, is tried, broken in four ways, and goes (minutes)
+	@$(BIN)/python -m tests.e2e.preview
+
 lint: python-env ## check style and format (ruff), and which folder may import which (import-linter)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -96,9 +100,25 @@ deploy: all-envs ## deploy to the account of your AWS credentials (STAGE=dev ARG
 destroy: all-envs ## delete the deployed stacks (STAGE=dev)
 	@sh local/cdk.sh destroy "$(STAGE)" $(ARGS)
 
+deliver: all-envs ## deploy and test; the commit that passed last comes back if it fails (STAGE=dev COMMIT=an earlier one)
+	@sh local/deliver.sh "$(STAGE)" $${COMMIT:+"$$COMMIT"}
+
+delivery: all-envs ## deploy the roles of a repository's workflows (REPOSITORY=OWNER/REPO STAGES=dev,prod)
+	@test -n "$(REPOSITORY)" || { echo "Which repository? make delivery REPOSITORY=OWNER/REPO" >&2; exit 2; }
+	@sh local/cdk.sh deploy-delivery "$(REPOSITORY)" -c "stages=$(STAGES)" $(ARGS)
+
 bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minutes; ARGS=--quick for a short run)
 	@sh local/setup.sh versus
 	@$(BIN)/python benchmarks/report.py $(ARGS)
+
+audit: python-env ## look up known vulnerabilities of every locked package, at OSV and npm
+	@sh local/audit.sh
+
+licences: python-env ## list the licences of all packages here, and which the bundle holds
+	@$(BIN)/python -m celeriac_cdk.bundle.licences
+
+sbom: python-env ## list what the bundle holds, as CycloneDX, in .local/bundle.cdx.json
+	@$(BIN)/python -m celeriac_cdk.bundle.sbom .local/bundle.cdx.json
 
 # Both are quick if nothing changed. Tests, lint and types must run without Node's packages and the emulator.
 python-env:

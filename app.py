@@ -1,6 +1,7 @@
 """The CDK app: it turns configuration into stacks. It makes no AWS call and needs no credentials.
 
 Example: `cdk synth -c stage=dev`. infra/celeriac_cdk/config.py and infra/application.py describe more context values.
+With `-c delivery=OWNER/REPO` it makes the roles of the workflows instead: docs/howto/delivery.md.
 """
 
 import os
@@ -22,6 +23,7 @@ def main() -> None:
 
     from celeriac.model import settings  # noqa: PLC0415 - imported with the stacks
     from celeriac.model.project import read  # noqa: PLC0415
+    from celeriac_cdk.delivery.stack import declare_delivery  # noqa: PLC0415 - imports aws_cdk
     from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage, in_a_sentence, synthesize  # noqa: PLC0415 - imports aws_cdk
 
     root = Path(__file__).parent
@@ -30,10 +32,14 @@ def main() -> None:
         project = read(root)
         # All names begin with it, whatever folder the command is typed in.
         os.environ[settings.APPLICATION] = project.name
-        from infra.application import ApplicationState, application  # noqa: PLC0415 - a user's file, and it may fail
-
         with in_a_sentence():
-            declare_stage(app, root, project, state=ApplicationState, application=application)
+            if app.node.try_get_context("delivery") is not None:
+                declare_delivery(app, project)
+            else:
+                # A user's file, and it may fail.
+                from infra.application import ApplicationState, application  # noqa: PLC0415
+
+                declare_stage(app, root, project, state=ApplicationState, application=application)
             synthesize(app)
     except USER_ERRORS as error:
         sys.exit(f"celeriac: {error}")

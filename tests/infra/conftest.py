@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from celeriac.model.project import read
 from celeriac.model.stages import Project, StageSettings
 from celeriac.model.table import Table
 from celeriac_cdk.application import Application
+from celeriac_cdk.bundle.build import THIS_MACHINE, BundleError, build_bundle
 from celeriac_cdk.config import StageConfig, read_config
 from celeriac_cdk.nag import acknowledge, check_rules
 from celeriac_cdk.stacks.stage import declare_stage
@@ -131,6 +133,29 @@ def application() -> Stage:
         app = _app({"stage": "dev"})
         declare_stage(app, ROOT, PROJECT, state=ApplicationState, application=lambda _, config: Application(config))
         return _read(app, "dev")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone of this project, with the files that the bundle is built from.
+
+    Real builds take their wheels from uv's cache, which `make setup` has filled.
+    """
+    clone = tmp_path_factory.mktemp("clone")
+    for name in ("pyproject.toml", "uv.lock", "README.md"):
+        shutil.copy(ROOT / name, clone)
+    shutil.copytree(ROOT / "functions", clone / "functions")
+    return clone
+
+
+@pytest.fixture(scope="session", name="built")
+def _built(project: Path) -> Path:
+    try:
+        return build_bundle(project, THIS_MACHINE, offline=True)
+    except BundleError as error:
+        if "could not be fetched" in str(error) and not os.environ.get("CI"):
+            pytest.skip("uv's cache lacks the wheels: run `make setup`")
+        raise
 
 
 def as_cdk_makes_it(**context: str) -> Stage:

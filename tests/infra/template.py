@@ -53,14 +53,14 @@ class Stack:
     def granted(self, function: str) -> dict[str, set[str]]:
         """The resources on which a function may do each action."""
         role = self.named("Lambda::Function", "FunctionName", function)["Role"]["Fn::GetAtt"][0]
-        return _granted([statement for owner, statement in self.statements() if owner == role])
+        return granted_by([statement for owner, statement in self.statements() if owner == role])
 
     def policy(self, name: str) -> dict[str, set[str]]:
         """The resources on which a managed policy allows each action."""
-        return _granted(self.named("IAM::ManagedPolicy", "ManagedPolicyName", name)["PolicyDocument"]["Statement"])
+        return granted_by(self.named("IAM::ManagedPolicy", "ManagedPolicyName", name)["PolicyDocument"]["Statement"])
 
 
-def _granted(statements: list[Resource]) -> dict[str, set[str]]:
+def granted_by(statements: list[Resource]) -> dict[str, set[str]]:
     granted: dict[str, set[str]] = {}
     for statement in statements:
         if statement["Effect"] != "Allow":

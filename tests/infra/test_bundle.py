@@ -34,26 +34,6 @@ ROOT = Path(__file__).parents[2]
 SIZE_LIMIT = 3_300_000  # zipped, in bytes. It was 3.21 MB when this was written. A cold start has to fetch it.
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh clone of this project, with the files that the bundle is built from."""
-    clone = tmp_path_factory.mktemp("clone")
-    for name in ("pyproject.toml", "uv.lock", "README.md"):
-        shutil.copy(ROOT / name, clone)
-    shutil.copytree(ROOT / "functions", clone / "functions")
-    return clone
-
-
-@pytest.fixture(scope="session")
-def built(project: Path) -> Path:
-    try:
-        return build_bundle(project, THIS_MACHINE, offline=True)
-    except BundleError as error:
-        if "could not be fetched" in str(error) and not os.environ.get("CI"):
-            pytest.skip("uv's cache lacks the wheels: run `make setup`")
-        raise
-
-
 def contents(folder: Path) -> dict[str, str]:
     return {
         file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()

@@ -11,13 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = ROOT / "docs/explanation/architecture.md"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-HOMES = {"The rooms of the library": "functions/celeriac", "The rooms of the console": "console/celeriac_console"}
+HOMES = {
+    "The rooms of the library": "functions/celeriac",
+    "The rooms of the console": "console/celeriac_console",
+    "The rooms of the stacks": "infra/celeriac_cdk",
+}
 
 type Row = tuple[str, str, str]
 
 
 def shown() -> list[Row]:
-    """The rows of both tables: room, job, and what it may import."""
+    """The rows of the tables: room, job, and what it may import."""
     section = ARCHITECTURE.read_text().partition("## The rooms\n")[2].partition("\n## ")[0]
     return re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", section, flags=re.MULTILINE)
 

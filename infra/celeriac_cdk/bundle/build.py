@@ -20,6 +20,8 @@ from pathlib import Path
 from celeriac_cdk.bundle import botocore_data, byte_code, services, trim
 
 _KEPT_BUILDS = 3
+_NO_STEPS = {"services.py", "licences.py", "sbom.py"}
+"""Files beside this one that change nothing in a bundle."""
 
 
 class BundleError(RuntimeError):
@@ -73,7 +75,7 @@ def fingerprint(root: Path, files: list[Path], listed: frozenset[str], target: T
     """Return a hash of a build's inputs: sources, lock file, services, machine and recipe."""
     digest = hashlib.sha256(repr((target, sorted(listed), sys.version, platform.machine())).encode())
     recipe = sorted(file for file in Path(__file__).parent.iterdir() if file.suffix in {".py", ".txt"})
-    for file in (*files, root / "uv.lock", *(step for step in recipe if step.name != "services.py")):
+    for file in (*files, root / "uv.lock", *(step for step in recipe if step.name not in _NO_STEPS)):
         content = file.read_bytes()
         digest.update(f"{file.name if file in recipe else file.relative_to(root)} {len(content)}\n".encode())
         digest.update(content)
@@ -112,18 +114,26 @@ def _uv() -> str:
     return uv
 
 
-def _run(command: list[str], *, environment: Path) -> None:
+def run_uv(root: Path, *arguments: str) -> str:
+    """Run uv for the project at `root`, and return what it prints. Raises BundleError."""
+    return _run([_uv(), *arguments, "--project", str(root)])
+
+
+def _run(command: list[str], *, environment: Path | None = None) -> str:
     # The caller's VIRTUAL_ENV may name another environment. uv would warn about that.
     variables = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run(  # noqa: S603 - uv, with arguments from this file
         command,
-        env=variables | {"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON_DOWNLOADS": "never"},
+        env=variables
+        | {"UV_PYTHON_DOWNLOADS": "never"}
+        | ({"UV_PROJECT_ENVIRONMENT": str(environment)} if environment is not None else {}),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
         raise BundleError(explain(done.stderr))
+    return done.stdout
 
 
 def explain(stderr: str) -> str:

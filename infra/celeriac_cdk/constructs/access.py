@@ -44,7 +44,7 @@ class Access(Construct):
         self._policy("emitter", "Emits events; reads nothing and enqueues nothing", emit, stage)
         look = [permissions.read_status(records), *through_table]
         self._policy("reader", "Asks for the status and result of tasks", look, stage)
-        operate = [*_operate(stage), *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs"))]
+        operate = [*operator_rights(stage), *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs"))]
         self._policy("operator", "The rights of the command `celeriac`", operate, stage)
         reasons = {
             **dict.fromkeys(permissions.payload_objects(stage), _PAYLOADS),
@@ -88,7 +88,7 @@ def _produce(queue: Queue, stage: str) -> list[iam.PolicyStatement]:
     ]
 
 
-def _operate(stage: str) -> list[iam.PolicyStatement]:
+def operator_rights(stage: str) -> list[iam.PolicyStatement]:
     """The rights on all of a stage. Its names begin as no other stage's, so patterns need less room than names."""
     records, outbox = (
         arn("dynamodb", f"table/{table}") for table in (names.idempotency_table(stage), names.outbox_table(stage))

@@ -17,7 +17,7 @@ from celeriac_cdk.permissions import arn
 
 # A caller of SQS, DynamoDB, S3, Scheduler or Secrets Manager needs these rights for items, messages and objects:
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-_USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+USE = ("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
 # The services that functions and their tasks use with the key.
 _ALL = ("dynamodb", "lambda", "s3", "scheduler", "secretsmanager", "sqs")
 
@@ -74,7 +74,7 @@ def use_key(key: kms.IKey | None, *, through: Sequence[str] = _ALL) -> list[iam.
     services = [f"{service}.{cdk.Aws.REGION}.amazonaws.com" for service in through]
     return [
         iam.PolicyStatement(
-            actions=list(_USE), resources=[key.key_arn], conditions={"StringEquals": {"kms:ViaService": services}}
+            actions=list(USE), resources=[key.key_arn], conditions={"StringEquals": {"kms:ViaService": services}}
         )
     ]
 
