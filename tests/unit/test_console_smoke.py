@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from celeriac import Queue, task
+from celeriac.aws import pause
 from celeriac.declare import probe
 from celeriac.model.errors import TaskError
 from celeriac.relay import unpublished
@@ -39,7 +40,7 @@ def leave() -> None: ...
 def smoke(*queues: str) -> tuple[int, dict[tuple[str, str], Any]]:
     """The exit code, and the problem of each step."""
     done = CliRunner().invoke(app, ["--stage", "test", "smoke", "--json", *queues])
-    found = json.loads(done.stdout)
+    (found,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     return done.exit_code, {(each["queue"], each["step"]): each["problem"] for each in found}
 
 
@@ -132,6 +133,49 @@ def test_a_missing_right_of_the_consumer_is_found(
         code, found = smoke("smoked-mail")
     assert code == 1
     assert {step for (_, step), problem in found.items() if problem} == broken
+
+
+def test_a_probe_waits_for_its_turn_behind_a_backlog(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(60):
+        send.enqueue()
+    comes_at = sandbox.now + timedelta(minutes=3)
+
+    def wait(seconds: float) -> None:
+        """For three minutes all workers are busy with what came before."""
+        sandbox.advance(timedelta(seconds=seconds))
+        if sandbox.now > comes_at:
+            sandbox.run_once()
+
+    monkeypatch.setattr(pause, "wait", wait)
+    code, found = smoke("smoked-mail")
+    assert (code, set(found.values())) == (0, {None})
+    assert sandbox.now > comes_at
+    monkeypatch.undo()
+
+
+def test_a_backlog_that_doesnt_end_is_named(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(60):
+        send.enqueue()
+    begun = sandbox.now
+    monkeypatch.setattr(pause, "wait", lambda seconds: sandbox.advance(timedelta(seconds=seconds)))
+    code, found = smoke("smoked-mail")
+    assert code == 1
+    assert "behind a backlog" in found["smoked-mail", "queue"]
+    assert timedelta(minutes=10) <= sandbox.now - begun < timedelta(minutes=11)
+    monkeypatch.undo()
+
+
+def test_an_interrupted_smoke_test_removes_its_letter(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(seconds: float) -> None:
+        sandbox.run_once()
+        assert len(sandbox.dead_letters(mail)) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pause, "wait", wait)
+    assert CliRunner().invoke(app, ["--stage", "test", "smoke", "smoked-mail"]).exit_code == 130
+    monkeypatch.undo()
+    sandbox.drain()
+    assert sandbox.dead_letters(mail) == []
 
 
 def test_a_missing_right_of_the_operator_is_said_in_words(sandbox: Sandbox) -> None:

@@ -32,8 +32,8 @@ def smoke(
 ) -> None:
     """Send a probe task through each queue, its dead-letter queue, a schedule and the outbox, and time each way.
 
-    For after a deploy. Up to two and a half minutes, because a schedule may take one. Runs none of your tasks, and
-    leaves nothing behind. Exit code 1 if a probe doesn't arrive.
+    For after a deploy. Up to two and a half minutes, because a schedule may take one; behind a backlog up to ten. Runs
+    none of your tasks. Exit code 1 if a probe doesn't arrive.
 
     Example: celeriac --stage prod smoke
     """

@@ -44,14 +44,18 @@ def smoke(queues: Sequence[Queue], ended: Callable[[Result], object]) -> list[Re
                 end(step, problem)
             else:
                 running.append(step)
-    while running:
-        for step in list(running):
-            found = _look(step)
-            if found is not None:
-                running.remove(step)
-                end(step, found or None)
-        if running:
-            pause.wait(EVERY_SECONDS)
+    try:
+        while running:
+            for step in list(running):
+                found = _look(step)
+                if found is not None:
+                    running.remove(step)
+                    end(step, found or None)
+            if running:
+                pause.wait(EVERY_SECONDS)
+    finally:
+        for step in running:  # it was interrupted
+            _failed(step.clean)
     return results
 
 
@@ -64,10 +68,12 @@ def _look(step: Step) -> str | None:
         has_ended = step.has_ended()
 
     def give_up() -> None:
-        raise StepFailedError(f"after {step.limit.total_seconds():.0f} s {step.late()}")
+        if step.is_over():
+            took = (datetime.now(UTC) - step.begun).total_seconds()
+            raise StepFailedError(f"after {took:.0f} s {step.late()}")
 
     problem = _failed(look)
-    if problem is None and not has_ended and datetime.now(UTC) > step.until:
+    if problem is None and not has_ended:
         problem = _failed(give_up)
     return problem if problem is not None else "" if has_ended else None
 
