@@ -130,3 +130,21 @@ def test_the_relay_reads_a_restored_stream_that_the_file_names(context: str | No
     assert config.outbox_stream("us-east-1") is None
     assert list(StageSettings(outbox_stream=arn).problems()) == []
     assert dict(StageSettings(outbox_stream="x").problems())["outbox_stream"].startswith("is 'x', write the ARN")
+
+
+@pytest.mark.parametrize("alias", ["", ":live"])
+def test_a_relay_that_reads_the_stream_by_an_alias_is_known(sandbox: Sandbox, alias: str) -> None:
+    """Lambda lists the mappings of an alias by the alias, and not by its function."""
+    arn = f"arn:aws:lambda:eu-west-1:123456789012:function:celeriac-test--relay{alias}"
+
+    def listed(params: dict[str, Any], **_: object) -> Any:
+        by_stream = "EventSourceArn" in params["query_string"]
+        found = [{"UUID": "u", "FunctionArn": arn}] if by_stream or not alias else []
+        return type("Answer", (), {"status_code": 200}), {"EventSourceMappings": found}
+
+    events = operators_client("lambda").meta.events
+    events.register("before-call.lambda.ListEventSourceMappings", listed)
+    try:
+        assert "ok    stream celeriac-test--outbox: on, and the relay reads it" in doctor("--after-restore")
+    finally:
+        events.unregister("before-call.lambda.ListEventSourceMappings", listed)

@@ -50,9 +50,10 @@ def _stream(outbox: str) -> Iterator[Finding]:
         yield Finding("stream", outbox, "off, so only the sweeper publishes its rows, up to a minute late", cure)
         return
     stream = found["LatestStreamArn"]
-    relay = names.relay_function(settings.stage())
-    mappings = client("lambda").list_event_source_mappings(FunctionName=relay)["EventSourceMappings"]
-    if any(mapping.get("EventSourceArn") == stream for mapping in mappings):
+    relay = f":function:{names.relay_function(settings.stage())}"
+    # Looked up by the stream, because the mapping may feed the function or an alias of it.
+    mappings = client("lambda").list_event_source_mappings(EventSourceArn=stream)["EventSourceMappings"]
+    if any(f"{relay}:" in f"{mapping.get('FunctionArn', '')}:" for mapping in mappings):
         yield Finding("stream", outbox, "on, and the relay reads it")
         return
     cure = (
