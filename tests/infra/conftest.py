@@ -17,6 +17,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import cloud_assembly_schema  # noqa: F401 - jsii knows the type of a message only then
 from aws_cdk import cx_api as cxapi
 from aws_cdk.assertions import Template
 from constructs import Construct

@@ -29,6 +29,7 @@ LEFT_OUT = {
     "celeriac/consume/insist.py",
     "celeriac/consume/facts.py",
     "celeriac/consume/report.py",
+    "celeriac/declare/probe.py",
     "celeriac/leases/states.py",
     "celeriac/leases/status.py",
     "celeriac/model/canonical.py",
