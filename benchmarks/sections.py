@@ -126,8 +126,7 @@ def _standing(data: dict[str, Any]) -> str:
 A task that runs in every hour adds {data["metrics"]:.2f} for {data["metric_count"]} metrics, its own and its queue's.
 
 Reading: at a low rate this is nearly the whole cost of Celeriac. It comes on top of Celeriac's rows above. The rows
-of the
-others include no alarms and no metrics: users of Celery or Powertools must write them, and then pay the same.
+of the others include no alarms and no metrics: users of Celery or Powertools must write them, and then pay the same.
 """
 
 

@@ -32,7 +32,7 @@ class Change:
     at: datetime
     begins: bool
     told: str
-    """`pages` or `tickets`."""
+    """`pages`, `tickets` or `nobody`."""
 
 
 @dataclass
@@ -65,8 +65,8 @@ class CloudWatch:
             name = alarm["AlarmName"]
             before = next((each.begins for each in reversed(self.changes) if each.alarm == name), False)
             if (is_raised := self._is_raised(alarm, now)) != before:
-                (action,) = alarm["AlarmActions"] if is_raised else alarm["OKActions"]
-                told = text(action).rpartition("--")[2]
+                actions = alarm.get("AlarmActions" if is_raised else "OKActions", [])
+                told = text(actions[0]).rpartition("--")[2] if actions else "nobody"
                 self.changes.append(Change(name, now, is_raised, told.replace("alarms", "pages")))
 
     def _is_raised(self, alarm: Resource, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from celeriac import Queue
 from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.model import names
 from celeriac.relay import sweeper
 from celeriac.testing import Sandbox, account
@@ -51,6 +52,13 @@ class Story:
         for _ in range(minutes):
             self.sandbox.throttle(MINUTE)
             self._measure()
+
+    def throttled_queue(self, queue: Queue) -> None:
+        """For a minute Lambda refuses the invocations of one consumer: its messages are received, and held."""
+        url = sqs.url(queue.physical_name("test"))
+        while client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            pass
+        self.stopped(1)
 
     def stopped(self, minutes: int) -> None:
         """The consumers are paused, relay and sweeper run."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from celeriac import Queue, Reject, task
@@ -15,6 +16,7 @@ from tests.infra.cloudwatch import CloudWatch, told
 from tests.infra.conftest import build
 from tests.infra.stories import Story
 from tests.infra.template import Stack
+from tests.support.faults import registered
 
 busy = Queue("story-busy", concurrency=5, batch_size=10)
 quiet = Queue("story-quiet", timeout=timedelta(minutes=2))
@@ -63,6 +65,45 @@ def test_an_hour_of_throttled_lambda_pages_once_ends_and_loses_nothing(story: St
     assert told(story.cloudwatch.changes, "pages") == [("outbox-silence", True), ("outbox-silence", False)]
     assert told(story.cloudwatch.changes, "tickets") == []
     assert sorted(runs) == list(range(21))
+
+
+def test_one_throttled_queue_is_a_ticket_long_before_its_messages_are_moved(story: Story) -> None:
+    """Somebody has set its reserved concurrency to zero. The sweeper runs, so there is no page."""
+    work.enqueue(number=1)
+    for minute in range(60):
+        story.throttled_queue(busy)
+        if minute > 0:
+            name = {"FunctionName": busy.function_name("test")}
+            story.cloudwatch.put("AWS/Lambda", "Throttles", story.sandbox.now, 3, **name)
+    story.healthy(20)
+    assert told(story.cloudwatch.changes, "tickets") == [
+        ("story-busy-throttles", True),
+        ("story-busy-throttles", False),
+    ]
+    assert told(story.cloudwatch.changes, "pages") == []
+    assert runs == [1]
+
+
+def test_a_consumer_that_lacks_a_right_pages_once_though_sqs_forgets_the_age_of_its_messages(story: Story) -> None:
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutItem")
+
+    work.enqueue(number=1)
+    with registered("dynamodb", "before-call.dynamodb.PutItem", refuse):
+        story.healthy(100)
+    assert runs == []
+    story.healthy(30)
+    assert told(story.cloudwatch.changes, "pages") == [("held-up", True), ("held-up", False)]
+    assert runs == [1]
+
+
+def test_who_reads_the_dead_letters_doesnt_end_their_alarm(story: Story) -> None:
+    refuse.enqueue(number=1)
+    story.healthy(10)
+    url = sqs.url(calm.dead_letter_name("test"))
+    client("sqs").receive_message(QueueUrl=url, VisibilityTimeout=150)  # as `celeriac dlq list` of many letters
+    story.healthy(10)
+    assert told(story.cloudwatch.changes, "tickets") == [("story-calm-dlq", True)]
 
 
 def test_an_hour_of_a_stopped_consumer_pages_once_ends_and_loses_nothing(story: Story) -> None:

@@ -11,6 +11,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from celeriac import Queue, Reject, Retry, task
 from celeriac.consume import handler as consumer
@@ -19,7 +20,8 @@ from celeriac.testing import Sandbox
 from celeriac.testing.lambda_ import Invocation
 from tests.infra.cloudwatch import CloudWatch
 from tests.infra.conftest import build
-from tests.infra.template import Resource
+from tests.infra.template import Resource, text
+from tests.support.faults import out_of_reach, registered
 
 jobs = Queue("canary-jobs", concurrency=5, batch_size=10)
 OLD, NEW = "6", "7"
@@ -52,11 +54,11 @@ def watched() -> Resource:
     ]
     refs = [each["Name"]["Ref"] for each in group["Properties"]["AlarmConfiguration"]["Alarms"]]
     alarms = [stack.json["Resources"][ref]["Properties"] for ref in refs]
-    (found,) = [alarm for alarm in alarms if alarm["AlarmName"].endswith("-canary-tasks")]
+    (found,) = [alarm for alarm in alarms if "-canary-tasks-" in text(alarm["AlarmName"])]
     dimensions = [
         each if isinstance(each["Value"], str) else {"Name": each["Name"], "Value": NEW} for each in found["Dimensions"]
     ]
-    return {**found, "Dimensions": dimensions}
+    return {**found, "AlarmName": f"canary-tasks-{NEW}", "Dimensions": dimensions}
 
 
 @pytest.fixture
@@ -127,12 +129,36 @@ def test_a_release_whose_module_cant_be_imported_is_stopped(
     traffic: Callable[..., list[bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(registry.tasks, "work")
+    monkeypatch.setattr(registry, "not_imported", {"tasks.work"})
     assert traffic([[GOOD], [GOOD], [], [], []]) == [True]
 
 
+@pytest.mark.parametrize("operation", ["PutItem", "UpdateItem"])
+def test_a_release_that_lacks_a_right_is_stopped(traffic: Callable[..., list[bool]], operation: str) -> None:
+    """All its messages are handed back, uncharged."""
+
+    def refuse(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+
+    with registered("dynamodb", f"before-call.dynamodb.{operation}", refuse):
+        assert traffic([[GOOD], [GOOD], [], [], []]) == [True]
+
+
+def test_an_outage_stops_no_release(traffic: Callable[..., list[bool]]) -> None:
+    with out_of_reach("dynamodb", "PutItem"):
+        assert traffic([[GOOD]] * 5) == []
+
+
+@pytest.mark.parametrize("body", ["no message", '{"task": "of_nobody"}', '{"v": 99, "task": "work"}'])
+def test_what_no_release_can_read_stops_none(traffic: Callable[..., list[bool]], body: str) -> None:
+    """Who may send to a queue can't stop the releases of the stage with it."""
+    assert traffic([[body]] * 5) == []
+
+
 def test_one_message_that_cant_succeed_stops_no_release(traffic: Callable[..., list[bool]]) -> None:
-    assert traffic([["no message"], [GOOD], [GOOD], [GOOD], [GOOD]]) == []
-    assert traffic([["no message", GOOD, GOOD]] * 5) == []
+    misread = '{"task": "work", "args": {"amount": 1}}'
+    assert traffic([[misread], [GOOD], [GOOD], [GOOD], [GOOD]]) == []
+    assert traffic([[misread, GOOD, GOOD]] * 5) == []
 
 
 def test_a_task_that_asks_for_another_run_hasnt_failed(traffic: Callable[..., list[bool]]) -> None:

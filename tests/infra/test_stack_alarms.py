@@ -3,17 +3,19 @@
 import json
 import re
 from datetime import timedelta
-from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.main import get_command
 
 from celeriac import Queue
 from celeriac.model.stages import Project, StageSettings
+from celeriac_cdk.config import ConfigError
 from celeriac_cdk.monitoring.notice import MOST_CHARACTERS
 from celeriac_cdk.monitoring.times import in_words
 from celeriac_console.main import app as command
+from celeriac_console.unknown_commands import Commands
 from tests.infra.conftest import QUEUES, Synth, build, built
 from tests.infra.template import Resource, Stage, text
 
@@ -27,7 +29,7 @@ def alarm(stage: Stage, name: str) -> Resource:
 
 
 def topics(alarm: Resource) -> list[str]:
-    return [text(each).rpartition(":")[2] for each in alarm["AlarmActions"]]
+    return [text(each).rpartition(":")[2] for each in alarm.get("AlarmActions", [])]
 
 
 def measured(alarm: Resource) -> tuple[str, int, int]:
@@ -46,7 +48,7 @@ def test_one_dead_letter_raises_the_alarm(stage: Stage, queue: Queue) -> None:
 
     assert watched(depth) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible", {"QueueName": name})
     assert (depth["Threshold"], depth["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
-    assert measured(depth) == ("Maximum", 60, 2)
+    assert (measured(depth), depth["DatapointsToAlarm"]) == (("Maximum", 60, 5), 2)
     assert queue.name in depth["AlarmDescription"]
 
 
@@ -93,11 +95,19 @@ def test_a_consumer_that_fails_at_each_delivery_raises_the_alarm(stage: Stage, q
     assert period * times <= 24 * 3600  # CloudWatch's limit
 
 
-def test_only_a_queue_with_reserved_concurrency_has_an_alarm_on_throttles() -> None:
-    _, work = build([Queue("kept", reserved=5, max_concurrency=5), Queue("usual")], stage="test")
-    found = [watched(each) for each in work.resources("CloudWatch::Alarm")]
-    # The silence of the sweeper, which runs each minute, tells that the account's concurrency is used up.
-    assert [where for _, metric, where in found if metric == "Throttles"] == [{"FunctionName": "celeriac-test--kept"}]
+@each_queue
+def test_a_throttled_consumer_is_a_ticket(stage: Stage, queue: Queue) -> None:
+    """Its reserve may be used up, or be zero. If the account is throttled, the sweeper's silence is the page."""
+    throttled = alarm(stage, f"{queue.name}-throttles")
+    assert watched(throttled) == ("AWS/Lambda", "Throttles", {"FunctionName": f"celeriac-test--{queue.name}"})
+    assert measured(throttled) == ("Sum", 300, 3)
+    assert topics(throttled) == ["celeriac-test--tickets"]
+
+
+def test_tasks_that_are_handed_back_for_an_hour_raise_the_alarm(stage: Stage) -> None:
+    held = alarm(stage, "held-up")
+    assert watched(held) == ("Celeriac", "HeldUp", {"service": "tasks", "stage": "celeriac-test"})
+    assert (held["Threshold"], measured(held)) == (3600, ("Maximum", 300, 3))
 
 
 @pytest.mark.parametrize("table", ["idempotency", "outbox", "outbox-waiting"])
@@ -174,21 +184,25 @@ def test_an_idle_stage_raises_no_alarm_and_has_none_without_data(stage: Stage) -
 
 def test_every_alarm_tells_one_topic_when_it_begins_and_ends_and_says_what_to_do(synth: Synth) -> None:
     stage = synth(stage="test", runbook="https://wiki.example.org/runbook", canary="true")
+    released = stage.work.resources("CodeDeploy::DeploymentGroup")
     headings = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
     entries = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
     found = stage.work.resources("CloudWatch::Alarm")
-    assert len({one["AlarmName"] for one in found}) == len(found)
-    assert {topic for one in found for topic in topics(one)} == {"celeriac-test--alarms", "celeriac-test--tickets"}
+    assert len({text(one["AlarmName"]) for one in found}) == len(found)
+    told = {topic for one in found for topic in topics(one)}
+    assert told == {"celeriac-test--alarms", "celeriac-test--tickets"}
+    # CodeDeploy acts on those of a release.
+    assert sum(not topics(one) for one in found) == sum(len(each["AlarmConfiguration"]["Alarms"]) for each in released)
     for one in found:
-        assert len(topics(one)) == 1
-        assert one["OKActions"] == one["AlarmActions"]
+        assert len(topics(one)) <= 1
+        assert one.get("OKActions") == one.get("AlarmActions")
         advice, _, link = one["AlarmDescription"].rpartition(" ")
         assert len(one["AlarmDescription"]) <= MOST_CHARACTERS - 300  # the longest link that a team may set
         assert "It ends when" in advice
         assert "`celeriac --stage test " in advice or "Send each body" in advice, advice
         assert link.startswith("https://wiki.example.org/runbook#")
-        assert link.partition("#")[2] in entries, one["AlarmName"]
+        assert link.partition("#")[2] in entries, text(one["AlarmName"])
 
 
 def test_each_command_that_an_alarm_names_exists(synth: Synth) -> None:
@@ -197,13 +211,12 @@ def test_each_command_that_an_alarm_names_exists(synth: Synth) -> None:
     ]
     typed = {tuple(line.split()) for text in texts for line in re.findall(r"`celeriac --stage test ([^`]+)`", text)}
     assert len(typed) > 5
-    names = {"FILE", *(queue.name for queue in QUEUES)}
     for words in sorted(typed):
-        name = takewhile(lambda word: not word.startswith("--") and word not in names, words)
-        known = CliRunner().invoke(command, [*name, "--help"], env={"COLUMNS": "200"})
-        assert known.exit_code == 0, words
-        for option in (word for word in words if word.startswith("--")):
-            assert option in known.output, words
+        group: Any = get_command(command)
+        rest = list(words)
+        while isinstance(group, Commands):  # the last one is the command
+            group = group.commands[rest.pop(0)]
+        group.make_context(" ".join(words), rest)  # raises for an argument that is missing or unknown
 
 
 def test_an_ephemeral_stage_has_no_alarms_no_topics_and_no_dashboard() -> None:
@@ -215,10 +228,9 @@ def test_an_ephemeral_stage_has_no_alarms_no_topics_and_no_dashboard() -> None:
     assert {log["RetentionInDays"] for log in short.state.resources("Logs::LogGroup")} == {3}
 
 
-def test_a_canary_of_an_ephemeral_stage_still_has_what_codedeploy_watches() -> None:
-    short = built(Project(stages={"pr-*": StageSettings(ephemeral=True, canary=True)}), stage="pr-7")
-    assert all("AlarmActions" not in each for each in short.work.resources("CloudWatch::Alarm"))
-    assert len(short.work.resources("CloudWatch::Alarm")) == 2 * len(QUEUES) + 2
+def test_an_ephemeral_stage_has_no_canary_because_it_has_no_alarms() -> None:
+    with pytest.raises(ConfigError, match="canary is true, and an ephemeral stage has no alarms"):
+        built(Project(stages={"pr-*": StageSettings(ephemeral=True)}), stage="pr-7", canary="true")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from celeriac.aws import visibility
-from celeriac.aws.client import calls_end_by
+from celeriac.aws.client import calls_end_by, error_code
 from celeriac.consume import note_changes, outage, suspects
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
 from celeriac.consume.received import Received, Worker, failure
@@ -215,8 +215,12 @@ class _Batch:
 
     def _hand_back(self, received: Received, error: Exception, started: float) -> Settled:
         """Let an unsettled message come again, or dead-letter it with a reason before SQS moves or deletes it."""
-        until = datetime.now(UTC) + outage.wait(received)
-        outcome: HandedBack | Dead = HandedBack("AWS can't be reached", until)
+        now = datetime.now(UTC)
+        until = now + outage.wait(received)
+        self._tally.hold_up(now - received.sqs_record.first_sent_at)
+        outcome: HandedBack | Dead = HandedBack(
+            "AWS can't be reached", until, is_denied="AccessDenied" in error_code(error)
+        )
         if outage.is_over(received):
             outcome = Dead(None, failure(Reason.UNSETTLED, error, received.sqs_record, received))
         try:
@@ -224,6 +228,7 @@ class _Batch:
         except Exception as another:  # noqa: BLE001 - SQS can't be reached either
             _log_unsettled(received.sqs_record.message_id, another)
             until = datetime.now(UTC) + outage.wait(received, can_send=False)
+            self._tally.add(received.queue, outcome, received.facts, seconds=time.monotonic() - started)
             return Settled(acknowledged=False, again_at=until)
         self._report(outcome, None, received, started)
         return settled

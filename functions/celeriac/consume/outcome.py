@@ -70,6 +70,8 @@ class HandedBack(Struct, frozen=True):
     why: str
     until: datetime | None = None
     message: Message | None = None
+    is_denied: bool = False
+    """Whether AWS refused a call because this release lacks a right."""
 
 
 class RunAlone(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The report of each attempt: a line in the log, and metrics by queue and by task."""
 
 from collections import Counter, defaultdict
+from datetime import timedelta
 from threading import Lock
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -8,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from celeriac.consume.facts import Facts
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
 from celeriac.consume.received import Received
+from celeriac.declare import registry
 from celeriac.declare.probe import is_probe
 from celeriac.model import settings
 from celeriac.model.failure import Failure
@@ -118,18 +120,20 @@ def counted(outcome: Outcome, facts: Facts) -> list[Metric]:
     return counts
 
 
-def failed(outcome: Outcome) -> bool | None:
+def failed(outcome: Outcome, *, is_of_a_task: bool) -> bool | None:
     """Whether a release that ends most of its messages like this is broken; None if this says nothing about it.
 
-    A task that raises `Retry` has decided so, and an operator holds back what is quarantined. A message that waits for
-    another release counts: this one can't read it, or has lost its task.
+    A task that raises `Retry` has decided so. What no task of this release is known for says nothing, because anybody
+    who may send to the queue can write it; unless a module couldn't be imported, which is the release's fault.
     """
     match outcome:
         case Succeeded() | Retried(error="celeriac.Retry") | Retried(charged=False):
             return False
-        case Dead(failure=failure):
-            return failure.reason != Reason.QUARANTINED
-        case Retried() | Postponed():
+        case HandedBack():
+            return True if outcome.is_denied else None
+        case Dead(failure=Failure(reason=Reason.QUARANTINED)) | Skipped():
+            return None
+        case Dead() | Retried() | Postponed() if is_of_a_task or registry.not_imported:
             return True
         case _:
             return None
@@ -145,6 +149,7 @@ class Tally:
         self._lock = Lock()
         self._version = version
         self._failed: defaultdict[str, list[bool]] = defaultdict(list)
+        self._held_up: timedelta | None = None
         self._counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._times: defaultdict[tuple[str, str], list[tuple[str, MetricUnit, float]]] = defaultdict(list)
 
@@ -153,7 +158,7 @@ class Tally:
         if is_probe(facts.task):
             return
         of_task = (queue.name, facts.task or metrics.UNKNOWN)
-        has_failed = failed(outcome)
+        has_failed = failed(outcome, is_of_a_task=facts.task is not None)
         with self._lock:
             if has_failed is not None:
                 self._failed[queue.name].append(has_failed)
@@ -163,12 +168,20 @@ class Tally:
             if facts.age is not None:
                 self._times[of_task].append((Metric.AGE_AT_START, MetricUnit.Seconds, facts.age.total_seconds()))
 
+    def hold_up(self, age: timedelta) -> None:
+        """Note how old a message is that is handed back because AWS refuses a call."""
+        with self._lock:
+            self._held_up = max(age, self._held_up or timedelta())
+
     def flush(self) -> None:
         """Write the counts since the last flush: one line for each task."""
         with self._lock:
             counts, self._counts = self._counts, defaultdict(Counter)
             times, self._times = self._times, defaultdict(list)
             ended, self._failed = self._failed, defaultdict(list)
+            held_up, self._held_up = self._held_up, None
+        if held_up is not None:
+            metrics.write_held_up(held_up)
         for (queue, task), counter in counts.items():
             if counter:
                 metrics.write(queue, task, counter, times[queue, task])

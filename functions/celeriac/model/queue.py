@@ -253,14 +253,14 @@ class Queue(Struct, frozen=True):
             yield f"memory is {self.memory}, Lambda takes 128 to 10,240 MB"
         if self.ephemeral_storage not in STORAGE_RANGE:
             yield f"ephemeral_storage is {self.ephemeral_storage}, Lambda takes 512 to 10,240 MB"
-        if self.reserved is not None and not self.pollers and self.reserved < (self.max_concurrency or math.inf):
+        if self.reserved is not None and self.reserved < 1:
+            yield f"reserved is {self.reserved}, and the consumer could never run"
+        elif self.reserved is not None and not self.pollers and self.reserved < (self.max_concurrency or math.inf):
             many = f"up to {self.max_concurrency}" if self.max_concurrency is not None else "any number of"
             yield (
                 f"reserved is {self.reserved}, and {many} invocations run at once: Lambda would refuse the others, and "
                 f"each refusal uses up a receive. Set max_concurrency to {self.reserved} or less"
             )
-        if self.reserved is not None and self.reserved < 1:
-            yield f"reserved is {self.reserved}, and the consumer could never run"
         if self.log_retention is not None and self.log_retention not in {timedelta(days=days) for days in LOG_DAYS}:
             days = ", ".join(map(str, LOG_DAYS))
             yield f"log_retention is {self.log_retention}, CloudWatch takes these numbers of days: {days}"

@@ -99,6 +99,8 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
                 yield "regions", f'contains {region!r}, write names such as ["eu-west-1"]'
         if len(set(self.regions)) < len(self.regions):
             yield "regions", "names a region twice"
+        if self.ephemeral and self.canary:
+            yield "canary", "is true, and an ephemeral stage has no alarms that could stop a release: leave it out"
         if self.ephemeral and self.keep:
             yield "keep", "is true, but the stage is ephemeral: leave one of them out"
         if len(self.runbook) > _LONGEST_LINK:
@@ -121,7 +123,7 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             if value and self.ephemeral:
                 yield (
                     key,
-                    "is set, and an ephemeral stage has no alarms: write keep = false instead of ephemeral = true",
+                    "is set, and an ephemeral stage has no alarms: leave it out, or write keep = false, not ephemeral",
                 )
         if len(set(emails)) < len(emails):
             yield f"{kind}_emails", "names an address twice"

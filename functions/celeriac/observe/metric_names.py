@@ -27,7 +27,9 @@ class Metric(StrEnum):
     """Workers that died during a run."""
     FAILED = "Failed"
     """1 for a message that a version of the consumer has failed at, 0 for one that it has ended. By queue and version.
-    Written only by canary releases."""
+    Written where the stage has canary releases."""
+    HELD_UP = "HeldUp"
+    """Age of the oldest message that is handed back because AWS refuses a call, in seconds. By stage."""
     DURATION = "Duration"
     """From claim to settlement, in milliseconds."""
     AGE_AT_START = "AgeAtStart"

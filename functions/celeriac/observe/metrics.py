@@ -5,7 +5,7 @@ becomes a dimension.
 """
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -37,6 +37,16 @@ def of(service: Service) -> EphemeralMetrics:
 def count_lost_worker(queue: str, task: str) -> None:
     """Count a worker that died while it ran `task`. The count is written at once: the next worker may die of it too."""
     write(queue, task, Counter[str]({Metric.WORKER_LOST: 1}), [])
+
+
+def write_held_up(age: timedelta) -> None:
+    """Write how old the oldest message is that was handed back because AWS refused a call."""
+    try:
+        metrics = of("tasks")
+        metrics.add_metric(Metric.HELD_UP, MetricUnit.Seconds, age.total_seconds())
+        metrics.flush_metrics()
+    except Exception as error:  # noqa: BLE001 - a metric must not fail a batch
+        _not_measured(error)
 
 
 def write_of_version(queue: str, version: str, failed: list[bool]) -> None:

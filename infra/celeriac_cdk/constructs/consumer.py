@@ -77,30 +77,31 @@ class Consumer(Construct):
         period = max(FIVE_MINUTES, math.ceil(1.25 * queue.visibility / MINUTE) * MINUTE)
         means = "Messages wait and are not lost; a task that kills three workers becomes a dead letter."
         alarms.when_it_fails(self, function=function, means=means, times=(3, period), page=queue.urgent)
-        if queue.reserved is not None:
-            alarms.when(
-                self,
-                "ThrottleAlarm",
-                name=f"{queue.name}-throttles",
-                metric=measure("AWS/Lambda", "Throttles", "Sum", period=FIVE_MINUTES, FunctionName=function),
-                reaches=1,
-                times=3,  # a short throttle needs nobody
-                page=queue.urgent,
-                notice=Notice(
-                    f"For 15 minutes Lambda has refused invocations of {function}.",
-                    f"It has {queue.reserved} reserved, and more are needed. Messages wait, and are not lost.",
-                    f"Type {type_} queues`, then raise `reserved`, or lower `max_concurrency`, and deploy.",
-                    "none is refused for five minutes",
-                    "throttled-functions",
-                ),
-            )
+        alarms.when(
+            self,
+            "ThrottleAlarm",
+            name=f"{queue.name}-throttles",
+            metric=measure("AWS/Lambda", "Throttles", "Sum", period=FIVE_MINUTES, FunctionName=function),
+            reaches=1,
+            times=(3, 3),  # a short throttle needs nobody
+            # If the whole account is throttled, the sweeper's silence is the page, once for all queues.
+            page=False,
+            notice=Notice(
+                f"For 15 minutes Lambda has refused invocations of {function}.",
+                "Its reserved concurrency, or that of the account, is used up. Messages wait, and after "
+                f"{in_words(queue.survives)} SQS moves them to the dead-letter queue.",
+                f"Type {type_} doctor`, then {type_} queues`.",
+                "none is refused for five minutes",
+                "throttled-functions",
+            ),
+        )
         alarms.when(
             self,
             "AgeAlarm",
             name=f"{queue.name}-age",
             metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", QueueName=queue.physical_name(stage)),
             reaches=int(queue.oldest_age.total_seconds()),
-            times=3,
+            times=(3, 3),
             page=queue.urgent,
             notice=Notice(
                 f"Tasks of the queue {queue.name} have waited for {in_words(queue.oldest_age)} or longer.",
@@ -117,7 +118,8 @@ class Consumer(Construct):
             page=queue.urgent,
             notice=Notice(
                 f"Tasks of the queue {queue.name} have failed for good: their dead letters are in {letters}.",
-                f"Nothing is lost for {in_words(queue.dead_letter_retention)}. Each letter says why, in `failure`.",
+                "Each letter says why, in `failure`. SQS keeps it for "
+                f"{in_words(queue.dead_letter_retention - queue.retention)} at least.",
                 f"Type {type_} dlq list {queue.name}`, remove the cause, then {type_} dlq redrive {queue.name}`.",
                 "no letter is left. Until then it can't tell of another one",
                 "dead-letters",

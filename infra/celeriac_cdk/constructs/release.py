@@ -48,15 +48,20 @@ def release(scope: Construct, function: lambda_.Function, *, name: str, alarms: 
     return alias
 
 
-def _crashes(scope: Construct, version: lambda_.Version, name: str, alarms: Alarms) -> cloudwatch.Alarm:
-    """The alarm on crashes of the new version only: CodeDeploy starts no deployment while its alarm is raised, so
-    crashes of the old version would block the release that ends them.
+def _name(of: str, what: str, version: lambda_.Version) -> str:
+    """The name of an alarm on one version, so that each release has a new one: CloudWatch keeps the state of an alarm
+    that is updated, and that of a broken version would stop the release that mends it.
     """
+    return f"{of}-canary-{what}-{version.version}"
+
+
+def _crashes(scope: Construct, version: lambda_.Version, name: str, alarms: Alarms) -> cloudwatch.Alarm:
+    """The alarm on crashes of the new version only."""
     physical = names.part(alarms.config.stage, name)
     return alarms.for_release(
         scope,
         "CanaryAlarm",
-        name=f"{name}-canary-errors",
+        name=_name(name, "errors", version),
         metric=measure(
             "AWS/Lambda",
             "Errors",
@@ -82,7 +87,7 @@ def _failures(scope: Construct, version: lambda_.Version, queue: str, alarms: Al
     return alarms.for_release(
         scope,
         "CanaryTasksAlarm",
-        name=f"{queue}-canary-tasks",
+        name=_name(queue, "tasks", version),
         metric=measure(
             names.METRICS,
             Metric.FAILED,
@@ -95,8 +100,8 @@ def _failures(scope: Construct, version: lambda_.Version, queue: str, alarms: Al
         reaches=SHARE,
         times=MINUTES,
         notice=Notice(
-            f"The newest version of {queue}'s consumer fails at half of its messages: it retries them, dead-letters "
-            "them, or doesn't know their task.",
+            f"The newest version of {queue}'s consumer fails at half of its messages: it retries or dead-letters them, "
+            "lacks a right, or can't import their task.",
             "If this is in the first five minutes of a release, CodeDeploy gives all work back to the version before.",
             f"Type `celeriac --stage {stage} dlq list {queue}`, and redrive what this release has dead-lettered.",
             "it fails at fewer",

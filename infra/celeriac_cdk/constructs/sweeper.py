@@ -4,6 +4,7 @@ In an ephemeral stage it runs every five minutes.
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -16,7 +17,7 @@ from celeriac_cdk.constructs.handler import Runtime, build_handler
 from celeriac_cdk.constructs.release import release
 from celeriac_cdk.declarations.fan_out import RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
-from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, outbox_metric
+from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure, stage_metric
 from celeriac_cdk.monitoring.notice import Notice
 from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.permissions import (
@@ -29,6 +30,8 @@ from celeriac_cdk.permissions import (
 
 # Five sweeps: long enough for a throttle to end, short enough that no row has waited long.
 _OLD = FIVE_MINUTES
+# As old as a task of a usual queue may become before its own alarm begins.
+_HELD_UP = timedelta(hours=1)
 
 
 class Sweeper(Construct):
@@ -71,6 +74,8 @@ class Sweeper(Construct):
             ),
         )
         target = release(self, function, name="sweeper", alarms=alarms)
+        # Lambda keeps what it couldn't invoke for six hours. After an hour of throttling, sixty sweeps would begin.
+        target.configure_async_invoke(max_event_age=cdk.Duration.minutes(1), retry_attempts=0)
         role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[target.function_arn]))
         schedule = scheduler.CfnSchedule(
             self,
@@ -95,7 +100,7 @@ class Sweeper(Construct):
             self,
             "UnpublishedAlarm",
             name="outbox-UnpublishedAge",
-            metric=outbox_metric(Metric.UNPUBLISHED_AGE, "Maximum", stage),
+            metric=stage_metric(Metric.UNPUBLISHED_AGE, "Maximum", stage),
             reaches=_OLD.total_seconds(),
             notice=Notice(
                 f"Rows of the outbox have waited for longer than {in_words(_OLD)}.",
@@ -110,7 +115,7 @@ class Sweeper(Construct):
             self,
             "SilenceAlarm",
             name="outbox-silence",
-            metric=outbox_metric(Metric.UNPUBLISHED_AGE, "SampleCount", stage),
+            metric=stage_metric(Metric.UNPUBLISHED_AGE, "SampleCount", stage),
             notice=Notice(
                 f"{sweeper} has measured nothing for 15 minutes.",
                 "It is invoked each minute, so Lambda is throttled in this region, or the function fails, or its "
@@ -127,24 +132,48 @@ class Sweeper(Construct):
             "ParkedAlarm",
             name="outbox-ParkedEvents",
             # The sweeper writes it each minute while there are any. One that is late must not end the alarm.
-            metric=outbox_metric(Metric.PARKED_EVENTS, "Maximum", stage, period=FIVE_MINUTES),
+            metric=stage_metric(Metric.PARKED_EVENTS, "Maximum", stage, period=FIVE_MINUTES),
             reaches=1,
             notice=Notice(
                 "Some rows of the outbox can't be published: they are parked.",
                 "Their subscribers don't get them. Each row says why, in `reason`.",
-                f"Type {type_} outbox lag`, remove the cause, then {type_} outbox replay`.",
+                f"Type {type_} outbox lag`, remove the cause, then {type_} outbox replay --type TYPE --since 7d`.",
                 "no row is parked",
                 "parked-rows",
             ),
         )
         alarms.when(
             self,
+            "HeldUpAlarm",
+            name="held-up",
+            metric=measure(
+                names.METRICS,
+                Metric.HELD_UP,
+                "Maximum",
+                period=FIVE_MINUTES,
+                service="tasks",
+                stage=names.prefix(stage),
+            ),
+            reaches=_HELD_UP.total_seconds(),
+            times=(3, 3),
+            notice=Notice(
+                f"Tasks that are {in_words(_HELD_UP)} old or older are handed back: AWS refuses a call of their "
+                "consumer.",
+                "AWS has an outage, or a right is missing, such as that to a table or a key. No attempt is charged, "
+                "and nothing is lost. SQS's own measure of age leaves such messages out.",
+                f"Type {type_} tail --since 15m`: `message not settled` has the error.",
+                "they are run",
+                "held-up-tasks",
+            ),
+        )
+        alarms.when(
+            self,
             "RemovedQueuesAlarm",
             name="removed-queues",
-            metric=outbox_metric(Metric.REMOVED_QUEUES, "Maximum", stage, period=FIVE_MINUTES),
+            metric=stage_metric(Metric.REMOVED_QUEUES, "Maximum", stage, period=FIVE_MINUTES),
             reaches=1,
             # While a deploy adds a queue, the sweeper of the release before doesn't know it. A canary takes minutes.
-            times=6,
+            times=(6, 6),
             notice=Notice(
                 "Messages lie in queues of this stage that no declaration knows any more.",
                 "Nobody runs them, and SQS deletes them in the end.",

@@ -40,16 +40,17 @@ class Alarms:
         metric: cloudwatch.IMetric,
         reaches: float,
         notice: Notice,
-        times: int = 1,
+        times: tuple[int, int] = (1, 1),
         page: bool = True,
     ) -> None:
-        """Build an alarm that is raised while `metric` is at least `reaches` for `times` periods.
+        """Build an alarm that is raised while `metric` is at least `reaches`.
 
+        times: in how many periods of how many.
         page: whether it needs somebody now; otherwise it is a ticket.
         """
         if self.config.watched:
             alarm = self._build(
-                scope, construct_id, name=name, metric=metric, reaches=reaches, notice=notice, times=(times, times)
+                scope, construct_id, name=name, metric=metric, reaches=reaches, notice=notice, times=times
             )
             self._tell(alarm, page=page)
 
@@ -64,14 +65,11 @@ class Alarms:
         notice: Notice,
         times: tuple[int, int] = (1, 1),
     ) -> cloudwatch.Alarm:
-        """Build an alarm that CodeDeploy watches in place of a person; it is a ticket for them.
+        """Build an alarm that CodeDeploy watches during a release. It tells nobody: CodeDeploy acts on it.
 
         times: in how many periods of how many `metric` is at least `reaches`.
         """
-        alarm = self._build(scope, construct_id, name=name, metric=metric, reaches=reaches, notice=notice, times=times)
-        if self.config.watched:
-            self._tell(alarm, page=False)
-        return alarm
+        return self._build(scope, construct_id, name=name, metric=metric, reaches=reaches, notice=notice, times=times)
 
     def when_silent(
         self, scope: Construct, construct_id: str, *, name: str, metric: cloudwatch.Metric, notice: Notice
@@ -102,7 +100,8 @@ class Alarms:
         queue: its physical name.
 
         The alarm watches the number of messages in the queue, because the metric of sent messages doesn't count
-        messages that SQS moves itself. The letter of a smoke test is there for seconds, so one minute isn't enough.
+        messages that SQS moves itself. The letter of a smoke test is there for seconds, so one minute isn't enough. Who
+        reads the letters hides them, so a minute without any doesn't end the alarm.
         """
         self.when(
             scope,
@@ -110,7 +109,7 @@ class Alarms:
             name=self._name(queue),
             metric=measure("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", QueueName=queue),
             reaches=1,
-            times=2,
+            times=(2, 5),
             notice=notice,
             page=page,
         )
@@ -167,7 +166,7 @@ class Alarms:
             name=f"{self._name(function)}-errors",
             metric=measure("AWS/Lambda", "Errors", "Sum", period=period, FunctionName=function),
             reaches=1,
-            times=number,
+            times=(number, number),
             page=page,
             notice=Notice(
                 f"For {in_words(number * period)} invocations of {function} have crashed or timed out.",
@@ -196,7 +195,7 @@ class Alarms:
                     dimensions_map=dimensions
                 ),
                 reaches=1,
-                times=2,
+                times=(2, 2),
                 page=False,
                 notice=Notice(
                     f"For ten minutes DynamoDB has refused some {kind.lower()}s of {what}.",

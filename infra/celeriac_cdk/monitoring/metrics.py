@@ -24,6 +24,6 @@ def measure(
     )
 
 
-def outbox_metric(metric: Metric, statistic: str, stage: str, *, period: timedelta = MINUTE) -> cloudwatch.Metric:
+def stage_metric(metric: Metric, statistic: str, stage: str, *, period: timedelta = MINUTE) -> cloudwatch.Metric:
     """Return a metric that the sweeper writes."""
     return measure(names.METRICS, metric, statistic, period=period, service="outbox", stage=names.prefix(stage))

@@ -130,7 +130,7 @@ def _with_numbers(queues: Sequence[Queue], config: StageConfig) -> list[Queue]:
 
 
 def _warn_of_silence(work: WorkStack, config: StageConfig) -> None:
-    if config.keep_data and not (config.settings.alarm_emails or config.settings.alarm_topic):
+    if config.watched and not config.local and not (config.settings.alarm_emails or config.settings.alarm_topic):
         cdk.Annotations.of(work).add_warning_v2(
             "celeriac:alarms",
             f"nobody receives the alarms of the stage {config.stage}: write -c alarm_email=name@example.org, set "

@@ -150,7 +150,7 @@ class WorkStack(cdk.Stack):
                 notice=Notice(
                     "The bus could not send events on.",
                     "It could not use the stage's key. The outbox keeps the events.",
-                    f"Give the key back, then type `celeriac --stage {stage} outbox replay --since 1d`.",
+                    f"Give the key back, then type `celeriac --stage {stage} outbox replay --type TYPE --since 1d`.",
                     "no message is left",
                     "events-that-the-bus-couldnt-send-on",
                 ),
