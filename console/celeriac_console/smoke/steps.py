@@ -12,13 +12,16 @@ from typing import Any, ClassVar, override
 from celeriac.aws import scheduler, sqs
 from celeriac.declare import lookup, probe
 from celeriac.declare.handle import Handle
+from celeriac.enqueue.send import send
+from celeriac.leases.cancelling import cancel
 from celeriac.leases.status import Status, of_record
 from celeriac.model import names
 from celeriac.model.message import encode
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
-from celeriac_console.dlq.queue_reader import Pass, Taken, delete, hidden_for
+from celeriac_console.dlq.queue_reader import Pass, Taken, delete, depth, hidden_for
 from celeriac_console.terminal.next_steps import command
+from celeriac_console.terminal.plural import counted
 
 LONGEST = timedelta(minutes=10)
 """How long a step may take at most."""
@@ -28,6 +31,10 @@ _BACKLOG = 20
 
 class StepFailedError(Exception):
     """The step can't end well any more. The text says what happened, and what to type."""
+
+
+class NotTriedError(Exception):
+    """The step can't tell anything now, because of what the queue holds. That is no fault of the release."""
 
 
 class Step(ABC):
@@ -67,6 +74,13 @@ class Step(ABC):
         if now > self._is_due and self._has_backlog():
             self._is_due = now + self.limit
         return now > min(self._is_due, self.until)
+
+    def given_up(self) -> Exception:
+        """What to say when its time is over."""
+        if self._has_backlog():
+            return NotTriedError(f"its probe waits behind a backlog: {command('queues')}")
+        took = (datetime.now(UTC) - self.begun).total_seconds()
+        return StepFailedError(f"after {took:.0f} s {self.late()}")
 
     def clean(self) -> None:  # noqa: B027 - most steps leave nothing
         """Remove what an interrupted step has left."""
@@ -110,8 +124,6 @@ class ThroughQueue(Step):
     @override
     def late(self) -> str:
         state = self._status(self._handle).state
-        if self._has_backlog():
-            return f"its probe is {state}, behind a backlog: {command('queues')} shows it"
         return (
             f"its probe is {state}: the consumer doesn't run, or it lacks a right. {command('tail', '--since', '5m')} "
             f"shows what it logs; {command('doctor')} looks at the queue and its consumer"
@@ -119,14 +131,25 @@ class ThroughQueue(Step):
 
 
 class ToDeadLetters(Step):
-    """The dead-letter queue, and the consumer's right to send to it. The letter is deleted."""
+    """The dead-letter queue, and the consumer's right to send to it. The letter is deleted.
+
+    It isn't tried while other letters lie there: to find its own it would receive them, and SQS leaves letters that
+    were received three times out of its measure of their age, which the last alarm before their end watches.
+    """
 
     what = "dead letter"
     limit = timedelta(seconds=60)
 
     @override
     def begin(self) -> None:
-        self._handle: Handle[str] = self.task.enqueue("reject", self.until)
+        others = depth(self.queue)
+        if others:
+            listing = command("dlq", "list", self.queue.name)
+            raise NotTriedError(f"there are {counted(others, 'dead letter')} already: {listing}")
+        parcel = self.task.parcel("reject", self.until)
+        self._message = parcel.message
+        self._handle: Handle[str] = self.task.handle(id=parcel.message.id)
+        send(parcel)
 
     @override
     def has_ended(self) -> bool:
@@ -135,6 +158,7 @@ class ToDeadLetters(Step):
 
     @override
     def clean(self) -> None:
+        cancel(self._message, self._handle.key, self.queue, datetime.now(UTC))  # if it hasn't run yet
         remove_letter(self.queue, self._handle.id)
 
     @override

@@ -8,7 +8,7 @@ from celeriac.aws import pause
 from celeriac.model.failure import error_message, error_type
 from celeriac.model.queue import Queue
 from celeriac_console.explain import explanation
-from celeriac_console.smoke.steps import Step, StepFailedError, steps_of
+from celeriac_console.smoke.steps import NotTriedError, Step, StepFailedError, steps_of
 from celeriac_console.stage.consumers import mapping_of, state_of
 from celeriac_console.terminal.next_steps import command
 
@@ -24,76 +24,78 @@ class Result:
     seconds: float
     problem: str | None = None
     """What is wrong, and what to type; None if nothing is."""
+    not_tried: str | None = None
+    """Why the step tells nothing; None if it does."""
 
 
 def smoke(queues: Sequence[Queue], ended: Callable[[Result], object]) -> list[Result]:
     """Try every step of every queue, and call `ended` with each result as it comes."""
     results: list[Result] = []
 
-    def end(step: Step, problem: str | None = None) -> None:
-        took = (datetime.now(UTC) - step.begun).total_seconds()
-        results.append(Result(step.queue.name, step.what, round(took, 1), problem))
+    def end(step: Step, error: Exception | None = None) -> None:
+        took = round((datetime.now(UTC) - step.begun).total_seconds(), 1)
+        not_tried = str(error) if isinstance(error, NotTriedError) else None
+        problem = _said(error) if error is not None and not_tried is None else None
+        results.append(Result(step.queue.name, step.what, took, problem, not_tried))
         ended(results[-1])
 
     running: list[Step] = []
     for queue in queues:
         paused = _paused(queue)
         for step in steps_of(queue):
-            problem = paused or _failed(step.begin)
-            if problem is not None:
-                end(step, problem)
+            error = paused or _error_of(step.begin)
+            if error is not None:
+                end(step, error)
             else:
                 running.append(step)
     try:
         while running:
             for step in list(running):
-                found = _look(step)
-                if found is not None:
+                has_ended, error = _look(step)
+                if has_ended:
                     running.remove(step)
-                    end(step, found or None)
+                    end(step, error)
             if running:
                 pause.wait(EVERY_SECONDS)
     finally:
         for step in running:  # it was interrupted
-            _failed(step.clean)
+            _error_of(step.clean)
     return results
 
 
-def _look(step: Step) -> str | None:
-    """The step's problem, empty if it has ended well; None if it goes on."""
+def _look(step: Step) -> tuple[bool, Exception | None]:
+    """Whether the step has ended, and in which error."""
     has_ended = False
 
     def look() -> None:
         nonlocal has_ended
         has_ended = step.has_ended()
+        if not has_ended and step.is_over():
+            raise step.given_up()
 
-    def give_up() -> None:
-        if step.is_over():
-            took = (datetime.now(UTC) - step.begun).total_seconds()
-            raise StepFailedError(f"after {took:.0f} s {step.late()}")
-
-    problem = _failed(look)
-    if problem is None and not has_ended:
-        problem = _failed(give_up)
-    return problem if problem is not None else "" if has_ended else None
+    error = _error_of(look)
+    return has_ended or error is not None, error
 
 
-def _failed(action: Callable[[], object]) -> str | None:
-    """What to say of the action's error; None if it has none."""
+def _error_of(action: Callable[[], object]) -> Exception | None:
     try:
         action()
-    except StepFailedError as failed:
-        return str(failed)
     except Exception as error:  # noqa: BLE001 - any error of AWS is what a smoke test looks for
-        known = explanation(error)
-        return known[0] if known is not None else f"{error_type(error)}: {error_message(error)}"
+        return error
     return None
 
 
-def _paused(queue: Queue) -> str | None:
-    """What to say if an operator has paused the queue: its probes would wait in it. None otherwise."""
+def _said(error: Exception) -> str:
+    if isinstance(error, StepFailedError):
+        return str(error)
+    known = explanation(error)
+    return known[0] if known is not None else f"{error_type(error)}: {error_message(error)}"
+
+
+def _paused(queue: Queue) -> NotTriedError | None:
+    """The error of every step if an operator has paused the queue: its probes would wait in it. None otherwise."""
     try:
         state = state_of(mapping_of(queue))
     except Exception:  # noqa: BLE001 - the probes will tell
         return None
-    return f"it is paused: {command('resume', queue.name)}" if state == "paused" else None
+    return NotTriedError(f"it is paused: {command('resume', queue.name)}") if state == "paused" else None

@@ -4,8 +4,10 @@ It runs as any other task: with the queue's rights, its record, its dead letters
 out, so that a smoke test neither costs anything nor looks like failing work.
 """
 
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from celeriac.declare.context import Context
 from celeriac.declare.task import Task
@@ -13,6 +15,8 @@ from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Reject
 
 _PREFIX = "celeriac.probe."
+LONGEST = timedelta(minutes=15)
+"""How far ahead the end of a probe's time may lie."""
 GROUP = "celeriac-probe"
 """The message group of probes on a FIFO queue."""
 
@@ -46,8 +50,9 @@ def of(queue: Queue) -> Task[..., Any, str]:
     Its arguments: the wish, and an instant after which it does nothing, because nobody waits for it any more.
     """
 
-    def probe(ctx: Context, wish: Wish, until: datetime) -> str:
-        if datetime.now(UTC) > until:
+    def probe(ctx: Context, wish: Wish, until: Annotated[datetime, Meta(tz=True)]) -> str:
+        # Anybody who may send to the queue writes this date: nobody waits for longer than a smoke test does.
+        if not datetime.now(UTC) < until < datetime.now(UTC) + LONGEST:
             return "too late"
         if wish == "reject":
             raise Reject("`celeriac smoke` wanted a dead letter, and deletes it")

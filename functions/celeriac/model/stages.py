@@ -13,6 +13,8 @@ from celeriac.model.queue import Queue
 
 KMS_OUTPUT = "Kms"
 """The stateful stack's output that says whether its data is encrypted with a key of the stage."""
+PROBES_OUTPUT = "Probes"
+"""The stateless stack's output that says that its release knows the probes of `celeriac smoke`."""
 LOCAL = "local"
 """The stage of the local cloud. It has no settings."""
 _ACCOUNT = re.compile(r"\d{12}")

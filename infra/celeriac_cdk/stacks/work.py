@@ -12,6 +12,7 @@ from constructs import Construct
 from celeriac import Task
 from celeriac.model import declared, names
 from celeriac.model.queue import Queue, problems_of_environment
+from celeriac.model.stages import PROBES_OUTPUT
 from celeriac.model.table import Table
 from celeriac_cdk import permissions
 from celeriac_cdk.application import Application
@@ -109,6 +110,7 @@ class WorkStack(cdk.Stack):
         Crons(self, "Crons", tasks=tasks, stage=config.stage, key=encrypting(key, config))
         self._watch_tables(tables, alarms)
         self._watch_schedules_and_bus(alarms)
+        cdk.CfnOutput(self, PROBES_OUTPUT, value="1", description="celeriac smoke knows them")
         self._acknowledge(config.stage)
         self._warn_of_unused(application.unused(tables))
         if config.watched:
