@@ -30,6 +30,11 @@ deploy_earlier() { # $1: the commit. Its own lock files, CDK and smoke test are 
     git worktree remove --force "$folder" 2>/dev/null || rm -rf "$folder"
     git worktree prune
     git worktree add --quiet --detach "$folder" "$1"
+    if [ ! -f "$folder/local/deliver.sh" ]; then
+        say "$1 has no smoke test, so it is deployed without one."
+        (cd "$folder" && deploy)
+        return
+    fi
     (cd "$folder" && deploy && smoke)
 }
 
@@ -49,13 +54,18 @@ if [ -n "${2-}" ]; then
     exit
 fi
 
+good=$(git rev-parse --quiet --verify "refs/tags/deployed/$stage^{commit}") || good=
+if [ -n "$good" ] && [ "$good" != "$(git rev-parse HEAD)" ] && git merge-base --is-ancestor HEAD "$good"; then
+    say "The stage $stage runs $good, which is newer than this commit: a run of the workflow was repeated, or approved late."
+    say "To go back on purpose: make deliver STAGE=$stage COMMIT=$(git rev-parse HEAD), from a newer commit."
+    exit 1
+fi
 deploy # what CloudFormation can't deploy, it rolls back by itself
 if smoke; then
     say "The stage $stage runs $(git rev-parse HEAD)."
     exit
 fi
 say "The smoke test of the stage $stage failed."
-good=$(git rev-parse --quiet --verify "refs/tags/deployed/$stage^{commit}") || good=
 if [ -z "$good" ] || [ "$good" = "$(git rev-parse HEAD)" ]; then
     say "No earlier commit has passed there (there is no other tag deployed/$stage), so the stage stays as it is."
     exit 1

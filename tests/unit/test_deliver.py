@@ -83,6 +83,32 @@ def test_a_commit_is_deployed_and_tested_in_each_region(clone: Clone) -> None:
     assert said == f"The stage prod runs {commit}.\n"
 
 
+def test_an_older_commit_doesnt_replace_a_newer_one_by_itself(clone: Clone) -> None:
+    """An old run of the workflow was repeated, or approved late."""
+    older = clone.commit("good")
+    newer = clone.commit("better")
+    assert clone.deliver("mark", "prod")[0] == 0
+    clone.run("git", "checkout", "--quiet", older)
+    code, said, done = clone.deliver("prod")
+    assert (code, list(done)) == (1, [])
+    assert f"The stage prod runs {newer}, which is newer than this commit" in said
+    clone.run("git", "checkout", "--quiet", newer)
+    code, _, done = clone.deliver("prod", older)  # on purpose
+    assert (code, done[0]) == (0, "deploy STAGE=prod good")
+
+
+def test_a_commit_without_a_smoke_test_is_deployed_without_one(clone: Clone) -> None:
+    script = (clone.folder / "local/deliver.sh").read_text()
+    (clone.folder / "local/deliver.sh").unlink()
+    before = clone.commit("of before")
+    (clone.folder / "local").mkdir(exist_ok=True)
+    (clone.folder / "local/deliver.sh").write_text(script)
+    clone.commit("now")
+    code, said, done = clone.deliver("prod", before)
+    assert (code, list(done)) == (0, ["deploy STAGE=prod of before"])
+    assert f"{before} has no smoke test" in said
+
+
 def test_a_failed_smoke_test_brings_back_the_commit_that_passed_last(clone: Clone) -> None:
     passed = clone.commit("good")
     assert clone.deliver("mark", "prod")[0] == 0
