@@ -64,6 +64,10 @@ class StageConfig:
         """Whether the stage's key encrypts what is stored."""
         return self.settings.kms is True
 
+    def reserved(self, number: int) -> int | None:
+        """The concurrent executions that are kept for a function of Celeriac's own; None if the stage keeps none."""
+        return number if self.settings.reserve else None
+
     @property
     def watched(self) -> bool:
         """Whether the stage has alarms and a dashboard."""

@@ -208,6 +208,14 @@ def test_a_queue_that_an_hour_of_throttling_would_empty_is_named() -> None:
     ]
 
 
+def test_relay_and_sweeper_keep_their_share_if_the_stage_reserves_it() -> None:
+    for reserve in (True, False):
+        made = built(Project(stages={"prod": StageSettings(reserve=reserve)}), stage="prod").work
+        kept = [made.named("Lambda::Function", "FunctionName", f"celeriac-prod--{one}") for one in ("relay", "sweeper")]
+        found = [each.get("ReservedConcurrentExecutions") for each in kept]
+        assert found == ([4, 2] if reserve else [None, None])
+
+
 def test_a_consumer_runs_on_the_processor_of_its_queue() -> None:
     _, work = build([Queue("intel", architecture="x86_64"), Queue("graviton")], stage="test")
     found = {each["FunctionName"]: each["Architectures"] for each in work.resources("Lambda::Function")}

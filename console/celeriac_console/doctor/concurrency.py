@@ -6,12 +6,14 @@ from pathlib import Path
 from celeriac.declare import registry
 from celeriac.model import project, settings
 from celeriac.model.queue import CONCURRENCY_RANGE, Queue
+from celeriac.model.stages import RELAY_RESERVE, SWEEPER_RESERVE
 from celeriac_console.doctor.finding import Finding
 from celeriac_console.stage.clients import client
 
-# Lambda runs one invocation for each shard of a stream. A table on demand begins with four partitions, and so shards:
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
-RELAY, SWEEPER = 4, 1
+# Lambda leaves at least so many of an account unreserved:
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+_SMALLEST_LEFT = 100
+_OURS = RELAY_RESERVE + SWEEPER_RESERVE
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 _OF_A_POLLER = 10
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -23,23 +25,30 @@ def concurrency() -> Iterator[Finding]:
     has = client("lambda").get_account_settings()["AccountLimit"]
     stage = project.read(Path.cwd()).stage(settings.stage())
     queues = [stage.applied(queue, settings.FILE) for queue in registry.queues().values()]
-    yield compared(queues, quota=has["ConcurrentExecutions"], unreserved=has["UnreservedConcurrentExecutions"])
+    yield compared(
+        queues,
+        quota=has["ConcurrentExecutions"],
+        unreserved=has["UnreservedConcurrentExecutions"],
+        reserve=stage.reserve,
+    )
 
 
-def compared(queues: Sequence[Queue], *, quota: int, unreserved: int) -> Finding:
+def compared(queues: Sequence[Queue], *, quota: int, unreserved: int, reserve: bool = False) -> Finding:
     """The finding for these queues.
 
     quota: how many invocations the account may run at once in this region.
     unreserved: how many of them no function has reserved. Queues with `reserved` take none of them.
+    reserve: whether relay and sweeper have reserved theirs.
     """
+    ours = 0 if reserve else _OURS
     sharing = [queue for queue in queues if queue.reserved is None]
     limits = {queue.name: limit for queue in sharing if (limit := _limit(queue)) is not None}
     unlimited = [queue.name for queue in sharing if queue.name not in limits]
-    wanted = sum(limits.values()) + CONCURRENCY_RANGE[0] * len(unlimited) + RELAY + SWEEPER
+    wanted = sum(limits.values()) + CONCURRENCY_RANGE[0] * len(unlimited) + ours
     parts = [
         *([f"{sum(limits.values())} by the limits of {', '.join(limits)}"] if limits else []),
         *([f"{CONCURRENCY_RANGE[0]} at least for each of {', '.join(unlimited)}"] if unlimited else []),
-        f"{RELAY + SWEEPER} for relay and sweeper",
+        *([f"{ours} for relay and sweeper"] if ours else []),
     ]
     has = f"{unreserved} of the account's {quota}" if unreserved != quota else f"the account's {quota}"
     state = f"{wanted} invocations at once ({', '.join(parts)}), and {has} can be used here"
@@ -50,6 +59,8 @@ def compared(queues: Sequence[Queue], *, quota: int, unreserved: int) -> Finding
             f". A backlog of {' or '.join(unlimited)} may take all of them, because there is no max_concurrency. Then "
             "the other functions wait, and lose nothing"
         )
+        if ours and quota >= _SMALLEST_LEFT + ours:
+            state += f"; reserve = true under stages.{settings.stage()} keeps {ours} for relay and sweeper"
     return Finding("concurrency", "", state)
 
 

@@ -15,6 +15,10 @@ KMS_OUTPUT = "Kms"
 """The stateful stack's output that says whether its data is encrypted with a key of the stage."""
 PROBES_OUTPUT = "Probes"
 """The stateless stack's output that says that its release knows the probes of `celeriac smoke`."""
+# A table on demand begins with four partitions, and so its stream with as many shards, each with an invocation. A sweep
+# that takes long may overlap with the next one.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
+RELAY_RESERVE, SWEEPER_RESERVE = 4, 2
 LOCAL = "local"
 """The stage of the local cloud. It has no settings."""
 _ACCOUNT = re.compile(r"\d{12}")
@@ -68,6 +72,8 @@ class StageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kms: bool | Literal["prepare"] = False
     """Whether a key of the stage encrypts what is stored; `prepare`: the key and all rights exist, and nothing more."""
     canary: bool = False
+    reserve: bool = False
+    """Whether relay and sweeper have concurrent executions of their own, which no backlog can take."""
     alarm_emails: tuple[str, ...] = ()
     alarm_topic: str | None = None
     """The ARN of a topic of yours that gets the alarms, instead of those that the stacks make."""

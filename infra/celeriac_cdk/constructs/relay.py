@@ -10,7 +10,8 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from celeriac.model import names
-from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac.model.stages import RELAY_RESERVE
+from celeriac_cdk.constructs.handler import Runtime, Size, build_handler
 from celeriac_cdk.constructs.release import release
 from celeriac_cdk.declarations.fan_out import RELAY_BATCH, RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
@@ -46,6 +47,7 @@ class Relay(Construct):
             handler="relay.handler",
             timeout=RELAY_TIMEOUT,
             runtime=runtime,
+            size=Size(reserved=runtime.config.reserved(RELAY_RESERVE)),
             permissions=[
                 read_stream(stream_arn),
                 *find_events(names.outbox_table(stage), names.outbox_index()),

@@ -12,8 +12,9 @@ from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
 from celeriac.model import names
+from celeriac.model.stages import SWEEPER_RESERVE
 from celeriac.observe.metric_names import Metric
-from celeriac_cdk.constructs.handler import Runtime, build_handler
+from celeriac_cdk.constructs.handler import Runtime, Size, build_handler
 from celeriac_cdk.constructs.release import release
 from celeriac_cdk.declarations.fan_out import RELAY_TIMEOUT
 from celeriac_cdk.monitoring.alarms import Alarms
@@ -57,6 +58,7 @@ class Sweeper(Construct):
             # A sweep ends within a minute. A call to a queue that is out of reach takes most of a minute more.
             timeout=RELAY_TIMEOUT,
             runtime=runtime,
+            size=Size(reserved=runtime.config.reserved(SWEEPER_RESERVE)),
             permissions=[
                 *find_events(table, names.outbox_index()),
                 mark_events(table),
