@@ -102,6 +102,8 @@ def test_a_throttled_consumer_is_a_ticket(stage: Stage, queue: Queue) -> None:
     assert watched(throttled) == ("AWS/Lambda", "Throttles", {"FunctionName": f"celeriac-test--{queue.name}"})
     assert measured(throttled) == ("Sum", 300, 3)
     assert topics(throttled) == ["celeriac-test--tickets"]
+    fate = "moves them to the dead-letter queue" if queue.survives < queue.retention else "SQS deletes them"
+    assert fate in throttled["AlarmDescription"]
 
 
 def test_tasks_that_are_handed_back_for_an_hour_raise_the_alarm(stage: Stage) -> None:
@@ -126,6 +128,11 @@ def test_throttles_of_the_applications_own_tables_are_tickets(stage: Stage, kind
     throttled = alarm(stage, f"accounts-table-{kind.lower()}s")
     assert watched(throttled) == ("AWS/DynamoDB", f"{kind}ThrottleEvents", {"TableName": "celeriac-test--accounts"})
     assert topics(throttled) == ["celeriac-test--tickets"]
+
+
+def test_the_alarms_on_tables_tell_what_becomes_of_the_tasks(stage: Stage) -> None:
+    assert "no attempt is charged" in alarm(stage, "outbox-table-writes")["AlarmDescription"]
+    assert "Tasks that get this error fail" in alarm(stage, "accounts-table-writes")["AlarmDescription"]
 
 
 def test_a_queue_and_a_table_of_one_name_have_alarms_of_their_own() -> None:

@@ -178,6 +178,36 @@ def test_dead_letters_that_lie_there_are_not_received(sandbox: Sandbox) -> None:
     assert letter.approximate_receive_count == 0
 
 
+def test_a_failed_smoke_test_takes_back_the_probe_that_would_become_a_letter(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer runs again later, before the probe's time is over."""
+    monkeypatch.setattr(pause, "wait", lambda seconds: sandbox.advance(timedelta(seconds=seconds)))
+    code, found = smoke("smoked-mail")
+    assert code == 1
+    assert "no letter of it" in found["smoked-mail", "dead letter"]
+    monkeypatch.undo()
+    sandbox.drain()
+    assert sandbox.dead_letters(mail) == []
+
+
+def test_a_stage_of_which_nothing_could_be_tried_isnt_said_to_work(sandbox: Sandbox) -> None:
+    mapping = {"UUID": "u", "State": "Disabled"}
+
+    def listed(**_: object) -> Any:
+        return type("Answer", (), {"status_code": 200}), {"EventSourceMappings": [mapping]}
+
+    events = operators_client("lambda").meta.events
+    events.register("before-call.lambda.ListEventSourceMappings", listed)
+    try:
+        done = CliRunner().invoke(app, ["--stage", "test", "smoke", "smoked-mail"], env={"COLUMNS": "200"})
+    finally:
+        events.unregister("before-call.lambda.ListEventSourceMappings", listed)
+    assert done.exit_code == 0  # what mends an incident must not be taken back because of it
+    assert "it is paused: celeriac --stage test resume smoked-mail" in done.output
+    assert "Nothing of the stage test could be tried" in done.output
+
+
 def test_an_interrupted_smoke_test_cancels_the_probe_that_would_become_a_letter(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

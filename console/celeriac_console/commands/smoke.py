@@ -87,7 +87,9 @@ def _show(queues: Sequence[Queue], results: Sequence[Result]) -> None:
         elif each.not_tried is not None:
             say(f"not tried: {each.queue}, {each.step}: {each.not_tried}")
     arrived = sum(each.not_tried is None for each in results)
-    if not failed:
+    if not arrived:
+        say(f"Nothing of the stage {settings.stage()} could be tried.", style="yellow")
+    elif not failed:
         say(f"The stage {settings.stage()} works: {counted(arrived, 'probe')} arrived.")
 
 

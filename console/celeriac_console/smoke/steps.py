@@ -19,7 +19,7 @@ from celeriac.model import names
 from celeriac.model.message import encode
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
-from celeriac_console.dlq.queue_reader import Pass, Taken, delete, depth, hidden_for
+from celeriac_console.dlq.queue_reader import Pass, Taken, delete, depth
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.plural import counted
 
@@ -83,7 +83,7 @@ class Step(ABC):
         return StepFailedError(f"after {took:.0f} s {self.late()}")
 
     def clean(self) -> None:  # noqa: B027 - most steps leave nothing
-        """Remove what an interrupted step has left."""
+        """Take back what a step has sent that hasn't ended well."""
 
     def _has_backlog(self) -> bool:
         waiting = sqs.counts(sqs.url(self.queue.physical_name(stage())))["ApproximateNumberOfMessages"]
@@ -153,7 +153,7 @@ class ToDeadLetters(Step):
 
     @override
     def has_ended(self) -> bool:
-        # The record is written before the letter can be received.
+        # The record is asked first: a look for the letter takes several calls.
         return self._status(self._handle).state == "dead" and remove_letter(self.queue, self._handle.id)
 
     @override
@@ -248,7 +248,7 @@ def steps_of(queue: Queue) -> list[Step]:
 def remove_letter(queue: Queue, id_: str) -> bool:
     """Delete the dead letter of a probe. Returns whether it was there. Without a dead-letter queue it isn't."""
     try:
-        reading = Pass(queue, hidden=hidden_for(100), workers=1)
+        reading = Pass(queue, workers=1)
     except sqs.NoSuchQueueError:
         return False
     found: list[Any] = []

@@ -40,21 +40,24 @@ def smoke(queues: Sequence[Queue], ended: Callable[[Result], object]) -> list[Re
         ended(results[-1])
 
     running: list[Step] = []
-    for queue in queues:
-        paused = _paused(queue)
-        for step in steps_of(queue):
-            error = paused or _error_of(step.begin)
-            if error is not None:
-                end(step, error)
-            else:
-                running.append(step)
     try:
+        for queue in queues:
+            paused = _paused(queue)
+            for step in steps_of(queue):
+                error = paused or _error_of(step.begin)
+                if error is not None:
+                    end(step, error)
+                else:
+                    running.append(step)
         while running:
             for step in list(running):
                 has_ended, error = _look(step)
-                if has_ended:
-                    running.remove(step)
-                    end(step, error)
+                if not has_ended:
+                    continue
+                if error is not None:
+                    _error_of(step.clean)  # its probe may still be on its way
+                running.remove(step)
+                end(step, error)
             if running:
                 pause.wait(EVERY_SECONDS)
     finally:

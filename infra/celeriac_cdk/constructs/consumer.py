@@ -88,8 +88,7 @@ class Consumer(Construct):
             page=False,
             notice=Notice(
                 f"For 15 minutes Lambda has refused invocations of {function}.",
-                "Its reserved concurrency, or that of the account, is used up. Messages wait, and after "
-                f"{in_words(queue.survives)} SQS moves them to the dead-letter queue.",
+                f"Its reserved concurrency, or that of the account, is used up. Messages wait, and {_fate(queue)}.",
                 f"Type {type_} doctor`, then {type_} queues`.",
                 "none is refused for five minutes",
                 "throttled-functions",
@@ -135,6 +134,13 @@ class Consumer(Construct):
                 f"{type_} dlq export {queue.name} FILE`."
             ),
         )
+
+
+def _fate(queue: Queue) -> str:
+    """What becomes of messages whose consumer stays throttled."""
+    if queue.survives < queue.retention:
+        return f"after {in_words(queue.survives)} SQS moves them to the dead-letter queue"
+    return f"after {in_words(queue.retention)} SQS deletes them"
 
 
 def _set_pollers(mapping: lambda_.CfnEventSourceMapping, pollers: Sequence[int] | None) -> None:

@@ -179,9 +179,12 @@ class Alarms:
         )
 
     def when_throttled(
-        self, scope: Construct, *, table: str, index: str | None = None, kinds: Sequence[str] = ("Write",)
+        self, scope: Construct, *, table: str, means: str, index: str | None = None, kinds: Sequence[str] = ("Write",)
     ) -> None:
-        """Build tickets for throttled writes, or reads, of a table, or of its index. `table` is a physical name."""
+        """Build tickets for throttled writes, or reads, of a table, or of its index.
+
+        table: its physical name. means: what becomes of the tasks, a sentence.
+        """
         what = table if index is None else f"{table}'s index {index}"
         dimensions = {"TableName": table} | ({} if index is None else {"GlobalSecondaryIndexName": index})
         name = f"{self._name(table)}{f'-{index}' if index is not None else ''}"
@@ -199,8 +202,8 @@ class Alarms:
                 page=False,
                 notice=Notice(
                     f"For ten minutes DynamoDB has refused some {kind.lower()}s of {what}.",
-                    "Tasks are handed back and run later, and no attempt is charged. Possible causes: traffic that "
-                    "more than doubled in half an hour, one hot key, or the account's quota for tables.",
+                    f"{means} Possible causes: traffic that more than doubled in half an hour, one hot key, or the "
+                    "account's quota for tables.",
                     f"Type `celeriac --stage {self.config.stage} queues`: pause a queue if its backlog can wait.",
                     "nothing is refused for five minutes",
                     "throttled-tables",

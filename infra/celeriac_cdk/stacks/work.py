@@ -122,11 +122,13 @@ class WorkStack(cdk.Stack):
         """Watch the tables. Few read the stage's own tables, so a throttle there is one of writes."""
         stage = alarms.config.stage
         outbox = names.outbox_table(stage)
+        ours = "Tasks are handed back and run later, and no attempt is charged."
         for table in (names.idempotency_table(stage), outbox):
-            alarms.when_throttled(self, table=table)
-        alarms.when_throttled(self, table=outbox, index=names.outbox_index())
+            alarms.when_throttled(self, table=table, means=ours)
+        alarms.when_throttled(self, table=outbox, index=names.outbox_index(), means=ours)
+        theirs = "Tasks that get this error fail, and are tried again as their policy says."
         for own in tables:
-            alarms.when_throttled(self, table=own.physical_name(stage), kinds=("Read", "Write"))
+            alarms.when_throttled(self, table=own.physical_name(stage), kinds=("Read", "Write"), means=theirs)
 
     def _watch_schedules_and_bus(self, alarms: Alarms) -> None:
         stage = alarms.config.stage
