@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import sys
@@ -17,7 +18,6 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk import cloud_assembly_schema  # noqa: F401 - jsii knows the type of a message only then
 from aws_cdk import cx_api as cxapi
 from aws_cdk.assertions import Template
 from constructs import Construct
@@ -195,12 +195,10 @@ def warnings(queues: Sequence[Queue], **context: str) -> list[str]:
     """What the CDK warns of when it synthesizes these queues."""
     app = _app(context)
     _declare(app, queues)
-    return [
-        str(message.entry.data)
-        for stack in app.synth().stacks
-        for message in stack.messages
-        if message.level == cxapi.SynthesisMessageLevel.WARNING
-    ]
+    # The file, not the assembly's `messages`: jsii can't always read their type.
+    files = sorted(Path(app.synth().directory).glob("*.metadata.json"))
+    entries = [entry for file in files for found in json.loads(file.read_text()).values() for entry in found]
+    return [entry["data"] for entry in entries if entry["type"] == "aws:cdk:warning"]
 
 
 def _declare(app: cdk.App, queues: Sequence[Queue], project: Project = PROJECT) -> StageConfig:
