@@ -114,7 +114,7 @@ bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minute
 	@$(BIN)/python benchmarks/report.py $(ARGS)
 
 docs: python-env ## build the documentation site in .local/site, and check every link
-	@$(SITE) mkdocs build --strict --quiet && echo "Open .local/site/index.html"
+	@$(SITE) mkdocs build --strict && echo "Open .local/site/index.html"
 
 version-docs: python-env ## put the site of a version beside the others, on the branch gh-pages (VERSION=0.2 ARGS=--push)
 	@test -n "$(VERSION)" || { echo "Which version? make version-docs VERSION=0.2" >&2; exit 2; }

@@ -31,3 +31,11 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> st
         return pages.rewritten(markdown, page.file.src_uri, Path(config.docs_dir).parent)
     except pages.LinkError as error:
         raise PluginError(str(error)) from error
+
+
+def on_page_content(html: str, *, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001 - MkDocs names them
+    """Refuse a page whose anchors would differ from GitHub's: alarms link to those of the runbook."""
+    made = [entry.id for top in page.toc for entry in top.children]
+    if page.file.src_uri == "runbook.md" and made != pages.anchors(page.markdown):
+        raise PluginError(f"the anchors of {page.file.src_uri} are {made}: choose plain headings")
+    return html

@@ -79,6 +79,12 @@ def rewritten(markdown: str, page: str, root: Path) -> str:
     return "".join(_LINK.sub(place, part) if text else part for part, text in _parts(markdown))
 
 
+def anchors(markdown: str) -> list[str]:
+    """The anchors that GitHub gives to a page's headings of the second level."""
+    titles = re.findall(r"^## (.+)$", markdown, re.MULTILINE)
+    return [re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
 def _parts(markdown: str) -> Iterator[tuple[str, bool]]:
     """The text of a page in parts, and whether each is text: a block of code is none."""
     for number, part in enumerate(re.split(r"(^```.*?^```$)", markdown, flags=re.MULTILINE | re.DOTALL)):
