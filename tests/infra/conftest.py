@@ -223,8 +223,8 @@ def _stacks(app: cdk.App, config: StageConfig, queues: Sequence[Queue], region: 
             tasks=TASKS,
             application=give(config, queues),
             code=lambda _: lambda_.Code.from_asset(str(Path(__file__).parent)),
-            outbox_stream_arn=state.outbox_stream_arn,
-            key_arn=state.key.key_arn if state.key is not None else None,
+            outbox_stream_arn=state.state.outbox_stream_arn,
+            key_arn=state.state.key.key_arn if state.state.key is not None else None,
             region=region,
         )
 
