@@ -41,6 +41,8 @@ class StageConfig:
     """Whether a stage of another name than `local` is deployed to the local cloud, for a try."""
     plain_botocore: bool = False
     """Whether botocore makes every call by itself, see docs/decisions/0032-the-wire.md."""
+    hosted: bool = False
+    """Whether the stage is part of another application's stacks, as the construct `Celeriac`."""
 
     @property
     def keep_data(self) -> bool:

@@ -93,7 +93,7 @@ def build_handler(
     write = iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[streams])
     for permission in [write, *permissions, *use_key(runtime.key)]:
         role.add_to_policy(permission)
-    network = runtime.network if size.vpc and not config.local else None  # the local cloud has no networks
+    network = runtime.network if size.vpc else None
     function = lambda_.Function(
         scope,
         "Function",
@@ -127,20 +127,24 @@ def build_handler(
             **size.environment,
         },
     )
-    if size.vpc and not config.local:
-        if network is None:
-            _join_vpc(function, config)
+    if size.vpc and network is None and not config.local:  # the local cloud doesn't have that VPC
+        _join_vpc(function, config)
+    if network is not None or (size.vpc and not config.local):
         _let_lambda_join(name, role)
     return function
 
 
 def _join_vpc(function: lambda_.Function, config: StageConfig) -> None:
-    """Put the function into the VPC that celeriac.toml names. The CDK's own way needs the VPC itself, and so a look into the account."""
+    """Put the function into the VPC that celeriac.toml names.
+
+    The CDK's own way needs the VPC itself, and so a look into the account.
+    """
     vpc = config.settings.vpc
     if vpc is None:
         raise ConfigError(
             f"the queue of {function.node.path} has vpc=True, and the stage {config.stage} has no VPC: set "
-            f"vpc.subnets and vpc.security_groups under stages.{config.stage} in {settings.FILE}, or give vpc= to Celeriac"
+            f"vpc.subnets and vpc.security_groups under stages.{config.stage} in {settings.FILE}, or give vpc= to "
+            "Celeriac"
         )
     raw = cast("lambda_.CfnFunction", function.node.default_child)
     raw.vpc_config = lambda_.CfnFunction.VpcConfigProperty(

@@ -66,9 +66,9 @@ def check_number(queues: Sequence[Queue]) -> None:
     """Raise DeclarationError for more queues than one stack can hold."""
     if len(queues) > MOST_QUEUES:
         raise DeclarationError(
-            f"{declared.file('queues')} declares {len(queues)} queues, but only {MOST_QUEUES} fit into the policies of a role: "
-            f"{queues[MOST_QUEUES].name!r} is the first too many. Let tasks share a queue, or split them into two "
-            "applications"
+            f"{declared.file('queues')} declares {len(queues)} queues, but only {MOST_QUEUES} fit into the policies of "
+            f"a role: {queues[MOST_QUEUES].name!r} is the first too many. Let tasks share a queue, or split them into "
+            "two applications"
         )
 
 

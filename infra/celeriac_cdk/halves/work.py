@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from celeriac import Task
-from celeriac.model import declared, names
+from celeriac.model import declared, names, settings
 from celeriac.model.queue import Queue, problems_of_environment
 from celeriac.model.stages import PROBES_OUTPUT
 from celeriac.model.table import Table
@@ -201,3 +201,15 @@ class Work(Construct):
         }
         for resource, reason in wildcards.items():
             acknowledge_wildcard(self, resource, reason)
+
+
+def warn_of_silence(scope: Construct, config: StageConfig, topics: Topics | None = None) -> None:
+    """Warn if nobody receives the alarms of a stage."""
+    given = config.settings.alarm_emails or config.settings.alarm_topic or (topics is not None and topics.pages)
+    if config.watched and not config.local and not given:
+        cure = "give alarm_topic= to Celeriac" if config.hosted else "write -c alarm_email=name@example.org"
+        cdk.Annotations.of(scope).add_warning_v2(
+            "celeriac:alarms",
+            f"nobody receives the alarms of the stage {config.stage}: {cure}, set alarm_emails in {settings.FILE}, or "
+            f"subscribe to the topic {names.part(config.stage, 'alarms')}",
+        )
