@@ -87,6 +87,7 @@ class Celeriac(Construct):
         with only(config.application, found.name):
             found.check_import()
             declared, tables, tasks = declarations()
+            found.check_neighbours()
             declared = with_numbers(declared, config)
             kept_in = state_scope or self
             self.state = State(

@@ -2,7 +2,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
@@ -34,6 +34,7 @@ from celeriac_cdk.stacks.stage import declare_stage
 from celeriac_cdk.stacks.state import StateStack
 from celeriac_cdk.stacks.work import WorkStack
 from infra import application as applications
+from tests.infra import foreign
 from tests.infra.template import Stack, Stage
 from tests.support.library import librarys_application
 
@@ -119,6 +120,13 @@ def synth() -> Synth:
         return _read(app, config.stage)
 
     return synthesize
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder for packages of tasks, which are forgotten after the test."""
+    with foreign.imports_of(tmp_path):
+        yield tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,7 @@ def source_in(folder: Path) -> str:
 def check_source(source: object) -> str:
     """Return `source`. Raises ValueError unless it is a folder below that of celeriac.toml which Python can import."""
     if not isinstance(source, str):
-        raise ValueError(f'source is {source!r}, write a folder, such as source = "{SOURCE}"')
+        raise ValueError(f'source is {source!r}, write a folder, such as source = "{SOURCE}"')  # noqa: TRY004 - as any other
     path = PurePosixPath(source)
     if path.is_absolute() or ".." in path.parts or not path.name.isidentifier() or keyword.iskeyword(path.name):
         raise ValueError(

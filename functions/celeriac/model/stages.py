@@ -188,7 +188,7 @@ class Project(Struct, frozen=True):
     stages: Mapping[str, StageSettings] = {}
     """By the name of a stage, or by a pattern, such as `pr-*`."""
     source: str = settings.SOURCE
-    """The folder of the tasks' package, relative to the file. Its name is the import name, its parent is on the path."""
+    """The folder of the tasks' package, relative to the file. Its name is the import name."""
 
     def stage(self, name: str) -> StageSettings:
         """The settings of the stage: those under its name, or else those of the first pattern that matches it.

@@ -52,6 +52,24 @@ class Source:
             "process: give one folder another name, such as shop_tasks, and name it as the source"
         )
 
+    def check_neighbours(self) -> None:
+        """Raise SourceError if a module beside the package is that of another source: Python imports it only once."""
+        _ROOTS.add(self.root)
+        for file in sorted(self.root.iterdir()):
+            module = sys.modules.get(file.stem) if file.suffix in {".py", ""} else None
+            place = Path(module.__file__ or "").resolve() if module is not None and module.__file__ else None
+            if place is None or place.is_relative_to(self.root):
+                continue
+            if any(place.is_relative_to(other) for other in _ROOTS):
+                raise SourceError(
+                    f"{file} and {place} have one import name, {file.stem!r}, and Python imports only one of them in a "
+                    "process: give one of them another name, or move it into its package of tasks"
+                )
+
+
+_ROOTS: set[Path] = set()
+"""The folders that were put on sys.path, for all applications of this process."""
+
 
 def find_source(source: str | Path, project: str | Path | None) -> Source:
     """Return the package in the folder `source`, which is relative to the current folder.

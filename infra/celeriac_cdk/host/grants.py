@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
-from constructs import Construct, IConstruct
+from constructs import IConstruct
 
 from celeriac_cdk.config import ConfigError
 from celeriac_cdk.host.home import Home
@@ -18,21 +17,17 @@ _HOME_OF: "WeakKeyDictionary[IConstruct, Home]" = WeakKeyDictionary()
 """The stage that a function or a task definition sends to."""
 
 
-def give(grantee: Grantee, home: Home, statements: Sequence[iam.PolicyStatement], *, policy: str) -> None:
-    """Give rights, and the environment if the grantee has one.
+def give(grantee: Grantee, home: Home, statements: Sequence[iam.PolicyStatement]) -> None:
+    """Give rights, and the environment if the grantee has one. To an imported role that can't change, the CDK adds
+    nothing and says nothing.
 
-    policy: the managed policy with the same rights, for a role that the CDK can't change.
-    Raises ConfigError if the grantee sends to another application already.
+    Raises ConfigError if the grantee works with another application already.
     """
     process: Any = getattr(grantee, "lambda_", grantee)  # a version and an alias have the environment of their function
     belongs_to(process, home)
     principal = process.task_role if _is_of_ecs(process) else grantee.grant_principal
-    added = [principal.add_to_principal_policy(statement).statement_added for statement in statements]
-    if not all(added) and isinstance(process, Construct):
-        cdk.Annotations.of(process).add_warning_v2(
-            f"celeriac:rights-{policy}",
-            f"the CDK can't change the role of {process.node.path}: attach the managed policy {policy} to it",
-        )
+    for statement in statements:
+        principal.add_to_principal_policy(statement)
     _tell(process, home.environment)
 
 

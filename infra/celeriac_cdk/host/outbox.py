@@ -5,7 +5,6 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
 
-from celeriac.model import names
 from celeriac.observe.metric_names import Metric
 from celeriac_cdk.constructs.access import to_emit
 from celeriac_cdk.halves.state import State
@@ -34,8 +33,7 @@ class OutboxOfStage:
         """
         home = self._home
         with home.named():
-            stage = home.config.stage
-            give(grantee, home, to_emit(stage, home.key), policy=names.part(stage, "emitter-REGION"))
+            give(grantee, home, to_emit(home.config.stage, home.key))
 
     def metric_unpublished_age(self) -> cloudwatch.Metric:
         """The age of the oldest row that isn't published, in seconds."""

@@ -51,8 +51,7 @@ class QueueOfStage:
         home = self._home
         with home.named():
             stage = home.config.stage
-            statements = to_produce(self.declared, stage, home.key)
-            give(grantee, home, statements, policy=names.part(stage, f"producer-{self.declared.name}-REGION"))
+            give(grantee, home, to_produce(self.declared, stage, home.key))
 
     def grant_read_status(self, grantee: Grantee) -> None:
         """Let a function or a service ask for the status and the results of the queue's tasks: rights, and environment.
@@ -64,7 +63,7 @@ class QueueOfStage:
             stage = home.config.stage
             statements = to_read_status([self.declared.name], home.tasks, stage)
             statements += use_key(home.key, through=("dynamodb",))
-            give(grantee, home, statements, policy=names.part(stage, "reader-REGION"))
+            give(grantee, home, statements)
 
     def use_tables(self, *tables: str) -> None:
         """Let the queue's tasks read and write single items of tables that the application declares, by their names.
