@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from constructs import Construct
@@ -121,6 +123,7 @@ class Celeriac(Construct):
         for each in {self, self.state}:
             for tag, value in config.tags.items():
                 cdk.Tags.of(each).add(tag, value)
+        self._source = found
         self._home = Home(config, found.name, tasks, self.key)
         self._queues = {queue.name: self._queue(queue) for queue in declared}
         self.outbox = OutboxOfStage(self.state, self.work, self._home)
@@ -139,6 +142,10 @@ class Celeriac(Construct):
     def table(self, name: str) -> dynamodb.Table:
         """Return a table that the application declares, by its name. Raises ConfigError for one that isn't declared."""
         return _one(self.state.tables, "table", name, self._home.package)
+
+    def code(self, architecture: Literal["arm64", "x86_64"] = "arm64") -> lambda_.Code:
+        """Return the bundle of the consumers, for a function of yours that imports the tasks and enqueues them."""
+        return codes(self.node, self._source, self._home.config)(architecture)
 
     @property
     def records(self) -> dynamodb.Table:
