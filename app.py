@@ -32,6 +32,7 @@ def main() -> None:
         project = read(root)
         # All names begin with it, whatever folder the command is typed in.
         os.environ[settings.APPLICATION] = project.name
+        os.environ.setdefault(settings.TASKS, Path(project.source).name)
         with in_a_sentence():
             if app.node.try_get_context("delivery") is not None:
                 declare_delivery(app, project)

@@ -1,1 +1,23 @@
-"""The CDK stacks of a stage."""
+"""The construct `Celeriac` for any CDK application, and the stacks of a stage that are made of its parts."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.model.stages import QueueNumbers, StageSettings, Vpc
+    from celeriac_cdk.celeriac import Celeriac
+    from celeriac_cdk.config import ConfigError
+
+__all__ = ["Celeriac", "ConfigError", "QueueNumbers", "StageSettings", "Vpc"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: app.py must put Node on PATH before anything imports aws_cdk."""
+    match name:
+        case "Celeriac":
+            return import_module("celeriac_cdk.celeriac").Celeriac
+        case "ConfigError":
+            return import_module("celeriac_cdk.config").ConfigError
+        case "QueueNumbers" | "StageSettings" | "Vpc":
+            return getattr(import_module("celeriac.model.stages"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,7 @@
-"""The rights of each function, put together from single permissions. A queue is the unit of trust."""
+"""The rights of each function, and of who sends to a stage or asks it, put together from single permissions.
+
+A queue is the unit of trust.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +34,6 @@ def of_consumer(
     """The rights of a queue's tasks: to send to every queue, and to read and write what belongs to their own."""
     records, outbox = names.idempotency_table(stage), names.outbox_table(stage)
     own = [task.name for task in tasks if task.runs_from(queue)]
-    others = [task.name for task in tasks if any(each.name in given.status_of for each in task.all_queues)]
     tables = [names.table(stage, table) for table in sorted(given.tables)]
     return [
         permissions.send([each.physical_name(stage) for each in queues]),
@@ -42,8 +44,7 @@ def of_consumer(
         permissions.append_rows(outbox),
         permissions.order_rows(records),
         *permissions.read_and_write_items(tables),
-        *permissions.read_records(records, others),
-        *([permissions.read_notes(records, sorted(given.status_of))] if given.status_of else []),
+        *(to_read_status(sorted(given.status_of), tasks, stage) if given.status_of else []),
         *given.statements,
     ]
 
@@ -57,3 +58,12 @@ def of_publishers(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStateme
         permissions.look_at_schedules(stage),
         *([permissions.put_events(names.bus(stage))] if declared.outbox().bus else []),
     ]
+
+
+def to_read_status(
+    queues: Sequence[str], tasks: Sequence[Task[..., Any, Any]], stage: str
+) -> list[iam.PolicyStatement]:
+    """What asking for the status and the results of the tasks of some queues needs."""
+    records = names.idempotency_table(stage)
+    theirs = [task.name for task in tasks if any(each.name in queues for each in task.all_queues)]
+    return [*permissions.read_records(records, theirs), permissions.read_notes(records, queues)]

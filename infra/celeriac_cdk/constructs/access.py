@@ -33,16 +33,14 @@ class Access(Construct):
         super().__init__(scope, construct_id)
         stage = config.stage
         for queue in queues:
-            rights = [*_produce(queue, stage), *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs"))]
+            rights = to_produce(queue, stage, key)
             self._policy(f"producer-{queue.name}", f"Enqueues tasks of {queue.name}; reads nothing", rights, stage)
             for resource in permissions.payload_objects(stage, queue.name):
                 acknowledge_wildcard(self, resource, _PAYLOADS)
             acknowledge_wildcard(self, permissions.schedules(stage, queue.name), _SCHEDULES)
-        records, outbox = names.idempotency_table(stage), names.outbox_table(stage)
-        through_table = use_key(key, through=("dynamodb",))
-        emit = [permissions.append_events(outbox), permissions.order_events(records), *through_table]
+        emit = to_emit(stage, key)
         self._policy("emitter", "Emits events; reads nothing and enqueues nothing", emit, stage)
-        look = [permissions.read_status(records), *through_table]
+        look = [permissions.read_status(names.idempotency_table(stage)), *use_key(key, through=("dynamodb",))]
         self._policy("reader", "Asks for the status and result of tasks", look, stage)
         operate = [*operator_rights(stage), *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs"))]
         self._policy("operator", "The rights of the command `celeriac`", operate, stage)
@@ -76,7 +74,7 @@ _SCHEDULES = "the name of a schedule is known only when it is created; the group
 _MAPPINGS = arn("lambda", "event-source-mapping:*")
 
 
-def _produce(queue: Queue, stage: str) -> list[iam.PolicyStatement]:
+def to_produce(queue: Queue, stage: str, key: kms.IKey | None) -> list[iam.PolicyStatement]:
     """What enqueuing tasks of a queue needs, at once, later, or by a transaction."""
     outbox, records = names.outbox_table(stage), names.idempotency_table(stage)
     return [
@@ -85,6 +83,16 @@ def _produce(queue: Queue, stage: str) -> list[iam.PolicyStatement]:
         *permissions.schedule(stage, queue.name),
         permissions.append_tasks(outbox, queue.name),
         *([permissions.order_rows(records, task_start(queue.name))] if queue.fifo else []),
+        *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs")),
+    ]
+
+
+def to_emit(stage: str, key: kms.IKey | None) -> list[iam.PolicyStatement]:
+    """What emitting events by a transaction needs."""
+    return [
+        permissions.append_events(names.outbox_table(stage)),
+        permissions.order_events(names.idempotency_table(stage)),
+        *use_key(key, through=("dynamodb",)),
     ]
 
 

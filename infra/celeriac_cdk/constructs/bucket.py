@@ -37,7 +37,8 @@ def private_bucket(
         # function would hang, and it isn't needed, because the local cloud is deleted as a whole.
         auto_delete_objects=not config.keep_data and not config.local,
     )
-    _let_no_log_stay(cdk.Stack.of(scope))
+    if not config.hosted:  # the application's own buckets may use the same function
+        _let_no_log_stay(cdk.Stack.of(scope))
     acknowledge(bucket, "S1", "CloudTrail's data events record each access; a bucket of logs would need logs too")
     return bucket
 

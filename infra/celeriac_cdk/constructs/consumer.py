@@ -55,10 +55,12 @@ class Consumer(Construct):
             ),
         )
         self._alarms(queue, alarms)
-        mapping = lambda_.EventSourceMapping(
+        target = release(self, self.function, name=queue.name, alarms=alarms)
+        self.alias = target if isinstance(target, lambda_.Alias) else None
+        mapping = self.mapping = lambda_.EventSourceMapping(
             self,
             "Mapping",
-            target=release(self, self.function, name=queue.name, alarms=alarms),
+            target=target,
             event_source_arn=queue_arn(source),
             batch_size=queue.batch,
             max_batching_window=window,
