@@ -47,7 +47,7 @@ def handler(event, context):
     return process_partial_response(event=event, record_handler=work, processor=processor, context=context)
 """
 # Our handler makes its clients at the first message, the bare one at its import: so ours are made here too.
-OURS = "import consumer; from celeriac.aws.client import client; client('dynamodb'); client('sqs')"
+OURS = "import celeriac.entry.consumer; from celeriac.aws.client import client; client('dynamodb'); client('sqs')"
 TIMED = "import time; start = time.perf_counter(); {}; print((time.perf_counter() - start) * 1000)"
 
 
@@ -92,7 +92,7 @@ def measure(runs: int = 21) -> Figures:
             if run:  # the first pair only fills the disk's cache
                 pairs.append((bare, ours))
         bare_only, ours_only = zip(*pairs, strict=True)
-        handler_only = [milliseconds("import consumer", [bundle]) for _ in range(5)]
+        handler_only = [milliseconds("import celeriac.entry.consumer", [bundle]) for _ in range(5)]
     return Figures(
         statistics.median(bare_only),
         statistics.median(ours_only),

@@ -87,7 +87,7 @@ def deploy(queue: Queue, code: bytes, variables: Mapping[str, str], *, own: Mapp
         FunctionName=queue.function_name(stage),
         Runtime="python3.13",
         Role="arn:aws:iam::000000000000:role/benchmark",
-        Handler="consumer.handler",
+        Handler="celeriac.entry.consumer.handler",
         Code={"ZipFile": code},
         Timeout=int(queue.timeout.total_seconds()),
         MemorySize=512,

@@ -72,7 +72,9 @@ class Stage:
             for name in (queue.dead_letter_name(STAGE), queue.physical_name(STAGE)):
                 self.sqs.create_queue(QueueName=name, Attributes=attributes)
 
-    def worker(self, log_format: Format, handler: str = "consumer.handler") -> AbstractContextManager[Worker]:
+    def worker(
+        self, log_format: Format, handler: str = "celeriac.entry.consumer.handler"
+    ) -> AbstractContextManager[Worker]:
         return worker(handler, code=[self._bundle], environment=self.environment, log_format=log_format)
 
     def send(self, queue: Queue, *bodies: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -269,9 +271,9 @@ def test_an_error_of_the_handler_itself_is_shown_with_its_traceback(stage: Stage
 
 
 def test_relay_and_sweeper_answer(stage: Stage, log_format: Format) -> None:
-    with stage.worker(log_format, "relay.handler") as relay:
+    with stage.worker(log_format, "celeriac.entry.relay.handler") as relay:
         assert relay.invoke({"Records": []}) == OK
-    with stage.worker(log_format, "sweeper.handler") as sweeper:
+    with stage.worker(log_format, "celeriac.entry.sweeper.handler") as sweeper:
         swept = sweeper.invoke({})
     assert isinstance(swept, Answered)
     assert swept.value["published"] == 0

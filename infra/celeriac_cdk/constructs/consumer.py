@@ -41,7 +41,7 @@ class Consumer(Construct):
         self.function = build_handler(
             self,
             name=queue.function_name(stage),
-            handler="consumer.handler",
+            handler="celeriac.entry.consumer.handler",
             timeout=queue.timeout,
             runtime=runtime,
             permissions=[consume(source), send([queue.dead_letter_name(stage)]), *permissions],
