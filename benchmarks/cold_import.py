@@ -26,7 +26,9 @@ sys.path.insert(0, str(ROOT))
 from figures import Ratio, as_json, ratio
 from weight import Weight, copy_distributions, of_distributions, of_folder
 
-from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.source import Source
+from celeriac_cdk.bundle.target import THIS_MACHINE
 
 # A consumer written by hand with Powertools.
 BARE = """
@@ -80,7 +82,7 @@ class Figures:
 
 
 def measure(runs: int = 21) -> Figures:
-    bundle = build_bundle(ROOT, THIS_MACHINE)
+    bundle = build_bundle(Source(ROOT / "functions" / "tasks", ROOT), THIS_MACHINE)
     with tempfile.TemporaryDirectory() as folder:
         copy_distributions(Path(folder), "aws-lambda-powertools", "boto3")
         (Path(folder) / "bare_handler.py").write_text(BARE)

@@ -19,7 +19,9 @@ import pytest
 from celeriac.model import names
 from celeriac.model.queue import Queue
 from celeriac.testing import account, lambda_
-from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.source import Source
+from celeriac_cdk.bundle.target import THIS_MACHINE
 from celeriac_console.tail.lines import Line, read
 from celeriac_console.tail.unfinished import UnfinishedRuns
 from tests.realities.bundle_tasks.queues import jobs, ledger, short
@@ -47,7 +49,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "functions", project / "functions", ignore=ignored)
     shutil.rmtree(project / "functions" / "tasks")
     shutil.copytree(Path(__file__).with_name("bundle_tasks"), project / "functions" / "tasks", ignore=ignored)
-    return build_bundle(project, THIS_MACHINE)
+    return build_bundle(Source(project / "functions" / "tasks", project), THIS_MACHINE)
 
 
 class Stage:

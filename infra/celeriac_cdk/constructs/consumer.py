@@ -52,6 +52,7 @@ class Consumer(Construct):
                 environment={**environment, **queue.environment},
                 vpc=queue.vpc,
                 architecture=queue.architecture,
+                python=queue.runtime,
             ),
         )
         self._alarms(queue, alarms)
