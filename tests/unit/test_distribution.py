@@ -149,7 +149,7 @@ def test_the_pytest_plugin_is_silent_without_moto_until_its_fixture_is_used(tmp_
         "@pytest.mark.every_fault\ndef test_marked(): pass\n"
     )
     run = "import pytest; raise SystemExit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
-    said = without({"moto", "time_machine"}, run, tmp_path)
+    said = without({"moto"}, run, tmp_path)
 
     assert "1 passed, 2 errors" in said
     assert "the fixture `sandbox` needs the package moto, which isn't installed" in said
