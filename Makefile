@@ -18,10 +18,10 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --isolated --quiet --group 
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit licences sbom docs version-docs python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check licences sbom docs version-docs python-env all-envs chaos realities kill
 
 help: ## list these commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: all-envs ## install everything from the lock files (needs Python 3.13, pip and git)
 	@echo "Ready. Next: make demo, or make test"
@@ -120,6 +120,12 @@ version-docs: python-env ## put the site of a version beside the others, on the 
 	@test -n "$(VERSION)" || { echo "Which version? make version-docs VERSION=0.2" >&2; exit 2; }
 	@$(SITE) mike deploy --update-aliases "$(VERSION)" latest $(ARGS)
 	@$(SITE) mike set-default latest $(ARGS)
+
+dist: python-env ## build the wheel and the source distribution into dist/
+	@sh local/dist.sh
+
+release-check: python-env ## build twice, compare, and try the wheel in empty environments (some minutes)
+	@$(BIN)/python -m tests.e2e.release_check $(ARGS)
 
 audit: python-env ## look up known vulnerabilities of every locked package, at OSV and npm
 	@sh local/audit.sh

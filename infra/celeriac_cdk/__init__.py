@@ -3,12 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from celeriac.model.extras import need
+
 if TYPE_CHECKING:
     from celeriac.model.stages import QueueNumbers, StageSettings, Vpc
     from celeriac_cdk.celeriac import Celeriac
     from celeriac_cdk.config import ConfigError
 
 __all__ = ["Celeriac", "ConfigError", "QueueNumbers", "StageSettings", "Vpc"]
+
+
+need("cdk", "celeriac_cdk")
 
 
 def __getattr__(name: str) -> Any:

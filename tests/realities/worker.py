@@ -115,7 +115,7 @@ class Worker:
 
 @contextmanager
 def worker(
-    handler: str = "consumer.handler",
+    handler: str = "celeriac.entry.consumer.handler",
     *,
     code: Sequence[Path] = SOURCES,
     environment: Mapping[str, str] | None = None,

@@ -1,4 +1,4 @@
-"""The code of the functions: the bundle of a source, for each architecture."""
+"""The code of the functions: the bundle of a source, for each architecture and runtime."""
 
 from collections.abc import Callable
 from functools import cache
@@ -7,31 +7,28 @@ from pathlib import Path
 from aws_cdk import aws_lambda as lambda_
 from constructs import Node
 
-from celeriac_cdk.bundle.build import LAMBDA_ARM64, LAMBDA_X86_64, THIS_MACHINE, Target, build_bundle
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.source import Source as Package
+from celeriac_cdk.bundle.target import THIS_MACHINE, Target, on_lambda
 from celeriac_cdk.config import StageConfig
 from celeriac_cdk.declarations.source import Source
 
 
-def codes(node: Node, source: Source, config: StageConfig) -> Callable[[str], lambda_.Code]:
-    """The bundle for each architecture, for one stack: the CDK ties an asset to a stack."""
+def codes(node: Node, source: Source, config: StageConfig) -> Callable[[str, str], lambda_.Code]:
+    """The bundle for each architecture and runtime, for one stack: the CDK ties an asset to a stack."""
 
     @cache
-    def code(architecture: str) -> lambda_.Code:
-        return lambda_.Code.from_asset(str(_folder(node, source, config, architecture)))
+    def code(architecture: str, runtime: str) -> lambda_.Code:
+        return lambda_.Code.from_asset(str(_folder(node, source, config, on_lambda(architecture, runtime))))
 
     return code
 
 
-def _folder(node: Node, source: Source, config: StageConfig, architecture: str) -> Path:
+def _folder(node: Node, source: Source, config: StageConfig, target: Target) -> Path:
     """Return the bundle. Commands that deploy nothing, such as `cdk list` and `cdk destroy`, get the bare package.
 
     For these commands the CDK's command line puts an empty list of stacks to bundle into the context.
     """
     if node.try_get_context("aws:cdk:bundling-stacks") == []:
         return source.folder
-    on_lambda = LAMBDA_X86_64 if architecture == "x86_64" else LAMBDA_ARM64
-    return _build(source, THIS_MACHINE if config.local else on_lambda)
-
-
-def _build(source: Source, target: Target) -> Path:
-    return build_bundle(source.project, target)
+    return build_bundle(Package(source.folder, source.project), THIS_MACHINE if config.local else target)

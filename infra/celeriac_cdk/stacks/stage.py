@@ -13,7 +13,7 @@ from celeriac.model.errors import DeclarationError
 from celeriac.model.stages import Project, ProjectError
 from celeriac_cdk import sizes
 from celeriac_cdk.application import Application, Describe
-from celeriac_cdk.bundle.build import BundleError
+from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.services import ServiceError
 from celeriac_cdk.config import BuildState, ConfigError, StageConfig, read_config
 from celeriac_cdk.constructs.code import codes

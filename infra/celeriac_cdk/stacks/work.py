@@ -29,7 +29,7 @@ class WorkStack(cdk.Stack):
         tables: Sequence[Table],
         tasks: Sequence[Task[..., Any, Any]],
         application: Application,
-        code: Callable[[str], lambda_.Code],
+        code: Callable[[str, str], lambda_.Code],
         outbox_stream_arn: str,
         key_arn: str | None,
         region: str | None = None,
