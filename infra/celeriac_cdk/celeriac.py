@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from celeriac.model import names, settings
 from celeriac.model.project import read
-from celeriac.model.queue import Queue
+from celeriac.model.queue import DEFAULT_RUNTIME, Queue
 from celeriac.model.stages import QueueNumbers, StageSettings
 from celeriac_cdk.config import ConfigError, StageConfig, switch
 from celeriac_cdk.constructs.code import codes
@@ -143,9 +143,9 @@ class Celeriac(Construct):
         """Return a table that the application declares, by its name. Raises ConfigError for one that isn't declared."""
         return _one(self.state.tables, "table", name, self._home.package)
 
-    def code(self, architecture: Literal["arm64", "x86_64"] = "arm64") -> lambda_.Code:
+    def code(self, architecture: Literal["arm64", "x86_64"] = "arm64", runtime: str = DEFAULT_RUNTIME) -> lambda_.Code:
         """Return the bundle of the consumers, for a function of yours that imports the tasks and enqueues them."""
-        return codes(self.node, self._source, self._home.config)(architecture)
+        return codes(self.node, self._source, self._home.config)(architecture, runtime)
 
     @property
     def records(self) -> dynamodb.Table:
