@@ -12,11 +12,13 @@ export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/ca-ce
 
 # These variables of the shell are about other Python installations, not about .venv.
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# What builds the site isn't installed beside the rest. It prints advice of its makers, which is in docs/decisions/0045.
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --isolated --quiet --group docs
 # A worker of pytest-xdist takes seconds to start, so tests of files that ARGS names run faster without workers.
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit licences sbom python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit licences sbom docs version-docs python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -110,6 +112,14 @@ delivery: all-envs ## deploy the roles of a repository's workflows (REPOSITORY=O
 bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minutes; ARGS=--quick for a short run)
 	@sh local/setup.sh versus
 	@$(BIN)/python benchmarks/report.py $(ARGS)
+
+docs: python-env ## build the documentation site in .local/site, and check every link
+	@$(SITE) mkdocs build --strict && echo "Open .local/site/index.html"
+
+version-docs: python-env ## put the site of a version beside the others, on the branch gh-pages (VERSION=0.2 ARGS=--push)
+	@test -n "$(VERSION)" || { echo "Which version? make version-docs VERSION=0.2" >&2; exit 2; }
+	@$(SITE) mike deploy --update-aliases "$(VERSION)" latest $(ARGS)
+	@$(SITE) mike set-default latest $(ARGS)
 
 audit: python-env ## look up known vulnerabilities of every locked package, at OSV and npm
 	@sh local/audit.sh

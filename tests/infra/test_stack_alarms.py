@@ -16,6 +16,7 @@ from celeriac_cdk.monitoring.notice import MOST_CHARACTERS
 from celeriac_cdk.monitoring.times import in_words
 from celeriac_console.main import app as command
 from celeriac_console.unknown_commands import Commands
+from docs.site.pages import anchors
 from tests.infra.conftest import QUEUES, Synth, build, built
 from tests.infra.template import Resource, Stage, text
 
@@ -192,8 +193,7 @@ def test_an_idle_stage_raises_no_alarm_and_has_none_without_data(stage: Stage) -
 def test_every_alarm_tells_one_topic_when_it_begins_and_ends_and_says_what_to_do(synth: Synth) -> None:
     stage = synth(stage="test", runbook="https://wiki.example.org/runbook", canary="true")
     released = stage.work.resources("CodeDeploy::DeploymentGroup")
-    headings = re.findall(r"^## (.+)$", RUNBOOK.read_text(), re.MULTILINE)
-    entries = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    entries = anchors(RUNBOOK.read_text())
 
     found = stage.work.resources("CloudWatch::Alarm")
     assert len({text(one["AlarmName"]) for one in found}) == len(found)
