@@ -83,6 +83,7 @@ class Celeriac(Construct):
         config = _config(
             self, found, stage, name, given=settings, queues=queues or {}, with_topic=alarm_topic is not None
         )
+        _check_place(self, state_scope)
         check_once(self, config)
         found.put_on_path()
         topics = Topics(alarm_topic, ticket_topic)
@@ -216,6 +217,16 @@ class Celeriac(Construct):
             self.work.node.add_dependency(self.state)
         else:
             here.add_stack_dependency(there)
+
+
+def _check_place(scope: Construct, state_scope: Construct | None) -> None:
+    """Raise ConfigError for a state in another account or region: the work finds it by names, and there isn't any."""
+    here, there = cdk.Stack.of(scope), cdk.Stack.of(state_scope or scope)
+    if (here.account, here.region) != (there.account, there.region):
+        raise ConfigError(
+            f"{scope.node.path}: state_scope is in another account or region than the construct: give both stacks the "
+            "same env="
+        )
 
 
 def _config(

@@ -81,6 +81,12 @@ def test_an_argument_that_cannot_be_used(folder: Path, changes: dict[str, Any], 
         take_in(folder, **changes)
 
 
+def test_both_halves_are_in_one_account_and_region(folder: Path) -> None:
+    elsewhere = cdk.Stack(foreign.app(), "Data", env=cdk.Environment(account="123456789012", region="us-east-1"))
+    with pytest.raises(ConfigError, match="Host/Tasks: state_scope is in another account or region"):
+        take_in(folder, state_scope=elsewhere)
+
+
 def test_a_topic_and_addresses_exclude_each_other(folder: Path) -> None:
     topic = sns.Topic.from_topic_arn(cdk.Stack(foreign.app(), "Theirs"), "Topic", "arn:aws:sns:eu-west-1:1:pages")
     with pytest.raises(ConfigError, match="alarm_topic is given, and the settings of the stage have alarm_emails"):

@@ -70,7 +70,7 @@ def test_a_task_on_an_undeclared_queue_is_refused() -> None:
     @task(Queue("stray"))
     def lost() -> None: ...
 
-    message = r"task 'lost' is on the queue 'stray', which tasks/queues\.py doesn't declare"
+    message = r"task 'lost' is on the queue 'stray', which application/queues\.py doesn't declare"
     with pytest.raises(DeclarationError, match=message):
         check_tasks_have_queues([lost], [Queue("declared")])
 
@@ -90,7 +90,7 @@ def test_a_former_queue_that_is_not_declared_is_refused() -> None:
     @task(declared, former_queues=[Queue("stray")])
     def moved() -> None: ...
 
-    message = r"task 'moved' has the former queue 'stray', which tasks/queues\.py doesn't declare"
+    message = r"task 'moved' has the former queue 'stray', which application/queues\.py doesn't declare"
     with pytest.raises(DeclarationError, match=message):
         check_tasks_have_queues([moved], [declared])
 

@@ -83,7 +83,7 @@ def test_numbers_that_aws_does_not_take_are_refused_with_their_place(tmp_path: P
         ("name = 3", "name is missing"),
         ("name = [", "isn't TOML"),
         ('name = "a-b"', "name: .*'a-b'.*without a hyphen"),
-        ('nam = "x"', "has no key 'nam'; there are name, stages"),
+        ('nam = "x"', "has no key 'nam'; there are name, source, stages"),
         ('name = "x"\nstages = 3', "stages is 3, write a table"),
         ('name = "x"\nstages.prod = 3', r"stages.prod is 3, write a table: \[stages.prod\]"),
         ('name = "x"\n[stages.prod]\nkms = "yes"', "stages.prod.kms is 'yes', it must be true, false or"),
@@ -203,3 +203,42 @@ def test_a_sandbox_has_nothing_of_the_shells_application(monkeypatch: pytest.Mon
     monkeypatch.setenv(settings.APPLICATION, "other")
     with Sandbox():
         assert names.prefix("test") == "celeriac-test"
+
+
+def test_the_package_of_the_tasks_is_the_end_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(settings.TASKS, raising=False)
+    written(tmp_path, 'name = "shop"\nsource = "src/shop_tasks"\n')
+    monkeypatch.chdir(tmp_path)
+    assert (read(tmp_path).source, settings.tasks_package()) == ("src/shop_tasks", "shop_tasks")
+    monkeypatch.setenv(settings.TASKS, "other_tasks")
+    assert settings.tasks_package() == "other_tasks"
+
+
+def test_without_a_source_the_package_is_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(settings.TASKS, raising=False)
+    monkeypatch.chdir(written(tmp_path, 'name = "shop"\n'))
+    assert (read(tmp_path).source, settings.tasks_package()) == ("functions/tasks", "tasks")
+
+
+@pytest.mark.parametrize("source", ["/tasks", "../tasks", "src/my-tasks", "src/import", "", 3])
+def test_a_source_that_python_cannot_import_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: object
+) -> None:
+    monkeypatch.delenv(settings.TASKS, raising=False)
+    monkeypatch.chdir(written(tmp_path, f'name = "shop"\nsource = {source!r}\n'))
+    with pytest.raises(ProjectError, match=r"celeriac\.toml: source is"):
+        read(tmp_path)
+    with pytest.raises(ValueError, match=r"celeriac\.toml: source is"):
+        settings.tasks_package()
+
+
+def test_a_name_holds_for_a_block_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(settings.APPLICATION, "shop")
+    with settings.named("billing"):
+        assert settings.application() == "billing"
+        with settings.named("inner"):
+            assert settings.application() == "inner"
+        assert settings.application() == "billing"
+    assert settings.application() == "shop"
+    with pytest.raises(ValueError, match="'No'"), settings.named("No"):
+        pass

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import celeriac
 from celeriac.declare import registry
+from celeriac.model import declared
 from celeriac.model.errors import DeclarationError
 from celeriac.model.failure import error_message, error_type
+from celeriac.model.on_path import put_project_on_path
 from celeriac_console.terminal.errors import UserError
 
 # Code in these folders isn't the user's: it is Python's, a package's or Celeriac's.
@@ -23,6 +25,7 @@ MOST_CHARACTERS = 400
 def load() -> None:
     """Import every task. Raises UserError, with file and line, if a module of the user fails."""
     try:
+        put_project_on_path(Path.cwd())
         registry.load()
     except (Exception, SystemExit) as error:  # a module may raise anything when it is imported
         raise UserError(why_not(error)) from error
@@ -34,7 +37,7 @@ def why_not(error: BaseException) -> str:
     text = " ".join(error_message(error).split())[:MOST_CHARACTERS]
     if not isinstance(error, DeclarationError):  # a DeclarationError's text is complete without its type
         text = f"{error_type(error)}: {text}"
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("tasks"):
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != declared.package():
         text += f" (a package is added by: uv add {error.name.partition('.')[0]})"
     return f"the tasks can't be loaded: {place}\n  {text}" if place else f"the tasks can't be loaded: {text}"
 

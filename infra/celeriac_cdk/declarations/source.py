@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from celeriac.model.errors import DeclarationError
+from celeriac.model.on_path import put_on_path
 from celeriac.model.settings import check_source, project_file
 
 _OF_A_PROJECT = ("uv.lock", "poetry.lock", "pyproject.toml", "requirements.txt")
@@ -36,9 +37,7 @@ class Source:
 
     def put_on_path(self) -> None:
         """Let Python find the package, and what lies beside it, before anything else of that name."""
-        if not any(Path(entry).resolve() == self.root for entry in sys.path if entry):
-            sys.path.insert(0, str(self.root))
-            importlib.invalidate_caches()
+        put_on_path(self.root)
 
     def check_import(self) -> None:
         """Import the package. Raises SourceError if Python finds another one under its name."""
