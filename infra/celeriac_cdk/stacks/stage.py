@@ -158,5 +158,5 @@ def _bundle(app: cdk.App, root: Path, config: StageConfig, target: Target) -> Pa
     """
     source = Source(root / "functions" / "tasks", root)
     if app.node.try_get_context("aws:cdk:bundling-stacks") == []:
-        return source.root
+        return source.package
     return build_bundle(source, THIS_MACHINE if config.local else target)
