@@ -164,7 +164,7 @@ def check_missing(environment: Path, extras: set[str]) -> None:
         "cdk": ["python", "-c", "import celeriac_cdk"],
         "cli": ["celeriac", "--version"],
         "testing": ["python", "-c", "from celeriac.testing import Sandbox"],
-        "local": ["python", "-c", "import celeriac_local"],
+        "local": ["python", "-m", "celeriac_local", "--help"],
     }
     for extra in sorted(extras):
         program, *rest = uses[extra]

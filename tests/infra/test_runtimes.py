@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Literal, cast
 
 import pytest
 
 from celeriac import Queue
 from tests.infra.conftest import build, warnings
 
-HERE = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-OTHER = "python3.12" if HERE != "python3.12" else "python3.14"
+type Runtime = Literal["python3.12", "python3.13", "python3.14"]
+HERE = cast("Runtime", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+OTHER: Runtime = "python3.12" if HERE != "python3.12" else "python3.14"
 NEW, OLD = Queue("new", runtime="python3.14"), Queue("old", runtime="python3.12")
 
 
@@ -45,7 +47,7 @@ def test_relay_and_sweeper_run_where_most_consumers_do(queues: list[Queue], plac
 
 
 def test_a_runtime_whose_byte_code_this_python_does_not_make_is_warned_of() -> None:
-    here = Queue("here", runtime=HERE)  # type: ignore[arg-type]  # one of the three
+    here = Queue("here", runtime=HERE)
     said = [each for each in warnings([here, Queue("other", runtime=OTHER)], stage="test") if "no byte code" in each]
 
     assert len(said) == 1
