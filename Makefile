@@ -69,8 +69,9 @@ lint: python-env ## check style and format (ruff), and which folder may import w
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 
-types: python-env ## check types (mypy --strict)
+types: python-env ## check types (mypy --strict), for the oldest and the newest Python
 	@$(BIN)/mypy
+	@$(BIN)/mypy --python-version 3.14
 
 check: test lint types ## run test, lint and types: everything that a pull request needs
 

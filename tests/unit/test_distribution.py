@@ -122,7 +122,7 @@ def without(modules: Collection[str], program: str, *arguments: Path) -> str:
     [
         ("cdk", "import celeriac_cdk", "celeriac_cdk needs the package aws_cdk"),
         ("cli", "from celeriac_console.entry_point import run; run()", "celeriac: the command `celeriac` needs"),
-        ("local", "import celeriac_local", "celeriac_local needs the package"),
+        ("local", "import celeriac_local.__main__", "celeriac: the local cloud needs the package"),
         ("testing", "from celeriac.testing import Sandbox", "celeriac.testing needs the package moto"),
     ],
 )

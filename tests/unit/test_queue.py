@@ -32,6 +32,7 @@ from celeriac.model.table import TableError
         ({"pollers": (2, 10_001)}, "most 2 to 10,000"),
         ({"retention": timedelta(days=14) - timedelta(seconds=1)}, "leave an hour at least"),
         ({"architecture": "arm"}, "Lambda has arm64 and x86_64"),
+        ({"runtime": "python3.11"}, r"Celeriac runs on python3\.12, python3\.13, python3\.14"),
         ({"retired": 1}, "retired is 1, write True or False"),
         ({"pollers": 2}, "such as \\(2, 20\\)"),
         ({"pollers": (2, 5), "max_concurrency": 5}, "exclude each other"),
