@@ -17,7 +17,7 @@ from celeriac.model import names, settings
 from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
 from celeriac_local.cloud import environment
 from celeriac_local.cloud.processes import spawn, stop
-from celeriac_local.folders import EMULATOR_PYTHON, ROOT
+from celeriac_local.folders import emulator_python, root
 
 READY_SECONDS = 20
 SERVE = Path(__file__).resolve().parent / "versus" / "serve.py"
@@ -30,7 +30,7 @@ def emulator(folder: Path, port: int) -> Iterator[dict[str, str]]:
         (folder / name).mkdir()
     variables = environment.of_emulator(port, os.environ)
     variables |= {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "home")}
-    process = spawn([EMULATOR_PYTHON, SERVE], env=variables, folder=folder, log=folder / "emulator.log")
+    process = spawn([emulator_python(), SERVE], env=variables, folder=folder, log=folder / "emulator.log")
     try:
         _wait(f"{environment.endpoint(port)}/_ministack/ready")
         yield environment.of_client(port)
@@ -63,7 +63,7 @@ def client(service: Any, variables: Mapping[str, str]) -> Any:
 
 def bundle_with(folder: Path, *, only: Sequence[str]) -> bytes:
     """The zipped bundle. The files and packages `only` of `folder` replace the project's package `tasks`."""
-    bundle = build_bundle(ROOT, THIS_MACHINE)
+    bundle = build_bundle(root(), THIS_MACHINE)
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(bundle.rglob("*")):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from celeriac.model import names, project, settings
+from celeriac.model import names, project, settings, sources
 from celeriac_console.commands.delayed.cancel import cancel
 from celeriac_console.commands.delayed.list_ import list_delayed
 from celeriac_console.commands.delayed.run_now import run_now
@@ -36,10 +36,11 @@ from celeriac_console.commands.status import status
 from celeriac_console.commands.tail import tail
 from celeriac_console.commands.tasks import tasks
 from celeriac_console.explain import explained
+from celeriac_console.plugged import Root
 from celeriac_console.unknown_commands import Commands
 
 app = typer.Typer(
-    cls=Commands,
+    cls=Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -75,7 +76,8 @@ def main(
 ) -> None:
     """Work on a stage of Celeriac with your AWS credentials, region and profile.
 
-    The stage `local` is the local cloud of this clone (`make up`): AWS_PROFILE and similar variables have no effect.
+    The stage `local` is this project's local cloud (`celeriac local up`): AWS_PROFILE and similar variables have no
+    effect there.
     Exit codes: 0 for success, 1 if problems were found, 2 for a mistake in the command, 130 after Ctrl-C.
     """
     # Other tools of AWS read either variable. boto3 reads only AWS_DEFAULT_REGION.
@@ -87,6 +89,7 @@ def main(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     os.environ[settings.STAGE] = stage
+    sources.put_on_path(Path.cwd())
 
 
 app.command("send")(explained(send))

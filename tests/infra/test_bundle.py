@@ -279,7 +279,7 @@ def test_an_unlisted_service_stops_the_build_before_it_starts(tiny: Path) -> Non
 
     with pytest.raises(ServiceError, match='add "sns"'):
         build_bundle(tiny, LAMBDA_ARM64)
-    assert not (tiny / ".local").exists()
+    assert not (tiny / ".celeriac").exists()
 
 
 def test_a_missing_uv_is_named_with_its_cure(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,7 +294,7 @@ def test_a_build_that_fails_leaves_nothing_that_looks_like_a_bundle(tiny: Path) 
     with pytest.raises(BundleError, match="uv could not install"):
         build_bundle(tiny, LAMBDA_ARM64, offline=True)  # the project's pyproject.toml has no [project]
 
-    assert list((tiny / ".local" / "bundles").iterdir()) == []
+    assert list((tiny / ".celeriac" / "bundles").iterdir()) == []
 
 
 @pytest.mark.parametrize(

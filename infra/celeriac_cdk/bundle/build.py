@@ -1,8 +1,8 @@
 """The asset that all functions share: sources, locked wheels and byte code, built by uv without Docker.
 
-Builds are kept under `.local/bundles/`. The name of a build is a fingerprint of its inputs, so a synth without changes
-builds nothing. CloudFormation compares the hash of the built files. Equal inputs give equal files, so CloudFormation
-deploys real changes only.
+Builds are kept under `.celeriac/bundles/`. The name of a build is a fingerprint of its inputs, so a synth without
+changes builds nothing. CloudFormation compares the hash of the built files. Equal inputs give equal files, so
+CloudFormation deploys real changes only.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def build_bundle(root: Path, target: Target, *, offline: bool = False) -> Path:
     listed = services.listed_services(root / "pyproject.toml")
     files = trim.sources(root / "functions")
     services.check_services([file for file in files if file.suffix == ".py"], listed)
-    bundles = root / ".local" / "bundles"
+    bundles = root / ".celeriac" / "bundles"
     bundle = bundles / f"{target.name}-{fingerprint(root, files, listed, target)}"
     if bundle.is_dir():
         bundle.touch()
