@@ -20,6 +20,7 @@ from celeriac_console.commands.dlq.redrive import redrive
 from celeriac_console.commands.dlq.show import show
 from celeriac_console.commands.doctor import doctor
 from celeriac_console.commands.forget import forget
+from celeriac_console.commands.new import new
 from celeriac_console.commands.outbox.lag import lag
 from celeriac_console.commands.outbox.replay import replay
 from celeriac_console.commands.pause import pause
@@ -35,6 +36,7 @@ from celeriac_console.commands.smoke import smoke
 from celeriac_console.commands.status import status
 from celeriac_console.commands.tail import tail
 from celeriac_console.commands.tasks import tasks
+from celeriac_console.commands.update import update
 from celeriac_console.explain import explained
 from celeriac_console.plugged import Root
 from celeriac_console.unknown_commands import Commands
@@ -92,6 +94,8 @@ def main(
     sources.put_on_path(Path.cwd())
 
 
+app.command("new")(explained(new, calls_aws=False))
+app.command("update")(explained(update, calls_aws=False))
 app.command("send")(explained(send))
 app.command("forget")(explained(forget))
 app.command("rerun")(explained(rerun))

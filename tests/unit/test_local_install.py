@@ -60,7 +60,7 @@ def test_it_is_installed_once_with_one_line(runs: Path) -> None:
     "breaks",
     [
         lambda: folders.emulator_python().unlink(missing_ok=True),
-        lambda: (folders.emulator_environment() / ".made-from").unlink(),
+        lambda: (folders.emulator_environment() / ".made-from").unlink(missing_ok=True),
         lambda: (folders.emulator_environment() / ".made-from").write_bytes(b"\xff"),
         lambda: folders.root().rename(folders.root().with_name("moved")),
     ],
