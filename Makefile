@@ -16,10 +16,10 @@ unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit licences sbom python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check licences sbom python-env all-envs chaos realities kill
 
 help: ## list these commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: all-envs ## install everything from the lock files (needs Python 3.13, pip and git)
 	@echo "Ready. Next: make demo, or make test"
@@ -67,8 +67,9 @@ lint: python-env ## check style and format (ruff), and which folder may import w
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 
-types: python-env ## check types (mypy --strict)
+types: python-env ## check types (mypy --strict), for the oldest and the newest Python
 	@$(BIN)/mypy
+	@$(BIN)/mypy --python-version 3.14
 
 check: test lint types ## run test, lint and types: everything that a pull request needs
 
@@ -110,6 +111,12 @@ delivery: all-envs ## deploy the roles of a repository's workflows (REPOSITORY=O
 bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minutes; ARGS=--quick for a short run)
 	@sh local/setup.sh versus
 	@$(BIN)/python benchmarks/report.py $(ARGS)
+
+dist: python-env ## build the wheel and the source distribution into dist/
+	@sh local/dist.sh
+
+release-check: python-env ## build twice, compare, and try the wheel in empty environments (some minutes)
+	@$(BIN)/python -m tests.e2e.release_check $(ARGS)
 
 audit: python-env ## look up known vulnerabilities of every locked package, at OSV and npm
 	@sh local/audit.sh

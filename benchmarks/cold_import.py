@@ -26,7 +26,9 @@ sys.path.insert(0, str(ROOT))
 from figures import Ratio, as_json, ratio
 from weight import Weight, copy_distributions, of_distributions, of_folder
 
-from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.source import Source
+from celeriac_cdk.bundle.target import THIS_MACHINE
 
 # A consumer written by hand with Powertools.
 BARE = """
@@ -47,7 +49,7 @@ def handler(event, context):
     return process_partial_response(event=event, record_handler=work, processor=processor, context=context)
 """
 # Our handler makes its clients at the first message, the bare one at its import: so ours are made here too.
-OURS = "import consumer; from celeriac.aws.client import client; client('dynamodb'); client('sqs')"
+OURS = "import celeriac.entry.consumer; from celeriac.aws.client import client; client('dynamodb'); client('sqs')"
 TIMED = "import time; start = time.perf_counter(); {}; print((time.perf_counter() - start) * 1000)"
 
 
@@ -80,7 +82,7 @@ class Figures:
 
 
 def measure(runs: int = 21) -> Figures:
-    bundle = build_bundle(ROOT, THIS_MACHINE)
+    bundle = build_bundle(Source(ROOT / "functions" / "tasks", ROOT), THIS_MACHINE)
     with tempfile.TemporaryDirectory() as folder:
         copy_distributions(Path(folder), "aws-lambda-powertools", "boto3")
         (Path(folder) / "bare_handler.py").write_text(BARE)
@@ -92,7 +94,7 @@ def measure(runs: int = 21) -> Figures:
             if run:  # the first pair only fills the disk's cache
                 pairs.append((bare, ours))
         bare_only, ours_only = zip(*pairs, strict=True)
-        handler_only = [milliseconds("import consumer", [bundle]) for _ in range(5)]
+        handler_only = [milliseconds("import celeriac.entry.consumer", [bundle]) for _ in range(5)]
     return Figures(
         statistics.median(bare_only),
         statistics.median(ours_only),

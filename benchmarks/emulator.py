@@ -14,7 +14,9 @@ import urllib3
 
 from celeriac import Queue
 from celeriac.model import names, settings
-from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.source import Source
+from celeriac_cdk.bundle.target import THIS_MACHINE
 from celeriac_local.cloud import environment
 from celeriac_local.cloud.processes import spawn, stop
 from celeriac_local.folders import emulator_python, root
@@ -63,7 +65,7 @@ def client(service: Any, variables: Mapping[str, str]) -> Any:
 
 def bundle_with(folder: Path, *, only: Sequence[str]) -> bytes:
     """The zipped bundle. The files and packages `only` of `folder` replace the project's package `tasks`."""
-    bundle = build_bundle(root(), THIS_MACHINE)
+    bundle = build_bundle(Source(root() / "functions" / "tasks", root()), THIS_MACHINE)
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(bundle.rglob("*")):
@@ -87,7 +89,7 @@ def deploy(queue: Queue, code: bytes, variables: Mapping[str, str], *, own: Mapp
         FunctionName=queue.function_name(stage),
         Runtime="python3.13",
         Role="arn:aws:iam::000000000000:role/benchmark",
-        Handler="consumer.handler",
+        Handler="celeriac.entry.consumer.handler",
         Code={"ZipFile": code},
         Timeout=int(queue.timeout.total_seconds()),
         MemorySize=512,

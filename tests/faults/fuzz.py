@@ -231,7 +231,7 @@ def main() -> int:
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115 - open until the process ends
     started, done = time.monotonic(), 0
     warm: tuple[float, int] | None = None
-    for texts in batched(islice(bodies(options.seed, VALID), options.count), 10, strict=False):
+    for texts in batched(islice(bodies(options.seed, VALID), options.count), 10):
         given = event(texts, done, chance)
         with redirect_stdout(nowhere):  # the metrics
             answer = handler.handler(given, _Context())

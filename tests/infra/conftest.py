@@ -27,7 +27,10 @@ from celeriac.model.project import read
 from celeriac.model.stages import Project, StageSettings
 from celeriac.model.table import Table
 from celeriac_cdk.application import Application
-from celeriac_cdk.bundle.build import THIS_MACHINE, BundleError, build_bundle
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.errors import BundleError
+from celeriac_cdk.bundle.source import Source
+from celeriac_cdk.bundle.target import THIS_MACHINE
 from celeriac_cdk.config import StageConfig, read_config
 from celeriac_cdk.nag import acknowledge, check_rules
 from celeriac_cdk.stacks.stage import declare_stage
@@ -152,7 +155,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session", name="built")
 def _built(project: Path) -> Path:
     try:
-        return build_bundle(project, THIS_MACHINE, offline=True)
+        return build_bundle(Source(project / "functions" / "tasks", project), THIS_MACHINE, offline=True)
     except BundleError as error:
         if "could not be fetched" in str(error) and not os.environ.get("CI"):
             pytest.skip("uv's cache lacks the wheels: run `make setup`")
@@ -217,7 +220,7 @@ def _stacks(app: cdk.App, config: StageConfig, queues: Sequence[Queue], region: 
             tables=TABLES,
             tasks=TASKS,
             application=give(config, queues),
-            code=lambda _: lambda_.Code.from_asset(str(Path(__file__).parent)),
+            code=lambda *_: lambda_.Code.from_asset(str(Path(__file__).parent)),
             outbox_stream_arn=state.outbox_stream_arn,
             key_arn=state.key.key_arn if state.key is not None else None,
             region=region,

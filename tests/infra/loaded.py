@@ -16,7 +16,7 @@ from celeriac_cdk.bundle.byte_code import LOADED
 _LOADS = """
 import io, sys
 sys.path.insert(0, {bundle!r})
-import consumer, relay, sweeper
+from celeriac.entry import consumer, relay, sweeper
 import boto3
 from botocore.awsrequest import AWSResponse
 from celeriac.aws import client

@@ -179,7 +179,7 @@ def _synthesized(app: cdk.App, config: StageConfig, queues: list[Queue]) -> bool
             tables=conftest.TABLES,
             tasks=conftest.TASKS,
             application=conftest.give(config, queues),
-            code=lambda _: lambda_.Code.from_asset(str(Path(__file__).parent)),
+            code=lambda *_: lambda_.Code.from_asset(str(Path(__file__).parent)),
             outbox_stream_arn=state.outbox_stream_arn,
             key_arn=state.key.key_arn if state.key is not None else None,
         )

@@ -67,7 +67,7 @@ def _deploy(stack: Stack) -> set[str]:
 def _an_archive() -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
-        archive.writestr("consumer.py", "")
+        archive.writestr("tasks.py", "")
     return held.getvalue()
 
 

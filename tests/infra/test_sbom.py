@@ -8,16 +8,19 @@ from typing import cast
 import pytest
 
 from celeriac_cdk.bundle import sbom as sboms
-from celeriac_cdk.bundle.build import BundleError
+from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.licences import (
     allowed_licences,
     licence,
-    normalized,
     packages_in,
     packages_of_the_bundle,
     problems,
 )
+from celeriac_cdk.bundle.lock import normalized
+from celeriac_cdk.bundle.source import Source
 from tests.infra.conftest import ROOT
+
+SOURCE = Source(ROOT / "functions" / "tasks", ROOT)
 
 
 def metadata(**fields: str) -> PackageMetadata:
@@ -32,7 +35,7 @@ def metadata(**fields: str) -> PackageMetadata:
 
 def test_the_sbom_names_exactly_what_a_built_bundle_holds(built: Path) -> None:
     held = {name: each["Version"] for name, each in packages_in(built).items()}
-    components = sboms.sbom(ROOT, built)["components"]
+    components = sboms.sbom(SOURCE, built)["components"]
     assert {normalized(each["name"]): each["version"] for each in components} == held
     assert "botocore" in held
     assert not held.keys() & {"moto", "aws-cdk-lib", "uv"}
@@ -40,13 +43,13 @@ def test_the_sbom_names_exactly_what_a_built_bundle_holds(built: Path) -> None:
 
 
 def test_the_sbom_says_that_botocore_is_not_whole(built: Path) -> None:
-    (botocore,) = [each for each in sboms.sbom(ROOT, built)["components"] if each["name"] == "botocore"]
+    (botocore,) = [each for each in sboms.sbom(SOURCE, built)["components"] if each["name"] == "botocore"]
     (said,) = [each["value"] for each in botocore["properties"] if each["name"] == "celeriac:bundle"]
     assert "of the services' data only dynamodb, events, s3" in said
 
 
 def test_the_sbom_is_the_same_each_time(built: Path) -> None:
-    first, second = (json.dumps(sboms.sbom(ROOT, built), sort_keys=True) for _ in range(2))
+    first, second = (json.dumps(sboms.sbom(SOURCE, built), sort_keys=True) for _ in range(2))
     assert first == second
 
 
@@ -54,7 +57,7 @@ def test_a_package_that_the_lock_file_does_not_know_is_named(tmp_path: Path) -> 
     (tmp_path / "stray-1.0.dist-info").mkdir()
     (tmp_path / "stray-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.4\nName: stray\nVersion: 1.0\n")
     with pytest.raises(BundleError, match=r"the bundle holds stray, which uv\.lock doesn't"):
-        sboms.sbom(ROOT, tmp_path)
+        sboms.sbom(SOURCE, tmp_path)
 
 
 def test_the_bundle_holds_only_packages_whose_licence_the_project_allows(built: Path) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from celeriac_cdk.bundle.services import ServiceError, check_services, known_services, listed_services
+from celeriac_cdk.bundle.services import ServiceError, check_services, known_services, listed_services, services_of
+from celeriac_cdk.bundle.source import Source, library_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,21 +49,35 @@ def test_a_listed_service_and_a_call_to_no_service_pass(source: Path, call: str)
     check_services([source], frozenset({"sqs"}))
 
 
+def test_without_a_list_the_services_are_those_that_the_sources_and_the_library_call(source: Path) -> None:
+    source.write_text('import boto3\nses = boto3.client("ses")\nredis = other.client("cache")\n')
+
+    assert services_of([source], library_files(), {}) == {"dynamodb", "events", "s3", "scheduler", "sqs", "ses"}
+
+
+def test_the_parameters_of_powertools_need_two_services(source: Path) -> None:
+    source.write_text("from aws_lambda_powertools.utilities.parameters import get_secret\n")
+
+    assert services_of([source], [], {}) == {"secretsmanager", "ssm"}
+
+
+def test_a_list_is_taken_as_it_is_and_must_hold_what_is_called(source: Path) -> None:
+    source.write_text('import boto3\nses = boto3.client("ses")\n')
+
+    assert services_of([source], [], {"aws-services": ["ses", "sns"]}) == {"ses", "sns"}
+    with pytest.raises(ServiceError, match=r'add "s3" to aws-services'):
+        services_of([source], library_files(), {"aws-services": ["ses"]})
+
+
 def test_this_projects_list_has_real_services_and_those_that_the_library_needs() -> None:
-    assert {"sqs", "dynamodb", "s3", "scheduler"} <= listed_services(ROOT / "pyproject.toml") <= known_services()
+    listed = listed_services(Source(ROOT / "functions" / "tasks", ROOT).options())
+    assert {"sqs", "dynamodb", "s3", "scheduler"} <= listed <= known_services()
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ('[project]\nname = "x"\n', "lists no AWS services"),
-        ("[tool.celeriac]\naws-services = []\n", "lists no AWS services"),
-        ('[tool.celeriac]\naws-services = ["sqs", "squeues"]\n', "'squeues'"),
-    ],
+    ("listed", "complaint"),
+    [([], r"is \[\]: write"), ("sqs", "is 'sqs': write"), (["sqs", "squeues"], "'squeues'")],
 )
-def test_a_list_that_is_missing_or_wrong_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
-    pyproject = tmp_path / "pyproject.toml"
-    pyproject.write_text(text)
-
+def test_a_list_that_is_empty_or_wrong_is_refused(listed: object, complaint: str) -> None:
     with pytest.raises(ServiceError, match=complaint):
-        listed_services(pyproject)
+        listed_services({"aws-services": listed})

@@ -1,13 +1,13 @@
 """Several stages can live in one account, and a queue's numbers can change without a replacement."""
 
 import json
-from copy import replace
 from datetime import timedelta
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_sqs as sqs
+from msgspec.structs import replace
 
 from celeriac import Queue
 from celeriac.model.errors import DeclarationError

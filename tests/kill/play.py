@@ -20,7 +20,8 @@ MEETING_SECONDS = 0.005
 WOKEN_SECONDS = 8.0
 # The next worker of a frozen one makes some seven calls. It is met at one of the first.
 MEETINGS = 6
-HANDLERS = {"jobs": "consumer.handler", "ledger": "consumer.handler", "relay": "relay.handler"}
+CONSUMER = "celeriac.entry.consumer.handler"
+HANDLERS = {"jobs": CONSUMER, "ledger": CONSUMER, "relay": "celeriac.entry.relay.handler"}
 
 type Means = Literal["kill", "freeze", "meet"]
 MEANS: tuple[Means, ...] = ("kill", "freeze", "meet")

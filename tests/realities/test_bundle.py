@@ -19,7 +19,9 @@ import pytest
 from celeriac.model import names
 from celeriac.model.queue import Queue
 from celeriac.testing import account, lambda_
-from celeriac_cdk.bundle.build import THIS_MACHINE, build_bundle
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.source import Source
+from celeriac_cdk.bundle.target import THIS_MACHINE
 from celeriac_console.tail.lines import Line, read
 from celeriac_console.tail.unfinished import UnfinishedRuns
 from tests.realities.bundle_tasks.queues import jobs, ledger, short
@@ -47,7 +49,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "functions", project / "functions", ignore=ignored)
     shutil.rmtree(project / "functions" / "tasks")
     shutil.copytree(Path(__file__).with_name("bundle_tasks"), project / "functions" / "tasks", ignore=ignored)
-    return build_bundle(project, THIS_MACHINE)
+    return build_bundle(Source(project / "functions" / "tasks", project), THIS_MACHINE)
 
 
 class Stage:
@@ -72,7 +74,9 @@ class Stage:
             for name in (queue.dead_letter_name(STAGE), queue.physical_name(STAGE)):
                 self.sqs.create_queue(QueueName=name, Attributes=attributes)
 
-    def worker(self, log_format: Format, handler: str = "consumer.handler") -> AbstractContextManager[Worker]:
+    def worker(
+        self, log_format: Format, handler: str = "celeriac.entry.consumer.handler"
+    ) -> AbstractContextManager[Worker]:
         return worker(handler, code=[self._bundle], environment=self.environment, log_format=log_format)
 
     def send(self, queue: Queue, *bodies: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -269,9 +273,9 @@ def test_an_error_of_the_handler_itself_is_shown_with_its_traceback(stage: Stage
 
 
 def test_relay_and_sweeper_answer(stage: Stage, log_format: Format) -> None:
-    with stage.worker(log_format, "relay.handler") as relay:
+    with stage.worker(log_format, "celeriac.entry.relay.handler") as relay:
         assert relay.invoke({"Records": []}) == OK
-    with stage.worker(log_format, "sweeper.handler") as sweeper:
+    with stage.worker(log_format, "celeriac.entry.sweeper.handler") as sweeper:
         swept = sweeper.invoke({})
     assert isinstance(swept, Answered)
     assert swept.value["published"] == 0

@@ -70,14 +70,14 @@ def test_what_lies_behind_a_message_in_flight_is_held_back_and_what_lies_before_
 
 @needs_lambda
 def test_a_worker_answers_fails_and_dies() -> None:
-    with worker("relay.handler", environment={"CELERIAC_STAGE": "test"}) as relay:
+    with worker("celeriac.entry.relay.handler", environment={"CELERIAC_STAGE": "test"}) as relay:
         answered = relay.invoke({"Records": []})
         log = relay.log()
         relay.kill()
         status = relay.wait()
     with worker("nobody.handler") as missing:
         failed = missing.invoke({})
-    with worker("relay.handler", environment={"CELERIAC_STAGE": "test"}) as frozen:
+    with worker("celeriac.entry.relay.handler", environment={"CELERIAC_STAGE": "test"}) as frozen:
         frozen.kill(signal.SIGSTOP)
         late = frozen.invoke({"Records": []}, timeout=timedelta(seconds=1))
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,7 +23,7 @@ from tests.realities.runtime_api import Died, Invocation, Result, RuntimeApi, de
 
 ROOT = Path(__file__).parents[2]
 # Without a bundle: the sources, and the packages of the project's own environment.
-SOURCES = (ROOT / "functions", ROOT / ".venv/lib/python3.13/site-packages")
+SOURCES = (ROOT / "functions", Path(sysconfig.get_path("purelib")))
 TIMEOUT = timedelta(seconds=30)
 LONGEST_STOP_SECONDS = 10.0
 # The head of a frame: its kind, its length and its time. awslambdaric writes one for each event of the log, so that an
@@ -115,7 +116,7 @@ class Worker:
 
 @contextmanager
 def worker(
-    handler: str = "consumer.handler",
+    handler: str = "celeriac.entry.consumer.handler",
     *,
     code: Sequence[Path] = SOURCES,
     environment: Mapping[str, str] | None = None,

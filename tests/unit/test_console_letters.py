@@ -100,7 +100,7 @@ def dead(sandbox: Sandbox) -> Sandbox:
 def _restore(sandbox: Sandbox) -> None:
     """Put the letters that the first test made into the queue again: twenty tests look at the same letters."""
     letters, records, took = died[0]
-    for few in batched(enumerate(letters), 10, strict=False):
+    for few in batched(enumerate(letters), 10):
         client("sqs").send_message_batch(
             QueueUrl=sqs.url("celeriac-test--letters-dlq"),
             Entries=[

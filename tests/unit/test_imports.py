@@ -21,9 +21,9 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize("handler", ["consumer", "relay"])
+@pytest.mark.parametrize("handler", ["consumer", "relay", "sweeper"])
 def test_a_handler_loads_nothing_but_the_runtime(handler: str) -> None:
-    program = f"import {handler}, sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    program = f"import celeriac.entry.{handler}, sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
     loaded = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT / "functions", capture_output=True, text=True, check=True
     ).stdout.split()

@@ -124,11 +124,11 @@ DEATHS = {
     "raised": (
         (
             "[ERROR] KeyError: 'Records'\nTraceback (most recent call last):\n"
-            '\u00a0\u00a0File "/var/task/consumer.py", line 3, in handler'
+            '\u00a0\u00a0File "/var/task/celeriac/entry/consumer.py", line 3, in handler'
         ),
         Line(
             "KeyError: 'Records'",
-            'Traceback (most recent call last):\n  File "/var/task/consumer.py", line 3, in handler',
+            'Traceback (most recent call last):\n  File "/var/task/celeriac/entry/consumer.py", line 3, in handler',
         ),
     ),
     "raised, in JSON": (

@@ -17,11 +17,11 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.declare.signature import SignatureError
+from celeriac.entry.consumer import handler
 from celeriac.model.errors import DeclarationError, TaskError
 from celeriac.testing import DeadLetter, Sandbox
 from celeriac.testing.lambda_ import Invocation
 from celeriac.testing.scope import of_this_test
-from consumer import handler
 
 if TYPE_CHECKING:
     from pathlib import Path

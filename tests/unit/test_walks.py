@@ -115,6 +115,7 @@ def listed(walk: str) -> tuple[list[str], set[str]]:
     text = PAGE.read_text().partition(f"\n{walk} follows")[2].partition("\n## ")[0]
     block = text.split("```")[1]
     rows = re.findall(r"^ *\d+  (celeriac/\S+) +(\S+)", block, flags=re.MULTILINE)
+    rows = [row for row in rows if not row[0].startswith("celeriac/entry/")]
     return [file for file, _ in rows], {file for file, first_word in rows if first_word != "only"}
 
 

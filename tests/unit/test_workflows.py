@@ -37,7 +37,7 @@ def commands(file: Path) -> Iterator[str]:
 
 
 def test_there_are_workflows() -> None:
-    names = {"audit", "ci", "deploy", "preview", "pull-request", "realities", "rollback", "stage"}
+    names = {"audit", "ci", "deploy", "preview", "pull-request", "realities", "release", "rollback", "stage"}
     assert {file.stem for file in WORKFLOWS} == names
 
 

@@ -33,7 +33,7 @@ class Choice:
         """Visit the tasks, some at a time, under a progress bar. Returns how many schedules were left out."""
         left_out = 0
         with progress(what, len(self.names)) as advance:
-            for some in batched(self.names, _AT_ONCE, strict=False):
+            for some in batched(self.names, _AT_ONCE):
                 matched = [one for one in look(some) if self.wanted.matches(one)]
                 meant = [one for one in matched if self.is_named or one.message is not None]
                 left_out += len(matched) - len(meant)

@@ -19,7 +19,7 @@ def delete(queue_name: str, receipts: Sequence[str]) -> bool:
     A message that wasn't deleted is delivered again, and is then a duplicate.
     """
     taken = True
-    for batch in batched(receipts, sqs.BATCH_ENTRIES, strict=False):
+    for batch in batched(receipts, sqs.BATCH_ENTRIES):
         entries: Any = [{"Id": str(i), "ReceiptHandle": receipt} for i, receipt in enumerate(batch)]
         try:
             answer = client("sqs").delete_message_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
@@ -32,7 +32,7 @@ def delete(queue_name: str, receipts: Sequence[str]) -> bool:
 
 def show_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> None:
     """Set when messages are delivered again. If that fails, this is later: at the end of their visibility timeout."""
-    for batch in batched(handed_back, sqs.BATCH_ENTRIES, strict=False):
+    for batch in batched(handed_back, sqs.BATCH_ENTRIES):
         entries: Any = [
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds_until(instant)}
             for i, (receipt, instant) in enumerate(batch)

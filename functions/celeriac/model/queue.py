@@ -48,6 +48,9 @@ _FEWEST_RECEIVES = 20
 BODY_RANGE = range(1024, MAX_MESSAGE_BYTES + 1)
 # https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
 ARCHITECTURES = ("arm64", "x86_64")
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+RUNTIMES = ("python3.12", "python3.13", "python3.14")
+DEFAULT_RUNTIME = "python3.13"
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html and configuration-ephemeral-storage.html
 MEMORY_RANGE, STORAGE_RANGE = range(128, 10_241), range(512, 10_241)
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
@@ -162,6 +165,10 @@ class Queue(Struct, frozen=True):
     """Whether the consumer runs in the stage's VPC, which celeriac.toml names."""
     architecture: Literal["arm64", "x86_64"] = "arm64"
     """The consumer's processor. Graviton (arm64) costs a fifth less; x86_64 is for packages without wheels for it."""
+    runtime: Literal["python3.12", "python3.13", "python3.14"] = "python3.13"
+    """Lambda's Python for the consumer. Each runtime in use has a bundle of its own, so the lock file needs wheels for
+    each. Synthesize with the same version of Python: otherwise the bundle has no byte code, and synth warns. The local
+    cloud runs all functions with the Python of this machine."""
     retired: bool = False
     """Whether the queue is being emptied: its consumer and alarms stay, and nothing new is sent to it. `celeriac
     doctor` says when it is empty and its declaration can be removed."""
@@ -249,6 +256,8 @@ class Queue(Struct, frozen=True):
     def _problems_of_the_function(self) -> Iterator[str]:
         if self.architecture not in ARCHITECTURES:
             yield f"architecture is {self.architecture!r}, Lambda has {' and '.join(ARCHITECTURES)}"
+        if self.runtime not in RUNTIMES:
+            yield f"runtime is {self.runtime!r}, Celeriac runs on {', '.join(RUNTIMES)}"
         if self.memory not in MEMORY_RANGE:
             yield f"memory is {self.memory}, Lambda takes 128 to 10,240 MB"
         if self.ephemeral_storage not in STORAGE_RANGE:

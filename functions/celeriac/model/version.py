@@ -1,4 +1,4 @@
 """The version of Celeriac."""
 
-VERSION = "0.1.0"
-"""That of pyproject.toml. Reading the metadata of an installed package takes milliseconds at a cold start."""
+VERSION = "0.2.0"
+"""pyproject.toml reads it here. Reading the metadata of an installed package takes milliseconds at a cold start."""

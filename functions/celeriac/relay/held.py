@@ -41,7 +41,7 @@ def look(
     keys += [(outbox, {"pk": {"S": pk}, "sk": {"S": sk}}) for pk, sk in sorted({(row.pk, row.sk) for row in rows})]
     held: dict[str, str] = {}
     items: dict[tuple[str, str], Any] = {}
-    for some in batched(keys, MOST_KEYS, strict=False):
+    for some in batched(keys, MOST_KEYS):
         for table, item in _get(some):
             if table == notes and "last" in item:
                 held[item["id"]["S"].removeprefix(PREFIX)] = item["last"]["S"]
@@ -87,7 +87,7 @@ def hold(rows: Sequence[OutboxRow], held: Mapping[str, str], *, tries: int = MOS
         last[row.pk] = max(last.get(row.pk, held.get(row.pk, "")), stamp(row))
     wanted = {pk: at for pk, at in last.items() if held.get(pk) != at}
     failed: set[str] = set()
-    for some in batched(wanted.items(), MOST_KEYS, strict=False):
+    for some in batched(wanted.items(), MOST_KEYS):
         writes: Any = [_update(pk, "SET #last = :last, expiration = :expires", at, EXPIRES_AFTER) for pk, at in some]
         if not _insist(writes, tries):
             failed |= {pk for pk, _ in some}

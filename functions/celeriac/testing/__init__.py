@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from celeriac.model.extras import need
+
 if TYPE_CHECKING:
     from celeriac.dead_letters.dead_letter import DeadLetter
     from celeriac.testing.calls import Call, WorkerDied, die, die_after, die_before
@@ -39,4 +41,5 @@ def __getattr__(name: str) -> Any:
     """Import a name when it is used: pytest loads this package for its fixture, and importing moto takes a second."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    need("testing", "celeriac.testing")
     return getattr(import_module(_HOMES[name]), name)

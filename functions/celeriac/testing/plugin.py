@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from celeriac.model.extras import MissingExtraError, need
+
 if TYPE_CHECKING:
     from celeriac.testing.sandbox import Sandbox
 
@@ -16,6 +18,7 @@ _WRONG_MARK = pytest.StashKey[str]()
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest) -> "Iterator[Sandbox]":
     """An AWS account in memory with every queue, table and outbox of the stage, and time that stands still."""
+    need("testing", "the fixture `sandbox`")
     # Importing moto takes a second, which a test session without this fixture saves.
     from celeriac.testing.sandbox import Sandbox  # noqa: PLC0415
 
@@ -46,11 +49,12 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     mark = item.get_closest_marker(MARK)
     if mark is None:
         return None
-    from celeriac.testing.marked import made, run  # noqa: PLC0415 - as above
-
     try:
+        need("testing", f"the mark `{MARK}`")
+        from celeriac.testing.marked import made, run  # noqa: PLC0415 - as above
+
         strikes = made(mark)
-    except ValueError as error:
+    except (ValueError, MissingExtraError) as error:
         item.stash[_WRONG_MARK] = str(error)
         return None
     run(item, nextitem, strikes)

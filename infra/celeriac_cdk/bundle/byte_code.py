@@ -25,7 +25,7 @@ class SourceError(Exception):
 
 
 def compile_bundle(bundle: Path) -> None:
-    """Add byte code that Lambda loads without a check. Raises SourceError.
+    """Add byte code that Lambda loads without a check, if it runs this version of Python. Raises SourceError.
 
     All modules get it that don't belong to a library of loaded.txt: the sources, and the packages that tasks need.
     """

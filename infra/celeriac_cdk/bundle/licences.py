@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageMetadata, distributions
 from pathlib import Path
 
-from celeriac_cdk.bundle.build import run_uv
+from celeriac_cdk.bundle.install import run_uv
+from celeriac_cdk.bundle.lock import normalized
 
 # What packages wrote before licences had an expression: https://packaging.python.org/specifications/core-metadata/
 _SPDX = {
@@ -80,13 +81,8 @@ def packages_of_the_bundle(root: Path) -> dict[str, PackageMetadata]:
     return {name: metadata for name, metadata in here.items() if name in wanted}
 
 
-def normalized(name: str) -> str:
-    """Return a package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 if __name__ == "__main__":
-    root = Path(__file__).parents[3]
+    root = Path.cwd()
     shipped = packages_of_the_bundle(root)
     for name, metadata in sorted(packages_in(Path(sysconfig.get_path("purelib"))).items()):
         where = "bundle" if name in shipped else ""

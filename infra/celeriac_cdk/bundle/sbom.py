@@ -12,22 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from celeriac_cdk.bundle import licences, services
-from celeriac_cdk.bundle.build import LAMBDA_ARM64, BundleError, build_bundle, run_uv
-from celeriac_cdk.bundle.licences import normalized
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.errors import BundleError
+from celeriac_cdk.bundle.install import run_uv
+from celeriac_cdk.bundle.lock import normalized
+from celeriac_cdk.bundle.source import Source, library_files
+from celeriac_cdk.bundle.target import LAMBDA_ARM64
 
 _OF_THE_LOCK_FILE = ("export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--format", "cyclonedx1.5")
 _EXPERIMENTAL = ("--preview-features", "sbom-export")  # otherwise uv warns that the format may change
 
 
-def sbom(root: Path, bundle: Path) -> dict[str, Any]:
-    """Describe a bundle of the project at `root`. Raises BundleError for a package that isn't in uv.lock."""
-    described: dict[str, Any] = json.loads(run_uv(root, *_OF_THE_LOCK_FILE, *_EXPERIMENTAL))
+def sbom(source: Source, bundle: Path) -> dict[str, Any]:
+    """Describe a bundle of a project with a uv.lock. Raises BundleError for a package that isn't in uv.lock."""
+    described: dict[str, Any] = json.loads(run_uv(source.project, *_OF_THE_LOCK_FILE, *_EXPERIMENTAL))
     del described["serialNumber"], described["metadata"]["timestamp"]
     held = licences.packages_in(bundle)
-    listed = services.listed_services(root / "pyproject.toml")
-    allowed = licences.allowed_licences(root / "pyproject.toml")
+    sources = [file for file in source.files() if file.suffix == ".py"]
+    called = services.services_of(sources, library_files(), source.options())
+    allowed = licences.allowed_licences(source.project / "pyproject.toml")
     components = [
-        _with_what_is_known(each, held[name], listed, allowed)
+        _with_what_is_known(each, held[name], called, allowed)
         for each in described["components"]
         if (name := normalized(each["name"])) in held and held[name]["Version"] == each["version"]
     ]
@@ -43,12 +48,12 @@ def sbom(root: Path, bundle: Path) -> dict[str, Any]:
 
 
 def _with_what_is_known(
-    component: Mapping[str, Any], metadata: PackageMetadata, listed: frozenset[str], allowed: frozenset[str]
+    component: Mapping[str, Any], metadata: PackageMetadata, called: frozenset[str], allowed: frozenset[str]
 ) -> dict[str, Any]:
     """Add the licence, and how the files in the bundle differ from those that the hashes are of."""
     differs = "without the files that no function needs, and with byte code"
     if component["name"] in {"boto3", "botocore"}:
-        differs += f"; of the services' data only {', '.join(sorted(listed))}, without their documentation"
+        differs += f"; of the services' data only {', '.join(sorted(called))}, without their documentation"
     note = {"name": "celeriac:bundle", "value": differs}
     licence = licences.licence(metadata)
     return {
@@ -60,9 +65,10 @@ def _with_what_is_known(
 
 
 if __name__ == "__main__":
-    here = Path(__file__).parents[3]
+    here = Path.cwd()
+    application = Source(here / "functions" / "tasks", here)
     try:
-        made = sbom(here, build_bundle(here, LAMBDA_ARM64))
+        made = sbom(application, build_bundle(application, LAMBDA_ARM64))
     except BundleError as error:
         sys.exit(f"celeriac: {error}")
     file = Path(sys.argv[1])

@@ -1,17 +1,20 @@
-"""The AWS services that the bundle can call. pyproject.toml lists them, because the data of each makes it larger.
+"""The AWS services that the bundle can call: the data of each makes it larger.
 
-botocore knows a service only by its data files, and the bundle has these files for listed services only. A call to
-another service would fail in Lambda, so synth looks for such calls here.
+botocore knows a service only by its data files, and the bundle has these files for some services only. They are found
+in the sources, as `client("name")`. `[tool.celeriac] aws-services` is for services whose names the sources don't show.
+With such a list, a call to another service would fail in Lambda, so synth looks for such calls here.
 """
 
 import ast
-import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import botocore
 
 _FACTORIES = frozenset({"client", "resource"})
+# Powertools' utility makes clients of these itself.
+_PARAMETERS, _OF_PARAMETERS = "utilities.parameters", frozenset({"secretsmanager", "ssm"})
 
 
 class ServiceError(ValueError):
@@ -24,18 +27,33 @@ def known_services() -> frozenset[str]:
     return frozenset(entry.name for entry in data.iterdir() if entry.is_dir())
 
 
-def listed_services(pyproject: Path) -> frozenset[str]:
-    """Return `[tool.celeriac] aws-services`. Raises ServiceError if it is missing or names an unknown service."""
-    tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-    listed = tool.get("celeriac", {}).get("aws-services")
+def services_of(sources: Iterable[Path], library: Iterable[Path], options: Mapping[str, Any]) -> frozenset[str]:
+    """Return the services whose data the bundle gets.
+
+    These are `aws-services` of `options` if they list any. Otherwise they are the services that `sources` and `library`
+    call by a literal name. Raises ServiceError if the list names an unknown service, or lacks one that is called.
+    """
+    every = [*sources, *library]
+    if "aws-services" in options:
+        listed = listed_services(options)
+        check_services(every, listed)
+        return listed
+    called = {service for source in every for _, service in _asked_for(source)} & known_services()
+    if any(_PARAMETERS in source.read_text(encoding="utf-8", errors="replace") for source in sources):
+        called |= _OF_PARAMETERS
+    return frozenset(called)
+
+
+def listed_services(options: Mapping[str, Any]) -> frozenset[str]:
+    """Return `[tool.celeriac] aws-services`. Raises ServiceError if it is no list or names an unknown service."""
+    listed = options.get("aws-services")
     if not isinstance(listed, list) or not listed:
         raise ServiceError(
-            f'{pyproject.name} lists no AWS services: write [tool.celeriac] aws-services = ["sqs", ...] into it'
+            f'aws-services under [tool.celeriac] is {listed!r}: write ["sqs", ...], or leave the key out, and Celeriac '
+            "finds the services in the sources"
         )
     if unknown := sorted(set(listed) - known_services()):
-        raise ServiceError(
-            f"{pyproject.name} lists {unknown[0]!r} under aws-services, but botocore has no service of that name"
-        )
+        raise ServiceError(f"aws-services names {unknown[0]!r}, but botocore has no service of that name")
     return frozenset(listed)
 
 

@@ -5,25 +5,26 @@ Without a selection botocore alone would take 30 MB, nearly all of it descriptio
 
 import shutil
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 # importlib.metadata reads these files for versions, entry points and names. Only installers read the others.
 _KEPT_METADATA = frozenset({"METADATA", "entry_points.txt", "top_level.txt"})
 _NEVER_SHIPPED = frozenset({"__pycache__", "tests"})
 # `celeriac.testing` needs moto, which the bundle lacks.
-_TEST_SUPPORT = PurePosixPath("celeriac/testing")
+_TEST_SUPPORT = ("celeriac", "testing")
 
 
-def sources(functions: Path) -> list[Path]:
-    """Return the files under functions/ that Lambda gets, in a fixed order."""
-    return sorted(file for file in functions.rglob("*") if file.is_file() and _ships(file.relative_to(functions)))
+def sources(folder: Path) -> list[Path]:
+    """Return the files under `folder`, a package or a folder of packages, that Lambda gets, in a fixed order."""
+    return sorted(file for file in folder.rglob("*") if file.is_file() and _ships(file, folder))
 
 
-def _ships(relative: Path) -> bool:
+def _ships(file: Path, folder: Path) -> bool:
+    parts = file.relative_to(folder).parts
     return not (
-        any(part in _NEVER_SHIPPED or part.startswith(".") for part in relative.parts)
-        or relative.suffix in {".pyc", ".pyo"}
-        or PurePosixPath(relative.as_posix()).is_relative_to(_TEST_SUPPORT)
+        any(part in _NEVER_SHIPPED or part.startswith(".") for part in parts)
+        or file.suffix in {".pyc", ".pyo"}
+        or _TEST_SUPPORT in {parts[:2], (folder.name, parts[0])}
     )
 
 

@@ -41,7 +41,7 @@ class Consumer(Construct):
         self.function = build_handler(
             self,
             name=queue.function_name(stage),
-            handler="consumer.handler",
+            handler="celeriac.entry.consumer.handler",
             timeout=queue.timeout,
             runtime=runtime,
             permissions=[consume(source), send([queue.dead_letter_name(stage)]), *permissions],
@@ -52,6 +52,7 @@ class Consumer(Construct):
                 environment={**environment, **queue.environment},
                 vpc=queue.vpc,
                 architecture=queue.architecture,
+                python=queue.runtime,
             ),
         )
         self._alarms(queue, alarms)

@@ -14,6 +14,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from celeriac.model import settings
+from celeriac.model.queue import DEFAULT_RUNTIME
 from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.constructs.function_logs import log_name
 from celeriac_cdk.constructs.key import encrypting, use_key
@@ -42,7 +43,10 @@ class Size:
     reserved: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     vpc: bool = False
-    architecture: str = "arm64"
+    architecture: str | None = None
+    """None: that of most of the stage."""
+    python: str | None = None
+    """Lambda's runtime. None: that of most of the stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,14 @@ class Runtime:
     """The settings that all functions of a stage share."""
 
     config: StageConfig
-    code: Callable[[str], lambda_.Code]
-    """Builds the bundle for an architecture."""
+    code: Callable[[str, str], lambda_.Code]
+    """Builds the bundle for an architecture and a runtime."""
     key: kms.IKey | None = None
     """The stage's encryption key. None if keys of AWS are used."""
+    architecture: str = "arm64"
+    """That of functions without one of their own."""
+    python: str = DEFAULT_RUNTIME
+    """Lambda's runtime of functions without one of their own."""
 
 
 def build_handler(
@@ -73,6 +81,7 @@ def build_handler(
     so recursion is allowed here.
     """
     config, size = runtime.config, size or Size()
+    architecture, python = size.architecture or runtime.architecture, size.python or runtime.python
     log = logs.LogGroup.from_log_group_name(scope, "Log", log_name(name))
     role = iam.Role(scope, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     streams = arn("logs", f"log-group:{log_name(name)}:*")
@@ -84,10 +93,10 @@ def build_handler(
         scope,
         "Function",
         function_name=name,
-        runtime=lambda_.Runtime.PYTHON_3_13,
-        architecture=_architecture(config, size),
+        runtime=lambda_.Runtime(python, lambda_.RuntimeFamily.PYTHON, supports_inline_code=True),
+        architecture=_architecture(config, architecture),
         handler=handler,
-        code=runtime.code(size.architecture),
+        code=runtime.code(architecture, python),
         memory_size=size.memory,
         ephemeral_storage_size=cdk.Size.mebibytes(size.storage),
         reserved_concurrent_executions=size.reserved,
@@ -139,9 +148,8 @@ def _join_vpc(function: lambda_.Function, role: iam.Role, config: StageConfig) -
     )
 
 
-def _architecture(config: StageConfig, size: Size) -> lambda_.Architecture:
+def _architecture(config: StageConfig, its: str) -> lambda_.Architecture:
     """Return the declared one, except for the local cloud, which runs the functions on this machine."""
-    its = size.architecture
     if config.local:
         its = "x86_64" if platform.machine().lower() in {"x86_64", "amd64"} else "arm64"
     return lambda_.Architecture.X86_64 if its == "x86_64" else lambda_.Architecture.ARM_64

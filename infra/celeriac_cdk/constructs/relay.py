@@ -44,7 +44,7 @@ class Relay(Construct):
         function = self.function = build_handler(
             self,
             name=names.relay_function(stage),
-            handler="relay.handler",
+            handler="celeriac.entry.relay.handler",
             timeout=RELAY_TIMEOUT,
             runtime=runtime,
             size=Size(reserved=runtime.config.reserved(RELAY_RESERVE)),

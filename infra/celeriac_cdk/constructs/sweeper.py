@@ -54,7 +54,7 @@ class Sweeper(Construct):
         function = self.function = build_handler(
             self,
             name=names.sweeper_function(stage),
-            handler="sweeper.handler",
+            handler="celeriac.entry.sweeper.handler",
             # A sweep ends within a minute. A call to a queue that is out of reach takes most of a minute more.
             timeout=RELAY_TIMEOUT,
             runtime=runtime,

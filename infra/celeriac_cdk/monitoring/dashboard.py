@@ -32,9 +32,9 @@ def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None
         scope, "Dashboard", dashboard_name=names.part(stage, cdk.Aws.REGION), default_interval=cdk.Duration.hours(3)
     )
     raised = sorted(alarms.raised, key=lambda alarm: alarm.node.path)
-    for some in batched(raised, _ALARMS_IN_A_WIDGET, strict=False):
+    for some in batched(raised, _ALARMS_IN_A_WIDGET):
         made.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(some), width=2 * _WIDTH, height=6))
-    for row in batched(_graphs(queues, stage), 2, strict=True):
+    for row in batched(_graphs(queues, stage), 2):
         made.add_widgets(*(_drawn(title, metrics) for title, metrics in row))
 
 

@@ -16,8 +16,11 @@ from celeriac.model.queue import Queue
 from celeriac.model.stages import Project, ProjectError
 from celeriac_cdk import sizes
 from celeriac_cdk.application import Application, BuildState, Describe
-from celeriac_cdk.bundle.build import LAMBDA_ARM64, LAMBDA_X86_64, THIS_MACHINE, BundleError, build_bundle
+from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.services import ServiceError
+from celeriac_cdk.bundle.source import Source
+from celeriac_cdk.bundle.target import THIS_MACHINE, Target, on_lambda
 from celeriac_cdk.config import ConfigError, StageConfig, read_config
 from celeriac_cdk.declarations.load import declarations
 from celeriac_cdk.nag import check_rules
@@ -138,22 +141,22 @@ def _warn_of_silence(work: WorkStack, config: StageConfig) -> None:
         )
 
 
-def _codes(app: cdk.App, root: Path, config: StageConfig) -> Callable[[str], lambda_.Code]:
-    """The bundle for each architecture, for one stack: the CDK ties an asset to a stack."""
+def _codes(app: cdk.App, root: Path, config: StageConfig) -> Callable[[str, str], lambda_.Code]:
+    """The bundle for each architecture and runtime, for one stack: the CDK ties an asset to a stack."""
 
     @cache
-    def code(architecture: str) -> lambda_.Code:
-        return lambda_.Code.from_asset(str(_bundle(app, root, config, architecture)))
+    def code(architecture: str, runtime: str) -> lambda_.Code:
+        return lambda_.Code.from_asset(str(_bundle(app, root, config, on_lambda(architecture, runtime))))
 
     return code
 
 
-def _bundle(app: cdk.App, root: Path, config: StageConfig, architecture: str) -> Path:
+def _bundle(app: cdk.App, root: Path, config: StageConfig, target: Target) -> Path:
     """Return the bundle. Commands that deploy nothing, such as `cdk list` and `cdk destroy`, get the bare sources.
 
     For these commands the CDK's command line puts an empty list of stacks to bundle into the context.
     """
+    source = Source(root / "functions" / "tasks", root)
     if app.node.try_get_context("aws:cdk:bundling-stacks") == []:
-        return root / "functions"
-    on_lambda = LAMBDA_X86_64 if architecture == "x86_64" else LAMBDA_ARM64
-    return build_bundle(root, THIS_MACHINE if config.local else on_lambda)
+        return source.root
+    return build_bundle(source, THIS_MACHINE if config.local else target)

@@ -1,5 +1,7 @@
 """The stateless stack: functions, mappings, schedules and alarms. It can be destroyed and deployed at any time."""
 
+import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,11 +13,12 @@ from constructs import Construct
 
 from celeriac import Task
 from celeriac.model import declared, names
-from celeriac.model.queue import Queue, problems_of_environment
+from celeriac.model.queue import DEFAULT_RUNTIME, Queue, problems_of_environment
 from celeriac.model.stages import PROBES_OUTPUT
 from celeriac.model.table import Table
 from celeriac_cdk import permissions
 from celeriac_cdk.application import Application
+from celeriac_cdk.bundle.target import on_lambda
 from celeriac_cdk.config import ConfigError, StageConfig, stack_id
 from celeriac_cdk.constructs.consumer import Consumer
 from celeriac_cdk.constructs.crons import Crons
@@ -50,12 +53,12 @@ class WorkStack(cdk.Stack):
         tables: Sequence[Table],
         tasks: Sequence[Task[..., Any, Any]],
         application: Application,
-        code: Callable[[str], lambda_.Code],
+        code: Callable[[str, str], lambda_.Code],
         outbox_stream_arn: str,
         key_arn: str | None,
         region: str | None = None,
     ) -> None:
-        """Build the functions from `code`, which gives the bundle for an architecture.
+        """Build the functions from `code`, which gives the bundle for an architecture and a runtime.
 
         The two ARNs come from the other stack: no name determines them.
         """
@@ -71,13 +74,15 @@ class WorkStack(cdk.Stack):
         # The key is imported by its ARN, so that this stack doesn't change the key's policy in the other stack.
         key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
         application.check([queue.name for queue in queues], [table.name for table in tables])
-        runtime = Runtime(config, code, key)
+        architecture, python = _usual(queues)
+        runtime = Runtime(config, code, key, architecture, python)
         alarms = Alarms(config, pages(self, config), tickets(self, config))
         given = {queue.name: given_to(queue, tasks, application) for queue in queues}
         for queue in queues:
             for problem in problems_of_environment({**given[queue.name].environment, **queue.environment}):
                 raise ConfigError(f"the queue {queue.name!r}, with what infra/application.py gives it: {problem}")
             self._warn_of_few_receives(queue)
+            self._warn_of_another_python(queue, config)
             self._warn_of_shared_rights(queue, moved_from(queue, tasks), application)
         consumers = [
             Consumer(
@@ -177,6 +182,16 @@ class WorkStack(cdk.Stack):
                 f"{queue.max_receives}: leave it out",
             )
 
+    def _warn_of_another_python(self, queue: Queue, config: StageConfig) -> None:
+        if not config.local and not on_lambda(queue.architecture, queue.runtime).has_our_byte_code:
+            here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+            cdk.Annotations.of(self).add_warning_v2(
+                f"celeriac:runtime-{queue.name}",
+                f"the queue {queue.name} runs on {queue.runtime}, and this synth on Python {here}: the bundle has no "
+                "byte code, so each cold start compiles it and takes about twice as long. Synthesize with the same "
+                "version of Python",
+            )
+
     def _warn_of_shared_rights(self, queue: Queue, others: Sequence[str], application: Application) -> None:
         for other in others:
             shared = application.of(other)
@@ -199,3 +214,11 @@ class WorkStack(cdk.Stack):
         }
         for resource, reason in wildcards.items():
             acknowledge_wildcard(self, resource, reason)
+
+
+def _usual(queues: Sequence[Queue]) -> tuple[str, str]:
+    """Architecture and runtime of relay and sweeper: they load the tasks too, so they run where most consumers do."""
+    found = Counter((queue.architecture, queue.runtime) for queue in queues)
+    if not found:
+        return "arm64", DEFAULT_RUNTIME
+    return max(found, key=lambda each: (found[each], each[1], each[0] == "arm64"))

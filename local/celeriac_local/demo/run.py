@@ -86,7 +86,7 @@ class _Sender:
         items = list(items)
         for queue in QUEUES:
             plain = [item for item in items if item.queue == queue and item.payment is None]
-            for batch in batched(plain, 10, strict=False):
+            for batch in batched(plain, 10):
                 self._send_plain(queue, batch)
         # Payments are sent with the library, which checks all arguments before it sends a message.
         handles = registry.tasks["process_payment"].enqueue_many(

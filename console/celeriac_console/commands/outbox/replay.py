@@ -62,7 +62,7 @@ def replay(
         by_name.task(to)
     after = datetime.now(UTC) - duration(since)
     counts: Counter[str] = Counter()
-    for some in batched(_in_order(type_, after), PAGE, strict=False):
+    for some in batched(_in_order(type_, after), PAGE):
         rows, malformed = read_all(some)
         counts["found"] += len(rows)
         counts["malformed"] += len(malformed)

