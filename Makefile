@@ -76,39 +76,39 @@ types: python-env ## check types (mypy --strict), for the oldest and the newest 
 check: test lint types ## run test, lint and types: everything that a pull request needs
 
 demo: all-envs ## run the whole system on this machine, send real work, and print a report
-	@$(BIN)/python -m celeriac_local demo
+	@$(BIN)/celeriac local demo
 
 picture: all-envs ## draw the demo's report for the README
-	@$(BIN)/python -m celeriac_local demo --picture docs/demo.svg
+	@$(BIN)/celeriac local demo --picture docs/demo.svg
 
 up: all-envs ## start the local cloud and deploy to it (on the first free port from 4566, or PORT=4600)
-	@$(BIN)/python -m celeriac_local up
+	@$(BIN)/celeriac local up
 
 down: python-env ## stop the local cloud and every process it started
-	@$(BIN)/python -m celeriac_local down
+	@$(BIN)/celeriac local down
 
 send: python-env ## send a task to the local cloud: TASK=name ARGS='{"parameter": "value"}'
-	@test -n "$$TASK" || { echo "Which task? $$($(BIN)/python -m celeriac_local example)" >&2; exit 2; }
+	@test -n "$$TASK" || { echo "Which task? $$($(BIN)/celeriac local example)" >&2; exit 2; }
 	@exec $(BIN)/celeriac --stage local send "$$TASK" --json "$${ARGS:-{\}}"
 
 synth: all-envs ## write the templates to cdk.out/ (STAGE=dev; needs no AWS account)
-	@sh local/cdk.sh synth "$(STAGE)" $(ARGS)
+	@$(BIN)/celeriac cdk synth "$(STAGE)" $(ARGS)
 
 diff: all-envs ## compare with the deployed stacks (STAGE=dev)
-	@sh local/cdk.sh diff "$(STAGE)" $(ARGS)
+	@$(BIN)/celeriac cdk diff "$(STAGE)" $(ARGS)
 
 deploy: all-envs ## deploy to the account of your AWS credentials (STAGE=dev ARGS="--require-approval never")
-	@sh local/cdk.sh deploy "$(STAGE)" $(ARGS)
+	@$(BIN)/celeriac cdk deploy "$(STAGE)" $(ARGS)
 
 destroy: all-envs ## delete the deployed stacks (STAGE=dev)
-	@sh local/cdk.sh destroy "$(STAGE)" $(ARGS)
+	@$(BIN)/celeriac cdk destroy "$(STAGE)" $(ARGS)
 
 deliver: all-envs ## deploy and test; the commit that passed last comes back if it fails (STAGE=dev COMMIT=an earlier one)
 	@sh local/deliver.sh "$(STAGE)" $${COMMIT:+"$$COMMIT"}
 
 delivery: all-envs ## deploy the roles of a repository's workflows (REPOSITORY=OWNER/REPO STAGES=dev,prod)
 	@test -n "$(REPOSITORY)" || { echo "Which repository? make delivery REPOSITORY=OWNER/REPO" >&2; exit 2; }
-	@sh local/cdk.sh deploy-delivery "$(REPOSITORY)" -c "stages=$(STAGES)" $(ARGS)
+	@$(BIN)/celeriac cdk deploy-delivery "$(REPOSITORY)" -c "stages=$(STAGES)" $(ARGS)
 
 bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minutes; ARGS=--quick for a short run)
 	@sh local/setup.sh versus
@@ -134,8 +134,8 @@ audit: python-env ## look up known vulnerabilities of every locked package, at O
 licences: python-env ## list the licences of all packages here, and which the bundle holds
 	@$(BIN)/python -m celeriac_cdk.bundle.licences
 
-sbom: python-env ## list what the bundle holds, as CycloneDX, in .local/bundle.cdx.json
-	@$(BIN)/python -m celeriac_cdk.bundle.sbom .local/bundle.cdx.json
+sbom: python-env ## list what the bundle holds, as CycloneDX, in .celeriac/bundle.cdx.json
+	@$(BIN)/python -m celeriac_cdk.bundle.sbom .celeriac/bundle.cdx.json
 
 # Both are quick if nothing changed. Tests, lint and types must run without Node's packages and the emulator.
 python-env:

@@ -19,7 +19,7 @@ from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.bundle.target import THIS_MACHINE
 from celeriac_local.cloud import environment
 from celeriac_local.cloud.processes import spawn, stop
-from celeriac_local.folders import EMULATOR_PYTHON, ROOT
+from celeriac_local.folders import emulator_python, root
 
 READY_SECONDS = 20
 SERVE = Path(__file__).resolve().parent / "versus" / "serve.py"
@@ -32,7 +32,7 @@ def emulator(folder: Path, port: int) -> Iterator[dict[str, str]]:
         (folder / name).mkdir()
     variables = environment.of_emulator(port, os.environ)
     variables |= {"TMPDIR": str(folder / "tmp"), "HOME": str(folder / "home")}
-    process = spawn([EMULATOR_PYTHON, SERVE], env=variables, folder=folder, log=folder / "emulator.log")
+    process = spawn([emulator_python(), SERVE], env=variables, folder=folder, log=folder / "emulator.log")
     try:
         _wait(f"{environment.endpoint(port)}/_ministack/ready")
         yield environment.of_client(port)
@@ -65,7 +65,7 @@ def client(service: Any, variables: Mapping[str, str]) -> Any:
 
 def bundle_with(folder: Path, *, only: Sequence[str]) -> bytes:
     """The zipped bundle. The files and packages `only` of `folder` replace the project's package `tasks`."""
-    bundle = build_bundle(Source(ROOT / "functions" / "tasks", ROOT), THIS_MACHINE)
+    bundle = build_bundle(Source(root() / "functions" / "tasks", root()), THIS_MACHINE)
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(bundle.rglob("*")):

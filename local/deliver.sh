@@ -19,14 +19,14 @@ commit_of() { # the full name of a commit of this history: anything else was nev
 deploy() { make deploy STAGE="$stage" ARGS="--require-approval never" --no-print-directory; }
 
 smoke() { # in each region of the stage
-    .venv/bin/python -m celeriac_local.regions "$stage" >"$root/.local/regions" || return 1
+    .venv/bin/python -m celeriac_local.regions "$stage" >"$root/.celeriac/regions" || return 1
     while read -r region; do
         AWS_REGION=$region AWS_DEFAULT_REGION=$region .venv/bin/celeriac --stage "$stage" smoke </dev/null || return 1
-    done <"$root/.local/regions"
+    done <"$root/.celeriac/regions"
 }
 
 deploy_earlier() { # $1: the commit. Its own lock files, CDK and smoke test are used.
-    folder=$root/.local/earlier
+    folder=$root/.celeriac/earlier
     git worktree remove --force "$folder" 2>/dev/null || rm -rf "$folder"
     git worktree prune
     git worktree add --quiet --detach "$folder" "$1"
@@ -46,7 +46,7 @@ if [ "${1-}" = mark ]; then
 fi
 
 stage=${1:?usage: sh local/deliver.sh STAGE [COMMIT]}
-mkdir -p .local
+mkdir -p .celeriac
 if [ -n "${2-}" ]; then
     commit=$(commit_of "$2")
     deploy_earlier "$commit"

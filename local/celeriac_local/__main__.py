@@ -1,4 +1,4 @@
-"""`python -m celeriac_local up | down | demo | env | example`, which the Makefile calls."""
+"""`python -m celeriac_local up | down | demo | env | example | reset`: what `celeriac local` does."""
 
 import sys
 

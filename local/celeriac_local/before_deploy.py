@@ -1,22 +1,13 @@
-"""What a deploy needs beforehand, of the stacks that are there.
+"""What a deploy needs beforehand, of the stacks that are there."""
 
-`python -m celeriac_local.before_deploy STAGE [arguments of cdk]` prints one sentence and exits with 1 if the deploy
-would turn the stage's key on or off at once. Otherwise it lets a creation that was rolled back be tried again.
-"""
-
-import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from celeriac.model import settings
 from celeriac.model.project import read
 from celeriac.model.stages import KMS_OUTPUT, StageSettings
-from celeriac_local.deployed import DEFAULT_REGION, Deployed, session_of, stacks
-from celeriac_local.folders import ROOT
+from celeriac_local.deployed import Deployed, session_of, stacks
 
 _FAILED = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "REVIEW_IN_PROGRESS"}
 """The creation failed, or has not begun: the stack holds nothing."""
@@ -63,16 +54,3 @@ def _wanted_key(wanted: StageSettings, words: Sequence[str]) -> str:
     given = [word.partition("=")[2] for word in words if re.fullmatch(r"(-c|--context=)?kms=\w+", word)]
     value = {"true": True, "false": False, "prepare": "prepare"}.get(given[-1]) if given else wanted.kms
     return "on" if value is True else "prepared" if value == "prepare" else "off"
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", DEFAULT_REGION))
-    try:
-        reason = key_at_once(ROOT, sys.argv[1], sys.argv[2:])
-        if reason is not None:
-            sys.exit(f"celeriac: {reason}. Nothing was built or deployed.")
-        for line in unprotect(ROOT, sys.argv[1], sys.argv[2:]):
-            sys.stdout.write(f"{line}\n")
-    except (BotoCoreError, ClientError) as problem:
-        # The CDK makes the same calls, and says what is wrong.
-        sys.stdout.write(f"celeriac: the stacks can't be looked at ({problem})\n")

@@ -9,13 +9,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from celeriac.model import sources
+from celeriac_local import folders
 from celeriac_local.cloud import environment, lifecycle, state
 from celeriac_local.cloud.deploy import deploy, fingerprint
 from celeriac_local.cloud.refused_calls import report_calls
 from celeriac_local.cloud.state import Cloud
 from celeriac_local.errors import UserError
+from celeriac_local.folders import celeriac
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The local cloud of this clone.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The local cloud of this project: AWS's part played by this machine.",
+)
 console = Console(
     highlight=False, soft_wrap=True, emoji=False
 )  # an ARN contains `:secret:`, which would become an emoji
@@ -24,7 +31,6 @@ Port = Annotated[
 ]
 # Version 1 of the AWS CLI doesn't follow AWS_ENDPOINT_URL to SQS.
 AWS_CLI = 'aws --endpoint-url "$AWS_ENDPOINT_URL" sqs list-queues'
-ENVIRONMENT = 'eval "$(.venv/bin/python -m celeriac_local env)"'
 Picture = Annotated[Path | None, typer.Option(help="Draw the report as this SVG file.")]
 
 
@@ -47,15 +53,14 @@ def _explained[**P, R](command: Callable[P, R]) -> Callable[P, R]:
 def up(port: Port = None) -> None:
     """Start the local cloud and deploy to it.
 
-    Example: python -m celeriac_local up --port 4600
+    Example: celeriac local up --port 4600
     """
     bring_up(port)
-    from celeriac_local.demo import samples  # noqa: PLC0415 - loads every task, which `make down` doesn't need
+    from celeriac_local.demo.next_steps import command_to_send  # noqa: PLC0415 - loads every task: `down` needs none
 
-    if not samples.missing():
-        console.print("Try: make demo")
-    console.print(f"Send a task: {samples.command_to_send()}", markup=False)
-    console.print(f"To use it with boto3 and AWS's own tools: {ENVIRONMENT}", markup=False)
+    console.print(f"Try: {celeriac()} local demo", markup=False)
+    console.print(f"Send a task: {command_to_send()}", markup=False)
+    console.print(f'To use it with boto3 and AWS\'s own tools: eval "$({celeriac()} local env)"', markup=False)
     console.print(f"  {AWS_CLI}", markup=False)
 
 
@@ -64,7 +69,7 @@ def up(port: Port = None) -> None:
 def down() -> None:
     """Stop the local cloud and everything it started.
 
-    Example: python -m celeriac_local down
+    Example: celeriac local down
     """
     if lifecycle.down():
         console.print("The local cloud is down: no process and no port is left.")
@@ -77,7 +82,7 @@ def down() -> None:
 def env() -> None:
     """Print the environment variables for using the local cloud.
 
-    Example: eval "$(python -m celeriac_local env)"
+    Example: eval "$(celeriac local env)"
     """
     typer.echo(environment.as_shell(lifecycle.require().port, os.environ))
 
@@ -87,29 +92,58 @@ def env() -> None:
 def example() -> None:
     """Print a command that sends one of this application's tasks.
 
-    Example: python -m celeriac_local example
+    Example: celeriac local example
     """
-    from celeriac_local.demo.samples import command_to_send  # noqa: PLC0415 - loads every task, which `make down` doesn't need
+    from celeriac_local.demo.next_steps import command_to_send  # noqa: PLC0415 - loads every task: `down` needs none
 
     typer.echo(command_to_send())
 
 
 @app.command()
 @_explained
-def demo(port: Port = None, picture: Picture = None) -> None:
-    """Send real work through the whole system and print a report.
+def reset(
+    *, everything: Annotated[bool, typer.Option("--all", help="Also what was installed and built for it.")] = False
+) -> None:
+    """Stop the local cloud, and delete its data: messages, tables, logs. The next start begins with an empty one.
 
-    Example: python -m celeriac_local demo
+    Example: celeriac local reset
     """
-    from celeriac_local.demo import samples  # noqa: PLC0415 - boto3 takes half a second, which `make down` doesn't need
+    gone = lifecycle.reset(everything=everything)
+    console.print(f"Gone from .celeriac/: {', '.join(gone)}" if gone else "There was nothing to delete.", markup=False)
+
+
+@app.command()
+@_explained
+def demo(port: Port = None, picture: Picture = None) -> None:
+    """Send real work through the whole system, and print what became of it.
+
+    It sends what celeriac.toml names under [[demo]]. The repository of Celeriac has a demo of its own.
+
+    Example: celeriac local demo
+    """
+    if folders.has_samples():
+        done = _samples(port, picture)
+    else:
+        from celeriac_local.demo import own  # noqa: PLC0415 - boto3 takes half a second, which `down` doesn't need
+
+        wanted = own.read(folders.root())
+        bring_up(port)
+        done = own.run(wanted, console)
+    if not done:
+        raise typer.Exit(1)
+
+
+def _samples(port: int | None, picture: Path | None) -> bool:
+    """Run the demo of the sample tasks. Returns whether every count was right."""
+    from celeriac_local.demo import samples  # noqa: PLC0415 - as above
+    from celeriac_local.demo.next_steps import command_to_send  # noqa: PLC0415
     from celeriac_local.demo.run import run  # noqa: PLC0415
 
     if gone := samples.missing():
         console.print(f"The demo shows the sample tasks at work, and {gone}.", markup=False)
-        console.print(f"To run your own tasks: make up, then {samples.command_to_send()}", markup=False)
-        return
-    if not run(bring_up(port), console, picture):
-        raise typer.Exit(1)
+        console.print(f"To run your own tasks: {celeriac()} local up, then {command_to_send()}", markup=False)
+        return True
+    return run(bring_up(port), console, picture)
 
 
 def bring_up(port: int | None) -> Cloud:
@@ -117,20 +151,24 @@ def bring_up(port: int | None) -> Cloud:
 
     Raises UserError if it already runs on another port than `port`.
     """
+    sources.put_on_path(folders.root())
     found = lifecycle.running()
     if found is None:
         with console.status("Starting the local cloud"):
-            found = lifecycle.start(port)
+            found = lifecycle.start(port, console.print)
         if port is None and found.port != lifecycle.DEFAULT_PORT:
             usual = lifecycle.DEFAULT_PORT
             console.print(
                 f"Port {usual} is taken by {lifecycle.holder(usual)}, so the local cloud uses port {found.port}",
                 markup=False,
             )
-        console.print(f"The local cloud is up: AWS's API on {found.url}, the sample's provider on {found.provider_url}")
+        console.print(f"The local cloud is up: AWS's API on {found.url}")
+        if found.provider is not None:
+            console.print(f"The server that the sample tasks call is on {found.provider_url}")
     elif port not in {None, found.port}:
         raise UserError(
-            f"The local cloud is up already, on port {found.port}. To move it: make down, then make up PORT={port}"
+            f"The local cloud is up already, on port {found.port}. To move it: celeriac local down, then "
+            f"celeriac local up --port {port}"
         )
     else:
         console.print(f"The local cloud is up already, on {found.url}")
@@ -139,11 +177,11 @@ def bring_up(port: int | None) -> Cloud:
     # From here on, this process uses the local cloud only. The synth also needs the shell's environment.
     shell = dict(os.environ)
     environment.enter(found.port)
-    sources = fingerprint(found.provider_url)
-    if found.deployed == sources:
+    wanted = fingerprint(found.provider_url)
+    if found.deployed == wanted:
         console.print("The deployment is up to date")
         return found
     deploy(found, console, shell)
-    found = found.with_deployed(sources)
+    found = found.with_deployed(wanted)
     state.save(found)
     return found

@@ -1,11 +1,5 @@
-"""Check the caller's credentials with AWS. Without them the CDK would build for most of a minute, and then fail.
+"""Check the caller's credentials with AWS. Without them the CDK would build for most of a minute, and then fail."""
 
-`python -m celeriac_local.credentials [arguments of cdk]` prints the cure and exits with 1 if there are no credentials,
-or if AWS refuses them.
-"""
-
-import os
-import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +8,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's
 
-from celeriac_local.folders import ROOT
+from celeriac_local.folders import root
 
 CURE = "Sign in (aws sso login) or set AWS_PROFILE. To see the credentials in use: aws sts get-caller-identity"
 REFUSED = frozenset(
@@ -57,11 +51,5 @@ def unusable(words: Sequence[str], environment: Mapping[str, str]) -> str | None
 
 
 def _has_plugin(words: Sequence[str]) -> bool:
-    files = (ROOT / "cdk.json", Path.home() / ".cdk.json")
+    files = (root() / "cdk.json", Path.home() / ".cdk.json")
     return "--plugin" in words or any('"plugin"' in file.read_text() for file in files if file.is_file())
-
-
-if __name__ == "__main__":
-    reason = unusable(sys.argv[1:], os.environ)
-    if reason is not None:
-        sys.exit(f"No credentials that AWS takes: {reason}. Nothing was built or deployed.\n{CURE}")

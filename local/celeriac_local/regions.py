@@ -7,12 +7,12 @@ import boto3
 from celeriac.model.project import read
 from celeriac.model.stages import ProjectError
 from celeriac_local.deployed import DEFAULT_REGION
-from celeriac_local.folders import ROOT
+from celeriac_local.folders import root
 
 
 def regions(stage: str) -> tuple[str, ...]:
     """Those that celeriac.toml names for the stage, or else that of the caller. Raises ProjectError."""
-    return read(ROOT).stage(stage).regions or (boto3.Session().region_name or DEFAULT_REGION,)
+    return read(root()).stage(stage).regions or (boto3.Session().region_name or DEFAULT_REGION,)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,5 @@
-"""Check that a stage may be deployed where the caller's credentials lead. Nothing has been built by then.
+"""Check that a stage may be deployed where the caller's credentials lead. Nothing has been built by then."""
 
-`python -m celeriac_local.target STAGE [arguments of cdk]` prints one sentence and exits with 1 if celeriac.toml can't
-be used, if it names another account than that of the credentials, or if a stack of that name isn't this application's.
-"""
-
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +10,6 @@ from celeriac.model import names, settings
 from celeriac.model.project import read
 from celeriac.model.stages import Project, ProjectError
 from celeriac_local.deployed import DEFAULT_REGION, ONCE, session_of, stacks
-from celeriac_local.folders import ROOT
 
 _TAG = "celeriac:application"
 
@@ -56,10 +49,3 @@ def _foreign(session: boto3.Session, project: Project, stage: str, regions: Sequ
                 f"the stack {found.name} exists in {found.region} and {whose}: choose another name for the application "
                 f"or the stage ({settings.FILE})"
             )
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", DEFAULT_REGION))
-    reason = problem(ROOT, sys.argv[1], sys.argv[2:])
-    if reason is not None:
-        sys.exit(f"celeriac: {reason}. Nothing was built or deployed.")

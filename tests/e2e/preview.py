@@ -3,7 +3,7 @@
     python -m tests.e2e.preview
 
 In between, what a smoke test must find is broken, one at a time: relay, dead-letter queue, schedule, permission. The
-commands are those that a person types: sh local/cdk.sh deploy, celeriac smoke, sh local/cdk.sh destroy.
+commands are those that a person types: celeriac cdk deploy, celeriac smoke, celeriac cdk destroy.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def inside(clone: Path) -> int:
     """Deploy, try, break, try, destroy. Returns the exit code."""
     before = resources()
     say(f"before: {len(before)} resources")
-    if not _run(clone, "sh", "local/cdk.sh", "deploy", STAGE, "--require-approval", "never"):
+    if not _run(clone, ".venv/bin/celeriac", "cdk", "deploy", STAGE, "--require-approval", "never"):
         return 1
     up = resources() - before
     say(f"the stage {STAGE} is up: {len(up)} more resources")
@@ -44,7 +44,7 @@ def inside(clone: Path) -> int:
         say(f"with a broken {way}: {sorted(found) or 'nothing'} found")
         facts[f"a broken {way}: {_EXPECTED[way]} alone is found"] = (int(found == {_EXPECTED[way]}), 1)
     facts["mended: broken ways"] = (len(_smoke(clone, QUEUE)), 0)
-    if not _run(clone, "sh", "local/cdk.sh", "destroy", STAGE, "--force"):
+    if not _run(clone, ".venv/bin/celeriac", "cdk", "destroy", STAGE, "--force"):
         return 1
     left = resources() - before
     for kind, name in sorted(left):

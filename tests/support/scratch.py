@@ -74,7 +74,7 @@ def _edit(file: Path, changes: Sequence[tuple[str, str]]) -> None:
 
 def workers(clone: Path, function: str = PREFIX) -> list[int]:
     """The processes in which MiniStack runs those functions of the clone whose name starts with `function`."""
-    marker = f"{clone}/.local/tmp/ministack-lambda-{function}".encode()
+    marker = f"{clone}/.celeriac/tmp/ministack-lambda-{function}".encode()
     found = []
     for process in Path("/proc").iterdir():
         try:

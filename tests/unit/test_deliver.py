@@ -42,7 +42,7 @@ class Clone:
         self.run("git", "clone", "--quiet", str(folder / "origin"), str(self.folder), at=folder)
         (self.folder / "local").mkdir()
         shutil.copy(ROOT / "local/deliver.sh", self.folder / "local")
-        (self.folder / ".gitignore").write_text(".local/\n")
+        (self.folder / ".gitignore").write_text(".celeriac/\n")
         for path, script in {
             folder / "bin/make": MAKE,
             self.folder / ".venv/bin/celeriac": CELERIAC,

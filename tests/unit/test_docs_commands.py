@@ -70,6 +70,9 @@ def test_the_commands_of_the_docs_are_found() -> None:
         "aws sqs list-queue",
         "aws sqs list-queues --queue-names x",
         "python -m celeriac_local upp",
+        "celeriac local upp",
+        "celeriac cdk deplo dev",
+        "celeriac cdk deploy",
     ],
 )
 def test_a_command_that_does_not_exist_is_noticed(line: str) -> None:
@@ -127,7 +130,7 @@ def _python(words: list[str], whole: bool) -> None:  # noqa: FBT001
 
 
 def _typer(command: Any, words: list[str], *, whole: bool, parent: Any = None) -> None:
-    context = command.context_class(command, info_name=command.name, parent=parent)
+    context = command.context_class(command, info_name=command.name, parent=parent, **command.context_settings)
     try:
         given, rest, _ = command.make_parser(context).parse_args(args=[word for word in words if word != "..."])
     except Exception as error:
@@ -135,11 +138,12 @@ def _typer(command: Any, words: list[str], *, whole: bool, parent: Any = None) -
     if hasattr(command, "commands"):
         if not rest:
             return
-        if rest[0] not in command.commands:
+        named = command.get_command(context, rest[0])
+        if named is None:
             raise Mistake(f"no command {rest[0]!r}")
-        _typer(command.commands[rest[0]], rest[1:], whole=whole, parent=context)
+        _typer(named, rest[1:], whole=whole, parent=context)
         return
-    if rest:
+    if rest and not context.allow_extra_args:
         raise Mistake(f"too many arguments: {rest}")
     needed = [one.name for one in command.params if one.param_type_name == "argument" and one.required]
     if whole and (missing := [name for name in needed if not isinstance(given.get(name), str | list | tuple)]):

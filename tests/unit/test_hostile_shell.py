@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,14 +14,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from celeriac.model import settings
 from celeriac.testing import Sandbox
 from celeriac.testing.elsewhere import leads_elsewhere
 from celeriac_console.main import app
-from celeriac_console.stage import local_cloud
 from celeriac_local.cloud import environment
 from celeriac_local.cloud.processes import Process, _start_time
 from celeriac_local.cloud.state import Cloud
-from celeriac_local.folders import ROOT
 
 # One call to every service that the command, the demo or the deploy uses.
 CALLS = """
@@ -38,10 +36,9 @@ for service, operation in {
         print(service, repr(error))
 """
 LOCAL = f"""
-import sys
-from pathlib import Path
+import os, sys
 from celeriac_console.stage import local_cloud
-local_cloud.CLONE = Path(sys.argv[1])
+os.chdir(sys.argv[1])
 local_cloud.enter()
 {CALLS}
 """
@@ -225,14 +222,15 @@ def test_without_protection_the_shell_reaches_the_account(account: _Recorder, sh
 def test_a_command_on_the_stage_local_calls_only_the_local_cloud(
     account: _Recorder, cloud: _Recorder, shell: dict[str, str], tmp_path: Path
 ) -> None:
-    clone = tmp_path / "clone"
-    shutil.copytree(ROOT / "local", clone / "local", ignore=shutil.ignore_patterns(".venv", "__pycache__"))
+    project = tmp_path / "a project, with blanks"
+    project.mkdir()
+    (project / "celeriac.toml").write_text('name = "shop"\n')
     me = Process(os.getpid(), _start_time(os.getpid()) or "")
     up = Cloud(port=cloud.server_port, emulator=me, provider_port=1, provider=me, deployed="today's")
-    (clone / ".local").mkdir()
-    (clone / ".local" / "cloud.json").write_text(json.dumps(asdict(up)))
+    (project / ".celeriac").mkdir()
+    (project / ".celeriac" / "cloud.json").write_text(json.dumps(asdict(up)))
 
-    _run(LOCAL, clone, env=shell)
+    _run(LOCAL, project, env=shell)
 
     assert account.calls == []
     assert len(cloud.calls) == 11
@@ -261,11 +259,11 @@ def test_a_client_made_before_the_sandbox_does_not_reach_the_account(account: _R
 def test_a_command_that_needs_the_local_cloud_says_how_to_start_it(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(ROOT / "local", tmp_path / "local", ignore=shutil.ignore_patterns(".venv", "__pycache__"))
-    monkeypatch.setattr(local_cloud, "CLONE", tmp_path)
+    (tmp_path / "celeriac.toml").write_text(f'name = "{settings.application()}"\n')
+    monkeypatch.chdir(tmp_path)
 
     queues = CliRunner().invoke(app, ["--stage", "local", "queues"])
     tasks = CliRunner().invoke(app, ["--stage", "local", "tasks"])
 
     assert (queues.exit_code, tasks.exit_code) == (1, 0)
-    assert "The local cloud isn't up. Start it: make up" in queues.output
+    assert "The local cloud isn't up. Start it: celeriac local up" in queues.output

@@ -20,8 +20,9 @@ from celeriac_local.cloud.processes import Process
 from celeriac_local.cloud.state import Cloud
 from celeriac_local.emulator.serve import paged, with_log, with_time
 from celeriac_local.errors import UserError
-from celeriac_local.folders import HOME, ROOT
+from celeriac_local.folders import home
 
+ROOT = Path(__file__).parents[2]
 # Starts a child that ignores SIGTERM, prints "ready", and waits.
 STUBBORN_PARENT = """
 import subprocess, sys, time
@@ -140,12 +141,12 @@ def test_make_test_with_a_named_file_starts_no_workers(arguments: list[str], wor
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The state of the local cloud, in a folder of this test."""
-    for module, names in {state: ("STATE", "STATE_FILE"), lifecycle: ("STATE", "TEMPORARY", "HOME")}.items():
-        for name in names:
-            path = {"STATE": tmp_path, "STATE_FILE": tmp_path / "cloud.json"}.get(name, tmp_path / name.lower())
-            monkeypatch.setattr(module, name, path)
-    return tmp_path
+    """The state of the local cloud, in a project of this test."""
+    project = tmp_path / "a project, with blanks"
+    project.mkdir()
+    (project / "celeriac.toml").write_text('name = "shop"\n')
+    monkeypatch.chdir(project)
+    return project / ".celeriac"
 
 
 def test_the_state_is_loaded_as_it_was_saved(folders: Path) -> None:
@@ -154,11 +155,12 @@ def test_the_state_is_loaded_as_it_was_saved(folders: Path) -> None:
     state.save(written)
 
     assert state.load() == written
-    assert [path.name for path in folders.iterdir()] == ["cloud.json"]
+    assert sorted(path.name for path in folders.iterdir()) == [".gitignore", "cloud.json"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"port": 1}', '{"emulator": 1, "provider": 2}'])
 def test_an_unreadable_state_file_counts_as_no_cloud(folders: Path, content: str) -> None:
+    folders.mkdir()
     (folders / "cloud.json").write_text(content)
 
     assert state.load() is None
@@ -181,10 +183,31 @@ def test_a_busy_port_is_named_with_its_holder_and_a_cure(folders: Path) -> None:
             lifecycle.start(port)
 
     assert f"Port {port} of 127.0.0.1 is taken by" in str(problem.value)
-    assert f"make up PORT={port + 100}" in str(problem.value)
+    assert f"celeriac local up --port {port + 100}" in str(problem.value)
     if sys.platform == "linux":
         assert f"process {os.getpid()} " in str(problem.value)
     assert not (folders / "cloud.json").exists()
+
+
+def test_a_reset_leaves_what_was_installed_and_a_worktree_of_git(folders: Path) -> None:
+    state.save(Cloud(port=1, emulator=Process(os.getpid(), "last boot")))
+    for name in ("emulator", "cdk", "bundles", "earlier", "home", "cdk.out"):
+        (folders / name).mkdir()
+    (folders / "emulator.log").touch()
+
+    assert lifecycle.reset() == ["cdk.out", "emulator.log", "home"]
+    assert lifecycle.reset() == []
+    assert lifecycle.reset(everything=True) == ["bundles", "cdk", "emulator"]
+    assert sorted(path.name for path in folders.iterdir()) == [".gitignore", "earlier"]
+
+
+def test_a_project_without_samples_has_no_provider(folders: Path) -> None:
+    written = Cloud(port=1, emulator=Process(2, "a"))
+    state.save(written)
+
+    assert state.load() == written
+    assert written.provider_url == ""
+    assert written.processes == [Process(2, "a")]
 
 
 def test_without_a_named_port_the_first_free_one_is_taken() -> None:
@@ -198,7 +221,7 @@ def test_without_a_named_port_the_first_free_one_is_taken() -> None:
 
 
 def test_the_error_for_a_cloud_that_is_not_up_says_how_to_start_it(folders: Path) -> None:
-    with pytest.raises(UserError, match="make up"):
+    with pytest.raises(UserError, match="celeriac local up"):
         lifecycle.require()
 
 
@@ -243,7 +266,7 @@ def test_the_deploy_gets_neither_the_callers_account_nor_the_home_folder() -> No
         "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
         "NO_PROXY": "127.0.0.1,localhost",
         "BOTO_CONFIG": os.devnull,
-        "HOME": str(HOME),
+        "HOME": str(home()),
         "EDITOR": "vi",
     }
 

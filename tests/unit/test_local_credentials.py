@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -10,7 +11,6 @@ from threading import Thread
 import pytest
 
 from celeriac_local.credentials import unusable
-from celeriac_local.folders import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_credentials_are_not_checked_if_the_cdk_has_a_plugin(home: Path) -> None
 
 def test_a_deploy_without_credentials_ends_before_the_cdk_starts() -> None:
     done = subprocess.run(
-        ["sh", str(ROOT / "local" / "cdk.sh"), "deploy", "dev"],  # noqa: S607 - this machine's shell
+        [str(Path(sys.executable).with_name("celeriac")), "cdk", "deploy", "dev"],
         capture_output=True,
         text=True,
         check=False,
@@ -103,5 +103,5 @@ def test_a_deploy_without_credentials_ends_before_the_cdk_starts() -> None:
     assert done.stderr.splitlines() == [
         "No credentials that AWS takes: there are none. Nothing was built or deployed.",
         "Sign in (aws sso login) or set AWS_PROFILE. To see the credentials in use: aws sts get-caller-identity",
-        "Then: make deploy STAGE=dev",
+        "Then: celeriac cdk deploy dev",
     ]

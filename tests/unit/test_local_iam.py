@@ -238,7 +238,9 @@ def test_noted_calls_are_found_in_the_log() -> None:
 
 
 def test_refused_and_unjudged_calls_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "STATE", tmp_path)
+    (tmp_path / "celeriac.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    folders.made_state()
     secret = "arn:aws:secretsmanager:us-east-1:1:secret:key"
     lines = [
         note(Verdict.REFUSED, AccessCheck("secretsmanager:GetSecretValue", (secret,)), "reports"),

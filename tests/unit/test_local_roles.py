@@ -16,8 +16,9 @@ import pytest
 from celeriac_local.cloud import environment
 from celeriac_local.cloud.lifecycle import _answers, _first_free
 from celeriac_local.cloud.processes import _wait_until, spawn, stop
-from celeriac_local.folders import EMULATOR, EMULATOR_PYTHON
+from celeriac_local.folders import EMULATOR
 from celeriac_local.iam.refusal import noted
+from tests.support.installed import EMULATOR_PYTHON
 
 ACCOUNT = "000000000000"
 TABLES = f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table"

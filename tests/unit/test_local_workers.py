@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from celeriac_local.emulator.workers import NICENESS, with_end
-from celeriac_local.folders import EMULATOR_PYTHON, ROOT
+from tests.support.installed import EMULATOR_PYTHON, ROOT
 
 # Runs one worker of MiniStack's whose lines are read late, as on a busy machine. Prints what the log has.
 LATE_READER = """
@@ -49,7 +49,11 @@ worker.kill()
 @pytest.mark.after_setup
 def test_a_workers_lines_are_in_the_log_of_their_invocation_however_late_they_are_read() -> None:
     done = subprocess.run(
-        [EMULATOR_PYTHON, "-c", LATE_READER, ROOT / "local"], capture_output=True, text=True, check=False, timeout=120
+        [EMULATOR_PYTHON, "-c", LATE_READER, ROOT / "local"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     logs = json.loads(done.stdout.splitlines()[-1])

@@ -76,7 +76,7 @@ def test_every_error_in_the_readmes_troubleshooting_exists() -> None:
     shown = re.findall(r"^\| `([^`]*)`", table, flags=re.MULTILINE)
     assert len(shown) == 10
     sources = [*ROOT.glob("functions/celeriac/**/*.py"), *ROOT.glob("console/**/*.py"), *ROOT.glob("local/*.sh")]
-    sources += ROOT.glob("local/celeriac_local/*/*.py")
+    sources += ROOT.glob("local/celeriac_local/**/*.py")
     text = "\n".join(file.read_text() for file in sources)
     of_others = {"celeriac: command not found"}
     ours = [error.removesuffix(" celeriac-dev--reports") for error in shown if error not in of_others]

@@ -10,8 +10,10 @@ from typer.testing import CliRunner
 from celeriac import Queue, task
 from celeriac.declare import registry
 from celeriac.model import declared
+from celeriac_local import folders
 from celeriac_local.commands import app
 from celeriac_local.demo import samples
+from celeriac_local.demo.next_steps import command_to_send
 from celeriac_local.errors import UserError
 
 
@@ -21,11 +23,12 @@ def _only_tasks_of_the_tests_application() -> Iterator[None]:
         yield
 
 
-def test_a_demo_without_the_samples_says_what_to_do() -> None:
+def test_a_demo_without_the_samples_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "has_samples", lambda: True)
     done = CliRunner().invoke(app, ["demo"])
     assert done.exit_code == 0
     assert "The demo shows the sample tasks at work, and they were removed." in done.output
-    assert """make up, then make send TASK=file_away ARGS='{"paper": "..."}'""" in done.output
+    assert """celeriac local up, then celeriac --stage local send file_away --json '{"paper": "..."}'""" in done.output
 
 
 def test_only_the_removed_samples_are_called_missing() -> None:
@@ -41,11 +44,14 @@ def test_only_the_removed_samples_are_called_missing() -> None:
 
 
 def test_the_example_is_an_existing_task() -> None:
-    assert CliRunner().invoke(app, ["example"]).output == """make send TASK=file_away ARGS='{"paper": "..."}'\n"""
+    assert (
+        CliRunner().invoke(app, ["example"]).output
+        == """celeriac --stage local send file_away --json '{"paper": "..."}'\n"""
+    )
 
 
 def test_without_tasks_the_example_is_a_template(application: None) -> None:
-    assert samples.command_to_send() == """make send TASK=name ARGS='{"parameter": "value"}'"""
+    assert command_to_send() == """celeriac --stage local send NAME --json '{"parameter": "value"}'"""
 
 
 @pytest.fixture
@@ -61,5 +67,5 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 def test_tasks_that_cannot_be_loaded_are_reported_with_the_error(application: None, tmp_path: Path) -> None:
     (tmp_path / "no_application" / "half.py").write_text("from no_application.http import pool\n")
-    with pytest.raises(UserError, match=r"functions/tasks/ can't be loaded: No module named 'no_application.http'"):
+    with pytest.raises(UserError, match=r"the tasks can't be loaded: No module named 'no_application.http'"):
         samples.missing()

@@ -4,10 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 STAGE = "local"
-CLONE = Path(__file__).resolve().parents[3]
 
 
 class NotUpError(Exception):
@@ -15,14 +13,14 @@ class NotUpError(Exception):
 
 
 def enter() -> None:
-    """Set this process's environment to the local cloud of this clone. The shell's settings for AWS have no effect.
+    """Set this process's environment to the local cloud of this project. The shell's settings for AWS have no effect.
 
     The environment is the output of `python -m celeriac_local.console_environment`. An import of that package would be
-    a cycle, because it imports this one. Raises NotUpError.
+    a cycle, because it imports this one. The project is that of the current folder. Raises NotUpError.
     """
     asked = subprocess.run(
-        [sys.executable, "-m", "celeriac_local.console_environment"],
-        cwd=CLONE / "local",
+        # -P: a folder celeriac_local in the current folder isn't meant.
+        [sys.executable, "-P", "-m", "celeriac_local.console_environment"],
         capture_output=True,
         text=True,
         check=False,

@@ -52,7 +52,7 @@ def _read(file: Path) -> Project:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectError(f"{file} isn't TOML: {error}") from error
-    _only(content, ("name", "source", "stages"), f"{file}:")
+    _only(content, ("name", "source", "stages", "demo"), f"{file}:")
     name, stages = content.get("name"), content.get("stages", {})
     if not isinstance(name, str):
         raise ProjectError(f'{file}: name is missing, write the application\'s name at the top, such as name = "shop"')

@@ -5,22 +5,30 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+import celeriac
+from celeriac.model import sources
+from celeriac_local import folders, install
 from celeriac_local.cloud import environment
 from celeriac_local.cloud.state import Cloud
 from celeriac_local.errors import UserError
-from celeriac_local.folders import ASSEMBLY, CDK, ROOT, log, shown
+from celeriac_local.folders import log, shown
 
 SENDER = "no-reply@example.org"
 _LIMIT_SECONDS = 240
-_SOURCES = ("functions", "infra", "app.py", "cdk.json", "celeriac.toml", "uv.lock", "pyproject.toml")
+# A file of a project changes what is deployed if it is code or settings, wherever the team keeps it.
+_SOURCES = {".py", ".json", ".toml", ".lock", ".txt", ".yaml", ".yml", ".typed"}
+_NEVER = {"__pycache__", "node_modules", "cdk.out"}
+_NO_SOURCES = {"tests", "docs", "examples", "benchmarks", "console", "local"}
+"""Folders at the top of a project whose content changes nothing that is deployed."""
 _REASONS = re.compile(
     r"""
     _FAILED | ROLLBACK | ❌ | [Ff]ailed | error: | \b\w*(Error|Exception)\b[:(]
@@ -33,13 +41,21 @@ _REASONS = re.compile(
 
 def fingerprint(provider_url: str) -> str:
     """A hash of all inputs of a deployment. If the hash hasn't changed, there is nothing to deploy."""
-    digest = hashlib.sha256(provider_url.encode())
-    for source in _SOURCES:
-        path = ROOT / source
-        for file in [path] if path.is_file() else sorted(path.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"\0{file.relative_to(ROOT)}\0".encode() + file.read_bytes())
+    digest = hashlib.sha256(f"{provider_url}\0{sys.version}".encode())
+    library = Path(celeriac.__file__).resolve().parent
+    tasks = sources.root(folders.root()).resolve()
+    for folder in (folders.root(), library, library.with_name("celeriac_cdk")):
+        for file in _files(folder):
+            if file.suffix in _SOURCES or file.is_relative_to(tasks):
+                digest.update(f"\0{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for top, inside, names in folder.walk():
+        left_out = _NEVER | _NO_SOURCES if top == folder else _NEVER
+        inside[:] = sorted(name for name in inside if name not in left_out and not name.startswith("."))
+        yield from (top / name for name in sorted(names) if (top / name).is_file())
 
 
 def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
@@ -48,24 +64,26 @@ def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
     `shell` is the environment of the user's shell. The synth doesn't need AWS, so it runs during the bootstrap.
     """
     started = time.monotonic()
-    context = ["-c", f"stage={environment.STAGE}", "-c", f"provider_url={cloud.provider_url}", "-c", f"sender={SENDER}"]
-    if not CDK.exists():
-        raise UserError("The CDK command line isn't installed. Install it: make setup")
+    context = ["-c", f"stage={environment.STAGE}"]
+    if cloud.provider is not None:
+        context += ["-c", f"provider_url={cloud.provider_url}", "-c", f"sender={SENDER}"]
+    install.cdk(console.print)
+    assembly = folders.assembly()
     of_cdk = environment.of_cdk(cloud.port, shell)
-    shutil.rmtree(ASSEMBLY, ignore_errors=True)  # its templates may have the names of another application
+    shutil.rmtree(assembly, ignore_errors=True)  # its templates may have the names of another application
     with console.status("Preparing the deployment (cdk bootstrap, cdk synth)"), ThreadPoolExecutor(2) as pool:
         # The app is empty: the bootstrap names its account, so it needs no synth.
         account = f"aws://000000000000/{environment.REGION}"
         bootstrap = pool.submit(_cdk, of_cdk, "bootstrap", account, "--app", "")
         of_synth = environment.of_synth(cloud.port, shell)
-        synth = pool.submit(_cdk, of_synth, "synth", "--quiet", "--output", str(ASSEMBLY), *context)
+        synth = pool.submit(_cdk, of_synth, "synth", "--quiet", "--output", str(assembly), *context)
         synth.result()
         bootstrap.result()
-    if found := findings(ASSEMBLY):
+    if found := findings(assembly):
         console.print(f"cdk-nag warns of {', '.join(found)}: these would stop a deploy to a stage that keeps its data.")
-        console.print("For the cure of each: make synth STAGE=dev")
+        console.print("For the cure of each: celeriac cdk synth dev")
     with console.status("Deploying (cdk deploy)"):
-        _cdk(of_cdk, "deploy", "--all", "--app", str(ASSEMBLY), "--require-approval", "never", "--progress", "events")
+        _cdk(of_cdk, "deploy", "--all", "--app", str(assembly), "--require-approval", "never", "--progress", "events")
     with console.status("Adding the settings that the emulator's CloudFormation ignores"):
         _complete()
     console.print(f"Deployed in {time.monotonic() - started:.0f} s")
@@ -88,8 +106,8 @@ def _cdk(variables: Mapping[str, str], command: str, *options: str) -> None:
     with file.open("wb") as output:
         try:
             done = subprocess.run(  # noqa: S603 - a fixed command
-                [str(CDK), command, *options, "--no-notices"],
-                cwd=ROOT,
+                [str(folders.cdk()), command, *options, "--no-notices"],
+                cwd=folders.root(),
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -109,7 +127,7 @@ def _cdk(variables: Mapping[str, str], command: str, *options: str) -> None:
                 f"cdk {command} failed on the local cloud ({fate}):",
                 *(f"  {line}" for line in reasons(file.read_text(errors="replace"))),
                 f"Its full output is in {shown(file)}, the emulator's in {shown(emulator)}.",
-                "Correct the error and deploy again: make up. Or start with an empty cloud: make down up",
+                "Correct the error, then: celeriac local up. Or begin with an empty cloud: celeriac local reset",
             ]
         )
     )
@@ -128,7 +146,7 @@ def _complete() -> None:
 
     ses, dynamodb = boto3.client("ses"), boto3.client("dynamodb")
     ses.verify_domain_identity(Domain=SENDER.partition("@")[2])
-    for name, attribute in expiries(ASSEMBLY).items():
+    for name, attribute in expiries(folders.assembly()).items():
         current = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
         if current["TimeToLiveStatus"] == "DISABLED":
             dynamodb.update_time_to_live(

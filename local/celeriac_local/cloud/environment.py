@@ -6,11 +6,13 @@ shell. They are removed first, by kind and not by a list of names. Then the loca
 
 import os
 import shlex
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from celeriac.model import settings
 from celeriac.testing.elsewhere import SHUT, is_proxy, leads_elsewhere
-from celeriac_local.folders import HOME, ROOT, TEMPORARY
+from celeriac_local import folders
 
 STAGE = "local"
 REGION = "us-east-1"
@@ -28,8 +30,8 @@ def of_client(port: int) -> dict[str, str]:
     """The variables for a client of the local cloud. They suffice only if no other variable leads elsewhere."""
     url = endpoint(port)
     return SHUT | {
-        # The name of this clone's application, whatever folder the command is typed in.
-        settings.APPLICATION: settings.name_in(ROOT),
+        # The name of the project's application, whatever folder the command is typed in.
+        settings.APPLICATION: settings.name_in(folders.root()),
         settings.STAGE: STAGE,
         "AWS_ENDPOINT_URL": url,
         "AWS_ENDPOINT_URL_S3": url,
@@ -59,12 +61,12 @@ def enter(port: int) -> None:
 
 
 def of_cdk(port: int, base: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the CDK command line on the local cloud, with the Node and Python of `.venv` first.
+    """The environment of the CDK command line on the local cloud, with the Node and Python of this environment first.
 
     The home folder is the local cloud's. In a developer's home folder the CDK would read `~/.cdk.json`, which may name
     a profile. It would also read the account that it has stored there for a key of another emulator.
     """
-    return of_command(port, base) | _cdk(base) | {"HOME": str(HOME), "CDK_HOME": str(HOME / ".cdk")}
+    return of_command(port, base) | _cdk(base) | {"HOME": str(folders.home()), "CDK_HOME": str(folders.home() / ".cdk")}
 
 
 def of_synth(port: int, base: Mapping[str, str]) -> dict[str, str]:
@@ -73,12 +75,13 @@ def of_synth(port: int, base: Mapping[str, str]) -> dict[str, str]:
     A synth runs uv to build the bundle. uv may need a proxy, and its files in the user's home folder.
     """
     proxies = {name: value for name, value in base.items() if is_proxy(name)}
-    return of_command(port, base) | _cdk(base) | proxies | _exempt(base)
+    # cron, sudo and containers may not set HOME.
+    return {"HOME": str(Path.home())} | of_command(port, base) | _cdk(base) | proxies | _exempt(base)
 
 
 def _cdk(base: Mapping[str, str]) -> dict[str, str]:
     return {
-        "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{base.get('PATH', os.defpath)}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{base.get('PATH', os.defpath)}",
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "CDK_DISABLE_VERSION_CHECK": "1",
         "CI": "true",  # errors to standard error, the rest to standard output
@@ -101,8 +104,8 @@ def of_emulator(port: int, base: Mapping[str, str]) -> dict[str, str]:
     return {
         "PATH": base.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
-        "HOME": str(HOME),
-        "TMPDIR": str(TEMPORARY),
+        "HOME": str(folders.home()),
+        "TMPDIR": str(folders.temporary()),
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),

@@ -1,4 +1,4 @@
-"""Start and stop the local cloud: MiniStack and the payment provider, on 127.0.0.1 only."""
+"""Start and stop the local cloud: MiniStack, and the samples' payment provider, on 127.0.0.1 only."""
 
 import fcntl
 import os
@@ -9,14 +9,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
+from celeriac_local import folders, install
 from celeriac_local.cloud import environment, state
 from celeriac_local.cloud.processes import Process, is_running, listener, spawn, stop
 from celeriac_local.cloud.state import Cloud
 from celeriac_local.errors import UserError
-from celeriac_local.folders import EMULATOR, EMULATOR_PYTHON, HOME, ROOT, STATE, TEMPORARY, log, shown
+from celeriac_local.folders import EMULATOR, log, shown
 
 READY_SECONDS = 20.0
 DEFAULT_PORT = 4566
@@ -33,53 +35,66 @@ def require() -> Cloud:
     """The running cloud with a deployment on it. Raises UserError, with the command to type, if there is none."""
     cloud = running()
     if cloud is None:
-        raise UserError("The local cloud isn't up. Start it: make up")
+        raise UserError("The local cloud isn't up. Start it: celeriac local up")
     if cloud.deployed is None:
-        raise UserError("The local cloud is up, but nothing is deployed to it yet. Deploy: make up")
+        raise UserError("The local cloud is up, but nothing is deployed to it yet. Deploy: celeriac local up")
     return cloud
 
 
-def start(port: int | None = None) -> Cloud:
+def start(port: int | None = None, say: install.Say = lambda _: None) -> Cloud:
     """Start a cloud on `port`, or on the first free port. The remains of a crashed cloud are removed first.
 
     Raises UserError if `port` is in use or a process doesn't start. No process is left running then.
+    say: called with a line before the emulator is installed.
     """
     down()
+    if port is not None:
+        _check_free(port)
+    python = install.emulator(say)
     with _alone():
         if port is None:
             port = _first_free(DEFAULT_PORT)
         else:
             _check_free(port)
-        if not EMULATOR_PYTHON.exists():
-            raise UserError("The emulator isn't installed. Install it: make setup")
-        for folder in (STATE, TEMPORARY, HOME):
+        folders.made_state()
+        for folder in (folders.temporary(), folders.home()):
             folder.mkdir(exist_ok=True)
-        return _start(port)
+        return _start(port, python)
 
 
-def _start(port: int) -> Cloud:
-    provider_port = _first_free(port + 1)
+def _start(port: int, python: Path) -> Cloud:
     emulator = spawn(
-        [EMULATOR_PYTHON, EMULATOR],
+        [python, EMULATOR],
         env=environment.of_emulator(port, os.environ),
-        folder=TEMPORARY,
+        folder=folders.temporary(),
         log=log("emulator"),
     )
-    provider = spawn(
-        [sys.executable, "-m", "celeriac_local.provider.server", "--port", str(provider_port)],
-        env=environment.of_provider(os.environ),
-        folder=ROOT,
-        log=log("provider"),
-    )
-    cloud = Cloud(port=port, emulator=emulator, provider_port=provider_port, provider=provider)
-    state.save(cloud)  # saved before anything can fail, so that `make down` finds the processes
+    cloud = Cloud(port=port, emulator=emulator)
+    state.save(cloud)  # saved before anything can fail, so that `down` finds the process
     try:
+        if folders.has_samples():
+            cloud = _with_provider(cloud)
         _wait(lambda: _answers(f"{cloud.url}/_ministack/ready"), emulator, "emulator", "The emulator")
-        _wait(lambda: _answers(f"{cloud.provider_url}/charges"), provider, "provider", "The payment provider")
+        if cloud.provider is not None:
+            _wait(lambda: _answers(f"{cloud.provider_url}/charges"), cloud.provider, "provider", "The payment provider")
     except BaseException:
         down()
         raise
     return cloud
+
+
+def _with_provider(cloud: Cloud) -> Cloud:
+    """The cloud with the server that the sample tasks call."""
+    port = _first_free(cloud.port + 1)
+    provider = spawn(
+        [sys.executable, "-m", "celeriac_local.provider.server", "--port", str(port)],
+        env=environment.of_provider(os.environ),
+        folder=folders.root(),
+        log=log("provider"),
+    )
+    found = replace(cloud, provider_port=port, provider=provider)
+    state.save(found)
+    return found
 
 
 def down() -> bool:
@@ -89,17 +104,17 @@ def down() -> bool:
     """
     cloud = state.load()
     if cloud is None:
-        shutil.rmtree(TEMPORARY, ignore_errors=True)
+        shutil.rmtree(folders.temporary(), ignore_errors=True)
         return False
-    was_there = is_running(cloud.emulator) or is_running(cloud.provider)
-    for process in (cloud.emulator, cloud.provider):
+    was_there = any(is_running(process) for process in cloud.processes)
+    for process in cloud.processes:
         # The command lines of MiniStack's functions contain the path of the temporary folder.
-        if not stop(process, marker=str(TEMPORARY)):
+        if not stop(process, marker=str(folders.temporary())):
             raise UserError(
                 f"Process {process.pid} or one of its children can't be stopped. Look: ps -eo pid,pgid,stat,command"
             )
     state.forget()
-    shutil.rmtree(TEMPORARY, ignore_errors=True)
+    shutil.rmtree(folders.temporary(), ignore_errors=True)
     return was_there
 
 
@@ -107,7 +122,7 @@ def _check_free(port: int) -> None:
     if not _is_free(port):
         raise UserError(
             f"Port {port} of 127.0.0.1 is taken by {holder(port)}. Stop it, or use another port: "
-            f"make up PORT={port + 100}"
+            f"celeriac local up --port {port + 100}"
         )
 
 
@@ -123,9 +138,27 @@ def _first_free(port: int) -> int:
     return port
 
 
+def reset(*, everything: bool = False) -> list[str]:
+    """Stop the cloud, and remove its data: what is deployed to it, messages, logs. Returns the names of what is gone.
+
+    everything: also what was installed and built, which the next start makes again.
+    """
+    down()
+    kept = set() if everything else {folders.emulator_environment().name, folders.cdk_folder().name, "bundles"}
+    # A worktree that `make deliver` has made is git's, and a lock may be held.
+    kept |= {".gitignore", "earlier", *(each.name for each in folders.state().glob("*.lock"))}
+    gone = sorted(each for each in folders.state().glob("*") if each.name not in kept)
+    for each in gone:
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink(missing_ok=True)
+    return [each.name for each in gone]
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Let only one clone at a time choose free ports, and hold the lock until these ports are in use."""
+    """Let only one project at a time choose free ports, and hold the lock until these ports are in use."""
     with (Path(tempfile.gettempdir()) / f"celeriac-ports-{os.getuid()}").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,10 +1,10 @@
-"""The state of the local cloud between commands: `.local/cloud.json`."""
+"""The state of the local cloud between commands: `.celeriac/cloud.json`."""
 
 import json
 from dataclasses import asdict, dataclass, replace
 
+from celeriac_local import folders
 from celeriac_local.cloud.processes import Process, is_running
-from celeriac_local.folders import STATE, STATE_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,15 +13,21 @@ class Cloud:
 
     port: int
     emulator: Process
-    provider_port: int
-    provider: Process
+    provider_port: int | None = None
+    provider: Process | None = None
+    """The server that the sample tasks call; None in a project without them."""
     deployed: str | None = None
     """The fingerprint of the last deployed sources; None until the first deployment succeeds."""
 
     @property
     def is_whole(self) -> bool:
         """Whether all its processes are running."""
-        return is_running(self.emulator) and is_running(self.provider)
+        return all(is_running(process) for process in self.processes)
+
+    @property
+    def processes(self) -> list[Process]:
+        """The processes that were started."""
+        return [self.emulator, *([self.provider] if self.provider is not None else [])]
 
     @property
     def url(self) -> str:
@@ -30,8 +36,8 @@ class Cloud:
 
     @property
     def provider_url(self) -> str:
-        """The URL of the payment provider."""
-        return f"http://127.0.0.1:{self.provider_port}"
+        """The URL of the payment provider; empty if there is none."""
+        return f"http://127.0.0.1:{self.provider_port}" if self.provider_port is not None else ""
 
     def with_deployed(self, fingerprint: str | None) -> "Cloud":
         """The same cloud, with another deployment on it."""
@@ -41,21 +47,20 @@ class Cloud:
 def load() -> Cloud | None:
     """The cloud of the state file; None if there is no file, or if this version can't read it."""
     try:
-        stored = json.loads(STATE_FILE.read_text())
-        emulator, provider = (Process(**stored.pop(name)) for name in ("emulator", "provider"))
-        return Cloud(**stored, emulator=emulator, provider=provider)
+        stored = json.loads(folders.state_file().read_text())
+        emulator, provider = Process(**stored.pop("emulator")), stored.pop("provider", None)
+        return Cloud(**stored, emulator=emulator, provider=Process(**provider) if provider is not None else None)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
 def save(cloud: Cloud) -> None:
     """Replace the state file in one step, so that after an interruption it is either the old or the new one."""
-    STATE.mkdir(exist_ok=True)
-    unfinished = STATE_FILE.with_suffix(".new")
+    unfinished = folders.made_state() / "cloud.new"
     unfinished.write_text(json.dumps(asdict(cloud), indent=2))
-    unfinished.replace(STATE_FILE)
+    unfinished.replace(folders.state_file())
 
 
 def forget() -> None:
     """Remove the state file."""
-    STATE_FILE.unlink(missing_ok=True)
+    folders.state_file().unlink(missing_ok=True)

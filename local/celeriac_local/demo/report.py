@@ -10,10 +10,8 @@ from celeriac.model import names
 from celeriac.observe.text import line
 from celeriac_local.cloud.environment import STAGE
 from celeriac_local.demo.cases import COLUMNS, QUEUES, Counts, Totals
-from celeriac_local.demo.samples import command_to_send
-
-DEAD_LETTERS = ".venv/bin/celeriac --stage local dlq list payments"
-DOWN = "make down"
+from celeriac_local.demo.next_steps import command_to_send
+from celeriac_local.folders import celeriac
 
 
 def report(console: Console, found: Totals, letters: dict[str, list[DeadLetter]]) -> None:
@@ -40,7 +38,8 @@ def verdict(console: Console, differences: list[str], found: Totals, seconds: fl
     for difference in differences:
         console.print(f"  {escape(difference)}")
     console.print(
-        f"The functions' logs are in the log groups /aws/lambda/{names.start(STAGE)}*, the emulator's log is in .local/"
+        f"The functions' logs are in the log groups /aws/lambda/{names.start(STAGE)}*, "
+        "the emulator's log is in .celeriac/"
     )
 
 
@@ -48,7 +47,8 @@ def next_steps(console: Console) -> None:
     """Print three commands to try next."""
     console.print()
     console.print("Try next:")
-    for command in (command_to_send(), DEAD_LETTERS, DOWN):
+    letters, down = f"{celeriac()} --stage local dlq list payments", f"{celeriac()} local down"
+    for command in (command_to_send(), letters, down):
         console.print(f"  {command}", markup=False)
 
 

@@ -9,6 +9,7 @@
 - Roles are enforced: see `roles.py`.
 """
 
+import importlib.util
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -46,10 +47,23 @@ def with_log(result: dict[str, Any]) -> dict[str, Any]:
     return result | {"log": f"[ERROR] {body['errorType']}: {body['errorMessage']}"}
 
 
+def _find_this_package() -> None:
+    """Let this process import celeriac_local, and nothing else of the environment that celeriac_local is installed in.
+
+    That environment has another botocore than MiniStack's.
+    """
+    del sys.path[0]  # this folder
+    package = Path(__file__).parents[1]
+    spec = importlib.util.spec_from_file_location(
+        package.name, package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    assert spec is not None  # noqa: S101 - for the type checker: the file is beside this one
+    sys.modules[package.name] = importlib.util.module_from_spec(spec)
+
+
 def main() -> None:
     """Patch MiniStack and serve."""
-    # So this process can import from `local`. The functions that it starts inherit its variables, but not sys.path.
-    sys.path[0] = str(Path(__file__).parents[2])
+    _find_this_package()
     # Installed in the emulator's environment only.
     from ministack.app import main as serve  # type: ignore[import-not-found]  # noqa: PLC0415
     from ministack.services import eventbridge, lambda_svc, scheduler  # type: ignore[import-not-found]  # noqa: PLC0415

@@ -1,0 +1,1 @@
+"""The application of a project of an earlier release: `write.py` ran it under that release, and tests run it today."""

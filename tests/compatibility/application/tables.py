@@ -1,0 +1,5 @@
+"""Its table."""
+
+from celeriac import Table
+
+orders = Table("orders")
