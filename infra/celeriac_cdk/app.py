@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from celeriac_cdk.application import BuildState, Describe
+    from celeriac_cdk.application import Describe
+    from celeriac_cdk.config import BuildState
 
 type Described = tuple[BuildState, Describe]
 """The class and the function of a project's infra/application.py."""
