@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from celeriac.model import names, project, settings
+from celeriac.model import given, names, project, settings
+from celeriac_console import explain
 from celeriac_console.commands.delayed.cancel import cancel
 from celeriac_console.commands.delayed.list_ import list_delayed
 from celeriac_console.commands.delayed.run_now import run_now
@@ -38,6 +39,8 @@ from celeriac_console.commands.tasks import tasks
 from celeriac_console.explain import explained
 from celeriac_console.unknown_commands import Commands
 
+DEFAULT_STAGE = "dev"
+
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -67,7 +70,9 @@ def _show_version(*, wanted: bool) -> None:
 
 @app.callback()
 def main(
-    stage: Annotated[str, typer.Option(envvar="CELERIAC_STAGE", help="The stage to work on.")] = "dev",
+    stage: Annotated[
+        str | None, typer.Option(envvar="CELERIAC_STAGE", help="The stage to work on.", show_default=DEFAULT_STAGE)
+    ] = None,
     *,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
@@ -81,12 +86,15 @@ def main(
     # Other tools of AWS read either variable. boto3 reads only AWS_DEFAULT_REGION.
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
+    explain.is_default_stage = stage is None
+    stage = DEFAULT_STAGE if stage is None else stage
     try:
         project.read(Path.cwd())
         names.prefix(stage)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     os.environ[settings.STAGE] = stage
+    given.leave_to_environment()  # a module of tasks may call `celeriac.configure` for another stage
 
 
 app.command("send")(explained(send))

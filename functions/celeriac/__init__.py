@@ -13,7 +13,9 @@ from celeriac.declare.registry import handle
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import PartialFailureError, Task
 from celeriac.leases.status import Status
-from celeriac.model.errors import CeleriacError
+from celeriac.model.configure import configure
+from celeriac.model.errors import CeleriacError, NotConfiguredError
+from celeriac.model.given import AlreadyConfiguredError
 from celeriac.model.message import MalformedMessageError
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Backoff, Reject, Retry
@@ -46,6 +48,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "AlreadyConfiguredError",
     "Backoff",
     "CeleriacError",
     "ConditionFailedError",
@@ -54,6 +57,7 @@ __all__ = [
     "InvalidArgumentsError",
     "MalformedMessageError",
     "NoSuchQueueError",
+    "NotConfiguredError",
     "Outbox",
     "PartialFailureError",
     "Queue",
@@ -66,6 +70,7 @@ __all__ = [
     "Task",
     "TaskFailedError",
     "TransactionError",
+    "configure",
     "handle",
     "task",
     "transaction",

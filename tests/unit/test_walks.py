@@ -38,6 +38,7 @@ LEFT_OUT = {
     "celeriac/model/failure.py",
     "celeriac/model/foreign_events.py",
     "celeriac/model/forks.py",
+    "celeriac/model/given.py",
     "celeriac/model/guarantee.py",
     "celeriac/model/names.py",
     "celeriac/model/payload.py",

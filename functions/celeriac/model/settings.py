@@ -1,9 +1,12 @@
-"""The settings in environment variables, and where celeriac.toml is. They are read when they are needed."""
+"""The settings of `celeriac.configure` and of the environment, and where celeriac.toml is. Read when needed."""
 
 import os
 import re
 from functools import cache
 from pathlib import Path
+
+from celeriac.model import given
+from celeriac.model.errors import NotConfiguredError
 
 APPLICATION = "CELERIAC_APPLICATION"
 STAGE = "CELERIAC_STAGE"
@@ -42,11 +45,11 @@ def check_stage(stage: str) -> str:
 
 
 def application() -> str:
-    """Return the name of the application of this process: CELERIAC_APPLICATION, or else the name in celeriac.toml.
+    """Return the application of this process: that of `configure`, CELERIAC_APPLICATION, or the name in celeriac.toml.
 
     The file is that of the current folder, or of the nearest one above it. Without one the name is `celeriac`.
     """
-    return check_application(os.environ.get(APPLICATION) or name_in(Path.cwd()))
+    return check_application(given.use().application or os.environ.get(APPLICATION) or name_in(Path.cwd()))
 
 
 @cache
@@ -72,8 +75,17 @@ def project_file(start: Path) -> Path | None:
 
 
 def stage() -> str:
-    """Return the stage of this process: CELERIAC_STAGE, or `dev` if it isn't set."""
-    return check_stage(os.environ.get(STAGE, "dev"))
+    """Return the stage of this process: that of `configure`, or CELERIAC_STAGE.
+
+    Raises NotConfiguredError without either: what is enqueued must not end up in a stage that nobody named.
+    """
+    found = given.use().stage or os.environ.get(STAGE)
+    if not found:
+        raise NotConfiguredError(
+            "no stage is known: call celeriac.configure(stage=...) at the start of this program, or set the variable "
+            f"{STAGE}; in a test, use the fixture `sandbox`"
+        )
+    return check_stage(found)
 
 
 def owner() -> str | None:
