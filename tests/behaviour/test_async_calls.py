@@ -122,7 +122,7 @@ def test_the_loop_turns_while_aws_is_slow(
     slow: list[bool] = []
 
     def wait_for_a_turn(made: Call) -> Any:
-        if made.operation == operation and threading.current_thread().name.startswith("asyncio"):
+        if made.operation == operation and threading.current_thread().name.startswith("celeriac"):
             slow.append(turned.wait(5))
         return made.make()
 

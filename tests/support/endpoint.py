@@ -85,6 +85,7 @@ def run(program: str, *, together: int = 1) -> list[Seen]:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "eu-west-1",
+            "CELERIAC_STAGE": "test",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
             "NO_PROXY": "127.0.0.1",
         }

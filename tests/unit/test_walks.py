@@ -37,6 +37,7 @@ LEFT_OUT = {
     "celeriac/model/errors.py",
     "celeriac/model/failure.py",
     "celeriac/model/foreign_events.py",
+    "celeriac/execute/off_loop.py",
     "celeriac/model/forks.py",
     "celeriac/model/given.py",
     "celeriac/model/guarantee.py",

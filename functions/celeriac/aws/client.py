@@ -117,8 +117,7 @@ def make(service: Any, patience: Patience = PATIENCE[0]) -> Any:
     # Imported here because importing boto3 takes 100 ms, and a producer may never need it.
     from botocore.config import Config  # noqa: PLC0415
 
-    configured = given.use()
-    with _explained():
+    with given.used() as configured, _explained():
         session = configured.session or _default_session()
         made: Any = session.client(
             service,

@@ -14,6 +14,7 @@ from celeriac.declare.key import Key, key_of_value, source_of
 from celeriac.declare.options import Options
 from celeriac.declare.signature import InvalidArgumentsError, KeyText, Signature
 from celeriac.enqueue.send import NOW, Parcel, send, send_many
+from celeriac.execute.off_loop import off_loop
 from celeriac.model import canonical, celery_names
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
@@ -143,13 +144,14 @@ class Task[**P, C, R]:
         return self._handle(parcel, key)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        """Like `enqueue`, for async code: the call to AWS runs in a thread, so it doesn't block the event loop.
+        """Like `enqueue`, for async code: all of it runs in a thread, so it doesn't block the event loop.
 
-        Cancelling it doesn't stop the call: the message may have been sent. Raises what `enqueue` raises.
+        The thread reads the arguments: don't change them before this returns. If this is cancelled, the message is
+        sent or not: one whose call had begun may have been. With a key, enqueue it again, and it runs once.
+
+        It needs asyncio's event loop (anyio on asyncio too), not trio's. Raises what `enqueue` raises.
         """
-        import asyncio  # noqa: PLC0415 - sync producers don't need it: it costs 17 ms
-
-        return await asyncio.to_thread(self.enqueue, *args, **kwargs)
+        return await off_loop(self.enqueue, *args, **kwargs)
 
     @overload
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]: ...
@@ -208,11 +210,9 @@ class Task[**P, C, R]:
 
         Another thread takes the items and calls `progress`.
         """
-        import asyncio  # noqa: PLC0415 - see `aenqueue`
-
         if progress is None:
-            return await asyncio.to_thread(self.enqueue_many, items)
-        return await asyncio.to_thread(self.enqueue_many, items, progress=progress)
+            return await off_loop(self.enqueue_many, items)
+        return await off_loop(self.enqueue_many, items, progress=progress)
 
     def _made(self, number: int, item: object) -> tuple[dict[str, Any], Parcel, Key]:
         """An item, with its message and key."""

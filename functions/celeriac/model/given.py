@@ -26,7 +26,7 @@ class Given(NamedTuple):
 
 _given = Given()
 _is_used = False
-"""Whether a name or a client was made, so that other values would lead to another place."""
+"""Whether a client was made, so that other values would lead to another place."""
 _environment_decides = False
 _changing = Lock()
 
@@ -36,20 +36,25 @@ def values() -> Given:
     return _given if not _environment_decides else Given()
 
 
-def use() -> Given:
-    """What was given, for a name or a client: from now on, other values are refused."""
+@contextmanager
+def used() -> Iterator[Given]:
+    """What was given, for a client that the block makes: from now on, other values are refused, unless it fails."""
     global _is_used  # noqa: PLW0603 - a process works in one place
     if _environment_decides:
-        return Given()
-    if not _is_used:
-        with _changing:
-            _is_used = True
-    return _given
+        yield Given()
+        return
+    with _changing:
+        before, _is_used, found = _is_used, True, _given
+    try:
+        yield found
+    except BaseException:
+        _is_used = before
+        raise
 
 
 def change(to: Given) -> None:
     """Take other values. Raises AlreadyConfiguredError if the process has used those it has."""
-    global _given  # noqa: PLW0603 - see `use`
+    global _given  # noqa: PLW0603 - see `used`
     with _changing:
         if _environment_decides or to == _given:
             return
@@ -66,14 +71,14 @@ def leave_to_environment() -> None:
 
     They import the tasks, and a module of tasks, or one that it imports, may call `configure`.
     """
-    global _environment_decides  # noqa: PLW0603 - see `use`
+    global _environment_decides  # noqa: PLW0603 - see `used`
     _environment_decides = True
 
 
 @contextmanager
 def environment_decides() -> Iterator[None]:
     """In the block, nothing that is given counts."""
-    global _environment_decides  # noqa: PLW0603 - see `use`
+    global _environment_decides  # noqa: PLW0603 - see `used`
     before, _environment_decides = _environment_decides, True
     try:
         yield

@@ -49,7 +49,7 @@ def application() -> str:
 
     The file is that of the current folder, or of the nearest one above it. Without one the name is `celeriac`.
     """
-    return check_application(given.use().application or os.environ.get(APPLICATION) or name_in(Path.cwd()))
+    return check_application(given.values().application or os.environ.get(APPLICATION) or name_in(Path.cwd()))
 
 
 @cache
@@ -79,7 +79,7 @@ def stage() -> str:
 
     Raises NotConfiguredError without either: what is enqueued must not end up in a stage that nobody named.
     """
-    found = given.use().stage or os.environ.get(STAGE)
+    found = given.values().stage or os.environ.get(STAGE)
     if not found:
         raise NotConfiguredError(
             "no stage is known: call celeriac.configure(stage=...) at the start of this program, or set the variable "
