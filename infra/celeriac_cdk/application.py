@@ -5,9 +5,9 @@ from typing import Self
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
-from constructs import Construct, IConstruct, Node
+from constructs import IConstruct, Node
 
+from celeriac.model import declared
 from celeriac.model.queue import problems_of_environment
 from celeriac.model.table import Table
 from celeriac_cdk.config import ConfigError, StageConfig
@@ -169,7 +169,8 @@ def _check(kind: str, names: Iterable[str], known: Collection[str]) -> None:
         if name not in known:
             there_are = f"there are {', '.join(sorted(known))}" if known else "it declares none"
             raise ConfigError(
-                f"infra/application.py names the {kind} {name!r}, which tasks/{kind}s.py doesn't declare; {there_are}"
+                f"infra/application.py names the {kind} {name!r}, which {declared.file(f'{kind}s')} doesn't declare; "
+                f"{there_are}"
             )
 
 
@@ -180,7 +181,5 @@ def _plain(resource: str) -> str:
     return resource
 
 
-type BuildState = Callable[[Construct, StageConfig, kms.IKey | None], Construct]
-"""The class `ApplicationState`: it builds the application's storage beside its tables."""
 type Describe = Callable[[Node, StageConfig], Application]
 """The function `application`: it says what the tasks of each queue get."""

@@ -12,11 +12,13 @@
 | `canary=true` | a new release gets a tenth of the work for five minutes, and is rolled back if an invocation fails |
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
-from constructs import Node
+from constructs import Construct, Node
 from msgspec.structs import replace
 
 from celeriac.model import names
@@ -109,6 +111,10 @@ class StageConfig:
         """The account and the region that a stack is pinned to; None for those of the caller."""
         account = self.settings.account
         return cdk.Environment(account=account, region=region) if account or region else None
+
+
+type BuildState = Callable[[Construct, StageConfig, kms.IKey | None], Construct]
+"""The class `ApplicationState`: it builds the application's storage beside its tables."""
 
 
 def read_config(node: Node, project: Project) -> StageConfig:

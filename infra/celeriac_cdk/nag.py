@@ -42,7 +42,7 @@ def what_to_type(finding: str, path: str, stage: str) -> str:
     `finding` is an id such as `AwsSolutions-S1` or `AwsSolutions-IAM5[Resource::*]`. `path` is the construct's path.
     """
     short = finding.removeprefix(f"{_PACK}-")
-    _, owner, *below = path.split("/")
+    _, owner, *below = (part for part in path.split("/") if part != "Default")
     if owner == "Application":  # of infra/application.py
         return (
             "change the resource, or if it is right as it is, add this at the end of ApplicationState.__init__ in "

@@ -130,10 +130,7 @@ def stage(synth: Synth) -> Stage:
 @pytest.fixture(scope="session")
 def application() -> Stage:
     """The stage `dev` of the application in tests/application/."""
-    with librarys_application():
-        app = _app({"stage": "dev"})
-        declare_stage(app, ROOT, PROJECT, state=ApplicationState, application=lambda _, config: Application(config))
-        return _read(app, "dev")
+    return _of(librarys_stage(), "dev")
 
 
 @pytest.fixture(scope="session")
@@ -184,6 +181,14 @@ def assembly(project: Project, **context: str) -> cxapi.CloudAssembly:
     return app.synth()
 
 
+def librarys_stage() -> cxapi.CloudAssembly:
+    """The stage `dev` of the application in tests/application/."""
+    with librarys_application():
+        app = _app({"stage": "dev"})
+        declare_stage(app, ROOT, PROJECT, state=ApplicationState, application=lambda _, config: Application(config))
+        return app.synth()
+
+
 def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
     """The stacks of other queues, for the context values given as keywords."""
     app = _app(context)
@@ -218,8 +223,8 @@ def _stacks(app: cdk.App, config: StageConfig, queues: Sequence[Queue], region: 
             tasks=TASKS,
             application=give(config, queues),
             code=lambda _: lambda_.Code.from_asset(str(Path(__file__).parent)),
-            outbox_stream_arn=state.outbox_stream_arn,
-            key_arn=state.key.key_arn if state.key is not None else None,
+            outbox_stream_arn=state.state.outbox_stream_arn,
+            key_arn=state.state.key.key_arn if state.state.key is not None else None,
             region=region,
         )
 
@@ -230,7 +235,10 @@ def _app(context: dict[str, str]) -> cdk.App:
 
 
 def _read(app: cdk.App, stage: str) -> Stage:
-    assembly = app.synth()
+    return _of(app.synth(), stage)
+
+
+def _of(assembly: cxapi.CloudAssembly, stage: str) -> Stage:
     found = {each.stack_name.partition("--")[2]: each for each in assembly.stacks}
     assert all(each.stack_name.partition("--")[0].endswith(f"-{stage}") for each in found.values())
     state, work = (

@@ -180,8 +180,8 @@ def _synthesized(app: cdk.App, config: StageConfig, queues: list[Queue]) -> bool
             tasks=conftest.TASKS,
             application=conftest.give(config, queues),
             code=lambda _: lambda_.Code.from_asset(str(Path(__file__).parent)),
-            outbox_stream_arn=state.outbox_stream_arn,
-            key_arn=state.key.key_arn if state.key is not None else None,
+            outbox_stream_arn=state.state.outbox_stream_arn,
+            key_arn=state.state.key.key_arn if state.state.key is not None else None,
         )
         synthesize(app)
     return True

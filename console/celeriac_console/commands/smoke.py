@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from celeriac.declare import registry
-from celeriac.model import names, settings
+from celeriac.model import declared, names, settings
 from celeriac.model.queue import Queue
 from celeriac.model.stages import PROBES_OUTPUT
 from celeriac_console.application import by_name
@@ -48,7 +48,7 @@ def smoke(
     queues = [by_name.queue(name) for name in queue] if queue else list(registry.queues().values())
     tried = [each for each in queues if not each.retired]
     if not tried:
-        raise UserError("there is no queue to try: tasks/queues.py declares none, or all are retired")
+        raise UserError(f"there is no queue to try: {declared.file('queues')} declares none, or all are retired")
     count = sum(len(STEPS) - each.fifo for each in tried)
     with progress("probes", count) as advance:
         results = smoked(tried, lambda _: advance(1))

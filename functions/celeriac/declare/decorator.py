@@ -9,7 +9,7 @@ from celeriac.declare import registry
 from celeriac.declare.check import check
 from celeriac.declare.context import Context
 from celeriac.declare.task import Task
-from celeriac.model import celery_names
+from celeriac.model import celery_names, declared
 from celeriac.model.errors import TaskError
 from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
@@ -93,7 +93,9 @@ def task(
     Raises TaskError or SignatureError at once, naming the task and the cure, for a declaration that can't work.
     """
     if not isinstance(queue, Queue):
-        raise TaskError(f"task(): {queue!r} is no Queue: declare one in tasks/queues.py, and write @task(that_queue)")
+        raise TaskError(
+            f"task(): {queue!r} is no Queue: declare one in {declared.file('queues')}, and write @task(that_queue)"
+        )
     policy: Policy
     if delivery == "at_most_once" and retry is None:
         policy = Backoff(attempts=1)

@@ -72,7 +72,7 @@ def only(wanted: Callable[[Task[..., Any, Any]], bool]) -> Iterator[None]:
 
 
 def _of_another_application(task: Task[..., Any, Any]) -> bool:
-    return any(is_of(task, other) for other in declared.packages - {declared.package})
+    return any(is_of(task, other) for other in declared.packages - {declared.package()})
 
 
 def _show(known: Iterable[Task[..., Any, Any]]) -> None:
@@ -97,7 +97,7 @@ def load_what_works() -> None:
     What a module gives to `celeriac.configure` has no effect: it is for producers.
     """
     given.leave_to_environment()
-    name = declared.package
+    name = declared.package()
     for module in _modules(name, onerror=_leave_out):
         try:
             importlib.import_module(module)
@@ -158,7 +158,7 @@ def load(name: str | None = None) -> None:
     Raises what a module raises, DuplicateNameError if two of its tasks share a name, and SignatureError if a type in a
     task's signature isn't defined at run time.
     """
-    name = name or declared.package
+    name = name or declared.package()
     for module in _modules(name):
         importlib.import_module(module)
     for task in list(tasks.values()):

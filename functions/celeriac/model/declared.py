@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 
+from celeriac.model import settings
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.table import Outbox, Table
 
-package = "tasks"
-"""The package that declares the application's tasks, queues and tables. `application` replaces it temporarily."""
+_package: str | None = None
+"""The package that `application` reads from."""
 
-packages = {package}
+packages: set[str] = set()
 """Every package that has been the application's package so far."""
 
 
@@ -23,17 +24,31 @@ class DuplicateNameError(DeclarationError):
 
 @contextmanager
 def application(name: str) -> Iterator[None]:
-    """Read tasks, queues and tables from the package `name` instead of `tasks`, until the block ends.
+    """Read tasks, queues and tables from the package `name`, until the block ends.
 
-    The library's own tests use this: they must pass whatever `tasks` declares.
+    A synth of several applications uses this, and so do the library's own tests: they must pass whatever `tasks`
+    declares.
     """
-    global package  # noqa: PLW0603 - a process runs one application at a time
-    before, package = package, name
+    global _package  # noqa: PLW0603 - a process runs one application at a time
+    package()  # that of the process is another application's now
+    before, _package = _package, name
     packages.add(name)
     try:
         yield
     finally:
-        package = before
+        _package = before
+
+
+def package() -> str:
+    """Return the import name of the package that declares the application's tasks, queues and tables."""
+    name = _package or settings.tasks_package()
+    packages.add(name)
+    return name
+
+
+def file(module: str) -> str:
+    """Return the file of the application with this name as errors show it, such as `tasks/queues.py`."""
+    return f"{package().rpartition('.')[2]}/{module}.py"
 
 
 def of[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T]:
@@ -49,12 +64,12 @@ def of[T: Queue | Table](module: ModuleType, kind: type[T]) -> dict[str, T]:
 
 def queues() -> dict[str, Queue]:
     """Return the queues of `tasks/queues.py`, by name."""
-    return of(_module(f"{package}.queues"), Queue)
+    return of(_module(f"{package()}.queues"), Queue)
 
 
 def tables() -> dict[str, Table]:
     """Return the tables of `tasks/tables.py`, by logical name."""
-    return _tables(package)
+    return _tables(package())
 
 
 @cache
@@ -67,9 +82,9 @@ def outbox() -> Outbox:
 
     Raises DuplicateNameError if `tasks/tables.py` declares more than one outbox.
     """
-    found = [value for value in vars(_module(f"{package}.tables")).values() if isinstance(value, Outbox)]
+    found = [value for value in vars(_module(f"{package()}.tables")).values() if isinstance(value, Outbox)]
     if len(found) > 1:
-        raise DuplicateNameError("tasks/tables.py declares two outboxes: a stage has one")
+        raise DuplicateNameError(f"{file('tables')} declares two outboxes: a stage has one")
     return found[0] if found else Outbox()
 
 

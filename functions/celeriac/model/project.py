@@ -52,7 +52,7 @@ def _read(file: Path) -> Project:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectError(f"{file} isn't TOML: {error}") from error
-    _only(content, ("name", "stages"), f"{file}:")
+    _only(content, ("name", "source", "stages"), f"{file}:")
     name, stages = content.get("name"), content.get("stages", {})
     if not isinstance(name, str):
         raise ProjectError(f'{file}: name is missing, write the application\'s name at the top, such as name = "shop"')
@@ -60,13 +60,17 @@ def _read(file: Path) -> Project:
         settings.check_application(name)
     except ValueError as error:
         raise ProjectError(f"{file}: name: {error}") from error
+    try:
+        source = settings.check_source(content.get("source", settings.SOURCE))
+    except ValueError as error:
+        raise ProjectError(f"{file}: {error}") from error
     if (other := os.environ.get(settings.APPLICATION, name)) != name:
         raise ProjectError(
             f"the variable {settings.APPLICATION} is {other!r}, and {file} says name = {name!r}: unset the variable"
         )
     if not isinstance(stages, dict):
         raise ProjectError(f"{file}: stages is {stages!r}, write a table for each stage, such as [stages.prod]")
-    return Project(name, {stage: _stage(file, stage, found) for stage, found in stages.items()})
+    return Project(name, {stage: _stage(file, stage, found) for stage, found in stages.items()}, source)
 
 
 def _stage(file: Path, stage: str, found: Any) -> StageSettings:

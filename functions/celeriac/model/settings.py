@@ -1,14 +1,18 @@
 """The settings of `celeriac.configure` and of the environment, and where celeriac.toml is. Read when needed."""
 
+import keyword
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from celeriac.model import given
 from celeriac.model.errors import NotConfiguredError
 
 APPLICATION = "CELERIAC_APPLICATION"
+TASKS = "CELERIAC_TASKS"
 STAGE = "CELERIAC_STAGE"
 ACCOUNT = "CELERIAC_ACCOUNT"
 FILE = "celeriac.toml"
@@ -17,6 +21,8 @@ FILE = "celeriac.toml"
 _APPLICATION = re.compile(r"[a-z][a-z0-9]{0,19}")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _REFUSED_BY_S3 = ("sthree",)
+SOURCE = "functions/tasks"
+"""Where the package of the tasks is, unless celeriac.toml says otherwise: relative to that file."""
 _STAGE = re.compile(r"(?=.{1,17}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -44,12 +50,38 @@ def check_stage(stage: str) -> str:
     return stage
 
 
+_named: str | None = None
+
+
+@contextmanager
+def named(application: str) -> Iterator[None]:
+    """Let `application` be the name of the application until the block ends: a synth may build several.
+
+    Raises ValueError for a name that isn't allowed.
+    """
+    global _named  # noqa: PLW0603 - a process builds one application at a time
+    before, _named = _named, check_application(application)
+    try:
+        yield
+    finally:
+        _named = before
+
+
 def application() -> str:
     """Return the application of this process: that of `configure`, CELERIAC_APPLICATION, or the name in celeriac.toml.
 
     The file is that of the current folder, or of the nearest one above it. Without one the name is `celeriac`.
     """
-    return check_application(given.values().application or os.environ.get(APPLICATION) or name_in(Path.cwd()))
+    known = _named or given.values().application or os.environ.get(APPLICATION)
+    return check_application(known or name_in(Path.cwd()))
+
+
+def tasks_package() -> str:
+    """Return the import name of the package of the tasks: CELERIAC_TASKS, or else the end of `source` in celeriac.toml.
+
+    Without that file, and without the key, it is `tasks`.
+    """
+    return os.environ.get(TASKS) or Path(source_in(Path.cwd())).name
 
 
 @cache
@@ -61,12 +93,45 @@ def name_in(folder: Path) -> str:
     file = project_file(folder)
     if file is None:
         return "celeriac"
-    import tomllib  # noqa: PLC0415 - a function of the stacks has the variable, and no time for this
-
     try:
-        return check_application(str(tomllib.loads(file.read_text(encoding="utf-8")).get("name")))
-    except ValueError as error:  # it isn't TOML, or not in UTF-8, or it has no such name
+        return check_application(str(_content(file).get("name")))
+    except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+@cache
+def source_in(folder: Path) -> str:
+    """Return `source` of the celeriac.toml of `folder`, or of the nearest one above it; `functions/tasks` without it.
+
+    Raises ValueError, with the file, for one that isn't TOML, and for a source that can't be imported.
+    """
+    file = project_file(folder)
+    if file is None:
+        return SOURCE
+    try:
+        return check_source(_content(file).get("source", SOURCE))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def check_source(source: object) -> str:
+    """Return `source`. Raises ValueError unless it is a folder below that of celeriac.toml which Python can import."""
+    if not isinstance(source, str):
+        raise ValueError(f'source is {source!r}, write a folder, such as source = "{SOURCE}"')
+    path = PurePosixPath(source)
+    if path.is_absolute() or ".." in path.parts or not path.name.isidentifier() or keyword.iskeyword(path.name):
+        raise ValueError(
+            f"source is {source!r}, write the folder of the tasks' package, relative to celeriac.toml, with / between "
+            f'its parts and a name that Python can import at its end, such as source = "{SOURCE}"'
+        )
+    return source
+
+
+def _content(file: Path) -> dict[str, object]:
+    """What a celeriac.toml says. Raises ValueError if it isn't TOML, or isn't in UTF-8."""
+    import tomllib  # noqa: PLC0415 - a function of the stacks has the variables, and no time for this
+
+    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 def project_file(start: Path) -> Path | None:

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
+from celeriac.model import settings
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 
@@ -186,6 +187,8 @@ class Project(Struct, frozen=True):
     name: str = "celeriac"
     stages: Mapping[str, StageSettings] = {}
     """By the name of a stage, or by a pattern, such as `pr-*`."""
+    source: str = settings.SOURCE
+    """The folder of the tasks' package, relative to the file. Its name is the import name, its parent is on the path."""
 
     def stage(self, name: str) -> StageSettings:
         """The settings of the stage: those under its name, or else those of the first pattern that matches it.

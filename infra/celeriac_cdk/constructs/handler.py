@@ -1,19 +1,20 @@
 """The Lambda functions of a stage. All have the same bundle. Each has a role with few rights."""
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import cast
 
 import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from celeriac.model import settings
+from celeriac.model import declared, settings
 from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.constructs.function_logs import log_name
 from celeriac_cdk.constructs.key import encrypting, use_key
@@ -46,6 +47,16 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """A VPC of the CDK, for the consumers of queues with `vpc=True`."""
+
+    vpc: ec2.IVpc
+    subnets: ec2.SubnetSelection | None
+    """None: the CDK's choice, which is private subnets with a way to the internet."""
+    security_groups: Sequence[ec2.ISecurityGroup]
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """The settings that all functions of a stage share."""
 
@@ -54,6 +65,8 @@ class Runtime:
     """Builds the bundle for an architecture."""
     key: kms.IKey | None = None
     """The stage's encryption key. None if keys of AWS are used."""
+    network: Network | None = None
+    """None: the VPC that celeriac.toml names, if it does."""
 
 
 def build_handler(
@@ -80,6 +93,7 @@ def build_handler(
     write = iam.PolicyStatement(actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[streams])
     for permission in [write, *permissions, *use_key(runtime.key)]:
         role.add_to_policy(permission)
+    network = runtime.network if size.vpc and not config.local else None  # the local cloud has no networks
     function = lambda_.Function(
         scope,
         "Function",
@@ -97,8 +111,12 @@ def build_handler(
         recursive_loop=lambda_.RecursiveLoop.ALLOW,
         tracing=lambda_.Tracing.ACTIVE,
         environment_encryption=encrypting(runtime.key, config),
+        vpc=network.vpc if network is not None else None,
+        vpc_subnets=network.subnets if network is not None else None,
+        security_groups=list(network.security_groups) if network is not None else None,
         environment={
-            settings.APPLICATION: settings.application(),
+            settings.APPLICATION: config.application,
+            settings.TASKS: declared.package(),
             settings.STAGE: config.stage,
             "POWERTOOLS_SERVICE_NAME": "celeriac",
             # The text of an error may quote a payload. On the local cloud the payload belongs to the developer, so the
@@ -109,26 +127,32 @@ def build_handler(
             **size.environment,
         },
     )
-    if size.vpc and not config.local:  # the local cloud has no networks
-        _join_vpc(function, role, config)
+    if size.vpc and not config.local:
+        if network is None:
+            _join_vpc(function, config)
+        _let_lambda_join(name, role)
     return function
 
 
-def _join_vpc(function: lambda_.Function, role: iam.Role, config: StageConfig) -> None:
-    """Put the function into the stage's VPC. The CDK's own way needs the VPC itself, and so a look into the account."""
+def _join_vpc(function: lambda_.Function, config: StageConfig) -> None:
+    """Put the function into the VPC that celeriac.toml names. The CDK's own way needs the VPC itself, and so a look into the account."""
     vpc = config.settings.vpc
     if vpc is None:
         raise ConfigError(
             f"the queue of {function.node.path} has vpc=True, and the stage {config.stage} has no VPC: set "
-            f"vpc.subnets and vpc.security_groups under stages.{config.stage} in {settings.FILE}"
+            f"vpc.subnets and vpc.security_groups under stages.{config.stage} in {settings.FILE}, or give vpc= to Celeriac"
         )
     raw = cast("lambda_.CfnFunction", function.node.default_child)
     raw.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
         subnet_ids=list(vpc.subnets), security_group_ids=list(vpc.security_groups)
     )
+
+
+def _let_lambda_join(function: str, role: iam.Role) -> None:
+    """Let Lambda connect the function with the physical name `function` to a VPC, as its role."""
     role.add_to_policy(iam.PolicyStatement(actions=list(_NETWORK_ACTIONS), resources=["*"]))
     # Lambda itself needs these rights, and the function's own code must not have them.
-    itself = arn("lambda", f"function:{raw.function_name}")
+    itself = arn("lambda", f"function:{function}")
     role.add_to_policy(
         iam.PolicyStatement(
             effect=iam.Effect.DENY,

@@ -21,7 +21,7 @@ class TaskQueue(Construct):
     ) -> None:
         """Build both as `queue` declares them."""
         super().__init__(scope, construct_id)
-        dead_letters = sqs_queue(
+        dead_letters = self.dead_letters = sqs_queue(
             self,
             "DeadLetters",
             name=queue.dead_letter_name(config.stage),
@@ -31,7 +31,7 @@ class TaskQueue(Construct):
             # No other queue of the account may use it as its dead-letter queue.
             of=sqs.Queue.from_queue_arn(self, "OfSource", queue_arn(queue.physical_name(config.stage))),
         )
-        source = sqs_queue(
+        source = self.source = sqs_queue(
             self,
             "Source",
             name=queue.physical_name(config.stage),

@@ -26,12 +26,13 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     error stops the synth too, because the import would fail in every function.
     """
     given.leave_to_environment()
+    package = declared.package()
     registry.load()
     queues = declared.queues()
     if not queues:
-        raise DeclarationError('tasks.queues declares no queue: write e.g. emails = Queue("emails")')
-    tasks = [task for task in registry.tasks.values() if registry.is_of(task, declared.package)]
-    check_modules(declared.package)
+        raise DeclarationError(f'{package}.queues declares no queue: write e.g. emails = Queue("emails")')
+    tasks = [task for task in registry.tasks.values() if registry.is_of(task, package)]
+    check_modules(package)
     check_number(list(queues.values()))
     check_tasks_have_queues(tasks, list(queues.values()))
     check_replays_are_absorbed(declared.outbox().retention, list(queues.values()))
@@ -66,7 +67,7 @@ def check_number(queues: Sequence[Queue]) -> None:
     """Raise DeclarationError for more queues than one stack can hold."""
     if len(queues) > MOST_QUEUES:
         raise DeclarationError(
-            f"tasks/queues.py declares {len(queues)} queues, but only {MOST_QUEUES} fit into the policies of a role: "
+            f"{declared.file('queues')} declares {len(queues)} queues, but only {MOST_QUEUES} fit into the policies of a role: "
             f"{queues[MOST_QUEUES].name!r} is the first too many. Let tasks share a queue, or split them into two "
             "applications"
         )
@@ -119,6 +120,6 @@ def check_tasks_have_queues(tasks: Sequence[Task[..., Any, Any]], queues: Sequen
             if queue not in queues:
                 is_on = "is on the queue" if queue is task.queue else "has the former queue"
                 raise DeclarationError(
-                    f"task {task.name!r} {is_on} {queue.name!r}, which tasks/queues.py doesn't declare: "
+                    f"task {task.name!r} {is_on} {queue.name!r}, which {declared.file('queues')} doesn't declare: "
                     "make the queue a variable of that file, and import it from there"
                 )

@@ -22,7 +22,7 @@ _OF_SCHEDULES = ("InvocationAttemptCount", "InvocationThrottleCount", "TargetErr
 _ALARMS_IN_A_WIDGET = 100
 
 
-def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None:
+def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> cloudwatch.Dashboard:
     """Build the dashboard `<application>-<stage>--<region>`.
 
     Most graphs have a line for each queue, to show an unusual queue.
@@ -36,6 +36,7 @@ def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> None
         made.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(some), width=2 * _WIDTH, height=6))
     for row in batched(_graphs(queues, stage), 2, strict=True):
         made.add_widgets(*(_drawn(title, metrics) for title, metrics in row))
+    return made
 
 
 def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:

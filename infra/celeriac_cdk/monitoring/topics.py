@@ -1,6 +1,7 @@
 """The topics of the alarms: pages, which need somebody now, and tickets, which can wait for the morning."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -16,29 +17,47 @@ from celeriac_cdk.permissions import arn
 PAGES, TICKETS = "alarms", "tickets"
 
 
-def build_topics(scope: Construct, config: StageConfig, key: kms.IKey | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Topics of another application that the alarms go to."""
+
+    pages: sns.ITopic | None = None
+    tickets: sns.ITopic | None = None
+    """None: they go to `pages` too."""
+
+
+def build_topics(scope: Construct, config: StageConfig, key: kms.IKey | None, *, given: Topics | None = None) -> None:
     """Build the topics that the team doesn't have already, with the configured addresses.
 
     They are in the stateful stack: who subscribes to them by hand stays subscribed.
     """
-    settings = config.settings
-    if settings.alarm_topic is None:
+    settings, given = config.settings, given or Topics()
+    has_pages = settings.alarm_topic is not None or given.pages is not None
+    if not has_pages:
         _topic(scope, "Alarms", config, key, name=PAGES, addresses=settings.alarm_emails)
-    if settings.ticket_topic is None and settings.alarm_topic is None:
+    if settings.ticket_topic is None and given.tickets is None and not has_pages:
         _topic(scope, "Tickets", config, key, name=TICKETS, addresses=settings.ticket_emails or settings.alarm_emails)
 
 
-def pages(scope: Construct, config: StageConfig) -> sns.ITopic:
-    """Return the topic of the pages: the stage's, or that of `alarm_topic`."""
+def pages(scope: Construct, config: StageConfig, given: Topics | None = None) -> sns.ITopic:
+    """Return the topic of the pages: the given one, that of `alarm_topic`, or the stage's."""
+    if given is not None and given.pages is not None:
+        return given.pages
     own = arn("sns", names.part(config.stage, PAGES))
     return sns.Topic.from_topic_arn(scope, "Alarms", config.settings.alarm_topic or own)
 
 
-def tickets(scope: Construct, config: StageConfig) -> sns.ITopic:
-    """Return the topic of the tickets: that of `ticket_topic`, else `alarm_topic`, else the stage's."""
+def tickets(scope: Construct, config: StageConfig, given: Topics | None = None) -> sns.ITopic:
+    """Return the topic of the tickets: the given one, that of `ticket_topic`, else that of the pages, if the team has
+    one, else the stage's.
+    """
+    if given is not None and given.tickets is not None:
+        return given.tickets
+    settings = config.settings
+    if settings.ticket_topic is None and given is not None and given.pages is not None:
+        return given.pages
     own = arn("sns", names.part(config.stage, TICKETS))
-    given = config.settings.ticket_topic or config.settings.alarm_topic
-    return sns.Topic.from_topic_arn(scope, "Tickets", given or own)
+    return sns.Topic.from_topic_arn(scope, "Tickets", settings.ticket_topic or settings.alarm_topic or own)
 
 
 def _topic(

@@ -15,10 +15,10 @@ from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.stages import Project, ProjectError
 from celeriac_cdk import sizes
-from celeriac_cdk.application import Application, BuildState, Describe
+from celeriac_cdk.application import Application, Describe
 from celeriac_cdk.bundle.build import LAMBDA_ARM64, LAMBDA_X86_64, THIS_MACHINE, BundleError, build_bundle
 from celeriac_cdk.bundle.services import ServiceError
-from celeriac_cdk.config import ConfigError, StageConfig, read_config
+from celeriac_cdk.config import BuildState, ConfigError, StageConfig, read_config
 from celeriac_cdk.declarations.load import declarations
 from celeriac_cdk.nag import check_rules
 from celeriac_cdk.stacks.state import StateStack
@@ -59,8 +59,8 @@ def declare_stage(app: cdk.App, root: Path, project: Project, *, state: BuildSta
             tasks=tasks,
             application=described,
             code=_codes(app, root, config),
-            outbox_stream_arn=kept.outbox_stream_arn,
-            key_arn=kept.key.key_arn if kept.key is not None else None,
+            outbox_stream_arn=kept.state.outbox_stream_arn,
+            key_arn=kept.state.key.key_arn if kept.state.key is not None else None,
             region=region,
         )
         # The functions find the queues by name, so the queues must exist first. The import of the stream's ARN orders

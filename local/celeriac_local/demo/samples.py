@@ -45,7 +45,7 @@ def command_to_send() -> str:
     _load()
     if _EXAMPLE in registry.tasks:
         return f"make send TASK={_EXAMPLE} ARGS='{_EXAMPLES_ARGS}'"
-    own = sorted(name for name, task in registry.tasks.items() if registry.is_of(task, declared.package))
+    own = sorted(name for name, task in registry.tasks.items() if registry.is_of(task, declared.package()))
     if not own:
         return 'make send TASK=name ARGS=\'{"parameter": "value"}\''
     args = dict.fromkeys(registry.tasks[own[0]].signature.fields, "...")
