@@ -241,6 +241,12 @@ class Task[**P, C, R]:
             )
         return dict(item)
 
+    @overload
+    def handle(self, *, key: object, id: str = "") -> Handle[R]: ...
+
+    @overload
+    def handle(self, *, id: str) -> Handle[R]: ...
+
     def handle(self, *, key: object = None, id: str = "") -> Handle[R]:  # noqa: A002 - its name everywhere
         """The handle of a message that was sent before, by its idempotency key, or by its id if the id is the key.
 
@@ -248,12 +254,22 @@ class Task[**P, C, R]:
         id: the message's id. With a key, `status().duplicate_of` says whether another message ran in its place.
 
         A handle is no proof that a message was sent: if nothing is stored about the message, the status is `unknown`.
-        Raises ValueError if the key is needed and missing.
+        That is so until its first run, too. The handle of a `ref` knows when the message was sent, and says `queued`.
+
+        Raises ValueError if the key is needed and missing, and for the key alone of an at_least_once task, of which
+        nothing is stored by key; TypeError for an id that isn't a text.
         """
+        if not isinstance(id, str):
+            raise TypeError(f"task {self.name!r}: handle(id=...) takes a text, not {type(id).__name__}: write str(...)")
         value = self._key_text(key)
         if not value.text and (self.key is not None or not id):
             wanted = f"handle(key=...), the value of {self.key!r}" if self.key else "handle(id=...) or handle(key=...)"
             raise ValueError(f"task {self.name!r}: write {wanted}; or keep handle.ref and use celeriac.handle(ref)")
+        if self.guarantee == "at_least_once" and not id:
+            raise ValueError(
+                f"task {self.name!r} is at_least_once, and nothing is stored of it by key: write handle(key=..., "
+                "id=...), which finds its dead letter; or keep handle.ref and use celeriac.handle(ref)"
+            )
         former = f"{self.name}:{value.former}" if value.former != value.text else None
         return self.handle_of(id, f"{self.name}:{value.text or id}", former=former)
 
