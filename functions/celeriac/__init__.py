@@ -9,6 +9,7 @@ from celeriac.aws.sqs import NoSuchQueueError
 from celeriac.declare.context import Context
 from celeriac.declare.decorator import task
 from celeriac.declare.handle import Handle, ResultNotKeptError, TaskFailedError
+from celeriac.declare.reference import InvalidReferenceError
 from celeriac.declare.registry import handle
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import PartialFailureError, Task
@@ -52,6 +53,7 @@ __all__ = [
     "Context",
     "Handle",
     "InvalidArgumentsError",
+    "InvalidReferenceError",
     "MalformedMessageError",
     "NoSuchQueueError",
     "NotConfiguredError",
