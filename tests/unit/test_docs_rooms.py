@@ -59,20 +59,3 @@ def test_the_tables_give_each_rooms_job_and_imports(contract: str) -> None:
         assert job == docstring, f"edit the job of {room} in {ARCHITECTURE.name}, or its __init__.py"
         assert may == imports[room], f"edit what {room} may import in {ARCHITECTURE.name}"
     assert [room for room, _, _ in rows] == [name for layer in layers(contract) for name in sorted(layer)]
-
-
-def test_the_how_to_for_fastapi_names_the_packages_that_an_install_brings() -> None:
-    page = (ROOT / "docs/howto/fastapi.md").read_text()
-    sentence = page[page.index("- The clone brings") : page.index("The application can't have packages or modules")]
-    plain, _, editable = (set(re.findall(r"`(\w+)`", part)) for part in sentence.partition("With `-e`"))
-    build = PYPROJECT["tool"]["hatch"]["build"]
-
-    assert plain == {Path(package).name for package in build["targets"]["wheel"]["packages"]}
-    brought = {name for folder in build["dev-mode-dirs"] for name in _importable(ROOT / folder)}
-    assert brought - plain - editable == set()
-    assert editable - brought <= {"samples"}  # which quickstart's commands remove
-
-
-def _importable(folder: Path) -> set[str]:
-    """The modules of a folder, and its folders with modules."""
-    return {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("[a-z]*/*.py")}
