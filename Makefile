@@ -69,6 +69,9 @@ lint: python-env ## check style and format (ruff), and which folder may import w
 
 types: python-env ## check types (mypy --strict)
 	@$(BIN)/mypy
+	@for each in fastapi flask plain_lambda; do \
+		(cd examples/$$each && MYPYPATH=../../functions ../../$(BIN)/mypy --config-file= --strict --explicit-package-bases .) || exit 1; \
+	done
 
 check: test lint types ## run test, lint and types: everything that a pull request needs
 
