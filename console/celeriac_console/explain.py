@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from celeriac import InvalidArgumentsError, NoSuchQueueError
 from celeriac.aws.client import error_code
 from celeriac.model import settings
-from celeriac.model.errors import DeclarationError
+from celeriac.model.errors import DeclarationError, NotConfiguredError
 from celeriac_console.stage import local_cloud
 from celeriac_console.stage.deployed import stages
 from celeriac_console.terminal.errors import (
@@ -37,6 +37,8 @@ LOG_IN = "your AWS credentials have expired or aren't known: log in again, for e
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 UNKNOWN = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
+is_default_stage = False
+"""Whether the operator has named no stage, so that the command says which one it works on."""
 _ACTION = re.compile(r"perform:? (\S+)")
 
 
@@ -48,6 +50,8 @@ def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Cal
         try:
             if calls_aws and settings.stage() == local_cloud.STAGE:
                 local_cloud.enter()
+            if calls_aws and is_default_stage:
+                say(f"The stage is {settings.stage()}: neither --stage nor {settings.STAGE} names one.", stderr=True)
             command(*args, **kwargs)
         except KeyboardInterrupt:
             _end("interrupted", INTERRUPTED)
@@ -74,6 +78,10 @@ def explanation(error: Exception) -> tuple[str, int] | None:
             return str(error), FAILED
         case NoSuchQueueError():
             return f"{error}{stages()}", USAGE
+        case NotConfiguredError() if error.__cause__ is not None:  # its cures are those of a program
+            return explanation(error.__cause__)  # type: ignore[arg-type]  # botocore's error
+        case NotConfiguredError():
+            return str(error), USAGE
         case NoCredentialsError() | NoRegionError() | PartialCredentialsError():
             return f"{str(error).rstrip('.')}. Set AWS_PROFILE, or AWS_REGION and credentials.", FAILED
         case EndpointConnectionError():

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from celeriac.model import names, project, settings, sources
+from celeriac.model import given, names, project, settings, sources
+from celeriac_console import explain
 from celeriac_console.commands.delayed.cancel import cancel
 from celeriac_console.commands.delayed.list_ import list_delayed
 from celeriac_console.commands.delayed.run_now import run_now
@@ -41,6 +42,8 @@ from celeriac_console.explain import explained
 from celeriac_console.plugged import Root
 from celeriac_console.unknown_commands import Commands
 
+DEFAULT_STAGE = "dev"
+
 app = typer.Typer(
     cls=Root,
     no_args_is_help=True,
@@ -70,7 +73,9 @@ def _show_version(*, wanted: bool) -> None:
 
 @app.callback()
 def main(
-    stage: Annotated[str, typer.Option(envvar="CELERIAC_STAGE", help="The stage to work on.")] = "dev",
+    stage: Annotated[
+        str | None, typer.Option(envvar="CELERIAC_STAGE", help="The stage to work on.", show_default=DEFAULT_STAGE)
+    ] = None,
     *,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
@@ -85,6 +90,8 @@ def main(
     # Other tools of AWS read either variable. boto3 reads only AWS_DEFAULT_REGION.
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
+    explain.is_default_stage = stage is None
+    stage = DEFAULT_STAGE if stage is None else stage
     try:
         project.read(Path.cwd())
         names.prefix(stage)
@@ -92,6 +99,7 @@ def main(
         raise typer.BadParameter(str(error)) from error
     os.environ[settings.STAGE] = stage
     sources.put_on_path(Path.cwd())
+    given.leave_to_environment()  # a module of tasks may call `celeriac.configure` for another stage
 
 
 app.command("new")(explained(new, calls_aws=False))

@@ -9,11 +9,15 @@ from celeriac.aws.sqs import NoSuchQueueError
 from celeriac.declare.context import Context
 from celeriac.declare.decorator import task
 from celeriac.declare.handle import Handle, ResultNotKeptError, TaskFailedError
+from celeriac.declare.reference import InvalidReferenceError
 from celeriac.declare.registry import handle
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import PartialFailureError, Task
+from celeriac.enqueue.opening import Opening
 from celeriac.leases.status import Status
-from celeriac.model.errors import CeleriacError
+from celeriac.model.configure import configure
+from celeriac.model.errors import CeleriacError, NotConfiguredError
+from celeriac.model.given import AlreadyConfiguredError
 from celeriac.model.message import MalformedMessageError
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Backoff, Reject, Retry
@@ -22,38 +26,37 @@ from celeriac.model.table import Outbox, Table
 if TYPE_CHECKING:
     from celeriac.enqueue.action import TransactionError
     from celeriac.enqueue.commit import ConditionFailedError
-    from celeriac.enqueue.transaction import Transaction
 
 
-def transaction() -> "Transaction":
+def transaction() -> Opening:
     """Return a transaction of business items, events and tasks, for use outside a task; see the class `Transaction`.
 
-    In async code, write `async with celeriac.transaction() as tx:`.
+    Enter it with `with celeriac.transaction() as tx:`, or in async code with `async with`.
     """
-    # Transactions need boto3 and Powertools. Importing both takes 300 ms, which a producer that only enqueues saves.
-    from celeriac.enqueue.transaction import Transaction  # noqa: PLC0415
-
-    return Transaction()
+    return Opening()
 
 
 def __getattr__(name: str) -> Any:
-    """Import the errors of transactions when they are used; see `transaction`."""
+    """Import the errors of transactions when they are used."""
     if name not in {"ConditionFailedError", "TransactionError"}:
         raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
-    from celeriac.enqueue import commit as home  # noqa: PLC0415 - see `transaction`
+    from celeriac.enqueue import commit as home  # noqa: PLC0415 - it needs boto3 and Powertools: 300 ms
 
     return getattr(home, name)
 
 
 __all__ = [
+    "AlreadyConfiguredError",
     "Backoff",
     "CeleriacError",
     "ConditionFailedError",
     "Context",
     "Handle",
     "InvalidArgumentsError",
+    "InvalidReferenceError",
     "MalformedMessageError",
     "NoSuchQueueError",
+    "NotConfiguredError",
     "Outbox",
     "PartialFailureError",
     "Queue",
@@ -66,6 +69,7 @@ __all__ = [
     "Task",
     "TaskFailedError",
     "TransactionError",
+    "configure",
     "handle",
     "task",
     "transaction",

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, assert_type
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 import celeriac
 from celeriac import (
@@ -23,6 +24,7 @@ from celeriac import (
 )
 from celeriac.observe import trace
 from celeriac.testing import Call, Sandbox
+from tests.support.faults import out_of_reach
 
 jobs = Queue("async-calls", concurrency=5, batch_size=10)
 received: list[str] = []
@@ -82,6 +84,56 @@ def test_a_transaction_of_an_async_task_commits_its_effects_and_its_success(sand
     assert handle.status().result == {"paid": "p-1"}
 
 
+def test_a_large_task_of_an_async_transaction_is_stored_at_the_commit_and_runs(sandbox: Sandbox) -> None:
+    large = "x" * 300_000
+
+    async def main() -> None:
+        async with celeriac.transaction() as tx:
+            tx.enqueue(receive, name="small")
+            tx.enqueue(receive, name=large)
+            assert sandbox.calls == {}
+        with pytest.raises(KeyError):
+            async with celeriac.transaction() as tx:
+                tx.enqueue(receive, name=large)
+                raise KeyError
+
+    asyncio.run(main())
+    assert sandbox.calls == {("s3", "PutObject"): 1, ("dynamodb", "TransactWriteItems"): 1}
+    sandbox.drain()
+    assert received == ["small", large]
+
+
+def test_an_async_transaction_whose_large_task_cannot_be_stored_writes_nothing(sandbox: Sandbox) -> None:
+    async def main() -> None:
+        async with celeriac.transaction() as tx:
+            tx.put("payments", {"pk": "p-1"})
+            tx.enqueue(receive, name="x" * 300_000)
+
+    with out_of_reach("s3", "PutObject"), pytest.raises(ReadTimeoutError):
+        asyncio.run(main())
+    assert sandbox.items("payments") == []
+    sandbox.drain()
+    assert received == []
+
+
+def test_the_tasks_of_a_group_keep_their_order_in_an_async_transaction(sandbox: Sandbox) -> None:
+    in_order = Queue("async-in-order", fifo=True)
+    ran: list[int] = []
+
+    @task(in_order)
+    def step(number: int, text: str = "") -> None:
+        ran.append(number)
+
+    async def main() -> None:
+        async with celeriac.transaction() as tx:
+            for number in range(6):
+                tx.enqueue(step.options(group="g"), number=number, text="x" * 300_000 * (number % 2))
+
+    asyncio.run(main())
+    sandbox.drain()
+    assert ran == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_transaction_whose_block_raises_writes_nothing(sandbox: Sandbox) -> None:
     async def main() -> None:
         with pytest.raises(KeyError):
@@ -122,7 +174,7 @@ def test_the_loop_turns_while_aws_is_slow(
     slow: list[bool] = []
 
     def wait_for_a_turn(made: Call) -> Any:
-        if made.operation == operation and threading.current_thread().name.startswith("asyncio"):
+        if made.operation == operation and threading.current_thread().name.startswith("celeriac"):
             slow.append(turned.wait(5))
         return made.make()
 

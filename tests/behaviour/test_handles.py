@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import assert_type
+from uuid import uuid4
 
 import pytest
 
 import celeriac
-from celeriac import Backoff, Context, Queue, Reject, Retry, Status, TaskFailedError, task
+from celeriac import Backoff, Context, Handle, Queue, Reject, Retry, Status, TaskFailedError, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
@@ -87,7 +89,31 @@ def test_a_handle_without_a_key_or_id_is_refused() -> None:
     with pytest.raises(ValueError, match=r"write handle\(key=...\), the value of 'order_id'"):
         ship.handle(id="0198f3c2")
     with pytest.raises(ValueError, match=r"write handle\(id=...\) or"):
-        pack.handle()
+        pack.handle()  # type: ignore[call-overload]  # the fault
+
+
+def test_an_at_least_once_task_is_not_found_by_its_key(sandbox: Sandbox) -> None:
+    @task(orders, key="door", delivery="at_least_once", retry=Backoff(attempts=1))
+    def knock(door: str) -> None:
+        raise Reject("nobody there")
+
+    with pytest.raises(ValueError, match=r"is at_least_once, .* write handle\(key=..., id=...\)"):
+        knock.handle(key="d-1")
+    sent = knock.enqueue(door="d-1")
+    sandbox.drain()
+    assert knock.handle(key="d-1", id=sent.id).status().state == "dead"
+
+
+def test_a_handle_takes_an_id_as_a_text() -> None:
+    with pytest.raises(TypeError, match=r"takes a text, not UUID: write str"):
+        pack.handle(id=uuid4())  # type: ignore[call-overload]  # the fault
+
+
+def test_a_handle_by_id_knows_nothing_before_the_first_run_and_that_of_a_reference_does(sandbox: Sandbox) -> None:
+    sent = pack.enqueue()
+    assert (pack.handle(id=sent.id).status().state, celeriac.handle(sent.ref).status().state) == ("unknown", "queued")
+    sandbox.drain()
+    assert assert_type(pack.handle(id=sent.id), Handle[str]).result() == "packed"
 
 
 def test_a_duplicate_knows_that_another_message_ran(sandbox: Sandbox) -> None:

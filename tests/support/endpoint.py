@@ -19,7 +19,7 @@ type Seen = tuple[str, str, int]
 
 
 class Server(ThreadingHTTPServer):
-    """Speaks as much of SQS and DynamoDB as the programs need. SQS refuses every message of `child`."""
+    """Speaks as much of SQS, DynamoDB and S3 as the programs need. SQS refuses every message of `child`."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -38,7 +38,7 @@ class _Answers(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        who = json.loads(asked["MessageBody"])["args"]["who"] if operation == "SendMessage" else ""
+        who = json.loads(asked["MessageBody"]).get("args", {}).get("who", "") if operation == "SendMessage" else ""
         self.server.seen.append((operation, who, self.client_address[1]))
         if operation == "SendMessage":
             self.server.meeting.wait(20)
@@ -57,6 +57,14 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_PUT(self) -> None:
+        """S3's PutObject."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.seen.append(("PutObject", "", self.client_address[1]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base class
         pass
@@ -85,6 +93,7 @@ def run(program: str, *, together: int = 1) -> list[Seen]:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "eu-west-1",
+            "CELERIAC_STAGE": "test",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
             "NO_PROXY": "127.0.0.1",
         }

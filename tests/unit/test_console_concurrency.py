@@ -6,6 +6,11 @@ from celeriac import Queue
 from celeriac_console.doctor.concurrency import compared
 
 
+@pytest.fixture(autouse=True)
+def _stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_STAGE", "dev")
+
+
 def test_limits_that_fit_are_no_problem() -> None:
     found = compared([Queue("a", max_concurrency=400), Queue("b", max_concurrency=500)], quota=1000, unreserved=1000)
     assert found.cure is None

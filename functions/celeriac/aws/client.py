@@ -14,6 +14,8 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
+from celeriac.model import given
+from celeriac.model.errors import NotConfiguredError
 from celeriac.model.forks import Lock, after_fork, after_fork_in_child
 from celeriac.model.queue import MAX_TASKS_AT_ONCE
 from celeriac.model.version import VERSION
@@ -102,7 +104,10 @@ def client(service: Literal["scheduler"]) -> "EventBridgeSchedulerClient": ...
 @overload
 def client(service: Literal["sqs"]) -> "SQSClient": ...
 def client(service: Any) -> Any:
-    """Return a boto3 client of `service` that gives up in time, see `calls_end_by`: boto3's 60 s are often too long."""
+    """Return a boto3 client of `service` that gives up in time, see `calls_end_by`: boto3's 60 s are often too long.
+
+    Raises NotConfiguredError without a region or credentials.
+    """
     with _one_at_a_time:
         return _client(service, _patience())
 
@@ -110,29 +115,71 @@ def client(service: Any) -> Any:
 def make(service: Any, patience: Patience = PATIENCE[0]) -> Any:
     """Make a new client, see `client`."""
     # Imported here because importing boto3 takes 100 ms, and a producer may never need it.
-    import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    is_session_ours = boto3.DEFAULT_SESSION is None
-    made: Any = boto3.client(
-        service,
-        config=Config(
-            user_agent=user_agent(),
-            connect_timeout=patience.connect,
-            read_timeout=patience.read,
-            retries={"mode": "standard", "total_max_attempts": patience.attempts},
-            max_pool_connections=MOST_CONNECTIONS,
-            # AWS validates too, and botocore's own validation of all arguments takes a tenth of the consumer's CPU.
-            parameter_validation=False,
-        ),
-    )
-    if is_session_ours:
-        _our_sessions.append(boto3.DEFAULT_SESSION)
+    with given.used() as configured, _explained():
+        session = configured.session or _default_session()
+        made: Any = session.client(
+            service,
+            region_name=configured.region or _region(session),
+            config=Config(
+                user_agent=user_agent(),
+                connect_timeout=patience.connect,
+                read_timeout=patience.read,
+                retries={"mode": "standard", "total_max_attempts": patience.attempts},
+                max_pool_connections=MOST_CONNECTIONS,
+                # AWS validates too, and botocore's own validation of all arguments takes a tenth of the consumer's CPU.
+                parameter_validation=False,
+            ),
+        )
+        _check_credentials(session)
     if service in WIRED:
         from celeriac.aws import wire  # noqa: PLC0415 - see above
 
-        wire.install(made, service, boto3.DEFAULT_SESSION)
+        wire.install(made, service, session)
     return made
+
+
+def _default_session() -> Any:
+    import boto3  # noqa: PLC0415 - see `make`
+
+    if boto3.DEFAULT_SESSION is None:
+        boto3.setup_default_session()
+        _our_sessions.append(boto3.DEFAULT_SESSION)
+    return boto3.DEFAULT_SESSION
+
+
+def _region(session: Any) -> str | None:
+    """The region of the session. boto3 itself doesn't read AWS_REGION, which AWS's other SDKs and Lambda know."""
+    if any(session is ours for ours in _our_sessions) and not os.environ.get("AWS_DEFAULT_REGION"):
+        return os.environ.get("AWS_REGION") or session.region_name
+    return session.region_name or os.environ.get("AWS_REGION")
+
+
+def _check_credentials(session: Any) -> None:
+    from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - see `make`
+
+    if session.get_credentials() is None:
+        raise NoCredentialsError
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise NotConfiguredError, with the cures, for what botocore says of a missing region or missing credentials."""
+    from botocore.exceptions import NoCredentialsError, NoRegionError, PartialCredentialsError  # noqa: PLC0415
+
+    try:
+        yield
+    except NoRegionError as error:
+        raise NotConfiguredError(
+            "no AWS region is known: call celeriac.configure(region=...) at the start of this program, or set the "
+            "variable AWS_REGION; in a test, use the fixture `sandbox`"
+        ) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise NotConfiguredError(
+            f"no AWS credentials are known ({str(error).rstrip('.')}): give this program a role or a profile, set "
+            "AWS_PROFILE, or call celeriac.configure(session=...); in a test, use the fixture `sandbox`"
+        ) from error
 
 
 @cache

@@ -36,7 +36,8 @@ class NoSuchQueueError(CeleriacError, LookupError):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"there is no queue {name} in {client('sqs').meta.region_name}: is it deployed, and are "
-            "CELERIAC_APPLICATION, CELERIAC_STAGE, the AWS region and the AWS account the right ones?"
+            "application and stage (celeriac.configure, or CELERIAC_APPLICATION and CELERIAC_STAGE), AWS region and "
+            "AWS account the right ones?"
         )
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from celeriac.aws import pause
 from celeriac.declare.reference import Reference
 from celeriac.declare.signature import InvalidArgumentsError, Signature
+from celeriac.execute.off_loop import off_loop
 from celeriac.leases.status import Status, of_record
 from celeriac.model import celery_names
 from celeriac.model.errors import CeleriacError
@@ -140,9 +141,7 @@ class Handle[R](Struct, frozen=True):
 
     async def astatus(self) -> Status:
         """Like `status`, for async code: the calls to AWS run in a thread, so they don't block the event loop."""
-        import asyncio  # noqa: PLC0415 - sync producers don't need it: it costs 17 ms
-
-        return await asyncio.to_thread(self.status)
+        return await off_loop(self.status)
 
     @property
     def _is_old(self) -> bool:

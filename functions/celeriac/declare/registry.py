@@ -15,7 +15,7 @@ from celeriac.declare.signature import SignatureError
 from celeriac.declare.task import Task
 from celeriac.enqueue import subscribers as known_subscribers
 from celeriac.enqueue.subscribers import Subscriber
-from celeriac.model import declared
+from celeriac.model import declared, given
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.queue import Queue
 
@@ -94,7 +94,9 @@ def load_what_works() -> None:
     """Import the application's modules, for a worker: a module that fails concerns its own tasks only.
 
     Their messages wait, as those of tasks that only a newer release knows. The failure is logged once for each worker.
+    What a module gives to `celeriac.configure` has no effect: it is for producers.
     """
+    given.leave_to_environment()
     name = declared.package()
     for module in _modules(name, onerror=_leave_out):
         try:

@@ -14,6 +14,7 @@ from celeriac.declare.key import Key, key_of_value, source_of
 from celeriac.declare.options import Options
 from celeriac.declare.signature import InvalidArgumentsError, KeyText, Signature
 from celeriac.enqueue.send import NOW, Parcel, send, send_many
+from celeriac.execute.off_loop import off_loop
 from celeriac.model import canonical, celery_names
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
@@ -143,13 +144,14 @@ class Task[**P, C, R]:
         return self._handle(parcel, key)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        """Like `enqueue`, for async code: the call to AWS runs in a thread, so it doesn't block the event loop.
+        """Like `enqueue`, for async code: all of it runs in a thread, so it doesn't block the event loop.
 
-        Cancelling it doesn't stop the call: the message may have been sent. Raises what `enqueue` raises.
+        The thread reads the arguments: don't change them before this returns. If this is cancelled, the message is
+        sent or not: one whose call had begun may have been. With a key, enqueue it again, and it runs once.
+
+        It needs asyncio's event loop (anyio on asyncio too), not trio's. Raises what `enqueue` raises.
         """
-        import asyncio  # noqa: PLC0415 - sync producers don't need it: it costs 17 ms
-
-        return await asyncio.to_thread(self.enqueue, *args, **kwargs)
+        return await off_loop(self.enqueue, *args, **kwargs)
 
     @overload
     def enqueue_many(self, items: Iterable[Mapping[str, Any]]) -> list[Handle[R]]: ...
@@ -208,11 +210,9 @@ class Task[**P, C, R]:
 
         Another thread takes the items and calls `progress`.
         """
-        import asyncio  # noqa: PLC0415 - see `aenqueue`
-
         if progress is None:
-            return await asyncio.to_thread(self.enqueue_many, items)
-        return await asyncio.to_thread(self.enqueue_many, items, progress=progress)
+            return await off_loop(self.enqueue_many, items)
+        return await off_loop(self.enqueue_many, items, progress=progress)
 
     def _made(self, number: int, item: object) -> tuple[dict[str, Any], Parcel, Key]:
         """An item, with its message and key."""
@@ -241,6 +241,12 @@ class Task[**P, C, R]:
             )
         return dict(item)
 
+    @overload
+    def handle(self, *, key: object, id: str = "") -> Handle[R]: ...
+
+    @overload
+    def handle(self, *, id: str) -> Handle[R]: ...
+
     def handle(self, *, key: object = None, id: str = "") -> Handle[R]:  # noqa: A002 - its name everywhere
         """The handle of a message that was sent before, by its idempotency key, or by its id if the id is the key.
 
@@ -248,12 +254,22 @@ class Task[**P, C, R]:
         id: the message's id. With a key, `status().duplicate_of` says whether another message ran in its place.
 
         A handle is no proof that a message was sent: if nothing is stored about the message, the status is `unknown`.
-        Raises ValueError if the key is needed and missing.
+        That is so until its first run, too. The handle of a `ref` knows when the message was sent, and says `queued`.
+
+        Raises ValueError if the key is needed and missing, and for the key alone of an at_least_once task, of which
+        nothing is stored by key; TypeError for an id that isn't a text.
         """
+        if not isinstance(id, str):
+            raise TypeError(f"task {self.name!r}: handle(id=...) takes a text, not {type(id).__name__}: write str(...)")
         value = self._key_text(key)
         if not value.text and (self.key is not None or not id):
             wanted = f"handle(key=...), the value of {self.key!r}" if self.key else "handle(id=...) or handle(key=...)"
             raise ValueError(f"task {self.name!r}: write {wanted}; or keep handle.ref and use celeriac.handle(ref)")
+        if self.guarantee == "at_least_once" and not id:
+            raise ValueError(
+                f"task {self.name!r} is at_least_once, and nothing is stored of it by key: write handle(key=..., "
+                "id=...), which finds its dead letter; or keep handle.ref and use celeriac.handle(ref)"
+            )
         former = f"{self.name}:{value.former}" if value.former != value.text else None
         return self.handle_of(id, f"{self.name}:{value.text or id}", former=former)
 

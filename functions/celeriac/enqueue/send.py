@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from celeriac.aws import payloads, scheduler, sqs
 from celeriac.model import settings
+from celeriac.model.errors import NotConfiguredError
 from celeriac.model.failure import error_type
 from celeriac.model.keywords import escaped
 from celeriac.model.message import NO_ARGS, Message, encode
@@ -127,6 +128,8 @@ def _answers(parcels: Sequence[Parcel], entries: Sequence[sqs.Entry]) -> list[st
             send(first)
             return [None]
         refused = sqs.send_batch(first.queue.physical_name(settings.stage()), entries)
+    except NotConfiguredError:  # of every message, and none was sent
+        raise
     except Exception as error:  # noqa: BLE001 - the caller gets it for each parcel that wasn't sent
         return [f"{error_type(error)}: {error}"] * len(parcels)
     return [problem.why if problem is not None else None for problem in refused]

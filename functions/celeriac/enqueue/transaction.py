@@ -5,19 +5,21 @@ published for a transaction that was rolled back. Every event of a committed tra
 crash in between.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
+from celeriac.aws.items import item_of
 from celeriac.aws.stored_values import UnsupportedValueError
 from celeriac.enqueue import action
 from celeriac.enqueue.action import Action, Condition, TransactionError
 from celeriac.enqueue.commit import commit
 from celeriac.enqueue.outbox_row import TASKS, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
+from celeriac.execute.off_loop import off_loop
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.model import names, settings
@@ -32,14 +34,17 @@ NO_RESULT = "its transaction recorded the success before the task returned; keep
 class Transaction:
     """Collects actions. Leaving the `with` block commits all of them or none. If the block raises, nothing is written.
 
-    `with` and `async with` both work. `async with` commits in a thread, so it doesn't block the event loop.
+    `with` and `async with` both work. `async with` commits in a thread, so it doesn't block the event loop. Its large
+    arguments of tasks are stored at the commit too, so the end of the block raises what that raises.
 
     Tables are named as `tasks/tables.py` declares them, or by their physical names.
     """
 
     def __init__(self, lease: Lease | None = None, *, in_run: bool = False) -> None:
         self._lease = lease
-        self._actions: list[Action] = []
+        self._actions: list[Action | Callable[[], Action]] = []
+        """The actions. One that needs a call to AWS is made at the commit of an `async with`."""
+        self._is_async = False
         self._is_over = False
         self._in_run = in_run
         self._result: Any = None
@@ -92,14 +97,19 @@ class Transaction:
         Raises what `task.enqueue` raises.
         """
         parcel = task.parcel(*args, **kwargs)
-        content = {"message": fitted_message(parcel), "queue": parcel.queue.name}
+        content = {"message": "" if self._is_async else fitted_message(parcel), "queue": parcel.queue.name}
         if parcel.delay:
             content["due_at"] = (datetime.now(UTC) + parcel.delay).isoformat()
         if parcel.group is not None:
             content["group"] = parcel.group
         # SQS keeps the order of a group, so the stream must deliver the group's rows in order: they share an aggregate.
         aggregate = parcel.group if parcel.queue.fifo else None
-        self._row(f"task:{task.name}", aggregate, **content)
+        row_type = f"task:{task.name}"
+        if self._is_async:
+            row = self._new_row(row_type, aggregate, **content)
+            self._actions.append(lambda: _action(row_type, row | item_of({"message": fitted_message(parcel)})))
+        else:
+            self._row(row_type, aggregate, **content)
         return parcel.message.id
 
     def result(self, value: Any) -> None:
@@ -118,12 +128,15 @@ class Transaction:
         self._has_result = True
 
     def _row(self, row_type: str, aggregate: str | None, **content: str) -> str:
+        row = self._new_row(row_type, aggregate, **content)
+        self._actions.append(_action(row_type, row))
+        return str(row["sk"]["S"])
+
+    def _new_row(self, row_type: str, aggregate: str | None, **content: str) -> dict[str, Any]:
         try:
-            row = new_row(row_type, aggregate, **content)
+            return new_row(row_type, aggregate, **content)
         except (UnsupportedValueError, UnicodeEncodeError) as error:
             raise TransactionError(f"event {row_type!a}: {error}") from error
-        self._actions.append(action.row(row_type, names.outbox_table(settings.stage()), row))
-        return str(row["sk"]["S"])
 
     def __enter__(self) -> Self:
         if self._is_over:
@@ -148,28 +161,31 @@ class Transaction:
                 self._lease.in_transaction = False
 
     async def __aenter__(self) -> Self:
+        self._is_async = True
         return self.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        import asyncio  # noqa: PLC0415 - sync code doesn't need it
-
         if kind is not None:
             self.__exit__(kind, error, traceback)  # it writes nothing
             return
         # A cancelled task doesn't wait for the end of its commit. The commit may still be carried out, as after a lost
         # answer: it has then recorded the success, and no other run of the task follows.
-        await asyncio.to_thread(self.__exit__, kind, error, traceback)
+        await off_loop(self.__exit__, kind, error, traceback)
 
     def _commit(self) -> None:
-        lease = self._lease
+        lease, actions = self._lease, [each if isinstance(each, Action) else each() for each in self._actions]
         if lease is None:
-            commit(self._actions, None, None)
+            commit(actions, None, None)
             return
         completion = lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT)
-        commit(self._actions, lease, completion)
+        commit(actions, lease, completion)
         lease.committed = True
+
+
+def _action(row_type: str, row: dict[str, Any]) -> Action:
+    return action.row(row_type, names.outbox_table(settings.stage()), row)
 
 
 def _json(event: str, data: dict[str, Any]) -> str:

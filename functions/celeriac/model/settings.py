@@ -1,4 +1,4 @@
-"""The settings in environment variables, and where celeriac.toml is. They are read when they are needed."""
+"""The settings of `celeriac.configure` and of the environment, and where celeriac.toml is. Read when needed."""
 
 import keyword
 import os
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
+
+from celeriac.model import given
+from celeriac.model.errors import NotConfiguredError
 
 APPLICATION = "CELERIAC_APPLICATION"
 TASKS = "CELERIAC_TASKS"
@@ -65,11 +68,12 @@ def named(application: str) -> Iterator[None]:
 
 
 def application() -> str:
-    """Return the name of the application of this process: CELERIAC_APPLICATION, or else the name in celeriac.toml.
+    """Return the application of this process: that of `configure`, CELERIAC_APPLICATION, or the name in celeriac.toml.
 
     The file is that of the current folder, or of the nearest one above it. Without one the name is `celeriac`.
     """
-    return _named or check_application(os.environ.get(APPLICATION) or name_in(Path.cwd()))
+    known = _named or given.values().application or os.environ.get(APPLICATION)
+    return check_application(known or name_in(Path.cwd()))
 
 
 def tasks_package() -> str:
@@ -136,8 +140,17 @@ def project_file(start: Path) -> Path | None:
 
 
 def stage() -> str:
-    """Return the stage of this process: CELERIAC_STAGE, or `dev` if it isn't set."""
-    return check_stage(os.environ.get(STAGE, "dev"))
+    """Return the stage of this process: that of `configure`, or CELERIAC_STAGE.
+
+    Raises NotConfiguredError without either: what is enqueued must not end up in a stage that nobody named.
+    """
+    found = given.values().stage or os.environ.get(STAGE)
+    if not found:
+        raise NotConfiguredError(
+            "no stage is known: call celeriac.configure(stage=...) at the start of this program, or set the variable "
+            f"{STAGE}; in a test, use the fixture `sandbox`"
+        )
+    return check_stage(found)
 
 
 def owner() -> str | None:

@@ -22,7 +22,7 @@ from celeriac.dead_letters import dead_letter, search
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.execute import ending, pace
-from celeriac.model import cron, names, settings
+from celeriac.model import cron, given, names, settings
 from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
@@ -90,6 +90,7 @@ class Sandbox(Faults):
             kept = {name: value for name, value in os.environ.items() if not leads_elsewhere(name)}
             environment = kept | ENVIRONMENT
             entering.enter_context(patch.dict(os.environ, environment, clear=True))
+            entering.enter_context(given.environment_decides())
             entering.enter_context(patch.object(clients, "_client", _client))
             # Moto read TEST_SERVER_MODE at its import.
             entering.enter_context(patch.object(moto_settings, "TEST_SERVER_MODE", new=False))

@@ -8,7 +8,7 @@ from typing import Any
 
 from celeriac import Task
 from celeriac.declare import registry
-from celeriac.model import declared
+from celeriac.model import declared, given
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.table import Outbox, Table
@@ -25,6 +25,7 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     Raises DeclarationError for declarations that can't work, such as a task on a queue that isn't declared. An import
     error stops the synth too, because the import would fail in every function.
     """
+    given.leave_to_environment()
     package = declared.package()
     registry.load()
     queues = declared.queues()

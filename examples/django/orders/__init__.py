@@ -1,0 +1,1 @@
+"""Orders, and the tasks that belong to them."""

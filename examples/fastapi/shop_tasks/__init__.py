@@ -1,0 +1,1 @@
+"""The tasks of the shop: its workers run them, and its web application enqueues them."""

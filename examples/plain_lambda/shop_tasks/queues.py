@@ -1,0 +1,6 @@
+"""The shop's queues."""
+
+from celeriac import Queue
+
+documents = Queue("documents")
+mail = Queue("mail")
