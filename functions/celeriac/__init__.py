@@ -14,6 +14,7 @@ from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import PartialFailureError, Task
 from celeriac.leases.status import Status
 from celeriac.model.errors import CeleriacError
+from celeriac.model.event import Event, InvalidEventError
 from celeriac.model.message import MalformedMessageError
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Backoff, Reject, Retry
@@ -50,8 +51,10 @@ __all__ = [
     "CeleriacError",
     "ConditionFailedError",
     "Context",
+    "Event",
     "Handle",
     "InvalidArgumentsError",
+    "InvalidEventError",
     "MalformedMessageError",
     "NoSuchQueueError",
     "Outbox",
