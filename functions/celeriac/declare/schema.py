@@ -4,6 +4,7 @@ msgspec and pydantic describe their types. What they leave out, and the consumer
 dates, numbers and bytes in a text, and the keys of a dict. Nothing that runs a task uses this module.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,22 +13,29 @@ from msgspec import inspect
 
 from celeriac.declare.signature import Signature
 from celeriac.model.event import Event
+from celeriac.model.message import Message
+from celeriac.model.pydantic_types import known
 from celeriac.model.values import to_json
 
 type Schema = dict[str, Any]
 
-_DATE = r"(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_YEAR = r"(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+_DATE = rf"{_YEAR}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
 _ZONE = r"([Zz]|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])"
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}"
 _DECIMAL = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,6})?"
-_DURATION = (
-    r"[+-]?P(?=[0-9]|T[0-9])([0-9]{1,8}(\.[0-9]{1,9})?D)?"
-    r"(T(?=[0-9])([0-9]{1,8}(\.[0-9]{1,9})?H)?([0-9]{1,8}(\.[0-9]{1,9})?M)?([0-9]{1,8}(\.[0-9]{1,9})?S)?)?"
-)
+# The last number alone may have a fraction.
+_WHOLE, _LAST = r"[0-9]{1,8}", r"[0-9]{1,8}(\.[0-9]{1,9})?"
+_HOURS = rf"T({_LAST}H|({_WHOLE}H)?{_LAST}M|({_WHOLE}H)?({_WHOLE}M)?{_LAST}S)"
+_DURATION = rf"[+-]?P({_LAST}D|({_WHOLE}D)?{_HOURS})"
 _BASE64 = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _INTEGER = r"-?(0|[1-9][0-9]*)"
 _FLOAT = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?"
+
+
+OF_PYDANTIC = "pydantic reads it, and may convert other values too"
+"""The `$comment` of a pydantic model."""
 
 
 class Fields(NamedTuple):
@@ -55,7 +63,10 @@ def of_event(event: Event[...]) -> Fields:
     """The data of an event, as it is emitted. Raises TypeError for a field that can't be read from JSON."""
     (found,), definitions = _schemas([event.payload], emitted=True)
     if "$ref" in found:
-        found = definitions[found["$ref"].removeprefix("#/$defs/")]
+        reference = found["$ref"]
+        found = definitions.pop(name := reference.removeprefix("#/$defs/"))
+        if f'"{reference}"' in json.dumps([found, definitions]):
+            definitions[name] = found  # it holds objects of its own class
     properties = found.get("properties", {})
     required = found.get("required", [])
     if issubclass(event.payload, msgspec.Struct) and not event.payload.__struct_config__.omit_defaults:
@@ -64,6 +75,13 @@ def of_event(event: Event[...]) -> Fields:
     elif hasattr(event.payload, "__dataclass_fields__"):
         required = list(properties)
     return Fields(properties, required, definitions, is_open=bool(found.get("additionalProperties")))
+
+
+def of_message(names: Sequence[str]) -> dict[str, Schema]:
+    """The fields of a message with these names, as its decoder reads them."""
+    types = {field.name: field.type for field in msgspec.structs.fields(Message)}
+    schemas, _ = _schemas([types[name] for name in names], emitted=False)
+    return dict(zip(names, schemas, strict=True))
 
 
 def _default(value: object) -> Schema:
@@ -79,13 +97,16 @@ def _schemas(types: Sequence[Any], *, emitted: bool) -> tuple[list[Schema], dict
     emitted: describe pydantic models as they are written, not as they are read.
     """
     of_models: dict[str, Schema] = {}
+    note = {"$comment": OF_PYDANTIC}
 
     def of_model(model: Any) -> Schema:
+        if not hasattr(model, "model_json_schema"):
+            return dict(note) if known(model) else {}
         name = f"{model.__module__}.{model.__qualname__}"
         mode = "serialization" if emitted else "validation"
         found: Schema = model.model_json_schema(mode=mode, ref_template=f"#/$defs/{name}.{{model}}")
-        of_models.update({f"{name}.{key}": value for key, value in found.pop("$defs", {}).items()})
-        return found
+        of_models.update({f"{name}.{key}": value | note for key, value in found.pop("$defs", {}).items()})
+        return found | note
 
     schemas, components = msgspec.json.schema_components(types, schema_hook=of_model)
     seen: set[int] = set()
@@ -99,8 +120,8 @@ def _say_more(schema: Schema, info: inspect.Type, components: dict[str, Schema],
     while isinstance(info, inspect.Metadata):
         info = info.type
     if "$ref" in schema:
-        schema = components[schema["$ref"].removeprefix("#/$defs/")]
-    if id(schema) in seen:
+        schema = components.get(schema["$ref"].removeprefix("#/$defs/"), schema)
+    if id(schema) in seen or "$ref" in schema:  # the reference of a pydantic model leads to pydantic's own schema
         return
     seen.add(id(schema))
     if isinstance(info, inspect.DecimalType):

@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from celeriac import Task
+from celeriac.declare.events import declared_events
 from celeriac.model import declared, names
 from celeriac.model.queue import Queue, problems_of_environment
 from celeriac.model.stages import PROBES_OUTPUT
@@ -23,6 +24,7 @@ from celeriac_cdk.constructs.handler import Runtime
 from celeriac_cdk.constructs.key import encrypting
 from celeriac_cdk.constructs.relay import Relay
 from celeriac_cdk.constructs.sweeper import Sweeper
+from celeriac_cdk.declarations import events
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.dashboard import dashboard
 from celeriac_cdk.monitoring.notice import Notice
@@ -113,6 +115,7 @@ class WorkStack(cdk.Stack):
         cdk.CfnOutput(self, PROBES_OUTPUT, value="1", description="celeriac smoke knows them")
         self._acknowledge(config.stage)
         self._warn_of_unused(application.unused(tables))
+        self._warn_of_events(tasks)
         if config.watched:
             dashboard(self, queues, alarms)
         if not config.local:  # the local cloud's CloudFormation has no saved queries
@@ -167,6 +170,11 @@ class WorkStack(cdk.Stack):
                 f"no task may use the table {table.name!r}: add to application() in infra/application.py, for the "
                 f'queue of such a task, application.queue("{next(iter(declared.queues()), "NAME")}").table(...)',
             )
+
+    def _warn_of_events(self, tasks: Sequence[Task[..., Any, Any]]) -> None:
+        literal = events.emitted(events.sources())
+        for warning in events.warnings(tasks, declared_events(tasks), literal, has_bus=declared.outbox().bus):
+            cdk.Annotations.of(self).add_warning_v2(f"celeriac:{warning.id}", warning.text)
 
     def _warn_of_few_receives(self, queue: Queue) -> None:
         if queue.max_receives is not None and queue.survives < _THROTTLED:
