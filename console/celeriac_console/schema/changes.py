@@ -39,7 +39,9 @@ def _arguments(old: Document, new: Document) -> Iterator[Change]:
     """The newer consumer reads what was sent under the older schema."""
     compared = Comparison(old.get("$defs", {}), new.get("$defs", {}))
     before, now = old["properties"]["args"], new["properties"]["args"]
+    broken: set[str] = set()
     for place, what in compared.refused(before, now):
+        broken.add(place.partition(".")[0].partition("[")[0])
         yield Change(breaks=True, text=f"`{place}` {what}: {_cure(what)}" if place else f"it {what}")
     for argument, its in now["properties"].items():
         if argument not in before["properties"]:
@@ -47,7 +49,7 @@ def _arguments(old: Document, new: Document) -> Iterator[Change]:
                 yield Change(breaks=False, text=f"`{argument}` is new, with a default")
         elif argument in before["required"] and argument not in now["required"]:
             yield Change(breaks=False, text=f"`{argument}` has a default now")
-        elif _wider(old, new, before["properties"][argument], its):
+        elif argument not in broken and _wider(old, new, before["properties"][argument], its):
             yield Change(breaks=False, text=f"`{argument}` takes more than before")
 
 

@@ -122,7 +122,8 @@ def name(schema: Schema) -> str:
         return "any value"
     if (values := _values(schema)) is not None:
         return _list(values)
-    return str(_form(schema) or schema.get("title") or schema.get("type", "another value"))
+    of_class = schema.get("title") if schema.get("type") == "object" else None
+    return str(_form(schema) or of_class or schema.get("type", "another value"))
 
 
 def _options(schema: Schema, definitions: dict[str, Schema]) -> list[Schema]:

@@ -5,6 +5,7 @@ dates, numbers and bytes in a text, and the keys of a dict. Nothing that runs a 
 """
 
 import json
+import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -68,12 +69,17 @@ def of_event(event: Event[...]) -> Fields:
         if f'"{reference}"' in json.dumps([found, definitions]):
             definitions[name] = found  # it holds objects of its own class
     properties = found.get("properties", {})
-    required = found.get("required", [])
-    if issubclass(event.payload, msgspec.Struct) and not event.payload.__struct_config__.omit_defaults:
-        unset = {field.encode_name for field in msgspec.structs.fields(event.payload) if field.default is msgspec.UNSET}
-        required = [name for name in properties if name not in unset]
-    elif hasattr(event.payload, "__dataclass_fields__"):
-        required = list(properties)
+    for name, computed in getattr(event.payload, "model_computed_fields", {}).items():
+        properties.pop(computed.alias or name, None)  # it isn't written, because nothing could read it
+    # Fields with a default are written too, unless the class says otherwise.
+    required = list(properties)
+    if typing.is_typeddict(event.payload):
+        required = found["required"]
+    elif issubclass(event.payload, msgspec.Struct):
+        fields = msgspec.structs.fields(event.payload)
+        sparse = event.payload.__struct_config__.omit_defaults
+        lacks = {each.encode_name for each in fields if each.default is msgspec.UNSET or (sparse and not each.required)}
+        required = [name for name in properties if name not in lacks]
     return Fields(properties, required, definitions, is_open=bool(found.get("additionalProperties")))
 
 

@@ -49,7 +49,8 @@ def check_subscribers(tasks: Sequence[Task[..., Any, Any]], events: Mapping[str,
             if missing and not data.is_open:
                 raise DeclarationError(
                     f"task {task.name!r} subscribes to {task.on!r}, and the event {name!r} has no "
-                    f"{', '.join(missing)}: give the parameter a default, or emit the field; the event has {', '.join(data.properties)}"
+                    f"{', '.join(missing)}: give the parameter a default, or emit the field; the event has "
+                    f"{', '.join(data.properties)}"
                 )
             for field in arguments.properties.keys() & data.properties.keys():
                 why = cannot_fit(
