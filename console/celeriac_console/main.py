@@ -32,6 +32,7 @@ from celeriac_console.commands.quarantine.list_ import list_quarantines
 from celeriac_console.commands.queues import queues
 from celeriac_console.commands.rerun import rerun
 from celeriac_console.commands.resume import resume
+from celeriac_console.commands.schema import schema
 from celeriac_console.commands.send import send
 from celeriac_console.commands.smoke import smoke
 from celeriac_console.commands.status import status
@@ -108,6 +109,7 @@ app.command("send")(explained(send))
 app.command("forget")(explained(forget))
 app.command("rerun")(explained(rerun))
 app.command("tasks")(explained(tasks, calls_aws=False))
+app.command("schema")(explained(schema, calls_aws=False))
 app.command("status")(explained(status))
 app.command("queues")(explained(queues))
 app.command("pause")(explained(pause))

@@ -18,6 +18,7 @@ from celeriac.leases.status import Status
 from celeriac.model.configure import configure
 from celeriac.model.errors import CeleriacError, NotConfiguredError
 from celeriac.model.given import AlreadyConfiguredError
+from celeriac.model.event import Event, InvalidEventError
 from celeriac.model.message import MalformedMessageError
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Backoff, Reject, Retry
@@ -51,9 +52,11 @@ __all__ = [
     "CeleriacError",
     "ConditionFailedError",
     "Context",
+    "Event",
     "Handle",
     "InvalidArgumentsError",
     "InvalidReferenceError",
+    "InvalidEventError",
     "MalformedMessageError",
     "NoSuchQueueError",
     "NotConfiguredError",

@@ -8,6 +8,7 @@ import boto3
 from botocore.config import Config
 
 from celeriac import Reject, task
+from tasks.events import OrderCreated
 from tasks.queues import emails
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def send_welcome_email(user_id: int, email: str) -> dict[str, str]:
     return _send(email, "Welcome", f"Welcome, user {user_id}. It is good to have you here.")
 
 
-@task(emails, key="order_id", on="order.created")
+@task(emails, key="order_id", on=OrderCreated)
 def send_order_confirmation(order_id: str, email: str) -> dict[str, str]:
     """Confirm an order to its customer."""
     return _send(email, f"Your order {order_id}", f"We have received your order {order_id}.")

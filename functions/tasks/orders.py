@@ -1,6 +1,7 @@
 """Orders: an order and its event are written in one transaction."""
 
 from celeriac import ConditionFailedError, Context, Reject, task
+from tasks.events import OrderCreated
 from tasks.queues import orders
 
 
@@ -18,11 +19,8 @@ def place_order(ctx: Context, order_id: str, email: str, amount_cents: int) -> d
                 {"pk": order_id, "email": email, "amount_cents": amount_cents, "paid": False},
                 condition="attribute_not_exists(pk)",
             )
-            tx.emit(
-                "order.created",
-                {"order_id": order_id, "email": email, "payment_id": payment_id, "amount_cents": amount_cents},
-                aggregate=order_id,
-            )
+            created = OrderCreated(order_id=order_id, email=email, payment_id=payment_id, amount_cents=amount_cents)
+            tx.emit(created, aggregate=order_id)
             tx.result({"payment_id": payment_id})
     except ConditionFailedError as taken:
         raise Reject("an order of this id exists") from taken

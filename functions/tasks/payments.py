@@ -5,6 +5,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from celeriac import Backoff, Context, Reject, Retry, task
+from tasks.events import OrderCreated
 from tasks.http import SERVER_ERROR, pool, retry_after
 from tasks.queues import payments
 
@@ -16,7 +17,7 @@ class ProviderError(RuntimeError):
 @task(
     payments,
     key="payment_id",
-    on="order.created",
+    on=OrderCreated,
     retry=Backoff(base=timedelta(seconds=2), factor=3, attempts=6),
     timeout=timedelta(seconds=20),
 )

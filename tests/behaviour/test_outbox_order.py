@@ -137,13 +137,13 @@ def test_an_operator_keeps_the_order_of_the_commits_over_the_borders_of_pages(
     monkeypatch.setattr(replay, "PAGE", 2)
     aggregates = ["item", "other", "third"]
     outer = [celeriac.transaction() for _ in range(4)]
-    for depth, tx in enumerate(outer):  # those that begin first commit last
-        tx.__enter__()
+    for depth, opening in enumerate(outer):  # those that begin first commit last
+        tx = opening.__enter__()
         for aggregate in aggregates:
             tx.emit("committed.event", {"number": 3 - depth + 10 * aggregates.index(aggregate)}, aggregate=aggregate)
         sandbox.advance(timedelta(seconds=1))
-    for tx in reversed(outer):
-        tx.__exit__(None, None, None)
+    for opening in reversed(outer):
+        opening.__exit__(None, None, None)
     sandbox.advance(timedelta(hours=13))
     _replay()
     sandbox.drain()

@@ -18,6 +18,7 @@ from celeriac_local.commands import app as local_cloud
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+REDIRECTION = re.compile(r"\s>\s*\S+")
 INNER = re.compile(r"\$\(([^()]*)\)")
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
@@ -97,7 +98,7 @@ def simple(line: str, *, whole: bool) -> Iterator[Command]:
     """The simple commands of a line that are checked, those inside `$(...)` too."""
     for inner in INNER.findall(line):
         yield from simple(inner, whole=whole)
-    line = INNER.sub("VALUE", line)
+    line = REDIRECTION.sub("", INNER.sub("VALUE", line))
     if not re.search(rf"(^|[|;&] *|bin/)({'|'.join(CHECKS)})( |$)", line):
         return
     lexer = shlex.shlex(line, posix=True, punctuation_chars="|;&")

@@ -80,7 +80,8 @@ def check(made: Task[..., Any, Any]) -> None:
 def _check_event(name: str, on: object) -> None:
     if not isinstance(on, str) or not on:
         raise TaskError(
-            f"task {name!r}: on={on!r} is no event's name; leave it out, or name one, such as order.created"
+            f"task {name!r}: on={on!r} is no event's name; leave it out, name one, such as order.created, or give "
+            "an Event"
         )
     if set(on) & set("[]"):
         raise TaskError(f"task {name!r}: on={on!r} has a bracket; only * and ? stand for others, as in order.*")

@@ -11,6 +11,7 @@ from celeriac.declare.context import Context
 from celeriac.declare.task import Task
 from celeriac.model import celery_names, declared
 from celeriac.model.errors import TaskError
+from celeriac.model.event import Event
 from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
 from celeriac.model.queue import Queue
@@ -60,7 +61,7 @@ def task(
     delivery: Guarantee = "effectively_once",
     retry: Backoff | CustomPolicy | None = None,
     timeout: timedelta | None = None,
-    on: str | None = None,
+    on: str | Event[...] | None = None,
     cron: str | None = None,
     timezone: str = "UTC",
     former_queues: Sequence[Queue] = (),
@@ -76,7 +77,7 @@ def task(
         message again or the queue is FIFO: then a record keeps crashes and attempts), or at_most_once.
     retry: a Backoff, or a callable (error, attempt) -> delay or None. By default five attempts, the first wait 60 s.
     timeout: how long one run may take, at most the queue's timeout.
-    on: the outbox event that the task subscribes to: its exact name, or a pattern such as `order.*`.
+    on: the outbox event that the task subscribes to: an `Event`, its exact name, or a pattern such as `order.*`.
     cron: when the task runs regularly: five fields as in a crontab, `0 3 * * *`, or a name such as `@daily`, or
         EventBridge Scheduler's own `rate(5 minutes)` and `cron(0 3 * * ? *)`. All but `rate` use the time zone
         `timezone`, such as `Europe/Berlin`. The stacks build the schedule. All parameters of the task need defaults.

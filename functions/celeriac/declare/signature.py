@@ -14,6 +14,7 @@ from celeriac.declare.context import Context
 from celeriac.leases.argument_hashes import ArgumentHashes
 from celeriac.model import canonical, celery_names
 from celeriac.model.errors import CeleriacError, DeclarationError
+from celeriac.model.pydantic_types import from_json, known
 from celeriac.model.values import difference, is_said, to_json
 
 # Types whose values have one text each.
@@ -82,11 +83,20 @@ class Signature:
                 kw_only=True,
                 forbid_unknown_fields=True,
             )
-            self._decoder = msgspec.json.Decoder(schema, dec_hook=_from_json)
+            self._decoder = msgspec.json.Decoder(schema, dec_hook=from_json)
             # Only this call visits nested types that need the hook.
-            msgspec.json.schema(schema, schema_hook=_known)
+            msgspec.json.schema(schema, schema_hook=known)
         except TypeError as error:
             raise SignatureError(f"task {name!r}: its parameters can't be read from JSON: {error}") from error
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """The annotation of each field; Any for a field without one."""
+        return {field: self._hints.get(field, Any) for field in self.fields}
+
+    def is_required(self, field: str) -> bool:
+        """Whether a message must have the field."""
+        return field in self._required
 
     @cached_property
     def is_plain(self) -> bool:
@@ -160,7 +170,7 @@ class Signature:
         """The value of one parameter, given as JSON types, as the consumer reads it. Raises InvalidArgumentsError."""
         try:
             return msgspec.convert(
-                plain, self._hints.get(field, Any), builtin_types=(), str_keys=True, dec_hook=_from_json
+                plain, self._hints.get(field, Any), builtin_types=(), str_keys=True, dec_hook=from_json
             )
         except Exception as error:  # a validator of the user's may raise anything
             raise InvalidArgumentsError(f"task {self._task!r}: {_readable(error)}") from error
@@ -213,11 +223,11 @@ class Signature:
         if self._returns is Any:
             return plain
         try:
-            msgspec.json.schema(self._returns, schema_hook=_known)
+            msgspec.json.schema(self._returns, schema_hook=known)
         except (TypeError, ValueError):
             return plain  # a type that can't be read from JSON
         try:
-            return msgspec.convert(plain, self._returns, builtin_types=(), str_keys=True, dec_hook=_from_json)
+            return msgspec.convert(plain, self._returns, builtin_types=(), str_keys=True, dec_hook=from_json)
         except Exception as error:  # a validator of the user's may raise anything
             raise InvalidArgumentsError(f"task {self._task!r}: its result: {_readable(error)}") from error
 
@@ -279,14 +289,3 @@ def _is_unknown_field(error: Exception) -> bool:
         isinstance(error, msgspec.ValidationError)
         and re.fullmatch(r"Object contains unknown field `[^`]*`", str(error)) is not None
     )
-
-
-def _known(custom: type) -> dict[str, str]:
-    if not hasattr(custom, "model_validate"):
-        raise TypeError(f"nothing reads a {custom.__qualname__} from JSON")
-    return {"type": "object"}
-
-
-def _from_json(expected: type, value: object) -> object:
-    """Read a type that msgspec doesn't know: a pydantic model, if the user has pydantic."""
-    return expected.model_validate(value)  # type: ignore[attr-defined]  # `_known` has checked it

@@ -19,6 +19,7 @@ from celeriac.model import canonical, celery_names
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
 from celeriac.model.errors import CeleriacError, TaskError
+from celeriac.model.event import Event
 from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
 from celeriac.model.message import Message, new_id
@@ -55,7 +56,7 @@ class Task[**P, C, R]:
         delivery: Guarantee,
         policy: Policy,
         timeout: timedelta | None,
-        on: str | None,
+        on: str | Event[...] | None,
         cron: str | None,
         timezone: str,
         former_queues: Sequence[Queue] = (),
@@ -72,7 +73,9 @@ class Task[**P, C, R]:
         self.guarantee = delivery
         self.policy = policy
         self.timeout = timeout
-        self.on = on
+        self.on = on.name if isinstance(on, Event) else on
+        self.event = on if isinstance(on, Event) else None
+        """The event that it subscribes to, if a declared one was given."""
         self.cron = _schedule_of(name, cron)
         self.timezone = timezone
         self.on_mismatch = on_mismatch

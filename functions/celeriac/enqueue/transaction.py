@@ -8,7 +8,7 @@ crash in between.
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 import msgspec
 
@@ -23,6 +23,7 @@ from celeriac.execute.off_loop import off_loop
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.model import names, settings
+from celeriac.model.event import Emission, Event
 from celeriac.model.values import difference
 
 # Below DynamoDB's limit for a partition key. The key is the aggregate itself: only as a message group is it hashed.
@@ -77,19 +78,28 @@ class Transaction:
         """Commit only if `condition` holds for an item that the transaction doesn't write."""
         self._actions.append(action.check(table, key=key, condition=condition))
 
-    def emit(self, event: str, data: Mapping[str, Any], *, aggregate: str | None = None) -> str:
+    @overload
+    def emit(self, event: Emission, *, aggregate: str | None = None) -> str: ...
+
+    @overload
+    def emit(self, event: str, data: Mapping[str, Any], *, aggregate: str | None = None) -> str: ...
+
+    def emit(
+        self, event: Emission | str, data: Mapping[str, Any] | None = None, *, aggregate: str | None = None
+    ) -> str:
         """Publish `event` to every task subscribed to it, if the transaction commits. Returns the event's id.
+
+        event: a declared event with its data, such as `OrderCreated(order_id="o-1")`; or a name, with `data`.
 
         Events of one aggregate are published in the order of their transactions. Raises TransactionError for data that
         isn't an object of plain JSON, and for an aggregate that is empty or longer than 1,024 bytes.
         """
-        if not isinstance(data, Mapping):
-            raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
+        name, written = _named(event, data)
         if aggregate is not None and not 0 < len(aggregate.encode(errors="surrogatepass")) <= MOST_AGGREGATE_BYTES:
-            raise TransactionError(f"event {event}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
+            raise TransactionError(f"event {name}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
         if aggregate is not None and aggregate.startswith(TASKS):
-            raise TransactionError(f"event {event}: an aggregate can't begin with {TASKS!r}, as tasks' rows do")
-        return self._row(event, aggregate, data=_json(event, dict(data)))
+            raise TransactionError(f"event {name}: an aggregate can't begin with {TASKS!r}, as tasks' rows do")
+        return self._row(name, aggregate, data=written)
 
     def enqueue(self, task: Enqueueable, *args: Any, **kwargs: Any) -> str:
         """Enqueue `task`, with its options, if the transaction commits. Returns the message's id.
@@ -186,6 +196,24 @@ class Transaction:
 
 def _action(row_type: str, row: dict[str, Any]) -> Action:
     return action.row(row_type, names.outbox_table(settings.stage()), row)
+
+
+def _named(event: object, data: object) -> tuple[str, str]:
+    """The name of an event, and its data as JSON."""
+    if isinstance(event, Emission):
+        if data is not None:
+            raise TransactionError(f"event {event.type}: it has its data already, leave the dict out")
+        return event.type, event.data
+    if isinstance(event, Event):
+        raise TransactionError(f"event {event.name}: call the event with its data, as in tx.emit(OrderCreated(...))")
+    if not isinstance(event, str):
+        raise TransactionError(
+            f"tx.emit(...) got a {type(event).__name__}: write the event's name and a dict, or declare "
+            "OrderCreated = Event(name, class) and write tx.emit(OrderCreated(...))"
+        )
+    if not isinstance(data, Mapping):
+        raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
+    return event, _json(event, dict(data))
 
 
 def _json(event: str, data: dict[str, Any]) -> str:

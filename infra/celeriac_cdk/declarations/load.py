@@ -8,10 +8,12 @@ from typing import Any
 
 from celeriac import Task
 from celeriac.declare import registry
+from celeriac.declare.events import declared_events
 from celeriac.model import declared, given
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.table import Outbox, Table
+from celeriac_cdk.declarations.events import check_subscribers
 from celeriac_cdk.declarations.fan_out import check_fan_out
 
 # The role of a consumer names every queue that it may send to. More would not fit into its policies, which have 10,240
@@ -39,6 +41,7 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     check_retired(tasks)
     check_patterns(tasks)
     check_fan_out(tasks)
+    check_subscribers(tasks, declared_events(tasks))
     return list(queues.values()), list(declared.tables().values()), tasks
 
 

@@ -12,6 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from celeriac import Task
+from celeriac.declare.events import declared_events
 from celeriac.model import declared, names, settings
 from celeriac.model.queue import DEFAULT_RUNTIME, Queue, problems_of_environment
 from celeriac.model.stages import PROBES_OUTPUT
@@ -26,6 +27,7 @@ from celeriac_cdk.constructs.handler import Network, Runtime
 from celeriac_cdk.constructs.key import encrypting
 from celeriac_cdk.constructs.relay import Relay
 from celeriac_cdk.constructs.sweeper import Sweeper
+from celeriac_cdk.declarations import events
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.dashboard import dashboard
 from celeriac_cdk.monitoring.notice import Notice
@@ -121,6 +123,7 @@ class Work(Construct):
         self._acknowledge(config.stage)
         if asked:
             self._warn_of_unused(application.unused(tables))
+        self._warn_of_events(tasks)
         self.dashboard = dashboard(self, queues, alarms) if config.watched else None
         if not config.local:  # the local cloud's CloudFormation has no saved queries
             queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
@@ -174,6 +177,11 @@ class Work(Construct):
                 f"no task may use the table {table.name!r}: add to application() in infra/application.py, for the "
                 f'queue of such a task, application.queue("{next(iter(declared.queues()), "NAME")}").table(...)',
             )
+
+    def _warn_of_events(self, tasks: Sequence[Task[..., Any, Any]]) -> None:
+        literal = events.emitted(events.sources())
+        for warning in events.warnings(tasks, declared_events(tasks), literal, has_bus=declared.outbox().bus):
+            cdk.Annotations.of(self).add_warning_v2(f"celeriac:{warning.id}", warning.text)
 
     def _warn_of_few_receives(self, queue: Queue) -> None:
         if queue.max_receives is not None and queue.survives < _THROTTLED:
