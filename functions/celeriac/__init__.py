@@ -17,8 +17,8 @@ from celeriac.enqueue.opening import Opening
 from celeriac.leases.status import Status
 from celeriac.model.configure import configure
 from celeriac.model.errors import CeleriacError, NotConfiguredError
-from celeriac.model.given import AlreadyConfiguredError
 from celeriac.model.event import Event, InvalidEventError
+from celeriac.model.given import AlreadyConfiguredError
 from celeriac.model.message import MalformedMessageError
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Backoff, Reject, Retry
@@ -55,8 +55,8 @@ __all__ = [
     "Event",
     "Handle",
     "InvalidArgumentsError",
-    "InvalidReferenceError",
     "InvalidEventError",
+    "InvalidReferenceError",
     "MalformedMessageError",
     "NoSuchQueueError",
     "NotConfiguredError",

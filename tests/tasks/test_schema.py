@@ -13,7 +13,7 @@ FILE = Path(__file__).parents[2] / "schema.json"
 
 def test_the_schema_of_messages_and_events_is_the_one_in_the_file() -> None:
     registry.load()
-    with registry.only(lambda task: registry.is_of(task, declared.package)):
+    with registry.only(lambda task: registry.is_of(task, declared.package())):
         old, new = json.loads(FILE.read_text(encoding="utf-8")), document()
     found = [change.text for change in changes(old, new) if change.breaks]
     assert found == [], "these changes break messages that wait; if that is meant: celeriac schema > schema.json"

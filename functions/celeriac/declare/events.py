@@ -16,7 +16,7 @@ def declared_events(tasks: Iterable[Task[..., Any, Any]]) -> dict[str, Event[...
     Raises DuplicateNameError for two events of one name.
     """
     found: dict[str, tuple[str, Event[...]]] = {}
-    package = declared.package
+    package = declared.package()
     for name, module in sorted(sys.modules.items()):
         if name != package and not name.startswith(f"{package}."):
             continue
