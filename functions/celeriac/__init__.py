@@ -12,6 +12,7 @@ from celeriac.declare.handle import Handle, ResultNotKeptError, TaskFailedError
 from celeriac.declare.registry import handle
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import PartialFailureError, Task
+from celeriac.hooks.hook import Hooks
 from celeriac.leases.status import Status
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import MalformedMessageError
@@ -51,6 +52,7 @@ __all__ = [
     "ConditionFailedError",
     "Context",
     "Handle",
+    "Hooks",
     "InvalidArgumentsError",
     "MalformedMessageError",
     "NoSuchQueueError",

@@ -7,7 +7,7 @@ crash in between.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -18,6 +18,8 @@ from celeriac.enqueue.action import Action, Condition, TransactionError
 from celeriac.enqueue.commit import commit
 from celeriac.enqueue.outbox_row import TASKS, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
+from celeriac.hooks import before_enqueue, registered
+from celeriac.hooks.events import BeforeEnqueue
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.model import names, settings
@@ -84,7 +86,7 @@ class Transaction:
             raise TransactionError(f"event {event}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
         if aggregate is not None and aggregate.startswith(TASKS):
             raise TransactionError(f"event {event}: an aggregate can't begin with {TASKS!r}, as tasks' rows do")
-        return self._row(event, aggregate, data=_json(event, dict(data)))
+        return self._row(event, aggregate, {"data": _json(event, dict(data))}, of_event=data)
 
     def enqueue(self, task: Enqueueable, *args: Any, **kwargs: Any) -> str:
         """Enqueue `task`, with its options, if the transaction commits. Returns the message's id.
@@ -99,7 +101,7 @@ class Transaction:
             content["group"] = parcel.group
         # SQS keeps the order of a group, so the stream must deliver the group's rows in order: they share an aggregate.
         aggregate = parcel.group if parcel.queue.fifo else None
-        self._row(f"task:{task.name}", aggregate, **content)
+        self._row(f"task:{task.name}", aggregate, content)
         return parcel.message.id
 
     def result(self, value: Any) -> None:
@@ -117,11 +119,21 @@ class Transaction:
             raise TransactionError(f"tx.result(...): the result can't be kept, {error}") from error
         self._has_result = True
 
-    def _row(self, row_type: str, aggregate: str | None, **content: str) -> str:
+    def _row(
+        self,
+        row_type: str,
+        aggregate: str | None,
+        content: Mapping[str, str],
+        *,
+        of_event: Mapping[str, Any] | None = None,
+    ) -> str:
         try:
             row = new_row(row_type, aggregate, **content)
         except (UnsupportedValueError, UnicodeEncodeError) as error:
             raise TransactionError(f"event {row_type!a}: {error}") from error
+        # Those of a task are in its message.
+        if of_event is not None and (headers := _headers(row_type, row["sk"]["S"], of_event)) is not None:
+            row["headers"] = {"S": msgspec.json.encode(headers).decode()}
         self._actions.append(action.row(row_type, names.outbox_table(settings.stage()), row))
         return str(row["sk"]["S"])
 
@@ -170,6 +182,17 @@ class Transaction:
         completion = lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT)
         commit(self._actions, lease, completion)
         lease.committed = True
+
+
+def _headers(event: str, row_id: str, data: Mapping[str, Any]) -> dict[str, str] | None:
+    """The headers that the hooks give an event. The relay writes them into each subscriber's message."""
+    hooks = registered.of_application()
+    if not hooks.before_enqueue:
+        return None
+    its = MappingProxyType(dict(data))
+    return before_enqueue.headers(
+        hooks, lambda headers: BeforeEnqueue(headers=headers, id=row_id, event=event, arguments=its)
+    )
 
 
 def _json(event: str, data: dict[str, Any]) -> str:
