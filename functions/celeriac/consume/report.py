@@ -17,10 +17,10 @@ from celeriac.model.message import Message
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics
-from celeriac.observe.log import key_hash, logger
+from celeriac.observe.log import logger
 from celeriac.observe.metric_names import Metric
 from celeriac.observe.running import RunInfo
-from celeriac.observe.text import line
+from celeriac.observe.text import key_hash, line
 
 
 def log_outcome(outcome: Outcome, message: Message | None, received: Received, *, seconds: float) -> None:
