@@ -139,7 +139,7 @@ def _outcome(outcome: Outcome, message: Message | None, received: Received, seco
         case Retried():
             delay, error_type = outcome.delay, outcome.error
         case Dead(failure=failure):
-            reason, error_type = failure.reason, failure.type
+            reason, error_type = str(failure.reason), failure.type
         case Postponed():
             delay, reason = outcome.delay, outcome.why
         case HandedBack(why=why, until=until):
@@ -167,7 +167,7 @@ def _outcome(outcome: Outcome, message: Message | None, received: Received, seco
 
 def _letter(failure: Failure, told: AfterOutcome) -> OnDeadLetter:
     return OnDeadLetter(
-        reason=failure.reason,
+        reason=told.reason,
         task=told.task,
         queue=told.queue,
         id=told.id,
