@@ -232,7 +232,7 @@ def test_headers_reach_every_attempt_of_a_sync_and_an_async_task(wait: timedelta
 def test_headers_reach_tasks_of_all_ways_to_enqueue() -> None:
     with sandbox_with(Tenant()) as sandbox:
         work.enqueue_many([{"name": "a"}, {"name": "b"}])
-        asyncio.run(work.aenqueue(name="c"))  # type: ignore[arg-type]  # a coroutine
+        asyncio.run(work.aenqueue(name="c"))
         book.options(group="g").enqueue(name="d", failures=2)
         with celeriac.transaction() as tx:
             tx.enqueue(work, name="e")

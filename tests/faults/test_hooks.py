@@ -65,13 +65,12 @@ def fail_behind(*_: object) -> Iterator[None]:
 
 @contextmanager
 def never_yield(*_: object) -> Iterator[None]:
-    for _ in ():
-        yield
+    yield from ()
 
 
 @contextmanager
 def yield_twice(*_: object) -> Iterator[None]:
-    for _ in range(2):
+    for _time in range(2):
         with suppress(BaseException):
             yield
 

@@ -16,8 +16,7 @@ from celeriac.declare.key import Key, key_of_value, source_of
 from celeriac.declare.options import Options
 from celeriac.declare.signature import InvalidArgumentsError, KeyText, Signature
 from celeriac.enqueue.send import NOW, Parcel, send, send_many
-from celeriac.hooks import before_enqueue, registered
-from celeriac.hooks.events import BeforeEnqueue
+from celeriac.hooks import registered
 from celeriac.model import canonical, celery_names
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
@@ -338,6 +337,10 @@ class Task[**P, C, R]:
     def _headers(
         self, hooks: registered.Registered, message: Message, arguments: dict[str, Any], key: Key
     ) -> dict[str, str] | None:
+        # A producer without hooks need not load them.
+        from celeriac.hooks import before_enqueue  # noqa: PLC0415
+        from celeriac.hooks.events import BeforeEnqueue  # noqa: PLC0415
+
         options = self._options
 
         def event(headers: dict[str, str]) -> BeforeEnqueue:

@@ -18,8 +18,7 @@ from celeriac.enqueue.action import Action, Condition, TransactionError
 from celeriac.enqueue.commit import commit
 from celeriac.enqueue.outbox_row import TASKS, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
-from celeriac.hooks import before_enqueue, registered
-from celeriac.hooks.events import BeforeEnqueue
+from celeriac.hooks import registered
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.model import names, settings
@@ -189,6 +188,10 @@ def _headers(event: str, row_id: str, data: Mapping[str, Any]) -> dict[str, str]
     hooks = registered.of_application()
     if not hooks.before_enqueue:
         return None
+    # A sender without hooks need not load them.
+    from celeriac.hooks import before_enqueue  # noqa: PLC0415
+    from celeriac.hooks.events import BeforeEnqueue  # noqa: PLC0415
+
     its = MappingProxyType(dict(data))
     return before_enqueue.headers(
         hooks, lambda headers: BeforeEnqueue(headers=headers, id=row_id, event=event, arguments=its)

@@ -1,8 +1,11 @@
 """`Hooks`: what a team extends."""
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
-from celeriac.hooks.events import AfterOutcome, AroundTask, BeforeEnqueue, OnDeadLetter
+if TYPE_CHECKING:
+    # A producer without hooks need not load them.
+    from celeriac.hooks.events import AfterOutcome, AroundTask, BeforeEnqueue, OnDeadLetter
 
 
 class Hooks:
@@ -15,13 +18,13 @@ class Hooks:
     it without the method. One object serves all threads of a process.
     """
 
-    def before_enqueue(self, event: BeforeEnqueue) -> None:
+    def before_enqueue(self, event: "BeforeEnqueue") -> None:
         """Run in the sender, when a message is made: by `enqueue` in all its forms, `tx.enqueue` and `tx.emit`.
 
         It may add headers. It runs in the caller's thread and context, so keep it short: nothing cuts it off.
         """
 
-    def around_task(self, event: AroundTask) -> AbstractContextManager[object]:  # noqa: ARG002 - for those who override it
+    def around_task(self, event: "AroundTask") -> AbstractContextManager[object]:  # noqa: ARG002 - for those who override it
         """Return a context manager, in which the attempt runs; usually this method is a `@contextmanager`.
 
         It isn't entered for duplicates. Context variables that it sets reach the task, async tasks too. What the task
@@ -30,8 +33,8 @@ class Hooks:
         """
         return nullcontext()
 
-    def after_outcome(self, event: AfterOutcome) -> None:
+    def after_outcome(self, event: "AfterOutcome") -> None:
         """Run when an outcome is sent and recorded: once for each delivery, unless its worker dies."""
 
-    def on_dead_letter(self, event: OnDeadLetter) -> None:
+    def on_dead_letter(self, event: "OnDeadLetter") -> None:
         """Run when a dead letter is sent, after `after_outcome`."""

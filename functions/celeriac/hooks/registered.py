@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from msgspec import Struct
 
-from celeriac.hooks import broken
 from celeriac.hooks.hook import Hooks
 from celeriac.model import declared
 from celeriac.model.errors import DeclarationError
@@ -56,6 +55,8 @@ def of_application(task_module: str = "") -> Registered:
         try:
             found = _read(name)
         except Exception as error:  # noqa: BLE001 - a user's module may raise anything
+            from celeriac.hooks import broken  # noqa: PLC0415 - most processes have no use for it
+
             broken.report(f"{name}.hooks", "import", error)
             found = NONE
         _by_application[name] = found
