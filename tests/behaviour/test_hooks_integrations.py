@@ -152,6 +152,17 @@ def test_sentry_gets_a_dead_letter_that_never_ran_and_no_retry_that_a_task_asks_
     assert event["tags"]["queue"] == "integrations"
 
 
+def test_sentry_gets_the_last_of_many_retries_that_a_task_asks_for(sentry: Kept) -> None:
+    @task(jobs, retry=TWICE)
+    def wait() -> None:
+        raise Retry("later")
+
+    with Sandbox(hooks=[Sentry()]) as sandbox:
+        wait.enqueue()
+        sandbox.drain()
+    assert [(event["level"], event["tags"]["outcome"]) for event in sentry.events] == [("error", "dead")]
+
+
 def test_a_timeout_reaches_sentry_too(sentry: Kept) -> None:
     import asyncio  # noqa: PLC0415 - only here
 

@@ -27,3 +27,15 @@ def test_the_howtos_shipped_hooks_are_found_by_every_process(tmp_path: Path) -> 
     (copy / "functions" / "tasks" / "hooks.py").write_text(SHIPPED)
     program = "from celeriac.hooks.registered import of_application as of; print(len(of().around_task))"
     assert run(copy, sys.executable, "-c", program) == "2\n"
+
+
+def test_a_worker_whose_hooks_cannot_be_imported_says_so_and_runs_without(tmp_path: Path) -> None:
+    copy = copied(tmp_path)
+    (copy / "functions" / "tasks" / "hooks.py").write_text("raise RuntimeError('4111')\n")
+    program = (
+        "import consumer; from celeriac.hooks.registered import NONE, of_application; print(of_application() == NONE)"
+    )
+    said = run(copy, sys.executable, "-c", program, AWS_DEFAULT_REGION="eu-west-1")
+    assert "True" in said
+    assert '"module_name":"tasks.hooks"' in said
+    assert "4111" not in said
