@@ -14,6 +14,7 @@ from celeriac.declare.registry import handle
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import PartialFailureError, Task
 from celeriac.enqueue.opening import Opening
+from celeriac.hooks.hook import Hooks
 from celeriac.leases.status import Status
 from celeriac.model.configure import configure
 from celeriac.model.errors import CeleriacError, NotConfiguredError
@@ -54,6 +55,7 @@ __all__ = [
     "Context",
     "Event",
     "Handle",
+    "Hooks",
     "InvalidArgumentsError",
     "InvalidEventError",
     "InvalidReferenceError",

@@ -37,6 +37,8 @@ def test_a_producer_loads_neither_boto3_nor_powertools_before_it_sends() -> None
         [sys.executable, "-c", program], cwd=ROOT / "functions", capture_output=True, text=True, check=True
     ).stdout.split()
     assert {"boto3", "botocore", "aws_lambda_powertools"} & set(loaded) == set()
+    # Nor what only hooks need.
+    assert {"celeriac.hooks.events", "celeriac.hooks.around", "celeriac.integrations"} & set(loaded) == set()
 
 
 def test_a_test_session_without_a_sandbox_loads_no_moto() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac import Backoff, Context, Queue, Reject, task
-from celeriac.observe.log import key_hash
+from celeriac.observe.text import key_hash
 from celeriac.testing import Sandbox
 from tests.support.faults import out_of_reach
 

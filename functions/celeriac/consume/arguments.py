@@ -12,7 +12,7 @@ from celeriac.declare.task import Task
 from celeriac.execute.call import TaskCall, TaskCalls, TaskTimeoutError
 from celeriac.model import lenient
 from celeriac.model.errors import CeleriacError
-from celeriac.model.message import Message
+from celeriac.model.message import MISPLACEABLE, Message
 from celeriac.observe.running import RunInfo
 
 
@@ -62,7 +62,8 @@ def read_arguments(
 def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
     """Raise InvalidArgumentsError for arguments beside `args`: the task would run with its defaults instead."""
     missing = [name for name in task.signature.fields if name not in arguments]
-    if missing and (misplaced := lenient.misplaced_args(body, missing, Message.__struct_fields__)):
+    own = [name for name in Message.__struct_fields__ if name not in MISPLACEABLE]
+    if missing and (misplaced := lenient.misplaced_args(body, missing, own)):
         raise InvalidArgumentsError(
             f"task {task.name!r}: its parameters {', '.join(misplaced)} stand beside `args`: write them into it"
         )

@@ -1,8 +1,9 @@
 """Facts about a run for the log and the metrics, which its outcome doesn't contain."""
 
 from datetime import timedelta
+from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from celeriac.model.failure import Failure
 
@@ -22,5 +23,11 @@ class Facts(Struct):
     """Whether the key was used before, with other arguments."""
     age: timedelta | None = None
     """The time from enqueuing to the start of the first attempt."""
+    error: BaseException | None = None
+    """What the task raised. Kept only if hooks are to be told."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What hooks note during the attempt, for those after it."""
+    carried: dict[str, str] = field(default_factory=dict)
+    """The headers that hooks add to the message that follows."""
     replaced: tuple[str, Failure] | None = None
     """The id and the failure of a dead letter of the same key. The record held them until this message claimed it."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from celeriac.aws import visibility
 from celeriac.aws.client import calls_end_by, error_code
-from celeriac.consume import note_changes, outage, suspects
+from celeriac.consume import hooked, note_changes, outage, suspects
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
 from celeriac.consume.received import Received, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
@@ -25,12 +25,13 @@ from celeriac.declare import registry
 from celeriac.execute import ending
 from celeriac.execute.call import TaskCalls
 from celeriac.execute.threads import Threads
+from celeriac.hooks import broken, registered
 from celeriac.model import foreign_events, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.message import Message
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
-from celeriac.observe import trace
+from celeriac.observe import metrics, trace
 from celeriac.observe.log import logger
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class _Batch:
         self._note_changes: list[note_changes.Change] = []
         self._tally = Tally(context.function_version)
         self._may_end = False
+        self._ended: dict[str, tuple[Outcome, Message | None, Received, float]] = {}
         queues, stage = registry.queues(), settings.stage()
         for raw in raws:
             try:
@@ -107,6 +109,7 @@ class _Batch:
         if in_time and (again := self._again()):
             _in_time(_showing_again(self._sqs_records[0][0].queue_name, again), self.ends_at - datetime.now(UTC))
         self._tally.flush()
+        metrics.write_failed_hooks(broken.take_count())
         if self._note_changes and in_time:
             # All messages are settled by now. If the table can't be reached, the answer is a second late at most.
             _in_time(note_changes.noting(self._note_changes), min(NOTING, self._worker.left))
@@ -139,6 +142,7 @@ class _Batch:
                 self._suspects.append((replace(sqs_record, deaths_alone=settled.deaths_alone), queue))
             else:
                 self._settled[sqs_record.message_id] = settled
+                yield from self._tell_hooks(sqs_record.message_id)
             if isinstance(settled, RunAlone) or not settled.acknowledged:
                 # The followers become visible at once, but SQS delivers none of the group before this message.
                 for follower, _ in lane[position + 1 :]:
@@ -175,7 +179,9 @@ class _Batch:
         # Most of the margin is for settling tasks that overran, the rest is for the answer. After a late answer SQS
         # would deliver finished messages again, too.
         limit = left + self._worker.margin * ANSWER_BEFORE
-        shortest = min([left, *limits])
+        # So the watch needn't be woken for each call of a hook.
+        hooks = [hooked.LONGEST, queue.timeout / hooked.SHARE] if registered.of_application().run_in_workers else []
+        shortest = min([left, *limits, *hooks])
         in_time = Threads(lanes, queue.concurrency, shortest=shortest, limit=limit, ahead=not queue.fifo).run()
         if not in_time:
             logger.error("out of time while settling, unsettled messages will be delivered again")
@@ -196,6 +202,7 @@ class _Batch:
         """Run and settle one message, or return RunAlone if it must run alone."""
         started = time.monotonic()
         received = Received(sqs_record, queue, self._worker, alone)
+        message: Message | None = None
         try:
             trace.follow(sqs_record.trace)
             message, outcome = yield from run(received)
@@ -210,10 +217,10 @@ class _Batch:
             self._report(outcome, message, received, started)
         except Exception as error:  # noqa: BLE001 - AWS can't be reached, or Celeriac has a bug: SQS delivers it again
             _log_unsettled(sqs_record.message_id, error)
-            return self._hand_back(received, error, started)
+            return self._hand_back(message, received, error, started)
         return settled
 
-    def _hand_back(self, received: Received, error: Exception, started: float) -> Settled:
+    def _hand_back(self, message: Message | None, received: Received, error: Exception, started: float) -> Settled:
         """Let an unsettled message come again, or dead-letter it with a reason before SQS moves or deletes it."""
         now = datetime.now(UTC)
         until = now + outage.wait(received)
@@ -228,17 +235,28 @@ class _Batch:
         except Exception as another:  # noqa: BLE001 - SQS can't be reached either
             _log_unsettled(received.sqs_record.message_id, another)
             until = datetime.now(UTC) + outage.wait(received, can_send=False)
-            self._tally.add(received.queue, outcome, received.facts, seconds=time.monotonic() - started)
+            seconds = time.monotonic() - started
+            self._tally.add(received.queue, outcome, received.facts, seconds=seconds)
+            again = HandedBack("AWS can't be reached", until)
+            self._ended[received.sqs_record.message_id] = again, message, received, seconds
             return Settled(acknowledged=False, again_at=until)
         self._report(outcome, None, received, started)
+        seconds = time.monotonic() - started
+        self._ended[received.sqs_record.message_id] = outcome, message, received, seconds
         return settled
 
     def _report(self, outcome: Outcome, message: Message | None, received: Received, started: float) -> None:
         """Log and count a settled message, and remember its note for the invocation's end."""
         seconds = time.monotonic() - started - received.facts.waited_seconds
+        self._ended[received.sqs_record.message_id] = outcome, message, received, seconds
         self._note_changes += note_changes.changes(outcome, message, received)
         log_outcome(outcome, message, received, seconds=seconds)
         self._tally.add(received.queue, outcome, received.facts, seconds=seconds)
+
+    def _tell_hooks(self, message_id: str) -> TaskCalls[None]:
+        """Tell the hooks what became of a message that is settled. None of them changes that any more."""
+        if (ended := self._ended.pop(message_id, None)) is not None:
+            yield from hooked.after(*ended)
 
     def _again(self) -> list[tuple[str, datetime]]:
         receipts = {sqs_record.message_id: sqs_record.receipt for sqs_record, _ in self._sqs_records}

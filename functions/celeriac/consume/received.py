@@ -5,11 +5,16 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from celeriac.aws.attributes import Attributes
 from celeriac.consume.facts import Facts
 from celeriac.consume.sqs_record import SqsRecord
+from celeriac.model import headers
 from celeriac.model.failure import Failure, error_message, error_traceback, error_type
 from celeriac.model.message import Message, decode
 from celeriac.model.queue import MAX_DELAY, Queue
+
+# https://www.w3.org/TR/trace-context/ and https://www.w3.org/TR/baggage/
+TRACE_ATTRIBUTES = ("traceparent", "tracestate", "baggage")
 
 
 class Worker(Struct):
@@ -70,7 +75,19 @@ def as_it_came(sqs_record: SqsRecord) -> Message:
         enqueued_at=min(_zoned(message.enqueued_at or sqs_record.first_sent_at), sqs_record.sent_at),
         due_at=min(_zoned(message.due_at), sqs_record.sent_at + MAX_DELAY) if message.due_at is not None else None,
         waits_since=min(_zoned(message.waits_since), sqs_record.sent_at) if message.waits_since is not None else None,
+        headers=_with_trace(message.headers, sqs_record.attributes),
     )
+
+
+def _with_trace(of_body: dict[str, str] | None, attributes: Attributes) -> dict[str, str] | None:
+    """The headers, with the trace that another producer's instrumentation wrote into the message's attributes.
+
+    A retry doesn't have the sender's attributes. As headers they stay with the message.
+    """
+    if not attributes:
+        return of_body
+    noted = {name: attributes[name].get("StringValue") for name in TRACE_ATTRIBUTES if name in attributes}
+    return headers.kept(noted | of_body if of_body is not None else noted) or None
 
 
 def _zoned(written: datetime) -> datetime:

@@ -17,10 +17,10 @@ from celeriac.model.message import Message
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics
-from celeriac.observe.log import key_hash, logger
+from celeriac.observe.log import logger
 from celeriac.observe.metric_names import Metric
 from celeriac.observe.running import RunInfo
-from celeriac.observe.text import line
+from celeriac.observe.text import key_hash, line
 
 
 def log_outcome(outcome: Outcome, message: Message | None, received: Received, *, seconds: float) -> None:
@@ -33,7 +33,7 @@ def log_outcome(outcome: Outcome, message: Message | None, received: Received, *
         "task": line(message.task) if message is not None else "",
         "id": line(message.id) if message is not None else sqs_record.message_id,
         "key_hash": key_hash(facts.key) if facts.key is not None else "",
-        "attempt": _attempt(outcome, message),
+        "attempt": attempt_of(outcome, message),
         "milliseconds": round(seconds * 1000, 1),
         "request_id": received.worker.request_id,
     }
@@ -81,7 +81,7 @@ def _text(failure: Failure | None) -> dict[str, str]:
     return {"error_message": failure.message, "error_traceback": failure.traceback}
 
 
-def _attempt(outcome: Outcome, message: Message | None) -> int:
+def attempt_of(outcome: Outcome, message: Message | None) -> int:
     """The attempt's number. On a FIFO queue the same message is retried, so the message itself doesn't tell it."""
     match outcome:
         case Succeeded(attempt=attempt):

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from celeriac.consume import late_firing, quarantine, visiting
+from celeriac.consume import hooked, late_firing, quarantine, visiting
 from celeriac.consume.arguments import ReadingTimeoutError, read_arguments
 from celeriac.consume.claiming import claim_of_message, claimed, wanted_claim
 from celeriac.consume.decide import failed
@@ -23,6 +23,7 @@ from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
 from celeriac.execute.call import EndTurn, TakeTurn, TaskCall, TaskCalls
+from celeriac.hooks import registered
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
@@ -76,7 +77,9 @@ def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlon
         raise
     if visit is not None:
         visiting.close(visit, received)
-    return message, ((yield from _attempt(prepared, received)) if isinstance(prepared, _Ready) else prepared)
+    if not isinstance(prepared, _Ready):
+        return message, prepared
+    return message, hooked.carrying((yield from _attempt(prepared, received)), received)
 
 
 def _prepared(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlone | _Ready]]:
@@ -222,8 +225,10 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     received.facts.has_run = True
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
-    its = RunInfo(task.name, message.id, message.attempt, worker.request_id)
-    result, error = yield TaskCall(task.function, args, arguments, limit, its, left)
+    its, hooks = RunInfo(task.name, message.id, message.attempt, worker.request_id), registered.of_application()
+    made = TaskCall(task.function, args, arguments, limit, its, left)
+    result, error = yield from hooked.call(made, message, received)
+    received.facts.error = error if hooks.after_outcome or hooks.on_dead_letter else None
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:

@@ -15,6 +15,7 @@ from celeriac.declare.signature import SignatureError
 from celeriac.declare.task import Task
 from celeriac.enqueue import subscribers as known_subscribers
 from celeriac.enqueue.subscribers import Subscriber
+from celeriac.hooks import registered
 from celeriac.model import declared, given
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.queue import Queue
@@ -155,8 +156,8 @@ def _twins(name: str) -> dict[str, list[str]]:
 def load(name: str | None = None) -> None:
     """Import every module of the package `name`, by default the application's package.
 
-    Raises what a module raises, DuplicateNameError if two of its tasks share a name, and SignatureError if a type in a
-    task's signature isn't defined at run time.
+    Raises what a module raises, DuplicateNameError if two of its tasks share a name, SignatureError if a type in a
+    task's signature isn't defined at run time, and HooksError if `hooks.py` lists what is no hook.
     """
     name = name or declared.package()
     for module in _modules(name):
@@ -173,6 +174,7 @@ def load(name: str | None = None) -> None:
         places = [home.partition(" ")[0] for home in twins]
         where = " and ".join(places) if len(set(twins)) > 1 else f"{places[0]}, twice"
         raise declared.DuplicateNameError(f"two tasks are named {twin!r}: {where}. Rename one, or give it `name=`")
+    registered.check()
 
 
 def queues() -> dict[str, Queue]:

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, update_wrapper
+from types import MappingProxyType
 from typing import Any, Never, overload
 
 import msgspec
+from msgspec.structs import replace
 
 from celeriac.declare.chunks import chunks
 from celeriac.declare.context import Context
@@ -15,6 +17,7 @@ from celeriac.declare.options import Options
 from celeriac.declare.signature import InvalidArgumentsError, KeyText, Signature
 from celeriac.enqueue.send import NOW, Parcel, send, send_many
 from celeriac.execute.off_loop import off_loop
+from celeriac.hooks import registered
 from celeriac.model import canonical, celery_names
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
@@ -344,7 +347,34 @@ class Task[**P, C, R]:
             due_at=datetime.now(UTC) + options.wait if options.wait else None,
         )
         key = self.key_of(arrived, message)  # as the consumer reads it
-        return Parcel(self.queue, key.carried_by(message), options.wait, options.group), key
+        message = key.carried_by(message)
+        hooks = registered.of_application(self.module)
+        if hooks.before_enqueue:
+            message = replace(message, headers=self._headers(hooks, message, arguments, key))
+        return Parcel(self.queue, message, options.wait, options.group), key
+
+    def _headers(
+        self, hooks: registered.Registered, message: Message, arguments: dict[str, Any], key: Key
+    ) -> dict[str, str] | None:
+        # A producer without hooks need not load them.
+        from celeriac.hooks import before_enqueue  # noqa: PLC0415
+        from celeriac.hooks.events import BeforeEnqueue  # noqa: PLC0415
+
+        options = self._options
+
+        def event(headers: dict[str, str]) -> BeforeEnqueue:
+            return BeforeEnqueue(
+                headers=headers,
+                id=message.id,
+                task=self.name,
+                queue=self.queue.name,
+                key=key.full,
+                arguments=MappingProxyType(arguments),
+                delay=options.wait,
+                group=options.group,
+            )
+
+        return before_enqueue.headers(hooks, event)
 
     def __repr__(self) -> str:
         """Name and queue."""

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from celeriac.aws.items import item_of
 from celeriac.enqueue import subscribers
 from celeriac.enqueue.subscribers import Subscriber
-from celeriac.model import declared
+from celeriac.model import declared, headers
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import error_type
 from celeriac.model.message import new_id
@@ -80,6 +80,8 @@ class EventRow(OutboxRow, frozen=True):
     """An event, which every subscriber gets."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] | None = None
+    """The headers that the sender's hooks gave the event."""
     subscribers: frozenset[str] = frozenset()
     """The subscribers that the sender knew, and BUS if it knew one. It may be of a newer release than the reader."""
 
@@ -199,7 +201,8 @@ def _read(image: Mapping[str, Any]) -> EventRow | TaskRow:
         return TaskRow(**common, message=message, queue=queue)
     if common["pk"].startswith(TASKS):
         raise ValueError("an event has the partition key of a task")
-    return EventRow(**common, data=content, subscribers=_texts(image, "subscribers"))
+    found = headers.read(image.get("headers", {}).get("S") or "") or None
+    return EventRow(**common, data=content, headers=found, subscribers=_texts(image, "subscribers"))
 
 
 def _published_at(image: Mapping[str, Any], occurred_at: datetime) -> datetime | None:

@@ -7,7 +7,7 @@ crash in between.
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, overload
 
 import msgspec
@@ -20,6 +20,7 @@ from celeriac.enqueue.commit import commit
 from celeriac.enqueue.outbox_row import TASKS, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
 from celeriac.execute.off_loop import off_loop
+from celeriac.hooks import registered
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.model import names, settings
@@ -99,7 +100,7 @@ class Transaction:
             raise TransactionError(f"event {name}: an aggregate is a text of 1 to {MOST_AGGREGATE_BYTES} bytes")
         if aggregate is not None and aggregate.startswith(TASKS):
             raise TransactionError(f"event {name}: an aggregate can't begin with {TASKS!r}, as tasks' rows do")
-        return self._row(name, aggregate, data=written)
+        return self._row(name, aggregate, {"data": written})
 
     def enqueue(self, task: Enqueueable, *args: Any, **kwargs: Any) -> str:
         """Enqueue `task`, with its options, if the transaction commits. Returns the message's id.
@@ -116,10 +117,10 @@ class Transaction:
         aggregate = parcel.group if parcel.queue.fifo else None
         row_type = f"task:{task.name}"
         if self._is_async:
-            row = self._new_row(row_type, aggregate, **content)
+            row = self._new_row(row_type, aggregate, content)
             self._actions.append(lambda: _action(row_type, row | item_of({"message": fitted_message(parcel)})))
         else:
-            self._row(row_type, aggregate, **content)
+            self._row(row_type, aggregate, content)
         return parcel.message.id
 
     def result(self, value: Any) -> None:
@@ -137,12 +138,15 @@ class Transaction:
             raise TransactionError(f"tx.result(...): the result can't be kept, {error}") from error
         self._has_result = True
 
-    def _row(self, row_type: str, aggregate: str | None, **content: str) -> str:
-        row = self._new_row(row_type, aggregate, **content)
+    def _row(self, row_type: str, aggregate: str | None, content: Mapping[str, str]) -> str:
+        row = self._new_row(row_type, aggregate, content)
+        # Those of a task are in its message.
+        if "data" in content and (headers := _headers(row_type, row["sk"]["S"], content["data"])) is not None:
+            row["headers"] = {"S": msgspec.json.encode(headers).decode()}
         self._actions.append(_action(row_type, row))
         return str(row["sk"]["S"])
 
-    def _new_row(self, row_type: str, aggregate: str | None, **content: str) -> dict[str, Any]:
+    def _new_row(self, row_type: str, aggregate: str | None, content: Mapping[str, str]) -> dict[str, Any]:
         try:
             return new_row(row_type, aggregate, **content)
         except (UnsupportedValueError, UnicodeEncodeError) as error:
@@ -214,6 +218,21 @@ def _named(event: object, data: object) -> tuple[str, str]:
     if not isinstance(data, Mapping):
         raise TransactionError(f"event {event}: its data is a {type(data).__name__}, write a dict of its fields")
     return event, _json(event, dict(data))
+
+
+def _headers(event: str, row_id: str, data: str) -> dict[str, str] | None:
+    """The headers that the hooks give an event. The relay writes them into each subscriber's message."""
+    hooks = registered.of_application()
+    if not hooks.before_enqueue:
+        return None
+    # A sender without hooks need not load them.
+    from celeriac.hooks import before_enqueue  # noqa: PLC0415
+    from celeriac.hooks.events import BeforeEnqueue  # noqa: PLC0415
+
+    its = MappingProxyType(msgspec.json.decode(data))
+    return before_enqueue.headers(
+        hooks, lambda headers: BeforeEnqueue(headers=headers, id=row_id, event=event, arguments=its)
+    )
 
 
 def _json(event: str, data: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """The steps of a run: a turn, and the call of a task's function. The thread that drives the run sends back results."""
 
 from collections.abc import Callable, Generator
+from contextvars import Context
 from datetime import timedelta
 from typing import Any
 
@@ -15,12 +16,16 @@ class WorkerLost(BaseException):
 
 
 class TaskTimeoutError(CeleriacError):
-    """The task had not ended at its time limit."""
+    """The task had not ended at its time limit.
 
-    def __init__(self, limit: timedelta) -> None:
+    `runs_on` says whether its call goes on in a thread that was left behind.
+    """
+
+    def __init__(self, limit: timedelta, *, runs_on: bool = False) -> None:
         super().__init__(
             f"it was not over after {limit.total_seconds():.1f} s; raise the timeout of its @task, or of its queue"
         )
+        self.runs_on = runs_on
 
 
 class LoopBlockedError(CeleriacError):
@@ -48,6 +53,10 @@ class TaskCall(Struct, frozen=True):
     run: RunInfo
     most: timedelta | None = None
     """How long the call may last if other tasks keep it waiting; None: no longer than its limit."""
+    context: Context | None = None
+    """The context in which the call is made; None: a new one. One call after another may share it."""
+    late: Callable[[], object] | None = None
+    """What a thread that was left behind calls, in the same context, when the call has ended after all."""
 
 
 class TakeTurn(Struct, frozen=True):

@@ -7,8 +7,8 @@ timeout as the result of the call. The call goes on in the background until it e
 lost its lease, so it can't record or commit.
 
 Each call runs in a context of its own (PEP 567), which is empty at first, as that of a new thread: what a call sets in
-a context variable, or in decimal's context, no other call sees. The code of a lane between its calls runs in a context
-of the lane.
+a context variable, or in decimal's context, no other call sees. Only the hooks around a task share the task's context.
+The code of a lane between its calls runs in a context of the lane.
 """
 
 import inspect
@@ -150,7 +150,7 @@ class Threads:
 
     def _relieve_the_overdue(self) -> None:
         for running in [running for running in self._running if running.until <= time.monotonic()]:
-            running.lane.result = None, TaskTimeoutError(running.limit)
+            running.lane.result = None, TaskTimeoutError(running.limit, runs_on=True)
             running.lane.calls += running.limit.total_seconds()
             _threads().submit(self._work, partial(self._run, running.lane))
             self._running.remove(running)
@@ -196,7 +196,8 @@ class Threads:
                     return
                 lane.result = True, None
             else:
-                lane.result = Context().run(self._make, step, lane)
+                context = step.context if step.context is not None else Context()  # an empty one is false
+                lane.result = context.run(self._make, step, lane)
             step, has_waited = None, False
 
     def _help(self) -> None:
@@ -261,6 +262,8 @@ class Threads:
                 _hanging.discard(running)
                 if inspect.iscoroutine(result):
                     result.close()  # it won't be awaited
+                if call.late is not None:
+                    call.late()
                 raise _LeftBehind
         return result
 

@@ -88,6 +88,11 @@ def outbox() -> Outbox:
     return found[0] if found else Outbox()
 
 
+def hooks(application: str) -> object:
+    """Return what `hooks.py` of the package `application` lists as `hooks`. Raises what the module raises."""
+    return getattr(_module(f"{application}.hooks"), "hooks", ())
+
+
 def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)

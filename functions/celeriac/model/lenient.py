@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from celeriac.model import headers
 from celeriac.model.errors import CeleriacError
 
 MOST_NAME = 200
@@ -49,6 +50,8 @@ def is_no_args(args: msgspec.Raw) -> bool:
 def with_what_is_set(body: str, optional: Collection[str]) -> bytes:
     """Return the body without those `optional` fields that are null or zero. A number in `id` or `key` becomes a text.
 
+    Of `headers`, only texts are left.
+
     Raises msgspec.MsgspecError if the body isn't a JSON object.
     """
     kept: list[bytes] = []
@@ -58,6 +61,8 @@ def with_what_is_set(body: str, optional: Collection[str]) -> bytes:
             continue
         if name in {"id", "key"} and value.lstrip(b"-").isdigit():
             value = b'"' + value + b'"'
+        if name == "headers":
+            value = msgspec.json.encode(headers.read(value))
         kept.append(msgspec.json.encode(name) + b":" + value)
     return b"{" + b",".join(kept) + b"}"
 
@@ -92,8 +97,8 @@ def misplaced_args(body: str, missing: Iterable[str], ours: Collection[str]) -> 
     own = {_plain(name) for name in ours}
     beside = {name: raw for name, raw in fields.items() if _plain(name) not in own}
     found = {_plain(name) for name in beside}
-    for raw in beside.values():
-        if bytes(raw)[:1] == b"{":
+    for name, raw in beside.items():
+        if bytes(raw)[:1] == b"{" and name != "headers":
             found.update(_plain(name) for name in _fields.decode(raw))
     return [name for name in missing if _plain(name) in found]
 

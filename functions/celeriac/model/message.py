@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from celeriac.model import foreign_events, lenient
+from celeriac.model import foreign_events, headers, lenient
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.forks import Lock
@@ -59,6 +59,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     waits_since: datetime | None = None
     """When the first of those uncharged runs ended."""
     failure: Failure | None = None
+    headers: dict[str, str] | None = None
+    """What hooks send along, see `celeriac.model.headers`. A release that doesn't know them ignores them."""
 
     @property
     def turn(self) -> str:
@@ -67,6 +69,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 OPTIONAL = frozenset(Message.__struct_fields__) - {"task"}
+MISPLACEABLE = frozenset({"headers"})
+"""Fields that hand-written messages had before Messages did: there they may be a task's parameter."""
 
 
 class _Version(msgspec.Struct):
@@ -148,6 +152,8 @@ def _as_set(message: Message) -> Message:
         changes["v"] = FIRST_VERSION
     if lenient.is_no_args(message.args):
         changes["args"] = NO_ARGS
+    if message.headers is not None and (fitting := headers.kept(message.headers) or None) != message.headers:
+        changes["headers"] = fitting
     return msgspec.structs.replace(message, **changes) if changes else message
 
 

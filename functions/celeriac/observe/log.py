@@ -6,7 +6,6 @@ only on the local cloud. A task may print and log anything; the task's name, the
 
 import logging
 import sys
-from hashlib import sha256
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -56,8 +55,3 @@ def _add_run(record: logging.LogRecord) -> bool:
                 given[f"extra_{name}"] = given[name]
             given[name] = value
     return True
-
-
-def key_hash(key: str) -> str:
-    """Return what logs show instead of an idempotency key: the key may name a card or a person."""
-    return sha256(key.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -30,6 +30,8 @@ class Metric(StrEnum):
     Written where the stage has canary releases."""
     HELD_UP = "HeldUp"
     """Age of the oldest message that is handed back because AWS refuses a call, in seconds. By stage."""
+    FAILED_HOOKS = "FailedHooks"
+    """Calls of hooks that raised or took too long. By stage, written if there are any."""
     DURATION = "Duration"
     """From claim to settlement, in milliseconds."""
     AGE_AT_START = "AgeAtStart"

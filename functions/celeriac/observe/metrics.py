@@ -49,6 +49,18 @@ def write_held_up(age: timedelta) -> None:
         _not_measured(error)
 
 
+def write_failed_hooks(count: int) -> None:
+    """Write how many calls of hooks have failed, if any has."""
+    if not count:
+        return
+    try:
+        metrics = of("tasks")
+        metrics.add_metric(Metric.FAILED_HOOKS, MetricUnit.Count, count)
+        metrics.flush_metrics()
+    except Exception as error:  # noqa: BLE001 - a metric must not fail a batch
+        _not_measured(error)
+
+
 def write_of_version(queue: str, version: str, failed: list[bool]) -> None:
     """Write for each message of a canary release whether the version has failed at it. Its average is their share."""
     try:

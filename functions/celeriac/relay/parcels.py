@@ -44,6 +44,7 @@ def parcels(row: EventRow | TaskRow, subscribers: Sequence[Task[..., object, obj
                 task=task.name,
                 args=msgspec.Raw(msgspec.json.encode(task.signature.pick(row.data))),
                 enqueued_at=row.occurred_at,
+                headers=dict(row.headers) if row.headers is not None else None,
             ),
             group=_group(row.pk) if task.queue.fifo else None,
             trace=row.trace,

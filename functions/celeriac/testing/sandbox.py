@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -22,6 +22,8 @@ from celeriac.dead_letters import dead_letter, search
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.execute import ending, pace
+from celeriac.hooks import broken, registered
+from celeriac.hooks.hook import Hooks
 from celeriac.model import cron, given, names, settings
 from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
@@ -74,9 +76,11 @@ class Sandbox(Faults):
 
     claims_ahead: how many of the next tasks of its batch a worker claims while others run. At AWS this depends on how
     fast the tasks are (`celeriac.execute.pace`). With more than none, the order of AWS calls differs from run to run.
+    hooks: the hooks that run; by default those of `tasks/hooks.py`.
     """
 
-    def __init__(self, *, start: datetime = START, claims_ahead: int = 0) -> None:
+    def __init__(self, *, start: datetime = START, claims_ahead: int = 0, hooks: Sequence[Hooks] | None = None) -> None:
+        self._hooks = hooks
         self._claims_ahead = claims_ahead
         self._clock = Clock(start)
         self._activity = Activity()
@@ -100,11 +104,14 @@ class Sandbox(Faults):
             entering.enter_context(mock_aws())
             self._clock.start()
             entering.callback(self._clock.stop)
+            broken.forget()
             expiry = Expiry()
             entering.enter_context(expiry.noted())
             self._calls.before_each = expiry.delete_expired
             registry.load()
             entering.enter_context(registry.only(of_this_test))
+            if self._hooks is not None:
+                entering.enter_context(registered.using(self._hooks))
             self._stage = settings.stage()
             self._urls = account.Urls(self._stage, self._calls)
             entering.enter_context(patch.object(sqs, "urls", self._urls))
