@@ -1,7 +1,7 @@
 """Which modules of libraries the handlers load.
 
 python -m tests.infra.loaded BUNDLE writes infra/celeriac_cdk/bundle/loaded.txt. Run it if test_bundle.py says that the
-list has changed, after an update of a library. BUNDLE is a folder in .local/bundles/, built for this machine.
+list has changed, after an update of a library. BUNDLE is a folder in .celeriac/bundles/, built for this machine.
 """
 
 import os
