@@ -54,9 +54,9 @@ async def order_report(report: Report, idempotency_key: Annotated[str | None, He
     return {"ref": handle.ref}
 
 
-@api.get("/reports/{ref:path}")
+@api.get("/reports")
 async def report(ref: str) -> dict[str, Any]:
-    """Tell the state of a report, by the `ref` of the first answer."""
+    """Tell the state of a report, by the `ref` of the first answer. It goes into a query: in a path it may break."""
     try:
         handle = celeriac.handle(ref)
     except (InvalidReferenceError, LookupError) as error:

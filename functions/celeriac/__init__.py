@@ -3,7 +3,7 @@
 Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from anywhere.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from celeriac.aws.sqs import NoSuchQueueError
 from celeriac.declare.context import Context
@@ -28,14 +28,15 @@ from celeriac.model.table import Outbox, Table
 if TYPE_CHECKING:
     from celeriac.enqueue.action import TransactionError
     from celeriac.enqueue.commit import ConditionFailedError
+    from celeriac.enqueue.transaction import Transaction
 
 
-def transaction() -> Opening:
+def transaction() -> "Transaction":
     """Return a transaction of business items, events and tasks, for use outside a task; see the class `Transaction`.
 
     Enter it with `with celeriac.transaction() as tx:`, or in async code with `async with`.
     """
-    return Opening()
+    return cast("Transaction", Opening())
 
 
 def __getattr__(name: str) -> Any:

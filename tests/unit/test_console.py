@@ -11,10 +11,12 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from typer.testing import CliRunner, Result
 
+import celeriac
 from celeriac import Backoff, Context, Queue, task
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.declare import registry
+from celeriac.model import given, settings
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
 from celeriac_console.stage.clients import client as operators_client
@@ -224,6 +226,34 @@ def test_doctor_has_one_cure_for_a_stage_that_is_not_deployed(sandbox: Sandbox) 
     )
     assert "WRONG outbox: not deployed\n      deploy it: make deploy STAGE=staging\nok    alarms" in found
     assert found.count("deploy it") == 1
+
+
+def test_a_command_that_is_given_no_stage_says_which_one_it_works_on(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*arguments: str) -> bool:
+        return "The stage is dev: neither --stage nor CELERIAC_STAGE names one." in _typed(*arguments).stderr
+
+    assert not told("queues", "--json")  # the variable names it
+    monkeypatch.delenv("CELERIAC_STAGE")
+    assert told("queues", "--json")
+    assert not told("tasks")  # it works on no stage
+    assert not told("--stage", "dev", "queues")
+
+
+def _typed(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_a_command_works_on_the_operators_stage_whatever_a_module_of_tasks_configures(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("_environment_decides", False), ("_is_used", False), ("_given", given.Given("prod"))):
+        monkeypatch.setattr(given, name, value)
+    found = _run("queues", "--json")
+    assert '"queue": "console"' in found.output
+    celeriac.configure(stage="staging")
+    assert settings.stage() == "test"
 
 
 def test_doctor_has_a_cure_for_missing_credentials(sandbox: Sandbox) -> None:

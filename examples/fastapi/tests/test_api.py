@@ -21,30 +21,36 @@ def client(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestCl
 def test_a_report_is_ordered_and_told_of(client: TestClient, sandbox: Sandbox) -> None:
     ref = client.post("/reports", json={"month": "2026-01"}, headers={"Idempotency-Key": "r-1"}).json()["ref"]
     assert sandbox.calls == {("sqs", "SendMessage"): 1}
-    assert client.get(f"/reports/{ref}").json() == {"state": "queued", "result": None}
+    assert client.get("/reports", params={"ref": ref}).json() == {"state": "queued", "result": None}
 
     sandbox.drain()
 
-    assert client.get(f"/reports/{ref}").json() == {
+    assert client.get("/reports", params={"ref": ref}).json() == {
         "state": "succeeded",
         "result": {"file": "reports/2026-01/r-1.pdf"},
     }
 
 
+def test_a_key_may_hold_what_means_something_in_an_address(client: TestClient, sandbox: Sandbox) -> None:
+    headers = {"Idempotency-Key": "r/1?a=%2F&b#c"}
+    ref = client.post("/reports", json={"month": "2026-01"}, headers=headers).json()["ref"]
+    assert client.get("/reports", params={"ref": ref}).json()["state"] == "queued"
+
+
 def test_asking_for_a_state_costs_a_read_or_two(client: TestClient, sandbox: Sandbox) -> None:
     ref = client.post("/reports", json={"month": "2026-01"}).json()["ref"]
     sandbox.calls.clear()
-    client.get(f"/reports/{ref}")
+    client.get("/reports", params={"ref": ref})
     assert sandbox.calls[("dynamodb", "GetItem")] == 2
     sandbox.drain()
     sandbox.calls.clear()
-    client.get(f"/reports/{ref}")
+    client.get("/reports", params={"ref": ref})
     assert sandbox.calls == {("dynamodb", "GetItem"): 1}
 
 
 @pytest.mark.parametrize("ref", ["nonsense", "make_report", "confirm/a/b", "no_such_task/a/b"])
 def test_what_is_no_reference_of_a_report_is_not_found(client: TestClient, ref: str) -> None:
-    assert client.get(f"/reports/{ref}").status_code == 404
+    assert client.get("/reports", params={"ref": ref}).status_code == 404
 
 
 def test_a_request_that_is_repeated_is_one_report(client: TestClient, sandbox: Sandbox) -> None:

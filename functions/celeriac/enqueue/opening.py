@@ -5,7 +5,7 @@ for which `async with` doesn't hold up the event loop.
 """
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celeriac.execute.off_loop import off_loop
 from celeriac.model import declared, names, settings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Opening:
-    """A transaction that isn't entered yet: write `with celeriac.transaction() as tx:`, or `async with`."""
+    """A transaction that isn't loaded yet. Write `with celeriac.transaction() as tx:`, or `async with`."""
 
     def __init__(self) -> None:
         self._made: Transaction | None = None
@@ -27,6 +27,12 @@ class Opening:
 
             self._made = Transaction()
         return self._made
+
+    def __getattr__(self, name: str) -> Any:
+        """What the transaction has: `tx = celeriac.transaction()`, then `with tx:`, works too."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._transaction, name)
 
     def __enter__(self) -> "Transaction":
         return self._transaction.__enter__()
