@@ -176,5 +176,5 @@ class Report:
 
 
 def test_a_string_as_a_queue_is_refused_with_its_cure() -> None:
-    with pytest.raises(TaskError, match=r"'jobs' is no Queue: declare one in tasks/queues\.py"):
+    with pytest.raises(TaskError, match=r"'jobs' is no Queue: declare one in application/queues\.py"):
         task("jobs")  # type: ignore[arg-type]  # the test passes a wrong type
