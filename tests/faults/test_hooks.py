@@ -145,7 +145,7 @@ def test_a_broken_hook_changes_no_fate(name: str, pytestconfig: pytest.Config) -
             assert matrix._letters(world) == usual_letters, path
             # The relay sends to all queues at once, so the order of the calls differs.
             assert {point for point, one in watch.points if one is not None} == usual_calls, path
-        has_failed = has_failed or broken.take_count() > 0
+        has_failed = has_failed or bool(broken._told)  # a new sandbox forgets them
     if pytestconfig.getoption("every_fault") and name not in QUIET:
         assert has_failed, "no path has called the hook"
 
