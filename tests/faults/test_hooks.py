@@ -53,6 +53,8 @@ def swallow(*_: object) -> Iterator[None]:
 def replace_the_error(*_: object) -> Iterator[None]:
     try:
         yield
+    except GeneratorExit:  # its worker is dead, and Python clears it away
+        raise
     except BaseException as error:
         raise Stubborn from error
 
@@ -71,7 +73,7 @@ def never_yield(*_: object) -> Iterator[None]:
 @contextmanager
 def yield_twice(*_: object) -> Iterator[None]:
     for _time in range(2):
-        with suppress(BaseException):
+        with suppress(Exception):
             yield
 
 
@@ -145,7 +147,7 @@ def test_a_broken_hook_changes_no_fate(name: str, pytestconfig: pytest.Config) -
             assert matrix._letters(world) == usual_letters, path
             # The relay sends to all queues at once, so the order of the calls differs.
             assert {point for point, one in watch.points if one is not None} == usual_calls, path
-        has_failed = has_failed or broken.take_count() > 0
+        has_failed = has_failed or bool(broken._told)  # a new sandbox forgets them
     if pytestconfig.getoption("every_fault") and name not in QUIET:
         assert has_failed, "no path has called the hook"
 

@@ -29,8 +29,8 @@ class Sentry(Hooks):
     """Captures what tasks raise, as warnings if a retry follows and as errors if not. Call `sentry_sdk.init` before.
 
     Events have the tags `task`, `queue`, `message_id`, `attempt`, `outcome` and `key_hash`. What a task adds to
-    Sentry's scope, such as breadcrumbs, is in its events only. A `Retry` that a task raises is no error, and is
-    captured only if it was the last one.
+    Sentry's scope, such as breadcrumbs, is in its events only. A `Retry` that a task raises is no error, and
+    is captured only if it was the last one.
 
     variables: whether the variables of the stack's frames are sent. The arguments of tasks are among them, so they
     aren't by default.
