@@ -55,9 +55,5 @@ def test_a_type_checker_finds_mistakes_in_an_events_arguments(tmp_path: Path) ->
         text=True,
         check=False,
     )
-    found = [
-        line.partition(" error: ")[2]
-        for line in done.stdout.splitlines()
-        if line.startswith("mistakes.py") and " error: " in line
-    ]
-    assert [line.rpartition("[")[2] for line in found] == ["arg-type]", "call-arg]", "call-arg]"], done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith("mistakes.py") and " error: " in line]
+    assert [line.rpartition("[")[2] for line in lines] == ["arg-type]", "call-arg]", "call-arg]"], done.stdout
