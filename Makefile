@@ -117,8 +117,8 @@ bench: all-envs ## run every benchmark and write benchmarks/report.md (10 minute
 	@sh local/setup.sh versus
 	@$(BIN)/python benchmarks/report.py $(ARGS)
 
-docs: python-env ## build the documentation site in .local/site, and check every link
-	@$(SITE) mkdocs build --strict && echo "Open .local/site/index.html"
+docs: python-env ## build the documentation site in .celeriac/site, and check every link
+	@$(SITE) mkdocs build --strict && echo "Open .celeriac/site/index.html"
 
 version-docs: python-env ## put the site of a version beside the others, on the branch gh-pages (VERSION=0.2 ARGS=--push)
 	@test -n "$(VERSION)" || { echo "Which version? make version-docs VERSION=0.2" >&2; exit 2; }

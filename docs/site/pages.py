@@ -10,6 +10,12 @@ from pathlib import Path, PurePosixPath
 
 OUTSIDE = {
     "index.md": "README.md",
+    "examples/index.md": "examples/README.md",
+    "examples/cdk-app.md": "examples/cdk_app/README.md",
+    "examples/django.md": "examples/django/README.md",
+    "examples/fastapi.md": "examples/fastapi/README.md",
+    "examples/flask.md": "examples/flask/README.md",
+    "examples/plain-lambda.md": "examples/plain_lambda/README.md",
     "project/benchmarks.md": "benchmarks/report.md",
     "project/report.svg": "benchmarks/report.svg",
     "project/changelog.md": "CHANGELOG.md",
@@ -39,7 +45,7 @@ def navigation(docs: Path) -> Nav:
 
     return [
         {"Start": ["index.md", "quickstart.md"]},
-        {"How-to": [*pages("howto"), "runbook.md"]},
+        {"How-to": [*pages("howto"), "runbook.md", {"Examples": _outside("examples/")}]},
         {"Reference": [COMMANDS, *pages("reference"), {"Python": pages("reference/api")}]},
         {
             "Explanation": [
@@ -49,8 +55,12 @@ def navigation(docs: Path) -> Nav:
                 {"Decisions": [DECISIONS, *pages("decisions")]},
             ]
         },
-        {"Project": [page for page in OUTSIDE if page.startswith("project/") and page.endswith(".md")]},
+        {"Project": _outside("project/")},
     ]
+
+
+def _outside(folder: str) -> Nav:
+    return [page for page in OUTSIDE if page.startswith(folder) and page.endswith(".md")]
 
 
 def list_of_decisions(docs: Path) -> str:
