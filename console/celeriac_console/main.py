@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from celeriac.model import given, names, project, settings, sources
+from celeriac.model import given, names, project, settings
+from celeriac.model.on_path import put_project_on_path
 from celeriac_console import explain
 from celeriac_console.commands.delayed.cancel import cancel
 from celeriac_console.commands.delayed.list_ import list_delayed
@@ -95,11 +96,11 @@ def main(
     stage = DEFAULT_STAGE if stage is None else stage
     try:
         project.read(Path.cwd())
+        put_project_on_path(Path.cwd())
         names.prefix(stage)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     os.environ[settings.STAGE] = stage
-    sources.put_on_path(Path.cwd())
     given.leave_to_environment()  # a module of tasks may call `celeriac.configure` for another stage
 
 

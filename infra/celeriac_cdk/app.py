@@ -26,16 +26,17 @@ def main(root: Path, described: Callable[[], Described]) -> None:
     _put_node_on_path()
     import aws_cdk as cdk  # noqa: PLC0415 - Node must be on PATH before this import
 
-    from celeriac.model import settings, sources  # noqa: PLC0415 - imported with the stacks
+    from celeriac.model import settings  # noqa: PLC0415 - imported with the stacks
+    from celeriac.model.on_path import put_on_path  # noqa: PLC0415
     from celeriac.model.project import read  # noqa: PLC0415
     from celeriac_cdk.delivery.stack import declare_delivery  # noqa: PLC0415 - imports aws_cdk
     from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage, in_a_sentence, synthesize  # noqa: PLC0415 - imports aws_cdk
 
     root = root.resolve()
-    sources.put_on_path(root)
     app = cdk.App()
     try:
         project = read(root)
+        put_on_path((root / project.source).resolve().parent)  # infra/application.py may import the tasks too
         # All names begin with it, whatever folder the command is typed in.
         os.environ[settings.APPLICATION] = project.name
         os.environ.setdefault(settings.TASKS, Path(project.source).name)

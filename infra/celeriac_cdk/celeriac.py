@@ -16,15 +16,17 @@ from constructs import Construct
 from msgspec.structs import replace
 
 from celeriac.model import names, settings
+from celeriac.model.on_path import put_on_path
 from celeriac.model.project import read
 from celeriac.model.queue import DEFAULT_RUNTIME, Queue
 from celeriac.model.stages import QueueNumbers, StageSettings
+from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.config import ConfigError, StageConfig, switch
 from celeriac_cdk.constructs.code import codes
 from celeriac_cdk.constructs.handler import Network
 from celeriac_cdk.declarations.load import declarations
 from celeriac_cdk.declarations.numbers import with_numbers
-from celeriac_cdk.declarations.source import Source, find_source
+from celeriac_cdk.declarations.source import check_import, check_neighbours, find_source
 from celeriac_cdk.halves.state import State
 from celeriac_cdk.halves.work import Work, warn_of_silence
 from celeriac_cdk.host.grants import belongs_to
@@ -85,12 +87,12 @@ class Celeriac(Construct):
         )
         _check_place(self, state_scope)
         check_once(self, config)
-        found.put_on_path()
+        put_on_path(found.root)
         topics = Topics(alarm_topic, ticket_topic)
-        with only(config.application, found.name):
-            found.check_import()
+        with only(config.application, found.package.name):
+            check_import(found)
             declared, tables, tasks = declarations()
-            found.check_neighbours()
+            check_neighbours(found)
             declared = with_numbers(declared, config)
             kept_in = state_scope or self
             self.state = State(
@@ -125,7 +127,7 @@ class Celeriac(Construct):
             for tag, value in config.tags.items():
                 cdk.Tags.of(each).add(tag, value)
         self._source = found
-        self._home = Home(config, found.name, tasks, self.key)
+        self._home = Home(config, found.package.name, tasks, self.key)
         self._queues = {queue.name: self._queue(queue) for queue in declared}
         self.outbox = OutboxOfStage(self.state, self.work, self._home)
         for function in (self.outbox.relay, self.outbox.sweeper, *(each.consumer for each in self._queues.values())):
@@ -239,13 +241,13 @@ def _config(
     queues: Mapping[str, QueueNumbers],
     with_topic: bool,
 ) -> StageConfig:
-    has_file = settings.project_file(source.folder) is not None
+    has_file = settings.project_file(source.package) is not None
     if name is None and not has_file:
         raise ConfigError(
             f'{scope.node.path}: the application has no name: give name="shop", or write one in {settings.FILE} beside '
             "its lock file. It begins the name of every resource"
         )
-    project = read(source.folder) if has_file else None
+    project = read(source.package) if has_file else None
     application = name or (project.name if project is not None else "")
     try:
         with settings.named(application):

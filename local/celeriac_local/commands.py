@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from celeriac.model import sources
+from celeriac.model.on_path import put_on_path
 from celeriac_local import folders
 from celeriac_local.cloud import environment, lifecycle, state
 from celeriac_local.cloud.deploy import deploy, fingerprint
@@ -151,7 +151,7 @@ def bring_up(port: int | None) -> Cloud:
 
     Raises UserError if it already runs on another port than `port`.
     """
-    sources.put_on_path(folders.root())
+    put_on_path(folders.source_root())
     found = lifecycle.running()
     if found is None:
         with console.status("Starting the local cloud"):

@@ -27,6 +27,14 @@ def root() -> Path:
     return file.parent
 
 
+def source_root() -> Path:
+    """The folder that the tasks are imported from. Raises UserError if celeriac.toml can't be used."""
+    try:
+        return (root() / settings.source_in(root())).resolve().parent
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
 def has_samples() -> bool:
     """Whether this is the repository of Celeriac, with its sample tasks: the package has neither."""
     return (root() / GRANTS).exists() and (_PACKAGE / "provider").is_dir()

@@ -11,6 +11,7 @@ from importlib.metadata import PackageMetadata
 from pathlib import Path
 from typing import Any
 
+from celeriac.model.settings import source_in
 from celeriac_cdk.bundle import licences, services
 from celeriac_cdk.bundle.build import build_bundle
 from celeriac_cdk.bundle.errors import BundleError
@@ -66,7 +67,7 @@ def _with_what_is_known(
 
 if __name__ == "__main__":
     here = Path.cwd()
-    application = Source(here / "functions" / "tasks", here)
+    application = Source((here / source_in(here)).resolve(), here)
     try:
         made = sbom(application, build_bundle(application, LAMBDA_ARM64))
     except BundleError as error:

@@ -8,10 +8,9 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Node
 
 from celeriac_cdk.bundle.build import build_bundle
-from celeriac_cdk.bundle.source import Source as Package
+from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.bundle.target import THIS_MACHINE, Target, on_lambda
 from celeriac_cdk.config import StageConfig
-from celeriac_cdk.declarations.source import Source
 
 
 def codes(node: Node, source: Source, config: StageConfig) -> Callable[[str, str], lambda_.Code]:
@@ -30,5 +29,5 @@ def _folder(node: Node, source: Source, config: StageConfig, target: Target) -> 
     For these commands the CDK's command line puts an empty list of stacks to bundle into the context.
     """
     if node.try_get_context("aws:cdk:bundling-stacks") == []:
-        return source.folder
-    return build_bundle(Package(source.folder, source.project), THIS_MACHINE if config.local else target)
+        return source.package
+    return build_bundle(source, THIS_MACHINE if config.local else target)

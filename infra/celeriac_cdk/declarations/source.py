@@ -2,12 +2,11 @@
 
 import importlib
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from celeriac.model.errors import DeclarationError
-from celeriac.model.on_path import put_on_path
 from celeriac.model.settings import check_source, project_file
+from celeriac_cdk.bundle.source import Source
 
 _OF_A_PROJECT = ("uv.lock", "poetry.lock", "pyproject.toml", "requirements.txt")
 
@@ -16,58 +15,37 @@ class SourceError(DeclarationError):
     """The package with the tasks can't be imported, or another package has its name. The message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A package of tasks."""
-
-    folder: Path
-    """The package, absolute. Its name is the import name."""
-    project: Path
-    """The folder with the lock file, absolute."""
-
-    @property
-    def name(self) -> str:
-        """The import name."""
-        return self.folder.name
-
-    @property
-    def root(self) -> Path:
-        """The folder that must be on sys.path."""
-        return self.folder.parent
-
-    def put_on_path(self) -> None:
-        """Let Python find the package, and what lies beside it, before anything else of that name."""
-        put_on_path(self.root)
-
-    def check_import(self) -> None:
-        """Import the package. Raises SourceError if Python finds another one under its name."""
-        found = importlib.import_module(self.name)
-        places = [Path(place).resolve() for place in found.__path__] if hasattr(found, "__path__") else []
-        if self.folder in places:
-            return
-        other = places[0] if places else Path(found.__file__ or "a module without a file")
-        raise SourceError(
-            f"{self.folder} and {other} have one import name, {self.name!r}, and Python imports only one of them in a "
-            "process: give one folder another name, such as shop_tasks, and name it as the source"
-        )
-
-    def check_neighbours(self) -> None:
-        """Raise SourceError if a module beside the package is that of another source: Python imports it only once."""
-        _ROOTS.add(self.root)
-        for file in sorted(self.root.iterdir()):
-            module = sys.modules.get(file.stem) if file.suffix in {".py", ""} else None
-            place = Path(module.__file__ or "").resolve() if module is not None and module.__file__ else None
-            if place is None or place.is_relative_to(self.root):
-                continue
-            if any(place.is_relative_to(other) for other in _ROOTS):
-                raise SourceError(
-                    f"{file} and {place} have one import name, {file.stem!r}, and Python imports only one of them in a "
-                    "process: give one of them another name, or move it into its package of tasks"
-                )
-
-
 _ROOTS: set[Path] = set()
 """The folders that were put on sys.path, for all applications of this process."""
+
+
+def check_import(source: Source) -> None:
+    """Import the package. Raises SourceError if Python finds another one under its name."""
+    name = source.package.name
+    found = importlib.import_module(name)
+    places = [Path(place).resolve() for place in found.__path__] if hasattr(found, "__path__") else []
+    if source.package in places:
+        return
+    other = places[0] if places else Path(found.__file__ or "a module without a file")
+    raise SourceError(
+        f"{source.package} and {other} have one import name, {name!r}, and Python imports only one of them in a "
+        "process: give one folder another name, such as shop_tasks, and name it as the source"
+    )
+
+
+def check_neighbours(source: Source) -> None:
+    """Raise SourceError if a module beside the package is that of another source: Python imports it only once."""
+    _ROOTS.add(source.root)
+    for file in sorted(source.root.iterdir()):
+        module = sys.modules.get(file.stem) if file.suffix in {".py", ""} else None
+        place = Path(module.__file__ or "").resolve() if module is not None and module.__file__ else None
+        if place is None or place.is_relative_to(source.root):
+            continue
+        if any(place.is_relative_to(other) for other in _ROOTS):
+            raise SourceError(
+                f"{file} and {place} have one import name, {file.stem!r}, and Python imports only one of them in a "
+                "process: give one of them another name, or move it into its package of tasks"
+            )
 
 
 def find_source(source: str | Path, project: str | Path | None) -> Source:

@@ -10,16 +10,17 @@ import boto3
 
 from celeriac.model import settings
 from celeriac.model.errors import DeclarationError
+from celeriac.model.on_path import put_on_path
 from celeriac.model.stages import Project, ProjectError
 from celeriac_cdk import sizes
 from celeriac_cdk.application import Application, Describe
 from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.services import ServiceError
+from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.config import BuildState, ConfigError, StageConfig, read_config
 from celeriac_cdk.constructs.code import codes
 from celeriac_cdk.declarations.load import declarations
 from celeriac_cdk.declarations.numbers import with_numbers
-from celeriac_cdk.declarations.source import Source
 from celeriac_cdk.halves.work import warn_of_silence
 from celeriac_cdk.nag import check_rules
 from celeriac_cdk.stacks.state import StateStack
@@ -47,7 +48,7 @@ def _declare(app: cdk.App, root: Path, project: Project, state: BuildState, appl
     config = read_config(app.node, project)
     _check_regions(config)
     source = Source((root / project.source).resolve(), root.resolve())
-    source.put_on_path()
+    put_on_path(source.root)
     declared_queues, tables, tasks = declarations()
     queues = with_numbers(declared_queues, config)
     described: object = application(app.node, config)

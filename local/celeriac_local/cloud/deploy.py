@@ -15,7 +15,6 @@ from typing import Any
 from rich.console import Console
 
 import celeriac
-from celeriac.model import sources
 from celeriac_local import folders, install
 from celeriac_local.cloud import environment
 from celeriac_local.cloud.state import Cloud
@@ -43,7 +42,7 @@ def fingerprint(provider_url: str) -> str:
     """A hash of all inputs of a deployment. If the hash hasn't changed, there is nothing to deploy."""
     digest = hashlib.sha256(f"{provider_url}\0{sys.version}".encode())
     library = Path(celeriac.__file__).resolve().parent
-    tasks = sources.root(folders.root()).resolve()
+    tasks = folders.source_root()
     for folder in (folders.root(), library, library.with_name("celeriac_cdk")):
         for file in _files(folder):
             if file.suffix in _SOURCES or file.is_relative_to(tasks):

@@ -4,10 +4,11 @@ import json
 import shlex
 
 from celeriac.declare import registry
-from celeriac.model import declared, sources
+from celeriac.model import declared
 from celeriac.model.errors import DeclarationError
+from celeriac.model.on_path import put_on_path
 from celeriac_local.errors import UserError
-from celeriac_local.folders import celeriac, root
+from celeriac_local.folders import celeriac, source_root
 
 _EXAMPLE = "send_welcome_email"  # of the samples
 _EXAMPLES_ARGS = {"user_id": 7, "email": "a@example.org"}
@@ -34,7 +35,7 @@ def _sending(task: str, args: dict[str, object]) -> str:
 
 def load() -> None:
     """Import every task. Raises UserError if one of their modules can't be imported."""
-    sources.put_on_path(root())
+    put_on_path(source_root())
     try:
         registry.load()
     except (ImportError, DeclarationError) as error:
