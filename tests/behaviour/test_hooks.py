@@ -523,7 +523,7 @@ def applied(monkeypatch: pytest.MonkeyPatch, name: str, **variables: object) -> 
 
 def test_the_hooks_are_those_that_the_applications_module_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     applied(monkeypatch, "shop", hooks=[Tenant(), Diary("d")])
-    monkeypatch.setattr(declared, "package", "shop")
+    monkeypatch.setattr(declared, "package", lambda: "shop")
     with stage_of_the_package() as sandbox:
         work.enqueue(name="a")
         sandbox.drain()
@@ -563,7 +563,7 @@ def test_a_wrong_list_is_refused_by_synth_and_ignored_by_workers(
     monkeypatch: pytest.MonkeyPatch, listed: Sequence[Any], said: str
 ) -> None:
     applied(monkeypatch, "shop", hooks=listed)
-    monkeypatch.setattr(declared, "package", "shop")
+    monkeypatch.setattr(declared, "package", lambda: "shop")
     with pytest.raises(registered.HooksError, match=said):
         registered.check()
     assert registered.of_application() == registered.NONE

@@ -31,6 +31,8 @@ TELLING = (
 )
 QUEUE, TASK = re.findall(r"```python\n(.*?)```", QUICKSTART, flags=re.DOTALL)[:2]
 # The quickstart's first task, and names that the library's tests use too. They must not get in each other's way.
+OWN_TASKS = ("benchmarks/versus", "console/celeriac_console/template")
+"""Folders with a package `tasks` of their own."""
 OWN = {
     "reports.py": TASK,
     "queues.py": f"""
@@ -104,7 +106,7 @@ def _imports_of_samples(clone: Path) -> Iterator[str]:
     """Imports that would fail in pytest or Python: of removed samples, or of what `sed` has removed."""
     theirs = re.compile(r"from (tasks\b|infra\.samples|infra import samples)")
     for file in clone.rglob("*.py"):
-        if file.is_relative_to(clone / "benchmarks" / "versus"):  # this folder has its own package `tasks`
+        if any(file.is_relative_to(clone / folder) for folder in OWN_TASKS):
             continue
         text = file.read_text()
         if "from tasks" not in text and "samples" not in text:

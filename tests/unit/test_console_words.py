@@ -119,7 +119,7 @@ def broken(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     package = ModuleType("tasks")
     package.__path__ = [str(tmp_path)]
     monkeypatch.setitem(sys.modules, "tasks", package)
-    monkeypatch.setattr(declared, "package", "tasks")
+    monkeypatch.setattr(declared, "package", lambda: "tasks")
     monkeypatch.delitem(sys.modules, "tasks.broken", raising=False)
     return said
 

@@ -33,7 +33,8 @@ def test_a_worker_whose_hooks_cannot_be_imported_says_so_and_runs_without(tmp_pa
     copy = copied(tmp_path)
     (copy / "functions" / "tasks" / "hooks.py").write_text("raise RuntimeError('4111')\n")
     program = (
-        "import consumer; from celeriac.hooks.registered import NONE, of_application; print(of_application() == NONE)"
+        "import celeriac.entry.consumer; from celeriac.hooks.registered import NONE, of_application; "
+        "print(of_application() == NONE)"
     )
     said = run(copy, sys.executable, "-c", program, AWS_DEFAULT_REGION="eu-west-1")
     assert "True" in said

@@ -130,7 +130,7 @@ def test_a_command_of_both_makefiles_is_equal_in_both(project: Path) -> None:
     assert mine.keys() >= STEPS
     assert {name: theirs[name] for name in STEPS} == {name: mine[name] for name in STEPS}
     assert theirs["lint"] == [line for line in mine["lint"] if "lint-imports" not in line]
-    assert theirs["types"] == mine["types"]
+    assert theirs["types"] == mine["types"][:1]  # the library is also checked for other Pythons, and the examples
 
 
 def recipes(makefile: Path) -> dict[str, list[str]]:

@@ -1,9 +1,7 @@
 """What AWS reads of the caller in each call."""
 
 import re
-import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,18 +10,12 @@ from celeriac.aws import client as clients
 from celeriac.model.version import VERSION
 from celeriac.testing import Sandbox
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(autouse=True)
 def anew() -> Iterator[None]:
     clients.user_agent.cache_clear()
     yield
     clients.user_agent.cache_clear()
-
-
-def test_the_version_is_that_of_the_package() -> None:
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 
 
 def test_each_client_sends_our_name_and_version(sandbox: Sandbox) -> None:
