@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from pydantic import BaseModel
 
 from celeriac import Context, Event, InvalidArgumentsError, MalformedMessageError, Queue, Task, task
+from celeriac.declare.schema import OF_PYDANTIC
 from celeriac.model.message import decode
 from celeriac_console.schema.document import of_event, of_task
 from tests.support.schema_values import accepted, mixed
@@ -203,7 +204,7 @@ def test_models_of_pydantic_have_pydantics_schema(data: st.DataObject) -> None:
     schema = of_task(models)
     name = f"{Customer.__module__}.Customer.Customer"
     args = schema["properties"]["args"]["properties"]
-    assert args["others"]["items"] == {"$ref": f"#/$defs/{name}"}
+    assert args["others"]["items"] == {"$ref": f"#/$defs/{name}", "$comment": OF_PYDANTIC}
     days = st.dates().map(str)
     customers = st.recursive(
         st.builds(lambda day: {"name": "a", "since": day}, days),
