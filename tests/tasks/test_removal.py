@@ -74,8 +74,8 @@ def removed(tmp_path: Path) -> Path:
 
 
 def _run(clone: Path, *command: str, exit_code: int = 0) -> str:
-    """What the command prints. It runs in this clone's environment, with the copy's sources before this clone's installed
-    ones.
+    """What the command prints. It runs in this clone's environment, and takes the copy's sources before the installed
+    ones of this clone.
     """
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "AWS_"))}
     done = subprocess.run(
