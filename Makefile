@@ -18,7 +18,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --isolated --quiet --group 
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check licences sbom docs version-docs python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs version-docs python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ evening: all-envs ## replay a newcomer's first evening, from the clone to a task
 
 preview: all-envs ## a pull request's stage comes up on a local cloud, is tried, broken in four ways, and goes (minutes)
 	@$(BIN)/python -m tests.e2e.preview
+
+pythons: python-env ## test what producers and workers do on each other Python from 3.12 to 3.14 of this machine (minutes)
+	@$(BIN)/python -m tests.e2e.other_pythons $(ARGS)
 
 lint: python-env ## check style and format (ruff), and which folder may import which (import-linter)
 	@$(BIN)/ruff check .
