@@ -21,7 +21,8 @@ def main() -> int:
         if version == here:
             continue
         environment = ROOT / ".celeriac" / f"python-{version}"
-        print(f"Python {version}", flush=True)
+        sys.stdout.write(f"Python {version}\n")
+        sys.stdout.flush()
         uv = [str(Path(sys.executable).with_name("uv")), "sync", "--frozen", "--quiet", "--python", python]
         subprocess.run(uv, cwd=ROOT, check=True, env=os.environ | {"UV_PROJECT_ENVIRONMENT": str(environment)})
         tests = [str(environment / "bin" / "python"), "-m", "pytest", "-q", "-n", "auto", *TESTS, *sys.argv[1:]]
