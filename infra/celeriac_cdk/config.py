@@ -80,7 +80,7 @@ class StageConfig:
     @property
     def canary(self) -> bool:
         """Whether a new release gets a tenth of the work at first."""
-        return self.settings.canary
+        return self.settings.canary and not self.local  # the local cloud has no CodeDeploy
 
     @property
     def log_retention(self) -> logs.RetentionDays:

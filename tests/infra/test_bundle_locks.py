@@ -68,7 +68,10 @@ def test_requirements_with_hashes_make_a_bundle_with_the_installed_library(tmp_p
     assert (source.project / ".celeriac" / ".gitignore").read_text() == "*\n"
 
 
-def test_a_uv_lock_that_has_celeriac_as_a_package_ships_the_installed_one_only(tmp_path: Path) -> None:
+def test_a_uv_lock_that_has_celeriac_as_a_package_ships_the_installed_one_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as the CDK's command line does if its output is no terminal
     source = project(tmp_path, dependencies='["celeriac"]')
     with (tmp_path / "pyproject.toml").open("a") as file:
         file.write(f'[dependency-groups]\ndev = ["celeriac"]\n[tool.uv.sources]\nceleriac = {{ path = "{ROOT}" }}\n')

@@ -173,3 +173,15 @@ def test_the_state_can_be_in_a_stack_of_its_own(folder: Path) -> None:
     assert not {"SQS::Queue", "DynamoDB::Table"} & work.kinds()
     assert "Lambda::Function" not in state.kinds()
     assert {"apart-prod--mail", "apart-qa--mail"} <= foreign.physical(state, "SQS::Queue", "QueueName")
+
+
+def test_on_the_local_cloud_any_stage_has_only_what_its_cloudformation_knows(
+    tmp_path: Path,
+) -> None:
+    with foreign.imports_of(tmp_path) as root:
+        source = foreign.package(root, "tried_tasks")
+        stack = cdk.Stack(foreign.app(local_cloud="true"), "Host")
+        Celeriac(stack, "Tasks", source=source, name="tried", stage="prod", settings=StageSettings(canary=True))
+        kinds = foreign.template(stack).kinds()
+    assert not {kind for kind in kinds if kind.startswith(("CodeDeploy::", "Logs::QueryDefinition"))}
+    assert "CloudWatch::Alarm" in kinds

@@ -94,11 +94,16 @@ def _uv() -> str:
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables for uv: those of the caller, less those that would install elsewhere or otherwise.
 
-    VIRTUAL_ENV may name another environment, and uv would warn about that.
+    VIRTUAL_ENV may name another environment, and uv would warn about that. The CDK's command line asks for colours, and
+    they would be in what uv prints.
     """
-    return {name: value for name, value in environment.items() if name not in {"VIRTUAL_ENV", "UV_PROJECT"}} | {
-        "UV_PYTHON_DOWNLOADS": "never"
+    return {name: value for name, value in environment.items() if name not in _NOT_FOR_UV} | {
+        "UV_PYTHON_DOWNLOADS": "never",
+        "NO_COLOR": "1",
     }
+
+
+_NOT_FOR_UV = frozenset({"VIRTUAL_ENV", "UV_PROJECT", "FORCE_COLOR", "CLICOLOR_FORCE"})
 
 
 def _run(command: list[str], folder: Path, locked: str, target: Target | None) -> str:

@@ -63,7 +63,8 @@ def deploy(cloud: Cloud, console: Console, shell: Mapping[str, str]) -> None:
     `shell` is the environment of the user's shell. The synth doesn't need AWS, so it runs during the bootstrap.
     """
     started = time.monotonic()
-    context = ["-c", f"stage={environment.STAGE}"]
+    # A construct in an application of its own may have a stage of any name.
+    context = ["-c", f"stage={environment.STAGE}", "-c", "local_cloud=true"]
     if cloud.provider is not None:
         context += ["-c", f"provider_url={cloud.provider_url}", "-c", f"sender={SENDER}"]
     install.cdk(console.print)
