@@ -27,7 +27,7 @@ def _help(command: Any, name: str, parent: Any) -> Iterator[str]:
     if not hasattr(command, "commands"):
         yield from ("```console", f"$ {name} {' '.join(command.collect_usage_pieces(context))}", "```", "")
         if example.startswith("Example"):
-            yield from ("For example:", "", "```console", f"$ {example.partition(':')[2].strip()}", "```", "")
+            yield from ("For example:", "", "```console", f"$ {example.partition(':')[2].strip(' `')}", "```", "")
     records = [each.get_help_record(context) for each in command.get_params(context)]
     for written, meaning in (each for each in records if each is not None and not each[0].startswith("--help")):
         yield f"- `{written}`: {meaning}"

@@ -45,7 +45,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = copied(tmp_path_factory.mktemp("copy"), "infra", "app.py", "cdk.json", "uv.lock")
     typed_in(copy, QUEUE, "queues")
 
-    (added,) = re.findall(r"^uv add .*$", PAGE.read_text(), flags=re.MULTILINE)
+    (added,) = re.findall(r"^uv add (?!--dev).*$", PAGE.read_text(), flags=re.MULTILINE)
     # Locking would ask the package index, and tests have no network.
     run(copy, BINARIES / "uv", *added.split()[1:], "--frozen", "--offline", "--python", sys.executable)
     (copy / "functions" / "tasks" / "statements.py").write_text(TASK)

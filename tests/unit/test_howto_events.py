@@ -7,20 +7,8 @@ from pathlib import Path
 
 from tests.support.howto import BINARIES, QUICKSTART, ROOT, blocks, check_style, copied, run, typed_in
 
-EVENT, TASKS = blocks(ROOT / "docs" / "howto" / "events.md", "python")
+EVENT, TASKS, TEST = blocks(ROOT / "docs" / "howto" / "events.md", "python")
 QUEUE, *_ = blocks(QUICKSTART, "python")
-TEST = """
-from celeriac.testing import Sandbox
-from tasks.invoices import settle, thank
-from tasks.queues import reports
-
-
-def test_the_event_arrives(sandbox: Sandbox) -> None:
-    settle.enqueue(invoice_id="i-1", amount_cents=5)
-    sandbox.drain()
-    assert thank.handle(key="i-1").status().state == "succeeded"
-    assert sandbox.dead_letters(reports) == []
-"""
 MISTAKES = """
 from tasks.invoice_events import InvoicePaid
 
@@ -34,11 +22,13 @@ def test_the_howtos_event_reaches_its_subscriber_and_is_in_the_schema(tmp_path: 
     copy = copied(tmp_path, "celeriac.toml")
     typed_in(copy, QUEUE, "queues")
     (copy / "functions" / "tasks" / "invoice_events.py").write_text(EVENT)
-    (copy / "functions" / "tasks" / "invoices.py").write_text(TASKS)
-    (copy / "test_invoices.py").write_text(TEST)
+    (copy / "functions" / "tasks" / "paid_invoices.py").write_text(TASKS)
+    (copy / "tests").mkdir()
+    test = "tests/test_paid_invoices.py"
+    (copy / test).write_text(TEST)
 
-    check_style(copy, "functions/tasks/invoice_events.py", "functions/tasks/invoices.py")
-    assert "1 passed" in run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_invoices.py")
+    check_style(copy, "functions/tasks/invoice_events.py", "functions/tasks/paid_invoices.py", test)
+    assert "1 passed" in run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test)
     schema = json.loads(run(copy, BINARIES / "celeriac", "schema", "invoice.paid"))
     assert schema["x-celeriac"] == {"subscribers": ["thank"]}
 

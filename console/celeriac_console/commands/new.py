@@ -24,7 +24,11 @@ _LONGEST_NAME = 20
 def new(
     folder: Annotated[Path, typer.Argument(help="The folder of the project, which must be new or empty.")],
     name: Annotated[
-        str, typer.Option(help="The application's name, with which every name in AWS begins: 1-20 letters and digits.")
+        str,
+        typer.Option(
+            help="The application's name, with which every name in AWS begins: 1-20 lower-case letters "
+            "and digits, a letter first. Without it: that of the folder."
+        ),
     ] = "",
     region: Annotated[
         str, typer.Option(help="The region that the stages are deployed to. Without it: that of the caller.")

@@ -1,9 +1,10 @@
 """Buckets, secrets, settings and permissions of your own tasks."""
 
 from aws_cdk import aws_kms as kms
+from constructs import Construct, Node
+
 from celeriac_cdk.application import Application
 from celeriac_cdk.config import StageConfig
-from constructs import Construct, Node
 
 
 class ApplicationState(Construct):

@@ -1,7 +1,6 @@
 """The tasks, in an AWS account in memory: `sandbox` is a fixture of Celeriac."""
 
 from celeriac.testing import Sandbox
-
 from tasks.queues import words
 from tasks.words import count_words, greet
 

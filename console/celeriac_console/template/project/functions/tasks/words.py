@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from celeriac import Backoff, Reject, task
-
 from tasks.queues import words
 
 
