@@ -265,7 +265,7 @@ def test_send_waits_for_a_failure(sandbox: Sandbox) -> None:
 def test_send_waits_until_its_timeout(sandbox: Sandbox) -> None:
     done = _run("send", "charge", "--arg", "order=o-1", "--arg", "fail=yes", "--wait", "--timeout", "10s")
     assert done.exit_code == 1
-    assert "it is retrying after 10 s: celeriac --stage test status charge/" in done.stderr
+    assert "it is retrying after 10 s, its last error is ConnectionError: celeriac --stage test status charge/" in done.stderr
 
 
 def test_send_stops_waiting_for_a_quarantined_task(sandbox: Sandbox) -> None:

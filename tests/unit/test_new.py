@@ -88,6 +88,10 @@ def test_the_files_are_few_and_the_users(project: Path) -> None:
     assert tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"] == "my-tasks"
 
 
+def test_it_lists_no_services_so_that_those_that_its_tasks_call_are_found(project: Path) -> None:
+    assert "celeriac" not in tomllib.loads((project / "pyproject.toml").read_text())["tool"]
+
+
 def test_its_tests_pass(project: Path) -> None:
     assert "3 passed" in in_project(project, "pytest", "-q", "-p", "no:cacheprovider")
 
