@@ -31,6 +31,7 @@ from celeriac_console.terminal.errors import (
     CommandInterruptedError,
     UserError,
 )
+from celeriac_console.terminal.next_steps import start_local
 from celeriac_console.terminal.screen import forget_reader, say
 
 LOG_IN = "your AWS credentials have expired or aren't known: log in again, for example with `aws sso login`"
@@ -87,7 +88,9 @@ def explanation(error: Exception) -> tuple[str, int] | None:
         case EndpointConnectionError():
             stage = settings.stage()
             cloud = (
-                "Is the local cloud running (`make up`)?" if stage == "local" else "For the local cloud: --stage local."
+                f"Is the local cloud running (`{start_local()}`)?"
+                if stage == "local"
+                else "For the local cloud: --stage local."
             )
             return f"{error} The stage is {stage}. Is the network up? {cloud}", FAILED
         case ClientError():
