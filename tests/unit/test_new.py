@@ -51,6 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = new(top / "my tasks", "--defaults", "--region", "eu-west-1")
     assert done.exit_code == 0, done.output
     assert "make demo" in done.output
+    assert re.search(r"  cd '.*my tasks'\n", done.output), done.output
     return top / "my tasks"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -24,7 +25,10 @@ _LONGEST_NAME = 20
 def new(
     folder: Annotated[Path, typer.Argument(help="The folder of the project, which must be new or empty.")],
     name: Annotated[
-        str, typer.Option(help="The application's name, with which every name in AWS begins: 1-20 letters and digits.")
+        str,
+        typer.Option(
+            help="The application's name, with which every name in AWS begins: 1-20 lower-case letters and digits."
+        ),
     ] = "",
     region: Annotated[
         str, typer.Option(help="The region that the stages are deployed to. Without it: that of the caller.")
@@ -57,7 +61,7 @@ def new(
     number = sum(path.is_file() for path in folder.rglob("*") if ".celeriac" not in path.parts)
     say(f"{folder} has {number} files, all yours. Next:")
     here = os.path.relpath(folder)
-    for command in (f"cd {here}", "make demo", "make test"):
+    for command in (f"cd {shlex.quote(here)}", "make demo", "make test"):
         say(f"  {command}")
 
 
