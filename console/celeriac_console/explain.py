@@ -21,6 +21,7 @@ from celeriac import InvalidArgumentsError, NoSuchQueueError
 from celeriac.aws.client import error_code
 from celeriac.model import settings
 from celeriac.model.errors import DeclarationError, NotConfiguredError
+from celeriac_console.application import by_name
 from celeriac_console.stage import local_cloud
 from celeriac_console.stage.deployed import stages
 from celeriac_console.terminal.errors import (
@@ -51,6 +52,8 @@ def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Cal
         try:
             if calls_aws and settings.stage() == local_cloud.STAGE:
                 local_cloud.enter()
+            if calls_aws:
+                by_name.warn_of_stage(settings.stage())
             if calls_aws and is_default_stage:
                 say(f"The stage is {settings.stage()}: neither --stage nor {settings.STAGE} names one.", stderr=True)
             command(*args, **kwargs)
