@@ -167,6 +167,9 @@ def load(name: str | None = None) -> None:
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise declared.NoTasksError(name) from error
+        package = (error.name or "").partition(".")[0]
+        if package and package != name.partition(".")[0]:
+            error.msg += f" (a package is added by: uv add {package})"
         raise
     for task in list(tasks.values()):
         try:
