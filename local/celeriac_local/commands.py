@@ -104,7 +104,9 @@ def example() -> None:
 def reset(
     *, everything: Annotated[bool, typer.Option("--all", help="Also what was installed and built for it.")] = False
 ) -> None:
-    """Stop the local cloud, and delete its data: messages, tables, logs. The next start begins with an empty one.
+    """Stop the local cloud, and delete its data: messages, tables, logs, and files that it makes again in .celeriac/.
+
+    The next start begins with an empty cloud.
 
     Example: celeriac local reset
     """

@@ -182,6 +182,25 @@ def test_an_answer_that_cannot_be_used_is_refused_before_anything_is_made(
     assert not (tmp_path / "shop").exists()
 
 
+@pytest.mark.usefixtures("_from_an_index")
+@pytest.mark.parametrize(
+    ("folder", "words", "name"),
+    [
+        ("bäume", [], "bume"),
+        ("123", [], "app"),
+        ("bäume", ["--name", "trees"], None),
+        ("trees", [], None),
+    ],
+)
+def test_a_name_that_had_to_be_changed_is_told(folder: str, words: list[str], name: str | None, tmp_path: Path) -> None:
+    done = new(tmp_path / folder, "--defaults", *words)
+
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.output.split())
+    assert ("The application's name is" in told) == (name is not None)
+    assert name is None or f"The application's name is {name}, made of the folder's. For another one: --name" in told
+
+
 def test_the_wheel_that_celeriac_was_installed_from_goes_into_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,8 @@ def new(
     name: Annotated[
         str,
         typer.Option(
-            help="The application's name, with which every name in AWS begins: 1-20 lower-case letters and digits."
+            help="The application's name, with which every name in AWS begins: 1-20 lower-case letters and digits, "
+            "a letter first."
         ),
     ] = "",
     region: Annotated[
@@ -59,6 +60,8 @@ def new(
             folder.rmdir()
         raise
     number = sum(path.is_file() for path in folder.rglob("*") if ".celeriac" not in path.parts)
+    if answers["name"] not in {name, folder.name}:
+        say(f"The application's name is {answers['name']}, made of the folder's. For another one: --name")
     say(f"{folder} has {number} files, all yours. Next:")
     here = os.path.relpath(folder)
     for command in (f"cd {shlex.quote(here)}", "make demo", "make test"):
