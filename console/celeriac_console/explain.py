@@ -21,6 +21,7 @@ from celeriac import InvalidArgumentsError, NoSuchQueueError
 from celeriac.aws.client import error_code
 from celeriac.model import settings
 from celeriac.model.errors import DeclarationError, NotConfiguredError
+from celeriac_console.application import by_name
 from celeriac_console.stage import local_cloud
 from celeriac_console.stage.deployed import stages
 from celeriac_console.terminal.errors import (
@@ -31,6 +32,7 @@ from celeriac_console.terminal.errors import (
     CommandInterruptedError,
     UserError,
 )
+from celeriac_console.terminal.next_steps import start_local
 from celeriac_console.terminal.screen import forget_reader, say
 
 LOG_IN = "your AWS credentials have expired or aren't known: log in again, for example with `aws sso login`"
@@ -50,6 +52,8 @@ def explained[**P](command: Callable[P, None], *, calls_aws: bool = True) -> Cal
         try:
             if calls_aws and settings.stage() == local_cloud.STAGE:
                 local_cloud.enter()
+            if calls_aws:
+                by_name.warn_of_stage(settings.stage())
             if calls_aws and is_default_stage:
                 say(f"The stage is {settings.stage()}: neither --stage nor {settings.STAGE} names one.", stderr=True)
             command(*args, **kwargs)
@@ -87,7 +91,9 @@ def explanation(error: Exception) -> tuple[str, int] | None:
         case EndpointConnectionError():
             stage = settings.stage()
             cloud = (
-                "Is the local cloud running (`make up`)?" if stage == "local" else "For the local cloud: --stage local."
+                f"Is the local cloud running (`{start_local()}`)?"
+                if stage == "local"
+                else "For the local cloud: --stage local."
             )
             return f"{error} The stage is {stage}. Is the network up? {cloud}", FAILED
         case ClientError():

@@ -24,11 +24,15 @@ from celeriac.model.message import MalformedMessageError
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Backoff, Reject, Retry
 from celeriac.model.table import Outbox, Table
+from celeriac.model.version import VERSION
 
 if TYPE_CHECKING:
     from celeriac.enqueue.action import TransactionError
     from celeriac.enqueue.commit import ConditionFailedError
     from celeriac.enqueue.transaction import Transaction
+
+
+__version__ = VERSION
 
 
 def transaction() -> "Transaction":
@@ -75,6 +79,7 @@ __all__ = [
     "Task",
     "TaskFailedError",
     "TransactionError",
+    "__version__",
     "configure",
     "handle",
     "task",

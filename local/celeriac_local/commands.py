@@ -104,8 +104,9 @@ def example() -> None:
 def reset(
     *, everything: Annotated[bool, typer.Option("--all", help="Also what was installed and built for it.")] = False
 ) -> None:
-    """Stop the local cloud, and delete what .celeriac/ holds but for tools and bundles: messages, tables, logs, and the
-    template that `celeriac update` has got, which it gets again. The next start begins with an empty local cloud.
+    """Stop the local cloud, and delete its data: messages, tables, logs, and files that it makes again in .celeriac/.
+
+    The next start begins with an empty cloud.
 
     Example: celeriac local reset
     """

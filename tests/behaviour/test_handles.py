@@ -13,6 +13,7 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.declare.reference import InvalidReferenceError
+from celeriac.model.version import VERSION
 from celeriac.testing import Sandbox
 from tests.support.faults import out_of_reach
 
@@ -50,6 +51,15 @@ def test_a_reference_gives_the_handle_back(sandbox: Sandbox) -> None:
     sandbox.drain()
     assert again.result() == "shipped o/7 ü"
     assert (again.task, again.id, again.key, again.ref) == ("ship", handle.id, handle.key, handle.ref)
+
+
+def test_a_handle_is_shown_as_its_reference(sandbox: Sandbox) -> None:
+    handle = ship.enqueue(order_id="7")
+    assert repr(handle) == f"Handle({handle.ref!r})"
+
+
+def test_the_library_tells_its_version() -> None:
+    assert celeriac.__version__ == VERSION
 
 
 def test_a_reference_of_a_task_without_a_key_is_short(sandbox: Sandbox) -> None:

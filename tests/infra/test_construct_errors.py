@@ -35,6 +35,13 @@ def test_one_stage_of_one_application_in_one_app_for_one_account_and_region(fold
     Celeriac(cdk.Stack(foreign.app(), "Here"), "Tasks", source=source, name="shop", stage="qa")
 
 
+def test_a_package_that_a_task_imports_and_that_is_not_installed(folder: Path) -> None:
+    source = foreign.package(folder, "lacking_tasks")
+    (source / "slugs.py").write_text("import slugify2\n")
+    with pytest.raises(ModuleNotFoundError, match=r"'slugify2' \(a package is added by: uv add slugify2\)"):
+        take_in(folder, "lacking_tasks")
+
+
 def test_two_packages_of_one_import_name(folder: Path) -> None:
     take_in(folder)
     other = foreign.package(folder / "other", "refused_tasks")

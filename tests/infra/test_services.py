@@ -61,6 +61,38 @@ def test_the_parameters_of_powertools_need_two_services(source: Path) -> None:
     assert services_of([source], [], {}) == {"secretsmanager", "ssm"}
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "service"),
+    [
+        ("from aws_lambda_powertools.utilities.parameters import get_secret\n", 1, "secretsmanager"),
+        (
+            "from aws_lambda_powertools.utilities import parameters\nx = parameters.get_secret('a')\n",
+            2,
+            "secretsmanager",
+        ),
+        ("import aws_lambda_powertools.utilities.parameters as p\n\nx = p.get_parameter('a')\n", 3, "ssm"),
+        ("from aws_lambda_powertools.utilities.parameters.appconfig import get_app_config\n", 1, "appconfigdata"),
+    ],
+)
+def test_the_parameters_of_powertools_are_refused_if_their_service_is_not_listed(
+    source: Path, text: str, line: int, service: str
+) -> None:
+    source.write_text(text)
+
+    with pytest.raises(
+        ServiceError, match=rf"task\.py:{line} calls AWS '{service}'.*add \"{service}\" to aws-services"
+    ):
+        services_of([source], [], {"aws-services": ["sqs"]})
+    assert services_of([source], [], {"aws-services": ["sqs", service]}) == {"sqs", service}
+    assert {service, "secretsmanager", "ssm"} <= services_of([source], [], {})
+
+
+def test_another_method_of_that_name_asks_for_no_service(source: Path) -> None:
+    source.write_text("import vault\nx = vault.get_secret('a')\n")
+
+    assert services_of([source], [], {"aws-services": ["sqs"]}) == {"sqs"}
+
+
 def test_a_list_is_taken_as_it_is_and_must_hold_what_is_called(source: Path) -> None:
     source.write_text('import boto3\nses = boto3.client("ses")\n')
 

@@ -20,6 +20,7 @@ from celeriac.model import given, settings
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
 from celeriac_console.stage.clients import client as operators_client
+from celeriac_console.terminal import next_steps
 from tests.support.faults import registered
 
 shop = Queue("console", max_concurrency=7)
@@ -209,12 +210,34 @@ def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> No
     assert found.exit_code == 1
     assert "WRONG stacks celeriac-test--state, celeriac-test--work: not deployed\n" in found.output
     drift = "WRONG queue console: VisibilityTimeout is 1, declared 180"
-    assert f"{drift}\n      deploy it: make deploy STAGE=test\n" in found.output
+    assert f"{drift}\n      deploy it: run cdk deploy for test\n" in found.output
     assert "WRONG consumer console: disabled\n      celeriac --stage test resume console" in found.output
     assert "ok    tables celeriac-test--idempotency, celeriac-test--outbox" in found.output
     findings = json.loads(_run("doctor", "--json").output)
     events.unregister("before-call.cloudformation.DescribeStacks", missing)
     assert {"what": "outbox: 0 parked", "ok": True, "cure": None} in findings
+
+
+@pytest.mark.parametrize(
+    ("stage", "makefile", "advice"),
+    [
+        ("local", True, "deploy it: make up"),
+        ("local", False, "deploy it: celeriac local up"),
+        ("prod", True, "deploy it: make deploy STAGE=prod"),
+        ("prod", False, "deploy it: run cdk deploy for prod"),
+    ],
+)
+def test_make_is_advised_only_where_there_is_a_makefile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, *, makefile: bool, advice: str
+) -> None:
+    monkeypatch.setenv(settings.STAGE, stage)
+    (tmp_path / settings.FILE).touch()
+    if makefile:
+        (tmp_path / "Makefile").touch()
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+
+    assert next_steps.deploy_it() == advice
 
 
 def test_doctor_has_one_cure_for_a_stage_that_is_not_deployed(sandbox: Sandbox) -> None:
@@ -224,7 +247,7 @@ def test_doctor_has_one_cure_for_a_stage_that_is_not_deployed(sandbox: Sandbox) 
     assert (
         f"WRONG stacks celeriac-{stage}--state, celeriac-{stage}--work: not deployed\nWRONG queues {ours}: not" in found
     )
-    assert "WRONG outbox: not deployed\n      deploy it: make deploy STAGE=staging\nok    alarms" in found
+    assert "WRONG outbox: not deployed\n      deploy it: run cdk deploy for staging\nok    alarms" in found
     assert found.count("deploy it") == 1
 
 

@@ -43,6 +43,11 @@ def test_a_stage_that_reserves_for_relay_and_sweeper_needs_nothing_more_for_them
     assert "reserve = true" not in compared([Queue("a")], quota=50, unreserved=50).state  # Lambda would refuse it
 
 
+def test_the_local_cloud_has_no_settings_to_reserve_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_STAGE", "local")
+    assert "stages.local" not in compared([Queue("a")], quota=1000, unreserved=1000).state
+
+
 def test_each_poller_counts_for_ten_invocations() -> None:
     assert compared([Queue("a", pollers=(2, 20))], quota=1000, unreserved=1000).state.startswith("206 invocations")
 

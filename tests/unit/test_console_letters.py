@@ -73,6 +73,14 @@ def _run(*arguments: str, **options: Any) -> Result:
     return CliRunner().invoke(app, ["--stage", "test", "dlq", *arguments], **options)
 
 
+def test_a_filter_by_a_task_that_nobody_knows_is_warned_of() -> None:
+    for command in (["redrive", "letters"], ["discard", "letters", "--yes"], ["list", "letters"]):
+        told = _run(*command, "--task", "chrge")
+        assert told.exit_code == 0
+        assert "no task is named 'chrge' now. Did you mean charge?" in told.stderr
+        assert "no task" not in _run(*command, "--task", "charge").stderr
+
+
 def _json(*arguments: str) -> Any:
     *_, answer = _run(*arguments, "--json").stdout.splitlines()  # while the command waits, workers print their metrics
     return json.loads(answer)

@@ -46,6 +46,21 @@ def _park() -> None:
         client("dynamodb").put_item(TableName=table, Item=row | parked)
 
 
+@pytest.mark.parametrize(
+    ("type_", "nearest"),
+    [("replay.evnt", "Did you mean replay.event?"), ("task:bok", "Did you mean task:book?"), ("re*.evnt", "")],
+)
+def test_a_type_that_nobody_knows_is_warned_of(sandbox: Sandbox, type_: str, nearest: str) -> None:
+    told = _run("replay", "--type", type_, "--since", "1h")
+    assert told.stderr.startswith(f"no task and no event has the type {type_!r}.")
+    assert nearest in told.stderr
+
+
+@pytest.mark.parametrize("type_", ["replay.event", "replay.*", "task:book", "*"])
+def test_a_type_that_is_known_may_have_no_rows(sandbox: Sandbox, type_: str) -> None:
+    assert "no task" not in _run("replay", "--type", type_, "--since", "1h").stderr
+
+
 def test_lag_shows_the_age_of_the_oldest_event(sandbox: Sandbox) -> None:
     assert "nothing is unpublished" in _run("lag").output
     _emit(1)

@@ -105,6 +105,11 @@ def test_a_file_that_is_no_document_is_refused_with_the_cure(tmp_path: Path, tex
     assert "celeriac schema > schema.json" in checked.output
 
 
+def test_standard_input_is_named_and_may_not_be_empty() -> None:
+    assert "standard input was empty" in _run("--check", "-", given="\n").output
+    assert "standard input is no JSON" in _run("--check", "-", given="{").output
+
+
 def test_a_name_and_a_check_are_too_much() -> None:
     assert "give one of" in _run("charge", "--asyncapi").output
 

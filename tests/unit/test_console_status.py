@@ -250,6 +250,10 @@ def test_the_note_of_a_redriven_at_least_once_letter_is_not_shown_as_its_state(s
     assert "unknown" in _run("status", handle.id).output
 
 
+def test_an_unknown_id_gets_the_command_that_searches_for_it(sandbox: Sandbox) -> None:
+    assert "celeriac --stage test status --search 'a b' reads all" in _run("status", "a b").output.replace("\n", " ")
+
+
 def test_send_waits_for_the_result(sandbox: Sandbox) -> None:
     done = _run("send", "count", "--arg", "number=6", "--arg", "times=7", "--wait")
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "42")
@@ -265,7 +269,10 @@ def test_send_waits_for_a_failure(sandbox: Sandbox) -> None:
 def test_send_waits_until_its_timeout(sandbox: Sandbox) -> None:
     done = _run("send", "charge", "--arg", "order=o-1", "--arg", "fail=yes", "--wait", "--timeout", "10s")
     assert done.exit_code == 1
-    assert "it is retrying after 10 s: celeriac --stage test status charge/" in done.stderr
+    assert (
+        "it is retrying after 10 s, its last error is ConnectionError: celeriac --stage test status charge/"
+        in done.stderr
+    )
 
 
 def test_send_stops_waiting_for_a_quarantined_task(sandbox: Sandbox) -> None:

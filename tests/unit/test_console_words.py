@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner, Result
 
+import celeriac
 from celeriac import Queue, task
 from celeriac.model import declared
 from celeriac.testing import Sandbox
@@ -159,6 +160,22 @@ def test_doctor_checks_the_rest_if_the_tasks_cannot_be_loaded(sandbox: Sandbox, 
     assert found.exit_code == 1
     assert "ok    credentials: arn:aws" in found.output
     assert "WRONG tasks: the tasks can't be loaded: " in found.output
+
+
+def test_a_package_of_tasks_that_python_does_not_find_has_its_cures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with declared.application("nowhere.orders_tasks"):
+        with pytest.raises(ModuleNotFoundError) as raised:
+            celeriac.handle("report_nothing/1@2")
+        told = _run("tasks")
+
+    for said in ("'nowhere.orders_tasks'", "the folder of your project", "CELERIAC_TASKS", "`source`", "PYTHONPATH"):
+        assert said in str(raised.value)
+        assert said in " ".join(told.stderr.split())
+    assert told.exit_code == 2
+    assert "Error" not in told.stderr
 
 
 def test_a_loading_error_of_several_modules_names_no_line() -> None:

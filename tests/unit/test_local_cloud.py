@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -297,6 +298,25 @@ def test_the_printed_shell_lines_select_the_local_cloud() -> None:
     assert there.items() >= (environment.of_client(4566) | {"NO_PROXY": exempt, "no_proxy": exempt}).items()
     lost = shell.keys() - there.keys()
     assert lost == {name for name in SHELL if name.startswith(("AWS_", "CDK_", "CELERIAC_"))} - {"AWS_ENDPOINT_URL"}
+
+
+def test_the_printed_shell_lines_put_the_tasks_in_front_of_what_python_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "with a blank" / "orders_tasks"
+    source.mkdir(parents=True)
+    (source / "__init__.py").touch()
+    (tmp_path / "celeriac.toml").write_text('name = "shop"\nsource = "with a blank/orders_tasks"\n')
+    monkeypatch.chdir(tmp_path)
+    shell = {"PATH": os.defpath, "PYTHONPATH": f"/mine{os.pathsep}{os.pathsep}{source.parent}"}
+    lines = environment.as_shell(4566, shell)
+
+    path = f"{source.parent}{os.pathsep}/mine"
+    assert f"export PYTHONPATH='{path}'" in lines.splitlines()
+    assert f"export PYTHONPATH='{source.parent}'" in environment.as_shell(4566, {}).splitlines()
+    program = f"{lines}\ncd /\n{shlex.quote(sys.executable)} -c 'import orders_tasks; print(orders_tasks.__file__)'"
+    shown = subprocess.run(["/bin/sh", "-c", program], env=shell, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == str(source / "__init__.py")
 
 
 def test_a_failed_deploy_is_explained_by_the_lines_with_its_reasons() -> None:

@@ -51,6 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = new(top / "my tasks", "--defaults", "--region", "eu-west-1")
     assert done.exit_code == 0, done.output
     assert "make demo" in done.output
+    assert re.search(r"  cd '.*my tasks'\n", done.output), done.output
     return top / "my tasks"
 
 
@@ -86,6 +87,10 @@ def test_the_files_are_few_and_the_users(project: Path) -> None:
     assert (project / "celeriac.toml").read_text().count('regions = ["eu-west-1"]') == 2
     assert f"_commit: {VERSION}\n_src_path: .celeriac/template\n" in (project / ".copier-answers.yml").read_text()
     assert tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"] == "my-tasks"
+
+
+def test_it_lists_no_services_so_that_those_that_its_tasks_call_are_found(project: Path) -> None:
+    assert "celeriac" not in tomllib.loads((project / "pyproject.toml").read_text())["tool"]
 
 
 def test_its_tests_pass(project: Path) -> None:
@@ -175,6 +180,25 @@ def test_an_answer_that_cannot_be_used_is_refused_before_anything_is_made(
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
     assert not (tmp_path / "shop").exists()
+
+
+@pytest.mark.usefixtures("_from_an_index")
+@pytest.mark.parametrize(
+    ("folder", "words", "name"),
+    [
+        ("bäume", [], "bume"),
+        ("123", [], "app"),
+        ("bäume", ["--name", "trees"], None),
+        ("trees", [], None),
+    ],
+)
+def test_a_name_that_had_to_be_changed_is_told(folder: str, words: list[str], name: str | None, tmp_path: Path) -> None:
+    done = new(tmp_path / folder, "--defaults", *words)
+
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.output.split())
+    assert ("The application's name is" in told) == (name is not None)
+    assert name is None or f"The application's name is {name}, made of the folder's. For another one: --name" in told
 
 
 def test_the_wheel_that_celeriac_was_installed_from_goes_into_the_project(

@@ -21,6 +21,21 @@ def tell(number: int) -> None:
     told.append(number)
 
 
+@pytest.mark.parametrize(("stage", "meant"), [("prd", "prod"), ("loc", "local"), ("lcoal", "local")])
+def test_a_stage_that_resembles_a_named_one_is_warned_of(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, meant: str
+) -> None:
+    (tmp_path / settings.FILE).write_text(FILE.replace('"shop"', '"celeriac"'))
+    monkeypatch.chdir(tmp_path)
+
+    def told(stage: str) -> str:
+        return CliRunner().invoke(app, ["--stage", stage, "outbox", "lag"]).stderr
+
+    assert f"celeriac.toml names no stage {stage}: did you mean {meant}?" in told(stage)
+    for other in ("prod", "pr-7", "staging"):
+        assert "did you mean" not in told(other)
+
+
 FILE = """
 name = "shop"
 

@@ -35,10 +35,8 @@ def why_not(error: BaseException) -> str:
     """The place and the error. An error of several modules together, such as a name used twice, has no place."""
     place = _place(error)
     text = " ".join(error_message(error).split())[:MOST_CHARACTERS]
-    if not isinstance(error, DeclarationError):  # a DeclarationError's text is complete without its type
+    if not isinstance(error, DeclarationError | declared.NoTasksError):  # their texts are complete without the type
         text = f"{error_type(error)}: {text}"
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != declared.package():
-        text += f" (a package is added by: uv add {error.name.partition('.')[0]})"
     return f"the tasks can't be loaded: {place}\n  {text}" if place else f"the tasks can't be loaded: {text}"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -59,9 +60,11 @@ def new(
             folder.rmdir()
         raise
     number = sum(path.is_file() for path in folder.rglob("*") if ".celeriac" not in path.parts)
+    if answers["name"] not in {name, folder.name}:
+        say(f"The application's name is {answers['name']}, made of the folder's. For another one: --name")
     say(f"{folder} has {number} files, all yours. Next:")
     here = os.path.relpath(folder)
-    for command in (f"cd {here}", "make demo", "make test"):
+    for command in (f"cd {shlex.quote(here)}", "make demo", "make test"):
         say(f"  {command}")
 
 

@@ -62,11 +62,15 @@ def _of(name: str) -> dict[str, Any]:
 def _read(file: str) -> dict[str, Any]:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        if file == "-" and not text.strip():
+            raise UserError("standard input was empty: the command before the pipe has printed nothing")
         found = json.loads(text)
     except OSError as error:
         raise UserError(f"{file} can't be read: {error.strerror}. Write it with: {WRITE}") from error
     except ValueError as error:
-        raise UserError(f"{file} is no JSON: {error}. Write it with: {WRITE}") from error
+        raise UserError(
+            f"{'standard input' if file == '-' else file} is no JSON: {error}. Write it with: {WRITE}"
+        ) from error
     if not isinstance(found, dict) or found.get("celeriac") != document.FORMAT or "tasks" not in found:
         raise UserError(f"{file} isn't the whole output of `celeriac schema`. Write it with: {WRITE}")
     return found

@@ -105,8 +105,9 @@ def _waited(handle: Handle[Any], timeout: timedelta) -> bool:
         say(f"{failed}\nsee it: {see}", style="red", stderr=True)
         return False
     except TimeoutError:
-        state = handle.status().state
-        say(f"it is {state} after {duration_text(timeout)}: {command('status', handle.ref)}", stderr=True)
+        status = handle.status()
+        last = f", its last error is {line(status.failure.type)}" if status.failure and status.failure.type else ""
+        say(f"it is {status.state} after {duration_text(timeout)}{last}: {command('status', handle.ref)}", stderr=True)
         return False
     except ResultNotKeptError as not_kept:
         say(str(not_kept), stderr=True)

@@ -15,6 +15,7 @@ from celeriac_console.lookup.reference import by_reference
 from celeriac_console.lookup.search import by_key_or_id
 from celeriac_console.options import Json
 from celeriac_console.terminal.errors import FAILED
+from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.screen import say
 
 
@@ -49,7 +50,7 @@ def status(
         more = (
             ""
             if search
-            else ", or its record is beyond the first ten megabytes: celeriac status --search ID reads all records"
+            else f", or its record is beyond the first ten megabytes: {command('status', '--search', what)} reads all"
         )
         say(
             f"unknown: nothing is stored of {what!r}. It may still be waiting in its queue: give the reference that "

@@ -6,7 +6,7 @@ from pathlib import Path
 from celeriac.declare import registry
 from celeriac.model import project, settings
 from celeriac.model.queue import CONCURRENCY_RANGE, Queue
-from celeriac.model.stages import RELAY_RESERVE, SWEEPER_RESERVE
+from celeriac.model.stages import LOCAL, RELAY_RESERVE, SWEEPER_RESERVE
 from celeriac_console.doctor.finding import Finding
 from celeriac_console.stage.clients import client
 
@@ -59,7 +59,7 @@ def compared(queues: Sequence[Queue], *, quota: int, unreserved: int, reserve: b
             f". A backlog of {' or '.join(unlimited)} may take all of them, because there is no max_concurrency. Then "
             "the other functions wait, and lose nothing"
         )
-        if ours and quota >= _SMALLEST_LEFT + ours:
+        if ours and quota >= _SMALLEST_LEFT + ours and settings.stage() != LOCAL:  # that stage has no settings
             state += f"; reserve = true under stages.{settings.stage()} keeps {ours} for relay and sweeper"
     return Finding("concurrency", "", state)
 

@@ -4,8 +4,9 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
-from celeriac.model.settings import stage
+from celeriac.model.settings import project_file, stage
 from celeriac_console.terminal.text import line
 
 # Long enough for every command with a key and an id.
@@ -38,4 +39,17 @@ def _without(words: Sequence[str], option: str) -> Iterator[str]:
 
 def deploy_it() -> str:
     """The advice to deploy the current stage."""
-    return "deploy it: " + ("make up" if stage() == "local" else f"make deploy STAGE={stage()}")
+    if stage() == "local":
+        return f"deploy it: {start_local()}"
+    return "deploy it" + (f": make deploy STAGE={stage()}" if _has_makefile() else f": run cdk deploy for {stage()}")
+
+
+def start_local() -> str:
+    """The command that starts the local cloud and deploys to it."""
+    return "make up" if _has_makefile() else "celeriac local up"
+
+
+def _has_makefile() -> bool:
+    """Whether the project has the commands of make. The host of a construct may have none."""
+    file = project_file(Path.cwd())
+    return ((file.parent if file is not None else Path.cwd()) / "Makefile").exists()

@@ -17,10 +17,9 @@ from celeriac.model.failure import Failure
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
-from celeriac.model.shown import shown
 
 # What a handle is known by. The other fields follow from its task, or belong to this release.
-_SHOWN = ("id", "key", "task", "queue", "guarantee", "due")
+_KNOWN_BY = ("id", "key", "task", "queue", "guarantee", "due")
 # The waits between two polls of `result()`: short at first, longer if the task takes long.
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
 
@@ -81,7 +80,7 @@ class Handle[R](Struct, frozen=True):
     """The key under which an older release may have recorded the same work."""
 
     def __repr__(self) -> str:
-        return shown(self, *_SHOWN)
+        return f"Handle({self.ref!r})"
 
     def __eq__(self, other: object) -> bool:
         return self._compared == other._compared if isinstance(other, Handle) else NotImplemented
@@ -91,7 +90,7 @@ class Handle[R](Struct, frozen=True):
 
     @property
     def _compared(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in _SHOWN)
+        return tuple(getattr(self, name) for name in _KNOWN_BY)
 
     @property
     def all_queues(self) -> tuple[Queue, ...]:

@@ -156,12 +156,21 @@ def _twins(name: str) -> dict[str, list[str]]:
 def load(name: str | None = None) -> None:
     """Import every module of the package `name`, by default the application's package.
 
-    Raises what a module raises, DuplicateNameError if two of its tasks share a name, SignatureError if a type in a
-    task's signature isn't defined at run time, and HooksError if `hooks.py` lists what is no hook.
+    Raises NoTasksError if Python doesn't find the package, what a module raises, DuplicateNameError if two of its tasks
+    share a name, SignatureError if a type in a task's signature isn't defined at run time, and HooksError if `hooks.py`
+    lists what is no hook.
     """
     name = name or declared.package()
-    for module in _modules(name):
-        importlib.import_module(module)
+    try:
+        for module in _modules(name):
+            importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise declared.NoTasksError(name) from error
+        package = (error.name or "").partition(".")[0]
+        if package and package != name.partition(".")[0]:
+            error.msg += f" (a package is added by: uv add {package})"
+        raise
     for task in list(tasks.values()):
         try:
             _ = task.signature
@@ -187,7 +196,8 @@ def queues() -> dict[str, Queue]:
 def handle(ref: str) -> Handle[Any]:
     """The handle that has this `ref`, in any process that has the task.
 
-    Raises InvalidReferenceError for a text that isn't a reference, and LookupError if no task has the name in it.
+    Raises InvalidReferenceError for a text that isn't a reference, LookupError if no task has the name in it, and
+    NoTasksError, a ModuleNotFoundError, if Python doesn't find the package of the tasks.
     """
     parts = parse(ref)
     if parts.task not in tasks:

@@ -7,7 +7,7 @@ from functools import cache
 from types import ModuleType
 
 from celeriac.model import settings
-from celeriac.model.errors import DeclarationError
+from celeriac.model.errors import CeleriacError, DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.table import Outbox, Table
 
@@ -20,6 +20,18 @@ packages: set[str] = set()
 
 class DuplicateNameError(DeclarationError):
     """Two tasks, queues or tables share a name, so a message couldn't say which one it means."""
+
+
+class NoTasksError(CeleriacError, ModuleNotFoundError):
+    """Python doesn't find the package of the application's tasks. The text has the cures."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(
+            f"Python finds no package {package!r}, which should hold the tasks: go to the folder of your project, name "
+            f"the package in {settings.TASKS} or by `source` in {settings.FILE}, and for a program set PYTHONPATH to "
+            "the folder that holds the package",
+            name=package,
+        )
 
 
 @contextmanager

@@ -130,9 +130,13 @@ def of_provider(base: Mapping[str, str]) -> dict[str, str]:
 def as_shell(port: int, base: Mapping[str, str]) -> str:
     """Lines for `eval` in a POSIX shell with the environment `base`, so that its commands use the local cloud.
 
+    Python finds the tasks in that shell, in any folder, before anything else of their package's name.
+
     Proxies stay, with this machine as an exception, because uv and git in that shell need them.
     """
-    variables = of_client(port) | _exempt(base)
+    source = str(folders.source_root())
+    others = [each for each in base.get("PYTHONPATH", "").split(os.pathsep) if each not in {"", source}]
+    variables = of_client(port) | _exempt(base) | {"PYTHONPATH": os.pathsep.join([source, *others])}
     unwanted = sorted(name for name in base if leads_elsewhere(name) and not is_proxy(name) and name not in variables)
     return "\n".join(
         [

@@ -11,6 +11,7 @@ import typer
 
 from celeriac.model import project
 from celeriac.model.settings import stage
+from celeriac_console.application import by_name
 from celeriac_console.application.loading import load
 from celeriac_console.delayed import cancel as cancelling
 from celeriac_console.delayed.cancel import Outcome
@@ -52,6 +53,7 @@ def cancel(
     """
     load()
     wanted = filter_of(task, from_, until)
+    by_name.warn_of_task(task)
     choice = choice_of(names, queue, wanted)
     asks = not yes and project.read(Path.cwd()).stage(stage()).keeps
     if dry_run or asks:

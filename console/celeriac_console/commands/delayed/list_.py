@@ -39,6 +39,7 @@ def list_delayed(
     """
     prefix = f"{by_name.queue(queue).name}." if queue is not None else ""
     wanted = filter_of(task, from_, until)
+    by_name.warn_of_task(task)
     listed = read(prefix, wanted, limit, page)
     if json_:
         typer.echo(json.dumps({"tasks": [one.as_json() for one in listed.tasks], "next": listed.next}))

@@ -9,6 +9,7 @@ import typer
 
 from celeriac.model import project
 from celeriac.model.settings import stage
+from celeriac_console.application import by_name
 from celeriac_console.application.loading import load
 from celeriac_console.delayed.choice import choice_of, preview
 from celeriac_console.delayed.filter import filter_of
@@ -47,6 +48,7 @@ def run_now(
     """
     load()
     wanted = filter_of(task, from_, until)
+    by_name.warn_of_task(task)
     choice = choice_of(names, queue, wanted)
     if dry_run:
         chosen = preview(choice, stderr=json_)

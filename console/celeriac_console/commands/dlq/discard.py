@@ -37,6 +37,7 @@ def discard(
     Example: celeriac dlq discard payments --error "card declined" --until 7d
     """
     declared, wanted = by_name.queue(queue), filter_of(task, error, since, until, contains)
+    by_name.warn_of_task(task)
     shown: set[str] | None = None
     if not yes:
         kinds, shown = _preview(queue, wanted)

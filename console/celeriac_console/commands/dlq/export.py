@@ -43,6 +43,7 @@ def export(
     Example: celeriac dlq export payments dead.jsonl --since 7d
     """
     declared, wanted = by_name.queue(queue), filter_of(task, error, since, until, contains)
+    by_name.warn_of_task(task)
     total, lock, written = depth(declared), Lock(), 0
     missing: list[str] = []
     reading = Pass(declared, hidden=hidden_for(total))

@@ -60,6 +60,7 @@ def list_letters(
     Example: celeriac dlq list payments --since 2h
     """
     wanted = filter_of(task, error, since, until, contains)
+    by_name.warn_of_task(task)
     if queue is not None:
         found = [_read(by_name.queue(queue), wanted, limit, each=each, workers=WORKERS)]
     else:

@@ -67,6 +67,7 @@ def redrive(
         raise UserError("--edit changes one letter: name it with --id")
     replaced = _edited(find(queue, id_)) if edit and id_ is not None else None
     wanted = filter_of(task, error, since, until, contains)
+    by_name.warn_of_task(task)
 
     def is_meant(one: Taken) -> bool:
         return wanted.matches(one.letter) and id_ in {None, one.letter.id, one.message_id}

@@ -90,6 +90,8 @@ def replay(
         say(f"{what} since {after:%Y-%m-%d %H:%M:%S}Z" + (", a dry run" * dry_run))
         if not dry_run:
             say(", ".join(f"{counts[name]} {name}" for name in names_[1:5]))
+        if not counts["found"]:
+            by_name.warn_of_row(type_)
         if counts["expired"]:
             say(
                 f"{counted(counts['expired'], 'row')} left out: published so long ago that the tasks' records may have "
