@@ -76,7 +76,7 @@ types: python-env ## check types (mypy --strict), for the oldest and the newest 
 	@$(BIN)/mypy
 	@$(BIN)/mypy --python-version 3.14
 	@for each in fastapi flask plain_lambda; do \
-		(cd examples/$$each && MYPYPATH=../../functions ../../$(BIN)/mypy --config-file= --strict --explicit-package-bases .) || exit 1; \
+		(cd examples/$$each && MYPYPATH=../../functions ../../$(BIN)/mypy --config-file= --strict --explicit-package-bases --exclude deploy.py .) || exit 1; \
 	done
 
 check: test lint types ## run test, lint and types: everything that a pull request needs

@@ -60,6 +60,7 @@ def test_every_decision_is_listed_by_its_title() -> None:
 
 def test_every_command_is_in_the_reference() -> None:
     text = commands.reference()
+    assert "$ `" not in text
     for title in ("## `celeriac send`", "### `celeriac dlq redrive`", "### `celeriac delayed run-now`"):
         assert f"\n{title}\n" in text
     assert "- `--rate" in text
