@@ -174,7 +174,12 @@ def _own_bucket(evening: Evening) -> None:
 def _remove_the_samples(evening: Evening) -> None:
     evening.types(REMOVAL)
     evening.types("make up")
-    _expect("sample" in evening.types("make demo"), "the demo says that it showed the samples", "")
+    told = evening.types("make demo", fails=True)
+    _expect("has no [[demo]]" in told, "without the samples the demo says how to name tasks for it", told)
+    with (evening.clone / "celeriac.toml").open("a") as file:
+        file.write('[[demo]]\ntask = "monthly_report"\nargs = { month = "2026-09" }\n')
+    told = evening.types("make demo")
+    _expect("Every task has ended" in told, "the demo sends the tasks that celeriac.toml names", told)
     evening.types("celeriac --stage local queues")
 
 
