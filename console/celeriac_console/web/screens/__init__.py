@@ -1,0 +1,6 @@
+"""The screens, one file each. A new one is a file here, a template, and a line in `ROOMS`. The menu has this order."""
+
+from celeriac_console.web.screen import Room
+from celeriac_console.web.screens import overview
+
+ROOMS: tuple[Room, ...] = (overview.ROOM,)

@@ -1,0 +1,15 @@
+"""What all requests of the page share: whom it works as, the state of the stage, the letters that were read."""
+
+from dataclasses import dataclass, field
+
+from celeriac_console.web.identity import Identity
+from celeriac_console.web.live.stage import LiveStage
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Made once, when the page starts."""
+
+    identity: Identity
+    read_only: bool
+    live: LiveStage = field(default_factory=LiveStage)

@@ -1,0 +1,79 @@
+// What HTML alone can't do: asking again while the tab is visible, small charts, the keyboard, the theme.
+"use strict";
+
+const tick = Number(document.body.dataset.tick) * 1000;
+let asked = Date.now();
+
+function ask() {
+  if (document.visibilityState !== "visible" || document.querySelector("dialog[open]")) return;
+  asked = Date.now();
+  document.body.dispatchEvent(new CustomEvent("celeriac:tick"));
+}
+
+if (tick) {
+  setInterval(ask, tick);
+  document.addEventListener("visibilitychange", () => { if (Date.now() - asked >= tick) ask(); });
+}
+
+function colour(element, name) {
+  return getComputedStyle(element).getPropertyValue(name).trim();
+}
+
+function draw(element) {
+  const values = element.dataset.values.split(",").map(Number);
+  if (element.dataset.drawn === element.dataset.values) return;
+  element.dataset.drawn = element.dataset.values;
+  element.replaceChildren();
+  const ink = colour(element, element.classList.contains("bad") ? "--bad" : "--accent");
+  new uPlot({
+    width: 110, height: 26, padding: [2, 1, 1, 1],
+    cursor: { show: false }, legend: { show: false },
+    axes: [{ show: false }, { show: false }],
+    scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(high, 1)] } },
+    series: [{}, { stroke: ink, width: 1.25, fill: ink + "22", points: { show: false } }],
+  }, [values.map((_, i) => i), values], element);
+}
+
+function drawAll() {
+  document.querySelectorAll(".spark[data-values]").forEach(draw);
+}
+document.body.addEventListener("htmx:after:swap", drawAll);
+drawAll();
+
+document.getElementById("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+  document.querySelectorAll(".spark").forEach((each) => { delete each.dataset.drawn; });
+  drawAll();
+});
+
+const shortcuts = document.getElementById("shortcuts");
+document.getElementById("keys").addEventListener("click", () => shortcuts.showModal());
+
+function move(step) {
+  const rows = [...document.querySelectorAll("[data-row]")];
+  if (!rows.length) return;
+  const here = rows.findIndex((row) => row.contains(document.activeElement));
+  const next = rows[Math.min(rows.length - 1, Math.max(0, here < 0 ? (step > 0 ? 0 : rows.length - 1) : here + step))];
+  (next.querySelector("a, button") || next).focus();
+}
+
+let going = 0;
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, dialog")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  const goes = Date.now() - going < 1500;
+  going = 0;
+  if (event.key === "/") {
+    const find = document.getElementById("find") || document.querySelector("main input:not([type=hidden])");
+    if (find) { event.preventDefault(); find.focus(); find.select(); }
+  } else if (event.key === "j") move(1);
+  else if (event.key === "k") move(-1);
+  else if (event.key === "?") shortcuts.showModal();
+  else if (event.key === "g") going = Date.now();
+  else if (goes && /^[1-9]$/.test(event.key)) document.querySelectorAll(".menu a")[Number(event.key) - 1]?.click();
+});
