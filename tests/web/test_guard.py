@@ -1,7 +1,10 @@
 """Who may come in, and what a stranger's page can make a browser do."""
 
+import time
+
 import pytest
 
+from celeriac_console.web.guard.entry import SESSION_SECONDS
 from celeriac_console.web.on_this_machine import ENTER
 from tests.web.conftest import Opens, Page
 
@@ -27,10 +30,8 @@ def test_the_cookie_is_the_pages_alone(opened: Opens) -> None:
 
 
 def test_a_session_ends_after_a_day(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    from celeriac_console.web.guard import entry  # noqa: PLC0415 - its clock is moved
-
-    later = entry.time.monotonic() + entry.SESSION_SECONDS + 1
-    monkeypatch.setattr(entry.time, "monotonic", lambda: later)
+    later = time.monotonic() + SESSION_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert page.browser.get("/").status_code == 401
 
 

@@ -1,6 +1,9 @@
 """The screens, one file each. A new one is a file here, a template, and a line in `ROOMS`. The menu has this order."""
 
 from celeriac_console.web.screen import Room
-from celeriac_console.web.screens import overview
+from celeriac_console.web.screens import activity, overview
 
-ROOMS: tuple[Room, ...] = (overview.ROOM,)
+ROOMS: tuple[Room, ...] = (
+    overview.ROOM,
+    activity.ROOM,
+)

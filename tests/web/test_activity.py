@@ -1,0 +1,52 @@
+"""What operators did is written down, before it is done and after."""
+
+import pytest
+
+from celeriac.aws.client import client
+from celeriac.model import names
+from celeriac.testing import Sandbox
+from celeriac_console.web.activity import store
+from celeriac_console.web.activity.noted import noted
+from tests.conftest import STAGE
+from tests.web.conftest import Page
+
+
+def test_the_activity_shows_who_did_what_to_how_many(page: Page) -> None:
+    with noted("ann", "dlq redrive", {"queue": "payments", "error": "<b>timeout</b>"}) as outcome:
+        [going] = page.json("/activity")["lines"]
+        assert (going["what"], going["ended_at"]) == ("dlq redrive", None)
+        outcome.count = 3
+    [line] = page.json("/activity")["lines"]
+    assert (line["who"], line["count"], line["outcome"]) == ("ann", 3, "done")
+    assert "&lt;b&gt;timeout&lt;/b&gt;" in page.html("/activity")
+
+
+def test_an_action_that_fails_is_noted_without_its_text(page: Page) -> None:
+    with pytest.raises(ValueError, match="secret"), noted("ann", "pause", {}):
+        raise ValueError("secret")
+    assert [line["outcome"] for line in page.json("/activity")["lines"]] == ["failed: ValueError"]
+
+
+def test_without_a_line_nothing_is_done(sandbox: Sandbox) -> None:
+    client("dynamodb").delete_table(TableName=names.idempotency_table(STAGE))
+    done = False
+    with pytest.raises(client("dynamodb").exceptions.ResourceNotFoundException), noted("ann", "pause", {}):
+        done = True
+    assert not done
+
+
+def test_older_lines_are_on_a_next_page(page: Page) -> None:
+    for number in range(60):
+        with noted("ann", f"act {number}", {}):
+            pass
+    first = page.json("/activity")
+    assert [line["number"] for line in first["lines"]] == list(range(60, 10, -1))
+    assert [line["number"] for line in page.json("/activity", before=first["older"])["lines"]] == list(range(10, 0, -1))
+
+
+def test_a_line_outlives_a_year_and_then_expires(sandbox: Sandbox) -> None:
+    number = store.begin("ann", "pause", {})
+    answer = client("dynamodb").get_item(
+        TableName=names.idempotency_table(STAGE), Key={"id": {"S": f"{store.COUNTER}#{number}"}}
+    )
+    assert "expiration" in answer["Item"]
