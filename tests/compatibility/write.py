@@ -166,7 +166,7 @@ def make_project(folder: Path) -> None:
     shutil.rmtree(folder / ".celeriac")  # what `celeriac update` makes again
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path) -> dict[str, bytes]:
     """The content of each file, by its path."""
     return {
         file.relative_to(folder).as_posix(): file.read_bytes()

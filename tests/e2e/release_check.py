@@ -17,7 +17,7 @@ from pathlib import Path
 
 from celeriac.model.extras import EXTRAS
 from celeriac.model.version import VERSION
-from tests.compatibility.write import files, make_project
+from tests.compatibility.write import contents, make_project
 from tests.support.pythons import VERSIONS, pythons
 from tests.support.scratch import say
 
@@ -105,7 +105,7 @@ def check_what_it_leaves(scratch: Path) -> None:
     """The project of this version, which the tests of later ones need, is written down as `celeriac new` makes it."""
     kept = Path("tests/compatibility") / VERSION
     make_project(scratch / "shop")
-    if files(ROOT / kept / "project") != files(scratch / "shop"):
+    if contents(ROOT / kept / "project") != contents(scratch / "shop"):
         raise WrongError(
             f"{kept}/project isn't the project that `celeriac new` makes: .venv/bin/python -m "
             f"tests.compatibility.write {kept}, and commit it"
