@@ -246,7 +246,7 @@ def test_docker_is_run_once_and_what_it_installs_is_checked(tmp_path: Path, monk
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{docker.parent}:/bin:/usr/bin")
 
-    with pytest.raises(BundleError, match=r"requirements\.txt lacks boto3, which Celeriac needs"):
+    with pytest.raises(BundleError, match=r"requirements\.txt lacks .*, which Celeriac needs"):
         build_bundle(source, LAMBDA_ARM64)
     (typed,) = (tmp_path / "typed").read_text().splitlines()
     assert "--platform linux/arm64" in typed
