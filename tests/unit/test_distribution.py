@@ -152,6 +152,12 @@ def test_what_needs_a_missing_extra_names_it(extra: str, program: str, what: str
     assert said.endswith(f"which isn't installed: pip install 'celeriac[{extra}]'")
 
 
+def test_the_command_runs_as_a_module() -> None:
+    run = [sys.executable, "-m", "celeriac_console", "--version"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (f"celeriac {VERSION}\n", "", 0)
+
+
 def test_the_command_without_its_extra_ends_in_one_line() -> None:
     assert without(EXTRAS["cli"], "from celeriac_console.entry_point import run; run()").count("\n") == 1
 
