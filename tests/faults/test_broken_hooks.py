@@ -81,6 +81,22 @@ def nothing(*_: object) -> None:
     return None
 
 
+class Marked(str):
+    """A text of a class of its own, as frameworks have: it has no JSON form."""
+
+    __slots__ = ()
+
+
+def set_a_marked_text(_: object, event: BeforeEnqueue) -> None:
+    event.headers[Marked("who")] = Marked("acme")
+
+
+@contextmanager
+def carry_a_marked_text(_: object, event: AroundTask) -> Iterator[None]:
+    event.carry(Marked("who"), Marked("acme"))
+    yield
+
+
 CALLS: dict[str, Callable[..., Any]] = {
     "fails": fail,
     "leaves": leave,
@@ -99,8 +115,14 @@ METHODS = ("before_enqueue", "around_task", "after_outcome", "on_dead_letter")
 BROKEN = {f"{method} {how}": (method, call) for method in METHODS for how, call in CALLS.items()} | {
     f"around_task {how}": ("around_task", call) for how, call in AROUNDS.items()
 }
-# A hook that swallows an error, or returns an async answer that nobody waits for, may do so without a report.
-QUIET = {"around_task swallows"}
+BROKEN["before_enqueue sets a text of another class"] = "before_enqueue", set_a_marked_text
+BROKEN["around_task carries a text of another class"] = "around_task", carry_a_marked_text
+# A hook that swallows an error may do so without a report, and a text is taken whatever its class.
+QUIET = {
+    "around_task swallows",
+    "before_enqueue sets a text of another class",
+    "around_task carries a text of another class",
+}
 
 
 class Good(Hooks):
