@@ -13,6 +13,7 @@ import pytest
 from celeriac import Hooks
 from celeriac.hooks import broken, registered
 from celeriac.hooks.events import AfterOutcome, AroundTask, BeforeEnqueue, OnDeadLetter
+from celeriac.testing.points import Point
 from tests.faults import matrix
 from tests.faults.faults import FAULTS
 from tests.faults.paths import PATHS
@@ -151,6 +152,11 @@ def hooks(*some: Hooks) -> Iterator[None]:
         yield
 
 
+def _without_early_ends(points: set[Point]) -> set[Point]:
+    """The calls, without those that acknowledge early: before hooks are told of a message that came again."""
+    return {point for point in points if point.operation != "DeleteMessageBatch"}
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_hook_changes_no_fate(name: str, pytestconfig: pytest.Config) -> None:
     method, call = BROKEN[name]
@@ -168,7 +174,8 @@ def test_a_broken_hook_changes_no_fate(name: str, pytestconfig: pytest.Config) -
             assert Counter(world.outside.charges) == usual_runs, path
             assert matrix._letters(world) == usual_letters, path
             # The relay sends to all queues at once, so the order of the calls differs.
-            assert {point for point, one in watch.points if one is not None} == usual_calls, path
+            made = {point for point, one in watch.points if one is not None}
+            assert _without_early_ends(made) == _without_early_ends(usual_calls), path
         has_failed = has_failed or bool(broken._told)  # a new sandbox forgets them
     if pytestconfig.getoption("every_fault") and name not in QUIET:
         assert has_failed, "no path has called the hook"

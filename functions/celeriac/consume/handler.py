@@ -108,7 +108,8 @@ class _Batch:
         if in_time and (again := self._again()):
             _in_time(_showing_again(self._sqs_records[0][0].queue_name, again), self.ends_at - datetime.now(UTC))
         self._tally.flush()
-        if in_time and self._ended and registered.of_application().run_in_workers:
+        hooks = registered.of_application()
+        if in_time and self._ended and (hooks.after_outcome or hooks.on_dead_letter):
             in_time = self._tell_of_those_that_came_again()
         self._may_end = in_time
         metrics.write_failed_hooks(broken.take_count())
