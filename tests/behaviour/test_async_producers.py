@@ -93,6 +93,27 @@ def test_a_transaction_does_not_block_the_loop_with_a_large_task_in_it() -> None
     assert operations == ["GetQueueUrl", "PutObject", "TransactWriteItems"]
 
 
+def test_hooks_are_loaded_off_the_loop_before_a_transaction_emits() -> None:
+    _run("""
+        import os, pathlib, tempfile
+
+        folder = tempfile.TemporaryDirectory()
+        package = pathlib.Path(folder.name, "with_hooks")
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "hooks.py").write_text("import threading\\nloaded_by = threading.get_ident()\\nhooks = []\\n")
+        sys.path.insert(0, folder.name)
+        os.environ["CELERIAC_TASKS"] = "with_hooks"
+
+        async def main():
+            async with celeriac.transaction() as tx:
+                tx.emit("order.created", {"order": "o-1"})
+
+        asyncio.run(main())
+        assert sys.modules["with_hooks.hooks"].loaded_by != ON_LOOP
+        """)
+
+
 def test_the_watch_sees_what_blocks_the_loop() -> None:
     _run("""
         async def main():
