@@ -21,7 +21,10 @@ PATIENCE = 5.0  # seconds that a caller is kept waiting for SQS
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Say once where the tasks go. Without SHOP_STAGE the server doesn't start."""
-    celeriac.configure(stage=os.environ["SHOP_STAGE"], application="shop")
+    stage = os.environ.get("SHOP_STAGE")
+    if not stage:
+        raise RuntimeError("SHOP_STAGE is missing: set it to the stage of the tasks, such as SHOP_STAGE=dev")
+    celeriac.configure(stage=stage, application="shop")
     yield
 
 

@@ -93,6 +93,27 @@ def test_a_transaction_does_not_block_the_loop_with_a_large_task_in_it() -> None
     assert operations == ["GetQueueUrl", "PutObject", "TransactWriteItems"]
 
 
+def test_hooks_are_loaded_off_the_loop_before_a_transaction_emits() -> None:
+    _run("""
+        import os, pathlib, tempfile
+
+        folder = tempfile.TemporaryDirectory()
+        package = pathlib.Path(folder.name, "with_hooks")
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "hooks.py").write_text("import threading\\nloaded_by = threading.get_ident()\\nhooks = []\\n")
+        sys.path.insert(0, folder.name)
+        os.environ["CELERIAC_TASKS"] = "with_hooks"
+
+        async def main():
+            async with celeriac.transaction() as tx:
+                tx.emit("order.created", {"order": "o-1"})
+
+        asyncio.run(main())
+        assert sys.modules["with_hooks.hooks"].loaded_by != ON_LOOP
+        """)
+
+
 def test_the_watch_sees_what_blocks_the_loop() -> None:
     _run("""
         async def main():
@@ -107,11 +128,13 @@ def test_the_watch_sees_what_blocks_the_loop() -> None:
 def test_a_cancelled_call_that_waits_for_a_thread_sends_nothing_and_one_that_has_begun_sends() -> None:
     operations = _run(
         """
+        from datetime import UTC, datetime, timedelta
         from celeriac.execute import off_loop
         off_loop.THREADS = 2
 
         async def main():
-            work.enqueue(who="first")
+            # Loads boto3, so that the calls below go to the threads at once.
+            work.handle_of("i-1", "work:i-1", datetime.now(UTC) + timedelta(minutes=5)).status()
             calls = [asyncio.create_task(work.aenqueue(who=str(n))) for n in range(5)]
             while threading.active_count() < 3:
                 await asyncio.sleep(0.001)
@@ -119,10 +142,11 @@ def test_a_cancelled_call_that_waits_for_a_thread_sends_nothing_and_one_that_has
                 call.cancel()
             ended = await asyncio.gather(*calls, return_exceptions=True)
             assert [type(each) for each in ended] == [asyncio.CancelledError] * 5
+            work.enqueue(who="last")
 
         asyncio.run(main())
         """,
-        together=1,
+        together=3,  # the two that have begun are answered only when the last one has come
     )
     assert operations.count("SendMessage") == 3
 

@@ -103,11 +103,12 @@ def test_a_child_needs_no_lock_that_another_thread_held_during_the_fork() -> Non
     seen = _run("""
         from celeriac.aws import client
         from celeriac.consume import quarantine
+        from celeriac.hooks import broken
         from celeriac.model import message
         held, over = threading.Event(), threading.Event()
 
         def hold():
-            with client._one_at_a_time, message._minting, quarantine._reading:
+            with client._one_at_a_time, message._minting, quarantine._reading, broken._counting:
                 held.set()
                 over.wait(30)
 

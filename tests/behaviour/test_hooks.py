@@ -1,12 +1,14 @@
 """Hooks: what they are told, in which order, what reaches the task, and where headers go."""
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,9 +22,10 @@ from celeriac.declare import registry
 from celeriac.enqueue.send import send
 from celeriac.hooks import broken, registered
 from celeriac.hooks.events import AfterOutcome, AroundTask, BeforeEnqueue, OnDeadLetter
-from celeriac.model import declared
+from celeriac.model import declared, settings
+from celeriac.model import headers as rules
 from celeriac.model.message import decode, encode
-from celeriac.testing import Sandbox
+from celeriac.testing import Sandbox, die
 from tests.support.redrive import redrive_as_aws_does
 
 jobs = Queue("hooks", batch_size=10)
@@ -567,3 +570,141 @@ def test_a_wrong_list_is_refused_by_synth_and_ignored_by_workers(
     with pytest.raises(registered.HooksError, match=said):
         registered.check()
     assert registered.of_application() == registered.NONE
+
+
+class Mortal(Hooks):
+    """Kills its worker, as a hook does that needs too much memory for one message."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.told: list[str] = []
+
+    def after_outcome(self, event: AfterOutcome) -> None:
+        if self.method == "after_outcome" and event.headers.get("poison"):
+            self.told.append(event.outcome)
+            die()
+
+    def on_dead_letter(self, event: OnDeadLetter) -> None:
+        if self.method == "on_dead_letter" and event.headers.get("poison"):
+            self.told.append("dead")
+            die()
+
+
+@pytest.mark.parametrize("queue", [jobs, ledger])
+@pytest.mark.parametrize(
+    ("method", "failures", "delivery"),
+    [
+        ("after_outcome", 0, "effectively_once"),
+        ("after_outcome", 2, "effectively_once"),
+        ("after_outcome", 9, "effectively_once"),
+        ("after_outcome", 0, "at_least_once"),
+        ("on_dead_letter", 9, "effectively_once"),
+    ],
+)
+def test_a_hook_that_kills_its_worker_harms_no_neighbour(
+    method: str, failures: int, delivery: Any, queue: Queue
+) -> None:
+    """What SQS has delivered before is told of last, when all others are acknowledged."""
+    ran: list[str] = []
+
+    @task(queue, retry=SOON, delivery=delivery)
+    def fragile(ctx: Context, name: str, failures: int = 0) -> None:
+        ran.append(name)
+        if ctx.attempt <= failures:
+            raise ConnectionError(name)
+
+    hook = Mortal(method)
+    with sandbox_with(hook) as sandbox:
+        poison = {"task": "fragile", "args": {"name": "poison", "failures": failures}, "headers": {"poison": "yes"}}
+        sandbox.send(queue, {"v": 1, "id": "i-poison", **poison}, group="poison")
+        for name in "abcdefghi":
+            fragile.options(group=name).enqueue(name=name)
+        sandbox.drain()
+        letters = [letter.args.get("name") for letter in sandbox.dead_letters(queue)]
+    assert hook.told
+    assert sorted({*ran} - {"poison"}) == list("abcdefghi")
+    assert set(letters) <= {"poison"}
+    if delivery == "effectively_once":
+        assert sorted(name for name in ran if name != "poison") == list("abcdefghi")
+
+
+def test_what_a_hook_enqueues_is_not_told_to_the_same_hook_again() -> None:
+    class Audit(Hooks):
+        def before_enqueue(self, event: BeforeEnqueue) -> None:
+            work.enqueue(name=f"audit of {event.task}")
+            event.headers["audited"] = "yes"
+
+    diary = Diary()
+    with sandbox_with(Audit(), Tenant(), diary) as sandbox:
+        work_later.enqueue("w-1")
+        work_later.enqueue("w-2")
+        sandbox.drain()
+    runs = [line for line in seen if " runs " in line]
+    audits = ["audit of work_later runs for acme"] * 2
+    assert sorted(runs) == [*audits, "w-1 runs for acme", "w-2 runs for acme"]
+    audited = {(event.task, event.headers.get("audited")) for event in diary.all(AroundTask)}
+    assert audited == {("work_later", "yes"), ("work", None)}
+
+
+def test_what_is_carried_pushes_no_header_of_the_sender_out() -> None:
+    class Carrying(Hooks):
+        def before_enqueue(self, event: BeforeEnqueue) -> None:
+            event.headers["long"] = "x" * (rules.MOST_BYTES - 100)
+
+        @contextmanager
+        def around_task(self, event: AroundTask) -> Iterator[None]:
+            event.carry("trace", "y" * 200)
+            yield
+
+    with sandbox_with(Carrying(), Tenant()) as sandbox:
+        work.enqueue(name="w", failures=1)
+        sandbox.drain()
+    assert seen == ["w runs for acme"] * 2
+
+
+def test_a_long_trace_beside_the_body_pushes_no_header_of_the_body_out() -> None:
+    with sandbox_with(Tenant()) as sandbox:
+        body = {"task": "work", "args": {"name": "w"}, "headers": {"tenant": "acme"}}
+        sandbox.send(jobs, body, attributes={"baggage": "b" * (rules.MOST_BYTES - 10)})
+        sandbox.drain()
+    assert seen == ["w runs for acme"]
+
+
+def test_a_logging_filter_that_raises_does_not_stop_a_message() -> None:
+    class Strict(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError("no request")
+
+    class Failing(Hooks):
+        def before_enqueue(self, event: BeforeEnqueue) -> None:
+            raise ValueError
+
+        def after_outcome(self, event: AfterOutcome) -> None:
+            raise ValueError
+
+    strict, logger = Strict(), logging.getLogger("celeriac.hooks")
+    logger.addFilter(strict)
+    try:
+        with sandbox_with(Failing()) as sandbox:
+            work.enqueue(name="w")
+            sandbox.drain()
+    finally:
+        logger.removeFilter(strict)
+    assert seen == ["w runs for nobody"]
+
+
+def test_a_producer_whose_folder_is_gone_still_sends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release is often a folder, which the next deploy deletes while its processes finish."""
+    folder = tmp_path / "release"
+    folder.mkdir()
+    with Sandbox() as sandbox:
+        application = settings.application()
+        with monkeypatch.context() as patch:
+            patch.setenv(settings.APPLICATION, application)
+            patch.delenv(settings.TASKS, raising=False)
+            patch.setattr(declared, "_package", None)
+            patch.chdir(folder)
+            folder.rmdir()
+            work.enqueue(name="w")
+        sandbox.drain()
+    assert seen == ["w runs for nobody"]

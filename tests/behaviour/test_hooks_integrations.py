@@ -5,7 +5,8 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import sentry_sdk
 import structlog
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from sentry_sdk.envelope import Envelope
@@ -22,6 +23,8 @@ from sentry_sdk.transport import Transport
 
 import celeriac
 from celeriac import Backoff, Context, Queue, Retry, task
+from celeriac.execute.threads import left_behind
+from celeriac.hooks import broken
 from celeriac.integrations.needed import MissingPackageError
 from celeriac.integrations.opentelemetry import OpenTelemetry
 from celeriac.integrations.sentry import Sentry
@@ -200,6 +203,37 @@ def opentelemetry(exporter: InMemorySpanExporter, **options: Any) -> OpenTelemet
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return OpenTelemetry(tracer_provider=provider, **options)
+
+
+class Collector(SpanExporter):
+    """A collector that doesn't answer before it is told to."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.asked = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.asked += 1
+        self.answers.wait(30)
+        return SpanExportResult.SUCCESS
+
+
+def test_a_collector_that_does_not_answer_holds_no_attempt_up_for_longer_than_said() -> None:
+    """The SDK's batch processor waits for its exporter, whatever time it is given."""
+    collector, provider = Collector(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(collector, schedule_delay_millis=60_000))
+    broken.take_count()
+    try:
+        hook = OpenTelemetry(tracer_provider=provider, flush=timedelta(milliseconds=20))
+        with Sandbox(hooks=[hook]) as sandbox:
+            for number in range(12):
+                charge.enqueue(card=f"{SECRET}{number}")
+            sandbox.drain()
+            assert left_behind() == 0
+        assert (broken.take_count(), collector.asked) == (0, 1)
+    finally:
+        collector.answers.set()
+        provider.shutdown()
 
 
 def context_of(span: ReadableSpan) -> Any:

@@ -76,8 +76,9 @@ def test_there_is_something_of_a_release() -> None:
     assert RELEASES
     for release in RELEASES:
         assert {file.stem for file in (HERE / release).glob("*.json")} == {
-            *("records", "names", "messages", "rows", "schedules", "export", "letters"),
+            *("records", "names", "messages", "rows", "schedules", "export", "letters", "stacks"),
         }
+        assert (HERE / release / "project" / "celeriac.toml").exists()
 
 
 def test_messages_are_run(left: dict[str, Any], work: Any, sandbox: Sandbox) -> None:

@@ -1,16 +1,21 @@
-"""Write down what this release leaves in AWS: messages, records, outbox rows, schedules, letters, an export, names.
+"""Write down what this release leaves behind, for the tests of later ones.
 
-    python -m tests.compatibility.write tests/compatibility/0.1.0
+    python -m tests.compatibility.write tests/compatibility/0.2.0
 
-It runs under the release whose version the folder has, before the next version is begun; later releases must read what
-it wrote (test_previous_releases.py). Nothing of what was written may be edited.
+In AWS it leaves messages, records, outbox rows, schedules, letters, an export and names (test_previous_releases.py).
+With the user it leaves a project, as `celeriac new` makes it, and that has stacks (test_previous_projects.py).
+
+It runs under the release whose version the folder has, and again until that release is published: `make release-check`
+refuses a folder that lacks, or holds another project. Once the release is out, nothing of its folder may be edited.
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +29,9 @@ from celeriac.declare import registry
 from celeriac.model import declared, names, settings
 from celeriac.model.version import VERSION
 from celeriac.testing import Sandbox
+from celeriac_console.made import library
 from celeriac_console.main import app
+from tests.compatibility.synthesized import stacks
 
 # Those of a Sandbox.
 APPLICATION, STAGE = "celeriac", "test"
@@ -147,6 +154,27 @@ def _names() -> dict[str, Any]:
     }
 
 
+def make_project(folder: Path) -> None:
+    """Make the new folder a project as `celeriac new` makes it, installed from a package index."""
+    from_an_index = folder.parent / "celeriac.dist-info"
+    from_an_index.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "distribution", lambda _: PathDistribution(from_an_index))
+        made = CliRunner().invoke(app, ["new", str(folder), "--defaults"])
+    if made.exit_code != 0:
+        raise RuntimeError(made.output)
+    shutil.rmtree(folder / ".celeriac")  # what `celeriac update` makes again
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The content of each file, by its path."""
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
 def main(target: Path) -> None:
     """Write every file. Raises ValueError if the folder is named after another version than that of this code."""
     if target.name != VERSION:
@@ -154,8 +182,17 @@ def main(target: Path) -> None:
     target.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder, released_application(Path(folder)) as work:
         for name, content in left_in_aws(work, Path(folder)).items():
-            text = json.dumps(content, indent=2, sort_keys=True, default=_text)
-            (target / f"{name}.json").write_text(text + "\n")
+            _write(target / f"{name}.json", content)
+    with TemporaryDirectory() as folder:
+        project = Path(folder) / "shop"
+        make_project(project)
+        shutil.rmtree(target / "project", ignore_errors=True)
+        shutil.copytree(project, target / "project")
+        _write(target / "stacks.json", stacks(project, Path(folder) / "out"))
+
+
+def _write(file: Path, content: object) -> None:
+    file.write_text(json.dumps(content, indent=2, sort_keys=True, default=_text) + "\n")
 
 
 def _text(value: object) -> str:

@@ -1,29 +1,29 @@
 """What must hold before a version is published: `make release-check`.
 
-It builds the distribution twice and compares, reads it with twine, looks for the version in CHANGELOG.md, and installs
-the wheel into empty environments: by pip without extras on each Python from 3.12 to 3.14 that is here, and with each
-extra alone. TAG=v0.2.0 also compares the version with a tag. It needs the package index.
+It looks for the version in CHANGELOG.md, and for what this release leaves behind in tests/compatibility/. It builds the
+distribution twice and compares, reads it with twine, and installs the wheel into empty environments: by pip without
+extras on each Python from 3.12 to 3.14 that is here, and with each extra alone. TAG=v0.2.0 also compares the version
+with a tag. It needs the package index.
 """
 
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from celeriac.model.extras import EXTRAS
 from celeriac.model.version import VERSION
+from tests.compatibility.write import contents, make_project
+from tests.support.pythons import VERSIONS, pythons
 from tests.support.scratch import say
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 TWINE = "twine==7.0.0"
-PYTHONS = ("3.12", "3.13", "3.14")
 # Imports, sends to SQS without a network, and prints what the base install must not bring.
 PRODUCER = """
 import importlib.util, io, json
@@ -91,20 +91,6 @@ def run(*command: str | Path, folder: Path = ROOT, fails: bool = False, **variab
     return done.stdout + done.stderr
 
 
-def pythons() -> Iterator[tuple[str, str]]:
-    """The Pythons of this machine that the distribution supports: version and path."""
-    for version in PYTHONS:
-        name = f"python{version}"
-        pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-        found = [BIN / name, *sorted(pyenv.glob(f"{version}.*/bin/{name}")), Path(shutil.which(name) or name)]
-        here = [each for each in found if each.is_file()]
-        for candidate in here:
-            done = subprocess.run([candidate, "-c", "import ensurepip"], capture_output=True, check=False)
-            if done.returncode == 0:
-                yield version, str(candidate)
-                break
-
-
 def check_the_text() -> None:
     """The version is in the changelog, and is that of the tag."""
     if not re.search(rf"^## {re.escape(VERSION)}( |$)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE):
@@ -113,6 +99,17 @@ def check_the_text() -> None:
         raise WrongError(f"the tag is {tag}, and functions/celeriac/model/version.py says {VERSION}")
     if tag and f"## {VERSION} (not published yet)" in (ROOT / "CHANGELOG.md").read_text():
         raise WrongError(f"CHANGELOG.md says that {VERSION} isn't published yet: write its date")
+
+
+def check_what_it_leaves(scratch: Path) -> None:
+    """The project of this version, which the tests of later ones need, is written down as `celeriac new` makes it."""
+    kept = Path("tests/compatibility") / VERSION
+    make_project(scratch / "shop")
+    if contents(ROOT / kept / "project") != contents(scratch / "shop"):
+        raise WrongError(
+            f"{kept}/project isn't the project that `celeriac new` makes: .venv/bin/python -m "
+            f"tests.compatibility.write {kept}, and commit it"
+        )
 
 
 def built(folder: Path) -> Path:
@@ -180,6 +177,7 @@ def main() -> None:
         folder = Path(scratch)
         try:
             check_the_text()
+            check_what_it_leaves(folder)
             wheel, here = built(folder), list(pythons())
             for version, python in here:
                 check_base(wheel, python, folder / f"base-{version}")
@@ -189,7 +187,7 @@ def main() -> None:
                     say(f"Python {version}: the extra {extra} alone does its work, and the others are named")
         except WrongError as wrong:
             sys.exit(f"release-check: {wrong}")
-    lacking = [version for version in PYTHONS if version not in dict(here)]
+    lacking = [version for version in VERSIONS if version not in dict(here)]
     if lacking:
         say(f"not tried, because this machine has no Python {', '.join(lacking)}")
     say(f"{VERSION} can be published ({time.monotonic() - begun:.0f} s)")

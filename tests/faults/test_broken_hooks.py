@@ -13,6 +13,7 @@ import pytest
 from celeriac import Hooks
 from celeriac.hooks import broken, registered
 from celeriac.hooks.events import AfterOutcome, AroundTask, BeforeEnqueue, OnDeadLetter
+from celeriac.testing.points import Point
 from tests.faults import matrix
 from tests.faults.faults import FAULTS
 from tests.faults.paths import PATHS
@@ -81,6 +82,22 @@ def nothing(*_: object) -> None:
     return None
 
 
+class Marked(str):
+    """A text of a class of its own, as frameworks have: it has no JSON form."""
+
+    __slots__ = ()
+
+
+def set_a_marked_text(_: object, event: BeforeEnqueue) -> None:
+    event.headers[Marked("who")] = Marked("acme")
+
+
+@contextmanager
+def carry_a_marked_text(_: object, event: AroundTask) -> Iterator[None]:
+    event.carry(Marked("who"), Marked("acme"))
+    yield
+
+
 CALLS: dict[str, Callable[..., Any]] = {
     "fails": fail,
     "leaves": leave,
@@ -99,8 +116,14 @@ METHODS = ("before_enqueue", "around_task", "after_outcome", "on_dead_letter")
 BROKEN = {f"{method} {how}": (method, call) for method in METHODS for how, call in CALLS.items()} | {
     f"around_task {how}": ("around_task", call) for how, call in AROUNDS.items()
 }
-# A hook that swallows an error, or returns an async answer that nobody waits for, may do so without a report.
-QUIET = {"around_task swallows"}
+BROKEN["before_enqueue sets a text of another class"] = "before_enqueue", set_a_marked_text
+BROKEN["around_task carries a text of another class"] = "around_task", carry_a_marked_text
+# A hook that swallows an error may do so without a report, and a text is taken whatever its class.
+QUIET = {
+    "around_task swallows",
+    "before_enqueue sets a text of another class",
+    "around_task carries a text of another class",
+}
 
 
 class Good(Hooks):
@@ -129,6 +152,11 @@ def hooks(*some: Hooks) -> Iterator[None]:
         yield
 
 
+def _without_early_ends(points: set[Point]) -> set[Point]:
+    """The calls, without those that acknowledge early: before hooks are told of a message that came again."""
+    return {point for point in points if point.operation != "DeleteMessageBatch"}
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_hook_changes_no_fate(name: str, pytestconfig: pytest.Config) -> None:
     method, call = BROKEN[name]
@@ -146,7 +174,8 @@ def test_a_broken_hook_changes_no_fate(name: str, pytestconfig: pytest.Config) -
             assert Counter(world.outside.charges) == usual_runs, path
             assert matrix._letters(world) == usual_letters, path
             # The relay sends to all queues at once, so the order of the calls differs.
-            assert {point for point, one in watch.points if one is not None} == usual_calls, path
+            made = {point for point, one in watch.points if one is not None}
+            assert _without_early_ends(made) == _without_early_ends(usual_calls), path
         has_failed = has_failed or bool(broken._told)  # a new sandbox forgets them
     if pytestconfig.getoption("every_fault") and name not in QUIET:
         assert has_failed, "no path has called the hook"

@@ -114,6 +114,19 @@ def test_an_hour_of_a_stopped_consumer_pages_once_ends_and_loses_nothing(story: 
     assert runs == [1]
 
 
+def test_a_hook_that_keeps_failing_is_a_ticket_and_one_slow_call_is_none(story: Story) -> None:
+    dimensions = {"service": "tasks", "stage": "celeriac-test"}
+    story.cloudwatch.put("Celeriac", "FailedHooks", story.sandbox.now, 2, **dimensions)
+    story.healthy(10)
+    assert told(story.cloudwatch.changes, "tickets") == []
+    for _ in range(2):
+        story.cloudwatch.put("Celeriac", "FailedHooks", story.sandbox.now, 1, **dimensions)
+        story.healthy(10)
+    assert told(story.cloudwatch.changes, "tickets") == [("failed-hooks", True)]
+    story.healthy(60)
+    assert told(story.cloudwatch.changes, "tickets") == [("failed-hooks", True), ("failed-hooks", False)]
+
+
 def test_messages_in_a_removed_queue_page_once_until_it_is_empty(story: Story) -> None:
     gone = "celeriac-test--story-gone"
     url = client("sqs").create_queue(QueueName=gone)["QueueUrl"]

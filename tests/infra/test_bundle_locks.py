@@ -235,6 +235,23 @@ def test_docker_that_is_asked_for_and_missing_is_named(tmp_path: Path, monkeypat
         build_bundle(source, LAMBDA_ARM64)
 
 
+def test_docker_is_run_once_and_what_it_installs_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = project(tmp_path)
+    (tmp_path / "requirements.txt").write_text(f"psycopg2==2.9.10 {HASH}\n")
+    with (tmp_path / "pyproject.toml").open("a") as file:
+        file.write("[tool.celeriac]\ndocker = true\n")
+    docker = tmp_path / "bin/docker"  # it installs nothing
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/typed\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}:/bin:/usr/bin")
+
+    with pytest.raises(BundleError, match=r"requirements\.txt lacks .*, which Celeriac needs"):
+        build_bundle(source, LAMBDA_ARM64)
+    (typed,) = (tmp_path / "typed").read_text().splitlines()
+    assert "--platform linux/arm64" in typed
+
+
 def test_each_runtime_has_its_own_packages_and_byte_code_only_of_this_python(tmp_path: Path, requirements: str) -> None:
     source = project(tmp_path)
     (tmp_path / "requirements.txt").write_text(requirements)

@@ -113,6 +113,13 @@ def test_tasks_that_are_handed_back_for_an_hour_raise_the_alarm(stage: Stage) ->
     assert (held["Threshold"], measured(held)) == (3600, ("Maximum", 300, 3))
 
 
+def test_hooks_that_keep_failing_are_a_ticket(stage: Stage) -> None:
+    failing = alarm(stage, "failed-hooks")
+    assert watched(failing) == ("Celeriac", "FailedHooks", {"service": "tasks", "stage": "celeriac-test"})
+    assert (failing["Threshold"], failing["DatapointsToAlarm"], measured(failing)) == (1, 3, ("Sum", 300, 12))
+    assert topics(failing) == ["celeriac-test--tickets"]
+
+
 @pytest.mark.parametrize("table", ["idempotency", "outbox", "outbox-waiting"])
 def test_throttled_writes_of_a_table_or_index_are_a_ticket(stage: Stage, table: str) -> None:
     throttled = alarm(stage, f"{table}-table-writes")

@@ -31,7 +31,7 @@ TELLING = (
 )
 QUEUE, TASK = re.findall(r"```python\n(.*?)```", QUICKSTART, flags=re.DOTALL)[:2]
 # The quickstart's first task, and names that the library's tests use too. They must not get in each other's way.
-OWN_TASKS = ("benchmarks/versus", "console/celeriac_console/template")
+OWN_TASKS = ("benchmarks/versus", "console/celeriac_console/template", "tests/compatibility")
 """Folders with a package `tasks` of their own."""
 OWN = {
     "reports.py": TASK,

@@ -172,6 +172,24 @@ def test_the_status_of_a_dead_letter_has_the_command_that_shows_it(sandbox: Sand
     assert "declined" in _run("dlq", "show", "status", handle.ref).output
 
 
+def test_a_letter_is_found_by_a_reference_that_was_cut(sandbox: Sandbox) -> None:
+    handle = charge.enqueue(order="o-1", fail="for good")
+    other = charge.enqueue(order="o-2", fail="for good")
+    sandbox.drain()
+    task, id_, rest = handle.ref.split("/")
+    for cut in (
+        f"{task}/{id_}",
+        f"{task}/{id_}/{rest.partition('@')[0]}",
+        f"{id_}/{rest}",
+        f"{id_}@{rest.partition('@')[2]}",
+    ):
+        assert f"charge  {id_}" in _run("dlq", "show", "status", cut).output
+        assert f"dlq show status {id_}" in _run("dlq", "redrive", "status", "--id", cut, "--dry-run").output
+    assert _run("dlq", "show", "status", task).exit_code == 2  # the task's name alone names no letter
+    assert _run("dlq", "redrive", "status", "--id", f"{task}/{id_}").exit_code == 0
+    assert {letter.id for letter in sandbox.dead_letters(shop)} == {other.id}
+
+
 def test_status_says_that_a_letter_is_no_longer_in_the_queue(sandbox: Sandbox) -> None:
     handle = charge.enqueue(order="o-1", fail="for good")
     sandbox.drain()

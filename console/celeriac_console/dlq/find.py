@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from celeriac_console.application import by_name
 from celeriac_console.dlq.queue_reader import Pass, Taken, depth, hidden_for
-from celeriac_console.lookup.reference import id_of
+from celeriac_console.lookup.reference import ids_of
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.progress import progress
@@ -12,15 +12,15 @@ from celeriac_console.terminal.progress import progress
 
 def find(queue: str, id_: str) -> Taken:
     """The dead letter that an id or a reference names. Raises UserError if there is none."""
-    id_ = id_of(id_)
     found: list[Taken] = []
     declared = by_name.queue(queue)
+    ids = ids_of(id_)
     total = depth(declared)
     reading = Pass(declared, hidden=hidden_for(total))
     with progress("searching", total) as advance:
 
         def visit(taken: Sequence[Taken]) -> set[str]:
-            found.extend(one for one in taken if id_ in {one.letter.id, one.message_id})
+            found.extend(one for one in taken if not ids.isdisjoint((one.letter.id, one.message_id)))
             advance(len(taken))
             if found:
                 reading.stop()

@@ -1,6 +1,7 @@
 """The task that a reference names."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from celeriac import handle
 from celeriac.declare import registry
@@ -11,13 +12,14 @@ from celeriac_console.application import by_name
 from celeriac_console.lookup.keys import key_and_record
 
 
-def id_of(text: str) -> str:
-    """The id in a reference. A text that is not a reference is returned unchanged."""
-    try:
-        parts = parse(text)
-    except InvalidReferenceError:
-        return text
-    return parts.id if parts.due is not None else text
+def ids_of(text: str) -> frozenset[str]:
+    """The ids that a text may mean: itself, and the id in a reference, also in one that was cut at a `/` or an `@`.
+
+    In `charge/0198f3c2/o-1@1764086400` a double click takes only the part between two of these marks.
+    """
+    words = text.strip().partition("@")[0].split("/")
+    named = words[1:2] if words[0] in registry.tasks else words[:2]
+    return frozenset({text, *(unquote(word) for word in named if word)})
 
 
 def by_reference(text: str) -> tuple[Handle[Any], Status] | None:

@@ -87,3 +87,9 @@ def test_a_request_that_fails_writes_neither(client: TestClient, sandbox: Sandbo
     assert sandbox.calls == {}
     sandbox.drain()
     assert sandbox.items("orders") == []
+
+
+def test_without_a_stage_the_server_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_STAGE", raising=False)
+    with pytest.raises(RuntimeError, match="SHOP_STAGE=dev"), TestClient(shop.api):
+        pass

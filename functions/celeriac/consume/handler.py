@@ -105,10 +105,13 @@ class _Batch:
     def run(self) -> None:
         """Run all messages, then tell SQS when to deliver the handed-back ones again."""
         in_time = self._side_by_side(self._sqs_records, alone=len(self._sqs_records) == 1) and self._one_by_one()
-        self._may_end = in_time
         if in_time and (again := self._again()):
             _in_time(_showing_again(self._sqs_records[0][0].queue_name, again), self.ends_at - datetime.now(UTC))
         self._tally.flush()
+        hooks = registered.of_application()
+        if in_time and self._ended and (hooks.after_outcome or hooks.on_dead_letter):
+            in_time = self._tell_of_those_that_came_again()
+        self._may_end = in_time
         metrics.write_failed_hooks(broken.take_count())
         if self._note_changes and in_time:
             # All messages are settled by now. If the table can't be reached, the answer is a second late at most.
@@ -142,7 +145,8 @@ class _Batch:
                 self._suspects.append((replace(sqs_record, deaths_alone=settled.deaths_alone), queue))
             else:
                 self._settled[sqs_record.message_id] = settled
-                yield from self._tell_hooks(sqs_record.message_id)
+                if sqs_record.is_first_receive:
+                    yield from self._tell_hooks(sqs_record.message_id)
             if isinstance(settled, RunAlone) or not settled.acknowledged:
                 # The followers become visible at once, but SQS delivers none of the group before this message.
                 for follower, _ in lane[position + 1 :]:
@@ -257,6 +261,16 @@ class _Batch:
         """Tell the hooks what became of a message that is settled. None of them changes that any more."""
         if (ended := self._ended.pop(message_id, None)) is not None:
             yield from hooked.after(*ended)
+
+    def _tell_of_those_that_came_again(self) -> bool:
+        """Tell the hooks of messages that were delivered before, one by one: a hook may have killed their last worker.
+
+        It may do so again, and each time SQS would deliver the whole batch again. So what is done is acknowledged
+        before. Returns whether there is still time to answer.
+        """
+        self._delete_done()
+        lanes = [self._tell_hooks(message_id) for message_id in list(self._ended)]
+        return all(self._run_lanes([lane], self._sqs_records[0][1]) for lane in lanes)
 
     def _again(self) -> list[tuple[str, datetime]]:
         receipts = {sqs_record.message_id: sqs_record.receipt for sqs_record, _ in self._sqs_records}

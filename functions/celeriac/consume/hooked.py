@@ -98,8 +98,9 @@ def carrying(outcome: Outcome | RunAlone, received: Received) -> Outcome | RunAl
 def _with(message: Message, carried: dict[str, str]) -> Message:
     return replace(
         message,
+        # What the sender gave comes first: if there isn't room for all, nothing of it is lost.
         headers=headers.kept(
-            carried | {name: value for name, value in (message.headers or {}).items() if name not in carried}
+            {name: value for name, value in (message.headers or {}).items() if name not in carried} | carried
         ),
     )
 

@@ -87,7 +87,9 @@ def _with_trace(of_body: dict[str, str] | None, attributes: Attributes) -> dict[
     if not attributes:
         return of_body
     noted = {name: attributes[name].get("StringValue") for name in TRACE_ATTRIBUTES if name in attributes}
-    return headers.kept(noted | of_body if of_body is not None else noted) or None
+    # The body's own headers come first: a long `baggage` beside them must push none of them out.
+    own = of_body or {}
+    return headers.kept(own | {name: value for name, value in noted.items() if name not in own}) or None
 
 
 def _zoned(written: datetime) -> datetime:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from celeriac.execute.off_loop import off_loop
+from celeriac.hooks import registered
 from celeriac.model import declared, names, settings
 
 if TYPE_CHECKING:
@@ -55,4 +56,5 @@ class Opening:
         names.prefix(settings.stage())
         declared.queues()
         declared.tables()
+        registered.of_application()
         return self._transaction

@@ -1,10 +1,10 @@
 """What is told of a hook that raises or overruns: a line in the log, once for each kind in a process, and a count."""
 
 import logging
-from threading import Lock
+from contextlib import suppress
 
 from celeriac.model.failure import error_place, error_type
-from celeriac.model.forks import after_fork_in_child
+from celeriac.model.forks import Lock, after_fork_in_child
 
 # A producer has no other logger of ours: importing Powertools' would take it 60 ms. In a worker, the handler of the
 # root logger writes these lines as all others, with the task, id and attempt.
@@ -24,7 +24,8 @@ def report(hook: object, method: str, error: BaseException) -> None:
         _told.add((name, method, kind))
     if is_new:
         extra = {"hook": name, "method": method, "error": kind, "where": error_place(error)}
-        _logger.error("a hook failed and is left out, the message goes on", extra=extra)
+        with suppress(Exception):  # a logging filter of the team's may raise, too
+            _logger.error("a hook failed and is left out, the message goes on", extra=extra)
 
 
 def name_of(hook: object) -> str:

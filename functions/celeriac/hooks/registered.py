@@ -40,16 +40,21 @@ def of_application(task_module: str = "") -> Registered:
 
     task_module: where the task is declared.
 
-    Never raises. If `hooks.py` is broken, that is logged once, and there are no hooks: a worker's tasks still run, and
-    a producer still sends. Synth, tests and `check` find it before.
+    Never raises for a task. If `hooks.py` is broken, that is logged once, and there are no hooks: a worker's tasks
+    still run, and a producer still sends. Synth, tests and `check` find it before.
     """
     if _instead is not None:
         return _instead
-    name = declared.package()
-    if task_module:
-        home = task_module.partition(".")[0]
-        if home != name and f"{home}.queues" in sys.modules:
-            name = home
+    home = task_module.partition(".")[0]
+    try:
+        name = declared.package()
+    except Exception:
+        # The current folder is gone, or its celeriac.toml can't be read. A task is declared somewhere, all the same.
+        if not home:
+            raise
+        name = home
+    if home and home != name and f"{home}.queues" in sys.modules:
+        name = home
     found = _by_application.get(name)
     if found is None:
         try:

@@ -3,11 +3,14 @@
 The names follow OpenTelemetry's conventions for messaging: https://opentelemetry.io/docs/specs/semconv/messaging/
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 
+from celeriac.hooks import broken
 from celeriac.hooks.events import AfterOutcome, AroundTask, BeforeEnqueue
 from celeriac.hooks.hook import Hooks
 from celeriac.integrations.needed import MissingPackageError
@@ -53,6 +56,7 @@ class OpenTelemetry(Hooks):
     ) -> None:
         self._provider, self._error_texts, self._flush = tracer_provider, error_texts, flush
         self._tracer = trace.get_tracer("celeriac", VERSION, tracer_provider)
+        self._flushing: Thread | None = None
 
     def before_enqueue(self, event: BeforeEnqueue) -> None:
         """Make the message's own span, and put its context into the headers.
@@ -104,7 +108,29 @@ class OpenTelemetry(Hooks):
         span.end()
         flush = getattr(self._provider or trace.get_tracer_provider(), "force_flush", None)
         if self._flush is not None and flush is not None:
-            flush(int(self._flush.total_seconds() * 1000))
+            self._wait_for(flush, self._flush.total_seconds())
+
+    def _wait_for(self, flush: Callable[[int], object], seconds: float) -> None:
+        """Export in a thread, because the SDK's batch processor doesn't keep the time limit that it is given.
+
+        While its collector doesn't answer, one export waits, and each attempt waits no longer than it may.
+        """
+
+        def export() -> None:
+            try:
+                flush(int(seconds * 1000))
+            except Exception as error:  # noqa: BLE001 - whatever an exporter raises, the attempt has ended
+                broken.report(self, "after_outcome", error)
+
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            before = self._flushing
+            if before is None or not before.is_alive():
+                self._flushing = mine = Thread(target=export, name="export of spans", daemon=True)
+                mine.start()
+                mine.join(left)
+                return
+            before.join(left)  # it may have begun without the span that has ended just now
 
     def _record(self, span: trace.Span, error: BaseException, name: str) -> None:
         """Note an error. `span.record_exception` would note its text and its traceback."""

@@ -29,15 +29,19 @@ def problem(name: object, value: object) -> str | None:
 
 
 def kept(found: Mapping[Any, Any]) -> dict[str, str]:
-    """Return the headers that can be sent, in their order, as far as they fit."""
+    """Return the headers that can be sent, in their order, as far as they fit: as plain texts.
+
+    A text of a class of its own, such as Django's SafeString, has no JSON form.
+    """
     headers: dict[str, str] = {}
     size = 0
     for name, value in found.items():
         if problem(name, value) is None:
-            size += len(name) + len(value.encode())
+            plain = str.__str__(value)
+            size += len(name) + len(plain.encode())
             if size > MOST_BYTES:
                 break
-            headers[name] = value
+            headers[str.__str__(name)] = plain
     return headers
 
 

@@ -30,9 +30,7 @@ def install(source: Source, into: Path, target: Target, *, offline: bool) -> Non
     with_docker = in_docker and target.uv_platform is not None
     file = _requirements(locked, into.parent, as_pylock=not with_docker)
     if with_docker:
-        _run(
-            docker_command(file, into, target, user=f"{os.getuid()}:{os.getgid()}"), source.project, locked.name, target
-        )
+        command = docker_command(file, into, target, user=f"{os.getuid()}:{os.getgid()}")
     else:
         command = uv_command(_uv(), file, into, target, offline=offline, may_build=in_docker)
     _run(command, source.project, locked.name, target)
@@ -127,8 +125,6 @@ _NO_WHEEL = (
     r"Because ([^\s=]+)==\S+ has no (?:usable )?wheels",
     r"Wheels are required for `([^`]+)`",
 )
-
-
 _NO_NETWORK = r"connectivity is disabled|network was disabled|error sending request|dns error|Failed to fetch"
 
 
@@ -142,9 +138,7 @@ def explain(stderr: str, locked: str = lock.UV, target: Target | None = None) ->
                 "that has one, use another package, or let Docker compile it: docker = true under [tool.celeriac] in "
                 "pyproject.toml"
             )
-    if re.search(
-        r"connectivity is disabled|network was disabled|error sending request|dns error|Failed to fetch", stderr
-    ):
+    if re.search(_NO_NETWORK, stderr):
         return f"the packages of {locked} could not be fetched: connect this machine to the package index and try again"
     if re.search(r"[Cc]annot connect to the Docker daemon|docker daemon running", stderr):
         return "Docker doesn't run, and docker = true under [tool.celeriac] needs it: start Docker and try again"

@@ -30,6 +30,7 @@ from celeriac_cdk.constructs.sweeper import Sweeper
 from celeriac_cdk.declarations import events
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.dashboard import dashboard
+from celeriac_cdk.monitoring.hooks import watch_hooks
 from celeriac_cdk.monitoring.notice import Notice
 from celeriac_cdk.monitoring.queries import queries
 from celeriac_cdk.monitoring.times import in_words
@@ -119,6 +120,7 @@ class Work(Construct):
         self.crons = Crons(self, "Crons", tasks=tasks, stage=config.stage, key=encrypting(key, config))
         self._watch_tables(tables, alarms)
         self._watch_schedules_and_bus(alarms)
+        watch_hooks(self, alarms)
         cdk.CfnOutput(self, PROBES_OUTPUT, value="1", description="celeriac smoke knows them")
         self._acknowledge(config.stage)
         if asked:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import aws_cdk as cdk
 import boto3
+from botocore.loaders import Loader
+from botocore.regions import EndpointResolver
 
 from celeriac.model import settings
 from celeriac.model.errors import DeclarationError
@@ -113,11 +115,12 @@ def in_a_sentence() -> Iterator[None]:
 
 def _check_regions(config: StageConfig) -> None:
     """Raise ProjectError for a region that boto3 doesn't know."""
-    session = boto3.Session()
+    # From botocore's own file: a session would read AWS_PROFILE, and a synth needs no profile.
+    resolver = EndpointResolver(Loader().load_data("endpoints"))
     known = {
         region
-        for partition in session.get_available_partitions()
-        for region in session.get_available_regions("sqs", partition)
+        for partition in resolver.get_available_partitions()
+        for region in resolver.get_available_endpoints("sqs", partition)
     }
     for region in config.settings.regions:
         if region not in known:

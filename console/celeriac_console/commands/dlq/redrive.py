@@ -19,7 +19,7 @@ from celeriac_console.dlq.kinds import Kinds, kinds_as_json, show_kinds
 from celeriac_console.dlq.options import Contains, Limit, OfError, OfTask, Since, Until
 from celeriac_console.dlq.queue_reader import HIDDEN, WORKERS, Pass, Taken, say_missed
 from celeriac_console.dlq.redriver import Redriver
-from celeriac_console.lookup.reference import id_of
+from celeriac_console.lookup.reference import ids_of
 from celeriac_console.options import Json, QueueName, Yes
 from celeriac_console.rate import Rate, rate_of
 from celeriac_console.terminal.confirm import confirm
@@ -62,7 +62,7 @@ def redrive(
     """
     source, target = by_name.queue(queue), by_name.queue(to or queue)
     changes = dict(split(text) for text in set_ or [])
-    id_ = id_of(id_) if id_ is not None else None
+    ids = ids_of(id_) if id_ is not None else None
     if edit and id_ is None:
         raise UserError("--edit changes one letter: name it with --id")
     replaced = _edited(find(queue, id_)) if edit and id_ is not None else None
@@ -70,7 +70,7 @@ def redrive(
     by_name.warn_of_task(task)
 
     def is_meant(one: Taken) -> bool:
-        return wanted.matches(one.letter) and id_ in {None, one.letter.id, one.message_id}
+        return wanted.matches(one.letter) and (ids is None or not ids.isdisjoint((one.letter.id, one.message_id)))
 
     def change(letter: DeadLetter) -> dict[str, Any]:
         meant = registry.tasks.get(letter.task)

@@ -1,0 +1,1 @@
+"""Your tasks. Every module of this package is loaded by the consumer and the relay."""
