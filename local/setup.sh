@@ -5,8 +5,9 @@
 #   node      .celeriac/cdk: the CDK command line
 #   emulator  .celeriac/emulator: MiniStack, which pins botocore and therefore can't share .venv
 #   versus    benchmarks/versus/.venv: the task queues that benchmarks/versus.py compares with; made only when named
+#   browser   tests/browser/axe/node_modules: axe, for the browser tests; made only when named
 #   realities tests/realities/environments/: DynamoDB Local, LocalStack's SQS, AWS's runtime client; made only when named
-# Usage: sh local/setup.sh [python] [node] [emulator] [versus] [realities]     (without arguments: the first three)
+# Usage: sh local/setup.sh [python] [node] [emulator] [versus] [browser] [realities]     (without arguments: the first three)
 # A step that is done already takes milliseconds and no network. An unfinished folder is made again.
 set -eu
 cd "$(dirname "$0")/.."
@@ -133,6 +134,15 @@ setup_versus() {
     inputs benchmarks/versus/uv.lock >"$stamp"
 }
 
+setup_browser() {
+    folder=tests/browser/axe
+    stamp=$folder/node_modules/.made-from
+    is_done "$stamp" "$folder/package.json" "$folder/package-lock.json" && return
+    echo "Installing axe of $folder/package-lock.json"
+    quietly .venv/bin/npm ci --prefix "$folder" --no-audit --no-fund --loglevel=error
+    inputs "$folder/package.json" "$folder/package-lock.json" >"$stamp"
+}
+
 setup_realities() {
     for each in sqs lambda; do
         folder=tests/realities/environments/$each
@@ -154,7 +164,7 @@ setup_realities() {
 [ $# -gt 0 ] || set -- python node emulator
 for step in "$@"; do
     case $step in
-    python | node | emulator | versus | realities) "setup_$step" ;;
-    *) fail "local/setup.sh knows the steps python, node, emulator, versus and realities, not $step" ;;
+    python | node | emulator | versus | browser | realities) "setup_$step" ;;
+    *) fail "local/setup.sh knows the steps python, node, emulator, versus, browser and realities, not $step" ;;
     esac
 done

@@ -28,7 +28,7 @@ def serve(port: int | None, *, read_only: bool, show_arguments: bool, opens: boo
     """
     load()
     shared = Shared(identify(), read_only)
-    listening = _listen(port)
+    listening = listen(port)
     number = listening.getsockname()[1]
     entry = LocalEntry(number, show_arguments)
     app = application(shared, OnThisMachine(entry, shared.identity.who, may_act=not read_only))
@@ -42,7 +42,8 @@ def serve(port: int | None, *, read_only: bool, show_arguments: bool, opens: boo
     server.run(sockets=[listening])
 
 
-def _listen(port: int | None) -> socket.socket:
+def listen(port: int | None) -> socket.socket:
+    """A socket on this port of this machine, or on the first free one from `PORT`. Raises UserError if it is taken."""
     for number in (port,) if port is not None else range(PORT, PORT + TRIED):
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
