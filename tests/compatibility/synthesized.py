@@ -38,14 +38,15 @@ type Stacks = dict[str, dict[str, dict[str, Any]]]
 def run_there(project: Path, *words: str, **variables: str) -> str:
     """Run this Python in the project's folder, and return what it prints. Raises RuntimeError with that if it fails.
 
-    The project's tasks come before those of this repository. Celeriac is the one that this Python has installed.
+    The project's tasks come before those of this repository. Celeriac is the one that this process has.
     """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "CDK_", "CELERIAC_", "COV_", "PYTEST_"))
     }
-    path = {"PYTHONPATH": os.pathsep.join((str(project / "functions"), str(project))), "PYTHONDONTWRITEBYTECODE": "1"}
+    first = (str(project / "functions"), str(project), *filter(None, [os.environ.get("PYTHONPATH")]))
+    path = {"PYTHONPATH": os.pathsep.join(first), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, *words]
     there = kept | path | variables
     done = subprocess.run(command, cwd=project, env=there, capture_output=True, text=True, check=False)
