@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-
 from celeriac import InvalidArgumentsError, Task
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.web.forms.field import Field

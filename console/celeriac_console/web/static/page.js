@@ -6,6 +6,7 @@ let asked = Date.now();
 
 function ask() {
   if (document.visibilityState !== "visible" || document.querySelector("dialog[open]")) return;
+  if (!document.querySelector("#live[hx-get]")) return;
   asked = Date.now();
   document.body.dispatchEvent(new CustomEvent("celeriac:tick"));
 }
