@@ -170,6 +170,7 @@ def test_a_value_that_is_not_edited_comes_back_as_it_was(hint: Any, value: objec
         (int, "a", "whole number"),
         (int, "4.5", "whole number"),
         (int, "", "It is needed"),
+        (str, "", "It is needed"),
         (float, "nan", "Write a number"),
         (float, "1e999", "Write a number"),
         (Amount, "0", ">= 1"),
@@ -207,7 +208,7 @@ def test_what_the_task_refuses_stands_beside_its_field_and_is_kept(hint: Any, te
         (of(str | None, None), "null", {}),
         (of(str | None), "null", {"value": None}),
         (of(bool, True), "", {}),
-        (of(str), "", {"value": ""}),
+        (of(str), "text", {"value": ""}),
     ],
 )
 def test_an_empty_field_means_what_is_chosen(one: Task[..., Any, Any], means: str, found: dict[str, object]) -> None:

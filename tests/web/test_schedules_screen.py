@@ -98,7 +98,8 @@ def test_a_rare_task_ends_a_page_before_all_schedules_were_read(
 ) -> None:
     monkeypatch.setattr(schedules, "MOST_LOOKED", 8)
     greet.options(delay=TWO_HOURS).enqueue_many([{"user_id": number} for number in range(60)])
-    start, pages = "", 0
+    start: str | None = ""
+    pages = 0
     while start is not None:
         seen = page.json("/schedules", task="rare", page=start)
         assert seen["delayed"] == []

@@ -1,6 +1,7 @@
 """The screens of tasks: their declarations, a form that sends one, and what became of it."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from celeriac.testing import Sandbox
 from tasks.queues import emails
 from tests.web.conftest import Opens, Page
 
-WELCOME = {"arg.user_id": "7", "arg.email": "a@example.org"}
+WELCOME: dict[str, Any] = {"arg.user_id": "7", "arg.email": "a@example.org"}
 
 
 @pytest.fixture(autouse=True)

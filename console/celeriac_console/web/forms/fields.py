@@ -60,9 +60,11 @@ def meanings(task: Task[..., Any, Any], name: str, kind: Kind) -> tuple[Emptines
     found: list[Emptiness] = [] if is_required else ["default"]
     if kind.takes_null and (is_required or task.signature.default(name) is not None):
         found.append("null")
+    if not found:
+        found.append("wrong")  # nobody sends an empty text by leaving a field out
     if kind.takes_empty_text:
         found.append("text")
-    return tuple(found) or ("wrong",)
+    return tuple(found)
 
 
 def _field(task: Task[..., Any, Any], name: str, values: Mapping[str, object] | None, error: str) -> Field:
@@ -78,6 +80,7 @@ def _field(task: Task[..., Any, Any], name: str, values: Mapping[str, object] | 
         "default": f"left out: {default}" if default else "left out",
         "null": "null",
         "text": "an empty text",
+        "wrong": "not allowed",
     }
     empty = tuple(Choice(one, words[one]) for one in means) if len(means) > 1 else ()
     return Field(
@@ -86,7 +89,7 @@ def _field(task: Task[..., Any, Any], name: str, values: Mapping[str, object] | 
         control,
         value,
         is_required and means[0] == "wrong" and control != "checkbox",
-        _choices(kind, control, "" if empty else words.get(means[0], _NO_CHOICE)),
+        _choices(kind, control, "" if empty else _NO_CHOICE if means[0] == "wrong" else words[means[0]]),
         empty,
         meant,
         ". ".join(_notes(kind, control, default, key=task.key == name)),

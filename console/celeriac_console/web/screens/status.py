@@ -87,6 +87,7 @@ def _whole(asked: Asked, handle: Handle[Any], status: Status, *, shows: bool) ->
     failure, cancelled = status.failure, False
     if failure is not None:
         cancelled = failure.reason == Reason.CANCELLED
+    schedule = _schedule(handle, status)
     consumer = asked.shared.live.consumers.get().value.get(handle.queue.name, "none")
     return {
         "task": handle.task,
@@ -99,7 +100,7 @@ def _whole(asked: Asked, handle: Handle[Any], status: Status, *, shows: bool) ->
         "attempts": status.attempts,
         "deaths": status.deaths,
         "steps": steps(handle, status),
-        "where": _where(handle, status, consumer),
+        "where": _where(handle, status, consumer, schedule),
         "consumer": consumer,
         "duplicate_of": status.duplicate_of,
         "has_result": status.result is not None,
@@ -108,7 +109,7 @@ def _whole(asked: Asked, handle: Handle[Any], status: Status, *, shows: bool) ->
         "not_kept": status.not_kept,
         "traceback": failure.traceback if failure is not None and shows else "",
         "has_letter": status.state == "dead" and not cancelled,
-        "schedule": _schedule(handle, status),
+        "schedule": schedule,
         "may_rerun": handle.guarantee != "at_least_once" and status.state in {"succeeded", "dead"},
     }
 
@@ -154,9 +155,11 @@ def _made_at(id_: str) -> datetime | None:
     return datetime.fromtimestamp((made.int >> 80) / 1000, UTC) if made.version == _UUID_VERSION else None
 
 
-def _where(handle: Handle[Any], status: Status, consumer: str) -> str:
+def _where(handle: Handle[Any], status: Status, consumer: str, schedule: str) -> str:
     paused = ", which is paused" if consumer == "paused" else ""
     match status.state:
+        case "queued" if schedule:
+            return f"a schedule, which sends it to the queue {handle.queue.name} when it is due"
         case "queued" | "retrying":
             return f"the queue {handle.queue.name}{paused}, or a schedule until it is due"
         case "running":
@@ -250,7 +253,7 @@ def _again_view(task: Task[..., Any, Any], key: str, filled: list[Field], group:
     data: dict[str, Any] = {
         "task": task.name,
         "key": key,
-        "steps": steps(task.handle_of(status.id if status else "", full), status) if status is not None else [],
+        "steps": steps(task.handle_of(status.id, full), status) if status is not None else [],
         "fields": filled,
         "fifo": task.queue.fifo,
         "group": group,
