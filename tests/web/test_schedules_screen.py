@@ -60,10 +60,12 @@ def test_a_rate_has_no_next_run_that_is_known(page: Page, monkeypatch: pytest.Mo
 
 def test_delayed_tasks_are_listed_in_pages(sandbox: Sandbox, page: Page, greet: Any) -> None:
     greet.options(delay=TWO_HOURS).enqueue_many([{"user_id": number} for number in range(30)])
-    sandbox.calls.clear()
+    before = sandbox.calls.copy()
     first = page.json("/schedules")
     assert len(first["delayed"]) == schedules.PAGE
-    assert sum(1 for call in sandbox.calls if "GetSchedule" in str(call)) <= schedules.PAGE + 8
+    made = sandbox.calls - before
+    read = sum(number for (_, operation), number in made.items() if operation in {"GetSchedule", "get_schedule"})
+    assert schedules.PAGE <= read <= schedules.PAGE + 8
     second = page.json("/schedules", page=first["next"])
     assert second["next"] is None
     assert len({one["id"] for one in first["delayed"] + second["delayed"]}) == 30

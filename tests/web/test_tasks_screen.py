@@ -142,3 +142,12 @@ def test_a_delayed_task_is_cancelled(sandbox: Sandbox, page: Page) -> None:
     assert "It is cancelled" in html
     assert page.json("/status", ref=ref)["one"]["state"] == "dead"
     page.act("/status/cancel", status=400, name=one["schedule"], ref=ref)
+
+
+def test_a_task_whose_record_has_expired_is_unknown(sandbox: Sandbox, page: Page, opened: Opens) -> None:
+    html = page.act("/enqueue/greet", **WELCOME)
+    sandbox.drain()
+    sandbox.advance(emails.record_retention + emails.retention)
+    one = opened().enter().json("/status", ref=reference(html))["one"]  # the session has ended meanwhile
+    assert one["state"] == "unknown"
+    assert one["may_rerun"] is False
