@@ -46,6 +46,8 @@ def test_every_answer_tells_the_browser_what_to_refuse(page: Page) -> None:
         answer = page.browser.get(url)
         assert "default-src 'none'" in answer.headers["content-security-policy"], url
         assert answer.headers["x-frame-options"] == "DENY"
+        # With `no-referrer`, Chromium sends `Origin: null` with the page's own forms.
+        assert answer.headers["referrer-policy"] == "same-origin"
         assert "from starlette" not in answer.text
 
 

@@ -11,8 +11,7 @@ from celeriac.leases.status import Status
 from celeriac_console.application import by_name
 from celeriac_console.application.loading import load
 from celeriac_console.lookup.description import described
-from celeriac_console.lookup.reference import by_reference
-from celeriac_console.lookup.search import by_key_or_id
+from celeriac_console.lookup.find import found
 from celeriac_console.options import Json
 from celeriac_console.terminal.errors import FAILED
 from celeriac_console.terminal.next_steps import command
@@ -40,8 +39,7 @@ def status(
     """
     load()
     wanted = [by_name.task(task)] if task is not None else [t for _, t in sorted(registry.tasks.items())]
-    named = by_reference(what)
-    answers = [named] if named is not None else by_key_or_id(what, wanted, every_record=search)
+    answers = found(what, wanted, every_record=search)
     if json_:
         typer.echo(json.dumps([_as_json(handle, one) for handle, one in answers]))
     for handle, one in answers if not json_ else []:

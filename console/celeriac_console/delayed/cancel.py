@@ -4,6 +4,10 @@ So a copy of its message that is on its way doesn't run. If the command is kille
 vain, and the same command finishes the rest.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -12,7 +16,7 @@ from celeriac.declare import registry
 from celeriac.leases import cancelling
 from celeriac.leases.claim import MESSAGE
 from celeriac_console.delayed.record import key_of
-from celeriac_console.delayed.waiting import Waiting
+from celeriac_console.delayed.waiting import WORKERS, Waiting
 
 
 class Outcome(StrEnum):
@@ -38,6 +42,35 @@ def cancel(one: Waiting) -> Outcome:
     # Scheduler deletes a schedule some time after it has fired.
     is_waiting = was_there and (one.due is None or one.due > datetime.now(UTC))
     return Outcome.CANCELLED if said == "dead" or is_waiting else Outcome.SENT
+
+
+@dataclass(slots=True)
+class Cancelling:
+    """Cancels tasks, several at a time."""
+
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    """The tasks that couldn't be cancelled, each with the reason."""
+
+    def cancel(self, some: Sequence[Waiting]) -> None:
+        """Cancel these tasks. An interruption leaves those out that weren't begun."""
+        with ThreadPoolExecutor(WORKERS) as pool:
+            try:
+                for outcome in pool.map(_cancelled, some):
+                    if isinstance(outcome, Outcome):
+                        self.counts[outcome] += 1
+                    else:
+                        self.problems.append(outcome)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _cancelled(one: Waiting) -> Outcome | str:
+    """What became of the task, or why it couldn't be cancelled."""
+    try:
+        return cancel(one)
+    except Exception as error:  # noqa: BLE001 - one task must not stop the others; the user is told which one
+        return f"{one.name}: {error}"
 
 
 def _recorded(one: Waiting) -> cancelling.Cancelled | None:

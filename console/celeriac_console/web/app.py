@@ -17,7 +17,7 @@ from celeriac_console.web import render
 from celeriac_console.web.guard import loopback
 from celeriac_console.web.guard.middleware import WithHeaders
 from celeriac_console.web.guard.operator import Operator
-from celeriac_console.web.screen import Action, Asked, Screen
+from celeriac_console.web.screen import Action, Again, Asked, Screen
 from celeriac_console.web.screens import ROOMS
 from celeriac_console.web.shared import Shared
 
@@ -96,6 +96,8 @@ def _done(action: Action, asked: Asked) -> Response:
         done = action.act(asked)
     except Exception as error:  # noqa: BLE001 - `render.failed` raises those that it can't explain
         return render.failed(error, asked)
+    if isinstance(done, Again):
+        return render.again(done, asked)
     asked.operator.session.said.append(done.said)
     return RedirectResponse(done.url, 303)
 

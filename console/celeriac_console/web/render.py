@@ -12,7 +12,7 @@ from celeriac_console.terminal.errors import UserError
 from celeriac_console.web import shown
 from celeriac_console.web.guard.headers import PRIVATE
 from celeriac_console.web.live.stage import TICK
-from celeriac_console.web.screen import Asked, Screen, View
+from celeriac_console.web.screen import Again, Asked, Screen, View
 from celeriac_console.web.screens import ROOMS
 
 _made = Environment(
@@ -32,7 +32,15 @@ def screen(screen: Screen, asked: Asked, path: str) -> Response:
         if asked.query.get("format") == "json":
             body = msgspec.json.format(msgspec.json.encode(view.data), indent=2)
             return Response(body, media_type="application/json", headers=PRIVATE)
-        return _page(screen.template, asked, view, title=view.title or screen.title, path=path, live=screen.is_live)
+        return _page(
+            screen.template,
+            asked,
+            view,
+            title=view.title or screen.title,
+            path=path,
+            live=screen.is_live if view.is_live is None else view.is_live,
+            costs=screen.is_live,
+        )
     except Exception as error:  # noqa: BLE001 - `failed` raises those that it can't explain
         return failed(error, asked)
 
@@ -54,6 +62,13 @@ def failed(error: Exception, asked: Asked) -> Response:
     return answer
 
 
+def again(refused: Again, asked: Asked) -> Response:
+    """The page of a form that was refused."""
+    answer = _page(refused.template, asked, refused.view, title=refused.view.title, path=refused.path, live=False)
+    answer.status_code = 422
+    return answer
+
+
 def refused(sentence: str, status: int) -> Response:
     """A page without anything of the stage, for who may not see it."""
     return HTMLResponse(_made.get_template("refused.html").render(sentence=sentence), status, PRIVATE)
@@ -67,7 +82,9 @@ def entered(cookie: str) -> Response:
     return HTMLResponse(_made.get_template("entered.html").render(), 200, {**PRIVATE, "set-cookie": cookie})
 
 
-def _page(template: str, asked: Asked, view: View, *, title: str, path: str, live: bool) -> HTMLResponse:
+def _page(
+    template: str, asked: Asked, view: View, *, title: str, path: str, live: bool, costs: bool = False
+) -> HTMLResponse:
     session = asked.operator.session
     said, session.said = session.said, []
     menu = [(each.menu, each.path) for room in ROOMS for each in room.screens if each.menu]
@@ -80,7 +97,7 @@ def _page(template: str, asked: Asked, view: View, *, title: str, path: str, liv
         "said": said,
         "command": view.command,
         "query": {name: value for name, value in asked.query.items() if name != "format"},
-        "cost": asked.shared.live.cost if live else None,
+        "cost": asked.shared.live.cost if costs else None,
         "tick_seconds": int(TICK.total_seconds()) if live else 0,
     }
     return HTMLResponse(_made.get_template(template).render(frame | dict(view.data)), 200, PRIVATE)

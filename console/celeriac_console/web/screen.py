@@ -32,6 +32,8 @@ class View:
     """The command line that shows the same."""
     title: str = ""
     """If it isn't the screen's own."""
+    is_live: bool | None = None
+    """Whether an open tab asks again, if it isn't as the screen says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,16 @@ class Done:
     """A sentence that the next page shows."""
     url: str
     """The next page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A form that is shown again, because it was refused: with what was typed, and why. Nothing was done."""
+
+    template: str
+    view: View
+    path: str
+    """The URL where the form stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,7 @@ class Action:
     """What a form's button does. It runs for operators who may act, and leaves a line in the activity."""
 
     path: str
-    act: Callable[[Asked], Done]
+    act: Callable[[Asked], Done | Again]
 
 
 @dataclass(frozen=True, slots=True)

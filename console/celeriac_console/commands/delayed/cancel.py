@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +12,10 @@ from celeriac.model import project
 from celeriac.model.settings import stage
 from celeriac_console.application import by_name
 from celeriac_console.application.loading import load
-from celeriac_console.delayed import cancel as cancelling
-from celeriac_console.delayed.cancel import Outcome
+from celeriac_console.delayed.cancel import Cancelling, Outcome
 from celeriac_console.delayed.choice import choice_of, preview
 from celeriac_console.delayed.filter import filter_of
 from celeriac_console.delayed.options import DryRun, From, Names, OfQueue, OfTask, Until
-from celeriac_console.delayed.waiting import WORKERS, Waiting
 from celeriac_console.options import Json, Yes
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import FAILED, CommandInterruptedError
@@ -64,33 +61,13 @@ def cancel(
             return
         confirm(f"Cancel them, in the stage {stage()}?", otherwise="add --yes to cancel without being asked")
         choice = replace(choice, names=chosen)
-    counts, problems = Counter[Outcome](), list[str]()
-
-    def visit(some: Sequence[Waiting]) -> None:
-        with ThreadPoolExecutor(WORKERS) as pool:
-            try:
-                for outcome in pool.map(_cancelled, some):
-                    if isinstance(outcome, Outcome):
-                        counts[outcome] += 1
-                    else:
-                        problems.append(outcome)
-            finally:
-                pool.shutdown(cancel_futures=True)
-
+    work = Cancelling()
     try:
-        left_out = choice.walk("cancelling", visit)
+        left_out = choice.walk("cancelling", work.cancel)
     except KeyboardInterrupt:
-        done = f"{counted(counts[Outcome.CANCELLED], 'delayed task')} cancelled"
+        done = f"{counted(work.counts[Outcome.CANCELLED], 'delayed task')} cancelled"
         raise CommandInterruptedError(f"{done}. Go on: {same_command(**wanted.absolute())}") from None
-    _report(counts, problems, left_out, json_=json_)
-
-
-def _cancelled(one: Waiting) -> Outcome | str:
-    """What became of the task, or why it couldn't be cancelled."""
-    try:
-        return cancelling.cancel(one)
-    except Exception as error:  # noqa: BLE001 - one task must not stop the others; the user is told which one
-        return f"{one.name}: {error}"
+    _report(work.counts, work.problems, left_out, json_=json_)
 
 
 def _report(counts: Counter[Outcome], problems: Sequence[str], left_out: int, *, json_: bool) -> None:

@@ -6,6 +6,7 @@ let asked = Date.now();
 
 function ask() {
   if (document.visibilityState !== "visible" || document.querySelector("dialog[open]")) return;
+  if (!document.querySelector("#live[hx-get]")) return;
   asked = Date.now();
   document.body.dispatchEvent(new CustomEvent("celeriac:tick"));
 }
@@ -37,8 +38,15 @@ function draw(element) {
 function drawAll() {
   document.querySelectorAll(".spark[data-values]").forEach(draw);
 }
+function localTimes() {
+  const format = new Intl.DateTimeFormat(undefined, { weekday: "short", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
+  document.querySelectorAll("time[data-local]").forEach((each) => { each.textContent = format.format(new Date(each.dateTime)); });
+}
+
 document.body.addEventListener("htmx:after:swap", drawAll);
+document.body.addEventListener("htmx:after:swap", localTimes);
 drawAll();
+localTimes();
 
 document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement;

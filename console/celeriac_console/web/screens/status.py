@@ -1,0 +1,272 @@
+"""One sent task: found by its reference, id or key, with what has become of it; cancel, and run again."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from celeriac import Task
+from celeriac.aws import scheduler
+from celeriac.declare import registry
+from celeriac.declare.handle import Handle
+from celeriac.leases.status import Status
+from celeriac.model.reason import Reason
+from celeriac.model.settings import stage
+from celeriac_console.application.arguments import value_for
+from celeriac_console.delayed.cancel import Outcome, cancel
+from celeriac_console.delayed.waiting import find
+from celeriac_console.lookup.find import found
+from celeriac_console.lookup.forget import refuse_running, status_of, task_with_records
+from celeriac_console.lookup.keys import key_and_record
+from celeriac_console.lookup.rerun import prepared, refuse_unfinished
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import command
+from celeriac_console.web.activity.noted import noted
+from celeriac_console.web.forms.arguments import FormError, arguments
+from celeriac_console.web.forms.field import Field
+from celeriac_console.web.forms.fields import fields, typed
+from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
+from celeriac_console.web.screens.tasks import task_of
+from celeriac_console.web.shown import address
+
+MOST_ANSWERS = 50
+_UNFINISHED = frozenset({"queued", "running", "retrying"})
+_UUID_VERSION = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that has happened to a task, or that will."""
+
+    at: datetime | None
+    said: str
+    kind: str = ""
+    """How it is coloured: ok, bad, warn."""
+    error: str = ""
+
+
+def read(asked: Asked) -> View:
+    """The tasks that the text names. One of them is shown whole."""
+    text = (asked.path.get("ref") or asked.query.get("ref") or asked.query.get("find") or "").strip()
+    of = asked.query.get("task", "")
+    data: dict[str, Any] = {"ref": text, "task": of, "answers": [], "one": None}
+    if not text:
+        return View(data, "", is_live=False)
+    tasks = [task_of(of)] if of else [task for _, task in sorted(registry.tasks.items())]
+    answers = found(text, tasks, every_record=False)
+    data["answers"] = [_short(handle, status, text) for handle, status in answers[:MOST_ANSWERS]]
+    words = ["--task", of, text] if of else [text]
+    if len(answers) != 1:
+        return View(data, command("status", *words), is_live=False)
+    handle, status = answers[0]
+    shows = asked.query.get("result") == "shown" or asked.operator.session.shows_arguments
+    data["one"] = _whole(asked, handle, status, shows=shows)
+    # A search by id reads many records: it is done once.
+    is_cheap = bool(of) or is_reference(text)
+    return View(data, command("status", *words), handle.task, is_live=is_cheap and status.state in _UNFINISHED)
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text names one task without a search: only its own record is read."""
+    return "/" in text and "@" in text
+
+
+def _short(handle: Handle[Any], status: Status, text: str) -> dict[str, Any]:
+    return {
+        "task": handle.task,
+        "id": status.id or handle.id,
+        "key": handle.key.removeprefix(f"{handle.task}:"),
+        "state": status.state,
+        "since": status.since,
+        "url": address("/status", ref=text, task=handle.task),
+    }
+
+
+def _whole(asked: Asked, handle: Handle[Any], status: Status, *, shows: bool) -> dict[str, Any]:
+    key = handle.key.removeprefix(f"{handle.task}:")
+    failure, cancelled = status.failure, False
+    if failure is not None:
+        cancelled = failure.reason == Reason.CANCELLED
+    schedule = _schedule(handle, status)
+    consumer = asked.shared.live.consumers.get().value.get(handle.queue.name, "none")
+    return {
+        "task": handle.task,
+        "ref": handle.ref,
+        "id": status.id or handle.id,
+        "key": key,
+        "queue": handle.queue.name,
+        "guarantee": handle.guarantee,
+        "state": status.state,
+        "attempts": status.attempts,
+        "deaths": status.deaths,
+        "steps": steps(handle, status),
+        "where": _where(handle, status, consumer, schedule),
+        "consumer": consumer,
+        "duplicate_of": status.duplicate_of,
+        "has_result": status.result is not None,
+        "result": status.result if shows else None,
+        "shows_result": shows,
+        "not_kept": status.not_kept,
+        "traceback": failure.traceback if failure is not None and shows else "",
+        "has_letter": status.state == "dead" and not cancelled,
+        "schedule": schedule,
+        "may_rerun": handle.guarantee != "at_least_once" and status.state in {"succeeded", "dead"},
+    }
+
+
+def steps(handle: Handle[Any], status: Status) -> list[Step]:
+    """What has happened to a task, in order, as far as it is stored; at the end its state now."""
+    failure, now = status.failure, datetime.now(UTC)
+    sent = (
+        failure.first_at if failure is not None and failure.first_at is not None else _made_at(status.id or handle.id)
+    )
+    taken = [Step(sent, "sent")] if sent is not None else []
+    if handle.due is not None and sent is not None and (handle.due - sent).total_seconds() > 1:
+        taken.append(Step(handle.due, "due"))
+    if failure is not None and status.state in {"retrying", "running"} and failure.last_at is not None:
+        error = ": ".join(filter(None, (failure.type, failure.message)))
+        taken.append(Step(failure.last_at, f"attempt {failure.attempts} failed, {failure.reason}", "bad", error))
+    match status.state:
+        case "queued" if status.due is not None and status.due > now:
+            taken = [step for step in taken if step.said != "due"] + [Step(status.due, "delayed until then", "warn")]
+        case "queued":
+            taken.append(Step(None, "waiting in its queue", "warn"))
+        case "running":
+            taken.append(Step(status.since, f"running, attempt {status.attempts}", "ok"))
+        case "retrying":
+            taken.append(Step(status.due, "tries again then", "warn"))
+        case "succeeded":
+            taken.append(Step(status.since, "succeeded", "ok"))
+        case "dead":
+            reason = failure.reason if failure is not None else "no reason is known"
+            error = ": ".join(filter(None, (failure.type, failure.message))) if failure is not None else ""
+            taken.append(Step(status.since, f"dead, {reason}", "bad", error))
+        case _:
+            taken.append(Step(None, "unknown: nothing is stored of it"))
+    return taken
+
+
+def _made_at(id_: str) -> datetime | None:
+    """When an id was made: ours hold it."""
+    try:
+        made = UUID(id_)
+    except ValueError:
+        return None
+    return datetime.fromtimestamp((made.int >> 80) / 1000, UTC) if made.version == _UUID_VERSION else None
+
+
+def _where(handle: Handle[Any], status: Status, consumer: str, schedule: str) -> str:
+    paused = ", which is paused" if consumer == "paused" else ""
+    match status.state:
+        case "queued" if schedule:
+            return f"a schedule, which sends it to the queue {handle.queue.name} when it is due"
+        case "queued" | "retrying":
+            return f"the queue {handle.queue.name}{paused}, or a schedule until it is due"
+        case "running":
+            return f"a worker of the queue {handle.queue.name}"
+        case "dead" if status.failure is not None and status.failure.reason == Reason.CANCELLED:
+            return "nowhere: it was cancelled, and has no dead letter"
+        case "dead":
+            return f"the dead letters of {handle.queue.name}, unless it was redriven or discarded"
+    return ""
+
+
+def _schedule(handle: Handle[Any], status: Status) -> str:
+    """The name of the schedule in which it waits; empty if it waits in none that can be found."""
+    if status.state != "queued" or status.due is None or status.due <= datetime.now(UTC):
+        return ""
+    for queue in handle.all_queues:
+        name = scheduler.first_name(queue.physical_name(stage()), handle.task, status.id or handle.id)
+        if find(name) is not None:
+            return name
+    return ""
+
+
+def cancel_one(asked: Asked) -> Done:
+    """Cancel a task that waits in a schedule."""
+    name, back = asked.form.get("name", ""), asked.form.get("ref", "")
+    one = find(name) if name else None
+    if one is None:
+        raise UserError("it waits in no schedule any more: it was sent, or cancelled. Look at its state again")
+    with noted(asked.operator.name, "delayed cancel", {"task": one.task, "id": one.id}) as outcome:
+        became = cancel(one)
+        outcome.count, outcome.said = int(became is Outcome.CANCELLED), became.value
+    told = {
+        Outcome.CANCELLED: "It is cancelled, and doesn't run.",
+        Outcome.ENDED: "It had run before. Its schedule is deleted.",
+        Outcome.RUNNING: "It runs now, or its worker has died: it isn't cancelled.",
+        Outcome.SENT: "It may have been sent before it was cancelled.",
+    }
+    return Done(told[became], address("/status", ref=back))
+
+
+def read_again(asked: Asked) -> View:
+    """The form that runs a task again."""
+    task, key = _asked_again(asked.query)
+    found_fields = fields(task, {task.key: _key_value(task, key)} if task.key is not None else None)
+    return _again_view(task, key, found_fields, "", "")
+
+
+def run_again(asked: Asked) -> Done | Again:
+    """Delete the record of a key, and send a message for it."""
+    form = asked.form
+    task, key = _asked_again(form)
+    group = form.get("group", "")
+
+    def again(filled: list[Field], why: str) -> Again:
+        view = _again_view(task, key, filled, group, why)
+        return Again("again.html", view, "/run-again")
+
+    try:
+        given = arguments(task, form)
+    except FormError as error:
+        return again(typed(task, form, error.errors), error.errors.get("", ""))
+    try:
+        ready = prepared(task, key, given, group=group or None)
+        status = status_of(task, ready.full, ready.seen)
+        if status is not None:
+            refuse_running(task, ready.full, status)
+            refuse_unfinished(task, key, status)
+    except (UserError, TypeError, ValueError) as error:
+        return again(typed(task, form, {}), str(error).removeprefix(f"task {task.name!r}: "))
+    with noted(asked.operator.name, "rerun", {"task": task.name}) as outcome:
+        handle = ready.run(status)
+        outcome.count = 1
+    return Done(f"{task.name} was sent again.", address("/status", ref=handle.ref))
+
+
+def _asked_again(given: Any) -> tuple[Task[..., Any, Any], str]:
+    name, key = given.get("task", ""), given.get("of", "")
+    task_of(name)
+    if not key:
+        raise UserError("say the key of the task that is to run again")
+    return task_with_records(name), key
+
+
+def _key_value(task: Task[..., Any, Any], key: str) -> object:
+    return value_for(task, task.key or "", key)
+
+
+def _again_view(task: Task[..., Any, Any], key: str, filled: list[Field], group: str, why: str) -> View:
+    full, seen = key_and_record(task, key)
+    status = status_of(task, full, seen)
+    data: dict[str, Any] = {
+        "task": task.name,
+        "key": key,
+        "steps": steps(task.handle_of(status.id, full), status) if status is not None else [],
+        "fields": filled,
+        "fifo": task.queue.fifo,
+        "group": group,
+        "why": why,
+    }
+    return View(data, command("rerun", task.name, key), title=f"Run {task.name} again")
+
+
+ROOM = Room(
+    (
+        Screen("/status", "Find a task", "status.html", read, menu="Find a task"),
+        Screen("/status/{ref:path}", "Find a task", "status.html", read),
+        Screen("/run-again", "Run again", "again.html", read_again),
+    ),
+    (Action("/status/cancel", cancel_one), Action("/run-again", run_again)),
+)

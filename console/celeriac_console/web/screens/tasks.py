@@ -1,0 +1,115 @@
+"""The tasks: each with its declaration, and a form that sends one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from celeriac import Task
+from celeriac.declare import registry
+from celeriac_console.application.declared import declared
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import command
+from celeriac_console.terminal.times import duration
+from celeriac_console.web.activity.noted import noted
+from celeriac_console.web.forms.arguments import FormError, arguments
+from celeriac_console.web.forms.field import Field
+from celeriac_console.web.forms.fields import fields, typed
+from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
+from celeriac_console.web.shown import address
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a message is sent: what was typed, and what is wrong with it."""
+
+    key: str = ""
+    delay: str = ""
+    group: str = ""
+    error: str = ""
+
+
+def task_of(name: str) -> Task[..., Any, Any]:
+    """The task of this name. Raises LookupError for a name that no task has."""
+    found = registry.tasks.get(name)
+    if found is None:
+        raise LookupError(
+            f"No task is named {name!r} here. It was renamed or removed, or its module couldn't be imported."
+        )
+    return found
+
+
+def read(asked: Asked) -> View:
+    """Every task, or those whose name, queue or docstring has the text of `find`."""
+    wanted = asked.query.get("find", "")
+    rows = [_row(task) for _, task in sorted(registry.tasks.items())]
+    rows = [row for row in rows if wanted.lower() in f"{row['task']} {row['queue']} {row['about']}".lower()]
+    data = {"rows": rows, "find": wanted, "not_imported": sorted(registry.not_imported)}
+    return View(data, command("tasks"))
+
+
+def read_one(asked: Asked) -> View:
+    """One task, with an empty form."""
+    task = task_of(asked.path["name"])
+    return _view(asked, task, fields(task), Sending())
+
+
+def enqueue(asked: Asked) -> Done | Again:
+    """Send a message with the form's arguments, once the task itself has accepted them."""
+    task, form = task_of(asked.path["name"]), asked.form
+    how = Sending(form.get("key", ""), form.get("delay", "").strip(), form.get("group", ""))
+    try:
+        given = arguments(task, form)
+    except FormError as error:
+        return _again(asked, task, typed(task, form, error.errors), how, error.errors.get("", ""))
+    try:
+        delay = duration(how.delay) if how.delay else timedelta()
+        bound = task.options(key=how.key or None, group=how.group or None, delay=delay)
+        bound.parcel(**given)
+    except (UserError, ValueError, TypeError) as error:
+        why = str(error).removeprefix(f"task {task.name!r}: ")
+        return _again(asked, task, typed(task, form, {}), how, why)
+    with noted(asked.operator.name, "send", {"task": task.name, "queue": task.queue.name}) as outcome:
+        handle = bound.enqueue(**given)
+        outcome.count = 1
+    return Done(f"{task.name} was sent to {task.queue.name}.", address("/status", ref=handle.ref))
+
+
+def _again(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Sending, error: str) -> Again:
+    how = Sending(how.key, how.delay, how.group, error)
+    return Again("task.html", _view(asked, task, filled, how), f"/tasks/{quote(task.name, safe='')}")
+
+
+def _view(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Sending) -> View:
+    live = asked.shared.live
+    counts = live.counts.get()
+    data: dict[str, Any] = {
+        "task": _row(task),
+        "fields": filled,
+        "sending": how,
+        "fifo": task.queue.fifo,
+        "counts": counts.value.get(task.queue.name),
+        "consumer": live.consumers.get().value.get(task.queue.name, "none"),
+        "is_quarantined": task.name in live.quarantines.get().value,
+        "read_at": counts.at,
+    }
+    return View(data, command("send", task.name), title=task.name)
+
+
+def _row(task: Task[..., Any, Any]) -> Mapping[str, Any]:
+    about = (task.function.__doc__ or "").strip()
+    return declared(task) | {"about": about.partition("\n")[0].strip(), "doc": about, "timeout": _timeout(task)}
+
+
+def _timeout(task: Task[..., Any, Any]) -> timedelta:
+    return task.timeout or task.queue.timeout
+
+
+ROOM = Room(
+    (
+        Screen("/tasks", "Tasks", "tasks.html", read, menu="Tasks"),
+        Screen("/tasks/{name:path}", "Task", "task.html", read_one),
+    ),
+    (Action("/enqueue/{name:path}", enqueue),),
+)

@@ -1,0 +1,153 @@
+"""The screens of tasks: their declarations, a form that sends one, and what became of it."""
+
+import re
+from typing import Any
+
+import pytest
+
+from celeriac import Queue, task
+from celeriac.declare import registry
+from celeriac.testing import Sandbox
+from tasks.queues import emails
+from tests.web.conftest import Opens, Page
+
+WELCOME: dict[str, Any] = {"arg.user_id": "7", "arg.email": "a@example.org"}
+
+
+@pytest.fixture(autouse=True)
+def _greet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that needs nothing from outside."""
+
+    def greet(user_id: int, email: str) -> dict[str, str]:
+        return {"to": email, "user": str(user_id)}
+
+    monkeypatch.setitem(registry.tasks, "greet", task(emails, key="user_id", name="greet")(greet))
+
+
+def reference(html: str) -> str:
+    """The reference in the page's search field."""
+    found = re.search(r'name="ref" type="search" value="([^"]*)"', html)
+    assert found is not None
+    return found[1]
+
+
+def test_every_task_is_listed_and_found_by_its_words(page: Page) -> None:
+    rows = {row["task"]: row for row in page.json("/tasks")["rows"]}
+    assert set(rows) == set(registry.tasks)
+    assert rows["send_welcome_email"]["queue"] == "emails"
+    assert [row["task"] for row in page.json("/tasks", find="WELCOME a new user")["rows"]] == ["send_welcome_email"]
+    assert "No task is found so." in page.html("/tasks", find="<script>")
+
+
+def test_a_task_that_was_enqueued_by_its_form_is_followed_to_its_result(sandbox: Sandbox, page: Page) -> None:
+    html = page.act("/enqueue/greet", **WELCOME)
+    assert "greet was sent to emails." in html
+    assert "waiting in its queue" in html
+    assert 'hx-get="/status' in html
+    ref = reference(html)
+    sandbox.drain()
+    one = page.json("/status", ref=ref)["one"]
+    assert (one["state"], one["has_result"], one["result"]) == ("succeeded", True, None)
+    assert page.json("/status", ref=ref, result="shown")["one"]["result"] is not None
+    assert 'hx-get="/status' not in page.html("/status", ref=ref)
+    [line] = page.json("/activity")["lines"]
+    assert (line["what"], line["count"], line["where"]) == (
+        "send",
+        1,
+        {"task": "greet", "queue": "emails"},
+    )
+
+
+def test_a_wrong_argument_is_told_beside_its_field_and_nothing_is_sent(sandbox: Sandbox, page: Page) -> None:
+    html = page.act("/enqueue/greet", status=422, **WELCOME | {"arg.user_id": "<b>seven"})
+    assert "Write a whole number" in html
+    assert 'value="&lt;b&gt;seven"' in html
+    assert 'value="a@example.org"' in html
+    assert page.json("/activity")["lines"] == []
+
+
+@pytest.mark.parametrize(("name", "text"), [("delay", "soon"), ("delay", "9000d"), ("key", "k" * 5000)])
+def test_a_wrong_way_of_sending_is_told(page: Page, name: str, text: str) -> None:
+    html = page.act("/enqueue/greet", status=422, **WELCOME | {name: text})
+    assert "Nothing was sent:" in html
+    assert f'value="{text}"' in html
+
+
+def test_a_task_of_a_fifo_queue_needs_its_group(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = task(Queue("ledger", fifo=True), name="book")(lambda: None)
+    monkeypatch.setitem(registry.tasks, "book", ledger)
+    assert "required: its queue is FIFO" in page.html("/tasks/book")
+    assert "enqueue it with options(group=...)" in page.act("/enqueue/book", status=422)
+
+
+def test_a_task_that_is_not_there_says_why(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert page.browser.get("/tasks/nothing").status_code == 404
+    page.act("/enqueue/nothing", status=404)
+    monkeypatch.setattr(registry, "not_imported", {"tasks.broken"})
+    assert "tasks.broken couldn't be imported" in page.html("/tasks")
+
+
+def test_a_task_with_any_name_has_its_screen(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "a/b <i>\"'?&"
+    odd = task(Queue("odd"), name=name)(lambda: None)
+    monkeypatch.setitem(registry.tasks, name, odd)
+    html = page.html("/tasks")
+    assert "<i>" not in html
+    links = [link for link in re.findall(r'href="(/tasks/[^"]*)"', html) if "%3C" in link]
+    assert "a/b &lt;i&gt;" in page.html(links[0])
+
+
+def test_read_only_shows_no_form_and_sends_nothing(opened: Opens) -> None:
+    page = opened(read_only=True).enter()
+    assert '<form class="form"' not in page.html("/tasks/greet")
+    page.act("/enqueue/greet", status=403, **WELCOME)
+    page.act("/run-again", status=403, task="greet", of="7", **WELCOME)
+
+
+def test_a_task_runs_again_after_a_look_at_what_it_did(sandbox: Sandbox, page: Page) -> None:
+    page.act("/enqueue/greet", **WELCOME)
+    sandbox.drain()
+    html = page.html("/run-again", task="greet", of="7")
+    assert "its effects happen a second time" in html
+    assert 'value="7"' in html
+    other = WELCOME | {"arg.user_id": "8"}
+    assert "it must be 7" in page.act("/run-again", status=422, task="greet", of="7", **other)
+    html = page.act("/run-again", task="greet", of="7", **WELCOME)
+    assert page.json("/status", ref=reference(html))["one"]["state"] == "queued"
+    sandbox.drain()
+    assert page.json("/status", ref=reference(html))["one"]["state"] == "succeeded"
+
+
+def test_a_key_or_an_id_finds_the_task(sandbox: Sandbox, page: Page) -> None:
+    html = page.act("/enqueue/greet", **WELCOME)
+    sandbox.drain()
+    id_ = page.json("/status", ref=reference(html))["one"]["id"]
+    for text in ("7", id_, f"greet/{id_}"):
+        assert page.json("/status", ref=text)["one"]["id"] == id_, text
+
+
+@pytest.mark.parametrize("text", ["gone", "<script>alert(1)</script>", "a/b/c/d", "'\"\u202e", "x" * 3000])
+def test_what_is_not_stored_says_what_to_do(page: Page, text: str) -> None:
+    html = page.html("/status", ref=text)
+    assert "Nothing is stored of it." in html
+    assert "<script>alert" not in html
+
+
+def test_a_delayed_task_is_cancelled(sandbox: Sandbox, page: Page) -> None:
+    html = page.act("/enqueue/greet", **WELCOME | {"delay": "2h"})
+    ref = reference(html)
+    one = page.json("/status", ref=ref)["one"]
+    assert one["steps"][-1]["said"] == "delayed until then"
+    html = page.act("/status/cancel", name=one["schedule"], ref=ref)
+    assert "It is cancelled" in html
+    assert page.json("/status", ref=ref)["one"]["state"] == "dead"
+    page.act("/status/cancel", status=400, name=one["schedule"], ref=ref)
+
+
+def test_a_task_whose_record_has_expired_is_unknown(sandbox: Sandbox, page: Page, opened: Opens) -> None:
+    html = page.act("/enqueue/greet", **WELCOME)
+    sandbox.drain()
+    sandbox.advance(emails.record_retention + emails.retention)
+    one = opened().enter().json("/status", ref=reference(html))["one"]  # the session has ended meanwhile
+    assert one["state"] == "unknown"
+    assert one["may_rerun"] is False
