@@ -76,7 +76,9 @@ def read(queues: Sequence[Queue]) -> LastHour:
                 found = values.setdefault(result["Id"], {})
                 found |= dict(zip(result["Timestamps"], result["Values"], strict=True))
     minutes = [start + timedelta(minutes=number) for number in range(MINUTES)]
-    found_of = {number: {name: values.get(f"{name}{number}", {}) for name in OF_A_QUEUE} for number in range(len(queues))}
+    found_of = {
+        number: {name: values.get(f"{name}{number}", {}) for name in OF_A_QUEUE} for number in range(len(queues))
+    }
     return LastHour(
         {
             queue.name: _figures(found_of[number], minutes)

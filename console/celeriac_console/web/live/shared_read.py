@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 from celeriac.aws.client import error_code
-from celeriac_console.explain import DENIED, explanation
+from celeriac_console.explain import DENIED, explanation, is_of_login
+from celeriac_console.stage import clients
 
 THROTTLED = frozenset({
     "LimitExceededException", "PriorRequestNotComplete", "ProvisionedThroughputExceeded",
@@ -70,6 +71,8 @@ class SharedRead[T]:
         except Exception as error:
             if explanation(error) is None:
                 raise
+            if is_of_login(error):
+                clients.forget()  # so that the page works again after a new login
             code = error_code(error).rpartition(".")[2]
             if code in THROTTLED:
                 self._pause = min(2 * self._pause, LONGEST)
