@@ -105,7 +105,8 @@ async def _asked(request: Request, shared: Shared, entry: Entry, form: dict[str,
     operator = await entry.operator(request)
     if operator is None:
         return render.refused(entry.refusal(request), 401)
-    return Asked(dict(request.path_params), dict(request.query_params), form, operator, shared)
+    is_tick = request.headers.get("hx-request") == "true"
+    return Asked(dict(request.path_params), dict(request.query_params), form, operator, shared, is_tick)
 
 
 async def _form(request: Request) -> dict[str, str] | None:

@@ -76,7 +76,9 @@ def entered(cookie: str) -> Response:
 
 def _page(template: str, asked: Asked, view: View, *, title: str, path: str, live: bool) -> HTMLResponse:
     session = asked.operator.session
-    said, session.said = session.said, []
+    said: list[str] = []
+    if not asked.is_tick:  # a tab takes only a part of the answer, without them
+        said, session.said = session.said, said
     menu = [(each.menu, each.path) for room in ROOMS for each in room.screens if each.menu]
     frame: dict[str, Any] = {
         "title": title,
