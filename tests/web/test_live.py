@@ -144,7 +144,7 @@ def test_a_table_and_a_queue_that_are_missing_leave_the_rest(page: Page) -> None
     client("sqs").delete_queue(QueueUrl=client("sqs").get_queue_url(QueueName=gone.physical_name(STAGE))["QueueUrl"])
     data = page.json("/")
     assert data["outbox"] is None
-    assert [parts for parts in data["unseen"].values()] == [["outbox"]]
+    assert list(data["unseen"].values()) == [["outbox"]]
     assert len(data["rows"]) == len(registry.queues())
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import celeriac
 from celeriac import Queue, task
+from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.declare import registry
@@ -48,12 +49,7 @@ def test_a_queue_without_a_consumer_cant_be_paused_and_says_why(page: Page) -> N
 
 
 def test_a_queue_with_dead_letters_comes_first(page: Page, sandbox: Sandbox) -> None:
-    client("sqs").send_message(
-        QueueUrl=client("sqs").get_queue_url(QueueName=shop.dead_letter_name("test"))["QueueUrl"]
-        if page.json("/")
-        else "",
-        MessageBody="{}",
-    )
+    client("sqs").send_message(QueueUrl=sqs.url(shop.dead_letter_name("test")), MessageBody="{}")
     page.shared.live.counts.get(fresh=True)
     first = page.json("/")["rows"][0]
     assert first["queue"] == "watched"
