@@ -8,6 +8,7 @@ import typer
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
     NoRegionError,
@@ -100,7 +101,7 @@ def explanation(error: Exception) -> tuple[str, int] | None:
             return _refusal(error), FAILED
         case ProfileNotFound():
             return f"{error}. AWS_PROFILE names a profile that is not in ~/.aws/config.", USAGE
-        case SSOError() | TokenRetrievalError():
+        case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
             return f"{LOG_IN} ({error})", FAILED
         case BotoCoreError():
             return f"AWS can't be reached: {error}", FAILED
@@ -110,6 +111,13 @@ def explanation(error: Exception) -> tuple[str, int] | None:
             return f"{error}: AWS_ENDPOINT_URL takes a URL, such as http://127.0.0.1:4566", USAGE
         case _:
             return None
+
+
+def is_of_login(error: Exception) -> bool:
+    """Whether the operator must log in again."""
+    return isinstance(error, SSOError | TokenRetrievalError | CredentialRetrievalError) or (
+        error_code(error) in EXPIRED | UNKNOWN
+    )
 
 
 def _refusal(error: ClientError) -> str:

@@ -54,7 +54,7 @@ class Page:
     def act(self, url: str, *, status: int = 303, **form: Any) -> str:
         """Send a form of the page. Returns the page that follows, or the error's."""
         answer = self.browser.post(
-            url, data={"csrf": self.session.csrf, **form}, headers={"origin": ORIGIN}, follow_redirects=False
+            url, data={"csrf": self.session.token(), **form}, headers={"origin": ORIGIN}, follow_redirects=False
         )
         assert answer.status_code == status, answer.text
         return self.html(answer.headers["location"]) if status == 303 else str(answer.text)

@@ -31,3 +31,9 @@ def client(service: Any) -> Any:
 
 
 _client = cache(clients.make)
+
+
+def forget() -> None:
+    """Forget all clients, also the runtime's: boto3 doesn't read again what another program wrote as credentials."""
+    clients.forget()
+    _client.cache_clear()

@@ -6,6 +6,8 @@ from celeriac.aws import sqs
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
 from celeriac_console.stage.clients import client
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import deploy_it
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import EventSourceMappingConfigurationTypeDef
@@ -31,3 +33,14 @@ def state_of(mapping: "EventSourceMappingConfigurationTypeDef | None") -> str:
     if state in {"enabled", "enabling", "updating"}:
         return "on"
     return "paused" if state in {"disabled", "disabling"} else state
+
+
+def switch(queue: Queue, *, on: bool) -> str:
+    """Turn the consumer of a queue on or off. It takes Lambda up to a minute; returns Lambda's word for the state now.
+
+    Raises UserError if it isn't deployed.
+    """
+    mapping = mapping_of(queue)
+    if mapping is None:
+        raise UserError(f"the queue {queue.name!r} has no consumer in stage {stage()!r}: {deploy_it()}")
+    return client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)["State"]

@@ -1,7 +1,6 @@
 """The ASGI application: the routes of all screens and actions, and what each answer goes through."""
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qsl
 
@@ -11,17 +10,17 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from celeriac_console.web import render
 from celeriac_console.web.guard import loopback
+from celeriac_console.web.guard.compressed import Compressed
 from celeriac_console.web.guard.middleware import WithHeaders
 from celeriac_console.web.guard.operator import Operator
 from celeriac_console.web.screen import Action, Again, Asked, Screen
 from celeriac_console.web.screens import ROOMS
 from celeriac_console.web.shared import Shared
+from celeriac_console.web.static_files import Static
 
-STATIC = Path(__file__).parent / "static"
 LARGEST_FORM = 1_100_000
 """Bytes of a form: a message's largest arguments, encoded."""
 
@@ -49,13 +48,13 @@ def application(shared: Shared, entry: Entry) -> Starlette:
 
     entry: decides who comes in.
     """
-    routes: list[Route | Mount] = [Mount("/static", StaticFiles(directory=STATIC)), *entry.routes()]
+    routes: list[Route | Mount] = [Mount("/static", Static()), *entry.routes()]
     for room in ROOMS:
         routes += [Route(screen.path, _shown(screen, shared, entry), methods=["GET"]) for screen in room.screens]
         routes += [Route(action.path, _acted(action, shared, entry), methods=["POST"]) for action in room.actions]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(WithHeaders)],
+        middleware=[Middleware(WithHeaders), Middleware(Compressed)],
         exception_handlers={404: _not_found(shared, entry)},
     )
 
@@ -82,7 +81,7 @@ def _acted(action: Action, shared: Shared, entry: Entry) -> Endpoint:
         asked = await _asked(request, shared, entry, form)
         if isinstance(asked, Response):
             return asked
-        if not loopback.is_token(form.pop("csrf", ""), asked.operator.session.csrf):
+        if not asked.operator.session.is_token(form.pop("csrf", "")):
             return render.refused("This form is of an earlier session: load its page again. Nothing was done.", 403)
         if not asked.operator.may_act:
             return render.refused("This page is read-only. Nothing was done.", 403)
@@ -108,7 +107,8 @@ async def _asked(request: Request, shared: Shared, entry: Entry, form: dict[str,
     operator = await entry.operator(request)
     if operator is None:
         return render.refused(entry.refusal(request), 401)
-    return Asked(dict(request.path_params), dict(request.query_params), form, operator, shared)
+    is_tick = request.headers.get("hx-request") == "true"
+    return Asked(dict(request.path_params), dict(request.query_params), form, operator, shared, is_tick)
 
 
 async def _form(request: Request) -> dict[str, str] | None:

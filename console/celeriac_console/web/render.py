@@ -7,9 +7,10 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from celeriac_console.explain import explanation
+from celeriac_console.explain import explanation, is_of_login
+from celeriac_console.stage import clients
 from celeriac_console.terminal.errors import UserError
-from celeriac_console.web import shown
+from celeriac_console.web import shown, static_files
 from celeriac_console.web.guard.headers import PRIVATE
 from celeriac_console.web.live.stage import TICK
 from celeriac_console.web.screen import Again, Asked, Screen, View
@@ -23,6 +24,7 @@ _made = Environment(
     lstrip_blocks=True,
 )
 _made.filters |= shown.FILTERS
+_made.globals["static"] = static_files.url
 
 
 def screen(screen: Screen, asked: Asked, path: str) -> Response:
@@ -42,22 +44,27 @@ def screen(screen: Screen, asked: Asked, path: str) -> Response:
             costs=screen.is_live,
         )
     except Exception as error:  # noqa: BLE001 - `failed` raises those that it can't explain
-        return failed(error, asked)
+        return failed(error, asked, path=path if screen.is_live else "")
 
 
-def failed(error: Exception, asked: Asked) -> Response:
-    """The page of an error. An error that nobody can explain is raised."""
+def failed(error: Exception, asked: Asked, *, path: str = "") -> Response:
+    """The page of an error. An error that nobody can explain is raised.
+
+    path: that of a live screen, which an open tab asks for again: it may be readable by then.
+    """
     if isinstance(error, LookupError) and type(error) is LookupError:
         sentence, status = str(error), 404
     else:
         found = explanation(error)
         if found is None:
             raise error
+        if is_of_login(error):
+            clients.forget()  # so that the page works again after a new login
         sentence, status = found[0], 400 if isinstance(error, UserError) else 502
     if asked.query.get("format") == "json":
         return Response(msgspec.json.encode({"error": sentence}), status, PRIVATE, "application/json")
     view = View({"sentence": sentence}, "")
-    answer = _page("error.html", asked, view, title="Not shown", path="", live=False)
+    answer = _page("error.html", asked, view, title="Not shown", path=path, live=bool(path))
     answer.status_code = status
     return answer
 
@@ -86,7 +93,9 @@ def _page(
     template: str, asked: Asked, view: View, *, title: str, path: str, live: bool, costs: bool = False
 ) -> HTMLResponse:
     session = asked.operator.session
-    said, session.said = session.said, []
+    said: list[str] = []
+    if not asked.is_tick:  # a tab takes only a part of the answer, without them
+        said, session.said = session.said, said
     menu = [(each.menu, each.path) for room in ROOMS for each in room.screens if each.menu]
     frame: dict[str, Any] = {
         "title": title,

@@ -20,6 +20,8 @@ class Asked:
     """The fields of a form that was sent; empty for a request that only reads."""
     operator: Operator
     shared: Shared
+    is_tick: bool = False
+    """Whether an open tab asks again for the part of a screen that changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from celeriac_console.web.identity import Identity
 from celeriac_console.web.live.stage import LiveStage
+from celeriac_console.web.replays.running import Replays
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +14,4 @@ class Shared:
     identity: Identity
     read_only: bool
     live: LiveStage = field(default_factory=LiveStage)
+    replays: Replays = field(default_factory=Replays)

@@ -67,5 +67,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "address": address,
     "part": part,
     "counted": counted,
+    "compact": json_text,
     "json": lambda value: json_text(value, indent=2),
 }

@@ -221,6 +221,13 @@ def _forget_session() -> None:
     _our_sessions.clear()
 
 
+def forget() -> None:
+    """Forget all clients and the session: the next ones read the credentials from their files again."""
+    with _one_at_a_time:
+        _forget_clients()
+        _forget_session()
+
+
 after_fork(_forget_clients)
 after_fork_in_child(_forget_session)
 

@@ -80,9 +80,14 @@ def _rows(partition: str, condition: str, bound: datetime, start: Any) -> Iterat
         yield rows, page.get("LastEvaluatedKey")
 
 
-def parked() -> Iterator[Row]:
-    """The parked rows, each with its `reason`, oldest first."""
-    for page in pages(PARKED, Limit=PAGE):
+def parked(*, after: datetime | None = None, most: int = PAGE) -> Iterator[Row]:
+    """The parked rows, each with its `reason`, oldest first.
+
+    after: only those that occurred then or later.
+    most: so many are read at once, up to `PAGE`.
+    """
+    bound = {":bound": {"S": after.astimezone(UTC).isoformat(timespec="microseconds")}} if after is not None else None
+    for page in pages(PARKED, "occurred_at >= :bound" if bound else "", bound, Limit=min(most, PAGE)):
         yield from (row for row in _read(page["Items"]) if row.get(WAITING, {}).get("S") == PARKED)
 
 

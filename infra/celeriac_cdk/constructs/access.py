@@ -147,6 +147,7 @@ def operator_rights(stage: str) -> list[iam.PolicyStatement]:
             "lambda:ListEventSourceMappings",
             "lambda:GetAccountSettings",
             "cloudwatch:DescribeAlarms",
+            "cloudwatch:GetMetricData",
             "cloudwatch:GetMetricStatistics",
             "servicequotas:ListServiceQuotas",
             on=["*"],

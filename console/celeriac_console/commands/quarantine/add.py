@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from celeriac.consume import quarantine
-from celeriac_console.application import by_name
+from celeriac_console.application.quarantined import entry_of
 from celeriac_console.options import Json
-from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.screen import say
 
@@ -28,10 +27,3 @@ def add(*, task: OfATask = None, kind: OfAKind = None, json_: Json = False) -> N
     quarantine.add(entry)
     end = command("quarantine", "lift", *(["--task", task] if task is not None else ["--kind", str(kind)]))
     say(json.dumps(entry) if json_ else f"{entry} is in quarantine within a minute; end it: {end}")
-
-
-def entry_of(task: str | None, kind: str | None) -> str:
-    """The entry for the options `--task` and `--kind`. Raises UserError unless exactly one of them is given."""
-    if (task is None) == (kind is None):
-        raise UserError("give one of --task and --kind")
-    return quarantine.of_task(by_name.task(task).name) if task is not None else quarantine.of_failure(kind or "")

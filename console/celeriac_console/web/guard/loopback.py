@@ -1,6 +1,5 @@
 """Requests that no page of this machine sends: to another host's name, from another site, without the form's token."""
 
-import secrets
 from urllib.parse import urlsplit
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -23,8 +22,3 @@ def is_same_origin(host: str, origin: str | None, fetch_site: str | None) -> boo
     if fetch_site is not None and fetch_site != "same-origin":
         return False
     return origin is not None and urlsplit(origin).netloc == host
-
-
-def is_token(sent: str, csrf: str) -> bool:
-    """Whether a form carries its session's token."""
-    return secrets.compare_digest(sent.encode(errors="surrogatepass"), csrf.encode())

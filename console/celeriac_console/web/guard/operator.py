@@ -9,11 +9,31 @@ class Session:
     """What the page remembers between two requests of one browser."""
 
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    """What each form of the page carries. Another site can't read it."""
+    """What each form of the page carries, see `token`. Another site can't read it."""
+
     shows_arguments: bool = False
     """Whether arguments of tasks are shown without being asked for."""
     said: list[str] = field(default_factory=list)
     """What actions have to say on the next page."""
+
+    def token(self) -> str:
+        """The token as a form carries it: masked, and so another text each time.
+
+        Else the length of compressed pages would tell it, a letter at a time.
+        """
+        secret = self.csrf.encode()
+        mask = secrets.token_bytes(len(secret))
+        return (mask + bytes(a ^ b for a, b in zip(mask, secret, strict=True))).hex()
+
+    def is_token(self, sent: str) -> bool:
+        """Whether a form has carried the token, masked in whatever way."""
+        try:
+            both = bytes.fromhex(sent)
+        except ValueError:
+            return False
+        half = len(both) // 2
+        found = bytes(a ^ b for a, b in zip(both[:half], both[half : 2 * half], strict=True))
+        return secrets.compare_digest(found, self.csrf.encode())
 
 
 @dataclass(frozen=True, slots=True)

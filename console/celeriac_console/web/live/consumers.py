@@ -7,6 +7,9 @@ from celeriac.model.settings import stage
 from celeriac_console.stage.clients import client
 from celeriac_console.stage.consumers import state_of
 
+# https://docs.aws.amazon.com/lambda/latest/api/API_ListEventSourceMappings.html
+PAGE = 100
+
 
 def read(queues: Sequence[Queue]) -> dict[str, str]:
     """`on`, `paused`, or Lambda's word for another state, by the queue's name. A queue without a consumer is left out.

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.model import settings
 from celeriac.model.queue import Queue
 
@@ -26,11 +27,14 @@ def calls(queues: int) -> int:
 
 
 def _of(queue: Queue) -> Counts | None:
-    stage = settings.stage()
+    names = queue.physical_name(settings.stage()), queue.dead_letter_name(settings.stage())
     try:
-        there = sqs.counts(sqs.url(queue.physical_name(stage)))
-        dead = sqs.counts(sqs.url(queue.dead_letter_name(stage)))
+        there, dead = (sqs.counts(sqs.url(name)) for name in names)
     except sqs.NoSuchQueueError:
+        return None
+    except client("sqs").exceptions.QueueDoesNotExist:  # it was there before
+        for name in names:
+            sqs.urls.pop(name, None)
         return None
     return {
         "waiting": there["ApproximateNumberOfMessages"],

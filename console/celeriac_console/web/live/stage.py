@@ -1,14 +1,17 @@
 """Everything that screens show of the stage as it is now. Each part is read as often as it changes and costs."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 from celeriac.consume import quarantine
 from celeriac.declare import registry
 from celeriac.model.queue import Queue
-from celeriac_console.web.live import alarms, consumers, cost, counts, figures, outbox
+from celeriac_console.web.live import alarms, consumers, cost, counts, deploys, figures, outbox
 from celeriac_console.web.live.cost import Cost
-from celeriac_console.web.live.shared_read import SharedRead
+from celeriac_console.web.live.shared_read import SLACK, Read, SharedRead
 
 TICK = timedelta(seconds=5)
 """How often an open tab asks."""
@@ -17,58 +20,106 @@ MINUTE = timedelta(minutes=1)
 """CloudWatch has a new figure each minute, and bills each read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Now:
+    """All parts, each as it was read last."""
+
+    counts: Read[dict[str, counts.Counts | None]]
+    consumers: Read[dict[str, str]]
+    alarms: Read[list[alarms.Alarm]]
+    figures: Read[figures.LastHour]
+    outbox: Read[outbox.Outbox | None]
+    quarantines: Read[frozenset[str]]
+    deploys: Read[tuple[deploys.Stack, ...]]
+
+    def problems(self) -> dict[str, list[str]]:
+        """What can't be seen, by the reason. Raises the reason if nothing at all could be read yet."""
+        parts = {what: getattr(self, name) for name, what in PARTS.items()}
+        found: dict[str, list[str]] = {}
+        for what, part in parts.items():
+            if part.error is not None:
+                found.setdefault(part.problem, []).append(what)
+        if self.counts.error is not None and all(part.at is None for part in parts.values()):
+            raise self.counts.error
+        return found
+
+
+PARTS = {
+    "counts": "messages",
+    "consumers": "consumers",
+    "alarms": "alarms",
+    "figures": "figures of the last hour",
+    "outbox": "outbox",
+    "quarantines": "quarantine",
+    "deploys": "deploys",
+}
+"""What the parts are called on the page."""
+
+
 class LiveStage:
     """The parts of the stage. The tasks must be loaded."""
 
-    @cached_property
+    @property
     def queues(self) -> list[Queue]:
         """The declared queues, in the order of their names."""
         return sorted(registry.queues().values(), key=lambda queue: queue.name)
 
+    def now(self) -> Now:
+        """Everything, read at once as far as it is old."""
+        with ThreadPoolExecutor(len(PARTS)) as pool:
+            read: Any = dict(zip(PARTS, pool.map(lambda name: getattr(self, name).get(), PARTS), strict=True))
+        return Now(**read)
+
     @cached_property
     def counts(self) -> SharedRead[dict[str, counts.Counts | None]]:
         """Messages, by queue."""
-        return SharedRead(lambda: counts.read(self.queues), TICK)
+        return SharedRead(lambda: counts.read(self.queues), TICK, {})
 
     @cached_property
     def consumers(self) -> SharedRead[dict[str, str]]:
         """States of consumers, by queue."""
-        return SharedRead(lambda: consumers.read(self.queues), SLOWER)
+        return SharedRead(lambda: consumers.read(self.queues), SLOWER, {})
 
     @cached_property
     def alarms(self) -> SharedRead[list[alarms.Alarm]]:
         """Raised alarms."""
-        return SharedRead(alarms.read, SLOWER)
+        return SharedRead(alarms.read, SLOWER, [])
 
     @cached_property
-    def figures(self) -> SharedRead[dict[str, figures.Figures]]:
+    def figures(self) -> SharedRead[figures.LastHour]:
         """The last hour, by queue."""
-        return SharedRead(lambda: figures.read(self.queues), MINUTE)
+        return SharedRead(lambda: figures.read(self.queues), MINUTE, figures.LastHour({}, None))
 
     @cached_property
-    def outbox(self) -> SharedRead[outbox.Outbox]:
+    def outbox(self) -> SharedRead[outbox.Outbox | None]:
         """Lag and parked rows."""
-        return SharedRead(outbox.read, SLOWER)
+        return SharedRead(outbox.read, SLOWER, None)
 
     @cached_property
     def quarantines(self) -> SharedRead[frozenset[str]]:
         """The entries in quarantine."""
-        return SharedRead(quarantine.entries, SLOWER)
+        return SharedRead(quarantine.entries, SLOWER, frozenset())
+
+    @cached_property
+    def deploys(self) -> SharedRead[tuple[deploys.Stack, ...]]:
+        """The stage's stacks."""
+        return SharedRead(deploys.read, MINUTE, ())
 
     @property
     def cost(self) -> Cost:
-        """What an hour of an open, visible tab costs. Several tabs cost no more."""
+        """What an hour of an open, visible overview costs at most. Several tabs cost no more."""
         number = len(self.queues)
-        each = {name: timedelta(hours=1) / every for name, every in (("t", TICK), ("s", SLOWER), ("m", MINUTE))}
-        pages = 1 + number // 100
-        sqs = each["t"] * counts.calls(number)
-        tables = each["s"] * (outbox.CALLS + 1)
-        metrics = each["m"] * figures.metrics(number)
-        others = each["s"] * 2 * pages
+        ticks, slower, minutes = (timedelta(hours=1) / (every - SLACK) for every in (TICK, SLOWER, MINUTE))
+        alarm_pages = 1
+        sqs = ticks * counts.calls(number)
+        tables = slower * (outbox.CALLS + 1)
+        mappings = slower * (1 + number // consumers.PAGE)
+        asked = figures.metrics(number)
+        figure_calls = minutes * -(-asked // figures.PAGE)
         return Cost(
-            round(sqs + tables + others + each["m"] * (1 + figures.metrics(number) // figures.PAGE)),
+            round(sqs + tables + mappings + slower * alarm_pages + figure_calls + minutes * len(deploys.STACKS)),
             sqs * cost.SQS_CALL
             + tables * cost.DYNAMODB_READ
-            + metrics * cost.METRIC
-            + each["s"] * pages * cost.CLOUDWATCH_CALL,
+            + minutes * asked * cost.METRIC
+            + slower * alarm_pages * cost.CLOUDWATCH_CALL,
         )

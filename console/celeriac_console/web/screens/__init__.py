@@ -1,12 +1,15 @@
 """The screens, one file each. A new one is a file here, a template, and a line in `ROOMS`. The menu has this order."""
 
 from celeriac_console.web.screen import Room
-from celeriac_console.web.screens import activity, overview, schedules, status, tasks
+from celeriac_console.web.screens import activity, outbox, overview, quarantine, queue, schedules, status, tasks
 
 ROOMS: tuple[Room, ...] = (
     overview.ROOM,
+    queue.ROOM,
     tasks.ROOM,
     status.ROOM,
     schedules.ROOM,
+    outbox.ROOM,
+    quarantine.ROOM,
     activity.ROOM,
 )

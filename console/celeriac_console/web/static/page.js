@@ -35,14 +35,37 @@ function draw(element) {
   }, [values.map((_, i) => i), values], element);
 }
 
+const charts = new WeakMap();
+
+function drawChart(element) {
+  const { times, series } = JSON.parse(element.dataset.chart);
+  const width = element.clientWidth - 16;
+  if (charts.get(element)?.shown === element.dataset.chart + width) return;
+  charts.get(element)?.chart.destroy();
+  const soft = colour(element, "--soft"), line = colour(element, "--line");
+  const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
+  const chart = new uPlot({
+    width, height: 165,
+    scales: { y: { range: (_, low, high) => [0, Math.max(high, 1)] } },
+    axes: [axis, { ...axis, size: 50 }],
+    series: [{ value: "{HH}:{mm}" }, ...series.map(({ name, kind }) => {
+      const ink = colour(element, kind === "bad" ? "--bad" : "--accent");
+      return { label: name, stroke: ink, width: 1.5, fill: ink + "22", points: { show: false } };
+    })],
+  }, [times, ...series.map((each) => each.values)], element);
+  charts.set(element, { chart, shown: element.dataset.chart + width });
+}
+
 function drawAll() {
   document.querySelectorAll(".spark[data-values]").forEach(draw);
+  document.querySelectorAll("[data-chart]").forEach(drawChart);
 }
 function localTimes() {
   const format = new Intl.DateTimeFormat(undefined, { weekday: "short", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
   document.querySelectorAll("time[data-local]").forEach((each) => { each.textContent = format.format(new Date(each.dateTime)); });
 }
 
+addEventListener("resize", drawAll);
 document.body.addEventListener("htmx:after:swap", drawAll);
 document.body.addEventListener("htmx:after:swap", localTimes);
 drawAll();
@@ -54,6 +77,7 @@ document.getElementById("theme").addEventListener("click", () => {
   root.dataset.theme = dark ? "light" : "dark";
   localStorage.setItem("theme", root.dataset.theme);
   document.querySelectorAll(".spark").forEach((each) => { delete each.dataset.drawn; });
+  document.querySelectorAll("[data-chart]").forEach((each) => { charts.get(each)?.chart.destroy(); charts.delete(each); });
   drawAll();
 });
 

@@ -1,0 +1,1 @@
+"""The tools of `celeriac outbox`: they replay rows, and read the parked ones."""
