@@ -47,7 +47,7 @@ class Page:
 
     def html(self, url: str, **query: Any) -> str:
         """A screen as a browser gets it."""
-        answer = self.browser.get(url, params=query)
+        answer = self.browser.get(url, params=query or None)
         assert answer.status_code == 200, answer.text
         return str(answer.text)
 

@@ -32,7 +32,7 @@ def screen(screen: Screen, asked: Asked, path: str) -> Response:
         if asked.query.get("format") == "json":
             body = msgspec.json.format(msgspec.json.encode(view.data), indent=2)
             return Response(body, media_type="application/json", headers=PRIVATE)
-        return _page(screen.template, asked, view, title=view.title or screen.title, path=path, live=screen.is_live)
+        return _page(screen.template, asked, view, title=view.title or screen.title, path=path, live=screen)
     except Exception as error:  # noqa: BLE001 - `failed` raises those that it can't explain
         return failed(error, asked)
 
@@ -49,7 +49,7 @@ def failed(error: Exception, asked: Asked) -> Response:
     if asked.query.get("format") == "json":
         return Response(msgspec.json.encode({"error": sentence}), status, PRIVATE, "application/json")
     view = View({"sentence": sentence}, "")
-    answer = _page("error.html", asked, view, title="Not shown", path="", live=False)
+    answer = _page("error.html", asked, view, title="Not shown", path="", live=None)
     answer.status_code = status
     return answer
 
@@ -67,7 +67,7 @@ def entered(cookie: str) -> Response:
     return HTMLResponse(_made.get_template("entered.html").render(), 200, {**PRIVATE, "set-cookie": cookie})
 
 
-def _page(template: str, asked: Asked, view: View, *, title: str, path: str, live: bool) -> HTMLResponse:
+def _page(template: str, asked: Asked, view: View, *, title: str, path: str, live: Screen | None) -> HTMLResponse:
     session = asked.operator.session
     said, session.said = session.said, []
     menu = [(each.menu, each.path) for room in ROOMS for each in room.screens if each.menu]
@@ -80,7 +80,7 @@ def _page(template: str, asked: Asked, view: View, *, title: str, path: str, liv
         "said": said,
         "command": view.command,
         "query": {name: value for name, value in asked.query.items() if name != "format"},
-        "cost": asked.shared.live.cost if live else None,
-        "tick_seconds": int(TICK.total_seconds()) if live else 0,
+        "cost": asked.shared.live.cost if live and live.is_live and not live.is_free else None,
+        "tick_seconds": int(TICK.total_seconds()) if live and live.is_live else 0,
     }
     return HTMLResponse(_made.get_template(template).render(frame | dict(view.data)), 200, PRIVATE)

@@ -1,9 +1,11 @@
 """The screens, one file each. A new one is a file here, a template, and a line in `ROOMS`. The menu has this order."""
 
 from celeriac_console.web.screen import Room
-from celeriac_console.web.screens import activity, overview
+from celeriac_console.web.screens import activity, dead_letters, jobs, overview
 
 ROOMS: tuple[Room, ...] = (
     overview.ROOM,
+    dead_letters.ROOM,
+    jobs.ROOM,
     activity.ROOM,
 )
