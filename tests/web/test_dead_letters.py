@@ -1,5 +1,7 @@
 """Dead letters on the page: from a group to a letter, and back to its queue."""
 
+from typing import Any
+
 from celeriac import task
 from celeriac.testing import Sandbox
 from tasks.queues import payments
@@ -21,6 +23,10 @@ def _die(sandbox: Sandbox, number: int = 1) -> None:
     sandbox.drain()
 
 
+def _form(amount: str) -> dict[str, Any]:
+    return {"edited": "yes", "arg.amount": amount, "arg.note": ""}
+
+
 def _letter(page: Page) -> str:
     [group] = page.json("/dead-letters/payments")["groups"]
     [letter] = page.json("/dead-letters/payments", kind=group["kind"])["letters"]
@@ -32,10 +38,10 @@ def test_a_letter_is_edited_redriven_and_succeeds(page: Page, sandbox: Sandbox) 
     url = _letter(page)
     assert "secret note" not in page.html(url) + str(page.json(url))
     assert "secret note" in page.html(url, arguments="show")
-    refused = page.act(f"{url}/redrive", edited="yes", **{"arg.amount": '"many"', "arg.note": ""})
+    refused = page.act(f"{url}/redrive", **_form('"many"'))
     assert "Expected `int`, got `str`" in refused
     assert sandbox.dead_letters(payments)
-    said = page.act(f"{url}/redrive", edited="yes", **{"arg.amount": "7", "arg.note": ""})
+    said = page.act(f"{url}/redrive", **_form("7"))
     assert "was sent back to payments" in said
     sandbox.drain()
     assert sandbox.dead_letters(payments) == []
@@ -94,3 +100,18 @@ def test_only_the_first_letters_are_read(page: Page, sandbox: Sandbox) -> None:
     assert (shown["read"], shown["total"]) == (50, 120)
     page.json("/dead-letters/payments", most=50)
     assert sandbox.calls["sqs", "ReceiveMessage"] - before <= 8
+
+
+def test_a_paused_job_sends_nothing_twice_and_a_stopped_one_loses_nothing(page: Page, sandbox: Sandbox) -> None:
+    _die(sandbox, 40)
+    page.act("/dead-letters/payments/jobs", what="redrive", rate="")
+    job = page.shared.jobs.get("1")
+    page.act("/jobs/1/pause")
+    if job.wait_for(frozenset({"paused", "done"}), 30) and job.progress().state == "paused":
+        page.act("/jobs/1/resume")
+        page.act("/jobs/1/stop")
+    job.join(30)
+    shown = job.progress()
+    assert shown.is_ended
+    sent = sandbox.calls["sqs", "SendMessageBatch"]
+    assert shown.count + len(sandbox.dead_letters(payments)) >= 40, sent

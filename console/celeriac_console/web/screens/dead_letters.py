@@ -1,7 +1,7 @@
 """Dead letters: groups by failure, the letters of a group, one letter; redrive and discard."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import typer
@@ -105,7 +105,8 @@ def _letter(asked: Asked) -> View:
 def _preview(what: str) -> Screen:
     def read(asked: Asked) -> View:
         reading = _reading(asked)
-        wanted = chosen(asked.query).until(datetime.now(UTC))
+        # A letter that died in this very instant is one of those that are shown.
+        wanted = chosen(asked.query).until(datetime.now(UTC) + timedelta(microseconds=1))
         meant = [one for one in reading.letters if wanted.matches(one)]
         share = len(meant) / len(reading.letters) if reading.letters else 0
         data = {
