@@ -54,7 +54,19 @@ type Visit = Callable[[Sequence[Taken]], set[str]]
 class Pass:
     """One pass over a dead-letter queue, in which each letter is visited once."""
 
-    def __init__(self, queue: Queue, *, hidden: timedelta = HIDDEN, workers: int = WORKERS, batch: int = 10) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        hidden: timedelta = HIDDEN,
+        workers: int = WORKERS,
+        batch: int = 10,
+        most: int | None = None,
+    ) -> None:
+        """Prepare a pass.
+
+        most: about so many letters are visited, because the caller stops it then; None for all.
+        """
         self.missed = 0
         """The number of letters that the pass couldn't read: another reader holds them, or a FIFO group blocks them."""
         self.total = depth(queue)
@@ -64,6 +76,7 @@ class Pass:
         self._hidden = hidden
         self._workers = workers
         self._batch = batch
+        self._kept = hidden_for(self.total if most is None else min(self.total, most))
         self._lock = threading.Lock()
         self._held: dict[str, str] = {}
         self._gone: set[str] = set()
@@ -135,7 +148,7 @@ class Pass:
 
     def _hide(self, messages: "Sequence[MessageTypeDef]") -> None:
         """Hide letters that stay in the queue until the pass ends. Else the pass would receive them again and again."""
-        seconds = ceil(hidden_for(self.total).total_seconds())
+        seconds = ceil(self._kept.total_seconds())
         if messages and seconds > self._hidden.total_seconds():
             self._set_visibility([message["ReceiptHandle"] for message in messages], seconds)
 

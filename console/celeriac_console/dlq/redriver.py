@@ -17,7 +17,7 @@ from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.model.failure import error_type
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
-from celeriac_console.dlq.queue_reader import Pass, Taken, delete
+from celeriac_console.dlq.queue_reader import HIDDEN, WORKERS, Pass, Taken, delete
 from celeriac_console.dlq.redrive_entry import Change, entry
 from celeriac_console.rate import Rate
 from celeriac_console.terminal.errors import UserError
@@ -116,6 +116,13 @@ class Redriver:
             ]
             self.undeleted += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
         return deleted
+
+
+def paced(queue: Queue, rate: float | None) -> Pass:
+    """A pass whose workers can send all the letters that they take before these become visible again."""
+    batch = max(1, min(10, int(rate * HIDDEN.total_seconds() / 4))) if rate else 10
+    workers = WORKERS if rate is None or rate > WORKERS * batch else 1
+    return Pass(queue, workers=workers, batch=batch)
 
 
 def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Refusal | None]:

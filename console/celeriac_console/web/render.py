@@ -41,7 +41,7 @@ def screen(screen: Screen, asked: Asked, path: str) -> Response:
             title=view.title or screen.title,
             path=path,
             live=screen.is_live if view.is_live is None else view.is_live,
-            costs=screen.is_live,
+            costs=screen.is_live and not screen.is_free,
         )
     except Exception as error:  # noqa: BLE001 - `failed` raises those that it can't explain
         return failed(error, asked, path=path if screen.is_live else "")

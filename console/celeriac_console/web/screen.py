@@ -71,6 +71,8 @@ class Screen:
     """Its name in the menu, if it is there."""
     is_live: bool = False
     """Whether an open tab asks for it again and again."""
+    is_free: bool = False
+    """Whether it asks AWS nothing, so that an open tab costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)

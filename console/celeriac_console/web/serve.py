@@ -39,7 +39,10 @@ def serve(port: int | None, *, read_only: bool, show_arguments: bool, opens: boo
     if opens:
         webbrowser.open(url)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off"))
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    finally:
+        shared.jobs.close()
 
 
 def listen(port: int | None) -> socket.socket:

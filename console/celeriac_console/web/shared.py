@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from celeriac_console.web.arguments.drafts import Drafts
 from celeriac_console.web.identity import Identity
+from celeriac_console.web.jobs.jobs import Jobs
+from celeriac_console.web.letters.cache import Letters
 from celeriac_console.web.live.stage import LiveStage
 from celeriac_console.web.replays.running import Replays
 
@@ -15,3 +18,6 @@ class Shared:
     read_only: bool
     live: LiveStage = field(default_factory=LiveStage)
     replays: Replays = field(default_factory=Replays)
+    letters: Letters = field(default_factory=Letters)
+    jobs: Jobs = field(default_factory=Jobs)
+    drafts: Drafts = field(default_factory=Drafts)

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from threading import Lock
 
 import typer
 
-from celeriac.aws import sqs
 from celeriac.model.settings import stage
 from celeriac_console.application import by_name
+from celeriac_console.dlq.discarder import Discarder
 from celeriac_console.dlq.filter import Filter, filter_of
 from celeriac_console.dlq.kinds import Kinds, show_kinds
 from celeriac_console.dlq.options import Contains, OfError, OfTask, Since, Until
-from celeriac_console.dlq.queue_reader import Pass, Taken, delete, depth, hidden_for, say_missed
+from celeriac_console.dlq.queue_reader import Pass, Taken, depth, hidden_for, say_missed
 from celeriac_console.options import Json, QueueName, Yes
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import CommandInterruptedError
@@ -46,29 +45,23 @@ def discard(
             f"Delete them permanently, in the stage {stage()}? To keep a copy, answer no and use celeriac dlq export.",
             otherwise="add --yes to delete without being asked",
         )
-    reading, lock, discarded = Pass(declared), Lock(), 0
-    url = sqs.url(reading.name)
+    reading = Pass(declared)
 
-    def visit(taken: Sequence[Taken]) -> set[str]:
-        nonlocal discarded
+    def is_meant(one: Taken) -> bool:
         # Letters that arrived after the preview weren't shown to the user, so they aren't deleted.
-        meant = [one for one in taken if wanted.matches(one.letter) and (shown is None or one.message_id in shown)]
-        deleted = delete(url, meant)
-        with lock:
-            discarded += len(deleted)
-        advance(len(taken))
-        return deleted
+        return wanted.matches(one.letter) and (shown is None or one.message_id in shown)
 
-    try:
-        with progress("discarding", reading.total) as advance:
-            reading.run(visit, wait=True)
-    except KeyboardInterrupt:
-        said = f"{counted(discarded, 'dead letter')} of {queue} discarded"
-        raise CommandInterruptedError(
-            f"{said}. Go on: {same_command(since=wanted.since, until=wanted.until)}"
-        ) from None
-    said = f"{counted(discarded, 'dead letter')} of {queue} discarded"
-    typer.echo(json.dumps({"discarded": discarded}) if json_ else said)
+    with progress("discarding", reading.total) as advance:
+        discarder = Discarder(reading, is_meant, advance)
+        try:
+            reading.run(discarder.visit, wait=True)
+        except KeyboardInterrupt:
+            raise CommandInterruptedError(
+                f"{counted(discarder.discarded, 'dead letter')} of {queue} discarded. "
+                f"Go on: {same_command(since=wanted.since, until=wanted.until)}"
+            ) from None
+    said = f"{counted(discarder.discarded, 'dead letter')} of {queue} discarded"
+    typer.echo(json.dumps({"discarded": discarder.discarded}) if json_ else said)
     say_missed(reading.missed)
 
 

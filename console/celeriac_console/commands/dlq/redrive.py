@@ -17,8 +17,8 @@ from celeriac_console.dlq.filter import Filter, filter_of
 from celeriac_console.dlq.find import find
 from celeriac_console.dlq.kinds import Kinds, kinds_as_json, show_kinds
 from celeriac_console.dlq.options import Contains, Limit, OfError, OfTask, Since, Until
-from celeriac_console.dlq.queue_reader import HIDDEN, WORKERS, Pass, Taken, say_missed
-from celeriac_console.dlq.redriver import Redriver
+from celeriac_console.dlq.queue_reader import Taken, say_missed
+from celeriac_console.dlq.redriver import Redriver, paced
 from celeriac_console.lookup.reference import ids_of
 from celeriac_console.options import Json, QueueName, Yes
 from celeriac_console.rate import Rate, rate_of
@@ -77,10 +77,7 @@ def redrive(
         values = {name: value_for(meant, name, text) for name, text in changes.items()}
         return (letter.args if replaced is None else replaced) | values
 
-    # A worker can send all the letters that it takes before they become visible again.
-    batch = max(1, min(10, int(rate * HIDDEN.total_seconds() / 4))) if rate else 10
-    workers = WORKERS if rate is None or rate > WORKERS * batch else 1
-    reading, kinds = Pass(source, workers=workers, batch=batch), Kinds()
+    reading, kinds = paced(source, rate), Kinds()
     is_everything = wanted.is_everything and id_ is None and (limit is None or limit >= reading.total)
     if is_everything and not (yes or dry_run) and project.read(Path.cwd()).stage(settings.stage()).keeps:
         confirm(

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac_console.dlq.find import find
 from celeriac_console.dlq.letter import as_json, attempts_of, died_at, kind_of, reason_of
+from celeriac_console.dlq.logs import log_query
 from celeriac_console.options import Json, QueueName
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.screen import say
@@ -29,7 +29,7 @@ def show(
     """
     found = find(queue, id_)
     letter, failure = found.letter, found.letter.failure
-    logs = _log_query(letter)
+    logs = log_query(letter)
     if json_:
         typer.echo(json.dumps(as_json(found) | {"logs": logs}))
         return
@@ -52,12 +52,3 @@ def show(
     if logs:
         say(f"\nlogs, in CloudWatch Logs Insights over {logs['log_group']}:")
         say(logs["query"])
-
-
-def _log_query(letter: DeadLetter) -> dict[str, str]:
-    failure = letter.failure
-    if failure is None or not failure.function:
-        return {}
-    wanted = f'id = {json.dumps(line(letter.id))} or @requestId = "{failure.request_id}"'
-    query = f"fields @timestamp, level, message, outcome, attempt, error | filter {wanted} | sort @timestamp"
-    return {"log_group": f"/aws/lambda/{failure.function}", "query": query}

@@ -1,10 +1,23 @@
 """The screens, one file each. A new one is a file here, a template, and a line in `ROOMS`. The menu has this order."""
 
 from celeriac_console.web.screen import Room
-from celeriac_console.web.screens import activity, outbox, overview, quarantine, queue, schedules, status, tasks
+from celeriac_console.web.screens import (
+    activity,
+    dead_letters,
+    jobs,
+    outbox,
+    overview,
+    quarantine,
+    queue,
+    schedules,
+    status,
+    tasks,
+)
 
 ROOMS: tuple[Room, ...] = (
     overview.ROOM,
+    dead_letters.ROOM,
+    jobs.ROOM,
     queue.ROOM,
     tasks.ROOM,
     status.ROOM,

@@ -1,0 +1,1 @@
+"""A task's arguments as the fields of a form."""
