@@ -105,7 +105,7 @@ class Celeriac(Construct):
             )
             self.key: kms.IKey | None = self.state.key
             """The stage's key; None if keys of AWS encrypt its data."""
-            region = cdk.Stack.of(self).region
+            account, region = cdk.Stack.of(self).account, cdk.Stack.of(self).region
             self.work = Work(
                 self,
                 "Work",
@@ -127,7 +127,7 @@ class Celeriac(Construct):
             for tag, value in config.tags.items():
                 cdk.Tags.of(each).add(tag, value)
         self._source = found
-        self._home = Home(config, found.package.name, tasks, self.key)
+        self._home = Home(config, found.package.name, tasks, self.key, account, region)
         self._queues = {queue.name: self._queue(queue) for queue in declared}
         self.outbox = OutboxOfStage(self.state, self.work, self._home)
         for function in (self.outbox.relay, self.outbox.sweeper, *(each.consumer for each in self._queues.values())):

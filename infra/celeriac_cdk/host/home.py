@@ -29,6 +29,9 @@ class Home:
     """The import name of the package with the tasks."""
     tasks: Sequence[Task[..., Any, Any]]
     key: kms.IKey | None
+    account: str
+    """Those of the construct's stack; tokens if its `env` doesn't say."""
+    region: str
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -71,6 +74,7 @@ def check_once(scope: IConstruct, config: StageConfig) -> None:
     if stage in built:
         raise ConfigError(
             f"{scope.node.path}: the application {config.application!r} has the stage {config.stage!r} twice in one "
-            "account and region, and the names of both would be the same: give one of them another name= or stage="
+            "account and region, and the names of both would be the same: give one of them another name= or stage=. "
+            "If they are for different accounts or regions, say so: give their stacks, or stages of the CDK, an env="
         )
     built.add(stage)
