@@ -151,6 +151,15 @@ def test_uv_lock_wins_an_export_beats_its_origin_and_the_project_may_name_anothe
         lock.find(tmp_path, {"lock": 7})
 
 
+@pytest.mark.parametrize("text", ['[tool]\nceleriac = "x"\n', "[[tool.celeriac]]\ndocker = true\n", 'tool = "x"\n'])
+def test_options_that_are_no_table_are_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    source = project(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(text)
+
+    with pytest.raises(BundleError, match=r"where a table belongs: write \[tool\.celeriac\]"):
+        build_bundle(source, LAMBDA_ARM64)
+
+
 def test_only_celeriac_is_left_out_of_requirements() -> None:
     text = f"""# made by pip-compile
 --index-url https://pypi.org/simple
