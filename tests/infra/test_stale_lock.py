@@ -8,7 +8,7 @@ from celeriac_cdk.bundle import stale
 from celeriac_cdk.bundle.build import build_bundle
 from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.source import Source
-from celeriac_cdk.bundle.target import LAMBDA_ARM64
+from celeriac_cdk.bundle.target import LAMBDA_ARM64, THIS_MACHINE, on_lambda
 
 ROOT = Path(__file__).parents[2]
 LOCK = """version = 1
@@ -89,3 +89,30 @@ def test_a_build_compares_them_first(tmp_path: Path) -> None:
 def test_a_lock_that_is_no_toml_is_named() -> None:
     with pytest.raises(BundleError, match=r"uv\.lock isn't TOML"):
         stale.check_dependencies(pyproject("dependencies = []"), "<<<<<<< HEAD\n")
+
+
+@pytest.mark.parametrize("allowed", [">=3.12", ">=3.13.5", "==3.13.*", ">=3.12, <3.15", ">3.13, !=3.13.0"])
+def test_a_lock_that_allows_the_runtime_is_taken(allowed: str) -> None:
+    stale.check_python(f'requires-python = "{allowed}"\n', on_lambda("arm64", "python3.13"))
+
+
+@pytest.mark.parametrize(("allowed", "runtime"), [(">=3.13", "3.12"), (">=3.12, <3.14", "3.14"), ("==3.12.*", "3.13")])
+def test_a_lock_that_leaves_out_a_runtime_names_requires_python(allowed: str, runtime: str) -> None:
+    with pytest.raises(BundleError, match=rf"leaves out Python {runtime}, a runtime of the queues: allow it by"):
+        stale.check_python(f'requires-python = "{allowed}"\n', on_lambda("x86_64", f"python{runtime}"))
+
+
+def test_a_lock_that_leaves_out_the_python_of_this_machine_says_so() -> None:
+    with pytest.raises(BundleError, match=r"which this machine runs: .* or use another Python here"):
+        stale.check_python('requires-python = "<3.9"\n', THIS_MACHINE)
+
+
+def test_a_lock_without_a_python_that_can_be_read_is_left_to_uv() -> None:
+    stale.check_python("version = 1\n", LAMBDA_ARM64)
+    stale.check_python('requires-python = "three"\n', LAMBDA_ARM64)
+
+
+def test_a_build_compares_the_runtime(tmp_path: Path) -> None:
+    source = project(tmp_path, "[]", LOCK.replace(">=3.12", ">=3.14"))
+    with pytest.raises(BundleError, match=r"requires-python >=3\.14, which leaves out Python 3\.13"):
+        build_bundle(source, LAMBDA_ARM64)

@@ -35,7 +35,7 @@ def build_bundle(source: Source, target: Target, *, offline: bool = False) -> Pa
     options, files, library = source.options(), source.files(), library_files()
     called = services.services_of([file for file in files if file.suffix == ".py"], library, options)
     locked = lock.find(source.project, options)
-    _check_the_lock(locked)
+    _check_the_lock(locked, target)
     bundles = source.project / ".celeriac" / "bundles"
     bundle = bundles / f"{target.name}-{fingerprint(source, files, locked, called, target)}"
     if bundle.is_dir():
@@ -57,11 +57,14 @@ def build_bundle(source: Source, target: Target, *, offline: bool = False) -> Pa
     return bundle
 
 
-def _check_the_lock(locked: Path) -> None:
-    """Raise BundleError if uv.lock doesn't fit its pyproject.toml. A kept build is no reason to skip this."""
-    pyproject = locked.with_name("pyproject.toml")
-    if locked.name == lock.UV and pyproject.is_file():
-        stale.check_dependencies(pyproject.read_text(encoding="utf-8"), locked.read_text(encoding="utf-8"))
+def _check_the_lock(locked: Path, target: Target) -> None:
+    """Raise BundleError if uv.lock doesn't fit pyproject.toml or the target. A kept build is no reason to skip this."""
+    if locked.name != lock.UV:
+        return
+    text, pyproject = locked.read_text(encoding="utf-8"), locked.with_name("pyproject.toml")
+    if pyproject.is_file():
+        stale.check_dependencies(pyproject.read_text(encoding="utf-8"), text)
+    stale.check_python(text, target)
 
 
 def fingerprint(source: Source, files: Iterable[Path], locked: Path, called: frozenset[str], target: Target) -> str:

@@ -1,4 +1,4 @@
-"""Whether uv.lock fits what it is used for: the project's pyproject.toml. Pure decisions over texts.
+"""Whether uv.lock fits what it is used for: the project's pyproject.toml and the Python of the functions. Pure.
 
 The bundle is exported from uv.lock as it is, without a network, so uv itself doesn't compare the two.
 """
@@ -6,8 +6,13 @@ The bundle is exported from uv.lock as it is, without a network, so uv itself do
 import tomllib
 from typing import Any
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.lock import name_of, normalized
+from celeriac_cdk.bundle.target import Target
+
+_PATCHES = 50  # more than any minor version of Python has had
 
 
 def check_dependencies(pyproject: str, uv_lock: str) -> None:
@@ -28,6 +33,23 @@ def check_dependencies(pyproject: str, uv_lock: str) -> None:
             f"pyproject.toml names {some} under dependencies, and uv.lock doesn't know of it: run `uv lock` again, "
             "otherwise the functions lack it"
         )
+
+
+def check_python(uv_lock: str, target: Target) -> None:
+    """Raise BundleError if uv.lock was made for other Pythons than that of `target`: it has no wheels for it."""
+    allowed = _parsed(uv_lock, "uv.lock").get("requires-python", "")
+    try:
+        specifiers = SpecifierSet(allowed)
+    except InvalidSpecifier:  # uv says what is wrong with it
+        return
+    if any(specifiers.contains(f"{target.python}.{patch}") for patch in range(_PATCHES)):
+        return
+    where = "which this machine runs" if target.uv_platform is None else "a runtime of the queues"
+    other = "use another Python here" if target.uv_platform is None else "give the queues another runtime"
+    raise BundleError(
+        f"uv.lock has requires-python {allowed}, which leaves out Python {target.python}, {where}: allow it by "
+        f"requires-python in pyproject.toml and run `uv lock` again, or {other}"
+    )
 
 
 def _own_package(lock: dict[str, Any]) -> dict[str, Any] | None:
