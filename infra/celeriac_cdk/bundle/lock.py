@@ -49,8 +49,8 @@ def find(project: Path, options: Mapping[str, Any]) -> Path:
     if (root := _workspace_of(project)) is not None:
         raise BundleError(
             f"{project} is a member of the uv workspace {root}, which has the only uv.lock: give `project=` that "
-            "folder (without the construct, put celeriac.toml there), list what the tasks import under dependencies in a "
-            "[project] of its pyproject.toml, and run `uv lock` there"
+            "folder (without the construct, put celeriac.toml there), list what the tasks import under dependencies in "
+            "a [project] of its pyproject.toml, and run `uv lock` there"
         )
     raise BundleError(
         f"{project} has no lock file, so nothing says which packages the functions get: run `uv lock`, or make a "
