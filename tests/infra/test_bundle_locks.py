@@ -125,7 +125,7 @@ def test_a_package_that_is_missing_or_has_no_name_is_refused(tmp_path: Path) -> 
         ("poetry.lock", "poetry export --only main --output requirements.txt"),
         ("pdm.lock", "pdm export --prod"),
         ("Pipfile.lock", "pipenv requirements --hash"),
-        (None, "has no lock file.*run `uv lock`"),
+        (None, r'has no lock file.*run `uv lock --python "\$\(command -v python\)"`'),
     ],
 )
 def test_without_a_lock_file_that_uv_reads_the_error_says_how_to_get_one(

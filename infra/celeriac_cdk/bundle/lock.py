@@ -14,6 +14,8 @@ from typing import Any
 from celeriac_cdk.bundle.errors import BundleError
 
 UV = "uv.lock"
+LOCK = 'uv lock --python "$(command -v python)"'
+"""The command that makes uv.lock with the Python of the active environment, whichever others uv finds."""
 REQUIREMENTS = "requirements.txt"
 _EXPORTS = {
     "poetry.lock": "poetry export --only main --output requirements.txt (with the plugin poetry-plugin-export)",
@@ -53,7 +55,7 @@ def find(project: Path, options: Mapping[str, Any]) -> Path:
             "a [project] of its pyproject.toml, and run `uv lock` there"
         )
     raise BundleError(
-        f"{project} has no lock file, so nothing says which packages the functions get: run `uv lock`, or make a "
+        f"{project} has no lock file, so nothing says which packages the functions get: run `{LOCK}`, or make a "
         f"requirements.txt with hashes ({_HASHES})"
     )
 
