@@ -30,7 +30,8 @@ def main(root: Path, described: Callable[[], Described]) -> None:
     from celeriac.model.on_path import put_on_path  # noqa: PLC0415
     from celeriac.model.project import read  # noqa: PLC0415
     from celeriac_cdk.delivery.stack import declare_delivery  # noqa: PLC0415 - imports aws_cdk
-    from celeriac_cdk.stacks.stage import USER_ERRORS, declare_stage, in_a_sentence, synthesize  # noqa: PLC0415 - imports aws_cdk
+    from celeriac_cdk.stacks.stage import declare_stage, in_a_sentence, synthesize  # noqa: PLC0415 - imports aws_cdk
+    from celeriac_cdk.user_errors import USER_ERRORS  # noqa: PLC0415 - imports the constructs
 
     root = root.resolve()
     app = cdk.App()

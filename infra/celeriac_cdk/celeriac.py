@@ -33,7 +33,9 @@ from celeriac_cdk.host.grants import belongs_to
 from celeriac_cdk.host.home import Home, check_once, only
 from celeriac_cdk.host.outbox import OutboxOfStage
 from celeriac_cdk.host.queue import QueueOfStage
+from celeriac_cdk.host.undo import Undo
 from celeriac_cdk.monitoring.topics import Topics
+from celeriac_cdk.user_errors import USER_ERRORS
 
 
 class Celeriac(Construct):
@@ -78,60 +80,73 @@ class Celeriac(Construct):
         state_scope: where the queues and tables are built, such as a stack that is protected. None: here.
 
         Raises ConfigError for arguments that can't be used or don't fit together, and DeclarationError for tasks and
-        queues that can't be deployed. The message says what to do.
+        queues that can't be deployed. The message says what to do. An instance that raises leaves nothing in the app.
         """
         super().__init__(scope, construct_id)
-        found = find_source(source, project)
-        config = _config(
-            self, found, stage, name, given=settings, queues=queues or {}, with_topic=alarm_topic is not None
-        )
-        _check_place(self, state_scope)
-        check_once(self, config)
-        put_on_path(found.root)
-        topics = Topics(alarm_topic, ticket_topic)
-        with only(config.application, found.package.name):
-            check_import(found)
-            declared, tables, tasks = declarations()
-            check_neighbours(found)
-            declared = with_numbers(declared, config)
-            kept_in = state_scope or self
-            self.state = State(
-                kept_in,
-                "State" if kept_in is self else f"{construct_id}State",
-                config,
-                queues=declared,
-                tables=tables,
-                topics=topics,
+        undo = Undo(self, state_scope, f"{construct_id}State")
+        try:
+            found = find_source(source, project)
+            config = _config(
+                self, found, stage, name, given=settings, queues=queues or {}, with_topic=alarm_topic is not None
             )
-            self.key: kms.IKey | None = self.state.key
-            """The stage's key; None if keys of AWS encrypt its data."""
-            region = cdk.Stack.of(self).region
-            self.work = Work(
-                self,
-                "Work",
-                config,
-                queues=declared,
-                tables=tables,
-                tasks=tasks,
-                code=codes(self.node, found, config),
-                outbox_stream_arn=self.state.outbox_stream_arn,
-                # Imported by its ARN, so that the functions don't change the key's policy.
-                key=kms.Key.from_key_arn(self, "Key", self.key.key_arn) if self.key is not None else None,
-                topics=topics,
-                network=self._network(declared, vpc, vpc_subnets, security_groups),
-                region=None if cdk.Token.is_unresolved(region) else region,
-            )
-        self._order()
-        warn_of_silence(self, config, topics)
-        for each in {self, self.state}:
-            for tag, value in config.tags.items():
-                cdk.Tags.of(each).add(tag, value)
-        self._source = found
-        self._home = Home(config, found.package.name, tasks, self.key)
-        self._queues = {queue.name: self._queue(queue) for queue in declared}
-        self.outbox = OutboxOfStage(self.state, self.work, self._home)
-        for function in (self.outbox.relay, self.outbox.sweeper, *(each.consumer for each in self._queues.values())):
-            belongs_to(function, self._home)
+            _check_place(self, state_scope)
+            check_once(self, config)
+            put_on_path(found.root)
+            topics = Topics(alarm_topic, ticket_topic)
+            with only(config.application, found.package.name):
+                check_import(found)
+                declared, tables, tasks = declarations()
+                check_neighbours(found)
+                declared = with_numbers(declared, config)
+                kept_in = state_scope or self
+                self.state = State(
+                    kept_in,
+                    "State" if kept_in is self else f"{construct_id}State",
+                    config,
+                    queues=declared,
+                    tables=tables,
+                    topics=topics,
+                )
+                self.key: kms.IKey | None = self.state.key
+                """The stage's key; None if keys of AWS encrypt its data."""
+                account, region = cdk.Stack.of(self).account, cdk.Stack.of(self).region
+                self.work = Work(
+                    self,
+                    "Work",
+                    config,
+                    queues=declared,
+                    tables=tables,
+                    tasks=tasks,
+                    code=codes(self.node, found, config),
+                    outbox_stream_arn=self.state.outbox_stream_arn,
+                    # Imported by its ARN, so that the functions don't change the key's policy.
+                    key=kms.Key.from_key_arn(self, "Key", self.key.key_arn) if self.key is not None else None,
+                    topics=topics,
+                    network=self._network(declared, vpc, vpc_subnets, security_groups),
+                    region=None if cdk.Token.is_unresolved(region) else region,
+                )
+            self._order()
+            warn_of_silence(self, config, topics)
+            for each in {self, self.state}:
+                for tag, value in config.tags.items():
+                    cdk.Tags.of(each).add(tag, value)
+            self._source = found
+            self._home = Home(config, found.package.name, tasks, self.key, account, region)
+            self._queues = {queue.name: self._queue(queue) for queue in declared}
+            self.outbox = OutboxOfStage(self.state, self.work, self._home)
+            for function in (
+                self.outbox.relay,
+                self.outbox.sweeper,
+                *(each.consumer for each in self._queues.values()),
+            ):
+                belongs_to(function, self._home)
+        except USER_ERRORS as error:
+            undo()
+            # The message says it all; the frames of the CDK and of this package would only hide it.
+            raise error.with_traceback(None) from None
+        except Exception:
+            undo()
+            raise
 
     def queue(self, name: str) -> QueueOfStage:
         """Return a queue by its name. Raises ConfigError for one that isn't declared."""

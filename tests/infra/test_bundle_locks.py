@@ -125,7 +125,7 @@ def test_a_package_that_is_missing_or_has_no_name_is_refused(tmp_path: Path) -> 
         ("poetry.lock", "poetry export --only main --output requirements.txt"),
         ("pdm.lock", "pdm export --prod"),
         ("Pipfile.lock", "pipenv requirements --hash"),
-        (None, "has no lock file.*run `uv lock`"),
+        (None, r'has no lock file.*run `uv lock --python "\$\(command -v python\)"`'),
     ],
 )
 def test_without_a_lock_file_that_uv_reads_the_error_says_how_to_get_one(
@@ -149,6 +149,15 @@ def test_uv_lock_wins_an_export_beats_its_origin_and_the_project_may_name_anothe
         lock.find(tmp_path, {"lock": "gone.txt"})
     with pytest.raises(BundleError, match="is 7, write a file"):
         lock.find(tmp_path, {"lock": 7})
+
+
+@pytest.mark.parametrize("text", ['[tool]\nceleriac = "x"\n', "[[tool.celeriac]]\ndocker = true\n", 'tool = "x"\n'])
+def test_options_that_are_no_table_are_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    source = project(tmp_path)
+    (tmp_path / "pyproject.toml").write_text(text)
+
+    with pytest.raises(BundleError, match=r"where a table belongs: write \[tool\.celeriac\]"):
+        build_bundle(source, LAMBDA_ARM64)
 
 
 def test_only_celeriac_is_left_out_of_requirements() -> None:

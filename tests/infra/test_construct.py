@@ -185,3 +185,19 @@ def test_on_the_local_cloud_any_stage_has_only_what_its_cloudformation_knows(
         kinds = foreign.template(stack).kinds()
     assert not {kind for kind in kinds if kind.startswith(("CodeDeploy::", "Logs::QueryDefinition"))}
     assert "CloudWatch::Alarm" in kinds
+
+
+def test_the_cdk_warns_of_a_template_that_is_too_large_and_can_write_it_without_indentation(
+    tmp_path: Path,
+) -> None:
+    with foreign.imports_of(tmp_path) as root:
+        app = foreign.app(**{"@aws-cdk/core:suppressTemplateIndentation": True})
+        stacks = [cdk.Stack(app, "Small"), cdk.Stack(app, "Large", suppress_template_indentation=False)]
+        source = foreign.package(root, "large_tasks")
+        for stack in stacks:
+            stack.template_options.metadata = {"beside": "x" * 960_000}
+        for stack, name in zip(stacks, ("small", "large"), strict=True):
+            Celeriac(stack, "Tasks", source=source, name=name, stage="qa")
+        small, large = (app.synth().get_stack_by_name(stack.stack_name) for stack in stacks)
+    assert len(Path(small.template_full_path).read_text().splitlines()) == 1
+    assert any("suppressTemplateIndentation" in str(each.entry.data) for each in large.messages)

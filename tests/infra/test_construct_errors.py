@@ -35,6 +35,14 @@ def test_one_stage_of_one_application_in_one_app_for_one_account_and_region(fold
     Celeriac(cdk.Stack(foreign.app(), "Here"), "Tasks", source=source, name="shop", stage="qa")
 
 
+def test_two_stages_of_the_cdk_without_env_are_told_of_it(folder: Path) -> None:
+    app, source = foreign.app(), foreign.package(folder, "staged_tasks")
+    first, second = (cdk.Stack(cdk.Stage(app, name), "Host") for name in ("Here", "There"))
+    Celeriac(first, "Tasks", source=source, name="shop", stage="qa")
+    with pytest.raises(ConfigError, match=r"There/Host/Tasks: .* give their stacks, or stages of the CDK, an env="):
+        Celeriac(second, "Tasks", source=source, name="shop", stage="qa")
+
+
 def test_a_package_that_a_task_imports_and_that_is_not_installed(folder: Path) -> None:
     source = foreign.package(folder, "lacking_tasks")
     (source / "slugs.py").write_text("import slugify2\n")
@@ -148,3 +156,50 @@ def test_the_file_of_the_project_names_the_application_and_the_settings(folder: 
     assert tasks.environment[settings.APPLICATION] == "filed"
     assert (tasks.dashboard, tasks.alarms) == (None, ())
     assert tasks.queue("mail").declared.memory == 256
+
+
+VPC_QUEUES = 'from celeriac import Queue\nmail = Queue("mail", vpc=True)\n'
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"queues": {"mial": QueueNumbers()}}, DeclarationError),
+        ({"settings": StageSettings(runbook="x" * 400)}, ConfigError),
+        ({"vpc": object()}, Exception),
+    ],
+    ids=("early", "before", "late"),
+)
+def test_after_an_error_the_same_instance_can_be_built(
+    folder: Path, changes: dict[str, Any], error: type[Exception], *, apart: bool
+) -> None:
+    app, source = foreign.app(), foreign.package(folder, "again_tasks", queues=VPC_QUEUES)
+    stack, data = cdk.Stack(app, "Host"), cdk.Stack(app, "Data")
+    given: dict[str, Any] = {"source": source, "name": "shop", "stage": "qa", "vpc": ec2.Vpc(stack, "Vpc")}
+    given["state_scope"] = data if apart else None
+    with pytest.raises(error):
+        Celeriac(stack, "Tasks", **{**given, **changes})
+    assert (stack.node.try_find_child("Tasks"), data.node.children) == (None, [])
+    tasks = Celeriac(stack, "Tasks", **given)
+    assert tasks.queue("mail").declared.vpc
+    with pytest.raises(ConfigError, match="twice in one account and region"):
+        Celeriac(stack, "Other", **given)
+    assert foreign.template(stack).named("Lambda::Function", "FunctionName", "shop-qa--mail")
+
+
+def test_a_construct_that_has_the_id_of_the_state_stays(folder: Path) -> None:
+    app, source = foreign.app(), foreign.package(folder, "again_tasks")
+    stack, data = cdk.Stack(app, "Host"), cdk.Stack(app, "Data")
+    theirs = sns.Topic(data, "TasksState")
+    with pytest.raises(RuntimeError, match="already a Construct with name 'TasksState'"):
+        Celeriac(stack, "Tasks", source=source, name="shop", stage="qa", state_scope=data)
+    assert data.node.try_find_child("TasksState") is theirs
+
+
+def test_the_traceback_of_an_error_with_a_cure_is_short(folder: Path) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        take_in(folder, queues={"mial": QueueNumbers()})
+    files = [Path(entry.path).name for entry in caught.traceback]
+    assert (files[-1], files.count("celeriac.py")) == ("celeriac.py", 1)
+    assert caught.value.__suppress_context__

@@ -150,3 +150,40 @@ def test_a_table_is_given_to_the_tasks_of_a_queue(folder: Path) -> None:
         tasks.queue("mail").use_tables("b")
     may = foreign.template(stack).granted("shop-qa--mail")
     assert any(resource.endswith("table/shop-qa--a") for resource in may["dynamodb:UpdateItem"])
+
+
+def pinned(region: str | None) -> cdk.Environment | None:
+    return cdk.Environment(account="123456789012", region=region) if region else None
+
+
+@pytest.mark.parametrize(("theirs", "place"), [("us-east-1", "the region us-east-1"), (None, "an unknown region")])
+def test_a_grant_to_another_region_is_refused(folder: Path, theirs: str | None, place: str) -> None:
+    app, source = foreign.app(), foreign.package(folder, "granted_tasks")
+    ours = cdk.Stack(app, "Ours", env=pinned("eu-west-1"))
+    tasks = Celeriac(ours, "Tasks", source=source, name="shop", stage="qa")
+    api = foreign.function(cdk.Stack(app, "Theirs", env=pinned(theirs)))
+    for grant in (tasks.queue("mail").grant_enqueue, tasks.queue("mail").grant_read_status, tasks.outbox.grant_emit):
+        with pytest.raises(ConfigError, match=f"Theirs/Api is in .*{place}, and .* region eu-west-1: .* same env="):
+            grant(api)
+    assert "CELERIAC_STAGE" not in str(foreign.template(cdk.Stack.of(api)).resources("Lambda::Function"))
+
+
+@pytest.mark.parametrize("region", [None, "eu-west-1"])
+def test_a_grant_to_another_stack_of_the_same_region(folder: Path, region: str | None) -> None:
+    app, source = foreign.app(), foreign.package(folder, "granted_tasks")
+    tasks = Celeriac(cdk.Stack(app, "Ours", env=pinned(region)), "Tasks", source=source, name="shop", stage="qa")
+    theirs = cdk.Stack(app, "Theirs", env=pinned(region))
+    tasks.queue("mail").grant_enqueue(foreign.function(theirs))
+    nested = cdk.NestedStack(theirs, "Nested")
+    tasks.queue("mail").grant_enqueue(foreign.function(nested))
+    assert "sqs:SendMessage" in foreign.template(theirs).granted("Api")
+
+
+def test_a_role_of_another_region_is_refused(folder: Path) -> None:
+    app, source = foreign.app(), foreign.package(folder, "granted_tasks")
+    ours = cdk.Stack(app, "Ours", env=pinned("eu-west-1"))
+    tasks = Celeriac(ours, "Tasks", source=source, name="shop", stage="qa")
+    job = iam.ServicePrincipal("batch.amazonaws.com")
+    role = iam.Role(cdk.Stack(app, "Theirs", env=pinned("us-east-1")), "Job", assumed_by=job)
+    with pytest.raises(ConfigError, match=r"Theirs/Job is in .* region us-east-1"):
+        tasks.queue("mail").grant_enqueue(role)

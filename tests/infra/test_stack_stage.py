@@ -13,7 +13,8 @@ import pytest
 from aws_cdk import cx_api as cxapi
 
 from celeriac.model.stages import Project, StageSettings
-from celeriac_cdk.config import ConfigError
+from celeriac_cdk.config import ConfigError, StageConfig
+from celeriac_cdk.stacks import stage as stage_module
 from tests.application import queues
 from tests.infra.conftest import SECRET, Synth, assembly, built
 from tests.infra.template import Stage, text
@@ -120,6 +121,15 @@ def _global_names(stack: cxapi.CloudFormationStackArtifact) -> Iterator[tuple[st
         key = keys.get(each["Type"])
         if key is not None and key in each["Properties"]:
             yield key, text(each["Properties"][key]).replace("${AWS::Region}", stack.environment.region)
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "cn-north-1", "us-gov-west-1"])
+def test_regions_of_every_partition_are_known_without_a_profile(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.delenv("AWS_DEFAULT_PROFILE", raising=False)
+    config = StageConfig("celeriac", "prod", StageSettings(regions=(region,)))
+
+    stage_module._check_regions(config)
 
 
 def test_one_region_needs_no_suffix_in_the_ids_of_its_stacks() -> None:

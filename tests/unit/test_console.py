@@ -18,6 +18,7 @@ from celeriac.consume import quarantine
 from celeriac.declare import registry
 from celeriac.model import given, settings
 from celeriac.testing import Sandbox
+from celeriac_console.doctor import stacks as doctor_stacks
 from celeriac_console.main import app
 from celeriac_console.stage.clients import client as operators_client
 from celeriac_console.terminal import next_steps
@@ -208,7 +209,7 @@ def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> No
     events.register("before-call.cloudformation.DescribeStacks", missing)
     found = _run("doctor")
     assert found.exit_code == 1
-    assert "WRONG stacks celeriac-test--state, celeriac-test--work: not deployed\n" in found.output
+    assert "ok    stacks: the stage is in a stack of the application's own, so" in found.output
     drift = "WRONG queue console: VisibilityTimeout is 1, declared 180"
     assert f"{drift}\n      deploy it: run cdk deploy for test\n" in found.output
     assert "WRONG consumer console: disabled\n      celeriac --stage test resume console" in found.output
@@ -238,6 +239,17 @@ def test_make_is_advised_only_where_there_is_a_makefile(
     monkeypatch.chdir(tmp_path / "below")
 
     assert next_steps.deploy_it() == advice
+
+
+def test_doctor_knows_a_stage_in_a_stack_of_the_application(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks = list(doctor_stacks.stacks())  # its table is there, and no stack of ours
+    assert [each.cure for each in stacks] == [None]
+    assert "the state of that stack isn't checked" in stacks[0].what
+
+    monkeypatch.setenv(settings.STAGE, "staging")  # has neither
+    gone = list(doctor_stacks.stacks())
+    assert [each.state for each in gone] == ["not deployed"] * 2
+    assert all(each.cure for each in gone)
 
 
 def test_doctor_has_one_cure_for_a_stage_that_is_not_deployed(sandbox: Sandbox) -> None:

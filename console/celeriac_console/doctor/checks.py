@@ -9,7 +9,6 @@ from celeriac.aws import sqs
 from celeriac.declare import registry
 from celeriac.model import declared, names, project, settings
 from celeriac.model.queue import Queue
-from celeriac.model.stages import KMS_OUTPUT
 from celeriac.relay import unpublished
 from celeriac_console.application.loading import load
 from celeriac_console.doctor.concurrency import concurrency
@@ -17,6 +16,7 @@ from celeriac_console.doctor.finding import Finding, failed
 from celeriac_console.doctor.orphans import orphans, retired
 from celeriac_console.doctor.quotas import quotas
 from celeriac_console.doctor.restored import restored
+from celeriac_console.doctor.stacks import stacks
 from celeriac_console.stage.clients import client
 from celeriac_console.stage.consumers import mapping_of, state_of
 from celeriac_console.terminal.errors import UserError
@@ -31,7 +31,7 @@ def check(*, after_restore: bool = False) -> list[Finding]:
     findings = list(_findings("credentials", _credentials))
     if findings[-1].cure is not None:
         return findings  # without credentials no other check can work
-    findings += _findings("stacks", _stacks)
+    findings += _findings("stacks", stacks)
     try:
         load()
     except UserError as mistake:
@@ -65,30 +65,6 @@ def _credentials() -> Iterator[Finding]:
     identity = client("sts").get_caller_identity()
     region = client("sts").meta.region_name
     yield Finding("credentials", "", f"{identity['Arn']}, region {region}, stage {settings.stage()}")
-
-
-def _stacks() -> Iterator[Finding]:
-    formation = client("cloudformation")
-    for part in ("state", "work"):
-        name = names.part(settings.stage(), part)
-        try:
-            stack = formation.describe_stacks(StackName=name)["Stacks"][0]
-            status = stack["StackStatus"]
-        except formation.exceptions.ClientError as error:
-            if clients.error_code(error) != "ValidationError":
-                raise
-            yield Finding("stack", name, "not deployed", deploy_it())
-            continue
-        well = status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"}
-        yield Finding("stack", name, status, None if well else f"see its events in CloudFormation, then {deploy_it()}")
-        outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-        if outputs.get(KMS_OUTPUT) == "prepared":
-            yield Finding(
-                "key",
-                "",
-                "prepared: all roles may use it, and nothing is encrypted with it yet. Give CELERIAC_KMS_KEY to "
-                f"producers outside the stage, then write kms = true in {settings.FILE}, and {deploy_it()}",
-            )
 
 
 def _queues() -> Iterator[Finding]:

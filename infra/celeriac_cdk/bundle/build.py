@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from celeriac_cdk.bundle import botocore_data, byte_code, licences, lock, needs, services, trim
+from celeriac_cdk.bundle import botocore_data, byte_code, licences, lock, needs, services, stale, trim
 from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.install import install
 from celeriac_cdk.bundle.source import Source, library_files, library_root
@@ -35,6 +35,7 @@ def build_bundle(source: Source, target: Target, *, offline: bool = False) -> Pa
     options, files, library = source.options(), source.files(), library_files()
     called = services.services_of([file for file in files if file.suffix == ".py"], library, options)
     locked = lock.find(source.project, options)
+    _check_the_lock(locked, target)
     bundles = source.project / ".celeriac" / "bundles"
     bundle = bundles / f"{target.name}-{fingerprint(source, files, locked, called, target)}"
     if bundle.is_dir():
@@ -54,6 +55,16 @@ def build_bundle(source: Source, target: Target, *, offline: bool = False) -> Pa
         _publish(built, bundle)
     _prune(bundles, target)
     return bundle
+
+
+def _check_the_lock(locked: Path, target: Target) -> None:
+    """Raise BundleError if uv.lock doesn't fit pyproject.toml or the target. A kept build is no reason to skip this."""
+    if locked.name != lock.UV:
+        return
+    text, pyproject = locked.read_text(encoding="utf-8"), locked.with_name("pyproject.toml")
+    if pyproject.is_file():
+        stale.check_dependencies(pyproject.read_text(encoding="utf-8"), text)
+    stale.check_python(text, target)
 
 
 def fingerprint(source: Source, files: Iterable[Path], locked: Path, called: frozenset[str], target: Target) -> str:

@@ -45,10 +45,16 @@ def _requirements(locked: Path, folder: Path, *, as_pylock: bool) -> Path:
         file = folder / "requirements.txt"
     else:
         kind = "pylock.toml" if as_pylock else "requirements.txt"
-        text = run_uv(locked.parent, *_EXPORT, "--format", kind)
+        file = folder / kind
+        # uv writes the path of a local wheel relative to this file.
+        run_uv(locked.parent, *_EXPORT, "--format", kind, "--output-file", str(file))
+        text = file.read_text(encoding="utf-8")
         names = lock.names_in_pylock(text) if as_pylock else lock.names_in_requirements(text)
         lock.check_for_tools(names, locked.name)
-        file = folder / kind
+        lock.check_for_folders(
+            lock.folders_in_pylock(text) if as_pylock else lock.folders_in_requirements(text), locked.name
+        )
+        return file
     file.write_text(text, encoding="utf-8")
     return file
 

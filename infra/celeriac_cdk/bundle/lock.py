@@ -7,12 +7,15 @@ network. A requirements.txt is installed as it is, less Celeriac itself: docs/de
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from celeriac_cdk.bundle.errors import BundleError
 
 UV = "uv.lock"
+LOCK = 'uv lock --python "$(command -v python)"'
+"""The command that makes uv.lock with the Python of the active environment, whichever others uv finds."""
 REQUIREMENTS = "requirements.txt"
 _EXPORTS = {
     "poetry.lock": "poetry export --only main --output requirements.txt (with the plugin poetry-plugin-export)",
@@ -45,10 +48,34 @@ def find(project: Path, options: Mapping[str, Any]) -> Path:
                 f"{project} has a {name}, which only its own program reads: make a requirements.txt with hashes by "
                 f"`{command}`, whenever {name} changes"
             )
+    if (root := _workspace_of(project)) is not None:
+        raise BundleError(
+            f"{project} is a member of the uv workspace {root}, which has the only uv.lock: give `project=` that "
+            "folder (without the construct, put celeriac.toml there), list what the tasks import under dependencies in "
+            "a [project] of its pyproject.toml, and run `uv lock` there"
+        )
     raise BundleError(
-        f"{project} has no lock file, so nothing says which packages the functions get: run `uv lock`, or make a "
+        f"{project} has no lock file, so nothing says which packages the functions get: run `{LOCK}`, or make a "
         f"requirements.txt with hashes ({_HASHES})"
     )
+
+
+def _workspace_of(member: Path) -> Path | None:
+    """The root of the uv workspace that has the folder as a member. Files that nobody can read are passed over."""
+    for folder in member.parents:
+        try:
+            found = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+            workspace = found["tool"]["uv"]["workspace"]
+            name = member.relative_to(folder).as_posix()
+            if _matches(name, workspace["members"]) and not _matches(name, workspace.get("exclude", [])):
+                return folder
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue
+    return None
+
+
+def _matches(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern.removeprefix("./").rstrip("/")) for pattern in patterns)
 
 
 def without_the_library(requirements: str, name: str) -> str:
@@ -85,6 +112,28 @@ def check_for_tools(names: set[str], file: str) -> None:
             "[tool.celeriac] in pyproject.toml"
         )
         raise BundleError(f"{file} would put {found[0]} into the functions: {cure}")
+
+
+def check_for_folders(folders: list[str], file: str) -> None:
+    """Raise BundleError if the lock has packages that are folders of this machine: they have no file and no hash."""
+    if folders:
+        raise BundleError(
+            f"{file} has {folders[0]} from a local folder, and the bundle installs only files with hashes: put its "
+            "code beside the package with the tasks and take it out of dependencies, or build its wheel by "
+            "`uv build --wheel` and name that file as its path under [tool.uv.sources]. The root of a workspace needs "
+            "a [project] of its own, otherwise all members are locked as folders"
+        )
+
+
+def folders_in_pylock(pylock: str) -> list[str]:
+    """The names of the packages of a pylock.toml that are local folders."""
+    return [each["name"] for each in tomllib.loads(pylock).get("packages", ()) if "directory" in each]
+
+
+def folders_in_requirements(requirements: str) -> list[str]:
+    """The local folders in what uv exports as requirements, such as `./lib`. A local wheel has a hash there."""
+    paths = [line.removeprefix("-e ") for line in _logical_lines(requirements) if "--hash" not in line]
+    return [path for path in paths if path.startswith((".", "/", "file:"))]
 
 
 def names_in_requirements(requirements: str) -> set[str]:

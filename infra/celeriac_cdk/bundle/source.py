@@ -45,13 +45,22 @@ class Source:
         return [file for file in trim.sources(self.root) if file.relative_to(self.root).parts[0] != LIBRARY]
 
     def options(self) -> dict[str, Any]:
-        """Return `[tool.celeriac]` of the project's pyproject.toml. Raises BundleError if the file isn't TOML."""
+        """Return `[tool.celeriac]` of the project's pyproject.toml.
+
+        Raises BundleError if the file isn't TOML, or has something else than a table there.
+        """
         file = self.project / "pyproject.toml"
         try:
             found = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BundleError(f"{file} isn't TOML: {error}") from error
-        options: dict[str, Any] = found.get("tool", {}).get("celeriac", {})
+        tool = found.get("tool", {})
+        options = tool.get("celeriac", {}) if isinstance(tool, dict) else tool
+        if not isinstance(options, dict):
+            raise BundleError(
+                f"{file} has {options!r} where a table belongs: write [tool.celeriac] on a line of its own, and the "
+                "options below it"
+            )
         return options
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
@@ -21,11 +22,13 @@ def give(grantee: Grantee, home: Home, statements: Sequence[iam.PolicyStatement]
     """Give rights, and the environment if the grantee has one. To an imported role that can't change, the CDK adds
     nothing and says nothing.
 
-    Raises ConfigError if the grantee works with another application already.
+    Raises ConfigError if the grantee works with another application already, or is in another account or region.
     """
     process: Any = getattr(grantee, "lambda_", grantee)  # a version and an alias have the environment of their function
-    belongs_to(process, home)
     principal = process.task_role if _is_of_ecs(process) else grantee.grant_principal
+    for each in (process, principal):
+        _check_place(each, home)
+    belongs_to(process, home)
     for statement in statements:
         principal.add_to_principal_policy(statement)
     _tell(process, home.environment)
@@ -40,6 +43,28 @@ def belongs_to(process: IConstruct, home: Home) -> None:
             f"function send to {home.title}, or let this one send plain messages, as docs/reference/messages.md shows, "
             "with the rights that .queue.grant_send_messages(...) of that queue gives"
         )
+
+
+def _check_place(grantee: Any, home: Home) -> None:
+    """Raise ConfigError for another account or region: names and rights mean those of the grantee's own stack."""
+    if not hasattr(grantee, "node"):
+        return  # a principal alone, such as that of a service
+    stack = cdk.Stack.of(grantee)
+    if (stack.account, stack.region) != (home.account, home.region):
+        raise ConfigError(
+            f"{grantee.node.path} is in {_place(stack.account, stack.region)}, and {home.title} in "
+            f"{_place(home.account, home.region)}: a grant reaches only the grantee's own account and region. Give "
+            "both stacks the same env=, or build an instance of Celeriac beside the grantee"
+        )
+
+
+def _place(account: str, region: str) -> str:
+    """An account and a region, as errors name them."""
+    known = [
+        f"the {kind} {value}" if not cdk.Token.is_unresolved(value) else f"an unknown {kind}"
+        for kind, value in (("account", account), ("region", region))
+    ]
+    return " and ".join(known)
 
 
 def _is_of_ecs(process: Any) -> bool:

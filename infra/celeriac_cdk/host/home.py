@@ -16,8 +16,8 @@ from celeriac.model import declared, settings
 from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.constructs.key import encrypting
 
-_BUILT: "WeakKeyDictionary[IConstruct, set[tuple[str, ...]]]" = WeakKeyDictionary()
-"""The stages in each CDK app, with account and region."""
+_BUILT: "WeakKeyDictionary[IConstruct, dict[tuple[str, ...], str]]" = WeakKeyDictionary()
+"""The stages in each CDK app, with account and region, and the path of the construct that builds each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,9 @@ class Home:
     """The import name of the package with the tasks."""
     tasks: Sequence[Task[..., Any, Any]]
     key: kms.IKey | None
+    account: str
+    """Those of the construct's stack; tokens if its `env` doesn't say."""
+    region: str
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -66,11 +69,19 @@ def only(application: str, package: str) -> Iterator[None]:
 
 def check_once(scope: IConstruct, config: StageConfig) -> None:
     """Raise ConfigError if the CDK app has the same stage of the same application for this account and region."""
-    stack, built = cdk.Stack.of(scope), _BUILT.setdefault(scope.node.root, set())
+    stack, built = cdk.Stack.of(scope), _BUILT.setdefault(scope.node.root, {})
     stage = (config.application, config.stage, stack.account, stack.region)
     if stage in built:
         raise ConfigError(
             f"{scope.node.path}: the application {config.application!r} has the stage {config.stage!r} twice in one "
-            "account and region, and the names of both would be the same: give one of them another name= or stage="
+            "account and region, and the names of both would be the same: give one of them another name= or stage=. "
+            "If they are for different accounts or regions, say so: give their stacks, or stages of the CDK, an env="
         )
-    built.add(stage)
+    built[stage] = scope.node.path
+
+
+def forget(scope: IConstruct) -> None:
+    """Forget the stage that check_once has noted for a construct, if it has."""
+    built = _BUILT.get(scope.node.root, {})
+    for stage in [stage for stage, path in built.items() if path == scope.node.path]:
+        del built[stage]

@@ -16,8 +16,6 @@ from celeriac.model.on_path import put_on_path
 from celeriac.model.stages import Project, ProjectError
 from celeriac_cdk import sizes
 from celeriac_cdk.application import Application, Describe
-from celeriac_cdk.bundle.errors import BundleError
-from celeriac_cdk.bundle.services import ServiceError
 from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.config import BuildState, ConfigError, StageConfig, read_config
 from celeriac_cdk.constructs.code import codes
@@ -27,12 +25,12 @@ from celeriac_cdk.halves.work import warn_of_silence
 from celeriac_cdk.nag import check_rules
 from celeriac_cdk.stacks.state import StateStack
 from celeriac_cdk.stacks.work import WorkStack
+from celeriac_cdk.user_errors import USER_ERRORS as USER_ERRORS  # noqa: PLC0414 - app.py of 0.1.0 imports it here
 
 _TWICE = re.compile(r"already a Construct with name '(?P<id>.+?)' in \w+(?: \[(?P<scope>.*?)\])?")
 _TOO_MANY = re.compile(
     r"resources in stack '(?P<stack>.+?)': (?P<count>\d+) is greater than allowed maximum of (?P<most>\d+)"
 )
-USER_ERRORS = (BundleError, ConfigError, DeclarationError, ServiceError)
 
 
 def declare_stage(app: cdk.App, root: Path, project: Project, *, state: BuildState, application: Describe) -> None:
