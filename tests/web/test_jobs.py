@@ -80,7 +80,7 @@ def _left(sandbox: Sandbox) -> list[int]:
     return [letter.args["number"] for letter in sandbox.dead_letters(payments)]
 
 
-def _start(page: Page, what: str = "redrive", **form: str) -> Job:
+def _start(page: Page, what: str = "redrive", **form: Any) -> Job:
     page.act("/dead-letters/payments/jobs", what=what, **form)
     return page.shared.jobs.get("1")
 
