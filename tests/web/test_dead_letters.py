@@ -24,7 +24,7 @@ def _die(sandbox: Sandbox, number: int = 1) -> None:
 
 
 def _form(amount: str) -> dict[str, Any]:
-    return {"edited": "yes", "arg.amount": amount, "arg.note": ""}
+    return {"edited": "yes", "arg.amount": amount, "arg.note": "typed note"}
 
 
 def _letter(page: Page) -> str:
@@ -38,9 +38,13 @@ def test_a_letter_is_edited_redriven_and_succeeds(page: Page, sandbox: Sandbox) 
     url = _letter(page)
     assert "secret note" not in page.html(url) + str(page.json(url))
     assert "secret note" in page.html(url, arguments="show")
-    refused = page.act(f"{url}/redrive", **_form('"many"'))
-    assert "Expected `int`, got `str`" in refused
+    refused = page.act(f"{url}/redrive", status=422, **_form("many"))
+    assert "Nothing was sent" in refused
+    assert "Write a whole number" in refused
+    assert 'value="many"' in refused
+    assert 'value="typed note"' in refused
     assert sandbox.dead_letters(payments)
+    assert page.json("/activity")["lines"] == []
     said = page.act(f"{url}/redrive", **_form("7"))
     assert "was sent back to payments" in said
     sandbox.drain()

@@ -105,16 +105,20 @@ class Redriver:
         self.pace.wait(len(some))
         refused = _sent(self.target.physical_name(stage()), [made for _, made in some])
         sent = [one for (one, _), problem in zip(some, refused, strict=True) if problem is None]
-        deleted = delete(sqs.url(self.reading.name), sent)
-        kept = [line(one.letter.id) for one in sent if one.message_id not in deleted]
-        with self._lock:
+        with self._lock:  # before the deletion, which may fail: these letters are sent
             self.redriven += len(sent)
             self.unsent += [
                 f"{line(one.letter.id)}: {problem.why}"
                 for (one, _), problem in zip(some, refused, strict=True)
                 if problem is not None
             ]
-            self.undeleted += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
+        deleted: set[str] = set()
+        try:
+            deleted = delete(sqs.url(self.reading.name), sent)
+        finally:
+            kept = [line(one.letter.id) for one in sent if one.message_id not in deleted]
+            with self._lock:
+                self.undeleted += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
         return deleted
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from celeriac_console.web.arguments.drafts import Drafts
 from celeriac_console.web.identity import Identity
 from celeriac_console.web.jobs.jobs import Jobs
 from celeriac_console.web.letters.cache import Letters
@@ -20,4 +19,3 @@ class Shared:
     replays: Replays = field(default_factory=Replays)
     letters: Letters = field(default_factory=Letters)
     jobs: Jobs = field(default_factory=Jobs)
-    drafts: Drafts = field(default_factory=Drafts)

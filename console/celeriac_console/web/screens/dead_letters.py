@@ -17,15 +17,16 @@ from celeriac_console.rate import Rate, rate_of
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.web.activity.noted import noted
-from celeriac_console.web.arguments import fields
-from celeriac_console.web.arguments.drafts import Draft
+from celeriac_console.web.forms.arguments import FormError, arguments
+from celeriac_console.web.forms.field import Field
+from celeriac_console.web.forms.fields import fields, typed, unknown
 from celeriac_console.web.jobs.job import DISCARD, REDRIVE, Plan
 from celeriac_console.web.letters import links
 from celeriac_console.web.letters.cache import FIRST, MOST, Reading
 from celeriac_console.web.letters.chosen import chosen
 from celeriac_console.web.letters.groups import groups, place_of, wording
-from celeriac_console.web.screen import Action, Asked, Done, Room, Screen, View
-from celeriac_console.web.shown import address, part
+from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
+from celeriac_console.web.shown import part
 
 PAGE = 50
 
@@ -71,21 +72,26 @@ def _queue(asked: Asked) -> View:
 
 def _letter(asked: Asked) -> View:
     one, reading = _found(asked)
-    letter, failure, shared = one.letter, one.letter.failure, asked.shared
+    task = registry.tasks.get(one.letter.task)
     shows = asked.operator.session.shows_arguments or asked.query.get("arguments") == "show"
+    filled = fields(task, one.letter.args) if shows and task is not None else None
+    return _letter_view(asked, one, reading, filled, shows=shows)
+
+
+def _letter_view(
+    asked: Asked, one: Taken, reading: Reading, filled: list[Field] | None, error: str = "", *, shows: bool = True
+) -> View:
+    letter, failure, shared = one.letter, one.letter.failure, asked.shared
     task, region = registry.tasks.get(letter.task), shared.identity.region
-    url = f"/dead-letters/{part(reading.queue)}/letter/{part(one.message_id)}"
-    draft = shared.drafts.take(asked.operator.session.csrf, url) if shows else None
-    if draft is None and shows and task is not None:
-        draft = Draft(fields.fields(task, letter.args), "")
     data: dict[str, Any] = _row(one) | {
         "queue": reading.queue,
-        "url": url,
+        "url": _url(reading.queue, one),
         "shows": shows,
         "arguments": letter.args if shows else None,
         "body": letter.body[:20_000] if shows and not letter.args else None,
-        "fields": draft.fields if draft is not None else None,
-        "form_error": draft.error if draft is not None else "",
+        "fields": filled,
+        "form_error": error,
+        "unknown": unknown(task, letter.args) if shows and task is not None else [],
         "is_known": task is not None,
         "traceback": failure.traceback if failure is not None else "",
         "message": failure.message if failure is not None else "",
@@ -142,16 +148,17 @@ def _start(asked: Asked) -> Done:
     return Done("It goes on when you close this page.", f"/jobs/{job.number}")
 
 
-def _one_redriven(asked: Asked) -> Done:
+def _one_redriven(asked: Asked) -> Done | Again:
     one, reading = _found(asked)
     queue, args = by_name.queue(reading.queue), one.letter.args
-    url = f"/dead-letters/{part(queue.name)}/letter/{part(one.message_id)}"
     if asked.form.get("edited") == "yes":
         task = by_name.task(one.letter.task)
-        args, read, error = fields.read(task, asked.form)
-        if error or any(field.error for field in read):
-            asked.shared.drafts.keep(asked.operator.session.csrf, url, Draft(read, error))
-            return Done("Nothing was sent: the task doesn't take these arguments.", address(url, arguments="show"))
+        try:
+            args = arguments(task, asked.form)
+        except FormError as error:
+            filled = typed(task, asked.form, error.errors)
+            view = _letter_view(asked, one, reading, filled, error.errors.get("", ""))
+            return Again("letter.html", view, _url(reading.queue, one))
     with asked.shared.letters.lock(queue.name), noted(*_line(asked, "redrive", one)) as outcome:
         reading_ = Pass(queue, most=MOST)
         redriver = Redriver(
@@ -237,6 +244,10 @@ def _row(one: Taken) -> dict[str, Any]:
         "died_at": died_at(one.letter),
         "kind": kind_of(one.letter),
     }
+
+
+def _url(queue: str, one: Taken) -> str:
+    return f"/dead-letters/{part(queue)}/letter/{part(one.message_id)}"
 
 
 def _line(asked: Asked, what: str, one: Taken) -> tuple[str, str, Mapping[str, str]]:

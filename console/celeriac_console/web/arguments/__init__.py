@@ -1,1 +1,0 @@
-"""A task's arguments as the fields of a form."""
