@@ -117,3 +117,8 @@ def serious(tab: Any) -> list[str]:
         for each in found["violations"]
         if each["impact"] in {"serious", "critical"}
     ]
+
+
+def wide(tab: Any) -> int:
+    """By how many pixels the shown screen is wider than the window."""
+    return int(tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
