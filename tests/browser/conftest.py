@@ -89,7 +89,7 @@ def opens(chromium: Any, sandbox: Sandbox) -> Iterator[Opens]:
             served = stack.enter_context(serving(read_only=read_only))
             window = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
             stack.callback(window.close)
-            window.set_default_timeout(10_000)
+            window.set_default_timeout(30_000)
             tab = window.new_page()
             tab.served = served
             tab.goto(served.link)

@@ -79,7 +79,7 @@ def test_a_failure_is_found_edited_redriven_and_succeeds(
 def test_all_letters_of_a_failure_are_redriven_by_a_job(opens: Opens, sandbox: Sandbox, width: int) -> None:
     tab = opens(width=width)
     tab.get_by_role("link", name="Redrive all of kitchen").click()
-    tab.get_by_text("This will redrive 4 letters").wait_for()
+    tab.locator("#live > p", has_text="This will redrive 4 letters").wait_for()  # a field is named contains
     _fine(tab)
     tab.get_by_label("At most so many a second").fill("")
     tab.get_by_role("button", name="Start the redrive").click()

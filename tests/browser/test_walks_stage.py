@@ -119,7 +119,8 @@ def test_a_task_is_sent_after_its_wrong_argument_was_mended(
     _fine(tab)
 
 
-def test_two_tabs_see_what_the_other_does(tab: Any, consumers: dict[str, Any]) -> None:
+def test_two_tabs_see_what_the_other_does(consumers: dict[str, Any], opens: Opens) -> None:
+    tab = opens()
     other = tab.context.new_page()
     other.goto(f"{tab.served.origin}/")
     tab.get_by_role("button", name="Pause kitchen").click()
