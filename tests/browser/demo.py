@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from celeriac import Backoff, Queue, Reject, task
 
-RUNS = "<script>window.hit = 1</script><img src=x onerror=\"window.hit = 1\">'\""
+RUNS = '<script>window.hit = 1</script><img src=x onerror="window.hit = 1">\'"'
 """Runs something, if a page shows it as it is."""
 HOSTILE = f"{RUNS}\u202e\n"
 

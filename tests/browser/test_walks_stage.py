@@ -143,9 +143,24 @@ def test_who_may_only_look_finds_no_button_and_no_form_that_works(
     tab = opens(read_only=True)
     assert tab.locator(".readonly").is_visible()
     [letter] = sandbox.dead_letters(demo.kitchen)
-    seen = ["/", "/dead-letters", "/dead-letters/kitchen", "/dead-letters/kitchen/redrive", "/dead-letters/kitchen/discard"]
+    seen = [
+        "/",
+        "/dead-letters",
+        "/dead-letters/kitchen",
+        "/dead-letters/kitchen/redrive",
+        "/dead-letters/kitchen/discard",
+    ]
     seen += [f"/dead-letters/kitchen/letter/{letter.id}", f"/dead-letters/kitchen/letter/{letter.id}?arguments=show"]
-    seen += ["/queues/kitchen", "/tasks", "/tasks/greet_guest", "/status", "/jobs", "/schedules", "/outbox", "/quarantine"]
+    seen += [
+        "/queues/kitchen",
+        "/tasks",
+        "/tasks/greet_guest",
+        "/status",
+        "/jobs",
+        "/schedules",
+        "/outbox",
+        "/quarantine",
+    ]
     for path in [*seen, "/activity"]:
         answer = tab.goto(f"{tab.served.origin}{path}")
         assert answer.ok, path
