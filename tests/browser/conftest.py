@@ -89,7 +89,7 @@ def opens(chromium: Any, sandbox: Sandbox) -> Iterator[Opens]:
             served = stack.enter_context(serving(read_only=read_only))
             window = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
             stack.callback(window.close)
-            window.set_default_timeout(10_000)
+            window.set_default_timeout(30_000)
             tab = window.new_page()
             tab.served = served
             tab.goto(served.link)
@@ -117,3 +117,8 @@ def serious(tab: Any) -> list[str]:
         for each in found["violations"]
         if each["impact"] in {"serious", "critical"}
     ]
+
+
+def wide(tab: Any) -> int:
+    """By how many pixels the shown screen is wider than the window."""
+    return int(tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from celeriac import Task
+from celeriac.consume import quarantine
 from celeriac.declare import registry
 from celeriac_console.application.declared import declared
 from celeriac_console.terminal.errors import UserError
@@ -91,7 +92,7 @@ def _view(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Sen
         "fifo": task.queue.fifo,
         "counts": counts.value.get(task.queue.name),
         "consumer": live.consumers.get().value.get(task.queue.name, "none"),
-        "is_quarantined": task.name in live.quarantines.get().value,
+        "is_quarantined": quarantine.of_task(task.name) in live.quarantines.get().value,
         "read_at": counts.at,
     }
     return View(data, command("send", task.name), title=task.name)
