@@ -130,7 +130,7 @@ version-docs: python-env ## put the site of a version beside the others, on the 
 
 browser: all-envs ## try the operators' page in Chromium, if the machine has it, and look for what axe finds
 	@sh local/setup.sh browser
-	@$(BIN)/uv run --frozen --isolated --quiet --group browser pytest -q -n 0 tests/browser --browser $(ARGS)
+	@$(BIN)/uv run --frozen --isolated --quiet --group browser pytest -q -n 0 tests/browser $(ARGS)
 
 screenshots: all-envs ## take the pictures of the operators' page for the docs (needs Chromium)
 	@$(BIN)/uv run --frozen --isolated --quiet --group browser pytest -q -n 0 tests/browser/screenshots.py
