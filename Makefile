@@ -18,7 +18,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --isolated --quiet --group 
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser version-docs python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -131,6 +131,9 @@ version-docs: python-env ## put the site of a version beside the others, on the 
 browser: all-envs ## try the operators' page in Chromium, if the machine has it, and look for what axe finds
 	@sh local/setup.sh browser
 	@$(BIN)/uv run --frozen --isolated --quiet --group browser pytest -q -n 0 tests/browser $(ARGS)
+
+screenshots: all-envs ## take the pictures of the operators' page for the docs (needs Chromium)
+	@$(BIN)/uv run --frozen --isolated --quiet --group browser pytest -q -n 0 tests/browser/screenshots.py
 
 dist: python-env ## build the wheel and the source distribution into dist/
 	@sh local/dist.sh
