@@ -26,7 +26,7 @@ def locked(folder: Path, source: str) -> Source:
     """A project that needs `prices`, which is on this machine, with its uv.lock."""
     write(folder, "shop", f'dependencies = ["prices"]\n[tool.uv.sources]\nprices = {{ path = "{source}" }}\n')
     (folder / "src/shop_tasks").mkdir(parents=True)
-    command = [UV, "lock", "--quiet", "--offline", "--python", sys.executable, "--project", folder]
+    command = [str(UV), "lock", "--quiet", "--offline", "--python", sys.executable, "--project", str(folder)]
     subprocess.run(command, check=True, cwd=folder)
     return Source(folder / "src/shop_tasks", folder)
 
