@@ -3,7 +3,6 @@
 It isn't a test, and runs only when it is named. What the sandbox lacks, consumers and CloudWatch, is given.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from celeriac_console.web.live.shared_read import SharedRead
 from celeriac_console.web.shared import Shared
 from tests.browser import conftest
 from tests.browser.conftest import Opens
-from tests.browser.palette import smaller
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs/images/web"
@@ -117,8 +115,8 @@ def shop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
         tx.emit("order.paid", {"number": 7701, "customer": "c-90"}, aggregate="o-4103")
     table = names.outbox_table(settings.stage())
     [row] = client("dynamodb").scan(TableName=table)["Items"]
-    parked: Mapping[str, Any] = {"waiting": {"S": "parked"}, "reason": {"S": "the bus refuses it: it is too large"}}
-    client("dynamodb").put_item(TableName=table, Item=row | parked)
+    parked = {"waiting": {"S": "parked"}, "reason": {"S": "the bus refuses it: it is too large"}}
+    client("dynamodb").put_item(TableName=table, Item={**row, **parked})
     return sandbox
 
 
