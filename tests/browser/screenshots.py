@@ -173,7 +173,7 @@ def test_the_pictures_are_taken(opens: Opens, shop: Sandbox) -> None:
             picture = f"{name}-{end}.png"
             folder = PICTURES if picture.removesuffix(".png") in SHOWN else OTHERS
             taken = tab.screenshot(full_page=True)
-            folder.joinpath(picture).write_bytes(smaller(taken) if folder == PICTURES else taken)
+            folder.joinpath(picture).write_bytes(taken)
 
         tab.goto(f"{at}/dead-letters/payments?task=charge")
         group = tab.locator("table.rows a").first.get_attribute("href")
