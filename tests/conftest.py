@@ -77,7 +77,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 # Tests in other folders belong to the application that functions/tasks/ declares.
-OF_THE_LIBRARY = {"fundamentals", "behaviour", "costs", "unit", "infra", "faults", "realities"}
+OF_THE_LIBRARY = {"fundamentals", "behaviour", "costs", "unit", "infra", "faults", "realities", "web", "browser"}
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,16 +1,20 @@
 """Dead letters on the page: from a group to a letter, and back to its queue."""
 
+from datetime import timedelta
 from typing import Any
 
-from celeriac import task
+import time_machine
+
+from celeriac import Queue, task
 from celeriac.testing import Sandbox
-from tasks.queues import payments
 from tests.web.conftest import Opens, Page
+
+tills = Queue("tills")
 
 HOSTILE = "<script>alert(1)</script>\"'\n\u202e"
 
 
-@task(payments)
+@task(tills)
 def page_pays(amount: int, note: str = "") -> None:
     """Fail for a negative amount."""
     if amount < 0:
@@ -28,9 +32,9 @@ def _form(amount: str) -> dict[str, Any]:
 
 
 def _letter(page: Page) -> str:
-    [group] = page.json("/dead-letters/payments")["groups"]
-    [letter] = page.json("/dead-letters/payments", kind=group["kind"])["letters"]
-    return f"/dead-letters/payments/letter/{letter['message_id']}"
+    [group] = page.json("/dead-letters/tills")["groups"]
+    [letter] = page.json("/dead-letters/tills", kind=group["kind"])["letters"]
+    return f"/dead-letters/tills/letter/{letter['message_id']}"
 
 
 def test_a_letter_is_edited_redriven_and_succeeds(page: Page, sandbox: Sandbox) -> None:
@@ -43,37 +47,37 @@ def test_a_letter_is_edited_redriven_and_succeeds(page: Page, sandbox: Sandbox) 
     assert "Write a whole number" in refused
     assert 'value="many"' in refused
     assert 'value="typed note"' in refused
-    assert sandbox.dead_letters(payments)
+    assert sandbox.dead_letters(tills)
     assert page.json("/activity")["lines"] == []
     said = page.act(f"{url}/redrive", **_form("7"))
-    assert "was sent back to payments" in said
+    assert "was sent back to tills" in said
     sandbox.drain()
-    assert sandbox.dead_letters(payments) == []
+    assert sandbox.dead_letters(tills) == []
     [line] = page.json("/activity")["lines"]
     assert (line["what"], line["count"], line["outcome"]) == ("dlq redrive", 1, "done")
 
 
 def test_a_hostile_error_does_nothing(page: Page, sandbox: Sandbox) -> None:
     _die(sandbox)
-    for url in ("/dead-letters", "/dead-letters/payments", _letter(page), "/dead-letters/payments/redrive"):
+    for url in ("/dead-letters", "/dead-letters/tills", _letter(page), "/dead-letters/tills/redrive"):
         shown = page.html(url)
         assert "<script>alert" not in shown
         assert "&lt;script&gt;" in shown
 
 
 def test_a_letter_that_nobody_can_read_is_shown_and_discarded(page: Page, sandbox: Sandbox) -> None:
-    sandbox.send(payments, "<b>no task</b>")
+    sandbox.send(tills, "<b>no task</b>")
     sandbox.drain()
     url = _letter(page)
     assert "&lt;b&gt;no task" in page.html(url, arguments="show")
     assert "was discarded" in page.act(f"{url}/discard")
-    assert sandbox.dead_letters(payments) == []
+    assert sandbox.dead_letters(tills) == []
 
 
 def test_a_job_redrives_all_and_stands_in_the_activity(page: Page, sandbox: Sandbox) -> None:
     _die(sandbox, 30)
-    assert "30 letters" in page.html("/dead-letters/payments/redrive")
-    page.act("/dead-letters/payments/jobs", what="redrive", rate="")
+    assert "30 letters" in page.html("/dead-letters/tills/redrive")
+    page.act("/dead-letters/tills/jobs", what="redrive", rate="")
     page.shared.jobs.get("1").join(30)
     job = page.json("/jobs/1")["job"]
     assert (job["state"], job["count"]) == ("done", 30)
@@ -83,32 +87,32 @@ def test_a_job_redrives_all_and_stands_in_the_activity(page: Page, sandbox: Sand
 
 def test_a_discard_must_be_meant(page: Page, sandbox: Sandbox) -> None:
     _die(sandbox, 3)
-    assert "gone for good" in page.act("/dead-letters/payments/jobs", status=400, what="discard")
-    page.act("/dead-letters/payments/jobs", what="discard", sure="yes")
+    assert "gone for good" in page.act("/dead-letters/tills/jobs", status=400, what="discard")
+    page.act("/dead-letters/tills/jobs", what="discard", sure="yes")
     page.shared.jobs.get("1").join(30)
-    assert sandbox.dead_letters(payments) == []
+    assert sandbox.dead_letters(tills) == []
 
 
 def test_who_only_looks_changes_nothing(opened: Opens, sandbox: Sandbox) -> None:
     _die(sandbox)
     page = opened(read_only=True).enter()
     assert "Redrive" not in page.html(_letter(page)).partition("<main")[2]
-    page.act("/dead-letters/payments/jobs", status=403, what="redrive")
-    assert len(sandbox.dead_letters(payments)) == 1
+    page.act("/dead-letters/tills/jobs", status=403, what="redrive")
+    assert len(sandbox.dead_letters(tills)) == 1
 
 
 def test_only_the_first_letters_are_read(page: Page, sandbox: Sandbox) -> None:
     _die(sandbox, 120)
     before = sandbox.calls["sqs", "ReceiveMessage"]
-    shown = page.json("/dead-letters/payments", most=50)
+    shown = page.json("/dead-letters/tills", most=50)
     assert (shown["read"], shown["total"]) == (50, 120)
-    page.json("/dead-letters/payments", most=50)
+    page.json("/dead-letters/tills", most=50)
     assert sandbox.calls["sqs", "ReceiveMessage"] - before <= 8
 
 
 def test_a_paused_job_sends_nothing_twice_and_a_stopped_one_loses_nothing(page: Page, sandbox: Sandbox) -> None:
     _die(sandbox, 40)
-    page.act("/dead-letters/payments/jobs", what="redrive", rate="")
+    page.act("/dead-letters/tills/jobs", what="redrive", rate="")
     job = page.shared.jobs.get("1")
     page.act("/jobs/1/pause")
     if job.wait_for(frozenset({"paused", "done"}), 30) and job.progress().state == "paused":
@@ -118,4 +122,11 @@ def test_a_paused_job_sends_nothing_twice_and_a_stopped_one_loses_nothing(page: 
     shown = job.progress()
     assert shown.is_ended
     sent = sandbox.calls["sqs", "SendMessageBatch"]
-    assert shown.count + len(sandbox.dead_letters(payments)) >= 40, sent
+    assert shown.count + len(sandbox.dead_letters(tills)) >= 40, sent
+
+
+def test_a_preview_shows_letters_of_a_worker_whose_clock_is_ahead(page: Page, sandbox: Sandbox) -> None:
+    _die(sandbox, 3)
+    with time_machine.travel(sandbox.now - timedelta(minutes=2), tick=False):
+        preview = page.json("/dead-letters/tills/redrive")
+    assert preview["matched"] == 3

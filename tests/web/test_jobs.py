@@ -11,16 +11,17 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from celeriac import Reject, task
+from celeriac import Queue, Reject, task
 from celeriac.testing import Sandbox
 from celeriac_console.web.jobs.job import Job
-from tasks.queues import payments
 from tests.web.conftest import Opens, Page
+
+wagons = Queue("wagons")
 
 REFUSED = {"Error": {"Code": "AccessDenied", "Message": "by the test"}}
 
 
-@task(payments)
+@task(wagons)
 def page_bills(number: int) -> None:
     """Fail for good."""
     raise Reject(f"bill {number}")
@@ -73,15 +74,15 @@ def _number(body: str) -> int:
 def _die(sandbox: Sandbox, count: int) -> None:
     page_bills.enqueue_many({"number": number} for number in range(count))
     sandbox.drain()
-    assert len(sandbox.dead_letters(payments)) == count
+    assert len(sandbox.dead_letters(wagons)) == count
 
 
 def _left(sandbox: Sandbox) -> list[int]:
-    return [letter.args["number"] for letter in sandbox.dead_letters(payments)]
+    return [letter.args["number"] for letter in sandbox.dead_letters(wagons)]
 
 
 def _start(page: Page, what: str = "redrive", **form: Any) -> Job:
-    page.act("/dead-letters/payments/jobs", what=what, **form)
+    page.act("/dead-letters/wagons/jobs", what=what, **form)
     return page.shared.jobs.get("1")
 
 
@@ -99,7 +100,7 @@ def test_a_job_that_is_paused_and_resumed_sends_each_letter_once(page: Page, san
     assert 0 < first.total() < 120
     # What isn't sent is back, and another reader sees it while the job waits.
     assert sorted([*first, *_left(sandbox)]) == list(range(120))
-    shown = page.json("/dead-letters/payments")
+    shown = page.json("/dead-letters/wagons")
     assert shown["read"] == 120 - first.total()
     assert "paused" in page.html("/jobs/1")
     page.act("/jobs/1/resume")
@@ -158,7 +159,7 @@ def test_a_job_that_aws_refuses_says_so_and_tells_how_many_it_sent(page: Page, s
     assert line["outcome"].startswith("failed: ")
     # Another job may follow at once, and does the rest.
     sent.at = {}
-    page.act("/dead-letters/payments/jobs", what="redrive")
+    page.act("/dead-letters/wagons/jobs", what="redrive")
     page.shared.jobs.get("2").join(30)
     assert sent.numbers == Counter(range(120))
 
@@ -183,18 +184,18 @@ def test_letters_that_were_sent_and_not_deleted_are_counted_and_named(page: Page
 def test_a_job_sends_letters_of_a_task_that_nobody_has_as_they_are(opened: Opens, sandbox: Sandbox) -> None:
     page_bills.enqueue(1)
     sandbox.drain()
-    [letter] = sandbox.dead_letters(payments)
+    [letter] = sandbox.dead_letters(wagons)
     strange = msgspec.json.decode(letter.body) | {"task": "<i>gone</i>", "id": "strange"}
-    sandbox.send(payments, msgspec.json.encode(strange).decode())
+    sandbox.send(wagons, msgspec.json.encode(strange).decode())
     sandbox.drain()
     page = opened().enter()  # a session is over by now: it is tried for long
     [one] = [
         each
-        for group in page.json("/dead-letters/payments")["groups"]
-        for each in page.json("/dead-letters/payments", kind=group["kind"])["letters"]
+        for group in page.json("/dead-letters/wagons")["groups"]
+        for each in page.json("/dead-letters/wagons", kind=group["kind"])["letters"]
         if each["task"] == "<i>gone</i>"
     ]
-    url = f"/dead-letters/payments/letter/{one['message_id']}"
+    url = f"/dead-letters/wagons/letter/{one['message_id']}"
     html = page.html(url, arguments="show")
     assert "No task here has this name" in html
     assert "<i>gone" not in html
@@ -204,18 +205,18 @@ def test_a_job_sends_letters_of_a_task_that_nobody_has_as_they_are(opened: Opens
     assert (job.progress().state, job.progress().count) == ("done", 1)
     assert "<i>gone" not in page.html("/jobs/1")
     sandbox.drain()  # it dies again: nobody knows it
-    assert len(sandbox.dead_letters(payments)) == 2
+    assert len(sandbox.dead_letters(wagons)) == 2
 
 
 @pytest.mark.parametrize("what", ["redrive", "discard"])
 def test_a_preview_of_some_letters_tells_how_many_are_meant(page: Page, sandbox: Sandbox, what: str) -> None:
     _die(sandbox, 60)
-    shown = page.json("/dead-letters/payments", most=20)
+    shown = page.json("/dead-letters/wagons", most=20)
     assert (shown["read"], shown["total"]) == (20, 60)
-    assert "first 20 of about 60" in page.html("/dead-letters/payments", most=20)
-    preview = page.json(f"/dead-letters/payments/{what}", most=20)
+    assert "first 20 of about 60" in page.html("/dead-letters/wagons", most=20)
+    preview = page.json(f"/dead-letters/wagons/{what}", most=20)
     assert (preview["matched"], preview["estimated"], preview["is_all"]) == (20, 60, False)
-    assert "about 60" in page.html(f"/dead-letters/payments/{what}", most=20)
+    assert "about 60" in page.html(f"/dead-letters/wagons/{what}", most=20)
     job = _start(page, what, sure="yes")
     job.join(30)
     assert job.progress().count == 60

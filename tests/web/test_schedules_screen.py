@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from celeriac import Task, task
+from celeriac import Queue, Task, task
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.model import names
 from celeriac.testing import Sandbox
 from celeriac_console.web.screens import schedules
-from tasks.queues import emails
 from tests.conftest import STAGE
 from tests.web.conftest import Opens, Page
+
+letterbox = Queue("letterbox")
 
 TWO_HOURS = timedelta(hours=2)
 
@@ -26,7 +27,7 @@ def greet(monkeypatch: pytest.MonkeyPatch) -> Task[..., Any, Any]:
     def greet(user_id: int) -> int:
         return user_id
 
-    made = task(emails, key="user_id", name="greet")(greet)
+    made = task(letterbox, key="user_id", name="greet")(greet)
     monkeypatch.setitem(registry.tasks, "greet", made)
     return made
 
@@ -34,7 +35,7 @@ def greet(monkeypatch: pytest.MonkeyPatch) -> Task[..., Any, Any]:
 @pytest.fixture
 def nightly(monkeypatch: pytest.MonkeyPatch) -> Task[..., Any, Any]:
     """A recurring task."""
-    made = task(emails, name="nightly", cron="30 3 * * 1-5", timezone="Europe/Berlin")(lambda: None)
+    made = task(letterbox, name="nightly", cron="30 3 * * 1-5", timezone="Europe/Berlin")(lambda: None)
     monkeypatch.setitem(registry.tasks, "nightly", made)
     return made
 
@@ -53,7 +54,7 @@ def test_a_recurring_task_runs_now(sandbox: Sandbox, page: Page, nightly: Any) -
 
 
 def test_a_rate_has_no_next_run_that_is_known(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    often = task(emails, name="often", cron="rate(5 minutes)")(lambda: None)
+    often = task(letterbox, name="often", cron="rate(5 minutes)")(lambda: None)
     monkeypatch.setitem(registry.tasks, "often", often)
     assert "counted from its deploy" in page.html("/schedules")
 
@@ -85,7 +86,7 @@ def test_one_is_cancelled_and_one_runs_now(sandbox: Sandbox, page: Page, greet: 
 def test_a_filter_is_previewed_and_only_what_was_shown_is_done(page: Page, greet: Any) -> None:
     greet.options(delay=TWO_HOURS).enqueue_many([{"user_id": number} for number in range(3)])
     seen = page.json("/delayed/choose", do="cancel", task="greet", until="3h")
-    assert seen["counts"] == [{"queue": "emails", "task": "greet", "number": 3}]
+    assert seen["counts"] == [{"queue": "letterbox", "task": "greet", "number": 3}]
     later = greet.options(delay=TWO_HOURS).enqueue(user_id=9)
     html = page.html("/delayed/choose", do="cancel", task="greet", until="3h")
     assert "4 delayed tasks will be cancelled" in html
@@ -132,7 +133,7 @@ def test_a_schedule_of_others_is_shown_and_can_only_be_cancelled(sandbox: Sandbo
     found = scheduler.get_schedule(Name=name, GroupName=group)
     target = dict(found["Target"]) | {"Input": '{"<script>alert(1)</script>'}
     scheduler.create_schedule(
-        Name="emails.odd",
+        Name="letterbox.odd",
         GroupName=group,
         ScheduleExpression=found["ScheduleExpression"],
         FlexibleTimeWindow={"Mode": "OFF"},
@@ -141,9 +142,9 @@ def test_a_schedule_of_others_is_shown_and_can_only_be_cancelled(sandbox: Sandbo
     html = page.html("/schedules")
     assert "it sends no task&#39;s message" in html
     assert "<script>alert" not in html
-    assert "1 problem, the first: emails.odd" in page.act("/delayed/run-now", names="emails.odd")
-    page.act("/delayed/cancel", names="emails.odd")
-    assert "emails.odd" not in page.html("/schedules")
+    assert "1 problem, the first: letterbox.odd" in page.act("/delayed/run-now", names="letterbox.odd")
+    page.act("/delayed/cancel", names="letterbox.odd")
+    assert "letterbox.odd" not in page.html("/schedules")
 
 
 def test_read_only_offers_nothing(opened: Opens, greet: Any, nightly: Any) -> None:

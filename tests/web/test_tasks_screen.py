@@ -8,10 +8,11 @@ import pytest
 from celeriac import Queue, task
 from celeriac.declare import registry
 from celeriac.testing import Sandbox
-from tasks.queues import emails
 from tests.web.conftest import Opens, Page
 
 WELCOME: dict[str, Any] = {"arg.user_id": "7", "arg.email": "a@example.org"}
+
+postbox = Queue("postbox")
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +20,10 @@ def _greet(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that needs nothing from outside."""
 
     def greet(user_id: int, email: str) -> dict[str, str]:
+        """Welcome a new user."""
         return {"to": email, "user": str(user_id)}
 
-    monkeypatch.setitem(registry.tasks, "greet", task(emails, key="user_id", name="greet")(greet))
+    monkeypatch.setitem(registry.tasks, "greet", task(postbox, key="user_id", name="greet")(greet))
 
 
 def reference(html: str) -> str:
@@ -34,14 +36,14 @@ def reference(html: str) -> str:
 def test_every_task_is_listed_and_found_by_its_words(page: Page) -> None:
     rows = {row["task"]: row for row in page.json("/tasks")["rows"]}
     assert set(rows) == set(registry.tasks)
-    assert rows["send_welcome_email"]["queue"] == "emails"
-    assert [row["task"] for row in page.json("/tasks", find="WELCOME a new user")["rows"]] == ["send_welcome_email"]
+    assert rows["greet"]["queue"] == "postbox"
+    assert [row["task"] for row in page.json("/tasks", find="WELCOME a new user")["rows"]] == ["greet"]
     assert "No task is found so." in page.html("/tasks", find="<script>")
 
 
 def test_a_task_that_was_enqueued_by_its_form_is_followed_to_its_result(sandbox: Sandbox, page: Page) -> None:
     html = page.act("/enqueue/greet", **WELCOME)
-    assert "greet was sent to emails." in html
+    assert "greet was sent to postbox." in html
     assert "waiting in its queue" in html
     assert 'hx-get="/status' in html
     ref = reference(html)
@@ -54,7 +56,7 @@ def test_a_task_that_was_enqueued_by_its_form_is_followed_to_its_result(sandbox:
     assert (line["what"], line["count"], line["where"]) == (
         "send",
         1,
-        {"task": "greet", "queue": "emails"},
+        {"task": "greet", "queue": "postbox"},
     )
 
 
@@ -147,7 +149,7 @@ def test_a_delayed_task_is_cancelled(sandbox: Sandbox, page: Page) -> None:
 def test_a_task_whose_record_has_expired_is_unknown(sandbox: Sandbox, page: Page, opened: Opens) -> None:
     html = page.act("/enqueue/greet", **WELCOME)
     sandbox.drain()
-    sandbox.advance(emails.record_retention + emails.retention)
+    sandbox.advance(postbox.record_retention + postbox.retention)
     one = opened().enter().json("/status", ref=reference(html))["one"]  # the session has ended meanwhile
     assert one["state"] == "unknown"
     assert one["may_rerun"] is False

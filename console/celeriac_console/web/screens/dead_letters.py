@@ -111,8 +111,9 @@ def _letter_view(
 def _preview(what: str) -> Screen:
     def read(asked: Asked) -> View:
         reading = _reading(asked)
-        # A letter that died in this very instant is one of those that are shown.
-        wanted = chosen(asked.query).until(datetime.now(UTC) + timedelta(microseconds=1))
+        # What is shown is meant: a letter of this very instant, and one of a worker whose clock is ahead of this one.
+        last = max([datetime.now(UTC), *(died_at(one.letter) for one in reading.letters)])
+        wanted = chosen(asked.query).until(last + timedelta(microseconds=1))
         meant = [one for one in reading.letters if wanted.matches(one)]
         share = len(meant) / len(reading.letters) if reading.letters else 0
         data = {
