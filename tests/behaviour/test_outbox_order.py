@@ -20,6 +20,7 @@ from celeriac.testing import Call, Sandbox
 from celeriac.testing.disturbances import refusal
 from celeriac.testing.lambda_ import Invocation
 from celeriac_console.commands.outbox import replay
+from celeriac_console.outbox import replay as replayed
 
 ledger = Queue("committed", fifo=True, batch_size=10)
 plain = Queue("committed-plain", batch_size=10)
@@ -134,7 +135,7 @@ def test_tasks_of_a_group_are_sent_as_they_committed(sandbox: Sandbox, by: str) 
 def test_an_operator_keeps_the_order_of_the_commits_over_the_borders_of_pages(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "PAGE", 2)
+    monkeypatch.setattr(replayed, "PAGE", 2)
     aggregates = ["item", "other", "third"]
     outer = [celeriac.transaction() for _ in range(4)]
     for depth, opening in enumerate(outer):  # those that begin first commit last
