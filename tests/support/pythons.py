@@ -25,10 +25,13 @@ def pythons() -> Iterator[tuple[str, str]]:
 def _candidates(version: str) -> Iterator[Path]:
     name, home = f"python{version}", Path.home()
     yield Path(sys.executable).with_name(name)
-    for root in {Path(os.environ.get("PYENV_ROOT", home / ".pyenv")): None, home / ".pyenv": None}:
+    found = shutil.which(name)
+    # Of a shim, the folder of pyenv: another user's, if HOME is another.
+    shims = Path(found).parents[1] if found is not None else home / ".pyenv"
+    for root in dict.fromkeys((Path(os.environ.get("PYENV_ROOT", home / ".pyenv")), home / ".pyenv", shims)):
         yield from sorted((root / "versions").glob(f"{version}.*/bin/{name}"))
     yield from sorted((home / ".local/share/uv/python").glob(f"cpython-{version}.*/bin/{name}"))
-    if found := shutil.which(name):
+    if found is not None:
         yield Path(found)
 
 
