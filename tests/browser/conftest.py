@@ -19,7 +19,7 @@ import uvicorn
 from celeriac.testing import Sandbox
 from celeriac_console.web.app import application
 from celeriac_console.web.guard.entry import LocalEntry
-from celeriac_console.web.identity import identify
+from celeriac_console.web.identity import Identity, identify
 from celeriac_console.web.on_this_machine import ENTER, OnThisMachine
 from celeriac_console.web.serve import listen
 from celeriac_console.web.shared import Shared
@@ -62,11 +62,14 @@ class Served:
 
 
 @contextmanager
-def serving(*, read_only: bool = False) -> Iterator[Served]:
-    """Serve the page on a free port, as `celeriac web` does."""
+def serving(*, read_only: bool = False, identity: Identity | None = None) -> Iterator[Served]:
+    """Serve the page on a free port, as `celeriac web` does.
+
+    identity: what its frame says; None: what AWS does.
+    """
     listening = listen(None)
     number = listening.getsockname()[1]
-    entry, shared = LocalEntry(number), Shared(identify(), read_only)
+    entry, shared = LocalEntry(number), Shared(identity or identify(), read_only)
     app = application(shared, OnThisMachine(entry, shared.identity.who, may_act=not read_only))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -88,8 +91,10 @@ def opens(chromium: Any, sandbox: Sandbox) -> Iterator[Opens]:
     """Serve the page and open its link in a new browser window. Returns the tab."""
     with ExitStack() as stack:
 
-        def start(*, read_only: bool = False, width: int = 1280, scheme: str = "light") -> Any:
-            served = stack.enter_context(serving(read_only=read_only))
+        def start(
+            *, read_only: bool = False, width: int = 1280, scheme: str = "light", identity: Identity | None = None
+        ) -> Any:
+            served = stack.enter_context(serving(read_only=read_only, identity=identity))
             window = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
             stack.callback(window.close)
             window.set_default_timeout(30_000)

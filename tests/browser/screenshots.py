@@ -22,7 +22,6 @@ from celeriac_console.web.live.deploys import Stack
 from celeriac_console.web.live.figures import Figures, LastHour
 from celeriac_console.web.live.shared_read import SharedRead
 from celeriac_console.web.shared import Shared
-from tests.browser import conftest
 from tests.browser.conftest import Opens
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +96,6 @@ def shop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     monkeypatch.setattr(registry, "queues", lambda: DECLARED)
     ours = {name: one for name, one in registry.tasks.items() if one.function.__module__ == __name__}
     monkeypatch.setattr(registry, "tasks", ours)
-    monkeypatch.setattr(conftest, "identify", lambda: IDENTITY)
     for number in range(4):
         for order in range(3):
             charge.enqueue(f"o-{4100 + 10 * number + order}", cents=1990)
@@ -152,7 +150,7 @@ def test_the_pictures_are_taken(opens: Opens, shop: Sandbox) -> None:
     for folder in (PICTURES, OTHERS):
         folder.mkdir(parents=True, exist_ok=True)
     for width, scheme in ((1280, "light"), (390, "dark")):
-        tab = opens(width=width, scheme=scheme)
+        tab = opens(width=width, scheme=scheme, identity=IDENTITY)
         _given(tab.served.shared)
         shared: Any = tab.served.shared
         at = tab.served.origin

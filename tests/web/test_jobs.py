@@ -81,7 +81,9 @@ def _left(sandbox: Sandbox) -> list[int]:
     return [letter.args["number"] for letter in sandbox.dead_letters(wagons)]
 
 
-def _start(page: Page, what: str = "redrive", **form: Any) -> Job:
+def _start(page: Page, what: str = "redrive", most: int = 500, **form: Any) -> Job:
+    if what == "discard":
+        form["shown"] = page.json("/dead-letters/wagons/discard", most=most)["shown"]
     page.act("/dead-letters/wagons/jobs", what=what, **form)
     return page.shared.jobs.get("1")
 
@@ -217,7 +219,7 @@ def test_a_preview_of_some_letters_tells_how_many_are_meant(page: Page, sandbox:
     preview = page.json(f"/dead-letters/wagons/{what}", most=20)
     assert (preview["matched"], preview["estimated"], preview["is_all"]) == (20, 60, False)
     assert "about 60" in page.html(f"/dead-letters/wagons/{what}", most=20)
-    job = _start(page, what, sure="yes")
+    job = _start(page, what, most=20, sure="yes")
     job.join(30)
     assert job.progress().count == 60
     assert _left(sandbox) == []

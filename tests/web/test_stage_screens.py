@@ -118,3 +118,8 @@ def test_who_may_only_look_gets_no_buttons(opened: Opens) -> None:
         assert 'method="post"' not in page.html(url)
     for url in ("/queues/watched/pause", "/quarantine/add", "/outbox/preview"):
         page.act(url, status=403)
+
+
+def test_a_stage_in_a_stack_of_the_applications_own_has_no_stacks_to_show(page: Page) -> None:
+    assert page.json("/")["stacks"] == []
+    assert "Last deploy" not in page.html("/")

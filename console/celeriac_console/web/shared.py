@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from celeriac_console.web.identity import Identity
 from celeriac_console.web.jobs.jobs import Jobs
 from celeriac_console.web.letters.cache import Letters
+from celeriac_console.web.letters.previews import Previews
 from celeriac_console.web.live.stage import LiveStage
 from celeriac_console.web.replays.running import Replays
 
@@ -18,4 +19,5 @@ class Shared:
     live: LiveStage = field(default_factory=LiveStage)
     replays: Replays = field(default_factory=Replays)
     letters: Letters = field(default_factory=Letters)
+    previews: Previews = field(default_factory=Previews)
     jobs: Jobs = field(default_factory=Jobs)

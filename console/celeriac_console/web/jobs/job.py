@@ -34,6 +34,8 @@ class Plan:
     rate: float | None
     """Letters a second; None for no limit."""
     who: str
+    only: frozenset[str] | None = None
+    """SQS's ids of the letters that may be meant, of those that are chosen; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,9 @@ class Job:
         )
 
     def _is_meant(self, one: Taken) -> bool:
-        return one.message_id not in self._tried and self.plan.chosen.matches(one)
+        only = self.plan.only
+        is_one = only is None or one.message_id in only
+        return is_one and one.message_id not in self._tried and self.plan.chosen.matches(one)
 
     def _visit(self, taken: Sequence[Taken]) -> set[str]:
         if self._worker is None:

@@ -35,8 +35,9 @@ class Stack:
 
 
 def read() -> tuple[Stack, ...]:
-    """The stage's stacks. A call for each."""
-    return tuple(_stack(names.part(stage(), part)) for part in STACKS)
+    """The stage's stacks, a call for each. None if there is neither: then it is in a stack of the application's own."""
+    found = tuple(_stack(names.part(stage(), part)) for part in STACKS)
+    return found if any(each.status != MISSING for each in found) else ()
 
 
 def last(stacks: tuple[Stack, ...]) -> datetime | None:

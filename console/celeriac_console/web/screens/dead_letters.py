@@ -127,6 +127,9 @@ def _preview(what: str) -> Screen:
             "is_all": reading.is_all,
             "estimated": round(share * reading.total),
         }
+        if what == DISCARD:
+            ids = frozenset(one.message_id for one in meant) if reading.is_all else None
+            data["shown"] = asked.shared.previews.keep(ids)
         return View(data, wanted.command(what, reading.queue), f"{what.capitalize()} {reading.queue}")
 
     return Screen(f"/dead-letters/{{queue}}/{what}", what, "letters_preview.html", read)
@@ -138,15 +141,24 @@ def _start(asked: Asked) -> Done:
         raise UserError("choose redrive or discard")
     if what == DISCARD and asked.form.get("sure") != "yes":
         raise UserError("discarded letters are gone for good: tick the box that says so. Nothing was done")
+    only = _shown(asked) if what == DISCARD else None
     rate, text = None, asked.form.get("rate", "").strip()
     if text:
         try:
             rate = rate_of(text)
         except typer.BadParameter as error:
             raise UserError(str(error)) from error
-    plan = Plan(what, queue, chosen(asked.form), rate, asked.operator.name)
+    plan = Plan(what, queue, chosen(asked.form), rate, asked.operator.name, only)
     job = asked.shared.jobs.start(plan, lambda: asked.shared.letters.forget(queue.name))
     return Done("It goes on when you close this page.", f"/jobs/{job.number}")
+
+
+def _shown(asked: Asked) -> frozenset[str] | None:
+    """The letters that the preview has shown; None if it has shown a sample."""
+    try:
+        return asked.shared.previews.of(asked.form.get("shown", ""))
+    except KeyError:
+        raise UserError("this preview is forgotten: look at it again. Nothing was done") from None
 
 
 def _one_redriven(asked: Asked) -> Done | Again:
