@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from celeriac import Queue, Reject, task
 from celeriac.testing import Sandbox
+from celeriac_console.web.jobs import job as job_module
 from celeriac_console.web.jobs.job import Job
 from tests.web.conftest import Opens, Page
 
@@ -112,6 +113,26 @@ def test_a_job_that_is_paused_and_resumed_sends_each_letter_once(page: Page, san
     assert _left(sandbox) == []
     [line] = page.json("/activity")["lines"]
     assert (line["count"], line["outcome"]) == (120, "done")
+
+
+class AtOnce(Thread):
+    """A thread that has run before its starter goes on, as may happen to each."""
+
+    def start(self) -> None:
+        super().start()
+        super().join()
+
+
+def test_a_job_is_found_from_its_first_letter_on(
+    page: Page, sandbox: Sandbox, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _die(sandbox, 5)
+    found: list[Job] = []
+    sent.batches, sent.at = 0, {1: lambda: found.append(_job(page))}
+    monkeypatch.setattr(job_module, "Thread", AtOnce)
+    job = _start(page)
+    assert job.progress().state == "done"
+    assert found == [job]
 
 
 def test_a_job_that_is_stopped_half_way_leaves_the_rest(page: Page, sandbox: Sandbox, sent: Sent) -> None:

@@ -74,7 +74,7 @@ class Progress:
 
 
 class Job:
-    """Its thread starts with it, after its line in the activity. Raises AWS's errors if that can't be written."""
+    """Its line in the activity is written with it. Raises AWS's errors if that can't be done."""
 
     def __init__(self, number: int, plan: Plan, at_end: Callable[[], None]) -> None:
         self.number, self.plan = number, plan
@@ -90,6 +90,9 @@ class Job:
         self._worker: Redriver | Discarder | None = None
         self._line = store.begin(plan.who, f"dlq {plan.what}", {"queue": plan.queue.name} | plan.chosen.noted)
         self._thread = Thread(target=self._run, name=f"job-{number}", daemon=True)
+
+    def start(self) -> None:
+        """Begin with the letters. Who wants to find the job by its number has noted it before."""
         self._thread.start()
 
     def pause(self) -> None:
@@ -109,9 +112,10 @@ class Job:
         self._thread.join(seconds)
 
     def wait_for(self, states: frozenset[str], seconds: float) -> bool:
-        """Wait until it is in one of the states. Returns whether it is."""
+        """Wait until it is in one of the states, or has ended. Returns whether it is in one of them."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._state in states, seconds)
+            self._changed.wait_for(lambda: self._state in states | ENDED, seconds)
+            return self._state in states
 
     def progress(self) -> Progress:
         """How far it is."""

@@ -20,8 +20,9 @@ class Jobs:
             if (other := self.of(plan.queue.name)) is not None:
                 raise UserError(f"job {other.number} works on {plan.queue.name}: wait until it has ended, or stop it")
             number = len(self._jobs) + 1
-            self._jobs[number] = Job(number, plan, at_end)
-            return self._jobs[number]
+            job = self._jobs[number] = Job(number, plan, at_end)
+            job.start()
+            return job
 
     def of(self, queue: str) -> Job | None:
         """The job that works on the queue."""
