@@ -69,7 +69,7 @@ def opened(sandbox: Sandbox) -> Opens:
 
     def start(*, read_only: bool = False, show_arguments: bool = False) -> Page:
         entry = LocalEntry(PORT, show_arguments)
-        shared = Shared(identify(), read_only)
+        shared = Shared(identify())
         app = application(shared, OnThisMachine(entry, shared.identity.who, may_act=not read_only))
         return Page(TestClient(app, base_url=ORIGIN), entry, shared)
 

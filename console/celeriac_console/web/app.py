@@ -15,7 +15,7 @@ from celeriac_console.web import render
 from celeriac_console.web.guard import loopback
 from celeriac_console.web.guard.compressed import Compressed
 from celeriac_console.web.guard.middleware import WithHeaders
-from celeriac_console.web.guard.operator import Operator
+from celeriac_console.web.guard.operator import Operator, Refused
 from celeriac_console.web.screen import Action, Again, Asked, Screen
 from celeriac_console.web.screens import ROOMS
 from celeriac_console.web.shared import Shared
@@ -28,13 +28,10 @@ type Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Entry(Protocol):
-    """Who comes in: the implementations are `local_entry`, and that of a deployed page."""
+    """Who comes in: the implementations are `on_this_machine` and `deployed`."""
 
-    async def operator(self, request: Request) -> Operator | None:
-        """The person who asks; None if they may not come in."""
-
-    def refusal(self, request: Request) -> str:
-        """A sentence for who may not come in: why, and what to do."""
+    async def operator(self, request: Request) -> Operator | Refused:
+        """The person who asks, or why they may not come in."""
 
     def is_misdirected(self, request: Request) -> str | None:
         """A sentence, if the request wasn't meant for this page; None if it was."""
@@ -105,8 +102,8 @@ async def _asked(request: Request, shared: Shared, entry: Entry, form: dict[str,
     if (why := entry.is_misdirected(request)) is not None:
         return render.refused(why, 421)
     operator = await entry.operator(request)
-    if operator is None:
-        return render.refused(entry.refusal(request), 401)
+    if isinstance(operator, Refused):
+        return render.refused(operator.sentence, operator.status)
     is_tick = request.headers.get("hx-request") == "true"
     return Asked(dict(request.path_params), dict(request.query_params), form, operator, shared, is_tick)
 

@@ -7,10 +7,12 @@ from starlette.routing import Route
 from celeriac_console.web import render
 from celeriac_console.web.guard.entry import LocalEntry
 from celeriac_console.web.guard.loopback import is_loopback
-from celeriac_console.web.guard.operator import Operator
+from celeriac_console.web.guard.operator import Operator, Refused
 
 ENTER = "/enter"
 AGAIN = "Stop `celeriac web` with Ctrl-C and start it again: it prints a new link."
+
+OPEN = f"Open the link that `celeriac web` printed. It works once, and the session lasts 12 hours. {AGAIN}"
 
 
 class OnThisMachine:
@@ -21,14 +23,10 @@ class OnThisMachine:
         self._who = who
         self._may_act = may_act
 
-    async def operator(self, request: Request) -> Operator | None:
+    async def operator(self, request: Request) -> Operator | Refused:
         """The owner of the credentials, if the browser has the cookie."""
         session = self._entry.session(request.headers.get("cookie", ""))
-        return Operator(self._who, self._may_act, session) if session is not None else None
-
-    def refusal(self, _request: Request) -> str:
-        """Says how to come in."""
-        return f"Open the link that `celeriac web` printed. It works once, and the session lasts 12 hours. {AGAIN}"
+        return Operator(self._who, self._may_act, session) if session is not None else Refused(OPEN)
 
     def is_misdirected(self, request: Request) -> str | None:
         """A request to another name than this machine's."""
@@ -46,6 +44,6 @@ class OnThisMachine:
         cookie = self._entry.enter(request.query_params.get("token", ""))
         if cookie is not None:
             return render.entered(cookie)
-        if await self.operator(request) is not None:
+        if isinstance(await self.operator(request), Operator):
             return RedirectResponse("/", 303)
         return render.refused(f"This link was used, or it is of an earlier start. {AGAIN}", 403)

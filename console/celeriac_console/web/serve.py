@@ -27,7 +27,7 @@ def serve(port: int | None, *, read_only: bool, show_arguments: bool, opens: boo
     port: None for the first free one from `PORT`. Raises UserError if it is taken.
     """
     load()
-    shared = Shared(identify(), read_only)
+    shared = Shared(identify())
     listening = listen(port)
     number = listening.getsockname()[1]
     entry = LocalEntry(number, show_arguments)

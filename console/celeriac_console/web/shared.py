@@ -15,7 +15,6 @@ class Shared:
     """Made once, when the page starts."""
 
     identity: Identity
-    read_only: bool
     live: LiveStage = field(default_factory=LiveStage)
     replays: Replays = field(default_factory=Replays)
     letters: Letters = field(default_factory=Letters)

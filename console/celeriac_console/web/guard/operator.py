@@ -45,3 +45,22 @@ class Operator:
     may_act: bool
     """Whether they may change anything. Else they only look."""
     session: Session
+    sees_arguments: bool = True
+    """Whether they may see arguments and results of tasks."""
+    leave: str = ""
+    """Where they sign out; empty if they don't."""
+
+    @property
+    def shows_arguments(self) -> bool:
+        """Whether arguments are shown to them without being asked for."""
+        return self.sees_arguments and self.session.shows_arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why somebody may not come in."""
+
+    sentence: str
+    """Says what to do, too."""
+    status: int = 401
+    """401 for somebody unknown, 403 for somebody known."""

@@ -23,7 +23,7 @@ from celeriac_console.web.forms.fields import fields, typed, unknown
 from celeriac_console.web.jobs.job import DISCARD, REDRIVE, Plan
 from celeriac_console.web.letters import links
 from celeriac_console.web.letters.cache import FIRST, MOST, Reading
-from celeriac_console.web.letters.chosen import chosen
+from celeriac_console.web.letters.chosen import Chosen, chosen
 from celeriac_console.web.letters.groups import groups, place_of, wording
 from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
 from celeriac_console.web.shown import part
@@ -36,7 +36,7 @@ def _all(asked: Asked) -> View:
     dead = {name: its["dead"] for name, its in counts.items() if its is not None and its["dead"]}
     free = [queue for queue in asked.shared.live.queues if queue.name in dead and not asked.shared.jobs.of(queue.name)]
     free.sort(key=lambda queue: -dead[queue.name])
-    readings, wanted = asked.shared.letters.of_each(free), chosen(asked.query)
+    readings, wanted = asked.shared.letters.of_each(free), _wanted(asked)
     meant = [(reading.queue, one) for reading in readings for one in reading.letters if wanted.matches(one)]
     data = {
         "queues": sorted(dead.items(), key=lambda each: -each[1]),
@@ -50,7 +50,7 @@ def _all(asked: Asked) -> View:
 
 
 def _queue(asked: Asked) -> View:
-    reading, wanted = _reading(asked), chosen(asked.query)
+    reading, wanted = _reading(asked), _wanted(asked)
     meant = [one for one in reading.letters if wanted.matches(one)]
     page = _whole(asked.query.get("page", "1"), "page")
     shown = meant[(page - 1) * PAGE : page * PAGE] if wanted.kind else []
@@ -73,7 +73,8 @@ def _queue(asked: Asked) -> View:
 def _letter(asked: Asked) -> View:
     one, reading = _found(asked)
     task = registry.tasks.get(one.letter.task)
-    shows = asked.operator.session.shows_arguments or asked.query.get("arguments") == "show"
+    operator = asked.operator
+    shows = operator.shows_arguments or (operator.sees_arguments and asked.query.get("arguments") == "show")
     filled = fields(task, one.letter.args) if shows and task is not None else None
     return _letter_view(asked, one, reading, filled, shows=shows)
 
@@ -113,7 +114,7 @@ def _preview(what: str) -> Screen:
         reading = _reading(asked)
         # What is shown is meant: a letter of this very instant, and one of a worker whose clock is ahead of this one.
         last = max([datetime.now(UTC), *(died_at(one.letter) for one in reading.letters)])
-        wanted = chosen(asked.query).until(last + timedelta(microseconds=1))
+        wanted = _wanted(asked).until(last + timedelta(microseconds=1))
         meant = [one for one in reading.letters if wanted.matches(one)]
         share = len(meant) / len(reading.letters) if reading.letters else 0
         data = {
@@ -212,11 +213,19 @@ def _one_discarded(asked: Asked) -> Done:
 
 
 def _arguments(asked: Asked) -> Done:
-    asked.operator.session.shows_arguments = shows = asked.form.get("shows") == "yes"
+    shows = asked.operator.sees_arguments and asked.form.get("shows") == "yes"
+    asked.operator.session.shows_arguments = shows
     back = asked.form.get("back", "")
     is_ours = back.startswith("/dead-letters/") and "\\" not in back
     said = "Arguments are shown until this session ends." if shows else "Arguments are hidden again."
     return Done(said, back if is_ours else "/dead-letters")
+
+
+def _wanted(asked: Asked) -> Chosen:
+    """The filter of the URL. Who may not see arguments may not search in them either."""
+    if not asked.operator.sees_arguments and asked.query.get("contains"):
+        raise UserError("only operators may search in the bodies of letters: leave the filter for bodies empty")
+    return chosen(asked.query)
 
 
 def _reading(asked: Asked) -> Reading:

@@ -59,7 +59,8 @@ def read(asked: Asked) -> View:
     if len(answers) != 1:
         return View(data, command("status", *words), is_live=False)
     handle, status = answers[0]
-    shows = asked.query.get("result") == "shown" or asked.operator.session.shows_arguments
+    operator = asked.operator
+    shows = operator.shows_arguments or (operator.sees_arguments and asked.query.get("result") == "shown")
     data["one"] = _whole(asked, handle, status, shows=shows)
     # A search by id reads many records: it is done once.
     is_cheap = bool(of) or is_reference(text)
