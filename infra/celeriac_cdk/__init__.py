@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from celeriac.model.stages import QueueNumbers, StageSettings, Vpc
     from celeriac_cdk.celeriac import Celeriac
     from celeriac_cdk.config import ConfigError
+    from celeriac_cdk.web.settings import EVERYBODY, Oidc, Web
 
-__all__ = ["Celeriac", "ConfigError", "QueueNumbers", "StageSettings", "Vpc"]
+__all__ = ["EVERYBODY", "Celeriac", "ConfigError", "Oidc", "QueueNumbers", "StageSettings", "Vpc", "Web"]
 
 
 need("cdk", "celeriac_cdk")
@@ -23,6 +24,8 @@ def __getattr__(name: str) -> Any:
             return import_module("celeriac_cdk.celeriac").Celeriac
         case "ConfigError":
             return import_module("celeriac_cdk.config").ConfigError
+        case "EVERYBODY" | "Oidc" | "Web":
+            return getattr(import_module("celeriac_cdk.web.settings"), name)
         case "QueueNumbers" | "StageSettings" | "Vpc":
             return getattr(import_module("celeriac.model.stages"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,7 +22,7 @@ from celeriac.model.queue import DEFAULT_RUNTIME, Queue
 from celeriac.model.stages import QueueNumbers, StageSettings
 from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.config import ConfigError, StageConfig, switch
-from celeriac_cdk.constructs.code import codes
+from celeriac_cdk.constructs.code import codes, page
 from celeriac_cdk.constructs.handler import Network
 from celeriac_cdk.declarations.load import declarations
 from celeriac_cdk.declarations.numbers import with_numbers
@@ -36,6 +36,9 @@ from celeriac_cdk.host.queue import QueueOfStage
 from celeriac_cdk.host.undo import Undo
 from celeriac_cdk.monitoring.topics import Topics
 from celeriac_cdk.user_errors import USER_ERRORS
+from celeriac_cdk.web.container import Code
+from celeriac_cdk.web.page import OperatorsPage
+from celeriac_cdk.web.settings import Web
 
 
 class Celeriac(Construct):
@@ -65,6 +68,7 @@ class Celeriac(Construct):
         alarm_topic: sns.ITopic | None = None,
         ticket_topic: sns.ITopic | None = None,
         state_scope: Construct | None = None,
+        web: Web | None = None,
     ) -> None:
         """Build the stage.
 
@@ -78,6 +82,7 @@ class Celeriac(Construct):
             made, which may reach everything.
         alarm_topic, ticket_topic: who hears of alarms now, and in the morning. The latter is by default the former.
         state_scope: where the queues and tables are built, such as a stack that is protected. None: here.
+        web: the operators' page for people without AWS credentials. None, and in the local cloud: there is none.
 
         Raises ConfigError for arguments that can't be used or don't fit together, and DeclarationError for tasks and
         queues that can't be deployed. The message says what to do. An instance that raises leaves nothing in the app.
@@ -133,6 +138,8 @@ class Celeriac(Construct):
             self._source = found
             self._home = Home(config, found.package.name, tasks, self.key, account, region)
             self._queues = {queue.name: self._queue(queue) for queue in declared}
+            self.page = self._page(web, vpc) if web is not None and not config.local else None
+            """The operators' page; None if none was asked for."""
             self.outbox = OutboxOfStage(self.state, self.work, self._home)
             for function in (
                 self.outbox.relay,
@@ -218,6 +225,20 @@ class Celeriac(Construct):
             return None
         made = groups or [ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, description="Celeriac: consumers")]
         return Network(vpc, subnets, made)
+
+    def _page(self, web: Web, vpc: ec2.IVpc | None) -> OperatorsPage:
+        architecture, python = self.work.architecture, self.work.python
+        folder = str(page(self.node, self._source, architecture, python))
+        with self._home.named():
+            return OperatorsPage(
+                self.work,
+                "Page",
+                self._home.config,
+                web,
+                vpc=vpc,
+                code=Code(folder, architecture, python.removeprefix("python")),
+                environment=self._home.environment,
+            )
 
     def _order(self) -> None:
         """Let the work begin when all of the state is there: its functions find queues, logs and roles by their names.

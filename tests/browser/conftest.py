@@ -69,7 +69,7 @@ def serving(*, read_only: bool = False, identity: Identity | None = None) -> Ite
     """
     listening = listen(None)
     number = listening.getsockname()[1]
-    entry, shared = LocalEntry(number), Shared(identity or identify(), read_only)
+    entry, shared = LocalEntry(number), Shared(identity or identify())
     app = application(shared, OnThisMachine(entry, shared.identity.who, may_act=not read_only))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -23,7 +23,7 @@ def test_old_builds_of_a_platform_are_deleted_and_the_newest_stay(tmp_path: Path
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (1_000_000 - age, 1_000_000 - age))
 
-    bundle._prune(tmp_path, LAMBDA_ARM64)
+    bundle._prune(tmp_path, LAMBDA_ARM64.name)
 
     assert {entry.name for entry in tmp_path.iterdir()} == {*newest, *others}
 

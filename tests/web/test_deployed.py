@@ -243,7 +243,7 @@ def test_an_operators_form_is_no_use_to_another_operator(site: Site) -> None:
 
 
 @pytest.mark.parametrize("sees", [True, False])
-def test_a_viewer_sees_arguments_and_results_only_if_the_deploy_says_so(sandbox: Sandbox, sees: bool) -> None:
+def test_a_viewer_sees_arguments_and_results_only_if_the_deploy_says_so(sandbox: Sandbox, *, sees: bool) -> None:
     sell_ticket.enqueue(passenger="carla-4711")
     sandbox.drain()
     site = _site(msgspec.structs.replace(BEHIND, viewers_see_arguments=sees))

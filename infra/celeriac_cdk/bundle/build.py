@@ -10,13 +10,13 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from celeriac_cdk.bundle import botocore_data, byte_code, licences, lock, needs, services, stale, trim
 from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.install import install
-from celeriac_cdk.bundle.source import Source, library_files, library_root
+from celeriac_cdk.bundle.source import Source, console_files, console_root, library_files, library_root
 from celeriac_cdk.bundle.target import Target
 
 # For each target. An application may hold several instances, each with its own bundle.
@@ -36,24 +36,58 @@ def build_bundle(source: Source, target: Target, *, offline: bool = False) -> Pa
     called = services.services_of([file for file in files if file.suffix == ".py"], library, options)
     locked = lock.find(source.project, options)
     _check_the_lock(locked, target)
-    bundles = source.project / ".celeriac" / "bundles"
-    bundle = bundles / f"{target.name}-{fingerprint(source, files, locked, called, target)}"
-    if bundle.is_dir():
-        bundle.touch()
-        return bundle
-    _make_folder(bundles)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=bundles) as staging:
-        built = Path(staging) / "bundle"
+
+    def build(built: Path) -> None:
         install(source, built, target, offline=offline)
         needs.check(licences.packages_in(built), needs.needs_of_the_library(), locked.name)
         trim.trim(built, called)
         botocore_data.cut(built, called)
         _copy(source.root, files, built)
         _copy(library_root(), library, built)
+
+    return _kept(source, target, target.name, fingerprint(source, files, locked, called, target), build)
+
+
+def build_page(source: Source, target: Target, *, offline: bool = False) -> Path:
+    """Return the folder with the bundle of the operators' page, which runs in a container. Equal inputs are built once.
+
+    It holds the project's sources, the installed library with its console, and the packages of the lock file with those
+    of the group `web`. Raises BundleError as `build_bundle` does, and if the page's packages aren't locked.
+    """
+    files, console = source.files(), console_files()
+    library = _named(library_root(), library_files()) | _named(console_root(), console)
+    locked = lock.find_of_page(source.project, source.options())
+    _check_the_lock(locked, target)
+
+    def build(built: Path) -> None:
+        install(source, built, target, offline=offline, page=True)
+        needs.check(licences.packages_in(built), needs.needs_of_the_library("oidc"), locked.name)
+        trim.trim(built, None)
+        _copy(source.root, files, built)
+        _copy(library_root(), library_files(), built)
+        _copy(console_root(), console, built)
+
+    name = f"page-{target.name}"
+    return _kept(
+        source, target, name, fingerprint(source, files, locked, frozenset({"page"}), target, library=library), build
+    )
+
+
+def _kept(source: Source, target: Target, name: str, inputs: str, build: Callable[[Path], None]) -> Path:
+    """Return the folder of a build. If it isn't there, `build` fills a new one."""
+    bundles = source.project / ".celeriac" / "bundles"
+    bundle = bundles / f"{name}-{inputs}"
+    if bundle.is_dir():
+        bundle.touch()
+        return bundle
+    _make_folder(bundles)
+    with tempfile.TemporaryDirectory(prefix="building-", dir=bundles) as staging:
+        built = Path(staging) / "bundle"
+        build(built)
         _compile(built, target)
         _make_readable(built)
         _publish(built, bundle)
-    _prune(bundles, target)
+    _prune(bundles, name)
     return bundle
 
 
@@ -67,14 +101,22 @@ def _check_the_lock(locked: Path, target: Target) -> None:
     stale.check_python(text, target)
 
 
-def fingerprint(source: Source, files: Iterable[Path], locked: Path, called: frozenset[str], target: Target) -> str:
+def fingerprint(
+    source: Source,
+    files: Iterable[Path],
+    locked: Path,
+    called: frozenset[str],
+    target: Target,
+    *,
+    library: Mapping[str, Path] | None = None,
+) -> str:
     """Return a hash of a build's inputs: sources, library, lock file, options, services, machine and recipe."""
     options = sorted(source.options().items(), key=str)
     digest = hashlib.sha256(repr((target, options, sorted(called), sys.version, platform.machine())).encode())
     recipe = sorted(file for file in Path(__file__).parent.iterdir() if file.suffix in {".py", ".txt"})
     named = [
-        *((file.relative_to(source.root).as_posix(), file) for file in files),
-        *((file.relative_to(library_root()).as_posix(), file) for file in library_files()),
+        *_named(source.root, files).items(),
+        *(library or _named(library_root(), library_files())).items(),
         ("lock", locked),
         *((step.name, step) for step in recipe if step.name not in _NO_STEPS),
     ]
@@ -83,6 +125,11 @@ def fingerprint(source: Source, files: Iterable[Path], locked: Path, called: fro
         digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:16]
+
+
+def _named(root: Path, files: Iterable[Path]) -> dict[str, Path]:
+    """The files by their names in the bundle."""
+    return {file.relative_to(root).as_posix(): file for file in files}
 
 
 def _make_folder(bundles: Path) -> None:
@@ -123,10 +170,6 @@ def _publish(built: Path, bundle: Path) -> None:
             raise
 
 
-def _prune(bundles: Path, target: Target) -> None:
-    for old in sorted(_builds(bundles, target), key=lambda build: build.stat().st_mtime)[:-_KEPT_BUILDS]:
+def _prune(bundles: Path, name: str) -> None:
+    for old in sorted(bundles.glob(f"{name}-*"), key=lambda build: build.stat().st_mtime)[:-_KEPT_BUILDS]:
         shutil.rmtree(old)
-
-
-def _builds(bundles: Path, target: Target) -> Iterator[Path]:
-    return bundles.glob(f"{target.name}-*")

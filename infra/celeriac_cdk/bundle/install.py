@@ -20,15 +20,18 @@ _EXPORT = ("export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-pr
 _IMAGE = "public.ecr.aws/sam/build-python{python}"
 
 
-def install(source: Source, into: Path, target: Target, *, offline: bool) -> None:
-    """Install the packages of the project's lock file into the new folder `into`. Raises BundleError."""
+def install(source: Source, into: Path, target: Target, *, offline: bool, page: bool = False) -> None:
+    """Install the packages of the project's lock file into the new folder `into`. Raises BundleError.
+
+    page: also those of the operators' page.
+    """
     options = source.options()
-    locked = lock.find(source.project, options)
+    locked = (lock.find_of_page if page else lock.find)(source.project, options)
     in_docker = options.get("docker", False)
     if not isinstance(in_docker, bool):
         raise BundleError(f"docker under [tool.celeriac] is {in_docker!r}, write true or false")
     with_docker = in_docker and target.uv_platform is not None
-    file = _requirements(locked, into.parent, as_pylock=not with_docker)
+    file = _requirements(locked, into.parent, as_pylock=not with_docker, page=page)
     if with_docker:
         command = docker_command(file, into, target, user=f"{os.getuid()}:{os.getgid()}")
     else:
@@ -37,7 +40,7 @@ def install(source: Source, into: Path, target: Target, *, offline: bool) -> Non
     into.mkdir(exist_ok=True)  # a lock file without packages makes none
 
 
-def _requirements(locked: Path, folder: Path, *, as_pylock: bool) -> Path:
+def _requirements(locked: Path, folder: Path, *, as_pylock: bool, page: bool) -> Path:
     """Write what is to be installed, without Celeriac, into `folder`, and return the file."""
     if locked.name != lock.UV:
         text = lock.without_the_library(locked.read_text(encoding="utf-8-sig"), locked.name)
@@ -47,7 +50,8 @@ def _requirements(locked: Path, folder: Path, *, as_pylock: bool) -> Path:
         kind = "pylock.toml" if as_pylock else "requirements.txt"
         file = folder / kind
         # uv writes the path of a local wheel relative to this file.
-        run_uv(locked.parent, *_EXPORT, "--format", kind, "--output-file", str(file))
+        group = ("--group", lock.PAGE) if page else ()
+        run_uv(locked.parent, *_EXPORT, *group, "--format", kind, "--output-file", str(file))
         text = file.read_text(encoding="utf-8")
         names = lock.names_in_pylock(text) if as_pylock else lock.names_in_requirements(text)
         lock.check_for_tools(names, locked.name)
@@ -131,6 +135,7 @@ _NO_WHEEL = (
     r"Because ([^\s=]+)==\S+ has no (?:usable )?wheels",
     r"Wheels are required for `([^`]+)`",
 )
+_NO_GROUP = rf"[Gg]roup `{lock.PAGE}`"
 _NO_NETWORK = r"connectivity is disabled|network was disabled|error sending request|dns error|Failed to fetch"
 
 
@@ -144,6 +149,11 @@ def explain(stderr: str, locked: str = lock.UV, target: Target | None = None) ->
                 "that has one, use another package, or let Docker compile it: docker = true under [tool.celeriac] in "
                 "pyproject.toml"
             )
+    if re.search(_NO_GROUP, stderr):
+        return (
+            f"{locked} has no dependency group {lock.PAGE!r}, which says what the operators' page needs: type `uv add "
+            f"--group {lock.PAGE} 'celeriac[oidc]'`"
+        )
     if re.search(_NO_NETWORK, stderr):
         return f"the packages of {locked} could not be fetched: connect this machine to the package index and try again"
     if re.search(r"[Cc]annot connect to the Docker daemon|docker daemon running", stderr):

@@ -17,6 +17,9 @@ UV = "uv.lock"
 LOCK = 'uv lock --python "$(command -v python)"'
 """The command that makes uv.lock with the Python of the active environment, whichever others uv finds."""
 REQUIREMENTS = "requirements.txt"
+PAGE = "web"
+"""The dependency group of uv.lock with the packages of the operators' page."""
+REQUIREMENTS_OF_PAGE = "requirements-web.txt"
 _EXPORTS = {
     "poetry.lock": "poetry export --only main --output requirements.txt (with the plugin poetry-plugin-export)",
     "pdm.lock": "pdm export --prod --output requirements.txt",
@@ -58,6 +61,22 @@ def find(project: Path, options: Mapping[str, Any]) -> Path:
         f"{project} has no lock file, so nothing says which packages the functions get: run `{LOCK}`, or make a "
         f"requirements.txt with hashes ({_HASHES})"
     )
+
+
+def find_of_page(project: Path, options: Mapping[str, Any]) -> Path:
+    """Return the lock file of the operators' page: uv.lock, of which it takes a group, or a file of its own.
+
+    Raises BundleError as `find` does, and if a project that has no uv.lock has no such file.
+    """
+    locked = find(project, options)
+    if locked.name == UV:
+        return locked
+    if not (project / REQUIREMENTS_OF_PAGE).is_file():
+        raise BundleError(
+            f"{project} has no {REQUIREMENTS_OF_PAGE}, so nothing says which packages the operators' page gets: lock "
+            f"'celeriac[oidc]' and what the tasks import into that file, with hashes ({_HASHES})"
+        )
+    return project / REQUIREMENTS_OF_PAGE
 
 
 def _workspace_of(member: Path) -> Path | None:

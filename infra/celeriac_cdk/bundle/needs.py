@@ -9,13 +9,21 @@ from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.lock import normalized
 
 
-def needs_of_the_library() -> list[str]:
-    """Return the requirements of the installed Celeriac without extras; none if only its sources are here."""
+def needs_of_the_library(*extras: str) -> list[str]:
+    """Return the requirements of the installed Celeriac with these extras; none if only its sources are here."""
     try:
-        found = requires("celeriac") or []
+        found = [Requirement(each) for each in requires("celeriac") or []]
     except PackageNotFoundError:
         return []
-    return [each for each in found if "extra ==" not in each]
+    needs: list[str] = []
+    for each in found:
+        if each.marker is not None and not any(each.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            continue
+        if each.name == "celeriac":  # an extra that brings others
+            needs += needs_of_the_library(*each.extras)
+        else:
+            needs.append(f"{each.name}{each.specifier}")
+    return list(dict.fromkeys(needs))
 
 
 def check(held: Mapping[str, PackageMetadata], needs: Iterable[str], locked: str) -> None:

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from celeriac_cdk.bundle import trim
 from celeriac_cdk.bundle.errors import BundleError
 
 LIBRARY = "celeriac"
+CONSOLE = "celeriac_console"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +74,16 @@ def library_root() -> Path:
 def library_files() -> list[Path]:
     """Return the library's files that Lambda gets, in a fixed order."""
     return trim.sources(library_root() / LIBRARY)
+
+
+def console_root() -> Path:
+    """Return the folder that the console is imported from. It is one distribution with the library."""
+    found = find_spec(CONSOLE)
+    if found is None or found.origin is None:
+        raise BundleError(f"{CONSOLE} isn't installed here: install Celeriac again, by pip install 'celeriac[cdk]'")
+    return Path(found.origin).resolve().parents[1]
+
+
+def console_files() -> list[Path]:
+    """Return the files of the console, which the operators' page is a part of, in a fixed order."""
+    return trim.sources(console_root() / CONSOLE)

@@ -28,8 +28,8 @@ def _ships(file: Path, folder: Path) -> bool:
     )
 
 
-def trim(site_packages: Path, services: frozenset[str]) -> None:
-    """Delete the files of installed packages that no function needs if it calls only `services`."""
+def trim(site_packages: Path, services: frozenset[str] | None) -> None:
+    """Delete the files of installed packages that no function needs if it calls only `services`; None for all."""
     for waste in list(_waste(site_packages, services)):
         if waste.is_dir():
             shutil.rmtree(waste)
@@ -37,7 +37,7 @@ def trim(site_packages: Path, services: frozenset[str]) -> None:
             waste.unlink()
 
 
-def _waste(site_packages: Path, services: frozenset[str]) -> Iterator[Path]:
+def _waste(site_packages: Path, services: frozenset[str] | None) -> Iterator[Path]:
     yield from (entry for entry in (site_packages / "bin", site_packages / ".lock") if entry.exists())
     yield from (cache for cache in site_packages.rglob("__pycache__"))
     for distribution in site_packages.glob("*.dist-info"):
@@ -50,7 +50,7 @@ def _waste(site_packages: Path, services: frozenset[str]) -> Iterator[Path]:
         yield from site_packages.glob("aws_lambda_powertools/utilities/parser")
     for package in ("botocore", "boto3"):
         for service in _folders(site_packages / package / "data"):
-            if service.name not in services:
+            if services is not None and service.name not in services:
                 yield service
                 continue
             # The folder of each API version is named by its date. By default boto3 uses the newest.

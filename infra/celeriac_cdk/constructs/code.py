@@ -7,7 +7,7 @@ from pathlib import Path
 from aws_cdk import aws_lambda as lambda_
 from constructs import Node
 
-from celeriac_cdk.bundle.build import build_bundle
+from celeriac_cdk.bundle.build import build_bundle, build_page
 from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.bundle.target import THIS_MACHINE, Target, on_lambda
 from celeriac_cdk.config import StageConfig
@@ -23,11 +23,20 @@ def codes(node: Node, source: Source, config: StageConfig) -> Callable[[str, str
     return code
 
 
-def _folder(node: Node, source: Source, config: StageConfig, target: Target) -> Path:
-    """Return the bundle. Commands that deploy nothing, such as `cdk list` and `cdk destroy`, get the bare package.
+def page(node: Node, source: Source, architecture: str, runtime: str) -> Path:
+    """Return the folder with the bundle of the operators' page, or the bare package as below."""
+    if _bundles_nothing(node):
+        return source.package
+    return build_page(source, on_lambda(architecture, runtime))
 
-    For these commands the CDK's command line puts an empty list of stacks to bundle into the context.
-    """
-    if node.try_get_context("aws:cdk:bundling-stacks") == []:
+
+def _folder(node: Node, source: Source, config: StageConfig, target: Target) -> Path:
+    """Return the bundle. Commands that deploy nothing, such as `cdk list` and `cdk destroy`, get the bare package."""
+    if _bundles_nothing(node):
         return source.package
     return build_bundle(source, THIS_MACHINE if config.local else target)
+
+
+def _bundles_nothing(node: Node) -> bool:
+    """For such commands the CDK's command line puts an empty list of stacks to bundle into the context."""
+    return bool(node.try_get_context("aws:cdk:bundling-stacks") == [])

@@ -78,7 +78,7 @@ class Work(Construct):
         self.config = config
         asked, application = application is not None, application or Application(config)
         application.check([queue.name for queue in queues], [table.name for table in tables])
-        architecture, python = _usual(queues)
+        self.architecture, self.python = architecture, python = _usual(queues)
         runtime = Runtime(config, code, key, network, architecture, python)
         alarms = self.alarms = Alarms(config, pages(self, config, topics), tickets(self, config, topics))
         given = {queue.name: given_to(queue, tasks, application) for queue in queues}

@@ -4,6 +4,7 @@ The environment says which application and stage, as for a function, and who is 
 the tasks.
 """
 
+import socket
 import sys
 
 import uvicorn
@@ -11,6 +12,7 @@ import uvicorn
 from celeriac.model import settings
 from celeriac_console.application.loading import load
 from celeriac_console.stage.clients import client
+from celeriac_console.terminal.screen import say
 from celeriac_console.web.app import application
 from celeriac_console.web.deployed.behind import Behind, behind
 from celeriac_console.web.deployed.behind_load_balancer import BehindLoadBalancer
@@ -34,11 +36,11 @@ def serve(address: str, port: int) -> None:
     found = behind()
     shared = Shared(identify(found))
     app = application(shared, BehindLoadBalancer(found, Keys(found.region)))
+    listening = socket.create_server((address, port))
+    say(f"The page {found.domain} listens on port {listening.getsockname()[1]}.")
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            address,
-            port,
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -51,7 +53,7 @@ def serve(address: str, port: int) -> None:
         )
     )
     try:
-        server.run()
+        server.run(sockets=[listening])
     finally:
         shared.jobs.close()
 
