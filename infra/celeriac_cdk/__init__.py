@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from celeriac.model.stages import QueueNumbers, StageSettings, Vpc
     from celeriac_cdk.celeriac import Celeriac
     from celeriac_cdk.config import ConfigError
-    from celeriac_cdk.web.settings import EVERYBODY, Oidc, Web
+    from celeriac_cdk.page.settings import EVERYBODY, Oidc, Web
 
 __all__ = ["EVERYBODY", "Celeriac", "ConfigError", "Oidc", "QueueNumbers", "StageSettings", "Vpc", "Web"]
 
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
         case "ConfigError":
             return import_module("celeriac_cdk.config").ConfigError
         case "EVERYBODY" | "Oidc" | "Web":
-            return getattr(import_module("celeriac_cdk.web.settings"), name)
+            return getattr(import_module("celeriac_cdk.page.settings"), name)
         case "QueueNumbers" | "StageSettings" | "Vpc":
             return getattr(import_module("celeriac.model.stages"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """What a team's infra/application.py gives to the tasks of each queue: rights, variables, tables, buckets, secrets."""
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -12,6 +12,9 @@ from celeriac.model.queue import problems_of_environment
 from celeriac.model.table import Table
 from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.own import Bucket, Secret
+
+if TYPE_CHECKING:
+    from celeriac_cdk.page.settings import Web
 
 _BUCKET_IS_USED = "tasks name the objects of the bucket as they run"
 
@@ -113,6 +116,16 @@ class Application:
         self.config = config
         self._of: dict[str, Given] = {}
         self.used: list[Bucket | Secret] = []
+        self.page: Callable[[cdk.Stack], Web] | None = None
+
+    def web(self, describe: Callable[[cdk.Stack], "Web"]) -> Self:
+        """Deploy the operators' page for people without AWS credentials. docs/howto/web-deployed.md tells how.
+
+        describe: gets the stack of the functions, and returns the page's settings. In it, look up network, certificate
+        and secret. The local cloud has no such page.
+        """
+        self.page = describe
+        return self
 
     def queue(self, *names: str) -> Grants:
         """Give something to the consumers of these queues. Raises ConfigError for what isn't a queue's name."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -22,11 +22,12 @@ from celeriac.model.queue import DEFAULT_RUNTIME, Queue
 from celeriac.model.stages import QueueNumbers, StageSettings
 from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.config import ConfigError, StageConfig, switch
-from celeriac_cdk.constructs.code import codes, page
+from celeriac_cdk.constructs.code import codes
 from celeriac_cdk.constructs.handler import Network
 from celeriac_cdk.declarations.load import declarations
 from celeriac_cdk.declarations.numbers import with_numbers
 from celeriac_cdk.declarations.source import check_import, check_neighbours, find_source
+from celeriac_cdk.halves.page import operators_page
 from celeriac_cdk.halves.state import State
 from celeriac_cdk.halves.work import Work, warn_of_silence
 from celeriac_cdk.host.grants import belongs_to
@@ -36,9 +37,9 @@ from celeriac_cdk.host.queue import QueueOfStage
 from celeriac_cdk.host.undo import Undo
 from celeriac_cdk.monitoring.topics import Topics
 from celeriac_cdk.user_errors import USER_ERRORS
-from celeriac_cdk.web.container import Code
-from celeriac_cdk.web.page import OperatorsPage
-from celeriac_cdk.web.settings import Web
+
+if TYPE_CHECKING:
+    from celeriac_cdk.page.settings import Web
 
 
 class Celeriac(Construct):
@@ -68,7 +69,7 @@ class Celeriac(Construct):
         alarm_topic: sns.ITopic | None = None,
         ticket_topic: sns.ITopic | None = None,
         state_scope: Construct | None = None,
-        web: Web | None = None,
+        web: "Web | None" = None,
     ) -> None:
         """Build the stage.
 
@@ -138,7 +139,8 @@ class Celeriac(Construct):
             self._source = found
             self._home = Home(config, found.package.name, tasks, self.key, account, region)
             self._queues = {queue.name: self._queue(queue) for queue in declared}
-            self.page = self._page(web, vpc) if web is not None and not config.local else None
+            with self._home.named():
+                self.page = operators_page(self.work, web, found, context=self, vpc=vpc, key=self.key)
             """The operators' page; None if none was asked for."""
             self.outbox = OutboxOfStage(self.state, self.work, self._home)
             for function in (
@@ -225,20 +227,6 @@ class Celeriac(Construct):
             return None
         made = groups or [ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, description="Celeriac: consumers")]
         return Network(vpc, subnets, made)
-
-    def _page(self, web: Web, vpc: ec2.IVpc | None) -> OperatorsPage:
-        architecture, python = self.work.architecture, self.work.python
-        folder = str(page(self.node, self._source, architecture, python))
-        with self._home.named():
-            return OperatorsPage(
-                self.work,
-                "Page",
-                self._home.config,
-                web,
-                vpc=vpc,
-                code=Code(folder, architecture, python.removeprefix("python")),
-                environment=self._home.environment,
-            )
 
     def _order(self) -> None:
         """Let the work begin when all of the state is there: its functions find queues, logs and roles by their names.

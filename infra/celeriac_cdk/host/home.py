@@ -14,7 +14,7 @@ from celeriac import Task
 from celeriac.declare import registry
 from celeriac.model import declared, settings
 from celeriac_cdk.config import ConfigError, StageConfig
-from celeriac_cdk.constructs.key import encrypting
+from celeriac_cdk.halves.page import environment_of
 
 _BUILT: "WeakKeyDictionary[IConstruct, dict[tuple[str, ...], str]]" = WeakKeyDictionary()
 """The stages in each CDK app, with account and region, and the path of the construct that builds each."""
@@ -47,13 +47,7 @@ class Home:
     @property
     def environment(self) -> dict[str, str]:
         """What a process needs in its environment to send to the stage, and to ask it."""
-        key = encrypting(self.key, self.config)
-        return {
-            settings.APPLICATION: self.config.application,
-            settings.STAGE: self.config.stage,
-            settings.TASKS: self.package,
-            **({"CELERIAC_KMS_KEY": key.key_arn} if key is not None else {}),
-        }
+        return environment_of(self.config, self.package, self.key)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from celeriac_cdk.config import BuildState, ConfigError, StageConfig, read_confi
 from celeriac_cdk.constructs.code import codes
 from celeriac_cdk.declarations.load import declarations
 from celeriac_cdk.declarations.numbers import with_numbers
+from celeriac_cdk.halves.page import operators_page
 from celeriac_cdk.halves.work import warn_of_silence
 from celeriac_cdk.nag import check_rules
 from celeriac_cdk.stacks.state import StateStack
@@ -75,6 +76,8 @@ def _declare(app: cdk.App, root: Path, project: Project, state: BuildState, appl
         # The functions find the queues by name, so the queues must exist first. The import of the stream's ARN orders
         # the stacks too, but only as a side effect.
         work.add_stack_dependency(kept)
+        web = described.page(work) if described.page is not None and not config.local else None
+        operators_page(work.work, web, source, context=app, vpc=None, key=work.key)
         warn_of_silence(work, config)
     check_rules(app, config)
 

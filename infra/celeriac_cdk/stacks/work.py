@@ -47,6 +47,8 @@ class WorkStack(cdk.Stack):
             description=f"Celeriac, {config.application} {config.stage}: consumers, relay and alarms",
             suppress_template_indentation=True,  # a template has at most 1 MB
         )
+        # The key is imported by its ARN, so that this stack doesn't change the key's policy in the other stack.
+        self.key = kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None
         self.work = Work(
             self,
             "Default",
@@ -57,7 +59,6 @@ class WorkStack(cdk.Stack):
             application=application,
             code=code,
             outbox_stream_arn=outbox_stream_arn,
-            # The key is imported by its ARN, so that this stack doesn't change the key's policy in the other stack.
-            key=kms.Key.from_key_arn(self, "Key", key_arn) if key_arn is not None else None,
+            key=self.key,
             region=region,
         )

@@ -13,7 +13,7 @@ from constructs import Construct
 
 from celeriac.model import names
 from celeriac_cdk.config import StageConfig
-from celeriac_cdk.web.settings import Web
+from celeriac_cdk.page.settings import Web
 
 PORT = 8080
 NAME = "Page"

@@ -13,8 +13,8 @@ from constructs import Construct
 from celeriac.model import names
 from celeriac_cdk.config import ConfigError, StageConfig
 from celeriac_cdk.nag import acknowledge
-from celeriac_cdk.web.container import NAME, PORT, Code, service
-from celeriac_cdk.web.settings import Web
+from celeriac_cdk.page.container import NAME, PORT, Code, service
+from celeriac_cdk.page.settings import Web
 
 HEALTH = "/health"
 LEAVE, STATIC = "/leave", "/static/*"
