@@ -25,17 +25,14 @@ def operators_page(
 
     context: what tells whether bundles are built. vpc: where it runs, if `web` doesn't say. key: the stage's.
     """
-    config, python = work.config, work.python
+    config = work.config
     if web is None or config.local:
         return None
     from celeriac_cdk.page.container import Code  # noqa: PLC0415 - aws_ecs and the like take a second, for few
     from celeriac_cdk.page.operators_page import OperatorsPage  # noqa: PLC0415
 
-    code = Code(
-        str(bundle_of_page(context.node, source, work.architecture, python)),
-        work.architecture,
-        python.removeprefix("python"),
-    )
+    folder = bundle_of_page(context.node, source, work.architecture, work.python)
+    code = Code(str(folder), work.architecture, work.python.removeprefix("python"))
     environment = environment_of(config, source.package.name, key)
     return OperatorsPage(work, "Page", config, web, vpc=vpc, code=code, environment=environment)
 
