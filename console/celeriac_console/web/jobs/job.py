@@ -5,6 +5,7 @@ while the job still means to send it. To resume is a new pass. What was sent is 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Condition, Thread
@@ -76,9 +77,13 @@ class Progress:
 class Job:
     """Its line in the activity is written with it. Raises AWS's errors if that can't be done."""
 
-    def __init__(self, number: int, plan: Plan, at_end: Callable[[], None]) -> None:
+    def __init__(self, number: int, plan: Plan, alone: Callable[[str], AbstractContextManager[None]]) -> None:
+        """Prepare it.
+
+        alone: gives the job its turn at the queue of this name, for a pass.
+        """
         self.number, self.plan = number, plan
-        self._at_end = at_end
+        self._alone = alone
         self._begun = datetime.now(UTC)
         self._ended: datetime | None = None
         self._state, self._wanted, self._problem = "running", "run", ""
@@ -166,7 +171,6 @@ class Job:
             store.end(self._line, self._count(), outcome)
         except Exception as error:  # noqa: BLE001 - as above
             self._problem += f" How it ended isn't in the activity: {error_type(error)}."
-        self._at_end()
         with self._changed:
             self._ended, self._state = datetime.now(UTC), state
             self._changed.notify_all()
@@ -183,6 +187,10 @@ class Job:
             return goes_on
 
     def _pass(self) -> None:
+        with self._alone(self.plan.queue.name):
+            self._alone_pass()
+
+    def _alone_pass(self) -> None:
         reading = paced(self.plan.queue, self.plan.rate) if self.plan.what == REDRIVE else Pass(self.plan.queue)
         worker = self._worker = self._worker or self._made(reading)
         worker.reading, worker.seen = reading, 0

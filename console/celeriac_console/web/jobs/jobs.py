@@ -1,6 +1,7 @@
 """The jobs since the page's start."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from threading import Lock
 
 from celeriac_console.terminal.errors import UserError
@@ -14,13 +15,13 @@ class Jobs:
         self._jobs: dict[int, Job] = {}
         self._lock = Lock()
 
-    def start(self, plan: Plan, at_end: Callable[[], None]) -> Job:
+    def start(self, plan: Plan, alone: Callable[[str], AbstractContextManager[None]]) -> Job:
         """Start one. Raises UserError if the queue has one that hasn't ended, and AWS's errors."""
         with self._lock:
             if (other := self.of(plan.queue.name)) is not None:
                 raise UserError(f"job {other.number} works on {plan.queue.name}: wait until it has ended, or stop it")
             number = len(self._jobs) + 1
-            job = self._jobs[number] = Job(number, plan, at_end)
+            job = self._jobs[number] = Job(number, plan, alone)
             job.start()
             return job
 

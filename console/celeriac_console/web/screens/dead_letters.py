@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from celeriac.declare import registry
+from celeriac.model.queue import Queue
 from celeriac_console.application import by_name
 from celeriac_console.dlq.discarder import Discarder
 from celeriac_console.dlq.letter import attempts_of, died_at, kind_of, reason_of
@@ -20,11 +21,13 @@ from celeriac_console.web.activity.noted import noted
 from celeriac_console.web.forms.arguments import FormError, arguments
 from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed, unknown
-from celeriac_console.web.jobs.job import DISCARD, REDRIVE, Plan
+from celeriac_console.web.jobs.job import DISCARD, REDRIVE, Plan, Progress
 from celeriac_console.web.letters import links
-from celeriac_console.web.letters.cache import FIRST, MOST, Reading
+from celeriac_console.web.letters.cache import FIRST, MOST
 from celeriac_console.web.letters.chosen import chosen
 from celeriac_console.web.letters.groups import groups, place_of, wording
+from celeriac_console.web.letters.reading import Reading
+from celeriac_console.web.letters.turns import JobAtWorkError
 from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
 from celeriac_console.web.shown import part
 
@@ -34,7 +37,9 @@ PAGE = 50
 def _all(asked: Asked) -> View:
     counts = asked.shared.live.counts.get().value
     dead = {name: its["dead"] for name, its in counts.items() if its is not None and its["dead"]}
-    free = [queue for queue in asked.shared.live.queues if queue.name in dead and not asked.shared.jobs.of(queue.name)]
+    jobs = _unended(asked)
+    at_work = {job.queue for job in jobs if job.state != "paused"}
+    free = [queue for queue in asked.shared.live.queues if queue.name in dead and queue.name not in at_work]
     free.sort(key=lambda queue: -dead[queue.name])
     readings, wanted = asked.shared.letters.of_each(free), chosen(asked.query)
     meant = [(reading.queue, one) for reading in readings for one in reading.letters if wanted.matches(one)]
@@ -43,21 +48,26 @@ def _all(asked: Asked) -> View:
         "groups": groups(meant),
         "given": wanted.given,
         "read": sum(len(reading.letters) for reading in readings),
-        "total": sum(dead.values()),
-        "jobs": [job.progress() for job in asked.shared.jobs.all() if not job.progress().is_ended],
+        "total": max(sum(dead.values()), sum(len(reading.letters) for reading in readings)),
+        "unread": len(free) - len(readings),
+        "jobs": jobs,
     }
     return View(data, command("dlq", "list"))
 
 
 def _queue(asked: Asked) -> View:
-    reading, wanted = _reading(asked), chosen(asked.query)
+    name, wanted = _of_path(asked).name, chosen(asked.query)
+    data: dict[str, Any] = {"queue": name, "given": wanted.given, "most_of_all": MOST}
+    said, title = wanted.command("list", name), f"Dead letters of {name}"
+    try:
+        reading = _reading(asked)
+    except JobAtWorkError:
+        return View(data | {"jobs": _unended(asked, name)}, said, title, is_live=True)
     meant = [one for one in reading.letters if wanted.matches(one)]
     page = _whole(asked.query.get("page", "1"), "page")
     shown = meant[(page - 1) * PAGE : page * PAGE] if wanted.kind else []
-    data = {
-        "queue": reading.queue,
-        "given": wanted.given,
-        "groups": groups((reading.queue, one) for one in meant),
+    data |= {
+        "groups": groups((name, one) for one in meant),
         "letters": [_row(one) for one in shown],
         "matched": len(meant),
         "page": page,
@@ -66,26 +76,28 @@ def _queue(asked: Asked) -> View:
         "total": reading.total,
         "read_at": reading.at,
         "most": reading.most,
+        "is_cut": reading.is_cut,
+        "jobs": _unended(asked, name),
     }
-    return View(data, wanted.command("list", reading.queue), f"Dead letters of {reading.queue}")
+    return View(data, said, title)
 
 
 def _letter(asked: Asked) -> View:
-    one, reading = _found(asked)
+    one, queue = _found(asked)
     task = registry.tasks.get(one.letter.task)
     shows = asked.operator.session.shows_arguments or asked.query.get("arguments") == "show"
     filled = fields(task, one.letter.args) if shows and task is not None else None
-    return _letter_view(asked, one, reading, filled, shows=shows)
+    return _letter_view(asked, one, queue, filled, shows=shows)
 
 
 def _letter_view(
-    asked: Asked, one: Taken, reading: Reading, filled: list[Field] | None, error: str = "", *, shows: bool = True
+    asked: Asked, one: Taken, queue: Queue, filled: list[Field] | None, error: str = "", *, shows: bool = True
 ) -> View:
     letter, failure, shared = one.letter, one.letter.failure, asked.shared
     task, region = registry.tasks.get(letter.task), shared.identity.region
     data: dict[str, Any] = _row(one) | {
-        "queue": reading.queue,
-        "url": _url(reading.queue, one),
+        "queue": queue.name,
+        "url": _url(queue.name, one),
         "shows": shows,
         "arguments": letter.args if shows else None,
         "body": letter.body[:20_000] if shows and not letter.args else None,
@@ -105,7 +117,7 @@ def _letter_view(
         "logs_link": "" if shared.identity.is_local else links.logs(one, region),
         "trace_link": "" if shared.identity.is_local else links.trace_of(one, region),
     }
-    return View(data, command("dlq", "show", reading.queue, letter.id), letter.task or "An unreadable letter")
+    return View(data, command("dlq", "show", queue.name, letter.id), letter.task or "An unreadable letter")
 
 
 def _preview(what: str) -> Screen:
@@ -149,7 +161,7 @@ def _start(asked: Asked) -> Done:
         except typer.BadParameter as error:
             raise UserError(str(error)) from error
     plan = Plan(what, queue, chosen(asked.form), rate, asked.operator.name, only)
-    job = asked.shared.jobs.start(plan, lambda: asked.shared.letters.forget(queue.name))
+    job = asked.shared.jobs.start(plan, asked.shared.letters.job)
     return Done("It goes on when you close this page.", f"/jobs/{job.number}")
 
 
@@ -162,17 +174,17 @@ def _shown(asked: Asked) -> frozenset[str] | None:
 
 
 def _one_redriven(asked: Asked) -> Done | Again:
-    one, reading = _found(asked)
-    queue, args = by_name.queue(reading.queue), one.letter.args
+    one, queue = _found(asked)
+    args = one.letter.args
     if asked.form.get("edited") == "yes":
         task = by_name.task(one.letter.task)
         try:
             args = arguments(task, asked.form)
         except FormError as error:
             filled = typed(task, asked.form, error.errors)
-            view = _letter_view(asked, one, reading, filled, error.errors.get("", ""))
-            return Again("letter.html", view, _url(reading.queue, one))
-    with asked.shared.letters.lock(queue.name), noted(*_line(asked, "redrive", one)) as outcome:
+            view = _letter_view(asked, one, queue, filled, error.errors.get("", ""))
+            return Again("letter.html", view, _url(queue.name, one))
+    with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one)) as outcome:
         reading_ = Pass(queue, most=MOST)
         redriver = Redriver(
             reading_, queue, lambda each: each.message_id == one.message_id, lambda _: args, Rate(None), 1, None,
@@ -182,19 +194,17 @@ def _one_redriven(asked: Asked) -> Done | Again:
         outcome.count = redriver.redriven
         if not redriver.redriven:
             outcome.said = "not sent"
-    asked.shared.letters.forget(queue.name)
     if redriver.unsent:
         raise UserError(f"it wasn't sent: {redriver.unsent[0]}")
-    _must_be_found(redriver.matched)
+    _must_be_found(redriver.matched, reading_)
     return Done(
         f"{one.letter.task or 'The letter'} was sent back to {queue.name}.", f"/dead-letters/{part(queue.name)}"
     )
 
 
 def _one_discarded(asked: Asked) -> Done:
-    one, reading = _found(asked)
-    queue = by_name.queue(reading.queue)
-    with asked.shared.letters.lock(queue.name), noted(*_line(asked, "discard", one)) as outcome:
+    one, queue = _found(asked)
+    with asked.shared.letters.acting(queue.name), noted(*_line(asked, "discard", one)) as outcome:
         reading_ = Pass(queue, most=MOST)
         looked = _until(reading_)
 
@@ -206,8 +216,7 @@ def _one_discarded(asked: Asked) -> Done:
         discarder = Discarder(reading_, lambda each: each.message_id == one.message_id, advance)
         reading_.run(discarder.visit)
         outcome.count = discarder.discarded
-    asked.shared.letters.forget(queue.name)
-    _must_be_found(discarder.discarded)
+    _must_be_found(discarder.discarded, reading_)
     return Done("The letter was discarded.", f"/dead-letters/{part(queue.name)}")
 
 
@@ -220,28 +229,32 @@ def _arguments(asked: Asked) -> Done:
 
 
 def _reading(asked: Asked) -> Reading:
-    queue = by_name.queue(asked.path["queue"]) if asked.path["queue"] in registry.queues() else None
-    if queue is None:
-        raise LookupError("No queue is named so.")
-    if (job := asked.shared.jobs.of(queue.name)) is not None and job.progress().state != "paused":
-        last = asked.shared.letters.last(queue.name)
-        if last is None:
-            raise UserError(f"job {job.number} works on this queue now: pause it, or wait, to read its letters")
-        return last
+    queue = _of_path(asked)
+    if any(job.state != "paused" for job in _unended(asked, queue.name)):
+        raise JobAtWorkError(queue.name)
     most = _whole(asked.query.get("most", str(FIRST)), "most")
     return asked.shared.letters.of(queue, most, fresh=asked.query.get("fresh") == "yes")
 
 
-def _found(asked: Asked) -> tuple[Taken, Reading]:
-    reading = _reading(asked)
-    one = reading.find(asked.path["id"])
-    if one is None and not reading.is_all:
-        reading = asked.shared.letters.of(by_name.queue(reading.queue), MOST)
-        one = reading.find(asked.path["id"])
+def _found(asked: Asked) -> tuple[Taken, Queue]:
+    queue = _of_path(asked)
+    one, total = asked.shared.letters.find(queue, asked.path["id"])
     if one is None:
-        where = "" if reading.is_all else f" among the first {len(reading.letters):,} of about {reading.total:,}"
-        raise LookupError(f"No dead letter of {reading.queue} has this id{where}. It may have been redriven.")
-    return one, reading
+        where = "" if total <= MOST else f" among the first {MOST:,} of about {total:,}"
+        raise LookupError(f"No dead letter of {queue.name} has this id{where}. It may have been redriven.")
+    return one, queue
+
+
+def _of_path(asked: Asked) -> Queue:
+    if asked.path["queue"] not in registry.queues():
+        raise LookupError("No queue is named so.")
+    return by_name.queue(asked.path["queue"])
+
+
+def _unended(asked: Asked, queue: str | None = None) -> list[Progress]:
+    """The jobs that haven't ended, of one queue or of all."""
+    jobs = [job.progress() for job in asked.shared.jobs.all()]
+    return [job for job in jobs if not job.is_ended and queue in {None, job.queue}]
 
 
 def _row(one: Taken) -> dict[str, Any]:
@@ -281,9 +294,15 @@ def _until(reading: Pass) -> Any:
     return advance
 
 
-def _must_be_found(number: int) -> None:
-    if not number:
-        raise UserError("the letter isn't there any more, or another reader holds it. Read the queue again")
+def _must_be_found(number: int, reading: Pass) -> None:
+    if number:
+        return
+    if reading.total > MOST:
+        raise UserError(
+            f"the letter isn't among the first {MOST:,} that SQS gave, of about {reading.total:,}: redrive or discard "
+            "with a filter that it matches. Nothing was done"
+        )
+    raise UserError("the letter isn't there any more, or another reader holds it. Read the queue again")
 
 
 def _whole(text: str, what: str) -> int:
