@@ -7,7 +7,6 @@ from celeriac_console.web.jobs.jobs import Jobs
 from celeriac_console.web.letters.cache import Letters
 from celeriac_console.web.letters.previews import Previews
 from celeriac_console.web.live.stage import LiveStage
-from celeriac_console.web.replays.running import Replays
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +16,6 @@ class Shared:
     identity: Identity
     read_only: bool
     live: LiveStage = field(default_factory=LiveStage)
-    replays: Replays = field(default_factory=Replays)
     letters: Letters = field(default_factory=Letters)
     previews: Previews = field(default_factory=Previews)
     jobs: Jobs = field(default_factory=Jobs)

@@ -5,6 +5,7 @@ from celeriac_console.web.screens import (
     activity,
     dead_letters,
     jobs,
+    letters_work,
     outbox,
     overview,
     quarantine,
@@ -17,6 +18,7 @@ from celeriac_console.web.screens import (
 ROOMS: tuple[Room, ...] = (
     overview.ROOM,
     dead_letters.ROOM,
+    letters_work.ROOM,
     jobs.ROOM,
     queue.ROOM,
     tasks.ROOM,

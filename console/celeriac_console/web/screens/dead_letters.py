@@ -1,10 +1,7 @@
-"""Dead letters: groups by failure, the letters of a group, one letter; redrive and discard."""
+"""Dead letters: groups by failure, the letters of a group, one letter; what is done to one."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
-
-import typer
 
 from celeriac.declare import registry
 from celeriac.model.queue import Queue
@@ -14,14 +11,14 @@ from celeriac_console.dlq.letter import attempts_of, died_at, kind_of, reason_of
 from celeriac_console.dlq.logs import log_query
 from celeriac_console.dlq.queue_reader import Pass, Taken
 from celeriac_console.dlq.redriver import Redriver
-from celeriac_console.rate import Rate, rate_of
+from celeriac_console.rate import Rate
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.web.activity.noted import noted
 from celeriac_console.web.forms.arguments import FormError, arguments
 from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed, unknown
-from celeriac_console.web.jobs.job import DISCARD, REDRIVE, Plan, Progress
+from celeriac_console.web.jobs.job import Progress
 from celeriac_console.web.letters import links
 from celeriac_console.web.letters.cache import FIRST, MOST
 from celeriac_console.web.letters.chosen import chosen
@@ -37,8 +34,8 @@ PAGE = 50
 def _all(asked: Asked) -> View:
     counts = asked.shared.live.counts.get().value
     dead = {name: its["dead"] for name, its in counts.items() if its is not None and its["dead"]}
-    jobs = _unended(asked)
-    at_work = {job.queue for job in jobs if job.state != "paused"}
+    jobs = unended(asked)
+    at_work = {job.on for job in jobs if job.state != "paused"}
     free = [queue for queue in asked.shared.live.queues if queue.name in dead and queue.name not in at_work]
     free.sort(key=lambda queue: -dead[queue.name])
     readings, wanted = asked.shared.letters.of_each(free), chosen(asked.query)
@@ -56,13 +53,13 @@ def _all(asked: Asked) -> View:
 
 
 def _queue(asked: Asked) -> View:
-    name, wanted = _of_path(asked).name, chosen(asked.query)
+    name, wanted = queue_of(asked).name, chosen(asked.query)
     data: dict[str, Any] = {"queue": name, "given": wanted.given, "most_of_all": MOST}
     said, title = wanted.command("list", name), f"Dead letters of {name}"
     try:
-        reading = _reading(asked)
+        reading = reading_of(asked)
     except JobAtWorkError:
-        return View(data | {"jobs": _unended(asked, name)}, said, title, is_live=True)
+        return View(data | {"jobs": unended(asked, name)}, said, title, is_live=True)
     meant = [one for one in reading.letters if wanted.matches(one)]
     page = _whole(asked.query.get("page", "1"), "page")
     shown = meant[(page - 1) * PAGE : page * PAGE] if wanted.kind else []
@@ -77,7 +74,7 @@ def _queue(asked: Asked) -> View:
         "read_at": reading.at,
         "most": reading.most,
         "is_cut": reading.is_cut,
-        "jobs": _unended(asked, name),
+        "jobs": unended(asked, name),
     }
     return View(data, said, title)
 
@@ -105,6 +102,7 @@ def _letter_view(
         "form_error": error,
         "unknown": unknown(task, letter.args) if shows and task is not None else [],
         "is_known": task is not None,
+        "lives_on": lives_on(letter.task, queue),
         "traceback": failure.traceback if failure is not None else "",
         "message": failure.message if failure is not None else "",
         "enqueued_at": failure.first_at if failure is not None else None,
@@ -120,62 +118,9 @@ def _letter_view(
     return View(data, command("dlq", "show", queue.name, letter.id), letter.task or "An unreadable letter")
 
 
-def _preview(what: str) -> Screen:
-    def read(asked: Asked) -> View:
-        reading = _reading(asked)
-        # What is shown is meant: a letter of this very instant, and one of a worker whose clock is ahead of this one.
-        last = max([datetime.now(UTC), *(died_at(one.letter) for one in reading.letters)])
-        wanted = chosen(asked.query).until(last + timedelta(microseconds=1))
-        meant = [one for one in reading.letters if wanted.matches(one)]
-        share = len(meant) / len(reading.letters) if reading.letters else 0
-        data = {
-            "what": what,
-            "queue": reading.queue,
-            "given": wanted.given,
-            "groups": groups((reading.queue, one) for one in meant),
-            "matched": len(meant),
-            "read": len(reading.letters),
-            "total": reading.total,
-            "is_all": reading.is_all,
-            "estimated": round(share * reading.total),
-        }
-        if what == DISCARD:
-            ids = frozenset(one.message_id for one in meant) if reading.is_all else None
-            data["shown"] = asked.shared.previews.keep(ids)
-        return View(data, wanted.command(what, reading.queue), f"{what.capitalize()} {reading.queue}")
-
-    return Screen(f"/dead-letters/{{queue}}/{what}", what, "letters_preview.html", read)
-
-
-def _start(asked: Asked) -> Done:
-    queue, what = by_name.queue(asked.path["queue"]), asked.form.get("what", "")
-    if what not in {REDRIVE, DISCARD}:
-        raise UserError("choose redrive or discard")
-    if what == DISCARD and asked.form.get("sure") != "yes":
-        raise UserError("discarded letters are gone for good: tick the box that says so. Nothing was done")
-    only = _shown(asked) if what == DISCARD else None
-    rate, text = None, asked.form.get("rate", "").strip()
-    if text:
-        try:
-            rate = rate_of(text)
-        except typer.BadParameter as error:
-            raise UserError(str(error)) from error
-    plan = Plan(what, queue, chosen(asked.form), rate, asked.operator.name, only)
-    job = asked.shared.jobs.start(plan, asked.shared.letters.job)
-    return Done("It goes on when you close this page.", f"/jobs/{job.number}")
-
-
-def _shown(asked: Asked) -> frozenset[str] | None:
-    """The letters that the preview has shown; None if it has shown a sample."""
-    try:
-        return asked.shared.previews.of(asked.form.get("shown", ""))
-    except KeyError:
-        raise UserError("this preview is forgotten: look at it again. Nothing was done") from None
-
-
 def _one_redriven(asked: Asked) -> Done | Again:
     one, queue = _found(asked)
-    args = one.letter.args
+    args, to = one.letter.args, by_name.queue(asked.form.get("to") or queue.name)
     if asked.form.get("edited") == "yes":
         task = by_name.task(one.letter.task)
         try:
@@ -184,10 +129,10 @@ def _one_redriven(asked: Asked) -> Done | Again:
             filled = typed(task, asked.form, error.errors)
             view = _letter_view(asked, one, queue, filled, error.errors.get("", ""))
             return Again("letter.html", view, _url(queue.name, one))
-    with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one)) as outcome:
+    with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one, to)) as outcome:
         reading_ = Pass(queue, most=MOST)
         redriver = Redriver(
-            reading_, queue, lambda each: each.message_id == one.message_id, lambda _: args, Rate(None), 1, None,
+            reading_, to, lambda each: each.message_id == one.message_id, lambda _: args, Rate(None), 1, None,
             advance=_until(reading_),
         )  # fmt: skip
         reading_.run(redriver.visit)
@@ -198,7 +143,8 @@ def _one_redriven(asked: Asked) -> Done | Again:
         raise UserError(f"it wasn't sent: {redriver.unsent[0]}")
     _must_be_found(redriver.matched, reading_)
     return Done(
-        f"{one.letter.task or 'The letter'} was sent back to {queue.name}.", f"/dead-letters/{part(queue.name)}"
+        f"{one.letter.task or 'The letter'} was sent {'back ' * (to is queue)}to {to.name}.",
+        f"/dead-letters/{part(queue.name)}",
     )
 
 
@@ -206,14 +152,9 @@ def _one_discarded(asked: Asked) -> Done:
     one, queue = _found(asked)
     with asked.shared.letters.acting(queue.name), noted(*_line(asked, "discard", one)) as outcome:
         reading_ = Pass(queue, most=MOST)
-        looked = _until(reading_)
-
-        def advance(number: int) -> None:
-            looked(number)
-            if discarder.discarded:
-                reading_.stop()
-
-        discarder = Discarder(reading_, lambda each: each.message_id == one.message_id, advance)
+        discarder = Discarder(
+            reading_, lambda each: each.message_id == one.message_id, Rate(None), _until(reading_), most=1
+        )
         reading_.run(discarder.visit)
         outcome.count = discarder.discarded
     _must_be_found(discarder.discarded, reading_)
@@ -228,16 +169,17 @@ def _arguments(asked: Asked) -> Done:
     return Done(said, back if is_ours else "/dead-letters")
 
 
-def _reading(asked: Asked) -> Reading:
-    queue = _of_path(asked)
-    if any(job.state != "paused" for job in _unended(asked, queue.name)):
+def reading_of(asked: Asked) -> Reading:
+    """The first letters of the queue in the path. Raises JobAtWorkError, and AWS's errors."""
+    queue = queue_of(asked)
+    if any(job.state != "paused" for job in unended(asked, queue.name)):
         raise JobAtWorkError(queue.name)
     most = _whole(asked.query.get("most", str(FIRST)), "most")
     return asked.shared.letters.of(queue, most, fresh=asked.query.get("fresh") == "yes")
 
 
 def _found(asked: Asked) -> tuple[Taken, Queue]:
-    queue = _of_path(asked)
+    queue = queue_of(asked)
     one, total = asked.shared.letters.find(queue, asked.path["id"])
     if one is None:
         where = "" if total <= MOST else f" among the first {MOST:,} of about {total:,}"
@@ -245,16 +187,17 @@ def _found(asked: Asked) -> tuple[Taken, Queue]:
     return one, queue
 
 
-def _of_path(asked: Asked) -> Queue:
+def queue_of(asked: Asked) -> Queue:
+    """The queue in the path. Raises LookupError."""
     if asked.path["queue"] not in registry.queues():
         raise LookupError("No queue is named so.")
     return by_name.queue(asked.path["queue"])
 
 
-def _unended(asked: Asked, queue: str | None = None) -> list[Progress]:
+def unended(asked: Asked, queue: str | None = None) -> list[Progress]:
     """The jobs that haven't ended, of one queue or of all."""
-    jobs = [job.progress() for job in asked.shared.jobs.all()]
-    return [job for job in jobs if not job.is_ended and queue in {None, job.queue}]
+    jobs = [job.progress() for job in asked.shared.jobs.all() if not job.is_ended]
+    return [job for job in jobs if job.on == queue or (queue is None and job.on in registry.queues())]
 
 
 def _row(one: Taken) -> dict[str, Any]:
@@ -272,12 +215,20 @@ def _row(one: Taken) -> dict[str, Any]:
     }
 
 
+def lives_on(task: str, queue: Queue) -> str:
+    """The queue of a task that doesn't run from this one any more; empty if it does, or isn't known here."""
+    its = registry.tasks.get(task)
+    return "" if its is None or its.runs_from(queue) else its.queue.name
+
+
 def _url(queue: str, one: Taken) -> str:
     return f"/dead-letters/{part(queue)}/letter/{part(one.message_id)}"
 
 
-def _line(asked: Asked, what: str, one: Taken) -> tuple[str, str, Mapping[str, str]]:
+def _line(asked: Asked, what: str, one: Taken, to: Queue | None = None) -> tuple[str, str, Mapping[str, str]]:
     where = {"queue": asked.path["queue"], "task": one.letter.task, "id": one.letter.id}
+    if to is not None and to.name != where["queue"]:
+        where["to"] = to.name
     return asked.operator.name, f"dlq {what}", where
 
 
@@ -306,6 +257,7 @@ def _must_be_found(number: int, reading: Pass) -> None:
 
 
 def _whole(text: str, what: str) -> int:
+    """A number from 1. Raises UserError."""
     if not text.isdecimal() or not int(text[:9]):
         raise UserError(f"{what} is a number from 1, not {text[:20]!r}")
     return int(text[:9])
@@ -314,14 +266,11 @@ def _whole(text: str, what: str) -> int:
 ROOM = Room(
     (
         Screen("/dead-letters", "Dead letters", "dead_letters.html", _all, menu="Dead letters"),
-        _preview(REDRIVE),
-        _preview(DISCARD),
         Screen("/dead-letters/{queue}/letter/{id}", "Letter", "letter.html", _letter),
         Screen("/dead-letters/{queue}", "Dead letters", "dead_letters_of_queue.html", _queue),
     ),
     (
         Action("/dead-letters/arguments", _arguments),
-        Action("/dead-letters/{queue}/jobs", _start),
         Action("/dead-letters/{queue}/letter/{id}/redrive", _one_redriven),
         Action("/dead-letters/{queue}/letter/{id}/discard", _one_discarded),
     ),
