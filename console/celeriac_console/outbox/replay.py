@@ -1,7 +1,7 @@
 """Rows of the outbox, published again, page by page."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -13,6 +13,7 @@ from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import EventRow, TaskRow, read_all
 from celeriac.model import names, settings
 from celeriac.model.queue import Queue
+from celeriac.relay import memory
 from celeriac.relay.mark import mark
 from celeriac.relay.publish import Left, publish
 from celeriac_console.rate import Rate
@@ -55,47 +56,60 @@ class Replaying:
         """
         self.replay, self.dry = replay, dry
         self.counts = Counter(dict.fromkeys(COUNTS, 0))
+        self.unmarked = 0
+        """Published rows that couldn't be marked as such: one that was parked still looks so."""
         self.types: Counter[str] = Counter()
         """The rows that were found, by their types."""
         self._pace = Rate(rate)
         self._page = max(1, min(PAGE, int(rate * LONGEST_WAIT))) if rate else PAGE
         self._place = _Place()
+        self._done = self.counts
+        """The counts without the rows that failed: they are tried again."""
 
     def pages(self) -> Iterator[None]:
         """Publish the rows, beginning behind those that are done. Yields after each page.
 
-        Who stops reading interrupts the replay, and may call this again: the rows are read anew then, and those of the
-        pages before aren't published once more. Those of a page that an error has ended are. It ends after a page with
-        failed rows, because later ones must not overtake them.
+        Who stops reading interrupts the replay, and may call this again: the rows are read anew then, and those that
+        are done aren't published once more. If an error is raised, those of its page are. It ends after a page with
+        failed rows, because later ones must not overtake them; called again, it tries them again.
         """
+        memory.worker.out_of_reach.clear()  # whoever asks for a replay has a reason to try now
         for some in batched(self._place.left(_in_order(self.replay, self._place.begin)), self._page):
-            counts = self._published(some)
-            self._place.pass_by(some)
-            self.counts = Counter({name: self.counts[name] + counts[name] for name in COUNTS})
-            yield
-            if counts["failed"]:
+            counts, failed = self._published(some)
+            self.counts = _sum(self._done, counts)
+            if failed:
+                self._place.skip(item for item in some if item["sk"]["S"] not in failed)
+                self._done = _sum(self._done, counts | {"found": counts["found"] - len(failed), "failed": 0})
+                yield
                 return
+            self._place.pass_by(some)
+            self._done = self.counts
+            yield
 
-    def _published(self, items: Sequence[Any]) -> Counter[str]:
-        """The counts of a page, once it is published."""
+    def _published(self, items: Sequence[Any]) -> tuple[Counter[str], set[str]]:
+        """The counts of a page, once it is published; and the ids of the rows that failed."""
         to, counts = self.replay.to, Counter(dict.fromkeys(COUNTS, 0))
         rows, malformed = read_all(items)
         wanted = [row for row in rows if to is None or isinstance(row, EventRow)]
         sent = [row for row in wanted if self.replay.even_expired or not _may_run_again(row, to)]
         counts.update(found=len(rows), malformed=len(malformed), expired=len(wanted) - len(sent))
-        if not self.dry:
-            self._pace.wait(len(sent))
-            published = publish(sent, to=to, again=True)
-            if to is None:
-                mark(published.done, published.parked, published.left, published.unclaimed)
-            else:
-                # A row that still waits, or is parked, remembers it.
-                mark((), (), [Left(row, row.sent_to | {to}) for row in published.done if row.published_at is None])
-            counts["published"] = len(published.done) + len(published.unclaimed)
-            counts["parked"] = len(published.parked)
-            counts["failed"] = len(published.failed)
         self._count_types(row.type for row in rows)
-        return counts
+        if self.dry:
+            return counts, set()
+        self._pace.wait(len(sent))
+        published = publish(sent, to=to, again=True)
+        if to is None:
+            unmarked = mark(published.done, published.parked, published.left, published.unclaimed)
+        else:
+            # A row that still waits, or is parked, remembers it.
+            left = [Left(row, row.sent_to | {to}) for row in published.done if row.published_at is None]
+            unmarked = mark((), (), left)
+        failed = {row.sk for row in published.failed}
+        self.unmarked += len(unmarked - failed)
+        counts["published"] = len(published.done) + len(published.unclaimed)
+        counts["parked"] = len(published.parked)
+        counts["failed"] = len(failed)
+        return counts, failed
 
     def _count_types(self, types: Iterable[str]) -> None:
         counts = self.types.copy()  # another thread may look at it
@@ -112,13 +126,21 @@ class _Place:
         """A scan that begins behind this key finds what isn't done. None: nothing is."""
         self._aggregate = ""
         self._done: set[str] = set()
+        self._skipped: set[str] = set()
 
     def left(self, items: Iterator[Any]) -> Iterator[Any]:
         """The rows of a scan that aren't done."""
-        return (item for item in items if not (item["pk"]["S"] == self._aggregate and item["sk"]["S"] in self._done))
+        return (item for item in items if not self._is_done(item["pk"]["S"], item["sk"]["S"]))
+
+    def _is_done(self, aggregate: str, id_: str) -> bool:
+        return (aggregate == self._aggregate and id_ in self._done) or id_ in self._skipped
+
+    def skip(self, items: Iterable[Any]) -> None:
+        """These rows of a page are done. Those between them aren't, so the place stays before the page."""
+        self._skipped |= {item["sk"]["S"] for item in items}
 
     def pass_by(self, items: Sequence[Any]) -> None:
-        """These rows are done."""
+        """These rows are done, with all before them."""
         for item in items:
             aggregate, id_ = item["pk"]["S"], item["sk"]["S"]
             if aggregate != self._aggregate:
@@ -126,6 +148,11 @@ class _Place:
                     self.begin = {"pk": {"S": self._aggregate}, "sk": {"S": max(self._done)}}
                 self._aggregate, self._done = aggregate, set()
             self._done.add(id_)
+
+
+def _sum(some: Mapping[str, int], more: Mapping[str, int]) -> Counter[str]:
+    """New counts, because another thread may look at the old ones."""
+    return Counter({name: some[name] + more[name] for name in COUNTS})
 
 
 def _may_run_again(row: EventRow | TaskRow, to: str | None) -> bool:

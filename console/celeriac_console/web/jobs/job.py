@@ -1,7 +1,7 @@
 """Long work in a thread: it can be paused, resumed and stopped, and its line in the activity says how it ended.
 
 A pause interrupts the work, which gives back what it holds. To resume is to begin with what isn't done. A job whose AWS
-login has expired pauses itself: after a new login, somebody resumes it.
+login has expired, or that is held up otherwise, pauses itself until somebody resumes it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from celeriac_console.explain import explanation, is_of_login
 from celeriac_console.stage import clients
 from celeriac_console.web.activity import store
 from celeriac_console.web.activity.reason import failed
-from celeriac_console.web.jobs.work import Shown, Work
+from celeriac_console.web.jobs.work import HeldUpError, Shown, Work
 
 ENDED = frozenset({"done", "stopped", "failed"})
 
@@ -154,9 +154,10 @@ class Job:
         try:
             self.work.go_on(self._stop)
         except Exception as error:
-            if not is_of_login(error):
+            if is_of_login(error):
+                clients.forget()  # so that it goes on after a new login
+            elif not isinstance(error, HeldUpError):
                 raise
-            clients.forget()  # so that it goes on after a new login
             with self._changed:
                 self._is_interrupted, self._problem = True, _said(error)
                 if self._wanted == "run":

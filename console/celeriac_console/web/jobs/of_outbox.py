@@ -8,21 +8,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from threading import Event
 
+from celeriac_console.explain import is_of_login
 from celeriac_console.outbox.replay import Replay, Replaying
-from celeriac_console.terminal.errors import UserError
+from celeriac_console.stage.clients import client
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.plural import counted
-from celeriac_console.web.jobs.work import PREVIEW, REPLAY, Number, Part, Shown, Start
+from celeriac_console.web.jobs.work import PREVIEW, REPLAY, HeldUpError, Number, Part, Shown, Start
 
 OUTBOX = "the outbox"
 _BAD = frozenset({"parked", "failed", "malformed"})
 _LEFT_OUT = (
     "left out: published so long ago that the tasks' records may have expired, so the tasks would run a second time."
 )
-
-
-class HeldBackError(UserError):
-    """Events of a page couldn't be sent, so those behind them weren't tried."""
+_UNMARKED = "published, and not marked so: those that were parked still stand there. Replay them again once."
 
 
 class OfOutbox:
@@ -47,14 +45,18 @@ class OfOutbox:
         return None if self._going.dry else ("outbox replay", self._chosen)
 
     def go_on(self, stop: Event) -> None:
-        """Publish page after page. Raises HeldBackError after one of which something couldn't be sent."""
+        """Publish page after page. Raises HeldUpError after one of which something couldn't be sent, or AWS's error."""
         if stop.is_set():
             return
+        unmarked = self._going.unmarked
         for _ in self._going.pages():
+            if failed := self._going.counts["failed"]:
+                _must_be_logged_in()
+                raise HeldUpError(f"{counted(failed, 'event')} could not be sent, so later ones weren't tried")
+            if self._going.unmarked > unmarked:
+                _must_be_logged_in()
             if stop.is_set():
                 return
-        if failed := self._going.counts["failed"]:
-            raise HeldBackError(f"{counted(failed, 'event')} could not be sent, so later ones weren't tried.")
         self._is_complete = True
 
     def shown(self) -> Shown:
@@ -62,7 +64,9 @@ class OfOutbox:
         counts, dry = dict(self._going.counts), self._going.dry
         names = ("found", "malformed", "expired") if dry else (*counts,)
         said = {"expired": "left out: expired"}
-        others = ("parked", "failed", "malformed", "expired")
+        others = {name: counts[name] for name in ("parked", "failed", "malformed", "expired")}
+        others["not marked"] = self._going.unmarked
+        notes = ((counts["expired"], _LEFT_OUT), (self._going.unmarked, _UNMARKED))
         return Shown(
             f"{'Preview of a replay' if dry else 'Replay'} of {self.replay.type}",
             self._chosen,
@@ -71,10 +75,10 @@ class OfOutbox:
             counts["found"],
             0,
             [Number(said.get(name, name), counts[name], bool(counts[name]) and name in _BAD) for name in names],
-            [f"{counted(counts['expired'], 'event')} {_LEFT_OUT}"] if counts["expired"] else [],
+            [f"{counted(number, 'event')} {said}" for number, said in notes if number],
             [],
             "" if dry else "Replay them again: what has succeeded with an event skips it.",
-            [f"{counts[name]} {name}" for name in others if counts[name]],
+            [f"{number} {name}" for name, number in others.items() if number],
             self._command(),
             [Part(type_, "", count) for type_, count in self._going.types.most_common()] if dry else [],
             self._start(counts["found"] - counts["expired"]),
@@ -104,3 +108,12 @@ class OfOutbox:
         return command(
             "outbox", "replay", *words, *["--even-expired"] * asked.even_expired, *["--dry-run"] * self._going.dry
         )
+
+
+def _must_be_logged_in() -> None:
+    """Raise AWS's error if the login has expired: publishing only says that something couldn't be sent."""
+    try:
+        client("sts").get_caller_identity()
+    except Exception as error:
+        if is_of_login(error):
+            raise

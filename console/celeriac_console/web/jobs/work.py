@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
 
+from celeriac_console.terminal.errors import UserError
+
 REDRIVE, DISCARD, REPLAY, PREVIEW = "redrive", "discard", "replay", "preview"
 
 
@@ -73,6 +75,10 @@ class Shown:
     """The page where one goes on when it is done, if there is more to do."""
 
 
+class HeldUpError(UserError):
+    """The work can't go on now. The job pauses: somebody resumes it when the reason is gone."""
+
+
 class Work(Protocol):
     """Work that can be interrupted, and goes on where it was."""
 
@@ -86,7 +92,7 @@ class Work(Protocol):
         """The action and its place for the activity; None for work that changes nothing."""
 
     def go_on(self, stop: Event) -> None:
-        """Do the rest, or as much of it as is done when `stop` is set. Raises AWS's errors."""
+        """Do the rest, or as much of it as is done when `stop` is set. Raises HeldUpError, and AWS's errors."""
 
     def shown(self) -> Shown:
         """How far it is."""
