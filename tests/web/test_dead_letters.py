@@ -6,8 +6,6 @@ from typing import Any
 import time_machine
 
 from celeriac import Queue, task
-from celeriac.aws import sqs
-from celeriac.aws.client import client
 from celeriac.testing import Sandbox
 from tests.web.conftest import Opens, Page
 
@@ -95,18 +93,6 @@ def test_a_discard_must_be_meant(page: Page, sandbox: Sandbox) -> None:
     page.act("/dead-letters/tills/jobs", what="discard", sure="yes", shown=shown)
     page.shared.jobs.get("1").join(30)
     assert sandbox.dead_letters(tills) == []
-
-
-def test_a_discard_spares_a_letter_that_wasnt_shown(page: Page, sandbox: Sandbox) -> None:
-    """SQS itself moves a letter with the time of its sending, so it looks older than the preview."""
-    _die(sandbox, 3)
-    shown = page.json("/dead-letters/tills/discard")["shown"]
-    with time_machine.travel(sandbox.now - timedelta(hours=1), tick=False):
-        client("sqs").send_message(QueueUrl=sqs.url("celeriac-test--tills-dlq"), MessageBody='{"task": "page_pays"}')
-    page.act("/dead-letters/tills/jobs", what="discard", sure="yes", shown=shown)
-    page.shared.jobs.get("1").join(30)
-    [left] = sandbox.dead_letters(tills)
-    assert left.failure is None
 
 
 def test_who_only_looks_changes_nothing(opened: Opens, sandbox: Sandbox) -> None:
