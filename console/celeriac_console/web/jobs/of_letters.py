@@ -12,6 +12,7 @@ from celeriac.model.queue import Queue
 from celeriac_console.dlq.queue_reader import Pass
 from celeriac_console.web.jobs.work import Number
 from celeriac_console.web.letters.chosen import Chosen
+from celeriac_console.web.shown import number
 
 MOST_PROBLEMS = 20
 MOST_SHOWN = 200_000
@@ -45,7 +46,7 @@ class OfLetters:
         self._reading: Pass | None = None
 
     def _numbers(self, seen: int, *more: Number) -> list[Number]:
-        return [*more, Number(f"looked at, of about {self._total:,}".replace(",", "\u202f"), seen)]
+        return [*more, Number(f"looked at, of about {number(self._total)}", seen)]
 
     @property
     def _total(self) -> int:
