@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from celeriac import Task
 from celeriac.declare import registry
+from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac.model.queue import Queue
 from celeriac_console.application import by_name
 from celeriac_console.dlq.discarder import Discarder
@@ -15,7 +17,7 @@ from celeriac_console.rate import Rate
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.web.activity.noted import noted
-from celeriac_console.web.forms.arguments import FormError, arguments
+from celeriac_console.web.forms.arguments import FormError, arguments, misfits
 from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed, unknown
 from celeriac_console.web.jobs.job import Progress
@@ -29,6 +31,8 @@ from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen
 from celeriac_console.web.shown import part
 
 PAGE = 50
+MOST_BODY = 20_000
+"""The most characters that are shown of a body that nobody can read."""
 
 
 def _all(asked: Asked) -> View:
@@ -83,25 +87,39 @@ def _letter(asked: Asked) -> View:
     one, queue = _found(asked)
     task = registry.tasks.get(one.letter.task)
     shows = asked.operator.session.shows_arguments or asked.query.get("arguments") == "show"
-    filled = fields(task, one.letter.args) if shows and task is not None else None
+    filled = None
+    if shows and task is not None and _is_readable(one):
+        values = {name: value for name, value in one.letter.args.items() if name}
+        # A letter without its arguments, which were stored elsewhere, needs all of them.
+        filled = fields(task, values, misfits(task, values) if not one.letter.missing else None)
     return _letter_view(asked, one, queue, filled, shows=shows)
 
 
 def _letter_view(
-    asked: Asked, one: Taken, queue: Queue, filled: list[Field] | None, error: str = "", *, shows: bool = True
+    asked: Asked,
+    one: Taken,
+    queue: Queue,
+    filled: list[Field] | None,
+    refused: FormError | None = None,
+    *,
+    shows: bool = True,
 ) -> View:
     letter, failure, shared = one.letter, one.letter.failure, asked.shared
     task, region = registry.tasks.get(letter.task), shared.identity.region
+    strange = unknown(task, letter.args) if task is not None and filled is not None else []
     data: dict[str, Any] = _row(one) | {
         "queue": queue.name,
         "url": _url(queue.name, one),
         "shows": shows,
         "arguments": letter.args if shows else None,
-        "body": letter.body[:20_000] if shows and not letter.args else None,
+        "body": letter.body[:MOST_BODY] if shows and not letter.args else None,
         "fields": filled,
-        "form_error": error,
-        "unknown": unknown(task, letter.args) if shows and task is not None else [],
+        "form_error": refused.errors.get("", "") if refused is not None else "",
+        "is_refused": refused is not None,
+        "unknown": {name: letter.args[name] for name in strange},
         "is_known": task is not None,
+        "is_readable": _is_readable(one),
+        "is_misfit": task is not None and _is_readable(one) and not letter.missing and _is_misfit(task, letter.args),
         "lives_on": lives_on(letter.task, queue),
         "traceback": failure.traceback if failure is not None else "",
         "message": failure.message if failure is not None else "",
@@ -127,9 +145,11 @@ def _one_redriven(asked: Asked) -> Done | Again:
             args = arguments(task, asked.form)
         except FormError as error:
             filled = typed(task, asked.form, error.errors)
-            view = _letter_view(asked, one, queue, filled, error.errors.get("", ""))
+            view = _letter_view(asked, one, queue, filled, error)
             return Again("letter.html", view, _url(queue.name, one))
-    with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one, to)) as outcome:
+    more = {"to": to.name} if to is not queue else {}
+    more |= {"arguments": "changed"} if args != one.letter.args else {}
+    with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one, **more)) as outcome:
         reading_ = Pass(queue, most=MOST)
         redriver = Redriver(
             reading_, to, lambda each: each.message_id == one.message_id, lambda _: args, Rate(None), 1, None,
@@ -200,6 +220,19 @@ def unended(asked: Asked, queue: str | None = None) -> list[Progress]:
     return [job for job in jobs if job.on == queue or (queue is None and job.on in registry.queues())]
 
 
+def _is_readable(one: Taken) -> bool:
+    """Whether this release understands the letter's message, so that its arguments can be changed."""
+    try:
+        decode(one.letter.body)
+    except (MalformedMessageError, NewerVersionError):
+        return False
+    return True
+
+
+def _is_misfit(task: Task[..., Any, Any], args: Mapping[str, object]) -> bool:
+    return bool(unknown(task, args) or misfits(task, args))
+
+
 def _row(one: Taken) -> dict[str, Any]:
     failure = one.letter.failure
     return {
@@ -225,11 +258,9 @@ def _url(queue: str, one: Taken) -> str:
     return f"/dead-letters/{part(queue)}/letter/{part(one.message_id)}"
 
 
-def _line(asked: Asked, what: str, one: Taken, to: Queue | None = None) -> tuple[str, str, Mapping[str, str]]:
+def _line(asked: Asked, what: str, one: Taken, **more: str) -> tuple[str, str, Mapping[str, str]]:
     where = {"queue": asked.path["queue"], "task": one.letter.task, "id": one.letter.id}
-    if to is not None and to.name != where["queue"]:
-        where["to"] = to.name
-    return asked.operator.name, f"dlq {what}", where
+    return asked.operator.name, f"dlq {what}", where | more
 
 
 def _until(reading: Pass) -> Any:
