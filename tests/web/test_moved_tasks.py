@@ -109,3 +109,17 @@ def test_a_redrive_of_all_leaves_them_and_leads_to_their_queue(opened: Opens, sa
     assert page.json("/activity")["lines"][0]["where"] == {"queue": "attic", "task": "page_stores", "to": "cellar"}
     sandbox.drain()
     assert sorted(stored) == [(number, f"box-{number}") for number in (1, 2, 3)]
+
+
+def test_a_redrive_of_letters_that_werent_among_the_first_is_offered(opened: Opens, sandbox: Sandbox) -> None:
+    page = _died(opened, sandbox, *range(8))
+    assert page.json(f"{URL}/redrive", most=1)["read"] == 1
+    other = page.html(f"{URL}/redrive", most=1, error="nothing like it")
+    assert "The redrive looks at all of them, and sends those that match." in other
+    assert "Start the redrive" in other
+    moved = page.html(f"{URL}/redrive", most=1, task="page_stores", error="nothing like it")
+    assert "Letters of page_stores stay" in moved
+    assert "Start the redrive" not in moved
+    there = page.html(f"{URL}/redrive", most=1, task="page_stores", to="cellar", error="nothing like it")
+    assert "sends those that match to cellar" in there
+    assert "Start the redrive" in there

@@ -13,10 +13,13 @@ from celeriac_console.dlq.letter import attempts_of, died_at, kind_of, reason_of
 from celeriac_console.dlq.logs import log_query
 from celeriac_console.dlq.queue_reader import Pass, Taken
 from celeriac_console.dlq.redriver import Redriver
+from celeriac_console.explain import explanation
 from celeriac_console.rate import Rate
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
+from celeriac_console.web.activity import store
 from celeriac_console.web.activity.noted import noted
+from celeriac_console.web.activity.of_letter import Redrive, redrives
 from celeriac_console.web.forms.arguments import FormError, arguments, misfits
 from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed, unknown
@@ -27,6 +30,7 @@ from celeriac_console.web.letters.chosen import chosen
 from celeriac_console.web.letters.groups import groups, place_of, wording
 from celeriac_console.web.letters.reading import Reading
 from celeriac_console.web.letters.turns import JobAtWorkError
+from celeriac_console.web.live.deploys import last
 from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
 from celeriac_console.web.shown import part
 
@@ -48,6 +52,7 @@ def _all(asked: Asked) -> View:
         "queues": sorted(dead.items(), key=lambda each: -each[1]),
         "groups": groups(meant),
         "given": wanted.given,
+        "deployed_at": last(asked.shared.live.deploys.get().value),
         "read": sum(len(reading.letters) for reading in readings),
         "total": max(sum(dead.values()), sum(len(reading.letters) for reading in readings)),
         "unread": len(free) - len(readings),
@@ -78,6 +83,7 @@ def _queue(asked: Asked) -> View:
         "read_at": reading.at,
         "most": reading.most,
         "is_cut": reading.is_cut,
+        "deployed_at": last(asked.shared.live.deploys.get().value),
         "jobs": unended(asked, name),
     }
     return View(data, said, title)
@@ -129,6 +135,7 @@ def _letter_view(
         "function": failure.function if failure is not None else "",
         "request_id": failure.request_id if failure is not None else "",
         "imported": failure.imported if failure is not None else "",
+        "redrives": _redrives(one, queue),
         "logs": log_query(letter),
         "logs_link": "" if shared.identity.is_local else links.logs(one, region),
         "trace_link": "" if shared.identity.is_local else links.trace_of(one, region),
@@ -218,6 +225,19 @@ def unended(asked: Asked, queue: str | None = None) -> list[Progress]:
     """The jobs that haven't ended, of one queue or of all."""
     jobs = [job.progress() for job in asked.shared.jobs.all() if not job.is_ended]
     return [job for job in jobs if job.on == queue or (queue is None and job.on in registry.queues())]
+
+
+def _redrives(one: Taken, queue: Queue) -> list[Redrive] | None:
+    """Its redrives, as far as the newest lines of the activity tell; None if these can't be read."""
+    failure = one.letter.failure
+    sent_at = failure.first_at if failure is not None and failure.first_at is not None else one.letter.sent_at
+    try:
+        lines = store.read()
+    except Exception as error:  # the letter is shown without them
+        if explanation(error) is None:
+            raise
+        return None
+    return redrives(lines, queue.name, one.letter.id, sent_at, one.letter.task)
 
 
 def _is_readable(one: Taken) -> bool:

@@ -83,6 +83,8 @@ def _data(what: str, reading: Reading, wanted: Chosen, meant: Sequence[Taken]) -
 
 def _moved(queue: str, wanted: Chosen, meant: Sequence[Taken], to: Queue) -> Iterator[Moved]:
     counts = Counter(one.letter.task for one in meant)
+    if wanted.filter.task is not None:
+        counts[wanted.filter.task] += 0  # none of them may be among the letters that were read
     for task, count in counts.most_common():
         if home := lives_on(task, to):
             url = address(f"/dead-letters/{part(queue)}/{REDRIVE}", dict(wanted.given) | {"task": task, "to": home})

@@ -10,6 +10,7 @@ from celeriac.aws import scheduler
 from celeriac.declare import registry
 from celeriac.declare.handle import Handle
 from celeriac.leases.status import Status
+from celeriac.model.queue import MAX_DELAY
 from celeriac.model.reason import Reason
 from celeriac.model.settings import stage
 from celeriac_console.application.arguments import value_for
@@ -125,7 +126,8 @@ def steps(handle: Handle[Any], status: Status) -> list[Step]:
         taken.append(Step(handle.due, "due"))
     if failure is not None and status.state in {"retrying", "running"} and failure.last_at is not None:
         error = ": ".join(filter(None, (failure.type, failure.message)))
-        taken.append(Step(failure.last_at, f"attempt {failure.attempts} failed, {failure.reason}", "bad", error))
+        why = f": {failure.reason}" if failure.reason != "failed" else ""
+        taken.append(Step(failure.last_at, f"attempt {failure.attempts} failed{why}", "bad", error))
     match status.state:
         case "queued" if status.due is not None and status.due > now:
             taken = [step for step in taken if step.said != "due"] + [Step(status.due, "delayed until then", "warn")]
@@ -160,8 +162,12 @@ def _where(handle: Handle[Any], status: Status, consumer: str, schedule: str) ->
     match status.state:
         case "queued" if schedule:
             return f"a schedule, which sends it to the queue {handle.queue.name} when it is due"
+        case "retrying" if _is_far(status):
+            return f"a schedule, which sends it to the queue {handle.queue.name} when it is due"
+        case "retrying" if status.due is not None and status.due > datetime.now(UTC):
+            return f"the queue {handle.queue.name}{paused}, hidden until it is due"
         case "queued" | "retrying":
-            return f"the queue {handle.queue.name}{paused}, or a schedule until it is due"
+            return f"the queue {handle.queue.name}{paused}"
         case "running":
             return f"a worker of the queue {handle.queue.name}"
         case "dead" if status.failure is not None and status.failure.reason == Reason.CANCELLED:
@@ -169,6 +175,12 @@ def _where(handle: Handle[Any], status: Status, consumer: str, schedule: str) ->
         case "dead":
             return f"the dead letters of {handle.queue.name}, unless it was redriven or discarded"
     return ""
+
+
+def _is_far(status: Status) -> bool:
+    """Whether a retry waits for longer than SQS can delay a message."""
+    failed_at = status.failure.last_at if status.failure is not None else None
+    return status.due is not None and failed_at is not None and status.due - failed_at > MAX_DELAY
 
 
 def _schedule(handle: Handle[Any], status: Status) -> str:
