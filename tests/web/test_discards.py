@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -35,7 +36,7 @@ def _left(sandbox: Sandbox) -> list[int]:
     return sorted(letter.args["number"] for letter in sandbox.dead_letters(crates))
 
 
-def _discard(page: Page, shown: str, **form: str) -> Job:
+def _discard(page: Page, shown: str, **form: Any) -> Job:
     page.act(f"{URL}/jobs", what="discard", sure="yes", shown=shown, **form)
     job = page.shared.jobs.all()[0]
     job.join(30)

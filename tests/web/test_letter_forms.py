@@ -90,7 +90,7 @@ class Form(HTMLParser):
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.fields: dict[str, str] = {}
+        self.fields: dict[str, Any] = {}
         self._area = self._select = ""
         self.feed(html.partition('class="form">')[2].partition("</form>")[0])
         for name, text in self.fields.items():  # the new line after <textarea> is none of the text

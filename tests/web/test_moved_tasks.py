@@ -1,5 +1,7 @@
 """Letters of a task that lives on another queue now: the page says so, and sends them there or leaves them."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -66,10 +68,10 @@ def test_it_goes_there_with_other_arguments_too(opened: Opens, sandbox: Sandbox)
     url = _letter(page)
     html = page.html(url, arguments="show")
     assert "Send it to cellar with these arguments" in html
-    form = {"edited": "yes", "to": "cellar"}
-    refused = page.act(f"{url}/redrive", status=422, **form, **{"arg.number": "many"})
+    form: dict[str, Any] = {"edited": "yes", "to": "cellar"}
+    refused = page.act(f"{url}/redrive", status=422, **(form | {"arg.number": "many"}))
     assert "Send it to cellar with these arguments" in refused
-    page.act(f"{url}/redrive", **form, **{"arg.number": "8"})
+    page.act(f"{url}/redrive", **(form | {"arg.number": "8"}))
     sandbox.drain()
     assert stored == [(8, "box-7")]
 

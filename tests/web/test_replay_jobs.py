@@ -74,16 +74,26 @@ def _emit(sandbox: Sandbox, count: int = EVENTS) -> None:
     sandbox.drain()
 
 
-def _preview(page: Page, **form: str) -> str:
+def _preview(page: Page, **form: Any) -> str:
     page.act("/outbox/preview", **({"type": "stamped.*", "since": "2h"} | form))
     job = page.shared.jobs.all()[0]
     job.join(30)
     return str(job.number)
 
 
-def _replay(page: Page, **form: str) -> Job:
+def _replay(page: Page, **form: Any) -> Job:
     page.act("/outbox/replay", job=_preview(page), **form)
     return page.shared.jobs.all()[0]
+
+
+def _at(wanted: str, page: Page, deed: Callable[[Job], None]) -> Callable[[str], None]:
+    """Do it to the newest job before each call of the wanted operation."""
+
+    def act(operation: str) -> None:
+        if operation == wanted and (jobs := page.shared.jobs.all()):
+            deed(jobs[0])
+
+    return act
 
 
 def _is_in_order(numbers: list[int]) -> bool:
@@ -113,7 +123,7 @@ def test_a_replay_is_previewed_with_counts_then_run_and_noted(page: Page, sandbo
 def test_a_replay_that_is_paused_and_resumed_sends_each_event_once(page: Page, sandbox: Sandbox, sent: Sent) -> None:
     _emit(sandbox)
     sent.clear()
-    sent.before = lambda operation: operation == "SendMessageBatch" and page.shared.jobs.all()[0].pause()
+    sent.before = _at("SendMessageBatch", page, Job.pause)
     job = _replay(page)
     for _ in range(2):  # each page is interrupted
         assert job.wait_for(PAUSED, 30)
@@ -136,7 +146,7 @@ def test_a_replay_that_is_paused_and_resumed_sends_each_event_once(page: Page, s
 def test_a_replay_that_is_stopped_leaves_the_rest_to_another_one(page: Page, sandbox: Sandbox, sent: Sent) -> None:
     _emit(sandbox)
     sent.clear()
-    sent.before = lambda operation: operation == "SendMessageBatch" and page.shared.jobs.all()[0].stop()
+    sent.before = _at("SendMessageBatch", page, Job.stop)
     job = _replay(page)
     job.join(30)
     shown = job.progress()
@@ -154,7 +164,7 @@ def test_a_replay_that_is_stopped_leaves_the_rest_to_another_one(page: Page, san
 
 def test_a_paused_replay_can_be_stopped(page: Page, sandbox: Sandbox, sent: Sent) -> None:
     _emit(sandbox)
-    sent.before = lambda operation: operation == "SendMessageBatch" and page.shared.jobs.all()[0].pause()
+    sent.before = _at("SendMessageBatch", page, Job.pause)
     job = _replay(page)
     assert job.wait_for(PAUSED, 30)
     page.act(f"/jobs/{job.number}/stop")
@@ -176,7 +186,7 @@ def test_a_replay_whose_login_expires_waits_and_goes_on(
         calls[name] += 1
         has_expired = has_expired or (name == expires_at and calls[name] == AT[expires_at])
         if has_expired and page.shared.jobs.all()[0].progress().what == "replay":
-            raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "by the test"}}, name)  # type: ignore[arg-type]
+            raise ClientError({"Error": {"Code": "ExpiredToken", "Message": "by the test"}}, name)
 
     number = _preview(page)
     sent.before = expire
@@ -215,7 +225,7 @@ def test_a_replay_keeps_its_rate(page: Page, sandbox: Sandbox, sent: Sent, monke
 def test_only_what_a_finished_preview_has_counted_is_published(page: Page, sandbox: Sandbox, sent: Sent) -> None:
     _emit(sandbox)
     sent.clear()
-    sent.before = lambda operation: operation == "Scan" and page.shared.jobs.all() and page.shared.jobs.all()[0].stop()
+    sent.before = _at("Scan", page, Job.stop)
     page.act("/outbox/preview", type="stamped.*", since="2h")
     job = page.shared.jobs.get("1")
     job.join(30)
@@ -231,7 +241,7 @@ def test_only_what_a_finished_preview_has_counted_is_published(page: Page, sandb
 
 def test_one_works_on_the_outbox_at_a_time(page: Page, sandbox: Sandbox, sent: Sent) -> None:
     _emit(sandbox)
-    sent.before = lambda operation: operation == "SendMessageBatch" and page.shared.jobs.all()[0].pause()
+    sent.before = _at("SendMessageBatch", page, Job.pause)
     job = _replay(page)
     assert job.wait_for(PAUSED, 30)
     told = page.act("/outbox/preview", status=400, type="*", since="2h")

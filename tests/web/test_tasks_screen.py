@@ -11,6 +11,7 @@ from celeriac.declare import registry
 from celeriac.testing import Sandbox
 from tests.web.conftest import Opens, Page
 
+STEP: dict[str, Any] = {"arg.step": "1"}
 WELCOME: dict[str, Any] = {"arg.user_id": "7", "arg.email": "a@example.org"}
 
 postbox = Queue("postbox")
@@ -171,7 +172,7 @@ def test_a_task_that_failed_says_where_it_waits_for_its_next_try(
 
     steady = Backoff(base=wait, jitter=0)
     monkeypatch.setitem(registry.tasks, "stumble", task(postbox, key="step", retry=steady, name="stumble")(stumble))
-    ref = reference(page.act("/enqueue/stumble", **{"arg.step": "1"}))
+    ref = reference(page.act("/enqueue/stumble", **STEP))
     assert page.json("/status", ref=ref)["one"]["where"] == "the queue postbox"
     sandbox.run_once()
     one = page.json("/status", ref=ref)["one"]

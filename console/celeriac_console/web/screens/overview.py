@@ -16,6 +16,8 @@ NO_SWEEP = 600
 """Seconds after which the sweeper should have run, in any stage."""
 
 MOST_CHANGES = 5
+LEAST_CHANGE = 0.1
+"""Failures a minute. A smaller change is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,8 @@ def read(asked: Asked) -> View:
 
 def _changes(found: Sequence[Row]) -> list[Change]:
     """Where failures have become more or fewer since the last deploy, the largest changes first."""
-    changes = [
-        Change(row.queue, *rates) for row in found if (rates := row.since_deploy) is not None and rates[0] != rates[1]
-    ]
+    rates = [(row.queue, row.since_deploy) for row in found]
+    changes = [Change(queue, *its) for queue, its in rates if its is not None and abs(its[1] - its[0]) >= LEAST_CHANGE]
     return sorted(changes, key=lambda change: (-abs(change.since - change.before), change.queue))[:MOST_CHANGES]
 
 
