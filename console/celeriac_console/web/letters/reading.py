@@ -1,7 +1,7 @@
 """Read the first letters of a dead-letter queue: so many, and no more than fit into a part of the memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Lock
 
@@ -50,6 +50,16 @@ class Reading:
         """The letter that SQS's id names."""
         return next((one for one in self.letters if one.message_id == id_), None)
 
+    def and_one(self, one: Taken) -> "Reading":
+        """The same with one letter more, which was found later."""
+        letters = _newest_first([*self.letters, one])
+        return replace(self, letters=letters, total=max(self.total, len(letters)), size=self.size + size_of(one))
+
+
+def of_one(queue: Queue, one: Taken, total: int) -> Reading:
+    """A reading of one letter."""
+    return Reading(queue.name, (one,), max(total, 1), 1, 0, datetime.now(UTC), size_of(one), is_cut=False)
+
 
 def read(queue: Queue, most: int, most_bytes: int) -> Reading:
     """The first letters of the queue: `most`, fewer if these take more bytes. Raises AWS's errors."""
@@ -64,7 +74,7 @@ def read(queue: Queue, most: int, most_bytes: int) -> Reading:
 
     if reading.total:
         reading.run(visit)
-    letters = tuple(sorted(kept.letters, key=lambda one: died_at(one.letter), reverse=True))
+    letters = _newest_first(kept.letters)
     total = max(reading.total, len(letters) + kept.is_cut)
     return Reading(queue.name, letters, total, most, most_bytes, datetime.now(UTC), kept.size, kept.is_cut)
 
@@ -100,6 +110,10 @@ def size_of(one: Taken) -> int:
     if failure is not None:
         texts += len(failure.message) + len(failure.traceback)
     return texts + len(msgspec.json.encode(letter.args))
+
+
+def _newest_first(letters: Sequence[Taken]) -> tuple[Taken, ...]:
+    return tuple(sorted(letters, key=lambda one: died_at(one.letter), reverse=True))
 
 
 def _workers(most: int) -> int:

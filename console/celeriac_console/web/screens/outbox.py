@@ -107,7 +107,7 @@ def _shown(running: Running) -> dict[str, Any]:
 ROOM = Room(
     (
         Screen("/outbox", "Outbox", "outbox.html", read, menu="Outbox"),
-        Screen("/outbox/replays/{number}", "Replay", "replay.html", progress, is_live=True),
+        Screen("/outbox/replays/{number}", "Replay", "replay.html", progress, is_live=True, is_free=True),
     ),
     (
         Action("/outbox/preview", preview),
