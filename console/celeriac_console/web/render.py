@@ -94,7 +94,7 @@ def _page(
     template: str, asked: Asked, view: View, *, title: str, path: str, live: bool, costs: bool = False
 ) -> HTMLResponse:
     # A tab that asks again takes only a part of the answer, without what actions have said.
-    said = _taken(asked.operator.session.said) if not asked.is_tick else []
+    said = taken(asked.operator.session.said) if not asked.is_tick else []
     menu = [(each.menu, each.path) for room in ROOMS for each in room.screens if each.menu]
     frame: dict[str, Any] = {
         "title": title,
@@ -111,10 +111,10 @@ def _page(
     return HTMLResponse(_made.get_template(template).render(frame | dict(view.data)), 200, PRIVATE)
 
 
-def _taken(said: list[str]) -> list[str]:
+def taken(said: list[str]) -> list[str]:
     """What is in the list, which is empty then. Of two threads, only one gets a sentence."""
-    taken: list[str] = []
+    sentences: list[str] = []
     with suppress(IndexError):
         while True:
-            taken.append(said.pop(0))
-    return taken
+            sentences.append(said.pop(0))
+    return sentences
