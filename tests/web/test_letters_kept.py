@@ -230,7 +230,23 @@ def test_eight_tabs_that_ask_at_once_read_a_queue_once(sandbox: Sandbox) -> None
     for each in threads:
         each.join()
     assert found == [15] * 8
-    assert sandbox.calls["sqs", "ReceiveMessage"] - before <= 2 + 8
+    assert sandbox.calls["sqs", "ReceiveMessage"] - before == 2
+
+
+@pytest.mark.parametrize("count", [1, 12, 99])
+def test_no_connection_waits_for_letters_that_a_short_queue_doesnt_have(
+    page: Page, sandbox: Sandbox, count: int
+) -> None:
+    """A reader that finds nothing waits for a second, and the screen would wait for it."""
+    _die(sandbox, count)
+    before = sandbox.calls["sqs", "ReceiveMessage"]
+    assert page.json("/dead-letters/barns")["read"] == count
+    assert sandbox.calls["sqs", "ReceiveMessage"] - before == -(-count // 10)
+    [letter, *_] = sandbox.dead_letters(barns)
+    before = sandbox.calls["sqs", "ReceiveMessage"]
+    page.act(f"/dead-letters/barns/letter/{letter.id}/redrive")
+    # The pass that sends it, and the screen that follows.
+    assert sandbox.calls["sqs", "ReceiveMessage"] - before <= 2 * -(-count // 10)
 
 
 def test_a_clock_that_is_set_back_does_not_keep_letters_for_ever(page: Page, sandbox: Sandbox) -> None:

@@ -5,10 +5,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import batched
-from threading import Lock
+from threading import Barrier, Lock
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from celeriac.testing import Sandbox
 from celeriac_console.dlq.queue_reader import WORKERS
 from celeriac_console.web.guard.compressed import LEVEL
 from celeriac_console.web.letters.cache import FIRST
+from celeriac_console.web.live.counts import AT_ONCE
 from tests.support.redrive import received
 from tests.web.conftest import Opens, Page
 
@@ -261,6 +263,27 @@ def test_a_million_letters_are_read_in_parts_and_the_screen_says_so(makes: Makes
     assert some["total"] == MILLION + DEAD - 1
     assert f"{some['unread']} more queues weren't read here" in page.html("/dead-letters").replace("&#39;", "'")
     assert len(some["groups"]) + some["unread"] == DEAD
+
+
+def test_the_counts_of_many_queues_are_asked_for_side_by_side(
+    makes: Makes, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, two hundred calls of AWS would take some seconds."""
+    makes(100)
+    together, first = Barrier(AT_ONCE), list(range(AT_ONCE))
+    real = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(self: Any, operation: str, arguments: Any) -> Any:
+        if operation == "GetQueueAttributes":
+            with suppress(IndexError):
+                first.pop()
+                together.wait(30)  # broken, and an error, if fewer come
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    assert len(page.json("/")["rows"]) == 100
+    assert not together.broken
+    assert first == []
 
 
 def test_all_letters_are_all_where_the_screen_says_so(makes: Makes, page: Page) -> None:

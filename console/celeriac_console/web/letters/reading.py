@@ -9,10 +9,10 @@ import msgspec
 
 from celeriac.model.queue import Queue
 from celeriac_console.dlq.letter import died_at
-from celeriac_console.dlq.queue_reader import WORKERS, Pass, Taken, hidden_for
+from celeriac_console.dlq.queue_reader import Pass, Taken, hidden_for
 
 EACH_WORKER = 50
-"""A reader of fewer letters has no need of another connection."""
+"""For fewer letters, another connection is no gain: one that finds nothing waits for a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def of_one(queue: Queue, one: Taken, total: int) -> Reading:
 
 def read(queue: Queue, most: int, most_bytes: int) -> Reading:
     """The first letters of the queue: `most`, fewer if these take more bytes. Raises AWS's errors."""
-    reading = Pass(queue, hidden=hidden_for(most), workers=_workers(most), most=most)
+    reading = Pass(queue, hidden=hidden_for(most), most=most, each=EACH_WORKER)
     kept = _Kept(most, most_bytes)
 
     def visit(taken: Sequence[Taken]) -> set[str]:
@@ -84,7 +84,7 @@ def find(queue: Queue, id_: str, most: int) -> tuple[Taken | None, int]:
 
     Only that letter is kept in memory. Raises AWS's errors.
     """
-    reading = Pass(queue, hidden=hidden_for(most), workers=_workers(most), most=most)
+    reading = Pass(queue, hidden=hidden_for(most), most=most, each=EACH_WORKER)
     found: list[Taken] = []
     seen = 0
     lock = Lock()
@@ -114,10 +114,6 @@ def size_of(one: Taken) -> int:
 
 def _newest_first(letters: Sequence[Taken]) -> tuple[Taken, ...]:
     return tuple(sorted(letters, key=lambda one: died_at(one.letter), reverse=True))
-
-
-def _workers(most: int) -> int:
-    return max(1, min(WORKERS, most // EACH_WORKER))
 
 
 class _Kept:

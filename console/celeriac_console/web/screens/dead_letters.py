@@ -26,7 +26,7 @@ from celeriac_console.web.letters import links
 from celeriac_console.web.letters.cache import FIRST, MOST
 from celeriac_console.web.letters.chosen import chosen
 from celeriac_console.web.letters.groups import groups, place_of, wording
-from celeriac_console.web.letters.reading import Reading
+from celeriac_console.web.letters.reading import EACH_WORKER, Reading
 from celeriac_console.web.letters.turns import JobAtWorkError
 from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
 from celeriac_console.web.shown import part
@@ -185,7 +185,7 @@ def _one_redriven(asked: Asked) -> Done | Again:
             view = _letter_view(asked, one, queue, filled, error.errors.get("", ""))
             return Again("letter.html", view, _url(queue.name, one))
     with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one)) as outcome:
-        reading_ = Pass(queue, most=MOST)
+        reading_ = Pass(queue, most=MOST, each=EACH_WORKER)
         redriver = Redriver(
             reading_, queue, lambda each: each.message_id == one.message_id, lambda _: args, Rate(None), 1, None,
             advance=_until(reading_),
@@ -205,7 +205,7 @@ def _one_redriven(asked: Asked) -> Done | Again:
 def _one_discarded(asked: Asked) -> Done:
     one, queue = _found(asked)
     with asked.shared.letters.acting(queue.name), noted(*_line(asked, "discard", one)) as outcome:
-        reading_ = Pass(queue, most=MOST)
+        reading_ = Pass(queue, most=MOST, each=EACH_WORKER)
         looked = _until(reading_)
 
         def advance(number: int) -> None:
