@@ -146,3 +146,15 @@ def test_a_preview_shows_letters_of_a_worker_whose_clock_is_ahead(page: Page, sa
     with time_machine.travel(sandbox.now - timedelta(minutes=2), tick=False):
         preview = page.json("/dead-letters/tills/redrive")
     assert preview["matched"] == 3
+
+
+def test_a_letter_that_sqs_moved_says_when_it_was_sent_and_not_that_it_died_then(page: Page, sandbox: Sandbox) -> None:
+    client("sqs").send_message(QueueUrl=sqs.url(tills.dead_letter_name("test")), MessageBody='{"task": "page_pays"}')
+    _die(sandbox)
+    groups = page.json("/dead-letters/tills")["groups"]
+    assert sorted(group["is_of_sending"] for group in groups) == [False, True]
+    assert page.html("/dead-letters/tills").count("SQS doesn't say") == 1
+    [moved] = [group for group in groups if group["is_of_sending"]]
+    [letter] = page.json("/dead-letters/tills", kind=moved["kind"])["letters"]
+    assert "say when it died" in page.html(f"/dead-letters/tills/letter/{letter['message_id']}")
+    assert '<span class="none">sent</span>' in page.html("/dead-letters/tills", kind=moved["kind"])

@@ -1,21 +1,26 @@
 """Letters that the page keeps: so many, so many bytes, so long; and never while a job works on their queue."""
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Barrier, Event, Thread
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.client import BaseClient
 
 from celeriac import Queue, Reject, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
+from celeriac.dead_letters import dead_letter
 from celeriac.declare import registry
 from celeriac.testing import Sandbox
+from celeriac_console.dlq.queue_reader import Taken
 from celeriac_console.web.letters import cache
 from celeriac_console.web.letters.cache import ALL_BYTES, FIRST, KEPT, MOST_BYTES, REMEMBERED, Letters
+from celeriac_console.web.letters.reading import size_of
 from celeriac_console.web.letters.turns import JobAtWorkError, Turns
 from tests.web.conftest import Page
 
@@ -96,6 +101,17 @@ def test_what_is_dropped_for_room_is_read_again(page: Page, sandbox: Sandbox, mo
     assert sandbox.calls["sqs", "ReceiveMessage"] == before
     assert page.json(f"/dead-letters/{sheds[0].name}")["read"] == 1
     assert sandbox.calls["sqs", "ReceiveMessage"] > before
+
+
+def test_letters_that_are_opened_one_by_one_stay_within_the_limit(
+    page: Page, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "MOST_BYTES", 2 * MIB)
+    monkeypatch.setattr(cache, "ALL_BYTES", 8 * MIB)
+    ids = _large(barns, 12)
+    for id_ in ids:
+        assert page.json(f"/dead-letters/barns/letter/{id_}")["message_id"] == id_
+        assert page.shared.letters.size <= 4 * MIB
 
 
 def test_all_queues_together_keep_no_more_than_one(page: Page, sandbox: Sandbox) -> None:
@@ -231,6 +247,33 @@ def test_eight_tabs_that_ask_at_once_read_a_queue_once(sandbox: Sandbox) -> None
         each.join()
     assert found == [15] * 8
     assert sandbox.calls["sqs", "ReceiveMessage"] - before == 2
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"number": 1},
+        {"text": "x" * 900_000},
+        {"text": "ä€" * 150_000},
+        {"numbers": list(range(100_000))},
+        {"rows": [{"id": number, "name": "x"} for number in range(30_000)]},
+    ],
+)
+def test_the_size_of_a_letter_is_about_its_memory(args: dict[str, Any]) -> None:
+    body = msgspec.json.encode({"v": 1, "task": "page_barns", "id": "id-1", "args": args})
+
+    def letter() -> Taken:
+        message: Any = {"MessageId": "1", "Body": body.decode(), "Attributes": {"SentTimestamp": "1767225600000"}}
+        return Taken(message, dead_letter.read("barns-dlq", message))
+
+    assert letter().letter.args == args
+    tracemalloc.start()
+    try:
+        kept = letter()
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 0.7 * used - 1000 < size_of(kept) < 4 * used + 1000
 
 
 @pytest.mark.parametrize("count", [1, 12, 99])

@@ -83,7 +83,9 @@ class Letters:
                 return one, older.total
             one, total = reading.find(queue, id_, MOST)
             if one is not None:
-                self._keep(older.and_one(one) if older is not None else reading.of_one(queue, one, total))
+                alone = reading.of_one(queue, one, total)
+                has_room = older is not None and older.size + alone.size <= ALL_BYTES // 2
+                self._keep(older.and_one(one) if older is not None and has_room else alone)
             return one, total
 
     @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from celeriac_console.dlq.letter import attempts_of, died_at, kind_of, reason_of
+from celeriac_console.dlq.letter import attempts_of, died_at, is_death_known, kind_of, reason_of
 from celeriac_console.dlq.queue_reader import Taken
 
 BARS = 60
@@ -32,6 +32,8 @@ class Group:
     most_attempts: int
     over_time: tuple[int, ...]
     """Deaths from the first of all groups until now, in `BARS` parts of the same length."""
+    is_of_sending: bool
+    """Whether the times are those at which the messages were sent, because no letter tells when it died."""
 
 
 def groups(letters: Iterable[tuple[str, Taken]]) -> list[Group]:
@@ -76,6 +78,7 @@ def _group(queue: str, kind: str, some: Sequence[Taken], start: datetime) -> Gro
         max(times),
         max(attempts_of(one.letter) for one in some),
         _over_time(times, start),
+        not any(is_death_known(one.letter) for one in some),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from sys import getsizeof
 from threading import Lock
 
 import msgspec
@@ -13,6 +14,9 @@ from celeriac_console.dlq.queue_reader import Pass, Taken, hidden_for
 
 EACH_WORKER = 50
 """For fewer letters, another connection is no gain: one that finds nothing waits for a second."""
+
+OBJECT = 120
+"""Bytes that a value of the arguments takes beside its text: about those of a small dictionary in a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +108,13 @@ def find(queue: Queue, id_: str, most: int) -> tuple[Taken | None, int]:
 
 
 def size_of(one: Taken) -> int:
-    """About how many bytes a letter takes, measured by its texts."""
+    """About how many bytes of memory a letter takes, rather too many than too few."""
     letter, failure = one.letter, one.letter.failure
-    texts = len(letter.body) + sum(len(str(its)) for its in letter.attributes.values())
+    texts = [letter.body, letter.missing, *map(str, letter.attributes.values())]
     if failure is not None:
-        texts += len(failure.message) + len(failure.traceback)
-    return texts + len(msgspec.json.encode(letter.args))
+        texts += [failure.message, failure.traceback]
+    arguments = msgspec.json.encode(letter.args)
+    return OBJECT * (3 + arguments.count(b",")) + len(arguments) + sum(map(getsizeof, texts))
 
 
 def _newest_first(letters: Sequence[Taken]) -> tuple[Taken, ...]:

@@ -10,7 +10,7 @@ from celeriac.declare import registry
 from celeriac.model.queue import Queue
 from celeriac_console.application import by_name
 from celeriac_console.dlq.discarder import Discarder
-from celeriac_console.dlq.letter import attempts_of, died_at, kind_of, reason_of
+from celeriac_console.dlq.letter import attempts_of, died_at, is_death_known, kind_of, reason_of
 from celeriac_console.dlq.logs import log_query
 from celeriac_console.dlq.queue_reader import Pass, Taken
 from celeriac_console.dlq.redriver import Redriver
@@ -268,6 +268,7 @@ def _row(one: Taken) -> dict[str, Any]:
         "place": place_of(failure.traceback) if failure is not None else "",
         "attempts": attempts_of(one.letter),
         "died_at": died_at(one.letter),
+        "is_of_sending": not is_death_known(one.letter),
         "kind": kind_of(one.letter),
     }
 
