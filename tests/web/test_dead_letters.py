@@ -1,6 +1,6 @@
 """Dead letters on the page: from a group to a letter, and back to its queue."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import time_machine
@@ -158,3 +158,14 @@ def test_a_letter_that_sqs_moved_says_when_it_was_sent_and_not_that_it_died_then
     [letter] = page.json("/dead-letters/tills", kind=moved["kind"])["letters"]
     assert "say when it died" in page.html(f"/dead-letters/tills/letter/{letter['message_id']}")
     assert '<span class="none">sent</span>' in page.html("/dead-letters/tills", kind=moved["kind"])
+
+
+def test_deaths_over_time_end_now(page: Page, sandbox: Sandbox) -> None:
+    _die(sandbox, 2)
+    [group] = page.json("/dead-letters/tills")["groups"]
+    assert group["over_time"][-1] == 2
+    sandbox.advance(timedelta(hours=3))
+    _die(sandbox)
+    [group] = page.json("/dead-letters/tills")["groups"]
+    assert (group["over_time"][0], group["over_time"][-1], sum(group["over_time"])) == (2, 1, 3)
+    assert datetime.fromisoformat(group["last"]) - datetime.fromisoformat(group["first"]) >= timedelta(hours=3)
