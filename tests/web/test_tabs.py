@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Lock
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from celeriac import Queue
+from celeriac import Queue, task
 from celeriac.declare import registry
 from celeriac.testing import Sandbox
 from celeriac_console.web.live.shared_read import LONGEST
 from celeriac_console.web.live.stage import TICK
 from tests.web.conftest import Page
 
+wells = Queue("wells")
 MINUTES = 3
 """So long the tabs are open. The outbox and CloudWatch take moto some time."""
 # Dollars, in us-east-1 without the free tier: a call of SQS (attributes cost the same for FIFO queues), a metric of
@@ -158,3 +160,51 @@ def test_a_screen_of_jobs_or_of_a_replay_costs_nothing_and_says_nothing_of_costs
     bill.calls.clear()
     assert "An open tab costs" not in page.html("/outbox/replays/1")
     assert bill.total == 0
+
+
+@task(wells)
+def page_wells(number: int) -> None: ...
+
+
+def test_three_tabs_of_one_task_ask_as_often_as_one_and_see_its_end(page: Page, sandbox: Sandbox, bill: Bill) -> None:
+    handle = page_wells.enqueue(1)
+    url = f"/status?ref={quote(handle.ref)}"
+    assert "hx-get" in page.html(url)
+
+    def asked(tabs: int) -> int:
+        sandbox.advance(timedelta(minutes=2))
+        bill.calls.clear()
+        for _ in range(20):
+            for _ in range(tabs):
+                assert page.browser.get(url, headers={"hx-request": "true"}).status_code == 200
+            sandbox.advance(TICK)
+        return bill.total
+
+    one = asked(1)
+    assert 0 < one <= 20 * 4
+    assert asked(3) == one
+    sandbox.drain()
+    sandbox.advance(TICK)
+    ended = page.browser.get(url, headers={"hx-request": "true"}).text
+    assert "succeeded" in ended
+    assert "hx-get" not in ended
+
+
+def test_who_opens_a_task_sees_it_as_it_is_now(page: Page, sandbox: Sandbox) -> None:
+    handle = page_wells.enqueue(2)
+    url = f"/status?ref={quote(handle.ref)}"
+    assert page.json("/status", ref=handle.ref)["one"]["state"] == "queued"
+    sandbox.run_once()  # no time passes
+    assert "succeeded" in page.html(url)
+
+
+def test_a_task_that_cannot_be_read_says_why_each_time(page: Page, sandbox: Sandbox, bill: Bill) -> None:
+    handle = page_wells.enqueue(3)
+    url = f"/status?ref={quote(handle.ref)}"
+    page.html(url)
+    bill.throttled = frozenset({"dynamodb"})
+    for _ in range(3):
+        sandbox.advance(TICK)
+        assert "slower" in page.browser.get(url, headers={"hx-request": "true"}).text
+    bill.throttled = frozenset()
+    assert "slower" not in page.html(url)
