@@ -62,12 +62,14 @@ class Pass:
         workers: int = WORKERS,
         batch: int = 10,
         most: int | None = None,
+        each: int | None = None,
         stopped: threading.Event | None = None,
     ) -> None:
         """Prepare a pass.
 
-        most: about so many letters are visited, because the caller stops it then; None for all. stopped: who sets it,
-        from another thread, ends the pass early, as `stop` does; it is set when the pass has ended.
+        most: about so many letters are visited, because the caller stops it then; None for all.
+        each: only one worker for so many letters, because a worker that finds none waits for a second; None for all.
+        stopped: who sets it, from another thread, ends the pass early, as `stop` does; it is set when the pass ends.
         """
         self.missed = 0
         """The number of letters that the pass couldn't read: another reader holds them, or a FIFO group blocks them."""
@@ -76,9 +78,10 @@ class Pass:
         self.name = queue.dead_letter_name(settings.stage())
         self._url = sqs.url(self.name)
         self._hidden = hidden
-        self._workers = workers
+        expected = self.total if most is None else min(self.total, most)
+        self._workers = workers if each is None else max(1, min(workers, expected // each))
         self._batch = batch
-        self._kept = hidden_for(self.total if most is None else min(self.total, most))
+        self._kept = hidden_for(expected)
         self._lock = threading.Lock()
         self._held: dict[str, str] = {}
         self._gone: set[str] = set()

@@ -6,6 +6,7 @@ from celeriac_console.web.identity import Identity
 from celeriac_console.web.jobs.jobs import Jobs
 from celeriac_console.web.letters.cache import Letters
 from celeriac_console.web.letters.previews import Previews
+from celeriac_console.web.live.answers import Answers
 from celeriac_console.web.live.stage import LiveStage
 
 
@@ -16,6 +17,7 @@ class Shared:
     identity: Identity
     read_only: bool
     live: LiveStage = field(default_factory=LiveStage)
+    answers: Answers = field(default_factory=Answers)
     letters: Letters = field(default_factory=Letters)
     previews: Previews = field(default_factory=Previews)
     jobs: Jobs = field(default_factory=Jobs)

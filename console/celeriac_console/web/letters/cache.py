@@ -81,7 +81,12 @@ class Letters:
                 return one, last.total
             if older is not None and (one := older.find_message(id_)) is not None:
                 return one, older.total
-            return reading.find(queue, id_, MOST)
+            one, total = reading.find(queue, id_, MOST)
+            if one is not None:
+                alone = reading.of_one(queue, one, total)
+                has_room = older is not None and older.size + alone.size <= ALL_BYTES // 2
+                self._keep(older.and_one(one) if older is not None and has_room else alone)
+            return one, total
 
     @contextmanager
     def acting(self, queue: str) -> Iterator[None]:

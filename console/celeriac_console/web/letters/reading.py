@@ -1,18 +1,22 @@
 """Read the first letters of a dead-letter queue: so many, and no more than fit into a part of the memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from sys import getsizeof
 from threading import Lock
 
 import msgspec
 
 from celeriac.model.queue import Queue
 from celeriac_console.dlq.letter import died_at
-from celeriac_console.dlq.queue_reader import WORKERS, Pass, Taken, hidden_for
+from celeriac_console.dlq.queue_reader import Pass, Taken, hidden_for
 
 EACH_WORKER = 50
-"""A reader of fewer letters has no need of another connection."""
+"""For fewer letters, another connection is no gain: one that finds nothing waits for a second."""
+
+OBJECT = 120
+"""Bytes that a value of the arguments takes beside its text: about those of a small dictionary in a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,20 @@ class Reading:
         """The letter that SQS's id names."""
         return next((one for one in self.letters if one.message_id == id_), None)
 
+    def and_one(self, one: Taken) -> "Reading":
+        """The same with one letter more, which was found later."""
+        letters = _newest_first([*self.letters, one])
+        return replace(self, letters=letters, total=max(self.total, len(letters)), size=self.size + size_of(one))
+
+
+def of_one(queue: Queue, one: Taken, total: int) -> Reading:
+    """A reading of one letter."""
+    return Reading(queue.name, (one,), max(total, 1), 1, 0, datetime.now(UTC), size_of(one), is_cut=False)
+
 
 def read(queue: Queue, most: int, most_bytes: int) -> Reading:
     """The first letters of the queue: `most`, fewer if these take more bytes. Raises AWS's errors."""
-    reading = Pass(queue, hidden=hidden_for(most), workers=_workers(most), most=most)
+    reading = Pass(queue, hidden=hidden_for(most), most=most, each=EACH_WORKER)
     kept = _Kept(most, most_bytes)
 
     def visit(taken: Sequence[Taken]) -> set[str]:
@@ -64,7 +78,7 @@ def read(queue: Queue, most: int, most_bytes: int) -> Reading:
 
     if reading.total:
         reading.run(visit)
-    letters = tuple(sorted(kept.letters, key=lambda one: died_at(one.letter), reverse=True))
+    letters = _newest_first(kept.letters)
     total = max(reading.total, len(letters) + kept.is_cut)
     return Reading(queue.name, letters, total, most, most_bytes, datetime.now(UTC), kept.size, kept.is_cut)
 
@@ -74,7 +88,7 @@ def find(queue: Queue, id_: str, most: int) -> tuple[Taken | None, int]:
 
     Only that letter is kept in memory. Raises AWS's errors.
     """
-    reading = Pass(queue, hidden=hidden_for(most), workers=_workers(most), most=most)
+    reading = Pass(queue, hidden=hidden_for(most), most=most, each=EACH_WORKER)
     found: list[Taken] = []
     seen = 0
     lock = Lock()
@@ -94,16 +108,17 @@ def find(queue: Queue, id_: str, most: int) -> tuple[Taken | None, int]:
 
 
 def size_of(one: Taken) -> int:
-    """About how many bytes a letter takes, measured by its texts."""
+    """About how many bytes of memory a letter takes, rather too many than too few."""
     letter, failure = one.letter, one.letter.failure
-    texts = len(letter.body) + sum(len(str(its)) for its in letter.attributes.values())
+    texts = [letter.body, letter.missing, *map(str, letter.attributes.values())]
     if failure is not None:
-        texts += len(failure.message) + len(failure.traceback)
-    return texts + len(msgspec.json.encode(letter.args))
+        texts += [failure.message, failure.traceback]
+    arguments = msgspec.json.encode(letter.args)
+    return OBJECT * (3 + arguments.count(b",")) + len(arguments) + sum(map(getsizeof, texts))
 
 
-def _workers(most: int) -> int:
-    return max(1, min(WORKERS, most // EACH_WORKER))
+def _newest_first(letters: Sequence[Taken]) -> tuple[Taken, ...]:
+    return tuple(sorted(letters, key=lambda one: died_at(one.letter), reverse=True))
 
 
 class _Kept:

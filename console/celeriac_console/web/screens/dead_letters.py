@@ -5,7 +5,7 @@ from typing import Any
 from celeriac.declare import registry
 from celeriac.model.queue import Queue
 from celeriac_console.application import by_name
-from celeriac_console.dlq.letter import attempts_of, died_at, kind_of, reason_of
+from celeriac_console.dlq.letter import attempts_of, died_at, is_death_known, kind_of, reason_of
 from celeriac_console.dlq.queue_reader import Taken
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
@@ -106,6 +106,7 @@ def row(one: Taken) -> dict[str, Any]:
         "place": place_of(failure.traceback) if failure is not None else "",
         "attempts": attempts_of(one.letter),
         "died_at": died_at(one.letter),
+        "is_of_sending": not is_death_known(one.letter),
         "kind": kind_of(one.letter),
     }
 

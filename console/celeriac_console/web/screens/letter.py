@@ -24,6 +24,7 @@ from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed, unknown
 from celeriac_console.web.letters import links
 from celeriac_console.web.letters.cache import MOST
+from celeriac_console.web.letters.reading import EACH_WORKER
 from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
 from celeriac_console.web.screens.dead_letters import lives_on, queue_of, row, url_of
 from celeriac_console.web.shown import part
@@ -100,7 +101,7 @@ def _one_redriven(asked: Asked) -> Done | Again:
     more = {"to": to.name} if to is not queue else {}
     more |= {"arguments": "changed"} if args != one.letter.args else {}
     with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one, **more)) as outcome:
-        reading_ = Pass(queue, most=MOST)
+        reading_ = Pass(queue, most=MOST, each=EACH_WORKER)
         redriver = Redriver(
             reading_, to, lambda each: each.message_id == one.message_id, lambda _: args, Rate(None), 1, None,
             advance=_until(reading_),
@@ -121,7 +122,7 @@ def _one_redriven(asked: Asked) -> Done | Again:
 def _one_discarded(asked: Asked) -> Done:
     one, queue = _found(asked)
     with asked.shared.letters.acting(queue.name), noted(*_line(asked, "discard", one)) as outcome:
-        reading_ = Pass(queue, most=MOST)
+        reading_ = Pass(queue, most=MOST, each=EACH_WORKER)
         discarder = Discarder(
             reading_, lambda each: each.message_id == one.message_id, Rate(None), _until(reading_), most=1
         )

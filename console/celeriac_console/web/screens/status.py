@@ -20,6 +20,7 @@ from celeriac_console.lookup.find import found
 from celeriac_console.lookup.forget import refuse_running, status_of, task_with_records
 from celeriac_console.lookup.keys import key_and_record
 from celeriac_console.lookup.rerun import prepared, refuse_unfinished
+from celeriac_console.lookup.search import Answer
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.web.activity.noted import noted
@@ -54,16 +55,21 @@ def read(asked: Asked) -> View:
     if not text:
         return View(data, "", is_live=False)
     tasks = [task_of(of)] if of else [task for _, task in sorted(registry.tasks.items())]
-    answers = found(text, tasks, every_record=False)
+
+    def look() -> tuple[list[Answer], str]:
+        answers = found(text, tasks, every_record=False)
+        return answers, _schedule(*answers[0]) if len(answers) == 1 else ""
+
+    # A search by id reads many records: it is done once, and not again and again.
+    is_cheap = bool(of) or is_reference(text)
+    answers, schedule = asked.shared.answers.of((of, text), look, fresh=not asked.is_tick) if is_cheap else look()
     data["answers"] = [_short(handle, status, text) for handle, status in answers[:MOST_ANSWERS]]
     words = ["--task", of, text] if of else [text]
     if len(answers) != 1:
         return View(data, command("status", *words), is_live=False)
     handle, status = answers[0]
     shows = asked.query.get("result") == "shown" or asked.operator.session.shows_arguments
-    data["one"] = _whole(asked, handle, status, shows=shows)
-    # A search by id reads many records: it is done once.
-    is_cheap = bool(of) or is_reference(text)
+    data["one"] = _whole(asked, handle, status, schedule, shows=shows)
     return View(data, command("status", *words), handle.task, is_live=is_cheap and status.state in _UNFINISHED)
 
 
@@ -83,12 +89,11 @@ def _short(handle: Handle[Any], status: Status, text: str) -> dict[str, Any]:
     }
 
 
-def _whole(asked: Asked, handle: Handle[Any], status: Status, *, shows: bool) -> dict[str, Any]:
+def _whole(asked: Asked, handle: Handle[Any], status: Status, schedule: str, *, shows: bool) -> dict[str, Any]:
     key = handle.key.removeprefix(f"{handle.task}:")
     failure, cancelled = status.failure, False
     if failure is not None:
         cancelled = failure.reason == Reason.CANCELLED
-    schedule = _schedule(handle, status)
     consumer = asked.shared.live.consumers.get().value.get(handle.queue.name, "none")
     return {
         "task": handle.task,
