@@ -10,6 +10,7 @@ from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
     EndpointConnectionError,
+    LoginError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -38,7 +39,8 @@ from celeriac_console.terminal.screen import forget_reader, say
 
 LOG_IN = "your AWS credentials have expired or aren't known: log in again, for example with `aws sso login`"
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-UNKNOWN = frozenset({"InvalidClientTokenId", "UnrecognizedClientException"})
+# Of SQS and STS, of DynamoDB, and of S3.
+UNKNOWN = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"})
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 is_default_stage = False
 """Whether the operator has named no stage, so that the command says which one it works on."""
@@ -101,7 +103,7 @@ def explanation(error: Exception) -> tuple[str, int] | None:
             return _refusal(error), FAILED
         case ProfileNotFound():
             return f"{error}. AWS_PROFILE names a profile that is not in ~/.aws/config.", USAGE
-        case SSOError() | TokenRetrievalError() | CredentialRetrievalError():
+        case SSOError() | LoginError() | TokenRetrievalError() | CredentialRetrievalError():
             return f"{LOG_IN} ({error})", FAILED
         case BotoCoreError():
             return f"AWS can't be reached: {error}", FAILED
@@ -115,9 +117,11 @@ def explanation(error: Exception) -> tuple[str, int] | None:
 
 def is_of_login(error: Exception) -> bool:
     """Whether the operator must log in again."""
-    return isinstance(error, SSOError | TokenRetrievalError | CredentialRetrievalError) or (
-        error_code(error) in EXPIRED | UNKNOWN
-    )
+    if isinstance(error, NotConfiguredError):
+        return isinstance(error.__cause__, NoCredentialsError)
+    if isinstance(error, SSOError | LoginError | TokenRetrievalError | CredentialRetrievalError | NoCredentialsError):
+        return True
+    return error_code(error) in EXPIRED | UNKNOWN
 
 
 def _refusal(error: ClientError) -> str:

@@ -108,7 +108,7 @@ def test_a_child_needs_no_lock_that_another_thread_held_during_the_fork() -> Non
         held, over = threading.Event(), threading.Event()
 
         def hold():
-            with client._one_at_a_time, message._minting, quarantine._reading, broken._counting:
+            with client.one_at_a_time, message._minting, quarantine._reading, broken._counting:
                 held.set()
                 over.wait(30)
 

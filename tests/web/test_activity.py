@@ -1,10 +1,12 @@
 """What operators did is written down, before it is done and after."""
 
 import pytest
+from botocore.exceptions import ClientError
 
 from celeriac.aws.client import client
 from celeriac.model import names
 from celeriac.testing import Sandbox
+from celeriac_console.terminal.errors import UserError
 from celeriac_console.web.activity import store
 from celeriac_console.web.activity.noted import noted
 from tests.conftest import STAGE
@@ -50,3 +52,21 @@ def test_a_line_outlives_a_year_and_then_expires(sandbox: Sandbox) -> None:
         TableName=names.idempotency_table(STAGE), Key={"id": {"S": f"{store.COUNTER}#{number}"}}
     )
     assert "expiration" in answer["Item"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ClientError({"Error": {"Code": "AccessDenied", "Message": "secret"}}, "SendMessage"), "failed: AccessDenied"),
+        (ClientError({"Error": {"Code": "AWS.SimpleQueueService.X"}}, "Send"), "failed: AWS.SimpleQueueService.X"),
+        (ClientError({"Error": {"Code": "<b>secret", "Message": ""}}, "S"), "failed: botocore.exceptions.ClientError"),
+        (UserError("secret"), "failed: UserError"),
+        (ValueError("secret"), "failed: ValueError"),
+    ],
+)
+def test_the_activity_tells_the_code_of_aws_and_no_text(page: Page, error: Exception, said: str) -> None:
+    with pytest.raises(type(error)), noted("me", "send", {}):
+        raise error
+    [line] = page.json("/activity")["lines"]
+    assert line["outcome"] == said
+    assert "secret" not in page.html("/activity")

@@ -1,6 +1,6 @@
 """Dead letters on the page: from a group to a letter, and back to its queue."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import time_machine
@@ -97,18 +97,6 @@ def test_a_discard_must_be_meant(page: Page, sandbox: Sandbox) -> None:
     assert sandbox.dead_letters(tills) == []
 
 
-def test_a_discard_spares_a_letter_that_wasnt_shown(page: Page, sandbox: Sandbox) -> None:
-    """SQS itself moves a letter with the time of its sending, so it looks older than the preview."""
-    _die(sandbox, 3)
-    shown = page.json("/dead-letters/tills/discard")["shown"]
-    with time_machine.travel(sandbox.now - timedelta(hours=1), tick=False):
-        client("sqs").send_message(QueueUrl=sqs.url("celeriac-test--tills-dlq"), MessageBody='{"task": "page_pays"}')
-    page.act("/dead-letters/tills/jobs", what="discard", sure="yes", shown=shown)
-    page.shared.jobs.get("1").join(30)
-    [left] = sandbox.dead_letters(tills)
-    assert left.failure is None
-
-
 def test_who_only_looks_changes_nothing(opened: Opens, sandbox: Sandbox) -> None:
     _die(sandbox)
     page = opened(read_only=True).enter()
@@ -146,3 +134,26 @@ def test_a_preview_shows_letters_of_a_worker_whose_clock_is_ahead(page: Page, sa
     with time_machine.travel(sandbox.now - timedelta(minutes=2), tick=False):
         preview = page.json("/dead-letters/tills/redrive")
     assert preview["matched"] == 3
+
+
+def test_a_letter_that_sqs_moved_says_when_it_was_sent_and_not_that_it_died_then(page: Page, sandbox: Sandbox) -> None:
+    client("sqs").send_message(QueueUrl=sqs.url(tills.dead_letter_name("test")), MessageBody='{"task": "page_pays"}')
+    _die(sandbox)
+    groups = page.json("/dead-letters/tills")["groups"]
+    assert sorted(group["is_of_sending"] for group in groups) == [False, True]
+    assert page.html("/dead-letters/tills").count("SQS doesn't say") == 1
+    [moved] = [group for group in groups if group["is_of_sending"]]
+    [letter] = page.json("/dead-letters/tills", kind=moved["kind"])["letters"]
+    assert "say when it died" in page.html(f"/dead-letters/tills/letter/{letter['message_id']}")
+    assert '<span class="none">sent</span>' in page.html("/dead-letters/tills", kind=moved["kind"])
+
+
+def test_deaths_over_time_end_now(page: Page, sandbox: Sandbox) -> None:
+    _die(sandbox, 2)
+    [group] = page.json("/dead-letters/tills")["groups"]
+    assert group["over_time"][-1] == 2
+    sandbox.advance(timedelta(hours=3))
+    _die(sandbox)
+    [group] = page.json("/dead-letters/tills")["groups"]
+    assert (group["over_time"][0], group["over_time"][-1], sum(group["over_time"])) == (2, 1, 3)
+    assert datetime.fromisoformat(group["last"]) - datetime.fromisoformat(group["first"]) >= timedelta(hours=3)

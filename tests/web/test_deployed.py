@@ -257,8 +257,14 @@ def test_a_viewer_sees_arguments_and_results_only_if_the_deploy_says_so(sandbox:
         assert ("carla-4711" in site.get(shown, viewer).text) is sees
         assert "carla-4711" in site.get(shown, operator).text
     # To search in arguments is to read them, letter by letter.
-    found = site.get("/dead-letters/ferries?contains=carla", viewer)
-    assert found.status_code == (200 if sees else 400)
+    for url in (
+        "/dead-letters",
+        "/dead-letters/ferries",
+        "/dead-letters/ferries/redrive",
+        "/dead-letters/ferries/discard",
+    ):
+        for name in ("text", "contains"):
+            assert site.get(f"{url}?{name}=carla", viewer).status_code == (200 if sees else 400), url
 
 
 @pytest.mark.parametrize("groups", [None, [], "oncall2", ["visitors"], 7, {"oncall": True}, [["oncall"]]])

@@ -37,8 +37,8 @@ class Sent:
     at: Mapping[int, Callable[[], object]] = field(default_factory=dict)
     """What to do before the batch of this number."""
     batches: int = 0
-    keeps: bool = False
-    """Whether AWS refuses each deletion."""
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    """The operations that AWS refuses, each with its code."""
     lock: Lock = field(default_factory=Lock)
 
     def before(self, entries: list[dict[str, Any]]) -> None:
@@ -57,10 +57,10 @@ def sent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
     real, found = BaseClient._make_api_call, Sent()  # type: ignore[attr-defined]
 
     def seen(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if code := found.refuses.get(operation):
+            raise ClientError({"Error": {"Code": code, "Message": "by the test"}}, operation)
         if operation == "SendMessageBatch":
             found.before(arguments["Entries"])
-        if operation == "DeleteMessageBatch" and found.keeps:
-            raise ClientError(REFUSED, operation)  # type: ignore[arg-type]  # as AWS answers
         return real(client, operation, arguments)
 
     with monkeypatch.context() as patch:
@@ -82,10 +82,8 @@ def _left(sandbox: Sandbox) -> list[int]:
     return [letter.args["number"] for letter in sandbox.dead_letters(wagons)]
 
 
-def _start(page: Page, what: str = "redrive", most: int = 500, **form: Any) -> Job:
-    if what == "discard":
-        form["shown"] = page.json("/dead-letters/wagons/discard", most=most)["shown"]
-    page.act("/dead-letters/wagons/jobs", what=what, **form)
+def _start(page: Page, **form: Any) -> Job:
+    page.act("/dead-letters/wagons/jobs", what="redrive", **form)
     return page.shared.jobs.get("1")
 
 
@@ -179,7 +177,7 @@ def test_a_job_that_aws_refuses_says_so_and_tells_how_many_it_sent(page: Page, s
     assert "AccessDenied" in html
     [line] = page.json("/activity")["lines"]
     assert line["count"] == shown.count
-    assert line["outcome"].startswith("failed: ")
+    assert line["outcome"] == "failed: AccessDenied"
     # Another job may follow at once, and does the rest.
     sent.at = {}
     page.act("/dead-letters/wagons/jobs", what="redrive")
@@ -187,17 +185,40 @@ def test_a_job_that_aws_refuses_says_so_and_tells_how_many_it_sent(page: Page, s
     assert sent.numbers == Counter(range(120))
 
 
+@pytest.mark.parametrize("operation", ["ReceiveMessage", "SendMessageBatch", "DeleteMessageBatch"])
+def test_a_job_whose_login_expires_waits_for_a_new_one_and_goes_on(
+    page: Page, sandbox: Sandbox, sent: Sent, operation: str
+) -> None:
+    _die(sandbox, 60)
+    sent.numbers.clear()
+    sent.refuses = {operation: "ExpiredToken"}
+    job = _start(page)
+    assert job.wait_for(frozenset({"paused"}), 30)
+    html = page.html("/jobs/1")
+    assert "log in again" in html
+    assert "Resume it then" in html
+    sent.refuses = {}
+    page.act("/jobs/1/resume")
+    job.join(30)
+    shown = job.progress()
+    assert (shown.state, shown.count, shown.problem, shown.work.problems) == ("done", 60, "", [])
+    assert sent.numbers == Counter(range(60))
+    assert _left(sandbox) == []
+    [line] = page.json("/activity")["lines"]
+    assert (line["count"], line["outcome"]) == (60, "done")
+
+
 def test_letters_that_were_sent_and_not_deleted_are_counted_and_named(page: Page, sandbox: Sandbox, sent: Sent) -> None:
     _die(sandbox, 5)
     sent.numbers.clear()
-    sent.keeps = True
+    sent.refuses = {"DeleteMessageBatch": "AccessDenied"}
     job = _start(page)
     job.join(30)
-    sent.keeps = False
+    sent.refuses = {}
     shown = job.progress()
     assert shown.state == "failed"
     assert shown.count == sent.numbers.total() > 0
-    assert len(shown.problems) == shown.count
+    assert len(shown.work.problems) == shown.count
     assert "it may be sent twice" in page.html("/jobs/1")
     [line] = page.json("/activity")["lines"]
     assert line["count"] == shown.count
@@ -231,16 +252,15 @@ def test_a_job_sends_letters_of_a_task_that_nobody_has_as_they_are(opened: Opens
     assert len(sandbox.dead_letters(wagons)) == 2
 
 
-@pytest.mark.parametrize("what", ["redrive", "discard"])
-def test_a_preview_of_some_letters_tells_how_many_are_meant(page: Page, sandbox: Sandbox, what: str) -> None:
+def test_a_preview_of_some_letters_tells_how_many_are_meant(page: Page, sandbox: Sandbox) -> None:
     _die(sandbox, 60)
     shown = page.json("/dead-letters/wagons", most=20)
     assert (shown["read"], shown["total"]) == (20, 60)
     assert "first 20 of about 60" in page.html("/dead-letters/wagons", most=20)
-    preview = page.json(f"/dead-letters/wagons/{what}", most=20)
+    preview = page.json("/dead-letters/wagons/redrive", most=20)
     assert (preview["matched"], preview["estimated"], preview["is_all"]) == (20, 60, False)
-    assert "about 60" in page.html(f"/dead-letters/wagons/{what}", most=20)
-    job = _start(page, what, most=20, sure="yes")
+    assert "about 60" in page.html("/dead-letters/wagons/redrive", most=20)
+    job = _start(page)
     job.join(30)
     assert job.progress().count == 60
     assert _left(sandbox) == []

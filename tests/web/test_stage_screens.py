@@ -91,24 +91,10 @@ def test_parked_events_are_shown_in_pages_without_their_data(page: Page) -> None
     assert "<script>alert" not in text
 
 
-def test_a_replay_is_previewed_then_run_and_noted(page: Page, sandbox: Sandbox) -> None:
-    _emit(1, 2)
-    sandbox.drain()
-    sent = sandbox.calls["sqs", "SendMessageBatch"]
-    assert "2</b> found" in page.act("/outbox/preview", type="watched.*", since="2h")
-    assert sandbox.calls["sqs", "SendMessageBatch"] == sent
-    page.act("/outbox/replays/1/run")
-    page.shared.replays.of("2").wait()
-    assert page.json("/outbox/replays/2")["counts"]["published"] == 2
-    [line] = page.json("/activity")["lines"]
-    assert (line["what"], line["count"], line["outcome"]) == ("outbox replay", 2, "done")
-
-
 @pytest.mark.parametrize("form", [{"type": "", "since": "2h"}, {"type": "*", "since": "soon"}])
-def test_a_wrong_filter_begins_no_replay(page: Page, form: dict[str, str]) -> None:
+def test_a_wrong_filter_begins_no_preview(page: Page, form: dict[str, str]) -> None:
     page.act("/outbox/preview", status=400, **form)
-    assert page.shared.replays.newest_first == []
-    assert page.browser.get("/outbox/replays/1").status_code == 404
+    assert page.shared.jobs.all() == []
 
 
 def test_who_may_only_look_gets_no_buttons(opened: Opens) -> None:

@@ -1,15 +1,17 @@
 """The screens of tasks: their declarations, a form that sends one, and what became of it."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from celeriac import Queue, task
+from celeriac import Backoff, Queue, task
 from celeriac.declare import registry
 from celeriac.testing import Sandbox
 from tests.web.conftest import Opens, Page
 
+STEP: dict[str, Any] = {"arg.step": "1"}
 WELCOME: dict[str, Any] = {"arg.user_id": "7", "arg.email": "a@example.org"}
 
 postbox = Queue("postbox")
@@ -153,3 +155,26 @@ def test_a_task_whose_record_has_expired_is_unknown(sandbox: Sandbox, page: Page
     one = opened().enter().json("/status", ref=reference(html))["one"]  # the session has ended meanwhile
     assert one["state"] == "unknown"
     assert one["may_rerun"] is False
+
+
+@pytest.mark.parametrize(
+    ("wait", "where"),
+    [
+        (timedelta(minutes=5), "the queue postbox, hidden until it is due"),
+        (timedelta(hours=1), "a schedule, which sends it to the queue postbox when it is due"),
+    ],
+)
+def test_a_task_that_failed_says_where_it_waits_for_its_next_try(
+    sandbox: Sandbox, page: Page, monkeypatch: pytest.MonkeyPatch, wait: timedelta, where: str
+) -> None:
+    def stumble(step: int) -> None:
+        raise LookupError("a stone")
+
+    steady = Backoff(base=wait, jitter=0)
+    monkeypatch.setitem(registry.tasks, "stumble", task(postbox, key="step", retry=steady, name="stumble")(stumble))
+    ref = reference(page.act("/enqueue/stumble", **STEP))
+    assert page.json("/status", ref=ref)["one"]["where"] == "the queue postbox"
+    sandbox.run_once()
+    one = page.json("/status", ref=ref)["one"]
+    assert (one["state"], one["where"]) == ("retrying", where)
+    assert [step["said"] for step in one["steps"]] == ["sent", "attempt 1 failed", "tries again then"]

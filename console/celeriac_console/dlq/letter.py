@@ -18,6 +18,11 @@ def died_at(letter: DeadLetter) -> datetime:
     return failure.last_at if failure is not None and failure.last_at is not None else letter.sent_at
 
 
+def is_death_known(letter: DeadLetter) -> bool:
+    """Whether a time of its last failure is noted. SQS doesn't say when it moved a letter."""
+    return letter.failure is not None and letter.failure.last_at is not None
+
+
 def attempts_of(letter: DeadLetter) -> int:
     """The number of attempts that were charged to the letter."""
     return letter.failure.attempts if letter.failure is not None else 0

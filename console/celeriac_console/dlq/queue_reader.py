@@ -62,10 +62,14 @@ class Pass:
         workers: int = WORKERS,
         batch: int = 10,
         most: int | None = None,
+        each: int | None = None,
+        stopped: threading.Event | None = None,
     ) -> None:
         """Prepare a pass.
 
         most: about so many letters are visited, because the caller stops it then; None for all.
+        each: only one worker for so many letters, because a worker that finds none waits for a second; None for all.
+        stopped: who sets it, from another thread, ends the pass early, as `stop` does; it is set when the pass ends.
         """
         self.missed = 0
         """The number of letters that the pass couldn't read: another reader holds them, or a FIFO group blocks them."""
@@ -74,13 +78,14 @@ class Pass:
         self.name = queue.dead_letter_name(settings.stage())
         self._url = sqs.url(self.name)
         self._hidden = hidden
-        self._workers = workers
+        expected = self.total if most is None else min(self.total, most)
+        self._workers = workers if each is None else max(1, min(workers, expected // each))
         self._batch = batch
-        self._kept = hidden_for(self.total if most is None else min(self.total, most))
+        self._kept = hidden_for(expected)
         self._lock = threading.Lock()
         self._held: dict[str, str] = {}
         self._gone: set[str] = set()
-        self._stop = threading.Event()
+        self._stop = stopped or threading.Event()
 
     def stop(self) -> None:
         """End the pass early, because the letter was found or the limit is reached."""
@@ -169,6 +174,16 @@ class Pass:
             for _ in pool.map(lambda ten: self._set_visibility(ten, 0), tens):
                 pass
         self._held.clear()
+
+
+def paced(queue: Queue, rate: float | None, stopped: threading.Event | None = None) -> Pass:
+    """A pass whose workers can send or delete all the letters that they take before these become visible again.
+
+    rate: letters a second; None for no limit. stopped: as of `Pass`.
+    """
+    batch = max(1, min(10, int(rate * HIDDEN.total_seconds() / 4))) if rate else 10
+    workers = WORKERS if rate is None or rate > WORKERS * batch else 1
+    return Pass(queue, workers=workers, batch=batch, stopped=stopped)
 
 
 def hidden_for(letters: int) -> timedelta:

@@ -17,7 +17,7 @@ from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.model.failure import error_type
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
-from celeriac_console.dlq.queue_reader import HIDDEN, WORKERS, Pass, Taken, delete
+from celeriac_console.dlq.queue_reader import Pass, Taken, delete
 from celeriac_console.dlq.redrive_entry import Change, entry
 from celeriac_console.rate import Rate
 from celeriac_console.terminal.errors import UserError
@@ -48,22 +48,40 @@ class Redriver:
     stayed: int = 0
     """The number of letters that stay because another letter of the same task and id was chosen."""
     _chosen: set[tuple[str, str, str]] = field(default_factory=set)
+    _settled: set[str] = field(default_factory=set)
+    """SQS's ids of the letters that stay. A further pass leaves them alone."""
+    _kept: dict[str, str] = field(default_factory=dict)
+    """SQS's ids of the letters in `undeleted`, with their lines there. A further pass deletes them."""
     _lock: Lock = field(default_factory=Lock)
 
     def visit(self, taken: Sequence[Taken]) -> set[str]:
         """Send the selected letters and delete those that were sent. Returns the message ids of the deleted ones."""
-        meant = self._choose([one for one in taken if self.is_meant(one)])
+        deleted = self._delete([one for one in taken if one.message_id in self._kept])
+        meant = self._choose([one for one in taken if self._is_open(one) and self.is_meant(one)])
         with self._lock:
             self.seen += len(taken)
         self.advance(len(taken) - len(meant))
-        deleted: set[str] = set()
-        for some in self._entries(meant):
-            if self.would_send is not None:
-                self.would_send([one for one, _ in some])
-            else:
-                deleted |= self._send(some)
-            self.advance(len(some))
+        try:
+            for some in self._entries(meant):
+                if self.would_send is not None:
+                    self.would_send([one for one, _ in some])
+                else:
+                    deleted |= self._send(some)
+                self.advance(len(some))
+        except BaseException:
+            self._reopen([one for one in meant if one.message_id not in deleted and self._is_open(one)])
+            raise
         return deleted
+
+    def _is_open(self, one: Taken) -> bool:
+        """Whether it isn't decided yet what becomes of the letter."""
+        return one.message_id not in self._settled and one.message_id not in self._kept
+
+    def _reopen(self, unsent: Sequence[Taken]) -> None:
+        """An error came before these letters were sent. So another pass may send them."""
+        with self._lock:
+            self._chosen -= {_which(one) for one in unsent}
+            self.matched -= len(unsent)
 
     def _choose(self, meant: Sequence[Taken]) -> list[Taken]:
         with self._lock:
@@ -73,10 +91,10 @@ class Redriver:
                     break
                 # A letter that died again during this redrive is not sent again, else a redrive might never end. Each
                 # import of a letter is sent, because only the latest import runs, in whatever order they arrive.
-                imported = one.letter.failure.imported if one.letter.failure is not None else ""
-                which = (one.letter.task, one.letter.id, imported)
+                which = _which(one)
                 if which in self._chosen:
                     self.stayed += 1
+                    self._settled.add(one.message_id)
                 else:
                     self._chosen.add(which)
                     chosen.append(one)
@@ -100,6 +118,7 @@ class Redriver:
     def _stays(self, one: Taken, why: str) -> None:
         with self._lock:
             self.unsent.append(f"{line(one.letter.id)}: {why}")
+            self._settled.add(one.message_id)
 
     def _send(self, some: Sequence[tuple[Taken, sqs.Entry]]) -> set[str]:
         self.pace.wait(len(some))
@@ -107,26 +126,35 @@ class Redriver:
         sent = [one for (one, _), problem in zip(some, refused, strict=True) if problem is None]
         with self._lock:  # before the deletion, which may fail: these letters are sent
             self.redriven += len(sent)
-            self.unsent += [
-                f"{line(one.letter.id)}: {problem.why}"
-                for (one, _), problem in zip(some, refused, strict=True)
-                if problem is not None
-            ]
-        deleted: set[str] = set()
+            self._kept |= {one.message_id: _said_of_kept(one) for one in sent}
+        for (one, _), problem in zip(some, refused, strict=True):
+            if problem is not None:
+                self._stays(one, problem.why)
         try:
-            deleted = delete(sqs.url(self.reading.name), sent)
+            return self._delete(sent)
         finally:
-            kept = [line(one.letter.id) for one in sent if one.message_id not in deleted]
             with self._lock:
-                self.undeleted += [f"{id_}: sent, and not deleted: it may be sent twice" for id_ in kept]
+                self.undeleted += [self._kept[one.message_id] for one in sent if one.message_id in self._kept]
+
+    def _delete(self, sent: Sequence[Taken]) -> set[str]:
+        """Delete letters that were sent. Returns the message ids of the deleted ones."""
+        deleted = delete(sqs.url(self.reading.name), sent)
+        with self._lock:
+            for id_ in deleted:
+                said = self._kept.pop(id_)
+                if said in self.undeleted:
+                    self.undeleted.remove(said)
         return deleted
 
 
-def paced(queue: Queue, rate: float | None) -> Pass:
-    """A pass whose workers can send all the letters that they take before these become visible again."""
-    batch = max(1, min(10, int(rate * HIDDEN.total_seconds() / 4))) if rate else 10
-    workers = WORKERS if rate is None or rate > WORKERS * batch else 1
-    return Pass(queue, workers=workers, batch=batch)
+def _which(one: Taken) -> tuple[str, str, str]:
+    """What a letter is: of two that are the same, one is sent."""
+    failure = one.letter.failure
+    return one.letter.task, one.letter.id, failure.imported if failure is not None else ""
+
+
+def _said_of_kept(one: Taken) -> str:
+    return f"{line(one.letter.id)}: sent, and not deleted: it may be sent twice"
 
 
 def _sent(name: str, entries: Sequence[sqs.Entry]) -> list[Refusal | None]:

@@ -27,7 +27,8 @@ def client(service: Literal["service-quotas"]) -> Any: ...
 def client(service: Literal["sts"]) -> "STSClient": ...
 def client(service: Any) -> Any:
     """The client of `service`, with the same configuration as the runtime's clients."""
-    return _client(service)
+    with clients.one_at_a_time:
+        return _client(service)
 
 
 _client = cache(clients.make)

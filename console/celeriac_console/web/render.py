@@ -1,5 +1,6 @@
 """Answers: a screen as HTML or JSON, an error as a sentence with what to do next."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,8 @@ def entered(cookie: str) -> Response:
 def _page(
     template: str, asked: Asked, view: View, *, title: str, path: str, live: bool, costs: bool = False
 ) -> HTMLResponse:
-    session = asked.operator.session
-    said: list[str] = []
-    if not asked.is_tick:  # a tab takes only a part of the answer, without them
-        said, session.said = session.said, said
+    # A tab that asks again takes only a part of the answer, without what actions have said.
+    said = taken(asked.operator.session.said) if not asked.is_tick else []
     menu = [(each.menu, each.path) for room in ROOMS for each in room.screens if each.menu]
     frame: dict[str, Any] = {
         "title": title,
@@ -110,3 +109,12 @@ def _page(
         "tick_seconds": int(TICK.total_seconds()) if live else 0,
     }
     return HTMLResponse(_made.get_template(template).render(frame | dict(view.data)), 200, PRIVATE)
+
+
+def taken(said: list[str]) -> list[str]:
+    """What is in the list, which is empty then. Of two threads, only one gets a sentence."""
+    sentences: list[str] = []
+    with suppress(IndexError):
+        while True:
+            sentences.append(said.pop(0))
+    return sentences

@@ -6,8 +6,8 @@ from celeriac_console.web.identity import Identity
 from celeriac_console.web.jobs.jobs import Jobs
 from celeriac_console.web.letters.cache import Letters
 from celeriac_console.web.letters.previews import Previews
+from celeriac_console.web.live.answers import Answers
 from celeriac_console.web.live.stage import LiveStage
-from celeriac_console.web.replays.running import Replays
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Shared:
 
     identity: Identity
     live: LiveStage = field(default_factory=LiveStage)
-    replays: Replays = field(default_factory=Replays)
+    answers: Answers = field(default_factory=Answers)
     letters: Letters = field(default_factory=Letters)
     previews: Previews = field(default_factory=Previews)
     jobs: Jobs = field(default_factory=Jobs)

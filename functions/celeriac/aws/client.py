@@ -108,7 +108,7 @@ def client(service: Any) -> Any:
 
     Raises NotConfiguredError without a region or credentials.
     """
-    with _one_at_a_time:
+    with one_at_a_time:
         return _client(service, _patience())
 
 
@@ -203,8 +203,9 @@ def user_agent() -> str:
 
 
 _client = cache(make)
-# Making a client takes longer than anything else here, and several threads may ask for the first one at once.
-_one_at_a_time = Lock()
+one_at_a_time = Lock()
+"""Held while a client is made. That takes longer than anything else here, several threads may ask for the first one at
+once, and boto3's session isn't safe for threads."""
 # boto3's default session, if it was made for a client of ours, so that it has no settings of the application.
 _our_sessions: list[Any] = []
 
@@ -223,7 +224,7 @@ def _forget_session() -> None:
 
 def forget() -> None:
     """Forget all clients and the session: the next ones read the credentials from their files again."""
-    with _one_at_a_time:
+    with one_at_a_time:
         _forget_clients()
         _forget_session()
 

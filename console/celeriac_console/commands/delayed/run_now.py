@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -16,8 +15,8 @@ from celeriac_console.delayed.filter import filter_of
 from celeriac_console.delayed.options import DryRun, From, Names, OfQueue, OfTask, Until
 from celeriac_console.delayed.sender import Sender
 from celeriac_console.delayed.waiting import Waiting
-from celeriac_console.options import Json, Yes
-from celeriac_console.rate import Rate, rate_of
+from celeriac_console.options import Json, PerSecond, Yes
+from celeriac_console.rate import Rate
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import FAILED, CommandInterruptedError
 from celeriac_console.terminal.next_steps import same_command
@@ -32,9 +31,7 @@ def run_now(
     task: OfTask = None,
     from_: From = None,
     until: Until = None,
-    rate: Annotated[
-        float | None, typer.Option(parser=rate_of, metavar="N/s", help="At most this many per second.")
-    ] = None,
+    rate: PerSecond = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     json_: Json = False,

@@ -11,8 +11,9 @@ from celeriac_console.dlq.discarder import Discarder
 from celeriac_console.dlq.filter import Filter, filter_of
 from celeriac_console.dlq.kinds import Kinds, show_kinds
 from celeriac_console.dlq.options import Contains, OfError, OfTask, Since, Until
-from celeriac_console.dlq.queue_reader import Pass, Taken, depth, hidden_for, say_missed
-from celeriac_console.options import Json, QueueName, Yes
+from celeriac_console.dlq.queue_reader import Pass, Taken, depth, hidden_for, paced, say_missed
+from celeriac_console.options import Json, PerSecond, QueueName, Yes
+from celeriac_console.rate import Rate
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import CommandInterruptedError
 from celeriac_console.terminal.next_steps import same_command
@@ -28,6 +29,7 @@ def discard(
     since: Since = None,
     until: Until = None,
     contains: Contains = None,
+    rate: PerSecond = None,
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
@@ -45,14 +47,14 @@ def discard(
             f"Delete them permanently, in the stage {stage()}? To keep a copy, answer no and use celeriac dlq export.",
             otherwise="add --yes to delete without being asked",
         )
-    reading = Pass(declared)
+    reading = paced(declared, rate)
 
     def is_meant(one: Taken) -> bool:
         # Letters that arrived after the preview weren't shown to the user, so they aren't deleted.
         return wanted.matches(one.letter) and (shown is None or one.message_id in shown)
 
     with progress("discarding", reading.total) as advance:
-        discarder = Discarder(reading, is_meant, advance)
+        discarder = Discarder(reading, is_meant, Rate(rate), advance)
         try:
             reading.run(discarder.visit, wait=True)
         except KeyboardInterrupt:

@@ -17,11 +17,11 @@ from celeriac_console.dlq.filter import Filter, filter_of
 from celeriac_console.dlq.find import find
 from celeriac_console.dlq.kinds import Kinds, kinds_as_json, show_kinds
 from celeriac_console.dlq.options import Contains, Limit, OfError, OfTask, Since, Until
-from celeriac_console.dlq.queue_reader import Taken, say_missed
-from celeriac_console.dlq.redriver import Redriver, paced
+from celeriac_console.dlq.queue_reader import Taken, paced, say_missed
+from celeriac_console.dlq.redriver import Redriver
 from celeriac_console.lookup.reference import ids_of
-from celeriac_console.options import Json, QueueName, Yes
-from celeriac_console.rate import Rate, rate_of
+from celeriac_console.options import Json, PerSecond, QueueName, Yes
+from celeriac_console.rate import Rate
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import FAILED, CommandInterruptedError, UserError
 from celeriac_console.terminal.next_steps import same_command
@@ -42,9 +42,7 @@ def redrive(
     id_: Annotated[
         str | None, typer.Option("--id", help="Only this letter: the task's reference or id, or SQS's id.")
     ] = None,
-    rate: Annotated[
-        float | None, typer.Option(parser=rate_of, metavar="N/s", help="At most this many per second.")
-    ] = None,
+    rate: PerSecond = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change an argument, as name=value; JSON or plain text.")
     ] = None,

@@ -8,8 +8,8 @@ import typer
 
 from celeriac_console.application import by_name
 from celeriac_console.application.loading import load
-from celeriac_console.options import Json
-from celeriac_console.outbox.replay import COUNTS, Replay
+from celeriac_console.options import Json, PerSecond
+from celeriac_console.outbox.replay import COUNTS, Replay, Replaying
 from celeriac_console.terminal.errors import FAILED, UserError
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.screen import say
@@ -30,6 +30,7 @@ def replay(
         bool,
         typer.Option("--even-expired", help="Also rows so old that a task may run a second time."),
     ] = False,
+    rate: PerSecond = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the rows, send nothing.")] = False,
     json_: Json = False,
 ) -> None:
@@ -48,8 +49,10 @@ def replay(
     if to is not None:
         by_name.task(to)
     after = datetime.now(UTC) - duration(since)
-    for counts in Replay(type_, after, to, even_expired).run(dry=dry_run):  # noqa: B007 - the last ones are of all pages
+    going = Replaying(Replay(type_, after, to, even_expired), dry=dry_run, rate=rate)
+    for _ in going.pages():
         pass
+    counts = going.counts
     if json_:
         typer.echo(json.dumps({name: counts[name] for name in COUNTS}))
     else:

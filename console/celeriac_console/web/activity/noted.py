@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from celeriac.model.failure import error_type
 from celeriac_console.web.activity import store
+from celeriac_console.web.activity.reason import failed
 
 
 @dataclass(slots=True)
@@ -26,6 +26,6 @@ def noted(who: str, what: str, where: Mapping[str, str]) -> Iterator[Outcome]:
     try:
         yield outcome
     except BaseException as error:
-        store.end(number, outcome.count, f"failed: {error_type(error)}")
+        store.end(number, outcome.count, failed(error))
         raise
     store.end(number, outcome.count, outcome.said)

@@ -10,6 +10,7 @@ from celeriac_console.web.forms.fields import control_of, fields, meanings
 from celeriac_console.web.forms.kind import NotReadError, kind_of
 
 LEFT_OUT = object()
+NEEDED = "It is needed: give it a value."
 
 
 class FormError(UserError):
@@ -50,6 +51,24 @@ def arguments(task: Task[..., Any, Any], form: Mapping[str, str]) -> dict[str, A
     return found
 
 
+def misfits(task: Task[..., Any, Any], values: Mapping[str, object]) -> dict[str, str]:
+    """Why the task doesn't take arguments as they are, by the parameter's name: those of a message of another release.
+
+    Names that are no parameters aren't told: see `unknown`.
+    """
+    errors: dict[str, str] = {}
+    for name in task.signature.fields:
+        if name not in values:
+            if task.signature.is_required(name):
+                errors[name] = NEEDED
+            continue
+        try:
+            task.signature.arrived(name, values[name])
+        except InvalidArgumentsError as error:
+            errors[name] = _reason(task, error)
+    return errors
+
+
 def _value(task: Task[..., Any, Any], field: Field, form: Mapping[str, str]) -> object:
     kind = kind_of(task.signature.types[field.name])
     control, text = control_of(field, form), form.get(field.sent_as, "")
@@ -64,7 +83,7 @@ def _value(task: Task[..., Any, Any], field: Field, form: Mapping[str, str]) -> 
             return None
         case "text":
             return ""
-    raise NotReadError("It is needed: give it a value.")
+    raise NotReadError(NEEDED)
 
 
 def _reason(task: Task[..., Any, Any], error: InvalidArgumentsError) -> str:

@@ -1,1 +1,1 @@
-"""Long work on dead letters: it goes on in a thread while tabs come and go."""
+"""Long work of the page: redrives, discards and replays. It goes on in a thread while tabs come and go."""

@@ -1,39 +1,46 @@
 """The jobs since the page's start."""
 
-from collections.abc import Callable
 from threading import Lock
 
 from celeriac_console.terminal.errors import UserError
-from celeriac_console.web.jobs.job import Job, Plan
+from celeriac_console.web.jobs.job import Job
+from celeriac_console.web.jobs.work import Work
+
+KEPT = 200
+"""So many jobs are remembered, the newest ones; and all that haven't ended."""
 
 
 class Jobs:
-    """One job at a time for each queue."""
+    """Of jobs on the same queue, or on the outbox, one at a time."""
 
     def __init__(self) -> None:
         self._jobs: dict[int, Job] = {}
+        self._last = 0
         self._lock = Lock()
 
-    def start(self, plan: Plan, at_end: Callable[[], None]) -> Job:
-        """Start one. Raises UserError if the queue has one that hasn't ended, and AWS's errors."""
+    def start(self, work: Work, who: str) -> Job:
+        """Start one. Raises UserError if another one works on the same, and AWS's errors."""
         with self._lock:
-            if (other := self.of(plan.queue.name)) is not None:
-                raise UserError(f"job {other.number} works on {plan.queue.name}: wait until it has ended, or stop it")
-            number = len(self._jobs) + 1
-            job = self._jobs[number] = Job(number, plan, at_end)
+            if (other := self.of(work.on)) is not None:
+                raise UserError(f"job {other.number} works on {work.on}: wait until it has ended, or stop it")
+            job = Job(self._last + 1, work, who)
+            self._last = job.number
+            self._jobs[job.number] = job
+            for number, each in list(self._jobs.items())[:-KEPT]:
+                if each.is_ended:
+                    del self._jobs[number]
             job.start()
             return job
 
-    def of(self, queue: str) -> Job | None:
-        """The job that works on the queue."""
-        jobs = list(self._jobs.values())
-        return next((job for job in jobs if job.plan.queue.name == queue and not job.progress().is_ended), None)
+    def of(self, on: str) -> Job | None:
+        """The job that works on a queue, or on another thing."""
+        return next((job for job in list(self._jobs.values()) if job.work.on == on and not job.is_ended), None)
 
     def get(self, number: str) -> Job:
         """A job by its number. Raises LookupError."""
-        found = self._jobs.get(int(number)) if number.isdecimal() else None
+        found = next((job for job in self.all() if str(job.number) == number), None)
         if found is None:
-            raise LookupError(f"There is no job {number}. Jobs are forgotten when the page is started again.")
+            raise LookupError(f"There is no job {number[:20]}. Jobs are forgotten when the page is started again.")
         return found
 
     def all(self) -> list[Job]:

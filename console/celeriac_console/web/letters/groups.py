@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from celeriac_console.dlq.letter import attempts_of, died_at, kind_of, reason_of
+from celeriac_console.dlq.letter import attempts_of, died_at, is_death_known, kind_of, reason_of
 from celeriac_console.dlq.queue_reader import Taken
 
 BARS = 60
@@ -31,7 +31,9 @@ class Group:
     last: datetime
     most_attempts: int
     over_time: tuple[int, ...]
-    """Deaths from the first of all groups until now, in `BARS` parts of the same length."""
+    """Deaths from the first of all groups, and from an hour ago at least, until now: in `BARS` parts of one length."""
+    is_of_sending: bool
+    """Whether the times are those at which the messages were sent, because no letter tells when it died."""
 
 
 def groups(letters: Iterable[tuple[str, Taken]]) -> list[Group]:
@@ -40,7 +42,7 @@ def groups(letters: Iterable[tuple[str, Taken]]) -> list[Group]:
     for queue, one in letters:
         found.setdefault((queue, kind_of(one.letter)), []).append(one)
     times = [died_at(one.letter) for some in found.values() for one in some]
-    start = min(times, default=datetime.now(UTC))
+    start = min([*times, datetime.now(UTC) - timedelta(hours=1)])
     made = [_group(queue, kind, some, start) for (queue, kind), some in found.items()]
     return sorted(made, key=lambda group: (-group.count, group.queue, group.kind))
 
@@ -76,11 +78,12 @@ def _group(queue: str, kind: str, some: Sequence[Taken], start: datetime) -> Gro
         max(times),
         max(attempts_of(one.letter) for one in some),
         _over_time(times, start),
+        not any(is_death_known(one.letter) for one in some),
     )
 
 
 def _over_time(times: Sequence[datetime], start: datetime) -> tuple[int, ...]:
-    length = max(datetime.now(UTC) - start, timedelta(hours=1)) / BARS
+    length = (datetime.now(UTC) - start) / BARS
     bars = [0] * BARS
     for at in times:
         bars[max(0, min(BARS - 1, int((at - start) / length)))] += 1

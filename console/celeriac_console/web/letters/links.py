@@ -1,6 +1,7 @@
 """Links into the AWS console: a letter's logs and its trace."""
 
 import re
+import struct
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
@@ -10,6 +11,8 @@ from celeriac_console.dlq.logs import log_query
 from celeriac_console.dlq.queue_reader import Taken
 
 _AROUND = timedelta(minutes=15)
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]")
+_LAST_SHORT = 0xFF
 
 
 def logs(one: Taken, region: str) -> str:
@@ -46,10 +49,15 @@ def _iso(at: datetime) -> str:
 
 
 def _encoded(text: str) -> str:
-    """A text in the console's own form of a value in a URL: `*20` for a space."""
-    return "".join(
-        each
-        if re.fullmatch(r"[A-Za-z0-9_.-]", each)
-        else "".join(f"*{byte:02x}" for byte in each.encode(errors="replace"))
-        for each in text
-    )
+    """A text in JSURL, the console's own form of a value in a URL: `*20` for a space, `**20ac` for a euro sign."""
+    return "".join(each if _PLAIN.fullmatch(each) else "".join(map(_unit, _units(each))) for each in text)
+
+
+def _units(character: str) -> tuple[int, ...]:
+    """The numbers by which JavaScript knows a character."""
+    raw = character.encode("utf-16-le", "surrogatepass")
+    return struct.unpack(f"<{len(raw) // 2}H", raw)
+
+
+def _unit(number: int) -> str:
+    return f"*{number:02x}" if number <= _LAST_SHORT else f"**{number:04x}"

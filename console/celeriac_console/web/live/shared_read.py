@@ -18,6 +18,8 @@ LONGEST = timedelta(minutes=5)
 """The longest pause between two reads while AWS throttles them."""
 AFTER_DENIAL = timedelta(minutes=1)
 """The pause after a read that the operator may not do: rights don't change from one second to the next."""
+WHILE_LOGGED_OUT = timedelta(seconds=5)
+"""The longest pause after a read without a login: the operator waits for the page to work again."""
 SLACK = timedelta(seconds=0.5)
 """A value counts as old so much earlier. Else a tab that asks every five seconds would come a little too early."""
 
@@ -71,10 +73,11 @@ class SharedRead[T]:
         except Exception as error:
             if explanation(error) is None:
                 raise
+            code = error_code(error).rpartition(".")[2]
             if is_of_login(error):
                 clients.forget()  # so that the page works again after a new login
-            code = error_code(error).rpartition(".")[2]
-            if code in THROTTLED:
+                self._pause = min(self.every, WHILE_LOGGED_OUT)
+            elif code in THROTTLED:
                 self._pause = min(2 * self._pause, LONGEST)
             elif code in DENIED:
                 self._pause = max(self.every, AFTER_DENIAL)

@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from typing import Any
 
 from celeriac.consume import quarantine
@@ -59,6 +58,25 @@ PARTS = {
 class LiveStage:
     """The parts of the stage. The tasks must be loaded."""
 
+    def __init__(self) -> None:
+        # Made here and not at their first use, for which two threads might make two.
+        self.counts: SharedRead[dict[str, counts.Counts | None]] = SharedRead(
+            lambda: counts.read(self.queues), TICK, {}
+        )
+        """Messages, by queue."""
+        self.consumers: SharedRead[dict[str, str]] = SharedRead(lambda: consumers.read(self.queues), SLOWER, {})
+        """States of consumers, by queue."""
+        self.alarms: SharedRead[list[alarms.Alarm]] = SharedRead(alarms.read, SLOWER, [])
+        """Raised alarms."""
+        self.figures = SharedRead(lambda: figures.read(self.queues), MINUTE, figures.LastHour({}, None))
+        """The last hour, by queue."""
+        self.outbox: SharedRead[outbox.Outbox | None] = SharedRead(outbox.read, SLOWER, None)
+        """Lag and parked rows."""
+        self.quarantines: SharedRead[frozenset[str]] = SharedRead(quarantine.entries, SLOWER, frozenset())
+        """The entries in quarantine."""
+        self.deploys: SharedRead[tuple[deploys.Stack, ...]] = SharedRead(deploys.read, MINUTE, ())
+        """The stage's stacks."""
+
     @property
     def queues(self) -> list[Queue]:
         """The declared queues, in the order of their names."""
@@ -69,41 +87,6 @@ class LiveStage:
         with ThreadPoolExecutor(len(PARTS)) as pool:
             read: Any = dict(zip(PARTS, pool.map(lambda name: getattr(self, name).get(), PARTS), strict=True))
         return Now(**read)
-
-    @cached_property
-    def counts(self) -> SharedRead[dict[str, counts.Counts | None]]:
-        """Messages, by queue."""
-        return SharedRead(lambda: counts.read(self.queues), TICK, {})
-
-    @cached_property
-    def consumers(self) -> SharedRead[dict[str, str]]:
-        """States of consumers, by queue."""
-        return SharedRead(lambda: consumers.read(self.queues), SLOWER, {})
-
-    @cached_property
-    def alarms(self) -> SharedRead[list[alarms.Alarm]]:
-        """Raised alarms."""
-        return SharedRead(alarms.read, SLOWER, [])
-
-    @cached_property
-    def figures(self) -> SharedRead[figures.LastHour]:
-        """The last hour, by queue."""
-        return SharedRead(lambda: figures.read(self.queues), MINUTE, figures.LastHour({}, None))
-
-    @cached_property
-    def outbox(self) -> SharedRead[outbox.Outbox | None]:
-        """Lag and parked rows."""
-        return SharedRead(outbox.read, SLOWER, None)
-
-    @cached_property
-    def quarantines(self) -> SharedRead[frozenset[str]]:
-        """The entries in quarantine."""
-        return SharedRead(quarantine.entries, SLOWER, frozenset())
-
-    @cached_property
-    def deploys(self) -> SharedRead[tuple[deploys.Stack, ...]]:
-        """The stage's stacks."""
-        return SharedRead(deploys.read, MINUTE, ())
 
     @property
     def cost(self) -> Cost:

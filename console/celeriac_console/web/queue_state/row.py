@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from celeriac.consume import quarantine
+from celeriac.declare import registry
 from celeriac.model import names
 from celeriac.model.queue import Queue
 from celeriac_console.terminal.plural import counted
@@ -36,6 +38,15 @@ class Row:
     oldest_allowed: float
     """Seconds after which a waiting message is old, as the queue's alarm says."""
     deployed_at: datetime | None
+    quarantined: tuple[str, ...] = ()
+    """Its tasks in quarantine. A kind of failure isn't of one queue."""
+
+    @property
+    def since_deploy(self) -> tuple[float, float] | None:
+        """Failures a minute before and since the last deploy; None if that isn't known."""
+        if self.figures is None or self.deployed_at is None:
+            return None
+        return self.figures.failed_since(self.deployed_at)
 
     @property
     def dead(self) -> int:
@@ -60,10 +71,11 @@ class Row:
         oldest = self.figures.oldest_seconds if self.figures is not None else None
         if oldest is not None and oldest > self.oldest_allowed:
             yield f"a message waits for {span(oldest)}"
-        if self.figures is not None and self.deployed_at is not None:
-            rates = self.figures.failed_since(self.deployed_at)
-            if rates is not None and rates[1] >= 1 and rates[1] > MORE * rates[0]:
-                yield "fails more since the deploy"
+        rates = self.since_deploy
+        if rates is not None and rates[1] >= 1 and rates[1] > MORE * rates[0]:
+            yield "fails more since the deploy"
+        if self.quarantined:
+            yield f"{counted(len(self.quarantined), 'task')} in quarantine"
         if self.alarms:
             yield counted(len(self.alarms), "alarm")
 
@@ -71,6 +83,10 @@ class Row:
 def rows(queues: Sequence[Queue], now: Now, stage: str) -> list[Row]:
     """The rows of these queues, those with problems first, and of those the ones with the most dead letters."""
     raised = _by_queue((queue.name for queue in queues), names.start(stage), now.alarms.value)
+    quarantined: dict[str, list[str]] = {}
+    for name, task in sorted(registry.tasks.items()):
+        if quarantine.of_task(name) in now.quarantines.value:
+            quarantined.setdefault(task.queue.name, []).append(name)
     made = [
         Row(
             queue.name,
@@ -81,6 +97,7 @@ def rows(queues: Sequence[Queue], now: Now, stage: str) -> list[Row]:
             tuple(raised.get(queue.name, ())),
             queue.oldest_age.total_seconds(),
             last(now.deploys.value),
+            tuple(quarantined.get(queue.name, ())),
         )
         for queue in queues
     ]

@@ -5,6 +5,8 @@ from celeriac_console.web.screens import (
     activity,
     dead_letters,
     jobs,
+    letter,
+    letters_work,
     outbox,
     overview,
     quarantine,
@@ -17,6 +19,8 @@ from celeriac_console.web.screens import (
 ROOMS: tuple[Room, ...] = (
     overview.ROOM,
     dead_letters.ROOM,
+    letter.ROOM,
+    letters_work.ROOM,
     jobs.ROOM,
     queue.ROOM,
     tasks.ROOM,

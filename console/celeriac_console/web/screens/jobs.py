@@ -1,4 +1,4 @@
-"""Jobs: redrives and discards of many letters, with their progress."""
+"""Jobs: redrives, discards and replays, and their previews, with their progress."""
 
 from celeriac_console.web.jobs.job import Job
 from celeriac_console.web.screen import Action, Asked, Done, Room, Screen, View
@@ -11,8 +11,7 @@ def _read(asked: Asked) -> View:
 def _one(asked: Asked) -> View:
     job = asked.shared.jobs.get(asked.path["number"])
     shown = job.progress()
-    title = f"{shown.what.capitalize()} {shown.queue}"
-    return View({"job": shown}, job.plan.chosen.command(shown.what, shown.queue), title)
+    return View({"job": shown}, shown.work.command, shown.work.title, is_live=not shown.is_ended)
 
 
 def _acts(asked: Asked) -> Done:
@@ -21,7 +20,7 @@ def _acts(asked: Asked) -> Done:
     if what not in deeds:
         raise LookupError("There is no such action.")
     deeds[what](job)
-    said = {"pause": "It pauses after the letters that it is sending.", "resume": "It goes on.", "stop": "It stops."}
+    said = {"pause": "It pauses after what it does at this moment.", "resume": "It goes on.", "stop": "It stops."}
     return Done(said[what], f"/jobs/{job.number}")
 
 

@@ -10,6 +10,7 @@ from celeriac.aws import scheduler
 from celeriac.declare import registry
 from celeriac.declare.handle import Handle
 from celeriac.leases.status import Status
+from celeriac.model.queue import MAX_DELAY
 from celeriac.model.reason import Reason
 from celeriac.model.settings import stage
 from celeriac_console.application.arguments import value_for
@@ -19,6 +20,7 @@ from celeriac_console.lookup.find import found
 from celeriac_console.lookup.forget import refuse_running, status_of, task_with_records
 from celeriac_console.lookup.keys import key_and_record
 from celeriac_console.lookup.rerun import prepared, refuse_unfinished
+from celeriac_console.lookup.search import Answer
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.web.activity.noted import noted
@@ -53,7 +55,14 @@ def read(asked: Asked) -> View:
     if not text:
         return View(data, "", is_live=False)
     tasks = [task_of(of)] if of else [task for _, task in sorted(registry.tasks.items())]
-    answers = found(text, tasks, every_record=False)
+
+    def look() -> tuple[list[Answer], str]:
+        answers = found(text, tasks, every_record=False)
+        return answers, _schedule(*answers[0]) if len(answers) == 1 else ""
+
+    # A search by id reads many records: it is done once, and not again and again.
+    is_cheap = bool(of) or is_reference(text)
+    answers, schedule = asked.shared.answers.of((of, text), look, fresh=not asked.is_tick) if is_cheap else look()
     data["answers"] = [_short(handle, status, text) for handle, status in answers[:MOST_ANSWERS]]
     words = ["--task", of, text] if of else [text]
     if len(answers) != 1:
@@ -61,9 +70,7 @@ def read(asked: Asked) -> View:
     handle, status = answers[0]
     operator = asked.operator
     shows = operator.shows_arguments or (operator.sees_arguments and asked.query.get("result") == "shown")
-    data["one"] = _whole(asked, handle, status, shows=shows)
-    # A search by id reads many records: it is done once.
-    is_cheap = bool(of) or is_reference(text)
+    data["one"] = _whole(asked, handle, status, schedule, shows=shows)
     return View(data, command("status", *words), handle.task, is_live=is_cheap and status.state in _UNFINISHED)
 
 
@@ -83,12 +90,11 @@ def _short(handle: Handle[Any], status: Status, text: str) -> dict[str, Any]:
     }
 
 
-def _whole(asked: Asked, handle: Handle[Any], status: Status, *, shows: bool) -> dict[str, Any]:
+def _whole(asked: Asked, handle: Handle[Any], status: Status, schedule: str, *, shows: bool) -> dict[str, Any]:
     key = handle.key.removeprefix(f"{handle.task}:")
     failure, cancelled = status.failure, False
     if failure is not None:
         cancelled = failure.reason == Reason.CANCELLED
-    schedule = _schedule(handle, status)
     consumer = asked.shared.live.consumers.get().value.get(handle.queue.name, "none")
     return {
         "task": handle.task,
@@ -126,7 +132,8 @@ def steps(handle: Handle[Any], status: Status) -> list[Step]:
         taken.append(Step(handle.due, "due"))
     if failure is not None and status.state in {"retrying", "running"} and failure.last_at is not None:
         error = ": ".join(filter(None, (failure.type, failure.message)))
-        taken.append(Step(failure.last_at, f"attempt {failure.attempts} failed, {failure.reason}", "bad", error))
+        why = f": {failure.reason}" if failure.reason != "failed" else ""
+        taken.append(Step(failure.last_at, f"attempt {failure.attempts} failed{why}", "bad", error))
     match status.state:
         case "queued" if status.due is not None and status.due > now:
             taken = [step for step in taken if step.said != "due"] + [Step(status.due, "delayed until then", "warn")]
@@ -161,8 +168,12 @@ def _where(handle: Handle[Any], status: Status, consumer: str, schedule: str) ->
     match status.state:
         case "queued" if schedule:
             return f"a schedule, which sends it to the queue {handle.queue.name} when it is due"
+        case "retrying" if _is_far(status):
+            return f"a schedule, which sends it to the queue {handle.queue.name} when it is due"
+        case "retrying" if status.due is not None and status.due > datetime.now(UTC):
+            return f"the queue {handle.queue.name}{paused}, hidden until it is due"
         case "queued" | "retrying":
-            return f"the queue {handle.queue.name}{paused}, or a schedule until it is due"
+            return f"the queue {handle.queue.name}{paused}"
         case "running":
             return f"a worker of the queue {handle.queue.name}"
         case "dead" if status.failure is not None and status.failure.reason == Reason.CANCELLED:
@@ -170,6 +181,12 @@ def _where(handle: Handle[Any], status: Status, consumer: str, schedule: str) ->
         case "dead":
             return f"the dead letters of {handle.queue.name}, unless it was redriven or discarded"
     return ""
+
+
+def _is_far(status: Status) -> bool:
+    """Whether a retry waits for longer than SQS can delay a message."""
+    failed_at = status.failure.last_at if status.failure is not None else None
+    return status.due is not None and failed_at is not None and status.due - failed_at > MAX_DELAY
 
 
 def _schedule(handle: Handle[Any], status: Status) -> str:

@@ -17,8 +17,12 @@ from celeriac_console.web.activity.noted import noted
 from celeriac_console.web.forms.arguments import FormError, arguments
 from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed
+from celeriac_console.web.letters.groups import Group, groups
+from celeriac_console.web.letters.turns import JobAtWorkError
 from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
 from celeriac_console.web.shown import address
+
+MOST_FAILURES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,11 @@ def _again(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Se
 def _view(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Sending) -> View:
     live = asked.shared.live
     counts = live.counts.get()
+    parts = {"messages": counts, "consumers": live.consumers.get(), "quarantine": live.quarantines.get()}
+    unseen: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        if part.problem:
+            unseen.setdefault(part.problem, []).append(name)
     data: dict[str, Any] = {
         "task": _row(task),
         "fields": filled,
@@ -94,8 +103,24 @@ def _view(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Sen
         "consumer": live.consumers.get().value.get(task.queue.name, "none"),
         "is_quarantined": quarantine.of_task(task.name) in live.quarantines.get().value,
         "read_at": counts.at,
+        "unseen": unseen,
+        "failures": _failures(asked, task),
     }
     return View(data, command("send", task.name), title=task.name)
+
+
+def _failures(asked: Asked, task: Task[..., Any, Any]) -> list[Group]:
+    """The newest failures of its dead letters, as far as they are among the first ones of its queue."""
+    counts = asked.shared.live.counts.get()
+    its = counts.value.get(task.queue.name)
+    if counts.error is not None or its is None or not its["dead"]:
+        return []
+    try:
+        reading = asked.shared.letters.of(task.queue)
+    except JobAtWorkError:
+        return []
+    found = groups((task.queue.name, one) for one in reading.letters if one.letter.task == task.name)
+    return sorted(found, key=lambda group: group.last, reverse=True)[:MOST_FAILURES]
 
 
 def _row(task: Task[..., Any, Any]) -> Mapping[str, Any]:
