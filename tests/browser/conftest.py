@@ -116,14 +116,19 @@ def tab(opens: Opens) -> Any:
 
 def serious(tab: Any) -> list[str]:
     """What axe finds on the shown screen that is serious or critical."""
+    return found_by_axe(tab, "serious", "critical")
+
+
+def found_by_axe(tab: Any, *impacts: str) -> list[str]:
+    """What axe finds on the shown screen. Of all impacts, if none is named."""
     if not AXE.exists():
         pytest.skip("axe isn't installed: make browser")
     tab.evaluate(AXE.read_text())
     found = tab.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [
-        f"{each['id']}: {each['help']}: {[node['target'] for node in each['nodes']][:3]}"
+        f"{each['impact']}: {each['id']}: {each['help']}: {[node['target'] for node in each['nodes']][:3]}"
         for each in found["violations"]
-        if each["impact"] in {"serious", "critical"}
+        if not impacts or each["impact"] in impacts
     ]
 
 

@@ -131,7 +131,7 @@ def test_a_key_or_an_id_finds_the_task(sandbox: Sandbox, page: Page) -> None:
 @pytest.mark.parametrize("text", ["gone", "<script>alert(1)</script>", "a/b/c/d", "'\"\u202e", "x" * 3000])
 def test_what_is_not_stored_says_what_to_do(page: Page, text: str) -> None:
     html = page.html("/status", ref=text)
-    assert "Nothing is stored of it." in html
+    assert "Nothing is stored about it." in html
     assert "<script>alert" not in html
 
 
@@ -139,7 +139,7 @@ def test_a_delayed_task_is_cancelled(sandbox: Sandbox, page: Page) -> None:
     html = page.act("/enqueue/greet", **WELCOME | {"delay": "2h"})
     ref = reference(html)
     one = page.json("/status", ref=ref)["one"]
-    assert one["steps"][-1]["said"] == "delayed until then"
+    assert one["steps"][-1]["said"] == "delayed: due"
     html = page.act("/status/cancel", name=one["schedule"], ref=ref)
     assert "It is cancelled" in html
     assert page.json("/status", ref=ref)["one"]["state"] == "dead"

@@ -119,6 +119,7 @@ def _preview(what: str) -> Screen:
         data = {
             "what": what,
             "queue": reading.queue,
+            "filters": chosen(asked.query).given,
             "given": wanted.given,
             "groups": groups((reading.queue, one) for one in meant),
             "matched": len(meant),

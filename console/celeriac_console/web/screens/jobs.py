@@ -12,7 +12,7 @@ def _one(asked: Asked) -> View:
     job = asked.shared.jobs.get(asked.path["number"])
     shown = job.progress()
     title = f"{shown.what.capitalize()} {shown.queue}"
-    return View({"job": shown}, job.plan.chosen.command(shown.what, shown.queue), title)
+    return View({"job": shown}, job.plan.chosen.command(shown.what, shown.queue), title, not shown.is_ended)
 
 
 def _acts(asked: Asked) -> Done:

@@ -74,7 +74,7 @@ def progress(asked: Asked) -> View:
     words = ["--type", asked_for.type, "--since", f"{minutes}m", *(["--to", asked_for.to] if asked_for.to else [])]
     words += ["--even-expired"] * asked_for.even_expired + ["--dry-run"] * running.dry
     title = "Preview of a replay" if running.dry else "Replay"
-    return View(data, command("outbox", "replay", *words), title=title)
+    return View(data, command("outbox", "replay", *words), title, running.ended_at is None)
 
 
 def _replay(asked: Asked) -> Replay:
@@ -107,7 +107,7 @@ def _shown(running: Running) -> dict[str, Any]:
 ROOM = Room(
     (
         Screen("/outbox", "Outbox", "outbox.html", read, menu="Outbox"),
-        Screen("/outbox/replays/{number}", "Replay", "replay.html", progress, is_live=True),
+        Screen("/outbox/replays/{number}", "Replay", "replay.html", progress, is_live=True, is_free=True),
     ),
     (
         Action("/outbox/preview", preview),

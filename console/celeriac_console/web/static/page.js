@@ -65,6 +65,11 @@ function localTimes() {
   document.querySelectorAll("time[data-local]").forEach((each) => { each.textContent = format.format(new Date(each.dateTime)); });
 }
 
+
+// On a narrow screen the menu is a line that is longer than the screen. `scrollIntoView` would move the place of Tab too.
+const current = document.querySelector(".menu [aria-current]");
+const end = current ? current.offsetLeft + 2 * current.offsetWidth : 0;
+if (end > innerWidth) current.closest(".menu").scrollLeft = end - innerWidth;
 addEventListener("resize", drawAll);
 document.body.addEventListener("htmx:after:swap", drawAll);
 document.body.addEventListener("htmx:after:swap", localTimes);
