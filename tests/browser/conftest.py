@@ -28,10 +28,11 @@ from celeriac_console.web.shared import Shared
 collect_ignore_glob = [] if find_spec("playwright") else ["test_walks_*.py"]
 AXE = Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-# The background traffic of a browser that nobody uses. Without a sandbox of its own, because CI runs as root.
+# Without the background traffic of a browser that nobody uses, without a sandbox of its own, because CI runs as root,
+# and without /dev/shm, which is small in containers.
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
+    "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
 
 

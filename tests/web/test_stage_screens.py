@@ -100,6 +100,9 @@ def test_a_replay_is_previewed_then_run_and_noted(page: Page, sandbox: Sandbox) 
     page.act("/outbox/replays/1/run")
     page.shared.replays.of("2").wait()
     assert page.json("/outbox/replays/2")["counts"]["published"] == 2
+    html = page.html("/outbox/replays/2")
+    assert "hx-get" not in html, "it has ended"
+    assert "costs" not in html, "it asks AWS nothing"
     [line] = page.json("/activity")["lines"]
     assert (line["what"], line["count"], line["outcome"]) == ("outbox replay", 2, "done")
 
