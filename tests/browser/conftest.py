@@ -124,7 +124,8 @@ def found_by_axe(tab: Any, *impacts: str) -> list[str]:
     """What axe finds on the shown screen. Of all impacts, if none is named."""
     if not AXE.exists():
         pytest.skip("axe isn't installed: make browser")
-    tab.evaluate(AXE.read_text())
+    if tab.evaluate("window.axe === undefined"):
+        tab.evaluate(AXE.read_text())
     found = tab.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{each['impact']}: {each['id']}: {each['help']}: {[node['target'] for node in each['nodes']][:3]}"

@@ -9,6 +9,8 @@ from celeriac_console.web.shown import address, part
 from tests.browser.shop import Shop
 
 NOT_A_SCREEN = ""
+WINDOWS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
+"""Widths in pixels, and themes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,12 @@ class Visit:
     """The path of the screen in ROOMS; NOT_A_SCREEN for the page of an error."""
     name: str
     """Of its picture."""
+
+
+def show(tab: Any, width: int, scheme: str) -> None:
+    """Show what the tab shows in another window."""
+    tab.set_viewport_size({"width": width, "height": 800})
+    tab.emulate_media(color_scheme=scheme)
 
 
 def visits(tab: Any, shop: Shop) -> Iterator[Visit]:

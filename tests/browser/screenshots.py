@@ -9,7 +9,7 @@ import pytest
 
 from celeriac.testing import Sandbox
 from tests.browser.conftest import Opens
-from tests.browser.every_screen import visits
+from tests.browser.every_screen import WINDOWS, show, visits
 from tests.browser.shop import IDENTITY, given, opened
 
 ROOT = Path(__file__).parents[2]
@@ -33,19 +33,17 @@ REPLACED = [
 ]
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pictures_are_taken(
-    opens: Opens, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, width: int, scheme: str
-) -> None:
+def test_the_pictures_are_taken(opens: Opens, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in (PICTURES, OTHERS):
         folder.mkdir(parents=True, exist_ok=True)
     shop = opened(sandbox, monkeypatch)
-    tab = opens(width=width, scheme=scheme, identity=IDENTITY)
+    tab = opens(identity=IDENTITY)
     given(tab.served.shared)
     for visit in visits(tab, shop):
         tab.wait_for_load_state("networkidle")
         tab.evaluate(AS_AT_AWS, REPLACED)
-        name = f"{visit.name}-{width}-{scheme}"
-        taken = tab.screenshot(full_page=True)
-        (PICTURES if name in SHOWN else OTHERS).joinpath(f"{name}.png").write_bytes(taken)
+        for width, scheme in WINDOWS:
+            show(tab, width, scheme)
+            name = f"{visit.name}-{width}-{scheme}"
+            folder = PICTURES if name in SHOWN else OTHERS
+            folder.joinpath(f"{name}.png").write_bytes(tab.screenshot(full_page=True))

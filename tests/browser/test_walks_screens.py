@@ -7,27 +7,24 @@ import pytest
 from celeriac.testing import Sandbox
 from celeriac_console.web.screens import ROOMS
 from tests.browser.conftest import Opens, found_by_axe, wide
-from tests.browser.every_screen import NOT_A_SCREEN, visits
+from tests.browser.every_screen import NOT_A_SCREEN, WINDOWS, show, visits
 from tests.browser.shop import IDENTITY, given, opened
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_screen_is_accessible_and_fits(
-    opens: Opens, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, width: int, scheme: str
-) -> None:
+def test_every_screen_is_accessible_and_fits(opens: Opens, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = opened(sandbox, monkeypatch)
-    tab = opens(width=width, scheme=scheme, identity=IDENTITY)
+    tab = opens(identity=IDENTITY)
     given(tab.served.shared)
     problems: list[str] = []
     seen = set()
     for visit in visits(tab, shop):
         tab.wait_for_load_state("networkidle")
-        found = found_by_axe(tab)
-        if wide(tab) > 0:
-            found.append(f"it is wider than the window, by {wide(tab)} pixels")
-        if found:
-            problems += [f"{visit.name}: {each}" for each in found]
+        for width, scheme in WINDOWS:
+            show(tab, width, scheme)
+            where = f"{visit.name}, {width} pixels, {scheme}"
+            problems += [f"{where}: {each}" for each in found_by_axe(tab)]
+            if wide(tab) > 0:
+                problems.append(f"{where}: it is wider than the window, by {wide(tab)} pixels")
         seen.add(visit.screen)
     assert not problems, "\n".join(problems)
     assert seen - {NOT_A_SCREEN} == {screen.path for room in ROOMS for screen in room.screens}, (
@@ -50,7 +47,8 @@ MOST_TABS = 200
 
 def _unseen(tab: Any) -> list[str]:
     """What gets the focus by Tab, and doesn't show it."""
-    found = []
+    found: list[str] = []
+    tab.evaluate("() => { document.querySelectorAll('[data-visited]').forEach(one => delete one.dataset.visited) }")
     for _ in range(MOST_TABS):
         tab.keyboard.press("Tab")
         focused = tab.evaluate(FOCUSED)
@@ -61,15 +59,13 @@ def _unseen(tab: Any) -> list[str]:
     raise AssertionError(f"Tab comes to no end on {tab.url}")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_focus_can_be_seen_on_every_screen(
-    opens: Opens, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, width: int
-) -> None:
+def test_the_focus_can_be_seen_on_every_screen(opens: Opens, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = opened(sandbox, monkeypatch)
-    tab = opens(width=width, identity=IDENTITY)
+    tab = opens(identity=IDENTITY)
     given(tab.served.shared)
     problems = []
     for visit in visits(tab, shop):
-        tab.wait_for_load_state("networkidle")
-        problems += [f"{visit.name}: {each}" for each in _unseen(tab)]
+        for width in (1280, 390):
+            show(tab, width, "light")
+            problems += [f"{visit.name}, {width} pixels: {each}" for each in _unseen(tab)]
     assert not problems, "\n".join(problems)

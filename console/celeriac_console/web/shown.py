@@ -12,6 +12,7 @@ from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.text import json_text
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+_REASONS: Mapping[str, Reason] = {str(reason): reason for reason in Reason}
 
 
 def ago(at: datetime | None) -> Markup:
@@ -85,12 +86,12 @@ def who(name: str) -> str:
 
 def meaning(reason: str) -> str:
     """What the reason of a dead letter says; empty for one of a newer release."""
-    return Reason(reason).meaning if reason in Reason else ""
+    return _REASONS[reason].meaning if reason in _REASONS else ""
 
 
 def cure(reason: str) -> str:
     """What to do about the reason of a dead letter; empty for one of a newer release."""
-    return Reason(reason).cure if reason in Reason else ""
+    return _REASONS[reason].cure if reason in _REASONS else ""
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
