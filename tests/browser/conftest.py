@@ -76,6 +76,7 @@ def serving(*, read_only: bool = False, identity: Identity | None = None) -> Ite
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the page couldn't be started"
         time.sleep(0.01)
     try:
         yield Served(f"http://127.0.0.1:{number}", entry, shared)

@@ -38,7 +38,7 @@ def test_every_task_is_listed_and_found_by_its_words(page: Page) -> None:
     assert set(rows) == set(registry.tasks)
     assert rows["greet"]["queue"] == "postbox"
     assert [row["task"] for row in page.json("/tasks", find="WELCOME a new user")["rows"]] == ["greet"]
-    assert "No task is found so." in page.html("/tasks", find="<script>")
+    assert "No task has this in its name" in page.html("/tasks", find="<script>")
 
 
 def test_a_task_that_was_enqueued_by_its_form_is_followed_to_its_result(sandbox: Sandbox, page: Page) -> None:
