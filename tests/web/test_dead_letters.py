@@ -76,6 +76,23 @@ def test_a_letter_that_nobody_can_read_is_shown_and_discarded(page: Page, sandbo
     assert sandbox.dead_letters(tills) == []
 
 
+def test_a_letter_says_what_its_reason_means_and_what_helps(page: Page, sandbox: Sandbox) -> None:
+    _die(sandbox)
+    html = page.html(_letter(page))
+    assert "Its attempts are used up" in html
+    assert "What helps: repair the system that the task calls, redrive." in html
+
+
+def test_the_limit_that_a_preview_sets_is_in_its_button_and_not_in_its_filter(page: Page, sandbox: Sandbox) -> None:
+    _die(sandbox)
+    shown = page.json("/dead-letters/tills/redrive", task="page_pays")
+    assert shown["filters"] == {"task": "page_pays"}
+    assert set(shown["given"]) == {"task", "until"}
+    html = page.html("/dead-letters/tills/redrive", task="page_pays")
+    assert html.count('name="until" value=""') == 1
+    assert html.count('type="hidden" name="until" value="2026-') == 1
+
+
 def test_a_job_redrives_all_and_stands_in_the_activity(page: Page, sandbox: Sandbox) -> None:
     _die(sandbox, 30)
     assert "30 letters" in page.html("/dead-letters/tills/redrive")

@@ -151,9 +151,7 @@ def test_while_aws_throttles_tabs_ask_less_and_then_as_before(page: Page, sandbo
     assert asked(60) == before
 
 
-def test_a_screen_of_jobs_or_of_a_preview_costs_nothing_and_says_nothing_of_costs(
-    page: Page, bill: Bill
-) -> None:
+def test_a_screen_of_jobs_or_of_a_preview_costs_nothing_and_says_nothing_of_costs(page: Page, bill: Bill) -> None:
     assert "An open tab costs" in page.html("/")
     bill.calls.clear()
     assert "An open tab costs" not in page.html("/jobs")
