@@ -177,4 +177,4 @@ def test_a_task_that_failed_says_where_it_waits_for_its_next_try(
     sandbox.run_once()
     one = page.json("/status", ref=ref)["one"]
     assert (one["state"], one["where"]) == ("retrying", where)
-    assert [step["said"] for step in one["steps"]] == ["sent", "attempt 1 failed", "tries again then"]
+    assert [step["said"] for step in one["steps"]] == ["sent", "attempt 1 failed", "tries again"]
