@@ -128,12 +128,11 @@ version-docs: python-env ## put the site of a version beside the others, on the 
 	@$(SITE) mike deploy --update-aliases "$(VERSION)" latest $(ARGS)
 	@$(SITE) mike set-default latest $(ARGS)
 
-browser: all-envs ## try the operators' page in Chromium, if the machine has it, and look for what axe finds
-	@sh local/setup.sh browser
-	@$(BIN)/uv run --frozen --isolated --quiet --group browser pytest -q -n 0 tests/browser $(ARGS)
+browser: python-env ## try the operators' page in Chromium, if the machine has it, and look for what axe finds (minutes)
+	@sh local/browser.sh tests/browser $(ARGS)
 
-screenshots: all-envs ## take the pictures of the operators' page for the docs (needs Chromium)
-	@$(BIN)/uv run --frozen --isolated --quiet --group browser pytest -q -n 0 tests/browser/screenshots.py
+screenshots: python-env ## take a picture of every screen of the operators' page, some of them for the docs (needs Chromium)
+	@sh local/browser.sh tests/browser/screenshots.py $(ARGS)
 
 dist: python-env ## build the wheel and the source distribution into dist/
 	@sh local/dist.sh

@@ -28,10 +28,11 @@ from celeriac_console.web.shared import Shared
 collect_ignore_glob = [] if find_spec("playwright") else ["test_walks_*.py"]
 AXE = Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-# The background traffic of a browser that nobody uses. Without a sandbox of its own, because CI runs as root.
+# Without the background traffic of a browser that nobody uses, without a sandbox of its own, because CI runs as root,
+# and without /dev/shm, which is small in containers.
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
+    "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
 
 
@@ -75,6 +76,7 @@ def serving(*, read_only: bool = False, identity: Identity | None = None) -> Ite
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the page couldn't be started"
         time.sleep(0.01)
     try:
         yield Served(f"http://127.0.0.1:{number}", entry, shared)
@@ -116,14 +118,20 @@ def tab(opens: Opens) -> Any:
 
 def serious(tab: Any) -> list[str]:
     """What axe finds on the shown screen that is serious or critical."""
+    return found_by_axe(tab, "serious", "critical")
+
+
+def found_by_axe(tab: Any, *impacts: str) -> list[str]:
+    """What axe finds on the shown screen. Of all impacts, if none is named."""
     if not AXE.exists():
         pytest.skip("axe isn't installed: make browser")
-    tab.evaluate(AXE.read_text())
+    if tab.evaluate("window.axe === undefined"):
+        tab.evaluate(AXE.read_text())
     found = tab.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [
-        f"{each['id']}: {each['help']}: {[node['target'] for node in each['nodes']][:3]}"
+        f"{each['impact']}: {each['id']}: {each['help']}: {[node['target'] for node in each['nodes']][:3]}"
         for each in found["violations"]
-        if each["impact"] in {"serious", "critical"}
+        if not impacts or each["impact"] in impacts
     ]
 
 

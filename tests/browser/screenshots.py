@@ -1,197 +1,49 @@
-"""The pictures of the docs: `make screenshots` writes docs/images/web/, from a shop on a bad morning.
+"""Pictures of every screen: `make screenshots` writes those of the docs to docs/images/web/, all others to .celeriac.
 
-It isn't a test, and runs only when it is named. What the sandbox lacks, consumers and CloudWatch, is given.
+It isn't a test, and runs only when it is named.
 """
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import celeriac
-from celeriac import Queue, Reject, task
-from celeriac.aws.client import client
-from celeriac.declare import registry
-from celeriac.model import names, settings
 from celeriac.testing import Sandbox
-from celeriac_console.web.identity import Identity
-from celeriac_console.web.live import figures
-from celeriac_console.web.live.alarms import Alarm
-from celeriac_console.web.live.deploys import Stack
-from celeriac_console.web.live.figures import Figures, LastHour
-from celeriac_console.web.live.shared_read import SharedRead
-from celeriac_console.web.shared import Shared
 from tests.browser.conftest import Opens
+from tests.browser.every_screen import WINDOWS, show, visits
+from tests.browser.shop import IDENTITY, given, opened
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs/images/web"
 OTHERS = ROOT / ".celeriac/screenshots"
 """Of the screens that no page of the docs shows."""
 SHOWN = frozenset({"overview-1280-light", "overview-390-dark", "dead-letters-1280-light", "letter-1280-light"})
-IDENTITY = Identity(
-    "shop", "prod", "111122223333", "eu-west-1", "arn:aws:sts::111122223333:assumed-role/operator/ann", keeps=True
-)
-ROUND = timedelta(minutes=11)
-RARELY = timedelta(days=1)
 AS_AT_AWS = """pairs => {
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
   while (texts.nextNode())
     for (const [here, there] of pairs) texts.currentNode.data = texts.currentNode.data.replaceAll(here, there)
 }"""
 """Names of files and of the stage as they would be in Lambda."""
-
-mails = Queue("mails")
-payments = Queue("payments")
-invoices = Queue("invoices")
-exports = Queue("exports")
-search = Queue("search")
-
-
-class CardExpiredError(Exception):
-    """The provider refuses the card."""
+REPLACED = [
+    [str(ROOT / "functions"), "/var/task"],
+    [str(Path(__file__).parent), "/var/task/tasks"],
+    ["tests.browser.shop.", "tasks.payments."],
+    ["shop.py", "payments.py"],
+    ["--stage test", "--stage prod"],
+    ["celeriac-test--", "shop-prod--"],
+]
 
 
-@task(payments, key="order")
-def charge(order: str, cents: int, currency: str = "EUR") -> str:
-    """Charge an order's card once."""
-    if cents <= 0:
-        raise Reject("an order without an amount")
-    raise CardExpiredError(f"the card of {order} has expired")
-
-
-@task(payments)
-def refund(order: str, reason: str = "") -> None:
-    """Give the money back."""
-    raise Reject("the order was never charged")
-
-
-@task(invoices, on="order.paid")
-def write_invoice(number: int, customer: str) -> None:
-    """Write the invoice of a paid order, and store it."""
-    raise Reject("the customer has no address")
-
-
-@task(mails)
-def send_mail(to: str, template: str) -> None:
-    """Send a mail to a customer."""
-
-
-@task(exports, cron="0 3 * * *", timezone="Europe/Berlin")
-def export_orders(day: str = "yesterday") -> None:
-    """Export a day's orders for the accountants."""
-
-
-@task(search, cron="rate(15 minutes)")
-def refresh_index() -> None:
-    """Bring the search up to date."""
-
-
-DECLARED = {queue.name: queue for queue in (mails, payments, invoices, exports, search)}
-
-
-@pytest.fixture
-def shop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """A stage with dead letters of several kinds, work that waits, and an event that is parked."""
-    monkeypatch.setattr(registry, "queues", lambda: DECLARED)
-    ours = {name: one for name, one in registry.tasks.items() if one.function.__module__ == __name__}
-    monkeypatch.setattr(registry, "tasks", ours)
-    for number in range(4):
-        for order in range(3):
-            charge.enqueue(f"o-{4100 + 10 * number + order}", cents=1990)
-        charge.enqueue(f"o-{4200 + number}", cents=0)
-        if number % 2:
-            refund.enqueue(f"o-{3900 + number}", reason="sent back")
-            write_invoice.enqueue(7700 + number, customer="c-88")
-        sandbox.drain()
-        sandbox.advance(ROUND)
-    for number in range(37):
-        export_orders.enqueue(f"2026-10-{number % 28 + 1:02}")
-    for number in range(3):
-        send_mail.options(delay=timedelta(hours=5 * (number + 1))).enqueue(f"ann{number}@example.com", "reminder")
-    with celeriac.transaction() as tx:
-        tx.emit("order.paid", {"number": 7701, "customer": "c-90"}, aggregate="o-4103")
-    table = names.outbox_table(settings.stage())
-    [row] = client("dynamodb").scan(TableName=table)["Items"]
-    parked = {"waiting": {"S": "parked"}, "reason": {"S": "the bus refuses it: it is too large"}}
-    client("dynamodb").put_item(TableName=table, Item={**row, **parked})
-    return sandbox
-
-
-def _given(shared: Shared) -> None:
-    """What AWS would say beside the sandbox."""
-    now = datetime.now(UTC)
-    start = now.replace(second=0, microsecond=0) - timedelta(minutes=figures.MINUTES)
-
-    def hour(succeeded: int, failed: int = 0, oldest: float = 1.0) -> Figures:
-        minutes = range(figures.MINUTES)
-        wave = tuple(float(max(0, succeeded + (7 * minute * minute + 3 * minute) % 9 - 4)) for minute in minutes)
-        broken = tuple(float(failed and minute > 38) * (failed + minute % 3) for minute in minutes)
-        return Figures(wave, broken, oldest, start)
-
-    last_hour = {
-        "mails": hour(22), "payments": hour(14, 3, 4.0), "invoices": hour(9, 1, 2.0), "exports": hour(0, 0, 1500.0),
-        "search": hour(5),
-    }  # fmt: skip
-    live: Any = shared.live
-    live.figures = SharedRead(lambda: LastHour(last_hour, now), RARELY, LastHour({}, None))
-    consumers = {name: "paused" if name == "exports" else "on" for name in DECLARED}
-    live.consumers = SharedRead(lambda: consumers, RARELY, {})
-    alarm = Alarm(
-        "shop-prod--payments-dead-letters", "Dead letters have arrived in the last 5 minutes", now.isoformat()
-    )
-    live.alarms = SharedRead(lambda: [alarm], RARELY, [])
-    deployed = now - timedelta(minutes=22)
-    stacks = tuple(Stack(f"shop-prod--{part}", "UPDATE_COMPLETE", deployed) for part in ("state", "work"))
-    live.deploys = SharedRead(lambda: stacks, RARELY, ())
-
-
-def test_the_pictures_are_taken(opens: Opens, shop: Sandbox) -> None:
+def test_the_pictures_are_taken(opens: Opens, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in (PICTURES, OTHERS):
         folder.mkdir(parents=True, exist_ok=True)
-    for width, scheme in ((1280, "light"), (390, "dark")):
-        tab = opens(width=width, scheme=scheme, identity=IDENTITY)
-        _given(tab.served.shared)
-        shared: Any = tab.served.shared
-        at = tab.served.origin
-
-        def take(name: str, path: str, *, tab: Any = tab, at: str = at, end: str = f"{width}-{scheme}") -> None:
-            tab.goto(at + path)
-            tab.wait_for_load_state("networkidle")
-            tab.evaluate(
-                AS_AT_AWS,
-                [
-                    [str(ROOT / "functions"), "/var/task"],
-                    [str(Path(__file__).parent), "/var/task/tasks"],
-                    ["screenshots.", "payments."],
-                    ["--stage test", "--stage prod"],
-                    ["celeriac-test--", "shop-prod--"],
-                ],
-            )
-            picture = f"{name}-{end}.png"
-            folder = PICTURES if picture.removesuffix(".png") in SHOWN else OTHERS
-            taken = tab.screenshot(full_page=True)
-            folder.joinpath(picture).write_bytes(taken)
-
-        tab.goto(f"{at}/dead-letters/payments?task=charge")
-        group = tab.locator("table.rows a").first.get_attribute("href")
-        tab.goto(at + group)
-        letter = tab.locator("table.rows a[href*='/letter/']").first.get_attribute("href")
-        take("overview", "/")
-        take("letter", letter)
-        if width == 390:
-            continue
-        take("queue", "/queues/payments")
-        take("dead-letters", "/dead-letters")
-        take("group", group)
-        take("redrive", "/dead-letters/payments/redrive")
-        take("tasks", "/tasks")
-        take("task", "/tasks/charge")
-        take("schedules", "/schedules")
-        take("outbox", "/outbox")
-        shared.live.counts.get(fresh=True)
-        tab.goto(f"{at}/quarantine?task=refund")
-        take("quarantine", "/quarantine?task=refund")
-        tab.goto(f"{at}{letter}")
-        tab.get_by_role("button", name="Discard for good").click()
-        take("activity", "/activity")
+    shop = opened(sandbox, monkeypatch)
+    tab = opens(identity=IDENTITY)
+    given(tab.served.shared)
+    for visit in visits(tab, shop):
+        tab.wait_for_load_state("networkidle")
+        tab.evaluate(AS_AT_AWS, REPLACED)
+        for width, scheme in WINDOWS:
+            show(tab, width, scheme)
+            name = f"{visit.name}-{width}-{scheme}"
+            folder = PICTURES if name in SHOWN else OTHERS
+            folder.joinpath(f"{name}.png").write_bytes(tab.screenshot(full_page=True))

@@ -55,7 +55,7 @@ def test_the_keyboard_reaches_filter_rows_and_help(tab: Any) -> None:
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_screen_of_the_menu_is_accessible(opens: Opens, width: int, scheme: str) -> None:
+def test_every_screen_of_the_menu_is_accessible_while_nothing_is_there(opens: Opens, width: int, scheme: str) -> None:
     tab = opens(width=width, scheme=scheme)
     for path in tab.eval_on_selector_all(".menu a", "links => links.map(link => link.getAttribute('href'))"):
         tab.goto(f"{tab.served.origin}{path}")

@@ -83,7 +83,7 @@ def test_a_hostile_task_has_its_screen_and_its_letter_can_be_redriven(tab: Any, 
 
 @pytest.mark.parametrize("path", ["/", "/tasks", "/status", "/schedules", "/dead-letters", "/nowhere"])
 def test_a_hostile_link_runs_nothing(tab: Any, path: str) -> None:
-    for name in ("find", "ref", "task", "error", "kind", "contains", "since"):
+    for name in ("find", "ref", "task", "error", "kind", "text", "contains", "since"):
         tab.goto(f"{tab.served.origin}{path}")
         tab.evaluate("([name, text]) => { location.search = new URLSearchParams([[name, text]]) }", [name, HOSTILE])
         tab.wait_for_url(f"**{path}?{name}=*")

@@ -119,6 +119,24 @@ def test_a_task_is_sent_after_its_wrong_argument_was_mended(
     _fine(tab)
 
 
+def test_the_keyboard_alone_sends_an_empty_text(tab: Any, sandbox: Sandbox) -> None:
+    demo.greeted.clear()
+    tab.goto(f"{tab.served.origin}/tasks/greet_guest")
+    means = tab.locator("#empty-name")
+    assert not means.is_visible(), "it matters only while the field is written"
+    tab.locator("#arg-name").focus()
+    assert means.is_visible()
+    tab.keyboard.press("Tab")
+    assert means.evaluate("one => one === document.activeElement")
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Tab")
+    assert means.is_visible(), "it isn't the usual meaning, so it stays"
+    tab.keyboard.press("Enter")
+    tab.get_by_text("greet_guest was sent to guests.").wait_for()
+    sandbox.drain()
+    assert demo.greeted == [("", 2)]
+
+
 def test_two_tabs_see_what_the_other_does(consumers: dict[str, Any], opens: Opens) -> None:
     tab = opens()
     other = tab.context.new_page()

@@ -104,9 +104,14 @@ def test_a_job_that_is_paused_and_resumed_sends_each_letter_once(page: Page, san
     shown = page.json("/dead-letters/wagons")
     assert shown["read"] == 120 - first.total()
     assert "paused" in page.html("/jobs/1")
+    # It is seen from wherever somebody is, until it has ended. Then an open tab asks no more.
+    assert '<a href="/jobs/1">Redrive of wagons</a>: paused' in page.html("/tasks")
+    assert "hx-get" in page.html("/jobs/1")
     page.act("/jobs/1/resume")
     job.join(30)
     assert job.progress().state == "done"
+    assert "/jobs/1" not in page.html("/tasks")
+    assert "hx-get" not in page.html("/jobs/1")
     assert sent.numbers == Counter(range(120))
     assert _left(sandbox) == []
     [line] = page.json("/activity")["lines"]

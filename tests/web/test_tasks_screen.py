@@ -40,7 +40,7 @@ def test_every_task_is_listed_and_found_by_its_words(page: Page) -> None:
     assert set(rows) == set(registry.tasks)
     assert rows["greet"]["queue"] == "postbox"
     assert [row["task"] for row in page.json("/tasks", find="WELCOME a new user")["rows"]] == ["greet"]
-    assert "No task is found so." in page.html("/tasks", find="<script>")
+    assert "No task has this in its name" in page.html("/tasks", find="<script>")
 
 
 def test_a_task_that_was_enqueued_by_its_form_is_followed_to_its_result(sandbox: Sandbox, page: Page) -> None:
@@ -133,7 +133,7 @@ def test_a_key_or_an_id_finds_the_task(sandbox: Sandbox, page: Page) -> None:
 @pytest.mark.parametrize("text", ["gone", "<script>alert(1)</script>", "a/b/c/d", "'\"\u202e", "x" * 3000])
 def test_what_is_not_stored_says_what_to_do(page: Page, text: str) -> None:
     html = page.html("/status", ref=text)
-    assert "Nothing is stored of it." in html
+    assert "Nothing is stored about it." in html
     assert "<script>alert" not in html
 
 
@@ -141,7 +141,7 @@ def test_a_delayed_task_is_cancelled(sandbox: Sandbox, page: Page) -> None:
     html = page.act("/enqueue/greet", **WELCOME | {"delay": "2h"})
     ref = reference(html)
     one = page.json("/status", ref=ref)["one"]
-    assert one["steps"][-1]["said"] == "delayed until then"
+    assert one["steps"][-1]["said"] == "delayed: due"
     html = page.act("/status/cancel", name=one["schedule"], ref=ref)
     assert "It is cancelled" in html
     assert page.json("/status", ref=ref)["one"]["state"] == "dead"
@@ -177,4 +177,4 @@ def test_a_task_that_failed_says_where_it_waits_for_its_next_try(
     sandbox.run_once()
     one = page.json("/status", ref=ref)["one"]
     assert (one["state"], one["where"]) == ("retrying", where)
-    assert [step["said"] for step in one["steps"]] == ["sent", "attempt 1 failed", "tries again then"]
+    assert [step["said"] for step in one["steps"]] == ["sent", "attempt 1 failed", "tries again"]

@@ -91,7 +91,7 @@ def _done(action: Action, asked: Asked) -> Response:
     try:
         done = action.act(asked)
     except Exception as error:  # noqa: BLE001 - `render.failed` raises those that it can't explain
-        return render.failed(error, asked)
+        return render.failed(error, asked, title="Not done")
     if isinstance(done, Again):
         return render.again(done, asked)
     asked.operator.session.said.append(done.said)

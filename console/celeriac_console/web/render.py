@@ -17,6 +17,9 @@ from celeriac_console.web.live.stage import TICK
 from celeriac_console.web.screen import Again, Asked, Screen, View
 from celeriac_console.web.screens import ROOMS
 
+UNDER = {"/queues/": "/", "/jobs": "/dead-letters", "/delayed/": "/schedules", "/run-again": "/status"}
+"""The entry of the menu under which a screen is that has none, by the start of its path."""
+
 _made = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -48,13 +51,14 @@ def screen(screen: Screen, asked: Asked, path: str) -> Response:
         return failed(error, asked, path=path if screen.is_live else "")
 
 
-def failed(error: Exception, asked: Asked, *, path: str = "") -> Response:
+def failed(error: Exception, asked: Asked, *, path: str = "", title: str = "Not shown") -> Response:
     """The page of an error. An error that nobody can explain is raised.
 
-    path: that of a live screen, which an open tab asks for again: it may be readable by then.
+    path: that of a live screen, which an open tab asks for again: it may be readable by then. title: unless it is that
+    nothing was found.
     """
     if isinstance(error, LookupError) and type(error) is LookupError:
-        sentence, status = str(error), 404
+        sentence, status, title = str(error), 404, "Not found"
     else:
         found = explanation(error)
         if found is None:
@@ -65,7 +69,7 @@ def failed(error: Exception, asked: Asked, *, path: str = "") -> Response:
     if asked.query.get("format") == "json":
         return Response(msgspec.json.encode({"error": sentence}), status, PRIVATE, "application/json")
     view = View({"sentence": sentence}, "")
-    answer = _page("error.html", asked, view, title="Not shown", path=path, live=bool(path))
+    answer = _page("error.html", asked, view, title=title, path=path, live=bool(path))
     answer.status_code = status
     return answer
 
@@ -100,9 +104,11 @@ def _page(
         "title": title,
         "path": path,
         "menu": menu,
+        "above": next((entry for start, entry in UNDER.items() if path.startswith(start)), path),
         "identity": asked.shared.identity,
         "operator": asked.operator,
         "said": said,
+        "working": [one for job in asked.shared.jobs.all() if not (one := job.progress()).is_ended],
         "command": view.command,
         "query": {name: value for name, value in asked.query.items() if name != "format"},
         "cost": asked.shared.live.cost if costs else None,

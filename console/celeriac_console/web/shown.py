@@ -7,10 +7,12 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
+from celeriac.model.reason import Reason
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.text import json_text
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
+_REASONS: Mapping[str, Reason] = {str(reason): reason for reason in Reason}
 
 
 def ago(at: datetime | None) -> Markup:
@@ -60,6 +62,38 @@ def part(text: object) -> str:
     return quote(str(text), safe="")
 
 
+def moment(text: object) -> str:
+    """A text; one that is an instant in ISO 8601 as people read it.
+
+    >>> moment("2026-11-22T03:00:00.000001+00:00")
+    '2026-11-22 03:00:00 UTC'
+    """
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return str(text)
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at.tzinfo is not None else str(text)
+
+
+def who(name: str) -> str:
+    """An operator's name; of an ARN what follows the account, which is the page's own.
+
+    >>> who("arn:aws:sts::111122223333:assumed-role/operator/ann")
+    'assumed-role/operator/ann'
+    """
+    return name.split(":", 5)[-1] if name.startswith("arn:") else name
+
+
+def meaning(reason: str) -> str:
+    """What the reason of a dead letter says; empty for one of a newer release."""
+    return _REASONS[reason].meaning if reason in _REASONS else ""
+
+
+def cure(reason: str) -> str:
+    """What to do about the reason of a dead letter; empty for one of a newer release."""
+    return _REASONS[reason].cure if reason in _REASONS else ""
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "span": span,
@@ -67,6 +101,10 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "address": address,
     "part": part,
     "counted": counted,
+    "moment": moment,
+    "who": who,
+    "meaning": meaning,
+    "cure": cure,
     "compact": json_text,
     "json": lambda value: json_text(value, indent=2),
 }

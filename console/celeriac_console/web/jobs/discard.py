@@ -59,7 +59,7 @@ class Discard(OfLetters):
         missed = self._missed if count < len(self._only) else 0
         again = address(f"/dead-letters/{part(self.on)}/{DISCARD}", plan.chosen.given)
         return Shown(
-            f"Discard {self.on}",
+            f"Discard of {self.on}",
             dict(plan.chosen.given),
             plan.rate,
             count,

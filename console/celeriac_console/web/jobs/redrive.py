@@ -61,7 +61,7 @@ class Redrive(OfLetters):
         outcome = [f"{len(some)} {what}" for some, what in parts if some]
         outcome += [f"{missed} not read"] * bool(missed)
         return Shown(
-            f"Redrive {self.on}" + (f" to {to.name}" if to is not None else ""),
+            f"Redrive of {self.on}" + (f" to {to.name}" if to is not None else ""),
             dict(plan.chosen.given),
             plan.rate,
             sent,

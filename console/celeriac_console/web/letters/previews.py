@@ -6,7 +6,7 @@ A time isn't enough to tell them: SQS doesn't say when it moved a letter, which 
 import secrets
 from threading import Lock
 
-KEPT = 40
+KEPT = 100
 """So many previews are remembered, the newest ones."""
 MOST_IDS = 500_000
 """So many letters of all previews are remembered."""

@@ -47,6 +47,7 @@ def redrive(asked: Asked) -> View:
     sent = len(meant) - sum(each.count for each in moved)
     is_own = to.name == reading.queue
     data = _data(REDRIVE, reading, wanted, meant) | {
+        "filters": chosen(asked.query).given,
         "to": "" if is_own else to.name,
         "moved": moved,
         "sent": sent,
@@ -73,6 +74,7 @@ def _data(what: str, reading: Reading, wanted: Chosen, meant: Sequence[Taken]) -
         "what": what,
         "queue": reading.queue,
         "given": wanted.given,
+        "filters": wanted.given,
         "groups": groups((reading.queue, one) for one in meant),
         "matched": len(meant),
         "read": len(reading.letters),

@@ -136,13 +136,13 @@ def steps(handle: Handle[Any], status: Status) -> list[Step]:
         taken.append(Step(failure.last_at, f"attempt {failure.attempts} failed{why}", "bad", error))
     match status.state:
         case "queued" if status.due is not None and status.due > now:
-            taken = [step for step in taken if step.said != "due"] + [Step(status.due, "delayed until then", "warn")]
+            taken = [step for step in taken if step.said != "due"] + [Step(status.due, "delayed: due", "warn")]
         case "queued":
             taken.append(Step(None, "waiting in its queue", "warn"))
         case "running":
             taken.append(Step(status.since, f"running, attempt {status.attempts}", "ok"))
         case "retrying":
-            taken.append(Step(status.due, "tries again then", "warn"))
+            taken.append(Step(status.due, "tries again", "warn"))
         case "succeeded":
             taken.append(Step(status.since, "succeeded", "ok"))
         case "dead":

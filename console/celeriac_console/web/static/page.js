@@ -60,11 +60,23 @@ function drawAll() {
   document.querySelectorAll(".spark[data-values]").forEach(draw);
   document.querySelectorAll("[data-chart]").forEach(drawChart);
 }
+
+function drawAnew() {
+  document.querySelectorAll(".spark").forEach((each) => { delete each.dataset.drawn; });
+  document.querySelectorAll("[data-chart]").forEach((each) => { charts.get(each)?.chart.destroy(); charts.delete(each); });
+  drawAll();
+}
+
 function localTimes() {
   const format = new Intl.DateTimeFormat(undefined, { weekday: "short", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" });
   document.querySelectorAll("time[data-local]").forEach((each) => { each.textContent = format.format(new Date(each.dateTime)); });
 }
 
+
+// On a narrow screen the menu is a line that is longer than the screen. `scrollIntoView` would move the place of Tab too.
+const current = document.querySelector(".menu [aria-current]");
+const end = current ? current.offsetLeft + 2 * current.offsetWidth : 0;
+if (end > innerWidth) current.closest(".menu").scrollLeft = end - innerWidth;
 addEventListener("resize", drawAll);
 document.body.addEventListener("htmx:after:swap", drawAll);
 document.body.addEventListener("htmx:after:swap", localTimes);
@@ -76,10 +88,9 @@ document.getElementById("theme").addEventListener("click", () => {
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
   localStorage.setItem("theme", root.dataset.theme);
-  document.querySelectorAll(".spark").forEach((each) => { delete each.dataset.drawn; });
-  document.querySelectorAll("[data-chart]").forEach((each) => { charts.get(each)?.chart.destroy(); charts.delete(each); });
-  drawAll();
+  drawAnew();
 });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAnew);
 
 const shortcuts = document.getElementById("shortcuts");
 document.getElementById("keys").addEventListener("click", () => shortcuts.showModal());
