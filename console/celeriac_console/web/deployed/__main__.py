@@ -4,10 +4,12 @@ The environment says which application and stage, as for a function, and who is 
 the tasks.
 """
 
+import signal
 import socket
 import sys
 
 import uvicorn
+from starlette.applications import Starlette
 
 from celeriac.model import settings
 from celeriac_console.application.loading import load
@@ -30,14 +32,25 @@ def identify(found: Behind) -> Identity:
     )
 
 
+GIVES_BACK = 90.0
+"""Seconds in which jobs give back what they hold. ECS kills the process after 120, and 10 are for requests."""
+
+
 def serve(address: str, port: int) -> None:
-    """Serve until the process is told to end. Jobs are stopped then, and write how far they came."""
+    """Serve until the process is told to end."""
+    signal.signal(signal.SIGTERM, _leave)
     load()
     found = behind()
     shared = Shared(identify(found))
     app = application(shared, BehindLoadBalancer(found, Keys(found.region)))
     listening = socket.create_server((address, port))
     say(f"The page {found.domain} listens on port {listening.getsockname()[1]}.")
+    run(app, listening, shared)
+
+
+def run(app: Starlette, listening: socket.socket, shared: Shared) -> None:
+    """Serve until the process is told to end. Jobs are stopped then, and write how far they came."""
+    signal.signal(signal.SIGTERM, _leave)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -55,7 +68,13 @@ def serve(address: str, port: int) -> None:
     try:
         server.run(sockets=[listening])
     finally:
-        shared.jobs.close()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        shared.jobs.close(GIVES_BACK)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    """End the process as at its own end. Uvicorn sends SIGTERM again once it has stopped; by default that kills."""
+    sys.exit(0)
 
 
 if __name__ == "__main__":

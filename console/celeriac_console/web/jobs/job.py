@@ -79,6 +79,11 @@ class Job:
         """Wait until it has ended."""
         self._thread.join(seconds)
 
+    def write_the_end(self) -> None:
+        """Note in the activity how far it came, if it hasn't ended yet: it may hold very many letters to give back."""
+        if self._line is not None and not self.is_ended:
+            store.end(self._line, self.work.shown().count, "stopped")
+
     def wait_for(self, states: frozenset[str], seconds: float) -> bool:
         """Wait until it is in one of the states, or has ended. Returns whether it is in one of them."""
         with self._changed:

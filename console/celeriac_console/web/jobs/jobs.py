@@ -1,5 +1,6 @@
 """The jobs since the page's start."""
 
+import time
 from threading import Lock
 
 from celeriac_console.terminal.errors import UserError
@@ -47,9 +48,15 @@ class Jobs:
         """The newest first."""
         return list(self._jobs.values())[::-1]
 
-    def close(self) -> None:
-        """Stop all, and wait until each has written how it ended."""
+    def close(self, seconds: float | None = None) -> None:
+        """Stop all, and wait until each has written how it ended.
+
+        seconds: no longer than this in all. A job that hasn't ended by then is written down as stopped.
+        """
+        last = None if seconds is None else time.monotonic() + seconds
         for job in self.all():
             job.stop()
         for job in self.all():
-            job.join()
+            job.join(None if last is None else max(0.0, last - time.monotonic()))
+        for job in self.all():
+            job.write_the_end()

@@ -1,0 +1,142 @@
+"""The deployed page is told to end, as ECS tells it: what it does is stopped, and the activity says how far it came."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from starlette.applications import Starlette
+
+from celeriac import Queue, Reject, task
+from celeriac.testing import Sandbox
+from celeriac_console.dlq.queue_reader import Pass
+from celeriac_console.outbox.replay import Replay
+from celeriac_console.web.activity import store
+from celeriac_console.web.deployed.__main__ import run
+from celeriac_console.web.identity import identify
+from celeriac_console.web.jobs.job import REDRIVE, Plan
+from celeriac_console.web.letters.chosen import chosen
+from celeriac_console.web.shared import Shared
+
+canals = Queue("canals")
+
+
+@task(canals)
+def open_lock(number: int) -> None:
+    """Fail for good."""
+    raise Reject(f"no lock {number}")
+
+
+def _plan() -> Plan:
+    return Plan(REDRIVE, canals, chosen({}), None, "ann@example.org (u-1)")
+
+
+def serve_with_a_job() -> None:
+    """What the process of a test does: a job of 120 letters, at an AWS that is slow, and the page."""
+    with Sandbox() as sandbox:
+        open_lock.enqueue_many({"number": number} for number in range(120))
+        sandbox.drain()
+        _slow_down()
+        shared = Shared(identify())
+        job = shared.jobs.start(_plan(), lambda: None)
+        while not job.progress().count:
+            job.join(0.05)
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = Thread(target=_tell_when_it_answers, args=(listening.getsockname(),), daemon=True)
+        server.start()
+        try:
+            run(Starlette(), listening, shared)
+        finally:
+            [line] = store.read()
+            sys.stdout.write(f"{line.outcome} {line.count} {len(sandbox.dead_letters(canals))}\n")
+
+
+def _slow_down() -> None:
+    real = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def slow(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation == "SendMessageBatch":
+            Event().wait(0.5)
+        return real(client, operation, arguments)
+
+    BaseClient._make_api_call = slow  # type: ignore[attr-defined]
+
+
+def _tell_when_it_answers(address: tuple[str, int]) -> None:
+    with socket.create_connection(address) as asking:
+        asking.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        asking.recv(1)
+    sys.stdout.write("serves\n")
+    sys.stdout.flush()
+
+
+def test_a_real_process_that_is_told_to_end_stops_its_job_and_writes_its_line() -> None:
+    code = "from tests.web.test_deployed_end import serve_with_a_job; serve_with_a_job()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        assert process.stdout is not None
+        try:
+            assert any(line == "serves\n" for line in process.stdout)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        said = process.stdout.read().splitlines()[-1].split()
+        assert process.wait(60) == 0
+    outcome, count, left = said
+    assert outcome == "stopped"
+    assert 0 < int(count) < 120
+    assert int(count) + int(left) == 120
+
+
+def test_a_job_that_takes_too_long_to_give_back_letters_is_written_down(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_lock.enqueue_many({"number": number} for number in range(5))
+    sandbox.drain()
+    goes_on, begun, real = Event(), Event(), Pass._give_back
+
+    def slow(reading: Pass) -> None:
+        begun.set()
+        assert goes_on.wait(30)
+        real(reading)
+
+    monkeypatch.setattr(Pass, "_give_back", slow)
+    shared = Shared(identify())
+    job = shared.jobs.start(_plan(), lambda: None)
+    assert begun.wait(30)
+    shared.close(0.01)
+    [line] = store.read()
+    assert (line.outcome, line.count) == ("stopped", 5)
+    goes_on.set()
+    job.join()
+    # Its own word counts, if it still comes to it.
+    assert store.read()[0].count == 5
+
+
+def test_a_replay_is_stopped_and_writes_its_line(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = Event()
+
+    def rows(_replay: Replay, *, dry: bool) -> Any:
+        yield {"published": 7}
+        assert stopped.wait(30)
+        yield {"published": 8}
+
+    monkeypatch.setattr(Replay, "run", rows)
+    shared = Shared(identify())
+    running = shared.replays.start(Replay("order.*", datetime.now(UTC), None, False), "ann", dry=False)
+    real: Callable[[], None] = running.stop
+
+    def stop() -> None:
+        real()
+        stopped.set()
+
+    monkeypatch.setattr(type(running), "stop", lambda _: stop())
+    shared.close(30)
+    [line] = store.read()
+    assert line.outcome == "stopped"
+    assert line.count == 8
