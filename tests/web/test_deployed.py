@@ -244,7 +244,8 @@ def test_an_operators_form_is_no_use_to_another_operator(site: Site) -> None:
 
 @pytest.mark.parametrize("sees", [True, False])
 def test_a_viewer_sees_arguments_and_results_only_if_the_deploy_says_so(sandbox: Sandbox, *, sees: bool) -> None:
-    sell_ticket.enqueue(passenger="carla-4711")
+    body = b'{"task": "sell_ticket", "args": {"passenger": "carla-4711"}}'
+    sandbox.send(ferries, body.decode(), attributes={"manifest": "manifest-4711"})
     sandbox.drain()
     site = _site(msgspec.structs.replace(BEHIND, viewers_see_arguments=sees))
     viewer, operator = site.balancer.token(sub="u-2", groups=["engineering"]), site.balancer.token()
@@ -256,6 +257,15 @@ def test_a_viewer_sees_arguments_and_results_only_if_the_deploy_says_so(sandbox:
     for shown in (f"{url}?arguments=show", f"{url}?arguments=show&format=json"):
         assert ("carla-4711" in site.get(shown, viewer).text) is sees
         assert "carla-4711" in site.get(shown, operator).text
+    # The sender's attributes may quote them.
+    for page in (url, f"{url}?format=json"):
+        assert ("manifest-4711" in site.get(page, viewer).text) is sees
+        assert "manifest-4711" in site.get(page, operator).text
+    # So may the filter of somebody's redrive.
+    site.act("/dead-letters/ferries/jobs", operator, site.csrf(operator), what="redrive", contains="carl", rate="1/s")
+    for page in ("/jobs?format=json", "/jobs/1", "/jobs/1?format=json", "/dead-letters?format=json"):
+        assert ("carl" in site.get(page, viewer).text.replace("carla-4711", "")) is (sees and "jobs" in page), page
+    assert "carl" in site.get("/jobs/1", operator).text
     # To search in arguments is to read them, letter by letter.
     for url in (
         "/dead-letters",
@@ -278,7 +288,7 @@ def test_an_address_that_nobody_checked_is_nobodys(sandbox: Sandbox) -> None:
     site = _site(msgspec.structs.replace(BEHIND, claim="email", operators=("ann@example.org",), viewers=()))
     assert site.get("/", site.balancer.token()).status_code == 200
     assert site.get("/", site.balancer.token(email_verified=True)).status_code == 200
-    for no in (False, "false"):
+    for no in (False, "false", "False", 0, "no", []):
         assert site.get("/", site.balancer.token(email_verified=no)).status_code == 403
 
 
@@ -297,7 +307,7 @@ def test_another_name_for_the_page_gets_nothing(site: Site, host: str) -> None:
 
 def test_a_form_of_another_site_does_nothing(site: Site) -> None:
     token = site.balancer.token()
-    for origin in ("https://evil.example", "null", f"http://{DOMAIN}.evil.example"):
+    for origin in ("https://evil.example", "null", f"http://{DOMAIN}.evil.example", "https://[", f"//{DOMAIN}@evil"):
         answer = site.browser.post(
             "/quarantine/add", data={"csrf": site.csrf(token)}, headers={HEADER: token, "origin": origin}
         )
@@ -327,6 +337,36 @@ def test_a_key_is_fetched_again_when_the_load_balancer_has_another(site: Site) -
     balancer.key, balancer.number = _key(), NUMBER.replace("a", "c")
     assert site.get("/", balancer.token(balancer.head(kid=balancer.number))).status_code == 200
     assert len(balancer.fetches) == 2
+
+
+@pytest.mark.parametrize(
+    ("region", "address"),
+    [
+        ("eu-central-1", "https://public-keys.auth.elb.eu-central-1.amazonaws.com/"),
+        ("us-gov-west-1", "https://s3-us-gov-west-1.amazonaws.com/aws-elb-public-keys-prod-us-gov-west-1/"),
+        ("us-gov-east-1", "https://s3-us-gov-east-1.amazonaws.com/aws-elb-public-keys-prod-us-gov-east-1/"),
+        ("cn-north-1", "https://public-keys.auth.elb.cn-north-1.amazonaws.com.cn/"),
+    ],
+)
+def test_each_partition_has_its_own_address_of_the_keys(region: str, address: str) -> None:
+    assert Keys(region, lambda url: url).get(NUMBER) == f"{address}{NUMBER}"
+
+
+def test_what_the_load_balancer_opens_to_everybody_lets_nobody_ask_aws_for_keys(site: Site) -> None:
+    token = site.balancer.token(site.balancer.head(kid=NUMBER.replace("a", "b")))
+    for path in ("/static/nowhere", "/static/", "/static/..%2factivity", LEAVE):
+        answer = site.get(path, token)
+        assert answer.status_code == (200 if path == LEAVE else 404), path
+        assert "ferries" not in answer.text
+    assert site.browser.post("/static/page.css", headers={HEADER: token}).status_code == 405
+    assert site.balancer.fetches == []
+
+
+def test_who_signed_in_in_the_middle_of_a_form_learns_that_it_is_lost(site: Site) -> None:
+    answer = site.get("/quarantine/add", site.balancer.token())
+    assert answer.status_code == 405
+    assert "nothing was done" in answer.text
+    assert answer.headers["allow"] == "POST"
 
 
 def test_keys_are_few_however_many_are_asked_for() -> None:

@@ -5,8 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import count
 from threading import Event, Thread
 from typing import Any
@@ -18,11 +16,12 @@ from starlette.applications import Starlette
 from celeriac import Queue, Reject, task
 from celeriac.testing import Sandbox
 from celeriac_console.dlq.queue_reader import Pass
-from celeriac_console.outbox.replay import Replay
 from celeriac_console.web.activity import store
 from celeriac_console.web.deployed.__main__ import run
 from celeriac_console.web.identity import identify
-from celeriac_console.web.jobs.job import REDRIVE, Plan
+from celeriac_console.web.jobs.job import Job
+from celeriac_console.web.jobs.of_letters import Plan
+from celeriac_console.web.jobs.redrive import Redrive
 from celeriac_console.web.letters.chosen import chosen
 from celeriac_console.web.shared import Shared
 
@@ -35,8 +34,8 @@ def open_lock(number: int) -> None:
     raise Reject(f"no lock {number}")
 
 
-def _plan() -> Plan:
-    return Plan(REDRIVE, canals, chosen({}), None, "ann@example.org (u-1)")
+def _start(shared: Shared) -> Job:
+    return shared.jobs.start(Redrive(Plan(canals, chosen({}), None), shared.letters.job), "ann@example.org (u-1)")
 
 
 def serve_with_a_job() -> None:
@@ -46,7 +45,7 @@ def serve_with_a_job() -> None:
         sandbox.drain()
         shared = Shared(identify())
         _hold_after_two_batches(shared)
-        job = shared.jobs.start(_plan(), lambda: None)
+        job = _start(shared)
         while not job.progress().count:
             job.join(0.05)
         listening = socket.create_server(("127.0.0.1", 0))
@@ -108,36 +107,12 @@ def test_a_job_that_takes_too_long_to_give_back_letters_is_written_down(
 
     monkeypatch.setattr(Pass, "_give_back", slow)
     shared = Shared(identify())
-    job = shared.jobs.start(_plan(), lambda: None)
+    job = _start(shared)
     assert begun.wait(30)
-    shared.close(0.01)
+    shared.jobs.close(0.01)
     [line] = store.read()
     assert (line.outcome, line.count) == ("stopped", 5)
     goes_on.set()
     job.join()
     # Its own word counts, if it still comes to it.
     assert store.read()[0].count == 5
-
-
-def test_a_replay_is_stopped_and_writes_its_line(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = Event()
-
-    def rows(_replay: Replay, *, dry: bool) -> Any:
-        yield {"published": 7}
-        assert stopped.wait(30)
-        yield {"published": 8}
-
-    monkeypatch.setattr(Replay, "run", rows)
-    shared = Shared(identify())
-    running = shared.replays.start(Replay("order.*", datetime.now(UTC), None, False), "ann", dry=False)
-    real: Callable[[], None] = running.stop
-
-    def stop() -> None:
-        real()
-        stopped.set()
-
-    monkeypatch.setattr(type(running), "stop", lambda _: stop())
-    shared.close(30)
-    [line] = store.read()
-    assert line.outcome == "stopped"
-    assert line.count == 8

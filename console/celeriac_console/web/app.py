@@ -52,7 +52,7 @@ def application(shared: Shared, entry: Entry) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(WithHeaders), Middleware(Compressed)],
-        exception_handlers={404: _not_found(shared, entry)},
+        exception_handlers={404: _not_found(shared, entry), 405: _for_forms},
     )
 
 
@@ -125,4 +125,12 @@ def _not_found(shared: Shared, entry: Entry) -> Callable[[Request, Exception], A
             return asked
         return render.failed(LookupError("There is no such page."), asked)
 
+    return answer
+
+
+async def _for_forms(_request: Request, error: Exception) -> Response:
+    """Browsers come here after a sign-in in the middle of a form: what was sent is lost on the way."""
+    said = "This address takes another kind of request. If you had to sign in just now, your form was lost on the way: "
+    answer = render.refused(f"{said}nothing was done. Go back, load the page again, and send it once more.", 405)
+    answer.headers.update(getattr(error, "headers", None) or {})
     return answer

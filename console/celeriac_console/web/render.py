@@ -99,6 +99,7 @@ def _page(
 ) -> HTMLResponse:
     # A tab that asks again takes only a part of the answer, without what actions have said.
     said = taken(asked.operator.session.said) if not asked.is_tick else []
+    jobs = [job.progress(whole=asked.operator.sees_arguments) for job in asked.shared.jobs.all()]
     menu = [(each.menu, each.path) for room in ROOMS for each in room.screens if each.menu]
     frame: dict[str, Any] = {
         "title": title,
@@ -108,7 +109,7 @@ def _page(
         "identity": asked.shared.identity,
         "operator": asked.operator,
         "said": said,
-        "working": [one for job in asked.shared.jobs.all() if not (one := job.progress()).is_ended],
+        "working": [each for each in jobs if not each.is_ended],
         "command": view.command,
         "query": {name: value for name, value in asked.query.items() if name != "format"},
         "cost": asked.shared.live.cost if costs else None,

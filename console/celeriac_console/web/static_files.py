@@ -4,7 +4,8 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from starlette.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -25,8 +26,11 @@ class Static(StaticFiles):
         super().__init__(directory=FOLDER)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer with a file."""
-        answer = await super().get_response(path, scope)
+        """Answer with a file, or say that there is none. Everybody may ask for one, so nothing else is done for it."""
+        try:
+            answer = await super().get_response(path, scope)
+        except HTTPException as error:
+            answer = PlainTextResponse(error.detail, error.status_code)
         has_hash = answer.status_code < 400 and scope["query_string"] == url(path).partition("?")[2].encode()  # noqa: PLR2004 - HTTP's errors
         answer.headers["cache-control"] = FOR_A_YEAR if has_hash else "no-cache"
         return answer

@@ -35,8 +35,7 @@ class Keys:
     """The keys of a region, each fetched once."""
 
     def __init__(self, region: str, fetch: Callable[[str], str] = fetched) -> None:
-        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        self._from = f"https://public-keys.auth.elb.{region}.{suffix}/"
+        self._from = _address(region)
         self._fetch = fetch
         self._keys: dict[str, str] = {}
         self._lock = Lock()
@@ -54,3 +53,10 @@ class Keys:
                     self._keys.pop(next(iter(self._keys)))
                 self._keys[number] = found
         return found
+
+
+def _address(region: str) -> str:
+    if region.startswith("us-gov-"):
+        return f"https://s3-{region}.amazonaws.com/aws-elb-public-keys-prod-{region}/"
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://public-keys.auth.elb.{region}.{suffix}/"

@@ -22,8 +22,8 @@ class Person:
 def person(claims: Mapping[str, Any], behind: Behind) -> Person | None:
     """The person of the claims; None for somebody who may not even look."""
     has = values(claims.get(behind.claim))
-    # An address that nobody has checked is what its owner typed, and so could be anybody's.
-    if behind.claim == "email" and claims.get("email_verified") in (False, "false"):
+    # An address that nobody has checked is what its owner typed, and so could be anybody's. Some say nothing of it.
+    if behind.claim == "email" and claims.get("email_verified", True) not in (True, "true"):
         has = frozenset()
     acts = _is_one(has, behind.operators)
     if not acts and not _is_one(has, behind.viewers):

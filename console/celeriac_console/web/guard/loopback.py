@@ -21,4 +21,7 @@ def is_same_origin(host: str, origin: str | None, fetch_site: str | None) -> boo
     """
     if fetch_site is not None and fetch_site != "same-origin":
         return False
-    return origin is not None and urlsplit(origin).netloc == host
+    try:
+        return origin is not None and urlsplit(origin).netloc == host
+    except ValueError:  # an address with half a bracket
+        return False

@@ -90,8 +90,11 @@ class Job:
             self._changed.wait_for(lambda: self._state in states | ENDED, seconds)
             return self._state in states
 
-    def progress(self) -> Progress:
-        """How far it is."""
+    def progress(self, *, whole: bool = True) -> Progress:
+        """How far it is.
+
+        whole: whether for somebody who may see arguments of tasks, which the filter may quote.
+        """
         work = self.work
         shown = self._last or work.shown()
         return Progress(
@@ -104,7 +107,7 @@ class Job:
             self._problem,
             self._begun,
             self._ended,
-            shown,
+            shown if whole else shown.without_arguments(),
         )
 
     @property

@@ -1,7 +1,7 @@
 """What a job does: the part of it that knows about letters, or about the outbox."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Protocol
 
@@ -73,6 +73,12 @@ class Shown:
     """Of a preview that has found something."""
     then: str = ""
     """The page where one goes on when it is done, if there is more to do."""
+
+    def without_arguments(self) -> "Shown":
+        """The same for who may not see arguments of tasks: the text that letters have to contain may be one."""
+        if "text" not in self.chosen:
+            return self
+        return replace(self, chosen={**self.chosen, "text": "(not shown)"}, command="", start=None, then="")
 
 
 class HeldUpError(UserError):

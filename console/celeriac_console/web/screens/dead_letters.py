@@ -98,7 +98,7 @@ def queue_of(asked: Asked) -> Queue:
 
 def unended(asked: Asked, queue: str | None = None) -> list[Progress]:
     """The jobs that haven't ended, of one queue or of all."""
-    jobs = [job.progress() for job in asked.shared.jobs.all() if not job.is_ended]
+    jobs = [job.progress(whole=asked.operator.sees_arguments) for job in asked.shared.jobs.all() if not job.is_ended]
     return [job for job in jobs if job.on == queue or (queue is None and job.on in registry.queues())]
 
 

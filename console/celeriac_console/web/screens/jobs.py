@@ -5,12 +5,12 @@ from celeriac_console.web.screen import Action, Asked, Done, Room, Screen, View
 
 
 def _read(asked: Asked) -> View:
-    return View({"jobs": [job.progress() for job in asked.shared.jobs.all()]}, "")
+    return View({"jobs": [job.progress(whole=asked.operator.sees_arguments) for job in asked.shared.jobs.all()]}, "")
 
 
 def _one(asked: Asked) -> View:
     job = asked.shared.jobs.get(asked.path["number"])
-    shown = job.progress()
+    shown = job.progress(whole=asked.operator.sees_arguments)
     return View({"job": shown}, shown.work.command, shown.work.title, is_live=not shown.is_ended)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from celeriac import Task
+from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac.model.queue import Queue
@@ -75,7 +76,7 @@ def _letter_view(
         "traceback": failure.traceback if failure is not None else "",
         "message": failure.message if failure is not None else "",
         "enqueued_at": failure.first_at if failure is not None else None,
-        "attributes": {name: str(its.get("StringValue") or "(binary)") for name, its in letter.attributes.items()},
+        "attributes": _attributes(letter) if asked.operator.sees_arguments else {},
         "missing": letter.missing,
         "function": failure.function if failure is not None else "",
         "request_id": failure.request_id if failure is not None else "",
@@ -86,6 +87,11 @@ def _letter_view(
         "trace_link": "" if shared.identity.is_local else links.trace_of(one, region),
     }
     return View(data, command("dlq", "show", queue.name, letter.id), letter.task or "An unreadable letter")
+
+
+def _attributes(letter: DeadLetter) -> dict[str, str]:
+    """What the sender wrote beside the body. It may say anything of the arguments."""
+    return {name: str(its.get("StringValue") or "(binary)") for name, its in letter.attributes.items()}
 
 
 def _one_redriven(asked: Asked) -> Done | Again:
