@@ -184,7 +184,63 @@ def test_there_is_never_more_than_one_and_it_may_end_its_jobs(host: Host) -> Non
     assert page["DependsOn"] == [{"Condition": "SUCCESS", "ContainerName": "Loader"}]
     assert all(each["ReadonlyRootFilesystem"] for each in (page, loader))
     assert loader["Command"][:2] == ["s3", "cp"]
+    # Its home is in the image, which can't be written to; a volume can.
+    assert {"Name": "HOME", "Value": "/tmp"} in loader["Environment"]  # noqa: S108 - in a container
+    assert "/tmp" in [each["ContainerPath"] for each in loader["MountPoints"]]  # noqa: S108 - in a container
     assert page["Image"] == "public.ecr.aws/docker/library/python:3.13-slim"
+
+
+def test_a_page_that_is_busy_for_a_minute_is_not_ended(host: Host) -> None:
+    [group] = host.made.resources("ElasticLoadBalancingV2::TargetGroup")
+    assert group["HealthCheckIntervalSeconds"] * group["UnhealthyThresholdCount"] >= 90
+    assert group["HealthCheckTimeoutSeconds"] == 10
+
+
+def test_the_load_balancer_reaches_the_provider_and_the_page_and_nothing_else(host: Host) -> None:
+    groups = host.made.resources("EC2::SecurityGroup")
+    [balancers] = [each for each in groups if "LoadBalancer" in each["GroupDescription"]]
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in balancers["SecurityGroupEgress"]] == [(443, 443)]
+    [further] = host.made.resources("EC2::SecurityGroupEgress")
+    assert further["FromPort"] == PORT
+
+
+def test_its_role_waits_for_the_policy_that_it_finds_by_name(host: Host) -> None:
+    made = host.made.json["Resources"]
+    [role] = [its for name, its in made.items() if its["Type"] == "AWS::IAM::Role" and "PageRole" in name]
+    [between] = [name for name in role["DependsOn"] if "StateIsThere" in name]
+    [policy] = [
+        name
+        for name, its in made.items()
+        if its["Type"] == "AWS::IAM::ManagedPolicy" and "--operator-" in text(its["Properties"]["ManagedPolicyName"])
+    ]
+    assert policy in made[between]["DependsOn"]
+
+
+def test_the_provider_may_be_a_part_of_the_same_application(tmp_path: Path) -> None:
+    with foreign.imports_of(tmp_path) as root:
+        source = foreign.package(root / "src", "pooled_tasks")
+        stack = cdk.Stack(foreign.app(), "Host")
+        vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
+        oidc = {"issuer": cdk.Fn.import_value("issuer"), "client_id": cdk.Fn.import_value("client")}
+        Celeriac(stack, "Tasks", source=source, name="shop", stage="prod", web=web(stack, oidc=oidc, vpc=vpc))
+        made = foreign.template(stack)
+    variables = {each["Name"]: each["Value"] for each in container(made, "Page")["Environment"]}
+    assert {"Fn::ImportValue": "issuer"} in variables[VARIABLE]["Fn::Join"][1]
+
+
+def test_two_in_one_stack_and_a_state_in_another_one(tmp_path: Path) -> None:
+    with foreign.imports_of(tmp_path) as root:
+        app = foreign.app()
+        state, stack = cdk.Stack(app, "State"), cdk.Stack(app, "Host")
+        vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
+        for name in ("shop", "bank"):
+            source = foreign.package(root / "src" / name, f"{name}_of_two")
+            domain = f"{name}.example.org"
+            its = web(Construct(stack, name), vpc=vpc, domain=domain)
+            Celeriac(stack, f"{name}Tasks", source=source, name=name, stage="prod", state_scope=state, web=its)
+        made = foreign.template(stack)
+        assert state in stack.dependencies
+    assert len(made.resources("ECS::Service")) == 2
 
 
 def test_the_domain_leads_to_it(host: Host) -> None:
@@ -238,6 +294,8 @@ def test_cdk_nag_finds_nothing_on_it(tmp_path: Path) -> None:
         ({"sign_out": "login.example.org"}, {}, "sign_out is"),
         ({}, {"domain": "https://tasks.example.org"}, "write a name such as tasks.example.org"),
         ({}, {"domain": ""}, "write a name such as"),
+        ({}, {"domain": cdk.Fn.import_value("domain")}, "domain is known only when"),
+        ({}, {"memory": 4096}, "memory is 4096"),
         ({}, {}, "web needs a network"),
     ],
 )

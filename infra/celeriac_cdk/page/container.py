@@ -96,7 +96,8 @@ def _containers(
         "Loader",
         image=web.image_of_loader or ecs.ContainerImage.from_registry(_LOADER),
         command=["s3", "cp", "--only-show-errors", url, f"{_FOLDER}/{_FILE}"],
-        environment={"AWS_REGION": region},
+        # The command line keeps a cache at home, and only the volumes can be written to.
+        environment={"AWS_REGION": region, "HOME": "/tmp"},  # noqa: S108 - in a container
         essential=False,
         readonly_root_filesystem=True,
         logging=ecs.LogDriver.aws_logs(stream_prefix="loader", log_group=log),

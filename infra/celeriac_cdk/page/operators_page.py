@@ -119,7 +119,14 @@ class OperatorsPage(Construct):
             protocol=elb.ApplicationProtocol.HTTP,
             targets=[self.service.load_balancer_target(container_name=NAME, container_port=PORT)],
             deregistration_delay=cdk.Duration.seconds(10),
-            health_check=elb.HealthCheck(path=HEALTH, interval=cdk.Duration.seconds(15)),
+            # A quarter of a core may be busy for a while. ECS ends a container that doesn't answer, with its jobs.
+            health_check=elb.HealthCheck(
+                path=HEALTH,
+                interval=cdk.Duration.seconds(15),
+                timeout=cdk.Duration.seconds(10),
+                healthy_threshold_count=2,
+                unhealthy_threshold_count=6,
+            ),
         )
         listener.add_action(
             "Open",

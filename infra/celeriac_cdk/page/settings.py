@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
@@ -12,6 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 
 from celeriac_cdk.config import ConfigError
 
+_MEMORY = (512, 1024, 2048)
 EVERYBODY = "*"
 """As a value of a claim: everybody whom the identity provider signs in for this client."""
 
@@ -31,7 +33,9 @@ class Oidc:
     user_info_endpoint: str
     client_id: str
     client_secret: secretsmanager.ISecret
-    """The load balancer reads it when it is deployed. Deploy again after a change."""
+    """Read when this part of the template is deployed first. A new value belongs into a secret of another name, which
+    is given here: CloudFormation doesn't see a change inside a secret.
+    """
     operators: Sequence[str]
     """Values of the claim. Who has one of them may look and act."""
     viewers: Sequence[str] = ()
@@ -50,6 +54,8 @@ class Oidc:
         urls = ("issuer", "authorization_endpoint", "token_endpoint", "user_info_endpoint", "sign_out")
         for name in urls:
             url = getattr(self, name)
+            if cdk.Token.is_unresolved(url):
+                continue  # such as that of a user pool in the same application
             if not url.startswith("https://") and (url or name != "sign_out"):
                 raise ConfigError(f"web: {name} is {url!r}, write a URL that begins with https://")
         for name in ("operators", "viewers"):
@@ -95,10 +101,14 @@ class Web:
     image_of_loader: ecs.ContainerImage | None = None
     """An image whose entry point is AWS's command line. None: AWS's own, from its public registry."""
     memory: int = 1024
-    """MB of the container, such as 512, 1024 or 2048."""
+    """MB of the container: 512, 1024 or 2048."""
 
     def check(self) -> None:
         """Raise ConfigError for what can't work."""
+        if cdk.Token.is_unresolved(self.domain):
+            raise ConfigError("web: domain is known only when the stack is deployed: write it as a text")
+        if self.memory not in _MEMORY:
+            raise ConfigError(f"web: memory is {self.memory}: a quarter of a core goes with {_MEMORY}")
         if not self.domain or "/" in self.domain or ":" in self.domain or self.domain != self.domain.lower():
             raise ConfigError(f"web: domain is {self.domain!r}, write a name such as tasks.example.org")
         self.oidc.check()
