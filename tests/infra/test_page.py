@@ -183,6 +183,7 @@ def test_there_is_never_more_than_one_and_it_may_end_its_jobs(host: Host) -> Non
     assert page["StopTimeout"] == 120
     assert page["DependsOn"] == [{"Condition": "SUCCESS", "ContainerName": "Loader"}]
     assert all(each["ReadonlyRootFilesystem"] for each in (page, loader))
+    assert all(each["User"] == "0" for each in (page, loader))
     assert loader["Command"][:2] == ["s3", "cp"]
     # Its home is in the image, which can't be written to; a volume can.
     assert {"Name": "HOME", "Value": "/tmp"} in loader["Environment"]  # noqa: S108 - in a container

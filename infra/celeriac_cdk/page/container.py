@@ -20,6 +20,8 @@ NAME = "Page"
 _CPU = 256
 """A quarter of a core."""
 _FOLDER, _FILE = "/page", "page.zip"
+_OWNER = "0"
+"""Only root may write to a volume of Fargate, and some images begin as somebody else."""
 _IMAGE = "public.ecr.aws/docker/library/python:{version}-slim"
 _LOADER = "public.ecr.aws/aws-cli/aws-cli:latest"
 
@@ -99,6 +101,7 @@ def _containers(
         # The command line keeps a cache at home, and only the volumes can be written to.
         environment={"AWS_REGION": region, "HOME": "/tmp"},  # noqa: S108 - in a container
         essential=False,
+        user=_OWNER,
         readonly_root_filesystem=True,
         logging=ecs.LogDriver.aws_logs(stream_prefix="loader", log_group=log),
     )
@@ -109,6 +112,7 @@ def _containers(
         command=[start(_FOLDER, "0.0.0.0")],  # noqa: S104 - in a container that only the load balancer reaches
         environment={**environment, "AWS_REGION": region},
         port_mappings=[ecs.PortMapping(container_port=PORT)],
+        user=_OWNER,
         readonly_root_filesystem=True,
         # Jobs give back what they hold, and write how far they came.
         stop_timeout=cdk.Duration.minutes(2),
