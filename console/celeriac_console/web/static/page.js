@@ -16,6 +16,16 @@ if (tick) {
   document.addEventListener("visibilitychange", () => { if (Date.now() - asked >= tick) ask(); });
 }
 
+// An answer that isn't a screen, such as one for who must sign in again, never takes the place of one.
+function isStale(stale) { document.getElementById("stale").hidden = !stale; }
+
+document.body.addEventListener("htmx:error", () => isStale(true));
+document.body.addEventListener("htmx:after:request", (event) => {
+  const stale = !event.detail.ctx.text.includes('id="live"');
+  isStale(stale);
+  if (stale) event.preventDefault();
+});
+
 function colour(element, name) {
   return getComputedStyle(element).getPropertyValue(name).trim();
 }
