@@ -230,5 +230,5 @@ def test_a_replay_keeps_its_rate(sandbox: Sandbox) -> None:
     )
     assert (
         json.loads(told.stdout.splitlines()[-1])["published"] == 4
-    )  # the lines before are of tasks that ran meanwhile
+    )  # tasks ran meanwhile, and logged
     assert sandbox.now - start >= timedelta(seconds=3 / 0.1)
