@@ -228,7 +228,5 @@ def test_a_replay_keeps_its_rate(sandbox: Sandbox) -> None:
     told = CliRunner().invoke(
         app, ["--stage", "test", "outbox", "replay", "--type", "*", "--since", "1h", "--json", "--rate", "0.1"]
     )
-    assert (
-        json.loads(told.stdout.splitlines()[-1])["published"] == 4
-    )  # tasks ran meanwhile, and logged
+    assert json.loads(told.stdout.splitlines()[-1])["published"] == 4  # tasks ran meanwhile, and logged
     assert sandbox.now - start >= timedelta(seconds=3 / 0.1)
