@@ -218,3 +218,15 @@ def test_a_row_that_an_older_release_parked_may_have_arrived_anywhere(sandbox: S
     sandbox.advance(LONG)
     told, counts = _replay(sandbox)
     assert (told.exit_code, counts["expired"], runs) == (1, 1, {"pay": 1})
+
+
+def test_a_replay_keeps_its_rate(sandbox: Sandbox) -> None:
+    for _ in range(4):
+        _emit("told.event")
+    sandbox.drain()
+    start = sandbox.now
+    told = CliRunner().invoke(
+        app, ["--stage", "test", "outbox", "replay", "--type", "*", "--since", "1h", "--json", "--rate", "0.1"]
+    )
+    assert json.loads(told.stdout.splitlines()[-1])["published"] == 4  # tasks ran meanwhile, and logged
+    assert sandbox.now - start >= timedelta(seconds=3 / 0.1)

@@ -352,6 +352,13 @@ def test_a_redrive_keeps_its_rate(dead: Sandbox) -> None:
     assert dead.now - start >= timedelta(seconds=11 / 0.2)
 
 
+def test_a_discard_keeps_its_rate(dead: Sandbox) -> None:
+    start = dead.now
+    assert _json("discard", "letters", "--task", "charge", "--rate", "0.2", "--yes") == {"discarded": 12}
+    assert dead.now - start >= timedelta(seconds=11 / 0.2)
+    assert _counts(dead) == {"refuse": 3, "": 1}
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_redrive_that_is_killed_at_any_call_loses_nothing_and_the_next_one_finishes(
     dead: Sandbox, *, after: bool, monkeypatch: pytest.MonkeyPatch
