@@ -128,7 +128,7 @@ class Celeriac(Construct):
                     # Imported by its ARN, so that the functions don't change the key's policy.
                     key=kms.Key.from_key_arn(self, "Key", self.key.key_arn) if self.key is not None else None,
                     topics=topics,
-                    network=self._network(declared, vpc, vpc_subnets, security_groups),
+                    network=self._network(declared, vpc, vpc_subnets, security_groups, is_used=web is not None),
                     region=None if cdk.Token.is_unresolved(region) else region,
                 )
             self._order()
@@ -214,16 +214,19 @@ class Celeriac(Construct):
         vpc: ec2.IVpc | None,
         subnets: ec2.SubnetSelection | None,
         groups: Sequence[ec2.ISecurityGroup],
+        *,
+        is_used: bool,
     ) -> Network | None:
         if vpc is None:
             if subnets is not None or groups:
                 raise ConfigError(f"{self.node.path}: vpc_subnets and security_groups need vpc=")
             return None
         if not any(queue.vpc for queue in queues):
-            cdk.Annotations.of(self).add_warning_v2(
-                "celeriac:vpc",
-                "vpc is given, and no consumer runs in it: write vpc=True in the Queue(...) of those that need it",
-            )
+            if not is_used:  # the page runs in it
+                cdk.Annotations.of(self).add_warning_v2(
+                    "celeriac:vpc",
+                    "vpc is given, and no consumer runs in it: write vpc=True in the Queue(...) of those that need it",
+                )
             return None
         made = groups or [ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, description="Celeriac: consumers")]
         return Network(vpc, subnets, made)
