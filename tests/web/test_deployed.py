@@ -173,6 +173,7 @@ def forged() -> dict[str, Callable[[LoadBalancer], str | None]]:
         "with an end that is no number": lambda ours: ours.token(ours.head(exp="soon")),
         "with an end that is NaN": lambda ours: ours.token(ours.head(exp="nan")),
         "without a subject": lambda ours: ours.token(sub=None),
+        "with an empty subject, as anybody else may have": lambda ours: ours.token(sub=" "),
         "with a subject that is no text": lambda ours: ours.token(sub=7),
         "with a path for a key": lambda ours: ours.token(ours.head(kid="../../latest/meta-data")),
         "with another host for a key": lambda ours: ours.token(ours.head(kid="@evil.example/")),

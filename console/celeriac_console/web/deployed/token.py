@@ -42,6 +42,8 @@ def claims(token: str | None, behind: Behind, keys: Keys) -> Mapping[str, Any]:
             raise TokenError("its token is of another identity provider, or for another application")
         body = jwt.decode(token, keys.get(head.get("kid")), algorithms=[ALGORITHM], options=_CHECKED)
         _check_end(head)
+        if not body["sub"].strip():
+            raise TokenError("its token doesn't say who you are")
     except NoKeyError as error:
         raise TokenError(f"its token can't be checked: {error}") from error
     except jwt.ExpiredSignatureError as error:
