@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from threading import Lock, Thread
 from typing import Any
 
@@ -58,7 +59,7 @@ def sent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
 
     def seen(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
         if code := found.refuses.get(operation):
-            raise ClientError({"Error": {"Code": code, "Message": "by the test"}}, operation)
+            raise client.exceptions.from_code(code)({"Error": {"Code": code, "Message": "by the test"}}, operation)
         if operation == "SendMessageBatch":
             found.before(arguments["Entries"])
         return real(client, operation, arguments)
@@ -269,3 +270,35 @@ def test_a_preview_of_some_letters_tells_how_many_are_meant(page: Page, sandbox:
     job.join(30)
     assert job.progress().count == 60
     assert _left(sandbox) == []
+
+
+def test_a_slow_job_ends_though_letters_that_stay_become_visible_again_meanwhile(
+    page: Page, sandbox: Sandbox, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, receives = BaseClient._make_api_call, Counter[str]()  # type: ignore[attr-defined]
+
+    def slow(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        receives[operation] += 1
+        if operation == "ReceiveMessage":
+            sandbox.advance(timedelta(seconds=1))  # forty letters take longer than each is hidden
+            if receives[operation] > 1000:
+                _job(page).stop()
+        return real(client, operation, arguments)
+
+    _die(sandbox, 40)
+    monkeypatch.setattr(BaseClient, "_make_api_call", slow)
+    job = _start(page, text='"number":39', rate="0.2")
+    job.join(60)
+    assert (job.progress().state, job.progress().count) == ("done", 1)
+
+
+def test_a_job_that_sqs_gives_no_more_letters_says_so(page: Page, sandbox: Sandbox, sent: Sent) -> None:
+    _die(sandbox, 30)
+    sent.refuses = {"ReceiveMessage": "OverLimit"}
+    job = _start(page)
+    job.join(30)
+    assert job.progress().state == "done"
+    assert "30 letters couldn&#39;t be read" in page.html("/jobs/1")
+    assert "as many as SQS gives at a time" in page.html("/jobs/1")
+    [line] = page.json("/activity")["lines"]
+    assert (line["count"], line["outcome"]) == (0, "done, 30 not read")
