@@ -70,3 +70,31 @@ def test_the_activity_tells_the_code_of_aws_and_no_text(page: Page, error: Excep
     [line] = page.json("/activity")["lines"]
     assert line["outcome"] == said
     assert "secret" not in page.html("/activity")
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "\x00", "\u202e", "x" * 9_000]
+)
+def test_what_a_stranger_has_written_is_shown_as_it_is(page: Page, text: str) -> None:
+    with noted("ann", "dlq redrive", {"task": text}):
+        pass
+    [line] = page.json("/activity")["lines"]
+    assert line["where"] == {"task": text}
+    assert text in page.html("/activity")
+
+
+@pytest.mark.parametrize("before", ["1" * 5_000, "x", "", "-1", "²"])
+def test_a_number_that_no_line_has_is_refused(page: Page, before: str) -> None:
+    answer = page.browser.get("/activity", params={"before": before})
+    assert answer.status_code == 400
+    assert "is the number of a line" in answer.text
+
+
+def test_lines_that_couldnt_be_written_hide_no_older_ones(page: Page) -> None:
+    with noted("ann", "pause", {}):
+        pass
+    for _ in range(120):  # AWS refuses a line that is too long
+        with pytest.raises(ClientError), noted("ann", "dlq redrive", {"error": "x" * 500_000}):
+            pass
+    shown = page.json("/activity")
+    assert ([line["number"] for line in shown["lines"]], shown["older"]) == ([1], None)

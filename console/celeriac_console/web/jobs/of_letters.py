@@ -15,8 +15,8 @@ from celeriac_console.web.letters.chosen import Chosen
 from celeriac_console.web.shown import number
 
 OTHERS_HOLD = (
-    "couldn't be read: another reader holds them, a FIFO group blocks them, or they are behind the first 120,000, which "
-    "is as many as SQS gives at a time."
+    "couldn't be read: another reader holds them, a FIFO group blocks them, or they are behind the first 120,000: "
+    "as many as SQS gives at a time."
 )
 REST = "What wasn't done is still a dead letter."
 
