@@ -13,6 +13,7 @@ from celeriac_console.dlq.discarder import Discarder
 from celeriac_console.dlq.logs import log_query
 from celeriac_console.dlq.queue_reader import Pass, Taken, Visit
 from celeriac_console.dlq.redriver import Redriver
+from celeriac_console.dlq.same_arguments import same_arguments
 from celeriac_console.explain import explanation, is_of_login
 from celeriac_console.rate import Rate
 from celeriac_console.stage import clients
@@ -108,7 +109,7 @@ def _one_redriven(asked: Asked) -> Done | Again:
             view = _letter_view(asked, one, queue, filled, error)
             return Again("letter.html", view, url_of(queue.name, one))
     more = {"to": to.name} if to is not queue else {}
-    more |= {"arguments": "changed"} if args != one.letter.args else {}
+    more |= {"arguments": "changed"} if not same_arguments(args, one.letter.args) else {}
     with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one, **more)) as outcome:
         reading_ = Pass(queue, most=MOST, each=EACH_WORKER)
         redriver = Redriver(

@@ -185,9 +185,7 @@ def _chosen(asked: Asked) -> tuple[list[Waiting], str]:
         raise UserError("no task is chosen")
     if len(names) > MOST_CHOSEN:
         raise UserError(f"choose up to {MOST_CHOSEN} tasks at a time")
-    # What is no task of this stage isn't shown to be chosen.
-    found = [one for one in look(list(dict.fromkeys(names))) if one.message is not None]
-    return found, address("/schedules", {name: asked.form.get(name) for name in _FILTERS})
+    return look(list(dict.fromkeys(names))), address("/schedules", {name: asked.form.get(name) for name in _FILTERS})
 
 
 def _where(form: Mapping[str, str]) -> dict[str, str]:

@@ -204,7 +204,7 @@ def cancel_one(asked: Asked) -> Done:
     """Cancel a task that waits in a schedule."""
     name, back = asked.form.get("name", ""), asked.form.get("ref", "")
     one = find(name) if name else None
-    if one is None or one.message is None:
+    if one is None:
         raise UserError("it waits in no schedule any more: it was sent, or cancelled. Look at its state again")
     with noted(asked.operator, "delayed cancel", {"task": one.task, "id": one.id}) as outcome:
         became = cancel(one)
