@@ -19,11 +19,18 @@ from tests.conftest import STAGE
 from tests.web.conftest import ORIGIN, Page
 
 ferries = Queue("ferries")
+convoys = Queue("convoys", fifo=True)
 NUMBER = {"arg.number": "7", "control.number": "number"}
 
 
 @task(ferries)
 def board(number: int) -> None:
+    """Fail for good."""
+    raise Reject(f"car {number}")
+
+
+@task(convoys)
+def follow(number: int) -> None:
     """Fail for good."""
     raise Reject(f"car {number}")
 
@@ -70,9 +77,12 @@ def _letter(page: Page, sandbox: Sandbox) -> str:
     board.enqueue(1)
     board.enqueue(2)
     sandbox.drain()
-    [group] = page.json("/dead-letters/ferries", fresh="yes")["groups"]
-    id_ = page.json("/dead-letters/ferries", kind=group["kind"])["letters"][0]["message_id"]
-    return f"/dead-letters/ferries/letter/{id_}"
+    return f"/dead-letters/ferries/letter/{_letters_of(page, 'ferries')[0]['message_id']}"
+
+
+def _letters_of(page: Page, queue: str) -> list[Any]:
+    [group] = page.json(f"/dead-letters/{queue}", fresh="yes")["groups"]
+    return list(page.json(f"/dead-letters/{queue}", kind=group["kind"])["letters"])
 
 
 def _delayed(page: Page, _: Sandbox) -> Mapping[str, str]:
@@ -174,3 +184,25 @@ def test_an_end_that_cant_be_written_is_told(page: Page, sandbox: Sandbox, refus
     html = page.act(url, **form)
     assert "board was sent to ferries." in html
     assert "How this ended isn&#39;t in the activity: failed: AccessDenied." in html
+
+
+def test_an_edited_letter_isnt_dropped_for_the_unchanged_one_that_was_sent_before(
+    page: Page, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow.options(group="g").enqueue(1)
+    sandbox.drain()
+    [letter] = _letters_of(page, "convoys")
+    url = f"/dead-letters/convoys/letter/{letter['message_id']}/redrive"
+    real = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def made(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation == "DeleteMessageBatch":
+            return {"Failed": [{"Id": each["Id"], "Code": "InternalError"} for each in arguments["Entries"]]}
+        return real(client, operation, arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", made)
+        page.act(url)
+    page.act(url, edited="yes", **NUMBER)
+    waiting = sqs.counts(sqs.url(convoys.physical_name(STAGE)))
+    assert sum(waiting.values()) == 2

@@ -1,5 +1,6 @@
 """The message that a dead letter becomes in a redrive."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -47,9 +48,14 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
         body,
         group=(group or taken.message_id) if target.fifo else group,
         # If the letter couldn't be deleted and is sent again within five minutes, SQS drops the second message.
-        deduplication=taken.message_id if target.fifo else None,
+        deduplication=_deduplication(taken, body, is_same=is_same) if target.fifo else None,
         attributes=attributes,
     )
+
+
+def _deduplication(taken: Taken, body: str, *, is_same: bool) -> str:
+    """Names the letter. With changed arguments it is another message, which SQS may not drop for the unchanged one."""
+    return taken.message_id if is_same else f"{taken.message_id}.{hashlib.sha256(body.encode()).hexdigest()[:32]}"
 
 
 def _identified(letter: DeadLetter, target: Queue, room: int) -> str:
