@@ -13,9 +13,11 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from celeriac import Queue, Reject, task
+from celeriac.aws import sqs
 from celeriac.testing import Sandbox
 from celeriac_console.web.jobs import job as job_module
 from celeriac_console.web.jobs.job import Job
+from tests.conftest import STAGE
 from tests.web.conftest import Opens, Page
 
 wagons = Queue("wagons")
@@ -302,3 +304,17 @@ def test_a_job_that_sqs_gives_no_more_letters_says_so(page: Page, sandbox: Sandb
     assert "as many as SQS gives at a time" in page.html("/jobs/1")
     [line] = page.json("/activity")["lines"]
     assert (line["count"], line["outcome"]) == (0, "done, 30 not read")
+
+
+def test_letters_of_one_id_are_previewed_as_the_job_sends_them(page: Page, sandbox: Sandbox, sent: Sent) -> None:
+    _die(sandbox, 2)
+    body = sandbox.dead_letters(wagons)[0].body
+    for _ in range(3):
+        sqs.send_batch(wagons.dead_letter_name(STAGE), [sqs.Entry(body)])
+    preview = page.json("/dead-letters/wagons/redrive")
+    assert (preview["matched"], preview["sent"], preview["same"]) == (5, 2, 3)
+    assert "3 more letters have the task and id of one of these, and stay." in page.html("/dead-letters/wagons/redrive")
+    job = _start(page)
+    job.join(30)
+    assert job.progress().count == preview["sent"]
+    assert len(_left(sandbox)) == preview["same"]
