@@ -9,12 +9,15 @@ from celeriac.testing import Sandbox
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.web.activity import store
 from celeriac_console.web.activity.noted import noted
+from celeriac_console.web.guard.operator import Operator, Session
 from tests.conftest import STAGE
 from tests.web.conftest import Page
 
+ANN = Operator("ann", may_act=True, session=Session())
+
 
 def test_the_activity_shows_who_did_what_to_how_many(page: Page) -> None:
-    with noted("ann", "dlq redrive", {"queue": "payments", "error": "<b>timeout</b>"}) as outcome:
+    with noted(ANN, "dlq redrive", {"queue": "payments", "error": "<b>timeout</b>"}) as outcome:
         [going] = page.json("/activity")["lines"]
         assert (going["what"], going["ended_at"]) == ("dlq redrive", None)
         outcome.count = 3
@@ -24,7 +27,7 @@ def test_the_activity_shows_who_did_what_to_how_many(page: Page) -> None:
 
 
 def test_an_action_that_fails_is_noted_without_its_text(page: Page) -> None:
-    with pytest.raises(ValueError, match="secret"), noted("ann", "pause", {}):
+    with pytest.raises(ValueError, match="secret"), noted(ANN, "pause", {}):
         raise ValueError("secret")
     assert [line["outcome"] for line in page.json("/activity")["lines"]] == ["failed: ValueError"]
 
@@ -32,14 +35,14 @@ def test_an_action_that_fails_is_noted_without_its_text(page: Page) -> None:
 def test_without_a_line_nothing_is_done(sandbox: Sandbox) -> None:
     client("dynamodb").delete_table(TableName=names.idempotency_table(STAGE))
     done = False
-    with pytest.raises(client("dynamodb").exceptions.ResourceNotFoundException), noted("ann", "pause", {}):
+    with pytest.raises(client("dynamodb").exceptions.ResourceNotFoundException), noted(ANN, "pause", {}):
         done = True
     assert not done
 
 
 def test_older_lines_are_on_a_next_page(page: Page) -> None:
     for number in range(60):
-        with noted("ann", f"act {number}", {}):
+        with noted(ANN, f"act {number}", {}):
             pass
     first = page.json("/activity")
     assert [line["number"] for line in first["lines"]] == list(range(60, 10, -1))
@@ -65,8 +68,36 @@ def test_a_line_outlives_a_year_and_then_expires(sandbox: Sandbox) -> None:
     ],
 )
 def test_the_activity_tells_the_code_of_aws_and_no_text(page: Page, error: Exception, said: str) -> None:
-    with pytest.raises(type(error)), noted("me", "send", {}):
+    with pytest.raises(type(error)), noted(ANN, "send", {}):
         raise error
     [line] = page.json("/activity")["lines"]
     assert line["outcome"] == said
     assert "secret" not in page.html("/activity")
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "\x00", "\u202e", "x" * 9_000]
+)
+def test_what_a_stranger_has_written_is_shown_as_it_is(page: Page, text: str) -> None:
+    with noted(ANN, "dlq redrive", {"task": text}):
+        pass
+    [line] = page.json("/activity")["lines"]
+    assert line["where"] == {"task": text}
+    assert text in page.html("/activity")
+
+
+@pytest.mark.parametrize("before", ["1" * 5_000, "x", "", "-1", "²"])
+def test_a_number_that_no_line_has_is_refused(page: Page, before: str) -> None:
+    answer = page.browser.get("/activity", params={"before": before})
+    assert answer.status_code == 400
+    assert "is the number of a line" in answer.text
+
+
+def test_lines_that_couldnt_be_written_hide_no_older_ones(page: Page) -> None:
+    with noted(ANN, "pause", {}):
+        pass
+    for _ in range(120):  # AWS refuses a line that is too long
+        with pytest.raises(ClientError), noted(ANN, "dlq redrive", {"error": "x" * 500_000}):
+            pass
+    shown = page.json("/activity")
+    assert ([line["number"] for line in shown["lines"]], shown["older"]) == ([1], None)

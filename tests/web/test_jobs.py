@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from threading import Lock, Thread
 from typing import Any
 
@@ -12,9 +13,11 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from celeriac import Queue, Reject, task
+from celeriac.aws import sqs
 from celeriac.testing import Sandbox
 from celeriac_console.web.jobs import job as job_module
 from celeriac_console.web.jobs.job import Job
+from tests.conftest import STAGE
 from tests.web.conftest import Opens, Page
 
 wagons = Queue("wagons")
@@ -58,7 +61,7 @@ def sent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
 
     def seen(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
         if code := found.refuses.get(operation):
-            raise ClientError({"Error": {"Code": code, "Message": "by the test"}}, operation)
+            raise client.exceptions.from_code(code)({"Error": {"Code": code, "Message": "by the test"}}, operation)
         if operation == "SendMessageBatch":
             found.before(arguments["Entries"])
         return real(client, operation, arguments)
@@ -269,3 +272,49 @@ def test_a_preview_of_some_letters_tells_how_many_are_meant(page: Page, sandbox:
     job.join(30)
     assert job.progress().count == 60
     assert _left(sandbox) == []
+
+
+def test_a_slow_job_ends_though_letters_that_stay_become_visible_again_meanwhile(
+    page: Page, sandbox: Sandbox, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, receives = BaseClient._make_api_call, Counter[str]()  # type: ignore[attr-defined]
+
+    def slow(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        receives[operation] += 1
+        if operation == "ReceiveMessage":
+            sandbox.advance(timedelta(seconds=1))  # forty letters take longer than each is hidden
+            if receives[operation] > 1000:
+                _job(page).stop()
+        return real(client, operation, arguments)
+
+    _die(sandbox, 40)
+    monkeypatch.setattr(BaseClient, "_make_api_call", slow)
+    job = _start(page, text='"number":39', rate="0.2")
+    job.join(60)
+    assert (job.progress().state, job.progress().count) == ("done", 1)
+
+
+def test_a_job_that_sqs_gives_no_more_letters_says_so(page: Page, sandbox: Sandbox, sent: Sent) -> None:
+    _die(sandbox, 30)
+    sent.refuses = {"ReceiveMessage": "OverLimit"}
+    job = _start(page)
+    job.join(30)
+    assert job.progress().state == "done"
+    assert "30 letters couldn&#39;t be read" in page.html("/jobs/1")
+    assert "as many as SQS gives at a time" in page.html("/jobs/1")
+    [line] = page.json("/activity")["lines"]
+    assert (line["count"], line["outcome"]) == (0, "done, 30 not read")
+
+
+def test_letters_of_one_id_are_previewed_as_the_job_sends_them(page: Page, sandbox: Sandbox, sent: Sent) -> None:
+    _die(sandbox, 2)
+    body = sandbox.dead_letters(wagons)[0].body
+    for _ in range(3):
+        sqs.send_batch(wagons.dead_letter_name(STAGE), [sqs.Entry(body)])
+    preview = page.json("/dead-letters/wagons/redrive")
+    assert (preview["matched"], preview["sent"], preview["same"]) == (5, 2, 3)
+    assert "3 more letters have the task and id of one of these, and stay." in page.html("/dead-letters/wagons/redrive")
+    job = _start(page)
+    job.join(30)
+    assert job.progress().count == preview["sent"]
+    assert len(_left(sandbox)) == preview["same"]

@@ -69,6 +69,12 @@ def page_rests() -> None:
     raise Reject("tired")
 
 
+@task(shelf)
+def page_takes_all(value: Any) -> None:
+    came.append({"value": value})
+    raise Reject("all")
+
+
 ARGUMENTS: dict[str, Any] = {
     "address": {"city": "Bern", "lines": [{"sku": "</textarea><script>", "price": "1.10"}]},
     "tags": ["x", "y"],
@@ -254,3 +260,15 @@ def test_a_task_without_parameters_takes_none(opened: Opens, sandbox: Sandbox) -
     sandbox.drain()
     [letter] = sandbox.dead_letters(shelf)
     assert letter.args == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, "true"), (True, "1"), (0, "false"), (1, "1.0"), ([1, 0], "[true, 0]")]
+)
+def test_what_python_holds_for_equal_is_a_change(opened: Opens, sandbox: Sandbox, before: object, after: str) -> None:
+    page, url = _died(opened, sandbox, _message({"value": before}, task="page_takes_all"))
+    page.act(f"{url}/redrive", edited="yes", **{"arg.value": after, "control.value": "json"})
+    sandbox.drain()
+    assert [json.dumps(each["value"]) for each in came] == [json.dumps(before), after]
+    [line] = page.json("/activity")["lines"]
+    assert line["where"]["arguments"] == "changed"

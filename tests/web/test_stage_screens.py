@@ -109,3 +109,11 @@ def test_who_may_only_look_gets_no_buttons(opened: Opens) -> None:
 def test_a_stage_in_a_stack_of_the_applications_own_has_no_stacks_to_show(page: Page) -> None:
     assert page.json("/")["stacks"] == []
     assert "Last deploy" not in page.html("/")
+
+
+@pytest.mark.parametrize("after", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "yesterday"])
+def test_a_time_that_nobody_can_mean_is_refused_in_words(page: Page, after: str) -> None:
+    for url, name in (("/outbox", "after"), ("/dead-letters", "since"), ("/schedules", "from")):
+        answer = page.browser.get(url, params={name: after})
+        assert answer.status_code == 400
+        assert "is no time: write e.g." in answer.text

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ WORKERS = 8
 HIDDEN = timedelta(seconds=30)
 # The lowest speed of a pass that only reads. The pass must end before its first letters become visible again.
 LEAST_LETTERS_A_SECOND = 100
+# SQS hides a message for 12 hours at most, counted from its receive.
+LONGEST = timedelta(hours=12) - timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,10 @@ class Pass:
         stopped: who sets it, from another thread, ends the pass early, as `stop` does; it is set when the pass ends.
         """
         self.missed = 0
-        """The number of letters that the pass couldn't read: another reader holds them, or a FIFO group blocks them."""
+        """The number of letters that the pass couldn't read.
+
+        Another reader holds them, a FIFO group blocks them, or SQS has given as many as it gives at a time.
+        """
         self.total = depth(queue)
         """The number of letters in the queue at the start of the pass."""
         self.name = queue.dead_letter_name(settings.stage())
@@ -83,6 +88,7 @@ class Pass:
         self._batch = batch
         self._kept = hidden_for(expected)
         self._lock = threading.Lock()
+        self._begun = datetime.now(UTC)
         self._held: dict[str, str] = {}
         self._gone: set[str] = set()
         self._stop = stopped or threading.Event()
@@ -93,6 +99,7 @@ class Pass:
 
     def run(self, visit: Visit, *, wait: bool = False) -> None:
         """Visit every visible letter. With `wait`, also wait for letters that other readers, or killed ones, hide."""
+        self._begun = datetime.now(UTC)
         try:
             self._sweep(visit)
             waited = timedelta()
@@ -123,7 +130,25 @@ class Pass:
 
     def _work(self, visit: Visit) -> None:
         while not self._stop.is_set():
-            received = client("sqs").receive_message(
+            messages = self._received()
+            if not messages:
+                return
+            fresh = self._take(messages)
+            # One that comes again says that the pass lasts longer than was thought.
+            new = {message["MessageId"] for message in fresh}
+            self._hide([m for m in messages if m["MessageId"] not in new and m["MessageId"] in self._held])
+            if fresh:
+                deleted = visit([Taken(message, dead_letter.read(self.name, message)) for message in fresh])
+                with self._lock:
+                    self._gone |= deleted
+                    for message_id in deleted:
+                        self._held.pop(message_id, None)
+                self._hide([message for message in fresh if message["MessageId"] not in deleted])
+
+    def _received(self) -> "Sequence[MessageTypeDef]":
+        """The next letters. None if SQS has given as many as it gives at a time, about 120,000: others stay behind."""
+        try:
+            answer = client("sqs").receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=self._batch,
                 VisibilityTimeout=ceil(self._hidden.total_seconds()),
@@ -132,17 +157,9 @@ class Pass:
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )
-            messages = received.get("Messages", [])
-            if not messages:
-                return
-            fresh = self._take(messages)
-            if fresh:
-                deleted = visit([Taken(message, dead_letter.read(self.name, message)) for message in fresh])
-                with self._lock:
-                    self._gone |= deleted
-                    for message_id in deleted:
-                        self._held.pop(message_id, None)
-                self._hide([message for message in fresh if message["MessageId"] not in deleted])
+        except client("sqs").exceptions.OverLimit:
+            return ()
+        return answer.get("Messages", [])
 
     def _take(self, messages: "Sequence[MessageTypeDef]") -> "list[MessageTypeDef]":
         """The messages that are new in this pass. A message comes again if the pass lasts longer than it was hidden."""
@@ -152,8 +169,12 @@ class Pass:
         return fresh
 
     def _hide(self, messages: "Sequence[MessageTypeDef]") -> None:
-        """Hide letters that stay in the queue until the pass ends. Else the pass would receive them again and again."""
-        seconds = ceil(self._kept.total_seconds())
+        """Hide letters that stay in the queue until the pass ends. Else the pass would receive them again and again.
+
+        The longer the pass has lasted already, the longer they are hidden: a slow one would never end otherwise.
+        """
+        lasted = max(timedelta(), datetime.now(UTC) - self._begun)  # the clock of this machine may be set back
+        seconds = ceil(min(self._kept + lasted, LONGEST).total_seconds())
         if messages and seconds > self._hidden.total_seconds():
             self._set_visibility([message["ReceiptHandle"] for message in messages], seconds)
 
@@ -188,7 +209,7 @@ def paced(queue: Queue, rate: float | None, stopped: threading.Event | None = No
 
 def hidden_for(letters: int) -> timedelta:
     """The time for which a pass that only reads this many letters keeps them hidden."""
-    return HIDDEN + timedelta(seconds=letters / LEAST_LETTERS_A_SECOND)
+    return min(HIDDEN + timedelta(seconds=letters / LEAST_LETTERS_A_SECOND), LONGEST)
 
 
 def say_missed(missed: int) -> None:
@@ -196,7 +217,7 @@ def say_missed(missed: int) -> None:
     if missed:
         say(
             f"{missed} more could not be read: another reader holds them, or they are behind the first ten of a FIFO "
-            "group, and SQS delivers them only after those are deleted",
+            "group or the first 120,000 of the queue, and SQS delivers them only after those are deleted",
             stderr=True,
         )
         raise typer.Exit(FAILED)

@@ -1,5 +1,6 @@
 """The message that a dead letter becomes in a redrive."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.model.settings import stage
 from celeriac_console.application import by_name
 from celeriac_console.dlq.queue_reader import Taken
+from celeriac_console.dlq.same_arguments import same_arguments
 from celeriac_console.terminal.errors import UserError
 
 type Change = Callable[[DeadLetter], dict[str, Any]]
@@ -32,22 +34,28 @@ def entry(taken: Taken, target: Queue, change: Change) -> sqs.Entry:
     if its is not None and not its.runs_from(target):
         raise UserError(f"its task {its.name} doesn't run from {target.name}: redrive it with --to {its.queue.name}")
     changed = change(letter)
-    if changed == letter.args and letter.missing:
+    is_same = same_arguments(changed, letter.args)
+    if is_same and letter.missing:
         raise UserError(
             f"{letter.missing}; import an export that contains it, or give all arguments with --set or --edit"
         )
     # A redriven message starts anew. So it gets the sender's attributes, and not Celeriac's, which describe its past.
     attributes = beside(letter.attributes, {})
     room = MAX_MESSAGE_BYTES - sqs.Entry("", attributes=attributes).size
-    body = _identified(letter, target, room) if changed == letter.args else _changed(letter, target, changed, room)
+    body = _identified(letter, target, room) if is_same else _changed(letter, target, changed, room)
     group = message["Attributes"].get("MessageGroupId")
     return sqs.Entry(
         body,
         group=(group or taken.message_id) if target.fifo else group,
         # If the letter couldn't be deleted and is sent again within five minutes, SQS drops the second message.
-        deduplication=taken.message_id if target.fifo else None,
+        deduplication=_deduplication(taken, body, is_same=is_same) if target.fifo else None,
         attributes=attributes,
     )
+
+
+def _deduplication(taken: Taken, body: str, *, is_same: bool) -> str:
+    """Names the letter. With changed arguments it is another message, which SQS may not drop for the unchanged one."""
+    return taken.message_id if is_same else f"{taken.message_id}.{hashlib.sha256(body.encode()).hexdigest()[:32]}"
 
 
 def _identified(letter: DeadLetter, target: Queue, room: int) -> str:

@@ -80,7 +80,7 @@ class Redriver:
     def _reopen(self, unsent: Sequence[Taken]) -> None:
         """An error came before these letters were sent. So another pass may send them."""
         with self._lock:
-            self._chosen -= {_which(one) for one in unsent}
+            self._chosen -= {which(one) for one in unsent}
             self.matched -= len(unsent)
 
     def _choose(self, meant: Sequence[Taken]) -> list[Taken]:
@@ -91,12 +91,12 @@ class Redriver:
                     break
                 # A letter that died again during this redrive is not sent again, else a redrive might never end. Each
                 # import of a letter is sent, because only the latest import runs, in whatever order they arrive.
-                which = _which(one)
-                if which in self._chosen:
+                this = which(one)
+                if this in self._chosen:
                     self.stayed += 1
                     self._settled.add(one.message_id)
                 else:
-                    self._chosen.add(which)
+                    self._chosen.add(this)
                     chosen.append(one)
             self.matched += len(chosen)
             if self.most is not None and self.matched >= self.most:
@@ -147,7 +147,7 @@ class Redriver:
         return deleted
 
 
-def _which(one: Taken) -> tuple[str, str, str]:
+def which(one: Taken) -> tuple[str, str, str]:
     """What a letter is: of two that are the same, one is sent."""
     failure = one.letter.failure
     return one.letter.task, one.letter.id, failure.imported if failure is not None else ""

@@ -55,9 +55,11 @@ def _instant(text: str, sign: int, example: str) -> datetime:
         pass
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        zoned = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        zoned.astimezone(UTC)  # of the years 1 and 9999, some can't be written in UTC
+    except (ValueError, OverflowError):
         raise UserError(f"{text!r} is no time: write e.g. {example}, or 2026-11-22T03:00") from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return zoned
 
 
 def instant_text(at: datetime | None) -> str:

@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
+from celeriac_console.terminal.errors import UserError
 from celeriac_console.web import render
+from celeriac_console.web.activity.noted import is_begun
 from celeriac_console.web.guard import loopback
 from celeriac_console.web.guard.compressed import Compressed
 from celeriac_console.web.guard.middleware import WithHeaders
@@ -23,6 +25,7 @@ from celeriac_console.web.static_files import Static
 
 LARGEST_FORM = 1_100_000
 """Bytes of a form: a message's largest arguments, encoded."""
+_LOOK = "It may be done, or a part of it: look before you do it again."
 
 type Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -91,6 +94,9 @@ def _done(action: Action, asked: Asked) -> Response:
     try:
         done = action.act(asked)
     except Exception as error:  # noqa: BLE001 - `render.failed` raises those that it can't explain
+        # AWS may have carried out what it didn't answer, and an action may be several calls.
+        if is_begun(error) and not isinstance(error, UserError):
+            return render.failed(error, asked, title="Failed", more=_LOOK)
         return render.failed(error, asked, title="Not done")
     if isinstance(done, Again):
         return render.again(done, asked)

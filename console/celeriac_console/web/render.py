@@ -51,11 +51,11 @@ def screen(screen: Screen, asked: Asked, path: str) -> Response:
         return failed(error, asked, path=path if screen.is_live else "")
 
 
-def failed(error: Exception, asked: Asked, *, path: str = "", title: str = "Not shown") -> Response:
+def failed(error: Exception, asked: Asked, *, path: str = "", title: str = "Not shown", more: str = "") -> Response:
     """The page of an error. An error that nobody can explain is raised.
 
     path: that of a live screen, which an open tab asks for again: it may be readable by then. title: unless it is that
-    nothing was found.
+    nothing was found. more: a further sentence.
     """
     if isinstance(error, LookupError) and type(error) is LookupError:
         sentence, status, title = str(error), 404, "Not found"
@@ -68,7 +68,7 @@ def failed(error: Exception, asked: Asked, *, path: str = "", title: str = "Not 
         sentence, status = found[0], 400 if isinstance(error, UserError) else 502
     if asked.query.get("format") == "json":
         return Response(msgspec.json.encode({"error": sentence}), status, PRIVATE, "application/json")
-    view = View({"sentence": sentence}, "")
+    view = View({"sentence": sentence, "more": more}, "")
     answer = _page("error.html", asked, view, title=title, path=path, live=bool(path))
     answer.status_code = status
     return answer

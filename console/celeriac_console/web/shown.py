@@ -70,9 +70,9 @@ def moment(text: object) -> str:
     """
     try:
         at = datetime.fromisoformat(str(text))
-    except ValueError:
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at.tzinfo is not None else str(text)
+    except (ValueError, OverflowError):  # of the years 1 and 9999, some can't be written in UTC
         return str(text)
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at.tzinfo is not None else str(text)
 
 
 def who(name: str) -> str:

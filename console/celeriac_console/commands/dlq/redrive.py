@@ -19,6 +19,7 @@ from celeriac_console.dlq.kinds import Kinds, kinds_as_json, show_kinds
 from celeriac_console.dlq.options import Contains, Limit, OfError, OfTask, Since, Until
 from celeriac_console.dlq.queue_reader import Taken, paced, say_missed
 from celeriac_console.dlq.redriver import Redriver
+from celeriac_console.dlq.same_arguments import same_arguments
 from celeriac_console.lookup.reference import ids_of
 from celeriac_console.options import Json, PerSecond, QueueName, Yes
 from celeriac_console.rate import Rate
@@ -115,7 +116,7 @@ def _edited(taken: Taken) -> dict[str, Any]:
         raise UserError(f"the edited text is not JSON: {error}") from error
     if not isinstance(after, dict):
         raise UserError('the arguments must be a JSON object, such as {"user_id": 7}')
-    if after == taken.letter.args:
+    if same_arguments(after, taken.letter.args):
         raise UserError("the arguments were not changed in the editor: nothing is sent")
     by_name.task(taken.letter.task).signature.decode(msgspec.json.encode(after))
     return after

@@ -85,8 +85,8 @@ def read(before: int | None = None, most: int = MOST) -> list[Line]:
 
     before: only lines with a smaller number, for a next page.
     """
-    last = _last() if before is None else before - 1
-    numbers = range(last, max(0, last - min(most, MOST)), -1)
+    newest = last() if before is None else before - 1
+    numbers = range(newest, max(0, newest - min(most, MOST)), -1)
     if not numbers:
         return []
     keys: Any = [{"id": {"S": _id(number)}} for number in numbers]
@@ -99,7 +99,8 @@ def read(before: int | None = None, most: int = MOST) -> list[Line]:
     return sorted(found, key=lambda line: -line.number)
 
 
-def _last() -> int:
+def last() -> int:
+    """The newest number that was given; 0 if there is none."""
     answer = client("dynamodb").get_item(TableName=_table(), Key={"id": {"S": COUNTER}}, ConsistentRead=True)
     return int(answer.get("Item", {}).get("lines", {}).get("N", 0))
 

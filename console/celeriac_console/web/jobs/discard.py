@@ -12,8 +12,8 @@ from celeriac_console.web.jobs.of_letters import OTHERS_HOLD, REST, Alone, OfLet
 from celeriac_console.web.jobs.work import DISCARD, PREVIEW, Number, Part, Shown, Start
 from celeriac_console.web.shown import address, part
 
-MOST_SHOWN = 200_000
-"""So many letters are previewed, and discarded, at once: their ids are in memory."""
+MOST_SHOWN = 100_000
+"""So many letters are previewed, and discarded, at once: a preview holds them all, and SQS gives about 120,000."""
 MOST_KINDS = 100
 """So many groups of a preview are shown, the largest ones."""
 

@@ -14,12 +14,10 @@ from celeriac_console.web.jobs.work import Number
 from celeriac_console.web.letters.chosen import Chosen
 from celeriac_console.web.shown import number
 
-MOST_PROBLEMS = 20
-MOST_SHOWN = 200_000
-"""So many letters are previewed, and discarded, at once: their ids are in memory."""
-MOST_KINDS = 100
-"""So many groups of a preview are shown, the largest ones."""
-OTHERS_HOLD = "couldn't be read: another reader holds them, or a FIFO group blocks them."
+OTHERS_HOLD = (
+    "couldn't be read: another reader holds them, a FIFO group blocks them, or they are behind the first 120,000: "
+    "as many as SQS gives at a time."
+)
 REST = "What wasn't done is still a dead letter."
 
 type Alone = Callable[[str], AbstractContextManager[None]]

@@ -1,6 +1,6 @@
 """One dead letter: its failure, its arguments in a form, its redrives; what is done to it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from celeriac import Task
@@ -11,10 +11,12 @@ from celeriac.model.queue import Queue
 from celeriac_console.application import by_name
 from celeriac_console.dlq.discarder import Discarder
 from celeriac_console.dlq.logs import log_query
-from celeriac_console.dlq.queue_reader import Pass, Taken
+from celeriac_console.dlq.queue_reader import Pass, Taken, Visit
 from celeriac_console.dlq.redriver import Redriver
-from celeriac_console.explain import explanation
+from celeriac_console.dlq.same_arguments import same_arguments
+from celeriac_console.explain import explanation, is_of_login
 from celeriac_console.rate import Rate
+from celeriac_console.stage import clients
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.web.activity import store
@@ -23,6 +25,7 @@ from celeriac_console.web.activity.of_letter import Redrive, redrives
 from celeriac_console.web.forms.arguments import FormError, arguments, misfits
 from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed, unknown
+from celeriac_console.web.guard.operator import Operator
 from celeriac_console.web.letters import links
 from celeriac_console.web.letters.cache import MOST
 from celeriac_console.web.letters.reading import EACH_WORKER
@@ -106,22 +109,25 @@ def _one_redriven(asked: Asked) -> Done | Again:
             view = _letter_view(asked, one, queue, filled, error)
             return Again("letter.html", view, url_of(queue.name, one))
     more = {"to": to.name} if to is not queue else {}
-    more |= {"arguments": "changed"} if args != one.letter.args else {}
+    more |= {"arguments": "changed"} if not same_arguments(args, one.letter.args) else {}
     with asked.shared.letters.acting(queue.name), noted(*_line(asked, "redrive", one, **more)) as outcome:
         reading_ = Pass(queue, most=MOST, each=EACH_WORKER)
         redriver = Redriver(
             reading_, to, lambda each: each.message_id == one.message_id, lambda _: args, Rate(None), 1, None,
             advance=_until(reading_),
         )  # fmt: skip
-        reading_.run(redriver.visit)
+        problem = _passed(reading_, redriver.visit, lambda: redriver.redriven)
         outcome.count = redriver.redriven
         if not redriver.redriven:
             outcome.said = "not sent"
+        elif redriver.undeleted:
+            outcome.said = "sent, and not deleted"
+            problem = f" It couldn't be deleted, so it is still a dead letter, and may be sent twice.{problem}"
     if redriver.unsent:
         raise UserError(f"it wasn't sent: {redriver.unsent[0]}")
     _must_be_found(redriver.matched, reading_)
     return Done(
-        f"{one.letter.task or 'The letter'} was sent {'back ' * (to is queue)}to {to.name}.",
+        f"{one.letter.task or 'The letter'} was sent {'back ' * (to is queue)}to {to.name}.{problem}",
         f"/dead-letters/{part(queue.name)}",
     )
 
@@ -133,10 +139,10 @@ def _one_discarded(asked: Asked) -> Done:
         discarder = Discarder(
             reading_, lambda each: each.message_id == one.message_id, Rate(None), _until(reading_), most=1
         )
-        reading_.run(discarder.visit)
+        problem = _passed(reading_, discarder.visit, lambda: discarder.discarded)
         outcome.count = discarder.discarded
     _must_be_found(discarder.discarded, reading_)
-    return Done("The letter was discarded.", f"/dead-letters/{part(queue.name)}")
+    return Done(f"The letter was discarded.{problem}", f"/dead-letters/{part(queue.name)}")
 
 
 def _arguments(asked: Asked) -> Done:
@@ -183,9 +189,23 @@ def _is_misfit(task: Task[..., Any, Any], args: Mapping[str, object]) -> bool:
     return bool(unknown(task, args) or misfits(task, args))
 
 
-def _line(asked: Asked, what: str, one: Taken, **more: str) -> tuple[str, str, Mapping[str, str]]:
+def _line(asked: Asked, what: str, one: Taken, **more: str) -> tuple[Operator, str, Mapping[str, str]]:
     where = {"queue": asked.path["queue"], "task": one.letter.task, "id": one.letter.id}
-    return asked.operator.name, f"dlq {what}", where | more
+    return asked.operator, f"dlq {what}", where | more
+
+
+def _passed(reading: Pass, visit: Visit, done: Callable[[], int]) -> str:
+    """Pass over the queue. Returns what went wrong after the letter was done. Raises what went wrong before."""
+    try:
+        reading.run(visit)
+    except Exception as error:
+        found = explanation(error)
+        if found is None or not done():
+            raise
+        if is_of_login(error):
+            clients.forget()  # so that the page works again after a new login
+        return f" Then this went wrong: {found[0]}"
+    return ""
 
 
 def _until(reading: Pass) -> Any:

@@ -10,6 +10,7 @@ from celeriac.model.queue import Queue
 from celeriac_console.application import by_name
 from celeriac_console.dlq.letter import died_at
 from celeriac_console.dlq.queue_reader import Taken
+from celeriac_console.dlq.redriver import which
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.web.jobs.asked_rate import asked_rate
 from celeriac_console.web.jobs.discard import Discard, Look
@@ -44,13 +45,15 @@ def redrive(asked: Asked) -> View:
     wanted = wanted_by(asked).until(last + timedelta(microseconds=1))
     meant = [one for one in reading.letters if wanted.matches(one)]
     moved = list(_moved(reading.queue, wanted, meant, to))
-    sent = len(meant) - sum(each.count for each in moved)
+    those = [one for one in meant if not lives_on(one.letter.task, to)]
+    sent = len({which(one) for one in those})
     is_own = to.name == reading.queue
     data = _data(REDRIVE, reading, wanted, meant) | {
         "filters": chosen(asked.query).given,
         "to": "" if is_own else to.name,
         "moved": moved,
         "sent": sent,
+        "same": len(those) - sent,
         "estimated": round(sent / len(reading.letters) * reading.total) if reading.letters else 0,
     }
     said = wanted.command(REDRIVE, reading.queue, to="" if is_own else to.name)

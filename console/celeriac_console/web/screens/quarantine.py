@@ -50,7 +50,7 @@ def add(asked: Asked) -> Done:
     if len(kind) > LONGEST:
         raise UserError(f"A kind of failure has at most {LONGEST} characters: copy it from a dead letter.")
     entry = quarantined.entry_of(task or None, kind or None)
-    with noted(asked.operator.name, "quarantine add", {"entry": entry}):
+    with noted(asked.operator, "quarantine add", {"entry": entry}):
         quarantine.add(entry)
     return Done(f"{entry} is in quarantine. Workers apply this within a minute.", "/quarantine")
 
@@ -58,7 +58,7 @@ def add(asked: Asked) -> Done:
 def lift(asked: Asked) -> Done:
     """End a quarantine."""
     entry = asked.form.get("entry", "")
-    with noted(asked.operator.name, "quarantine lift", {"entry": entry[:LONGEST]}):
+    with noted(asked.operator, "quarantine lift", {"entry": entry[:LONGEST]}):
         quarantined.lift(entry)
     said = f"{entry} is free again within a minute. What it has dead-lettered stays dead until it is redriven."
     return Done(said, "/quarantine")

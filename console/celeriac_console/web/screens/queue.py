@@ -52,7 +52,7 @@ def resume(asked: Asked) -> Done:
 
 def _switch(asked: Asked, *, on: bool) -> Done:
     queue = _queue(asked)
-    with noted(asked.operator.name, "resume" if on else "pause", {"queue": queue.name}) as outcome:
+    with noted(asked.operator, "resume" if on else "pause", {"queue": queue.name}) as outcome:
         outcome.said = consumers.switch(queue, on=on).lower()
     asked.shared.live.consumers.get(fresh=True)
     said = f"{queue.name} is {'resumed' if on else 'paused'}: it takes Lambda up to a minute."

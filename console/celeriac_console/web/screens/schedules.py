@@ -14,6 +14,7 @@ from celeriac_console.delayed.cancel import Cancelling, Outcome
 from celeriac_console.delayed.filter import Filter, filter_of
 from celeriac_console.delayed.sender import Sender
 from celeriac_console.delayed.waiting import Waiting, look
+from celeriac_console.explain import explanation
 from celeriac_console.rate import Rate
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
@@ -97,9 +98,9 @@ def cancel_chosen(asked: Asked) -> Done:
     """Cancel the tasks in the schedules that the form names."""
     chosen, back = _chosen(asked)
     work = Cancelling()
-    with noted(asked.operator.name, "delayed cancel", _where(asked.form)) as outcome:
+    with noted(asked.operator, "delayed cancel", _where(asked.form)) as outcome:
         work.cancel(chosen)
-        outcome.count = work.counts[Outcome.CANCELLED]
+        outcome.count, outcome.said = work.counts[Outcome.CANCELLED], _ended(work.problems)
     told = [f"{counted(work.counts[Outcome.CANCELLED], 'delayed task')} cancelled."]
     told += [f"{work.counts[Outcome.RUNNING]} run now."] if work.counts[Outcome.RUNNING] else []
     told += [f"{work.counts[Outcome.ENDED]} had run before."] if work.counts[Outcome.ENDED] else []
@@ -111,9 +112,15 @@ def run_chosen(asked: Asked) -> Done:
     """Send the tasks in the schedules that the form names."""
     chosen, back = _chosen(asked)
     sender = Sender(Rate(None))
-    with noted(asked.operator.name, "delayed run-now", _where(asked.form)) as outcome:
-        sender.send(chosen)
-        outcome.count = sender.sent
+    with noted(asked.operator, "delayed run-now", _where(asked.form)) as outcome:
+        try:
+            sender.send(chosen)
+        except Exception as error:
+            found = explanation(error)
+            if found is None or not sender.sent:
+                raise
+            sender.problems.append(found[0])
+        outcome.count, outcome.said = sender.sent, _ended(sender.problems)
     told = [f"{counted(sender.sent, 'delayed task')} sent."]
     told += [f"{sender.firing} left to Scheduler, which sends them just now."] if sender.firing else []
     return Done(" ".join([*told, *_problems(sender.problems)]), back)
@@ -124,7 +131,7 @@ def run_recurring(asked: Asked) -> Done:
     task = task_of(asked.path["name"])
     if task.cron is None:
         raise UserError(f"{task.name} has no schedule")
-    with noted(asked.operator.name, "send", {"task": task.name, "queue": task.queue.name}) as outcome:
+    with noted(asked.operator, "send", {"task": task.name, "queue": task.queue.name}) as outcome:
         handle = task.enqueue()
         outcome.count = 1
     return Done(f"{task.name} was sent. Its schedule goes on as before.", address("/status", ref=handle.ref))
@@ -184,6 +191,10 @@ def _chosen(asked: Asked) -> tuple[list[Waiting], str]:
 def _where(form: Mapping[str, str]) -> dict[str, str]:
     names = form.get("names", "").split()
     return {name: form[name] for name in _FILTERS if form.get(name)} or ({"name": names[0]} if len(names) == 1 else {})
+
+
+def _ended(problems: Sequence[str]) -> str:
+    return f"done, {counted(len(problems), 'problem')}" if problems else "done"
 
 
 def _problems(problems: Sequence[str]) -> list[str]:

@@ -206,7 +206,7 @@ def cancel_one(asked: Asked) -> Done:
     one = find(name) if name else None
     if one is None:
         raise UserError("it waits in no schedule any more: it was sent, or cancelled. Look at its state again")
-    with noted(asked.operator.name, "delayed cancel", {"task": one.task, "id": one.id}) as outcome:
+    with noted(asked.operator, "delayed cancel", {"task": one.task, "id": one.id}) as outcome:
         became = cancel(one)
         outcome.count, outcome.said = int(became is Outcome.CANCELLED), became.value
     told = {
@@ -247,7 +247,7 @@ def run_again(asked: Asked) -> Done | Again:
             refuse_unfinished(task, key, status)
     except (UserError, TypeError, ValueError) as error:
         return again(typed(task, form, {}), str(error).removeprefix(f"task {task.name!r}: "))
-    with noted(asked.operator.name, "rerun", {"task": task.name}) as outcome:
+    with noted(asked.operator, "rerun", {"task": task.name}) as outcome:
         handle = ready.run(status)
         outcome.count = 1
     return Done(f"{task.name} was sent again.", address("/status", ref=handle.ref))

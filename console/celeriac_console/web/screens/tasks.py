@@ -75,7 +75,7 @@ def enqueue(asked: Asked) -> Done | Again:
     except (UserError, ValueError, TypeError) as error:
         why = str(error).removeprefix(f"task {task.name!r}: ")
         return _again(asked, task, typed(task, form, {}), how, why)
-    with noted(asked.operator.name, "send", {"task": task.name, "queue": task.queue.name}) as outcome:
+    with noted(asked.operator, "send", {"task": task.name, "queue": task.queue.name}) as outcome:
         handle = bound.enqueue(**given)
         outcome.count = 1
     return Done(f"{task.name} was sent to {task.queue.name}.", address("/status", ref=handle.ref))
