@@ -51,7 +51,7 @@ class Page:
         assert answer.status_code == 200, answer.text
         return str(answer.text)
 
-    def act(self, url: str, *, status: int = 303, **form: Any) -> str:
+    def act(self, url: str, *, status: Any = 303, **form: Any) -> str:
         """Send a form of the page. Returns the page that follows, or the error's."""
         answer = self.browser.post(
             url, data={"csrf": self.session.token(), **form}, headers={"origin": ORIGIN}, follow_redirects=False

@@ -61,7 +61,8 @@ def sent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
 
     def seen(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
         if code := found.refuses.get(operation):
-            raise client.exceptions.from_code(code)({"Error": {"Code": code, "Message": "by the test"}}, operation)
+            refused: Any = client.exceptions.from_code(code)
+            raise refused({"Error": {"Code": code, "Message": "by the test"}}, operation)
         if operation == "SendMessageBatch":
             found.before(arguments["Entries"])
         return real(client, operation, arguments)
