@@ -204,3 +204,20 @@ _SEND = """([path, token]) => {
   document.body.append(form);
   form.submit();
 }"""
+
+
+def test_a_form_that_is_on_its_way_isnt_sent_once_more(opens: Opens) -> None:
+    tab = opens()
+    tab.goto(f"{tab.served.origin}/tasks/greet_guest")
+    tab.get_by_label("name").first.fill("Ann")
+    # The page's own listener is asked first.
+    assert tab.evaluate(
+        """() => {
+            const found = [];
+            addEventListener("submit", (event) => { found.push(event.defaultPrevented); event.preventDefault(); });
+            const form = document.querySelector("form[action^='/enqueue/']");
+            form.requestSubmit();
+            form.requestSubmit();
+            return found;
+        }"""
+    ) == [False, True]

@@ -26,6 +26,17 @@ document.body.addEventListener("htmx:after:request", (event) => {
   if (stale) event.preventDefault();
 });
 
+// The second click of a double click sends nothing: a form that is on its way isn't sent once more.
+const ON_ITS_WAY = 10_000;
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.getAttribute("method") !== "post") return;
+  if (Date.now() - Number(form.dataset.sent || 0) < ON_ITS_WAY) event.preventDefault();
+  else form.dataset.sent = Date.now();
+});
+addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => { delete form.dataset.sent; }));
+
 function colour(element, name) {
   return getComputedStyle(element).getPropertyValue(name).trim();
 }
