@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from starlette.applications import Starlette
 
 from celeriac import Queue, Reject, task
@@ -116,3 +117,32 @@ def test_a_job_that_takes_too_long_to_give_back_letters_is_written_down(
     job.join()
     # Its own word counts, if it still comes to it.
     assert store.read()[0].count == 5
+
+
+def test_an_end_that_aws_refuses_keeps_no_other_job_from_writing_its_own(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_lock.enqueue(number=1)
+    sandbox.drain()
+    goes_on, begun, real, call = Event(), Event(), Pass._give_back, BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def slow(reading: Pass) -> None:
+        begun.set()
+        assert goes_on.wait(30)
+        real(reading)
+
+    def refused(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation == "UpdateItem":
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "by the test"}}, operation)
+        return call(client, operation, arguments)
+
+    monkeypatch.setattr(Pass, "_give_back", slow)
+    shared = Shared(identify())
+    job = _start(shared)
+    assert begun.wait(30)
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseClient, "_make_api_call", refused)
+        shared.jobs.close(0.01)
+    goes_on.set()
+    job.join()
+    assert store.read()[0].count == 1

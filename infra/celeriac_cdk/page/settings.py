@@ -73,7 +73,7 @@ class Oidc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Web:
-    """The deployed page. It costs about 30 dollars a month, whether somebody looks or not: docs/howto/web-deployed.md.
+    """The deployed page. It costs about 32 dollars a month, whether somebody looks or not: docs/howto/web-deployed.md.
 
     The defaults fit a VPC with public subnets and private ones that reach the internet.
     """

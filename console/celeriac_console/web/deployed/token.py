@@ -13,8 +13,6 @@ HEADER = "x-amzn-oidc-data"
 ALGORITHM = "ES256"
 _LONGEST = 32_768
 """Characters of a token: a load balancer sends headers of no more than 16 KB."""
-
-
 _EXPIRED = "its token has expired: load the page again"
 
 

@@ -4,9 +4,12 @@ A pause interrupts the work, which gives back what it holds. To resume is to beg
 login has expired, or that is held up otherwise, pauses itself until somebody resumes it.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Condition, Event, Thread
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from celeriac.model.failure import error_type
 from celeriac_console.explain import explanation, is_of_login
@@ -80,9 +83,13 @@ class Job:
         self._thread.join(seconds)
 
     def write_the_end(self) -> None:
-        """Note in the activity how far it came, if it hasn't ended yet: it may hold very many letters to give back."""
+        """Note in the activity how far it came, if it hasn't ended yet: it may hold very many letters to give back.
+
+        If AWS refuses that, the line looks as if the job went on. Other jobs have to write theirs.
+        """
         if self._line is not None and not self.is_ended:
-            store.end(self._line, self.work.shown().count, "stopped")
+            with suppress(BotoCoreError, ClientError):
+                store.end(self._line, self.work.shown().count, "stopped")
 
     def wait_for(self, states: frozenset[str], seconds: float) -> bool:
         """Wait until it is in one of the states, or has ended. Returns whether it is in one of them."""
