@@ -20,9 +20,11 @@ from celeriac.model.configure import configure
 from celeriac.model.errors import CeleriacError, NotConfiguredError
 from celeriac.model.event import Event, InvalidEventError
 from celeriac.model.given import AlreadyConfiguredError
+from celeriac.model.limits import Breaker, Concurrent, Rate
 from celeriac.model.message import MalformedMessageError
+from celeriac.model.once import Debounce, Unique
 from celeriac.model.queue import Queue, RetiredQueueError
-from celeriac.model.retry import Backoff, Reject, Retry
+from celeriac.model.retry import Backoff, Reject, Retry, Throttled
 from celeriac.model.table import Outbox, Table
 from celeriac.model.version import VERSION
 
@@ -55,9 +57,12 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "AlreadyConfiguredError",
     "Backoff",
+    "Breaker",
     "CeleriacError",
+    "Concurrent",
     "ConditionFailedError",
     "Context",
+    "Debounce",
     "Event",
     "Handle",
     "Hooks",
@@ -70,6 +75,7 @@ __all__ = [
     "Outbox",
     "PartialFailureError",
     "Queue",
+    "Rate",
     "Reject",
     "ResultNotKeptError",
     "RetiredQueueError",
@@ -78,7 +84,9 @@ __all__ = [
     "Table",
     "Task",
     "TaskFailedError",
+    "Throttled",
     "TransactionError",
+    "Unique",
     "__version__",
     "configure",
     "handle",

@@ -22,9 +22,11 @@ FIRST_ID = "Celeriac.FirstId"
 """On a fresh copy of a message: SQS's id of the first message."""
 DEATHS = "Celeriac.Deaths"
 """On a fresh copy of a message: how many workers died while they ran only this message."""
+UNTOUCHED = "Celeriac.Untouched"
+"""On a fresh copy of a message that waits for a limit: no worker had begun to run it, so none can have died of it."""
 MORE = "Celeriac.MoreAttributes"
 """The attributes for which SQS has no room, as JSON: SQS takes ten attributes, and a sender may use all of them."""
-OURS = frozenset({FAILURE_ATTRIBUTE, FIRST_SENT_AT, FIRST_ID, DEATHS})
+OURS = frozenset({FAILURE_ATTRIBUTE, FIRST_SENT_AT, FIRST_ID, DEATHS, UNTOUCHED})
 """No sender's attribute has one of these names. The names of MORE's attributes are the sender's."""
 OLD_FAILURE, OLD_FIRST_SENT_AT, OLD_MORE = "failure", "first_sent_at", "more_attributes"
 """The names in the first releases. A sender may use them too. So they are read only where those releases wrote them,

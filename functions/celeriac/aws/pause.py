@@ -1,8 +1,16 @@
 """Waiting, in one place, so that a test's sandbox can let virtual time pass instead."""
 
 import time
+from datetime import UTC, datetime
 
 wait = time.sleep
+
+
+def until(instant: datetime) -> None:
+    """Wait until an instant. Threads that wait for instants side by side wait no longer than the last of them."""
+    seconds = (instant - datetime.now(UTC)).total_seconds()
+    if seconds > 0:
+        time.sleep(seconds)
 
 
 async def sleep(seconds: float) -> None:

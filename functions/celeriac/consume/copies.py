@@ -10,7 +10,7 @@ from math import ceil
 from msgspec.structs import replace
 
 from celeriac.aws import sqs
-from celeriac.aws.attributes import DEATHS, FIRST_ID, FIRST_SENT_AT, beside, text
+from celeriac.aws.attributes import DEATHS, FIRST_ID, FIRST_SENT_AT, UNTOUCHED, beside, text
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.enqueue.send import Parcel, entry
 from celeriac.model.message import Message
@@ -39,5 +39,7 @@ def copy_of(sqs_record: SqsRecord, queue: Queue, message: Message | None, delay:
     ours = text(FIRST_SENT_AT, sqs_record.first_sent_at.isoformat()) | text(FIRST_ID, sqs_record.first_id)
     if sqs_record.deaths_alone is not None:
         ours |= text(DEATHS, str(sqs_record.deaths_alone))
+    if message is not None and message.waits_for and sqs_record.is_first_receive:
+        ours |= text(UNTOUCHED, "1")
     copy = replace(bare, attributes=beside(sqs_record.attributes, ours))
     return copy if copy.size <= MAX_MESSAGE_BYTES else None

@@ -1,10 +1,12 @@
 """After a failed attempt: another one, or a dead letter."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
 
+from celeriac.consume.admission import waits
 from celeriac.consume.outcome import Dead, Outcome, Retried
 from celeriac.consume.received import Received, failure, overdue
 from celeriac.declare.task import Task
@@ -13,7 +15,17 @@ from celeriac.leases import lease
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.message import Message
 from celeriac.model.reason import Reason
-from celeriac.model.retry import SHORTEST_UNCHARGED, Again, Backoff, Decision, GiveUp, Retry
+from celeriac.model.retry import (
+    MOST_THROTTLED,
+    SHORTEST_UNCHARGED,
+    Again,
+    Backoff,
+    Decision,
+    GiveUp,
+    Retry,
+    Throttled,
+    later,
+)
 from celeriac.observe.log import logger
 
 
@@ -21,14 +33,45 @@ def failed(
     task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, received: Received
 ) -> Outcome:
     """The outcome of an attempt that ended in `error`: a retry or a dead letter."""
+    if isinstance(error, Throttled) and (throttled := _throttled(task, message, error, held, received)) is not None:
+        return throttled
     decision = _decide(task, message, error, received)
     reason = decision.reason if isinstance(decision, GiveUp) else "failed"
     if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError | LoopBlockedError):
         reason = Reason.INTERRUPTED  # the call may go on in its thread: a person must judge whether the work was done
     why = failure(reason, error, message, received)
     if isinstance(decision, Again):
-        return Retried(_successor(message, decision), decision.delay, why.type, held, why, decision.charged)
+        return Retried(
+            _successor(message, decision, received.facts.waited), decision.delay, why.type, held, why, decision.charged
+        )
     return Dead(message, why, held)
+
+
+def _throttled(
+    task: Task[..., Any, Any], message: Message, error: Throttled, held: lease.Lease | None, received: Received
+) -> Outcome | None:
+    """The outcome of an attempt that its provider has refused for now. None if it counts as an attempt."""
+    if task.guarantee == "at_most_once":
+        return Dead(message, failure(Reason.THROTTLED, error, message, received), held)
+    if message.throttled >= MOST_THROTTLED:
+        return None
+    waited = received.facts.waited
+    if waited > waits.LONGEST:
+        return Dead(message, failure(Reason.WAITED_TOO_LONG, error, message, received), held)
+    queue, now = received.queue, datetime.now(UTC)
+    delay = later(max(error.retry_after, SHORTEST_UNCHARGED), random.random())  # noqa: S311 - no secret
+    if queue.fifo and (received.sqs_record.receives >= queue.receive_limit or now + delay > received.must_end_by):
+        return Dead(message, failure(Reason.EXPIRED, error, message, received), held)
+    successor = replace(
+        message,
+        step=message.step + 1,
+        throttled=message.throttled + 1,
+        slots=None,
+        waits_for=received.facts.throttled_by,
+        waited=int(waited.total_seconds()),
+    )
+    why = failure("throttled", error, message, received)
+    return Retried(successor, delay, why.type, held, why, charged=False)
 
 
 def unsent(message: Message, ended: lease.EndedUnsent, held: lease.Lease) -> Outcome:
@@ -37,16 +80,20 @@ def unsent(message: Message, ended: lease.EndedUnsent, held: lease.Lease) -> Out
         return Dead(message, ended.failure, held)
     delay = max(ended.due - datetime.now(UTC), timedelta())
     again = Again(delay, charged=ended.unsent == "retry")
-    return Retried(_successor(message, again), delay, ended.failure.type, held, ended.failure, again.charged)
+    waited = timedelta(seconds=message.waited)
+    return Retried(_successor(message, again, waited), delay, ended.failure.type, held, ended.failure, again.charged)
 
 
 def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, received: Received) -> Decision:
     queue, sqs_record, now = received.queue, received.sqs_record, datetime.now(UTC)
     has_begun = True
+    if isinstance(error, Throttled):
+        error = Retry(delay=error.retry_after)  # the last of many in a row: it counts
     if isinstance(error, LoopBlockedError):
         # Another task's fault: this one is to run again soon, in another worker.
         has_begun, error = error.has_begun, Retry(delay=SHORTEST_UNCHARGED, charge=False)
-    decision = _decide_by_policy(task, message, error, queue.retention - (now - _waits_since(message)))
+    left = queue.retention - (now - _waits_since(message))
+    decision = _decide_by_policy(task, message, error, overdue(message, received), left)
     if isinstance(decision, GiveUp):
         return decision
     if task.guarantee == "at_most_once" and has_begun:
@@ -59,8 +106,9 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, r
     return decision
 
 
-def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseException, left: timedelta) -> Decision:
-    age = overdue(message)
+def _decide_by_policy(
+    task: Task[..., Any, Any], message: Message, error: BaseException, age: timedelta, left: timedelta
+) -> Decision:
     try:
         return task.policy.decide(error, attempt=message.attempt, age=age, left=left)
     except WorkerLost:
@@ -73,9 +121,10 @@ def _decide_by_policy(task: Task[..., Any, Any], message: Message, error: BaseEx
         return Backoff().decide(error, attempt=message.attempt, age=age, left=left)
 
 
-def _successor(message: Message, again: Again) -> Message:
+def _successor(message: Message, again: Again, waited: timedelta) -> Message:
+    message = replace(message, slots=None, waits_for="", waited=int(waited.total_seconds()))
     if again.charged:
-        return replace(message, attempt=message.attempt + 1, step=0, waits_since=None)
+        return replace(message, attempt=message.attempt + 1, step=0, waits_since=None, throttled=0)
     return replace(message, step=message.step + 1, waits_since=_waits_since(message))
 
 

@@ -15,6 +15,10 @@ class Facts(Struct):
     """The registered task."""
     key: str | None = None
     """The idempotency key. It may identify a person, so it is logged as a hash."""
+    waited: timedelta = timedelta()
+    """How long the message has waited for limits, before it came. That isn't its age."""
+    throttled_by: str = ""
+    """The limit that the task has found to be used up, by `Throttled`."""
     waited_seconds: float = 0.0
     """How long the run waited for its turn. It isn't part of its duration."""
     has_run: bool = False

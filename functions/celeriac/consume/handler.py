@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from celeriac.aws import visibility
 from celeriac.aws.client import calls_end_by, error_code
 from celeriac.consume import hooked, note_changes, outage, suspects
+from celeriac.consume.admission.admit import Flow
+from celeriac.consume.admission.copies_sent import Copies
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
 from celeriac.consume.received import Received, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
@@ -85,6 +87,8 @@ class _Batch:
                 _log_unsettled(raw["messageId"], error)
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
         timeout = self._sqs_records[0][1].timeout if self._sqs_records else left
+        self._copies = Copies(self._settled)
+        self._flow = Flow(self._sqs_records)
         self._worker = Worker(
             context.function_name,
             context.aws_request_id,
@@ -104,7 +108,11 @@ class _Batch:
 
     def run(self) -> None:
         """Run all messages, then tell SQS when to deliver the handed-back ones again."""
-        in_time = self._side_by_side(self._sqs_records, alone=len(self._sqs_records) == 1) and self._one_by_one()
+        in_time = self._side_by_side(self._sqs_records, alone=len(self._sqs_records) == 1)
+        self._copies.send()
+        in_time = in_time and self._one_by_one()
+        self._copies.send()
+        self._flow.close()
         if in_time and (again := self._again()):
             _in_time(_showing_again(self._sqs_records[0][0].queue_name, again), self.ends_at - datetime.now(UTC))
         self._tally.flush()
@@ -131,23 +139,27 @@ class _Batch:
 
     def _side_by_side(self, pairs: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> bool:
         """Run lanes in parallel, each in its order; messages that must run alone are added to the suspects."""
+        if not pairs:
+            return True
         lanes: dict[str, list[tuple[SqsRecord, Queue]]] = defaultdict(list)
-        for sqs_record, queue in pairs:
-            # The messages of a FIFO group form one lane. Any other message is a lane by itself.
-            lanes[(sqs_record.group if queue.fifo else None) or sqs_record.message_id].append((sqs_record, queue))
-        return not pairs or self._run_lanes([self._lane(lane, alone=alone) for lane in lanes.values()], pairs[0][1])
+        # The messages of a FIFO group form one lane. Any other message is a lane by itself, or shares places.
+        for sqs_record, queue in pairs if pairs[0][1].fifo else ():
+            lanes[sqs_record.group or sqs_record.message_id].append((sqs_record, queue))
+        each = list(lanes.values()) or self._flow.lanes(pairs)
+        return self._run_lanes([self._lane(lane, alone=alone) for lane in each], pairs[0][1])
 
     def _lane(self, lane: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> TaskCalls[None]:
-        """Run messages one after another; the rest of a FIFO group waits behind a message that isn't acknowledged."""
+        """Run messages one after another. The rest of a FIFO group waits behind a message that isn't acknowledged."""
         for position, (sqs_record, queue) in enumerate(lane):
             settled = yield from self._settle(sqs_record, queue, alone=alone)
             if isinstance(settled, RunAlone):
                 self._suspects.append((replace(sqs_record, deaths_alone=settled.deaths_alone), queue))
             else:
-                self._settled[sqs_record.message_id] = settled
+                if settled.copy is None:  # else it is marked when its copy is sent, maybe by another lane
+                    self._settled[sqs_record.message_id] = settled
                 if sqs_record.is_first_receive:
                     yield from self._tell_hooks(sqs_record.message_id)
-            if isinstance(settled, RunAlone) or not settled.acknowledged:
+            if queue.fifo and (isinstance(settled, RunAlone) or not settled.acknowledged):
                 # The followers become visible at once, but SQS delivers none of the group before this message.
                 for follower, _ in lane[position + 1 :]:
                     self._settled[follower.message_id] = Settled(acknowledged=False, again_at=datetime.now(UTC))
@@ -209,11 +221,11 @@ class _Batch:
         message: Message | None = None
         try:
             trace.follow(sqs_record.trace)
-            message, outcome = yield from run(received)
+            message, outcome = yield from run(received, self._flow)
             trace.follow(sqs_record.trace)  # after a timeout another thread resumes here
             if isinstance(outcome, RunAlone):
                 return outcome
-            settled = settle(outcome, received)
+            settled = self._copies.take(sqs_record, settle(outcome, received))
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST and settled.acknowledged:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then
                 # crashed this worker too, SQS would deliver this message again and the record would let it run.

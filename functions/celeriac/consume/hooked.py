@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Waiting
 from celeriac.consume.received import Received
 from celeriac.consume.report import attempt_of
 from celeriac.declare.probe import is_probe
@@ -143,6 +143,8 @@ def _outcome(outcome: Outcome, message: Message | None, received: Received, seco
             reason, error_type = str(failure.reason), failure.type
         case Postponed():
             delay, reason = outcome.delay, outcome.why
+        case Waiting():
+            delay, reason = outcome.delay, outcome.limit
         case HandedBack(why=why, until=until):
             delay = max(until - datetime.now(UTC), timedelta()) if until is not None else None
             reason = why

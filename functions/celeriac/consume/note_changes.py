@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Waiting
 from celeriac.consume.received import Received
 from celeriac.dead_letters import letter_notes
 from celeriac.declare import registry
@@ -31,7 +31,11 @@ def changes(outcome: Outcome, message: Message | None, received: Received) -> li
         is_its_own = its is None or its.runs_from(queue)
         if task and id_ and is_its_own and not (outcome.lease is not None and outcome.lease.is_of_its_key):
             made.append(partial(letter_notes.note, queue, task, id_, outcome.failure))
-    elif message is not None and message.failure is not None and not isinstance(outcome, HandedBack | Postponed):
+    elif (
+        message is not None
+        and message.failure is not None
+        and not isinstance(outcome, HandedBack | Postponed | Waiting)
+    ):
         made.append(partial(letter_notes.forget, queue, message.task, message.id))  # the message was redriven
     return made
 

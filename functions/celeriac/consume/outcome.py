@@ -63,6 +63,16 @@ class Postponed(Struct, frozen=True):
     why: str
 
 
+class Waiting(Struct, frozen=True):
+    """The task's limit has no room yet. The message is sent again, uncharged, to be delivered after `delay`."""
+
+    name = "waiting"
+    message: Message
+    delay: timedelta
+    limit: str
+    """The name of the limit, or what else it waits for."""
+
+
 class HandedBack(Struct, frozen=True):
     """No attempt is charged: SQS delivers the message again, at `until` if given."""
 
@@ -81,4 +91,4 @@ class RunAlone(Struct, frozen=True):
     """How many workers died while they ran only this message."""
 
 
-type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | HandedBack
+type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | Waiting | HandedBack

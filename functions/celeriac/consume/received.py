@@ -17,6 +17,10 @@ from celeriac.model.queue import MAX_DELAY, Queue
 TRACE_ATTRIBUTES = ("traceparent", "tracestate", "baggage")
 
 
+# No message is a century old: a larger number is no time.
+MOST_SECONDS = 100 * 365 * 24 * 60 * 60
+
+
 class Worker(Struct):
     """The invocation that runs a message."""
 
@@ -57,7 +61,9 @@ class Received(Struct):
         SQS deletes a FIFO message a visibility timeout later, and the messages behind it in its group soon after. The
         timeout is left for those. On a standard queue, fresh copies may outlive the first message; none waits longer.
         """
-        since = self.sqs_record.sent_at if self.queue.fifo else self.sqs_record.first_sent_at
+        if self.queue.fifo:
+            return self.sqs_record.sent_at + self.queue.retention - self.queue.visibility
+        since = self.sqs_record.first_sent_at + self.facts.waited
         return since + self.queue.retention - self.queue.visibility
 
 
@@ -97,10 +103,18 @@ def _zoned(written: datetime) -> datetime:
     return written if written.tzinfo is not None else written.replace(tzinfo=UTC)
 
 
-def overdue(message: Message) -> timedelta:
-    """How long ago the first attempt was due. A delay that the sender asked for doesn't count."""
+def waited(message: Message, sqs_record: SqsRecord) -> timedelta:
+    """How long a message has waited for limits, by its own word, but not longer than it is old."""
+    now = datetime.now(UTC)
+    last = now - sqs_record.sent_at if message.waits_for else timedelta()
+    oldest = min(message.enqueued_at or sqs_record.first_sent_at, sqs_record.first_sent_at)
+    return min(timedelta(seconds=min(message.waited, MOST_SECONDS)) + last, max(now - oldest, timedelta()))
+
+
+def overdue(message: Message, received: Received) -> timedelta:
+    """How long ago the first attempt was due. A sender's delay doesn't count, nor does waiting for limits."""
     due_at = message.due_at or message.enqueued_at
-    return datetime.now(UTC) - due_at if due_at is not None else timedelta()
+    return datetime.now(UTC) - due_at - received.facts.waited if due_at is not None else timedelta()
 
 
 def failure(reason: str, error: BaseException, origin: Message | SqsRecord, received: Received) -> Failure:

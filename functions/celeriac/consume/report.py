@@ -7,7 +7,7 @@ from threading import Lock
 from aws_lambda_powertools.metrics import MetricUnit
 
 from celeriac.consume.facts import Facts
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Waiting
 from celeriac.consume.received import Received
 from celeriac.declare import registry
 from celeriac.declare.probe import is_probe
@@ -48,6 +48,8 @@ def log_outcome(outcome: Outcome, message: Message | None, received: Received, *
             logger.warning("task failed", extra=fields if charged else fields | {"charged": False})
         case HandedBack(why=why) | Postponed(why=why):
             logger.info("task handed back", extra=fields | {"why": why})
+        case Waiting(limit=limit, delay=delay):
+            logger.info("task waits", extra=fields | {"limit": line(limit), "delay_seconds": delay.total_seconds()})
         case _:
             logger.info("task done", extra=fields)
 
@@ -150,6 +152,7 @@ class Tally:
         self._version = version
         self._failed: defaultdict[str, list[bool]] = defaultdict(list)
         self._held_up: timedelta | None = None
+        self._waited = Counter[str]()
         self._counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._times: defaultdict[tuple[str, str], list[tuple[str, MetricUnit, float]]] = defaultdict(list)
 
@@ -163,6 +166,8 @@ class Tally:
             if has_failed is not None:
                 self._failed[queue.name].append(has_failed)
             self._counts[of_task].update(counted(outcome, facts))
+            if limit := outcome.limit if isinstance(outcome, Waiting) else facts.throttled_by:
+                self._waited[limit] += 1
             if facts.has_run:
                 self._times[of_task].append((Metric.DURATION, MetricUnit.Milliseconds, seconds * 1000))
             if facts.age is not None:
@@ -180,8 +185,10 @@ class Tally:
             times, self._times = self._times, defaultdict(list)
             ended, self._failed = self._failed, defaultdict(list)
             held_up, self._held_up = self._held_up, None
+            waited, self._waited = self._waited, Counter[str]()
         if held_up is not None:
             metrics.write_held_up(held_up)
+        metrics.write_waited(waited)
         for (queue, task), counter in counts.items():
             if counter:
                 metrics.write(queue, task, counter, times[queue, task])

@@ -1,28 +1,31 @@
 """The run of one message, from its body to its outcome. This module sends nothing."""
 
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from celeriac.consume import hooked, late_firing, quarantine, visiting
+from celeriac.consume.admission.admit import Admission, Flow
 from celeriac.consume.arguments import ReadingTimeoutError, read_arguments
 from celeriac.consume.claiming import claim_of_message, claimed, wanted_claim
 from celeriac.consume.decide import failed
 from celeriac.consume.duplicate import key_in_use
 from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
-from celeriac.consume.received import Received, as_it_came, failure
+from celeriac.consume.received import Received, as_it_came, failure, waited
+from celeriac.consume.turn import turn
 from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
 from celeriac.declare import probe, registry
 from celeriac.declare.context import Context
+from celeriac.declare.key import Key
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
-from celeriac.execute.call import EndTurn, TakeTurn, TaskCall, TaskCalls
+from celeriac.execute.call import EndTurn, TaskCall, TaskCalls
 from celeriac.hooks import registered
 from celeriac.leases import lease
 from celeriac.leases.result import NotStorableError, storable
@@ -33,6 +36,7 @@ from celeriac.model.failure import Failure, error_type, fingerprint
 from celeriac.model.message import MalformedMessageError, Message, NewerVersionError
 from celeriac.model.payload import PayloadError
 from celeriac.model.reason import Reason
+from celeriac.model.retry import Throttled
 from celeriac.observe.log import logger
 from celeriac.observe.running import RunInfo
 
@@ -49,10 +53,11 @@ class _Ready(Struct, frozen=True):
     arguments: dict[str, Any]
     needed: timedelta
     """How much time there must be for it to start, unless it need not wait."""
+    admission: Admission
     held: lease.Lease | None = None
 
 
-def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlone]]:
+def run(received: Received, flow: Flow) -> TaskCalls[tuple[Message | None, Outcome | RunAlone]]:
     """Decode a message, find its task, validate, run, and return the outcome.
 
     The message is None if its body can't be read or wasn't touched. The generator yields the call of the task's
@@ -65,12 +70,12 @@ def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlon
     if received.alone or received.queue.fifo or not sqs_record.is_first_receive or sqs_record.deaths_alone is not None:
         # Any other message may be read, and its task claimed, while other tasks run. This one may have killed a worker,
         # or must keep its place.
-        yield from _turn(received)
+        yield from turn(received)
     visit = visiting.begin(received)
     if not (visit is None or isinstance(visit, Visit)):
         return None, visit
     try:
-        message, prepared = yield from _prepared(received)
+        message, prepared = yield from _prepared(received, flow)
     except Exception:
         if visit is not None:
             visiting.close(visit, received)
@@ -79,10 +84,16 @@ def run(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlon
         visiting.close(visit, received)
     if not isinstance(prepared, _Ready):
         return message, prepared
-    return message, hooked.carrying((yield from _attempt(prepared, received)), received)
+    try:
+        outcome = yield from _attempt(prepared, received, flow)
+    except Exception:
+        prepared.admission.give_back()
+        raise
+    prepared.admission.give_back()
+    return message, hooked.carrying(outcome, received)
 
 
-def _prepared(received: Received) -> TaskCalls[tuple[Message | None, Outcome | RunAlone | _Ready]]:
+def _prepared(received: Received, flow: Flow) -> TaskCalls[tuple[Message | None, Outcome | RunAlone | _Ready]]:
     """Everything before the task's function: the message, and its outcome if the task must not start."""
     sqs_record = received.sqs_record
     try:
@@ -93,11 +104,12 @@ def _prepared(received: Received) -> TaskCalls[tuple[Message | None, Outcome | R
         return None, Dead(None, failure(Reason.MALFORMED, error, sqs_record, received))
     except NewerVersionError as error:
         return None, newer(error, received)
-    return message, (yield from _checked(message, received))
+    return message, (yield from _checked(message, received, flow))
 
 
-def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlone | _Ready]:
+def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outcome | RunAlone | _Ready]:
     sqs_record, queue = received.sqs_record, received.queue
+    received.facts.waited = waited(message, sqs_record)
     task = registry.tasks.get(message.task) or probe.named(message.task, queue)
     if task is None:
         return unknown(message, received)
@@ -125,16 +137,16 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     if is_duplicate or task.guarantee == "at_most_once":
         # A duplicate waits for what becomes of the first. Of an at_most_once task's run a claim is all that its record
         # says, so it must start at once.
-        yield from _turn(received, after_others=is_duplicate)
+        yield from turn(received, after_others=is_duplicate)
     if (why := ending.reason()) is not None:
         return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
     # The first task of an invocation that has its turn always starts: no other invocation would have more time for it.
     worker = received.worker
     needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
-    has_turn = yield from _turn(received, 0)
+    has_turn = yield from turn(received, 0)
     if not has_turn and worker.left < needed:
-        has_turn = yield from _turn(received)
+        has_turn = yield from turn(received)
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     planned = late_firing.planned_for(task, original)
@@ -146,11 +158,43 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
+    admission = yield from flow.admit(task, message, original, arguments, key.full, received)
+    if not isinstance(admission, Admission):
+        return admission
+    try:
+        ready = _claimed(
+            _Ready(task, message, original, arguments, needed, admission), raw, key, redriven_from, planned, received
+        )
+    except Exception:
+        admission.give_back()
+        raise
+    if not isinstance(ready, _Ready):
+        admission.give_back()
+    return ready
+
+
+def _claimed(  # noqa: PLR0917 - the arguments are those of its only caller
+    ready: _Ready,
+    raw: bytes | msgspec.Raw,
+    key: Key,
+    redriven_from: Failure | None,
+    planned: datetime | None,
+    received: Received,
+) -> Outcome | RunAlone | _Ready:
+    """Claim the task of a message that its limits have admitted. No claim ever waits for a limit."""
+    task, message, original, arguments, worker = (
+        ready.task,
+        ready.message,
+        ready.original,
+        ready.arguments,
+        received.worker,
+    )
+    sqs_record, queue = received.sqs_record, received.queue
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
     # A late firing that has begun must be known when it comes again.
     if task.guarantee == "at_least_once" and sqs_record.is_first_receive and not queue.fifo and planned is None:
         late = given_up(task, message, received)
-        return Dead(message, late) if late is not None else _Ready(task, message, original, arguments, needed)
+        return Dead(message, late) if late is not None else ready
     hashes = task.signature.hashes(raw, arguments)
     wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
     before_claim = worker.left
@@ -166,20 +210,17 @@ def _checked(message: Message, received: Received) -> TaskCalls[Outcome | RunAlo
     before = held.last_failure
     if before is not None and quarantine.holds(quarantine.of_failure(fingerprint(task.name, before))):
         return Dead(message, quarantined(f"this kind of failure, {before.type},", message, received), held)
-    if worker.left < needed and before_claim - worker.left > worker.margin:
+    if not ready.admission.is_certain:
+        # What the look had seen is gone since: the next delivery asks the limits.
+        with suppress(LeaseLostError):
+            held.release()
+        return HandedBack("its limits weren't asked", datetime.now(UTC), original)
+    if worker.left < ready.needed and before_claim - worker.left > worker.margin:
         # The claim took too long. The task would be cut off, so the next invocation runs it.
         with suppress(LeaseLostError):
             held.release()
         return HandedBack("its claim took too long", datetime.now(UTC), original)
-    return _Ready(task, message, original, arguments, needed, held)
-
-
-def _turn(received: Received, seconds: float | None = None, *, after_others: bool = False) -> TaskCalls[bool]:
-    """Wait for the turn; False if it hasn't come within `seconds`."""
-    asked_at = time.monotonic()
-    has_turn, _ = yield TakeTurn(seconds, after_others)
-    received.facts.waited_seconds += time.monotonic() - asked_at
-    return bool(has_turn)
+    return replace(ready, message=message, held=held)
 
 
 def _overran(  # noqa: PLR0917 - the arguments are those of its only caller
@@ -202,11 +243,11 @@ def _overran(  # noqa: PLR0917 - the arguments are those of its only caller
     return failed(task, replace(message, attempt=held.attempt), error, held, received)
 
 
-def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
+def _attempt(ready: _Ready, received: Received, flow: Flow) -> TaskCalls[Outcome]:
     task, message, arguments, held = ready.task, ready.message, ready.arguments, ready.held
     worker = received.worker
     longest = (worker.left - ready.needed).total_seconds()
-    has_turn = yield from _turn(received, max(longest, 0.0))
+    has_turn = yield from turn(received, max(longest, 0.0))
     if (why := ending.reason()) is not None:
         return _unstarted(ready, f"the worker ends: {why}", received)
     if not has_turn or (worker.has_called and worker.left < ready.needed):
@@ -228,6 +269,9 @@ def _attempt(ready: _Ready, received: Received) -> TaskCalls[Outcome]:
     its, hooks = RunInfo(task.name, message.id, message.attempt, worker.request_id), registered.of_application()
     made = TaskCall(task.function, args, arguments, limit, its, left)
     result, error = yield from hooked.call(made, message, received)
+    if isinstance(error, Throttled):
+        received.facts.throttled_by = flow.throttled(task, arguments, error) or "its provider"
+    ready.admission.ended(error)
     received.facts.error = error if hooks.after_outcome or hooks.on_dead_letter else None
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -13,11 +13,12 @@ from celeriac.aws.attributes import Attributes, beside, ours_in
 from celeriac.aws.client import error_code
 from celeriac.consume.copies import copy_of, is_worn
 from celeriac.consume.insist import while_there_is_time
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Waiting
 from celeriac.consume.received import Received, Worker
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.dead_letters.dead_letter import unreadable
 from celeriac.enqueue.send import Parcel, fitted, send
+from celeriac.flow import wait_note
 from celeriac.leases.lease import Lease, Unsent
 from celeriac.leases.store import LeaseLostError
 from celeriac.model import settings
@@ -25,6 +26,9 @@ from celeriac.model.failure import Failure, error_type
 from celeriac.model.message import Message
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
 from celeriac.observe.log import logger
+
+NEWCOMER: Any = {"slots": None, "waits_for": "", "waited": 0, "throttled": 0}
+"""A redriven letter stands at the end of the line, and its waits count anew."""
 
 
 class Settled(Struct, frozen=True):
@@ -35,6 +39,8 @@ class Settled(Struct, frozen=True):
 
     acknowledged: bool
     again_at: datetime | None = None
+    copy: sqs.Entry | None = None
+    """A fresh copy that takes the message's place: it is acknowledged once that is sent, together with others."""
 
 
 def settle(outcome: Outcome, received: Received) -> Settled:
@@ -49,6 +55,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
             return _dead_letter(outcome, received)
         case Postponed():
             return _postpone(outcome, sqs_record, queue)
+        case Waiting():
+            return _wait(outcome, sqs_record, queue)
         case HandedBack():
             return _hand_back(outcome, sqs_record, queue)
         case _:
@@ -109,6 +117,16 @@ def _postpone(postponed: Postponed, sqs_record: SqsRecord, queue: Queue) -> Sett
     return _replaced(sqs_record, queue, postponed.message, postponed.delay) or again
 
 
+def _wait(waiting: Waiting, sqs_record: SqsRecord, queue: Queue) -> Settled:
+    again_at = datetime.now(UTC) + waiting.delay
+    if queue.fifo:
+        wait_note.write(queue.name, sqs_record.message_id, waiting.message, until=again_at)
+        return Settled(acknowledged=False, again_at=again_at)
+    return Settled(
+        acknowledged=False, again_at=again_at, copy=copy_of(sqs_record, queue, waiting.message, waiting.delay)
+    )
+
+
 def _replaced(sqs_record: SqsRecord, queue: Queue, message: Message | None, delay: timedelta) -> Settled | None:
     """Send a fresh copy in place of the message; None if SQS has no room for it."""
     copy = copy_of(sqs_record, queue, message, delay)
@@ -128,7 +146,7 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
     deduplication = f"{sqs_record.message_id}-{dead.failure.request_id}" if queue.fifo else None
     with _noted(lease, "dead", dead.failure, datetime.now(UTC), received.worker):
         if dead.message is not None:
-            letter = msgspec.structs.replace(dead.message, failure=dead.failure)
+            letter = msgspec.structs.replace(dead.message, failure=dead.failure, **NEWCOMER)
             # The arguments stay in the body if SQS can carry them: people read dead letters in AWS's console too.
             body = fitted(name, letter, MAX_MESSAGE_BYTES)
             _send(name, _with(sqs.Entry(body, group=group, deduplication=deduplication), sqs_record.attributes))

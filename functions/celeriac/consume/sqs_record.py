@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from celeriac.aws.attributes import (
     DEATHS,
     FIRST_ID,
+    UNTOUCHED,
     Attributes,
     first_sent_in,
     of_lambda,
@@ -43,6 +44,9 @@ class SqsRecord(Struct, frozen=True):
     """SQS's id of the message; if it is a copy, that of the first message."""
     deaths_alone: int | None = None
     """How many workers died while they ran only this message; None if the message isn't known to crash workers."""
+    is_untouched: bool = False
+    """Whether it is a copy of a message that only waited. Any sender may say so: a message of his that kills its worker
+    is known by its receives then, as if it were new."""
     trace: str | None = None
     """The header of the X-Ray trace that the message belongs to."""
     attributes: Attributes = field(default_factory=dict)
@@ -50,8 +54,8 @@ class SqsRecord(Struct, frozen=True):
 
     @property
     def is_first_receive(self) -> bool:
-        """Whether no worker has had the message before, nor one of which it is a copy: none can have died of it."""
-        return self.receives == 1 and self.first_id == self.message_id
+        """Whether no worker has begun to run the message, nor one of which it is a copy: none can have died of it."""
+        return self.receives == 1 and (self.first_id == self.message_id or self.is_untouched)
 
 
 class UnknownQueueError(CeleriacError, LookupError):
@@ -76,6 +80,7 @@ def read(raw: Mapping[str, Any]) -> SqsRecord:
         first_sent_at=min(first_sent_in(found, newer=False) or sent_at, sent_at),
         first_id=text_in(found, FIRST_ID)[:MOST_ID] or raw["messageId"],
         deaths_alone=_deaths_alone(found),
+        is_untouched=UNTOUCHED in found,
         trace=checked(attributes.get("AWSTraceHeader")),
         attributes=of_sender(found),
     )

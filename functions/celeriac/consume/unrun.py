@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from celeriac.consume.outcome import Dead, Outcome, Postponed
-from celeriac.consume.received import Received, failure, overdue
+from celeriac.consume.received import Received, failure, overdue, waited
 from celeriac.consume.sqs_record import of_newer, within_retention
 from celeriac.declare import registry
 from celeriac.declare.signature import UnknownArgumentError
@@ -64,8 +64,11 @@ def newer(error: NewerVersionError, received: Received) -> Outcome:
 
 def _wait_or_die(reason: Reason, error: Exception, message: Message | None, received: Received) -> Outcome:
     """Postpone a message that a newer release may understand; at the end of the queue's patience, dead-letter it."""
-    age = datetime.now(UTC) - received.sqs_record.first_sent_at
+    its_waits = waited(message, received.sqs_record) if message is not None else timedelta()
+    age = datetime.now(UTC) - received.sqs_record.first_sent_at - its_waits
     if age <= received.queue.patience:
+        if message is not None and message.waits_for:
+            message = replace(message, waits_for="", waited=int(its_waits.total_seconds()))
         return Postponed(message, _wait(age), reason)
     origin = unrun(message) if message is not None else received.sqs_record
     return Dead(message, failure(reason, error, origin, received))
@@ -96,7 +99,7 @@ def too_late(message: Message, received: Received) -> Failure:
 def given_up(task: Task[..., Any, Any], message: Message, received: Received) -> Failure | None:
     """The failure of a message that comes later than its policy's `give_up_after`; None if it may run."""
     limit = task.policy.give_up_after if isinstance(task.policy, Backoff) else None
-    late = overdue(message)
+    late = overdue(message, received)
     if limit is None or late <= limit:
         return None
     error = TimeoutError(f"it was due {late} ago, and its policy gives up after {limit}: it wasn't run")

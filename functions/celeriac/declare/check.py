@@ -4,6 +4,7 @@ import inspect
 from datetime import timedelta
 from typing import Any
 
+from celeriac.declare.check_flow import check_flow
 from celeriac.declare.task import Task
 from celeriac.model.cron import MOST_NAME_CHARACTERS
 from celeriac.model.errors import TaskError
@@ -75,6 +76,7 @@ def check(made: Task[..., Any, Any]) -> None:
         raise TaskError(
             f"task {name!r}: key={made.key!r} names no parameter of it; it has {', '.join(fields) or 'none'}"
         )
+    check_flow(made, fields)
 
 
 def _check_event(name: str, on: object) -> None:

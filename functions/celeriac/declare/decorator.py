@@ -14,6 +14,8 @@ from celeriac.model.errors import TaskError
 from celeriac.model.event import Event
 from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
+from celeriac.model.limits import Limit
+from celeriac.model.once import Debounce, Unique
 from celeriac.model.queue import Queue
 from celeriac.model.retry import Backoff, Custom, CustomPolicy, Policy
 
@@ -67,6 +69,9 @@ def task(
     former_queues: Sequence[Queue] = (),
     on_mismatch: OnMismatch = "skip",
     catch_up: CatchUp = "one",
+    limits: Sequence[Limit] = (),
+    unique: Unique | None = None,
+    debounce: Debounce | None = None,
     **unknown: Never,
 ) -> _Decorator:
     """Make a function a task of `queue`.
@@ -90,6 +95,9 @@ def task(
     on_mismatch: what becomes of a message that is a duplicate by its key, though its arguments are other ones. `skip`
         drops it like any duplicate, `dead_letter` makes it a dead letter with the reason `key mismatch`. Both log a
         warning and count it in the metric KeyMismatch.
+    limits: the `Rate`, `Concurrent` and `Breaker` of `tasks/limits.py` that the task waits for. Waiting is no attempt.
+    unique: of messages with equal values, one waits or runs at a time.
+    debounce: of messages with equal values, the last one runs, once no other has come for a time.
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for a declaration that can't work.
     """
@@ -116,4 +124,7 @@ def task(
         former_queues=former_queues,
         on_mismatch=on_mismatch,
         catch_up=catch_up,
+        limits=limits,
+        unique=unique,
+        debounce=debounce,
     )

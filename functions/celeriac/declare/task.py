@@ -25,7 +25,9 @@ from celeriac.model.errors import CeleriacError, TaskError
 from celeriac.model.event import Event
 from celeriac.model.firings import CatchUp
 from celeriac.model.guarantee import Guarantee, OnMismatch
+from celeriac.model.limits import Limit
 from celeriac.model.message import Message, new_id
+from celeriac.model.once import Debounce, Unique
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Policy
 
@@ -65,6 +67,9 @@ class Task[**P, C, R]:
         former_queues: Sequence[Queue] = (),
         on_mismatch: OnMismatch = "skip",
         catch_up: CatchUp = "one",
+        limits: Sequence[Limit] = (),
+        unique: Unique | None = None,
+        debounce: Debounce | None = None,
     ) -> None:
         self.function = function
         self.module = function.__module__
@@ -83,6 +88,9 @@ class Task[**P, C, R]:
         self.timezone = timezone
         self.on_mismatch = on_mismatch
         self.catch_up = catch_up
+        self.limits = limits
+        self.unique = unique
+        self.debounce = debounce
         self._options = Options()
         update_wrapper(self, function)
 
@@ -321,6 +329,14 @@ class Task[**P, C, R]:
         source = source_of(message.args if raw is None else raw, self.key)
         own = self.signature.key(self.key, arguments.get(self.key, self.signature.default(self.key)))
         return key_of_value(self.name, own, source, message)
+
+    def text_of(self, names: Sequence[str], arguments: Mapping[str, Any]) -> str:
+        """The values that arguments have for some parameters, as one text: equal values make the same one.
+
+        Raises InvalidArgumentsError for a value without a JSON form.
+        """
+        values = ((name, arguments.get(name, self.signature.default(name))) for name in names)
+        return canonical.of_texts([self.signature.key(name, value).text for name, value in values])
 
     def parcel(self, *args: P.args, **kwargs: P.kwargs) -> Parcel:
         """The parcel that `enqueue` would send, for a transaction. Raises what `enqueue` raises for its arguments."""

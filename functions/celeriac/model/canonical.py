@@ -7,7 +7,7 @@ lists keep theirs.
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from operator import itemgetter
@@ -69,6 +69,11 @@ def is_nothing(form: Any) -> bool:
     if isinstance(form, (list, tuple)):
         return all(is_nothing(one) for one in form)
     return form is None or form == ""
+
+
+def of_texts(texts: Sequence[str]) -> str:
+    """Several texts as one, which no other texts make."""
+    return _encode(texts).decode()
 
 
 def hashed(form: dict[str, Any]) -> str:

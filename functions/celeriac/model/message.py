@@ -16,12 +16,16 @@ from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.forks import Lock
 
-VERSION = 2
-"""The newest version that this release reads."""
+VERSION = 3
+"""The newest version that this release reads, and that of a message with a `tick`."""
+STEP_VERSION = 2
+"""The version of a message with a `step`."""
 FIRST_VERSION = 1
 """The version that every release reads."""
 MOST_KEY = 1024
 """The most characters of a key that a sender gives."""
+MOST_SLOTS = 20
+"""More limits than a task can have, in any release."""
 
 
 NO_ARGS = msgspec.Raw(b"{}")
@@ -58,6 +62,17 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """How many runs of this attempt ended without being charged, by `Retry(charge=False)`."""
     waits_since: datetime | None = None
     """When the first of those uncharged runs ended."""
+    slots: Annotated[dict[str, int], msgspec.Meta(max_length=MOST_SLOTS)] | None = None
+    """When the message may start, as its limits have promised: milliseconds since 1970, by the limit's name. It is a
+    hint: who writes a slot gets ahead of the line, and past no limit. A release that doesn't know it ignores it."""
+    waits_for: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    """What the message waits for, such as a limit's name; empty if it was sent to run."""
+    waited: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """For how many seconds it had waited for limits when it was sent. They don't count as its age."""
+    throttled: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How many runs in a row have ended in `Throttled`."""
+    tick: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    """On the message that ends a burst of a debounced task: which burst it is."""
     failure: Failure | None = None
     headers: dict[str, str] | None = None
     """What hooks send along, see `celeriac.model.headers`. A release that doesn't know them ignores them."""
@@ -69,7 +84,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 OPTIONAL = frozenset(Message.__struct_fields__) - {"task"}
-MISPLACEABLE = frozenset({"headers"})
+MISPLACEABLE = frozenset({"headers", "slots", "waits_for", "waited", "throttled", "tick"})
 """Fields that hand-written messages had before Messages did: there they may be a task's parameter."""
 
 
@@ -77,6 +92,8 @@ class _Version(msgspec.Struct):
     v: int = FIRST_VERSION
 
 
+_NOT_ZERO = frozenset({"step", "waited", "throttled"})
+"""Fields that are left out of a message while they are zero."""
 _last_tick = 0
 _minting = Lock()
 # Ten seconds, in ticks.
@@ -90,11 +107,13 @@ _message = msgspec.json.Decoder(Message)
 def encode(message: Message) -> str:
     """Return the SQS body of `message`."""
     # `v` is always written, because a body without `v` is of version 1 for ever. A release that doesn't know `step`
-    # would take the message for a copy of the run before, and drop it. With version 2 such a release lets it wait.
-    fields = {"v": VERSION if message.step else FIRST_VERSION} | {
+    # would take the message for a copy of the run before, and drop it. With version 2 such a release lets it wait. One
+    # that doesn't know `tick` would run a task without its arguments.
+    version = VERSION if message.tick else STEP_VERSION if message.step else FIRST_VERSION
+    fields = {"v": version} | {
         name: value
         for name in message.__struct_fields__
-        if (value := getattr(message, name)) not in ("", None) and name != "v" and (value or name != "step")
+        if (value := getattr(message, name)) not in ("", None) and name != "v" and (value or name not in _NOT_ZERO)
     }
     # JSON allows these two characters, SQS refuses them. They only occur inside a string, where JSON allows escapes.
     return _encoder.encode(fields).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")

@@ -53,6 +53,16 @@ def idempotency_table(stage: str) -> str:
     return part(stage, "idempotency")
 
 
+def flow_table(stage: str) -> str:
+    """Limits, and what waits for them: partition key `pk`, expiry attribute `expires_at`."""
+    return part(stage, "flow")
+
+
+def flow_index() -> str:
+    """The flow table's sparse index of items that the sweeper looks at: partition key `due`, sort key `due_at`."""
+    return "due"
+
+
 def outbox_table(stage: str) -> str:
     """Outbox events: partition key `pk` (the aggregate), sort key `sk` (the event id), expiry `expires_at`."""
     return part(stage, "outbox")

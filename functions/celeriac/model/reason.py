@@ -70,6 +70,16 @@ class Reason(StrEnum):
         "SQS gave up on it: a consumer that fails as a whole, or dies before it knows the task",
         "see its consumer's logs, redrive",
     )
+    WAITED_TOO_LONG = (
+        "waited too long",
+        "it waited for a limit for 14 days",
+        "raise the limit, or `celeriac limits open` it, then redrive",
+    )
+    THROTTLED = (
+        "throttled",
+        "an `at_most_once` task was throttled by its provider, and may not run again",
+        "redrive when the provider takes it",
+    )
     CANCELLED = (
         "cancelled",
         "an operator cancelled it while it waited in a schedule; it has no dead letter",

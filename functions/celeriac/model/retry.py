@@ -13,9 +13,14 @@ from msgspec import Struct
 
 from celeriac.model import celery_names
 from celeriac.model.errors import Signal
+from celeriac.model.limits import Rate
 from celeriac.model.reason import Reason
 
 LONGEST_DELAY = timedelta(days=365)
+# Providers ask for seconds or minutes, or for the rest of a day's quota.
+LONGEST_THROTTLE = timedelta(days=1)
+# So often in a row a run that raises Throttled is charged to nobody.
+MOST_THROTTLED = 20
 # The largest share of a `Retry(delay=...)` that is added to it.
 LATER = 0.1
 # An uncharged message may come again for days. Without a wait, its task would run all the time.
@@ -62,6 +67,35 @@ class Reject(Signal):
 
     The message becomes a dead letter at once.
     """
+
+
+class Throttled(Signal):
+    """Raise this in a task when a provider says "too many requests": its limit waits, for every task that names it.
+
+    The run doesn't count as an attempt, but from the 20th in a row on each does. All waits of a message together end
+    after 14 days, in a dead letter with the reason `waited too long`. An `at_most_once` task isn't run again: it
+    becomes a dead letter with the reason `throttled`.
+
+    retry_after: how long the provider asks to wait, at most a day. Up to a tenth of it is added at random.
+    limit: the `Rate` that waits. By default the task's own: of several, the one with a `by`, else the slowest. A task
+        without a Rate waits alone.
+
+    Raises TypeError for a value of another type, ValueError for a wait below zero or above a day.
+    """
+
+    def __init__(self, *, retry_after: timedelta, limit: Rate | None = None, reason: str = "") -> None:
+        super().__init__(reason or f"throttled, again after {retry_after}")
+        if not isinstance(retry_after, timedelta):
+            raise TypeError(
+                f"Throttled(retry_after={retry_after!r}): a wait is a timedelta, write "
+                f"retry_after=timedelta(seconds={retry_after!r})"
+            )
+        if not timedelta() <= retry_after <= LONGEST_THROTTLE:
+            raise ValueError(f"Throttled(retry_after={retry_after}): it lies between nothing and a day")
+        if limit is not None and not isinstance(limit, Rate):
+            raise TypeError(f"Throttled(limit={limit!r}): write a Rate of tasks/limits.py, or leave it out")
+        self.retry_after = retry_after
+        self.limit = limit
 
 
 class Again(Struct, frozen=True):

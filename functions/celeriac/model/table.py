@@ -9,7 +9,7 @@ from celeriac.model import names
 from celeriac.model.errors import DeclarationError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_OURS = frozenset({"idempotency", "outbox"})
+_OURS = frozenset({"idempotency", "outbox", "flow"})
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html
 _MOST_KEY_BYTES = 255
 

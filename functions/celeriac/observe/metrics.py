@@ -5,6 +5,7 @@ becomes a dimension.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -59,6 +60,18 @@ def write_failed_hooks(count: int) -> None:
         metrics.flush_metrics()
     except Exception as error:  # noqa: BLE001 - a metric must not fail a batch
         _not_measured(error)
+
+
+def write_waited(counts: Mapping[str, int]) -> None:
+    """Write how often messages were sent on because of each limit. Limits are declared, so their number is small."""
+    for limit, count in counts.items():
+        try:
+            metrics = of("tasks")
+            metrics.add_dimension("limit", limit)
+            metrics.add_metric(Metric.WAITED, MetricUnit.Count, count)
+            metrics.flush_metrics()
+        except Exception as error:  # noqa: BLE001 - a metric must not fail a batch
+            _not_measured(error)
 
 
 def write_of_version(queue: str, version: str, failed: list[bool]) -> None:

@@ -14,6 +14,7 @@ from celeriac.aws import payloads, sqs
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import UNCLAIMED, WAITING
+from celeriac.flow import breaker, rows
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
 from celeriac.relay import unclaimed, unpublished
@@ -104,6 +105,10 @@ def _create_once(stage: str, region: str) -> None:
         **_table(names.outbox_table(stage), "pk", "sk", index=(names.outbox_index(), WAITING, "occurred_at"))
         | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
     )
+    dynamodb.create_table(
+        **_table(names.flow_table(stage), rows.KEY, index=(names.flow_index(), breaker.DUE, breaker.DUE_AT))
+    )
+    _expire(names.flow_table(stage), rows.EXPIRES_AT)
     _expire(names.idempotency_table(stage), "expiration")
     _expire(names.outbox_table(stage), "expires_at")
     for table in declared.tables().values():

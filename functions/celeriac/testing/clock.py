@@ -18,6 +18,7 @@ class Clock:
         self._due: list[datetime] = []
         self._error = timedelta()
         self._of_thread = threading.local()
+        self._moving = threading.Lock()
 
     def start(self) -> None:
         """Stop the real time."""
@@ -56,6 +57,11 @@ class Clock:
             raise ValueError(f"time moves forward only, not by {by}")
         self._traveller.shift(by)
         self._of_thread.now = self.now
+
+    def advance_to(self, instant: datetime) -> None:
+        """Move the time forward to an instant, for threads that wait for it side by side."""
+        with self._moving:
+            self.advance(max(instant - self.now, timedelta()))
 
     def wait(self, by: timedelta, begun: datetime) -> None:
         """Wait as one of the threads of a worker that began then. They wait at the same time: waits don't add up."""

@@ -22,6 +22,7 @@ from celeriac.dead_letters import dead_letter, search
 from celeriac.dead_letters.dead_letter import DeadLetter
 from celeriac.declare import registry
 from celeriac.execute import ending, pace
+from celeriac.flow import overrides
 from celeriac.hooks import broken, registered
 from celeriac.hooks.hook import Hooks
 from celeriac.model import cron, given, names, settings
@@ -119,10 +120,12 @@ class Sandbox(Faults):
             entering.enter_context(patch.object(memory, "worker", memory.Memory()))
             entering.enter_context(patch.object(pace, "ahead", lambda _: self._claims_ahead))
             entering.enter_context(patch.object(pause, "wait", self._pass))
+            entering.enter_context(patch.object(pause, "until", self._until))
             entering.enter_context(patch.object(pause, "sleep", self._sleep))
             entering.enter_context(patch.object(ending, "exit_process", _end_worker))
             account.create(self._stage, self._urls)
             self._pollers = Pollers(self._stage, self._urls, self._clock, self._calls, self._activity)
+            overrides.forget()
             quarantine.refresh()  # as a worker does when it starts
             entering.enter_context(self._calls.installed())
             self._exit = entering.pop_all()
@@ -237,6 +240,13 @@ class Sandbox(Faults):
         else:
             self.advance(timedelta(seconds=seconds))
             self.run_once()
+
+    def _until(self, instant: datetime) -> None:
+        """Replaces waiting for an instant."""
+        if self._calls.in_worker:
+            self._clock.advance_to(instant)
+        elif instant > self.now:
+            self._pass((instant - self.now).total_seconds())
 
     async def _sleep(self, seconds: float) -> None:
         """Replaces waiting in async code."""

@@ -1,0 +1,112 @@
+"""What one message asks its limits for. Pure data and pure decisions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from celeriac.consume.received import as_it_came
+from celeriac.consume.sqs_record import SqsRecord
+from celeriac.declare import registry
+from celeriac.declare.task import Task
+from celeriac.flow import rows
+from celeriac.leases import states
+from celeriac.model.limits import Breaker, Concurrent, Rate
+from celeriac.model.message import Message
+from celeriac.model.queue import Queue
+
+
+class Asked(Struct, frozen=True):
+    """The limits of one message, each with the key of its item, in the order in which they are asked."""
+
+    breakers: tuple[tuple[Breaker, str], ...] = ()
+    concurrents: tuple[tuple[Concurrent, str], ...] = ()
+    rates: tuple[tuple[Rate, str], ...] = ()
+    """The narrowest first: a limit for some values before one for all, then the slower one."""
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all items."""
+        return [key for _, key in (*self.breakers, *self.concurrents, *self.rates)]
+
+
+class Beforehand(NamedTuple):
+    """A message that was read before any of its batch runs."""
+
+    asked: Asked
+    record: tuple[str, str] | None
+    """The task, and the idempotency key that the message will claim; None if it claims none."""
+
+
+def of(task: Task[..., Any, Any], arguments: Mapping[str, Any]) -> Asked:
+    """What a message with these arguments asks for. Raises InvalidArgumentsError for a value without a JSON form."""
+    found = [
+        (limit, rows.of_limit(limit.name, task.text_of(limit.names, arguments) if limit.names else ""))
+        for limit in task.limits
+    ]
+    rates = [(limit, key) for limit, key in found if isinstance(limit, Rate)]
+    return Asked(
+        tuple((limit, key) for limit, key in found if isinstance(limit, Breaker)),
+        tuple((limit, key) for limit, key in found if isinstance(limit, Concurrent)),
+        tuple(sorted(rates, key=lambda pair: (not pair[0].names, -pair[0].interval))),
+    )
+
+
+def narrowest(task: Task[..., Any, Any]) -> Rate | None:
+    """The rate that a provider's "too many requests" is about, if the task doesn't say which."""
+    rates = [limit for limit in task.limits if isinstance(limit, Rate)]
+    return min(rates, key=lambda rate: (not rate.names, -rate.interval), default=None)
+
+
+def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
+    """Read a message ahead of its turn. None if it has no limits, or if it must not be read now: it may be harmful.
+
+    Whatever is wrong with it is found again when its turn comes.
+    """
+    if not sqs_record.is_first_receive or sqs_record.deaths_alone is not None:
+        return None
+    try:
+        message = as_it_came(sqs_record)
+        task = registry.tasks.get(message.task)
+        if task is None or not task.limits or not task.runs_from(queue):
+            return None
+        if message.stored or not task.signature.is_plain:
+            return None
+        arguments = task.signature.decode(message.args)
+        record = None
+        if task.guarantee != "at_least_once":
+            record = task.name, task.key_of(arguments, message, message.args).full
+        return Beforehand(of(task, arguments), record)
+    except Exception:  # noqa: BLE001 - see above
+        return None
+
+
+def is_settled(record: Mapping[str, Any], message: Message) -> bool:
+    """Whether a message has nothing to start, as far as the record of its key tells: the claim then finds that out.
+
+    Else a message that is done, or dead, would use up a start.
+    """
+    now = datetime.now(UTC)
+    if not record or int(record.get("expiration", 0)) < now.timestamp():
+        return False
+    match record.get("status"):
+        case states.COMPLETED:
+            return True
+        case states.DEAD:
+            return message.failure is None and record.get("task_id") == message.id
+        case states.INPROGRESS:
+            return "unsent" in record or int(record.get("in_progress_expiration", 0)) > now.timestamp() * 1000
+        case _:
+            return False
+
+
+def slot_of(message: Message, rate: Rate | Concurrent) -> int | None:
+    """The slot that a message has in a line, in microseconds since 1970; None if it has none."""
+    slot = (message.slots or {}).get(rate.name)
+    return slot * 1_000 if slot is not None else None
+
+
+def keys_of(asked: Sequence[Asked]) -> list[str]:
+    """The keys of several messages, each once."""
+    return list(dict.fromkeys(key for one in asked for key in one.keys))
