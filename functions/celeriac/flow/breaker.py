@@ -84,7 +84,7 @@ def count(key: str, breaker: Breaker, seen: Item, *, failed: bool) -> None:
     written = rows.update(key, Write(condition, values, adds=adds))
     if isinstance(written, Refused):
         return
-    if int(written.get("failed", 0)) >= breaker.failures:
+    if failed and int(written.get("failed", 0)) >= breaker.failures:
         until = now + breaker.pause // timedelta(microseconds=1)
         rows.update(
             key,

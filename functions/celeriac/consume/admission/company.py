@@ -7,6 +7,7 @@ from threading import Lock
 
 from celeriac.consume.admission.asked import Asked, Beforehand, beforehand
 from celeriac.consume.sqs_record import SqsRecord
+from celeriac.declare import registry
 from celeriac.model.queue import Queue
 
 type Pair = tuple[SqsRecord, Queue]
@@ -22,7 +23,7 @@ class Company:
         self._running = 0
         self.rest: dict[str, Beforehand] = {}
         """The messages that haven't asked yet, by SQS's ids."""
-        for sqs_record, queue in pairs:
+        for sqs_record, queue in pairs if _has_limits(pairs) else ():
             if (read := beforehand(sqs_record, queue)) is not None:
                 self.rest[sqs_record.message_id] = read
 
@@ -63,3 +64,9 @@ class Company:
         """Whether a message of this invocation will ask for a key."""
         with self._lock:
             return any(key in read.asked.keys for read in self.rest.values())
+
+
+def _has_limits(pairs: Sequence[Pair]) -> bool:
+    """Whether a task of these queues has limits: else nothing is read twice."""
+    queues = {queue for _, queue in pairs}
+    return any(task.limits and any(map(task.runs_from, queues)) for task in registry.tasks.values())
