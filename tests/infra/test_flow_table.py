@@ -188,7 +188,7 @@ def test_each_breaker_has_a_ticket_and_a_page_for_late_tasks_of_urgent_queues(fl
         dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
         assert dimensions == {"service": "tasks", "stage": "celeriac-test", "limit": breaker}
         assert (alarm["MetricName"], alarm["Statistic"]) == ("OpenBreakers", "Maximum")
-        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["Threshold"]) == (300, 2, 1)
+        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["Threshold"]) == (300, 3, 1)
         assert text(alarm["AlarmActions"][0]).endswith("--tickets")
         assert text(alarm["OKActions"][0]).endswith("--tickets")
         for says in (f"breaker {breaker}", "no attempt is charged", "celeriac --stage test limits", "#open-breakers"):

@@ -17,8 +17,8 @@ from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, of_limit
 from celeriac_cdk.monitoring.notice import Notice
 from celeriac_cdk.monitoring.times import in_words
 
-# A short one needs nobody: that is what a breaker is for.
-_OPEN = 2
+# One of less than five minutes is in two periods at most. It needs nobody: that is what a breaker is for.
+_OPEN = 3
 # CloudWatch's limit: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
 _LONGEST = timedelta(days=1)
 
