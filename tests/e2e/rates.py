@@ -32,22 +32,34 @@ CLAIM_SECONDS = 0.5
 """On two cores that the emulator and all workers share, a claim may take so long."""
 LIMIT_SECONDS = 600
 QUIET_SECONDS = 5.0
-KILL_SECONDS = (1.0, 4.0)
+KILL_SECONDS = (2.0, 6.0)
 GROWN_SECONDS = 3.0
 QUEUE = "paced"
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
-PACED = '''
-"""A queue and a task that can do no more than fifty a second."""
+QUEUES = f"""
+from datetime import timedelta
+
+from celeriac import Queue
+
+paced = Queue("{QUEUE}", concurrency=10, max_concurrency=4, timeout=timedelta(seconds=4))
+"""
+LIMITS = f'''
+"""What a provider takes."""
+
+from celeriac import Rate
+
+fifty = Rate("fifty", {A_SECOND}, burst={BURST})
+'''
+TASK = '''
+"""A task that can do no more than fifty a second."""
 
 import os
 import time
-from datetime import timedelta
 
-from celeriac import Queue, Rate, task
-
-paced = Queue("{queue}", concurrency=10, max_concurrency=4, timeout=timedelta(seconds=10))
-fifty = Rate("fifty", {a_second}, burst={burst})
+from celeriac import task
+from tasks.limits import fifty
+from tasks.queues import paced
 
 
 @task(paced, limits=[fifty])
@@ -194,7 +206,11 @@ def main() -> int:
         return inside(chosen.inside, chosen.tasks, chosen.notes, chosen.benchmarks)
     with tempfile.TemporaryDirectory(prefix="celeriac-rates-") as folder:
         notes = Path(folder) / "starts.txt"
-        added = {"functions/tasks/paced.py": PACED.format(queue=QUEUE, a_second=A_SECOND, burst=BURST, file=notes)}
+        added = {
+            "functions/tasks/queues.py": QUEUES,
+            "functions/tasks/limits.py": LIMITS,
+            "functions/tasks/paced.py": TASK.format(file=notes),
+        }
         arguments = ["--tasks", str(chosen.tasks), "--notes", str(notes), "--benchmarks", str(BENCHMARKS)]
         return scratch.run_inside("tests.e2e.rates", arguments, port=PORT, added=added, edits={})
 
