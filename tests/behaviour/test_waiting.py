@@ -148,6 +148,13 @@ def test_an_outage_of_the_table_starts_nothing_and_charges_nobody(sandbox: Sandb
     assert sandbox.dead_letters(waiting_room) == []
 
 
+def test_a_role_that_may_not_read_many_items_at_once_reads_one_by_one(sandbox: Sandbox) -> None:
+    with sandbox.outage("dynamodb", "BatchGetItem", code="AccessDeniedException"):
+        both.enqueue_many({"who": who} for who in "abab")
+        sandbox.drain()
+    assert Counter(who for _, who in runs) == {"a": 2, "b": 2}
+
+
 def test_a_throttled_item_is_a_short_wait_that_grows(sandbox: Sandbox) -> None:
     handle = seldom.enqueue()
     with sandbox.outage("dynamodb", "UpdateItem", table="flow", for_=timedelta(hours=2)):
