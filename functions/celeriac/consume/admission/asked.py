@@ -35,8 +35,8 @@ class Beforehand(NamedTuple):
     """A message that was read before any of its batch runs."""
 
     asked: Asked
-    slots: frozenset[str]
-    """The limits in whose lines it has a slot."""
+    newcomer_at: tuple[str, ...]
+    """The keys of the limits in whose lines it has no slot."""
     record: tuple[str, str] | None
     """The task, and the idempotency key that the message will claim; None if it claims none."""
 
@@ -81,7 +81,9 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         record = None
         if task.guarantee != "at_least_once":
             record = task.name, task.key_of(arguments, message, message.args).full
-        return Beforehand(of(task, arguments), frozenset(message.slots or ()), record)
+        asked, slots = of(task, arguments), message.slots or {}
+        lines = (*asked.concurrents, *asked.rates)
+        return Beforehand(asked, tuple(key for limit, key in lines if limit.name not in slots), record)
     except Exception:  # noqa: BLE001 - see above
         return None
 

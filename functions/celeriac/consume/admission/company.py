@@ -23,15 +23,23 @@ class Company:
         self._running = 0
         self.rest: dict[str, Beforehand] = {}
         """The messages that haven't asked yet, by SQS's ids."""
+        # Counted, because a batch may have 10,000 messages, and each asks how many others there are.
+        self._awaited: Counter[str] = Counter()
+        self._newcomers: Counter[str] = Counter()
         for sqs_record, queue in pairs if _has_limits(pairs) else ():
             if (read := beforehand(sqs_record, queue)) is not None:
                 self.rest[sqs_record.message_id] = read
+                self._awaited.update(read.asked.keys)
+                self._newcomers.update(read.newcomer_at)
 
     @contextmanager
     def asking(self, message_id: str, asked: Asked) -> Iterator[None]:
         """In the block, a lane asks for these limits."""
         with self._lock:
-            self.rest.pop(message_id, None)
+            read = self.rest.pop(message_id, None)
+            if read is not None:
+                self._awaited.subtract(read.asked.keys)
+                self._newcomers.subtract(read.newcomer_at)
             self._asking.update(asked.keys)
         try:
             yield
@@ -54,16 +62,15 @@ class Company:
         """How many lanes could begin now: none is taken by a message that has its start."""
         return max(1, self._lanes - self._running)
 
-    def newcomers(self, name: str, key: str) -> int:
+    def newcomers(self, key: str) -> int:
         """How many messages ask for a limit's key, or will, and have no slot in its line; at least 1."""
         with self._lock:
-            rest = sum(key in read.asked.keys and name not in read.slots for read in self.rest.values())
-            return max(1, rest + self._asking[key])
+            return max(1, self._newcomers[key] + self._asking[key])
 
     def is_awaited(self, key: str) -> bool:
         """Whether a message of this invocation will ask for a key."""
         with self._lock:
-            return any(key in read.asked.keys for read in self.rest.values())
+            return self._awaited[key] > 0
 
 
 def _has_limits(pairs: Sequence[Pair]) -> bool:

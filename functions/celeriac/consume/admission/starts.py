@@ -67,7 +67,7 @@ class Starts:
         """Let a newcomer wait for the next slot of a line, which begins at `begin` if there is none yet."""
         with self._locks[key]:
             if not self._slots[key]:
-                wanted = self._company.newcomers(limit.name, key)
+                wanted = self._company.newcomers(key)
                 self._slots[key] = rate.reserve(key, interval, wanted, free=begin, seen=self._look.items)
             slot = self._slots[key].pop(0) if self._slots[key] else None
         wait = (slot - rows.now()) * TICK if slot is not None else between(*BEYOND)
@@ -81,7 +81,7 @@ class Starts:
             if (start := self._pooled(key)) is not None:
                 return start
             # One that comes back takes for itself: what is free now may be promised to others.
-            wanted = min(self._company.newcomers(limit.name, key), self._company.free_lanes) if slot is None else 1
+            wanted = min(self._company.newcomers(key), self._company.free_lanes) if slot is None else 1
             starts = rate.take(key, pace, wanted, has_slot=slot is not None, seen=self._look.items)
             self._starts[key] = starts[1:]
             return starts[0] if starts else None
