@@ -82,7 +82,7 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         if task.guarantee != "at_least_once":
             record = task.name, task.key_of(arguments, message, message.args).full
         asked, slots = of(task, arguments), message.slots or {}
-        lines = (*asked.concurrents, *asked.rates)
+        lines: list[tuple[Limit, str]] = [*asked.concurrents, *asked.rates]
         return Beforehand(asked, tuple(key for limit, key in lines if limit.name not in slots), record)
     except Exception:  # noqa: BLE001 - see above
         return None
