@@ -139,17 +139,19 @@ class Handle[R](Struct, frozen=True):
             return lookup.mismatch(self.all_queues, self.task, self.id, known) or known
         if known is not None and not (known.state == "retrying" and _is_past(known.due)):
             return known
+        dead = lookup.dead_letter(self.task, self.id, *self.all_queues) if self.id else None
+        if dead is not None and dead.state == "dead":
+            return dead
         if (superseded := self._superseded(known)) is not None:
             return superseded
-        if self.id:
-            dead = lookup.dead_letter(self.task, self.id, *self.all_queues)
-            if dead is not None and (dead.state == "dead" or self._is_old):
-                return dead
+        if dead is not None and self._is_old:
+            return dead
         return known or self._unrecorded()
 
     def _superseded(self, known: Status | None) -> Status | None:
         """The status of a message of a debounced task if newer arguments have come; None if they haven't."""
-        if self._debounced_by is None or self.due is None:
+        # An at_least_once task keeps no record of its success: it may have run before the newer ones came.
+        if self._debounced_by is None or self.due is None or self.is_at_least_once:
             return None
         # This loads DynamoDB's client, which a producer that only enqueues doesn't need.
         from celeriac.declare import lookup  # noqa: PLC0415
