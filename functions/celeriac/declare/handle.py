@@ -137,8 +137,10 @@ class Handle[R](Struct, frozen=True):
         known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
         if known is not None and known.duplicate_of is not None:
             return lookup.mismatch(self.all_queues, self.task, self.id, known) or known
-        if known is not None and not (known.state == "retrying" and _is_past(known.due)):
+        if known is not None and known.state != "retrying":
             return known
+        if known is not None and not _is_past(known.due):
+            return self._superseded(known) or known
         dead = lookup.dead_letter(self.task, self.id, *self.all_queues) if self.id else None
         if dead is not None and dead.state == "dead":
             return dead
