@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -291,7 +292,7 @@ def test_a_burst_that_waits_for_a_limit_goes_on_gathering(sandbox: Sandbox) -> N
         sandbox.run_once()
     sandbox.drain()
     times = [at - begin for at, _ in log]
-    assert all(later - earlier >= timedelta(seconds=40) for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= timedelta(seconds=40) for earlier, later in pairwise(times))
     assert len(times) >= 3
     assert texts() == sorted(texts(), key=int)
     assert texts()[-1] == "99"
@@ -379,7 +380,7 @@ def test_thirty_messages_without_any_fault(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("call", range(0, 60, 4))
-def test_thirty_messages_and_a_worker_that_dies(sandbox: Sandbox, call: int, after: bool) -> None:
+def test_thirty_messages_and_a_worker_that_dies(sandbox: Sandbox, call: int, *, after: bool) -> None:
     # Old messages come again, up to five minutes later, and so after the run.
     sandbox.deliver(duplicates=0.2, reorders=True, seed=call)
     sandbox.crash_at(call, after=after)

@@ -30,6 +30,7 @@ from celeriac.execute import ending
 from celeriac.execute.call import EndTurn, TaskCall, TaskCalls
 from celeriac.hooks import registered
 from celeriac.leases import lease
+from celeriac.leases.claim import Claim
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
 from celeriac.leases.visit import Visit
@@ -179,9 +180,7 @@ def _checked(
     message, key = found.message, found.key
     received.facts.key = key.full
     if debouncing.is_gathered(task, message):
-        if quarantine.holds(quarantine.of_task(task.name)) and not gathering.has_written(message):
-            return Dead(original, quarantined(f"the task {task.name!r}", message, received))
-        return gathering.gather(task, original, found.arguments, received)
+        return _gathered(task, original, found, gathering, received)
     first = received.worker.keys.setdefault(key.full, sqs_record.message_id)
     is_duplicate = first != sqs_record.message_id and task.guarantee != "at_least_once"
     if is_duplicate or task.guarantee == "at_most_once":
@@ -210,22 +209,33 @@ def _checked(
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
-    admission = yield from flow.admit(task, message, original, found.arguments, key.full, received)
+    found = replace(found, message=message, key=key)
+    wanted = _wanted(task, found, planned, received)
+    record_key = wanted.key if wanted is not None else ""
+    admission = yield from flow.admit(task, message, original, found.arguments, record_key, received)
     if not isinstance(admission, Admission):
         return admission
     try:
-        last = yield from _last(task, replace(found, message=message, key=key), burst, received)
-        if isinstance(last, _Addressed):
-            made = _Ready(task, last.message, original, last.arguments, needed, admission)
-            ready = _claimed(made, last.raw, last.key, last.redriven_from, planned, received)
-        else:
-            ready = last
+        ready: Outcome | RunAlone | _Ready | _Addressed = yield from _last(task, found, burst, received)
+        if isinstance(ready, _Addressed):
+            wanted = wanted if ready is found else _wanted(task, ready, planned, received)
+            made = _Ready(task, ready.message, original, ready.arguments, needed, admission)
+            ready = _claimed(made, wanted, received)
     except Exception:
         admission.give_back()
         raise
     if not isinstance(ready, _Ready):
         admission.give_back()
     return ready
+
+
+def _gathered(
+    task: Task[..., Any, Any], original: Message, found: _Addressed, gathering: Gathering, received: Received
+) -> Outcome:
+    """The outcome of a message that runs, if at all, when its burst is over."""
+    if quarantine.holds(quarantine.of_task(task.name)) and not gathering.has_written(original):
+        return Dead(original, quarantined(f"the task {task.name!r}", found.message, received))
+    return gathering.gather(task, original, found.arguments, received)
 
 
 def _last(
@@ -261,37 +271,30 @@ def _last(
     return last
 
 
-def _claimed(  # noqa: PLR0917 - the arguments are those of its only caller
-    ready: _Ready,
-    raw: bytes | msgspec.Raw,
-    key: Key,
-    redriven_from: Failure | None,
-    planned: datetime | None,
-    received: Received,
-) -> Outcome | RunAlone | _Ready:
-    """Claim the task of a message that its limits have admitted. No claim ever waits for a limit."""
-    task, message, original, arguments, worker = (
-        ready.task,
-        ready.message,
-        ready.original,
-        ready.arguments,
-        received.worker,
-    )
-    sqs_record, queue = received.sqs_record, received.queue
+def _wanted(task: Task[..., Any, Any], found: _Addressed, planned: datetime | None, received: Received) -> Claim | None:
+    """The claim that a message needs; None if it needs none."""
     # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
     # A late firing that has begun must be known when it comes again.
-    if task.guarantee == "at_least_once" and sqs_record.is_first_receive and not queue.fifo and planned is None:
+    is_first = received.sqs_record.is_first_receive and not received.queue.fifo and planned is None
+    if task.guarantee == "at_least_once" and is_first:
+        return None
+    hashes = task.signature.hashes(found.raw, found.arguments)
+    return wanted_claim(task, found.key, found.message, found.redriven_from, received, hashes=hashes)
+
+
+def _claimed(ready: _Ready, wanted: Claim | None, received: Received) -> Outcome | RunAlone | _Ready:
+    """Claim the task of a message that its limits have admitted. No claim ever waits for a limit."""
+    task, message, original, worker = ready.task, ready.message, ready.original, received.worker
+    if wanted is None:
         late = given_up(task, message, received)
         return Dead(message, late) if late is not None else ready
-    hashes = task.signature.hashes(raw, arguments)
-    wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
     before_claim = worker.left
     held = claimed(task, message, original, wanted, received)
     if not isinstance(held, lease.Lease):
         return held
     received.facts.replaced = held.replaced
     message = replace(message, attempt=held.attempt)
-    if queue.fifo and datetime.now(UTC) > received.must_end_by:
+    if received.queue.fifo and datetime.now(UTC) > received.must_end_by:
         return Dead(message, too_late(message, received), held)
     if (late := given_up(task, message, received)) is not None:
         return Dead(message, late, held)

@@ -18,7 +18,7 @@ class Status(msgspec.Struct, frozen=True):
     """The state of a task. Two are equal when state, attempts, result and failure are."""
 
     state: State
-    """queued: the task was sent and waits for its first run. retrying: it waits for another run. superseded: the task is
+    """queued: the task was sent and waits for its first run. retrying: it waits for another run. superseded: it is
     debounced, and newer arguments have come; only the handle that `enqueue` returned can say so. unknown: nothing is
     stored. Then it was never sent, its record has expired, or it is an at_least_once task that may have succeeded."""
     attempts: int = 0
