@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 import celeriac
@@ -13,9 +14,10 @@ from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.declare import registry
 from celeriac.declare.task import Task
-from celeriac.flow import rows
-from celeriac.model.message import decode
-from celeriac.testing import Sandbox, every_fault
+from celeriac.flow import debounce, rows
+from celeriac.flow.debounce import Newcomer, Pace
+from celeriac.model.message import Message, decode, encode
+from celeriac.testing import Call, Sandbox, every_fault
 from tests.support.redrive import redrive_as_aws_does
 
 PERIOD, LONGEST = timedelta(seconds=5), timedelta(seconds=12)
@@ -202,6 +204,51 @@ def test_a_retry_is_superseded_by_newer_arguments(sandbox: Sandbox) -> None:
     assert old.status().state == "superseded"
     with pytest.raises(Superseded, match="newer arguments have come"):
         old.result()
+
+
+def test_a_retry_is_superseded_while_the_newer_burst_is_open(sandbox: Sandbox) -> None:
+    errors.append(ConnectionError())
+    index.enqueue("a", "old")
+    sandbox.advance(PERIOD)
+    sandbox.run_once()
+    sandbox.advance(PERIOD)
+    sandbox.run_once()
+    assert texts() == ["old"]
+    sandbox.advance(timedelta(seconds=28))  # its retry comes after 30 s
+    index.enqueue("a", "new")
+    sandbox.run_once()
+    sandbox.drain()
+    assert texts() == ["old", "new"]
+
+
+@pytest.mark.parametrize("by_max_wait", [False, True])
+def test_a_message_that_comes_between_read_and_take(sandbox: Sandbox, *, by_max_wait: bool) -> None:
+    index.enqueue("a", "first")
+    sandbox.run_once()
+    first = item_of(index)
+    key = rows.of_debounce("search", "index", index.text_of(("document",), {"document": "a"}))
+    at_the_take: list[datetime] = []
+
+    def gather_another(call: Call) -> object:
+        if "taker" in str(call.arguments.get("UpdateExpression")) and not at_the_take:
+            at_the_take.append(sandbox.now)
+            newer = Message(
+                id="newer",
+                task="index",
+                args=msgspec.Raw(b'{"document":"a","text":"newer"}'),
+                enqueued_at=sandbox.now,
+            )
+            debounce.gather(key, Newcomer(newer, encode(newer)), Pace(PERIOD, LONGEST))
+        return call.make()
+
+    if by_max_wait:
+        sandbox.advance(LONGEST)
+    with sandbox.fault(gather_another):
+        sandbox.drain()
+    assert texts() == ["newer"]
+    (ran_at, _), (taken_at,) = log[0], at_the_take
+    assert ran_at == (taken_at if by_max_wait else taken_at + PERIOD)
+    assert first["tick"] == item_of(index)["taker"]
 
 
 def test_a_retry_without_newer_arguments_runs(sandbox: Sandbox) -> None:
