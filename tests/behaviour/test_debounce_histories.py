@@ -20,7 +20,7 @@ PERIOD, LONGEST = timedelta(seconds=5), timedelta(seconds=12)
 SOON = Backoff(base=timedelta(seconds=2), jitter=0.5, attempts=3)
 narrow = Queue("narrow-index", timeout=timedelta(seconds=20))
 wide = Queue("wide-index", concurrency=10, timeout=timedelta(seconds=20))
-HISTORIES = int(os.environ.get("HISTORIES", "40"))
+HISTORIES = int(os.environ.get("HISTORIES", "12"))
 """How many there are of each kind. More of them are a matter of minutes."""
 
 type Run = tuple[str, int]
