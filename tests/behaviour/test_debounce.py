@@ -1,5 +1,6 @@
 """Debounce: of messages that follow each other, the last one runs, once it has been quiet for a while."""
 
+import copy
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -453,3 +454,18 @@ def test_whatever_happens_to_one_call() -> None:
         assert texts()[-1] == "2", runs_of_it.story
         assert sandbox.dead_letters(search) == [], runs_of_it.story
         assert "tick" not in item_of(index), runs_of_it.story
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_last_arguments_run_though_a_deploy_is_under_way(sandbox: Sandbox, seed: int) -> None:
+    before = copy.copy(index)
+    before.debounce = None
+    sandbox.deliver(duplicates=0.3, reorders=True, seed=seed)
+    with sandbox.rollout([before]):
+        for number in range(12):
+            index.enqueue("a", str(number))
+            sandbox.run_once()
+            sandbox.advance(timedelta(seconds=1 + seed / 4))
+        sandbox.drain()
+    assert "11" in texts()
+    assert "tick" not in item_of(index)
