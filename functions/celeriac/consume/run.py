@@ -4,22 +4,26 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from celeriac.consume import hooked, late_firing, quarantine, visiting
+from celeriac.consume import debouncing, hooked, late_firing, quarantine, visiting
+from celeriac.consume.admission import asked
 from celeriac.consume.admission.admit import Admission, Flow
 from celeriac.consume.arguments import ReadingTimeoutError, read_arguments
 from celeriac.consume.claiming import claim_of_message, claimed, wanted_claim
+from celeriac.consume.debouncing import Burst, Gathering
 from celeriac.consume.decide import failed
 from celeriac.consume.duplicate import key_in_use
 from celeriac.consume.insist import while_there_is_time
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone, Skipped, Succeeded
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Retried, RunAlone, Skipped, Succeeded
 from celeriac.consume.received import Received, as_it_came, failure, waited
 from celeriac.consume.turn import turn
 from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
 from celeriac.declare import probe, registry
 from celeriac.declare.context import Context
+from celeriac.declare.key import Key
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
@@ -56,7 +60,18 @@ class _Ready(Struct, frozen=True):
     held: lease.Lease | None = None
 
 
-def run(received: Received, flow: Flow) -> TaskCalls[tuple[Message | None, Outcome | RunAlone]]:
+class _Addressed(Struct, frozen=True):
+    """A message, its arguments and its key."""
+
+    message: Message
+    """With fresh attempts, if it was redriven."""
+    redriven_from: Failure | None
+    raw: bytes | msgspec.Raw
+    arguments: dict[str, Any]
+    key: Key
+
+
+def run(received: Received, flow: Flow, gathering: Gathering) -> TaskCalls[tuple[Message | None, Outcome | RunAlone]]:
     """Decode a message, find its task, validate, run, and return the outcome.
 
     The message is None if its body can't be read or wasn't touched. The generator yields the call of the task's
@@ -74,7 +89,7 @@ def run(received: Received, flow: Flow) -> TaskCalls[tuple[Message | None, Outco
     if not (visit is None or isinstance(visit, Visit)):
         return None, visit
     try:
-        message, prepared = yield from _prepared(received, flow)
+        message, prepared = yield from _prepared(received, flow, gathering)
     except Exception:
         if visit is not None:
             visiting.close(visit, received)
@@ -92,45 +107,80 @@ def run(received: Received, flow: Flow) -> TaskCalls[tuple[Message | None, Outco
     return message, hooked.carrying(outcome, received)
 
 
-def _prepared(received: Received, flow: Flow) -> TaskCalls[tuple[Message | None, Outcome | RunAlone | _Ready]]:
+def _prepared(
+    received: Received, flow: Flow, gathering: Gathering
+) -> TaskCalls[tuple[Message | None, Outcome | RunAlone | _Ready]]:
     """Everything before the task's function: the message, and its outcome if the task must not start."""
     sqs_record = received.sqs_record
     try:
-        message = as_it_came(sqs_record)
+        message = debouncing.dated(as_it_came(sqs_record), sqs_record)
+        burst = debouncing.opened(message, received)
     except MalformedMessageError as error:
         if foreign_events.is_test_event(sqs_record.body):
             return None, Skipped("test_event")
         return None, Dead(None, failure(Reason.MALFORMED, error, sqs_record, received))
     except NewerVersionError as error:
         return None, newer(error, received)
-    return message, (yield from _checked(message, received, flow))
+    if burst is None:
+        return message, (yield from _checked(message, received, flow, gathering))
+    if not isinstance(burst, Burst):
+        return message, burst
+    outcome = yield from _of_burst(burst, received, flow, gathering)
+    return burst.body, outcome
 
 
-def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outcome | RunAlone | _Ready]:
+def _of_burst(
+    burst: Burst, received: Received, flow: Flow, gathering: Gathering
+) -> TaskCalls[Outcome | RunAlone | _Ready]:
+    """The last message of a burst. What ends its tick also ends the burst: else what comes next waited for nothing."""
+    before = burst.body.id
+    outcome = yield from _checked(burst.body, received, flow, gathering, burst)
+    if isinstance(outcome, Dead | Retried) and not burst.is_taken:
+        if (other := burst.take()) is not None:
+            return other
+        if burst.body.id != before:
+            return debouncing.handed_back(burst)
+    if isinstance(outcome, Dead) and outcome.message is not None and debouncing.is_bare(outcome.message):
+        return replace(outcome, message=burst.body)
+    return outcome
+
+
+def _addressed(task: Task[..., Any, Any], message: Message, received: Received) -> TaskCalls[_Addressed]:
+    """Read the arguments, and find the key. Raises what `read_arguments` raises."""
+    redriven_from = message.failure
+    if redriven_from is not None:
+        # A redriven dead letter starts with fresh attempts, whichever tool redrove it. Its fresh copies keep the date
+        # of the redrive: it names the record that knows of its crashes.
+        redriven_at = received.sqs_record.first_sent_at
+        message = replace(
+            message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=redriven_at
+        )
+    raw, arguments = yield from read_arguments(task, message, received)
+    return _Addressed(message, redriven_from, raw, arguments, task.key_of(arguments, message, raw))
+
+
+def _checked(
+    message: Message, received: Received, flow: Flow, gathering: Gathering, burst: Burst | None = None
+) -> TaskCalls[Outcome | RunAlone | _Ready]:
     sqs_record, queue = received.sqs_record, received.queue
-    received.facts.waited = waited(message, sqs_record)
+    original = burst.tick if burst is not None else message
+    received.facts.waited = waited(original, sqs_record)
     task = registry.tasks.get(message.task) or probe.named(message.task, queue)
     if task is None:
         return unknown(message, received)
     if not task.runs_from(queue):
         return misplaced(task, message, received)
     received.facts.task = task.name
-    original, redriven_from = message, message.failure
-    if redriven_from is not None:
-        # A redriven dead letter starts with fresh attempts, whichever tool redrove it. Its fresh copies keep the date
-        # of the redrive: it names the record that knows of its crashes.
-        redriven_at = sqs_record.first_sent_at
-        message = replace(
-            message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=redriven_at
-        )
     try:
-        raw, arguments = yield from read_arguments(task, message, received)
-        key = task.key_of(arguments, message, raw)
+        found = yield from _addressed(task, message, received)
     except (InvalidArgumentsError, PayloadError) as error:
         return invalid(error, original, received)
     except ReadingTimeoutError as error:
-        return _overran(task, message, original, redriven_from, error, received)
+        return _overran(task, message, original, message.failure, error, received)
+    message, key = found.message, found.key
     received.facts.key = key.full
+    if debouncing.is_gathered(task, message):
+        return _gathered(task, original, found, gathering, received)
     first = received.worker.keys.setdefault(key.full, sqs_record.message_id)
     is_duplicate = first != sqs_record.message_id and task.guarantee != "at_least_once"
     if is_duplicate or task.guarantee == "at_most_once":
@@ -154,27 +204,82 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
     worker.has_started = worker.has_started or has_turn
+    if task.limits and burst is None and debouncing.is_superseded(task, message, received):
+        return Skipped("superseded")  # before it takes a start in vain
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
-    # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
-    # A late firing that has begun must be known when it comes again.
-    wanted: Claim | None = None
-    if task.guarantee != "at_least_once" or not sqs_record.is_first_receive or queue.fifo or planned is not None:
-        hashes = task.signature.hashes(raw, arguments)
-        wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
+    found = replace(found, message=message, key=key)
+    wanted = _wanted(task, found, planned, received)
     record_key = wanted.key if wanted is not None else ""
-    admission = yield from flow.admit(task, message, original, arguments, record_key, received)
+    admission = yield from flow.admit(task, message, original, found.arguments, record_key, received)
     if not isinstance(admission, Admission):
         return admission
     try:
-        ready = _claimed(_Ready(task, message, original, arguments, needed, admission), wanted, received)
+        ready: Outcome | RunAlone | _Ready | _Addressed = yield from _last(task, found, burst, received)
+        if isinstance(ready, _Addressed):
+            wanted = wanted if ready is found else _wanted(task, ready, planned, received)
+            made = _Ready(task, ready.message, original, ready.arguments, needed, admission)
+            ready = _claimed(made, wanted, received)
     except Exception:
         admission.give_back()
         raise
     if not isinstance(ready, _Ready):
         admission.give_back()
     return ready
+
+
+def _gathered(
+    task: Task[..., Any, Any], original: Message, found: _Addressed, gathering: Gathering, received: Received
+) -> Outcome:
+    """The outcome of a message that runs, if at all, when its burst is over."""
+    if quarantine.holds(quarantine.of_task(task.name)) and not gathering.has_written(original):
+        return Dead(original, quarantined(f"the task {task.name!r}", found.message, received))
+    return gathering.gather(task, original, found.arguments, received)
+
+
+def _last(
+    task: Task[..., Any, Any], found: _Addressed, burst: Burst | None, received: Received
+) -> TaskCalls[_Addressed | Outcome | RunAlone]:
+    """What is to run of a debounced task, just before it is claimed: the message, or a newer one of its burst.
+
+    Not earlier: while the burst waits for its turn, or for limits, newer messages still join it, and none of them
+    starts before it.
+    """
+    if task.debounce is None and burst is None:
+        return found
+    yield from turn(received)
+    if burst is None:
+        return Skipped("superseded") if debouncing.is_superseded(task, found.message, received) else found
+    if (other := burst.take()) is not None:
+        return other
+    newer = burst.body
+    last = found
+    if newer.id != found.message.id:
+        try:
+            last = yield from _addressed(task, newer, received)
+        except (InvalidArgumentsError, PayloadError) as error:
+            return invalid(error, burst.tick, received)
+        except ReadingTimeoutError as error:
+            return _overran(task, newer, burst.tick, newer.failure, error, received)
+        if task.limits and asked.of(task, last.arguments).keys != asked.of(task, found.arguments).keys:
+            return debouncing.handed_back(burst)  # other limits than those that it has asked
+        key = key_in_use(last.key, task, last.message)
+        received.facts.key = key.full
+        last = replace(last, message=key.carried_by(last.message), key=key)
+    received.facts.waited += debouncing.waited_for_quiet(burst)
+    return last
+
+
+def _wanted(task: Task[..., Any, Any], found: _Addressed, planned: datetime | None, received: Received) -> Claim | None:
+    """The claim that a message needs; None if it needs none."""
+    # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
+    # A late firing that has begun must be known when it comes again.
+    is_first = received.sqs_record.is_first_receive and not received.queue.fifo and planned is None
+    if task.guarantee == "at_least_once" and is_first:
+        return None
+    hashes = task.signature.hashes(found.raw, found.arguments)
+    return wanted_claim(task, found.key, found.message, found.redriven_from, received, hashes=hashes)
 
 
 def _claimed(ready: _Ready, wanted: Claim | None, received: Received) -> Outcome | RunAlone | _Ready:

@@ -13,7 +13,17 @@ from celeriac.aws.attributes import Attributes, beside, ours_in
 from celeriac.aws.client import error_code
 from celeriac.consume.copies import copy_of, is_worn
 from celeriac.consume.insist import while_there_is_time
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Waiting
+from celeriac.consume.outcome import (
+    Dead,
+    Gathered,
+    HandedBack,
+    Outcome,
+    Postponed,
+    Retried,
+    Skipped,
+    Succeeded,
+    Waiting,
+)
 from celeriac.consume.received import Received, Worker
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.dead_letters.dead_letter import unreadable
@@ -57,6 +67,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
             return _postpone(outcome, sqs_record, queue)
         case Waiting():
             return _wait(outcome, sqs_record, queue)
+        case Gathered():
+            return _gather(outcome, sqs_record, queue)
         case HandedBack():
             return _hand_back(outcome, sqs_record, queue)
         case _:
@@ -125,6 +137,13 @@ def _wait(waiting: Waiting, sqs_record: SqsRecord, queue: Queue) -> Settled:
     return Settled(
         acknowledged=False, again_at=again_at, copy=copy_of(sqs_record, queue, waiting.message, waiting.delay)
     )
+
+
+def _gather(gathered: Gathered, sqs_record: SqsRecord, queue: Queue) -> Settled:
+    # At once, not with others at the end of the invocation: until then a task beside it may run for minutes.
+    if gathered.tick is not None:
+        send(Parcel(queue, gathered.tick, gathered.delay, sqs_record.group))
+    return Settled(acknowledged=True)
 
 
 def _replaced(sqs_record: SqsRecord, queue: Queue, message: Message | None, delay: timedelta) -> Settled | None:

@@ -38,6 +38,10 @@ class TaskFailedError(CeleriacError, RuntimeError):
         self.failure = failure
 
 
+class Superseded(CeleriacError, RuntimeError):  # noqa: N818 - it is no fault: another message's arguments run
+    """A debounced task's message doesn't run, because newer arguments have come."""
+
+
 class ResultNotKeptError(CeleriacError, RuntimeError):
     """The task has succeeded, but its result isn't stored or can't be read; the text says why."""
 
@@ -78,6 +82,9 @@ class Handle[R](Struct, frozen=True):
 
     _former_key: str | None = None
     """The key under which an older release may have recorded the same work."""
+
+    _debounced_by: Callable[[], str] | None = None
+    """The values by which a debounced message is held against others, if the arguments are known."""
 
     def __repr__(self) -> str:
         return f"Handle({self.ref!r})"
@@ -130,13 +137,31 @@ class Handle[R](Struct, frozen=True):
         known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
         if known is not None and known.duplicate_of is not None:
             return lookup.mismatch(self.all_queues, self.task, self.id, known) or known
-        if known is not None and not (known.state == "retrying" and _is_past(known.due)):
+        if known is not None and known.state != "retrying":
             return known
-        if self.id:
-            dead = lookup.dead_letter(self.task, self.id, *self.all_queues)
-            if dead is not None and (dead.state == "dead" or self._is_old):
-                return dead
+        if known is not None and not _is_past(known.due):
+            return self._superseded(known) or known
+        dead = lookup.dead_letter(self.task, self.id, *self.all_queues) if self.id else None
+        if dead is not None and dead.state == "dead":
+            return dead
+        if (superseded := self._superseded(known)) is not None:
+            return superseded
+        if dead is not None and self._is_old:
+            return dead
         return known or self._unrecorded()
+
+    def _superseded(self, known: Status | None) -> Status | None:
+        """The status of a message of a debounced task if newer arguments have come; None if they haven't."""
+        # An at_least_once task keeps no record of its success: it may have run before the newer ones came.
+        if self._debounced_by is None or self.due is None or self.is_at_least_once:
+            return None
+        # This loads DynamoDB's client, which a producer that only enqueues doesn't need.
+        from celeriac.declare import lookup  # noqa: PLC0415
+
+        if not lookup.has_newer(self.queue, self.task, self._debounced_by(), self.id, self.due):
+            return None
+        attempts, failure = (known.attempts, known.failure) if known is not None else (0, None)
+        return Status("superseded", attempts, failure=failure, id=self.id)
 
     async def astatus(self) -> Status:
         """Like `status`, for async code: the calls to AWS run in a thread, so they don't block the event loop."""
@@ -167,7 +192,8 @@ class Handle[R](Struct, frozen=True):
 
         timeout: how long to wait, a timedelta or seconds.
 
-        Raises TaskFailedError if the task is a dead letter; ResultNotKeptError if it succeeded but its result isn't
+        Raises TaskFailedError if the task is a dead letter; Superseded if the task is debounced and newer arguments
+        have come; ResultNotKeptError if it succeeded but its result isn't
         stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, which
         keeps no result; LookupError if nothing is known of the task, so that there is nothing to wait for.
         """
@@ -187,6 +213,8 @@ class Handle[R](Struct, frozen=True):
         """Whether there is a result. Raises an error if there is nothing to wait for."""
         if status.state == "dead":
             raise TaskFailedError(self.task, status.failure)
+        if status.state == "superseded":
+            raise Superseded(f"task {self.task!r} doesn't run for this message: newer arguments have come")
         if status.state == "unknown" and not self._may_come:
             self._give_up()
         return status.state == "succeeded"

@@ -1,11 +1,13 @@
 """Looks up what is stored about a task, for its status."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from celeriac.aws import sqs
 from celeriac.aws.client import error_code
 from celeriac.dead_letters import letter_notes, search
+from celeriac.flow import debounce, rows
 from celeriac.leases import lease
 from celeriac.leases.status import Status
 from celeriac.model.guarantee import Guarantee
@@ -23,6 +25,20 @@ def record(task: str, key: str, queue: Queue, guarantee: Guarantee) -> Mapping[s
     if guarantee == "at_least_once":
         return {}
     return lease.look_up(task, key, queue.record_retention)
+
+
+def has_newer(queue: Queue, task: str, values: str, message_id: str, due: datetime) -> bool:
+    """Whether a newer message has come of a debounced task. `due` is when this one was due, by its sender's clock.
+
+    Without the permission to read it, nothing is known of newer ones.
+    """
+    try:
+        item = rows.read(rows.of_debounce(queue.name, task, values))
+    except Exception as error:
+        if is_denied(error):
+            return False
+        raise
+    return debounce.has_newer(item, message_id, due)
 
 
 def mismatch(queues: Sequence[Queue], task: str, message_id: str, known: Status) -> Status | None:

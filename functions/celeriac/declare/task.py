@@ -143,6 +143,8 @@ class Task[**P, C, R]:
         """
         options = Options(delay, at, group, key)
         options.check(self.name, getattr(self.function, "__name__", self.name), self.queue, unknown)
+        if self.debounce is not None:
+            options.check_of_debounced(self.name)
         bound = object.__new__(type(self))
         bound.__dict__.update(self.__dict__, _options=options)
         return bound
@@ -299,7 +301,11 @@ class Task[**P, C, R]:
 
     def _handle(self, parcel: Parcel, key: Key) -> Handle[R]:
         former = key.former if not key.is_of_message else None
-        return self.handle_of(parcel.message.id, key.full, datetime.now(UTC) + parcel.delay, former=former)
+        handle = self.handle_of(parcel.message.id, key.full, datetime.now(UTC) + parcel.delay, former=former)
+        if self.debounce is None:
+            return handle
+        raw, names = parcel.message.args, self.debounce.names
+        return replace(handle, _debounced_by=lambda: self.text_of(names, self.signature.decode(raw)))
 
     def key_for(self, value: object) -> str:
         """The idempotency key `<task>:<value>` of a value of the key parameter, spelled as the consumer spells it."""

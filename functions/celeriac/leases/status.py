@@ -11,14 +11,15 @@ from celeriac.model.failure import Failure
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 
-type State = Literal["queued", "running", "retrying", "succeeded", "dead", "unknown"]
+type State = Literal["queued", "running", "retrying", "succeeded", "superseded", "dead", "unknown"]
 
 
 class Status(msgspec.Struct, frozen=True):
     """The state of a task. Two are equal when state, attempts, result and failure are."""
 
     state: State
-    """queued: the task was sent and waits for its first run. retrying: it waits for another run. unknown: nothing is
+    """queued: the task was sent and waits for its first run. retrying: it waits for another run. superseded: it is
+    debounced, and newer arguments have come; only the handle that `enqueue` returned can say so. unknown: nothing is
     stored. Then it was never sent, its record has expired, or it is an at_least_once task that may have succeeded."""
     attempts: int = 0
     result: Any = None

@@ -75,6 +75,8 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         task = registry.tasks.get(message.task)
         if task is None or not task.limits or not task.runs_from(queue):
             return None
+        if task.debounce is not None:
+            return None  # most of its messages are only gathered, and a tick has no arguments
         if message.stored or not task.signature.is_plain:
             return None
         arguments = task.signature.decode(message.args)
