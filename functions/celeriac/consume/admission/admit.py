@@ -246,8 +246,7 @@ class Flow:
     def _take_place(
         self, admission: Admission, limit: Concurrent, key: str, message: Message, received: Received
     ) -> Waiting | Dead | None:
-        items, override = self._look.items, overrides.of(limit.name)
-        most = override.limit if override is not None and override.limit else limit.places
+        items, most = self._look.items, overrides.places_of(limit)
         slot, now = asking.slot_of(message, limit), rows.now()
         interval = places.interval(items[key], most)
         with self._locks[key]:
