@@ -60,6 +60,12 @@ IN_GROUPS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("delete", "rm", "remove", "end", "stop", "clear"), "lift"),
         **dict.fromkeys(("put", "set", "start"), "add"),
     },
+    "limits": {
+        **dict.fromkeys(("remove", "rm", "delete", "unset", "clear", "lift"), "reset"),
+        **dict.fromkeys(("change", "add", "put"), "set"),
+        **dict.fromkeys(("stop", "pause", "hold"), "open"),
+        **dict.fromkeys(("start", "resume"), "close"),
+    },
     "outbox": {
         **dict.fromkeys(("ls", "list", "status", "show", "inspect"), "lag"),
         **dict.fromkeys(("retry", "redrive", "republish", "publish", "send"), "replay"),

@@ -69,9 +69,14 @@ def now() -> dict[str, Override]:
 
 def written() -> dict[str, str]:
     """What is set now, as it is stored, by the limit's name. Raises AWS's errors."""
+    return in_item(rows.read(rows.OVERRIDES))
+
+
+def in_item(item: Mapping[str, object]) -> dict[str, str]:
+    """What the item `rows.OVERRIDES` says, as it is stored, by the limit's name."""
     return {
         name.removeprefix(_PREFIX): text
-        for name, text in rows.read(rows.OVERRIDES).items()
+        for name, text in item.items()
         if isinstance(text, str) and name.startswith(_PREFIX)
     }
 
