@@ -55,8 +55,12 @@ def ship(parcel: int, carrier: str) -> None:
     ran.append(parcel)
 
 
-def _run(*arguments: str, **given: Any) -> Result:
-    return CliRunner().invoke(app, ["--stage", "test", "limits", *arguments], **given)
+def _celeriac(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["--stage", "test", *arguments])
+
+
+def _run(*arguments: str) -> Result:
+    return _celeriac("limits", *arguments)
 
 
 def _rows(*arguments: str) -> dict[str, Any]:
@@ -376,3 +380,31 @@ def test_on_a_narrow_terminal_each_limit_gets_lines(sandbox: Sandbox, monkeypatc
     monkeypatch.setenv("COLUMNS", "60")
     lines = [line.split("\x1b[0m")[0] for line in _run().output.splitlines()]
     assert "  6/min" in lines
+
+
+def test_tasks_and_queues_say_which_limits_they_have_and_who_waits(sandbox: Sandbox) -> None:
+    handles = write_letter.enqueue_many({"number": number} for number in range(8))
+    sandbox.run_once()
+    assert "limits calls (100 in 5 min, burst 40 by account, region), phones (3 places)" in _celeriac("tasks").output
+    queues = {row["queue"]: row for row in json.loads(_celeriac("queues", "--json").stdout)}
+    assert queues["desk"]["limits"] == {"calls": None, "letters": 7, "phones": 0}
+    assert queues["counter"]["limits"] == {"carriers": None, "courier": None}
+    assert "calls, letters (7), phones" in _celeriac("queues").output
+    told = _celeriac("status", handles[-1].ref).output
+    assert "write_letter: queued, waits for the limit letters, about until" in told
+    assert json.loads(_celeriac("status", "--json", handles[-1].ref).stdout)[0]["waits_for"] == "letters"
+
+
+def test_queues_without_the_right_to_see_limits_show_the_rest(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def refuses(self: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
+        if operation == "BatchGetItem":
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", refuses)
+    queues = {row["queue"]: row for row in json.loads(_celeriac("queues", "--json").stdout)}
+    assert queues["desk"]["limits"] == {"calls": None, "letters": None, "phones": None}
