@@ -26,6 +26,8 @@ class Set:
     by: str
     """Who. Empty if that isn't known."""
     at: datetime | None
+    is_open: bool = False
+    """Whether it holds a Breaker open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,4 +145,4 @@ def _set(text: str | None, limit: Limit | None) -> Set | None:
     override = overrides.read(text)
     if override is None:
         return Set("not readable: a newer release has set it", "", None)
-    return Set(override_text(override, limit), override.by, override.at)
+    return Set(override_text(override, limit), override.by, override.at, override.is_open)
