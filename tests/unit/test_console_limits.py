@@ -89,7 +89,7 @@ def test_every_limit_stands_there_with_what_it_declares(sandbox: Sandbox) -> Non
         "calls": ("rate", "100 in 5 min, burst 40 by account, region"),
         "phones": ("places", "3 places"),
         "courier": ("breaker", "opens at 2 failures of 10, for 2 min"),
-        "carriers": ("breaker", "opens at 1 failures of 20, for 2 min by carrier"),
+        "carriers": ("breaker", "opens at 1 failure of 20, for 2 min by carrier"),
     }
     assert ours["letters"]["tasks"] == ["write_letter"]
     assert ours["courier"]["queues"] == ["counter"]

@@ -60,7 +60,7 @@ def test_every_limit_stands_there(page: Page, sandbox: Sandbox) -> None:
     sandbox.run_once()
     sandbox.run_once()
     found = _limits(page)
-    assert found["ships"]["state"] == "in use"
+    assert found["ships"]["state"] == "used up"
     assert found["ships"]["waiting"] == 9
     assert found["cranes"]["state"] == "free"
     assert found["of-line"]["state"] == "one for each line"

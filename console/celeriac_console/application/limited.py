@@ -57,7 +57,7 @@ def text_of(limit: Limit) -> str:
         case Concurrent():
             said = counted(limit.places, "place")
         case Breaker():
-            said = f"opens at {limit.failures} failures of {limit.of}, for {duration_text(limit.pause)}"
+            said = f"opens at {counted(limit.failures, 'failure')} of {limit.of}, for {duration_text(limit.pause)}"
     return f"{said} by {', '.join(limit.names)}" if limit.names else said
 
 

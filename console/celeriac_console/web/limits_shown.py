@@ -8,7 +8,7 @@ from celeriac_console.limits.rows import Row
 from celeriac_console.limits.words import now_text, row_text
 
 _KINDS = {"open": "bad", "held open": "bad", "blocked": "warn", "half-open": "warn", "full": "warn", "line": "warn"}
-_SAID = {"line": "in use", "full": "all places are held", "blocked": "the provider refuses"}
+_SAID = {"line": "used up", "full": "all places are held", "blocked": "the provider refuses"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def _of_places(limit: Concurrent, item: Mapping[str, Any], override: Override | 
         # The first slot of a line is an interval away.
         max(-(-(promised - now) // interval) - 1, 0),
         _is_long(promised, now),
-        rows.instant(max(promised, now + interval)) if holds else None,
+        rows.instant(promised) if promised > now else None,
     )
 
 

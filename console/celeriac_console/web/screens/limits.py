@@ -88,7 +88,12 @@ def preview(asked: Asked) -> View:
         "given": {name: asked.query.get(name, "")[:LONGEST] for name in ("do", "value", "burst", "items", "item")},
         "seen": change.seen or "",
     }
-    return View(data, command(*change.what.split(), change.name), title=f"{_TITLES[asked.query['do']]} {change.name}")
+    words = [given["value"]] if (given := asked.query).get("value") else []
+    words += ["--burst", given["burst"]] if given.get("burst") else []
+    words += ["--items"] if given.get("items") else []
+    # For an item, a terminal takes the values, and the page only knows their hash.
+    line = command(*change.what.split(), change.name, *words) if not given.get("item") else ""
+    return View(data, line, title=f"{_TITLES[asked.query['do']]} {change.name}")
 
 
 def change(asked: Asked) -> Done:
