@@ -42,6 +42,9 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "stop": ("pause",),
     "start": ("resume",),
     "worker": ("queues",),
+    "rate_limit": ("limits set",),
+    "throttle": ("limits set",),
+    "rate": ("limits",),
     "help": ("--help",),
     "version": ("--version",),
 }

@@ -13,6 +13,7 @@ from celeriac.flow.overrides import Override
 from celeriac.testing import Sandbox
 
 tills = Queue("tills", timeout=timedelta(minutes=1))
+lines = Queue("lines", fifo=True, timeout=timedelta(minutes=1))
 slow = Rate("slow", 6, per=timedelta(minutes=1))
 of_shop = Rate("of-shop", 1, per=timedelta(minutes=1), by="shop")
 seats = Concurrent("seats", 2)
@@ -112,6 +113,30 @@ def test_an_open_breaker_comes_before_the_line(sandbox: Sandbox) -> None:
     assert timedelta(minutes=1) < status.due - sandbox.now <= timedelta(minutes=2)
     overrides.put("acquirer", Override(is_open=True))
     assert (handle.status().waits_for, handle.status().due) == ("acquirer", None)
+
+
+@task(lines, limits=[slow])
+def ring_in_order(number: int) -> None: ...
+
+
+def test_a_group_on_a_fifo_queue_waits_too(sandbox: Sandbox) -> None:
+    handles = [ring_in_order.options(group="a").enqueue(number) for number in range(3)]
+    sandbox.run_once()
+    assert [handle.status().waits_for for handle in handles] == [None, "slow", "slow"]
+    assert [handle.status().state for handle in handles] == ["succeeded", "queued", "queued"]
+    sandbox.drain()
+    assert {handle.status().state for handle in handles} == {"succeeded"}
+
+
+def test_waiting_for_a_result_reads_no_limit(sandbox: Sandbox) -> None:
+    handles = ring.enqueue_many({"number": number} for number in range(2))
+    sandbox.run_once()
+    sandbox.calls.clear()
+    with pytest.raises(TimeoutError, match="is queued"):
+        handles[1].result(timeout=0)
+    assert sandbox.calls["dynamodb", "GetItem"] == 2  # the record, and the note
+    handles[1].status()
+    assert sandbox.calls["dynamodb", "GetItem"] == 2 + 3
 
 
 def test_a_delayed_task_asks_no_limit_yet(sandbox: Sandbox) -> None:

@@ -142,7 +142,7 @@ def test_an_open_breaker_stands_there_until_one_has_tried(sandbox: Sandbox) -> N
     found = _rows()
     assert found["courier"]["standing"]["state"] == "open"
     assert found["carriers"]["standing"] is None
-    assert [each["standing"]["state"] for each in found["carriers"]["places"]] == ["open", "open"]
+    assert [each["standing"]["state"] for each in found["carriers"]["items"]] == ["open", "open"]
     assert "2 items, 2 of them hold tasks up" in _done()
     sandbox.advance(timedelta(minutes=3))
     assert _rows()["courier"]["standing"]["state"] == "half-open"
@@ -155,9 +155,9 @@ def test_one_value_is_looked_up_as_the_consumer_spells_it(sandbox: Sandbox) -> N
     sandbox.drain()
     found = _rows("--by", "region=eu", "--by", "account=7")
     assert list(found) == ["calls"]
-    [place] = found["calls"]["places"]
-    assert place["standing"]["used"] > 0
-    [other] = _rows("--by", "account=8", "--by", "region=eu")["calls"]["places"]
+    [item] = found["calls"]["items"]
+    assert item["standing"]["used"] > 0
+    [other] = _rows("--by", "account=8", "--by", "region=eu")["calls"]["items"]
     assert other["standing"]["used"] == 0
 
 
@@ -167,7 +167,7 @@ def test_of_many_values_the_busiest_are_shown_by_their_hashes(sandbox: Sandbox) 
         rate.reserve(key, 3_000_000, account + 1, free=rows.now(), seen={})
     found = _rows()["calls"]
     assert found["found"] == 30
-    assert [each["standing"]["waiting"] for each in found["places"]] == [*range(30, 20, -1)]
+    assert [each["standing"]["waiting"] for each in found["items"]] == [*range(30, 20, -1)]
     shown = _done()
     assert "30 items, 10+ of them hold tasks up" in shown
     assert "eu" not in shown.split()
@@ -301,9 +301,9 @@ def test_close_ends_also_what_failures_have_opened(sandbox: Sandbox) -> None:
     down.clear()
     assert "courier is closed" in _done("close", "courier")
     assert _rows()["courier"]["standing"]["state"] == "closed"
-    assert [each["standing"]["state"] for each in _rows("--by", "carrier=a")["carriers"]["places"]] == ["open"]
+    assert [each["standing"]["state"] for each in _rows("--by", "carrier=a")["carriers"]["items"]] == ["open"]
     _done("close", "carriers", "--by", "carrier=a")
-    assert [each["standing"]["state"] for each in _rows("--by", "carrier=a")["carriers"]["places"]] == ["closed"]
+    assert [each["standing"]["state"] for each in _rows("--by", "carrier=a")["carriers"]["items"]] == ["closed"]
     begun = sandbox.now
     sandbox.drain()
     assert {handle.status().state for handle in handles} == {"succeeded"}

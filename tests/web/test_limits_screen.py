@@ -153,7 +153,7 @@ def test_a_line_is_forgotten_for_one_value(page: Page) -> None:
     key = rows.of_limit("of-line", load.text_of(("line",), {"line": "a"}))
     rate.reserve(key, 60_000_000, 10, free=rows.now(), seen={})
     [item] = page.json("/limits/of-line")["items"]
-    assert item["place"]["standing"]["waiting"] == 10
+    assert item["standing"]["waiting"] == 10
     assert "1 item of of-line cleared" in _act(page, "of-line", do="reset", items="yes", item=item["item"])
     assert "promised" not in rows.read(key)
 

@@ -31,7 +31,7 @@ class Set:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ItemRow:
     """How the limit stands for some values of its `by`."""
 
     item: str
@@ -53,7 +53,7 @@ class Row:
     override: Set | None
     standing: Standing | None
     """None for a limit with `by`."""
-    places: tuple[Place, ...] = ()
+    items: tuple[ItemRow, ...] = ()
     """Those that were looked up, or the busiest that were found."""
     found: int | None = None
     """How many items a scan has found; None if none was made."""
@@ -61,7 +61,7 @@ class Row:
     @property
     def waiting(self) -> int | None:
         """About how many wait; None if that isn't known."""
-        known = [self.standing] if self.standing is not None else [each.standing for each in self.places]
+        known = [self.standing] if self.standing is not None else [each.standing for each in self.items]
         numbers = [each.waiting for each in known if each.waiting is not None]
         return sum(numbers) if numbers else None
 
@@ -87,11 +87,11 @@ def read_rows(limits: Mapping[str, Limited]) -> list[Row]:
 def with_items(row: Row, limit: Limit, found: Mapping[str, Mapping[str, Any]], override: Override | None) -> Row:
     """The row with these items, the busiest first."""
     now = rows.now()
-    places = [Place(item_of(key), standing(limit, item, override, now)) for key, item in found.items()]
-    places.sort(key=_busy, reverse=True)
+    made = [ItemRow(item_of(key), standing(limit, item, override, now)) for key, item in found.items()]
+    made.sort(key=_busy, reverse=True)
     return Row(
         row.name, row.kind, row.declared, row.by, row.tasks, row.queues, row.override, row.standing,
-        tuple(places[:MOST_SHOWN]), len(places),
+        tuple(made[:MOST_SHOWN]), len(made),
     )  # fmt: skip
 
 
@@ -120,8 +120,8 @@ def looked_up(row: Row, limit: Limit, keys: Iterable[str]) -> Row:
     return with_items(row, limit, items.read(keys), _read(overrides.written().get(row.name)))
 
 
-def _busy(place: Place) -> tuple[bool, int, int]:
-    stands = place.standing
+def _busy(item: ItemRow) -> tuple[bool, int, int]:
+    stands = item.standing
     return stands.holds, stands.waiting or 0, stands.used
 
 

@@ -32,7 +32,7 @@ def _cells(row: Row) -> list[tuple[list[str], str]]:
     style = _style(row.standing) or ("" if row.kind else "yellow")
     return [
         (first, style),
-        *(([f"  {place.item}", "", now_text(place.standing), ""], _style(place.standing)) for place in row.places),
+        *(([f"  {each.item}", "", now_text(each.standing), ""], _style(each.standing)) for each in row.items),
     ]
 
 

@@ -43,8 +43,8 @@ def row_text(row: Row) -> str:
     if row.found is None:
         each = f"one for each {' and '.join(row.by)}"
         return f"held open: all wait; {each}" if row.override is not None and row.override.is_open else each
-    holding = sum(each.standing.holds for each in row.places)
-    most = "+" if holding == len(row.places) < row.found else ""
+    holding = sum(each.standing.holds for each in row.items)
+    most = "+" if holding == len(row.items) < row.found else ""
     return f"{counted(row.found, 'item')}, {holding}{most} of them {'holds' if holding == 1 else 'hold'} tasks up"
 
 

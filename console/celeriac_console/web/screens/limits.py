@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from celeriac.flow import rows
+from celeriac.flow.standing import Standing
 from celeriac_console.application.limited import Limited, limits
 from celeriac_console.limits.by import key_of_item, keys_of
 from celeriac_console.limits.change import Change, to_close, to_open, to_reset, to_set
-from celeriac_console.limits.rows import MOST_SHOWN, Place, Row, busiest, looked_up
+from celeriac_console.limits.rows import MOST_SHOWN, Row, busiest, looked_up
 from celeriac_console.limits.words import now_text
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import command
@@ -32,7 +33,7 @@ class Item:
     now: str
     state: str
     kind: str
-    place: Place
+    standing: Standing
 
 
 def read(asked: Asked) -> View:
@@ -67,8 +68,8 @@ def read_one(asked: Asked) -> View:
         "given": {name: {"as": f"{BY}{name}", "value": value} for name, value in given.items()},
         "is_looked_up": bool(words),
         "items": [
-            Item(each.item, now_text(each.standing), state_text(each.standing), kind_of(each.standing), each)
-            for each in row.places
+            Item(each.item, now_text(each.standing), state_text(each.standing), kind_of(each.standing), each.standing)
+            for each in row.items
         ],
         "found": row.found,
         "most": MOST_SHOWN,
