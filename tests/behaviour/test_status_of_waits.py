@@ -167,6 +167,22 @@ def test_without_the_right_or_the_table_the_status_says_the_rest(
     assert (status.state, status.waits_for) == ("queued", None)
 
 
+def test_without_the_right_to_see_what_is_set_the_items_tell(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals.append(ConnectionError("down"))
+    settle.enqueue(1)
+    sandbox.run_once()
+    handle = settle.enqueue(2)
+    real = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def refuses(self: BaseClient, operation: str, arguments: dict[str, object]) -> object:
+        if arguments.get("Key") == rows.key_of(rows.OVERRIDES):
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", refuses)
+    assert handle.status().waits_for == "acquirer"
+
+
 def test_an_override_of_a_former_kind_counts_for_nothing(sandbox: Sandbox) -> None:
     overrides.put("seats", Override(limit=50, per_microseconds=60_000_000))
     assert overrides.places_of(seats) == 2

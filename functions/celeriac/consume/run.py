@@ -4,7 +4,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,13 +20,13 @@ from celeriac.consume.turn import turn
 from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
 from celeriac.declare import probe, registry
 from celeriac.declare.context import Context
-from celeriac.declare.key import Key
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
 from celeriac.execute.call import EndTurn, TaskCall, TaskCalls
 from celeriac.hooks import registered
 from celeriac.leases import lease
+from celeriac.leases.claim import Claim
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
 from celeriac.leases.visit import Visit
@@ -158,13 +157,18 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
-    admission = yield from flow.admit(task, message, original, arguments, key.full, received)
+    # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
+    # A late firing that has begun must be known when it comes again.
+    wanted: Claim | None = None
+    if task.guarantee != "at_least_once" or not sqs_record.is_first_receive or queue.fifo or planned is not None:
+        hashes = task.signature.hashes(raw, arguments)
+        wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
+    record_key = wanted.key if wanted is not None else ""
+    admission = yield from flow.admit(task, message, original, arguments, record_key, received)
     if not isinstance(admission, Admission):
         return admission
     try:
-        ready = _claimed(
-            _Ready(task, message, original, arguments, needed, admission), raw, key, redriven_from, planned, received
-        )
+        ready = _claimed(_Ready(task, message, original, arguments, needed, admission), wanted, received)
     except Exception:
         admission.give_back()
         raise
@@ -173,37 +177,19 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     return ready
 
 
-def _claimed(  # noqa: PLR0917 - the arguments are those of its only caller
-    ready: _Ready,
-    raw: bytes | msgspec.Raw,
-    key: Key,
-    redriven_from: Failure | None,
-    planned: datetime | None,
-    received: Received,
-) -> Outcome | RunAlone | _Ready:
+def _claimed(ready: _Ready, wanted: Claim | None, received: Received) -> Outcome | RunAlone | _Ready:
     """Claim the task of a message that its limits have admitted. No claim ever waits for a limit."""
-    task, message, original, arguments, worker = (
-        ready.task,
-        ready.message,
-        ready.original,
-        ready.arguments,
-        received.worker,
-    )
-    sqs_record, queue = received.sqs_record, received.queue
-    # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
-    # A late firing that has begun must be known when it comes again.
-    if task.guarantee == "at_least_once" and sqs_record.is_first_receive and not queue.fifo and planned is None:
+    task, message, original, worker = ready.task, ready.message, ready.original, received.worker
+    if wanted is None:
         late = given_up(task, message, received)
         return Dead(message, late) if late is not None else ready
-    hashes = task.signature.hashes(raw, arguments)
-    wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
     before_claim = worker.left
     held = claimed(task, message, original, wanted, received)
     if not isinstance(held, lease.Lease):
         return held
     received.facts.replaced = held.replaced
     message = replace(message, attempt=held.attempt)
-    if queue.fifo and datetime.now(UTC) > received.must_end_by:
+    if received.queue.fifo and datetime.now(UTC) > received.must_end_by:
         return Dead(message, too_late(message, received), held)
     if (late := given_up(task, message, received)) is not None:
         return Dead(message, late, held)

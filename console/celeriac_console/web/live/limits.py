@@ -3,12 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from celeriac import Breaker
-from celeriac.aws.client import client
-from celeriac.flow import breaker, rows
-from celeriac.model import names
+from celeriac.flow import breaker, open_breakers
 from celeriac_console.application.limited import limits
 from celeriac_console.limits.rows import Row, read_rows
 
@@ -52,17 +49,7 @@ def _has_keyed_breakers() -> bool:
 
 
 def _opened() -> Counter[str]:
-    """The open items of all breakers, from the table's index, which holds nothing else."""
-    found: Counter[str] = Counter()
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    for shard in range(breaker.SHARDS):
-        page: Any = client("dynamodb").query(
-            TableName=rows.table(),
-            IndexName=names.flow_index(),
-            KeyConditionExpression="#due = :shard AND #due_at >= :now",
-            ExpressionAttributeNames={"#due": breaker.DUE, "#due_at": breaker.DUE_AT},
-            ExpressionAttributeValues={":shard": {"S": f"{breaker.DUE}-{shard}"}, ":now": {"S": now}},
-        )
-        keys = [item[rows.KEY]["S"] for item in page["Items"]]
-        found.update(key.split("#")[1] for key in keys if key.startswith(rows.LIMIT) and not key.endswith("#-"))
-    return found
+    """For how many values each breaker with a `by` is open, from the table's index."""
+    now = datetime.now(UTC)
+    found = [each for shard in open_breakers.shards() for each in open_breakers.listed(shard)]
+    return Counter(each.limit for each in found if each.until >= now and not each.key.endswith("#-"))
