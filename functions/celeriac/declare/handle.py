@@ -1,6 +1,6 @@
 """A task that was enqueued, as its sender sees it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Never
 
@@ -15,6 +15,7 @@ from celeriac.model import celery_names
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.guarantee import Guarantee
+from celeriac.model.limits import Limit
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 
@@ -82,6 +83,10 @@ class Handle[R](Struct, frozen=True):
 
     _former_key: str | None = None
     """The key under which an older release may have recorded the same work."""
+    _limits: Sequence[Limit] = ()
+    """The limits of its task."""
+    _limited_by: Mapping[str, str] = {}
+    """What its arguments say of those limits that have a `by`, if they are known."""
 
     _debounced_by: Callable[[], str] | None = None
     """The values by which a debounced message is held against others, if the arguments are known."""
@@ -120,14 +125,27 @@ class Handle[R](Struct, frozen=True):
     @property
     def duplicate_of(self) -> str | None:
         """The id of the message of the same idempotency key that ran instead of this one; None if there is none."""
-        return self.status().duplicate_of
+        return self._stored().duplicate_of
 
     def status(self) -> Status:
         """The task's status, by strongly consistent reads of its record and, if the record doesn't tell, of its note.
 
         If the note doesn't tell either and the dead-letter queue isn't empty, up to 100 of its letters are received.
         Without the permission to receive from that queue, this step is left out.
+
+        If the task hasn't started and has limits, each is read too, for `waits_for`. One with a `by` is read by the
+        handle that the enqueue returned, and not by one that was made of a reference, a key or an id. Without the
+        permission to read the limits, this step is left out.
         """
+        known = self._stored()
+        if not self._limits or known.state not in {"queued", "retrying"}:
+            return known
+        from celeriac.declare import lookup  # noqa: PLC0415 - as below
+
+        return lookup.held_up(known, self._limits, self._limited_by)
+
+    def _stored(self) -> Status:
+        """The status without what limits say."""
         # This loads DynamoDB's client and Powertools, which a producer that only enqueues doesn't need.
         from celeriac.declare import lookup  # noqa: PLC0415
 
@@ -198,14 +216,14 @@ class Handle[R](Struct, frozen=True):
         keeps no result; LookupError if nothing is known of the task, so that there is nothing to wait for.
         """
         waits = _Waits(timeout)
-        while not self._has_succeeded(status := self.status()):
+        while not self._has_succeeded(status := self._stored()):
             pause.wait(waits.after(self.task, status))
         return self._read(status)
 
     async def aresult(self, timeout: timedelta | float = timedelta(seconds=30)) -> R:  # noqa: ASYNC109 - as its twin
         """Like `result`, for async code: it doesn't block the event loop. Raises what `result` raises."""
         waits = _Waits(timeout)
-        while not self._has_succeeded(status := await self.astatus()):
+        while not self._has_succeeded(status := await off_loop(self._stored)):
             await pause.sleep(waits.after(self.task, status))
         return self._read(status)
 

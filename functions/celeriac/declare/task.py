@@ -290,22 +290,52 @@ class Task[**P, C, R]:
         return self.handle_of(id, f"{self.name}:{value.text or id}", former=former)
 
     def handle_of(
-        self, message_id: str, key: str, due: datetime | None = None, *, former: str | None = None
+        self,
+        message_id: str,
+        key: str,
+        due: datetime | None = None,
+        *,
+        former: str | None = None,
+        limited_by: Mapping[str, str] | None = None,
     ) -> Handle[R]:
         """The handle of a message whose id and whole idempotency key, `<task>:<value>`, are known.
 
-        former: the key under which an older release may have recorded the same work.
+        former: the key under which an older release may have recorded the same work. limited_by: what the message's
+        arguments say of the limits that have a `by`, if they are known.
         """
-        queue, signature = self.queue, lambda: self.signature
-        return Handle(message_id, key, self.name, queue, self.guarantee, signature, due, self.former_queues, former)
+        return Handle(
+            message_id,
+            key,
+            self.name,
+            self.queue,
+            self.guarantee,
+            lambda: self.signature,
+            due,
+            self.former_queues,
+            former,
+            self.limits,
+            limited_by or {},
+        )
 
     def _handle(self, parcel: Parcel, key: Key) -> Handle[R]:
         former = key.former if not key.is_of_message else None
-        handle = self.handle_of(parcel.message.id, key.full, datetime.now(UTC) + parcel.delay, former=former)
+        due, limited_by = datetime.now(UTC) + parcel.delay, self._limited_by(parcel.message)
+        handle = self.handle_of(parcel.message.id, key.full, due, former=former, limited_by=limited_by)
         if self.debounce is None:
             return handle
         raw, names = parcel.message.args, self.debounce.names
         return replace(handle, _debounced_by=lambda: self.text_of(names, self.signature.decode(raw)))
+
+    def _limited_by(self, message: Message) -> dict[str, str]:
+        """What a message's arguments say of the limits that have a `by`, as its consumer reads them."""
+        limits = [limit for limit in self.limits if limit.names]
+        if not limits:
+            return {}
+        try:
+            arguments = self.signature.decode(message.args)
+            return {limit.name: self.text_of(limit.names, arguments) for limit in limits}
+        except InvalidArgumentsError:
+            return {}  # the message was sent: whatever is wrong with it is told by its consumer
 
     def key_for(self, value: object) -> str:
         """The idempotency key `<task>:<value>` of a value of the key parameter, spelled as the consumer spells it."""

@@ -32,7 +32,8 @@ class Status(msgspec.Struct, frozen=True):
     since: datetime | None = None
     """When the task started to run, succeeded, or became a dead letter."""
     due: datetime | None = None
-    """When a delayed task, or the next attempt, is to run. SQS may deliver later, and never earlier."""
+    """When a delayed task, or the next attempt, is to run. SQS may deliver later, and never earlier. If the task waits
+    for a limit, it is about when the limit lets it start."""
     deaths: int = 0
     """Number of workers that died during the current attempt. They don't count as attempts."""
     duplicate_of: str | None = None
@@ -40,6 +41,10 @@ class Status(msgspec.Struct, frozen=True):
     `dead` with the reason `key mismatch` this message is the dead letter, and the other one has used the key."""
     not_kept: str | None = None
     """Why the result of a successful task isn't stored; None if it is."""
+    waits_for: str | None = None
+    """The name of the limit that keeps a queued or retrying task from starting, as it stands now; None if none does, if
+    that can't be known without the task's arguments, or without the permission to read the limit. It then waits for a
+    worker, or for `due`."""
 
     def __eq__(self, other: object) -> bool:
         return self._compared == other._compared if isinstance(other, Status) else NotImplemented

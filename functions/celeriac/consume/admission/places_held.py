@@ -40,8 +40,7 @@ class PlacesHeld:
 
     def take(self, limit: Concurrent, key: str, message: Message, received: Received) -> Place | Waits:
         """Take a place, or one that this invocation holds and that is idle, or wait for one."""
-        items, override = self._look.items, overrides.of(limit.name)
-        most = override.limit if override is not None and override.limit else limit.places
+        items, most = self._look.items, overrides.places_of(limit)
         slot, now = slot_of(message, limit.name), rows.now()
         interval = places.interval(items[key], most)
         with self._locks[key]:
