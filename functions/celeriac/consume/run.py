@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from celeriac.consume import hooked, late_firing, quarantine, visiting
+from celeriac.consume import hooked, late_firing, quarantine, uniqueness, visiting
 from celeriac.consume.admission.admit import Admission, Flow
 from celeriac.consume.arguments import ReadingTimeoutError, read_arguments
 from celeriac.consume.claiming import claim_of_message, claimed, wanted_claim
@@ -127,6 +127,7 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     try:
         raw, arguments = yield from read_arguments(task, message, received)
         key = task.key_of(arguments, message, raw)
+        received.unique = uniqueness.mine_of(task, message, arguments, redriven_from)
     except (InvalidArgumentsError, PayloadError) as error:
         return invalid(error, original, received)
     except ReadingTimeoutError as error:
@@ -151,6 +152,7 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     planned = late_firing.planned_for(task, original)
     if planned is not None and not late_firing.may_start(task, message, planned, key, received):
+        received.unique = None  # a firing takes its item when it is to run
         return Skipped("missed")
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
@@ -158,6 +160,8 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
+    if (other_holds := (yield from uniqueness.asked(task, message, original, key, received, flow))) is not None:
+        return other_holds
     admission = yield from flow.admit(task, message, original, arguments, key.full, received)
     if not isinstance(admission, Admission):
         return admission
@@ -263,6 +267,8 @@ def _attempt(ready: _Ready, received: Received, flow: Flow) -> TaskCalls[Outcome
         # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
         return _unstarted(ready, "its worker's time was over before it started", received)
     limit = min(task.timeout or left, left)
+    if _is_replaced(ready, received):
+        return Skipped("duplicate")
     received.facts.has_run = True
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
@@ -300,6 +306,20 @@ def _unstarted(ready: _Ready, why: str, received: Received) -> HandedBack:
         with suppress(LeaseLostError):
             while_there_is_time(ready.held.release, received.worker)
     return HandedBack(why, datetime.now(UTC), ready.original)
+
+
+def _is_replaced(ready: _Ready, received: Received) -> bool:
+    """Whether another message has taken the place of one that is unique until it starts. Its claim is then given back.
+
+    Raises AWS's errors.
+    """
+    has_place = False
+    try:
+        has_place = uniqueness.starts(received, ready.held)
+    finally:
+        if not has_place:
+            _unstarted(ready, "", received)
+    return not has_place
 
 
 def _kept(task: Task[..., Any, Any], result: Any) -> tuple[Any, str]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from celeriac.aws import sqs
 from celeriac.aws.attributes import Attributes, beside, ours_in
 from celeriac.aws.client import error_code
+from celeriac.consume import holding
 from celeriac.consume.copies import copy_of, is_worn
 from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Waiting
@@ -48,6 +49,7 @@ def settle(outcome: Outcome, received: Received) -> Settled:
     sqs_record, queue = received.sqs_record, received.queue
     match outcome:
         case Succeeded() | Skipped():
+            holding.free(received)
             return Settled(acknowledged=True)
         case Retried():
             return _retry(outcome, received)
@@ -65,6 +67,7 @@ def settle(outcome: Outcome, received: Received) -> Settled:
 
 def _retry(retried: Retried, received: Received) -> Settled:
     queue, lease, failure = received.queue, retried.lease, retried.failure
+    holding.extend(received, retried.delay)
     due = datetime.now(UTC) + retried.delay
     # On a FIFO queue the message stays in the queue: a successor would lose its place.
     if not queue.fifo:
@@ -144,6 +147,10 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
     # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
     # this message. The record no longer knows that earlier letter, so it could not be redriven.
     deduplication = f"{sqs_record.message_id}-{dead.failure.request_id}" if queue.fifo else None
+    if lease is None:
+        holding.free_before_letter(received, dead.failure.reason)
+    else:
+        holding.note_run(received, lease)
     with _noted(lease, "dead", dead.failure, datetime.now(UTC), received.worker):
         if dead.message is not None:
             letter = msgspec.structs.replace(dead.message, failure=dead.failure, **NEWCOMER)
@@ -164,6 +171,8 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
             return Settled(acknowledged=False)
         except Exception as error:  # noqa: BLE001 - the letter is sent: another run would send another one
             logger.warning("dead letter not recorded", extra={"error": error_type(error)})
+            holding.free_if_possible(received)
+    holding.free(received)
     return Settled(acknowledged=True)
 
 

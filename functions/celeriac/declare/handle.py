@@ -78,6 +78,9 @@ class Handle[R](Struct, frozen=True):
 
     _former_key: str | None = None
     """The key under which an older release may have recorded the same work."""
+    duplicate: bool = False
+    """Whether nothing was sent, or nothing of it will run, because the message of this handle does the same work: its
+    task is `Unique`, and this one waits or runs."""
 
     def __repr__(self) -> str:
         return f"Handle({self.ref!r})"

@@ -138,6 +138,11 @@ class Flow:
         admission.give_back()
         return waits
 
+    def looked_at(self, key: str) -> rows.Item:
+        """Another item of a message that asks for limits, by the same look. Raises AWS's errors."""
+        self._look.at([key], None)
+        return self._look.items[key]
+
     def _keys(self, asked: Asked, received: Received) -> list[str]:
         record = received.sqs_record
         waits = (

@@ -37,6 +37,8 @@ class Beforehand(NamedTuple):
     asked: Asked
     record: tuple[str, str] | None
     """The task, and the idempotency key that the message will claim; None if it claims none."""
+    unique: str | None = None
+    """The key of its item, if its task is unique."""
 
 
 def of(task: Task[..., Any, Any], arguments: Mapping[str, Any]) -> Asked:
@@ -77,7 +79,10 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         record = None
         if task.guarantee != "at_least_once":
             record = task.name, task.key_of(arguments, message, message.args).full
-        return Beforehand(of(task, arguments), record)
+        unique = None
+        if task.unique is not None:
+            unique = rows.of_unique(task.queue.name, task.name, task.text_of(task.unique.names, arguments))
+        return Beforehand(of(task, arguments), record, unique)
     except Exception:  # noqa: BLE001 - see above
         return None
 

@@ -62,6 +62,8 @@ class Look:
             wanted += one.asked.keys
             if one.record is not None:
                 wanted.append(one.record)
+            if one.unique is not None:
+                wanted.append(one.unique)
         some = list(dict.fromkeys(wanted))[:MOST_KEYS]
         table, records = rows.table(), names.idempotency_table(settings.stage())
         ids = {self._id_of(one): one for one in some if not isinstance(one, str)}

@@ -1,0 +1,87 @@
+"""The end of a `Unique` message: it frees its item, so that the next one may run.
+
+The item is freed after the record is written, and before the message is acknowledged. If AWS refuses it, SQS delivers
+the message again. The copy finds that the task is over, and frees the item.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from celeriac.consume.insist import while_there_is_time
+from celeriac.consume.received import Received
+from celeriac.flow import unique
+from celeriac.flow.unique import Mine
+from celeriac.leases import lease
+from celeriac.leases.lease import Lease
+from celeriac.model.failure import error_type
+from celeriac.model.reason import Reason
+from celeriac.observe.log import logger
+
+
+def free(received: Received) -> None:
+    """Free the item of a message that has ended. Raises AWS's errors: the message then isn't acknowledged."""
+    mine = received.unique
+    if mine is None:
+        return
+    if mine.has_record:
+        unique.free(mine)
+    else:
+        # The task would run again, only to free its item.
+        while_there_is_time(lambda: _free(mine), received.worker)
+    received.unique = None
+
+
+def free_before_letter(received: Received, reason: str) -> None:
+    """Free the item of a message that becomes a dead letter and has no record: another delivery would send another one.
+
+    Raises AWS's errors, but not for a letter that is sent because AWS refuses something.
+    """
+    if reason == Reason.UNSETTLED:
+        free_if_possible(received)
+    else:
+        free(received)
+
+
+def free_if_possible(received: Received) -> None:
+    """Free the item of a message that must not come again. If AWS refuses it, its time ends it."""
+    if received.unique is None:
+        return
+    try:
+        unique.free(received.unique)
+    except Exception as error:  # noqa: BLE001 - see above
+        logger.warning("item of a unique task not freed", extra={"error": error_type(error)})
+    received.unique = None
+
+
+def extend(received: Received, delay: timedelta) -> None:
+    """Let a message hold its item until its next attempt, and as long as SQS keeps that.
+
+    If AWS refuses it, the message goes on: it waits if another one holds the item when it comes.
+    """
+    if received.unique is None or received.unique.until != "finished":
+        return
+    try:
+        unique.extend(received.unique, datetime.now(UTC) + delay + received.queue.retention)
+    except Exception as error:  # noqa: BLE001 - see above
+        logger.warning("item of a unique task not extended", extra={"error": error_type(error)})
+
+
+def note_run(received: Received, held: Lease) -> None:
+    """Note which life of the message ends with its letter: the letter may be redriven before the item is free."""
+    if received.unique is not None and held.is_of_its_key:
+        received.unique.ended = held.redriven
+
+
+def note_used(received: Received, used: lease.AlreadyUsed, message_id: str) -> None:
+    """Note what the record tells a copy: it frees the item if the task is over, not if another attempt is to run."""
+    mine = received.unique
+    if mine is None:
+        return
+    if isinstance(used, lease.AlreadyTried):
+        received.unique = None
+    elif isinstance(used, lease.AlreadyDead):
+        is_own = used.record.get("task_id") == message_id and "status" in used.record
+        mine.ended = used.record.get("redriven", "") if is_own else mine.redriven
+
+
+def _free(mine: Mine) -> None:
+    unique.free(mine)
