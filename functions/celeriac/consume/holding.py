@@ -19,7 +19,7 @@ from celeriac.observe.log import logger
 
 def free(received: Received) -> None:
     """Free the item of a message that has ended. Raises AWS's errors: the message then isn't acknowledged."""
-    mine = received.unique
+    mine, received.unique = received.unique, None
     if mine is None:
         return
     if mine.has_record:
@@ -27,7 +27,6 @@ def free(received: Received) -> None:
     else:
         # The task would run again, only to free its item.
         while_there_is_time(lambda: _free(mine), received.worker)
-    received.unique = None
 
 
 def free_before_letter(received: Received, reason: str) -> None:
@@ -37,8 +36,9 @@ def free_before_letter(received: Received, reason: str) -> None:
     """
     if reason == Reason.UNSETTLED:
         free_if_possible(received)
-    else:
-        free(received)
+    elif received.unique is not None and not unique.free(received.unique):
+        # Its producer may not have taken the item yet, and no record would tell that the message is dead.
+        unique.refuse_late(received.unique.item, None)
 
 
 def free_if_possible(received: Received) -> None:

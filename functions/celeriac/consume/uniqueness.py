@@ -137,7 +137,16 @@ class _Arrival:
             redriven=self._mine.redriven,
             group=received.sqs_record.group or "",
             starts_at=rows.microseconds(now),
+            enqueued_at=self._enqueued_at,
         )
+
+    @property
+    def _replaces(self) -> bool:
+        return self._task.unique is not None and self._task.unique.on_conflict == "replace"
+
+    @property
+    def _enqueued_at(self) -> int:
+        return rows.microseconds(self._message.enqueued_at or self._received.sqs_record.sent_at)
 
     def _renew(self, holder: Holder) -> None:
         """Hold the item for longer, if the message has waited for limits for so long that its time might end."""
@@ -149,6 +158,8 @@ class _Arrival:
         """Whether a message may take the item from another one, which is over, or lies behind this one in its group."""
         if isinstance(self._mine.until, timedelta):
             return False
+        if self._replaces and (holder.enqueued_at, holder.id) < (self._enqueued_at, self._mine.id):
+            return True  # it came before its producer took the item, or its producer takes none
         if unique.is_over(self._record(holder.key), holder, once=self._task.guarantee == "at_most_once"):
             return True
         is_behind = self._received.queue.fifo and holder.group == (self._received.sqs_record.group or "")
@@ -175,7 +186,11 @@ class _Arrival:
             if self._mine.has_begun and self._mine.until != "finished":
                 return None
             return waiting(self._original, self._received, WAITS_FOR, self._wait(holder))
-        return None if self._was_late(holder) else Skipped("duplicate")
+        if self._was_late(holder):
+            return None
+        if self._replaces and not unique.refuse_late(self._mine.item, holder):
+            return waiting(self._original, self._received, WAITS_FOR, between(*THROTTLED))
+        return Skipped("duplicate")
 
     def _wait(self, holder: Holder | None) -> timedelta:
         """How long to wait for the end of another message: the longer, the longer it has taken."""

@@ -126,6 +126,7 @@ class Sender:
             until=unique.lasting(self._unique.until, parcel.queue.retention, due),
             group=parcel.group or "",
             starts_at=rows.microseconds(due),
+            enqueued_at=rows.microseconds(parcel.message.enqueued_at or due),
         )
 
 

@@ -2,8 +2,9 @@
 
 A producer reads the item, sends its message, and then takes the item. Taken first, a producer that dies would leave a
 holder that was never sent, and the next caller would be told that his work is on its way. But a message may have run
-before its producer takes the item. So every other write changes the item's `stamp`, and a producer's write needs the
-stamp that was read before the send. No clock decides that.
+before its producer takes the item, or was dropped. So every other write changes the item's `stamp`, and so does a
+message that is dropped for what its producer may have read. A producer's write needs the stamp that it has read before
+the send; all that may have happened since is that the holder of then has freed the item. No clock decides that.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from celeriac.leases import states
 from celeriac.model.message import new_id
 from celeriac.model.once import Until
 
-_HOLD = ("holder", "holder_key", "holder_group", "redriven", "held_until", "starts_at", "came")
+_HOLD = ("holder", "holder_key", "holder_group", "redriven", "held_until", "starts_at", "enqueued_at", "came")
 
 
 class Holder(Struct, frozen=True):
@@ -36,6 +37,8 @@ class Holder(Struct, frozen=True):
     """Its group on a FIFO queue."""
     starts_at: int = 0
     """When it is due, in microseconds since 1970."""
+    enqueued_at: int = 0
+    """When it was enqueued, in microseconds since 1970."""
     came: bool = False
     """Whether it took the item when it arrived. Else its producer did."""
 
@@ -73,6 +76,7 @@ def holder_of(item: Mapping[str, Any]) -> Holder | None:
         redriven=item.get("redriven", ""),
         group=item.get("holder_group", ""),
         starts_at=int(item.get("starts_at", 0)),
+        enqueued_at=int(item.get("enqueued_at", 0)),
         came=bool(int(item.get("came", 0))),
     )
 
@@ -99,7 +103,8 @@ def is_over(record: Mapping[str, Any], holder: Holder, *, once: bool) -> bool:
 def take_sent(key: str, mine: Holder, seen: Item, *, instead_of: Holder | None) -> Holder | None:
     """Take an item for a message that was sent, unless a message has taken or freed it since it was `seen`.
 
-    instead_of: who held it then, if that one is over, or is to be replaced. It may have freed the item since.
+    instead_of: who held it then, if that one is over, or is to be replaced. It may have freed the item since, and that
+    alone.
 
     Returns who holds the item now; None if nobody does: then the message takes it when it arrives. Raises AWS's errors.
     """
@@ -109,8 +114,7 @@ def take_sent(key: str, mine: Holder, seen: Item, *, instead_of: Holder | None) 
         conditions.append("stamp = :seen")
         values[":seen"] = seen["stamp"]
     if instead_of is not None:
-        conditions.append("(attribute_not_exists(holder) AND ended = :before)")
-        values[":before"] = instead_of.id
+        conditions.append("(attribute_not_exists(holder) AND freed = :seen)")
     came = rows.update(key, _taking(mine, conditions, values), lives_until=mine.until)
     return mine if not isinstance(came, Refused) else holder_of(came.found)
 
@@ -138,6 +142,7 @@ def _taking(mine: Holder, conditions: list[str], values: Mapping[str, object]) -
         "redriven": mine.redriven,
         "held_until": mine.until,
         "starts_at": mine.starts_at,
+        "enqueued_at": mine.enqueued_at,
         "came": int(mine.came),
         "stamp": new_id(),
     }
@@ -150,21 +155,37 @@ def _taking(mine: Holder, conditions: list[str], values: Mapping[str, object]) -
 
 def free(mine: Mine) -> bool:
     """Free the item, if the message holds it. Returns whether it did. Raises AWS's errors."""
-    condition, values = "holder = :me", {":me": mine.id, ":stamp": new_id()}
+    stamp = new_id()
+    condition, values = "holder = :me", {":me": mine.id, ":stamp": stamp}
     if mine.ended is not None:
         condition += " AND redriven IN (:ended, :own)"
         values |= {":ended": mine.ended, ":own": mine.redriven}
-    write = Write(condition, values, ["ended = :me", "stamp = :stamp"], _HOLD)
+    write = Write(condition, values, ["freed = stamp", "stamp = :stamp"], _HOLD)
     came = rows.update(mine.item, write)
     # An earlier try of this call may have been carried out, and its answer was lost.
-    return not isinstance(came, Refused) or ("holder" not in came.found and came.found.get("ended") == mine.id)
+    return not isinstance(came, Refused) or came.found.get("stamp") == stamp
 
 
 def extend(mine: Mine, until: datetime) -> None:
     """Let the message hold its item for longer, if it holds it. Raises AWS's errors."""
     end = rows.microseconds(until)
-    write = Write("holder = :me AND held_until < :until", {":me": mine.id, ":until": end}, ["held_until = :until"])
+    values = {":me": mine.id, ":until": end, ":stamp": new_id()}
+    write = Write("holder = :me AND held_until < :until", values, ["held_until = :until", "stamp = :stamp"])
     rows.update(mine.item, write, lives_until=end)
+
+
+def refuse_late(key: str, holder: Holder | None) -> bool:
+    """Let the producer of a message that is dropped not take the item any more. `holder` holds it, or nobody does.
+
+    Returns False if that isn't so any more. Raises AWS's errors.
+    """
+    values: dict[str, object] = {":stamp": new_id()}
+    if holder is None:
+        write = Write("attribute_not_exists(holder)", values, ["stamp = :stamp"], ["freed"])
+        return not isinstance(rows.update(key, write), Refused)
+    values |= {":other": holder.id, ":its": holder.redriven}
+    write = Write("holder = :other AND redriven = :its", values, ["stamp = :stamp"])
+    return not isinstance(rows.update(key, write, lives_until=holder.until), Refused)
 
 
 def lasting(until: Until, retention: timedelta, begin: datetime) -> int:
