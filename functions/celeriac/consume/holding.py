@@ -7,7 +7,7 @@ the message again. The copy finds that the task is over, and frees the item.
 from datetime import UTC, datetime, timedelta
 
 from celeriac.consume.insist import while_there_is_time
-from celeriac.consume.received import Received
+from celeriac.consume.received import Received, Worker
 from celeriac.flow import unique
 from celeriac.flow.unique import Mine
 from celeriac.leases import lease
@@ -19,14 +19,9 @@ from celeriac.observe.log import logger
 
 def free(received: Received) -> None:
     """Free the item of a message that has ended. Raises AWS's errors: the message then isn't acknowledged."""
-    mine, received.unique = received.unique, None
-    if mine is None:
-        return
-    if mine.has_record:
-        unique.free(mine)
-    else:
-        # The task would run again, only to free its item.
-        while_there_is_time(lambda: _free(mine), received.worker)
+    if received.unique is not None:
+        _free(received.unique, received.worker)
+        received.unique = None
 
 
 def free_before_letter(received: Received, reason: str) -> None:
@@ -34,11 +29,14 @@ def free_before_letter(received: Received, reason: str) -> None:
 
     Raises AWS's errors, but not for a letter that is sent because AWS refuses something.
     """
+    mine = received.unique
     if reason == Reason.UNSETTLED:
         free_if_possible(received)
-    elif received.unique is not None and not unique.free(received.unique):
-        # Its producer may not have taken the item yet, and no record would tell that the message is dead.
-        unique.refuse_late(received.unique.item, None)
+    elif mine is not None:
+        if not _free(mine, received.worker):
+            # Its producer may not have taken the item yet, and no record would tell that the message is dead.
+            unique.refuse_late(mine.item, None)
+        received.unique = None
 
 
 def free_if_possible(received: Received) -> None:
@@ -83,5 +81,11 @@ def note_used(received: Received, used: lease.AlreadyUsed, message_id: str) -> N
         mine.ended = used.record.get("redriven", "") if is_own else mine.redriven
 
 
-def _free(mine: Mine) -> None:
-    unique.free(mine)
+def _free(mine: Mine, worker: Worker) -> bool:
+    """Free the item. Returns whether the message held it."""
+    if mine.has_record:
+        return unique.free(mine)
+    # Without a record the task would run again, only to free its item.
+    was_held: list[bool] = []
+    while_there_is_time(lambda: was_held.append(unique.free(mine)), worker)
+    return was_held[-1]
