@@ -1,4 +1,4 @@
-"""`Unique` with a fault at each AWS call of producers and workers: a death before and after it, a lost answer, a throttle."""
+"""`Unique` with a fault at each AWS call of producers and workers: deaths, lost answers, throttles."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -84,4 +84,3 @@ def test_at_each_call_a_fault_leaves_nobody_waiting_in_vain(kind: Task[..., Any,
         assert sandbox.dead_letters(struck) == [], runs.story
         item = rows.read(rows.of_unique("struck", kind.name, kind.text_of(["tenant"], {"tenant": "a"})))
         assert unique.holder_of(item) is None, runs.story
-    print(runs.summary)
