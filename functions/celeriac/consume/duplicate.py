@@ -45,7 +45,8 @@ def dropped(
     task: Task[..., Any, Any], message: Message, used: lease.AlreadyUsed, wanted: Claim, received: Received
 ) -> Outcome:
     """The outcome of a message whose key was used before."""
-    note_used(received, used, message.id)
+    if received.unique is not None:
+        note_used(received, used, message.id)
     had, has, of = argument_hashes.of_record(used.record), wanted.hashes, str(used.record.get("task_id", ""))
     if had is not None and has is not None and has.differ_from(had) and not wanted.of_message:
         received.facts.is_mismatch = True

@@ -24,15 +24,18 @@ def free(received: Received) -> None:
         received.unique = None
 
 
-def free_before_letter(received: Received, reason: str) -> None:
-    """Free the item of a message that becomes a dead letter and has no record: another delivery would send another one.
+def before_letter(mine: Mine, held: Lease | None, reason: str, received: Received) -> None:
+    """Free the item of a message that has no record and becomes a dead letter, before the letter is sent: afterwards,
+    another delivery would send another letter. With a record, note which life of the message ends.
 
     Raises AWS's errors, but not for a letter that is sent because AWS refuses something.
     """
-    mine = received.unique
-    if reason == Reason.UNSETTLED:
+    if held is not None:
+        if held.is_of_its_key:
+            mine.ended = held.redriven  # the letter may be redriven before the item is free
+    elif reason == Reason.UNSETTLED:
         free_if_possible(received)
-    elif mine is not None:
+    else:
         if not _free(mine, received.worker):
             # Its producer may not have taken the item yet, and no record would tell that the message is dead.
             unique.refuse_late(mine.item, None)
@@ -61,12 +64,6 @@ def extend(received: Received, delay: timedelta) -> None:
         unique.extend(received.unique, datetime.now(UTC) + delay + received.queue.retention)
     except Exception as error:  # noqa: BLE001 - see above
         logger.warning("item of a unique task not extended", extra={"error": error_type(error)})
-
-
-def note_run(received: Received, held: Lease) -> None:
-    """Note which life of the message ends with its letter: the letter may be redriven before the item is free."""
-    if received.unique is not None and held.is_of_its_key:
-        received.unique.ended = held.redriven
 
 
 def note_used(received: Received, used: lease.AlreadyUsed, message_id: str) -> None:

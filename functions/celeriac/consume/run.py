@@ -127,7 +127,8 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     try:
         raw, arguments = yield from read_arguments(task, message, received)
         key = task.key_of(arguments, message, raw)
-        received.unique = uniqueness.mine_of(task, message, arguments, redriven_from)
+        if task.unique is not None:
+            received.unique = uniqueness.mine_of(task, task.unique, message, arguments, redriven_from)
     except (InvalidArgumentsError, PayloadError) as error:
         return invalid(error, original, received)
     except ReadingTimeoutError as error:
@@ -160,8 +161,10 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
-    if (other_holds := (yield from uniqueness.asked(task, message, original, key, received, flow))) is not None:
-        return other_holds
+    if received.unique is not None:
+        other_holds = yield from uniqueness.asked(task, message, original, key, received, received.unique, flow)
+        if other_holds is not None:
+            return other_holds
     admission = yield from flow.admit(task, message, original, arguments, key.full, received)
     if not isinstance(admission, Admission):
         return admission
@@ -267,7 +270,7 @@ def _attempt(ready: _Ready, received: Received, flow: Flow) -> TaskCalls[Outcome
         # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
         return _unstarted(ready, "its worker's time was over before it started", received)
     limit = min(task.timeout or left, left)
-    if _is_replaced(ready, received):
+    if received.unique is not None and _is_replaced(ready, received):
         return Skipped("duplicate")
     received.facts.has_run = True
     if message.turn == "1":

@@ -49,7 +49,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
     sqs_record, queue = received.sqs_record, received.queue
     match outcome:
         case Succeeded() | Skipped():
-            holding.free(received)
+            if received.unique is not None:
+                holding.free(received)
             return Settled(acknowledged=True)
         case Retried():
             return _retry(outcome, received)
@@ -67,7 +68,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
 
 def _retry(retried: Retried, received: Received) -> Settled:
     queue, lease, failure = received.queue, retried.lease, retried.failure
-    holding.extend(received, retried.delay)
+    if received.unique is not None:
+        holding.extend(received, retried.delay)
     due = datetime.now(UTC) + retried.delay
     # On a FIFO queue the message stays in the queue: a successor would lose its place.
     if not queue.fifo:
@@ -147,10 +149,8 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
     # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
     # this message. The record no longer knows that earlier letter, so it could not be redriven.
     deduplication = f"{sqs_record.message_id}-{dead.failure.request_id}" if queue.fifo else None
-    if lease is None:
-        holding.free_before_letter(received, dead.failure.reason)
-    else:
-        holding.note_run(received, lease)
+    if received.unique is not None:
+        holding.before_letter(received.unique, lease, dead.failure.reason, received)
     with _noted(lease, "dead", dead.failure, datetime.now(UTC), received.worker):
         if dead.message is not None:
             letter = msgspec.structs.replace(dead.message, failure=dead.failure, **NEWCOMER)
@@ -171,8 +171,10 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
             return Settled(acknowledged=False)
         except Exception as error:  # noqa: BLE001 - the letter is sent: another run would send another one
             logger.warning("dead letter not recorded", extra={"error": error_type(error)})
-            holding.free_if_possible(received)
-    holding.free(received)
+            if received.unique is not None:
+                holding.free_if_possible(received)
+    if received.unique is not None:
+        holding.free(received)
     return Settled(acknowledged=True)
 
 

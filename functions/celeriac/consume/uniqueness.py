@@ -23,6 +23,7 @@ from celeriac.leases.claim import redrive_of
 from celeriac.leases.lease import Lease
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
+from celeriac.model.once import Unique
 
 WAITS_FOR = "unique"
 """What the messages wait for that wait for another one to end: the name in logs, in metrics and in the message."""
@@ -35,29 +36,31 @@ _SURELY = timedelta(minutes=1)
 
 
 def mine_of(
-    task: Task[..., Any, Any], message: Message, arguments: Mapping[str, Any], redriven_from: Failure | None
-) -> Mine | None:
-    """What a message is to its item; None if its task isn't unique.
-
-    Raises InvalidArgumentsError for a value without a JSON form.
-    """
-    if task.unique is None:
-        return None
-    item = rows.of_unique(task.queue.name, task.name, task.text_of(task.unique.names, arguments))
+    task: Task[..., Any, Any],
+    declared: Unique,
+    message: Message,
+    arguments: Mapping[str, Any],
+    redriven_from: Failure | None,
+) -> Mine:
+    """What a message is to its item. Raises InvalidArgumentsError for a value without a JSON form."""
+    item = rows.of_unique(task.queue.name, task.name, task.text_of(declared.names, arguments))
     has_record = task.guarantee != "at_least_once"
-    return Mine(item, message.id, task.unique.until, redrive_of(redriven_from), has_record)
+    return Mine(item, message.id, declared.until, redrive_of(redriven_from), has_record)
 
 
 def asked(  # noqa: PLR0917 - the arguments are those of its only caller
-    task: Task[..., Any, Any], message: Message, original: Message, key: Key, received: Received, flow: Flow
+    task: Task[..., Any, Any],
+    message: Message,
+    original: Message,
+    key: Key,
+    received: Received,
+    mine: Mine,
+    flow: Flow,
 ) -> TaskCalls[Skipped | Waiting | Dead | None]:
     """Hold the item of a message that is about to be admitted. Returns its outcome if it must not run now.
 
     original: the message as it came. Raises AWS's errors: nothing unique runs while its item can't be reached.
     """
-    mine = received.unique
-    if mine is None:
-        return None
     if task.limits:
         yield from turn(received)  # the look is taken for its limits too, and they are asked in its turn
     mine.has_begun = message.turn != "1" or not (mine.has_record or received.sqs_record.is_first_receive)
