@@ -18,7 +18,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --isolated --quiet --group 
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill limits rates
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,12 @@ synth-fuzz: all-envs ## synthesize random declarations, and let cfn-lint read th
 
 fuzz: python-env ## send 100,000 broken bodies through the consumer: SEED=1 COUNT=100000
 	@$(BIN)/python -m tests.faults.fuzz --seed "$${SEED:-1}" --count "$${COUNT:-100000}"
+
+limits: python-env ## play 3,000 random histories of limited tasks, in virtual time (an hour; ARGS="300 9000": 300 from the 9000th)
+	@$(BIN)/python -m tests.faults.limit_histories $(or $(ARGS),3000)
+
+rates: all-envs ## run 2,000 tasks over 50 a second on a local cloud while workers are killed (minutes; ARGS="--tasks 300")
+	@$(BIN)/python -m tests.e2e.rates $(ARGS)
 
 chaos: all-envs ## run 5,000 tasks on a separate local cloud while workers are killed (some minutes; ARGS="--tasks 500")
 	@$(BIN)/python -m tests.e2e.chaos $(ARGS)

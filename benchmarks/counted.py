@@ -84,7 +84,7 @@ def count(mode: str) -> Counted:
     start = MODES[mode]
     # The table `orders` is declared by the tests' application, because functions/tasks/ belongs to the user.
     with declared.application("tests.application"), Sandbox() as sandbox:
-        units, before = _WriteUnits(), logged.bytes
+        units, before = WriteUnits(), logged.bytes
         with sandbox.fault(units):
             with sandbox.worker():  # so that the producer's calls are seen too
                 for number in range(TASKS):
@@ -104,7 +104,7 @@ def count(mode: str) -> Counted:
     )
 
 
-class _WriteUnits:
+class WriteUnits:
     """Counts the write request units of the writes to DynamoDB.
 
     Each KB of an item is one unit, and two in a transaction. A write that adds the item to the outbox's index, or

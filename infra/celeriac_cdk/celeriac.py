@@ -111,6 +111,7 @@ class Celeriac(Construct):
                     config,
                     queues=declared,
                     tables=tables,
+                    tasks=tasks,
                     topics=topics,
                 )
                 self.key: kms.IKey | None = self.state.key
@@ -178,6 +179,11 @@ class Celeriac(Construct):
     def records(self) -> dynamodb.Table:
         """The table with the records of tasks that run, and of those that have."""
         return self.state.records
+
+    @property
+    def flow(self) -> dynamodb.Table:
+        """The table with what limits, unique tasks and debounced tasks hold: docs/reference/flow-table.md."""
+        return self.state.flow
 
     @property
     def payloads(self) -> s3.Bucket:

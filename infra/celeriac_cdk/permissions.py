@@ -150,9 +150,49 @@ def mark_events(table: str) -> iam.PolicyStatement:
 def find_events(table: str, index: str) -> list[iam.PolicyStatement]:
     """Allow finding rows in an index of the outbox, and reading them from the table."""
     return [
-        _allow("dynamodb:Query", on=[f"{each}/index/{index}" for each in _tables([table])]),
+        query(table, index),
         _allow("dynamodb:BatchGetItem", on=_tables([table])),
     ]
+
+
+def use_items(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow reading and updating items of a table, those whose partition keys match one of the patterns."""
+    return [
+        _on_keys(table, some, "dynamodb:GetItem", "dynamodb:BatchGetItem", UPDATE) for some in in_statements(patterns)
+    ]
+
+
+def take_items(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow the same for one item at a time."""
+    return [_on_keys(table, some, "dynamodb:GetItem", UPDATE) for some in in_statements(patterns)]
+
+
+def update_items(table: str, patterns: Sequence[str]) -> iam.PolicyStatement:
+    """Allow updating items of a table, those whose partition keys match one of the patterns."""
+    return _on_keys(table, patterns, UPDATE)
+
+
+def read_items(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow reading single items of a table, those whose partition keys match one of the patterns."""
+    return [_on_keys(table, some, "dynamodb:GetItem") for some in in_statements(patterns)]
+
+
+def read_all_items(table: str) -> iam.PolicyStatement:
+    """Allow reading every item of a table, and looking through it."""
+    return _allow("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Scan", on=_tables([table]))
+
+
+def look_at_records(table: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow reading the records of tasks, many in a call."""
+    return [
+        _on_keys(table, [f"{owner}#*" for owner in some], "dynamodb:BatchGetItem")
+        for some in in_statements([literal(task) for task in tasks])
+    ]
+
+
+def query(table: str, index: str) -> iam.PolicyStatement:
+    """Allow finding keys in an index of a table."""
+    return _allow("dynamodb:Query", on=[f"{each}/index/{index}" for each in _tables([table])])
 
 
 def note_held_aggregates(table: str) -> iam.PolicyStatement:

@@ -12,7 +12,7 @@ from celeriac import Task
 from celeriac.declare import probe
 from celeriac.model import declared, names
 from celeriac.model.queue import Queue
-from celeriac_cdk import permissions
+from celeriac_cdk import flow_rights, permissions
 from celeriac_cdk.application import Application, Given
 
 
@@ -43,6 +43,7 @@ def of_consumer(
         *permissions.keep_records(records, queue.name, [*own, probe.name(queue.name)]),
         permissions.append_rows(outbox),
         permissions.order_rows(records),
+        *flow_rights.of_consumer(queue, tasks, stage),
         *permissions.read_and_write_items(tables),
         *(to_read_status(sorted(given.status_of), tasks, stage) if given.status_of else []),
         *given.statements,
@@ -65,5 +66,9 @@ def to_read_status(
 ) -> list[iam.PolicyStatement]:
     """What asking for the status and the results of the tasks of some queues needs."""
     records = names.idempotency_table(stage)
-    theirs = [task.name for task in tasks if any(each.name in queues for each in task.all_queues)]
-    return [*permissions.read_records(records, theirs), permissions.read_notes(records, queues)]
+    theirs = [task for task in tasks if any(each.name in queues for each in task.all_queues)]
+    return [
+        *permissions.read_records(records, [task.name for task in theirs]),
+        permissions.read_notes(records, queues),
+        *flow_rights.of_asker(theirs, stage),
+    ]

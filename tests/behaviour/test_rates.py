@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from celeriac import Backoff, Context, Queue, Rate, Throttled, task
+from celeriac import Backoff, Queue, Rate, task
 from celeriac.testing import Sandbox
 
 calls = Queue("calls", timeout=timedelta(minutes=1))

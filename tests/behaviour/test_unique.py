@@ -271,6 +271,36 @@ def test_the_last_message_replaces_the_one_that_waits(sandbox: Sandbox) -> None:
     assert ran == [("a", 3)]
 
 
+def test_a_redriven_letter_replaces_no_later_message(sandbox: Sandbox) -> None:
+    fails.add(1)
+    publish.enqueue(tenant="a", number=1)
+    sandbox.drain()
+    fails.clear()
+    publish.options(delay=timedelta(minutes=10)).enqueue(tenant="a", number=2)
+    redrive(sandbox, imports)
+    sandbox.drain()
+    assert ran[3:] == [("a", 2), ("a", 1)]
+
+
+def test_a_message_without_a_producer_replaces_an_earlier_one(sandbox: Sandbox) -> None:
+    publish.options(delay=timedelta(minutes=10)).enqueue(tenant="a", number=1)
+    sandbox.advance(timedelta(seconds=1))
+    sandbox.send(imports, {"task": "publish", "args": {"tenant": "a", "number": 2}})
+    sandbox.drain()
+    assert ran[0] == ("a", 2)
+
+
+def test_a_delayed_message_that_was_replaced_does_not_run_after_its_replacement(sandbox: Sandbox) -> None:
+    for days in (30, 20, 10):
+        publish.options(delay=timedelta(days=days)).enqueue(tenant="a", number=days)
+    publish.enqueue(tenant="a", number=1)
+    sandbox.drain()
+    assert ran == [("a", 1)]
+    publish.enqueue(tenant="a", number=2)
+    sandbox.drain()
+    assert ran == [("a", 1), ("a", 2)]
+
+
 def test_a_message_that_is_replaced_before_it_starts_gives_its_claim_back(sandbox: Sandbox) -> None:
     first = publish.enqueue(tenant="a", number=1)
 

@@ -137,7 +137,7 @@ def _schedules() -> list[dict[str, Any]]:
 def _names() -> dict[str, Any]:
     """The names of what is deployed, and of what is looked for by its name."""
     of_stage = (
-        *("prefix", "start", "idempotency_table", "outbox_table", "bus", "schedule_group", "cron_group"),
+        *("prefix", "start", "idempotency_table", "outbox_table", "flow_table", "bus", "schedule_group", "cron_group"),
         *("schedule_dead_letters", "relay_function", "sweeper_function", "bus_dead_letters", "relay_dead_letters"),
     )
     sqs, dynamodb = client("sqs"), client("dynamodb")
@@ -146,6 +146,7 @@ def _names() -> dict[str, Any]:
         "part": names.part(STAGE, "jobs"),
         "table": names.table(STAGE, "orders"),
         "outbox_index": names.outbox_index(),
+        "flow_index": names.flow_index(),
         "payload_bucket": names.payload_bucket(STAGE, ACCOUNT, REGION),
         "scheduler_role": names.scheduler_role(STAGE, "jobs", REGION),
         "schedule": names.schedule("jobs", "0123456789abcdef" * 4),

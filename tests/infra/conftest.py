@@ -182,12 +182,17 @@ def built(project: Project, queues: Sequence[Queue] = QUEUES, **context: str) ->
     return _read(app, _declare(app, queues, project).stage)
 
 
-def assembly(project: Project, **context: str) -> cxapi.CloudAssembly:
+def assembly(
+    project: Project,
+    queues: Sequence[Queue] = QUEUES,
+    tasks: Sequence[Task[..., Any, Any]] | None = None,
+    **context: str,
+) -> cxapi.CloudAssembly:
     """The same in every region that celeriac.toml names, as the CDK's command line gets it."""
     app = _app(context)
     config = read_config(app.node, project)
     for region in config.settings.regions or (None,):
-        _stacks(app, config, QUEUES, region)
+        _stacks(app, config, queues, tasks, region)
     check_rules(app, config)  # raises for each finding in a stage that keeps its data
     return app.synth()
 
@@ -200,10 +205,12 @@ def librarys_stage() -> cxapi.CloudAssembly:
         return app.synth()
 
 
-def build(queues: Sequence[Queue], **context: str) -> tuple[Stack, Stack]:
-    """The stacks of other queues, for the context values given as keywords."""
+def build(
+    queues: Sequence[Queue], tasks: Sequence[Task[..., Any, Any]] | None = None, **context: str
+) -> tuple[Stack, Stack]:
+    """The stacks of other queues, and of other tasks than TASKS, for the context values given as keywords."""
     app = _app(context)
-    stage = _read(app, _declare(app, queues).stage)
+    stage = _read(app, _declare(app, queues, tasks=tasks).stage)
     return stage.state, stage.work
 
 
@@ -217,21 +224,35 @@ def warnings(queues: Sequence[Queue], **context: str) -> list[str]:
     return [entry["data"] for entry in entries if entry["type"] == "aws:cdk:warning"]
 
 
-def _declare(app: cdk.App, queues: Sequence[Queue], project: Project = PROJECT) -> StageConfig:
+def _declare(
+    app: cdk.App,
+    queues: Sequence[Queue],
+    project: Project = PROJECT,
+    tasks: Sequence[Task[..., Any, Any]] | None = None,
+) -> StageConfig:
     config = read_config(app.node, project)
-    _stacks(app, config, queues)
+    _stacks(app, config, queues, tasks)
     return config
 
 
-def _stacks(app: cdk.App, config: StageConfig, queues: Sequence[Queue], region: str | None = None) -> None:
+def _stacks(
+    app: cdk.App,
+    config: StageConfig,
+    queues: Sequence[Queue],
+    tasks: Sequence[Task[..., Any, Any]] | None = None,
+    region: str | None = None,
+) -> None:
+    tasks = TASKS if tasks is None else tasks
     with librarys_application():
-        state = StateStack(app, config, queues=queues, tables=TABLES, application=ApplicationState, region=region)
+        state = StateStack(
+            app, config, queues=queues, tables=TABLES, tasks=tasks, application=ApplicationState, region=region
+        )
         WorkStack(
             app,
             config,
             queues=queues,
             tables=TABLES,
-            tasks=TASKS,
+            tasks=tasks,
             application=give(config, queues),
             code=lambda *_: lambda_.Code.from_asset(str(Path(__file__).parent)),
             outbox_stream_arn=state.state.outbox_stream_arn,

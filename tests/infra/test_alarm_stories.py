@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from celeriac import Queue, Reject, task
+from celeriac import Backoff, Breaker, Queue, Reject, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.testing import Sandbox
@@ -23,6 +23,9 @@ quiet = Queue("story-quiet", timeout=timedelta(minutes=2))
 calm = Queue("story-calm", urgent=False)
 QUEUES = [busy, quiet, calm]
 runs: list[int] = []
+provider = Breaker("story-provider", failures=1, of=2, pause=timedelta(minutes=1))
+down: set[str] = set()
+charged: list[bool] = []
 
 
 @task(busy)
@@ -40,14 +43,23 @@ def refuse(number: int) -> None:
     raise Reject("no")
 
 
+@task(busy, limits=[provider], retry=Backoff(base=timedelta(seconds=5), factor=1, attempts=1000))
+def charge() -> None:
+    if down:
+        raise ConnectionError
+    charged.append(True)
+
+
 @pytest.fixture(autouse=True)
 def _empty() -> None:
     runs.clear()
+    charged.clear()
+    down.clear()
 
 
 @pytest.fixture(scope="module")
 def alarms() -> Stack:
-    return build(QUEUES, stage="test")[1]
+    return build(QUEUES, [work, seldom, refuse, charge], stage="test")[1]
 
 
 @pytest.fixture
@@ -206,3 +218,32 @@ def test_a_worker_that_crashes_at_each_delivery_is_told_once(
     found = told(story.cloudwatch.changes, topic)
     assert found == [(f"{function}-errors", True), (f"{function}-errors", False)]
     assert len(story.cloudwatch.changes) == 2
+
+
+def test_a_breaker_that_stays_open_is_a_ticket_then_a_page_and_ends_when_it_closes(story: Story) -> None:
+    down.add("provider")
+    charge.enqueue()
+    story.healthy(9)
+    assert story.cloudwatch.changes == []  # a short one needs nobody
+    story.healthy(20)
+    assert told(story.cloudwatch.changes, "tickets") == [("breaker_story-provider", True)]
+    story.healthy(60)
+    assert told(story.cloudwatch.changes, "pages") == [("late_breaker_story-provider", True)]
+    down.clear()
+    story.healthy(40)
+    assert charged == [True]
+    assert told(story.cloudwatch.changes, "tickets") == [
+        ("breaker_story-provider", True),
+        ("breaker_story-provider", False),
+    ]
+    assert len(story.cloudwatch.changes) == 4
+
+
+def test_a_breaker_that_closes_after_its_first_pause_is_told_to_nobody(story: Story) -> None:
+    down.add("provider")
+    charge.enqueue()
+    story.healthy(3)
+    down.clear()
+    story.healthy(30)
+    assert charged == [True]
+    assert story.cloudwatch.changes == []

@@ -171,7 +171,14 @@ def _try(chosen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _synthesized(app: cdk.App, config: StageConfig, queues: list[Queue]) -> bool:
     with declared.application("tests.application"):
-        state = StateStack(app, config, queues=queues, tables=conftest.TABLES, application=conftest.ApplicationState)
+        state = StateStack(
+            app,
+            config,
+            queues=queues,
+            tables=conftest.TABLES,
+            tasks=conftest.TASKS,
+            application=conftest.ApplicationState,
+        )
         WorkStack(
             app,
             config,

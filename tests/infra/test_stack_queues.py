@@ -112,7 +112,11 @@ def test_records_and_events_expire(stage: Stage) -> None:
         if "TimeToLiveSpecification" in table
     }
 
-    assert expiring == {"celeriac-test--idempotency": "expiration", "celeriac-test--outbox": "expires_at"}
+    assert expiring == {
+        "celeriac-test--idempotency": "expiration",
+        "celeriac-test--outbox": "expires_at",
+        "celeriac-test--flow": "expires_at",
+    }
 
 
 def test_the_relay_gets_each_new_event_whole_and_is_never_blocked_permanently(stage: Stage) -> None:

@@ -72,7 +72,9 @@ def test_two_stages_share_no_name(synth: Synth, options: dict[str, str]) -> None
 def test_a_queues_numbers_change_in_place() -> None:
     def built(queues: tuple[Queue, ...]) -> dict[str, Any]:
         app = cdk.App(context={"stage": "test"})
-        state = StateStack(app, read_config(app.node, PROJECT), queues=queues, tables=(), application=ApplicationState)
+        state = StateStack(
+            app, read_config(app.node, PROJECT), queues=queues, tables=(), tasks=(), application=ApplicationState
+        )
         found: dict[str, Any] = app.synth().get_stack_by_name(state.stack_name).template["Resources"]
         return found
 
@@ -117,6 +119,7 @@ def test_the_longest_physical_names_fit(synth: Synth) -> None:
         read_config(app.node, PROJECT),
         queues=[Queue("q" * 37, fifo=True)],
         tables=(),
+        tasks=(),
         application=ApplicationState,
     )
     template = app.synth().get_stack_by_name(state.stack_name).template

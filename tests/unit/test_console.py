@@ -213,7 +213,7 @@ def test_doctor_names_each_finding_with_its_cure(consumer: dict[str, Any]) -> No
     drift = "WRONG queue console: VisibilityTimeout is 1, declared 180"
     assert f"{drift}\n      deploy it: run cdk deploy for test\n" in found.output
     assert "WRONG consumer console: disabled\n      celeriac --stage test resume console" in found.output
-    assert "ok    tables celeriac-test--idempotency, celeriac-test--outbox" in found.output
+    assert "ok    tables celeriac-test--idempotency, celeriac-test--outbox, celeriac-test--flow" in found.output
     findings = json.loads(_run("doctor", "--json").output)
     events.unregister("before-call.cloudformation.DescribeStacks", missing)
     assert {"what": "outbox: 0 parked", "ok": True, "cure": None} in findings

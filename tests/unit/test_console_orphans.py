@@ -89,7 +89,8 @@ def test_a_restored_table_lacks_what_dynamodb_does_not_restore(sandbox: Sandbox)
     assert f"WRONG stream {outbox}: off, so only the sweeper publishes its rows" in found
     assert f"aws dynamodb update-table --table-name {outbox} --stream-specification StreamEnabled=true," in found
     assert f"WRONG expiry {outbox}: off, so nothing is ever deleted" in found
-    assert "ok    expiry celeriac-test--idempotency: on" in found
+    assert "ok    expiries celeriac-test--idempotency, celeriac-test--flow: on" in found
+    assert "aws dynamodb update-continuous-backups --table-name celeriac-test--flow" in found
     assert f"aws dynamodb update-continuous-backups --table-name {outbox}" in found
     assert "stream" not in doctor()
 

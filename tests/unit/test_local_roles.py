@@ -83,6 +83,10 @@ def call(port: int) -> Call:
     own_keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["mine#*"]}}
     of_keys = ["dynamodb:UpdateItem", "dynamodb:BatchGetItem"]
     rights.append({"Effect": "Allow", "Action": of_keys, "Resource": f"{TABLES}/granted", "Condition": own_keys})
+    their_keys = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["limit#mine#*"]}}
+    rights.append(
+        {"Effect": "Allow", "Action": "dynamodb:BatchGetItem", "Resource": f"{TABLES}/other", "Condition": their_keys}
+    )
     iam, functions = _client("iam", port), _client("lambda", port)
     role = iam.create_role(RoleName="narrow", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))["Role"][
         "Arn"
@@ -180,6 +184,26 @@ def test_a_condition_on_the_partition_key_is_applied(
     code, message = call("dynamodb", operation, yours)
     assert code.startswith("AccessDenied")
     assert f"{'BatchGetItem' if operation == 'BatchGetItem' else 'UpdateItem'} on resource: {TABLES}/granted" in message
+
+
+@pytest.mark.parametrize(
+    ("granted", "other", "refused"),
+    [
+        (["mine#a", "mine#b"], ["limit#mine#a"], None),
+        (["mine#a"], ["limit#mine#a", "limit#yours#a"], "other"),
+        (["mine#a", "yours#a"], ["limit#mine#a"], "granted"),
+        (["limit#mine#a"], ["limit#mine#a"], "granted"),
+        (["mine#a"], ["mine#a"], "other"),
+    ],
+)
+def test_each_table_of_a_batch_is_held_to_the_keys_that_are_granted_of_it(
+    call: Call, granted: list[str], other: list[str], refused: str | None
+) -> None:
+    keys = {"granted": granted, "other": other}
+    requests = {table: {"Keys": [{"pk": {"S": key}} for key in some]} for table, some in keys.items()}
+    code, message = call("dynamodb", "BatchGetItem", {"RequestItems": requests})
+    assert (code == "done") == (refused is None)
+    assert refused is None or f"dynamodb:BatchGetItem on resource: {TABLES}/{refused}" in message
 
 
 def test_tags_of_an_object_need_their_own_permission(call: Call, port: int) -> None:

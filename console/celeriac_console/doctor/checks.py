@@ -111,9 +111,9 @@ def _consumer(queue: Queue) -> Finding:
 
 
 def _tables() -> Iterator[Finding]:
-    dynamodb = clients.client("dynamodb")
-    wanted = [names.idempotency_table(settings.stage()), names.outbox_table(settings.stage())]
-    for name in wanted + [table.physical_name(settings.stage()) for table in declared.tables().values()]:
+    dynamodb, stage = clients.client("dynamodb"), settings.stage()
+    wanted = [names.idempotency_table(stage), names.outbox_table(stage), names.flow_table(stage)]
+    for name in wanted + [table.physical_name(stage) for table in declared.tables().values()]:
         try:
             status = dynamodb.describe_table(TableName=name)["Table"]["TableStatus"]
         except dynamodb.exceptions.ResourceNotFoundException:

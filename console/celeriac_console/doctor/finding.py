@@ -38,7 +38,14 @@ def grouped(findings: Sequence[Finding]) -> Iterator[tuple[str, str | None]]:
     for one in findings:
         groups.setdefault((one.kind, one.state, one.cure), []).append(one)
     for (kind, state, cure), some in groups.items():
-        yield (some[0].what if len(some) == 1 else f"{kind}s {', '.join(one.name for one in some)}: {state}"), cure
+        yield (
+            (some[0].what if len(some) == 1 else f"{_plural(kind)} {', '.join(one.name for one in some)}: {state}"),
+            cure,
+        )
+
+
+def _plural(kind: str) -> str:
+    return kind if kind.endswith("s") else f"{kind.removesuffix('y')}ies" if kind.endswith("y") else f"{kind}s"
 
 
 def failed(what: str, error: Exception) -> Finding:

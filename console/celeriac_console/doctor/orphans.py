@@ -56,7 +56,7 @@ def _queues() -> Iterator[Finding]:
 
 def _tables() -> Iterator[Finding]:
     stage = settings.stage()
-    known = {names.idempotency_table(stage), names.outbox_table(stage)}
+    known = {names.idempotency_table(stage), names.outbox_table(stage), names.flow_table(stage)}
     known |= {table.physical_name(stage) for table in declared.tables().values()}
     pages = clients.client("dynamodb").get_paginator("list_tables").paginate()
     for name in (name for page in pages for name in page["TableNames"]):

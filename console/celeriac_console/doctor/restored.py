@@ -12,9 +12,10 @@ def restored() -> Iterator[Finding]:
     """Compare the stage's tables with what the stacks made: expiry, backups, the outbox's stream, and its reader."""
     stage = settings.stage()
     records, outbox = names.idempotency_table(stage), names.outbox_table(stage)
-    for table, attribute in ((records, "expiration"), (outbox, "expires_at")):
+    flow = names.flow_table(stage)
+    for table, attribute in ((records, "expiration"), (outbox, "expires_at"), (flow, "expires_at")):
         yield _expiry(table, attribute)
-    for table in (records, outbox, *(own.physical_name(stage) for own in declared.tables().values())):
+    for table in (records, outbox, flow, *(own.physical_name(stage) for own in declared.tables().values())):
         yield _backups(table)
     yield from _stream(outbox)
 

@@ -38,7 +38,7 @@ def before_letter(mine: Mine, held: Lease | None, reason: str, received: Receive
     else:
         if not _free(mine, received.worker):
             # Its producer may not have taken the item yet, and no record would tell that the message is dead.
-            unique.refuse_late(mine.item, None)
+            unique.refuse_late(mine, None)
         received.unique = None
 
 

@@ -4,7 +4,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,13 +20,13 @@ from celeriac.consume.turn import turn
 from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
 from celeriac.declare import probe, registry
 from celeriac.declare.context import Context
-from celeriac.declare.key import Key
 from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute import ending
 from celeriac.execute.call import EndTurn, TaskCall, TaskCalls
 from celeriac.hooks import registered
 from celeriac.leases import lease
+from celeriac.leases.claim import Claim
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
 from celeriac.leases.visit import Visit
@@ -120,15 +119,12 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     if redriven_from is not None:
         # A redriven dead letter starts with fresh attempts, whichever tool redrove it. Its fresh copies keep the date
         # of the redrive: it names the record that knows of its crashes.
-        redriven_at = sqs_record.first_sent_at
-        message = replace(
-            message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=redriven_at
-        )
+        fresh: Any = {"attempt": 1, "step": 0, "waits_since": None, "due_at": None, "failure": None}
+        message = replace(message, **fresh, enqueued_at=sqs_record.first_sent_at)
     try:
         raw, arguments = yield from read_arguments(task, message, received)
         key = task.key_of(arguments, message, raw)
-        if task.unique is not None:
-            received.unique = uniqueness.mine_of(task, task.unique, message, arguments, redriven_from)
+        received.unique = uniqueness.mine_of(task, message, arguments, redriven_from) if task.unique else None
     except (InvalidArgumentsError, PayloadError) as error:
         return invalid(error, original, received)
     except ReadingTimeoutError as error:
@@ -143,12 +139,10 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     if (why := ending.reason()) is not None:
         return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
-    # The first task of an invocation that has its turn always starts: no other invocation would have more time for it.
     worker = received.worker
     needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
-    has_turn = yield from turn(received, 0)
-    if not has_turn and worker.left < needed:
-        has_turn = yield from turn(received)
+    has_turn = (yield from turn(received, 0)) or (worker.left < needed and (yield from turn(received)))
+    # The first task of an invocation that has its turn always starts: no other invocation would have more time for it.
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     planned = late_firing.planned_for(task, original)
@@ -161,17 +155,18 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
-    if received.unique is not None:
-        other_holds = yield from uniqueness.asked(task, message, original, key, received, received.unique, flow)
-        if other_holds is not None:
-            return other_holds
-    admission = yield from flow.admit(task, message, original, arguments, key.full, received)
+    asked = uniqueness.asked(task, message, original, key, received, flow) if received.unique else ()
+    if (other_holds := (yield from asked)) is not None:
+        return other_holds
+    wanted: Claim | None = None
+    if _needs_record(task, received) or planned is not None:  # a late firing that has begun must be known
+        hashes = task.signature.hashes(raw, arguments)
+        wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
+    admission = yield from flow.admit(task, message, original, arguments, wanted.key if wanted else "", received)
     if not isinstance(admission, Admission):
         return admission
     try:
-        ready = _claimed(
-            _Ready(task, message, original, arguments, needed, admission), raw, key, redriven_from, planned, received
-        )
+        ready = _claimed(_Ready(task, message, original, arguments, needed, admission), wanted, received)
     except Exception:
         admission.give_back()
         raise
@@ -180,37 +175,24 @@ def _checked(message: Message, received: Received, flow: Flow) -> TaskCalls[Outc
     return ready
 
 
-def _claimed(  # noqa: PLR0917 - the arguments are those of its only caller
-    ready: _Ready,
-    raw: bytes | msgspec.Raw,
-    key: Key,
-    redriven_from: Failure | None,
-    planned: datetime | None,
-    received: Received,
-) -> Outcome | RunAlone | _Ready:
+def _needs_record(task: Task[..., Any, Any], received: Received) -> bool:
+    """Whether a record tells of the task's run. On a FIFO queue only a record tells whether an attempt was charged."""
+    return task.guarantee != "at_least_once" or not received.sqs_record.is_first_receive or received.queue.fifo
+
+
+def _claimed(ready: _Ready, wanted: Claim | None, received: Received) -> Outcome | RunAlone | _Ready:
     """Claim the task of a message that its limits have admitted. No claim ever waits for a limit."""
-    task, message, original, arguments, worker = (
-        ready.task,
-        ready.message,
-        ready.original,
-        ready.arguments,
-        received.worker,
-    )
-    sqs_record, queue = received.sqs_record, received.queue
-    # On a FIFO queue the same message is retried: only a record tells whether an attempt was charged.
-    # A late firing that has begun must be known when it comes again.
-    if task.guarantee == "at_least_once" and sqs_record.is_first_receive and not queue.fifo and planned is None:
+    task, message, original, worker = ready.task, ready.message, ready.original, received.worker
+    if wanted is None:
         late = given_up(task, message, received)
         return Dead(message, late) if late is not None else ready
-    hashes = task.signature.hashes(raw, arguments)
-    wanted = wanted_claim(task, key, message, redriven_from, received, hashes=hashes)
     before_claim = worker.left
     held = claimed(task, message, original, wanted, received)
     if not isinstance(held, lease.Lease):
         return held
     received.facts.replaced = held.replaced
     message = replace(message, attempt=held.attempt)
-    if queue.fifo and datetime.now(UTC) > received.must_end_by:
+    if received.queue.fifo and datetime.now(UTC) > received.must_end_by:
         return Dead(message, too_late(message, received), held)
     if (late := given_up(task, message, received)) is not None:
         return Dead(message, late, held)

@@ -23,7 +23,6 @@ from celeriac.leases.claim import redrive_of
 from celeriac.leases.lease import Lease
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
-from celeriac.model.once import Unique
 
 WAITS_FOR = "unique"
 """What the messages wait for that wait for another one to end: the name in logs, in metrics and in the message."""
@@ -36,13 +35,15 @@ _SURELY = timedelta(minutes=1)
 
 
 def mine_of(
-    task: Task[..., Any, Any],
-    declared: Unique,
-    message: Message,
-    arguments: Mapping[str, Any],
-    redriven_from: Failure | None,
-) -> Mine:
-    """What a message is to its item. Raises InvalidArgumentsError for a value without a JSON form."""
+    task: Task[..., Any, Any], message: Message, arguments: Mapping[str, Any], redriven_from: Failure | None
+) -> Mine | None:
+    """What a message is to its item; None if its task isn't unique.
+
+    Raises InvalidArgumentsError for a value without a JSON form.
+    """
+    declared = task.unique
+    if declared is None:
+        return None
     item = rows.of_unique(task.queue.name, task.name, task.text_of(declared.names, arguments))
     has_record = task.guarantee != "at_least_once"
     return Mine(item, message.id, declared.until, redrive_of(redriven_from), has_record)
@@ -54,13 +55,15 @@ def asked(  # noqa: PLR0917 - the arguments are those of its only caller
     original: Message,
     key: Key,
     received: Received,
-    mine: Mine,
     flow: Flow,
 ) -> TaskCalls[Skipped | Waiting | Dead | None]:
     """Hold the item of a message that is about to be admitted. Returns its outcome if it must not run now.
 
     original: the message as it came. Raises AWS's errors: nothing unique runs while its item can't be reached.
     """
+    mine = received.unique
+    if mine is None:
+        return None
     if task.limits:
         yield from turn(received)  # the look is taken for its limits too, and they are asked in its turn
     mine.has_begun = message.turn != "1" or not (mine.has_record or received.sqs_record.is_first_receive)
@@ -111,25 +114,32 @@ class _Arrival:
         """The outcome; None if the message holds its item, or runs without it."""
         is_weak = bool(self._task.limits) and not self._mine.redriven
         item = flow.looked_at(self._mine.item) if is_weak else rows.read(self._mine.item)
+        self._mine.keeps_until = int(item.get("keeps_until", 0))
         holder = unique.holder_of(item)
+        if self._mine.id in unique.replaced_in(item) and not self._mine.redriven:
+            return self._beside(holder)
         if holder is not None and self._is_me(holder) and (not is_weak or holder.until > _in(_SURELY)):
             self._renew(holder)
             return None
         if holder is None or is_weak or self._is_me(holder):
-            holder = unique.take(self._mine.item, self._as_holder())
+            holder = self._take()
         for _ in range(_MOST_TRIES):
             if holder is None:
-                holder = unique.take(self._mine.item, self._as_holder())
+                holder = self._take()
             if holder is not None and self._is_me(holder):
                 return None
             if holder is not None and not self._may_replace(holder):
                 break
-            holder = unique.take(self._mine.item, self._as_holder(), instead_of=holder)
+            holder = self._take(instead_of=holder)
         return self._beside(holder)
 
     def _is_me(self, holder: Holder) -> bool:
         """Whether the message holds the item. A redriven letter doesn't hold what its first life held."""
         return holder.id == self._mine.id and self._mine.redriven in {"", holder.redriven}
+
+    def _take(self, *, instead_of: Holder | None = None) -> Holder | None:
+        mine = self._mine
+        return unique.take(mine.item, self._as_holder(), instead_of=instead_of, keeps_until=mine.keeps_until)
 
     def _as_holder(self) -> Holder:
         received, now = self._received, datetime.now(UTC)
@@ -161,7 +171,11 @@ class _Arrival:
         """Whether a message may take the item from another one, which is over, or lies behind this one in its group."""
         if isinstance(self._mine.until, timedelta):
             return False
-        if self._replaces and (holder.enqueued_at, holder.id) < (self._enqueued_at, self._mine.id):
+        if (
+            self._replaces
+            and not self._mine.redriven
+            and (holder.enqueued_at, holder.id) < (self._enqueued_at, self._mine.id)
+        ):
             return True  # it came before its producer took the item, or its producer takes none
         if unique.is_over(self._record(holder.key), holder, once=self._task.guarantee == "at_most_once"):
             return True
@@ -191,7 +205,7 @@ class _Arrival:
             return waiting(self._original, self._received, WAITS_FOR, self._wait(holder))
         if self._was_late(holder):
             return None
-        if self._replaces and not unique.refuse_late(self._mine.item, holder):
+        if self._replaces and not unique.refuse_late(self._mine, holder):
             return waiting(self._original, self._received, WAITS_FOR, between(*THROTTLED))
         return Skipped("duplicate")
 

@@ -109,7 +109,8 @@ class Sender:
     def _take(self, one: Sending, seen: Seen) -> Holder | None:
         mine = self._holder(one)
         try:
-            holder = unique.take_sent(one.item, mine, seen.item, instead_of=seen.instead_of)
+            replaces = self._unique.on_conflict == "replace"
+            holder = unique.take_sent(one.item, mine, seen.item, instead_of=seen.instead_of, replaces=replaces)
         except Exception as error:  # noqa: BLE001 - the message is sent, and takes its item when it arrives
             logger.warning(
                 "item of a unique task not taken", extra={"task": one.parcel.message.task, "error": error_type(error)}

@@ -63,8 +63,9 @@ def probed(key: str, token: str, breaker: Breaker, *, failed: bool | None) -> No
         until = rows.now() + breaker.pause // timedelta(microseconds=1)
         write = Write(
             condition,
-            values | {":until": until, ":due_at": _due_at(until)},
-            ["open_until = :until", f"{DUE_AT} = :due_at"],
+            values | {":until": until, ":due": _shard(key), ":due_at": _due_at(until)},
+            # Both: while nobody came for it, the sweeper may have taken it out of the index.
+            ["open_until = :until", f"{DUE} = :due", f"{DUE_AT} = :due_at"],
             ["probe", "probe_until"],
         )
         rows.update(key, write, lives_until=until)
@@ -84,7 +85,7 @@ def count(key: str, breaker: Breaker, seen: Item, *, failed: bool) -> None:
     written = rows.update(key, Write(condition, values, adds=adds))
     if isinstance(written, Refused):
         return
-    if int(written.get("failed", 0)) >= breaker.failures:
+    if failed and int(written.get("failed", 0)) >= breaker.failures:
         until = now + breaker.pause // timedelta(microseconds=1)
         rows.update(
             key,

@@ -15,7 +15,8 @@ from celeriac.flow.rows import Item, Seen, Write
 _NEW_SHARE = 5
 # Nothing is known yet.
 FIRST_HOLD = 1_000_000
-_MOST_TRIES = 3
+# Of a hundred that have lapsed, each try removes twenty.
+_MOST_TRIES = 8
 # Of those that have lapsed, a write removes so many: an expression has at most 4 KB.
 _MOST_REMOVED = 20
 
@@ -39,10 +40,25 @@ def take(key: str, places: int, *, until: datetime, seen: Seen) -> Place | None:
         # What was read may be old: the first write is made anyway, and tells what is true.
         if number and not lapsed and len(holders) >= places:
             return None
+        if len(holders) - len(lapsed) < places <= len(holders) - _MOST_REMOVED:
+            # There were more places before. An expression has no room for all that have lapsed.
+            _remove(key, lapsed, seen)
+            continue
         write = _write(token, end, lapsed, places, has_map="holders" in item)
         if rows.change(key, write, seen, lives_until=end) or token in holders_of(seen[key]):
             return Place(token, now, end)  # the second: an earlier try was carried out, and its answer was lost
     return None
+
+
+def _remove(key: str, lapsed: Mapping[str, int], seen: Seen) -> None:
+    gone = list(lapsed.items())[:_MOST_REMOVED]
+    write = Write(
+        " AND ".join(f"holders.#old{number} = :old{number}" for number in range(len(gone))),
+        {f":old{number}": at for number, (_, at) in enumerate(gone)},
+        removes=[f"holders.#old{number}" for number in range(len(gone))],
+        names={f"#old{number}": token for number, (token, _) in enumerate(gone)},
+    )
+    rows.change(key, write, seen)
 
 
 def _write(token: str, end: int, lapsed: Mapping[str, int], places: int, *, has_map: bool) -> Write:

@@ -48,6 +48,10 @@ class Holder(Struct, frozen=True):
         return rows.instant(self.starts_at)
 
 
+# They fit into an item of 1 KB, which is the unit of a write.
+MOST_REPLACED = 20
+
+
 class Mine(Struct):
     """What a message that has arrived is to its task's item."""
 
@@ -57,6 +61,8 @@ class Mine(Struct):
     until: Until
     redriven: str = ""
     """The redrive that the message comes from."""
+    keeps_until: int = 0
+    """Until when its item tells which messages were replaced, in microseconds since 1970."""
     has_record: bool = True
     """Whether a record tells a copy of the message that the task is over. Not for at_least_once."""
     has_begun: bool = False
@@ -81,6 +87,11 @@ def holder_of(item: Mapping[str, Any]) -> Holder | None:
     )
 
 
+def replaced_in(item: Mapping[str, Any]) -> list[str]:
+    """The last messages that were replaced before they started. One that comes after its replacement must not run."""
+    return str(item.get("replaced", "")).split()
+
+
 def is_over(record: Mapping[str, Any], holder: Holder, *, once: bool) -> bool:
     """Whether a holder will not run any more, as the record of its key tells. Then it has the item by mistake.
 
@@ -100,11 +111,14 @@ def is_over(record: Mapping[str, Any], holder: Holder, *, once: bool) -> bool:
             return False
 
 
-def take_sent(key: str, mine: Holder, seen: Item, *, instead_of: Holder | None) -> Holder | None:
+def take_sent(
+    key: str, mine: Holder, seen: Item, *, instead_of: Holder | None, replaces: bool = False
+) -> Holder | None:
     """Take an item for a message that was sent, unless a message has taken or freed it since it was `seen`.
 
     instead_of: who held it then, if that one is over, or is to be replaced. It may have freed the item since, and that
     alone.
+    replaces: it is to be replaced.
 
     Returns who holds the item now; None if nobody does: then the message takes it when it arrives. Raises AWS's errors.
     """
@@ -115,11 +129,18 @@ def take_sent(key: str, mine: Holder, seen: Item, *, instead_of: Holder | None) 
         values[":seen"] = seen["stamp"]
     if instead_of is not None:
         conditions.append("(attribute_not_exists(holder) AND freed = :seen)")
-    came = rows.update(key, _taking(mine, conditions, values), lives_until=mine.until)
+    write, lives_until = _taking(mine, conditions, values), mine.until
+    if replaces and instead_of is not None:
+        replaced = " ".join([*replaced_in(seen), instead_of.id][-MOST_REPLACED:])
+        kept = max(int(seen.get("keeps_until", 0)), instead_of.until)
+        more: dict[str, object] = {":replaced": replaced, ":kept": kept}
+        sets = [*write.sets, "replaced = :replaced", "keeps_until = :kept"]
+        write, lives_until = Write(write.condition, {**write.values, **more}, sets), max(lives_until, kept)
+    came = rows.update(key, write, lives_until=lives_until)
     return mine if not isinstance(came, Refused) else holder_of(came.found)
 
 
-def take(key: str, mine: Holder, *, instead_of: Holder | None = None) -> Holder | None:
+def take(key: str, mine: Holder, *, instead_of: Holder | None = None, keeps_until: int = 0) -> Holder | None:
     """Take an item for a message that has arrived, if it is free, or held by itself or by `instead_of`.
 
     Returns who holds the item now; None if the one that refused this has freed it meanwhile. Raises AWS's errors.
@@ -130,7 +151,7 @@ def take(key: str, mine: Holder, *, instead_of: Holder | None = None) -> Holder 
         conditions.append("(holder = :other AND redriven = :its)")
         values |= {":other": instead_of.id, ":its": instead_of.redriven}
     mine = replace(mine, came=True)
-    came = rows.update(key, _taking(mine, conditions, values), lives_until=mine.until)
+    came = rows.update(key, _taking(mine, conditions, values), lives_until=max(mine.until, keeps_until))
     return mine if not isinstance(came, Refused) else holder_of(came.found)
 
 
@@ -161,7 +182,7 @@ def free(mine: Mine) -> bool:
         condition += " AND redriven IN (:ended, :own)"
         values |= {":ended": mine.ended, ":own": mine.redriven}
     write = Write(condition, values, ["freed = stamp", "stamp = :stamp"], _HOLD)
-    came = rows.update(mine.item, write)
+    came = rows.update(mine.item, write, lives_until=mine.keeps_until)
     # An earlier try of this call may have been carried out, and its answer was lost.
     return not isinstance(came, Refused) or came.found.get("stamp") == stamp
 
@@ -171,10 +192,10 @@ def extend(mine: Mine, until: datetime) -> None:
     end = rows.microseconds(until)
     values = {":me": mine.id, ":until": end, ":stamp": new_id()}
     write = Write("holder = :me AND held_until < :until", values, ["held_until = :until", "stamp = :stamp"])
-    rows.update(mine.item, write, lives_until=end)
+    rows.update(mine.item, write, lives_until=max(end, mine.keeps_until))
 
 
-def refuse_late(key: str, holder: Holder | None) -> bool:
+def refuse_late(mine: Mine, holder: Holder | None) -> bool:
     """Let the producer of a message that is dropped not take the item any more. `holder` holds it, or nobody does.
 
     Returns False if that isn't so any more. Raises AWS's errors.
@@ -182,10 +203,11 @@ def refuse_late(key: str, holder: Holder | None) -> bool:
     values: dict[str, object] = {":stamp": new_id()}
     if holder is None:
         write = Write("attribute_not_exists(holder)", values, ["stamp = :stamp"], ["freed"])
-        return not isinstance(rows.update(key, write), Refused)
+        return not isinstance(rows.update(mine.item, write, lives_until=mine.keeps_until), Refused)
     values |= {":other": holder.id, ":its": holder.redriven}
     write = Write("holder = :other AND redriven = :its", values, ["stamp = :stamp"])
-    return not isinstance(rows.update(key, write, lives_until=holder.until), Refused)
+    lives_until = max(holder.until, mine.keeps_until)
+    return not isinstance(rows.update(mine.item, write, lives_until=lives_until), Refused)
 
 
 def lasting(until: Until, retention: timedelta, begin: datetime) -> int:

@@ -73,7 +73,7 @@ class Reason(StrEnum):
     WAITED_TOO_LONG = (
         "waited too long",
         "it waited for a limit for 14 days",
-        "raise the limit, or `celeriac limits open` it, then redrive",
+        "raise the limit with `celeriac limits set`, or in its declaration; redrive",
     )
     THROTTLED = (
         "throttled",

@@ -74,6 +74,15 @@ def write_waited(counts: Mapping[str, int]) -> None:
             _not_measured(error)
 
 
+def write_open_breakers(counts: Mapping[str, int]) -> None:
+    """Write how many breakers of each name are open, zero included."""
+    for limit, count in counts.items():
+        metrics = of("tasks")
+        metrics.add_dimension("limit", limit)
+        metrics.add_metric(Metric.OPEN_BREAKERS, MetricUnit.Count, count)
+        metrics.flush_metrics()
+
+
 def write_of_version(queue: str, version: str, failed: list[bool]) -> None:
     """Write for each message of a canary release whether the version has failed at it. Its average is their share."""
     try:

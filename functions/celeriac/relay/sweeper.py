@@ -9,6 +9,7 @@ from celeriac.enqueue.outbox_row import EventRow, OutboxRow, TaskRow, read_all
 from celeriac.model.failure import error_place, error_type
 from celeriac.observe.log import logger
 from celeriac.relay import delayed, held, memory, unpublished
+from celeriac.relay.count_breakers import count_breakers
 from celeriac.relay.mark import mark
 from celeriac.relay.measure import measure_outbox, measure_removed_queues
 from celeriac.relay.parcels import may_be_in_order
@@ -26,7 +27,8 @@ MARGIN = timedelta(seconds=10)
 
 
 def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """Measure the unpublished rows, publish those left behind, in order within each aggregate, count delayed tasks.
+    """Measure the unpublished rows, publish those left behind, in order within each aggregate, count delayed tasks and
+    open breakers.
 
     Each minute another shard comes first, and each shard gets an equal part of the time that is left. The relay may run
     at the same time: both send messages with the same ids.
@@ -39,6 +41,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa:
 
 def _sweep(begun: datetime, until: datetime) -> dict[str, int]:
     measured = measure_outbox()  # first, because the metrics must show a sweep that hangs or dies
+    count_breakers()
     _claim(begun + (until - begun) / 2)
     published = 0
     shards = unpublished.shards()

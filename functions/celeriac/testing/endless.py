@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from celeriac.declare import registry
 from celeriac.model.errors import CeleriacError
 
 # A thousand invocations in a row of one message take some seconds. Every message that waits at the same time may need
@@ -9,6 +10,9 @@ from celeriac.model.errors import CeleriacError
 MOST_INVOCATIONS = 1_000
 MOST_FOR_EACH = 100
 MOST_IN_ALL = 10_000
+# A message may wait for limits for fourteen days, fifteen minutes at a time.
+MOST_FOR_EACH_LIMITED = 1_500
+MOST_IN_ALL_LIMITED = 100_000
 LOOKS_EVERY = 50
 
 
@@ -35,7 +39,9 @@ class Invocations:
             return
         waiting = self._waiting()
         self._most_waiting = max(self._most_waiting, sum(waiting.values()))
-        if waiting and self._made >= min(MOST_INVOCATIONS + MOST_FOR_EACH * self._most_waiting, MOST_IN_ALL):
+        has_limits = any(task.limits for task in registry.tasks.values())
+        for_each, in_all = (MOST_FOR_EACH_LIMITED, MOST_IN_ALL_LIMITED) if has_limits else (MOST_FOR_EACH, MOST_IN_ALL)
+        if waiting and self._made >= min(MOST_INVOCATIONS + for_each * self._most_waiting, in_all):
             raise NotQuietError(
                 f"the sandbox isn't quiet after {self._made} invocations, and there are messages in "
                 f"{', '.join(sorted(waiting))}. Does a task always enqueue itself again? If there is only much to do, "

@@ -212,7 +212,8 @@ class Sandbox(Faults):
         """Run everything, and move time forward over every delay and backoff, until nothing is left to run.
 
         Then messages are left only in dead-letter queues. Raises NotQuietError if this doesn't end: after 1,000
-        invocations and 100 more for each message that waited at the same time, 10,000 at most. Another drain goes on.
+        invocations and 100 more for each message that waited at the same time, 10,000 at most; if there are tasks with
+        limits, 1,500 more for each, 100,000 at most. Another drain goes on.
         """
         self._pollers.invocations.begin()
         for _ in range(MOST_STEPS):

@@ -3,16 +3,18 @@ a task's status, to operate.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from celeriac import Task
 from celeriac.enqueue.outbox_row import task_start
 from celeriac.model import declared, names
 from celeriac.model.queue import Queue
-from celeriac_cdk import permissions
+from celeriac_cdk import flow_rights, permissions
 from celeriac_cdk.config import StageConfig
 from celeriac_cdk.constructs.key import use_key
 from celeriac_cdk.nag import acknowledge_wildcard
@@ -27,20 +29,33 @@ class Access(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, queues: Sequence[Queue], config: StageConfig, key: kms.IKey | None
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        queues: Sequence[Queue],
+        tasks: Sequence[Task[..., Any, Any]],
+        config: StageConfig,
+        key: kms.IKey | None,
     ) -> None:
         """Build the policies."""
         super().__init__(scope, construct_id)
         stage = config.stage
         for queue in queues:
-            rights = to_produce(queue, stage, key)
+            rights = to_produce(queue, tasks, stage, key)
+            # The description stays as it is, even where a unique task has its records read: CloudFormation would make
+            # a new policy for another description, under a name that is taken.
             self._policy(f"producer-{queue.name}", f"Enqueues tasks of {queue.name}; reads nothing", rights, stage)
             for resource in permissions.payload_objects(stage, queue.name):
                 acknowledge_wildcard(self, resource, _PAYLOADS)
             acknowledge_wildcard(self, permissions.schedules(stage, queue.name), _SCHEDULES)
         emit = to_emit(stage, key)
         self._policy("emitter", "Emits events; reads nothing and enqueues nothing", emit, stage)
-        look = [permissions.read_status(names.idempotency_table(stage)), *use_key(key, through=("dynamodb",))]
+        look = [
+            permissions.read_status(names.idempotency_table(stage)),
+            *flow_rights.of_reader(tasks, stage),
+            *use_key(key, through=("dynamodb",)),
+        ]
         self._policy("reader", "Asks for the status and result of tasks", look, stage)
         operate = [*operator_rights(stage), *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs"))]
         self._policy("operator", "The rights of the command `celeriac`", operate, stage)
@@ -74,7 +89,9 @@ _SCHEDULES = "the name of a schedule is known only when it is created; the group
 _MAPPINGS = arn("lambda", "event-source-mapping:*")
 
 
-def to_produce(queue: Queue, stage: str, key: kms.IKey | None) -> list[iam.PolicyStatement]:
+def to_produce(
+    queue: Queue, tasks: Sequence[Task[..., Any, Any]], stage: str, key: kms.IKey | None
+) -> list[iam.PolicyStatement]:
     """What enqueuing tasks of a queue needs, at once, later, or by a transaction."""
     outbox, records = names.outbox_table(stage), names.idempotency_table(stage)
     return [
@@ -83,6 +100,7 @@ def to_produce(queue: Queue, stage: str, key: kms.IKey | None) -> list[iam.Polic
         *permissions.schedule(stage, queue.name),
         permissions.append_tasks(outbox, queue.name),
         *([permissions.order_rows(records, task_start(queue.name))] if queue.fifo else []),
+        *flow_rights.of_producer(queue, tasks, stage),
         *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs")),
     ]
 
@@ -131,7 +149,8 @@ def operator_rights(stage: str) -> list[iam.PolicyStatement]:
             on=[records, outbox],
         ),
         _allow("dynamodb:DeleteItem", on=[records]),
-        _allow("dynamodb:Query", on=[f"{outbox}/index/{names.outbox_index()}"]),
+        permissions.query(names.outbox_table(stage), names.outbox_index()),
+        *flow_rights.of_operator(stage),
         *([permissions.put_events(names.bus(stage))] if declared.outbox().bus else []),
         _allow("logs:FilterLogEvents", on=[_logs(stage)]),
         iam.PolicyStatement(

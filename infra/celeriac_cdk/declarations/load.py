@@ -8,6 +8,7 @@ from typing import Any
 
 from celeriac import Task
 from celeriac.declare import registry
+from celeriac.declare.check_flow import clash
 from celeriac.declare.events import declared_events
 from celeriac.model import declared, given
 from celeriac.model.errors import DeclarationError
@@ -39,6 +40,7 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     check_tasks_have_queues(tasks, list(queues.values()))
     check_replays_are_absorbed(declared.outbox().retention, list(queues.values()))
     check_retired(tasks)
+    check_limits(tasks)
     check_patterns(tasks)
     check_fan_out(tasks)
     check_subscribers(tasks, declared_events(tasks))
@@ -91,6 +93,12 @@ def check_patterns(tasks: Sequence[Task[..., Any, Any]]) -> None:
                     f"task {task.name!r}: IAM knows no letters but ASCII's, so the role of its queue could use the "
                     f"records of the task {other.name!r} of another queue: give one of them another name="
                 )
+
+
+def check_limits(tasks: Sequence[Task[..., Any, Any]]) -> None:
+    """Raise DeclarationError if two limits have one name: they would share their items."""
+    if (problem := clash(tasks)) is not None:
+        raise DeclarationError(problem)
 
 
 def check_retired(tasks: Sequence[Task[..., Any, Any]]) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -12,7 +12,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from celeriac import Task
 from celeriac.enqueue.outbox_row import WAITING
+from celeriac.flow import breaker, rows
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
 from celeriac.model.stages import KMS_OUTPUT
@@ -43,11 +45,13 @@ class State(Construct):
         *,
         queues: Sequence[Queue],
         tables: Sequence[Table],
+        tasks: Sequence[Task[..., Any, Any]],
         application: BuildState | None = None,
         topics: Topics | None = None,
     ) -> None:
         """Build the queues, tables and bucket of the stage, and the constructs of `application`.
 
+        tasks: they tell which producers need more than to send.
         topics: those that the alarms go to, if the stage needs none of its own.
         """
         super().__init__(scope, construct_id)
@@ -110,6 +114,23 @@ class State(Construct):
             config=config,
             encryption_key=key,
         )
+        # Every stage has it: the first limit of a task must not wait for a table, nor the last one leave one behind.
+        self.flow = string_key_table(
+            self,
+            "Flow",
+            name=names.flow_table(config.stage),
+            key=rows.KEY,
+            expiry=rows.EXPIRES_AT,
+            config=config,
+            encryption_key=key,
+        )
+        # Only open breakers have its attributes, so it is empty nearly always.
+        self.flow.add_global_secondary_index(
+            index_name=names.flow_index(),
+            partition_key=dynamodb.Attribute(name=breaker.DUE, type=string),
+            sort_key=dynamodb.Attribute(name=breaker.DUE_AT, type=string),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
         # The table has a stream, so this ARN is never None.
         self.outbox_stream_arn = cast("str", outbox.table_stream_arn)
         self.payloads = self._payloads(config, payload.lifetimes(queues, declared.outbox().retention))
@@ -128,7 +149,7 @@ class State(Construct):
         FunctionLogs(self, "Logs", queues=queues, config=config, key=key)
         if config.watched:
             build_topics(self, config, key, given=topics)
-        Access(self, "Access", queues=queues, config=config, key=self.key)
+        Access(self, "Access", queues=queues, tasks=tasks, config=config, key=self.key)
 
     def _payloads(self, config: StageConfig, lifetimes: Mapping[str, timedelta]) -> s3.Bucket:
         """Build the bucket for payloads that SQS can't carry. It keeps each as long as a message can point to it."""

@@ -12,12 +12,13 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from celeriac import Task
+from celeriac.declare.declared_limits import limits_of
 from celeriac.declare.events import declared_events
 from celeriac.model import declared, names, settings
 from celeriac.model.queue import DEFAULT_RUNTIME, Queue, problems_of_environment
 from celeriac.model.stages import PROBES_OUTPUT
 from celeriac.model.table import Table
-from celeriac_cdk import permissions
+from celeriac_cdk import flow_rights, permissions
 from celeriac_cdk.application import Application
 from celeriac_cdk.bundle.target import on_lambda
 from celeriac_cdk.config import ConfigError, StageConfig
@@ -29,6 +30,7 @@ from celeriac_cdk.constructs.relay import Relay
 from celeriac_cdk.constructs.sweeper import Sweeper
 from celeriac_cdk.declarations import events
 from celeriac_cdk.monitoring.alarms import Alarms
+from celeriac_cdk.monitoring.breakers import watch_breakers
 from celeriac_cdk.monitoring.dashboard import dashboard
 from celeriac_cdk.monitoring.hooks import watch_hooks
 from celeriac_cdk.monitoring.notice import Notice
@@ -41,6 +43,10 @@ from celeriac_cdk.rights import given_to, moved_from, of_consumer, of_publishers
 _PAYLOADS = "the name of a payload is known only when it is stored"
 _THROTTLED = timedelta(hours=1)
 """What a queue should survive."""
+_HOT_LIMIT = (
+    "Tasks with limits wait some seconds more, unique and debounced ones are handed back; no attempt is charged. "
+    "One limit and key takes 1,000 writes a second."
+)
 _SCHEDULES = "the name of a schedule is known only when it is created; the group is fixed"
 
 
@@ -116,9 +122,18 @@ class Work(Construct):
             permissions=publish,
             alarms=alarms,
         )
-        sweeper = self.sweeper = Sweeper(self, "Sweeper", runtime=runtime, permissions=publish, alarms=alarms)
+        sweeper = self.sweeper = Sweeper(
+            self,
+            "Sweeper",
+            runtime=runtime,
+            permissions=[*publish, *flow_rights.of_sweeper(tasks, config.stage)],
+            alarms=alarms,
+        )
         self.crons = Crons(self, "Crons", tasks=tasks, stage=config.stage, key=encrypting(key, config))
         self._watch_tables(tables, alarms)
+        if flow_rights.is_used(tasks):
+            alarms.when_throttled(self, table=names.flow_table(config.stage), means=_HOT_LIMIT)
+        watch_breakers(self, alarms, tasks)
         self._watch_schedules_and_bus(alarms)
         watch_hooks(self, alarms)
         cdk.CfnOutput(self, PROBES_OUTPUT, value="1", description="celeriac smoke knows them")
@@ -126,7 +141,7 @@ class Work(Construct):
         if asked:
             self._warn_of_unused(application.unused(tables))
         self._warn_of_events(tasks)
-        self.dashboard = dashboard(self, queues, alarms) if config.watched else None
+        self.dashboard = dashboard(self, queues, limits_of(tasks), alarms) if config.watched else None
         if not config.local:  # the local cloud's CloudFormation has no saved queries
             queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
 

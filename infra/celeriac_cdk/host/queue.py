@@ -46,12 +46,13 @@ class QueueOfStage:
     def grant_enqueue(self, grantee: Grantee) -> None:
         """Let a function or a service enqueue tasks of the queue: rights, and environment variables.
 
-        It may not read anything. Raises ConfigError if it works with another application.
+        It may not read anything but the records of unique tasks. Raises ConfigError if it works with another
+        application.
         """
         home = self._home
         with home.named():
             stage = home.config.stage
-            give(grantee, home, to_produce(self.declared, stage, home.key))
+            give(grantee, home, to_produce(self.declared, home.tasks, stage, home.key))
 
     def grant_read_status(self, grantee: Grantee) -> None:
         """Let a function or a service ask for the status and the results of the queue's tasks: rights, and environment.

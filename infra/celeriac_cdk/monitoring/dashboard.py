@@ -8,10 +8,11 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
 from celeriac.model import names
+from celeriac.model.limits import Breaker, Limit
 from celeriac.model.queue import Queue
 from celeriac.observe.metric_names import Metric
 from celeriac_cdk.monitoring.alarms import Alarms
-from celeriac_cdk.monitoring.metrics import measure
+from celeriac_cdk.monitoring.metrics import measure, of_limit
 
 type Graph = tuple[str, list[cloudwatch.IMetric]]
 """A title, and the metrics to draw."""
@@ -22,10 +23,12 @@ _OF_SCHEDULES = ("InvocationAttemptCount", "InvocationThrottleCount", "TargetErr
 _ALARMS_IN_A_WIDGET = 100
 
 
-def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> cloudwatch.Dashboard:
+def dashboard(
+    scope: Construct, queues: Sequence[Queue], limits: Sequence[Limit], alarms: Alarms
+) -> cloudwatch.Dashboard:
     """Build the dashboard `<application>-<stage>--<region>`.
 
-    Most graphs have a line for each queue, to show an unusual queue.
+    Most graphs have a line for each queue, to show an unusual queue. Those of limits are there if any is declared.
     """
     stage = alarms.config.stage
     made = cloudwatch.Dashboard(
@@ -34,7 +37,7 @@ def dashboard(scope: Construct, queues: Sequence[Queue], alarms: Alarms) -> clou
     raised = sorted(alarms.raised, key=lambda alarm: alarm.node.path)
     for some in batched(raised, _ALARMS_IN_A_WIDGET):
         made.add_widgets(cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(some), width=2 * _WIDTH, height=6))
-    for row in batched(_graphs(queues, stage), 2):
+    for row in batched([*_graphs(queues, stage), *_graphs_of_limits(limits, stage)], 2):
         made.add_widgets(*(_drawn(title, metrics) for title, metrics in row))
     return made
 
@@ -86,6 +89,14 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
         ("Delayed tasks that wait in schedules, up to 1,000", [delayed]),
         ("Schedules: sends, throttled, failed and given up", [scheduled(each) for each in _OF_SCHEDULES]),
     ]
+
+
+def _graphs_of_limits(limits: Sequence[Limit], stage: str) -> list[Graph]:
+    breakers = [limit for limit in limits if isinstance(limit, Breaker)]
+    waited = [of_limit(Metric.WAITED, "Sum", stage, limit.name).with_(label=limit.name) for limit in limits]
+    open_ = [of_limit(Metric.OPEN_BREAKERS, "Maximum", stage, one.name).with_(label=one.name) for one in breakers]
+    graphs: list[Graph] = [("Tasks that had to wait for a limit, by limit", [*waited]), ("Open breakers", [*open_])]
+    return [(title, lines) for title, lines in graphs if lines]
 
 
 def _slow_tasks(stage: str) -> cloudwatch.IMetric:

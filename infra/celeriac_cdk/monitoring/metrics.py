@@ -27,3 +27,12 @@ def measure(
 def stage_metric(metric: Metric, statistic: str, stage: str, *, period: timedelta = MINUTE) -> cloudwatch.Metric:
     """Return a metric that the sweeper writes."""
     return measure(names.METRICS, metric, statistic, period=period, service="outbox", stage=names.prefix(stage))
+
+
+def of_limit(
+    metric: Metric, statistic: str, stage: str, limit: str, *, period: timedelta = MINUTE
+) -> cloudwatch.Metric:
+    """Return a metric that is written by limit."""
+    return measure(
+        names.METRICS, metric, statistic, period=period, service="tasks", stage=names.prefix(stage), limit=limit
+    )

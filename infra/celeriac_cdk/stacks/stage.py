@@ -59,7 +59,7 @@ def _declare(app: cdk.App, root: Path, project: Project, state: BuildState, appl
             "object of the class Application"
         )
     for region in config.settings.regions or (None,):
-        kept = StateStack(app, config, queues=queues, tables=tables, application=state, region=region)
+        kept = StateStack(app, config, queues=queues, tables=tables, tasks=tasks, application=state, region=region)
         described.check_built(kept)
         work = WorkStack(
             app,

@@ -9,7 +9,7 @@ from celeriac_local.iam.policy import AccessCheck, Verdict
 
 _MARK = "celeriac-iam "
 _ITEMS = {f"dynamodb:{name}Item" for name in ("Get", "Put", "Update", "Delete")} | {"dynamodb:ConditionCheckItem"}
-_OURS = {"idempotency", "outbox"}
+_OURS = {"idempotency", "outbox", "flow"}
 
 
 @dataclass(frozen=True, slots=True)

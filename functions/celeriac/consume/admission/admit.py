@@ -5,41 +5,36 @@ So starts are taken when all that came before them is held, and never for messag
 is promised to a message that must wait is a slot in the line.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from threading import RLock
 from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from celeriac.aws import pause
 from celeriac.consume.admission import asked as asking
-from celeriac.consume.admission.asked import Asked, Beforehand
+from celeriac.consume.admission.asked import Asked
+from celeriac.consume.admission.company import Company, Pair
 from celeriac.consume.admission.look import Look
-from celeriac.consume.admission.waits import BEYOND, THROTTLED, between, bunched, waiting
+from celeriac.consume.admission.places_held import PlacesHeld
+from celeriac.consume.admission.starts import TICK, Starts
+from celeriac.consume.admission.waits import Waits, between, throttled, waiting
 from celeriac.consume.outcome import Dead, Waiting
 from celeriac.consume.received import Received
-from celeriac.consume.sqs_record import SqsRecord
 from celeriac.consume.turn import turn
 from celeriac.declare.task import Task
 from celeriac.execute.call import TaskCalls, TaskTimeoutError
-from celeriac.flow import breaker, overrides, places, rate, rows
+from celeriac.flow import breaker, overrides, rate, rows
 from celeriac.flow.places import Place
-from celeriac.flow.rate import Pace, Start
 from celeriac.model.failure import error_type
-from celeriac.model.limits import Breaker, Concurrent, Rate
+from celeriac.model.limits import Breaker
 from celeriac.model.message import Message
-from celeriac.model.queue import Queue
 from celeriac.model.retry import Reject, Retry, Throttled
 from celeriac.observe.log import logger
 
-_TICK = timedelta(microseconds=1)
-_SOON = rate.SOON // _TICK
-
-type Pair = tuple[SqsRecord, Queue]
+# A breaker that an operator holds open is looked at again after about the time for which a worker keeps overrides.
+HELD_OPEN = timedelta(minutes=1), timedelta(minutes=2)
 
 
 class Admission(Struct):
@@ -49,8 +44,10 @@ class Admission(Struct):
     asked: Asked = field(default_factory=Asked)
     is_certain: bool = True
     """False if the message seems to have nothing to start. Then it was admitted by nobody, and must not run."""
-    held: list[tuple[Concurrent, str, Place]] = field(default_factory=list)
+    held: list[tuple[str, Place]] = field(default_factory=list)
+    """Places, with the keys of their limits."""
     probes: list[tuple[Breaker, str, str]] = field(default_factory=list)
+    """Breakers for which it is the one that tries, with their keys and its tokens."""
     has_started: bool = False
     is_over: bool = False
 
@@ -71,33 +68,14 @@ class Flow:
     """The admission of one invocation. Its lanes ask it from several threads."""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
-        self._concurrency = max((queue.concurrency for _, queue in pairs), default=1)
-        self._rest: dict[str, Beforehand] = {}
-        """Messages that were read beforehand, and haven't asked yet."""
-        for sqs_record, queue in pairs:
-            if (read := asking.beforehand(sqs_record, queue)) is not None:
-                self._rest[sqs_record.message_id] = read
-        self._look = Look(self._rest)
-        self._locks: defaultdict[str, RLock] = defaultdict(RLock)
-        self._starts: defaultdict[str, list[Start]] = defaultdict(list)
-        self._slots: defaultdict[str, list[int]] = defaultdict(list)
-        self._idle: defaultdict[str, list[Place]] = defaultdict(list)
-        self._running = 0
+        self._company = Company(pairs)
+        self._look = Look(self._company.rest)
+        self._starts = Starts(self._company, self._look)
+        self._places = PlacesHeld(self._company, self._look, self._starts)
 
     def lanes(self, pairs: Sequence[Pair]) -> list[list[Pair]]:
-        """The messages, those that share places behind each other: as many lanes for a key as it may have places."""
-        lanes: dict[object, list[Pair]] = {}
-        counts: defaultdict[str, int] = defaultdict(int)
-        for pair in pairs:
-            read = self._rest.get(pair[0].message_id)
-            shared = next(iter(read.asked.concurrents), None) if read is not None else None
-            if shared is None:
-                lanes[pair[0].message_id] = [pair]
-            else:
-                limit, key = shared
-                lanes.setdefault((key, counts[key] % limit.places), []).append(pair)
-                counts[key] += 1
-        return list(lanes.values())
+        """The messages, those that share places behind each other."""
+        return self._places.lanes(list(pairs))
 
     def admit(  # noqa: PLR0917 - the arguments are those of its only caller
         self,
@@ -107,36 +85,36 @@ class Flow:
         arguments: Mapping[str, Any],
         record_key: str,
         received: Received,
-    ) -> TaskCalls[Admission | Waiting | Dead]:
+    ) -> TaskCalls[Admission | Waits]:
         """Wait for the turn, then ask the limits of the task.
 
-        original: the message as it came. record_key: the key that it will claim.
+        original: the message as it came. record_key: the key of the record that it will claim; empty if it claims none.
 
         Raises AWS's errors: no limit is passed while its item can't be reached.
         """
         if not task.limits:
             return Admission()
         yield from turn(received)
-        self._rest.pop(received.sqs_record.message_id, None)
         admission = Admission(self, asking.of(task, arguments))
-        record = (task.name, record_key) if task.guarantee != "at_least_once" else None
-        try:
-            found = self._look.at(self._keys(admission.asked, received), record)
-            if asking.is_settled(found, message):
-                admission.is_certain = False
-                return admission
-            original = self._with_waits(original, received)
-            if (waits := self._ask(admission, original, received)) is None:
-                self._running += 1
-                admission.has_started = True
-                return admission
-        except Exception as error:
+        record = (task.name, record_key) if record_key else None
+        with self._company.asking(received.sqs_record.message_id, admission.asked):
+            try:
+                found = self._look.at(self._keys(admission.asked, received), record)
+                if asking.is_settled(found, message, alone=received.alone, comes_back=received.queue.fifo):
+                    admission.is_certain = False
+                    return admission
+                waits = self._ask(admission, self._with_waits(original, received), received)
+            except Exception as error:
+                admission.give_back()
+                if rows.is_throttled(error):
+                    return throttled(original, received)
+                raise
+        if waits is not None:
             admission.give_back()
-            if rows.is_throttled(error):
-                return waiting(original, received, "its limits", between(*THROTTLED))
-            raise
-        admission.give_back()
-        return waits
+            return waits
+        admission.has_started = True
+        self._company.begins()
+        return admission
 
     def looked_at(self, key: str) -> rows.Item:
         """Another item of a message that asks for limits, by the same look. Raises AWS's errors."""
@@ -144,158 +122,57 @@ class Flow:
         return self._look.items[key]
 
     def _keys(self, asked: Asked, received: Received) -> list[str]:
-        record = received.sqs_record
-        waits = (
-            [rows.of_wait(received.queue.name, record.message_id)]
-            if received.queue.fifo and record.receives > 1
-            else []
-        )
-        return [*asked.keys, *waits]
+        sqs_record = received.sqs_record
+        has_waited = received.queue.fifo and sqs_record.receives > 1
+        return [*asked.keys, *([rows.of_wait(received.queue.name, sqs_record.message_id)] if has_waited else [])]
 
     def _with_waits(self, original: Message, received: Received) -> Message:
         """On a FIFO queue the message stays as it is, so an item holds its slots and when it began to wait."""
         item = self._look.items.get(rows.of_wait(received.queue.name, received.sqs_record.message_id))
         if not received.queue.fifo or not item:
             return original
-        received.facts.waited = max((rows.now() - int(item["since"])) * _TICK, timedelta())
-        return _with_slots(original, {name: int(slot) for name, slot in (item.get("slots") or {}).items()})
+        received.facts.waited = max((rows.now() - int(item["since"])) * TICK, timedelta())
+        return replace(original, slots={name: int(slot) for name, slot in (item.get("slots") or {}).items()} or None)
 
-    def _ask(self, admission: Admission, message: Message, received: Received) -> Waiting | Dead | None:
+    def _ask(self, admission: Admission, message: Message, received: Received) -> Waits | None:
+        """Ask in turn. What is held so far is in `admission`. Returns the wait for what has no room."""
         asked, items = admission.asked, self._look.items
-        now = rows.now()
         for limit, key in asked.breakers:
             if (override := overrides.of(limit.name)) is not None and override.is_open:
-                return waiting(message, received, limit.name, between(timedelta(minutes=1), timedelta(minutes=2)))
-            if breaker.state_of(items[key], now) == "open":
-                return waiting(message, received, limit.name, breaker.wait(limit, items[key], now))
-        for its_rate, key in asked.rates:
-            if (waits := self._stand_in_line(its_rate, key, message, received)) is not None:
+                return waiting(message, received, limit.name, between(*HELD_OPEN))
+            if breaker.state_of(items[key], rows.now()) == "open":
+                return waiting(message, received, limit.name, breaker.wait(limit, items[key], rows.now()))
+        for each, key in asked.rates:
+            if (waits := self._starts.stand_in_line(each, key, message, received)) is not None:
                 return waits
         for concurrent, key in asked.concurrents:
-            if (waits := self._take_place(admission, concurrent, key, message, received)) is not None:
-                return waits
-        for its_rate, key in asked.rates:
-            if (waits := self._take_start(its_rate, key, message, received)) is not None:
-                return waits
+            place = self._places.take(concurrent, key, message, received)
+            if isinstance(place, Waiting | Dead):
+                return place
+            admission.held.append((key, place))
+        if (waits := self._starts.take(asked.rates, message, received)) is not None:
+            return waits
         for limit, key in asked.breakers:
             if breaker.state_of(items[key], rows.now()) == "half-open":
                 token = breaker.take_probe(key, received.worker.deadline, items)
-                if token is None and breaker.state_of(items[key], rows.now()) != "closed":
-                    return waiting(message, received, limit.name, breaker.wait(limit, items[key], rows.now()))
                 if token is not None:
                     admission.probes.append((limit, key, token))
+                elif breaker.state_of(items[key], rows.now()) != "closed":
+                    return waiting(message, received, limit.name, breaker.wait(limit, items[key], rows.now()))
         return None
-
-    def _stand_in_line(self, limit: Rate, key: str, message: Message, received: Received) -> Waiting | Dead | None:
-        """Let a message wait that has no business at the front yet; None if it may try to start."""
-        pace, now, slot = overrides.pace_of(limit), rows.now(), asking.slot_of(message, limit)
-        if slot is not None and slot > now + _SOON:
-            return waiting(
-                message, received, limit.name, (slot - now) * _TICK
-            )  # it came early, or waits beyond SQS's delay
-        line = rate.line_of(self._look.items[key])
-        free = rate.free_at(line, pace, has_slot=slot is not None, now=now)
-        if free <= now + _SOON and line.blocked <= now:
-            return None
-        if slot is not None:
-            return waiting(message, received, limit.name, bunched(free, slot, now))
-        return self._reserve(limit, key, pace, message, received)
-
-    def _reserve(self, limit: Rate, key: str, pace: Pace, message: Message, received: Received) -> Waiting | Dead:
-        line, now = rate.line_of(self._look.items[key]), rows.now()
-        begin = rate.free_at(line, pace, has_slot=True, now=now)
-        return self._wait_for_slot(limit, key, pace.interval, begin, message, received)
-
-    def _wait_for_slot(  # noqa: PLR0917 - what its two callers know
-        self, limit: Rate | Concurrent, key: str, interval: int, begin: int, message: Message, received: Received
-    ) -> Waiting | Dead:
-        with self._locks[key]:
-            if not self._slots[key]:
-                wanted = 1 + self._still_to_ask(key)
-                self._slots[key] = rate.reserve(key, interval, wanted, free=begin, seen=self._look.items)
-            slot = self._slots[key].pop(0) if self._slots[key] else None
-        wait = (slot - rows.now()) * _TICK if slot is not None else between(*BEYOND)
-        return waiting(message, received, limit.name, wait, slot=slot)
-
-    def _take_start(self, limit: Rate, key: str, message: Message, received: Received) -> Waiting | Dead | None:
-        """Take a start, and wait for its instant in this lane."""
-        pace, slot = overrides.pace_of(limit), asking.slot_of(message, limit)
-        has_slot = slot is not None
-        if slot is not None and slot > rows.now():
-            pause.until(rows.instant(slot))
-        with self._locks[key]:
-            start = self._pooled(key)
-            if start is None:
-                wanted = 1 if has_slot else 1 + min(self._still_to_ask(key), self._free_lanes() - 1)
-                taken = rate.take(key, pace, wanted, has_slot=has_slot, seen=self._look.items)
-                self._starts[key] = taken[1:]
-                start = taken[0] if taken else None
-        if start is not None:
-            pause.until(rows.instant(start.at))
-            return None
-        if slot is not None:
-            line = rate.line_of(self._look.items[key])
-            free = rate.free_at(line, pace, has_slot=True, now=rows.now())
-            return waiting(message, received, limit.name, bunched(free, slot, rows.now()))
-        return self._reserve(limit, key, pace, message, received)
-
-    def _pooled(self, key: str) -> Start | None:
-        """A start that was taken for another lane of this worker, and that is still good."""
-        now = rows.now()
-        while self._starts[key]:
-            start = self._starts[key].pop(0)
-            if start.until >= now:
-                return start
-        return None
-
-    def _take_place(
-        self, admission: Admission, limit: Concurrent, key: str, message: Message, received: Received
-    ) -> Waiting | Dead | None:
-        items, override = self._look.items, overrides.of(limit.name)
-        most = override.limit if override is not None and override.limit else limit.places
-        slot, now = asking.slot_of(message, limit), rows.now()
-        interval = places.interval(items[key], most)
-        with self._locks[key]:
-            place = self._idle_place(key)
-            if place is None and slot is not None and slot > now + _SOON:
-                return waiting(message, received, limit.name, (slot - now) * _TICK)
-            has_line = int(items[key].get("promised", 0)) > now and slot is None
-            if place is None and not has_line:
-                place = places.take(key, most, until=received.worker.deadline, seen=items)
-        if place is not None:
-            admission.held.append((limit, key, place))
-            return None
-        if slot is not None:
-            return waiting(message, received, limit.name, bunched(now + interval, slot, now))
-        return self._wait_for_slot(limit, key, interval, now + interval, message, received)
-
-    def _idle_place(self, key: str) -> Place | None:
-        now = rows.now()
-        while self._idle[key]:
-            place = self._idle[key].pop()
-            if place.until > now:
-                return place
-        return None
-
-    def _still_to_ask(self, key: str) -> int:
-        return sum(key in read.asked.keys for read in list(self._rest.values()))
-
-    def _free_lanes(self) -> int:
-        return max(1, self._concurrency - self._running)
 
     def ended(self, admission: Admission, error: BaseException | None) -> None:
         """See `Admission.ended`. What AWS refuses is logged: a place is free at its worker's end, a probe lapses."""
-        failed = _judge(error)
+        probed = {key for _, key, _ in admission.probes}
         for limit, key, token in admission.probes:
             with _logged("probe"):
-                breaker.probed(key, token, limit, failed=failed(limit))
-        probed = {key for _, key, _ in admission.probes}
-        for limit, key in admission.asked.breakers:
-            outcome = failed(limit)
-            if key not in probed and outcome is not None:
-                with _logged("outcome"):
-                    breaker.count(key, limit, self._look.items.get(key, {}), failed=outcome)
+                breaker.probed(key, token, limit, failed=_has_failed(error, limit))
         admission.probes.clear()
+        for limit, key in admission.asked.breakers:
+            failed = _has_failed(error, limit)
+            if key not in probed and failed is not None:
+                with _logged("outcome"):
+                    breaker.count(key, limit, self._look.items.get(key, {}), failed=failed)
         if isinstance(error, TaskTimeoutError) and error.runs_on:
             admission.held.clear()  # its thread goes on, and so does its work
         self.give_back(admission)
@@ -303,28 +180,21 @@ class Flow:
     def give_back(self, admission: Admission) -> None:
         """See `Admission.give_back`."""
         if admission.has_started:
-            self._running -= 1
+            self._company.ends()
         for limit, key, token in admission.probes:
             with _logged("probe"):
                 breaker.probed(key, token, limit, failed=None)
-        for _, key, place in admission.held:
-            if self._still_to_ask(key):
-                with self._locks[key]:
-                    self._idle[key].append(place)
-            else:
-                self._free(key, place)
+        for key, place in admission.held:
+            with _logged("place"):
+                self._places.give_back(key, place)
 
     def close(self) -> None:
-        """Give back the places that no message of this invocation holds."""
-        for key in list(self._idle):
-            while self._idle[key]:
-                self._free(key, self._idle[key].pop())
-
-    def _free(self, key: str, place: Place) -> None:
+        """Free the places that no message of this invocation holds."""
         with _logged("place"):
-            places.give_back(key, place, self._look.items.get(key, {}))
+            self._places.free_idle()
 
-    def throttled(self, task: Task[..., Any, Any], arguments: Mapping[str, Any], error: Throttled) -> str:
+    @staticmethod
+    def throttled(task: Task[..., Any, Any], arguments: Mapping[str, Any], error: Throttled) -> str:
         """Let the limit wait that a provider's "too many requests" is about. Returns its name, or an empty text."""
         limit = error.limit if error.limit is not None else asking.narrowest(task)
         if limit is None:
@@ -335,32 +205,22 @@ class Flow:
                 extra={"task": task.name, "limit": limit.name},
             )
             return ""
-        key = rows.of_limit(limit.name, task.text_of(limit.names, arguments) if limit.names else "")
         with _logged("block"):
-            rate.block(key, rows.now() + error.retry_after // _TICK)
+            rate.block(asking.key_of(task, limit, arguments), rows.now() + error.retry_after // TICK)
         return limit.name
 
 
-def _judge(error: BaseException | None) -> Callable[[Breaker], bool | None]:
-    """Whether a run that ended like this failed, for a breaker; None if that says nothing about what it protects."""
-
-    def failed(limit: Breaker) -> bool | None:
-        match error:
-            case None | Reject():
-                return False
-            case Throttled() | Retry(charge=False):
-                return None
-            case TaskTimeoutError():
-                return True
-            case _:
-                return True if isinstance(error, limit.on) else None
-
-    return failed
-
-
-def _with_slots(message: Message, slots: Mapping[str, int]) -> Message:
-    """The message with these slots."""
-    return replace(message, slots=dict(slots) or None)
+def _has_failed(error: BaseException | None, limit: Breaker) -> bool | None:
+    """Whether a run has failed, for a breaker; None if its end says nothing about what the breaker protects."""
+    match error:
+        case None | Reject():
+            return False
+        case Throttled() | Retry(charge=False):
+            return None
+        case TaskTimeoutError():
+            return True
+        case _:
+            return True if isinstance(error, limit.on) else None
 
 
 @contextmanager

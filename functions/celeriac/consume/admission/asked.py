@@ -1,6 +1,6 @@
 """What one message asks its limits for. Pure data and pure decisions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from celeriac.declare import registry
 from celeriac.declare.task import Task
 from celeriac.flow import rows
 from celeriac.leases import states
-from celeriac.model.limits import Breaker, Concurrent, Rate
+from celeriac.model.limits import Breaker, Concurrent, Limit, Rate
 from celeriac.model.message import Message
 from celeriac.model.queue import Queue
 
@@ -35,6 +35,8 @@ class Beforehand(NamedTuple):
     """A message that was read before any of its batch runs."""
 
     asked: Asked
+    newcomer_at: tuple[str, ...]
+    """The keys of the limits in whose lines it has no slot."""
     record: tuple[str, str] | None
     """The task, and the idempotency key that the message will claim; None if it claims none."""
     unique: str | None = None
@@ -43,16 +45,18 @@ class Beforehand(NamedTuple):
 
 def of(task: Task[..., Any, Any], arguments: Mapping[str, Any]) -> Asked:
     """What a message with these arguments asks for. Raises InvalidArgumentsError for a value without a JSON form."""
-    found = [
-        (limit, rows.of_limit(limit.name, task.text_of(limit.names, arguments) if limit.names else ""))
-        for limit in task.limits
-    ]
+    found = [(limit, key_of(task, limit, arguments)) for limit in task.limits]
     rates = [(limit, key) for limit, key in found if isinstance(limit, Rate)]
     return Asked(
         tuple((limit, key) for limit, key in found if isinstance(limit, Breaker)),
         tuple((limit, key) for limit, key in found if isinstance(limit, Concurrent)),
         tuple(sorted(rates, key=lambda pair: (not pair[0].names, -pair[0].interval))),
     )
+
+
+def key_of(task: Task[..., Any, Any], limit: Limit, arguments: Mapping[str, Any]) -> str:
+    """The key of a limit's item for these arguments. Raises InvalidArgumentsError for a value without a JSON form."""
+    return rows.of_limit(limit.name, task.text_of(limit.names, arguments) if limit.names else "")
 
 
 def narrowest(task: Task[..., Any, Any]) -> Rate | None:
@@ -82,36 +86,44 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         unique = None
         if task.unique is not None:
             unique = rows.of_unique(task.queue.name, task.name, task.text_of(task.unique.names, arguments))
-        return Beforehand(of(task, arguments), record, unique)
+        asked, slots = of(task, arguments), message.slots or {}
+        lines: list[tuple[Limit, str]] = [*asked.concurrents, *asked.rates]
+        return Beforehand(asked, tuple(key for limit, key in lines if limit.name not in slots), record, unique)
     except Exception:  # noqa: BLE001 - see above
         return None
 
 
-def is_settled(record: Mapping[str, Any], message: Message) -> bool:
-    """Whether a message has nothing to start, as far as the record of its key tells: the claim then finds that out.
+def is_settled(record: Mapping[str, Any], message: Message, *, alone: bool, comes_back: bool) -> bool:
+    """Whether a message has nothing to start now, as far as the record of its key tells: the claim then finds that out.
 
-    Else a message that is done, or dead, would use up a start.
+    Else a message that is done, or dead, or must run alone later, would use up a start. One that must run alone would
+    even be refused by its limit for the start that it took before, each time.
+
+    comes_back: whether the queue is FIFO, so that the record counts attempts.
     """
     now = datetime.now(UTC)
     if not record or int(record.get("expiration", 0)) < now.timestamp():
         return False
+    is_own, this = record.get("task_id") == message.id, now.timestamp() * 1000
+    ran = int(record.get("attempt", 0)), int(record.get("step", 0))
     match record.get("status"):
         case states.COMPLETED:
             return True
         case states.DEAD:
-            return message.failure is None and record.get("task_id") == message.id
+            return message.failure is None and is_own
+        case states.RETRYING if comes_back:
+            return int(record.get("retry_at", 0)) > this
+        case states.RETRYING:
+            return is_own and message.failure is None and ran >= (message.attempt, message.step)
         case states.INPROGRESS:
-            return "unsent" in record or int(record.get("in_progress_expiration", 0)) > now.timestamp() * 1000
+            is_left = is_own and not comes_back and ran < (message.attempt, message.step)
+            is_running = int(record.get("in_progress_expiration", 0)) > this
+            return "unsent" in record or is_running or not (alone or is_left)
         case _:
             return False
 
 
-def slot_of(message: Message, rate: Rate | Concurrent) -> int | None:
-    """The slot that a message has in a line, in microseconds since 1970; None if it has none."""
-    slot = (message.slots or {}).get(rate.name)
+def slot_of(message: Message, limit: str) -> int | None:
+    """The slot that a message has in a limit's line, in microseconds since 1970; None if it has none."""
+    slot = (message.slots or {}).get(limit)
     return slot * 1_000 if slot is not None else None
-
-
-def keys_of(asked: Sequence[Asked]) -> list[str]:
-    """The keys of several messages, each once."""
-    return list(dict.fromkeys(key for one in asked for key in one.keys))

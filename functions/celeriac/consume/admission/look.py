@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from celeriac.aws.client import client
+from celeriac.aws.client import client, error_code
 from celeriac.aws.items import plain
 from celeriac.consume.admission.asked import Beforehand
 from celeriac.flow import rows
-from celeriac.flow.rows import Item, Seen
+from celeriac.flow.rows import Seen
 from celeriac.leases.store import store
 from celeriac.model import names, settings
 
@@ -44,6 +44,7 @@ class Look:
         """The items, also as this worker has written them since."""
         self._records: dict[Record, dict[str, Any]] = {}
         self._looked_at: dict[str | Record, datetime] = {}
+        self._is_batched = True
 
     def at(self, keys: Iterable[str], record: Record | None) -> Mapping[str, Any]:
         """Have these items in `items`, not older than a second. Returns the record; empty if there is none.
@@ -58,39 +59,75 @@ class Look:
             return self._records.get(record, {}) if record is not None else {}
 
     def _take(self, wanted: list[str | Record]) -> None:
-        for one in self._rest.values():
-            wanted += one.asked.keys
-            if one.record is not None:
-                wanted.append(one.record)
-            if one.unique is not None:
-                wanted.append(one.unique)
-        some = list(dict.fromkeys(wanted))[:MOST_KEYS]
-        table, records = rows.table(), names.idempotency_table(settings.stage())
-        ids = {self._id_of(one): one for one in some if not isinstance(one, str)}
-        requests: Any = {
-            table: {"Keys": [rows.key_of(one) for one in some if isinstance(one, str)]},
-            records: {"Keys": [{"id": {"S": each}} for each in ids]},
-        }
-        requests = {name: request for name, request in requests.items() if request["Keys"]}
-        items: dict[str, Item] = {one: {} for one in some if isinstance(one, str)}
-        found: dict[Record, dict[str, Any]] = {}
+        """Read these, and with the same call what the rest of the batch asks for."""
+        some = list(wanted)
+        for read in list(self._rest.values()):  # other lanes remove theirs meanwhile
+            if len(some) >= MOST_KEYS:
+                break
+            some += read.asked.keys
+            if read.record is not None:
+                some.append(read.record)
+            if read.unique is not None:
+                some.append(read.unique)
+        some = list(dict.fromkeys(some))[:MOST_KEYS]
+        if not self._is_batched or not self._take_together(some):
+            some = wanted
+            for one in wanted:
+                answer = client("dynamodb").get_item(**self._place_of(one))
+                self._note(one, answer.get("Item"))
+        now = datetime.now(UTC)
+        self._looked_at.update(dict.fromkeys(some, now))
+
+    def _take_together(self, some: list[str | Record]) -> bool:
+        """Read by one call. False if the role doesn't allow it.
+
+        Its rights are bounded by the keys. With very many limits they take more than one statement of its policy, and
+        AWS allows a call only if one statement allows all of its keys.
+        """
+        by_place = {_text(self._place_of(one)): one for one in some}
+        requests: Any = {}
+        for one in some:
+            place = self._place_of(one)
+            requests.setdefault(place["TableName"], {"Keys": []})["Keys"].append(place["Key"])
+        found: dict[str | Record, Any] = {}
         for _ in range(MOST_TRIES):
-            answer: Any = client("dynamodb").batch_get_item(RequestItems=requests)
-            for item in answer["Responses"].get(table, []):
-                items[item[rows.KEY]["S"]] = rows.living(plain(item) or {})
-            for item in answer["Responses"].get(records, []):
-                found[ids[item["id"]["S"]]] = {name: next(iter(value.values())) for name, value in item.items()}
+            try:
+                answer: Any = client("dynamodb").batch_get_item(RequestItems=requests)
+            except Exception as error:
+                if "AccessDenied" not in error_code(error):
+                    raise
+                self._is_batched = False
+                return False
+            for table, items in answer["Responses"].items():
+                key = rows.KEY if table == rows.table() else "id"
+                for item in items:
+                    found[by_place[_text({"TableName": table, "Key": {key: item[key]}})]] = item
             requests = answer.get("UnprocessedKeys")
             if not requests:
                 break
         else:
             raise LookFailedError("DynamoDB has left out items of limits")
-        now = datetime.now(UTC)
-        self.items.update(items)
-        for record in ids.values():
-            self._records[record] = found.get(record, {})
-        self._looked_at.update(dict.fromkeys(some, now))
+        for one in some:
+            self._note(one, found.get(one))
+        return True
 
-    def _id_of(self, record: Record) -> str:
+    def _note(self, one: str | Record, item: Any) -> None:
+        if isinstance(one, str):
+            self.items[one] = rows.living(plain(item) or {})
+        else:
+            self._records[one] = {name: next(iter(value.values())) for name, value in (item or {}).items()}
+
+    def _place_of(self, one: str | Record) -> Any:
+        """The table and the key, as arguments of a call."""
+        if isinstance(one, str):
+            return {"TableName": rows.table(), "Key": rows.key_of(one)}
+        return {"TableName": names.idempotency_table(settings.stage()), "Key": {"id": {"S": self._id_of(one)}}}
+
+    @staticmethod
+    def _id_of(record: Record) -> str:
         task, key = record
         return store(task, names.idempotency_table(settings.stage()), _ANY).record_id(key)
+
+
+def _text(place: Any) -> str:
+    return f"{place['TableName']} {next(iter(place['Key'].values()))['S']}"

@@ -17,17 +17,22 @@ LONGEST = timedelta(days=14)
 """So long a message waits for limits in all."""
 # A hot item: DynamoDB refuses some of the writes to a key that gets more than 1,000 a second.
 THROTTLED = timedelta(seconds=1), timedelta(seconds=5)
+LONGEST_THROTTLED = timedelta(seconds=90)
+ITS_LIMITS = "its limits"
+"""What a message waits for whose limits' items can't be written."""
 # Beyond the line of slots nobody has an order.
 BEYOND = timedelta(minutes=12), MAX_DELAY
+
+
+type Waits = Waiting | Dead
+"""What becomes of a message that can't start: it waits, or has waited too long."""
 
 
 class WaitedTooLongError(CeleriacError):
     """A message has waited for limits for so long that waiting more makes no sense."""
 
 
-def waiting(
-    original: Message, received: Received, limit: str, wait: timedelta, *, slot: int | None = None
-) -> Waiting | Dead:
+def waiting(original: Message, received: Received, limit: str, wait: timedelta, *, slot: int | None = None) -> Waits:
     """The outcome of a message that waits for a limit. `original` is the message as it came.
 
     slot: the slot that it was promised, in microseconds since 1970.
@@ -50,6 +55,19 @@ def waiting(
         slots[limit] = slot // 1_000
     message = replace(original, slots=slots or None, waits_for=limit, waited=int(waited.total_seconds()))
     return Waiting(message, wait, limit)
+
+
+def throttled(original: Message, received: Received) -> Waits:
+    """The outcome of a message whose limits' items DynamoDB refuses to write: too many want them at once.
+
+    The waits grow while that lasts. `original` is the message as it came.
+    """
+    wait = between(*THROTTLED)
+    if original.waits_for == ITS_LIMITS:
+        came_after = datetime.now(UTC) - received.sqs_record.sent_at
+        longest = min(2 * came_after, LONGEST_THROTTLED)
+        wait = max(wait, between(longest / 2, longest))
+    return waiting(original, received, ITS_LIMITS, wait)
 
 
 def between(shortest: timedelta, longest: timedelta) -> timedelta:

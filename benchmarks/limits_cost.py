@@ -1,0 +1,186 @@
+"""AWS calls and dollars that each limit adds to a million effectively-once tasks.
+
+python benchmarks/limits_cost.py
+
+The code's own calls are counted in the Sandbox: batches of ten, all with one value of `by`, so this is the busiest key.
+What is added is the difference to the same tasks without the limit. DynamoDB's reads and writes, and SQS's requests, are
+priced by benchmarks/prices.py. Receives and deletes of messages that wait are a fifth of a request each, in full
+batches.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import prices
+from counted import WriteUnits
+from figures import as_json
+from quiet import say  # before any AWS library
+
+from celeriac import Breaker, Concurrent, Debounce, Queue, Rate, Unique, task
+from celeriac.model import declared
+from celeriac.testing import Call, Sandbox
+
+MILLION = 1_000_000
+TASKS = 100
+TEN = 10
+RECEIVED = 2 / TEN
+"""SQS requests for one delivery of a message in a full batch: its part of the receive, and of the delete."""
+
+one_lane = Queue("limits-one", timeout=timedelta(minutes=1), batch_size=TEN)
+ten_lanes = Queue("limits-ten", timeout=timedelta(minutes=1), concurrency=TEN)
+free = Rate("bench-free", 100_000)
+slow = Rate("bench-slow", 1, per=timedelta(seconds=2))
+places = Concurrent("bench-places", 100)
+fuse = Breaker("bench-fuse")
+
+
+@task(one_lane)
+def plain(key: str) -> None: ...
+
+
+@task(one_lane, limits=[free])
+def rated(key: str) -> None: ...
+
+
+@task(ten_lanes, limits=[free])
+def rated_wide(key: str) -> None: ...
+
+
+@task(one_lane, limits=[slow])
+def rated_slow(key: str) -> None: ...
+
+
+@task(one_lane, limits=[places])
+def placed(key: str) -> None: ...
+
+
+@task(one_lane, limits=[fuse])
+def fused(key: str) -> None: ...
+
+
+@task(one_lane, unique=Unique(by="key"))
+def unique(key: str) -> None: ...
+
+
+@task(one_lane, debounce=Debounce(timedelta(seconds=5), by="key"))
+def debounced(key: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Of AWS, for one task: averages of TASKS tasks."""
+
+    calls: float
+    sqs_requests: float
+    write_units: float
+    read_units: float
+
+    @property
+    def dollars(self) -> float:
+        """For a million tasks."""
+        return MILLION * (
+            self.sqs_requests * prices.SQS_REQUEST.dollars
+            + self.write_units * prices.WRITE_UNIT.dollars
+            + self.read_units * prices.READ_UNIT.dollars
+        )
+
+    def more_than(self, other: "Used") -> "Used":
+        return Used(*(one - its for one, its in zip(asdict(self).values(), asdict(other).values(), strict=True)))
+
+
+class _Reads:
+    """Counts read units: a strong read of up to 4 KB is one, a weak one half."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+
+    def __call__(self, call: Call) -> Any:
+        match call.operation:
+            case "GetItem":
+                self.total += 1 if call.arguments.get("ConsistentRead") else 0.5
+            case "BatchGetItem":
+                self.total += sum(len(table["Keys"]) for table in call.arguments["RequestItems"].values()) / 2
+        return call.make()
+
+
+def _each(kind: Any, values: int) -> Callable[[], object]:
+    """Enqueue TASKS tasks, one by one, with so many values of `key`."""
+
+    def enqueue() -> None:
+        for number in range(TASKS):
+            kind.enqueue(key=f"k{number % values}")
+
+    return enqueue
+
+
+def _bursts() -> None:
+    """Ten bursts of ten messages."""
+    for number in range(TASKS):
+        debounced.enqueue(key=f"k{number // TEN}")
+
+
+PLAIN = "no limit"
+MODES: dict[str, Callable[[], object]] = {
+    PLAIN: _each(plain, 1),
+    "Rate, nobody waits, one lane": _each(rated, 1),
+    "Rate, nobody waits, ten lanes": _each(rated_wide, 1),
+    "Rate, all wait, for 100 s on average": _each(rated_slow, 1),
+    "Concurrent, nobody waits": _each(placed, 1),
+    "Breaker, nothing fails": _each(fused, 1),
+    "Unique, no duplicates": _each(unique, TASKS),
+    "Unique, nine of ten are duplicates": _each(unique, TEN),
+    "Debounce, bursts of ten": _bursts,
+}
+
+
+def used(mode: str) -> Used:
+    """What TASKS messages of a mode use of AWS."""
+    with declared.application("tests.application"), Sandbox() as sandbox:
+        writes, reads = WriteUnits(), _Reads()
+        with sandbox.fault(writes), sandbox.fault(reads):
+            with sandbox.worker():  # so that the producer's calls are seen too
+                MODES[mode]()
+            sandbox.drain()
+        calls = sandbox.calls.copy()
+    sqs = sum(count for (service, _), count in calls.items() if service == "sqs")
+    # Each message that was sent is received and deleted. Only copies leave in tens.
+    messages = calls["sqs", "SendMessage"] + TEN * calls["sqs", "SendMessageBatch"]
+    return Used(
+        sum(calls.values()) / TASKS,
+        (sqs + RECEIVED * messages) / TASKS,
+        writes.total / TASKS,
+        reads.total / TASKS,
+    )
+
+
+def measure() -> dict[str, dict[str, float]]:
+    """What each limit adds, by name."""
+    without = used(PLAIN)
+    found: dict[str, dict[str, float]] = {}
+    for mode in MODES:
+        if mode != PLAIN:
+            more = used(mode).more_than(without)
+            found[mode] = {**asdict(more), "dollars": more.dollars}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    options = parser.parse_args()
+    found = measure()
+    if options.json:
+        say(as_json(found))
+        return
+    for mode, more in found.items():
+        say(
+            f"{mode:38} {more['calls']:+6.2f} calls, {more['write_units']:+6.2f} write units, "
+            f"{more['read_units']:+6.2f} read units: {more['dollars']:+6.2f} dollars a million"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Who else of an invocation asks for a limit: so one write may serve several, and a place the next one."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+
+from celeriac.consume.admission.asked import Asked, Beforehand, beforehand
+from celeriac.consume.sqs_record import SqsRecord
+from celeriac.declare import registry
+from celeriac.model.queue import Queue
+
+type Pair = tuple[SqsRecord, Queue]
+
+
+class Company:
+    """The messages of one invocation, as far as they were read beforehand, and the lanes that ask now or run."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self._lanes = max((queue.concurrency for _, queue in pairs), default=1)
+        self._lock = Lock()
+        self._asking: Counter[str] = Counter()
+        self._running = 0
+        self.rest: dict[str, Beforehand] = {}
+        """The messages that haven't asked yet, by SQS's ids."""
+        # Counted, because a batch may have 10,000 messages, and each asks how many others there are.
+        self._awaited: Counter[str] = Counter()
+        self._newcomers: Counter[str] = Counter()
+        for sqs_record, queue in pairs if _has_limits(pairs) else ():
+            if (read := beforehand(sqs_record, queue)) is not None:
+                self.rest[sqs_record.message_id] = read
+                self._awaited.update(read.asked.keys)
+                self._newcomers.update(read.newcomer_at)
+
+    @contextmanager
+    def asking(self, message_id: str, asked: Asked) -> Iterator[None]:
+        """In the block, a lane asks for these limits."""
+        with self._lock:
+            read = self.rest.pop(message_id, None)
+            if read is not None:
+                self._awaited.subtract(read.asked.keys)
+                self._newcomers.subtract(read.newcomer_at)
+            self._asking.update(asked.keys)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asking.subtract(asked.keys)
+
+    def begins(self) -> None:
+        """A lane runs its task."""
+        with self._lock:
+            self._running += 1
+
+    def ends(self) -> None:
+        """A lane's task has ended."""
+        with self._lock:
+            self._running -= 1
+
+    @property
+    def free_lanes(self) -> int:
+        """How many lanes could begin now: none is taken by a message that has its start."""
+        return max(1, self._lanes - self._running)
+
+    def newcomers(self, key: str) -> int:
+        """How many messages ask for a limit's key, or will, and have no slot in its line; at least 1."""
+        with self._lock:
+            return max(1, self._newcomers[key] + self._asking[key])
+
+    def is_awaited(self, key: str) -> bool:
+        """Whether a message of this invocation will ask for a key."""
+        with self._lock:
+            return self._awaited[key] > 0
+
+
+def _has_limits(pairs: Sequence[Pair]) -> bool:
+    """Whether a task of these queues has limits: else nothing is read twice."""
+    queues = {queue for _, queue in pairs}
+    return any(task.limits and any(map(task.runs_from, queues)) for task in registry.tasks.values())
