@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from celeriac.consume import debouncing, hooked, late_firing, quarantine, visiting
+from celeriac.consume import debouncing, hooked, late_firing, quarantine, uniqueness, visiting
 from celeriac.consume.admission import asked
 from celeriac.consume.admission.admit import Admission, Flow
 from celeriac.consume.arguments import ReadingTimeoutError, read_arguments
@@ -173,6 +173,8 @@ def _checked(
     received.facts.task = task.name
     try:
         found = yield from _addressed(task, message, received)
+        if task.unique is not None:
+            received.unique = uniqueness.mine_of(task, found.message, found.arguments, found.redriven_from)
     except (InvalidArgumentsError, PayloadError) as error:
         return invalid(error, original, received)
     except ReadingTimeoutError as error:
@@ -190,16 +192,15 @@ def _checked(
     if (why := ending.reason()) is not None:
         return HandedBack(f"the worker ends: {why}", datetime.now(UTC), original)
     # A task that can't end in time isn't started. One without a timeout is taken to need half of its queue's timeout.
-    # The first task of an invocation that has its turn always starts: no other invocation would have more time for it.
     worker = received.worker
     needed = min(task.timeout or queue.timeout / 2, queue.timeout - 2 * worker.margin)
-    has_turn = yield from turn(received, 0)
-    if not has_turn and worker.left < needed:
-        has_turn = yield from turn(received)
+    has_turn = (yield from turn(received, 0)) or (worker.left < needed and (yield from turn(received)))
+    # The first task of an invocation that has its turn always starts: no other invocation would have more time for it.
     if worker.has_started and worker.left < needed:
         return HandedBack("no time left in this invocation", datetime.now(UTC), original)
     planned = late_firing.planned_for(task, original)
     if planned is not None and not late_firing.may_start(task, message, planned, key, received):
+        received.unique = None  # a firing takes its item when it is to run
         return Skipped("missed")
     if quarantine.holds(quarantine.of_task(task.name)):
         return Dead(message, quarantined(f"the task {task.name!r}", message, received))
@@ -209,6 +210,9 @@ def _checked(
     key = key_in_use(key, task, message)
     received.facts.key = key.full
     message = key.carried_by(message)
+    holds = uniqueness.asked(task, message, original, key, received, flow) if received.unique is not None else ()
+    if (other_holds := (yield from holds)) is not None:
+        return other_holds
     found = replace(found, message=message, key=key)
     wanted = _wanted(task, found, planned, received)
     record_key = wanted.key if wanted is not None else ""
@@ -354,6 +358,8 @@ def _attempt(ready: _Ready, received: Received, flow: Flow) -> TaskCalls[Outcome
         # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
         return _unstarted(ready, "its worker's time was over before it started", received)
     limit = min(task.timeout or left, left)
+    if received.unique is not None and _is_replaced(ready, received):
+        return Skipped("duplicate")
     received.facts.has_run = True
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
@@ -391,6 +397,20 @@ def _unstarted(ready: _Ready, why: str, received: Received) -> HandedBack:
         with suppress(LeaseLostError):
             while_there_is_time(ready.held.release, received.worker)
     return HandedBack(why, datetime.now(UTC), ready.original)
+
+
+def _is_replaced(ready: _Ready, received: Received) -> bool:
+    """Whether another message has taken the place of one that is unique until it starts. Its claim is then given back.
+
+    Raises AWS's errors.
+    """
+    has_place = False
+    try:
+        has_place = uniqueness.starts(received, ready.held)
+    finally:
+        if not has_place:
+            _unstarted(ready, "", received)
+    return not has_place
 
 
 def _kept(task: Task[..., Any, Any], result: Any) -> tuple[Any, str]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from celeriac.aws import sqs
 from celeriac.aws.attributes import Attributes, beside, ours_in
 from celeriac.aws.client import error_code
+from celeriac.consume import holding
 from celeriac.consume.copies import copy_of, is_worn
 from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import (
@@ -58,6 +59,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
     sqs_record, queue = received.sqs_record, received.queue
     match outcome:
         case Succeeded() | Skipped():
+            if received.unique is not None:
+                holding.free(received)
             return Settled(acknowledged=True)
         case Retried():
             return _retry(outcome, received)
@@ -77,6 +80,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
 
 def _retry(retried: Retried, received: Received) -> Settled:
     queue, lease, failure = received.queue, retried.lease, retried.failure
+    if received.unique is not None:
+        holding.extend(received, retried.delay)
     due = datetime.now(UTC) + retried.delay
     # On a FIFO queue the message stays in the queue: a successor would lose its place.
     if not queue.fifo:
@@ -163,6 +168,8 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
     # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
     # this message. The record no longer knows that earlier letter, so it could not be redriven.
     deduplication = f"{sqs_record.message_id}-{dead.failure.request_id}" if queue.fifo else None
+    if received.unique is not None:
+        holding.before_letter(received.unique, lease, dead.failure.reason, received)
     with _noted(lease, "dead", dead.failure, datetime.now(UTC), received.worker):
         if dead.message is not None:
             letter = msgspec.structs.replace(dead.message, failure=dead.failure, **NEWCOMER)
@@ -183,6 +190,10 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
             return Settled(acknowledged=False)
         except Exception as error:  # noqa: BLE001 - the letter is sent: another run would send another one
             logger.warning("dead letter not recorded", extra={"error": error_type(error)})
+            if received.unique is not None:
+                holding.free_if_possible(received)
+    if received.unique is not None:
+        holding.free(received)
     return Settled(acknowledged=True)
 
 

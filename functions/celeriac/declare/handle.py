@@ -90,6 +90,9 @@ class Handle[R](Struct, frozen=True):
 
     _debounced_by: Callable[[], str] | None = None
     """The values by which a debounced message is held against others, if the arguments are known."""
+    duplicate: bool = False
+    """Whether nothing was sent, or nothing of it will run, because the message of this handle does the same work: its
+    task is `Unique`, and this one waits or runs."""
 
     def __repr__(self) -> str:
         return f"Handle({self.ref!r})"

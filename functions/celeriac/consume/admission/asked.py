@@ -39,6 +39,8 @@ class Beforehand(NamedTuple):
     """The keys of the limits in whose lines it has no slot."""
     record: tuple[str, str] | None
     """The task, and the idempotency key that the message will claim; None if it claims none."""
+    unique: str | None = None
+    """The key of its item, if its task is unique."""
 
 
 def of(task: Task[..., Any, Any], arguments: Mapping[str, Any]) -> Asked:
@@ -83,9 +85,12 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         record = None
         if task.guarantee != "at_least_once":
             record = task.name, task.key_of(arguments, message, message.args).full
+        unique = None
+        if task.unique is not None:
+            unique = rows.of_unique(task.queue.name, task.name, task.text_of(task.unique.names, arguments))
         asked, slots = of(task, arguments), message.slots or {}
         lines: list[tuple[Limit, str]] = [*asked.concurrents, *asked.rates]
-        return Beforehand(asked, tuple(key for limit, key in lines if limit.name not in slots), record)
+        return Beforehand(asked, tuple(key for limit, key in lines if limit.name not in slots), record, unique)
     except Exception:  # noqa: BLE001 - see above
         return None
 
