@@ -2,9 +2,9 @@
 
 python benchmarks/limits_cost.py
 
-The code's own calls are counted in the Sandbox: batches of ten, all with one value of `by`, so this is the busiest key.
-What is added is the difference to the same tasks without the limit. DynamoDB's reads and writes, and SQS's requests, are
-priced by benchmarks/prices.py. Receives and deletes of messages that wait are a fifth of a request each, in full
+The code's own calls are counted in the Sandbox: batches of ten, all with one value of `by`, so this is the busiest
+key. What is added is the difference to the same tasks without the limit. DynamoDB's reads and writes, and SQS's
+requests, are priced by benchmarks/prices.py. The receive and the delete of a message are a fifth of a request, in full
 batches.
 """
 
