@@ -159,7 +159,7 @@ def test_a_reader_sees_what_tasks_wait_for(flowing: Stage) -> None:
     assert may(reader, WRITE) == may(reader, LOOK) == set()
     asked = [each.to_statement_json() for each in to_read_status(["books"], TASKS, "test")]
     (keys,) = [each["Condition"]["ForAllValues:StringLike"].popitem()[1] for each in asked if "flow" in str(each)]
-    assert keys == ["limit#exports#*", "wait#books#*"]
+    assert keys == ["limit#exports#*", "wait#books#*", "limits"]
 
 
 def test_an_operator_reads_every_item_and_sets_limits_only(flowing: Stage) -> None:
