@@ -78,8 +78,7 @@ def take(key: str, pace: Pace, wanted: int, *, has_slot: bool, seen: Seen) -> li
             return []
         count = min(wanted, _most(line, pace, now))
         write = _write(pace, count, now, is_idle=line.spent < now, has_slot=has_slot)
-        # The item must outlive what it holds: with one start a day, that is many days.
-        if rows.change(key, write, seen, lives_until=now + pace.burst + pace.interval + _SOON):
+        if rows.change(key, write, seen, lives_until=_outlives(now, pace)):
             first = int(seen[key]["spent"]) - count * pace.interval
             return [_start(first + number * pace.interval, pace, now) for number in range(count)]
     return []
@@ -109,7 +108,7 @@ def _write(pace: Pace, count: int, now: int, *, is_idle: bool, has_slot: bool) -
     )
 
 
-def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen) -> list[int]:
+def reserve(key: str, pace: Pace, wanted: int, *, free: int, seen: Seen) -> list[int]:
     """Take `wanted` slots at the end of the line, in one write if nobody interferes. Empty if the line is too long.
 
     free: when the next start may be made if there is no line: there the line begins.
@@ -118,7 +117,7 @@ def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen) -> l
     """
     for _ in range(MOST_TRIES):
         now = rows.now()
-        promised, length = int(seen.get(key, {}).get("promised", 0)), wanted * interval
+        promised, length = int(seen.get(key, {}).get("promised", 0)), wanted * pace.interval
         if promised > now + _HORIZON:
             return []
         begin = max(now, free)
@@ -134,18 +133,28 @@ def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen) -> l
                 {":now": now, ":horizon": now + _HORIZON, ":length": length},
                 ["promised = promised + :length"],
             )
-        if rows.change(key, write, seen, lives_until=max(promised, begin) + length):
+        lives_until = max(max(promised, begin) + length, _outlives(now, pace))
+        if rows.change(key, write, seen, lives_until=lives_until):
             first = int(seen[key]["promised"]) - length
-            return [first + number * interval for number in range(wanted)]
+            return [first + number * pace.interval for number in range(wanted)]
     return []
 
 
-def block(key: str, until: int) -> None:
+def _outlives(now: int, pace: Pace) -> int:
+    """The last instant that `spent` may hold. An item that is deleted before would give the burst twice.
+
+    With one start a day, and a burst of ten, it is nine days ahead.
+    """
+    return now + pace.burst + pace.interval + _SOON
+
+
+def block(key: str, pace: Pace, until: int) -> None:
     """Let nobody start before `until`: the provider has said so. Raises AWS's errors."""
+    lives_until = max(until, _outlives(rows.now(), pace))
     for name in ("blocked", "promised"):
         # Each only moves on: a shorter wait of another task must not end this one, nor let anybody overtake the line.
         rows.update(
             key,
             Write(f"attribute_not_exists({name}) OR {name} < :until", {":until": until}, [f"{name} = :until"]),
-            lives_until=until,
+            lives_until=lives_until,
         )

@@ -206,7 +206,8 @@ class Flow:
             )
             return ""
         with _logged("block"):
-            rate.block(asking.key_of(task, limit, arguments), rows.now() + error.retry_after // TICK)
+            until = rows.now() + error.retry_after // TICK
+            rate.block(asking.key_of(task, limit, arguments), overrides.pace_of(limit), until)
         return limit.name
 
 
