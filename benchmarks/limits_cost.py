@@ -9,6 +9,7 @@ batches.
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -16,7 +17,6 @@ from typing import Any
 
 import prices
 from counted import WriteUnits
-from figures import as_json
 from quiet import say  # before any AWS library
 
 from celeriac import Breaker, Concurrent, Debounce, Queue, Rate, Unique, task
@@ -173,7 +173,7 @@ def main() -> None:
     options = parser.parse_args()
     found = measure()
     if options.json:
-        say(as_json(found))
+        say(json.dumps(found))
         return
     for mode, more in found.items():
         say(
