@@ -207,7 +207,7 @@ class _Arrival:
             return waiting(self._original, self._received, WAITS_FOR, self._wait(holder))
         if self._was_late(holder):
             return None
-        # Its producer may have seen the same holder, and taken it for one to be replaced, or for one whose time is over.
+        # Its producer may have seen the same holder, and taken it for one to be replaced, or whose time is over.
         is_seen_otherwise = self._replaces or isinstance(self._mine.until, timedelta)
         if is_seen_otherwise and not unique.refuse_late(self._mine, holder):
             return waiting(self._original, self._received, WAITS_FOR, between(*THROTTLED))
