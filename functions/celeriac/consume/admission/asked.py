@@ -30,6 +30,12 @@ class Asked(Struct, frozen=True):
         """The keys of all items."""
         return [key for _, key in (*self.breakers, *self.concurrents, *self.rates)]
 
+    @property
+    def names_and_keys(self) -> list[tuple[str, str]]:
+        """The names of all limits, with the keys of their items."""
+        pairs: list[tuple[Limit, str]] = [*self.breakers, *self.concurrents, *self.rates]
+        return [(limit.name, key) for limit, key in pairs]
+
 
 class Beforehand(NamedTuple):
     """A message that was read before any of its batch runs."""
@@ -114,6 +120,16 @@ def is_settled(record: Mapping[str, Any], message: Message, *, alone: bool, come
             return "unsent" in record or is_running or not (alone or is_left)
         case _:
             return False
+
+
+def kept_slots(message: Message, asked: Asked, items: Mapping[str, Mapping[str, Any]], now: int) -> dict[str, int]:
+    """The slots of a message that are past, or lie in a line that still stands.
+
+    A line reaches beyond each of its slots. If it doesn't, it was reset since, or somebody else wrote the slot.
+    """
+    lines = {name: int(items[key].get("promised", 0)) for name, key in asked.names_and_keys}
+    slots = message.slots or {}
+    return {name: slot for name, slot in slots.items() if slot * 1_000 <= max(now, lines.get(name, now))}
 
 
 def slot_of(message: Message, limit: str) -> int | None:

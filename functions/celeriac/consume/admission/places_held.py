@@ -1,7 +1,6 @@
 """The places that an invocation holds: messages of one key use the same ones, one after another."""
 
 from collections import defaultdict
-from threading import RLock
 
 from celeriac.consume.admission.asked import slot_of
 from celeriac.consume.admission.company import Company, Pair
@@ -20,7 +19,6 @@ class PlacesHeld:
 
     def __init__(self, company: Company, look: Look, starts: Starts) -> None:
         self._company, self._look, self._starts = company, look, starts
-        self._locks: defaultdict[str, RLock] = defaultdict(RLock)
         self._idle: defaultdict[str, list[Place]] = defaultdict(list)
 
     def lanes(self, pairs: list[Pair]) -> list[list[Pair]]:
@@ -44,7 +42,7 @@ class PlacesHeld:
         most = override.limit if override is not None and override.limit else limit.places
         slot, now = slot_of(message, limit.name), rows.now()
         interval = places.interval(items[key], most)
-        with self._locks[key]:
+        with self._company.lock_of(key):
             place = self._idle_place(key)
             if place is None and slot is not None and slot > now + SOON:
                 return waiting(message, received, limit.name, (slot - now) * TICK)  # it came early
@@ -60,16 +58,22 @@ class PlacesHeld:
     def give_back(self, key: str, place: Place) -> None:
         """Let the next message of this invocation have it, or free it. Raises AWS's errors."""
         if self._company.is_awaited(key):
-            with self._locks[key]:
+            with self._company.lock_of(key):
                 self._idle[key].append(place)
         else:
             self._free(key, place)
 
     def free_idle(self) -> None:
         """Free the places that no message holds. Raises AWS's errors."""
+        refused: Exception | None = None
         for key in list(self._idle):
             while self._idle[key]:
-                self._free(key, self._idle[key].pop())
+                try:
+                    self._free(key, self._idle[key].pop())
+                except Exception as error:  # noqa: BLE001 - raised once the others are free
+                    refused = error
+        if refused is not None:
+            raise refused
 
     def _idle_place(self, key: str) -> Place | None:
         now = rows.now()
