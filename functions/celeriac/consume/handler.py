@@ -88,15 +88,17 @@ class _Batch:
                 _log_unsettled(raw["messageId"], error)
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
         timeout = self._sqs_records[0][1].timeout if self._sqs_records else left
-        self._copies = Copies(self._settled)
-        self._flow = Flow(self._sqs_records)
-        self._gathering = Gathering(self._sqs_records)
+        # Before the messages are read for their limits, which takes its time for 10,000 of them.
         self._worker = Worker(
             context.function_name,
             context.aws_request_id,
             deadline=datetime.now(UTC) + left,
             margin=min(timeout / 10, timedelta(seconds=1)),
         )
+        self._flow = Flow(self._sqs_records)
+        self._copies = Copies(self._settled, self._flow.only_runs)
+        self._gathering = Gathering(self._sqs_records)
+        self._flow.before_a_body = self._copies.send
 
     @property
     def ends_at(self) -> datetime:

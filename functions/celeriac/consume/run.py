@@ -67,12 +67,17 @@ def run(received: Received, flow: Flow, gathering: Gathering) -> TaskCalls[tuple
 
 
 def _attempt(ready: Ready, received: Received, flow: Flow) -> TaskCalls[Outcome]:
-    task, message, arguments, held = ready.task, ready.message, ready.arguments, ready.held
-    worker = received.worker
-    longest = (worker.left - ready.needed).total_seconds()
+    longest = (received.worker.left - ready.needed).total_seconds()
     has_turn = yield from turn(received, max(longest, 0.0))
     if (why := ending.reason()) is not None:
         return _unstarted(ready, f"the worker ends: {why}", received)
+    with flow.body():
+        return (yield from _called(ready, received, flow, has_turn=has_turn))
+
+
+def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> TaskCalls[Outcome]:
+    task, message, arguments, held = ready.task, ready.message, ready.arguments, ready.held
+    worker = received.worker
     if not has_turn or (worker.has_called and worker.left < ready.needed):
         return _unstarted(ready, "no time was left when its turn came", received)
     worker.has_called = True
@@ -95,7 +100,7 @@ def _attempt(ready: Ready, received: Received, flow: Flow) -> TaskCalls[Outcome]
     made = TaskCall(task.function, args, arguments, limit, its, left)
     result, error = yield from hooked.call(made, message, received)
     if isinstance(error, Throttled):
-        received.facts.throttled_by = flow.throttled(task, arguments, error) or "its provider"
+        received.facts.throttled_by = flow.throttled(task, ready.admission, error) or "its provider"
     ready.admission.ended(error)
     received.facts.error = error if hooks.after_outcome or hooks.on_dead_letter else None
     if isinstance(error, LeaseLostError):

@@ -96,6 +96,17 @@ def too_late(message: Message, received: Received) -> Failure:
     return failure(Reason.EXPIRED, error, unrun(message), received)
 
 
+def received_too_often(limit: str, message: Message, received: Received) -> Failure:
+    """The failure of a FIFO message that has waited for a limit until SQS won't deliver it once more."""
+    queue = received.queue
+    error = TimeoutError(
+        f"it waits for the limit {limit!r}, and was received {queue.receive_limit} times, the most of the queue "
+        f"{queue.name!r}: each wait in its group is a receive. It wasn't run: redrive it, raise max_receives, or raise "
+        "the limit"
+    )
+    return failure(Reason.EXPIRED, error, unrun(message), received)
+
+
 def given_up(task: Task[..., Any, Any], message: Message, received: Received) -> Failure | None:
     """The failure of a message that comes later than its policy's `give_up_after`; None if it may run."""
     limit = task.policy.give_up_after if isinstance(task.policy, Backoff) else None

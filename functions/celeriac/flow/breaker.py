@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from celeriac.flow import rows
-from celeriac.flow.rows import Item, Refused, Seen, Write
+from celeriac.flow.rows import Refused, Seen, Write
 from celeriac.model.limits import Breaker
 
 DUE, DUE_AT = "due", "due_at"
@@ -73,36 +73,52 @@ def probed(key: str, token: str, breaker: Breaker, *, failed: bool | None) -> No
     rows.update(key, Write(condition, values, [], _ALL))
 
 
-def count(key: str, breaker: Breaker, seen: Item, *, failed: bool) -> None:
-    """Count the outcome of a task that ran while it was closed. If too many failed, open it. Raises AWS's errors."""
-    if not failed and not counts(seen):
+def count(key: str, breaker: Breaker, seen: Seen, *, failed: bool) -> None:
+    """Count the outcome of a task that ran while it was closed. If too many failed, open it. Raises AWS's errors.
+
+    The next messages of this worker see in `seen` that it is open.
+    """
+    if not failed and not counts(seen.get(key, {})):
         return
-    values: dict[str, object] = {":one": 1}
-    adds = ["seen :one", "failed :one"] if failed else ["seen :one"]
-    # A success counts only from the first failure on: another task may have ended the count meanwhile.
-    condition = "attribute_not_exists(open_until)" + ("" if failed else " AND attribute_exists(failed)")
+    written = rows.written(key, _count(failed=failed), seen)
+    if written is None:
+        if not failed or rows.living(seen.get(key, {})):
+            return
+        # It has expired, and isn't deleted yet: what it says of days ago would keep the breaker closed, or open it.
+        rows.change(key, Write(f"{_IS_NEW} OR {rows.EXPIRES_AT} < :alive", {":alive": _alive()}, removes=_ALL), seen)
+        written = rows.written(key, _count(failed=failed), seen)
+        if written is None:
+            return
     now = rows.now()
-    written = rows.update(key, Write(condition, values, adds=adds))
-    if isinstance(written, Refused):
-        return
     if failed and int(written.get("failed", 0)) >= breaker.failures:
         until = now + breaker.pause // timedelta(microseconds=1)
-        rows.update(
-            key,
-            Write(
-                "attribute_not_exists(open_until)",
-                {":until": until, ":now": now, ":due": _shard(key), ":due_at": _due_at(until)},
-                ["open_until = :until", "opened_at = :now", f"{DUE} = :due", f"{DUE_AT} = :due_at"],
-                ["seen", "failed"],
-            ),
-            lives_until=until,
+        write = Write(
+            "attribute_not_exists(open_until)",
+            {":until": until, ":now": now, ":due": _shard(key), ":due_at": _due_at(until)},
+            ["open_until = :until", "opened_at = :now", f"{DUE} = :due", f"{DUE_AT} = :due_at"],
+            ["seen", "failed"],
         )
+        rows.change(key, write, seen, lives_until=until)
     elif int(written["seen"]) >= breaker.of:
-        rows.update(
-            key, Write("attribute_not_exists(open_until) AND seen >= :of", {":of": breaker.of}, [], ["seen", "failed"])
-        )
+        write = Write("attribute_not_exists(open_until) AND seen >= :of", {":of": breaker.of}, [], ["seen", "failed"])
+        rows.change(key, write, seen)
 
 
+def _count(*, failed: bool) -> Write:
+    # A success counts only from the first failure on: another task may have ended the count meanwhile.
+    condition = "attribute_not_exists(open_until)" + ("" if failed else " AND attribute_exists(failed)")
+    return Write(
+        f"{condition} AND ({_IS_NEW} OR {rows.EXPIRES_AT} >= :alive)",
+        {":one": 1, ":alive": _alive()},
+        adds=["seen :one", "failed :one"] if failed else ["seen :one"],
+    )
+
+
+def _alive() -> int:
+    return rows.now() // 1_000_000
+
+
+_IS_NEW = f"attribute_not_exists({rows.EXPIRES_AT})"
 _ALL = ["open_until", "opened_at", "probe", "probe_until", "seen", "failed", DUE, DUE_AT]
 
 

@@ -2,27 +2,32 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from celeriac.flow import rows
 from celeriac.flow.rate import Pace
 from celeriac.flow.rows import Write
 from celeriac.model.failure import error_type
 from celeriac.model.forks import Lock
-from celeriac.model.limits import MOST_PLACES, Concurrent, Rate
+from celeriac.model.limits import LONGEST_PER, MOST_BURST, MOST_PLACES, MOST_STARTS, Concurrent, Rate
 from celeriac.observe.log import logger
 
 EVERY = timedelta(minutes=1)
 
 
 class Override(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is set for one limit, in place of what is declared."""
+    """What is set for one limit, in place of what is declared.
 
-    limit: int | None = None
+    One with a number below 1, or above what can be declared, isn't read: it would open a limit, or close it for good.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=MOST_STARTS)] | None = None
     """The number of starts of a Rate, or of places of a Concurrent."""
-    per_microseconds: int | None = None
-    burst: int | None = None
+    per_microseconds: Annotated[int, Meta(ge=1, le=LONGEST_PER // timedelta(microseconds=1))] | None = None
+    burst: Annotated[int, Meta(ge=1, le=MOST_BURST)] | None = None
     is_open: bool = False
     """Whether a Breaker is held open: nobody tries."""
     by: str = ""

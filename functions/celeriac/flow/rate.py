@@ -76,12 +76,21 @@ def take(key: str, pace: Pace, wanted: int, *, has_slot: bool, seen: Seen) -> li
         line, now = line_of(seen.get(key, {})), rows.now()
         if free_at(line, pace, has_slot=has_slot, now=now) > now + _SOON or line.blocked > now:
             return []
+        if line.promised > now and not has_slot:
+            return []  # it has to stand in line, though the front of the line is near
         count = min(wanted, _most(line, pace, now))
         write = _write(pace, count, now, is_idle=line.spent < now, has_slot=has_slot)
-        if rows.change(key, write, seen, lives_until=_outlives(now, pace)):
-            first = int(seen[key]["spent"]) - count * pace.interval
+        if (written := rows.written(key, write, seen, lives_until=holds_until(line, pace, now))) is not None:
+            first = int(written["spent"]) - count * pace.interval
             return [_start(first + number * pace.interval, pace, now) for number in range(count)]
     return []
+
+
+def holds_until(line: Line, pace: Pace, now: int) -> int:
+    """Until when `spent` may hold. Whoever writes the item must let it live that long: one that is deleted earlier
+    forgets starts. With one start a day that is many days.
+    """
+    return max(line.spent, now + pace.burst + pace.interval + _SOON)
 
 
 def _most(line: Line, pace: Pace, now: int) -> int:
@@ -108,19 +117,25 @@ def _write(pace: Pace, count: int, now: int, *, is_idle: bool, has_slot: bool) -
     )
 
 
-def reserve(key: str, pace: Pace, wanted: int, *, free: int, seen: Seen) -> list[int]:
-    """Take `wanted` slots at the end of the line, in one write if nobody interferes. Empty if the line is too long.
+def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen, holds: int = 0) -> list[int]:
+    """Take up to `wanted` slots at the end of the line, in one write if nobody interferes. Empty if it is too long.
+
+    No slot but the first lies beyond the horizon. One that does would keep its message from starting even when an
+    operator has raised the limit, and a wrong guess of how long places are held would let them stand empty for days.
 
     free: when the next start may be made if there is no line: there the line begins.
+    holds: until when the item holds something else.
 
     Raises AWS's errors.
     """
     for _ in range(MOST_TRIES):
         now = rows.now()
-        promised, length = int(seen.get(key, {}).get("promised", 0)), wanted * pace.interval
+        promised = int(seen.get(key, {}).get("promised", 0))
         if promised > now + _HORIZON:
             return []
-        begin = max(now, free)
+        begin = max(now, free) if promised <= now else promised
+        count = max(1, min(wanted, (now + _HORIZON - begin) // interval))
+        length = count * interval
         if promised <= now:
             write = Write(
                 "attribute_not_exists(promised) OR promised <= :now",
@@ -133,28 +148,21 @@ def reserve(key: str, pace: Pace, wanted: int, *, free: int, seen: Seen) -> list
                 {":now": now, ":horizon": now + _HORIZON, ":length": length},
                 ["promised = promised + :length"],
             )
-        lives_until = max(max(promised, begin) + length, _outlives(now, pace))
-        if rows.change(key, write, seen, lives_until=lives_until):
-            first = int(seen[key]["promised"]) - length
-            return [first + number * pace.interval for number in range(wanted)]
+        if (written := rows.written(key, write, seen, lives_until=max(begin + length, holds))) is not None:
+            first = int(written["promised"]) - length
+            return [first + number * interval for number in range(count)]
     return []
 
 
-def _outlives(now: int, pace: Pace) -> int:
-    """The last instant that `spent` may hold. An item that is deleted before would give the burst twice.
+def block(key: str, until: int, *, holds: int) -> None:
+    """Let nobody start before `until`: the provider has said so. Raises AWS's errors.
 
-    With one start a day, and a burst of ten, it is nine days ahead.
+    holds: until when the item holds something else.
     """
-    return now + pace.burst + pace.interval + _SOON
-
-
-def block(key: str, pace: Pace, until: int) -> None:
-    """Let nobody start before `until`: the provider has said so. Raises AWS's errors."""
-    lives_until = max(until, _outlives(rows.now(), pace))
     for name in ("blocked", "promised"):
         # Each only moves on: a shorter wait of another task must not end this one, nor let anybody overtake the line.
         rows.update(
             key,
             Write(f"attribute_not_exists({name}) OR {name} < :until", {":until": until}, [f"{name} = :until"]),
-            lives_until=lives_until,
+            lives_until=max(until, holds),
         )

@@ -134,10 +134,17 @@ def update(key: str, write: Write, *, lives_until: int | None = 0) -> Item | Ref
 
 def change(key: str, write: Write, seen: Seen, *, lives_until: int | None = 0) -> bool:
     """Update an item, and note in `seen` how it is now. Returns whether the condition held. Raises AWS's errors."""
+    return written(key, write, seen, lives_until=lives_until) is not None
+
+
+def written(key: str, write: Write, seen: Seen, *, lives_until: int | None = 0) -> Item | None:
+    """Do what `change` does. Returns the whole new item, or None if the condition didn't hold.
+
+    Decide by the answer: a look of another lane may have replaced what is in `seen` since, by something older.
+    """
     came = update(key, write, lives_until=lives_until)
-    is_written = not isinstance(came, Refused)
-    seen[key] = came if not isinstance(came, Refused) else came.found
-    return is_written
+    seen[key] = came.found if isinstance(came, Refused) else came
+    return None if isinstance(came, Refused) else came
 
 
 def read(key: str) -> Item:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from celeriac.declare import registry
 from celeriac.model.errors import CeleriacError
 
 # A thousand invocations in a row of one message take some seconds. Every message that waits at the same time may need
@@ -23,9 +22,14 @@ class NotQuietError(CeleriacError, RuntimeError):
 class Invocations:
     """Counts the invocations of consumers since a drain began."""
 
-    def __init__(self, waiting: Callable[[], dict[str, int]]) -> None:
-        """`waiting` returns how many messages the queues hold, by the queue's name, without those that hold none."""
-        self._waiting = waiting
+    def __init__(
+        self, waiting: Callable[[], dict[str, int]], *, has_limits: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`waiting` returns how many messages the queues hold, by the queue's name, without those that hold none.
+
+        has_limits: whether a message may wait for limits.
+        """
+        self._waiting, self._has_limits = waiting, has_limits
         self.begin()
 
     def begin(self) -> None:

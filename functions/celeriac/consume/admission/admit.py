@@ -5,7 +5,7 @@ So starts are taken when all that came before them is held, and never for messag
 is promised to a message that must wait is a slot in the line.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from celeriac.consume.admission import asked as asking
 from celeriac.consume.admission.asked import Asked
 from celeriac.consume.admission.company import Company, Pair
-from celeriac.consume.admission.look import Look
+from celeriac.consume.admission.look import Look, LookFailedError
 from celeriac.consume.admission.places_held import PlacesHeld
 from celeriac.consume.admission.starts import TICK, Starts
 from celeriac.consume.admission.waits import Waits, between, throttled, waiting
@@ -69,7 +69,9 @@ class Flow:
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self._company = Company(pairs)
-        self._look = Look(self._company.rest)
+        self.before_a_body: Callable[[], None] = lambda: None
+        """Called before a task runs whose lane is the last that was free: nothing else happens until one ends."""
+        self._look = Look(self._company.next_ones)
         self._starts = Starts(self._company, self._look)
         self._places = PlacesHeld(self._company, self._look, self._starts)
 
@@ -103,10 +105,10 @@ class Flow:
                 if asking.is_settled(found, message, alone=received.alone, comes_back=received.queue.fifo):
                     admission.is_certain = False
                     return admission
-                waits = self._ask(admission, self._with_waits(original, received), received)
+                waits = self._ask(admission, self._with_waits(original, received, admission.asked), received)
             except Exception as error:
                 admission.give_back()
-                if rows.is_throttled(error):
+                if rows.is_throttled(error) or isinstance(error, LookFailedError):
                     return throttled(original, received)
                 raise
         if waits is not None:
@@ -126,7 +128,14 @@ class Flow:
         has_waited = received.queue.fifo and sqs_record.receives > 1
         return [*asked.keys, *([rows.of_wait(received.queue.name, sqs_record.message_id)] if has_waited else [])]
 
-    def _with_waits(self, original: Message, received: Received) -> Message:
+    def _with_waits(self, original: Message, received: Received, asked: Asked) -> Message:
+        """The message with the slots that it has. Those of a line that was reset since it has no more."""
+        message = self._as_noted(original, received)
+        if not message.slots:
+            return message
+        return replace(message, slots=asking.kept_slots(message, asked, self._look.items, rows.now()) or None)
+
+    def _as_noted(self, original: Message, received: Received) -> Message:
         """On a FIFO queue the message stays as it is, so an item holds its slots and when it began to wait."""
         item = self._look.items.get(rows.of_wait(received.queue.name, received.sqs_record.message_id))
         if not received.queue.fifo or not item:
@@ -172,7 +181,7 @@ class Flow:
             failed = _has_failed(error, limit)
             if key not in probed and failed is not None:
                 with _logged("outcome"):
-                    breaker.count(key, limit, self._look.items.get(key, {}), failed=failed)
+                    breaker.count(key, limit, self._look.items, failed=failed)
         if isinstance(error, TaskTimeoutError) and error.runs_on:
             admission.held.clear()  # its thread goes on, and so does its work
         self.give_back(admission)
@@ -188,26 +197,43 @@ class Flow:
             with _logged("place"):
                 self._places.give_back(key, place)
 
+    def only_runs(self) -> bool:
+        """Whether a task runs, and no message of this invocation will ask its limits any more."""
+        return self._company.only_runs
+
+    @contextmanager
+    def body(self) -> Iterator[None]:
+        """In the block, a task runs, with or without limits."""
+        if not self._company.begins_a_body():
+            self.before_a_body()
+        try:
+            yield
+        finally:
+            self._company.ends_a_body()
+
     def close(self) -> None:
         """Free the places that no message of this invocation holds."""
         with _logged("place"):
             self._places.free_idle()
 
-    @staticmethod
-    def throttled(task: Task[..., Any, Any], arguments: Mapping[str, Any], error: Throttled) -> str:
-        """Let the limit wait that a provider's "too many requests" is about. Returns its name, or an empty text."""
+    def throttled(self, task: Task[..., Any, Any], admission: Admission, error: Throttled) -> str:
+        """Let the limit wait that a provider's "too many requests" is about. Returns its name, or an empty text.
+
+        The task may have changed its arguments meanwhile: what counts is the limit that has admitted it.
+        """
         limit = error.limit if error.limit is not None else asking.narrowest(task)
         if limit is None:
             return ""
-        if limit not in task.limits:
+        key = next((key for each, key in admission.asked.rates if each == limit), None)
+        if key is None:
             logger.error(
                 "throttled by a limit that its task doesn't name, only the task waits",
                 extra={"task": task.name, "limit": limit.name},
             )
             return ""
         with _logged("block"):
-            until = rows.now() + error.retry_after // TICK
-            rate.block(asking.key_of(task, limit, arguments), overrides.pace_of(limit), until)
+            holds = rate.holds_until(rate.line_of(self._look.items.get(key, {})), overrides.pace_of(limit), rows.now())
+            rate.block(key, rows.now() + error.retry_after // TICK, holds=holds)
         return limit.name
 
 

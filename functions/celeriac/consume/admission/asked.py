@@ -30,13 +30,19 @@ class Asked(Struct, frozen=True):
         """The keys of all items."""
         return [key for _, key in (*self.breakers, *self.concurrents, *self.rates)]
 
+    @property
+    def names_and_keys(self) -> list[tuple[str, str]]:
+        """The names of all limits, with the keys of their items."""
+        pairs: list[tuple[Limit, str]] = [*self.breakers, *self.concurrents, *self.rates]
+        return [(limit.name, key) for limit, key in pairs]
+
 
 class Beforehand(NamedTuple):
     """A message that was read before any of its batch runs."""
 
     asked: Asked
-    newcomer_at: tuple[str, ...]
-    """The keys of the limits in whose lines it has no slot."""
+    slots: frozenset[str]
+    """The limits in whose lines it has a slot."""
     record: tuple[str, str] | None
     """The task, and the idempotency key that the message will claim; None if it claims none."""
     unique: str | None = None
@@ -88,9 +94,7 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         unique = None
         if task.unique is not None:
             unique = rows.of_unique(task.queue.name, task.name, task.text_of(task.unique.names, arguments))
-        asked, slots = of(task, arguments), message.slots or {}
-        lines: list[tuple[Limit, str]] = [*asked.concurrents, *asked.rates]
-        return Beforehand(asked, tuple(key for limit, key in lines if limit.name not in slots), record, unique)
+        return Beforehand(of(task, arguments), frozenset(message.slots or ()), record, unique)
     except Exception:  # noqa: BLE001 - see above
         return None
 
@@ -123,6 +127,16 @@ def is_settled(record: Mapping[str, Any], message: Message, *, alone: bool, come
             return "unsent" in record or is_running or not (alone or is_left)
         case _:
             return False
+
+
+def kept_slots(message: Message, asked: Asked, items: Mapping[str, Mapping[str, Any]], now: int) -> dict[str, int]:
+    """The slots of a message that are past, or lie in a line that still stands.
+
+    A line reaches beyond each of its slots. If it doesn't, it was reset since, or somebody else wrote the slot.
+    """
+    lines = {name: int(items[key].get("promised", 0)) for name, key in asked.names_and_keys}
+    slots = message.slots or {}
+    return {name: slot for name, slot in slots.items() if slot * 1_000 <= max(now, lines.get(name, now))}
 
 
 def slot_of(message: Message, limit: str) -> int | None:

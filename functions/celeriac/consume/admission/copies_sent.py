@@ -1,6 +1,6 @@
 """Sends the fresh copies of messages that wait, ten at a time: a call for each would cost more than the task."""
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from math import ceil
 from threading import Lock
@@ -17,20 +17,27 @@ from celeriac.observe.log import logger
 class Copies:
     """The copies that one invocation hasn't sent yet. Lanes add to them from several threads."""
 
-    def __init__(self, settled: MutableMapping[str, Settled]) -> None:
-        """settled: where a message is marked as acknowledged once its copy is sent."""
+    def __init__(self, settled: MutableMapping[str, Settled], only_runs: Callable[[], bool]) -> None:
+        """settled: where a message is marked as acknowledged once its copy is sent.
+
+        only_runs: whether a task still runs, and no further copy is to be expected.
+        """
         self._settled = settled
+        self._only_runs = only_runs
         self._lock = Lock()
         self._unsent: list[tuple[SqsRecord, Settled, sqs.Entry]] = []
 
     def take(self, sqs_record: SqsRecord, settled: Settled) -> Settled:
-        """Keep the copy of a message, if it has one, and send the copies that fill a call."""
+        """Keep the copy of a message, if it has one, and send the copies that fill a call, or all if it is the last.
+
+        The invocation may go on for minutes, and the slot of the copy comes meanwhile.
+        """
         if settled.copy is not None:
             self._settled[sqs_record.message_id] = settled  # before another lane may send the copy, and say so
             with self._lock:
                 self._unsent.append((sqs_record, settled, settled.copy))
                 is_full = len(self._unsent) >= sqs.BATCH_ENTRIES
-            if is_full:
+            if is_full or self._only_runs():
                 self.send()
         return settled
 

@@ -3,7 +3,7 @@
 It only saves starts and writes. What decides is the condition of each write.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -36,9 +36,9 @@ class LookFailedError(TimeoutError):
 class Look:
     """The items of the flow table, and the records, that the messages of one invocation ask for."""
 
-    def __init__(self, rest: Mapping[str, Beforehand]) -> None:
-        """rest: the messages that were read beforehand and haven't had their turn, by SQS's ids."""
-        self._rest = rest
+    def __init__(self, next_ones: Callable[[int], Sequence[Beforehand]]) -> None:
+        """next_ones: the next messages that will ask, at most so many."""
+        self._next_ones = next_ones
         self._lock = Lock()
         self.items: Seen = {}
         """The items, also as this worker has written them since."""
@@ -61,9 +61,9 @@ class Look:
     def _take(self, wanted: list[str | Record]) -> None:
         """Read these, and with the same call what the rest of the batch asks for."""
         some = list(wanted)
-        for read in list(self._rest.values()):  # other lanes remove theirs meanwhile
-            if len(some) >= MOST_KEYS:
-                break
+        # If tasks take longer than a look lasts, the others would be read again for each of them, each time in vain.
+        is_slow = all(one in self._looked_at for one in wanted)
+        for read in self._next_ones(MOST_KEYS) if not is_slow else ():
             some += read.asked.keys
             if read.record is not None:
                 some.append(read.record)

@@ -1,7 +1,6 @@
 """The places that an invocation holds: messages of one key use the same ones, one after another."""
 
 from collections import defaultdict
-from threading import RLock
 
 from celeriac.consume.admission.asked import slot_of
 from celeriac.consume.admission.company import Company, Pair
@@ -11,7 +10,6 @@ from celeriac.consume.admission.waits import Waits, bunched, waiting
 from celeriac.consume.received import Received
 from celeriac.flow import overrides, places, rows
 from celeriac.flow.places import Place
-from celeriac.flow.rate import Pace
 from celeriac.model.limits import Concurrent
 from celeriac.model.message import Message
 
@@ -21,7 +19,6 @@ class PlacesHeld:
 
     def __init__(self, company: Company, look: Look, starts: Starts) -> None:
         self._company, self._look, self._starts = company, look, starts
-        self._locks: defaultdict[str, RLock] = defaultdict(RLock)
         self._idle: defaultdict[str, list[Place]] = defaultdict(list)
 
     def lanes(self, pairs: list[Pair]) -> list[list[Pair]]:
@@ -44,7 +41,7 @@ class PlacesHeld:
         items, most = self._look.items, overrides.places_of(limit)
         slot, now = slot_of(message, limit.name), rows.now()
         interval = places.interval(items[key], most)
-        with self._locks[key]:
+        with self._company.lock_of(key):
             place = self._idle_place(key)
             if place is None and slot is not None and slot > now + SOON:
                 return waiting(message, received, limit.name, (slot - now) * TICK)  # it came early
@@ -55,21 +52,27 @@ class PlacesHeld:
             return place
         if slot is not None:
             return waiting(message, received, limit.name, bunched(now + interval, slot, now))
-        return self._starts.wait_for_slot(limit, key, Pace(interval, 0), now + interval, message, received)
+        return self._starts.wait_for_slot(limit, key, interval, now + interval, message, received)
 
     def give_back(self, key: str, place: Place) -> None:
         """Let the next message of this invocation have it, or free it. Raises AWS's errors."""
         if self._company.is_awaited(key):
-            with self._locks[key]:
+            with self._company.lock_of(key):
                 self._idle[key].append(place)
         else:
             self._free(key, place)
 
     def free_idle(self) -> None:
         """Free the places that no message holds. Raises AWS's errors."""
+        refused: Exception | None = None
         for key in list(self._idle):
             while self._idle[key]:
-                self._free(key, self._idle[key].pop())
+                try:
+                    self._free(key, self._idle[key].pop())
+                except Exception as error:  # noqa: BLE001 - raised once the others are free
+                    refused = error
+        if refused is not None:
+            raise refused
 
     def _idle_place(self, key: str) -> Place | None:
         now = rows.now()

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
-from threading import RLock
 
 from celeriac.aws import pause
 from celeriac.consume.admission.asked import slot_of
@@ -12,7 +11,7 @@ from celeriac.consume.admission.look import Look
 from celeriac.consume.admission.waits import BEYOND, Waits, between, bunched, waiting
 from celeriac.consume.received import Received
 from celeriac.flow import overrides, rate, rows
-from celeriac.flow.rate import Pace, Start
+from celeriac.flow.rate import Start
 from celeriac.model.limits import Concurrent, Rate
 from celeriac.model.message import Message
 
@@ -25,7 +24,6 @@ class Starts:
 
     def __init__(self, company: Company, look: Look) -> None:
         self._company, self._look = company, look
-        self._locks: defaultdict[str, RLock] = defaultdict(RLock)
         self._starts: defaultdict[str, list[Start]] = defaultdict(list)
         self._slots: defaultdict[str, list[int]] = defaultdict(list)
 
@@ -36,7 +34,9 @@ class Starts:
             return waiting(message, received, limit.name, (slot - now) * TICK)  # it came early
         line = rate.line_of(self._look.items[key])
         free = rate.free_at(line, pace, has_slot=slot is not None, now=now)
-        if free <= now + SOON and line.blocked <= now:
+        # A lane that sleeps must not sleep beyond its worker's time.
+        soon = SOON if received.worker.left > rate.SOON else 0
+        if max(free, slot or 0) <= now + soon and line.blocked <= now:
             return None
         return self._no_start(limit, key, message, received)
 
@@ -53,7 +53,10 @@ class Starts:
                     if start is None:
                         return self._no_start(limit, key, message, received)
                     taken[key] = start
-            pause.until(rows.instant(max(start.at for start in taken.values())))
+            begin = rows.instant(max(start.at for start in taken.values()))
+            if begin - rows.instant(rows.now()) > received.worker.left:
+                break  # the lane must not sleep beyond its worker's time
+            pause.until(begin)
             now = rows.now()
             if not (over := [key for key, start in taken.items() if start.until < now]):
                 return None
@@ -62,13 +65,15 @@ class Starts:
         return self._no_start(*rates[0], message, received) if rates else None
 
     def wait_for_slot(  # noqa: PLR0917 - what rates and places both know
-        self, limit: Rate | Concurrent, key: str, pace: Pace, begin: int, message: Message, received: Received
+        self, limit: Rate | Concurrent, key: str, interval: int, begin: int, message: Message, received: Received
     ) -> Waits:
         """Let a newcomer wait for the next slot of a line, which begins at `begin` if there is none yet."""
-        with self._locks[key]:
+        with self._company.lock_of(key):
             if not self._slots[key]:
                 wanted = self._company.newcomers(key)
-                self._slots[key] = rate.reserve(key, pace, wanted, free=begin, seen=self._look.items)
+                self._slots[key] = rate.reserve(
+                    key, interval, wanted, free=begin, seen=self._look.items, holds=self._holds(limit, key)
+                )
             slot = self._slots[key].pop(0) if self._slots[key] else None
         wait = (slot - rows.now()) * TICK if slot is not None else between(*BEYOND)
         return waiting(message, received, limit.name, wait, slot=slot)
@@ -77,7 +82,7 @@ class Starts:
         slot, pace = slot_of(message, limit.name), overrides.pace_of(limit)
         if slot is not None:
             pause.until(rows.instant(slot))  # it is past, or within a second
-        with self._locks[key]:
+        with self._company.lock_of(key):
             if (start := self._pooled(key)) is not None:
                 return start
             # One that comes back takes for itself: what is free now may be promised to others.
@@ -85,6 +90,12 @@ class Starts:
             starts = rate.take(key, pace, wanted, has_slot=slot is not None, seen=self._look.items)
             self._starts[key] = starts[1:]
             return starts[0] if starts else None
+
+    def _holds(self, limit: Rate | Concurrent, key: str) -> int:
+        """Until when a limit's item holds starts."""
+        if not isinstance(limit, Rate):
+            return 0
+        return rate.holds_until(rate.line_of(self._look.items.get(key, {})), overrides.pace_of(limit), rows.now())
 
     def _pooled(self, key: str) -> Start | None:
         """A start that was taken for another lane of this worker, and that is still good."""
@@ -99,5 +110,5 @@ class Starts:
         pace, slot, now = overrides.pace_of(limit), slot_of(message, limit.name), rows.now()
         free = rate.free_at(rate.line_of(self._look.items[key]), pace, has_slot=True, now=now)
         if slot is None:
-            return self.wait_for_slot(limit, key, pace, free, message, received)
+            return self.wait_for_slot(limit, key, pace.interval, free, message, received)
         return waiting(message, received, limit.name, bunched(free, slot, now))

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from celeriac.consume.outcome import Dead, Waiting
 from celeriac.consume.received import Received, failure
-from celeriac.consume.unrun import too_late, unrun
+from celeriac.consume.unrun import received_too_often, too_late, unrun
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import Message
 from celeriac.model.queue import MAX_DELAY
@@ -47,8 +47,9 @@ def waiting(original: Message, received: Received, limit: str, wait: timedelta, 
     queue = received.queue
     if queue.fifo:
         # The message stays in the queue, and keeps its place. Each wait is a receive, and SQS deletes it at the end.
-        is_last = received.sqs_record.receives >= queue.receive_limit
-        if is_last or datetime.now(UTC) + wait > received.must_end_by:
+        if received.sqs_record.receives >= queue.receive_limit:
+            return Dead(original, received_too_often(limit, original, received))
+        if datetime.now(UTC) + wait > received.must_end_by:
             return Dead(original, too_late(original, received))
     slots = dict(original.slots or {})
     if slot is not None:
@@ -62,10 +63,13 @@ def throttled(original: Message, received: Received) -> Waits:
 
     The waits grow while that lasts. `original` is the message as it came.
     """
-    wait = between(*THROTTLED)
-    if original.waits_for == ITS_LIMITS:
-        came_after = datetime.now(UTC) - received.sqs_record.sent_at
-        longest = min(2 * came_after, LONGEST_THROTTLED)
+    wait, sqs_record = between(*THROTTLED), received.sqs_record
+    if received.queue.fifo:
+        # The message doesn't say what it waits for, and its receives are counted: short waits would use them up.
+        longest = min(timedelta(seconds=2 ** min(sqs_record.receives, 10)), LONGEST_THROTTLED)
+        wait = max(wait, between(longest / 2, longest))
+    elif original.waits_for == ITS_LIMITS:
+        longest = min(2 * (datetime.now(UTC) - sqs_record.sent_at), LONGEST_THROTTLED)
         wait = max(wait, between(longest / 2, longest))
     return waiting(original, received, ITS_LIMITS, wait)
 

@@ -1,0 +1,106 @@
+"""Large batches of limited tasks: ten times the messages are ten times the work, and lanes leave each other alone."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from celeriac import Concurrent, Queue, Rate, task
+from celeriac.consume.handler import handler
+from celeriac.flow import rows
+from celeriac.testing import Call, Sandbox
+from celeriac.testing.lambda_ import Invocation
+
+flood = Queue("flood", batch_size=10_000, batch_window=timedelta(seconds=5), concurrency=5)
+flood_rate = Rate("flood-rate", 1_000_000, burst=100_000)
+flood_of = Rate("flood-of", 10, by="number")
+flood_rooms = Concurrent("flood-rooms", 5)
+flood_cells = Concurrent("flood-cells", 1, by="number")
+
+
+@task(flood, limits=[flood_rate], delivery="at_least_once")
+def pour(number: int) -> None: ...
+
+
+@task(flood, limits=[flood_of], delivery="at_least_once")
+def pour_each(number: int) -> None: ...
+
+
+@task(flood, limits=[flood_rooms], delivery="at_least_once")
+def pour_in_rooms(number: int) -> None: ...
+
+
+@task(flood, limits=[flood_cells], delivery="at_least_once")
+def pour_in_cells(number: int) -> None: ...
+
+
+@pytest.fixture
+def _eager_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def _calls_of(work: Callable[[], object]) -> int:
+    """How many functions the work calls, in all threads. This is the same on every machine."""
+    calls = 0
+
+    def count_call(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    threading.setprofile_all_threads(count_call)
+    try:
+        work()
+    finally:
+        threading.setprofile_all_threads(None)
+    return calls
+
+
+def _batch(name: str, size: int) -> dict[str, Any]:
+    sent_at = f"{datetime.now(UTC).timestamp() * 1000:.0f}"
+    return {
+        "Records": [
+            {
+                "messageId": f"m-{i}",
+                "receiptHandle": f"h-{i}",
+                "body": f'{{"task": "{name}", "args": {{"number": {i}}}}}',
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": sent_at},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test--flood",
+            }
+            for i in range(size)
+        ]
+    }
+
+
+def _at_once(call: Call) -> Any:
+    """An answer without the work of a table, which would hide what the consumer itself does."""
+    if call.operation == "BatchGetItem":
+        return {"Responses": {}, "UnprocessedKeys": {}}
+    if call.operation == "UpdateItem":
+        return {"Attributes": call.arguments["Key"] | {"holders": {"M": {}}, "spent": {"N": str(rows.now())}}}
+    return call.make()
+
+
+@pytest.mark.parametrize("name", ["pour", "pour_each", "pour_in_rooms", "pour_in_cells"])
+def test_ten_times_the_messages_are_ten_times_the_work(sandbox: Sandbox, name: str) -> None:
+    def run(size: int) -> int:
+        batch, worker = _batch(name, size), Invocation("celeriac-test--flood", "r-1", sandbox.now + flood.timeout)
+        return _calls_of(lambda: handler(batch, worker))
+
+    with sandbox.worker(), sandbox.fault(_at_once):
+        run(10)  # what is done once in a worker
+        assert run(3000) < 12 * run(300)
+
+
+@pytest.mark.usefixtures("_eager_switches")
+def test_lanes_that_ask_side_by_side_dont_trip_over_each_other(sandbox: Sandbox) -> None:
+    batch = _batch("pour_each", 400)
+    answer = handler(batch, Invocation("celeriac-test--flood", "r-1", sandbox.now + flood.timeout))
+    assert answer == {"batchItemFailures": []}
