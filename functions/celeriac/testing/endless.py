@@ -43,8 +43,9 @@ class Invocations:
             return
         waiting = self._waiting()
         self._most_waiting = max(self._most_waiting, sum(waiting.values()))
-        has_limits = any(task.limits for task in registry.tasks.values())
-        for_each, in_all = (MOST_FOR_EACH_LIMITED, MOST_IN_ALL_LIMITED) if has_limits else (MOST_FOR_EACH, MOST_IN_ALL)
+        for_each, in_all = MOST_FOR_EACH, MOST_IN_ALL
+        if self._has_limits():
+            for_each, in_all = MOST_FOR_EACH_LIMITED, MOST_IN_ALL_LIMITED
         if waiting and self._made >= min(MOST_INVOCATIONS + for_each * self._most_waiting, in_all):
             raise NotQuietError(
                 f"the sandbox isn't quiet after {self._made} invocations, and there are messages in "
