@@ -2,13 +2,14 @@
 
 python benchmarks/limits_cost.py
 
-The code's own calls are counted in the Sandbox: batches of ten, all with one value of `by`, so this is the busiest key.
-What is added is the difference to the same tasks without the limit. DynamoDB's reads and writes, and SQS's requests, are
-priced by benchmarks/prices.py. Receives and deletes of messages that wait are a fifth of a request each, in full
+The code's own calls are counted in the Sandbox: batches of ten, all with one value of `by`, so this is the busiest
+key. What is added is the difference to the same tasks without the limit. DynamoDB's reads and writes, and SQS's
+requests, are priced by benchmarks/prices.py. The receive and the delete of a message are a fifth of a request, in full
 batches.
 """
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -16,7 +17,6 @@ from typing import Any
 
 import prices
 from counted import WriteUnits
-from figures import as_json
 from quiet import say  # before any AWS library
 
 from celeriac import Breaker, Concurrent, Debounce, Queue, Rate, Unique, task
@@ -173,7 +173,7 @@ def main() -> None:
     options = parser.parse_args()
     found = measure()
     if options.json:
-        say(as_json(found))
+        say(json.dumps(found))
         return
     for mode, more in found.items():
         say(

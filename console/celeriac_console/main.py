@@ -22,6 +22,11 @@ from celeriac_console.commands.dlq.redrive import redrive
 from celeriac_console.commands.dlq.show import show
 from celeriac_console.commands.doctor import doctor
 from celeriac_console.commands.forget import forget
+from celeriac_console.commands.limits.close import close as close_limit
+from celeriac_console.commands.limits.open_ import open_limit
+from celeriac_console.commands.limits.reset import reset as reset_limit
+from celeriac_console.commands.limits.set_ import set_limit
+from celeriac_console.commands.limits.show import show_limits
 from celeriac_console.commands.new import new
 from celeriac_console.commands.outbox.lag import lag
 from celeriac_console.commands.outbox.replay import replay
@@ -65,6 +70,8 @@ def _group(name: str, help_: str) -> typer.Typer:
 dlq = _group("dlq", "Dead letters: show them with their reasons, redrive, discard, export and import them.")
 delayed = _group("delayed", "Tasks that wait in schedules, for a delay of more than 15 minutes.")
 quarantine = _group("quarantine", "Tasks and kinds of failure whose messages are dead-lettered without being run.")
+limits = typer.Typer(cls=Commands, invoke_without_command=True)
+app.add_typer(limits, name="limits")
 outbox = _group("outbox", "The outbox: show unpublished rows, and publish rows again.")
 
 
@@ -134,5 +141,10 @@ delayed.command("run-now")(explained(run_now))
 quarantine.command("add")(explained(add))
 quarantine.command("lift")(explained(lift))
 quarantine.command("list")(explained(list_quarantines))
+limits.callback()(show_limits)
+limits.command("set")(explained(set_limit))
+limits.command("open")(explained(open_limit))
+limits.command("close")(explained(close_limit))
+limits.command("reset")(explained(reset_limit))
 outbox.command("lag")(explained(lag))
 outbox.command("replay")(explained(replay))

@@ -42,6 +42,9 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "stop": ("pause",),
     "start": ("resume",),
     "worker": ("queues",),
+    "rate_limit": ("limits set",),
+    "throttle": ("limits set",),
+    "rate": ("limits",),
     "help": ("--help",),
     "version": ("--version",),
 }
@@ -59,6 +62,12 @@ IN_GROUPS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("ls", "show", "status"), "list"),
         **dict.fromkeys(("delete", "rm", "remove", "end", "stop", "clear"), "lift"),
         **dict.fromkeys(("put", "set", "start"), "add"),
+    },
+    "limits": {
+        **dict.fromkeys(("remove", "rm", "delete", "unset", "clear", "lift"), "reset"),
+        **dict.fromkeys(("change", "add", "put"), "set"),
+        **dict.fromkeys(("stop", "pause", "hold"), "open"),
+        **dict.fromkeys(("start", "resume"), "close"),
     },
     "outbox": {
         **dict.fromkeys(("ls", "list", "status", "show", "inspect"), "lag"),

@@ -24,7 +24,7 @@ def _help(command: Any, name: str, parent: Any) -> Iterator[str]:
     *text, example = _paragraphs(command.help)
     for paragraph in text if example.startswith("Example") else [*text, example]:
         yield from (paragraph, "")
-    if not hasattr(command, "commands"):
+    if not hasattr(command, "commands") or (parent is not None and command.invoke_without_command):
         yield from ("```console", f"$ {name} {' '.join(command.collect_usage_pieces(context))}", "```", "")
         if example.startswith("Example"):
             yield from ("For example:", "", "```console", f"$ {example.partition(':')[2].strip(' `')}", "```", "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from celeriac.aws.sqs import NoSuchQueueError
 from celeriac.declare.context import Context
 from celeriac.declare.decorator import task
-from celeriac.declare.handle import Handle, ResultNotKeptError, TaskFailedError
+from celeriac.declare.handle import Handle, ResultNotKeptError, Superseded, TaskFailedError
 from celeriac.declare.reference import InvalidReferenceError
 from celeriac.declare.registry import handle
 from celeriac.declare.signature import InvalidArgumentsError
@@ -81,6 +81,7 @@ __all__ = [
     "RetiredQueueError",
     "Retry",
     "Status",
+    "Superseded",
     "Table",
     "Task",
     "TaskFailedError",

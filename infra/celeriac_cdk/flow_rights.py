@@ -57,7 +57,7 @@ def of_reader(tasks: Tasks, stage: str) -> list[iam.PolicyStatement]:
     """What asking for the status of any task needs to say what it waits for. A managed policy has no room for names."""
     if not limits_of(tasks):
         return []
-    return permissions.read_items(names.flow_table(stage), [f"{rows.LIMIT}*", f"{rows.WAIT}*"])
+    return permissions.read_items(names.flow_table(stage), [f"{rows.LIMIT}*", f"{rows.WAIT}*", rows.OVERRIDES])
 
 
 def of_asker(tasks: Tasks, stage: str) -> list[iam.PolicyStatement]:
@@ -65,6 +65,7 @@ def of_asker(tasks: Tasks, stage: str) -> list[iam.PolicyStatement]:
     items = [
         *(f"{rows.LIMIT}{limit.name}#*" for limit in limits_of(tasks)),
         *sorted({f"{rows.WAIT}{queue.name}#*" for task in tasks if task.limits for queue in task.all_queues}),
+        *([rows.OVERRIDES] if limits_of(tasks) else []),
     ]
     return permissions.read_items(names.flow_table(stage), items)
 

@@ -15,6 +15,7 @@ two_a_second = Rate("two-a-second", 2)
 ten_a_second = Rate("ten-a-second", 10)
 of_account = Rate("of-account", 1, by="account")
 NO_WAIT = Backoff(base=timedelta(seconds=1), jitter=0)
+one_a_day = Rate("one-a-day", 1, per=timedelta(days=1), burst=10)
 starts: list[datetime] = []
 lock = threading.Lock()
 
@@ -36,6 +37,11 @@ def call(number: int) -> None:
 
 @task(wide_calls, limits=[ten_a_second])
 def call_wide(number: int) -> None:
+    _note()
+
+
+@task(calls, limits=[one_a_day])
+def daily(number: int) -> None:
     _note()
 
 
@@ -79,6 +85,18 @@ def test_lanes_of_one_invocation_share_a_write(sandbox: Sandbox) -> None:
     assert holds(ten_a_second, starts)
     assert made["dynamodb", "BatchGetItem"] == 1
     assert made["dynamodb", "UpdateItem"] == 10 + 1  # one success each, and all starts
+
+
+def test_an_item_outlives_the_starts_that_it_remembers(sandbox: Sandbox) -> None:
+    daily.enqueue_many({"number": number} for number in range(10))
+    sandbox.run_once()
+    assert len(starts) == 10  # the burst: the next start is a day away, and the last ten days
+    daily.enqueue(number=10)
+    sandbox.run_once()  # it takes a slot, or waits
+    sandbox.advance(timedelta(days=5))
+    daily.enqueue_many({"number": number} for number in range(11, 20))
+    sandbox.run_once()
+    assert len(starts) <= 16
 
 
 def test_each_value_of_by_has_its_own_rate(sandbox: Sandbox) -> None:

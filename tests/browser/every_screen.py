@@ -107,11 +107,29 @@ def _tasks(walk: _Walk, shop: Shop) -> Iterator[Visit]:
     yield walk.goes("/delayed/choose", "choose", "/delayed/choose?do=cancel&task=send_mail")
 
 
+def _limits(walk: _Walk) -> Iterator[Visit]:
+    yield walk.goes("/limits", "limits", "/limits")
+    yield walk.goes("/limits/{name}", "limit-open", "/limits/bank")
+    yield walk.goes("/limits/{name}", "limit-line", "/limits/mail-provider")
+    yield walk.goes("/limits/{name}", "limit-places", "/limits/accountants")
+    yield walk.goes("/limits/{name}", "limit-of-many", "/limits/of-customer")
+    yield walk.goes("/limits/{name}", "limit-looked-up", "/limits/of-customer?by.customer=c-7")
+    walk.tab.goto(f"{walk.at}/limits/mail-provider")
+    walk.tab.get_by_label("At most").fill("2/s")
+    walk.presses("Preview")
+    yield Visit("/limits/{name}/change", "limit-change")
+    walk.presses("Set mail-provider")
+    yield Visit("/limits/{name}", "limit-set")
+    walk.tab.goto(f"{walk.at}/limits/bank/change?do=close")
+    walk.presses("Close bank")
+
+
 def _operations(walk: _Walk) -> Iterator[Visit]:
     yield walk.goes("/outbox", "outbox", "/outbox")
     yield walk.goes("/quarantine", "quarantine-none", "/quarantine?task=refund")
     walk.presses("Put in quarantine")
     yield Visit("/quarantine", "quarantine")
+    yield from _limits(walk)
     walk.tab.goto(f"{walk.at}/outbox")
     walk.tab.get_by_label("Type, or a pattern").fill("order.*")
     walk.presses("Preview")

@@ -11,9 +11,11 @@ import pytest
 from botocore.client import BaseClient
 
 import celeriac
-from celeriac import Queue, Reject, task
+from celeriac import Breaker, Concurrent, Queue, Rate, Reject, task
 from celeriac.aws.client import client
 from celeriac.declare import registry
+from celeriac.flow import overrides, places, rate, rows
+from celeriac.flow.overrides import Override
 from celeriac.model import names, settings
 from celeriac.testing import Sandbox
 from celeriac_console.web.identity import Identity
@@ -36,6 +38,12 @@ exports = Queue("exports")
 search = Queue("search")
 
 
+bank = Breaker("bank", failures=3, of=10, on=(ConnectionError,))
+mail_provider = Rate("mail-provider", 10)
+of_customer = Rate("of-customer", 5, per=timedelta(minutes=1), by="customer")
+accountants = Concurrent("accountants", 2)
+
+
 class CardExpiredError(Exception):
     """The provider refuses the card."""
 
@@ -50,24 +58,24 @@ def charge(order: str, cents: int, currency: str = "EUR") -> str:
     raise CardExpiredError(f"the card of {order} has expired")
 
 
-@task(payments)
+@task(payments, limits=[bank])
 def refund(order: str, reason: str = "") -> None:
     """Give the money back."""
     raise Reject("the order was never charged")
 
 
-@task(invoices, on="order.paid")
+@task(invoices, on="order.paid", limits=[of_customer])
 def write_invoice(number: int, customer: str) -> None:
     """Write the invoice of a paid order, and store it."""
     raise Reject("the customer has no address")
 
 
-@task(mails)
+@task(mails, limits=[mail_provider])
 def send_mail(to: str, template: str) -> None:
     """Send a mail to a customer."""
 
 
-@task(exports, cron="0 3 * * *", timezone="Europe/Berlin")
+@task(exports, limits=[accountants], cron="0 3 * * *", timezone="Europe/Berlin")
 def export_orders(day: str = "yesterday") -> None:
     """Export a day's orders for the accountants."""
 
@@ -120,6 +128,7 @@ def opened(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Shop:
     [row] = client("dynamodb").scan(TableName=table)["Items"]
     parked = {"waiting": {"S": "parked"}, "reason": {"S": "the bus refuses it: it is too large"}}
     client("dynamodb").put_item(TableName=table, Item={**row, **parked})
+    _limit()
     made = Shop(sandbox, dead.ref, succeeded.ref, delayed.ref)
     real = BaseClient._make_api_call  # type: ignore[attr-defined]
 
@@ -130,6 +139,21 @@ def opened(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
     monkeypatch.setattr(BaseClient, "_make_api_call", pauses)
     return made
+
+
+def _limit() -> None:
+    """Limits that keep tasks waiting, and what somebody has set."""
+    now = rows.now()
+    rate.reserve(rows.of_limit("mail-provider", ""), 100_000, 1_240, free=now, seen={})
+    rate.block(rows.of_limit("mail-provider", ""), now + 40_000_000)
+    for number in range(14):
+        values = write_invoice.text_of(("customer",), {"customer": f"c-{number}"})
+        rate.reserve(rows.of_limit("of-customer", values), 12_000_000, 1 + number, free=now, seen={})
+    for _ in range(2):
+        until = rows.instant(now + 300_000_000)
+        places.take(rows.of_limit("accountants", ""), 2, until=until, seen={})
+    ann = "arn:aws:sts::111122223333:assumed-role/operator/ann"
+    overrides.put("bank", Override(is_open=True, by=ann, at=rows.instant(now - 900_000_000)))
 
 
 def given(shared: Shared) -> None:

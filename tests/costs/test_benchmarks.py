@@ -24,6 +24,12 @@ def costs() -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def limits() -> dict[str, Any]:
+    found: dict[str, Any] = _figures("limits_cost")
+    return found
+
+
 @pytest.mark.parametrize(
     ("mode", "calls", "units"),
     [
@@ -37,6 +43,21 @@ def costs() -> dict[str, Any]:
 def test_the_calls_and_write_units_of_each_mode(costs: dict[str, Any], mode: str, calls: float, units: float) -> None:
     found = costs[mode]
     assert (round(found["calls_a_task"], 2), found["write_units_a_task"]) == (calls, units)
+
+
+@pytest.mark.parametrize(
+    ("mode", "calls", "writes"),
+    [
+        ("Rate, nobody waits, one lane", 1.11, 1),
+        ("Concurrent, nobody waits", 0.31, 0.2),
+        ("Breaker, nothing fails", 0.11, 0),
+        ("Unique, no duplicates", 4, 2),
+        ("Debounce, bursts of ten", -1.4, -1.6),
+    ],
+)
+def test_what_each_limit_adds(limits: dict[str, Any], mode: str, calls: float, writes: float) -> None:
+    found = limits[mode]
+    assert (round(found["calls"], 2), round(found["write_units"], 2)) == (calls, writes)
 
 
 def test_a_message_costs_the_consumer_no_more_than_twice_a_bare_one() -> None:

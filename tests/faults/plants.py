@@ -13,6 +13,7 @@ from celeriac.consume import (
     decide,
     handler,
     outage,
+    prepare,
     received,
     run,
     settle,
@@ -206,7 +207,7 @@ PLANTS = {
     "forgets with each copy when a message was redriven": Plant(
         7,
         "date of the copy",
-        run._checked,
+        prepare._addressed,
         "redriven_at = sqs_record.first_sent_at",
         "redriven_at = sqs_record.sent_at",
     ),
@@ -242,7 +243,7 @@ PLANTS = {
     "calls a newer version malformed": Plant(
         9,
         "wrong branch",
-        run._prepared,
+        prepare.prepared,
         "return None, newer(error, received)",
         "return None, Dead(None, failure(Reason.MALFORMED, error, sqs_record, received))",
     ),
@@ -250,7 +251,7 @@ PLANTS = {
         9, "check left out", publish.publish, "unknown_subscribers(", "frozenset() and unknown_subscribers("
     ),
     "runs the tasks of other queues": Plant(
-        10, "check left out", run._checked, "if not task.runs_from(queue):", "if False:"
+        10, "check left out", prepare._checked, "if not task.runs_from(queue):", "if False:"
     ),
     "reads any object of the bucket": Plant(
         10, "check left out", payloads._load, "problem = key.problem_of(content)", "problem = ''"

@@ -115,6 +115,7 @@ def test_queues_counts_waiting_messages_and_dead_letters(sandbox: Sandbox) -> No
         "oldest_seconds": None,
         "consumer": "none",
         "alarm": "none",
+        "limits": {},
     }
     assert _run("queues").exit_code == 1  # no consumer is deployed that would take the message
 

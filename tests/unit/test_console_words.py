@@ -185,19 +185,21 @@ def test_a_loading_error_of_several_modules_names_no_line() -> None:
 def _row(**fields: object) -> dict[str, object]:
     numbers = {"waiting": 1_204, "delayed": 0, "scheduled": 1_000, "scheduled_is_more": True}
     numbers |= {"in_flight": 3, "dead": 2}
-    return {"queue": "emails"} | numbers | {"oldest_seconds": 300, "consumer": "on", "alarm": "no data"} | fields
+    rest = {"oldest_seconds": 300, "consumer": "on", "alarm": "no data", "limits": {}}
+    return {"queue": "emails"} | numbers | rest | fields
 
 
 LONG = "a-queue-with-a-name-of-37-characters-"
 
 
-def _shown(width: int, monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> list[str]:
+def _shown(width: int, monkeypatch: pytest.MonkeyPatch, *, terminal: bool, **fields: object) -> list[str]:
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("TERM", "xterm")
     screen = Screen()
     screen._force_terminal = terminal
     with screen.capture() as captured:
-        screen.print(table([_row(), _row(queue=LONG), _row(queue="new", consumer=NOT_DEPLOYED, waiting=None)], screen))
+        new = _row(queue="new", consumer=NOT_DEPLOYED, waiting=None)
+        screen.print(table([_row(), _row(queue=LONG, **fields), new], screen))
     return re.sub(r"\x1b\[[0-9;]*m", "", captured.get()).splitlines()
 
 
@@ -211,6 +213,14 @@ def test_queues_fit_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         "new",
         "  not deployed",
     ]
+
+
+def test_queues_with_limits_say_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: dict[str, int | None] = {"bank": None, "exports": 0, "stripe": 1240}
+    assert _shown(60, monkeypatch, terminal=True, limits=limits)[6] == "  limits bank, exports, stripe (1,240)"
+    lines = _shown(160, monkeypatch, terminal=False, limits=limits)
+    assert lines[0].endswith("alarm    limits, and who waits")
+    assert lines[2].endswith("no data  bank, exports, stripe (1,240)")
 
 
 @pytest.mark.parametrize("terminal", [True, False])

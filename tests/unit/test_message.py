@@ -33,7 +33,7 @@ def test_a_message_of_an_older_release_can_be_decoded(sample: Path) -> None:
 def test_the_samples_of_each_version_have_every_field(version: int) -> None:
     written = [json.loads(sample.read_text()) for sample in SAMPLES if sample.name.startswith(f"v{version}-")]
     # The fields that each later version has added. Add a line for each new version.
-    newer = {1: {"step", "waits_since"}, 2: set()}[version]
+    newer = {1: {"step", "waits_since", "throttled", "tick"}, 2: {"tick"}, 3: set()}[version]
     assert {name for fields in written for name in fields} == set(Message.__struct_fields__) - newer
     assert {name for fields in written for name in fields.get("failure", {})} == set(Failure.__struct_fields__)
 
@@ -69,8 +69,8 @@ def test_unknown_fields_of_a_message_are_ignored() -> None:
 
 
 def test_a_message_of_a_newer_version_is_not_called_malformed() -> None:
-    with pytest.raises(NewerVersionError, match="version 3"):
-        decode('{"v": 3, "task": {"now": "an object"}}')
+    with pytest.raises(NewerVersionError, match="version 4"):
+        decode('{"v": 4, "task": {"now": "an object"}}')
 
 
 def test_a_message_has_the_oldest_version_that_can_read_it() -> None:
@@ -79,6 +79,8 @@ def test_a_message_has_the_oldest_version_that_can_read_it() -> None:
     message = Message(id="1", task="work", attempt=2)
     versions = [json.loads(encode(msgspec.structs.replace(message, v=2, step=step)))["v"] for step in (0, 1)]
     assert versions == [1, 2]
+    # One that doesn't know `tick` would run its task without arguments.
+    assert json.loads(encode(msgspec.structs.replace(message, v=1, tick="one")))["v"] == 3
 
 
 @pytest.mark.parametrize("body", ["", "nonsense", "[]", '{"args": {}}', '{"task": "\ud800"}', "[" * 10_000])

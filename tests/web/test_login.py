@@ -17,7 +17,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from celeriac import Queue, Reject, task
+from celeriac import Breaker, Queue, Reject, task
 from celeriac.model.errors import NotConfiguredError
 from celeriac.testing import Sandbox
 from celeriac_console.explain import explanation, is_of_login
@@ -31,7 +31,7 @@ ASKS_NOTHING = {"/tasks", "/jobs", "/jobs/{number}"}
 """The screens that show only what this process knows."""
 
 
-@task(ferry)
+@task(ferry, limits=[Breaker("fares")])
 def page_crosses(number: int) -> None:
     raise Reject("fog")
 
@@ -89,6 +89,7 @@ def _urls(page: Page) -> dict[str, str]:
     [group] = page.json("/dead-letters/ferries")["groups"]
     [letter] = page.json("/dead-letters/ferries", kind=group["kind"])["letters"]
     given = {"queue": "ferries", "name:path": "page_crosses", "id": letter["message_id"], "number": "1"}
+    given["name"] = "fares"
     given["ref:path"] = "page_crosses/1@ferries"
     paths = [screen.path for room in ROOMS for screen in room.screens]
     found = {path: path for path in paths}
@@ -97,6 +98,7 @@ def _urls(page: Page) -> dict[str, str]:
             found[path] = found[path].replace(f"{{{name}}}", value)
     found["/status"] += "?ref=some-id"
     found["/delayed/choose"] += "?do=cancel&task=page_crosses"
+    found["/limits/{name}/change"] += "?do=open"
     found["/run-again"] += "?task=page_crosses&of=1"
     return found
 

@@ -10,6 +10,7 @@ from celeriac.declare import events, registry
 from celeriac.model import project, settings
 from celeriac.model.queue import Queue
 from celeriac.model.stages import LOCAL
+from celeriac_console.application.limited import Limited, limits
 from celeriac_console.application.loading import load
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.screen import say
@@ -33,6 +34,15 @@ def task(name: str) -> Task[..., Any, Any]:
     if name not in registry.tasks:
         raise UserError(f"no task is named {name!r}.{_nearest(name, list(registry.tasks))}")
     return registry.tasks[name]
+
+
+def limit(name: str) -> Limited:
+    """The limit of this name. Raises UserError if no task names it."""
+    load()
+    known = limits()
+    if name not in known:
+        raise UserError(f"no task has a limit named {name!r}.{_nearest(name, list(known))}")
+    return known[name]
 
 
 def warn_of_task(name: str | None) -> None:
@@ -79,6 +89,15 @@ def task_names(incomplete: str) -> list[str]:
     except UserError:
         return []
     return sorted(name for name in registry.tasks if name.startswith(incomplete))
+
+
+def limit_names(incomplete: str) -> list[str]:
+    """The limits whose names start with `incomplete`, for shell completion. Empty if the tasks can't be loaded."""
+    try:
+        load()
+    except UserError:
+        return []
+    return sorted(name for name in limits() if name.startswith(incomplete))
 
 
 def _nearest(name: str, known: list[str]) -> str:

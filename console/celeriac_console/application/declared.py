@@ -5,6 +5,7 @@ from typing import Any
 
 from celeriac import Task
 from celeriac.model.retry import Backoff
+from celeriac_console.application.limited import text_of
 from celeriac_console.terminal.times import duration_text
 
 
@@ -23,6 +24,7 @@ def declared(task: Task[..., Any, Any]) -> dict[str, Any]:
         "signature": str(signature.replace(parameters=fields, return_annotation=signature.empty)),
         "on": task.on,
         "cron": f"{task.cron} {task.timezone}" if task.cron else None,
+        "limits": {limit.name: text_of(limit) for limit in task.limits},
     }
 
 

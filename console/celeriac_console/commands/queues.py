@@ -30,7 +30,8 @@ def queues(
     """Show every queue: its messages, its tasks in schedules, its consumer and its alarm.
 
     `delayed` is what SQS delays, by up to 15 minutes. `scheduled` is what waits longer, counted up to 1,000.
-    `oldest` is the age of the oldest message.
+    `oldest` is the age of the oldest message. `limits` are those of its tasks, with about how many wait for each, also
+    from other queues: `celeriac limits` tells more.
 
     Exit code 1 if there is a dead letter, a consumer that is off, or a queue that isn't deployed.
 

@@ -35,6 +35,8 @@ def status(
 ) -> None:
     """Show a task's state: waiting, delayed, paused, running, retrying, succeeded, dead, duplicate or unknown.
 
+    Of a task that waits for a limit it says for which one, and about until when, unless the limit has a `by`.
+
     Exit code 1 if it is dead or unknown. Example: celeriac status monthly_report/0198f3c2-7a44/2026-10@1764086400
     """
     load()
@@ -77,6 +79,7 @@ def _as_json(handle: Handle[Any], one: Status) -> dict[str, Any]:
         "deaths": one.deaths,
         "since": one.since.isoformat() if one.since is not None else None,
         "due": one.due.isoformat() if one.due is not None else None,
+        "waits_for": one.waits_for,
         "result": one.result,
         "result_not_kept": one.not_kept,
         "reason": failure.reason if failure is not None else None,

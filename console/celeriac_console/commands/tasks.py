@@ -12,7 +12,7 @@ from celeriac_console.terminal.screen import say
 
 
 def tasks(*, json_: Json = False) -> None:
-    """Show every task: its queue, delivery, policy, signature, schedule and subscription.
+    """Show every task: its queue, delivery, policy, limits, signature, schedule and subscription.
 
     Example: celeriac tasks
     """
@@ -28,4 +28,6 @@ def tasks(*, json_: Json = False) -> None:
         called_by += [row["cron"]] if row["cron"] else []
         formerly = f" (formerly {', '.join(row['former_queues'])})" if row["former_queues"] else ""
         say(f"    queue {row['queue']}{formerly}, {row['delivery']}{keyed}, {row['retry']}")
+        if row["limits"]:
+            say(f"    limits {', '.join(f'{name} ({text})' for name, text in row['limits'].items())}")
         say(f"    called by {' and '.join(called_by) or 'enqueue'}")

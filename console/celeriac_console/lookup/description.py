@@ -24,6 +24,8 @@ def described(handle: Handle[Any], status: Status) -> list[str]:
         lines.append(f"its result was not kept: {status.not_kept}")
     if status.failure is not None and status.failure.type and status.failure.message:
         lines.append(f"{status.failure.type}: {status.failure.message}")
+    if status.waits_for is not None:
+        lines.append(f"how it stands, and who waits: {command('limits')}")
     if status.state == "dead":
         lines.append(_letter(handle, status))
     if status.duplicate_of is not None and status.state == "succeeded":
@@ -37,6 +39,9 @@ def _state(handle: Handle[Any], status: Status) -> str:
     attempts = f", {counted(status.attempts, 'attempt')}" if status.attempts else ""
     deaths = f", {counted(status.deaths, 'worker')} lost" if status.deaths else ""
     match status.state:
+        case "queued" | "retrying" if status.waits_for is not None:
+            until = f", about until {due}" if status.due is not None and status.due > now else ""
+            said = f"{status.state}, waits for the limit {status.waits_for}{until}"
         case "queued" if status.due is not None and status.due > now:
             said = f"delayed until {due}"
         case "queued":

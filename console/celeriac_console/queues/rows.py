@@ -11,6 +11,9 @@ from celeriac.aws import schedules, sqs
 from celeriac.declare import registry
 from celeriac.model import settings
 from celeriac.model.queue import Queue
+from celeriac_console.application.limited import limits
+from celeriac_console.limits.items import NoFlowTableError
+from celeriac_console.limits.rows import read_rows as read_limits
 from celeriac_console.stage.clients import client
 from celeriac_console.stage.consumers import mapping_of, state_of
 
@@ -21,17 +24,36 @@ COUNTS = {"waiting": "", "delayed": "Delayed", "in_flight": "NotVisible"}
 
 type Row = Mapping[str, Any]
 """A queue with its counts of messages and schedules, the age of its oldest message, the state of its consumer and of
-its alarm."""
+its alarm, and the limits of its tasks, each with about how many tasks wait for it."""
 
 
 def read_rows() -> list[Row]:
     """A row for each declared queue, in the order of the declarations."""
     declared = list(registry.queues().values())
-    with ThreadPoolExecutor(max(1, len(declared))) as pool:
-        return list(pool.map(_row, declared))
+    with ThreadPoolExecutor(max(1, len(declared)) + 1) as pool:
+        waiting = pool.submit(_waiting)
+        made = list(pool.map(_row, declared))
+    return [row | {"limits": waiting.result().get(row["queue"], {})} for row in made]
 
 
-def _row(queue: Queue) -> Row:
+def _waiting() -> dict[str, dict[str, int | None]]:
+    """About how many tasks wait for each limit of a queue's tasks, by the queue's name, then by the limit's.
+
+    None for a limit with a `by`, for a Breaker, and if it can't be seen. No call is made if no task has a limit.
+    """
+    declared = limits()
+    try:
+        known = {row.name: row.waiting for row in read_limits(declared)}
+    except (ClientError, NoFlowTableError):  # as with schedules
+        known = {}
+    found: dict[str, dict[str, int | None]] = {}
+    for name, limited in declared.items():
+        for queue in limited.queues:
+            found.setdefault(queue, {})[name] = known.get(name)
+    return found
+
+
+def _row(queue: Queue) -> dict[str, Any]:
     stage = settings.stage()
     try:
         there = sqs.counts(sqs.url(queue.physical_name(stage)))

@@ -40,7 +40,7 @@ def read_arguments(
         raw = payloads.load(sqs_record.queue_name, message.stored) if message.stored else message.args
         is_loaded = True
         arguments = task.signature.decode(raw)
-        _refuse_misplaced(task, arguments, sqs_record.body)
+        refuse_misplaced(task, arguments, sqs_record.body)
         return raw, arguments
 
     if task.signature.is_plain and not message.stored:
@@ -59,7 +59,7 @@ def read_arguments(
     return found
 
 
-def _refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
+def refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:
     """Raise InvalidArgumentsError for arguments beside `args`: the task would run with its defaults instead."""
     missing = [name for name in task.signature.fields if name not in arguments]
     own = [name for name in Message.__struct_fields__ if name not in MISPLACEABLE]

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from celeriac.consume.holding import note_used
 from celeriac.consume.outcome import Dead, Outcome, Skipped
 from celeriac.consume.received import Received, failure
 from celeriac.consume.report import log_mismatch
@@ -44,6 +45,8 @@ def dropped(
     task: Task[..., Any, Any], message: Message, used: lease.AlreadyUsed, wanted: Claim, received: Received
 ) -> Outcome:
     """The outcome of a message whose key was used before."""
+    if received.unique is not None:
+        note_used(received, used, message.id)
     had, has, of = argument_hashes.of_record(used.record), wanted.hashes, str(used.record.get("task_id", ""))
     if had is not None and has is not None and has.differ_from(had) and not wanted.of_message:
         received.facts.is_mismatch = True

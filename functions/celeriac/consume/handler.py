@@ -17,6 +17,7 @@ from celeriac.aws.client import calls_end_by, error_code
 from celeriac.consume import hooked, note_changes, outage, suspects
 from celeriac.consume.admission.admit import Flow
 from celeriac.consume.admission.copies_sent import Copies
+from celeriac.consume.debouncing import Gathering
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
 from celeriac.consume.received import Received, Worker, failure
 from celeriac.consume.report import Tally, log_outcome
@@ -95,6 +96,7 @@ class _Batch:
             margin=min(timeout / 10, timedelta(seconds=1)),
         )
         self._flow = Flow(self._sqs_records)
+        self._gathering = Gathering(self._sqs_records)
         self._copies = Copies(self._settled, self._flow.only_runs)
         self._flow.before_a_body = self._copies.send
 
@@ -223,8 +225,8 @@ class _Batch:
         message: Message | None = None
         try:
             trace.follow(sqs_record.trace)
-            message, outcome = yield from run(received, self._flow)
-            trace.follow(sqs_record.trace)  # after a timeout another thread resumes here
+            message, outcome = yield from run(received, self._flow, self._gathering)
+            trace.follow(received.sqs_record.trace)  # after a timeout another thread resumes here
             if isinstance(outcome, RunAlone):
                 return outcome
             settled = self._copies.take(sqs_record, settle(outcome, received))

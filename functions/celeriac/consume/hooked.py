@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Waiting
+from celeriac.consume.outcome import Dead, Gathered, HandedBack, Outcome, Postponed, Retried, RunAlone, Skipped, Waiting
 from celeriac.consume.received import Received
 from celeriac.consume.report import attempt_of
 from celeriac.declare.probe import is_probe
@@ -110,6 +110,8 @@ def after(outcome: Outcome, message: Message | None, received: Received, seconds
     hooks = registered.of_application()
     if not (hooks.after_outcome or hooks.on_dead_letter) or is_probe(received.facts.task):
         return
+    if outcome.name == "tick":
+        return  # a tick without a body is no message of anybody's
     task, run_id = received.facts.task or "", message.id if message is not None else received.sqs_record.message_id
     run = RunInfo(task, run_id, attempt_of(outcome, message), received.worker.request_id)
     told = _outcome(outcome, message, received, seconds)
@@ -148,7 +150,7 @@ def _outcome(outcome: Outcome, message: Message | None, received: Received, seco
         case HandedBack(why=why, until=until):
             delay = max(until - datetime.now(UTC), timedelta()) if until is not None else None
             reason = why
-        case Skipped() | _:
+        case Gathered() | Skipped() | _:
             pass
     return AfterOutcome(
         outcome=outcome.name,

@@ -20,7 +20,7 @@ class Skipped(Struct, frozen=True):
     """Nothing had to run: S3's test event, a missed firing, or a copy of a message that ran or is dead."""
 
     why: str
-    """duplicate, poison, test_event or missed."""
+    """duplicate, dead_copy, test_event, missed, superseded (newer arguments have come), or tick (its burst is over)."""
 
     @property
     def name(self) -> str:
@@ -73,6 +73,23 @@ class Waiting(Struct, frozen=True):
     """The name of the limit, or what else it waits for."""
 
 
+class Gathered(Struct, frozen=True):
+    """A message of a debounced task stands in its item, or a newer one does. Or its burst isn't over yet.
+
+    `tick` is sent before the message is acknowledged, to be delivered after `delay`.
+    """
+
+    tick: Message | None = None
+    delay: timedelta = timedelta()
+    is_tick: bool = False
+    """Whether the message is itself a tick."""
+
+    @property
+    def name(self) -> str:
+        """The outcome's name in the log."""
+        return "tick" if self.is_tick else "gathered"
+
+
 class HandedBack(Struct, frozen=True):
     """No attempt is charged: SQS delivers the message again, at `until` if given."""
 
@@ -91,4 +108,4 @@ class RunAlone(Struct, frozen=True):
     """How many workers died while they ran only this message."""
 
 
-type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | Waiting | HandedBack
+type Outcome = Succeeded | Skipped | Retried | Dead | Postponed | Waiting | Gathered | HandedBack

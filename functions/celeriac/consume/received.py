@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from celeriac.aws.attributes import Attributes
 from celeriac.consume.facts import Facts
 from celeriac.consume.sqs_record import SqsRecord
+from celeriac.flow.unique import Mine
 from celeriac.model import headers
 from celeriac.model.failure import Failure, error_message, error_traceback, error_type
 from celeriac.model.message import Message, decode
@@ -53,6 +54,8 @@ class Received(Struct):
     alone: bool
     """Whether no other message runs in this worker now, and no finished one waits for its acknowledgement."""
     facts: Facts = field(default_factory=Facts)
+    unique: Mine | None = None
+    """What the message is to the item of its `Unique`, as long as it may hold it."""
 
     @property
     def must_end_by(self) -> datetime:

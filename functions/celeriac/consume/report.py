@@ -7,7 +7,17 @@ from threading import Lock
 from aws_lambda_powertools.metrics import MetricUnit
 
 from celeriac.consume.facts import Facts
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Waiting
+from celeriac.consume.outcome import (
+    Dead,
+    Gathered,
+    HandedBack,
+    Outcome,
+    Postponed,
+    Retried,
+    Skipped,
+    Succeeded,
+    Waiting,
+)
 from celeriac.consume.received import Received
 from celeriac.declare import registry
 from celeriac.declare.probe import is_probe
@@ -98,7 +108,13 @@ def attempt_of(outcome: Outcome, message: Message | None) -> int:
 
 UNPUBLISHED = "$LATEST"
 """What Lambda calls the version of a function that no alias points to."""
-_SKIPPED = {"dead_copy": Metric.DEAD_COPY_SKIPPED, "test_event": Metric.TEST_EVENT, "missed": Metric.MISSED}
+_SKIPPED: dict[str, Metric | None] = {
+    "dead_copy": Metric.DEAD_COPY_SKIPPED,
+    "test_event": Metric.TEST_EVENT,
+    "missed": Metric.MISSED,
+    "superseded": Metric.SUPERSEDED,
+    "tick": None,  # no work of its own
+}
 
 
 def counted(outcome: Outcome, facts: Facts) -> list[Metric]:
@@ -116,7 +132,10 @@ def counted(outcome: Outcome, facts: Facts) -> list[Metric]:
             if failure.reason == Reason.REJECTED:
                 counts.append(Metric.REJECTED)
         case Skipped(why=why):
-            counts.append(_SKIPPED.get(why, Metric.DUPLICATE))
+            if (metric := _SKIPPED.get(why, Metric.DUPLICATE)) is not None:
+                counts.append(metric)
+        case Gathered(is_tick=False):
+            counts.append(Metric.GATHERED)
         case _:
             pass  # the message will be delivered again, and counts then
     return counts

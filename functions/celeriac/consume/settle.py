@@ -11,9 +11,20 @@ from msgspec import Struct
 from celeriac.aws import sqs
 from celeriac.aws.attributes import Attributes, beside, ours_in
 from celeriac.aws.client import error_code
+from celeriac.consume import holding
 from celeriac.consume.copies import copy_of, is_worn
 from celeriac.consume.insist import while_there_is_time
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Postponed, Retried, Skipped, Succeeded, Waiting
+from celeriac.consume.outcome import (
+    Dead,
+    Gathered,
+    HandedBack,
+    Outcome,
+    Postponed,
+    Retried,
+    Skipped,
+    Succeeded,
+    Waiting,
+)
 from celeriac.consume.received import Received, Worker
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.dead_letters.dead_letter import unreadable
@@ -48,6 +59,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
     sqs_record, queue = received.sqs_record, received.queue
     match outcome:
         case Succeeded() | Skipped():
+            if received.unique is not None:
+                holding.free(received)
             return Settled(acknowledged=True)
         case Retried():
             return _retry(outcome, received)
@@ -57,6 +70,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
             return _postpone(outcome, sqs_record, queue)
         case Waiting():
             return _wait(outcome, sqs_record, queue)
+        case Gathered():
+            return _gather(outcome, sqs_record, queue)
         case HandedBack():
             return _hand_back(outcome, sqs_record, queue)
         case _:
@@ -65,6 +80,8 @@ def settle(outcome: Outcome, received: Received) -> Settled:
 
 def _retry(retried: Retried, received: Received) -> Settled:
     queue, lease, failure = received.queue, retried.lease, retried.failure
+    if received.unique is not None:
+        holding.extend(received, retried.delay)
     due = datetime.now(UTC) + retried.delay
     # On a FIFO queue the message stays in the queue: a successor would lose its place.
     if not queue.fifo:
@@ -127,6 +144,13 @@ def _wait(waiting: Waiting, sqs_record: SqsRecord, queue: Queue) -> Settled:
     )
 
 
+def _gather(gathered: Gathered, sqs_record: SqsRecord, queue: Queue) -> Settled:
+    # At once, not with others at the end of the invocation: until then a task beside it may run for minutes.
+    if gathered.tick is not None:
+        send(Parcel(queue, gathered.tick, gathered.delay, sqs_record.group))
+    return Settled(acknowledged=True)
+
+
 def _replaced(sqs_record: SqsRecord, queue: Queue, message: Message | None, delay: timedelta) -> Settled | None:
     """Send a fresh copy in place of the message; None if SQS has no room for it."""
     copy = copy_of(sqs_record, queue, message, delay)
@@ -144,6 +168,8 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
     # Each dead letter needs its own deduplication id. Otherwise SQS could drop it as a copy of an earlier letter of
     # this message. The record no longer knows that earlier letter, so it could not be redriven.
     deduplication = f"{sqs_record.message_id}-{dead.failure.request_id}" if queue.fifo else None
+    if received.unique is not None:
+        holding.before_letter(received.unique, lease, dead.failure.reason, received)
     with _noted(lease, "dead", dead.failure, datetime.now(UTC), received.worker):
         if dead.message is not None:
             letter = msgspec.structs.replace(dead.message, failure=dead.failure, **NEWCOMER)
@@ -164,6 +190,10 @@ def _dead_letter(dead: Dead, received: Received) -> Settled:
             return Settled(acknowledged=False)
         except Exception as error:  # noqa: BLE001 - the letter is sent: another run would send another one
             logger.warning("dead letter not recorded", extra={"error": error_type(error)})
+            if received.unique is not None:
+                holding.free_if_possible(received)
+    if received.unique is not None:
+        holding.free(received)
     return Settled(acknowledged=True)
 
 

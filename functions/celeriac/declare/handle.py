@@ -1,6 +1,6 @@
 """A task that was enqueued, as its sender sees it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Never
 
@@ -15,6 +15,7 @@ from celeriac.model import celery_names
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.guarantee import Guarantee
+from celeriac.model.limits import Limit
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 
@@ -36,6 +37,10 @@ class TaskFailedError(CeleriacError, RuntimeError):
             said = f"is a dead letter, {failure.reason}: {failure.type}: {failure.message}"
         super().__init__(f"task {task!r} {said}")
         self.failure = failure
+
+
+class Superseded(CeleriacError, RuntimeError):  # noqa: N818 - it is no fault: another message's arguments run
+    """A debounced task's message doesn't run, because newer arguments have come."""
 
 
 class ResultNotKeptError(CeleriacError, RuntimeError):
@@ -78,6 +83,16 @@ class Handle[R](Struct, frozen=True):
 
     _former_key: str | None = None
     """The key under which an older release may have recorded the same work."""
+    _limits: Sequence[Limit] = ()
+    """The limits of its task."""
+    _limited_by: Mapping[str, str] = {}
+    """What its arguments say of those limits that have a `by`, if they are known."""
+
+    _debounced_by: Callable[[], str] | None = None
+    """The values by which a debounced message is held against others, if the arguments are known."""
+    duplicate: bool = False
+    """Whether nothing was sent, or nothing of it will run, because the message of this handle does the same work: its
+    task is `Unique`, and this one waits or runs."""
 
     def __repr__(self) -> str:
         return f"Handle({self.ref!r})"
@@ -113,14 +128,27 @@ class Handle[R](Struct, frozen=True):
     @property
     def duplicate_of(self) -> str | None:
         """The id of the message of the same idempotency key that ran instead of this one; None if there is none."""
-        return self.status().duplicate_of
+        return self._stored().duplicate_of
 
     def status(self) -> Status:
         """The task's status, by strongly consistent reads of its record and, if the record doesn't tell, of its note.
 
         If the note doesn't tell either and the dead-letter queue isn't empty, up to 100 of its letters are received.
         Without the permission to receive from that queue, this step is left out.
+
+        If the task hasn't started and has limits, each is read too, for `waits_for`. One with a `by` is read by the
+        handle that the enqueue returned, and not by one that was made of a reference, a key or an id. Without the
+        permission to read the limits, this step is left out.
         """
+        known = self._stored()
+        if not self._limits or known.state not in {"queued", "retrying"}:
+            return known
+        from celeriac.declare import lookup  # noqa: PLC0415 - as below
+
+        return lookup.held_up(known, self._limits, self._limited_by)
+
+    def _stored(self) -> Status:
+        """The status without what limits say."""
         # This loads DynamoDB's client and Powertools, which a producer that only enqueues doesn't need.
         from celeriac.declare import lookup  # noqa: PLC0415
 
@@ -130,13 +158,31 @@ class Handle[R](Struct, frozen=True):
         known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
         if known is not None and known.duplicate_of is not None:
             return lookup.mismatch(self.all_queues, self.task, self.id, known) or known
-        if known is not None and not (known.state == "retrying" and _is_past(known.due)):
+        if known is not None and known.state != "retrying":
             return known
-        if self.id:
-            dead = lookup.dead_letter(self.task, self.id, *self.all_queues)
-            if dead is not None and (dead.state == "dead" or self._is_old):
-                return dead
+        if known is not None and not _is_past(known.due):
+            return self._superseded(known) or known
+        dead = lookup.dead_letter(self.task, self.id, *self.all_queues) if self.id else None
+        if dead is not None and dead.state == "dead":
+            return dead
+        if (superseded := self._superseded(known)) is not None:
+            return superseded
+        if dead is not None and self._is_old:
+            return dead
         return known or self._unrecorded()
+
+    def _superseded(self, known: Status | None) -> Status | None:
+        """The status of a message of a debounced task if newer arguments have come; None if they haven't."""
+        # An at_least_once task keeps no record of its success: it may have run before the newer ones came.
+        if self._debounced_by is None or self.due is None or self.is_at_least_once:
+            return None
+        # This loads DynamoDB's client, which a producer that only enqueues doesn't need.
+        from celeriac.declare import lookup  # noqa: PLC0415
+
+        if not lookup.has_newer(self.queue, self.task, self._debounced_by(), self.id, self.due):
+            return None
+        attempts, failure = (known.attempts, known.failure) if known is not None else (0, None)
+        return Status("superseded", attempts, failure=failure, id=self.id)
 
     async def astatus(self) -> Status:
         """Like `status`, for async code: the calls to AWS run in a thread, so they don't block the event loop."""
@@ -167,19 +213,20 @@ class Handle[R](Struct, frozen=True):
 
         timeout: how long to wait, a timedelta or seconds.
 
-        Raises TaskFailedError if the task is a dead letter; ResultNotKeptError if it succeeded but its result isn't
+        Raises TaskFailedError if the task is a dead letter; Superseded if the task is debounced and newer arguments
+        have come; ResultNotKeptError if it succeeded but its result isn't
         stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, which
         keeps no result; LookupError if nothing is known of the task, so that there is nothing to wait for.
         """
         waits = _Waits(timeout)
-        while not self._has_succeeded(status := self.status()):
+        while not self._has_succeeded(status := self._stored()):
             pause.wait(waits.after(self.task, status))
         return self._read(status)
 
     async def aresult(self, timeout: timedelta | float = timedelta(seconds=30)) -> R:  # noqa: ASYNC109 - as its twin
         """Like `result`, for async code: it doesn't block the event loop. Raises what `result` raises."""
         waits = _Waits(timeout)
-        while not self._has_succeeded(status := await self.astatus()):
+        while not self._has_succeeded(status := await off_loop(self._stored)):
             await pause.sleep(waits.after(self.task, status))
         return self._read(status)
 
@@ -187,6 +234,8 @@ class Handle[R](Struct, frozen=True):
         """Whether there is a result. Raises an error if there is nothing to wait for."""
         if status.state == "dead":
             raise TaskFailedError(self.task, status.failure)
+        if status.state == "superseded":
+            raise Superseded(f"task {self.task!r} doesn't run for this message: newer arguments have come")
         if status.state == "unknown" and not self._may_come:
             self._give_up()
         return status.state == "succeeded"

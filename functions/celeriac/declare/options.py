@@ -9,7 +9,7 @@ from celeriac.aws.sqs import is_group
 from celeriac.enqueue.send import NOW
 from celeriac.model import celery_names, lenient
 from celeriac.model.message import MOST_KEY
-from celeriac.model.queue import Queue
+from celeriac.model.queue import MAX_DELAY, Queue
 from celeriac.model.retry import LONGEST_DELAY
 
 
@@ -48,6 +48,17 @@ class Options(Struct, frozen=True):
             raise ValueError(f"{name}: its queue {queue.name!r} is FIFO, which delays no single message")
         if self.key is not None:
             self._check_key(name, self.key)
+
+    def check_of_debounced(self, task: str) -> None:
+        """Raise ValueError for a wait that only a schedule could keep.
+
+        SQS would get the message at the end of that wait, so nobody could say which of two is the newer one.
+        """
+        if self.wait > MAX_DELAY:
+            raise ValueError(
+                f"task {task!r}: it is debounced, so it waits 15 minutes at most: enqueue it later, or from a task "
+                "without debounce that has this delay"
+            )
 
     def _check_key(self, name: str, key: str) -> None:
         if not isinstance(key, str):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, update_wrapper
 from types import MappingProxyType
-from typing import Any, Never, overload
+from typing import TYPE_CHECKING, Any, Never, overload
 
 import msgspec
 from msgspec.structs import replace
@@ -30,6 +30,10 @@ from celeriac.model.message import Message, new_id
 from celeriac.model.once import Debounce, Unique
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Policy
+
+if TYPE_CHECKING:
+    from celeriac.declare.enqueue_unique import Sender, Sending
+    from celeriac.flow.unique import Holder
 
 
 class PartialFailureError(CeleriacError, RuntimeError):
@@ -143,6 +147,8 @@ class Task[**P, C, R]:
         """
         options = Options(delay, at, group, key)
         options.check(self.name, getattr(self.function, "__name__", self.name), self.queue, unknown)
+        if self.debounce is not None:
+            options.check_of_debounced(self.name)
         bound = object.__new__(type(self))
         bound.__dict__.update(self.__dict__, _options=options)
         return bound
@@ -150,10 +156,15 @@ class Task[**P, C, R]:
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Send a message for this task. When this returns, AWS has the message.
 
+        If the task is `Unique`, and another message waits or runs, this returns the handle of that one, whose
+        `duplicate` is true.
+
         Raises InvalidArgumentsError for arguments that the signature can't read, NoSuchQueueError if the stage isn't
         deployed.
         """
         parcel, key = self._parcel(self.signature.named(args, kwargs))
+        if self.unique is not None:
+            return self._held_or_sent(parcel, key, self._sender(self.unique).send(self._sending(parcel, key)))
         send(parcel)
         return self._handle(parcel, key)
 
@@ -238,8 +249,17 @@ class Task[**P, C, R]:
             raise
 
     def _send_many(self, made: list[tuple[dict[str, Any], Parcel, Key]]) -> list[Handle[R]]:
-        refusals = send_many([parcel for _, parcel, _ in made])
-        handles = [self._handle(parcel, key) for _, parcel, key in made]
+        parcels = [parcel for _, parcel, _ in made]
+        if self.unique is not None:
+            answers = self._sender(self.unique).send_many([self._sending(parcel, key) for _, parcel, key in made])
+            refusals = [answer if isinstance(answer, str) else None for answer in answers]
+            handles = [
+                self._held_or_sent(parcel, key, answer if not isinstance(answer, str) else None)
+                for (_, parcel, key), answer in zip(made, answers, strict=True)
+            ]
+        else:
+            refusals = send_many(parcels)
+            handles = [self._handle(parcel, key) for _, parcel, key in made]
         if any(refusals):
             sent = [handle for handle, refusal in zip(handles, refusals, strict=True) if refusal is None]
             unsent = [(item, refusal) for (item, *_), refusal in zip(made, refusals, strict=True) if refusal]
@@ -288,18 +308,70 @@ class Task[**P, C, R]:
         return self.handle_of(id, f"{self.name}:{value.text or id}", former=former)
 
     def handle_of(
-        self, message_id: str, key: str, due: datetime | None = None, *, former: str | None = None
+        self,
+        message_id: str,
+        key: str,
+        due: datetime | None = None,
+        *,
+        former: str | None = None,
+        limited_by: Mapping[str, str] | None = None,
     ) -> Handle[R]:
         """The handle of a message whose id and whole idempotency key, `<task>:<value>`, are known.
 
-        former: the key under which an older release may have recorded the same work.
+        former: the key under which an older release may have recorded the same work. limited_by: what the message's
+        arguments say of the limits that have a `by`, if they are known.
         """
-        queue, signature = self.queue, lambda: self.signature
-        return Handle(message_id, key, self.name, queue, self.guarantee, signature, due, self.former_queues, former)
+        return Handle(
+            message_id,
+            key,
+            self.name,
+            self.queue,
+            self.guarantee,
+            lambda: self.signature,
+            due,
+            self.former_queues,
+            former,
+            self.limits,
+            limited_by or {},
+        )
+
+    def _sender(self, declared: Unique) -> "Sender":
+        from celeriac.declare.enqueue_unique import Sender  # noqa: PLC0415 - most producers don't need it
+
+        return Sender(declared, self.guarantee)
+
+    def _sending(self, parcel: Parcel, key: Key) -> "Sending":
+        from celeriac.declare.enqueue_unique import Sending  # noqa: PLC0415 - see above
+        from celeriac.flow import rows  # noqa: PLC0415 - see above
+
+        arrived = self.signature.decode(parcel.message.args)
+        names = self.unique.names if self.unique is not None else ()
+        return Sending(parcel, key.full, rows.of_unique(self.queue.name, self.name, self.text_of(names, arrived)))
+
+    def _held_or_sent(self, parcel: Parcel, key: Key, holder: "Holder | None") -> Handle[R]:
+        if holder is None:
+            return self._handle(parcel, key)
+        return replace(self.handle_of(holder.id, holder.key, holder.due), duplicate=True)
 
     def _handle(self, parcel: Parcel, key: Key) -> Handle[R]:
         former = key.former if not key.is_of_message else None
-        return self.handle_of(parcel.message.id, key.full, datetime.now(UTC) + parcel.delay, former=former)
+        due, limited_by = datetime.now(UTC) + parcel.delay, self._limited_by(parcel.message)
+        handle = self.handle_of(parcel.message.id, key.full, due, former=former, limited_by=limited_by)
+        if self.debounce is None:
+            return handle
+        raw, names = parcel.message.args, self.debounce.names
+        return replace(handle, _debounced_by=lambda: self.text_of(names, self.signature.decode(raw)))
+
+    def _limited_by(self, message: Message) -> dict[str, str]:
+        """What a message's arguments say of the limits that have a `by`, as its consumer reads them."""
+        limits = [limit for limit in self.limits if limit.names]
+        if not limits:
+            return {}
+        try:
+            arguments = self.signature.decode(message.args)
+            return {limit.name: self.text_of(limit.names, arguments) for limit in limits}
+        except InvalidArgumentsError:
+            return {}  # the message was sent: whatever is wrong with it is told by its consumer
 
     def key_for(self, value: object) -> str:
         """The idempotency key `<task>:<value>` of a value of the key parameter, spelled as the consumer spells it."""

@@ -12,7 +12,7 @@ from celeriac.flow.rate import Pace
 from celeriac.flow.rows import Write
 from celeriac.model.failure import error_type
 from celeriac.model.forks import Lock
-from celeriac.model.limits import LONGEST_PER, MOST_BURST, MOST_STARTS, Rate
+from celeriac.model.limits import LONGEST_PER, MOST_BURST, MOST_PLACES, MOST_STARTS, Concurrent, Rate
 from celeriac.observe.log import logger
 
 EVERY = timedelta(minutes=1)
@@ -64,19 +64,56 @@ def forget() -> None:
 def now() -> dict[str, Override]:
     """What is set now, by the limit's name. Raises AWS's errors."""
     found: dict[str, Override] = {}
-    for name, written in rows.read(rows.OVERRIDES).items():
-        if isinstance(written, str) and name.startswith(_PREFIX):
-            try:
-                found[name.removeprefix(_PREFIX)] = _decoder.decode(written)
-            except msgspec.MsgspecError:
-                logger.warning("override of a limit can't be read", extra={"limit": name})
+    for name, text in written().items():
+        try:
+            found[name] = _decoder.decode(text)
+        except msgspec.MsgspecError:
+            logger.warning("override of a limit can't be read", extra={"limit": name})
     return found
+
+
+def written() -> dict[str, str]:
+    """What is set now, as it is stored, by the limit's name. Raises AWS's errors."""
+    return in_item(rows.read(rows.OVERRIDES))
+
+
+def in_item(item: Mapping[str, object]) -> dict[str, str]:
+    """What the item `rows.OVERRIDES` says, as it is stored, by the limit's name."""
+    return {
+        name.removeprefix(_PREFIX): text
+        for name, text in item.items()
+        if isinstance(text, str) and name.startswith(_PREFIX)
+    }
+
+
+def read(text: str) -> Override | None:
+    """What is stored of an override; None if it can't be read: a newer release wrote it."""
+    try:
+        return _decoder.decode(text)
+    except msgspec.MsgspecError:
+        return None
+
+
+def replace(name: str, seen: str | None, override: Override | None) -> bool:
+    """Set an override, or remove it for None, unless another one was set since `seen` was read.
+
+    seen: what was stored of it; None for nothing. Returns whether it was written. Raises AWS's errors.
+    """
+    named = {"#name": _PREFIX + name}
+    condition = "attribute_not_exists(#name)" if seen is None else "#name = :seen"
+    values = {":seen": seen} if seen is not None else {}
+    if override is None:
+        write = Write(condition, values, removes=["#name"], names=named)
+    else:
+        text = msgspec.json.encode(override).decode()
+        write = Write(condition, values | {":override": text}, ["#name = :override"], names=named)
+    return not isinstance(rows.update(rows.OVERRIDES, write, lives_until=None), rows.Refused)
 
 
 def put(name: str, override: Override) -> None:
     """Set an override. Workers apply it within a minute. Raises AWS's errors."""
-    written = {":override": msgspec.json.encode(override).decode()}
-    write = Write("", written, ["#name = :override"], names={"#name": _PREFIX + name})
+    values = {":override": msgspec.json.encode(override).decode()}
+    write = Write("", values, ["#name = :override"], names={"#name": _PREFIX + name})
     rows.update(rows.OVERRIDES, write, lives_until=None)
 
 
@@ -90,10 +127,26 @@ _PREFIX = "of_"
 
 
 def pace_of(rate: Rate) -> Pace:
-    """The numbers of a rate: what is set, else what is declared."""
-    override = of(rate.name)
+    """The numbers of a rate: what is set, as of at most a minute ago, else what is declared."""
+    return pace_under(rate, of(rate.name))
+
+
+def pace_under(rate: Rate, override: Override | None) -> Pace:
+    """The numbers of a rate under an override. One that was set for a limit of another kind counts for nothing."""
     interval, at_once = rate.interval, rate.at_once
     if override is not None and override.limit and override.per_microseconds:
         interval = max(1, -(-override.per_microseconds // override.limit))
         at_once = override.burst or rate.burst or max(1, 1_000_000 // interval)
     return Pace(interval, (at_once - 1) * interval)
+
+
+def places_of(limit: Concurrent) -> int:
+    """The places of a Concurrent: what is set, as of at most a minute ago, else what is declared."""
+    return places_under(limit, of(limit.name))
+
+
+def places_under(limit: Concurrent, override: Override | None) -> int:
+    """The places of a Concurrent under an override. One that was set for a Rate of this name counts for nothing."""
+    if override is None or not override.limit or override.per_microseconds:
+        return limit.places
+    return min(override.limit, MOST_PLACES)

@@ -80,17 +80,10 @@ def take(key: str, pace: Pace, wanted: int, *, has_slot: bool, seen: Seen) -> li
             return []  # it has to stand in line, though the front of the line is near
         count = min(wanted, _most(line, pace, now))
         write = _write(pace, count, now, is_idle=line.spent < now, has_slot=has_slot)
-        if (written := rows.written(key, write, seen, lives_until=holds_until(line, pace, now))) is not None:
+        if (written := rows.written(key, write, seen, lives_until=_outlives(line, pace, now))) is not None:
             first = int(written["spent"]) - count * pace.interval
             return [_start(first + number * pace.interval, pace, now) for number in range(count)]
     return []
-
-
-def holds_until(line: Line, pace: Pace, now: int) -> int:
-    """Until when `spent` may hold. Whoever writes the item must let it live that long: one that is deleted earlier
-    forgets starts. With one start a day that is many days.
-    """
-    return max(line.spent, now + pace.burst + pace.interval + _SOON)
 
 
 def _most(line: Line, pace: Pace, now: int) -> int:
@@ -117,14 +110,13 @@ def _write(pace: Pace, count: int, now: int, *, is_idle: bool, has_slot: bool) -
     )
 
 
-def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen, holds: int = 0) -> list[int]:
+def reserve(key: str, pace: Pace, wanted: int, *, free: int, seen: Seen) -> list[int]:
     """Take up to `wanted` slots at the end of the line, in one write if nobody interferes. Empty if it is too long.
 
     No slot but the first lies beyond the horizon. One that does would keep its message from starting even when an
     operator has raised the limit, and a wrong guess of how long places are held would let them stand empty for days.
 
     free: when the next start may be made if there is no line: there the line begins.
-    holds: until when the item holds something else.
 
     Raises AWS's errors.
     """
@@ -134,8 +126,8 @@ def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen, hold
         if promised > now + _HORIZON:
             return []
         begin = max(now, free) if promised <= now else promised
-        count = max(1, min(wanted, (now + _HORIZON - begin) // interval))
-        length = count * interval
+        count = max(1, min(wanted, (now + _HORIZON - begin) // pace.interval))
+        length = count * pace.interval
         if promised <= now:
             write = Write(
                 "attribute_not_exists(promised) OR promised <= :now",
@@ -148,21 +140,52 @@ def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen, hold
                 {":now": now, ":horizon": now + _HORIZON, ":length": length},
                 ["promised = promised + :length"],
             )
-        if (written := rows.written(key, write, seen, lives_until=max(begin + length, holds))) is not None:
+        lives_until = max(begin + length, _outlives(line_of(seen.get(key, {})), pace, now))
+        if (written := rows.written(key, write, seen, lives_until=lives_until)) is not None:
             first = int(written["promised"]) - length
-            return [first + number * interval for number in range(count)]
+            return [first + number * pace.interval for number in range(count)]
     return []
 
 
-def block(key: str, until: int, *, holds: int) -> None:
-    """Let nobody start before `until`: the provider has said so. Raises AWS's errors.
+def _outlives(line: Line, pace: Pace, now: int) -> int:
+    """The last instant that `spent` may hold. An item that is deleted before would give the burst twice.
 
-    holds: until when the item holds something else.
+    With one start a day, and a burst of ten, it is nine days ahead.
     """
+    return max(line.spent, now + pace.burst + pace.interval + _SOON)
+
+
+def adopt(key: str, pace: Pace, seen: Seen) -> None:
+    """Forget what an item holds of a slower pace. Raises AWS's errors.
+
+    After ten starts of ten a day, `spent` is a day ahead. If a deploy or an operator then allows a hundred a second,
+    nobody should wait until tomorrow. The new pace begins with its burst used up.
+    """
+    line, now = line_of(seen.get(key, {})), rows.now()
+    is_slower = line.spent > now + pace.burst + pace.interval + _HORIZON
+    is_longer = line.promised > max(now + 3 * _HORIZON, line.blocked) + 2 * pace.interval
+    if not (is_slower or is_longer):
+        return
+    conditions, sets, values = [], [], dict[str, object]()
+    for name, instant, is_old, new in (
+        ("spent", line.spent, is_slower, now + pace.burst),
+        ("promised", line.promised, is_longer, max(now, line.blocked)),
+    ):
+        if is_old:
+            conditions.append(f"{name} = :{name}_seen")
+            sets.append(f"{name} = :{name}_new")
+            values |= {f":{name}_seen": instant, f":{name}_new": new}
+    write = Write(" AND ".join(conditions), values, sets)
+    rows.written(key, write, seen, lives_until=max(line.promised, line.blocked, _outlives(line, pace, now)))
+
+
+def block(key: str, pace: Pace, until: int) -> None:
+    """Let nobody start before `until`: the provider has said so. Raises AWS's errors."""
+    lives_until = max(until, _outlives(Line(0, 0, 0), pace, rows.now()))
     for name in ("blocked", "promised"):
         # Each only moves on: a shorter wait of another task must not end this one, nor let anybody overtake the line.
         rows.update(
             key,
             Write(f"attribute_not_exists({name}) OR {name} < :until", {":until": until}, [f"{name} = :until"]),
-            lives_until=max(until, holds),
+            lives_until=lives_until,
         )

@@ -163,6 +163,11 @@ def is_throttled(error: Exception) -> bool:
     return error_code(error) in _THROTTLED
 
 
+def is_missing(error: Exception) -> bool:
+    """Whether the table isn't there: the stage was deployed by an older release."""
+    return error_code(error) == "ResourceNotFoundException"
+
+
 def table() -> str:
     """The table's name in the stage of this process."""
     return names.flow_table(settings.stage())

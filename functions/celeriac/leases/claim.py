@@ -16,6 +16,13 @@ MESSAGE = "message"
 """The value of `key_from` for a key that the sender gave beside the arguments."""
 
 
+def redrive_of(failure: Failure | None) -> str:
+    """Identifies the dead letter that a message was redriven from, by its failure; empty if there is none."""
+    if failure is None:
+        return ""
+    return f"{failure.last_at} {failure.request_id}" + (f" {failure.imported}" if failure.imported else "")
+
+
 class Claim(Struct, frozen=True):
     """What a worker wants to run, and what its message says."""
 
@@ -46,10 +53,7 @@ class Claim(Struct, frozen=True):
     @property
     def redriven(self) -> str:
         """Identifies the dead letter of a redrive: the same text for every copy of one redrive."""
-        failure = self.redriven_from
-        if failure is None:
-            return ""
-        return f"{failure.last_at} {failure.request_id}" + (f" {failure.imported}" if failure.imported else "")
+        return redrive_of(self.redriven_from)
 
     @property
     def mark(self) -> str:

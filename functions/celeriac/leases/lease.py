@@ -115,6 +115,16 @@ class Lease(Struct):
         return not self._store.claim.of_message
 
     @property
+    def redriven(self) -> str:
+        """The redrive that started the message's attempts, see `Claim.redriven`; empty if none did."""
+        return self._store.redriven
+
+    @property
+    def has_begun_before(self) -> bool:
+        """Whether a worker has claimed the message before this one."""
+        return bool(self._store.found.get("task_id") == self._store.claim.task_id)
+
+    @property
     def replaced(self) -> tuple[str, Failure] | None:
         """Id and failure of another message of this key whose dead letter the record remembered until this claim."""
         found = self._store.found

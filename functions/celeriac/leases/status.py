@@ -11,14 +11,15 @@ from celeriac.model.failure import Failure
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 
-type State = Literal["queued", "running", "retrying", "succeeded", "dead", "unknown"]
+type State = Literal["queued", "running", "retrying", "succeeded", "superseded", "dead", "unknown"]
 
 
 class Status(msgspec.Struct, frozen=True):
     """The state of a task. Two are equal when state, attempts, result and failure are."""
 
     state: State
-    """queued: the task was sent and waits for its first run. retrying: it waits for another run. unknown: nothing is
+    """queued: the task was sent and waits for its first run. retrying: it waits for another run. superseded: it is
+    debounced, and newer arguments have come; only the handle that `enqueue` returned can say so. unknown: nothing is
     stored. Then it was never sent, its record has expired, or it is an at_least_once task that may have succeeded."""
     attempts: int = 0
     result: Any = None
@@ -31,7 +32,8 @@ class Status(msgspec.Struct, frozen=True):
     since: datetime | None = None
     """When the task started to run, succeeded, or became a dead letter."""
     due: datetime | None = None
-    """When a delayed task, or the next attempt, is to run. SQS may deliver later, and never earlier."""
+    """When a delayed task, or the next attempt, is to run. SQS may deliver later, and never earlier. If the task waits
+    for a limit, it is about when the limit lets it start."""
     deaths: int = 0
     """Number of workers that died during the current attempt. They don't count as attempts."""
     duplicate_of: str | None = None
@@ -39,6 +41,10 @@ class Status(msgspec.Struct, frozen=True):
     `dead` with the reason `key mismatch` this message is the dead letter, and the other one has used the key."""
     not_kept: str | None = None
     """Why the result of a successful task isn't stored; None if it is."""
+    waits_for: str | None = None
+    """The name of the limit that keeps a queued or retrying task from starting, as it stands now; None if none does, if
+    that can't be known without the task's arguments, or without the permission to read the limit. It then waits for a
+    worker, or for `due`."""
 
     def __eq__(self, other: object) -> bool:
         return self._compared == other._compared if isinstance(other, Status) else NotImplemented

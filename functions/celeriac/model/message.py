@@ -72,7 +72,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     throttled: Annotated[int, msgspec.Meta(ge=0)] = 0
     """How many runs in a row have ended in `Throttled`."""
     tick: Annotated[str, msgspec.Meta(max_length=128)] = ""
-    """On the message that ends a burst of a debounced task: which burst it is."""
+    """On the message that ends a burst of a debounced task, and on the retries and letters of what it ran: which burst
+    it is."""
     failure: Failure | None = None
     headers: dict[str, str] | None = None
     """What hooks send along, see `celeriac.model.headers`. A release that doesn't know them ignores them."""

@@ -37,6 +37,7 @@ from celeriac.testing.clock import Clock
 from celeriac.testing.elsewhere import SHUT, leads_elsewhere
 from celeriac.testing.endless import NotQuietError
 from celeriac.testing.faults import Faults
+from celeriac.testing.limits import Limits
 from celeriac.testing.moto_speed import faster
 from celeriac.testing.pollers import Pollers
 from celeriac.testing.schedules import as_sent
@@ -140,6 +141,11 @@ class Sandbox(Faults):
     def calls(self) -> Counter[tuple[str, str]]:
         """AWS calls made since the start by the code under test, by (service, operation): `("sqs", "SendMessage")`."""
         return self._calls.counts
+
+    @property
+    def limits(self) -> Limits:
+        """How limits stand, and what an operator would set: `sandbox.limits[stripe].waiting`; see `Limits`."""
+        return Limits(self._calls.unobserved)
 
     @property
     def now(self) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 from celeriac.consume import quarantine
 from celeriac.declare import registry
 from celeriac.model.queue import Queue
-from celeriac_console.web.live import alarms, consumers, cost, counts, deploys, figures, outbox
+from celeriac_console.web.live import alarms, consumers, cost, counts, deploys, figures, limits, outbox
 from celeriac_console.web.live.cost import Cost
 from celeriac_console.web.live.shared_read import SLACK, Read, SharedRead
 
@@ -29,6 +29,7 @@ class Now:
     figures: Read[figures.LastHour]
     outbox: Read[outbox.Outbox | None]
     quarantines: Read[frozenset[str]]
+    limits: Read[limits.Limits]
     deploys: Read[tuple[deploys.Stack, ...]]
 
     def problems(self) -> dict[str, list[str]]:
@@ -38,7 +39,9 @@ class Now:
         for what, part in parts.items():
             if part.error is not None:
                 found.setdefault(part.problem, []).append(what)
-        if self.counts.error is not None and all(part.at is None for part in parts.values()):
+        # Of an application without limits there is nothing to read.
+        asked = [part for part in parts.values() if part is not self.limits or limits.calls()]
+        if self.counts.error is not None and all(part.at is None for part in asked):
             raise self.counts.error
         return found
 
@@ -50,6 +53,7 @@ PARTS = {
     "figures": "figures of the last hour",
     "outbox": "outbox",
     "quarantines": "quarantine",
+    "limits": "limits",
     "deploys": "deploys",
 }
 """What the parts are called on the page."""
@@ -74,6 +78,8 @@ class LiveStage:
         """Lag and parked rows."""
         self.quarantines: SharedRead[frozenset[str]] = SharedRead(quarantine.entries, SLOWER, frozenset())
         """The entries in quarantine."""
+        self.limits: SharedRead[limits.Limits] = SharedRead(limits.read, SLOWER, limits.Limits())
+        """How limits stand."""
         self.deploys: SharedRead[tuple[deploys.Stack, ...]] = SharedRead(deploys.read, MINUTE, ())
         """The stage's stacks."""
 
@@ -95,7 +101,7 @@ class LiveStage:
         ticks, slower, minutes = (timedelta(hours=1) / (every - SLACK) for every in (TICK, SLOWER, MINUTE))
         alarm_pages = 1
         sqs = ticks * counts.calls(number)
-        tables = slower * (outbox.CALLS + 1)
+        tables = slower * (outbox.CALLS + 1 + limits.calls())
         mappings = slower * (1 + number // consumers.PAGE)
         asked = figures.metrics(number)
         figure_calls = minutes * -(-asked // figures.PAGE)

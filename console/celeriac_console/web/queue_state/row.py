@@ -40,6 +40,8 @@ class Row:
     deployed_at: datetime | None
     quarantined: tuple[str, ...] = ()
     """Its tasks in quarantine. A kind of failure isn't of one queue."""
+    open_breakers: tuple[str, ...] = ()
+    """The breakers that keep its tasks waiting."""
 
     @property
     def since_deploy(self) -> tuple[float, float] | None:
@@ -76,6 +78,8 @@ class Row:
             yield "fails more since the deploy"
         if self.quarantined:
             yield f"{counted(len(self.quarantined), 'task')} in quarantine"
+        for name in self.open_breakers:
+            yield f"breaker {name} is open"
         if self.alarms:
             yield counted(len(self.alarms), "alarm")
 
@@ -98,6 +102,7 @@ def rows(queues: Sequence[Queue], now: Now, stage: str) -> list[Row]:
             queue.oldest_age.total_seconds(),
             last(now.deploys.value),
             tuple(quarantined.get(queue.name, ())),
+            tuple(each.name for each in now.limits.value.open_breakers if queue.name in each.queues),
         )
         for queue in queues
     ]

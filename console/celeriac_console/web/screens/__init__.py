@@ -7,6 +7,7 @@ from celeriac_console.web.screens import (
     jobs,
     letter,
     letters_work,
+    limits,
     outbox,
     overview,
     quarantine,
@@ -28,5 +29,6 @@ ROOMS: tuple[Room, ...] = (
     schedules.ROOM,
     outbox.ROOM,
     quarantine.ROOM,
+    limits.ROOM,
     activity.ROOM,
 )

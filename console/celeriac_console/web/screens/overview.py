@@ -53,6 +53,8 @@ def read(asked: Asked) -> View:
         "deployed_at": last(now.deploys.value),
         "changes": _changes(found),
         "quarantines": sorted(now.quarantines.value),
+        "has_breakers": any(row.kind == "breaker" for row in now.limits.value.rows),
+        "open_breakers": [row.name for row in now.limits.value.open_breakers],
         "has_figures": bool(now.figures.value.queues),
         "read_at": now.counts.at,
         "unseen": problems,

@@ -10,6 +10,7 @@ from celeriac_console.stage import consumers
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.times import duration_text
 from celeriac_console.web.activity.noted import noted
+from celeriac_console.web.limits_shown import shown
 from celeriac_console.web.live.deploys import last
 from celeriac_console.web.live.figures import Figures
 from celeriac_console.web.queue_state.row import rows
@@ -31,6 +32,7 @@ def read(asked: Asked) -> View:
         "since_deploy": _since_deploy(row.figures, asked),
         "deployed_at": last(now.deploys.value),
         "tasks": sorted(name for name, task in registry.tasks.items() if task.queue.name == queue.name),
+        "limits": [shown(each) for each in now.limits.value.rows if queue.name in each.queues],
         "numbers": _numbers(queue),
         "physical": queue.physical_name(settings.stage()),
         "is_local": identity.is_local,

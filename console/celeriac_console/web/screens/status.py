@@ -107,6 +107,7 @@ def _whole(asked: Asked, handle: Handle[Any], status: Status, schedule: str, *, 
         "attempts": status.attempts,
         "deaths": status.deaths,
         "steps": steps(handle, status),
+        "waits_for": status.waits_for,
         "where": _where(handle, status, consumer, schedule),
         "consumer": consumer,
         "duplicate_of": status.duplicate_of,
@@ -135,6 +136,10 @@ def steps(handle: Handle[Any], status: Status) -> list[Step]:
         why = f": {failure.reason}" if failure.reason != "failed" else ""
         taken.append(Step(failure.last_at, f"attempt {failure.attempts} failed{why}", "bad", error))
     match status.state:
+        case "queued" | "retrying" if status.waits_for is not None:
+            taken = [step for step in taken if step.said != "due"]
+            until = ", until about" if status.due is not None else ""
+            taken.append(Step(status.due, f"waits for the limit {status.waits_for}{until}", "warn"))
         case "queued" if status.due is not None and status.due > now:
             taken = [step for step in taken if step.said != "due"] + [Step(status.due, "delayed: due", "warn")]
         case "queued":
@@ -191,7 +196,7 @@ def _is_far(status: Status) -> bool:
 
 def _schedule(handle: Handle[Any], status: Status) -> str:
     """The name of the schedule in which it waits; empty if it waits in none that can be found."""
-    if status.state != "queued" or status.due is None or status.due <= datetime.now(UTC):
+    if status.state != "queued" or status.due is None or status.due <= datetime.now(UTC) or status.waits_for:
         return ""
     for queue in handle.all_queues:
         name = scheduler.first_name(queue.physical_name(stage()), handle.task, status.id or handle.id)

@@ -19,6 +19,7 @@ from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed
 from celeriac_console.web.letters.groups import Group, groups
 from celeriac_console.web.letters.turns import JobAtWorkError
+from celeriac_console.web.limits_shown import shown
 from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
 from celeriac_console.web.shown import address
 
@@ -89,7 +90,13 @@ def _again(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Se
 def _view(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Sending) -> View:
     live = asked.shared.live
     counts = live.counts.get()
-    parts = {"messages": counts, "consumers": live.consumers.get(), "quarantine": live.quarantines.get()}
+    limits = live.limits.get()
+    parts = {
+        "messages": counts,
+        "consumers": live.consumers.get(),
+        "quarantine": live.quarantines.get(),
+        "limits": limits,
+    }
     unseen: dict[str, list[str]] = {}
     for name, part in parts.items():
         if part.problem:
@@ -104,6 +111,7 @@ def _view(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Sen
         "is_quarantined": quarantine.of_task(task.name) in live.quarantines.get().value,
         "read_at": counts.at,
         "unseen": unseen,
+        "limits": [shown(each) for each in limits.value.rows if task.name in each.tasks],
         "failures": _failures(asked, task),
     }
     return View(data, command("send", task.name), title=task.name)

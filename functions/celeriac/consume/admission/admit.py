@@ -105,6 +105,7 @@ class Flow:
                 if asking.is_settled(found, message, alone=received.alone, comes_back=received.queue.fifo):
                     admission.is_certain = False
                     return admission
+                self._starts.adopt(admission.asked.rates)
                 waits = self._ask(admission, self._with_waits(original, received, admission.asked), received)
             except Exception as error:
                 admission.give_back()
@@ -117,6 +118,11 @@ class Flow:
         admission.has_started = True
         self._company.begins()
         return admission
+
+    def looked_at(self, key: str) -> rows.Item:
+        """Another item of a message that asks for limits, by the same look. Raises AWS's errors."""
+        self._look.at([key], None)
+        return self._look.items[key]
 
     def _keys(self, asked: Asked, received: Received) -> list[str]:
         sqs_record = received.sqs_record
@@ -227,8 +233,8 @@ class Flow:
             )
             return ""
         with _logged("block"):
-            holds = rate.holds_until(rate.line_of(self._look.items.get(key, {})), overrides.pace_of(limit), rows.now())
-            rate.block(key, rows.now() + error.retry_after // TICK, holds=holds)
+            until = rows.now() + error.retry_after // TICK
+            rate.block(key, overrides.pace_of(limit), until)
         return limit.name
 
 

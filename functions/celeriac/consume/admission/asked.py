@@ -41,10 +41,12 @@ class Beforehand(NamedTuple):
     """A message that was read before any of its batch runs."""
 
     asked: Asked
-    slots: frozenset[str]
-    """The limits in whose lines it has a slot."""
+    newcomer_at: tuple[str, ...]
+    """The keys of the limits in whose lines it has no slot."""
     record: tuple[str, str] | None
     """The task, and the idempotency key that the message will claim; None if it claims none."""
+    unique: str | None = None
+    """The key of its item, if its task is unique."""
 
 
 def of(task: Task[..., Any, Any], arguments: Mapping[str, Any]) -> Asked:
@@ -81,13 +83,20 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         task = registry.tasks.get(message.task)
         if task is None or not task.limits or not task.runs_from(queue):
             return None
+        if task.debounce is not None:
+            return None  # most of its messages are only gathered, and a tick has no arguments
         if message.stored or not task.signature.is_plain:
             return None
         arguments = task.signature.decode(message.args)
         record = None
         if task.guarantee != "at_least_once":
             record = task.name, task.key_of(arguments, message, message.args).full
-        return Beforehand(of(task, arguments), frozenset(message.slots or ()), record)
+        unique = None
+        if task.unique is not None:
+            unique = rows.of_unique(task.queue.name, task.name, task.text_of(task.unique.names, arguments))
+        asked, slots = of(task, arguments), message.slots or {}
+        lines: list[tuple[Limit, str]] = [*asked.concurrents, *asked.rates]
+        return Beforehand(asked, tuple(key for limit, key in lines if limit.name not in slots), record, unique)
     except Exception:  # noqa: BLE001 - see above
         return None
 

@@ -67,6 +67,8 @@ class Look:
             some += read.asked.keys
             if read.record is not None:
                 some.append(read.record)
+            if read.unique is not None:
+                some.append(read.unique)
         some = list(dict.fromkeys(some))[:MOST_KEYS]
         if not self._is_batched or not self._take_together(some):
             some = wanted

@@ -10,6 +10,7 @@ from celeriac.consume.admission.waits import Waits, bunched, waiting
 from celeriac.consume.received import Received
 from celeriac.flow import overrides, places, rows
 from celeriac.flow.places import Place
+from celeriac.flow.rate import Pace
 from celeriac.model.limits import Concurrent
 from celeriac.model.message import Message
 
@@ -38,8 +39,7 @@ class PlacesHeld:
 
     def take(self, limit: Concurrent, key: str, message: Message, received: Received) -> Place | Waits:
         """Take a place, or one that this invocation holds and that is idle, or wait for one."""
-        items, override = self._look.items, overrides.of(limit.name)
-        most = override.limit if override is not None and override.limit else limit.places
+        items, most = self._look.items, overrides.places_of(limit)
         slot, now = slot_of(message, limit.name), rows.now()
         interval = places.interval(items[key], most)
         with self._company.lock_of(key):
@@ -53,7 +53,7 @@ class PlacesHeld:
             return place
         if slot is not None:
             return waiting(message, received, limit.name, bunched(now + interval, slot, now))
-        return self._starts.wait_for_slot(limit, key, interval, now + interval, message, received)
+        return self._starts.wait_for_slot(limit, key, Pace(interval, 0), now + interval, message, received)
 
     def give_back(self, key: str, place: Place) -> None:
         """Let the next message of this invocation have it, or free it. Raises AWS's errors."""

@@ -1,0 +1,1 @@
+"""Limits at run time: how they stand, who waits, and what an operator sets."""
