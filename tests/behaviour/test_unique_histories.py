@@ -98,6 +98,8 @@ class History:
 
     def producer(self) -> Any:
         skew = self.chance.choice([timedelta(), timedelta(), timedelta(hours=3), timedelta(hours=-3)])
+        if self.kind.unique is not None and isinstance(self.kind.unique.until, timedelta):
+            skew = timedelta()  # a wrong clock moves a time that is given by as much
         return self.sandbox.producer(clock=skew)
 
     def foreign(self) -> None:
@@ -164,7 +166,9 @@ class History:
         for tenant, told_id, duplicate, begun in self.told:
             if is_timed and (duplicate or not told_id):
                 continue
-            done = self.ends[tenant] if duplicate and is_finished else self.starts[tenant]
+            # Whoever sends without asking may be dropped for one that runs already, as if he had been told so.
+            is_of_running = is_finished and (duplicate or not told_id)
+            done = self.ends[tenant] if is_of_running else self.starts[tenant]
             assert any(at >= begun for at in done) or told_id in letters or tenant in tenants_dead, "told in vain"
         if not is_timed:
             for tenant in "ab":

@@ -72,7 +72,8 @@ def note_used(received: Received, used: lease.AlreadyUsed, message_id: str) -> N
     if mine is None:
         return
     if isinstance(used, lease.AlreadyTried):
-        received.unique = None
+        # What it holds belongs to the attempt that is to run. What it has taken, it puts back: that one may be over.
+        received.unique = mine if mine.has_taken else None
     elif isinstance(used, lease.AlreadyDead):
         is_own = used.record.get("task_id") == message_id and "status" in used.record
         mine.ended = used.record.get("redriven", "") if is_own else mine.redriven

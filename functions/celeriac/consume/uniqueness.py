@@ -139,7 +139,9 @@ class _Arrival:
 
     def _take(self, *, instead_of: Holder | None = None) -> Holder | None:
         mine = self._mine
-        return unique.take(mine.item, self._as_holder(), instead_of=instead_of, keeps_until=mine.keeps_until)
+        holder = unique.take(mine.item, self._as_holder(), instead_of=instead_of, keeps_until=mine.keeps_until)
+        mine.has_taken = holder is not None and self._is_me(holder)
+        return holder
 
     def _as_holder(self) -> Holder:
         received, now = self._received, datetime.now(UTC)
@@ -205,7 +207,9 @@ class _Arrival:
             return waiting(self._original, self._received, WAITS_FOR, self._wait(holder))
         if self._was_late(holder):
             return None
-        if self._replaces and not unique.refuse_late(self._mine, holder):
+        # Its producer may have seen the same holder, and taken it for one to be replaced, or whose time is over.
+        is_seen_otherwise = self._replaces or isinstance(self._mine.until, timedelta)
+        if is_seen_otherwise and not unique.refuse_late(self._mine, holder):
             return waiting(self._original, self._received, WAITS_FOR, between(*THROTTLED))
         return Skipped("duplicate")
 

@@ -67,6 +67,8 @@ class Mine(Struct):
     """Whether a record tells a copy of the message that the task is over. Not for at_least_once."""
     has_begun: bool = False
     """Whether it is known to have begun before. Then it is never dropped because another message holds the item."""
+    has_taken: bool = False
+    """Whether it took the item now, when it arrived."""
     ended: str | None = None
     """The redrive that has ended, if a later redrive of the message may hold the item by now. None: none can."""
 
