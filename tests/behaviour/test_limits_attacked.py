@@ -2,13 +2,14 @@
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
 import pytest
 
-from celeriac import Breaker, Concurrent, Queue, Rate, Throttled, task
+from celeriac import Backoff, Breaker, Concurrent, Queue, Rate, Throttled, task
 from celeriac.flow import overrides, rate, rows
 from celeriac.flow.rows import Write
 from celeriac.testing import Call, Sandbox
@@ -25,6 +26,7 @@ wire = Breaker("a-wire", failures=2, of=10)
 DAY = 86_400 * 1_000_000
 runs: list[tuple[datetime, object]] = []
 raises: list[Exception] = []
+passes: list[Callable[[timedelta], None]] = []
 sent_on = Event()
 
 
@@ -32,6 +34,7 @@ sent_on = Event()
 def _empty() -> None:
     runs.clear()
     raises.clear()
+    passes.clear()
     sent_on.clear()
 
 
@@ -75,6 +78,21 @@ def long_one(number: int = 0) -> None:
 @task(attacked_line, limits=[ten_seconds])
 def stand(number: int = 0) -> None:
     _run(number)
+
+
+@task(
+    attacked_line,
+    limits=[ten_seconds],
+    retry=Backoff(base=timedelta(minutes=10), factor=1, attempts=100, give_up_after=timedelta(hours=2)),
+)
+def stand_or_give_up(number: int = 0) -> None:
+    _run(number)
+
+
+@task(brief, delivery="at_least_once")
+def slow_one() -> None:
+    _run("slow")
+    passes[0](timedelta(seconds=1.25))
 
 
 @task(brief, limits=[of_whom], timeout=timedelta(milliseconds=500))
@@ -220,13 +238,23 @@ def test_throttled_blocks_the_limit_that_let_it_in_though_the_task_changed_its_a
 
 
 def test_a_lane_sleeps_no_longer_than_its_worker_lives(sandbox: Sandbox) -> None:
+    passes.append(sandbox.advance)
     key = rows.of_limit("a-of-whom", hurried.text_of(("who",), {"who": "a"}))
-    _item(key, spent=rows.now() + 900_000 + 1_000_000)
-    for _ in range(2):
-        hurried.enqueue(who="b")
+    _item(key, spent=rows.now() + 2_150_000)  # 0.9 s after the first has ended, and its worker lives for 2 s
+    slow_one.enqueue()
     hurried.enqueue(who="a")
     sandbox.drain()
-    assert len(runs) == 3
+    assert [what for _, what in runs] == ["slow", "a"]
+
+
+def test_on_a_fifo_queue_only_waits_are_no_age(sandbox: Sandbox) -> None:
+    stand_or_give_up.options(group="g").enqueue(number=0)
+    stand_or_give_up.options(group="h").enqueue(number=1)  # it waits for ten seconds, and then fails for hours
+    raises.append(ValueError())
+    sandbox.drain()
+    letters = sandbox.dead_letters(attacked_line)
+    assert [letter.failure.reason for letter in letters if letter.failure is not None] == ["expired", "expired"]
+    assert sandbox.now < runs[0][0] + timedelta(hours=3)
 
 
 def test_a_limit_that_was_raised_keeps_nobody_waiting_for_what_was_slow_before(sandbox: Sandbox) -> None:
