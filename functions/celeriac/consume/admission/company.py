@@ -20,6 +20,7 @@ class Company:
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self._lanes = max((queue.concurrency for _, queue in pairs), default=1)
         self._lock = Lock()
+        self._has_limits = _has_limits(pairs)
         self._asking: Counter[str] = Counter()
         self._running = 0
         self._bodies = 0
@@ -29,7 +30,7 @@ class Company:
         # Counted, because a batch may have 10,000 messages, and each asks how many others there are.
         self._awaited: Counter[str] = Counter()
         self._newcomers: Counter[str] = Counter()
-        for sqs_record, queue in pairs if _has_limits(pairs) else ():
+        for sqs_record, queue in pairs if self._has_limits else ():
             if (read := beforehand(sqs_record, queue)) is not None:
                 self.rest[sqs_record.message_id] = read
                 self._awaited.update(read.asked.keys)
@@ -61,10 +62,11 @@ class Company:
             self._running -= 1
 
     def begins_a_body(self) -> bool:
-        """A lane calls a task, with or without limits. Returns whether another lane is free."""
+        """A lane calls a task, with or without limits. Returns whether another lane is free, or
+        nobody waits for limits."""
         with self._lock:
             self._bodies += 1
-            return self._bodies < self._lanes
+            return self._bodies < self._lanes or not self._has_limits
 
     def ends_a_body(self) -> None:
         """A task has ended."""
