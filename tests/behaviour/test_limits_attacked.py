@@ -127,7 +127,8 @@ def test_no_write_lets_an_item_die_before_the_starts_that_it_holds(sandbox: Sand
     raises.append(Throttled(retry_after=timedelta(seconds=1)))
     key = rows.of_limit("a-daily", "")
     assert int(rows.read(key)["spent"]) >= rows.now() + 10 * DAY
-    rate.block(key, overrides.pace_of(daily), rows.now() + 1)
+    holds = rate.holds_until(rate.Line(0, 0, 0), overrides.pace_of(daily), rows.now())
+    rate.block(key, rows.now() + 1, holds=holds)
     report.enqueue(number=11)
     sandbox.run_once()  # takes a slot, tomorrow
     item = rows.read(key)

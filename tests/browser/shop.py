@@ -145,7 +145,7 @@ def _limit() -> None:
     """Limits that keep tasks waiting, and what somebody has set."""
     now = rows.now()
     rate.reserve(rows.of_limit("mail-provider", ""), 100_000, 1_240, free=now, seen={})
-    rate.block(rows.of_limit("mail-provider", ""), now + 40_000_000)
+    rate.block(rows.of_limit("mail-provider", ""), now + 40_000_000, holds=0)
     for number in range(14):
         values = write_invoice.text_of(("customer",), {"customer": f"c-{number}"})
         rate.reserve(rows.of_limit("of-customer", values), 12_000_000, 1 + number, free=now, seen={})

@@ -80,10 +80,17 @@ def take(key: str, pace: Pace, wanted: int, *, has_slot: bool, seen: Seen) -> li
             return []  # it has to stand in line, though the front of the line is near
         count = min(wanted, _most(line, pace, now))
         write = _write(pace, count, now, is_idle=line.spent < now, has_slot=has_slot)
-        if (written := rows.written(key, write, seen, lives_until=_outlives(line, pace, now))) is not None:
+        if (written := rows.written(key, write, seen, lives_until=holds_until(line, pace, now))) is not None:
             first = int(written["spent"]) - count * pace.interval
             return [_start(first + number * pace.interval, pace, now) for number in range(count)]
     return []
+
+
+def holds_until(line: Line, pace: Pace, now: int) -> int:
+    """Until when `spent` may hold. Whoever writes the item must let it live that long: one that is deleted earlier
+    forgets starts. With one start a day that is many days.
+    """
+    return max(line.spent, now + pace.burst + pace.interval + _SOON)
 
 
 def _most(line: Line, pace: Pace, now: int) -> int:
@@ -110,13 +117,14 @@ def _write(pace: Pace, count: int, now: int, *, is_idle: bool, has_slot: bool) -
     )
 
 
-def reserve(key: str, pace: Pace, wanted: int, *, free: int, seen: Seen) -> list[int]:
+def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen, holds: int = 0) -> list[int]:
     """Take up to `wanted` slots at the end of the line, in one write if nobody interferes. Empty if it is too long.
 
     No slot but the first lies beyond the horizon. One that does would keep its message from starting even when an
     operator has raised the limit, and a wrong guess of how long places are held would let them stand empty for days.
 
     free: when the next start may be made if there is no line: there the line begins.
+    holds: until when the item holds something else.
 
     Raises AWS's errors.
     """
@@ -126,8 +134,8 @@ def reserve(key: str, pace: Pace, wanted: int, *, free: int, seen: Seen) -> list
         if promised > now + _HORIZON:
             return []
         begin = max(now, free) if promised <= now else promised
-        count = max(1, min(wanted, (now + _HORIZON - begin) // pace.interval))
-        length = count * pace.interval
+        count = max(1, min(wanted, (now + _HORIZON - begin) // interval))
+        length = count * interval
         if promised <= now:
             write = Write(
                 "attribute_not_exists(promised) OR promised <= :now",
@@ -140,19 +148,10 @@ def reserve(key: str, pace: Pace, wanted: int, *, free: int, seen: Seen) -> list
                 {":now": now, ":horizon": now + _HORIZON, ":length": length},
                 ["promised = promised + :length"],
             )
-        lives_until = max(begin + length, _outlives(line_of(seen.get(key, {})), pace, now))
-        if (written := rows.written(key, write, seen, lives_until=lives_until)) is not None:
+        if (written := rows.written(key, write, seen, lives_until=max(begin + length, holds))) is not None:
             first = int(written["promised"]) - length
-            return [first + number * pace.interval for number in range(count)]
+            return [first + number * interval for number in range(count)]
     return []
-
-
-def _outlives(line: Line, pace: Pace, now: int) -> int:
-    """The last instant that `spent` may hold. An item that is deleted before would give the burst twice.
-
-    With one start a day, and a burst of ten, it is nine days ahead.
-    """
-    return max(line.spent, now + pace.burst + pace.interval + _SOON)
 
 
 def adopt(key: str, pace: Pace, seen: Seen) -> None:
@@ -176,16 +175,18 @@ def adopt(key: str, pace: Pace, seen: Seen) -> None:
             sets.append(f"{name} = :{name}_new")
             values |= {f":{name}_seen": instant, f":{name}_new": new}
     write = Write(" AND ".join(conditions), values, sets)
-    rows.written(key, write, seen, lives_until=max(line.promised, line.blocked, _outlives(line, pace, now)))
+    rows.written(key, write, seen, lives_until=max(line.promised, line.blocked, holds_until(line, pace, now)))
 
 
-def block(key: str, pace: Pace, until: int) -> None:
-    """Let nobody start before `until`: the provider has said so. Raises AWS's errors."""
-    lives_until = max(until, _outlives(Line(0, 0, 0), pace, rows.now()))
+def block(key: str, until: int, *, holds: int) -> None:
+    """Let nobody start before `until`: the provider has said so. Raises AWS's errors.
+
+    holds: until when the item holds something else.
+    """
     for name in ("blocked", "promised"):
         # Each only moves on: a shorter wait of another task must not end this one, nor let anybody overtake the line.
         rows.update(
             key,
             Write(f"attribute_not_exists({name}) OR {name} < :until", {":until": until}, [f"{name} = :until"]),
-            lives_until=lives_until,
+            lives_until=max(until, holds),
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from celeriac.declare import registry
 from celeriac.model.errors import CeleriacError
 
 # A thousand invocations in a row of one message take some seconds. Every message that waits at the same time may need
@@ -23,9 +22,14 @@ class NotQuietError(CeleriacError, RuntimeError):
 class Invocations:
     """Counts the invocations of consumers since a drain began."""
 
-    def __init__(self, waiting: Callable[[], dict[str, int]]) -> None:
-        """`waiting` returns how many messages the queues hold, by the queue's name, without those that hold none."""
-        self._waiting = waiting
+    def __init__(
+        self, waiting: Callable[[], dict[str, int]], *, has_limits: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`waiting` returns how many messages the queues hold, by the queue's name, without those that hold none.
+
+        has_limits: whether a message may wait for limits.
+        """
+        self._waiting, self._has_limits = waiting, has_limits
         self.begin()
 
     def begin(self) -> None:
@@ -39,8 +43,9 @@ class Invocations:
             return
         waiting = self._waiting()
         self._most_waiting = max(self._most_waiting, sum(waiting.values()))
-        has_limits = any(task.limits for task in registry.tasks.values())
-        for_each, in_all = (MOST_FOR_EACH_LIMITED, MOST_IN_ALL_LIMITED) if has_limits else (MOST_FOR_EACH, MOST_IN_ALL)
+        for_each, in_all = MOST_FOR_EACH, MOST_IN_ALL
+        if self._has_limits():
+            for_each, in_all = MOST_FOR_EACH_LIMITED, MOST_IN_ALL_LIMITED
         if waiting and self._made >= min(MOST_INVOCATIONS + for_each * self._most_waiting, in_all):
             raise NotQuietError(
                 f"the sandbox isn't quiet after {self._made} invocations, and there are messages in "

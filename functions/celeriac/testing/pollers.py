@@ -42,7 +42,7 @@ class Pollers:
         self._completed: dict[tuple[str, datetime], datetime] = {}
         """Schedules that have fired, by name and time, and when Scheduler deletes them."""
         self.deliveries = Deliveries(clock)
-        self.invocations = Invocations(self._held)
+        self.invocations = Invocations(self._held, has_limits=self._has_limits)
 
     def run_due(self) -> int:
         """Run all that is due now, and all that this makes due at once. Returns how many invocations."""
@@ -92,6 +92,10 @@ class Pollers:
             if not account.holds_messages(url):
                 self._activity.queues.discard(url)
         return bool(self._queues())
+
+    @staticmethod
+    def _has_limits() -> bool:
+        return any(task.limits for task in registry.tasks.values())
 
     def _held(self) -> dict[str, int]:
         """How many messages each queue holds that holds any."""

@@ -233,8 +233,8 @@ class Flow:
             )
             return ""
         with _logged("block"):
-            until = rows.now() + error.retry_after // TICK
-            rate.block(key, overrides.pace_of(limit), until)
+            holds = rate.holds_until(rate.line_of(self._look.items.get(key, {})), overrides.pace_of(limit), rows.now())
+            rate.block(key, rows.now() + error.retry_after // TICK, holds=holds)
         return limit.name
 
 

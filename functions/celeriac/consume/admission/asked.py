@@ -41,8 +41,8 @@ class Beforehand(NamedTuple):
     """A message that was read before any of its batch runs."""
 
     asked: Asked
-    newcomer_at: tuple[str, ...]
-    """The keys of the limits in whose lines it has no slot."""
+    slots: frozenset[str]
+    """The limits in whose lines it has a slot."""
     record: tuple[str, str] | None
     """The task, and the idempotency key that the message will claim; None if it claims none."""
     unique: str | None = None
@@ -94,9 +94,7 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
         unique = None
         if task.unique is not None:
             unique = rows.of_unique(task.queue.name, task.name, task.text_of(task.unique.names, arguments))
-        asked, slots = of(task, arguments), message.slots or {}
-        lines: list[tuple[Limit, str]] = [*asked.concurrents, *asked.rates]
-        return Beforehand(asked, tuple(key for limit, key in lines if limit.name not in slots), record, unique)
+        return Beforehand(of(task, arguments), frozenset(message.slots or ()), record, unique)
     except Exception:  # noqa: BLE001 - see above
         return None
 

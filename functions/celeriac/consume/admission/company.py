@@ -22,28 +22,25 @@ class Company:
         self._lock = Lock()
         self._has_limits = _has_limits(pairs)
         self._asking: Counter[str] = Counter()
+        # By the keys of limits. A look through all the rest for each message would cost 10,000 messages 10,000 times.
+        self._awaiting: Counter[str] = Counter()
+        self._newcomers: Counter[str] = Counter()
         self._running = 0
         self._bodies = 0
         self._locks: dict[str, RLock] = {}
         self.rest: dict[str, Beforehand] = {}
         """The messages that haven't asked yet, by SQS's ids."""
-        # Counted, because a batch may have 10,000 messages, and each asks how many others there are.
-        self._awaited: Counter[str] = Counter()
-        self._newcomers: Counter[str] = Counter()
         for sqs_record, queue in pairs if self._has_limits else ():
             if (read := beforehand(sqs_record, queue)) is not None:
                 self.rest[sqs_record.message_id] = read
-                self._awaited.update(read.asked.keys)
-                self._newcomers.update(read.newcomer_at)
+                self._count(read, 1)
 
     @contextmanager
     def asking(self, message_id: str, asked: Asked) -> Iterator[None]:
         """In the block, a lane asks for these limits."""
         with self._lock:
-            read = self.rest.pop(message_id, None)
-            if read is not None:
-                self._awaited.subtract(read.asked.keys)
-                self._newcomers.subtract(read.newcomer_at)
+            if (read := self.rest.pop(message_id, None)) is not None:
+                self._count(read, -1)
             self._asking.update(asked.keys)
         try:
             yield
@@ -62,8 +59,10 @@ class Company:
             self._running -= 1
 
     def begins_a_body(self) -> bool:
-        """A lane calls a task, with or without limits. Returns whether another lane is free, or
-        nobody waits for limits."""
+        """A lane calls a task, with or without limits.
+
+        Returns whether another lane is free, or nobody of the queue waits for limits.
+        """
         with self._lock:
             self._bodies += 1
             return self._bodies < self._lanes or not self._has_limits
@@ -83,16 +82,16 @@ class Company:
         with self._lock:
             return max(1, self._newcomers[key] + self._asking[key])
 
-    def is_awaited(self, key: str) -> bool:
-        """Whether a message of this invocation will ask for a key."""
-        with self._lock:
-            return self._awaited[key] > 0
-
     @property
     def only_runs(self) -> bool:
         """Whether a task runs, and no message of this invocation will ask for anything any more."""
         with self._lock:
             return self._bodies > 0 and not self.rest and not self._asking.total()
+
+    def is_awaited(self, key: str) -> bool:
+        """Whether a message of this invocation will ask for a key."""
+        with self._lock:
+            return self._awaiting[key] > 0
 
     def lock_of(self, key: str) -> RLock:
         """The lock of those who write a limit's item."""
@@ -102,6 +101,12 @@ class Company:
         """The next messages that will ask, at most so many."""
         with self._lock:
             return list(islice(self.rest.values(), most))
+
+    def _count(self, read: Beforehand, by: int) -> None:
+        for name, key in read.asked.names_and_keys:
+            self._awaiting[key] += by
+            if name not in read.slots:
+                self._newcomers[key] += by
 
 
 def _has_limits(pairs: Sequence[Pair]) -> bool:

@@ -10,7 +10,6 @@ from celeriac.consume.admission.waits import Waits, bunched, waiting
 from celeriac.consume.received import Received
 from celeriac.flow import overrides, places, rows
 from celeriac.flow.places import Place
-from celeriac.flow.rate import Pace
 from celeriac.model.limits import Concurrent
 from celeriac.model.message import Message
 
@@ -53,7 +52,7 @@ class PlacesHeld:
             return place
         if slot is not None:
             return waiting(message, received, limit.name, bunched(now + interval, slot, now))
-        return self._starts.wait_for_slot(limit, key, Pace(interval, 0), now + interval, message, received)
+        return self._starts.wait_for_slot(limit, key, interval, now + interval, message, received)
 
     def give_back(self, key: str, place: Place) -> None:
         """Let the next message of this invocation have it, or free it. Raises AWS's errors."""

@@ -11,7 +11,7 @@ from celeriac.consume.admission.look import Look
 from celeriac.consume.admission.waits import BEYOND, Waits, between, bunched, waiting
 from celeriac.consume.received import Received
 from celeriac.flow import overrides, rate, rows
-from celeriac.flow.rate import Pace, Start
+from celeriac.flow.rate import Start
 from celeriac.model.limits import Concurrent, Rate
 from celeriac.model.message import Message
 
@@ -70,13 +70,15 @@ class Starts:
         return self._no_start(*rates[0], message, received) if rates else None
 
     def wait_for_slot(  # noqa: PLR0917 - what rates and places both know
-        self, limit: Rate | Concurrent, key: str, pace: Pace, begin: int, message: Message, received: Received
+        self, limit: Rate | Concurrent, key: str, interval: int, begin: int, message: Message, received: Received
     ) -> Waits:
         """Let a newcomer wait for the next slot of a line, which begins at `begin` if there is none yet."""
         with self._company.lock_of(key):
             if not self._slots[key]:
                 wanted = self._company.newcomers(key)
-                self._slots[key] = rate.reserve(key, pace, wanted, free=begin, seen=self._look.items)
+                self._slots[key] = rate.reserve(
+                    key, interval, wanted, free=begin, seen=self._look.items, holds=self._holds(limit, key)
+                )
             slot = self._slots[key].pop(0) if self._slots[key] else None
         wait = (slot - rows.now()) * TICK if slot is not None else between(*BEYOND)
         return waiting(message, received, limit.name, wait, slot=slot)
@@ -94,6 +96,12 @@ class Starts:
             self._starts[key] = starts[1:]
             return starts[0] if starts else None
 
+    def _holds(self, limit: Rate | Concurrent, key: str) -> int:
+        """Until when a limit's item holds starts."""
+        if not isinstance(limit, Rate):
+            return 0
+        return rate.holds_until(rate.line_of(self._look.items.get(key, {})), overrides.pace_of(limit), rows.now())
+
     def _pooled(self, key: str) -> Start | None:
         """A start that was taken for another lane of this worker, and that is still good."""
         now = rows.now()
@@ -107,5 +115,5 @@ class Starts:
         pace, slot, now = overrides.pace_of(limit), slot_of(message, limit.name), rows.now()
         free = rate.free_at(rate.line_of(self._look.items[key]), pace, has_slot=True, now=now)
         if slot is None:
-            return self.wait_for_slot(limit, key, pace, free, message, received)
+            return self.wait_for_slot(limit, key, pace.interval, free, message, received)
         return waiting(message, received, limit.name, bunched(free, slot, now))
