@@ -76,19 +76,19 @@ def _begin(limits: Sequence[Rate | Concurrent | Breaker], tenant: str) -> None:
 
 
 @task(one_by_one, limits=[slow], retry=PATIENT)
-def crawl(number: int, tenant: str) -> None:
+def h_crawl(number: int, tenant: str) -> None:
     _begin([slow], tenant)
     if _world.takes and _sandbox is not None:
         _sandbox.advance(timedelta(seconds=_world.takes))
 
 
 @task(side_by_side, limits=[fast, of_tenant], retry=PATIENT)
-def call(number: int, tenant: str) -> None:
+def h_call(number: int, tenant: str) -> None:
     _begin([fast, of_tenant], tenant)
 
 
 @task(one_by_one, limits=[rooms, fast], retry=PATIENT, delivery="at_least_once")
-def export(number: int, tenant: str) -> None:
+def h_export(number: int, tenant: str) -> None:
     with _lock:
         _inside["h-rooms"] += 1
         _most["h-rooms"] = max(_most["h-rooms"], _inside["h-rooms"])
@@ -100,17 +100,17 @@ def export(number: int, tenant: str) -> None:
 
 
 @task(side_by_side, limits=[bank, of_tenant], retry=PATIENT)
-def pay(number: int, tenant: str) -> None:
+def h_pay(number: int, tenant: str) -> None:
     _begin([of_tenant], tenant)
 
 
 @task(in_order, limits=[slow], retry=PATIENT)
-def book(number: int, tenant: str) -> None:
+def h_book(number: int, tenant: str) -> None:
     _begin([slow], tenant)
 
 
 HAPPENINGS = ["on", "late", "pause", "outage", "down", "throttled item", "hot look", "lost answers", "change"]
-TASKS = (crawl, call, export, pay, book)
+TASKS = (h_crawl, h_call, h_export, h_pay, h_book)
 _sandbox: Sandbox | None = None
 
 
@@ -179,7 +179,7 @@ def _bursts(sandbox: Sandbox, chance: random.Random, loosest: dict[str, tuple[in
                 lasts = timedelta(seconds=chance.choice([5, 60]))
                 sandbox.outage("dynamodb", "UpdateItem", table="flow", for_=lasts)
             case "hot look":
-                sandbox.outage("dynamodb", "BatchGetItem", for_=timedelta(hours=chance.choice([1, 3])))
+                sandbox.outage("dynamodb", "BatchGetItem", for_=timedelta(minutes=chance.choice([1, 30])))
             case "lost answers":
                 with sandbox.fault(_again_and_again):
                     sandbox.run_once()
