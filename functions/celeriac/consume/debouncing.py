@@ -74,6 +74,8 @@ class Gathering:
         self._locks: defaultdict[str, RLock] = defaultdict(RLock)
         self._written: dict[str, tuple[str, Item]] = {}
         """The items as they were written, each with the order of what was written."""
+        self._written_ids: set[str] = set()
+        """The ids of the messages that were written."""
         if not any(task.debounce is not None for task in registry.tasks.values()):
             return
         for sqs_record, queue in pairs:
@@ -83,7 +85,7 @@ class Gathering:
 
     def has_written(self, message: Message) -> bool:
         """Whether a message of this invocation was written with an earlier one, and so can't be anything else now."""
-        return any(newcomer.message.id == message.id and key in self._written for key, newcomer in self._last.items())
+        return message.id in self._written_ids
 
     def gather(
         self, task: Task[..., Any, Any], message: Message, arguments: Mapping[str, Any], received: Received
@@ -97,10 +99,11 @@ class Gathering:
             if order < last.order:
                 item = debounce.gather(key, last, pace)
                 self._written[key] = last.order, item
-        mine = debounce.tick_of(key, message.id)
-        if item.get("tick") != mine:
+                self._written_ids.add(last.message.id)
+        if not debounce.sends(item, key, message.id):
             return Gathered()
-        return Gathered(Message(id=mine, task=message.task, tick=mine), debounce.wait(item, pace))
+        tick = str(item["tick"])
+        return Gathered(Message(id=tick, task=message.task, tick=tick), debounce.wait(item, pace))
 
 
 def _ahead(sqs_record: SqsRecord, queue: Queue) -> tuple[str, Newcomer] | None:

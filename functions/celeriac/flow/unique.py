@@ -94,8 +94,10 @@ def replaced_in(item: Mapping[str, Any]) -> list[str]:
     return str(item.get("replaced", "")).split()
 
 
-def is_over(record: Mapping[str, Any], holder: Holder, *, once: bool) -> bool:
-    """Whether a holder will not run any more, as the record of its key tells. Then it has the item by mistake.
+def is_over(record: Mapping[str, Any], holder: Holder, until: Until, *, once: bool) -> bool:
+    """Whether a holder has the item by mistake, as the record of its key tells: it will not run any more.
+
+    Or it has begun, of a task that is unique until then: a copy that SQS has delivered has taken the item again.
 
     once: the task is at_most_once, so a key runs once, whichever message brings it.
     """
@@ -110,7 +112,7 @@ def is_over(record: Mapping[str, Any], holder: Holder, *, once: bool) -> bool:
         case states.DEAD:
             return once
         case _:
-            return False
+            return until == "started" and states.has_begun(record, holder.id)
 
 
 def take_sent(

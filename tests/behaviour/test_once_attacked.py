@@ -1,0 +1,215 @@
+"""What an attack on `Unique` and `Debounce` has found: copies, hand-backs, long lines, hot items and quarantine."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from celeriac import Backoff, Debounce, Queue, Unique, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.consume import quarantine
+from celeriac.testing import Call, Sandbox
+
+once = Queue("once-attacked", timeout=timedelta(minutes=1))
+once_line = Queue("once-attacked-line", fifo=True, timeout=timedelta(minutes=1))
+SOON = Backoff(base=timedelta(minutes=1), jitter=0, attempts=3)
+PERIOD = timedelta(seconds=5)
+ran: list[str] = []
+times: list[datetime] = []
+meanwhile: dict[str, Any] = {}
+quiet = Debounce(PERIOD, by="document")
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    ran.clear()
+    times.clear()
+    meanwhile.clear()
+
+
+def _run(text: str) -> None:
+    ran.append(text)
+    times.append(datetime.now(UTC))
+    if text in meanwhile:
+        meanwhile.pop(text)()
+
+
+@task(once, unique=Unique(by="document", until="started"), retry=SOON)
+def refresh_once(document: str, text: str) -> None:
+    _run(text)
+
+
+@task(once, unique=Unique(by="document", until="started", on_conflict="replace"), retry=SOON)
+def publish_once(document: str, text: str) -> None:
+    _run(text)
+
+
+@task(once_line, unique=Unique(by="document"), retry=SOON)
+def stand_once(document: str, text: str) -> None:
+    _run(text)
+
+
+@task(once, unique=Unique(by="document"), retry=SOON)
+def load_once(document: str, text: str) -> None:
+    _run(text)
+
+
+@task(once, debounce=quiet, retry=SOON)
+def index_once_more(document: str, text: str) -> None:
+    _run(text)
+
+
+def purge() -> None:
+    client("sqs").purge_queue(QueueUrl=sqs.url(once.physical_name("test")))
+
+
+def sent_bodies(sandbox: Sandbox) -> tuple[list[str], Any]:
+    bodies: list[str] = []
+
+    def note(call: Call) -> Any:
+        if call.operation == "SendMessage":
+            bodies.append(call.arguments["MessageBody"])
+        return call.make()
+
+    return bodies, sandbox.fault(note)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_many_in_one_call_none_runs_after_the_last(sandbox: Sandbox, seed: int) -> None:
+    sandbox.deliver(reorders=True, seed=seed)
+    publish_once.enqueue_many([{"document": "a", "text": str(number)} for number in range(30)])
+    sandbox.drain()
+    assert ran[-1] == "29"
+
+
+def test_a_change_is_not_missed_though_a_copy_comes_while_the_message_runs(sandbox: Sandbox) -> None:
+    told: list[bool] = []
+    bodies, noting = sent_bodies(sandbox)
+    with sandbox.worker(), noting:
+        refresh_once.enqueue("a", "1")
+
+    def copy_and_change() -> None:
+        sandbox.send(once, bodies[0])
+        sandbox.run_once()
+        told.append(refresh_once.enqueue("a", "2").duplicate)
+
+    meanwhile["1"] = copy_and_change
+    sandbox.drain()
+    assert ran == ["1", "2"]
+
+
+def test_a_change_of_a_transaction_is_not_missed_either(sandbox: Sandbox) -> None:
+    bodies, noting = sent_bodies(sandbox)
+    with sandbox.worker(), noting:
+        refresh_once.enqueue("a", "1")
+
+    def copy_and_change() -> None:
+        sandbox.send(once, bodies[0])
+        sandbox.run_once()
+        sandbox.send(once, {"task": "refresh_once", "args": {"document": "a", "text": "2"}})
+        sandbox.run_once()
+
+    meanwhile["1"] = copy_and_change
+    sandbox.drain()
+    assert ran == ["1", "2"]
+
+
+def test_a_replaced_message_that_never_began_does_not_run_when_it_comes_again(sandbox: Sandbox) -> None:
+    bodies, noting = sent_bodies(sandbox)
+    with sandbox.worker(), noting:
+        publish_once.enqueue("a", "1")
+    replaced: list[bool] = []
+
+    def replace_it(call: Call) -> Any:
+        answer = call.make()
+        if call.operation == "PutItem" and not replaced:
+            replaced.append(True)
+            publish_once.enqueue("a", "2")
+        return answer
+
+    with sandbox.fault(replace_it):
+        sandbox.drain()
+    assert ran == ["2"]
+    sandbox.send(once, bodies[0])
+    sandbox.drain()
+    assert ran == ["2"]
+
+
+THROTTLED = "ProvisionedThroughputExceededException"
+
+
+def test_an_item_that_is_hot_for_two_hours_costs_few_calls(sandbox: Sandbox) -> None:
+    load_once.enqueue("a", "1")
+    before = sandbox.calls["sqs", "SendMessage"] + sandbox.calls["sqs", "SendMessageBatch"]
+    with sandbox.outage("dynamodb", "GetItem", table="flow", code=THROTTLED, for_=timedelta(hours=2)):
+        sandbox.drain()
+    assert ran == ["1"]
+    assert sandbox.calls["sqs", "SendMessage"] + sandbox.calls["sqs", "SendMessageBatch"] - before < 200
+
+
+def test_an_item_that_is_hot_for_two_hours_makes_no_letter_of_a_group(sandbox: Sandbox) -> None:
+    stand_once.options(group="g").enqueue("a", "1")
+    with sandbox.outage("dynamodb", "GetItem", table="flow", code=THROTTLED, for_=timedelta(hours=2)):
+        sandbox.drain()
+    assert ran == ["1"]
+    assert sandbox.dead_letters(once_line) == []
+
+
+def test_a_burst_whose_first_message_ends_in_quarantine_keeps_nobody_waiting(sandbox: Sandbox) -> None:
+    index_once_more.enqueue("a", "0")
+    with sandbox.outage("sqs", "SendMessage", queue=once):
+        sandbox.run_once()  # it is gathered, and its tick isn't sent
+    quarantine.add(quarantine.of_task("index_once_more"))
+    quarantine.refresh()
+    sandbox.drain()
+    assert len(sandbox.dead_letters(once)) == 1
+    quarantine.lift(quarantine.of_task("index_once_more"))
+    quarantine.refresh()
+    index_once_more.enqueue("a", "1")
+    sandbox.drain()
+    assert ran == ["1"]
+
+
+def test_a_tick_that_comes_days_late_still_ends_its_burst(sandbox: Sandbox) -> None:
+    bodies, noting = sent_bodies(sandbox)
+    index_once_more.enqueue("a", "0")
+    with noting:
+        sandbox.run_once()
+    purge()
+    for day in range(1, 4):
+        sandbox.advance(timedelta(days=1, minutes=2))
+        index_once_more.enqueue("a", str(day))
+        sandbox.run_once()
+        purge()
+    (tick,) = bodies
+    sandbox.send(once, tick)
+    sandbox.drain()
+    assert ran == ["3"]
+
+
+def test_a_tick_that_was_sent_again_though_it_was_not_lost_runs_its_burst_once(sandbox: Sandbox) -> None:
+    bodies, noting = sent_bodies(sandbox)
+    index_once_more.enqueue("a", "0")
+    with noting:
+        sandbox.run_once()
+    purge()
+    sandbox.advance(timedelta(days=1, minutes=2))
+    index_once_more.enqueue("a", "1")
+    sandbox.run_once()
+    sandbox.send(once, bodies[0])
+    sandbox.drain()
+    assert ran == ["1"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_the_sender_of_a_lost_tick_may_die(sandbox: Sandbox, *, after: bool) -> None:
+    index_once_more.enqueue("a", "0")
+    sandbox.run_once()
+    purge()
+    sandbox.advance(timedelta(days=1, minutes=2))
+    index_once_more.enqueue("a", "1")
+    sandbox.crash_at(1, after=after)  # at the write that makes it the sender
+    sandbox.run_once()
+    sandbox.drain()
+    assert ran == ["1"]
