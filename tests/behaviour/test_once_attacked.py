@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from celeriac import Backoff, Debounce, Queue, Unique, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
-from celeriac.testing import Call, Sandbox
+from celeriac.testing import Call, Sandbox, die
 
 once = Queue("once-attacked", timeout=timedelta(minutes=1))
 once_line = Queue("once-attacked-line", fifo=True, timeout=timedelta(minutes=1))
@@ -42,6 +43,16 @@ def refresh_once(document: str, text: str) -> None:
 
 @task(once, unique=Unique(by="document", until="started", on_conflict="replace"), retry=SOON)
 def publish_once(document: str, text: str) -> None:
+    _run(text)
+
+
+@task(once, unique=Unique(by="document", until="started", on_conflict="replace"), delivery="at_least_once")
+def publish_at_least_once(document: str, text: str) -> None:
+    _run(text)
+
+
+@task(once, unique=Unique(by="document"), delivery="at_least_once")
+def load_at_least_once(document: str, text: str) -> None:
     _run(text)
 
 
@@ -134,6 +145,43 @@ def test_a_replaced_message_that_never_began_does_not_run_when_it_comes_again(sa
     sandbox.send(once, bodies[0])
     sandbox.drain()
     assert ran == ["2"]
+
+
+def test_a_replaced_message_that_was_handed_back_does_not_run_after_its_replacement(sandbox: Sandbox) -> None:
+    publish_at_least_once.enqueue("a", "1")
+    with sandbox.outage("dynamodb", table="flow", code="InternalServerError"):
+        sandbox.run_once()
+    publish_at_least_once.enqueue("a", "2")
+    sandbox.drain()
+    assert ran == ["2"]
+
+
+def test_a_message_that_began_runs_again_though_another_one_waits(sandbox: Sandbox) -> None:
+    meanwhile["1"] = die
+    publish_at_least_once.enqueue("a", "1")
+    sandbox.run_once()
+    publish_at_least_once.options(delay=timedelta(hours=1)).enqueue("a", "2")
+    sandbox.drain()
+    assert ran == ["1", "1", "2"]
+
+
+def test_an_item_that_cannot_be_freed_at_once_makes_nothing_run_twice_without_a_record(sandbox: Sandbox) -> None:
+    refused: list[None] = []
+
+    def refuse(call: Call) -> Any:
+        if (
+            call.operation == "UpdateItem"
+            and "freed = stamp" in call.arguments["UpdateExpression"]
+            and len(refused) < 5
+        ):
+            refused.append(None)
+            raise ConnectTimeoutError(endpoint_url="https://aws.example")
+        return call.make()
+
+    load_at_least_once.enqueue("a", "1")
+    with sandbox.fault(refuse):
+        sandbox.drain()
+    assert (ran, len(refused)) == (["1"], 5)
 
 
 THROTTLED = "ProvisionedThroughputExceededException"

@@ -46,7 +46,13 @@ def mine_of(
         return None
     item = rows.of_unique(task.queue.name, task.name, task.text_of(declared.names, arguments))
     has_record = task.guarantee != "at_least_once"
-    return Mine(item, message.id, declared.until, redrive_of(redriven_from), has_record)
+    return Mine(
+        item=item,
+        id=message.id,
+        until=declared.until,
+        redriven=redrive_of(redriven_from),
+        has_record=has_record,
+    )
 
 
 def asked(  # noqa: PLR0917 - the arguments are those of its only caller
@@ -66,19 +72,32 @@ def asked(  # noqa: PLR0917 - the arguments are those of its only caller
         return None
     if task.limits:
         yield from turn(received)  # the look is taken for its limits too, and they are asked in its turn
-    mine.has_begun = message.turn != "1" or not (mine.has_record or received.sqs_record.is_first_receive)
-    if mine.has_begun and mine.until != "finished":
+    try:
+        mine.has_begun = _may_have_begun(task, message, received, mine)
         outcome = None  # it has started, so others may wait for their start
-    else:
-        try:
+        if not mine.has_begun or mine.until == "finished":
             outcome = _Arrival(task, message, original, key, received, mine).outcome(flow)
-        except Exception as error:
-            if not rows.is_throttled(error):
-                raise
-            outcome = throttled(original, received, WAITS_FOR)
+    except Exception as error:
+        if not rows.is_throttled(error):
+            raise
+        outcome = throttled(original, received, WAITS_FOR)
     if isinstance(outcome, Skipped) or isinstance(mine.until, timedelta):
         received.unique = None  # it holds nothing that it would have to free
     return outcome
+
+
+def _may_have_begun(task: Task[..., Any, Any], message: Message, received: Received, mine: Mine) -> bool:
+    """Whether the message may have begun, as far as is known before its item and its record are read.
+
+    Without a record, one that comes again may have begun, or it was only handed back. If another one has replaced it,
+    it is taken not to have begun: newer arguments must not be overwritten. Raises AWS's errors.
+    """
+    if message.turn != "1":
+        return True
+    if mine.has_record or received.sqs_record.is_first_receive:
+        return False
+    is_replaceable = task.unique is not None and task.unique.on_conflict == "replace"
+    return not (is_replaceable and mine.id in unique.replaced_in(rows.read(mine.item)))
 
 
 def starts(received: Received, held: Lease | None) -> bool:

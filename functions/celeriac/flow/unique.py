@@ -52,7 +52,7 @@ class Holder(Struct, frozen=True):
 MOST_REPLACED = 20
 
 
-class Mine(Struct):
+class Mine(Struct, kw_only=True):
     """What a message that has arrived is to its task's item."""
 
     item: str
