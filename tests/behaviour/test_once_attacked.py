@@ -261,3 +261,28 @@ def test_the_sender_of_a_lost_tick_may_die(sandbox: Sandbox, *, after: bool) -> 
     sandbox.run_once()
     sandbox.drain()
     assert ran == ["1"]
+
+
+@pytest.mark.parametrize("is_retry", [False, True])
+def test_a_slow_claim_lets_no_older_arguments_start_after_newer_ones(sandbox: Sandbox, *, is_retry: bool) -> None:
+    met: list[str] = []
+
+    def overtake(call: Call) -> Any:
+        if call.operation == "PutItem" and not met and len(ran) == is_retry:
+            met.append("claim")
+            index_once_more.enqueue("a", "new")
+            sandbox.run_once()
+            sandbox.advance(timedelta(seconds=6))
+            sandbox.run_once()
+        return call.make()
+
+    def fail() -> None:
+        raise ConnectionError
+
+    if is_retry:
+        meanwhile["old"] = fail
+    index_once_more.enqueue("a", "old")
+    with sandbox.fault(overtake):
+        sandbox.drain()
+    assert ran == [*["old"] * is_retry, "new"]
+    assert met

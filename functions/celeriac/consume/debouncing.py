@@ -229,6 +229,17 @@ def is_superseded(task: Task[..., Any, Any], message: Message, received: Receive
     return bool(item) and debounce.state_of(item, message.tick) != "taken"
 
 
+def is_overtaken(task: Task[..., Any, Any], message: Message, received: Received) -> bool:
+    """Whether newer arguments have come since the message was found to be the last one, just before it starts.
+
+    They are gathered for a second before they run. So the item is only asked again if more time has passed, because
+    AWS answered the claim late. Raises AWS's errors.
+    """
+    if received.is_last_at is None or datetime.now(UTC) - received.is_last_at < debounce.SHORTEST / 2:
+        return False
+    return is_superseded(task, message, received)
+
+
 def handed_back(burst: Burst) -> HandedBack:
     """The outcome of a tick that has taken another message than the one it had read."""
     return HandedBack("a newer message has come", datetime.now(UTC), burst.tick)

@@ -227,6 +227,7 @@ def _last(
     if task.debounce is None and burst is None:
         return found
     yield from turn(received)
+    received.is_last_at = datetime.now(UTC)
     if burst is None:
         return Skipped("superseded") if debouncing.is_superseded(task, found.message, received) else found
     if (other := burst.take()) is not None:
