@@ -11,8 +11,10 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
 from celeriac.testing import Call, Sandbox, die
+from celeriac.testing.disturbances import refusal
 
 once = Queue("once-attacked", timeout=timedelta(minutes=1))
+once_wide = Queue("once-attacked-wide", timeout=timedelta(minutes=1), concurrency=10)
 once_line = Queue("once-attacked-line", fifo=True, timeout=timedelta(minutes=1))
 SOON = Backoff(base=timedelta(minutes=1), jitter=0, attempts=3)
 PERIOD = timedelta(seconds=5)
@@ -68,6 +70,11 @@ def load_once(document: str, text: str) -> None:
 
 @task(once, debounce=quiet, retry=SOON)
 def index_once_more(document: str, text: str) -> None:
+    _run(text)
+
+
+@task(once_wide, debounce=quiet)
+def index_widely(document: str, text: str) -> None:
     _run(text)
 
 
@@ -286,3 +293,20 @@ def test_a_slow_claim_lets_no_older_arguments_start_after_newer_ones(sandbox: Sa
         sandbox.drain()
     assert ran == [*["old"] * is_retry, "new"]
     assert met
+
+
+def test_ten_messages_of_a_hot_item_ask_once(sandbox: Sandbox) -> None:
+    index_widely.enqueue_many({"document": "a", "text": str(number)} for number in range(10))
+    refused: list[None] = []
+
+    def refuse(call: Call) -> Any:
+        if call.operation == "UpdateItem":
+            refused.append(None)
+            raise refusal(call, THROTTLED)
+        return call.make()
+
+    with sandbox.fault(refuse):
+        sandbox.run_once()
+    assert len(refused) == 1
+    sandbox.drain()
+    assert ran == ["9"]

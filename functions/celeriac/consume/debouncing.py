@@ -76,6 +76,8 @@ class Gathering:
         """The items as they were written, each with the order of what was written."""
         self._written_ids: set[str] = set()
         """The ids of the messages that were written."""
+        self._refused: dict[str, Exception] = {}
+        """The items that AWS refused to write: each message would ask once more, and keep a hot item hot."""
         if not any(task.debounce is not None for task in registry.tasks.values()):
             return
         for sqs_record, queue in pairs:
@@ -97,7 +99,13 @@ class Gathering:
             last = max(self._last.get(key, own), own, key=lambda one: one.order)
             order, item = self._written.get(key, ("", {}))
             if order < last.order:
-                item = debounce.gather(key, last, pace)
+                if (refused := self._refused.get(key)) is not None:
+                    raise refused
+                try:
+                    item = debounce.gather(key, last, pace)
+                except Exception as error:
+                    self._refused[key] = error
+                    raise
                 self._written[key] = last.order, item
                 self._written_ids.add(last.message.id)
         if not debounce.sends(item, key, message.id):
