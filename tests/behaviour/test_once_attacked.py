@@ -10,6 +10,7 @@ from celeriac import Backoff, Debounce, Queue, Unique, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.consume import quarantine
+from celeriac.flow import unique
 from celeriac.testing import Call, Sandbox, die
 from celeriac.testing.disturbances import refusal
 
@@ -310,3 +311,20 @@ def test_ten_messages_of_a_hot_item_ask_once(sandbox: Sandbox) -> None:
     assert len(refused) == 1
     sandbox.drain()
     assert ran == ["9"]
+
+
+def test_a_clock_that_is_days_ahead_lets_no_message_that_has_ended_hold_its_item(sandbox: Sandbox) -> None:
+    take_sent = unique.take_sent
+
+    def drain_first(*args: Any, **named: Any) -> Any:
+        with sandbox.producer(clock=timedelta()):
+            sandbox.drain()
+        return take_sent(*args, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unique, "take_sent", drain_first)
+        with sandbox.producer(clock=timedelta(days=3)):
+            load_at_least_once.enqueue("a", "1")
+    assert not load_at_least_once.enqueue("a", "2").duplicate
+    sandbox.drain()
+    assert ran == ["1", "2"]

@@ -85,7 +85,7 @@ class Sender:
         return [answers[number] for number in range(len(every))]
 
     def _look(self, one: Sending) -> Seen:
-        item = rows.read(one.item)
+        item = rows.read_as_is(one.item)
         holder = unique.holder_of(item)
         if holder is None or self._unique.on_conflict == "replace" or self._is_over(one, holder):
             return Seen(item, instead_of=holder)

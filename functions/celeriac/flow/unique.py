@@ -120,14 +120,15 @@ def take_sent(
 ) -> Holder | None:
     """Take an item for a message that was sent, unless a message has taken or freed it since it was `seen`.
 
+    seen: the item as it was, also if it had expired: the producer's clock may be wrong.
     instead_of: who held it then, if that one is over, or is to be replaced. It may have freed the item since, and that
     alone.
     replaces: it is to be replaced.
 
     Returns who holds the item now; None if nobody does: then the message takes it when it arrives. Raises AWS's errors.
     """
-    conditions = [f"attribute_not_exists({rows.KEY})", f"{rows.EXPIRES_AT} < :now"]
-    values: dict[str, object] = {":now": rows.now() // 1_000_000}
+    conditions = [f"attribute_not_exists({rows.KEY})"]
+    values: dict[str, object] = {}
     if "stamp" in seen:
         conditions.append("stamp = :seen")
         values[":seen"] = seen["stamp"]
