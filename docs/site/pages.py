@@ -17,6 +17,7 @@ OUTSIDE = {
     "examples/flask.md": "examples/flask/README.md",
     "examples/plain-lambda.md": "examples/plain_lambda/README.md",
     "project/benchmarks.md": "benchmarks/report.md",
+    "project/rates.svg": "benchmarks/rates.svg",
     "project/report.svg": "benchmarks/report.svg",
     "project/changelog.md": "CHANGELOG.md",
     "project/contributing.md": "CONTRIBUTING.md",

@@ -2,13 +2,14 @@
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
 import pytest
 
-from celeriac import Breaker, Concurrent, Queue, Rate, Throttled, task
+from celeriac import Backoff, Breaker, Concurrent, Queue, Rate, Throttled, task
 from celeriac.flow import overrides, rate, rows
 from celeriac.flow.rows import Write
 from celeriac.testing import Call, Sandbox
@@ -25,6 +26,7 @@ wire = Breaker("a-wire", failures=2, of=10)
 DAY = 86_400 * 1_000_000
 runs: list[tuple[datetime, object]] = []
 raises: list[Exception] = []
+passes: list[Callable[[timedelta], None]] = []
 sent_on = Event()
 
 
@@ -32,6 +34,7 @@ sent_on = Event()
 def _empty() -> None:
     runs.clear()
     raises.clear()
+    passes.clear()
     sent_on.clear()
 
 
@@ -64,7 +67,7 @@ def wired(number: int = 0) -> None:
 @task(attacked, limits=[of_whom])
 def of_some(who: list[str], number: int = 0) -> None:
     who.append("changed by the task")
-    _run((number, sent_on.is_set()))
+    _run(f"{number} {sent_on.is_set()}")
 
 
 @task(attacked_wide, limits=[ten_seconds], delivery="at_least_once")
@@ -75,6 +78,21 @@ def long_one(number: int = 0) -> None:
 @task(attacked_line, limits=[ten_seconds])
 def stand(number: int = 0) -> None:
     _run(number)
+
+
+@task(
+    attacked_line,
+    limits=[ten_seconds],
+    retry=Backoff(base=timedelta(minutes=10), factor=1, attempts=100, give_up_after=timedelta(hours=2)),
+)
+def stand_or_give_up(number: int = 0) -> None:
+    _run(number)
+
+
+@task(brief, delivery="at_least_once")
+def slow_one() -> None:
+    _run("slow")
+    passes[0](timedelta(seconds=1.25))
 
 
 @task(brief, limits=[of_whom], timeout=timedelta(milliseconds=500))
@@ -109,7 +127,8 @@ def test_no_write_lets_an_item_die_before_the_starts_that_it_holds(sandbox: Sand
     raises.append(Throttled(retry_after=timedelta(seconds=1)))
     key = rows.of_limit("a-daily", "")
     assert int(rows.read(key)["spent"]) >= rows.now() + 10 * DAY
-    rate.block(key, rows.now() + 1, holds=int(rows.read(key)["spent"]))
+    holds = rate.holds_until(rate.Line(0, 0, 0), overrides.pace_of(daily), rows.now())
+    rate.block(key, rows.now() + 1, holds=holds)
     report.enqueue(number=11)
     sandbox.run_once()  # takes a slot, tomorrow
     item = rows.read(key)
@@ -197,13 +216,11 @@ def test_items_that_dynamodb_leaves_out_again_and_again_are_a_short_wait(sandbox
 
 
 def test_who_waits_is_sent_on_before_the_only_lane_runs_another_task(sandbox: Sandbox) -> None:
-    for number, who in enumerate(["a", "a", "b"]):
+    for number, who in enumerate("aab"):
         of_some.enqueue(who=[who], number=number)
     with sandbox.fault(_note_sends):
         sandbox.run_once()
-    sent_before: dict[Any, Any] = dict(what for _, what in runs)  # type: ignore[misc]  # _run's object
-    sent_before.pop(1, None)
-    assert sent_before in ({0: False, 2: True}, {1: False})
+    assert [what for _, what in runs] == ["0 False", "2 True"]  # the second waits, and has left before the third runs
 
 
 def test_who_waits_is_sent_on_while_others_run_for_long(sandbox: Sandbox) -> None:
@@ -222,10 +239,33 @@ def test_throttled_blocks_the_limit_that_let_it_in_though_the_task_changed_its_a
 
 
 def test_a_lane_sleeps_no_longer_than_its_worker_lives(sandbox: Sandbox) -> None:
+    passes.append(sandbox.advance)
     key = rows.of_limit("a-of-whom", hurried.text_of(("who",), {"who": "a"}))
-    _item(key, spent=rows.now() + 900_000 + 1_000_000)
-    for _ in range(2):
-        hurried.enqueue(who="b")
+    _item(key, spent=rows.now() + 2_150_000)  # 0.9 s after the first has ended, and its worker lives for 2 s
+    slow_one.enqueue()
     hurried.enqueue(who="a")
     sandbox.drain()
-    assert len(runs) == 3
+    assert [what for _, what in runs] == ["slow", "a"]
+
+
+def test_on_a_fifo_queue_only_waits_are_no_age(sandbox: Sandbox) -> None:
+    stand_or_give_up.options(group="g").enqueue(number=0)
+    stand_or_give_up.options(group="h").enqueue(number=1)  # it waits for ten seconds, and then fails for hours
+    raises.append(ValueError())
+    sandbox.drain()
+    letters = sandbox.dead_letters(attacked_line)
+    assert [letter.failure.reason for letter in letters if letter.failure is not None] == ["expired", "expired"]
+    assert sandbox.now < runs[0][0] + timedelta(hours=3)
+
+
+def test_a_limit_that_was_raised_keeps_nobody_waiting_for_what_was_slow_before(sandbox: Sandbox) -> None:
+    report.enqueue_many({"number": number} for number in range(12))
+    sandbox.run_once()
+    assert len(runs) == 10
+    sandbox.limits.set(daily, 100)
+    sandbox.advance(timedelta(minutes=15))
+    begin = sandbox.now
+    report.enqueue(number=20)
+    sandbox.drain()
+    assert len(runs) == 13
+    assert max(when for when, _ in runs) <= begin + timedelta(minutes=15)

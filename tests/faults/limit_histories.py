@@ -12,13 +12,16 @@ import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
 
 from celeriac import Backoff, Breaker, Concurrent, Handle, Queue, Rate, Throttled, task
 from celeriac.consume.visiting import MOST_DEATHS_ALONE
 from celeriac.flow import overrides, places, rows
-from celeriac.testing import Sandbox, die
+from celeriac.testing import Call, Sandbox, die
 
 one_by_one = Queue("lim-one", timeout=timedelta(minutes=1), batch_size=10)
 side_by_side = Queue("lim-side", concurrency=5, timeout=timedelta(minutes=1), batch_size=10)
@@ -106,6 +109,7 @@ def book(number: int, tenant: str) -> None:
     _begin([slow], tenant)
 
 
+HAPPENINGS = ["on", "late", "pause", "outage", "down", "throttled item", "hot look", "lost answers", "change"]
 TASKS = (crawl, call, export, pay, book)
 _sandbox: Sandbox | None = None
 
@@ -161,7 +165,9 @@ def _bursts(sandbox: Sandbox, chance: random.Random, loosest: dict[str, tuple[in
             sandbox.crash_at(chance.randint(0, 14), after=chance.random() < 0.5)
             _world.killed += 1
             sandbox.run_once()
-        match chance.choice(["on", "late", "pause", "outage", "down", "throttled item", "change"]):
+        match chance.choice(
+            ["on", "late", "pause", "outage", "down", "throttled item", "hot look", "lost answers", "change"]
+        ):
             case "late":
                 sandbox.advance(timedelta(seconds=chance.choice([1, 30, 200])))
             case "pause":
@@ -172,6 +178,11 @@ def _bursts(sandbox: Sandbox, chance: random.Random, loosest: dict[str, tuple[in
             case "throttled item":
                 lasts = timedelta(seconds=chance.choice([5, 60]))
                 sandbox.outage("dynamodb", "UpdateItem", table="flow", for_=lasts)
+            case "hot look":
+                sandbox.outage("dynamodb", "BatchGetItem", for_=timedelta(hours=chance.choice([1, 3])))
+            case "lost answers":
+                with sandbox.fault(_again_and_again):
+                    sandbox.run_once()
             case "down":
                 _world.down_until = sandbox.now + timedelta(seconds=chance.choice([10, 100, 1000]))
             case "change":
@@ -181,6 +192,14 @@ def _bursts(sandbox: Sandbox, chance: random.Random, loosest: dict[str, tuple[in
     sandbox.crash_at(chance.randint(1, 40), after=chance.random() < 0.5)
     _world.killed += 1
     return handles
+
+
+def _again_and_again(call: Call) -> Any:
+    """Carry out each write twice, as boto3 does if the first answer is lost. The worker gets the second one."""
+    if call.operation == "UpdateItem":
+        with suppress(ClientError):
+            call.make()
+    return call.make()
 
 
 def _change(loosest: dict[str, tuple[int, int]], rate: Rate, chance: random.Random) -> None:

@@ -96,6 +96,7 @@ class _Batch:
             margin=min(timeout / 10, timedelta(seconds=1)),
         )
         self._flow = Flow(self._sqs_records)
+        self._gathering = Gathering(self._sqs_records)
         self._copies = Copies(self._settled, self._flow.only_runs)
         self._gathering = Gathering(self._sqs_records)
         self._flow.before_a_body = self._copies.send

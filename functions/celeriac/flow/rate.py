@@ -154,6 +154,30 @@ def reserve(key: str, interval: int, wanted: int, *, free: int, seen: Seen, hold
     return []
 
 
+def adopt(key: str, pace: Pace, seen: Seen) -> None:
+    """Forget what an item holds of a slower pace. Raises AWS's errors.
+
+    After ten starts of ten a day, `spent` is a day ahead. If a deploy or an operator then allows a hundred a second,
+    nobody should wait until tomorrow. The new pace begins with its burst used up.
+    """
+    line, now = line_of(seen.get(key, {})), rows.now()
+    is_slower = line.spent > now + pace.burst + pace.interval + _HORIZON
+    is_longer = line.promised > max(now + 3 * _HORIZON, line.blocked) + 2 * pace.interval
+    if not (is_slower or is_longer):
+        return
+    conditions, sets, values = [], [], dict[str, object]()
+    for name, instant, is_old, new in (
+        ("spent", line.spent, is_slower, now + pace.burst),
+        ("promised", line.promised, is_longer, max(now, line.blocked)),
+    ):
+        if is_old:
+            conditions.append(f"{name} = :{name}_seen")
+            sets.append(f"{name} = :{name}_new")
+            values |= {f":{name}_seen": instant, f":{name}_new": new}
+    write = Write(" AND ".join(conditions), values, sets)
+    rows.written(key, write, seen, lives_until=max(line.promised, line.blocked, holds_until(line, pace, now)))
+
+
 def block(key: str, until: int, *, holds: int) -> None:
     """Let nobody start before `until`: the provider has said so. Raises AWS's errors.
 

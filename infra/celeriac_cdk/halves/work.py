@@ -15,6 +15,7 @@ from celeriac import Task
 from celeriac.declare.declared_limits import limits_of
 from celeriac.declare.events import declared_events
 from celeriac.model import declared, names, settings
+from celeriac.model.limits import Concurrent
 from celeriac.model.queue import DEFAULT_RUNTIME, Queue, problems_of_environment
 from celeriac.model.stages import PROBES_OUTPUT
 from celeriac.model.table import Table
@@ -141,6 +142,7 @@ class Work(Construct):
         if asked:
             self._warn_of_unused(application.unused(tables))
         self._warn_of_events(tasks)
+        self._tell_of_single_places(tasks)
         self.dashboard = dashboard(self, queues, limits_of(tasks), alarms) if config.watched else None
         if not config.local:  # the local cloud's CloudFormation has no saved queries
             queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
@@ -194,6 +196,14 @@ class Work(Construct):
                 f"no task may use the table {table.name!r}: add to application() in infra/application.py, for the "
                 f'queue of such a task, application.queue("{next(iter(declared.queues()), "NAME")}").table(...)',
             )
+
+    def _tell_of_single_places(self, tasks: Sequence[Task[..., Any, Any]]) -> None:
+        for limit in limits_of(tasks):
+            if isinstance(limit, Concurrent) and limit.places == 1:
+                cdk.Annotations.of(self).add_info(
+                    f"the limit {limit.name!r} has one place: its tasks run one at a time, in no certain order. The "
+                    "groups of a FIFO queue do that too, in order, and cost no write: options(group=...)"
+                )
 
     def _warn_of_events(self, tasks: Sequence[Task[..., Any, Any]]) -> None:
         literal = events.emitted(events.sources())

@@ -25,7 +25,7 @@ from celeriac.consume.received import Received
 from celeriac.consume.turn import turn
 from celeriac.declare.task import Task
 from celeriac.execute.call import TaskCalls, TaskTimeoutError
-from celeriac.flow import breaker, overrides, rate, rows
+from celeriac.flow import breaker, overrides, rate, rows, wait_note
 from celeriac.flow.places import Place
 from celeriac.model.failure import error_type
 from celeriac.model.limits import Breaker
@@ -105,6 +105,7 @@ class Flow:
                 if asking.is_settled(found, message, alone=received.alone, comes_back=received.queue.fifo):
                     admission.is_certain = False
                     return admission
+                self._starts.adopt(admission.asked.rates)
                 waits = self._ask(admission, self._with_waits(original, received, admission.asked), received)
             except Exception as error:
                 admission.give_back()
@@ -140,7 +141,7 @@ class Flow:
         item = self._look.items.get(rows.of_wait(received.queue.name, received.sqs_record.message_id))
         if not received.queue.fifo or not item:
             return original
-        received.facts.waited = max((rows.now() - int(item["since"])) * TICK, timedelta())
+        received.facts.waited = wait_note.waited(item)
         return replace(original, slots={name: int(slot) for name, slot in (item.get("slots") or {}).items()} or None)
 
     def _ask(self, admission: Admission, message: Message, received: Received) -> Waits | None:

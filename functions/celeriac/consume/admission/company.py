@@ -20,6 +20,7 @@ class Company:
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self._lanes = max((queue.concurrency for _, queue in pairs), default=1)
         self._lock = Lock()
+        self._has_limits = _has_limits(pairs)
         self._asking: Counter[str] = Counter()
         # By the keys of limits. A look through all the rest for each message would cost 10,000 messages 10,000 times.
         self._awaiting: Counter[str] = Counter()
@@ -29,7 +30,7 @@ class Company:
         self._locks: dict[str, RLock] = {}
         self.rest: dict[str, Beforehand] = {}
         """The messages that haven't asked yet, by SQS's ids."""
-        for sqs_record, queue in pairs if _has_limits(pairs) else ():
+        for sqs_record, queue in pairs if self._has_limits else ():
             if (read := beforehand(sqs_record, queue)) is not None:
                 self.rest[sqs_record.message_id] = read
                 self._count(read, 1)
@@ -58,10 +59,13 @@ class Company:
             self._running -= 1
 
     def begins_a_body(self) -> bool:
-        """A lane calls a task, with or without limits. Returns whether another lane is free."""
+        """A lane calls a task, with or without limits.
+
+        Returns whether another lane is free, or nobody of the queue waits for limits.
+        """
         with self._lock:
             self._bodies += 1
-            return self._bodies < self._lanes
+            return self._bodies < self._lanes or not self._has_limits
 
     def ends_a_body(self) -> None:
         """A task has ended."""

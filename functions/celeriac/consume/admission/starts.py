@@ -27,6 +27,11 @@ class Starts:
         self._starts: defaultdict[str, list[Start]] = defaultdict(list)
         self._slots: defaultdict[str, list[int]] = defaultdict(list)
 
+    def adopt(self, rates: Sequence[tuple[Rate, str]]) -> None:
+        """Forget what items hold of a slower pace. Raises AWS's errors."""
+        for limit, key in rates:
+            rate.adopt(key, overrides.pace_of(limit), self._look.items)
+
     def stand_in_line(self, limit: Rate, key: str, message: Message, received: Received) -> Waits | None:
         """Let a message wait that has no business at the front yet; None if it may try to start."""
         pace, now, slot = overrides.pace_of(limit), rows.now(), slot_of(message, limit.name)
