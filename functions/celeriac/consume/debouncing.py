@@ -74,6 +74,10 @@ class Gathering:
         self._locks: defaultdict[str, RLock] = defaultdict(RLock)
         self._written: dict[str, tuple[str, Item]] = {}
         """The items as they were written, each with the order of what was written."""
+        self._written_ids: set[str] = set()
+        """The ids of the messages that were written."""
+        self._refused: dict[str, Exception] = {}
+        """The items that AWS refused to write: each message would ask once more, and keep a hot item hot."""
         if not any(task.debounce is not None for task in registry.tasks.values()):
             return
         for sqs_record, queue in pairs:
@@ -83,7 +87,7 @@ class Gathering:
 
     def has_written(self, message: Message) -> bool:
         """Whether a message of this invocation was written with an earlier one, and so can't be anything else now."""
-        return any(newcomer.message.id == message.id and key in self._written for key, newcomer in self._last.items())
+        return message.id in self._written_ids
 
     def gather(
         self, task: Task[..., Any, Any], message: Message, arguments: Mapping[str, Any], received: Received
@@ -95,12 +99,19 @@ class Gathering:
             last = max(self._last.get(key, own), own, key=lambda one: one.order)
             order, item = self._written.get(key, ("", {}))
             if order < last.order:
-                item = debounce.gather(key, last, pace)
+                if (refused := self._refused.get(key)) is not None:
+                    raise refused
+                try:
+                    item = debounce.gather(key, last, pace)
+                except Exception as error:
+                    self._refused[key] = error
+                    raise
                 self._written[key] = last.order, item
-        mine = debounce.tick_of(key, message.id)
-        if item.get("tick") != mine:
+                self._written_ids.add(last.message.id)
+        if not debounce.sends(item, key, message.id):
             return Gathered()
-        return Gathered(Message(id=mine, task=message.task, tick=mine), debounce.wait(item, pace))
+        tick = str(item["tick"])
+        return Gathered(Message(id=tick, task=message.task, tick=tick), debounce.wait(item, pace))
 
 
 def _ahead(sqs_record: SqsRecord, queue: Queue) -> tuple[str, Newcomer] | None:
@@ -224,6 +235,17 @@ def is_superseded(task: Task[..., Any, Any], message: Message, received: Receive
         return False
     item = rows.read(debounce.key_of(received.queue.name, task.name, message.tick))
     return bool(item) and debounce.state_of(item, message.tick) != "taken"
+
+
+def is_overtaken(task: Task[..., Any, Any], message: Message, received: Received) -> bool:
+    """Whether newer arguments have come since the message was found to be the last one, just before it starts.
+
+    They are gathered for a second before they run. So the item is only asked again if more time has passed, because
+    AWS answered the claim late. Raises AWS's errors.
+    """
+    if received.is_last_at is None or datetime.now(UTC) - received.is_last_at < debounce.SHORTEST / 2:
+        return False
+    return is_superseded(task, message, received)
 
 
 def handed_back(burst: Burst) -> HandedBack:

@@ -206,8 +206,12 @@ def _unwanted(
 def _gathered(
     task: Task[..., Any, Any], original: Message, found: Addressed, gathering: Gathering, received: Received
 ) -> Outcome:
-    """The outcome of a message that runs, if at all, when its burst is over."""
-    if quarantine.holds(quarantine.of_task(task.name)) and not gathering.has_written(original):
+    """The outcome of a message that runs, if at all, when its burst is over.
+
+    In quarantine it is a letter, unless it may have been gathered before: then others count on the tick that it sends.
+    """
+    is_new = received.sqs_record.is_first_receive and not gathering.has_written(original)
+    if is_new and quarantine.holds(quarantine.of_task(task.name)):
         return Dead(original, quarantined(f"the task {task.name!r}", found.message, received))
     return gathering.gather(task, original, found.arguments, received)
 
@@ -223,6 +227,7 @@ def _last(
     if task.debounce is None and burst is None:
         return found
     yield from turn(received)
+    received.is_last_at = datetime.now(UTC)
     if burst is None:
         return Skipped("superseded") if debouncing.is_superseded(task, found.message, received) else found
     if (other := burst.take()) is not None:

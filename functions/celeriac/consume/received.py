@@ -56,6 +56,8 @@ class Received(Struct):
     facts: Facts = field(default_factory=Facts)
     unique: Mine | None = None
     """What the message is to the item of its `Unique`, as long as it may hold it."""
+    is_last_at: datetime | None = None
+    """When the item of its `Debounce` was asked whether newer arguments have come: none had."""
 
     @property
     def must_end_by(self) -> datetime:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celeriac.consume import hooked, uniqueness, visiting
+from celeriac.consume import debouncing, hooked, uniqueness, visiting
 from celeriac.consume.admission.admit import Flow
 from celeriac.consume.debouncing import Gathering
 from celeriac.consume.decide import failed
@@ -91,6 +91,8 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
         # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
         return _unstarted(ready, "its worker's time was over before it started", received)
     limit = min(task.timeout or left, left)
+    if _is_overtaken(ready, received):
+        return Skipped("superseded")
     if received.unique is not None and _is_replaced(ready, received):
         return Skipped("duplicate")
     received.facts.has_run = True
@@ -130,6 +132,20 @@ def _unstarted(ready: Ready, why: str, received: Received) -> HandedBack:
         with suppress(LeaseLostError):
             while_there_is_time(ready.held.release, received.worker)
     return HandedBack(why, datetime.now(UTC), ready.original)
+
+
+def _is_overtaken(ready: Ready, received: Received) -> bool:
+    """Whether newer arguments of a debounced task have come while it was claimed. The claim is then given back.
+
+    Raises AWS's errors.
+    """
+    is_last = False
+    try:
+        is_last = not debouncing.is_overtaken(ready.task, ready.message, received)
+    finally:
+        if not is_last:
+            _unstarted(ready, "", received)
+    return not is_last
 
 
 def _is_replaced(ready: Ready, received: Received) -> bool:

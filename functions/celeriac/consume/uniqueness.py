@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celeriac.consume.admission.admit import Flow
-from celeriac.consume.admission.waits import THROTTLED, between, waiting
+from celeriac.consume.admission.waits import THROTTLED, between, throttled, waiting
 from celeriac.consume.outcome import Dead, Skipped, Waiting
 from celeriac.consume.received import Received
 from celeriac.consume.turn import turn
@@ -46,7 +46,13 @@ def mine_of(
         return None
     item = rows.of_unique(task.queue.name, task.name, task.text_of(declared.names, arguments))
     has_record = task.guarantee != "at_least_once"
-    return Mine(item, message.id, declared.until, redrive_of(redriven_from), has_record)
+    return Mine(
+        item=item,
+        id=message.id,
+        until=declared.until,
+        redriven=redrive_of(redriven_from),
+        has_record=has_record,
+    )
 
 
 def asked(  # noqa: PLR0917 - the arguments are those of its only caller
@@ -66,19 +72,32 @@ def asked(  # noqa: PLR0917 - the arguments are those of its only caller
         return None
     if task.limits:
         yield from turn(received)  # the look is taken for its limits too, and they are asked in its turn
-    mine.has_begun = message.turn != "1" or not (mine.has_record or received.sqs_record.is_first_receive)
-    if mine.has_begun and mine.until != "finished":
+    try:
+        mine.has_begun = _may_have_begun(task, message, received, mine)
         outcome = None  # it has started, so others may wait for their start
-    else:
-        try:
+        if not mine.has_begun or mine.until == "finished":
             outcome = _Arrival(task, message, original, key, received, mine).outcome(flow)
-        except Exception as error:
-            if not rows.is_throttled(error):
-                raise
-            outcome = waiting(original, received, WAITS_FOR, between(*THROTTLED))
+    except Exception as error:
+        if not rows.is_throttled(error):
+            raise
+        outcome = throttled(original, received, WAITS_FOR)
     if isinstance(outcome, Skipped) or isinstance(mine.until, timedelta):
         received.unique = None  # it holds nothing that it would have to free
     return outcome
+
+
+def _may_have_begun(task: Task[..., Any, Any], message: Message, received: Received, mine: Mine) -> bool:
+    """Whether the message may have begun, as far as is known before its item and its record are read.
+
+    Without a record, one that comes again may have begun, or it was only handed back. If another one has replaced it,
+    it is taken not to have begun: newer arguments must not be overwritten. Raises AWS's errors.
+    """
+    if message.turn != "1":
+        return True
+    if mine.has_record or received.sqs_record.is_first_receive:
+        return False
+    is_replaceable = task.unique is not None and task.unique.on_conflict == "replace"
+    return not (is_replaceable and mine.id in unique.replaced_in(rows.read(mine.item)))
 
 
 def starts(received: Received, held: Lease | None) -> bool:
@@ -179,7 +198,8 @@ class _Arrival:
             and (holder.enqueued_at, holder.id) < (self._enqueued_at, self._mine.id)
         ):
             return True  # it came before its producer took the item, or its producer takes none
-        if unique.is_over(self._record(holder.key), holder, once=self._task.guarantee == "at_most_once"):
+        its, is_once = self._record(holder.key), self._task.guarantee == "at_most_once"
+        if unique.is_over(its, holder, self._mine.until, once=is_once):
             return True
         is_behind = self._received.queue.fifo and holder.group == (self._received.sqs_record.group or "")
         return is_behind and self._has_to_run(self._record(self._key.full))
@@ -190,7 +210,7 @@ class _Arrival:
 
     def _has_to_run(self, own: Mapping[str, Any]) -> bool:
         """Whether nobody else does the message's work: it has begun before, or a person has redriven it."""
-        return self._mine.has_begun or bool(self._mine.redriven) or own.get("task_id") == self._mine.id
+        return self._mine.has_begun or bool(self._mine.redriven) or states.has_begun(own, self._mine.id)
 
     def _beside(self, holder: Holder | None) -> Skipped | Waiting | Dead | None:
         """The outcome of a message while another one holds its item."""
@@ -201,7 +221,8 @@ class _Arrival:
         if is_own and own.get("status") == states.DEAD and not self._mine.redriven:
             return Skipped("dead_copy")
         if self._has_to_run(own):
-            self._mine.has_begun = self._mine.has_begun or (is_own and own.get("status") != states.DEAD)
+            is_begun = own.get("status") != states.DEAD and states.has_begun(own, self._mine.id)
+            self._mine.has_begun = self._mine.has_begun or is_begun
             if self._mine.has_begun and self._mine.until != "finished":
                 return None
             return waiting(self._original, self._received, WAITS_FOR, self._wait(holder))

@@ -62,31 +62,30 @@ class Sender:
     def send_many(self, every: Sequence[Sending]) -> list[Holder | str | None]:
         """Send messages. For each: None, the message that holds its item in its place, or why it wasn't sent.
 
-        Of messages for one item the first is sent, and the others are its duplicates; to replace, all are sent.
+        Of messages for one item one is sent, and the others are its duplicates: the first, or to replace, the last. If
+        all were sent to replace each other, SQS might deliver an earlier one when the last has run.
 
         Raises AWS's errors if an item can't be read: nothing is sent then.
         """
-        firsts: dict[str, int] = {}
+        chosen: dict[str, int] = {}
         for number, one in enumerate(every):
-            firsts.setdefault(one.item, number)
-        is_chain = self._unique.on_conflict == "replace"
-        asked = list(range(len(every))) if is_chain else list(firsts.values())
-        seen = dict(zip(firsts, _side_by_side(self._look, [every[number] for number in firsts.values()]), strict=True))
-        sent = [number for number in asked if seen[every[number].item].held_by is None]
+            chosen[one.item] = number if self._unique.on_conflict == "replace" else chosen.get(one.item, number)
+        looks = _side_by_side(self._look, [every[number] for number in chosen.values()])
+        seen = dict(zip(chosen, looks, strict=True))
+        sent = sorted(number for item, number in chosen.items() if seen[item].held_by is None)
         refusals = dict(zip(sent, send_many([every[number].parcel for number in sent]), strict=True))
         answers: dict[int, Holder | str | None] = dict(refusals)
-        lasts = {every[number].item: number for number in sent if refusals[number] is None}
-        taking = list(lasts.values())
+        taking = [number for number in sent if refusals[number] is None]
         takes = _side_by_side(lambda number: self._take(every[number], seen[every[number].item]), taking)
         answers |= dict(zip(taking, takes, strict=True))
         for number, one in enumerate(every):
             if number not in answers:
-                held_by, first = seen[one.item].held_by, firsts[one.item]
-                answers[number] = held_by or answers[first] or self._holder(every[first])
+                held_by, its = seen[one.item].held_by, chosen[one.item]
+                answers[number] = held_by or answers[its] or self._holder(every[its])
         return [answers[number] for number in range(len(every))]
 
     def _look(self, one: Sending) -> Seen:
-        item = rows.read(one.item)
+        item = rows.read_as_is(one.item)
         holder = unique.holder_of(item)
         if holder is None or self._unique.on_conflict == "replace" or self._is_over(one, holder):
             return Seen(item, instead_of=holder)
@@ -104,7 +103,7 @@ class Sender:
             # It may send, and may not read records. The holder frees its item itself when it is over.
             logger.warning("record of a unique task not read", extra={"task": task, "error": error_type(error)})
             return False
-        return unique.is_over(record, holder, once=self._guarantee == "at_most_once")
+        return unique.is_over(record, holder, self._unique.until, once=self._guarantee == "at_most_once")
 
     def _take(self, one: Sending, seen: Seen) -> Holder | None:
         mine = self._holder(one)

@@ -24,7 +24,9 @@ from celeriac.model.message import Message
 LIVES = timedelta(days=32)
 """How long an item is kept after its last message: longer than the message, or its dead letter, may come again."""
 LOST_AFTER = timedelta(days=1)
-"""A tick that is overdue for so long has been deleted by somebody. The next message sends another."""
+"""A tick that is overdue for so long may have been deleted by somebody. The next message sends it again: the same one,
+because it may also wait behind a backlog, or for a limit. If each day's messages replaced it, nothing would ever run.
+"""
 SHORTEST = timedelta(seconds=1)
 """The least time between two runs: behind a backlog all messages are old, and each would be a burst."""
 _TICK = timedelta(microseconds=1)
@@ -110,8 +112,8 @@ def state_of(item: Item, tick: str) -> Literal["open", "taken", "over"]:
 def gather(key: str, newcomer: Newcomer, pace: Pace) -> Item:
     """Write a message into its item, unless a newer one stands there. Returns the item as it is now.
 
-    If its `tick` is the message's own, the message must send that tick before it is acknowledged: also if it was
-    refused as older, because its worker may have died before it sent the tick.
+    If the message is its sender, see `sends`, it must send the tick before it is acknowledged: also if it was refused
+    as older, because its worker may have died before it sent the tick.
 
     Raises AWS's errors.
     """
@@ -149,11 +151,13 @@ def _written(key: str, newcomer: Newcomer, condition: str, *, anew: bool) -> Ite
     sets = ["body = :body", "last_id = :order", "last_at = :at", "trace = :trace", "tenant = :tenant"]
     opens = {"first_at": ":at", "tick": ":mine", "tick_at": ":now"}
     sets += [f"{name} = {value if anew else f'if_not_exists({name}, {value})'}" for name, value in opens.items()]
-    return rows.update(key, Write(condition, values, sets, ["taker"] if anew else []), lives_until=_until(now))
+    return rows.update(
+        key, Write(condition, values, sets, ["taker", "sender"] if anew else []), lives_until=_until(now)
+    )
 
 
 def _with_a_tick(key: str, newcomer: Newcomer, item: Item, pace: Pace) -> Item:
-    """The item, with a tick of this message in place of one that is lost: else nothing of these values ran again."""
+    """The item, with this message as the sender of a tick that is lost: else nothing of these values ran again."""
     if "tick" not in item:
         return item
     now = rows.now()
@@ -161,12 +165,22 @@ def _with_a_tick(key: str, newcomer: Newcomer, item: Item, pace: Pace) -> Item:
     if now <= latest + LOST_AFTER // _TICK:
         return item
     write = Write(
-        "tick = :lost",
-        {":lost": str(item["tick"]), ":mine": tick_of(key, newcomer.message.id), ":now": now},
-        ["tick = :mine", "tick_at = :now"],
+        "tick = :lost AND tick_at = :then",
+        {
+            ":lost": str(item["tick"]),
+            ":then": int(item["tick_at"]),
+            ":mine": tick_of(key, newcomer.message.id),
+            ":now": now,
+        },
+        ["sender = :mine", "tick_at = :now"],
     )
     came = rows.update(key, write, lives_until=_until(now))
     return came.found if isinstance(came, Refused) else came
+
+
+def sends(item: Item, key: str, message_id: str) -> bool:
+    """Whether a message has to send the item's tick: it opened the burst, or found that the tick was lost."""
+    return "tick" in item and item.get("sender", item["tick"]) == tick_of(key, message_id)
 
 
 def take(key: str, tick: str, pace: Pace) -> Item:
@@ -179,7 +193,7 @@ def take(key: str, tick: str, pace: Pace) -> Item:
         "tick = :tick AND (last_at <= :quiet OR first_at <= :latest)",
         {":tick": tick, ":quiet": now - pace.period // _TICK, ":latest": now - pace.longest // _TICK, ":now": now},
         ["taker = :tick", "taken_at = :now"],
-        ["tick", "tick_at", "first_at"],
+        ["tick", "tick_at", "first_at", "sender"],
     )
     came = rows.update(key, write, lives_until=_until(now))
     # Refused, it may be taken all the same: by an earlier try whose answer was lost.

@@ -52,7 +52,7 @@ class Holder(Struct, frozen=True):
 MOST_REPLACED = 20
 
 
-class Mine(Struct):
+class Mine(Struct, kw_only=True):
     """What a message that has arrived is to its task's item."""
 
     item: str
@@ -94,8 +94,10 @@ def replaced_in(item: Mapping[str, Any]) -> list[str]:
     return str(item.get("replaced", "")).split()
 
 
-def is_over(record: Mapping[str, Any], holder: Holder, *, once: bool) -> bool:
-    """Whether a holder will not run any more, as the record of its key tells. Then it has the item by mistake.
+def is_over(record: Mapping[str, Any], holder: Holder, until: Until, *, once: bool) -> bool:
+    """Whether a holder has the item by mistake, as the record of its key tells: it will not run any more.
+
+    Or it has begun, of a task that is unique until then: a copy that SQS has delivered has taken the item again.
 
     once: the task is at_most_once, so a key runs once, whichever message brings it.
     """
@@ -110,7 +112,7 @@ def is_over(record: Mapping[str, Any], holder: Holder, *, once: bool) -> bool:
         case states.DEAD:
             return once
         case _:
-            return False
+            return until == "started" and states.has_begun(record, holder.id)
 
 
 def take_sent(
@@ -118,14 +120,15 @@ def take_sent(
 ) -> Holder | None:
     """Take an item for a message that was sent, unless a message has taken or freed it since it was `seen`.
 
+    seen: the item as it was, also if it had expired: the producer's clock may be wrong.
     instead_of: who held it then, if that one is over, or is to be replaced. It may have freed the item since, and that
     alone.
     replaces: it is to be replaced.
 
     Returns who holds the item now; None if nobody does: then the message takes it when it arrives. Raises AWS's errors.
     """
-    conditions = [f"attribute_not_exists({rows.KEY})", f"{rows.EXPIRES_AT} < :now"]
-    values: dict[str, object] = {":now": rows.now() // 1_000_000}
+    conditions = [f"attribute_not_exists({rows.KEY})"]
+    values: dict[str, object] = {}
     if "stamp" in seen:
         conditions.append("stamp = :seen")
         values[":seen"] = seen["stamp"]

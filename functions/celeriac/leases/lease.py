@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from celeriac.aws.client import may_have_been_carried_out
 from celeriac.leases import counters, crashes, import_notes
 from celeriac.leases.claim import Claim, Found, Record
-from celeriac.leases.states import COMPLETED, DEAD, RETRYING
+from celeriac.leases.states import COMPLETED, DEAD, RETRYING, has_begun
 from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
 from celeriac.model.errors import Signal
@@ -121,8 +121,8 @@ class Lease(Struct):
 
     @property
     def has_begun_before(self) -> bool:
-        """Whether a worker has claimed the message before this one."""
-        return bool(self._store.found.get("task_id") == self._store.claim.task_id)
+        """Whether a worker has begun the message before this one."""
+        return has_begun(self._store.found, self._store.claim.task_id)
 
     @property
     def replaced(self) -> tuple[str, Failure] | None:

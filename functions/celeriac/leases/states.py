@@ -1,5 +1,8 @@
 """The states of a record. The first two are Powertools' words."""
 
+from collections.abc import Mapping
+from typing import Any
+
 INPROGRESS = "INPROGRESS"
 """A worker runs the task, or died during the run."""
 COMPLETED = "COMPLETED"
@@ -8,3 +11,13 @@ RETRYING = "RETRYING"
 """An attempt has failed, and the message of the next one exists. The key is free to be claimed."""
 DEAD = "DEAD"
 """The message is a dead letter: only a redrive may claim it."""
+
+
+def has_begun(record: Mapping[str, Any], message_id: str) -> bool:
+    """Whether a record is of this message, and a worker may have begun to run it.
+
+    A claim that was given back before the task was started leaves a record too: of no attempt.
+    """
+    if record.get("task_id") != message_id:
+        return False
+    return not (record.get("status") == RETRYING and int(record.get("attempt", 1)) == 0)

@@ -58,20 +58,20 @@ def waiting(original: Message, received: Received, limit: str, wait: timedelta, 
     return Waiting(message, wait, limit)
 
 
-def throttled(original: Message, received: Received) -> Waits:
-    """The outcome of a message whose limits' items DynamoDB refuses to write: too many want them at once.
+def throttled(original: Message, received: Received, what: str = ITS_LIMITS) -> Waits:
+    """The outcome of a message whose items DynamoDB refuses to read or write: too many want them at once.
 
-    The waits grow while that lasts. `original` is the message as it came.
+    The waits grow while that lasts. `original` is the message as it came; `what` is what it waits for.
     """
     wait, sqs_record = between(*THROTTLED), received.sqs_record
     if received.queue.fifo:
         # The message doesn't say what it waits for, and its receives are counted: short waits would use them up.
         longest = min(timedelta(seconds=2 ** min(sqs_record.receives, 10)), LONGEST_THROTTLED)
         wait = max(wait, between(longest / 2, longest))
-    elif original.waits_for == ITS_LIMITS:
+    elif original.waits_for == what:
         longest = min(2 * (datetime.now(UTC) - sqs_record.sent_at), LONGEST_THROTTLED)
         wait = max(wait, between(longest / 2, longest))
-    return waiting(original, received, ITS_LIMITS, wait)
+    return waiting(original, received, what, wait)
 
 
 def between(shortest: timedelta, longest: timedelta) -> timedelta:
