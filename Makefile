@@ -56,7 +56,7 @@ fuzz: python-env ## send 100,000 broken bodies through the consumer: SEED=1 COUN
 	@$(BIN)/python -m tests.faults.fuzz --seed "$${SEED:-1}" --count "$${COUNT:-100000}"
 
 limits: python-env ## play 3,000 random histories of limited tasks, in virtual time (an hour; ARGS="300 9000": 300 from the 9000th)
-	@$(BIN)/python -m tests.faults.limit_histories $(or $(ARGS),3000)
+	@$(BIN)/python -m tests.faults.test_limit_histories $(or $(ARGS),3000)
 
 rates: all-envs ## run 2,000 tasks over 50 a second on a local cloud while workers are killed (minutes; ARGS="--tasks 300")
 	@$(BIN)/python -m tests.e2e.rates $(ARGS)

@@ -9,7 +9,7 @@ import pytest
 from celeriac import Backoff, Breaker, Concurrent, Queue, Rate, task
 from celeriac.flow import breaker, places, rows
 from celeriac.testing import Sandbox, every_fault
-from tests.faults.limit_histories import holds
+from tests.support.windows import holds
 
 alone = Queue("recipe-alone", timeout=timedelta(minutes=1), batch_size=10)
 together = Queue("recipe-together", concurrency=4, timeout=timedelta(minutes=1))
