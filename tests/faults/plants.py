@@ -166,7 +166,7 @@ PLANTS = {
         5,
         "value left out",
         settle._dead_letter,
-        "msgspec.structs.replace(dead.message, failure=dead.failure)",
+        "msgspec.structs.replace(dead.message, failure=dead.failure, **NEWCOMER)",
         "dead.message",
     ),
     "leaves the last receive to SQS": Plant(
@@ -208,8 +208,8 @@ PLANTS = {
         7,
         "date of the copy",
         prepare._addressed,
-        "redriven_at = sqs_record.first_sent_at",
-        "redriven_at = sqs_record.sent_at",
+        "redriven_at = received.sqs_record.first_sent_at",
+        "redriven_at = received.sqs_record.sent_at",
     ),
     "waits for a newer release for ever": Plant(
         7, "limit removed", unrun._wait_or_die, "if age <= received.queue.patience:", "if True:"
@@ -220,7 +220,7 @@ PLANTS = {
     "records a success once": Plant(
         8,
         "write not insisted on",
-        run._attempt,
+        run._called,
         "while_there_is_time(lambda: held.complete(kept, not_kept=not_kept), worker)",
         "held.complete(kept, not_kept=not_kept)",
     ),

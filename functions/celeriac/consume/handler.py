@@ -229,7 +229,8 @@ class _Batch:
             trace.follow(received.sqs_record.trace)  # after a timeout another thread resumes here
             if isinstance(outcome, RunAlone):
                 return outcome
-            settled = self._copies.take(sqs_record, settle(outcome, received))
+            settled = settle(outcome, received)
+            self._copies.take(sqs_record, settled)
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST and settled.acknowledged:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then
                 # crashed this worker too, SQS would deliver this message again and the record would let it run.

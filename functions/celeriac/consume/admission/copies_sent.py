@@ -27,7 +27,7 @@ class Copies:
         self._lock = Lock()
         self._unsent: list[tuple[SqsRecord, Settled, sqs.Entry]] = []
 
-    def take(self, sqs_record: SqsRecord, settled: Settled) -> Settled:
+    def take(self, sqs_record: SqsRecord, settled: Settled) -> None:
         """Keep the copy of a message, if it has one, and send the copies that fill a call, or all if it is the last.
 
         The invocation may go on for minutes, and the slot of the copy comes meanwhile.
@@ -39,7 +39,6 @@ class Copies:
                 is_full = len(self._unsent) >= sqs.BATCH_ENTRIES
             if is_full or self._only_runs():
                 self.send()
-        return settled
 
     def send(self) -> None:
         """Send all that are left. A message whose copy SQS refuses comes again itself."""
