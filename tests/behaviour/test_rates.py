@@ -41,7 +41,7 @@ def call_wide(number: int) -> None:
 
 
 @task(calls, limits=[one_a_day])
-def daily(number: int) -> None:
+def take_ten_days(number: int) -> None:
     _note()
 
 
@@ -88,13 +88,13 @@ def test_lanes_of_one_invocation_share_a_write(sandbox: Sandbox) -> None:
 
 
 def test_an_item_outlives_the_starts_that_it_remembers(sandbox: Sandbox) -> None:
-    daily.enqueue_many({"number": number} for number in range(10))
+    take_ten_days.enqueue_many({"number": number} for number in range(10))
     sandbox.run_once()
     assert len(starts) == 10  # the burst: the next start is a day away, and the last ten days
-    daily.enqueue(number=10)
+    take_ten_days.enqueue(number=10)
     sandbox.run_once()  # it takes a slot, or waits
     sandbox.advance(timedelta(days=5))
-    daily.enqueue_many({"number": number} for number in range(11, 20))
+    take_ten_days.enqueue_many({"number": number} for number in range(11, 20))
     sandbox.run_once()
     assert len(starts) <= 16
 
