@@ -6,8 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from celeriac import Backoff, Breaker, Concurrent, Queue, Rate, Throttled, task
+from celeriac import Backoff, Breaker, Concurrent, Queue, Rate, Reject, Retry, Throttled, task
+from celeriac.consume.admission.admit import Admission, Flow
+from celeriac.consume.admission.asked import Asked
+from celeriac.execute.call import LoopBlockedError, TaskTimeoutError
 from celeriac.flow import rows
+from celeriac.leases.store import LeaseLostError
 from celeriac.testing import Sandbox
 
 hooks = Queue("hooks", timeout=timedelta(minutes=1))
@@ -15,6 +19,7 @@ pool = Queue("pool", concurrency=10, timeout=timedelta(minutes=1))
 receiver = Rate("receiver", 2)
 exports = Concurrent("exports", 2, by="tenant")
 bank = Breaker("bank", failures=3, of=10, pause=timedelta(seconds=30), on=(ConnectionError,))
+anything = Breaker("anything")
 SOON = Backoff(base=timedelta(seconds=1), jitter=0, attempts=50)
 log: list[tuple[datetime, object]] = []
 inside: Counter[str] = Counter()
@@ -101,3 +106,24 @@ def test_a_breaker_opens_pauses_and_lets_one_through(sandbox: Sandbox) -> None:
     sandbox.drain()
     assert len({number for _, number in log}) == 10
     assert sandbox.dead_letters(hooks) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "error", "counts"),
+    [
+        (anything, ConnectionError(), True),
+        (anything, TaskTimeoutError(timedelta(seconds=1)), True),
+        (anything, None, False),
+        (anything, Reject(), False),  # the provider has answered
+        (bank, ValueError(), False),  # not of `on`
+        (anything, Throttled(retry_after=timedelta()), False),
+        (anything, Retry(charge=False), False),
+        (anything, LoopBlockedError(has_begun=True), False),  # another task's fault
+        (anything, LeaseLostError(), False),  # its worker's fault
+    ],
+)
+@pytest.mark.usefixtures("sandbox")
+def test_what_counts_as_a_failure(limit: Breaker, error: BaseException | None, counts: bool) -> None:  # noqa: FBT001 - a case's answer
+    key = rows.of_limit(limit.name, "")
+    Admission(Flow([]), Asked(breakers=((limit, key),))).ended(error)
+    assert ("failed" in rows.read(key)) == counts

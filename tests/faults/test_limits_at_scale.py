@@ -1,9 +1,8 @@
 """Large batches of limited tasks: ten times the messages are ten times the work, and lanes leave each other alone."""
 
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from celeriac.consume.handler import handler
 from celeriac.flow import rows
 from celeriac.testing import Call, Sandbox
 from celeriac.testing.lambda_ import Invocation
+from tests.support.large_batch import batch_of, calls_of
 
 flood = Queue("flood", batch_size=10_000, batch_window=timedelta(seconds=5), concurrency=5)
 flood_rate = Rate("flood-rate", 1_000_000, burst=100_000)
@@ -45,40 +45,6 @@ def _eager_switches() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def _calls_of(work: Callable[[], object]) -> int:
-    """How many functions the work calls, in all threads. This is the same on every machine."""
-    calls = 0
-
-    def count_call(frame: object, event: str, argument: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    threading.setprofile_all_threads(count_call)
-    try:
-        work()
-    finally:
-        threading.setprofile_all_threads(None)
-    return calls
-
-
-def _batch(name: str, size: int) -> dict[str, Any]:
-    sent_at = f"{datetime.now(UTC).timestamp() * 1000:.0f}"
-    return {
-        "Records": [
-            {
-                "messageId": f"m-{i}",
-                "receiptHandle": f"h-{i}",
-                "body": f'{{"task": "{name}", "args": {{"number": {i}}}}}',
-                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": sent_at},
-                "messageAttributes": {},
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:celeriac-test--flood",
-            }
-            for i in range(size)
-        ]
-    }
-
-
 def _at_once(call: Call) -> Any:
     """An answer without the work of a table, which would hide what the consumer itself does."""
     if call.operation == "BatchGetItem":
@@ -91,8 +57,11 @@ def _at_once(call: Call) -> Any:
 @pytest.mark.parametrize("name", ["pour", "pour_each", "pour_in_rooms", "pour_in_cells"])
 def test_ten_times_the_messages_are_ten_times_the_work(sandbox: Sandbox, name: str) -> None:
     def run(size: int) -> int:
-        batch, worker = _batch(name, size), Invocation("celeriac-test--flood", "r-1", sandbox.now + flood.timeout)
-        return _calls_of(lambda: handler(batch, worker))
+        batch, worker = (
+            batch_of(flood, name, size),
+            Invocation("celeriac-test--flood", "r-1", sandbox.now + flood.timeout),
+        )
+        return calls_of(lambda: handler(batch, worker))
 
     with sandbox.worker(), sandbox.fault(_at_once):
         run(10)  # what is done once in a worker
@@ -101,6 +70,6 @@ def test_ten_times_the_messages_are_ten_times_the_work(sandbox: Sandbox, name: s
 
 @pytest.mark.usefixtures("_eager_switches")
 def test_lanes_that_ask_side_by_side_dont_trip_over_each_other(sandbox: Sandbox) -> None:
-    batch = _batch("pour_each", 400)
+    batch = batch_of(flood, "pour_each", 400)
     answer = handler(batch, Invocation("celeriac-test--flood", "r-1", sandbox.now + flood.timeout))
     assert answer == {"batchItemFailures": []}

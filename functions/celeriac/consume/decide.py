@@ -16,6 +16,7 @@ from celeriac.model.failure import error_place, error_type
 from celeriac.model.message import Message
 from celeriac.model.reason import Reason
 from celeriac.model.retry import (
+    ASKED_TO_WAIT,
     MOST_THROTTLED,
     SHORTEST_UNCHARGED,
     Again,
@@ -70,7 +71,7 @@ def _throttled(
         waits_for=received.facts.throttled_by,
         waited=int(waited.total_seconds()),
     )
-    why = failure("throttled", error, message, received)
+    why = failure(ASKED_TO_WAIT, error, message, received)
     return Retried(successor, delay, why.type, held, why, charged=False)
 
 

@@ -35,8 +35,6 @@ from celeriac.model.message import MalformedMessageError, Message, NewerVersionE
 from celeriac.model.payload import PayloadError
 from celeriac.model.reason import Reason
 
-TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
-
 
 class Ready(Struct, frozen=True):
     """A task that is claimed and may start."""

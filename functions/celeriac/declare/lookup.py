@@ -17,6 +17,7 @@ from celeriac.model.guarantee import Guarantee
 from celeriac.model.limits import Limit, Rate
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
+from celeriac.model.retry import ASKED_TO_WAIT
 
 
 def is_denied(error: Exception) -> bool:
@@ -89,7 +90,7 @@ def held_up(known: Status, limits: Sequence[Limit], values: Mapping[str, str]) -
     known is left out, as is everything without the permission to read the items. It is a read for each limit.
     """
     now = datetime.now(UTC)
-    is_throttled = known.failure is not None and known.failure.reason == "throttled"
+    is_throttled = known.failure is not None and known.failure.reason == ASKED_TO_WAIT
     if known.due is not None and known.due > now and not is_throttled:
         return known  # until then it asks no limit
     try:

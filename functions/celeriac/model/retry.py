@@ -21,6 +21,8 @@ LONGEST_DELAY = timedelta(days=365)
 LONGEST_THROTTLE = timedelta(days=1)
 # So often in a row a run that raises Throttled is charged to nobody.
 MOST_THROTTLED = 20
+# What a record says of such a run. It is no dead letter's reason.
+ASKED_TO_WAIT = "asked to wait"
 # The largest share of a `Retry(delay=...)` that is added to it.
 LATER = 0.1
 # An uncharged message may come again for days. Without a wait, its task would run all the time.

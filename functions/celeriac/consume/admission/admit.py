@@ -24,9 +24,10 @@ from celeriac.consume.outcome import Dead, Waiting
 from celeriac.consume.received import Received
 from celeriac.consume.turn import turn
 from celeriac.declare.task import Task
-from celeriac.execute.call import TaskCalls, TaskTimeoutError
+from celeriac.execute.call import LoopBlockedError, TaskCalls, TaskTimeoutError
 from celeriac.flow import breaker, overrides, rate, rows, wait_note
 from celeriac.flow.places import Place
+from celeriac.leases.store import LeaseLostError
 from celeriac.model.failure import error_type
 from celeriac.model.limits import Breaker
 from celeriac.model.message import Message
@@ -243,8 +244,8 @@ def _has_failed(error: BaseException | None, limit: Breaker) -> bool | None:
     match error:
         case None | Reject():
             return False
-        case Throttled() | Retry(charge=False):
-            return None
+        case Throttled() | Retry(charge=False) | LoopBlockedError() | LeaseLostError():
+            return None  # its provider asks to wait, it waits itself, or its worker is at fault
         case TaskTimeoutError():
             return True
         case _:
