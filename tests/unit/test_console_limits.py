@@ -110,6 +110,16 @@ def test_who_waits_in_line_is_counted_and_until_when(sandbox: Sandbox) -> None:
     assert _rows()["letters"]["standing"]["waiting"] == 0
 
 
+def test_a_raised_rate_makes_the_line_before_it_no_longer(sandbox: Sandbox) -> None:
+    write_letter.enqueue_many({"number": number} for number in range(8))
+    sandbox.run_once()
+    _done("set", "letters", "120/min", "--yes")
+    assert "about 7 wait until" in _done()
+    sandbox.advance(timedelta(minutes=15))
+    rate.reserve(rows.of_limit("letters", ""), 500_000, 20, free=rows.now(), seen={})
+    assert "about 20 wait until" in _done()
+
+
 def test_a_long_line_says_that_more_wait(sandbox: Sandbox) -> None:
     seen: rows.Seen = {}
     for wanted in (100, 1):  # slots of fifteen minutes, and the one that ends beyond them

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from celeriac.flow import breaker, places, rate, rows
 from celeriac.flow.overrides import Override, pace_under, places_under
+from celeriac.flow.rate import Pace
 from celeriac.model.limits import Breaker, Concurrent, Limit, Rate
 
 type State = Literal["free", "line", "blocked", "full", "closed", "open", "half-open", "held open"]
@@ -59,7 +60,8 @@ def _of_rate(limit: Rate, item: Mapping[str, Any], override: Override | None, no
     pace, line = pace_under(limit, override), rate.line_of(item)
     free = rate.free_at(line, pace, has_slot=True, now=now)
     until = rate.free_at(line, pace, has_slot=False, now=now)
-    waiting = max(-(-(line.promised - free) // pace.interval), 0)
+    laid = _laid_at(limit, pace, override, now)
+    waiting = max(-(-(line.promised - rate.free_at(line, laid, has_slot=True, now=now)) // laid.interval), 0)
     of = pace.burst // pace.interval + 1
     blocked, has_line = line.blocked > now, line.promised > now
     holds = blocked or has_line or free > now + _SOON
@@ -73,6 +75,12 @@ def _of_rate(limit: Rate, item: Mapping[str, Any], override: Override | None, no
         rows.instant(until) if until > now else None,
         rows.instant(line.blocked) if blocked else None,
     )
+
+
+def _laid_at(limit: Rate, pace: Pace, override: Override | None, now: int) -> Pace:
+    """The pace at which the line was laid. For as long as one may be, a new pace has an old line before it."""
+    is_new = override is not None and override.at is not None and rows.microseconds(override.at) > now - _HORIZON
+    return max(pace, pace_under(limit, None)) if is_new else pace
 
 
 def _of_places(limit: Concurrent, item: Mapping[str, Any], override: Override | None, now: int) -> Standing:
