@@ -22,7 +22,7 @@ from celeriac.consume import (
     visiting,
 )  # fmt: skip
 from celeriac.enqueue import outbox_row
-from celeriac.leases import claim, lease, store, visit
+from celeriac.leases import claim_write, lease, store, visit
 from celeriac.model import retry
 from celeriac.relay import mark, publish, sweeper
 from tests.support.sabotage import plant
@@ -109,7 +109,7 @@ PLANTS = {
         "< dt.datetime.fromtimestamp(0, dt.UTC)",
     ),
     "takes a lease over after another": Plant(
-        2, "lock widened", claim.condition_of, '"#token = :after AND #status', '"#token <> :after OR #status'
+        2, "lock widened", claim_write._same, '"#token = :after AND #status', '"#token <> :after OR #status'
     ),
     "commits without its lease": Plant(
         2,

@@ -5,7 +5,7 @@ Each test takes one guard out of Celeriac's own code, and plays schedules until 
 
 import pytest
 
-from celeriac.leases import claim, lease
+from celeriac.leases import claim_write, lease
 from celeriac.relay import held
 from tests.faults.interleave import Played, every
 from tests.faults.plants import PLANTS
@@ -91,6 +91,6 @@ def test_a_copy_of_an_earlier_attempt_that_takes_over_a_lost_run(monkeypatch: py
 
 
 def test_a_second_message_of_a_key_that_may_run_at_most_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, claim.condition_of, "if not claim.once:", "if True:")
+    plant(monkeypatch, claim_write._free, "if not claim.once:", "if True:")
     found = _broken("one key at most once", "first", by="launch:a ran 1 times instead of 0")
     assert "first        1 PutItem idempotency" in found.story

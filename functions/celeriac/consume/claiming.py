@@ -74,6 +74,7 @@ def claim_of_message(
         alone=received.alone and not left_behind(),
         redriven_from=redriven_from,
         comes_back=received.queue.fifo,
+        is_first=not received.queue.fifo and received.sqs_record.is_first_receive and message.turn == "1",
     )
 
 

@@ -12,7 +12,8 @@ from celeriac.consume.received import Received, failure, overdue
 from celeriac.declare.task import Task
 from celeriac.execute.call import LoopBlockedError, TaskTimeoutError, WorkerLost
 from celeriac.leases import lease
-from celeriac.model.failure import error_place, error_type
+from celeriac.model.continuing import CONTINUES, MOST_PARTS, Continue, NoProgressError, TooManyPartsError
+from celeriac.model.failure import Failure, error_place, error_type
 from celeriac.model.message import Message
 from celeriac.model.reason import Reason
 from celeriac.model.retry import (
@@ -34,9 +35,14 @@ def failed(
     task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, received: Received
 ) -> Outcome:
     """The outcome of an attempt that ended in `error`: a retry or a dead letter."""
+    if isinstance(error, Continue) and held is not None:
+        outcome = _continued(message, held, received)
+        if not isinstance(outcome, NoProgressError):
+            return outcome
+        error = outcome
     if isinstance(error, Throttled) and (throttled := _throttled(task, message, error, held, received)) is not None:
         return throttled
-    decision = _decide(task, message, error, received)
+    decision = _decide(task, message, error, held, received)
     reason = decision.reason if isinstance(decision, GiveUp) else "failed"
     if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError | LoopBlockedError):
         reason = Reason.INTERRUPTED  # the call may go on in its thread: a person must judge whether the work was done
@@ -46,6 +52,30 @@ def failed(
             _successor(message, decision, received.facts.waited), decision.delay, why.type, held, why, decision.charged
         )
     return Dead(message, why, held)
+
+
+def _continued(message: Message, held: lease.Lease, received: Received) -> Outcome | NoProgressError:
+    """The outcome of a run that ended at a checkpoint. NoProgressError if it is an attempt that has failed."""
+    if not (held.has_moved or held.has_failed_to_save):
+        return NoProgressError()
+    queue, now = received.queue, datetime.now(UTC)
+    if held.moved.parts + 1 >= MOST_PARTS:
+        return Dead(message, failure(Reason.EXHAUSTED, TooManyPartsError(), message, received), held)
+    if queue.fifo and (received.sqs_record.receives >= queue.receive_limit or now > received.must_end_by):
+        return Dead(message, failure(Reason.EXPIRED, TooManyPartsError(), message, received), held)
+    successor = replace(
+        message,
+        step=message.step + 1,
+        waits_since=None,
+        throttled=0,
+        slots=None,
+        waits_for="",
+        waited=int(received.facts.waited.total_seconds()),
+    )
+    why = Failure(CONTINUES, attempts=message.attempt - 1, first_at=message.enqueued_at, last_at=now)
+    # A run that couldn't save its cursor does its work again: not at once, while AWS can't be reached.
+    delay = timedelta() if held.has_moved else SHORTEST_UNCHARGED
+    return Retried(successor, delay, "", held, why, charged=False, continues=True)
 
 
 def _throttled(
@@ -82,10 +112,15 @@ def unsent(message: Message, ended: lease.EndedUnsent, held: lease.Lease) -> Out
     delay = max(ended.due - datetime.now(UTC), timedelta())
     again = Again(delay, charged=ended.unsent == "retry")
     waited = timedelta(seconds=message.waited)
-    return Retried(_successor(message, again, waited), delay, ended.failure.type, held, ended.failure, again.charged)
+    successor, continues = _successor(message, again, waited), ended.failure.reason == CONTINUES
+    if continues:
+        successor = replace(successor, waits_since=None)
+    return Retried(successor, delay, ended.failure.type, held, ended.failure, again.charged, continues)
 
 
-def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, received: Received) -> Decision:
+def _decide(
+    task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, received: Received
+) -> Decision:
     queue, sqs_record, now = received.queue, received.sqs_record, datetime.now(UTC)
     has_begun = True
     if isinstance(error, Throttled):
@@ -94,7 +129,8 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, r
         # Another task's fault: this one is to run again soon, in another worker.
         has_begun, error = error.has_begun, Retry(delay=SHORTEST_UNCHARGED, charge=False)
     left = queue.retention - (now - _waits_since(message))
-    decision = _decide_by_policy(task, message, error, overdue(message, received), left)
+    attempt = held.counted(message.attempt) if held is not None else message.attempt
+    decision = _decide_by_policy(task, attempt, error, overdue(message, received), left)
     if isinstance(decision, GiveUp):
         return decision
     if task.guarantee == "at_most_once" and has_begun:
@@ -108,10 +144,10 @@ def _decide(task: Task[..., Any, Any], message: Message, error: BaseException, r
 
 
 def _decide_by_policy(
-    task: Task[..., Any, Any], message: Message, error: BaseException, age: timedelta, left: timedelta
+    task: Task[..., Any, Any], attempt: int, error: BaseException, age: timedelta, left: timedelta
 ) -> Decision:
     try:
-        return task.policy.decide(error, attempt=message.attempt, age=age, left=left)
+        return task.policy.decide(error, attempt=attempt, age=age, left=left)
     except WorkerLost:
         raise
     except BaseException as broken:  # noqa: BLE001 - the user's function may raise anything
@@ -119,7 +155,7 @@ def _decide_by_policy(
             "its retry policy failed, the default one decides",
             extra={"task": task.name, "error": error_type(broken), "where": error_place(broken)},
         )
-        return Backoff().decide(error, attempt=message.attempt, age=age, left=left)
+        return Backoff().decide(error, attempt=attempt, age=age, left=left)
 
 
 def _successor(message: Message, again: Again, waited: timedelta) -> Message:

@@ -29,9 +29,8 @@ class Skipped(Struct, frozen=True):
 
 
 class Retried(Struct, frozen=True):
-    """An attempt has failed. `successor` is to run after `delay`."""
+    """An attempt has failed, or goes on in another run. `successor` is to run after `delay`."""
 
-    name = "retried"
     successor: Message
     delay: timedelta
     error: str
@@ -40,6 +39,13 @@ class Retried(Struct, frozen=True):
     failure: Failure | None = None
     charged: bool = True
     """Whether the run counts as an attempt."""
+    continues: bool = False
+    """Whether the run has ended at a checkpoint, because its time was almost over."""
+
+    @property
+    def name(self) -> str:
+        """The outcome's name in the log."""
+        return "continued" if self.continues else "retried"
 
 
 class Dead(Struct, frozen=True):

@@ -53,6 +53,8 @@ def log_outcome(outcome: Outcome, message: Message | None, received: Received, *
         case Dead(failure=failure):
             fields |= {"reason": failure.reason, "error": failure.type, **_text(failure)}
             logger.error("task dead", extra=fields)
+        case Retried(continues=True):
+            logger.info("task goes on in another invocation", extra=fields)
         case Retried(delay=delay, error=error, failure=failure, charged=charged):
             fields |= {"delay_seconds": delay.total_seconds(), "error": error, **_text(failure)}
             logger.warning("task failed", extra=fields if charged else fields | {"charged": False})
@@ -125,8 +127,8 @@ def counted(outcome: Outcome, facts: Facts) -> list[Metric]:
     match outcome:
         case Succeeded():
             counts.append(Metric.SUCCEEDED)
-        case Retried():
-            counts.append(Metric.RETRIED)
+        case Retried(continues=continues):
+            counts.append(Metric.CONTINUED if continues else Metric.RETRIED)
         case Dead(failure=failure):
             counts.append(Metric.DEAD_LETTERED)
             if failure.reason == Reason.REJECTED:

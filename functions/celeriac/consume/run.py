@@ -18,9 +18,11 @@ from celeriac.declare.task import Task
 from celeriac.execute import ending
 from celeriac.execute.call import EndTurn, TaskCall, TaskCalls
 from celeriac.hooks import registered
+from celeriac.leases.checkpoints import Checkpoints
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
 from celeriac.leases.visit import Visit
+from celeriac.model.continuing import Continue, refusal
 from celeriac.model.failure import error_type
 from celeriac.model.message import Message
 from celeriac.model.retry import Throttled
@@ -81,11 +83,6 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
     if not has_turn or (worker.has_called and worker.left < ready.needed):
         return _unstarted(ready, "no time was left when its turn came", received)
     worker.has_called = True
-    # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
-    fence = held if task.guarantee != "at_least_once" else None
-    group, key = received.sqs_record.group, received.facts.key or ""
-    context = Context(message.id, key, task.name, message.attempt, worker.deadline, group=group, _lease=fence)
-    args = (context,) if task.signature.takes_context else ()
     left = worker.left
     if left <= timedelta():
         # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
@@ -95,6 +92,8 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
         return Skipped("superseded")
     if received.unique is not None and _is_replaced(ready, received):
         return Skipped("duplicate")
+    context = _context(ready, received, limit)
+    args = (context,) if task.signature.takes_context else ()
     received.facts.has_run = True
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
@@ -104,7 +103,8 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
     if isinstance(error, Throttled):
         received.facts.throttled_by = flow.throttled(task, ready.admission, error) or "its provider"
     ready.admission.ended(error)
-    received.facts.error = error if hooks.after_outcome or hooks.on_dead_letter else None
+    has_error = error is not None and not isinstance(error, Continue)
+    received.facts.error = error if has_error and (hooks.after_outcome or hooks.on_dead_letter) else None
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
     if error is not None:
@@ -124,6 +124,23 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
                 return Succeeded(message.attempt)  # an earlier try was carried out, and its answer was lost
             return TAKEN_OVER
     return Succeeded(message.attempt)
+
+
+def _context(ready: Ready, received: Received, limit: timedelta) -> Context:
+    task, message, held = ready.task, ready.message, ready.held
+    refused = refusal(task.name, task.guarantee)
+    return Context(
+        message.id,
+        received.facts.key or "",
+        task.name,
+        message.attempt,
+        received.worker.deadline,
+        group=received.sqs_record.group,
+        # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
+        _lease=held if task.guarantee != "at_least_once" else None,
+        _checkpoints=Checkpoints(held, datetime.now(UTC) + limit) if held is not None and not refused else None,
+        _refusal=refused,
+    )
 
 
 def _unstarted(ready: Ready, why: str, received: Received) -> HandedBack:

@@ -90,7 +90,9 @@ def _retry(retried: Retried, received: Received) -> Settled:
     if lease is None or failure is None:
         return Settled(not queue.fifo, due if queue.fifo else None)
     try:
-        while_there_is_time(lambda: lease.retrying(failure, due, charged=retried.charged), received.worker)
+        while_there_is_time(
+            lambda: lease.retrying(failure, due, charged=retried.charged, continues=retried.continues), received.worker
+        )
     except LeaseLostError:
         # An extra successor does no harm: the record of the worker that took over makes it a duplicate.
         return Settled(acknowledged=False)

@@ -1,15 +1,19 @@
 """The context: what a task can learn about its own run."""
 
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from celeriac.execute.off_loop import off_loop
 from celeriac.model import celery_names
+from celeriac.model.continuing import EVERY, cursor_text
 from celeriac.model.shown import shown
 
 if TYPE_CHECKING:
     from celeriac.enqueue.transaction import Transaction
+    from celeriac.leases.checkpoints import Checkpoints
     from celeriac.leases.lease import Lease
 
 
@@ -29,6 +33,9 @@ class Context(Struct, frozen=True):
     group: str | None = None
     """The group that the message was enqueued with."""
     _lease: "Lease | None" = None
+    _checkpoints: "Checkpoints | None" = None
+    _refusal: str = ""
+    """Why the task can't save how far it is; empty if it can."""
 
     def __repr__(self) -> str:
         return shown(self, "id", "key", "task", "attempt", "deadline", "group")
@@ -38,20 +45,75 @@ class Context(Struct, frozen=True):
         """How long this worker has left."""
         return self.deadline - datetime.now(UTC)
 
+    @property
+    def cursor(self) -> Any:
+        """Where the task goes on: what its last checkpoint has saved, as JSON types; None at the beginning.
+
+        A redriven task goes on from its cursor too, unless its arguments were edited.
+        """
+        return self._checkpoints.cursor if self._checkpoints is not None else None
+
+    def checkpoint(self, cursor: Any, *, every: timedelta = EVERY) -> None:
+        """Save how far the task is. If its worker dies, or its time is over, the next run goes on from there.
+
+        cursor: JSON of at most 8 KB, not None, such as the key of the last row that is done.
+        every: how long after a write the next one comes at the earliest, so it may be called for each row.
+
+        When the time of the run is almost over, this call saves the cursor and ends the run: the task goes on in the
+        next invocation with the same id, key and attempt. Attempts are counted from the last one in which the cursor
+        moved. A task goes on at most 10,000 times.
+
+        Raises TypeError in a task that isn't effectively once, and ValueError for a cursor that can't be kept.
+        """
+        if self._refusal:
+            raise TypeError(self._refusal)
+        if self._checkpoints is None:
+            cursor_text(cursor)  # a call in a test, without a worker
+        else:
+            self._checkpoints.save(cursor, every)
+
+    async def acheckpoint(self, cursor: Any, *, every: timedelta = EVERY) -> None:
+        """Do what `checkpoint` does, in a thread: the event loop goes on turning."""
+        await off_loop(self.checkpoint, cursor, every=every)
+
+    def iterate[T](
+        self, iterable: Iterable[T], *, cursor_of: Callable[[T], Any], every: timedelta = EVERY
+    ) -> Iterator[T]:
+        """Yield each item, and make a checkpoint when it is done: when the next one is asked for.
+
+        iterable: begins behind `ctx.cursor`. cursor_of: the cursor of an item that is done.
+        """
+        for item in iterable:
+            yield item
+            self.checkpoint(cursor_of(item), every=every)
+
+    async def aiterate[T](
+        self, iterable: AsyncIterable[T] | Iterable[T], *, cursor_of: Callable[[T], Any], every: timedelta = EVERY
+    ) -> AsyncIterator[T]:
+        """Do what `iterate` does, for `async for`."""
+        if isinstance(iterable, AsyncIterable):
+            async for item in iterable:
+                yield item
+                await self.acheckpoint(cursor_of(item), every=every)
+        else:
+            for item in iterable:
+                yield item
+                await self.acheckpoint(cursor_of(item), every=every)
+
     def transaction(self) -> "Transaction":
         """A transaction that commits the task's effects and its success in one step, on leaving the `with` block.
 
         In an effectively-once or at-most-once task, the commit depends on the task's lease: a worker that lost its
         lease can't commit, and a task whose worker dies after the commit isn't run again. A run can commit one
-        transaction. The success is recorded before the task returns, so its return value isn't kept: pass the result
-        to `tx.result(value)`.
+        transaction, after any number of those with `tx.checkpoint(...)`. The success is recorded before the task
+        returns, so its return value isn't kept: pass the result to `tx.result(value)`.
 
         In an async task, write `async with ctx.transaction() as tx:`. The commit then doesn't block the event loop.
         """
         # Transactions load boto3 and Powertools, which a producer that only enqueues doesn't need.
         from celeriac.enqueue.transaction import Transaction  # noqa: PLC0415
 
-        return Transaction(self._lease, in_run=True)
+        return Transaction(self._lease, in_run=True, checkpoints=self._checkpoints, refusal=self._refusal)
 
 
 for _name, _cure in celery_names.CONTEXT.items():

@@ -19,6 +19,7 @@ from celeriac.enqueue.send import NOW, Parcel, send, send_many
 from celeriac.execute.off_loop import off_loop
 from celeriac.hooks import registered
 from celeriac.model import canonical, celery_names
+from celeriac.model.continuing import refusal
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
 from celeriac.model.errors import CeleriacError, TaskError
@@ -124,6 +125,7 @@ class Task[**P, C, R]:
             task=self.name,
             attempt=1,
             deadline=datetime.now(UTC) + (self.timeout or self.queue.timeout),
+            _refusal=refusal(self.name, self.guarantee),
         )
         return self.function(context, *args, **kwargs)
 

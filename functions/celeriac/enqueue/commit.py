@@ -1,9 +1,9 @@
 """The commit of a transaction: one TransactWriteItems, tried again while its refusal is temporary."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac.aws import refusals
 from celeriac.aws.client import client, error_code
@@ -17,8 +17,6 @@ from celeriac.model.message import new_id
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
-
-    from celeriac.leases.lease import Lease
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 MOST_ACTIONS = 100
@@ -43,27 +41,35 @@ class ConditionFailedError(CeleriacError, RuntimeError):
         self.item = item
 
 
-def commit(actions: Sequence[Action], lease: "Lease | None", completion: "TransactWriteItemTypeDef | None") -> None:
-    """Carry out all actions, and the completion of the task's lease with them, or none.
+class Ending(NamedTuple):
+    """What a transaction writes into the record of its task: its success, or how far it is."""
+
+    write: "TransactWriteItemTypeDef"
+    is_written: Callable[[], bool]
+    """Asks the record, after a lost answer. Raises AWS's errors."""
+
+
+def commit(actions: Sequence[Action], ending: Ending | None) -> None:
+    """Carry out all actions, and the write into the record of the task with them, or none.
 
     Raises TransactionError for more than DynamoDB takes, for two actions on one item and for whatever else DynamoDB
     calls invalid; ConditionFailedError, LeaseLostError, and AWS's errors.
     """
     _refuse_item_twice(actions)
     writes: list[Any] = [action.write for action in actions]
-    ending: list[Any] = [completion] if completion is not None else []
+    last: list[Any] = [ending.write] if ending is not None else []
     size = sum(action.size for action in actions)
-    _refuse_too_much(len(writes) + len(ending), size)
-    order = Order(actions, room=MOST_ACTIONS - len(writes) - len(ending) if size < MOST_BYTES - ROOM_BYTES else 0)
+    _refuse_too_much(len(writes) + len(last), size)
+    order = Order(actions, room=MOST_ACTIONS - len(writes) - len(last) if size < MOST_BYTES - ROOM_BYTES else 0)
     dynamodb = client("dynamodb")
     # If the answer is lost, a retry with this token is the same transaction. A token is valid for ten minutes.
     token = new_id()
     for attempt in count(1):
         try:
-            dynamodb.transact_write_items(TransactItems=writes + order.writes + ending, ClientRequestToken=token)
+            dynamodb.transact_write_items(TransactItems=writes + order.writes + last, ClientRequestToken=token)
             return
         except dynamodb.exceptions.TransactionCanceledException as canceled:
-            passes = _passes(canceled, actions, has_lease=lease is not None)
+            passes = _passes(canceled, actions, has_lease=ending is not None)
             of_marks = _reasons(canceled)[len(actions) : len(actions) + len(order.writes)]
             moved = order.is_outrun(of_marks)
             if attempt == MOST_TRIES or not (passes or moved):
@@ -82,7 +88,7 @@ def commit(actions: Sequence[Action], lease: "Lease | None", completion: "Transa
                 continue
             # A lost answer is not a failure: the transaction may have been carried out. Then it has also written
             # the task's record, which is read here.
-            if lease is not None and lease.is_completed():
+            if ending is not None and ending.is_written():
                 return
             if error_code(error) == "ValidationException":
                 named = ", ".join(f"{number}, {action.label}" for number, action in enumerate(actions, 1))

@@ -16,14 +16,16 @@ from celeriac.aws.items import item_of
 from celeriac.aws.stored_values import UnsupportedValueError
 from celeriac.enqueue import action
 from celeriac.enqueue.action import Action, Condition, TransactionError
-from celeriac.enqueue.commit import commit
+from celeriac.enqueue.commit import Ending, commit
 from celeriac.enqueue.outbox_row import TASKS, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
 from celeriac.execute.off_loop import off_loop
 from celeriac.hooks import registered
+from celeriac.leases.checkpoints import Checkpoints
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.model import names, settings
+from celeriac.model.continuing import cursor_text
 from celeriac.model.event import Emission, Event
 from celeriac.model.values import difference
 
@@ -42,8 +44,17 @@ class Transaction:
     Tables are named as `tasks/tables.py` declares them, or by their physical names.
     """
 
-    def __init__(self, lease: Lease | None = None, *, in_run: bool = False) -> None:
+    def __init__(
+        self,
+        lease: Lease | None = None,
+        *,
+        in_run: bool = False,
+        checkpoints: Checkpoints | None = None,
+        refusal: str = "",
+    ) -> None:
         self._lease = lease
+        self._checkpoints, self._refusal = checkpoints, refusal
+        self._cursor: str | None = None
         self._actions: list[Action | Callable[[], Action]] = []
         """The actions. One that needs a call to AWS is made at the commit of an `async with`."""
         self._is_async = False
@@ -138,6 +149,24 @@ class Transaction:
             raise TransactionError(f"tx.result(...): the result can't be kept, {error}") from error
         self._has_result = True
 
+    def checkpoint(self, cursor: Any) -> None:
+        """Save how far the task is, if the transaction commits: its writes, its events and the cursor, or nothing.
+
+        The run may commit any number of such transactions, and then one without a checkpoint, which records its
+        success. After the commit the run ends if its time is almost over, and goes on in the next invocation with
+        `ctx.cursor`. cursor: JSON of at most 8 KB, not None; the last call counts.
+
+        Raises TransactionError outside a task, TypeError in one that isn't effectively once, and ValueError for a
+        cursor that can't be kept.
+        """
+        if not self._in_run:
+            raise TransactionError(
+                "tx.checkpoint(...) saves how far a task is: outside a task there is no record for it"
+            )
+        if self._refusal:
+            raise TypeError(self._refusal)
+        self._cursor = cursor_text(cursor)
+
     def _row(self, row_type: str, aggregate: str | None, content: Mapping[str, str]) -> str:
         row = self._new_row(row_type, aggregate, content)
         # Those of a task are in its message.
@@ -159,7 +188,8 @@ class Transaction:
         if self._lease is not None:
             if self._lease.in_transaction or self._lease.committed:
                 raise TransactionError(
-                    "a run commits only one transaction, and its success with it: put all writes into one"
+                    "a run commits only one transaction without tx.checkpoint(...), and its success with it: put all "
+                    "writes into one"
                 )
             self._lease.in_transaction = True
         return self
@@ -168,11 +198,13 @@ class Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if kind is None and (self._actions or (self._has_result and self._lease is not None)):
+            if kind is None and (self._actions or (self._lease is not None and (self._has_result or self._cursor))):
                 self._commit()
         finally:
             if self._lease is not None:
                 self._lease.in_transaction = False
+        if kind is None and self._cursor is not None and self._checkpoints is not None:
+            self._checkpoints.committed()
 
     async def __aenter__(self) -> Self:
         self._is_async = True
@@ -190,12 +222,19 @@ class Transaction:
 
     def _commit(self) -> None:
         lease, actions = self._lease, [each if isinstance(each, Action) else each() for each in self._actions]
+        if self._cursor is not None and self._has_result:
+            raise TransactionError(
+                "tx.result(...) belongs into the task's last transaction, which has no tx.checkpoint(...)"
+            )
         if lease is None:
-            commit(actions, None, None)
-            return
-        completion = lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT)
-        commit(actions, lease, completion)
-        lease.committed = True
+            commit(actions, None)
+        elif self._cursor is not None:
+            commit(actions, Ending(lease.checkpointing(self._cursor), lease.is_saved))
+            lease.has_saved(self._cursor)
+        else:
+            completion = lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT)
+            commit(actions, Ending(completion, lease.is_completed))
+            lease.committed = True
 
 
 def _action(row_type: str, row: dict[str, Any]) -> Action:

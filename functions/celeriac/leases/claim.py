@@ -8,8 +8,6 @@ from msgspec import Struct
 
 from celeriac.leases import counters
 from celeriac.leases.argument_hashes import ArgumentHashes
-from celeriac.leases.states import DEAD, RETRYING
-from celeriac.leases.status import milliseconds
 from celeriac.model.failure import Failure
 
 MESSAGE = "message"
@@ -49,6 +47,8 @@ class Claim(Struct, frozen=True):
     """Hashes of the message's arguments. None for arguments without a JSON form."""
     step: int = 0
     """Number of uncharged runs of this attempt so far."""
+    is_first: bool = False
+    """The message has been sent once and received once, as far as it says: most likely its key is new."""
 
     @property
     def redriven(self) -> str:
@@ -80,46 +80,3 @@ class Found(NamedTuple):
     status: str
     item: Any
     """The whole record, as DynamoDB has it."""
-
-
-class Condition(NamedTuple):
-    """A condition expression of DynamoDB with its names and values."""
-
-    expression: str
-    names: dict[str, str]
-    values: dict[str, Any]
-
-
-def condition_of(claim: Claim, found: Found | None) -> Condition:
-    """The condition under which a key may be claimed: its record is still the one that was `found`, or is free."""
-    if found is not None:
-        return Condition(
-            "#token = :after AND #status = :expected",
-            {"#token": "token", "#status": "status"},
-            {":after": {"S": found.token}, ":expected": {"S": found.status}},
-        )
-    now = dt.datetime.now(dt.UTC)
-    # In this order: the key is new. Its record has expired, and TTL hasn't deleted it yet. An earlier attempt of
-    # this message has failed. An earlier run of this attempt wasn't charged. Another message of this key has
-    # failed, unless the key may run only once.
-    free = ["attribute_not_exists(id)", "expiration < :now"]
-    values: dict[str, Any] = {":now": {"N": str(int(now.timestamp()))}, ":retrying": {"S": RETRYING}}
-    if claim.comes_back:
-        # SQS may deliver the message before its next attempt is due: it hides no message for longer than twelve
-        # hours, and a call that hides it may fail.
-        free.append("(#status = :retrying AND (attribute_not_exists(retry_at) OR retry_at <= :instant))")
-        values[":instant"] = {"N": milliseconds(now)}
-    else:
-        free.append("(#status = :retrying AND attempt < :attempt)")
-        free.append("(#status = :retrying AND attempt = :attempt AND #step < :step)")
-        values |= {":attempt": {"N": str(claim.attempt)}, ":step": {"N": str(claim.step)}}
-    if not claim.once:
-        free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
-        values |= {":dead": {"S": DEAD}, ":me": {"S": claim.task_id}}
-    if claim.comes_back:
-        # A message that is dead doesn't run again because another one of its key has replaced its record.
-        new, expired, *others = free
-        free = [new, expired, *(f"(NOT contains(ended_messages, :mark) AND {other})" for other in others)]
-        values[":mark"] = {"S": claim.mark}
-    names = {"#status": "status"} | ({} if claim.comes_back else {"#step": "step"})
-    return Condition(" OR ".join(free), names, values)

@@ -11,8 +11,9 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from msgspec import Struct, field
 
 from celeriac.aws.client import may_have_been_carried_out
-from celeriac.leases import counters, crashes, import_notes
+from celeriac.leases import counters, crashes, import_notes, progress
 from celeriac.leases.claim import Claim, Found, Record
+from celeriac.leases.progress import Moved
 from celeriac.leases.states import COMPLETED, DEAD, RETRYING, has_begun
 from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
@@ -108,6 +109,16 @@ class Lease(Struct):
     """Set while the run's one transaction is open."""
     committed: bool = field(default=False)
     """Set by the transaction that committed the task's effects and its success."""
+    cursor: str | None = None
+    """The cursor that is saved for the run's arguments, as JSON."""
+    moved: Moved = Moved()
+    """How far the message has come in its life."""
+    checkpoints: int = 0
+    """How many checkpoints the record has had, and this run has tried."""
+    has_moved: bool = False
+    """Whether the cursor has moved in this run."""
+    has_failed_to_save: bool = False
+    """Whether AWS couldn't be reached for a checkpoint of this run."""
 
     @property
     def is_of_its_key(self) -> bool:
@@ -141,12 +152,15 @@ class Lease(Struct):
         self._store.not_kept = not_kept
         self._store.save_success(data=self._store.claim.key, result=result)  # type: ignore[arg-type]  # any JSON value
 
-    def retrying(self, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
+    def retrying(
+        self, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True, continues: bool = False
+    ) -> None:
         """Record a failed attempt, and release the key for the next attempt or, uncharged, the next run.
 
-        due: when the next run is to start. Raises LeaseLostError.
+        due: when the next run is to start. continues: the run is one part of several. Raises LeaseLostError.
         """
-        self._store.fail(RETRYING, failure, due, charged=charged)
+        moved = self.moved._replace(parts=self.moved.parts + 1) if continues else None
+        self._store.fail(RETRYING, failure, due, charged=charged, moved=moved)
 
     def dead(self, failure: Failure) -> None:
         """Record that the message is a dead letter. Raises LeaseLostError."""
@@ -167,6 +181,35 @@ class Lease(Struct):
         """The write of `complete`, as an action of a transaction."""
         self._store.not_kept = not_kept
         return self._store.completion(result)
+
+    def counted(self, attempt: int) -> int:
+        """Which attempt it is, counted from the last one in which the cursor moved."""
+        return attempt - max(self.moved.attempt - 1, 0)
+
+    def checkpoint(self, cursor: str) -> None:
+        """Save a cursor, as JSON. Raises LeaseLostError, and AWS's errors."""
+        self.checkpoints += 1
+        self._store.checkpoint(cursor, self.checkpoints, self._moved_now)
+        self.has_saved(cursor)
+
+    def checkpointing(self, cursor: str) -> "TransactWriteItemTypeDef":
+        """The write of `checkpoint`, as an action of a transaction. Call `has_saved` once it is carried out."""
+        self.checkpoints += 1
+        return self._store.checkpointing(cursor, self.checkpoints, self._moved_now)
+
+    def has_saved(self, cursor: str) -> None:
+        """Note that a cursor is saved."""
+        self.has_moved = self.has_moved or cursor != self.cursor
+        self.cursor, self.moved = cursor, self._moved_now
+
+    def is_saved(self) -> bool:
+        """Whether the record has the last checkpoint of this run. The read is strongly consistent."""
+        record = self._store.read(self._store.claim.key)
+        return record.get("token") == self._store.token and progress.checkpoints_in(record) == self.checkpoints
+
+    @property
+    def _moved_now(self) -> Moved:
+        return self.moved._replace(attempt=self.attempt)
 
     def is_completed(self) -> bool:
         """Whether the record says that this claim succeeded. The read is strongly consistent."""
@@ -307,7 +350,14 @@ def _lease(attempted: FencedStore) -> Lease:
     failed = int(found.get(wanted.counter, 0)) if wanted.comes_back else 0
     attempted.attempt = failed + 1 if wanted.comes_back else wanted.attempt
     before = msgspec.json.decode(found["failure"], type=RecordedFailure) if "failure" in found else None
-    return Lease(attempted, attempted.attempt, before)
+    return Lease(
+        attempted,
+        attempted.attempt,
+        before,
+        cursor=progress.cursor_in(found, wanted),
+        moved=progress.moved_in(found, wanted),
+        checkpoints=progress.checkpoints_in(found),
+    )
 
 
 def _brings_back(wanted: Claim, found: Record) -> bool:

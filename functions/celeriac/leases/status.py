@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
+from celeriac.model.continuing import CONTINUES
 from celeriac.model.failure import Failure
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
@@ -18,7 +19,8 @@ class Status(msgspec.Struct, frozen=True):
     """The state of a task. Two are equal when state, attempts, result and failure are."""
 
     state: State
-    """queued: the task was sent and waits for its first run. retrying: it waits for another run. superseded: it is
+    """queued: the task was sent and waits for its first run. running: a worker runs it, or it has ended a run at a
+    checkpoint and goes on in the next invocation. retrying: it waits for another run. superseded: it is
     debounced, and newer arguments have come; only the handle that `enqueue` returned can say so. unknown: nothing is
     stored. Then it was never sent, its record has expired, or it is an at_least_once task that may have succeeded."""
     attempts: int = 0
@@ -80,6 +82,9 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
         return Status("dead", attempts, failure=failure, id=holder, since=died, duplicate_of=other)
     if state == RETRYING and not attempts:
         return Status("queued", id=holder)  # a worker gave its claim back before the task was started
+    if state == RETRYING and failure is not None and failure.reason == CONTINUES:
+        started = _instant(record, "started_at")
+        return Status("running", attempts, id=holder, since=started, duplicate_of=other)
     if state == RETRYING:
         due = _instant(record, "retry_at")
         return Status("retrying", attempts, failure=failure, id=holder, due=due, duplicate_of=other)

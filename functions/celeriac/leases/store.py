@@ -20,8 +20,9 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from celeriac.aws.client import client, error_code
-from celeriac.leases import argument_hashes, counters, crashes
-from celeriac.leases.claim import Claim, Found, Record, condition_of
+from celeriac.leases import argument_hashes, claim_write, counters, crashes, progress
+from celeriac.leases.claim import Claim, Found, Record
+from celeriac.leases.progress import Moved
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.model.errors import CeleriacError
@@ -59,7 +60,6 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     def _put_record(self, data_record: DataRecord) -> None:
         self.redriven = self.claim.redriven or self.redriven
-        condition, names, values = condition_of(self.claim, self.after)
         item = {
             "status": {"S": data_record.status},
             "expiration": {"N": str(data_record.expiry_timestamp)},
@@ -79,35 +79,13 @@ class FencedStore(DynamoDBPersistenceLayer):
         if self.after is not None:  # a claim of a free key hasn't seen them
             item[crashes.OTHERS] = {"S": self.crashes_of_others}
         key = self._get_key(data_record.idempotency_key)
-        common: Any = {
-            "TableName": self.table_name,
-            "ConditionExpression": condition,
-            "ReturnValues": "ALL_OLD",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
         try:
-            if self.claim.comes_back:
-                # An update keeps the item's other attributes, see `celeriac.leases.counters` and `crashes`.
-                answer: Any = client("dynamodb").update_item(
-                    Key=key,
-                    UpdateExpression=f"SET {', '.join(f'#{name} = :new_{name}' for name in item)} REMOVE unsent",
-                    ExpressionAttributeNames={f"#{name}": name for name in item} | names,
-                    ExpressionAttributeValues={f":new_{name}": value for name, value in item.items()} | values,
-                    **common,
-                )
-            else:
-                answer = client("dynamodb").put_item(
-                    Item={**key, **item},
-                    ExpressionAttributeNames=names,
-                    ExpressionAttributeValues=values,
-                    **common,
-                )
-        except client("dynamodb").exceptions.ConditionalCheckFailedException as error:
-            self.found = _plain(error.response.get("Item"))
+            self.found = claim_write.write(self.table_name, key, item, self.claim, self.after)
+        except claim_write.Refused as refused:
+            self.found = refused.found
             if self.found.get("token") == self.token:
                 return  # AWS carried out an earlier try of this call, and its answer was lost
-            raise IdempotencyItemAlreadyExistsError from error
-        self.found = _plain(answer.get("Attributes"))
+            raise IdempotencyItemAlreadyExistsError from refused
         self.redriven = self.redriven or self.found.get("redriven", "")
 
     def _update_record(self, data_record: DataRecord) -> None:
@@ -116,7 +94,8 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     def _completion(self, data_record: DataRecord) -> Any:
         kept = {":not_kept": {"S": self.not_kept}} if self.not_kept else {}
-        removed = _named(counters.all_of(self.found, self.claim.mark) if self.claim.comes_back else [])
+        counted = counters.all_of(self.found, self.claim.mark) if self.claim.comes_back else []
+        removed = _named([*counted, *progress.ATTRIBUTES])
         return {
             "Key": self._get_key(data_record.idempotency_key),
             "UpdateExpression": (
@@ -151,12 +130,22 @@ class FencedStore(DynamoDBPersistenceLayer):
         update: Any = {"TableName": self.table_name} | self._completion(record)
         return {"Update": update}
 
-    def fail(self, status: str, failure: Failure, due: dt.datetime | None = None, *, charged: bool = True) -> None:
+    def fail(
+        self,
+        status: str,
+        failure: Failure,
+        due: dt.datetime | None = None,
+        *,
+        charged: bool = True,
+        moved: Moved | None = None,
+    ) -> None:
         """Write the end of a failed attempt; Powertools would delete the record. Raises LeaseLostError.
 
         due: when the next attempt is to run.
         charged: False if the run doesn't count as a failed attempt of this message.
+        moved: the run goes on in its next part.
         """
+        parts = {":moved": {"S": progress.moved_text(moved, self.claim)}} if moved is not None else {}
         due_at = {":due": {"N": milliseconds(due)}} if due is not None else {}
         failed = {":failed": {"N": str(self.attempt if charged else self.attempt - 1)}}
         counted, removed = "#counter = :failed", {}
@@ -172,7 +161,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
                     f"{counted}, crashes = :none, deaths = :none, redriven = :redriven"
-                    f"{', retry_at = :due' if due_at else ''} "
+                    f"{', retry_at = :due' if due_at else ''}{', moved = :moved' if parts else ''} "
                     f"REMOVE {', '.join(['unsent', *removed])}{'' if due_at else ', retry_at'}"
                 ),
                 # A transaction may have completed the record, and its answer was lost.
@@ -189,8 +178,24 @@ class FencedStore(DynamoDBPersistenceLayer):
                     ":token": {"S": self.token},
                     **failed,
                     **due_at,
+                    **parts,
                 },
             )
+
+    def checkpoint(self, cursor: str, number: int, moved: Moved) -> None:
+        """Write a checkpoint. Raises LeaseLostError, also if a later one is written."""
+        with _fenced():
+            client("dynamodb").update_item(**self._checkpoint(cursor, number, moved))
+
+    def checkpointing(self, cursor: str, number: int, moved: Moved) -> "TransactWriteItemTypeDef":
+        """The write of a checkpoint, for a transaction that commits a task's effects together with its cursor."""
+        return {"Update": self._checkpoint(cursor, number, moved)}
+
+    def _checkpoint(self, cursor: str, number: int, moved: Moved) -> Any:
+        key = self._get_key(self.record_id(self.claim.key))
+        return {"TableName": self.table_name, "Key": key} | progress.update(
+            cursor, number, moved, self.claim, self.token
+        )
 
     def note_unsent(self, unsent: str, failure: Failure, due: dt.datetime) -> None:
         """Note how the run ended, because its successor or its dead letter couldn't be sent. Raises LeaseLostError."""
@@ -255,7 +260,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         answer = client("dynamodb").get_item(
             TableName=self.table_name, Key=self._get_key(self.record_id(key)), ConsistentRead=True
         )
-        return _plain(answer.get("Item"))
+        return claim_write.record_of(answer.get("Item"))
 
     def delete(self, key: str, *, token: str, status: str) -> bool:
         """Delete the record of `key` if it still has this token and status. Returns whether it had."""
@@ -294,13 +299,6 @@ after_fork(store.cache_clear)  # a store keeps its client
 def _named(attributes: list[str]) -> dict[str, str]:
     """Names for attributes in an expression."""
     return {f"#removed_{number}": name for number, name in enumerate(attributes)}
-
-
-def _plain(item: Any) -> Record:
-    """An item as plain values. Records hold strings and numbers only."""
-    record = Record({name: next(iter(value.values())) for name, value in (item or {}).items()})
-    record.item = item or {}
-    return record
 
 
 @contextmanager

@@ -10,6 +10,8 @@ class Metric(StrEnum):
     """Tasks that have ended well. Count, by queue and task, like all that follow without another word."""
     RETRIED = "Retried"
     """Failed attempts that have a successor."""
+    CONTINUED = "Continued"
+    """Runs that ended at a checkpoint, because their time was over. The task goes on in another invocation."""
     DEAD_LETTERED = "DeadLettered"
     REJECTED = "Rejected"
     """Dead letters with the reason `rejected`; they count as DeadLettered too."""
