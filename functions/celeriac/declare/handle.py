@@ -26,17 +26,22 @@ FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
 
 
 class TaskFailedError(CeleriacError, RuntimeError):
-    """The task is a dead letter, or was cancelled; `failure` says why."""
+    """The task is a dead letter, or was cancelled (then it is a TaskCancelled); `failure` says why."""
 
     def __init__(self, task: str, failure: Failure | None) -> None:
         if failure is None:
             said = "is a dead letter, no reason is known"
-        elif failure.reason == Reason.CANCELLED:
-            said = f"was cancelled: {failure.message}"
+        elif failure.is_cancelled:
+            why = "" if failure.reason == Reason.CANCELLED else f"{failure.reason}: "
+            said = f"was cancelled: {why}{failure.message}"
         else:
             said = f"is a dead letter, {failure.reason}: {failure.type}: {failure.message}"
         super().__init__(f"task {task!r} {said}")
         self.failure = failure
+
+
+class TaskCancelled(TaskFailedError):  # noqa: N818 - it is no fault: nobody wants the work any more
+    """The task was cancelled, or expired before it started; `failure` says which of the two."""
 
 
 class Superseded(CeleriacError, RuntimeError):  # noqa: N818 - it is no fault: another message's arguments run
@@ -163,7 +168,7 @@ class Handle[R](Struct, frozen=True):
         if known is not None and not _is_past(known.due):
             return self._superseded(known) or known
         dead = lookup.dead_letter(self.task, self.id, *self.all_queues) if self.id else None
-        if dead is not None and dead.state == "dead":
+        if dead is not None and dead.state in {"dead", "cancelled"}:
             return dead
         if (superseded := self._superseded(known)) is not None:
             return superseded
@@ -213,7 +218,8 @@ class Handle[R](Struct, frozen=True):
 
         timeout: how long to wait, a timedelta or seconds.
 
-        Raises TaskFailedError if the task is a dead letter; Superseded if the task is debounced and newer arguments
+        Raises TaskFailedError if the task is a dead letter; TaskCancelled, which is one too, if it was cancelled or has
+        expired; Superseded if the task is debounced and newer arguments
         have come; ResultNotKeptError if it succeeded but its result isn't
         stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, which
         keeps no result; LookupError if nothing is known of the task, so that there is nothing to wait for.
@@ -232,6 +238,8 @@ class Handle[R](Struct, frozen=True):
 
     def _has_succeeded(self, status: Status) -> bool:
         """Whether there is a result. Raises an error if there is nothing to wait for."""
+        if status.state == "cancelled":
+            raise TaskCancelled(self.task, status.failure)
         if status.state == "dead":
             raise TaskFailedError(self.task, status.failure)
         if status.state == "superseded":
