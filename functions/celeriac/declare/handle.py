@@ -21,8 +21,10 @@ from celeriac.model.reason import Reason
 
 # What a handle is known by. The other fields follow from its task, or belong to this release.
 _KNOWN_BY = ("id", "key", "task", "queue", "guarantee", "due")
-# The waits between two polls of `result()`: short at first, longer if the task takes long.
+# The waits between two polls: short at first, longer if the task takes long. Those of `result()`, in seconds.
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
+# Those of `aresult()`: somebody waits for the answer, and meanwhile no thread does.
+FIRST_ASYNC_POLL_SECONDS, LONGEST_ASYNC_POLL_SECONDS = 0.2, 2.0
 
 
 class TaskFailedError(CeleriacError, RuntimeError):
@@ -55,17 +57,19 @@ class ResultNotKeptError(CeleriacError, RuntimeError):
 class _Waits:
     """The waits between polls, until `timeout` has passed."""
 
-    def __init__(self, timeout: timedelta | float) -> None:
+    def __init__(
+        self, timeout: timedelta | float, first: float = FIRST_POLL_SECONDS, longest: float = LONGEST_POLL_SECONDS
+    ) -> None:
         self._timeout = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
         self._deadline = datetime.now(UTC) + self._timeout
-        self._wait = FIRST_POLL_SECONDS
+        self._wait, self._longest = first, longest
 
     def after(self, task: str, status: Status) -> float:
         """Return how many seconds to wait for the next poll. Raises TimeoutError, which names task and status."""
         left = (self._deadline - datetime.now(UTC)).total_seconds()
         if left <= 0:
             raise TimeoutError(f"task {task!r} is {status.state} after {self._timeout}")
-        wait, self._wait = min(self._wait, left), min(self._wait * POLL_FACTOR, LONGEST_POLL_SECONDS)
+        wait, self._wait = min(self._wait, left), min(self._wait * POLL_FACTOR, self._longest)
         return wait
 
 
@@ -230,8 +234,11 @@ class Handle[R](Struct, frozen=True):
         return self._read(status)
 
     async def aresult(self, timeout: timedelta | float = timedelta(seconds=30)) -> R:  # noqa: ASYNC109 - as its twin
-        """Like `result`, for async code: it doesn't block the event loop. Raises what `result` raises."""
-        waits = _Waits(timeout)
+        """Like `result`, for async code: it doesn't block the event loop, and looks more often, 0.2 to 2 seconds apart.
+
+        Each look is a read or two. If this is cancelled, the task goes on. Raises what `result` raises.
+        """
+        waits = _Waits(timeout, FIRST_ASYNC_POLL_SECONDS, LONGEST_ASYNC_POLL_SECONDS)
         while not self._has_succeeded(status := await off_loop(self._stored)):
             await pause.sleep(waits.after(self.task, status))
         return self._read(status)

@@ -8,7 +8,7 @@ import msgspec
 
 from celeriac.aws.client import client
 from celeriac.aws.items import plain
-from celeriac.leases.states import COMPLETED, DEAD, RETRYING
+from celeriac.leases.states import COMPLETED, DEAD, EXPIRED, RETRYING
 from celeriac.leases.store import store
 from celeriac.model import names, settings
 from celeriac.model.failure import Failure, recorded
@@ -38,6 +38,7 @@ def expire(message: Message, key: str, failure: Failure, retention: timedelta, *
         "attempt": {"N": "0"},
         "step": {"N": "0"},
         "key_from": {"S": key_from},
+        EXPIRED: {"N": "1"},
         "failure": {"S": msgspec.json.encode(recorded(message.task, failure)).decode()},
     }
     removed = {f"#removed_{number}": name for number, name in enumerate(_OF_A_CLAIM)}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
+from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_expired
 from celeriac.model.failure import Failure
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
@@ -74,7 +74,7 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
         result, not_kept = _result(record)
         since = _instant(record, "ended_at") or _completed_at(record, queue)
         return Status("succeeded", attempts, result, id=holder, since=since, duplicate_of=other, not_kept=not_kept)
-    if other is not None and not (once and (attempts or state != DEAD)):
+    if other is not None and (not once or has_expired(record)):
         return None  # the other message may fail, or has never started, and then this one runs
     if state == DEAD:
         return ended(failure, attempts, holder, duplicate_of=other)
