@@ -30,6 +30,8 @@ shop = Queue("expiring", batch_size=10)
 ledger = Queue("expiring-ledger", fifo=True, batch_size=10)
 slow = Queue("expiring-slow", batch_size=10, timeout=timedelta(minutes=10))
 narrow = Rate("expiring-narrow", 1, per=timedelta(minutes=5))
+few = Rate("expiring-few", 5, per=HOUR, burst=5)
+wide = Queue("expiring-wide", batch_size=10, concurrency=10)
 runs: list[str] = []
 fails: list[Exception] = []
 deaths: list[None] = []
@@ -99,6 +101,11 @@ def index(document: str, name: str) -> str:
 
 @task(shop, limits=[narrow], expires=timedelta(minutes=8))
 def limited(name: str) -> str:
+    return _run(name)
+
+
+@task(wide, limits=[few], expires=HOUR)
+def rationed(name: str) -> str:
     return _run(name)
 
 
@@ -322,6 +329,24 @@ def test_a_message_that_comes_too_late_does_not_join_a_burst(sandbox: Sandbox) -
     sandbox.run_once()
     sandbox.drain()
     assert runs == ["short"]
+
+
+def test_an_expired_message_does_not_end_the_burst_of_one_before_it(sandbox: Sandbox) -> None:
+    index.enqueue(document="d", name="in time")
+    short = index.options(expires=timedelta(seconds=6)).enqueue(document="d", name="too late")
+    sandbox.advance(timedelta(seconds=7))
+    sandbox.drain()
+    assert runs == ["in time"]
+    assert short.status().state == "cancelled"
+
+
+def test_expired_messages_use_up_no_starts(sandbox: Sandbox) -> None:
+    rationed.options(expires=MINUTE).enqueue_many([{"name": f"late {number}"} for number in range(5)])
+    sandbox.advance(2 * MINUTE)
+    rationed.enqueue_many([{"name": "a"}, {"name": "b"}])
+    sandbox.run_once()
+    assert sorted(runs) == ["a", "b"]
+    assert sandbox.limits[few].used == 2
 
 
 def test_a_slot_beyond_the_expiry_expires_it_at_once(sandbox: Sandbox) -> None:
