@@ -190,7 +190,7 @@ def test_an_expiry_that_leaves_no_time_is_refused() -> None:
         ({"delay": HOUR}, r"expires 1:00:00 after it is enqueued.*shorter delay, or options\(expires"),
     ):
         with pytest.raises(ValueError, match=why):
-            offer.options(**options)  # type: ignore[arg-type]  # each is of its type
+            offer.options(**options)
     with pytest.raises(TypeError, match=r"expires=timedelta\(seconds=60\)"):
         offer.options(expires=60)  # type: ignore[arg-type]  # what it is about
 
@@ -204,7 +204,7 @@ def test_a_declaration_that_would_never_run_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=why):
 
-            @task(shop, **declared)  # type: ignore[arg-type]  # what it is about
+            @task(shop, **declared)
             def never(name: str) -> None: ...
 
 
@@ -417,10 +417,13 @@ def test_a_message_written_by_hand_may_name_its_expiry(sandbox: Sandbox) -> None
     body = '{"task": "lasting", "args": {"name": "%s"}, "expires_at": "%s"}'
     sandbox.send(shop, body % ("late", (sandbox.now + MINUTE).isoformat()))
     sandbox.send(shop, body % ("zero", "0001-01-01T00:00:00Z"))
+    sandbox.send(shop, body % ("first", "0001-01-01T00:30:00+05:00"))
+    sandbox.send(shop, body % ("last", "9999-12-31T23:30:00-05:00"))
     sandbox.send(shop, body % ("zoneless", (sandbox.now + HOUR).replace(tzinfo=None).isoformat()))
     sandbox.advance(2 * MINUTE)
     sandbox.drain()
-    assert sorted(runs) == ["zero", "zoneless"]
+    assert sorted(runs) == ["last", "zero", "zoneless"]
+    assert sandbox.dead_letters(shop) == []
 
 
 late: list[Handle[str]] = []

@@ -61,7 +61,7 @@ def expired(  # noqa: PLR0917 - what its callers know
         # Nothing is written about its start: one that SQS delivers again may have started, and then it must end well.
         record = received.sqs_record
         return EXPIRED if record.is_first_receive and record.deaths_alone is None else None
-    error = TimeoutError(f"it was to start by {expires_at:%Y-%m-%d %H:%M:%S} UTC")
+    error = TimeoutError(f"it was to start by {expires_at.isoformat(sep=' ', timespec='seconds')}")
     # Without a type it isn't taken for a dead letter, see `Failure.is_cancelled`.
     why = replace(failure(Reason.EXPIRED, error, unrun(message), received), type="", traceback="")
     its = MESSAGE if key.is_chosen else ""
