@@ -80,12 +80,12 @@ def lasting(name: str) -> str:
 
 
 @task(ledger, expires=HOUR, retry=SOON)
-def book(name: str) -> str:
+def book_in_time(name: str) -> str:
     return _run(name)
 
 
 @task(shop, expires=HOUR, unique=Unique(by="tenant"))
-def load(tenant: str, name: str) -> str:
+def load_in_time(tenant: str, name: str) -> str:
     return _run(name)
 
 
@@ -95,12 +95,12 @@ def load_often(tenant: str, name: str) -> str:
 
 
 @task(shop, expires=HOUR, debounce=Debounce(timedelta(seconds=5), by="document"))
-def index(document: str, name: str) -> str:
+def index_in_time(document: str, name: str) -> str:
     return _run(name)
 
 
 @task(shop, limits=[narrow], expires=timedelta(minutes=8))
-def limited(name: str) -> str:
+def limited_in_time(name: str) -> str:
     return _run(name)
 
 
@@ -120,7 +120,7 @@ def daily() -> str:
 
 
 @task(slow, expires=timedelta(minutes=3))
-def long(ctx: Context, name: str, minutes: int = 0) -> str:
+def long_in_time(ctx: Context, name: str, minutes: int = 0) -> str:
     sandbox_of_long[0].advance(timedelta(minutes=minutes))
     return _run(name)
 
@@ -146,9 +146,9 @@ def test_what_has_not_started_in_time_is_cancelled_and_leaves_no_letter(
     assert issubclass(celeriac.TaskCancelled, TaskFailedError)  # what catches the one goes on catching both
 
 
-@pytest.mark.parametrize("sent", [offer, offer_often, offer_at_most, load, index])
+@pytest.mark.parametrize("sent", [offer, offer_often, offer_at_most, load_in_time, index_in_time])
 def test_what_starts_in_time_runs(sandbox: Sandbox, sent: Task[..., str, str]) -> None:
-    more = {"tenant": "t"} if sent is load else {"document": "d"} if sent is index else {}
+    more = {"tenant": "t"} if sent is load_in_time else {"document": "d"} if sent is index_in_time else {}
     sent.enqueue(name="a", **more)
     sandbox.advance(HOUR - timedelta(seconds=10))
     sandbox.drain()
@@ -219,7 +219,7 @@ def test_a_retry_does_not_expire(sandbox: Sandbox) -> None:
 
 
 def test_an_uncharged_retry_does_not_expire_and_neither_does_one_in_a_group(sandbox: Sandbox) -> None:
-    for sent in (offer, book.options(group="g")):
+    for sent in (offer, book_in_time.options(group="g")):
         for error in (Retry(delay=MINUTE, charge=False), ValueError("once")):
             runs.clear()
             fails.append(error)
@@ -230,7 +230,7 @@ def test_an_uncharged_retry_does_not_expire_and_neither_does_one_in_a_group(sand
             assert runs == ["a", "a"]
 
 
-@pytest.mark.parametrize("sent", [offer, offer_often, book.options(group="g")])
+@pytest.mark.parametrize("sent", [offer, offer_often, book_in_time.options(group="g")])
 def test_a_task_whose_worker_died_has_started_and_runs_again(sandbox: Sandbox, sent: Task[..., str, str]) -> None:
     sent.enqueue(name="a")
     deaths.append(None)
@@ -250,7 +250,7 @@ def test_a_message_that_was_only_handed_back_has_not_started(sandbox: Sandbox) -
 
 
 def test_a_group_goes_on_behind_a_message_that_has_expired(sandbox: Sandbox) -> None:
-    grouped = book.options(group="g")
+    grouped = book_in_time.options(group="g")
     first = grouped.options(group="g", expires=MINUTE).enqueue(name="first")
     grouped.enqueue(name="second")
     sandbox.advance(2 * MINUTE)
@@ -298,7 +298,7 @@ def test_a_copy_of_what_has_succeeded_is_a_duplicate(sandbox: Sandbox) -> None:
     assert handle.status().state == "succeeded"
 
 
-@pytest.mark.parametrize("sent", [load, load_often])
+@pytest.mark.parametrize("sent", [load_in_time, load_often])
 def test_a_unique_message_that_expires_frees_its_place(sandbox: Sandbox, sent: Task[..., str, str]) -> None:
     first = sent.enqueue(tenant="t", name="first")
     assert sent.enqueue(tenant="t", name="second").id == first.id
@@ -311,29 +311,29 @@ def test_a_unique_message_that_expires_frees_its_place(sandbox: Sandbox, sent: T
 
 
 def test_a_burst_whose_last_message_expires_ends_and_the_next_one_runs(sandbox: Sandbox) -> None:
-    index.enqueue(document="d", name="gathered")
+    index_in_time.enqueue(document="d", name="gathered")
     sandbox.run_once()
     sandbox.advance(2 * HOUR)  # its tick is late
     sandbox.drain()
     assert runs == []
-    index.enqueue(document="d", name="next")
+    index_in_time.enqueue(document="d", name="next")
     sandbox.drain()
     assert runs == ["next"]
 
 
 def test_a_message_that_comes_too_late_does_not_join_a_burst(sandbox: Sandbox) -> None:
-    index.enqueue(document="d", name="old")
+    index_in_time.enqueue(document="d", name="old")
     sandbox.advance(2 * HOUR)
-    index.enqueue(document="d", name="new")
-    index.options(expires=timedelta(seconds=6)).enqueue(document="d", name="short")
+    index_in_time.enqueue(document="d", name="new")
+    index_in_time.options(expires=timedelta(seconds=6)).enqueue(document="d", name="short")
     sandbox.run_once()
     sandbox.drain()
     assert runs == ["short"]
 
 
 def test_an_expired_message_does_not_end_the_burst_of_one_before_it(sandbox: Sandbox) -> None:
-    index.enqueue(document="d", name="in time")
-    short = index.options(expires=timedelta(seconds=6)).enqueue(document="d", name="too late")
+    index_in_time.enqueue(document="d", name="in time")
+    short = index_in_time.options(expires=timedelta(seconds=6)).enqueue(document="d", name="too late")
     sandbox.advance(timedelta(seconds=7))
     sandbox.drain()
     assert runs == ["in time"]
@@ -350,7 +350,7 @@ def test_expired_messages_use_up_no_starts(sandbox: Sandbox) -> None:
 
 
 def test_a_slot_beyond_the_expiry_expires_it_at_once(sandbox: Sandbox) -> None:
-    handles = limited.enqueue_many([{"name": str(number)} for number in range(4)])
+    handles = limited_in_time.enqueue_many([{"name": str(number)} for number in range(4)])
     began = sandbox.now
     sandbox.run_once()
     states = [handle.status().state for handle in handles]
@@ -362,8 +362,8 @@ def test_a_slot_beyond_the_expiry_expires_it_at_once(sandbox: Sandbox) -> None:
 
 def test_what_waits_for_its_turn_until_it_has_expired_does_not_start(sandbox: Sandbox) -> None:
     sandbox_of_long[:] = [sandbox]
-    first = long.enqueue(name="first", minutes=4)
-    second = long.enqueue(name="second")
+    first = long_in_time.enqueue(name="first", minutes=4)
+    second = long_in_time.enqueue(name="second")
     sandbox.drain()
     assert runs == ["first"]
     assert (first.status().state, second.status().state) == ("succeeded", "cancelled")
@@ -433,14 +433,14 @@ def _expire_one_of_each(sandbox: Sandbox) -> None:
     runs.clear()
     late[:] = [
         offer.enqueue(name="late"),
-        load.enqueue(tenant="t", name="late"),
+        load_in_time.enqueue(tenant="t", name="late"),
         offer_at_most.enqueue(name="late"),
-        book.options(group="g").enqueue(name="late"),
+        book_in_time.options(group="g").enqueue(name="late"),
     ]
     sandbox.advance(2 * HOUR)
-    book.options(group="g").enqueue(name="behind it")
+    book_in_time.options(group="g").enqueue(name="behind it")
     sandbox.drain()
-    load.enqueue(tenant="t", name="next")
+    load_in_time.enqueue(tenant="t", name="next")
 
 
 def test_at_whichever_call_its_worker_dies_what_is_too_late_ends_and_never_starts() -> None:
@@ -453,7 +453,7 @@ def test_at_whichever_call_its_worker_dies_what_is_too_late_ends_and_never_start
 
 def _wait_beyond_the_expiry(sandbox: Sandbox) -> None:
     runs.clear()
-    late[:] = limited.enqueue_many([{"name": str(number)} for number in range(4)])
+    late[:] = limited_in_time.enqueue_many([{"name": str(number)} for number in range(4)])
     sandbox.drain()
 
 
