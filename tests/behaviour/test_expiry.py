@@ -1,5 +1,6 @@
 """Expiry: what hasn't started in time never starts. It is cancelled, and there is no dead letter of it."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -166,6 +167,22 @@ def test_an_expired_message_costs_one_write_and_none_of_an_at_least_once_task(sa
         assert made["dynamodb", "UpdateItem"] == writes
         assert calls <= {"UpdateItem"}, sent
     assert runs == []
+
+
+def test_what_has_expired_is_counted_and_logged_by_its_task(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    offer.enqueue(name="secret")
+    offer_often.enqueue(name="secret")
+    sandbox.advance(HOUR)
+    capsys.readouterr()
+    sandbox.drain()
+    printed = capsys.readouterr().out
+    counted = [json.loads(line) for line in printed.splitlines()]
+    assert [line["task"] for line in counted if line.get("Expired") == [1.0]] == ["offer", "offer_often"]
+    logged = [vars(record) for record in caplog.records]
+    assert [line["task"] for line in logged if line.get("outcome") == "expired"] == ["offer", "offer_often"]
+    assert "secret" not in printed + str(logged)
 
 
 def test_an_option_comes_before_what_the_task_declares(sandbox: Sandbox) -> None:
