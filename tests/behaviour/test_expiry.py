@@ -208,6 +208,8 @@ def test_an_expiry_that_leaves_no_time_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=why):
             offer.options(**options)
+    with pytest.raises(ValueError, match=r"quiet for 0:00:05, and expires=0:00:05 is before that"):
+        index_in_time.options(expires=timedelta(seconds=5))
     with pytest.raises(TypeError, match=r"expires=timedelta\(seconds=60\)"):
         offer.options(expires=60)  # type: ignore[arg-type]  # what it is about
 

@@ -70,8 +70,8 @@ class Options(Struct, frozen=True):
             self._check_key(name, self.key)
         self._check_expires(name, declared)
 
-    def check_of_debounced(self, task: str) -> None:
-        """Raise ValueError for a wait that only a schedule could keep.
+    def check_of_debounced(self, task: str, period: timedelta) -> None:
+        """Raise ValueError for a wait that only a schedule could keep, or an expiry before its burst can be over.
 
         SQS would get the message at the end of that wait, so nobody could say which of two is the newer one.
         """
@@ -79,6 +79,12 @@ class Options(Struct, frozen=True):
             raise ValueError(
                 f"task {task!r}: it is debounced, so it waits 15 minutes at most: enqueue it later, or from a task "
                 "without debounce that has this delay"
+            )
+        expires_at = self.expires_at(None)
+        if expires_at is not None and expires_at <= datetime.now(UTC) + self.wait + period:
+            raise ValueError(
+                f"task {task!r}: it runs once it has been quiet for {period}, and expires={self.expires} is before "
+                "that: give a later time"
             )
 
     def _check_key(self, name: str, key: str) -> None:

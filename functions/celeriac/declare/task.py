@@ -154,7 +154,7 @@ class Task[**P, C, R]:
         options = Options(delay, at, group, key, expires)
         options.check(self.name, getattr(self.function, "__name__", self.name), self.queue, unknown, self.expires)
         if self.debounce is not None:
-            options.check_of_debounced(self.name)
+            options.check_of_debounced(self.name, self.debounce.period)
         bound = object.__new__(type(self))
         bound.__dict__.update(self.__dict__, _options=options)
         return bound
