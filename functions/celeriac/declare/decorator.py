@@ -72,6 +72,7 @@ def task(
     limits: Sequence[Limit] = (),
     unique: Unique | None = None,
     debounce: Debounce | None = None,
+    expires: timedelta | None = None,
     **unknown: Never,
 ) -> _Decorator:
     """Make a function a task of `queue`.
@@ -98,6 +99,8 @@ def task(
     limits: the `Rate`, `Concurrent` and `Breaker` of `tasks/limits.py` that the task waits for. Waiting is no attempt.
     unique: of messages with equal values, one waits or runs at a time.
     debounce: of messages with equal values, the last one runs, once no other has come for a time.
+    expires: how long after it was enqueued, or sent by its schedule, a message is worth nothing any more. If its first
+        run hasn't started by then, it never starts. Of an event, the time counts from when it occurred.
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for a declaration that can't work.
     """
@@ -127,4 +130,5 @@ def task(
         limits=limits,
         unique=unique,
         debounce=debounce,
+        expires=expires,
     )
