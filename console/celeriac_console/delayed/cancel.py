@@ -1,4 +1,4 @@
-"""Cancels a delayed task: its record says dead before its schedule is deleted.
+"""Cancels a delayed task: its record says so before its schedule is deleted.
 
 So a copy of its message that is on its way doesn't run. If the command is killed between the two, its schedule fires in
 vain, and the same command finishes the rest.
@@ -15,6 +15,7 @@ from celeriac.aws import schedules
 from celeriac.declare import registry
 from celeriac.leases import cancelling
 from celeriac.leases.claim import MESSAGE
+from celeriac.leases.tombstones import Cancellation
 from celeriac_console.delayed.record import key_of
 from celeriac_console.delayed.waiting import WORKERS, Waiting
 
@@ -37,11 +38,11 @@ def cancel(one: Waiting) -> Outcome:
     if said == "running":
         return Outcome.RUNNING
     was_there = schedules.delete(one.name)
-    if said == "succeeded":
+    if said in {"succeeded", "used"}:
         return Outcome.ENDED
     # Scheduler deletes a schedule some time after it has fired.
     is_waiting = was_there and (one.due is None or one.due > datetime.now(UTC))
-    return Outcome.CANCELLED if said == "dead" or is_waiting else Outcome.SENT
+    return Outcome.CANCELLED if said in {"cancelled", "dead"} or is_waiting else Outcome.SENT
 
 
 @dataclass(slots=True)
@@ -73,10 +74,15 @@ def _cancelled(one: Waiting) -> Outcome | str:
         return f"{one.name}: {error}"
 
 
-def _recorded(one: Waiting) -> cancelling.Cancelled | None:
+def _recorded(one: Waiting) -> cancelling.Said | None:
     """What the record says now; None for a task that has none."""
     key = key_of(one)
     if key is None or one.message is None or one.due is None:
         return None
     queue, key_from = registry.queues()[one.queue], MESSAGE if key.is_chosen else ""
-    return cancelling.cancel(one.message, key.full, queue, one.due, key_from=key_from)
+    task = registry.tasks[one.message.task]
+    said = Cancellation(one.message.id, "an operator", "", datetime.now(UTC))
+    once = task.guarantee == "at_most_once"
+    return cancelling.cancel(
+        task.name, key.full, said, queue.record_retention, once=once, stops=False, key_from=key_from
+    )

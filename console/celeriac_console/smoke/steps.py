@@ -13,7 +13,6 @@ from celeriac.aws import scheduler, sqs
 from celeriac.declare import lookup, probe
 from celeriac.declare.handle import Handle
 from celeriac.enqueue.send import send
-from celeriac.leases.cancelling import cancel
 from celeriac.leases.status import Status, of_record
 from celeriac.model import names
 from celeriac.model.message import encode
@@ -158,7 +157,7 @@ class ToDeadLetters(Step):
 
     @override
     def clean(self) -> None:
-        cancel(self._message, self._handle.key, self.queue, datetime.now(UTC))  # if it hasn't run yet
+        self._handle.cancel("a probe that came too late")  # if it hasn't run yet
         remove_letter(self.queue, self._handle.id)
 
     @override

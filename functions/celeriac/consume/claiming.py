@@ -103,15 +103,24 @@ def _claimed(
     except lease.TooEarly as early:
         return HandedBack("its next attempt isn't due yet", early.until, original)
     except lease.EndedUnsent as ended:
-        return _resumed(message, wanted, ended, original)
+        return _resumed(task, message, wanted, ended, original, received)
 
 
-def _resumed(message: Message, wanted: Claim, ended: lease.EndedUnsent, original: Message) -> Outcome:
+def _resumed(  # noqa: PLR0917 - the arguments are those of its only caller
+    task: Task[..., Any, Any],
+    message: Message,
+    wanted: Claim,
+    ended: lease.EndedUnsent,
+    original: Message,
+    received: Received,
+) -> Outcome:
     """The outcome of a run that another worker has ended and could not settle. The task doesn't run again."""
     try:
         held = lease.resume(wanted, ended)
     except lease.Busy as busy:
         return HandedBack("another worker is settling it", busy.until, original)
+    except lease.AlreadyCancelled as used:
+        return dropped(task, message, used, wanted, received)
     return unsent(replace(message, attempt=held.attempt), ended, held)
 
 

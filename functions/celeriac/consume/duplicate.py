@@ -20,6 +20,8 @@ from celeriac.model.message import Message
 from celeriac.model.reason import Reason
 from celeriac.observe.running import RunInfo
 
+CANCELLED = Skipped("cancelled")
+
 
 class KeyMismatchError(CeleriacError):
     """A message's key was used before, with other arguments."""
@@ -47,6 +49,8 @@ def dropped(
     """The outcome of a message whose key was used before."""
     if received.unique is not None:
         note_used(received, used, message.id)
+    if isinstance(used, lease.AlreadyCancelled):
+        return CANCELLED
     had, has, of = argument_hashes.of_record(used.record), wanted.hashes, str(used.record.get("task_id", ""))
     if had is not None and has is not None and has.differ_from(had) and not wanted.of_message:
         received.facts.is_mismatch = True

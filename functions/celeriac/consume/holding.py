@@ -74,6 +74,8 @@ def note_used(received: Received, used: lease.AlreadyUsed, message_id: str) -> N
     if isinstance(used, lease.AlreadyTried):
         # What it holds belongs to the attempt that is to run. What it has taken, it puts back: that one may be over.
         received.unique = mine if mine.has_taken else None
+    elif isinstance(used, lease.AlreadyCancelled):
+        mine.ended = mine.redriven
     elif isinstance(used, lease.AlreadyDead):
         is_own = used.record.get("task_id") == message_id and "status" in used.record
         mine.ended = used.record.get("redriven", "") if is_own else mine.redriven

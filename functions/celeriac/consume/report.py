@@ -115,6 +115,7 @@ _SKIPPED: dict[str, Metric | None] = {
     "test_event": Metric.TEST_EVENT,
     "missed": Metric.MISSED,
     "expired": Metric.EXPIRED,
+    "cancelled": Metric.CANCELLED,
     "superseded": Metric.SUPERSEDED,
     "tick": None,  # no work of its own
 }

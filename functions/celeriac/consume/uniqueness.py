@@ -18,7 +18,7 @@ from celeriac.declare.task import Task
 from celeriac.execute.call import TaskCalls
 from celeriac.flow import rows, unique
 from celeriac.flow.unique import Holder, Mine
-from celeriac.leases import states
+from celeriac.leases import states, tombstones
 from celeriac.leases.claim import redrive_of
 from celeriac.leases.lease import Lease
 from celeriac.model.failure import Failure
@@ -206,7 +206,7 @@ class _Arrival:
 
     def _record(self, key: str) -> Mapping[str, Any]:
         record = lookup.record(self._task.name, key, self._task.queue, self._task.guarantee)
-        return record if int(record.get("expiration", 0)) >= datetime.now(UTC).timestamp() else {}
+        return tombstones.living(record, datetime.now(UTC))
 
     def _has_to_run(self, own: Mapping[str, Any]) -> bool:
         """Whether nobody else does the message's work: it has begun before, or a person has redriven it."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Never
+from typing import Any, Never
 
 from msgspec import Struct
 
@@ -156,14 +156,22 @@ class Handle[R](Struct, frozen=True):
 
         return lookup.held_up(known, self._limits, self._limited_by)
 
+    def recorded(self) -> tuple[str, Mapping[str, Any]]:
+        """The key under which the task is recorded, and the record; empty if there is none."""
+        from celeriac.declare import lookup  # noqa: PLC0415 - as below
+
+        record = lookup.record(self.task, self.key, self.queue, self.guarantee)
+        if not record and self._former_key is not None:
+            former = lookup.record(self.task, self._former_key, self.queue, self.guarantee)
+            return (self._former_key, former) if former else (self.key, record)
+        return self.key, record
+
     def _stored(self) -> Status:
         """The status without what limits say."""
         # This loads DynamoDB's client and Powertools, which a producer that only enqueues doesn't need.
         from celeriac.declare import lookup  # noqa: PLC0415
 
-        record = lookup.record(self.task, self.key, self.queue, self.guarantee)
-        if not record and self._former_key is not None:
-            record = lookup.record(self.task, self._former_key, self.queue, self.guarantee)
+        _, record = self.recorded()
         known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
         if known is not None and known.duplicate_of is not None:
             return lookup.mismatch(self.all_queues, self.task, self.id, known) or known
@@ -179,6 +187,33 @@ class Handle[R](Struct, frozen=True):
         if dead is not None and self._is_old:
             return dead
         return known or self._unrecorded()
+
+    def cancel(self, why: str = "", *, by: str = "") -> bool:
+        """Cancel the task: it doesn't start any more, and isn't tried again. One that runs is asked to stop.
+
+        A task that is asked to stop sees `ctx.cancelled` within ten seconds, and an async one gets a CancelledError.
+        If it ends with success nevertheless, it has succeeded. An at_most_once task can't be cancelled once it runs.
+
+        This is about this message, not about its key: another message of the key runs. why, by: what happened and who
+        says so, for `status().cancellation`; by default the program's user or function.
+
+        Returns False if the task has ended before, or runs and can't be stopped. Raises TypeError for an at_least_once
+        task, ValueError for a text of more than 500 characters, and LookupError if the handle was made for a key of
+        which nothing is stored. Costs one write.
+        """
+        # This loads DynamoDB's client and Powertools, which a producer that only enqueues doesn't need.
+        from celeriac.declare import stopping  # noqa: PLC0415
+
+        stopping.check(self.task, self.guarantee, why=why, by=by)
+        message_id, key = self.id, self.key
+        if not message_id or self._former_key is not None:
+            key, record = self.recorded()
+            message_id = message_id or str(record.get("task_id", ""))
+        return stopping.cancel(self.task, message_id, key, self.queue, self.guarantee, why=why, by=by)
+
+    async def acancel(self, why: str = "", *, by: str = "") -> bool:
+        """Like `cancel`, for async code: the calls to AWS run in a thread, so they don't block the event loop."""
+        return await off_loop(self.cancel, why, by=by)
 
     def _superseded(self, known: Status | None) -> Status | None:
         """The status of a message of a debounced task if newer arguments have come; None if they haven't."""

@@ -8,7 +8,7 @@ the send; all that may have happened since is that the holder of then has freed 
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from celeriac.flow import rows
 from celeriac.flow.rows import Item, Refused, Write
-from celeriac.leases import states
+from celeriac.leases import states, tombstones
 from celeriac.model.message import new_id
 from celeriac.model.once import Until
 
@@ -101,7 +101,11 @@ def is_over(record: Mapping[str, Any], holder: Holder, until: Until, *, once: bo
 
     once: the task is at_most_once, so a key runs once, whichever message brings it.
     """
-    if not record or int(record.get("expiration", 0)) < rows.now() // 1_000_000:
+    now = datetime.now(UTC)
+    if tombstones.has_stopped(record, holder.id, now):
+        # A letter that was cancelled before it was redriven runs.
+        return not holder.redriven or bool(record.get("redriven", "") == holder.redriven)
+    if not record or tombstones.state_is_over(record, now):
         return False
     match record.get("status"):
         case states.COMPLETED:

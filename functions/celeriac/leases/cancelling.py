@@ -1,86 +1,156 @@
-"""Cancels a message that waits for its run: its record says dead, so no copy of it runs, wherever the copy is."""
+"""Cancels one message: the record of its key says so, and no copy of it is claimed any more, wherever it is.
 
-import os
-from datetime import UTC, datetime
+The record lives for 400 days from then on, because the message may be delayed for a year. See `tombstones`.
+"""
+
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
 
 from celeriac.aws.client import client
-from celeriac.aws.items import plain
+from celeriac.leases import tombstones
+from celeriac.leases.claim import Record
+from celeriac.leases.claim_write import record_of
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.leases.store import store
+from celeriac.leases.tombstones import Cancellation
 from celeriac.model import names, settings
 from celeriac.model.failure import Failure
-from celeriac.model.message import Message
-from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 
-type Cancelled = Literal["dead", "succeeded", "running", "of another"]
-"""What the record says now: that the message is dead, that the key has succeeded, that the message runs or its worker
-has died, or what becomes of another message of the key. Only `dead` and `succeeded` keep copies from running."""
+type Said = Literal["cancelled", "stopping", "used", "succeeded", "dead", "running"]
+"""What the record says now. cancelled: it never runs any more. stopping: it runs, and is asked to stop. used: cancelled
+too, and another message of its key has succeeded. succeeded, dead: it has ended. running: it runs, and goes on.
+"""
+
+# Between a refusal and the next write another worker may have replaced an expired record.
+_MOST_TRIES = 3
 
 
-def cancel(message: Message, key: str, queue: Queue, due: datetime, *, key_from: str = "") -> Cancelled:
-    """Record that the message is dead, unless its key has succeeded, runs, or belongs to another message.
+def cancel(
+    task: str,
+    key: str,
+    said: Cancellation,
+    retention: timedelta,
+    *,
+    once: bool = False,
+    stops: bool = True,
+    key_from: str = "",
+) -> Said:
+    """Record that a message is cancelled, unless it has ended.
 
-    key: the whole key, `<task>:<value>`. due: when the message would have been sent. The record lives as long from then
-    on as any other, so that the message doesn't run if its schedule isn't deleted.
+    key: the whole key, `<task>:<value>`. once: the task is at_most_once: nobody can stop it once it runs.
+    stops: whether a message that runs is asked to stop.
+    key_from: where its key comes from, if that is known, see `Claim`.
+
+    Said twice, it is the same. Raises AWS's errors.
     """
-    now, token = datetime.now(UTC), os.urandom(12).hex()
     table = names.idempotency_table(settings.stage())
-    failure = Failure(
-        Reason.CANCELLED,
-        message="an operator cancelled it while it waited in a schedule",
-        attempts=message.attempt - 1,
-        first_at=message.enqueued_at,
-        last_at=now,
-    )
-    item: dict[str, Any] = {
-        "id": {"S": store(message.task, table, queue.record_retention).record_id(key)},
-        "status": {"S": DEAD},
-        "expiration": {"N": str(int((max(now, due) + queue.record_retention).timestamp()))},
-        "token": {"S": token},
-        "task_id": {"S": message.id},
-        "attempt": {"N": str(message.attempt - 1)},
-        "step": {"N": str(message.step)},
-        "key_from": {"S": key_from},
-        "failure": {"S": msgspec.json.encode(failure).decode()},
+    where: Any = {"TableName": table, "Key": {"id": {"S": store(task, table, retention).record_id(key)}}}
+    for _ in range(_MOST_TRIES - 1):
+        answer = _add(where, said, retention, once=once, stops=stops, key_from=key_from)
+        if answer is not None:
+            return answer
+        if _replace(where, said, retention, key_from=key_from):
+            return "cancelled"
+    raise TimeoutError("other messages of its key replace its record all the time: cancel it again")
+
+
+def _add(
+    where: Any, said: Cancellation, retention: timedelta, *, once: bool, stops: bool, key_from: str
+) -> Said | None:
+    """Add the tombstone to a record that hasn't expired; None if it has."""
+    now = datetime.now(UTC)
+    # In this order: the key is new. Its record is a mere tombstone, or its state isn't kept any more. An attempt has
+    # failed, of this message or of another. Another message of the key runs or has ended.
+    free = ["attribute_not_exists(#status)", "state_until < :now", "#status = :retrying", "task_id <> :me"]
+    if stops and not once:
+        free.append("#status = :inprogress")
+    elif not once:
+        free.append("(#status = :inprogress AND in_progress_expiration < :instant)")  # its worker has died
+    values: dict[str, Any] = {
+        ":now": {"N": str(int(now.timestamp()))},
+        ":me": {"S": said.id},
+        ":retrying": {"S": RETRYING},
+        ":own_end": {"N": str(int((now + retention).timestamp()))},
+        ":ids": {"SS": [said.id]},
+        ":reason": {"S": msgspec.json.encode(said).decode()},
+        ":until": {"N": _until(now)},
+        ":key_from": {"S": key_from},
     }
-    # In this order: the key is new. Its record has expired. The message has failed, and its next attempt waits. It runs
-    # in a later attempt than the record says: the attempt before has ended, and that could not be written.
-    condition = (
-        "attribute_not_exists(id) OR expiration < :now OR (task_id = :me AND (#status = :retrying OR "
-        "(#status = :inprogress AND in_progress_expiration < :instant AND attempt < :attempt)))"
-    )
+    if not once:
+        values[":inprogress"] = {"S": INPROGRESS}
+    if not once and not stops:
+        values[":instant"] = {"N": milliseconds(now)}
     dynamodb = client("dynamodb")
     try:
-        dynamodb.put_item(
-            TableName=table,
-            Item=item,
-            ConditionExpression=condition,
+        answer = dynamodb.update_item(
+            **where,
+            UpdateExpression=(
+                f"ADD {tombstones.CANCELLED} :ids SET {tombstones.REASON} = :reason, {tombstones.UNTIL} = :until, "
+                # A record of an older release has one end. The state in it mustn't live as long as the tombstone.
+                f"{tombstones.STATE_UNTIL} = if_not_exists({tombstones.STATE_UNTIL}, :own_end), expiration = :until, "
+                "key_from = if_not_exists(key_from, :key_from)"
+            ),
+            ConditionExpression=f"attribute_not_exists(id) OR (expiration >= :now AND ({' OR '.join(free)}))",
             ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={
-                ":now": {"N": str(int(now.timestamp()))},
-                ":instant": {"N": milliseconds(now)},
-                ":me": {"S": message.id},
-                ":attempt": {"N": str(message.attempt)},
-                ":retrying": {"S": RETRYING},
-                ":inprogress": {"S": INPROGRESS},
-            },
+            ExpressionAttributeValues=values,
+            ReturnValues="ALL_OLD",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except dynamodb.exceptions.ConditionalCheckFailedException as error:
-        return _said(plain(error.response.get("Item")) or {}, message.id, token)
-    return "dead"
+        return _refused(record_of(error.response.get("Item")), now)
+    return _done(record_of(answer.get("Attributes")), said.id, now)
 
 
-def _said(found: dict[str, Any], message_id: str, token: str) -> Cancelled:
-    if found.get("token") == token:
-        return "dead"  # AWS carried out an earlier try of this call, and its answer was lost
-    if found.get("status") == COMPLETED:
-        return "succeeded"
-    if found.get("task_id") != message_id:
-        return "of another"
-    return "dead" if found.get("status") == DEAD else "running"
+def _replace(where: Any, said: Cancellation, retention: timedelta, *, key_from: str) -> bool:
+    """Write a mere tombstone in place of an expired record. What that one says would count again otherwise."""
+    now = datetime.now(UTC)
+    dynamodb = client("dynamodb")
+    try:
+        dynamodb.put_item(
+            TableName=where["TableName"],
+            Item={
+                **where["Key"],
+                tombstones.CANCELLED: {"SS": [said.id]},
+                tombstones.REASON: {"S": msgspec.json.encode(said).decode()},
+                tombstones.UNTIL: {"N": _until(now)},
+                tombstones.STATE_UNTIL: {"N": str(int((now + retention).timestamp()))},
+                "expiration": {"N": _until(now)},
+                "key_from": {"S": key_from},
+            },
+            ConditionExpression="attribute_not_exists(id) OR expiration < :now",
+            ExpressionAttributeValues={":now": {"N": str(int(now.timestamp()))}},
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException:
+        return False  # another worker was faster; or an earlier try was carried out, and adding finds its tombstone
+    return True
+
+
+def _until(now: datetime) -> str:
+    return str(int((now + tombstones.LIVES).timestamp()))
+
+
+def _done(before: Record, message_id: str, now: datetime) -> Said:
+    if before.get("status") == COMPLETED and not tombstones.state_is_over(before, now):
+        return "used"
+    is_held = before.get("status") == INPROGRESS and before.get("task_id") == message_id
+    if is_held and int(before.get("in_progress_expiration", 0)) > int(milliseconds(now)):
+        return "stopping"
+    return "cancelled"
+
+
+def _refused(found: Record, now: datetime) -> Said | None:
+    if int(found.get("expiration", 0)) < int(now.timestamp()):
+        return None
+    match found.get("status"):
+        case status if status == COMPLETED:
+            return "succeeded"
+        case status if status == DEAD:
+            failure = msgspec.json.decode(found["failure"], type=Failure) if "failure" in found else None
+            is_cancelled = failure is not None and failure.is_cancelled and failure.reason == Reason.CANCELLED
+            return "cancelled" if is_cancelled else "dead"
+        case _:
+            return "running"

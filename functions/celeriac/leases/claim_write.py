@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from celeriac.aws.client import client
-from celeriac.leases import crashes
+from celeriac.leases import crashes, tombstones
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
@@ -43,21 +43,26 @@ def write(table: str, key: Any, item: Mapping[str, Any], claim: Claim, after: Fo
     Raises Refused, and AWS's errors.
     """
     if after is not None:
-        return _changed(table, key, item, claim, _same(after))
+        return _changed(table, key, item, claim, _same(after), record_of(after.item))
     now = dt.datetime.now(dt.UTC)
-    if not claim.is_first:
-        try:
-            return _changed(table, key, item, claim, _free(claim, now, or_new=True))
-        except Refused as refused:
-            if not _has_expired(refused.found, now):
-                raise
-        return _new(table, key, item, now)
     try:
-        return _new(table, key, item, now)
+        if claim.is_first:
+            return _new(table, key, item, now)
+        return _changed(table, key, item, claim, _free(claim, now, or_new=True))
     except Refused as refused:
-        if _has_expired(refused.found, now) or not may_pass(claim, refused.found):
+        found = refused.found
+        if tombstones.forbids(found, claim):
             raise
-    return _changed(table, key, item, claim, _free(claim, now, or_new=False))
+        if _has_expired(found, now):
+            if claim.is_first:
+                raise  # another worker was faster
+            return _new(table, key, item, now)
+        if tombstones.state_is_over(found, now):
+            return _changed(table, key, item, claim, _outlived(now), found)
+        # A record that was updated first, and could be claimed, was refused for its tombstone's sake.
+        if not (claim.is_first or tombstones.is_in_vain(found, _state_until(item))) or not may_pass(claim, found):
+            raise
+    return _changed(table, key, item, claim, _free(claim, now, or_new=False), found)
 
 
 def may_pass(claim: Claim, found: Mapping[str, Any]) -> bool:
@@ -83,19 +88,69 @@ def _new(table: str, key: Any, item: Mapping[str, Any], now: dt.datetime) -> Rec
     )
 
 
-def _changed(table: str, key: Any, item: Mapping[str, Any], claim: Claim, condition: Condition) -> Record:
+def _changed(  # noqa: PLR0917 - its callers know them in this order
+    table: str,
+    key: Any,
+    item: Mapping[str, Any],
+    claim: Claim,
+    condition: Condition,
+    found: Mapping[str, Any] | None = None,
+) -> Record:
+    """Claim the record that is there. `found`: what it was, if that is known."""
     # On a FIFO queue the same message comes back, and its record says how its last run ended.
     gone = ["unsent"] if claim.comes_back else [*ENDED, *({crashes.OTHERS} - item.keys())]
+    if found is not None and tombstones.state_is_over(found, dt.datetime.now(dt.UTC)):
+        gone = [name for name in found if name not in {"id", *item, *tombstones.ATTRIBUTES}]
+    also = _beside_a_tombstone(claim, _state_until(item), found)
+    values = {f":new_{name}": value for name, value in item.items()}
+    sets = [f"#{name} = :new_{name}" for name in item if name != "expiration"]
+    deletes = ""
+    if also.is_in_vain:
+        sets, gone = [*sets, "#expiration = :new_expiration"], [*gone, *tombstones.ATTRIBUTES]
+    else:
+        # Another message of the key may be cancelled: its tombstone lives on.
+        sets.append(f"#expiration = if_not_exists({tombstones.UNTIL}, :new_expiration)")
+        if claim.redriven and not claim.of_message:
+            deletes, values[":again"] = f" DELETE {tombstones.CANCELLED} :again", {"SS": [claim.task_id]}
     names = {f"#{name}": name for name in [*item, *gone]}
-    sets, removes = [f"#{name} = :new_{name}" for name in item], [f"#{name}" for name in gone]
+    remove = f" REMOVE {', '.join(f'#{name}' for name in gone)}" if gone else ""
     return _carried_out(
         client("dynamodb").update_item,
-        Condition(condition.expression, names | condition.names, condition.values),
+        Condition(
+            " AND ".join(filter(None, [condition.expression, also.condition])),
+            names | condition.names,
+            condition.values | also.values,
+        ),
         TableName=table,
         Key=key,
-        UpdateExpression=f"SET {', '.join(sets)} REMOVE {', '.join(removes)}",
-        ExpressionAttributeValues={f":new_{name}": value for name, value in item.items()},
+        UpdateExpression=f"SET {', '.join(sets)}{remove}{deletes}",
+        ExpressionAttributeValues=values,
     )
+
+
+class _Beside(NamedTuple):
+    """What a claim asks of a record's tombstone."""
+
+    condition: str
+    values: dict[str, Any]
+    is_in_vain: bool
+    """Whether the tombstone is removed."""
+
+
+def _beside_a_tombstone(claim: Claim, state_until: int, found: Mapping[str, Any] | None) -> _Beside:
+    allowed, values = tombstones.allowed(claim)
+    asked = [allowed] if allowed else []
+    if found is not None and tombstones.is_in_vain(found, state_until):
+        values[":seen_until"] = {"N": str(found[tombstones.UNTIL])}
+        return _Beside(" AND ".join([*asked, f"{tombstones.UNTIL} = :seen_until"]), values, is_in_vain=True)
+    if found is None and not claim.of_message:
+        values[":least"] = {"N": str(tombstones.least(state_until))}
+        asked.append(f"(attribute_not_exists({tombstones.UNTIL}) OR {tombstones.UNTIL} >= :least)")
+    return _Beside(" AND ".join(asked), values, is_in_vain=False)
+
+
+def _state_until(item: Mapping[str, Any]) -> int:
+    return int(item[tombstones.STATE_UNTIL]["N"])
 
 
 def _carried_out(call: Any, condition: Condition, **arguments: Any) -> Record:
@@ -130,10 +185,16 @@ def _same(found: Found) -> Condition:
     )
 
 
+def _outlived(now: dt.datetime) -> Condition:
+    """The record's state isn't kept any more, and only a tombstone keeps it from expiring."""
+    return Condition("state_until < :now", {}, {":now": {"N": str(int(now.timestamp()))}})
+
+
 def _free(claim: Claim, now: dt.datetime, *, or_new: bool) -> Condition:
     """The key is free to be claimed, and its record hasn't expired."""
     # In this order: An earlier attempt of this message has failed. An earlier run of this attempt wasn't charged.
-    # Another message of this key has failed, unless the key may run only once.
+    # Another message of this key has failed, unless the key may run only once. Nothing is known but that another
+    # message is cancelled.
     values: dict[str, Any] = {":now": {"N": str(int(now.timestamp()))}, ":retrying": {"S": RETRYING}}
     free = []
     if claim.comes_back:
@@ -152,13 +213,15 @@ def _free(claim: Claim, now: dt.datetime, *, or_new: bool) -> Condition:
         # Another message of this key has expired before any run, see `states.has_expired`.
         free.append("(#status = :dead AND attempt = :none AND attribute_exists(expired) AND task_id <> :me)")
         values |= {":dead": {"S": DEAD}, ":none": {"N": "0"}, ":me": {"S": claim.task_id}}
+    free.append("attribute_not_exists(#status)")
     if claim.comes_back:
         # A message that is dead doesn't run again because another one of its key has replaced its record.
         free = [f"(NOT contains(ended_messages, :mark) AND {each})" for each in free]
         values[":mark"] = {"S": claim.mark}
-    new = "attribute_not_exists(id) OR " if or_new else ""
     names = {"#status": "status"} | ({} if claim.comes_back else {"#step": "step"})
-    return Condition(f"{new}(expiration >= :now AND ({' OR '.join(free)}))", names, values)
+    free_now = f"expiration >= :now AND ({' OR '.join(free)})"
+    # DynamoDB takes no parentheses that aren't needed.
+    return Condition(f"(attribute_not_exists(id) OR ({free_now}))" if or_new else free_now, names, values)
 
 
 def _has_expired(found: Mapping[str, Any], now: dt.datetime) -> bool:

@@ -11,10 +11,10 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from msgspec import Struct, field
 
 from celeriac.aws.client import may_have_been_carried_out
-from celeriac.leases import counters, crashes, import_notes, progress
+from celeriac.leases import counters, crashes, import_notes, progress, tombstones
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.progress import Moved
-from celeriac.leases.states import COMPLETED, DEAD, RETRYING, has_begun
+from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_begun
 from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
 from celeriac.model.errors import Signal
@@ -38,6 +38,10 @@ class AlreadyDone(AlreadyUsed):
 
 class AlreadyDead(AlreadyUsed):
     """The task is a dead letter, and this copy of its message is not the redriven one."""
+
+
+class AlreadyCancelled(AlreadyUsed):
+    """The message is cancelled. The record may be of another message of the key."""
 
 
 class AlreadyTried(AlreadyUsed):
@@ -220,8 +224,8 @@ class Lease(Struct):
 def claim(wanted: Claim) -> Lease:
     """Claim a task for this worker.
 
-    Raises AlreadyDone for a duplicate of a success, AlreadyTried for a stray copy of a failed attempt, AlreadyDead for
-    a stray copy of a dead letter, Busy while another worker may run the task, TooEarly on a FIFO queue before the next
+    Raises AlreadyDone for a duplicate of a success, AlreadyCancelled, AlreadyTried for a stray copy of a failed
+    attempt, AlreadyDead for a stray copy of a dead letter, Busy while another worker may run the task, TooEarly on a FIFO queue before the next
     attempt is due, EndedUnsent if its last worker couldn't send what follows, and CrashSuspected if its last worker
     died during the run: `take_over` claims such a task. Raises AWS's errors, and Unanswered if the claim may have
     succeeded.
@@ -237,6 +241,10 @@ def claim(wanted: Claim) -> Lease:
         raise AlreadyDead(
             Record(task_id=wanted.task_id)
         )  # the record is of another message, so its arguments don't count
+    if status == DEAD and found.get("task_id") == wanted.task_id and not wanted.redriven:
+        raise AlreadyDead(found)  # also if it ended as cancelled: that is told once
+    if tombstones.forbids(found, wanted) and not _is_held(found):
+        raise AlreadyCancelled(found)
     if status == RETRYING:
         # A message that was dead-lettered without a run, by quarantine for example, left the record unchanged. A
         # redrive of it starts with fresh attempts, once for all of its copies.
@@ -277,6 +285,13 @@ def _claim_in_progress(attempted: FencedStore, found: Record) -> Lease:
     raise CrashSuspected(found, wanted.task_id, is_own=is_of_message)
 
 
+def _is_held(found: Record) -> bool:
+    """Whether a worker holds the lease, so that what becomes of its run isn't known yet."""
+    if found.get("status") != INPROGRESS or "unsent" in found:
+        return False
+    return _instant(found.get("in_progress_expiration", 0)) >= dt.datetime.now(dt.UTC)
+
+
 def take_over(wanted: Claim, suspect: CrashSuspected) -> Lease:
     """Claim a task of whose key the last worker died during the run.
 
@@ -302,6 +317,8 @@ def _claim_after(attempted: FencedStore, found: Record) -> Lease:
     attempted.redriven = str(found.get("redriven", ""))
     attempted.crashes_of_others = crashes.of_others(found, attempted.claim.task_id)
     if not _put(attempted):
+        if tombstones.forbids(attempted.found, attempted.claim) and not _is_held(attempted.found):
+            raise AlreadyCancelled(attempted.found)
         raise Busy(dt.datetime.now(dt.UTC))
     return _lease(attempted)
 
@@ -312,9 +329,14 @@ def look_up(task: str, key: str, retention: dt.timedelta) -> Record:
 
 
 def forget(task: str, key: str, retention: dt.timedelta, seen: Mapping[str, Any]) -> bool:
-    """Delete the record of a task's key, so that its next message runs. False if it isn't as `seen` any more."""
+    """Delete the record of a task's key, so that its next message runs. False if it isn't as `seen` any more.
+
+    What the record says of cancelled messages stays: they don't run.
+    """
     held = store(task, names.idempotency_table(settings.stage()), retention)
-    return held.delete(key, token=str(seen["token"]), status=str(seen["status"]))
+    if "status" not in seen:
+        return True  # a mere tombstone
+    return held.delete(key, seen)
 
 
 def _instant(milliseconds: str | int) -> dt.datetime:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from celeriac.leases.claim import Claim
 from celeriac.leases.states import INPROGRESS
+from celeriac.leases.tombstones import state_is_over
 from celeriac.model.canonical import FORM
 
 ATTRIBUTES = ("cursor", "cursor_of", "checkpoints", "moved")
@@ -88,4 +89,4 @@ def _is_of(written: str, claim: Claim) -> bool:
 
 
 def _has_expired(record: Mapping[str, Any]) -> bool:
-    return int(record.get("expiration", 0)) < dt.datetime.now(dt.UTC).timestamp()
+    return state_is_over(record, dt.datetime.now(dt.UTC))

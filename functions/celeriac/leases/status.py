@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from celeriac.leases import tombstones
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_expired
+from celeriac.leases.tombstones import Cancellation
 from celeriac.model.continuing import CONTINUES
 from celeriac.model.failure import Failure
 from celeriac.model.queue import Queue
@@ -48,6 +50,8 @@ class Status(msgspec.Struct, frozen=True):
     """The name of the limit that keeps a queued or retrying task from starting, as it stands now; None if none does, if
     that can't be known without the task's arguments, or without the permission to read the limit. It then waits for a
     worker, or for `due`."""
+    cancellation: Cancellation | None = None
+    """Who has cancelled it, when and why, if somebody has. While the state is `running`, it is asked to stop."""
 
     def __eq__(self, other: object) -> bool:
         return self._compared == other._compared if isinstance(other, Status) else NotImplemented
@@ -66,7 +70,9 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     once: the task is at_most_once, so no other message of its key ever runs.
     """
     now = datetime.now(UTC)
-    if not record or int(record.get("expiration", 0)) < now.timestamp():
+    if (stopped := _stopped(record, message_id, now)) is not None:
+        return stopped
+    if not record or tombstones.state_is_over(record, now):
         return None
     holder, state = str(record.get("task_id", "")), record.get("status")
     other = holder if message_id not in ("", holder) else None
@@ -100,6 +106,22 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     # The lease ends with the invocation, which began when the message became invisible.
     again = expiry - queue.timeout + queue.visibility
     return Status("retrying", lost.attempts, failure=lost, id=holder, due=again, deaths=deaths + 1, duplicate_of=other)
+
+
+def _stopped(record: Mapping[str, Any], message_id: str, now: datetime) -> Status | None:
+    """The status of a message that was cancelled before it ended; None if it wasn't, or is asked to stop."""
+    holder, state = str(record.get("task_id", "")), record.get("status")
+    said = tombstones.last(record)
+    its = message_id or holder or (said.id if said is not None else "")
+    if not tombstones.has_stopped(record, its, now):
+        return None
+    if its == holder and state in {COMPLETED, DEAD} and not tombstones.state_is_over(record, now):
+        return None  # it had ended by then, or the record says how it was stopped
+    said = tombstones.cancellation(record, its)
+    attempts = int(record.get("attempt", 0)) if its == holder else 0
+    at = said.at if said is not None else None
+    failure = Failure(Reason.CANCELLED, message=said.text if said is not None else "", attempts=attempts, last_at=at)
+    return Status("cancelled", attempts, failure=failure, id=its, since=at, cancellation=said)
 
 
 def ended(failure: Failure | None, attempts: int, message_id: str, *, duplicate_of: str | None = None) -> Status:

@@ -9,7 +9,7 @@ would delete.
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from celeriac.aws.client import client, error_code
-from celeriac.leases import argument_hashes, claim_write, counters, crashes, progress
+from celeriac.leases import argument_hashes, claim_write, counters, crashes, progress, tombstones
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.progress import Moved
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
@@ -55,6 +55,8 @@ class FencedStore(DynamoDBPersistenceLayer):
     redriven: str = ""
     # Why the result of a success isn't stored; empty if it is.
     not_kept: str = ""
+    # The attributes that the claim writes.
+    _claimed: tuple[str, ...] = ()
     # The record that prevented the claim, or the one that a successful claim replaced.
     found: Record
 
@@ -63,6 +65,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         item = {
             "status": {"S": data_record.status},
             "expiration": {"N": str(data_record.expiry_timestamp)},
+            tombstones.STATE_UNTIL: {"N": str(data_record.expiry_timestamp)},
             "in_progress_expiration": {"N": str(data_record.in_progress_expiry_timestamp)},
             "token": {"S": self.token},
             "task_id": {"S": self.claim.task_id},
@@ -78,7 +81,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         }
         if self.after is not None:  # a claim of a free key hasn't seen them
             item[crashes.OTHERS] = {"S": self.crashes_of_others}
-        key = self._get_key(data_record.idempotency_key)
+        key, self._claimed = self._get_key(data_record.idempotency_key), tuple(item)
         try:
             self.found = claim_write.write(self.table_name, key, item, self.claim, self.after)
         except claim_write.Refused as refused:
@@ -99,8 +102,8 @@ class FencedStore(DynamoDBPersistenceLayer):
         return {
             "Key": self._get_key(data_record.idempotency_key),
             "UpdateExpression": (
-                "SET #status = :status, #data = :data, expiration = :expiration, attempt = :attempt, "
-                "ended_at = :ended"
+                f"SET #status = :status, #data = :data, expiration = {tombstones.KEPT}, "
+                f"{tombstones.STATE_UNTIL} = :state_until, attempt = :attempt, ended_at = :ended"
                 f"{', not_kept = :not_kept' if kept else ''} "
                 f"REMOVE {', '.join(['failure', 'retry_at', 'unsent', *removed])}{'' if kept else ', not_kept'}"
             ),
@@ -112,7 +115,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 ":attempt": {"N": str(self.attempt)},
                 ":status": {"S": data_record.status},
                 ":data": {"S": data_record.response_data},
-                ":expiration": {"N": str(data_record.expiry_timestamp)},
+                ":state_until": {"N": str(data_record.expiry_timestamp)},
                 ":token": {"S": self.token},
                 ":ended": {"N": milliseconds(dt.datetime.now(dt.UTC))},
                 **kept,
@@ -227,13 +230,28 @@ class FencedStore(DynamoDBPersistenceLayer):
                 self._put_back(self.after)
 
     def _put_back(self, before: Found) -> None:
+        """Let the record be as it was before this claim, except for what it says of cancelled messages."""
+        kept = {"id", "expiration", *tombstones.ATTRIBUTES}
+        old = {name: value for name, value in before.item.items() if name not in kept}
+        old.setdefault(tombstones.STATE_UNTIL, before.item["expiration"])
+        gone = [name for name in self._claimed if name not in {*old, *kept}]
+        sets = [f"#{name} = :old_{name}" for name in old]
+        sets.append(f"expiration = if_not_exists({tombstones.UNTIL}, :old_expiration)")
+        removes = f" REMOVE {', '.join(f'#{name}' for name in gone)}" if gone else ""
         with _fenced():
-            client("dynamodb").put_item(
+            client("dynamodb").update_item(
                 TableName=self.table_name,
-                Item=before.item,
+                Key=self._get_key(self.record_id(self.claim.key)),
+                UpdateExpression=f"SET {', '.join(sets)}{removes}",
                 ConditionExpression="#token = :token AND #status = :inprogress",
-                ExpressionAttributeNames={"#status": "status", "#token": "token"},
-                ExpressionAttributeValues={":inprogress": {"S": INPROGRESS}, ":token": {"S": self.token}},
+                ExpressionAttributeNames={f"#{name}": name for name in [*old, *gone]}
+                | {"#status": "status", "#token": "token"},
+                ExpressionAttributeValues={f":old_{name}": value for name, value in old.items()}
+                | {
+                    ":old_expiration": before.item["expiration"],
+                    ":inprogress": {"S": INPROGRESS},
+                    ":token": {"S": self.token},
+                },
             )
 
     def _update_in_progress(self, expression: str, values: dict[str, Any]) -> None:
@@ -262,17 +280,32 @@ class FencedStore(DynamoDBPersistenceLayer):
         )
         return claim_write.record_of(answer.get("Item"))
 
-    def delete(self, key: str, *, token: str, status: str) -> bool:
-        """Delete the record of `key` if it still has this token and status. Returns whether it had."""
+    def delete(self, key: str, seen: Mapping[str, Any]) -> bool:
+        """Delete the record of `key` if it is still as `seen`. Returns whether it was. A tombstone in it stays."""
+        condition: Any = {
+            "TableName": self.table_name,
+            "Key": self._get_key(self.record_id(key)),
+            "ExpressionAttributeValues": {":token": {"S": str(seen["token"])}, ":status": {"S": str(seen["status"])}},
+        }
+        names = {"#token": "token", "#status": "status"}
+        same = "#token = :token AND #status = :status"
+        dynamodb = client("dynamodb")
         try:
-            client("dynamodb").delete_item(
-                TableName=self.table_name,
-                Key=self._get_key(self.record_id(key)),
-                ConditionExpression="#token = :token AND #status = :status",
-                ExpressionAttributeNames={"#token": "token", "#status": "status"},
-                ExpressionAttributeValues={":token": {"S": token}, ":status": {"S": status}},
-            )
-        except client("dynamodb").exceptions.ConditionalCheckFailedException:
+            if tombstones.UNTIL in seen:
+                gone = _named([name for name in seen if name not in {"id", "expiration", *tombstones.ATTRIBUTES}])
+                dynamodb.update_item(
+                    **condition,
+                    UpdateExpression=f"REMOVE {', '.join(gone)}",
+                    ConditionExpression=same,
+                    ExpressionAttributeNames=names | gone,
+                )
+            else:
+                dynamodb.delete_item(
+                    **condition,
+                    ConditionExpression=f"{same} AND attribute_not_exists({tombstones.UNTIL})",
+                    ExpressionAttributeNames=names,
+                )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
             return False
         return True
 

@@ -12,7 +12,7 @@ from celeriac.consume.sqs_record import SqsRecord
 from celeriac.declare import registry
 from celeriac.declare.task import Task
 from celeriac.flow import rows
-from celeriac.leases import states
+from celeriac.leases import states, tombstones
 from celeriac.model.limits import Breaker, Concurrent, Limit, Rate
 from celeriac.model.message import Message
 from celeriac.model.queue import Queue
@@ -109,7 +109,9 @@ def is_settled(record: Mapping[str, Any], message: Message, *, alone: bool, come
     comes_back: whether the queue is FIFO, so that the record counts attempts.
     """
     now = datetime.now(UTC)
-    if not record or int(record.get("expiration", 0)) < now.timestamp():
+    if tombstones.has_stopped(record, message.id, now) and message.failure is None:
+        return True
+    if not record or tombstones.state_is_over(record, now):
         return False
     is_own, this = record.get("task_id") == message.id, now.timestamp() * 1000
     ran = int(record.get("attempt", 0)), int(record.get("step", 0))
