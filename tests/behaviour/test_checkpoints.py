@@ -88,7 +88,7 @@ def crawl(ctx: Context) -> None:
 
 
 @task(exports, key="report", retry=FAST)
-def count_rows(ctx: Context, report: str) -> object:
+def count_rows(ctx: Context, report: str) -> Any:
     for first in range(_begin(ctx), 500, 10):
         _sandbox[0].advance(STEP)
         with ctx.transaction() as tx:

@@ -155,7 +155,7 @@ def test_a_task_that_runs_is_not_cancelled(sandbox: Sandbox) -> None:
     (name,) = schedules.page().names
     one = find(name)
     assert one is not None
-    outcomes = []
+    outcomes: list[str] = []
 
     def meanwhile(call: Call) -> Any:
         if call.operation == "UpdateItem" and not outcomes:  # the success is about to be recorded

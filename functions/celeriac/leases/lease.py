@@ -225,10 +225,10 @@ def claim(wanted: Claim) -> Lease:
     """Claim a task for this worker.
 
     Raises AlreadyDone for a duplicate of a success, AlreadyCancelled, AlreadyTried for a stray copy of a failed
-    attempt, AlreadyDead for a stray copy of a dead letter, Busy while another worker may run the task, TooEarly on a FIFO queue before the next
-    attempt is due, EndedUnsent if its last worker couldn't send what follows, and CrashSuspected if its last worker
-    died during the run: `take_over` claims such a task. Raises AWS's errors, and Unanswered if the claim may have
-    succeeded.
+    attempt, AlreadyDead for a stray copy of a dead letter, Busy while another worker may run the task, TooEarly on a
+    FIFO queue before the next attempt is due, EndedUnsent if its last worker couldn't send what follows, and
+    CrashSuspected if its last worker died during the run: `take_over` claims such a task. Raises AWS's errors, and
+    Unanswered if the claim may have succeeded.
     """
     attempted = _new_store(wanted)
     attempted.deaths_alone = int(wanted.alone)
