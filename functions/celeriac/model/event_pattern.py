@@ -20,6 +20,8 @@ MOST_CHARACTERS = 4096
 OR = "$or"
 # EventBridge compares numbers with 15 digits, six of them behind the point.
 _MOST_NUMBER = 5e9
+# The CDK writes templates in JavaScript.
+_MOST_WHOLE = 2**53 - 1
 _PAIR, _TWO_PAIRS = 2, 4
 _ESCAPES = re.compile(r"\\(?![*\\])|\*\*")
 
@@ -72,12 +74,16 @@ def _of_alternatives(wanted: object, at: str) -> Iterator[str]:
 
 def _of_leaf(wanted: list[Any], at: str) -> Iterator[str]:
     if not wanted:
-        yield f'{at} is an empty list, which EventBridge refuses: write [{{"exists": true}}] for any value'
+        yield f'{at} is an empty list, which EventBridge refuses: write [{{"exists": True}}] for any value'
     for one in wanted:
         if isinstance(one, Mapping):
             yield from _of_filter(one, at)
-        elif not (one is None or isinstance(one, (str, bool, int, float))):
-            yield f"{at} has {_shown(one)}: a value is a text, a number, a bool, None, or a filter such as {_EXAMPLE}"
+        elif one is None:
+            yield f'{at} has None, which a template leaves out: write {{"exists": True}}, and look in the task'
+        elif not isinstance(one, (str, bool, int, float)):
+            yield f"{at} has {_shown(one)}: a value is a text, a number, a bool, or a filter such as {_EXAMPLE}"
+        elif isinstance(one, (int, float)) and not -_MOST_WHOLE <= one <= _MOST_WHOLE:
+            yield f"{at} has {one}, which a template can't hold: it lies between -{_MOST_WHOLE} and {_MOST_WHOLE}"
 
 
 def _of_filter(one: Mapping[Any, Any], at: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -19,14 +19,14 @@ _VARIABLE = re.compile(r"<([A-Za-z0-9_-]+)>")
 
 
 def completed(event: Mapping[str, Any], *, now: datetime, account: str, region: str) -> dict[str, Any]:
-    """The event with what EventBridge adds. Raises ValueError for an event that no service sends."""
-    if not isinstance(event, Mapping):
-        raise ValueError(f"an event is a dict, not {type(event).__name__}")
-    for field in ("source", "detail-type"):
-        if not isinstance(event.get(field), str):
-            raise ValueError(f'the event has no {field}: each has one, such as {{"source": "aws.s3", ...}}')
-    if not isinstance(event.get("detail", {}), Mapping):
-        raise ValueError(f"the event's detail is a dict, not {type(event['detail']).__name__}")
+    """The event with what EventBridge adds.
+
+    Raises ValueError for an event that no service sends, TypeError for one that isn't a dict.
+    """
+    if not isinstance(event, Mapping) or not isinstance(event.get("detail", {}), Mapping):
+        raise TypeError("an event is a dict, and so is its detail")
+    if missing := [field for field in ("source", "detail-type") if not isinstance(event.get(field), str)]:
+        raise ValueError(f'the event has no {missing[0]}: each has one, such as {{"source": "aws.s3", ...}}')
     if unknown := sorted(set(event) - set(aws_event.FIELDS)):
         raise ValueError(
             f"no event has {', '.join(unknown)} beside its source: what a service tells stands in detail; an event has "
@@ -45,28 +45,30 @@ def completed(event: Mapping[str, Any], *, now: datetime, account: str, region: 
     return whole
 
 
-def is_for(task: "Task[..., Any, Any]", event: Mapping[str, Any]) -> bool:
-    """Whether the rule of the task matches the event."""
-    return task.on_aws is not None and event_patterns.matches(task.on_aws.pattern, dict(event))
+def messages(
+    tasks: "Iterable[Task[..., Any, Any]]", event: Mapping[str, Any]
+) -> "Iterator[tuple[Task[..., Any, Any], str]]":
+    """Each task whose rule matches the event, and the message that its queue gets."""
+    for task in tasks:
+        if task.on_aws is not None and event_patterns.matches(task.on_aws.pattern, dict(event)):
+            yield task, filled(aws_event.transformer(task.name, task.on_aws), event)
 
 
-def body(task: "Task[..., Any, Any]", event: Mapping[str, Any]) -> str:
-    """The message that the input transformer of a task makes of an event.
+def filled(transformer: aws_event.Transformer, event: Mapping[str, Any]) -> str:
+    """What an input transformer makes of an event.
 
     A variable that stands alone becomes JSON; inside a text its own text. A path that the event doesn't have gives an
     empty text. LocalStack's tests have recorded this at AWS on 2024-06-11 (test_events_inputs.snapshot.json).
     """
-    assert task.on_aws is not None
-    paths, template = aws_event.transformer(task.name, task.on_aws)
-    values = {f"<{variable}>": _found(event, path) for variable, path in paths.items()}
+    values = {f"<{variable}>": _found(event, path) for variable, path in transformer.paths.items()}
 
-    def filled(part: re.Match[str]) -> str:
+    def fill(part: re.Match[str]) -> str:
         text = part[0]
         if text.startswith("<"):
             return json.dumps(values[text], ensure_ascii=False, separators=(",", ":"))
         return _VARIABLE.sub(lambda variable: str(values[variable[0]]), text)
 
-    return _PART.sub(filled, template)
+    return _PART.sub(fill, transformer.template)
 
 
 def _found(event: Mapping[str, Any], path: str) -> Any:

@@ -38,11 +38,9 @@ def _field_matches(name: str, wanted: Any, event: object) -> bool:
     if isinstance(wanted, Mapping):
         return matches(wanted, value)
     values = list(_leaves(value))
-    return (
-        any(_is_absence(one) for one in wanted)
-        if not values
-        else any(_is(each, one) for each in values for one in wanted)
-    )
+    if not values:
+        return any(_is_absence(one) for one in wanted)
+    return any(_is(each, one) for each in values for one in wanted)
 
 
 _ABSENT = object()
@@ -58,7 +56,7 @@ def _leaves(value: object) -> Iterator[object]:
 
 
 def _is_absence(wanted: object) -> bool:
-    return wanted == {"exists": False} and isinstance(wanted, dict)
+    return isinstance(wanted, Mapping) and wanted.get("exists") is False
 
 
 def _is(value: object, wanted: object) -> bool:

@@ -213,17 +213,17 @@ class Sandbox(Faults):
         event: `source` and `detail-type`, and mostly `detail`. What else an event has, such as `id` and `time`, is
         added. Sent again with the same `id`, it is a second delivery. Returns the names of the tasks. Nothing runs yet.
 
-        Raises ValueError for a dict that no service would send.
+        Raises ValueError for an event that no service would send, TypeError for one that isn't a dict.
         """
         with self._calls.unobserved():
             owner = {"account": DEFAULT_ACCOUNT_ID, "region": clients.client("sqs").meta.region_name}
             whole = aws_events.completed(event, now=self.now, **owner)
-            called = [task for _, task in sorted(registry.tasks.items()) if aws_events.is_for(task, whole)]
-            for task in called:
-                name = task.queue.physical_name(self._stage)
-                sqs.send(name, sqs.Entry(aws_events.body(task, whole)))
+            called = {task.name: body for task, body in aws_events.messages(registry.tasks.values(), whole)}
+            for task, body in sorted(called.items()):
+                name = registry.tasks[task].queue.physical_name(self._stage)
+                sqs.send(name, sqs.Entry(body))
                 self._activity.queues.add(sqs.url(name))
-        return [task.name for task in called]
+        return sorted(called)
 
     def run_once(self) -> int:
         """Run each message that is due now once, and all that this makes due at once. Returns how many invocations.
