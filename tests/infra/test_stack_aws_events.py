@@ -95,6 +95,17 @@ def test_only_the_rules_of_its_tasks_may_send_to_a_queue(events: Stage) -> None:
     assert text(unsent["ArnLike"]["aws:SourceArn"]) == rule_arn("celeriac-test--on-*")
 
 
+def test_a_moved_tasks_rule_may_send_to_its_former_queue_until_the_work_is_deployed() -> None:
+    """EventBridge doesn't try again what a policy has refused, and the state is deployed first."""
+    moved: Task[..., Any, Any] = task(SLOW, name="moved_event", former_queues=[MAIL], on_aws=AwsEvent(UPLOAD))(note)
+    state, work = build(QUEUES, [*TASKS, moved], stage="test")
+    for queue in ("mail", "slow"):
+        (condition,) = _senders(state, f"celeriac-test--{queue}")
+        assert text(condition["ArnEquals"]["aws:SourceArn"][0]) == rule_arn("celeriac-test--on-moved_event")
+    (rule,) = work.resources("Events::Rule")
+    assert [text(target["Arn"]) for target in rule["Targets"]] == [queue_arn("celeriac-test--slow")]
+
+
 def test_what_could_not_be_sent_is_kept_and_raises_alarms(events: Stage) -> None:
     queue = events.state.named("SQS::Queue", "QueueName", "celeriac-test--aws_events-dlq")
     assert (queue["MessageRetentionPeriod"], queue["SqsManagedSseEnabled"]) == (14 * 24 * 3600, True)

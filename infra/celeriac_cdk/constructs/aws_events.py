@@ -90,10 +90,12 @@ def receive(
 ) -> None:
     """Let the rules of the tasks send to the queues, and build the queue for what they can't send.
 
-    Builds nothing if no task has `on_aws`.
+    A task's rule may send to its former queues too: until the work is deployed, it still does. Builds nothing if no
+    task has `on_aws`.
     """
+    called = [task for task in tasks if task.on_aws is not None]
     for name, queue in queues.items():
-        if rules := [_rule_arn(task, config.stage) for task in tasks if task.on_aws and task.queue.name == name]:
+        if rules := [_rule_arn(task, config.stage) for task in called if name in {one.name for one in task.all_queues}]:
             _let_send(queue.source, {"ArnEquals": {"aws:SourceArn": rules}})
     if is_used(tasks):
         name = names.aws_event_dead_letters(config.stage)

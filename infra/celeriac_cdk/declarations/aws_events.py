@@ -35,7 +35,7 @@ def check_aws_events(tasks: Sequence[Task[..., Any, Any]]) -> None:
                 raise DeclarationError(
                     f"task {task.name!r}: its parameter {name} can't take {path} of an event: {why}: change its type"
                 )
-    for queue, number in Counter(task.queue.name for task, _ in called).items():
+    for queue, number in Counter(queue.name for task, _ in called for queue in task.all_queues).items():
         if number > MOST_OF_A_QUEUE:
             raise DeclarationError(
                 f"events of AWS call {number} tasks of the queue {queue!r}, and the policy of a queue has room for "
