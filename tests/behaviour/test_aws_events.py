@@ -309,9 +309,13 @@ def test_only_plain_paths_are_taken(path: Any, said: str) -> None:
 
 def _many(number: int, name: str = "p") -> None:
     names = [f"{name}{n}" for n in range(number)]
-    space: dict[str, Any] = {}
+    space: dict[str, Any] = {"__name__": __name__}
     exec(f"def many({', '.join(names)}): ...", space)  # noqa: S102 - a function with very many parameters
-    made = task(watch, name="many_of_event", on_aws=AwsEvent(S3, args={each: f"$.detail.{each}" for each in names}))
+    made = task(
+        watch,
+        name="many_of_event",
+        on_aws=AwsEvent({"source": ["nobody"]}, args={each: f"$.detail.{each}" for each in names}),
+    )
     made(space["many"])
 
 

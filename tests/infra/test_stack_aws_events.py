@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
 
 from celeriac import AwsEvent, Queue, Task, task
@@ -155,7 +156,7 @@ from {name}.queues import mail
 def note_state(state: str) -> None: ...
 """
     with foreign.imports_of(tmp_path):
-        stack = foreign.cdk.Stack(foreign.app(), "Host")
+        stack = cdk.Stack(foreign.app(), "Host")
         for name in ("cars", "bikes"):
             source = foreign.package(tmp_path / name, f"{name}_event_tasks", tasks=tasks)
             Celeriac(stack, name, source=source, name=name, stage="dev")

@@ -18,7 +18,7 @@ _PART = re.compile(r'"(?:\\.|[^"\\])*"|<[A-Za-z0-9_-]+>')
 _VARIABLE = re.compile(r"<([A-Za-z0-9_-]+)>")
 
 
-def completed(event: Mapping[str, Any], *, now: datetime, account: str, region: str) -> dict[str, Any]:
+def completed(event: Any, *, now: datetime, account: str, region: str) -> dict[str, Any]:
     """The event with what EventBridge adds.
 
     Raises ValueError for an event that no service sends, TypeError for one that isn't a dict.
