@@ -24,6 +24,7 @@ EVENT: dict[str, Any] = {
         "tags": [],
         "words": ["red", "green"],
         "inner": {"a": 1},
+        "label.io/name": "web",
         "parts": [{"n": 1, "name": "x"}, {"n": 2, "name": "y"}],
     },
 }
@@ -133,6 +134,12 @@ def test_another_implementation_says_the_same(field: str, values: list[Any], *, 
         ({"detail": {"missing": {"deeper": [{"exists": False}]}}}, True),
         ({"detail": {"size": {"deeper": ["x"]}}}, False),
         ({"detail": {"inner": {"a": [1]}}}, True),
+        ({"detail": {"inner.a": [1]}}, True),  # a dot is as good as a dict
+        ({"detail.inner": {"a": [2]}}, False),
+        ({"detail.size": [5], "detail": {"inner": {"a": [1]}}}, True),
+        ({"detail.size": [6], "detail": {"inner": {"a": [1]}}}, False),
+        ({"detail": {"label": {"io/name": ["web"]}}}, True),
+        ({"detail": {"label.io/name": ["db"]}}, False),
         ({"detail": {"parts": {"n": [2]}}}, True),
         ({"detail": {"parts": {"n": [2], "name": ["y"]}}}, True),
         ({"detail": {"parts": {"n": [2], "name": ["x"]}}}, False),  # of two objects

@@ -4,7 +4,6 @@ import inspect
 from datetime import timedelta
 from typing import Any
 
-from celeriac.declare.check_aws_event import check_aws_event
 from celeriac.declare.check_flow import check_flow
 from celeriac.declare.task import Task
 from celeriac.model.cron import MOST_NAME_CHARACTERS
@@ -69,6 +68,8 @@ def check(made: Task[..., Any, Any]) -> None:
         )
     check_flow(made, fields)
     if made.on_aws is not None:
+        from celeriac.declare.check_aws_event import check_aws_event  # noqa: PLC0415 - few tasks need it
+
         check_aws_event(made, made.on_aws, fields, _required(made))
 
 

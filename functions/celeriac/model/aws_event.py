@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from celeriac.model import event_pattern
 from celeriac.model.errors import DeclarationError
 from celeriac.model.message import FIRST_VERSION
 
@@ -55,6 +54,9 @@ class AwsEvent(msgspec.Struct, frozen=True):
     """A path of the event for each parameter of the task, such as `{"bucket": "$.detail.bucket.name"}`."""
 
     def __post_init__(self) -> None:
+        # Only a program with such a task needs it: 3 ms.
+        from celeriac.model import event_pattern  # noqa: PLC0415
+
         for problem in (*event_pattern.problems(self.pattern), *_problems_of_args(self.args)):
             raise AwsEventError(f"AwsEvent: {problem}")
 

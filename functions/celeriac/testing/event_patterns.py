@@ -21,22 +21,45 @@ _COMPARED: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def matches(pattern: Mapping[str, Any], event: object) -> bool:
+def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
     """Whether all fields of a pattern match. A list of objects matches if one of its objects does.
 
     pattern: one without `celeriac.model.event_pattern.problems`.
     """
+    return _matches(_nested(pattern), _nested(event))
+
+
+def _nested(value: Any) -> Any:
+    """The value with `{"a": {"b": ...}}` for each `{"a.b": ...}`: EventBridge takes them for the same."""
+    if isinstance(value, list):
+        return [_nested(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    made: dict[str, Any] = {}
+    for name, inner in value.items():
+        *above, last = name.split(".")
+        at = made
+        for step in above:
+            if not isinstance(at.get(step), dict):
+                at[step] = {}
+            at = at[step]
+        found = _nested(inner)
+        at[last] = {**at[last], **found} if isinstance(found, dict) and isinstance(at.get(last), dict) else found
+    return made
+
+
+def _matches(pattern: Mapping[str, Any], event: object) -> bool:
     if isinstance(event, list):
-        return any(matches(pattern, one) for one in event) or matches(pattern, None)
+        return any(_matches(pattern, one) for one in event) or _matches(pattern, None)
     return all(_field_matches(name, wanted, event) for name, wanted in pattern.items())
 
 
 def _field_matches(name: str, wanted: Any, event: object) -> bool:
     if name == OR:
-        return any(matches(one, event) for one in wanted)
+        return any(_matches(one, event) for one in wanted)
     value = event.get(name, _ABSENT) if isinstance(event, dict) else _ABSENT
     if isinstance(wanted, Mapping):
-        return matches(wanted, value)
+        return _matches(wanted, value)
     values = list(_leaves(value))
     if not values:
         return any(_is_absence(one) for one in wanted)
