@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from celeriac.aws.sqs import NoSuchQueueError
 from celeriac.declare.context import Context
 from celeriac.declare.decorator import task
-from celeriac.declare.handle import Handle, ResultNotKeptError, Superseded, TaskFailedError
+from celeriac.declare.handle import Handle, ResultNotKeptError, Superseded, TaskCancelled, TaskFailedError
 from celeriac.declare.reference import InvalidReferenceError
 from celeriac.declare.registry import handle
 from celeriac.declare.signature import InvalidArgumentsError
@@ -86,6 +86,7 @@ __all__ = [
     "Superseded",
     "Table",
     "Task",
+    "TaskCancelled",
     "TaskFailedError",
     "Throttled",
     "TransactionError",

@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, assert_type
 
 import pytest
@@ -19,6 +20,7 @@ from celeriac import (
     Queue,
     Reject,
     Status,
+    TaskCancelled,
     TaskFailedError,
     task,
 )
@@ -67,6 +69,51 @@ def test_they_raise_what_their_twins_raise(sandbox: Sandbox) -> None:
             await refused.aresult()
 
     asyncio.run(main())
+
+
+def test_waiting_for_a_result_looks_often_at_first_and_then_each_two_seconds(sandbox: Sandbox) -> None:
+    looks: list[datetime] = []
+
+    def note(call: Call) -> Any:
+        if call.operation == "GetItem" and call.arguments.get("ConsistentRead"):
+            looks.append(sandbox.now)
+        return call.make()
+
+    async def main() -> None:
+        late = await receive.options(delay=timedelta(minutes=10), expires=timedelta(minutes=11)).aenqueue("late")
+        looks.clear()
+        with pytest.raises(TimeoutError):
+            await late.aresult(timeout=60)
+
+    with sandbox.fault(note), sandbox.worker():
+        asyncio.run(main())
+    waits = [round((later - one).total_seconds(), 2) for one, later in pairwise(dict.fromkeys(looks))]
+    assert waits[:2] == [0.2, 0.26]
+    assert max(waits) == 2
+
+
+def test_who_stops_waiting_for_a_result_stops_nothing_else(sandbox: Sandbox) -> None:
+    async def main() -> str:
+        late = await receive.options(delay=timedelta(minutes=10)).aenqueue("late")
+        waiting = asyncio.create_task(late.aresult(timeout=60))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return await late.aresult(timeout=3600)
+
+    assert asyncio.run(main()) == "LATE"
+
+
+def test_the_result_of_what_has_expired_is_an_error_at_once(sandbox: Sandbox) -> None:
+    async def main() -> None:
+        brief = await receive.options(expires=timedelta(seconds=1)).aenqueue("brief")
+        sandbox.advance(timedelta(seconds=1))
+        with pytest.raises(TaskCancelled, match="expired"):
+            await brief.aresult()
+
+    asyncio.run(main())
+    assert received == []
 
 
 def test_a_transaction_of_an_async_task_commits_its_effects_and_its_success(sandbox: Sandbox) -> None:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel
 
 from celeriac import Backoff, Context, Queue, task
 from celeriac.consume.handler import handler
-from celeriac.testing import Sandbox, WorkerDied
+from celeriac.testing import Sandbox, WorkerDied, die
 from celeriac.testing.calls import Call
 from celeriac.testing.lambda_ import Invocation
 
@@ -204,6 +204,34 @@ def test_an_at_most_once_task_is_not_claimed_before_its_turn(sandbox: Sandbox) -
         sandbox.run_once()
     assert not [key for key in claimed if key.startswith("launch")]
     assert runs == list("abc")
+
+
+def test_what_was_claimed_ahead_and_expires_before_its_turn_does_not_start(sandbox: Sandbox) -> None:
+    watch = Watch()
+
+    def outlast() -> None:
+        watch.until(claims=3)
+        sandbox.advance(timedelta(seconds=10))
+
+    during["a"] = outlast
+    work.enqueue(name="a")
+    brief = work.options(expires=timedelta(seconds=5)).enqueue(name="b")
+    work.options(expires=timedelta(minutes=5)).enqueue(name="c")
+    with sandbox.fault(watch):
+        sandbox.run_once()
+    assert runs == list("ac")
+    assert brief.status().state == "cancelled"
+    work.enqueue(name="b")  # its key is free
+    sandbox.drain()
+    assert runs == list("acb")
+    assert sandbox.dead_letters(jobs) == []
+
+
+def test_a_task_that_a_worker_had_begun_starts_again_whenever_its_turn_comes(sandbox: Sandbox) -> None:
+    during["a"] = die
+    work.options(expires=timedelta(seconds=5)).enqueue(name="a")
+    sandbox.drain()
+    assert runs == ["a", "a"]
 
 
 def test_a_fifo_group_is_claimed_one_by_one(sandbox: Sandbox) -> None:

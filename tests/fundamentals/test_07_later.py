@@ -43,6 +43,15 @@ def test_a_task_can_have_a_time(sandbox: Sandbox) -> None:
     assert noon <= at < noon + timedelta(minutes=1)
 
 
+def test_what_is_worth_nothing_later_is_cancelled_if_it_has_not_started_by_then(sandbox: Sandbox) -> None:
+    late = remind.options(expires=timedelta(minutes=10)).enqueue("your code is 1234")
+    sandbox.advance(timedelta(minutes=10))  # no worker had time for it
+    sandbox.drain()
+    assert reminded == []
+    assert late.status().state == "cancelled"
+    assert sandbox.dead_letters(reminders) == []
+
+
 def test_a_schedule_that_fires_twice_is_one_run(sandbox: Sandbox) -> None:
     sandbox.fire(tidy_up)
     sandbox.fire(tidy_up)

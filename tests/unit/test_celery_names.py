@@ -108,7 +108,7 @@ def test_options_are_timedeltas_and_datetimes() -> None:
         pay.options(countdown=60)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"options\(\) has no eta; instead of eta= write pay.options\(at=datetime\)"):
         pay.options(eta="tomorrow")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"options\(\) has no colour; it takes delay, at, group and key"):
+    with pytest.raises(TypeError, match=r"options\(\) has no colour; it takes delay, at, group, key and expires"):
         pay.options(colour="red")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"task 'pay': delay is 60, write delay=timedelta\(seconds=60\)"):
         pay.options(delay=60)  # type: ignore[arg-type]

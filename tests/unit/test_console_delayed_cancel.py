@@ -97,11 +97,12 @@ def test_a_cancelled_task_does_not_run_and_a_stray_copy_of_it_neither(sandbox: S
     assert ran == [(kept.id, 1)]
     assert sandbox.dead_letters(jobs) == []
     status = handle.status()
-    assert (status.state, status.attempts) == ("dead", 0)
+    assert (status.state, status.attempts) == ("cancelled", 0)
     assert status.failure is not None
     assert status.failure.reason == "cancelled"
     shown = command("status", handle.ref)
-    assert "dead since 2026-01-01 00:00:00Z, cancelled" in shown
+    assert "cancelled 2026-01-01 00:00:00Z" in shown
+    assert "cancelled: an operator cancelled it" in shown
     assert f"it has no dead letter. Run it after all: celeriac --stage test rerun charge {handle.id}" in shown
     with pytest.raises(TaskFailedError, match="was cancelled: an operator cancelled it"):
         handle.result(1)
@@ -116,7 +117,7 @@ def test_a_retry_is_cancelled_and_no_longer_said_to_be_retrying(sandbox: Sandbox
     put_back(*copies)
     sandbox.drain()
     assert ran == [(handle.id, 1)]
-    assert (handle.status().state, handle.status().attempts) == ("dead", 1)
+    assert (handle.status().state, handle.status().attempts) == ("cancelled", 1)
 
 
 def test_a_task_that_fires_between_the_two_writes_does_not_run(sandbox: Sandbox) -> None:
@@ -135,7 +136,7 @@ def test_a_task_that_fires_between_the_two_writes_does_not_run(sandbox: Sandbox)
         assert cancel(name)["cancelled"] == 1
     sandbox.drain()
     assert ran == []
-    assert handle.status().state == "dead"
+    assert handle.status().state == "cancelled"
 
 
 def test_a_task_that_has_fired_and_run_before_it_is_cancelled_keeps_its_success(sandbox: Sandbox) -> None:
@@ -208,7 +209,7 @@ def test_a_retry_whose_last_attempt_could_not_be_recorded_is_cancelled(sandbox: 
     (item,) = client("dynamodb").scan(TableName=table)["Items"]
     client("dynamodb").put_item(TableName=table, Item=item | {name: {"N": value} for name, value in record.items()})
     assert cancel("--task", "charge")["cancelled"] == 1
-    assert handle.status().state == "dead"
+    assert handle.status().state == "cancelled"
 
 
 def test_the_record_of_another_message_of_the_key_stays_as_it_is(sandbox: Sandbox) -> None:
@@ -216,7 +217,7 @@ def test_the_record_of_another_message_of_the_key_stays_as_it_is(sandbox: Sandbo
     second = bill.options(delay=2 * HOUR).enqueue(number=7)
     assert cancel(first.ref)["cancelled"] == 1
     assert cancel(second.ref)["cancelled"] == 1  # the record is of the first one
-    assert first.status().state == "dead"
+    assert first.status().state == "cancelled"
     assert schedules.page().names == []
     done = bill.enqueue(number=8)
     sandbox.drain()
@@ -271,7 +272,7 @@ def test_an_at_most_once_task_stays_cancelled_as_a_dead_one_does(sandbox: Sandbo
     once.enqueue(number=7)
     sandbox.drain()
     assert ran == []
-    assert handle.status().state == "dead"
+    assert handle.status().state == "cancelled"
 
 
 def test_an_at_least_once_task_has_no_record_and_only_loses_its_schedule(sandbox: Sandbox) -> None:
@@ -296,7 +297,7 @@ def test_the_command_can_be_killed_at_any_call_and_typed_again(sandbox: Sandbox,
     assert schedules.page().names == []
     sandbox.drain()
     assert ran == []
-    assert {handle.status().state for handle in handles} == {"dead"}
+    assert {handle.status().state for handle in handles} == {"cancelled"}
 
 
 def test_a_task_whose_schedule_was_not_deleted_does_not_run_when_it_is_due(sandbox: Sandbox) -> None:

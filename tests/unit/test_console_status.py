@@ -336,3 +336,26 @@ def test_control_characters_of_another_program_do_not_reach_the_terminal(sandbox
         assert "\nSTATE" not in told, command
     ended = _run("send", "evil", "--arg", "order=json", "--wait").stdout.splitlines()
     assert json.loads(ended[-1]) == "\u202e\x9b31m"
+
+
+def test_a_task_that_has_expired_is_shown_as_cancelled_and_runs_after_all(sandbox: Sandbox) -> None:
+    ref = _run("send", "charge", "--arg", "order=o-late", "--expires", "1m").stdout.strip()
+    sandbox.advance(timedelta(minutes=1))
+    sandbox.drain()
+    shown = _run("status", ref)
+    assert shown.exit_code == 1
+    first, second, third, *_ = shown.stdout.splitlines()
+    assert first == "charge: cancelled 2026-01-01 00:01:00Z"
+    assert second == "expired: it was to start by 2026-01-01 00:01:00+00:00"
+    assert third == "it has no dead letter. Run it after all: celeriac --stage test rerun charge o-late"
+    (one,) = json.loads(_run("status", ref, "--json").stdout)
+    assert (one["state"], one["reason"]) == ("cancelled", "expired")
+    assert _run("rerun", "charge", "o-late", "--yes").exit_code == 0
+    sandbox.drain()
+    assert ran == ["o-late"]
+
+
+def test_an_expiry_before_the_delay_is_refused(sandbox: Sandbox) -> None:
+    refused = _run("send", "charge", "--arg", "order=o-1", "--delay", "1h", "--expires", "1m")
+    assert refused.exit_code == 2
+    assert "isn't later than" in refused.stderr

@@ -78,7 +78,7 @@ def test_one_is_cancelled_and_one_runs_now(sandbox: Sandbox, page: Page, greet: 
     assert "1 delayed task cancelled." in page.act("/delayed/cancel", names=by_id[handles[0].id])
     assert "1 delayed task sent." in page.act("/delayed/run-now", names=by_id[handles[1].id])
     sandbox.drain()
-    assert [handle.status().state for handle in handles] == ["dead", "succeeded"]
+    assert [handle.status().state for handle in handles] == ["cancelled", "succeeded"]
     assert page.json("/schedules")["delayed"] == []
     assert [line["what"] for line in page.json("/activity")["lines"]] == ["delayed run-now", "delayed cancel"]
 

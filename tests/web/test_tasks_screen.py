@@ -152,8 +152,26 @@ def test_a_delayed_task_is_cancelled(sandbox: Sandbox, page: Page) -> None:
     assert one["steps"][-1]["said"] == "delayed: due"
     html = page.act("/status/cancel", name=one["schedule"], ref=ref)
     assert "It is cancelled" in html
-    assert page.json("/status", ref=ref)["one"]["state"] == "dead"
+    one_now = page.json("/status", ref=ref)["one"]
+    assert (one_now["state"], one_now["steps"][-1]["said"]) == ("cancelled", "cancelled")
     page.act("/status/cancel", status=400, name=one["schedule"], ref=ref)
+
+
+def test_a_task_that_has_expired_says_by_when_it_was_to_start(
+    sandbox: Sandbox, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(step: int) -> None: ...
+
+    brief = task(postbox, key="step", expires=timedelta(minutes=1), name="stumble")(stumble)
+    monkeypatch.setitem(registry.tasks, "stumble", brief)
+    ref = reference(page.act("/enqueue/stumble", **STEP))
+    sandbox.advance(timedelta(minutes=1))
+    sandbox.drain()
+    one = page.json("/status", ref=ref)["one"]
+    assert (one["state"], one["has_letter"], one["may_rerun"]) == ("cancelled", False, True)
+    assert one["where"] == "nowhere: it was cancelled, and has no dead letter"
+    assert one["steps"][-1]["said"] == "cancelled, expired"
+    assert one["steps"][-1]["error"].startswith("it was to start by 2026-")
 
 
 def test_a_task_whose_record_has_expired_is_unknown(sandbox: Sandbox, page: Page, opened: Opens) -> None:

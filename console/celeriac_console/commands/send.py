@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from celeriac import ResultNotKeptError, Task, TaskFailedError
+from celeriac import ResultNotKeptError, Task, TaskCancelled, TaskFailedError
 from celeriac.declare import lookup
 from celeriac.declare.handle import Handle
 from celeriac_console.application import by_name
@@ -38,6 +38,7 @@ def send(
     group: Annotated[str | None, typer.Option(help="The message's group.")] = None,
     key: Annotated[str | None, typer.Option(help="An idempotency key of your own.")] = None,
     delay: Annotated[str | None, typer.Option(help="Delay before the task runs: 90s, 5m, 2h or 7d.")] = None,
+    expires: Annotated[str | None, typer.Option(help="Cancel it if it hasn't started after so long: 90s, 5m.")] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many messages to send, each with its own id.")] = 1,
     wait: Wait = False,
     timeout: Timeout = "60s",
@@ -49,9 +50,14 @@ def send(
     found, longest = by_name.task(task), duration(timeout)
     given = arguments(found, arg, json_)
     try:
-        bound = found.options(group=group, key=key, delay=duration(delay) if delay is not None else timedelta())
+        bound = found.options(
+            group=group,
+            key=key,
+            delay=duration(delay) if delay is not None else timedelta(),
+            expires=duration(expires) if expires is not None else None,
+        )
         handles = bound.enqueue_many([given] * count) if count > 1 else [bound.enqueue(**given)]
-    except ValueError as error:  # a group or a delay that its queue doesn't support
+    except ValueError as error:  # a group or a delay that its queue doesn't support, an expiry too soon
         raise UserError(str(error)) from error
     sent(handles, wait=wait, timeout=longest)
 
@@ -100,6 +106,9 @@ def _waited(handle: Handle[Any], timeout: timedelta) -> bool:
     """Wait for the task and print its result. Returns whether the task has succeeded."""
     try:
         result = handle.result(timeout)
+    except TaskCancelled as cancelled:
+        say(f"{cancelled}\nsee it: {command('status', handle.ref)}", style="red", stderr=True)
+        return False
     except TaskFailedError as failed:
         see = command("dlq", "show", handle.queue.name, handle.status().id)
         say(f"{failed}\nsee it: {see}", style="red", stderr=True)

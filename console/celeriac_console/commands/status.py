@@ -33,11 +33,13 @@ def status(
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Show a task's state: waiting, delayed, paused, running, retrying, succeeded, dead, duplicate or unknown.
+    """Show a task's state: waiting, delayed, paused, running, retrying, succeeded, dead, cancelled or unknown.
 
     Of a task that waits for a limit it says for which one, and about until when, unless the limit has a `by`.
 
-    Exit code 1 if it is dead or unknown. Example: celeriac status monthly_report/0198f3c2-7a44/2026-10@1764086400
+    Exit code 1 if it is dead, cancelled or unknown.
+
+    Example: celeriac status monthly_report/0198f3c2-7a44/2026-10@1764086400
     """
     load()
     wanted = [by_name.task(task)] if task is not None else [t for _, t in sorted(registry.tasks.items())]
@@ -57,7 +59,7 @@ def status(
             f"celeriac send printed to see that. Or it belongs to an at_least_once task, or was never sent{more}",
             stderr=True,
         )
-    if not answers or any(one.state in {"dead", "unknown"} for _, one in answers):
+    if not answers or any(one.state in {"dead", "cancelled", "unknown"} for _, one in answers):
         raise typer.Exit(FAILED)
 
 

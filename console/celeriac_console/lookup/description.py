@@ -7,7 +7,6 @@ from celeriac.dead_letters import search
 from celeriac.declare import lookup
 from celeriac.declare.handle import Handle
 from celeriac.leases.status import Status
-from celeriac.model.reason import Reason
 from celeriac_console.stage.consumers import mapping_of, state_of
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.plural import counted
@@ -26,6 +25,8 @@ def described(handle: Handle[Any], status: Status) -> list[str]:
         lines.append(f"{status.failure.type}: {status.failure.message}")
     if status.waits_for is not None:
         lines.append(f"how it stands, and who waits: {command('limits')}")
+    if status.failure is not None and status.state == "cancelled":
+        lines += [f"{line(status.failure.reason)}: {line(status.failure.message)}", *_again(handle)]
     if status.state == "dead":
         lines.append(_letter(handle, status))
     if status.duplicate_of is not None and status.state == "succeeded":
@@ -56,6 +57,8 @@ def _state(handle: Handle[Any], status: Status) -> str:
             said = f"succeeded {since}"
         case "dead":
             said = f"dead since {since}" + (f", {line(status.failure.reason)}" if status.failure else "")
+        case "cancelled":
+            said = f"cancelled {since}"
         case _:
             said = "unknown: nothing is stored of it" + (
                 ", as of every at_least_once task that isn't dead" if handle.is_at_least_once else ""
@@ -69,13 +72,16 @@ def _state(handle: Handle[Any], status: Status) -> str:
 
 def _letter(handle: Handle[Any], status: Status) -> str:
     """A line about the task's dead letter. The record says dead until the letter runs, also after a redrive."""
-    if status.failure is not None and status.failure.reason == Reason.CANCELLED:
-        key = handle.key.removeprefix(f"{handle.task}:")
-        return f"it has no dead letter. Run it after all: {command('rerun', handle.task, key)}"
     queue, every = search.find_in(handle.all_queues, status.id)
     if queue is None and every:
         return "its letter is no longer in the dead-letter queue: it was redriven or discarded"
     return f"see it: {command('dlq', 'show', (queue or handle.queue).name, status.id)}"
+
+
+def _again(handle: Handle[Any]) -> list[str]:
+    """A line about how to run a cancelled task after all."""
+    key = handle.key.removeprefix(f"{handle.task}:")
+    return [f"it has no dead letter. Run it after all: {command('rerun', handle.task, key)}"]
 
 
 def _is_paused(handle: Handle[Any]) -> bool:

@@ -10,7 +10,6 @@ from celeriac.dead_letters import search
 from celeriac.declare.handle import Handle
 from celeriac.leases.claim import MESSAGE
 from celeriac.leases.status import Status
-from celeriac.model.reason import Reason
 from celeriac_console.application.arguments import value_for
 from celeriac_console.lookup.forget import delete_record
 from celeriac_console.lookup.keys import key_and_record
@@ -67,7 +66,7 @@ def refuse_unfinished(task: Task[..., Any, Any], key: str, status: Status) -> No
             if is_late
             else f"it will run again by itself, at {due}"
         )
-    if status.state == "dead" and not (status.failure is not None and status.failure.reason == Reason.CANCELLED):
+    if status.state == "dead":
         queue, every = search.find_in(task.all_queues, status.id)
         raise UserError(
             f"it is dead and its letter is gone: {forget_}, then send it again"

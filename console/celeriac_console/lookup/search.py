@@ -14,7 +14,7 @@ from celeriac.dead_letters import search as letters
 from celeriac.declare import lookup, registry
 from celeriac.declare.handle import Handle
 from celeriac.leases import notes
-from celeriac.leases.status import Status, of_record
+from celeriac.leases.status import Status, ended, of_record
 from celeriac.model import names, settings
 from celeriac_console.lookup.keys import key_and_record
 
@@ -54,7 +54,7 @@ def _noted(text: str, tasks: Sequence[Task[..., Any, Any]]) -> Iterator[Answer]:
     for task in tasks:
         failure = letter_notes.noted(task.all_queues, task.name, text)
         if failure is not None:
-            status = Status("dead", failure.attempts, failure=failure, id=text, since=failure.last_at)
+            status = ended(failure, failure.attempts, text)
             yield task.handle_of(text, f"{task.name}:{text}"), status
 
 

@@ -16,7 +16,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 OWN = "x-celeriac"
 """The keyword for what JSON Schema has no word for: the queue, the key."""
 # What a sender may set. The fields beside them are for retries and dead letters.
-_SET_BY_SENDERS = ("id", "key", "enqueued_at", "due_at", "stored")
+_SET_BY_SENDERS = ("id", "key", "enqueued_at", "due_at", "expires_at", "stored")
 
 
 def document() -> Schema:

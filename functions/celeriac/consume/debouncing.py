@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from celeriac.consume import expiry
 from celeriac.consume.arguments import refuse_misplaced
 from celeriac.consume.outcome import Gathered, HandedBack, Skipped
 from celeriac.consume.received import Received, as_it_came
@@ -127,6 +128,8 @@ def _ahead(sqs_record: SqsRecord, queue: Queue) -> tuple[str, Newcomer] | None:
         if task is None or not task.runs_from(queue) or not is_gathered(task, message):
             return None
         if message.stored or not task.signature.is_plain or len(bytes(message.args)) > MOST_BODY // 2:
+            return None
+        if expiry.is_past(expiry.time_of(task, message)):
             return None
         arguments = task.signature.decode(message.args)
         refuse_misplaced(task, arguments, sqs_record.body)

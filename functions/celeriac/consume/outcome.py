@@ -20,7 +20,8 @@ class Skipped(Struct, frozen=True):
     """Nothing had to run: S3's test event, a missed firing, or a copy of a message that ran or is dead."""
 
     why: str
-    """duplicate, dead_copy, test_event, missed, superseded (newer arguments have come), or tick (its burst is over)."""
+    """duplicate, dead_copy, test_event, missed, expired (it hadn't started in time), superseded (newer arguments have
+    come), or tick (its burst is over)."""
 
     @property
     def name(self) -> str:

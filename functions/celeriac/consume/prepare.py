@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from celeriac.consume import debouncing, late_firing, quarantine, uniqueness
+from celeriac.consume import debouncing, expiry, late_firing, quarantine, uniqueness
 from celeriac.consume.admission import asked
 from celeriac.consume.admission.admit import Admission, Flow
 from celeriac.consume.arguments import ReadingTimeoutError, read_arguments
@@ -16,7 +16,7 @@ from celeriac.consume.claiming import claim_of_message, claimed, wanted_claim
 from celeriac.consume.debouncing import Burst, Gathering
 from celeriac.consume.decide import failed
 from celeriac.consume.duplicate import key_in_use
-from celeriac.consume.outcome import Dead, HandedBack, Outcome, Retried, RunAlone, Skipped
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Retried, RunAlone, Skipped, Waiting
 from celeriac.consume.received import Received, as_it_came, failure, waited
 from celeriac.consume.turn import turn
 from celeriac.consume.unrun import given_up, invalid, misplaced, newer, quarantined, too_late, unknown
@@ -47,6 +47,8 @@ class Ready(Struct, frozen=True):
     needed: timedelta
     """How much time there must be for it to start, unless it need not wait."""
     admission: Admission
+    key: Key
+    expires_at: datetime | None = None
     held: lease.Lease | None = None
 
 
@@ -59,6 +61,7 @@ class Addressed(Struct, frozen=True):
     raw: bytes | msgspec.Raw
     arguments: dict[str, Any]
     key: Key
+    expires_at: datetime | None = None
 
 
 def prepared(
@@ -89,7 +92,7 @@ def _of_burst(
     """The last message of a burst. What ends its tick also ends the burst: else what comes next waited for nothing."""
     before = burst.body.id
     outcome = yield from _checked(burst.body, received, flow, gathering, burst)
-    if isinstance(outcome, Dead | Retried) and not burst.is_taken:
+    if (isinstance(outcome, Dead | Retried) or outcome == expiry.EXPIRED) and not burst.is_taken:
         if (other := burst.take()) is not None:
             return other
         if burst.body.id != before:
@@ -101,7 +104,7 @@ def _of_burst(
 
 def _addressed(task: Task[..., Any, Any], message: Message, received: Received) -> TaskCalls[Addressed]:
     """Read the arguments, and find the key. Raises what `read_arguments` raises."""
-    redriven_from = message.failure
+    redriven_from, expires_at = message.failure, expiry.time_of(task, message)
     if redriven_from is not None:
         # A redriven dead letter starts with fresh attempts, whichever tool redrove it. Its fresh copies keep the date
         # of the redrive: it names the record that knows of its crashes.
@@ -110,7 +113,7 @@ def _addressed(task: Task[..., Any, Any], message: Message, received: Received) 
             message, attempt=1, step=0, waits_since=None, due_at=None, failure=None, enqueued_at=redriven_at
         )
     raw, arguments = yield from read_arguments(task, message, received)
-    return Addressed(message, redriven_from, raw, arguments, task.key_of(arguments, message, raw))
+    return Addressed(message, redriven_from, raw, arguments, task.key_of(arguments, message, raw), expires_at)
 
 
 def _checked(
@@ -137,6 +140,8 @@ def _checked(
     received.facts.key = key.full
     if debouncing.is_gathered(task, message):
         return _gathered(task, original, found, gathering, received)
+    if (ended := expiry.expired(task, message, found.expires_at, key, received)) is not None:
+        return ended
     first = received.worker.keys.setdefault(key.full, sqs_record.message_id)
     is_duplicate = first != sqs_record.message_id and task.guarantee != "at_least_once"
     if is_duplicate or task.guarantee == "at_most_once":
@@ -162,17 +167,17 @@ def _checked(
     message, key = found.message, found.key
     holds = uniqueness.asked(task, message, original, key, received, flow) if received.unique is not None else ()
     if (other_holds := (yield from holds)) is not None:
-        return other_holds
+        return _or_expired(other_holds, task, found, received)
     wanted = _wanted(task, found, planned, received)
     record_key = wanted.key if wanted is not None else ""
     admission = yield from flow.admit(task, message, original, found.arguments, record_key, received)
     if not isinstance(admission, Admission):
-        return admission
+        return _or_expired(admission, task, found, received)
     try:
         ready: Outcome | RunAlone | Ready | Addressed = yield from _last(task, found, burst, received)
         if isinstance(ready, Addressed):
             wanted = wanted if ready is found else _wanted(task, ready, planned, received)
-            made = Ready(task, ready.message, original, ready.arguments, needed, admission)
+            made = Ready(task, ready.message, original, ready.arguments, needed, admission, ready.key, ready.expires_at)
             ready = _claimed(made, wanted, received)
     except Exception:
         admission.give_back()
@@ -180,6 +185,13 @@ def _checked(
     if not isinstance(ready, Ready):
         admission.give_back()
     return ready
+
+
+def _or_expired(outcome: Outcome, task: Task[..., Any, Any], found: Addressed, received: Received) -> Outcome:
+    """The same outcome. But a message that would wait until it has expired needn't wait for that."""
+    if not isinstance(outcome, Waiting):
+        return outcome
+    return expiry.expired(task, found.message, found.expires_at, found.key, received, outcome.delay) or outcome
 
 
 def _with_key_in_use(found: Addressed, task: Task[..., Any, Any], received: Received) -> Addressed:
@@ -206,9 +218,12 @@ def _gathered(
 ) -> Outcome:
     """The outcome of a message that runs, if at all, when its burst is over.
 
-    In quarantine it is a letter, unless it may have been gathered before: then others count on the tick that it sends.
+    If it has expired, it is skipped, and in quarantine it is a letter. Not so if it may have been gathered before: then
+    others count on the tick that it sends.
     """
     is_new = received.sqs_record.is_first_receive and not gathering.has_written(original)
+    if is_new and (ended := expiry.expired(task, found.message, found.expires_at, found.key, received)) is not None:
+        return ended
     if is_new and quarantine.holds(quarantine.of_task(task.name)):
         return Dead(original, quarantined(f"the task {task.name!r}", found.message, received))
     return gathering.gather(task, original, found.arguments, received)

@@ -85,6 +85,7 @@ def as_it_came(sqs_record: SqsRecord) -> Message:
         id=message.id or sqs_record.first_id,
         enqueued_at=min(_zoned(message.enqueued_at or sqs_record.first_sent_at), sqs_record.sent_at),
         due_at=min(_zoned(message.due_at), sqs_record.sent_at + MAX_DELAY) if message.due_at is not None else None,
+        expires_at=_zoned(message.expires_at) if message.expires_at is not None else None,
         waits_since=min(_zoned(message.waits_since), sqs_record.sent_at) if message.waits_since is not None else None,
         headers=_with_trace(message.headers, sqs_record.attributes),
     )

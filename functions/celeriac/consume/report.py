@@ -114,6 +114,7 @@ _SKIPPED: dict[str, Metric | None] = {
     "dead_copy": Metric.DEAD_COPY_SKIPPED,
     "test_event": Metric.TEST_EVENT,
     "missed": Metric.MISSED,
+    "expired": Metric.EXPIRED,
     "superseded": Metric.SUPERSEDED,
     "tick": None,  # no work of its own
 }

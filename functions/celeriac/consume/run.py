@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celeriac.consume import debouncing, hooked, uniqueness, visiting
+from celeriac.consume import debouncing, expiry, hooked, uniqueness, visiting
 from celeriac.consume.admission.admit import Flow
 from celeriac.consume.debouncing import Gathering
 from celeriac.consume.decide import failed
@@ -88,6 +88,8 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
         # It would be cut off at once, and charged. A worker that was frozen since its claim may even have a successor.
         return _unstarted(ready, "its worker's time was over before it started", received)
     limit = min(task.timeout or left, left)
+    if expiry.is_past(ready.expires_at) and (late := _expired(ready, received)) is not None:
+        return late
     if _is_overtaken(ready, received):
         return Skipped("superseded")
     if received.unique is not None and _is_replaced(ready, received):
@@ -149,6 +151,19 @@ def _unstarted(ready: Ready, why: str, received: Received) -> HandedBack:
         with suppress(LeaseLostError):
             while_there_is_time(ready.held.release, received.worker)
     return HandedBack(why, datetime.now(UTC), ready.original)
+
+
+def _expired(ready: Ready, received: Received) -> Outcome | None:
+    """The outcome of a task that has expired while it waited for its turn. Its claim is then given back.
+
+    None if it may have started before. Raises AWS's errors.
+    """
+    if ready.task.guarantee == "at_least_once":
+        return expiry.expired(ready.task, ready.message, ready.expires_at, ready.key, received)
+    if ready.held is not None and ready.held.has_begun_before:
+        return None
+    handed_back = _unstarted(ready, "it has expired, and its claim was lost", received)
+    return expiry.expired(ready.task, ready.message, ready.expires_at, ready.key, received) or handed_back
 
 
 def _is_overtaken(ready: Ready, received: Received) -> bool:

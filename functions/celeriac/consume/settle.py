@@ -36,6 +36,7 @@ from celeriac.model import settings
 from celeriac.model.failure import Failure, error_type
 from celeriac.model.message import Message
 from celeriac.model.queue import MAX_MESSAGE_BYTES, Queue
+from celeriac.model.reason import Reason
 from celeriac.observe.log import logger
 
 NEWCOMER: Any = {"slots": None, "waits_for": "", "waited": 0, "throttled": 0}
@@ -58,6 +59,9 @@ def settle(outcome: Outcome, received: Received) -> Settled:
     """Send what `outcome` asks for, then record it. Raises what AWS raises: the message then isn't acknowledged."""
     sqs_record, queue = received.sqs_record, received.queue
     match outcome:
+        case Skipped(why="expired") if received.unique is not None:
+            holding.before_letter(received.unique, None, Reason.EXPIRED, received)
+            return Settled(acknowledged=True)
         case Succeeded() | Skipped():
             if received.unique is not None:
                 holding.free(received)

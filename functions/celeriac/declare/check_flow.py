@@ -1,12 +1,14 @@
-"""Checks of what a task's declaration says about waiting for others: its limits, its Unique, its Debounce."""
+"""Checks of what a declaration says about waiting: for limits, Unique and Debounce, and until it expires."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from celeriac.declare.task import Task
 from celeriac.model.errors import TaskError
 from celeriac.model.limits import Breaker, Concurrent, Limit, Rate
 from celeriac.model.once import Debounce, Unique
+from celeriac.model.retry import LONGEST_DELAY
 
 # Each costs a write for each start, and one that is taken while another one refuses is lost.
 MOST_LIMITS = 8
@@ -44,10 +46,23 @@ def _problems(made: Task[..., Any, Any], fields: Sequence[str]) -> Iterable[str]
         yield f"it has {len(names)} limits, {MOST_LIMITS} is the most: each is a write for each start"
     for limit in made.limits:
         yield from _unknown(f"the limit {limit.name!r}", limit.names, fields)
+    yield from _problems_of_expiry(made.expires)
     if made.unique is not None:
         yield from _problems_of_unique(made, made.unique, fields)
     if made.debounce is not None:
         yield from _problems_of_debounce(made, made.debounce, fields)
+
+
+def _problems_of_expiry(expires: object) -> Iterable[str]:
+    if expires is None:
+        return
+    if not isinstance(expires, timedelta):
+        yield (
+            f"expires is {expires!r}, write timedelta(seconds={expires!r}); a date is of one message: "
+            "options(expires=...)"
+        )
+    elif not timedelta() < expires <= LONGEST_DELAY:
+        yield f"it expires after {expires}: that must be more than nothing, and a year at most"
 
 
 def _problems_of_unique(made: Task[..., Any, Any], unique: object, fields: Sequence[str]) -> Iterable[str]:
@@ -78,6 +93,8 @@ def _problems_of_debounce(made: Task[..., Any, Any], debounce: object, fields: S
         yield "a FIFO queue runs every message, in order, and debounce skips some: put it on a standard queue"
     if made.cron is not None:
         yield "a schedule fires at its own times: leave debounce out, or enqueue a debounced task from this one"
+    if made.expires is not None and made.expires <= debounce.period:
+        yield f"it expires after {made.expires}, before its burst is over: {debounce.period} after its last message"
 
 
 def _unknown(what: str, names: Sequence[str], fields: Sequence[str]) -> Iterable[str]:

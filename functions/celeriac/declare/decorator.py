@@ -74,6 +74,7 @@ def task(
     unique: Unique | None = None,
     debounce: Debounce | None = None,
     on_aws: AwsEvent | None = None,
+    expires: timedelta | None = None,
     **unknown: Never,
 ) -> _Decorator:
     """Make a function a task of `queue`.
@@ -102,6 +103,8 @@ def task(
     unique: of messages with equal values, one waits or runs at a time.
     debounce: of messages with equal values, the last one runs, once no other has come for a time.
     on_aws: the events of AWS that call the task, such as an upload to S3: an `AwsEvent`.
+    expires: how long after it was enqueued, or sent by its schedule, a message is worth nothing any more. If its first
+        run hasn't started by then, it never starts. Of an event, the time counts from when it occurred.
 
     Raises TaskError or SignatureError at once, naming the task and the cure, for a declaration that can't work.
     """
@@ -136,4 +139,5 @@ def task(
         unique=unique,
         debounce=debounce,
         on_aws=on_aws,
+        expires=expires,
     )

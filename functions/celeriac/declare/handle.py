@@ -21,22 +21,29 @@ from celeriac.model.reason import Reason
 
 # What a handle is known by. The other fields follow from its task, or belong to this release.
 _KNOWN_BY = ("id", "key", "task", "queue", "guarantee", "due")
-# The waits between two polls of `result()`: short at first, longer if the task takes long.
+# The waits between two polls: short at first, longer if the task takes long. Those of `result()`, in seconds.
 FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS, POLL_FACTOR = 0.5, 5.0, 1.3
+# Those of `aresult()`: somebody waits for the answer, and meanwhile no thread does.
+FIRST_ASYNC_POLL_SECONDS, LONGEST_ASYNC_POLL_SECONDS = 0.2, 2.0
 
 
 class TaskFailedError(CeleriacError, RuntimeError):
-    """The task is a dead letter, or was cancelled; `failure` says why."""
+    """The task is a dead letter, or was cancelled (then it is a TaskCancelled); `failure` says why."""
 
     def __init__(self, task: str, failure: Failure | None) -> None:
         if failure is None:
             said = "is a dead letter, no reason is known"
-        elif failure.reason == Reason.CANCELLED:
-            said = f"was cancelled: {failure.message}"
+        elif failure.is_cancelled:
+            why = "" if failure.reason == Reason.CANCELLED else f"{failure.reason}: "
+            said = f"was cancelled: {why}{failure.message}"
         else:
             said = f"is a dead letter, {failure.reason}: {failure.type}: {failure.message}"
         super().__init__(f"task {task!r} {said}")
         self.failure = failure
+
+
+class TaskCancelled(TaskFailedError):  # noqa: N818 - it is no fault: nobody wants the work any more
+    """The task was cancelled, or expired before it started; `failure` says which of the two."""
 
 
 class Superseded(CeleriacError, RuntimeError):  # noqa: N818 - it is no fault: another message's arguments run
@@ -50,17 +57,19 @@ class ResultNotKeptError(CeleriacError, RuntimeError):
 class _Waits:
     """The waits between polls, until `timeout` has passed."""
 
-    def __init__(self, timeout: timedelta | float) -> None:
+    def __init__(
+        self, timeout: timedelta | float, first: float = FIRST_POLL_SECONDS, longest: float = LONGEST_POLL_SECONDS
+    ) -> None:
         self._timeout = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
         self._deadline = datetime.now(UTC) + self._timeout
-        self._wait = FIRST_POLL_SECONDS
+        self._wait, self._longest = first, longest
 
     def after(self, task: str, status: Status) -> float:
         """Return how many seconds to wait for the next poll. Raises TimeoutError, which names task and status."""
         left = (self._deadline - datetime.now(UTC)).total_seconds()
         if left <= 0:
             raise TimeoutError(f"task {task!r} is {status.state} after {self._timeout}")
-        wait, self._wait = min(self._wait, left), min(self._wait * POLL_FACTOR, LONGEST_POLL_SECONDS)
+        wait, self._wait = min(self._wait, left), min(self._wait * POLL_FACTOR, self._longest)
         return wait
 
 
@@ -163,7 +172,7 @@ class Handle[R](Struct, frozen=True):
         if known is not None and not _is_past(known.due):
             return self._superseded(known) or known
         dead = lookup.dead_letter(self.task, self.id, *self.all_queues) if self.id else None
-        if dead is not None and dead.state == "dead":
+        if dead is not None and dead.state in {"dead", "cancelled"}:
             return dead
         if (superseded := self._superseded(known)) is not None:
             return superseded
@@ -213,7 +222,8 @@ class Handle[R](Struct, frozen=True):
 
         timeout: how long to wait, a timedelta or seconds.
 
-        Raises TaskFailedError if the task is a dead letter; Superseded if the task is debounced and newer arguments
+        Raises TaskFailedError if the task is a dead letter; TaskCancelled, which is one too, if it was cancelled or has
+        expired; Superseded if the task is debounced and newer arguments
         have come; ResultNotKeptError if it succeeded but its result isn't
         stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, which
         keeps no result; LookupError if nothing is known of the task, so that there is nothing to wait for.
@@ -224,14 +234,19 @@ class Handle[R](Struct, frozen=True):
         return self._read(status)
 
     async def aresult(self, timeout: timedelta | float = timedelta(seconds=30)) -> R:  # noqa: ASYNC109 - as its twin
-        """Like `result`, for async code: it doesn't block the event loop. Raises what `result` raises."""
-        waits = _Waits(timeout)
+        """Like `result`, for async code: it doesn't block the event loop, and looks more often, 0.2 to 2 seconds apart.
+
+        Each look is a read or two. If this is cancelled, the task goes on. Raises what `result` raises.
+        """
+        waits = _Waits(timeout, FIRST_ASYNC_POLL_SECONDS, LONGEST_ASYNC_POLL_SECONDS)
         while not self._has_succeeded(status := await off_loop(self._stored)):
             await pause.sleep(waits.after(self.task, status))
         return self._read(status)
 
     def _has_succeeded(self, status: Status) -> bool:
         """Whether there is a result. Raises an error if there is nothing to wait for."""
+        if status.state == "cancelled":
+            raise TaskCancelled(self.task, status.failure)
         if status.state == "dead":
             raise TaskFailedError(self.task, status.failure)
         if status.state == "superseded":

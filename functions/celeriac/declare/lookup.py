@@ -12,7 +12,7 @@ from celeriac.dead_letters import letter_notes, search
 from celeriac.flow import debounce, overrides, rows
 from celeriac.flow.standing import Standing, standing
 from celeriac.leases import lease
-from celeriac.leases.status import Status
+from celeriac.leases.status import Status, ended
 from celeriac.model.guarantee import Guarantee
 from celeriac.model.limits import Limit, Rate
 from celeriac.model.queue import Queue
@@ -63,7 +63,7 @@ def dead_letter(task: str, message_id: str, *queues: Queue) -> Status | None:
     """
     noted = letter_notes.noted(queues, task, message_id)
     if noted is not None:
-        return Status("dead", noted.attempts, failure=noted, id=message_id, since=noted.last_at)
+        return ended(noted, noted.attempts, message_id)
     known: Status | None = None
     for queue in queues:
         try:

@@ -1,4 +1,4 @@
-"""The options with which a task is enqueued: a delay or a time, a group, a key."""
+"""The options with which a task is enqueued: a delay or a time, a group, a key, an expiry."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,22 +20,42 @@ class Options(Struct, frozen=True):
     at: datetime | None = None
     group: str | None = None
     key: str | None = None
+    expires: timedelta | datetime | None = None
 
     @property
     def wait(self) -> timedelta:
         """How long to wait from now. A time in the past means no wait."""
         return self.delay if self.at is None else max(self.at - datetime.now(UTC), NOW)
 
-    def check(self, task: str, written: str, queue: Queue, unknown: Mapping[str, object]) -> None:
+    def expires_at(self, declared: timedelta | None) -> datetime | None:
+        """When a message that is sent now expires; None if it never does. `declared` is the task's own `expires`.
+
+        Raises OverflowError if it is later than any datetime.
+        """
+        expires = self.expires if self.expires is not None else declared
+        if isinstance(expires, timedelta):
+            return datetime.now(UTC) + expires
+        return expires.astimezone(UTC) if expires is not None else None
+
+    def check(
+        self,
+        task: str,
+        written: str,
+        queue: Queue,
+        unknown: Mapping[str, object],
+        declared: timedelta | None = None,
+    ) -> None:
         """Raise ValueError for a wrong value, TypeError for a wrong type or an unknown option, naming task and cure.
 
-        written: the name of the task's function in code.
+        written: the name of the task's function in code. declared: the task's own `expires`.
         """
         name = f"task {task!r}"
         if unknown:
             cures = celery_names.cures(unknown, celery_names.SENDING, written)
             given = ", ".join(unknown)
-            raise TypeError(f"{name}: options() has no {given}; {cures or 'it takes delay, at, group and key'}")
+            raise TypeError(
+                f"{name}: options() has no {given}; {cures or 'it takes delay, at, group, key and expires'}"
+            )
         if not isinstance(self.delay, timedelta):
             raise TypeError(f"{name}: delay is {self.delay!r}, write delay=timedelta(seconds={self.delay!r})")
         if not NOW <= self.delay <= LONGEST_DELAY:
@@ -48,9 +68,10 @@ class Options(Struct, frozen=True):
             raise ValueError(f"{name}: its queue {queue.name!r} is FIFO, which delays no single message")
         if self.key is not None:
             self._check_key(name, self.key)
+        self._check_expires(name, declared)
 
-    def check_of_debounced(self, task: str) -> None:
-        """Raise ValueError for a wait that only a schedule could keep.
+    def check_of_debounced(self, task: str, period: timedelta) -> None:
+        """Raise ValueError for a wait that only a schedule could keep, or an expiry before its burst can be over.
 
         SQS would get the message at the end of that wait, so nobody could say which of two is the newer one.
         """
@@ -58,6 +79,12 @@ class Options(Struct, frozen=True):
             raise ValueError(
                 f"task {task!r}: it is debounced, so it waits 15 minutes at most: enqueue it later, or from a task "
                 "without debounce that has this delay"
+            )
+        expires_at = self.expires_at(None)
+        if expires_at is not None and expires_at <= datetime.now(UTC) + self.wait + period:
+            raise ValueError(
+                f"task {task!r}: it runs once it has been quiet for {period}, and expires={self.expires} is before "
+                "that: give a later time"
             )
 
     def _check_key(self, name: str, key: str) -> None:
@@ -72,6 +99,29 @@ class Options(Struct, frozen=True):
             key.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{name}: its key holds half of a surrogate pair") from None
+
+    def _check_expires(self, name: str, declared: timedelta | None) -> None:
+        expires = self.expires
+        if expires is not None and not isinstance(expires, timedelta | datetime):
+            raise TypeError(f"{name}: expires is {expires!r}, write expires=timedelta(seconds={expires!r})")
+        if isinstance(expires, datetime) and expires.utcoffset() is None:
+            raise ValueError(
+                f"{name}: expires={expires} has no time zone, so it can mean several instants: "
+                "write datetime(..., tzinfo=UTC), or tzinfo=ZoneInfo('Europe/Berlin')"
+            )
+        try:
+            expires_at = self.expires_at(declared)
+        except OverflowError:
+            raise ValueError(f"{name}: expires={expires} is later than any date: leave it out") from None
+        if expires_at is None or expires_at > datetime.now(UTC) + self.wait:
+            return
+        if expires is None:
+            raise ValueError(
+                f"{name}: it expires {declared} after it is enqueued, and would not be due before: give a shorter "
+                "delay, or options(expires=...) with a later time"
+            )
+        due = "is past" if not self.wait else f"isn't later than the {self.wait} that it is to wait"
+        raise ValueError(f"{name}: expires={expires} {due}, so it would never run: give a later time")
 
     def _check_at(self, name: str, at: datetime) -> None:
         if not isinstance(at, datetime):

@@ -77,6 +77,7 @@ class Task[**P, C, R]:
         unique: Unique | None = None,
         debounce: Debounce | None = None,
         on_aws: AwsEvent | None = None,
+        expires: timedelta | None = None,
     ) -> None:
         self.function = function
         self.module = function.__module__
@@ -99,6 +100,7 @@ class Task[**P, C, R]:
         self.unique = unique
         self.debounce = debounce
         self.on_aws = on_aws
+        self.expires = expires
         self._options = Options()
         update_wrapper(self, function)
 
@@ -139,6 +141,7 @@ class Task[**P, C, R]:
         at: datetime | None = None,
         group: str | None = None,
         key: str | None = None,
+        expires: timedelta | datetime | None = None,
         **unknown: Never,
     ) -> "Task[P, C, R]":
         """The same task, to be enqueued with options.
@@ -147,13 +150,16 @@ class Task[**P, C, R]:
         at: the earliest time of the run, with a time zone, at most a year from now; a time in the past means now.
         group: on a standard queue the tenant; on a FIFO queue the messages of one group run in order.
         key: the idempotency key, in place of the key parameter or the id.
+        expires: how long after now, or when, with a time zone, the message is worth nothing any more. If its first run
+            hasn't started by then, it never starts: `status().state` is then `cancelled`. It must be later than the
+            delay. It comes in place of the task's own `expires`.
 
         Raises ValueError for a wrong value, TypeError for a wrong type or an unknown option, both with the cure.
         """
-        options = Options(delay, at, group, key)
-        options.check(self.name, getattr(self.function, "__name__", self.name), self.queue, unknown)
+        options = Options(delay, at, group, key, expires)
+        options.check(self.name, getattr(self.function, "__name__", self.name), self.queue, unknown, self.expires)
         if self.debounce is not None:
-            options.check_of_debounced(self.name)
+            options.check_of_debounced(self.name, self.debounce.period)
         bound = object.__new__(type(self))
         bound.__dict__.update(self.__dict__, _options=options)
         return bound
@@ -438,6 +444,7 @@ class Task[**P, C, R]:
             key=options.key,
             enqueued_at=datetime.now(UTC),
             due_at=datetime.now(UTC) + options.wait if options.wait else None,
+            expires_at=options.expires_at(self.expires),
         )
         key = self.key_of(arrived, message)  # as the consumer reads it
         message = key.carried_by(message)

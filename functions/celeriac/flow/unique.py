@@ -110,7 +110,7 @@ def is_over(record: Mapping[str, Any], holder: Holder, until: Until, *, once: bo
             # The record of a letter that was redriven stays as it is until the letter is claimed.
             return bool(record.get("redriven", "") == holder.redriven)
         case states.DEAD:
-            return once
+            return once and not states.has_expired(record)
         case _:
             return until == "started" and states.has_begun(record, holder.id)
 

@@ -15,7 +15,7 @@ from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 
-ENDED = ("failure", "retry_at", "unsent", "data", "ended_at", "not_kept")
+ENDED = ("failure", "retry_at", "unsent", "data", "ended_at", "not_kept", "expired")
 """What a record says of how the run before has ended."""
 
 
@@ -148,6 +148,10 @@ def _free(claim: Claim, now: dt.datetime, *, or_new: bool) -> Condition:
     if not claim.once:
         free.append("(#status IN (:retrying, :dead) AND task_id <> :me)")
         values |= {":dead": {"S": DEAD}, ":me": {"S": claim.task_id}}
+    else:
+        # Another message of this key has expired before any run, see `states.has_expired`.
+        free.append("(#status = :dead AND attempt = :none AND attribute_exists(expired) AND task_id <> :me)")
+        values |= {":dead": {"S": DEAD}, ":none": {"N": "0"}, ":me": {"S": claim.task_id}}
     if claim.comes_back:
         # A message that is dead doesn't run again because another one of its key has replaced its record.
         free = [f"(NOT contains(ended_messages, :mark) AND {each})" for each in free]

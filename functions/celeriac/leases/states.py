@@ -13,6 +13,15 @@ DEAD = "DEAD"
 """The message is a dead letter: only a redrive may claim it."""
 
 
+EXPIRED = "expired"
+"""The attribute of a DEAD record whose message has expired. Claims may leave it, and count attempts from 1."""
+
+
+def has_expired(record: Mapping[str, Any]) -> bool:
+    """Whether a record is of a message that has expired before any run: others of its key may run, in every case."""
+    return EXPIRED in record and record.get("status") == DEAD and int(record.get("attempt", 0)) == 0
+
+
 def has_begun(record: Mapping[str, Any], message_id: str) -> bool:
     """Whether a record is of this message, and a worker may have begun to run it.
 

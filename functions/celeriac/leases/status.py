@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
+from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_expired
 from celeriac.model.continuing import CONTINUES
 from celeriac.model.failure import Failure
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 
-type State = Literal["queued", "running", "retrying", "succeeded", "superseded", "dead", "unknown"]
+type State = Literal["queued", "running", "retrying", "succeeded", "superseded", "dead", "cancelled", "unknown"]
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -20,8 +20,9 @@ class Status(msgspec.Struct, frozen=True):
 
     state: State
     """queued: the task was sent and waits for its first run. running: a worker runs it, or it has ended a run at a
-    checkpoint and goes on in the next invocation. retrying: it waits for another run. superseded: it is
-    debounced, and newer arguments have come; only the handle that `enqueue` returned can say so. unknown: nothing is
+    checkpoint and goes on in the next invocation. retrying: it waits for another run. superseded: it is debounced, and
+    newer arguments have come; only the handle that `enqueue` returned can say so. cancelled: it doesn't run, because
+    somebody cancelled it or because it expired; it has no dead letter. unknown: nothing is
     stored. Then it was never sent, its record has expired, or it is an at_least_once task that may have succeeded."""
     attempts: int = 0
     result: Any = None
@@ -32,7 +33,7 @@ class Status(msgspec.Struct, frozen=True):
     id: str = ""
     """The id of the message that has this state; empty if nothing is stored."""
     since: datetime | None = None
-    """When the task started to run, succeeded, or became a dead letter."""
+    """When the task started to run, succeeded, became a dead letter, or was cancelled."""
     due: datetime | None = None
     """When a delayed task, or the next attempt, is to run. SQS may deliver later, and never earlier. If the task waits
     for a limit, it is about when the limit lets it start."""
@@ -73,13 +74,12 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     failure = msgspec.json.decode(record["failure"], type=Failure) if "failure" in record else None
     if state == COMPLETED:
         result, not_kept = _result(record)
-        ended = _instant(record, "ended_at") or _completed_at(record, queue)
-        return Status("succeeded", attempts, result, id=holder, since=ended, duplicate_of=other, not_kept=not_kept)
-    if other is not None and not once:
-        return None  # the other message may fail, and then this one runs
+        since = _instant(record, "ended_at") or _completed_at(record, queue)
+        return Status("succeeded", attempts, result, id=holder, since=since, duplicate_of=other, not_kept=not_kept)
+    if other is not None and (not once or has_expired(record)):
+        return None  # the other message may fail, or has never started, and then this one runs
     if state == DEAD:
-        died = failure.last_at if failure is not None else None
-        return Status("dead", attempts, failure=failure, id=holder, since=died, duplicate_of=other)
+        return ended(failure, attempts, holder, duplicate_of=other)
     if state == RETRYING and not attempts:
         return Status("queued", id=holder)  # a worker gave its claim back before the task was started
     if state == RETRYING and failure is not None and failure.reason == CONTINUES:
@@ -100,6 +100,13 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     # The lease ends with the invocation, which began when the message became invisible.
     again = expiry - queue.timeout + queue.visibility
     return Status("retrying", lost.attempts, failure=lost, id=holder, due=again, deaths=deaths + 1, duplicate_of=other)
+
+
+def ended(failure: Failure | None, attempts: int, message_id: str, *, duplicate_of: str | None = None) -> Status:
+    """The status of a message that doesn't run any more, by its failure: it is a dead letter, or was cancelled."""
+    state: State = "cancelled" if failure is not None and failure.is_cancelled else "dead"
+    since = failure.last_at if failure is not None else None
+    return Status(state, attempts, failure=failure, id=message_id, since=since, duplicate_of=duplicate_of)
 
 
 def _result(record: Mapping[str, Any]) -> tuple[Any, str | None]:

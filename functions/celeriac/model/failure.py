@@ -7,6 +7,8 @@ from datetime import datetime
 
 import msgspec
 
+from celeriac.model.reason import Reason
+
 _VALUES = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\b[0-9a-fA-F-]*\d[0-9a-zA-Z_.:-]*""")
 # The failure must fit into one SQS message together with the payload. People read the end of a traceback first.
 MESSAGE_CHARACTERS = 2_000
@@ -45,6 +47,14 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """The mark of the `celeriac dlq import` that put the letter back. With its mark, an imported letter is a different
     dead letter than the exported one. So a redrive runs it even if the message became a dead letter again since the
     export."""
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the message was cancelled, or expired before it started. It has no dead letter.
+
+        No error ended it. A dead letter with the reason `expired` has the type of one.
+        """
+        return not self.type and self.reason in {Reason.CANCELLED, Reason.EXPIRED}
 
 
 class RecordedFailure(Failure, frozen=True, omit_defaults=True):

@@ -56,6 +56,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     enqueued_at: datetime | None = None
     due_at: datetime | None = None
     """When the first attempt is due, if the sender asked for a delay."""
+    expires_at: datetime | None = None
+    """When the message is worth nothing any more: if it hasn't started by then, it is cancelled. A release that doesn't
+    know it ignores it."""
     attempt: Annotated[int, msgspec.Meta(ge=1)] = 1
     """The number of the attempt that the next run will be."""
     step: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -85,7 +88,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 OPTIONAL = frozenset(Message.__struct_fields__) - {"task"}
-MISPLACEABLE = frozenset({"headers", "slots", "waits_for", "waited", "throttled", "tick"})
+MISPLACEABLE = frozenset({"headers", "expires_at", "slots", "waits_for", "waited", "throttled", "tick"})
 """Fields that hand-written messages had before Messages did: there they may be a task's parameter."""
 
 
@@ -164,6 +167,8 @@ def _as_set(message: Message) -> Message:
         changes["enqueued_at"] = None
     if message.due_at is not None and lenient.is_no_date(message.due_at):
         changes["due_at"] = None
+    if message.expires_at is not None and lenient.is_no_date(message.expires_at):
+        changes["expires_at"] = None
     if message.waits_since is not None and lenient.is_no_date(message.waits_since):
         changes["waits_since"] = None
     if message.failure is not None and not message.failure.reason:

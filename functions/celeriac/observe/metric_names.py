@@ -23,6 +23,8 @@ class Metric(StrEnum):
     """Stray copies of dead letters."""
     MISSED = "Missed"
     """Firings of a schedule that came too late to run."""
+    EXPIRED = "Expired"
+    """Messages that were cancelled because they hadn't started in time. They have no dead letter."""
     GATHERED = "Gathered"
     """Messages of debounced tasks that have come. The last of each burst runs, and counts as Succeeded then."""
     SUPERSEDED = "Superseded"

@@ -92,9 +92,7 @@ def _short(handle: Handle[Any], status: Status, text: str) -> dict[str, Any]:
 
 def _whole(asked: Asked, handle: Handle[Any], status: Status, schedule: str, *, shows: bool) -> dict[str, Any]:
     key = handle.key.removeprefix(f"{handle.task}:")
-    failure, cancelled = status.failure, False
-    if failure is not None:
-        cancelled = failure.reason == Reason.CANCELLED
+    failure = status.failure
     consumer = asked.shared.live.consumers.get().value.get(handle.queue.name, "none")
     return {
         "task": handle.task,
@@ -116,9 +114,9 @@ def _whole(asked: Asked, handle: Handle[Any], status: Status, schedule: str, *, 
         "shows_result": shows,
         "not_kept": status.not_kept,
         "traceback": failure.traceback if failure is not None and shows else "",
-        "has_letter": status.state == "dead" and not cancelled,
+        "has_letter": status.state == "dead",
         "schedule": schedule,
-        "may_rerun": handle.guarantee != "at_least_once" and status.state in {"succeeded", "dead"},
+        "may_rerun": handle.guarantee != "at_least_once" and status.state in {"succeeded", "dead", "cancelled"},
     }
 
 
@@ -154,6 +152,10 @@ def steps(handle: Handle[Any], status: Status) -> list[Step]:
             reason = failure.reason if failure is not None else "no reason is known"
             error = ": ".join(filter(None, (failure.type, failure.message))) if failure is not None else ""
             taken.append(Step(status.since, f"dead, {reason}", "bad", error))
+        case "cancelled":
+            reason, error = (failure.reason, failure.message) if failure is not None else ("", "")
+            said = "cancelled" if reason in {"", Reason.CANCELLED} else f"cancelled, {reason}"
+            taken.append(Step(status.since, said, "warn", error))
         case _:
             taken.append(Step(None, "unknown: nothing is stored of it"))
     return taken
@@ -181,7 +183,7 @@ def _where(handle: Handle[Any], status: Status, consumer: str, schedule: str) ->
             return f"the queue {handle.queue.name}{paused}"
         case "running":
             return f"a worker of the queue {handle.queue.name}"
-        case "dead" if status.failure is not None and status.failure.reason == Reason.CANCELLED:
+        case "cancelled":
             return "nowhere: it was cancelled, and has no dead letter"
         case "dead":
             return f"the dead letters of {handle.queue.name}, unless it was redriven or discarded"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from celeriac.consume import expiry
 from celeriac.consume.received import as_it_came
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.declare import registry
@@ -85,7 +86,7 @@ def beforehand(sqs_record: SqsRecord, queue: Queue) -> Beforehand | None:
             return None
         if task.debounce is not None:
             return None  # most of its messages are only gathered, and a tick has no arguments
-        if message.stored or not task.signature.is_plain:
+        if message.stored or not task.signature.is_plain or expiry.is_past(expiry.time_of(task, message)):
             return None
         arguments = task.signature.decode(message.args)
         record = None
