@@ -16,6 +16,7 @@ from celeriac.declare.task import PartialFailureError, Task
 from celeriac.enqueue.opening import Opening
 from celeriac.hooks.hook import Hooks
 from celeriac.leases.status import Status
+from celeriac.model.aws_event import AwsEvent
 from celeriac.model.configure import configure
 from celeriac.model.errors import CeleriacError, NotConfiguredError
 from celeriac.model.event import Event, InvalidEventError
@@ -56,6 +57,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "AlreadyConfiguredError",
+    "AwsEvent",
     "Backoff",
     "Breaker",
     "CeleriacError",

@@ -88,7 +88,7 @@ def crawl(ctx: Context) -> None:
 
 
 @task(exports, key="report", retry=FAST)
-def count_rows(ctx: Context, report: str) -> Any:
+def count_rows(ctx: Context, report: str) -> str | None:
     for first in range(_begin(ctx), 500, 10):
         _sandbox[0].advance(STEP)
         with ctx.transaction() as tx:
@@ -98,6 +98,7 @@ def count_rows(ctx: Context, report: str) -> Any:
     with ctx.transaction() as tx:
         tx.update("orders", key={"pk": f"{report}-end"}, add={"count": 1})
         tx.result("counted")
+    return None
 
 
 def _counts() -> Counter[int]:
@@ -213,7 +214,10 @@ def test_on_a_fifo_queue_it_stays_in_its_place(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", ["export_async", "export_iterated"])
 def test_its_twins(sandbox: Sandbox, name: str) -> None:
-    {"export_async": export_async, "export_iterated": export_iterated}[name].enqueue()
+    if name == "export_async":
+        export_async.enqueue()
+    else:
+        export_iterated.enqueue()
     sandbox.drain()
     assert done == list(range(50))
     assert len(parts) > 1
@@ -311,9 +315,9 @@ def test_other_guarantees_can_save_nothing(sandbox: Sandbox, delivery: Any) -> N
 
     @task(exports, delivery=delivery)
     def save(ctx: Context) -> None:
-        for attempt in (lambda: ctx.checkpoint(1), lambda: ctx.transaction().checkpoint(1)):
+        for tries in (ctx, ctx.transaction()):
             try:
-                attempt()
+                tries.checkpoint(1)
             except TypeError as error:
                 seen.append(error)
 

@@ -18,7 +18,7 @@ from celeriac.model.extras import EXTRAS
 from celeriac.model.version import VERSION
 
 ROOT = Path(__file__).parents[2]
-SIZE_LIMIT = 1_000_000  # bytes of the wheel. It had 835 KB when this was written.
+SIZE_LIMIT = 1_200_000  # bytes of the wheel. It had 1,010 KB when this was written.
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from celeriac import Backoff, Queue, task
+from celeriac import AwsEvent, Backoff, Queue, task
 from celeriac.declare import registry
 from celeriac.testing import Sandbox
 from tests.web.conftest import Opens, Page
@@ -41,6 +41,14 @@ def test_every_task_is_listed_and_found_by_its_words(page: Page) -> None:
     assert rows["greet"]["queue"] == "postbox"
     assert [row["task"] for row in page.json("/tasks", find="WELCOME a new user")["rows"]] == ["greet"]
     assert "No task has this in its name" in page.html("/tasks", find="<script>")
+
+
+def test_what_calls_a_task_is_shown(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = AwsEvent({"source": ["aws.s3"], "detail-type": ["Object Created"]})
+    made = task(postbox, name="on upload", on_aws=event)(lambda: None)
+    monkeypatch.setitem(registry.tasks, "on upload", made)
+    assert "AWS aws.s3 Object Created" in page.html("/tasks", find="on upload")
+    assert "<dt>Events of AWS</dt><dd>aws.s3 Object Created</dd>" in page.html("/tasks/on%20upload")
 
 
 def test_a_task_that_was_enqueued_by_its_form_is_followed_to_its_result(sandbox: Sandbox, page: Page) -> None:

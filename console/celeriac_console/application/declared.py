@@ -23,6 +23,7 @@ def declared(task: Task[..., Any, Any]) -> dict[str, Any]:
         "timeout_seconds": (task.timeout or task.queue.timeout).total_seconds(),
         "signature": str(signature.replace(parameters=fields, return_annotation=signature.empty)),
         "on": task.on,
+        "on_aws": task.on_aws.sources if task.on_aws is not None else None,
         "cron": f"{task.cron} {task.timezone}" if task.cron else None,
         "limits": {limit.name: text_of(limit) for limit in task.limits},
     }

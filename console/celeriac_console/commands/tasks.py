@@ -26,6 +26,7 @@ def tasks(*, json_: Json = False) -> None:
         keyed = f" by {row['key']}" if row["key"] else ""
         called_by = [f"the event {row['on']}"] if row["on"] else []
         called_by += [row["cron"]] if row["cron"] else []
+        called_by += [f"AWS's events {row['on_aws']}"] if row["on_aws"] else []
         formerly = f" (formerly {', '.join(row['former_queues'])})" if row["former_queues"] else ""
         say(f"    queue {row['queue']}{formerly}, {row['delivery']}{keyed}, {row['retry']}")
         if row["limits"]:

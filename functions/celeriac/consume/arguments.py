@@ -11,6 +11,7 @@ from celeriac.declare.signature import InvalidArgumentsError
 from celeriac.declare.task import Task
 from celeriac.execute.call import TaskCall, TaskCalls, TaskTimeoutError
 from celeriac.model import lenient
+from celeriac.model.aws_event import AwsEvent, is_id
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import MISPLACEABLE, Message
 from celeriac.observe.running import RunInfo
@@ -39,6 +40,8 @@ def read_arguments(
         nonlocal is_loaded
         raw = payloads.load(sqs_record.queue_name, message.stored) if message.stored else message.args
         is_loaded = True
+        if task.on_aws is not None:
+            raw = without_missing(task, task.on_aws, message.id, raw)
         arguments = task.signature.decode(raw)
         refuse_misplaced(task, arguments, sqs_record.body)
         return raw, arguments
@@ -57,6 +60,31 @@ def read_arguments(
         raise error
     found: tuple[bytes | msgspec.Raw, dict[str, Any]] = result
     return found
+
+
+def without_missing(
+    task: Task[..., Any, Any], event: AwsEvent, message_id: str, raw: bytes | msgspec.Raw
+) -> bytes | msgspec.Raw:
+    """The arguments of a message that EventBridge made, without those of paths that its event doesn't have.
+
+    EventBridge writes an empty text there, so a text that is empty in the event is left out too. The parameter's
+    default applies. Raises InvalidArgumentsError if it has none: the task would take the empty text for a value.
+    """
+    if not is_id(task.name, message_id):
+        return raw
+    try:
+        arguments = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError:
+        return raw  # the signature says what is wrong
+    missing = [name for name, value in arguments.items() if name in event.args and bytes(value) == b'""']
+    for name in missing:
+        if name in task.signature.fields and task.signature.is_required(name):
+            raise InvalidArgumentsError(
+                f"task {task.name!r}: the event of AWS has no {event.args[name]}, or an empty text there, so `{name}` "
+                "has no value: give the parameter a default, or let the pattern match only events that have the field"
+            )
+        del arguments[name]
+    return msgspec.json.encode(arguments) if missing else raw
 
 
 def refuse_misplaced(task: Task[..., Any, Any], arguments: dict[str, Any], body: str) -> None:

@@ -21,17 +21,7 @@ MOST_TASK_NAME = 200
 def check(made: Task[..., Any, Any]) -> None:
     """Raise TaskError or SignatureError, naming the task and the cure, for a declaration that can't work."""
     name, queue = made.name, made.queue
-    if str(name) != name or not 0 < len(name) <= MOST_TASK_NAME:
-        raise TaskError(f"task {str(name)[:60]!r}: its name must be a text of 1-{MOST_TASK_NAME} characters")
-    if not name.isprintable():
-        raise TaskError(f"task {name!r}: its name has a character that can't be printed: give the task another name=")
-    if name == "celeriac":
-        raise TaskError("task 'celeriac': Celeriac's own items begin with that name: give the task another name=")
-    if name.startswith("celeriac."):
-        raise TaskError(f"task {name!r}: Celeriac's own tasks begin with `celeriac.`: give the task another name=")
-    if "#" in name:
-        # Ids of records begin with the task and a `#`, and a consumer's role knows its tasks by that.
-        raise TaskError(f"task {name!r}: its name can't have a '#': give the task another name=")
+    _check_name(name)
     if inspect.isclass(made.function):
         raise TaskError(f"task {name!r}: {made.function.__qualname__} is a class, write a function that calls it")
     if made.guarantee not in GUARANTEES:
@@ -77,6 +67,24 @@ def check(made: Task[..., Any, Any]) -> None:
             f"task {name!r}: key={made.key!r} names no parameter of it; it has {', '.join(fields) or 'none'}"
         )
     check_flow(made, fields)
+    if made.on_aws is not None:
+        from celeriac.declare.check_aws_event import check_aws_event  # noqa: PLC0415 - few tasks need it
+
+        check_aws_event(made, made.on_aws, fields, _required(made))
+
+
+def _check_name(name: str) -> None:
+    if str(name) != name or not 0 < len(name) <= MOST_TASK_NAME:
+        raise TaskError(f"task {str(name)[:60]!r}: its name must be a text of 1-{MOST_TASK_NAME} characters")
+    if not name.isprintable():
+        raise TaskError(f"task {name!r}: its name has a character that can't be printed: give the task another name=")
+    if name == "celeriac":
+        raise TaskError("task 'celeriac': Celeriac's own items begin with that name: give the task another name=")
+    if name.startswith("celeriac."):
+        raise TaskError(f"task {name!r}: Celeriac's own tasks begin with `celeriac.`: give the task another name=")
+    if "#" in name:
+        # Ids of records begin with the task and a `#`, and a consumer's role knows its tasks by that.
+        raise TaskError(f"task {name!r}: its name can't have a '#': give the task another name=")
 
 
 def _check_event(name: str, on: object) -> None:
@@ -125,10 +133,14 @@ def _check_cron(made: Task[..., Any, Any]) -> None:
         )
     if len(name) > MOST_NAME_CHARACTERS:
         raise TaskError(f"task {name!r}: with a schedule its name may have {MOST_NAME_CHARACTERS} characters")
-    parameters = list(inspect.signature(made.function).parameters.values())
-    without = [p.name for p in parameters[1 if _takes_context(made) else 0 :] if p.default is p.empty]
-    if without:
+    if without := _required(made):
         raise TaskError(f"task {name!r}: a schedule calls it without arguments, give a default to {', '.join(without)}")
+
+
+def _required(made: Task[..., Any, Any]) -> list[str]:
+    """The parameters that a message must give a value."""
+    parameters = list(inspect.signature(made.function).parameters.values())
+    return [p.name for p in parameters[1 if _takes_context(made) else 0 :] if p.default is p.empty]
 
 
 def _takes_context(made: Task[..., Any, Any]) -> bool:

@@ -10,6 +10,7 @@ from celeriac.declare.check import check
 from celeriac.declare.context import Context
 from celeriac.declare.task import Task
 from celeriac.model import celery_names, declared
+from celeriac.model.aws_event import AwsEvent
 from celeriac.model.errors import TaskError
 from celeriac.model.event import Event
 from celeriac.model.firings import CatchUp
@@ -63,7 +64,7 @@ def task(
     delivery: Guarantee = "effectively_once",
     retry: Backoff | CustomPolicy | None = None,
     timeout: timedelta | None = None,
-    on: str | Event[...] | None = None,
+    on: str | Event[...] | AwsEvent | None = None,
     cron: str | None = None,
     timezone: str = "UTC",
     former_queues: Sequence[Queue] = (),
@@ -72,6 +73,7 @@ def task(
     limits: Sequence[Limit] = (),
     unique: Unique | None = None,
     debounce: Debounce | None = None,
+    on_aws: AwsEvent | None = None,
     expires: timedelta | None = None,
     **unknown: Never,
 ) -> _Decorator:
@@ -83,7 +85,8 @@ def task(
         message again or the queue is FIFO: then a record keeps crashes and attempts), or at_most_once.
     retry: a Backoff, or a callable (error, attempt) -> delay or None. By default five attempts, the first wait 60 s.
     timeout: how long one run may take, at most the queue's timeout.
-    on: the outbox event that the task subscribes to: an `Event`, its exact name, or a pattern such as `order.*`.
+    on: the outbox event that the task subscribes to: an `Event`, its exact name, or a pattern such as `order.*`. An
+        `AwsEvent` is the same as `on_aws`.
     cron: when the task runs regularly: five fields as in a crontab, `0 3 * * *`, or a name such as `@daily`, or
         EventBridge Scheduler's own `rate(5 minutes)` and `cron(0 3 * * ? *)`. All but `rate` use the time zone
         `timezone`, such as `Europe/Berlin`. The stacks build the schedule. All parameters of the task need defaults.
@@ -99,6 +102,7 @@ def task(
     limits: the `Rate`, `Concurrent` and `Breaker` of `tasks/limits.py` that the task waits for. Waiting is no attempt.
     unique: of messages with equal values, one waits or runs at a time.
     debounce: of messages with equal values, the last one runs, once no other has come for a time.
+    on_aws: the events of AWS that call the task, such as an upload to S3: an `AwsEvent`.
     expires: how long after it was enqueued, or sent by its schedule, a message is worth nothing any more. If its first
         run hasn't started by then, it never starts. Of an event, the time counts from when it occurred.
 
@@ -108,6 +112,10 @@ def task(
         raise TaskError(
             f"task(): {queue!r} is no Queue: declare one in {declared.file('queues')}, and write @task(that_queue)"
         )
+    if isinstance(on, AwsEvent):
+        if on_aws is not None:
+            raise TaskError("task(): on and on_aws are both an AwsEvent: declare a second task, or write one pattern")
+        on, on_aws = None, on
     policy: Policy
     if delivery == "at_most_once" and retry is None:
         policy = Backoff(attempts=1)
@@ -130,5 +138,6 @@ def task(
         limits=limits,
         unique=unique,
         debounce=debounce,
+        on_aws=on_aws,
         expires=expires,
     )

@@ -19,6 +19,7 @@ from celeriac.enqueue.send import NOW, Parcel, send, send_many
 from celeriac.execute.off_loop import off_loop
 from celeriac.hooks import registered
 from celeriac.model import canonical, celery_names
+from celeriac.model.aws_event import AwsEvent
 from celeriac.model.continuing import refusal
 from celeriac.model.cron import scheduled
 from celeriac.model.crontab import ScheduleError
@@ -75,6 +76,7 @@ class Task[**P, C, R]:
         limits: Sequence[Limit] = (),
         unique: Unique | None = None,
         debounce: Debounce | None = None,
+        on_aws: AwsEvent | None = None,
         expires: timedelta | None = None,
     ) -> None:
         self.function = function
@@ -97,6 +99,7 @@ class Task[**P, C, R]:
         self.limits = limits
         self.unique = unique
         self.debounce = debounce
+        self.on_aws = on_aws
         self.expires = expires
         self._options = Options()
         update_wrapper(self, function)

@@ -15,7 +15,7 @@ from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 
-ENDED = ("failure", "retry_at", "unsent", "data", "ended_at", "not_kept")
+ENDED = ("failure", "retry_at", "unsent", "data", "ended_at", "not_kept", "expired")
 """What a record says of how the run before has ended."""
 
 

@@ -22,9 +22,9 @@ class Status(msgspec.Struct, frozen=True):
 
     state: State
     """queued: the task was sent and waits for its first run. running: a worker runs it, or it has ended a run at a
-    checkpoint and goes on in the next invocation. retrying: it waits for another run. superseded: it is
-    debounced, and newer arguments have come; only the handle that `enqueue` returned can say so. cancelled: it doesn't
-    run, because somebody cancelled it or because it expired; it has no dead letter. unknown: nothing is
+    checkpoint and goes on in the next invocation. retrying: it waits for another run. superseded: it is debounced, and
+    newer arguments have come; only the handle that `enqueue` returned can say so. cancelled: it doesn't run, because
+    somebody cancelled it or because it expired; it has no dead letter. unknown: nothing is
     stored. Then it was never sent, its record has expired, or it is an at_least_once task that may have succeeded."""
     attempts: int = 0
     result: Any = None

@@ -4,6 +4,7 @@ The stacks, the consumer and a producer outside AWS compute the same names, so t
 be read in one way only, and a wildcard matches the resources of one stage: docs/decisions/0034-names.md.
 """
 
+import re
 from functools import cache
 from hashlib import sha256
 
@@ -156,3 +157,28 @@ def bus_dead_letters(stage: str) -> str:
 def relay_dead_letters(stage: str) -> str:
     """The queue for notices of outbox stream records that the relay gave up on. The events stay in the outbox."""
     return part(stage, "relay-dlq")
+
+
+def aws_event_dead_letters(stage: str) -> str:
+    """The queue for events of AWS that EventBridge could not send to their tasks' queues.
+
+    No queue of an application has a name with an underscore.
+    """
+    return part(stage, "aws_events-dlq")
+
+
+_LONGEST_RULE = 64
+_UNFIT_IN_RULE = re.compile(r"[^0-9a-zA-Z\-_.]")
+
+
+def aws_event_rule(stage: str, task: str) -> str:
+    """The EventBridge rule that sends events of AWS to the queue of a task.
+
+    Rules have 64 characters at most, of few kinds: of another name the start is taken, and a hash.
+    https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+    """
+    room = _LONGEST_RULE - len(f"{start(stage)}on-")
+    name = _UNFIT_IN_RULE.sub("_", task)
+    if name != task or len(name) > room:
+        name = f"{name[: room - 9]}-{sha256(task.encode()).hexdigest()[:8]}"
+    return part(stage, f"on-{name}")

@@ -11,7 +11,8 @@ from celeriac.model import names, settings
 def queues() -> Iterator[str]:
     """The URLs of the stage's queues that no declaration knows."""
     stage = settings.stage()
-    known = {names.relay_dead_letters(stage), names.schedule_dead_letters(stage), names.bus_dead_letters(stage)}
+    known = {names.relay_dead_letters(stage), names.schedule_dead_letters(stage)}
+    known |= {names.bus_dead_letters(stage), names.aws_event_dead_letters(stage)}
     for queue in registry.queues().values():
         known |= {queue.physical_name(stage), queue.dead_letter_name(stage)}
     pages = client("sqs").get_paginator("list_queues").paginate(QueueNamePrefix=names.start(stage))

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from moto import mock_aws
 from moto import settings as moto_settings
+from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from celeriac.aws import client as clients
 from celeriac.aws import pause, sqs
@@ -30,7 +31,7 @@ from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac.relay import memory
-from celeriac.testing import account, schedules, sqs_rules
+from celeriac.testing import account, aws_events, schedules, sqs_rules
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls, WorkerDied
 from celeriac.testing.clock import Clock
@@ -205,6 +206,24 @@ class Sandbox(Faults):
         with self._calls.unobserved():
             sqs.send(name, sqs.Entry(as_sent(cron.message(task.name), scheduled_time=self.now, arn="arn:of:the-cron")))
         self._activity.queues.add(sqs.url(name))
+
+    def aws_event(self, event: Mapping[str, Any]) -> list[str]:
+        """Send what EventBridge sends for an event on the default bus, to each task whose `on_aws` it matches.
+
+        event: `source` and `detail-type`, and mostly `detail`. What else an event has, such as `id` and `time`, is
+        added. Sent again with the same `id`, it is a second delivery. Returns the names of the tasks. Nothing runs yet.
+
+        Raises ValueError for an event that no service would send, TypeError for one that isn't a dict.
+        """
+        with self._calls.unobserved():
+            owner = {"account": DEFAULT_ACCOUNT_ID, "region": clients.client("sqs").meta.region_name}
+            whole = aws_events.completed(event, now=self.now, **owner)
+            called = {task.name: body for task, body in aws_events.messages(registry.tasks.values(), whole)}
+            for task, body in sorted(called.items()):
+                name = registry.tasks[task].queue.physical_name(self._stage)
+                sqs.send(name, sqs.Entry(body))
+                self._activity.queues.add(sqs.url(name))
+        return sorted(called)
 
     def run_once(self) -> int:
         """Run each message that is due now once, and all that this makes due at once. Returns how many invocations.

@@ -14,6 +14,7 @@ from celeriac.model import declared, given
 from celeriac.model.errors import DeclarationError
 from celeriac.model.queue import Queue
 from celeriac.model.table import Outbox, Table
+from celeriac_cdk.declarations.aws_events import check_aws_events
 from celeriac_cdk.declarations.events import check_subscribers
 from celeriac_cdk.declarations.fan_out import check_fan_out
 
@@ -44,6 +45,7 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     check_patterns(tasks)
     check_fan_out(tasks)
     check_subscribers(tasks, declared_events(tasks))
+    check_aws_events(tasks)
     return list(queues.values()), list(declared.tables().values()), tasks
 
 
@@ -104,8 +106,13 @@ def check_limits(tasks: Sequence[Task[..., Any, Any]]) -> None:
 def check_retired(tasks: Sequence[Task[..., Any, Any]]) -> None:
     """Raise DeclarationError if a schedule or an event would send to a retired queue."""
     for task in tasks:
-        if task.queue.retired and (task.cron is not None or task.on is not None):
-            what = "has a schedule" if task.cron is not None else f"subscribes to {task.on!r}"
+        callers = {
+            "has a schedule": task.cron,
+            f"subscribes to {task.on!r}": task.on,
+            "is called by events of AWS": task.on_aws,
+        }
+        what = next((what for what, caller in callers.items() if caller is not None), "")
+        if task.queue.retired and what:
             raise DeclarationError(
                 f"task {task.name!r} {what}, and its queue {task.queue.name!r} is retired: declare the task on another "
                 f"queue, with former_queues=[{task.queue.name}]"

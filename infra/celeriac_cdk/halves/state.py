@@ -20,6 +20,7 @@ from celeriac.model.queue import Queue
 from celeriac.model.stages import KMS_OUTPUT
 from celeriac.model.table import Table
 from celeriac_cdk.config import BuildState, StageConfig
+from celeriac_cdk.constructs import aws_events
 from celeriac_cdk.constructs.access import Access
 from celeriac_cdk.constructs.bucket import private_bucket
 from celeriac_cdk.constructs.function_logs import FunctionLogs
@@ -65,6 +66,7 @@ class State(Construct):
         given_up = sqs_queue(self, "RelayDeadLetters", name=relay_dead_letters, config=config, key=key)
         acknowledge(given_up, "SQS3", "this queue is the dead-letter queue of the relay's event source mapping")
         Schedules(self, "Schedules", queues=queues, config=config, key=self.key)
+        aws_events.receive(self, self.queues, tasks, config, key)
         self.outbox = outbox = string_key_table(
             self,
             "Outbox",

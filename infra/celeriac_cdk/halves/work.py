@@ -23,6 +23,7 @@ from celeriac_cdk import flow_rights, permissions
 from celeriac_cdk.application import Application
 from celeriac_cdk.bundle.target import on_lambda
 from celeriac_cdk.config import ConfigError, StageConfig
+from celeriac_cdk.constructs.aws_events import AwsEvents
 from celeriac_cdk.constructs.consumer import Consumer
 from celeriac_cdk.constructs.crons import Crons
 from celeriac_cdk.constructs.handler import Network, Runtime
@@ -131,6 +132,7 @@ class Work(Construct):
             alarms=alarms,
         )
         self.crons = Crons(self, "Crons", tasks=tasks, stage=config.stage, key=encrypting(key, config))
+        AwsEvents(self, "AwsEvents", tasks=tasks, alarms=alarms)
         self._watch_tables(tables, alarms)
         if flow_rights.is_used(tasks):
             alarms.when_throttled(self, table=names.flow_table(config.stage), means=_HOT_LIMIT)
