@@ -26,6 +26,7 @@ from celeriac.model.message import MalformedMessageError
 from celeriac.model.once import Debounce, Unique
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Backoff, Reject, Retry, Throttled
+from celeriac.model.stop import Cancelled
 from celeriac.model.table import Outbox, Table
 from celeriac.model.version import VERSION
 
@@ -60,6 +61,7 @@ __all__ = [
     "AwsEvent",
     "Backoff",
     "Breaker",
+    "Cancelled",
     "CeleriacError",
     "Concurrent",
     "ConditionFailedError",

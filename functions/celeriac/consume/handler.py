@@ -29,6 +29,8 @@ from celeriac.execute import ending
 from celeriac.execute.call import TaskCalls
 from celeriac.execute.threads import Threads
 from celeriac.hooks import broken, registered
+from celeriac.leases import watch
+from celeriac.leases.watch import Watch
 from celeriac.model import foreign_events, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.message import Message
@@ -60,7 +62,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemF
         raise foreign_events.WrongTriggerError(f"this function takes batches from its SQS queue, and {wrong}")
     raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
     batch = _Batch(raws, context)
-    with calls_end_by(batch.ends_at):
+    with calls_end_by(batch.ends_at), watch.running(batch.watch):
         batch.run()
         batch.end_worker_if_useless()
     return {"batchItemFailures": [{"itemIdentifier": i} for i in batch.unacknowledged]}
@@ -104,6 +106,11 @@ class _Batch:
     def ends_at(self) -> datetime:
         """When everything but the answer must be done."""
         return self._worker.deadline - self._worker.margin * (1 - ANSWER_BEFORE)
+
+    @property
+    def watch(self) -> Watch:
+        """The runs that may be cancelled."""
+        return self._worker.watch
 
     @property
     def unacknowledged(self) -> list[str]:
@@ -202,7 +209,14 @@ class _Batch:
         # So the watch needn't be woken for each call of a hook.
         hooks = [hooked.LONGEST, queue.timeout / hooked.SHARE] if registered.of_application().run_in_workers else []
         shortest = min([left, *limits, *hooks])
-        in_time = Threads(lanes, queue.concurrency, shortest=shortest, limit=limit, ahead=not queue.fifo).run()
+        in_time = Threads(
+            lanes,
+            queue.concurrency,
+            shortest=shortest,
+            limit=limit,
+            ahead=not queue.fifo,
+            looks=self.watch,
+        ).run()
         if not in_time:
             logger.error("out of time while settling, unsettled messages will be delivered again")
         return in_time

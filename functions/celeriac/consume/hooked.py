@@ -24,6 +24,7 @@ from celeriac.model import headers
 from celeriac.model.continuing import Continue
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
+from celeriac.model.stop import Cancelled
 from celeriac.observe.running import RunInfo
 
 LONGEST = timedelta(seconds=5)
@@ -59,7 +60,8 @@ def call(made: TaskCall, message: Message, received: Received) -> TaskCalls[Resu
     result, error = yield replace(made, limit=min(made.limit, left), most=left, context=around.context, late=late)
     if isinstance(error, TaskTimeoutError) and error.runs_on:
         return result, error  # its thread leaves the hooks, when it has ended
-    raised = error if not isinstance(error, Continue) else None  # nothing has failed
+    is_stopped = made.stop is not None and made.stop.asked
+    raised = error if not (is_stopped or isinstance(error, Continue | Cancelled)) else None  # nothing has failed
     limit = max(min(longest(received), received.worker.left), received.worker.margin / 4)
     _, overran = yield TaskCall(lambda: around.leave(raised), (), {}, limit, made.run, context=around.context)
     if overran is not None:

@@ -9,6 +9,7 @@ from celeriac.aws.attributes import Attributes
 from celeriac.consume.facts import Facts
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.flow.unique import Mine
+from celeriac.leases.watch import Watch
 from celeriac.model import headers
 from celeriac.model.failure import Failure, error_message, error_traceback, error_type
 from celeriac.model.message import Message, decode
@@ -37,6 +38,9 @@ class Worker(Struct):
     """Whether it has called a task's function."""
     keys: dict[str, str] = field(default_factory=dict)
     """The idempotency keys of this invocation, each with the SQS id of its first message."""
+
+    watch: Watch = field(default_factory=Watch)
+    """The runs of this invocation that may be cancelled."""
 
     @property
     def left(self) -> timedelta:

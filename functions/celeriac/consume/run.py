@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celeriac.consume import debouncing, expiry, hooked, uniqueness, visiting
+from celeriac.consume import debouncing, expiry, hooked, stopping, uniqueness, visiting
 from celeriac.consume.admission.admit import Flow
 from celeriac.consume.debouncing import Gathering
 from celeriac.consume.decide import failed
@@ -12,11 +12,12 @@ from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import HandedBack, Outcome, RunAlone, Skipped, Succeeded
 from celeriac.consume.prepare import Ready, prepared
 from celeriac.consume.received import Received
+from celeriac.consume.stopping import TAKEN_OVER
 from celeriac.consume.turn import turn
 from celeriac.declare.context import Context
 from celeriac.declare.task import Task
 from celeriac.execute import ending
-from celeriac.execute.call import EndTurn, TaskCall, TaskCalls
+from celeriac.execute.call import EndTurn, TaskCall, TaskCalls, TaskTimeoutError
 from celeriac.hooks import registered
 from celeriac.leases.checkpoints import Checkpoints
 from celeriac.leases.result import NotStorableError, storable
@@ -26,10 +27,9 @@ from celeriac.model.continuing import Continue, refusal
 from celeriac.model.failure import error_type
 from celeriac.model.message import Message
 from celeriac.model.retry import Throttled
+from celeriac.model.stop import Cancelled
 from celeriac.observe.log import logger
 from celeriac.observe.running import RunInfo
-
-TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
 
 def run(received: Received, flow: Flow, gathering: Gathering) -> TaskCalls[tuple[Message | None, Outcome | RunAlone]]:
@@ -94,18 +94,23 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
         return Skipped("superseded")
     if received.unique is not None and _is_replaced(ready, received):
         return Skipped("duplicate")
+    if held is not None and held.stop.asked:
+        return stopping.stopped(held, Cancelled(held.stop.why), message, received)
     context = _context(ready, received, limit)
     args = (context,) if task.signature.takes_context else ()
     received.facts.has_run = True
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
     its, hooks = RunInfo(task.name, message.id, message.attempt, worker.request_id), registered.of_application()
-    made = TaskCall(task.function, args, arguments, limit, its, left)
-    result, error = yield from hooked.call(made, message, received)
+    its_lease = context._lease  # noqa: SLF001 - made above
+    with stopping.watched(task, its_lease, worker) as stop:
+        made = TaskCall(task.function, args, arguments, limit, its, left, stop=stop)
+        result, error = yield from hooked.call(made, message, received)
+    raised, error = error, stopping.as_cancelled(error, its_lease)
     if isinstance(error, Throttled):
         received.facts.throttled_by = flow.throttled(task, ready.admission, error) or "its provider"
-    ready.admission.ended(error)
-    has_error = error is not None and not isinstance(error, Continue)
+    ready.admission.ended(raised if isinstance(raised, TaskTimeoutError) else error)
+    has_error = error is not None and not isinstance(error, Continue | Cancelled)
     received.facts.error = error if has_error and (hooks.after_outcome or hooks.on_dead_letter) else None
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER
@@ -114,6 +119,8 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
             # The transaction wrote the effects and recorded the success: another run would write the effects twice.
             logger.error("raised after its transaction", extra={"task": task.name, "error": error_type(error)})
             return Succeeded(message.attempt)
+        if isinstance(error, Cancelled):
+            return stopping.stopped(held, error, message, received)
         return failed(task, message, error, held, received)
     if held is not None and not held.committed:
         kept, not_kept = _kept(task, result)  # before another task runs: it may change what this one returned
@@ -141,6 +148,7 @@ def _context(ready: Ready, received: Received, limit: timedelta) -> Context:
         # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
         _lease=held if task.guarantee != "at_least_once" else None,
         _checkpoints=Checkpoints(held, datetime.now(UTC) + limit) if held is not None and not refused else None,
+        _watch=received.worker.watch if held is not None and not refused else None,
         _refusal=refused,
     )
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from celeriac.enqueue.transaction import Transaction
     from celeriac.leases.checkpoints import Checkpoints
     from celeriac.leases.lease import Lease
+    from celeriac.leases.watch import Watch
 
 
 class Context(Struct, frozen=True):
@@ -34,6 +35,7 @@ class Context(Struct, frozen=True):
     """The group that the message was enqueued with."""
     _lease: "Lease | None" = None
     _checkpoints: "Checkpoints | None" = None
+    _watch: "Watch | None" = None
     _refusal: str = ""
     """Why the task can't save how far it is; empty if it can."""
 
@@ -44,6 +46,16 @@ class Context(Struct, frozen=True):
     def remaining(self) -> timedelta:
         """How long this worker has left."""
         return self.deadline - datetime.now(UTC)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has cancelled the task. Then clean up, and `raise celeriac.Cancelled`.
+
+        Any other error ends it as cancelled too, and if it returns, it has succeeded. In a sync task this may read the
+        task's record, nine seconds after the last time at the earliest. It is always False in a task that isn't
+        effectively once.
+        """
+        return self._watch is not None and self._lease is not None and self._watch.has_cancelled(self._lease)
 
     @property
     def cursor(self) -> Any:
@@ -62,6 +74,8 @@ class Context(Struct, frozen=True):
         When the time of the run is almost over, this call saves the cursor and ends the run: the task goes on in the
         next invocation with the same id, key and attempt. Attempts are counted from the last one in which the cursor
         moved. A task goes on at most 10,000 times.
+
+        In a sync task that somebody has cancelled, it raises `Cancelled` once the cursor is saved.
 
         Raises TypeError in a task that isn't effectively once, and ValueError for a cursor that can't be kept.
         """

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from celeriac.model.errors import CeleriacError
+from celeriac.model.stop import Stop
 from celeriac.observe.running import RunInfo
 
 
@@ -55,6 +56,8 @@ class TaskCall(Struct, frozen=True):
     """How long the call may last if other tasks keep it waiting; None: no longer than its limit."""
     context: Context | None = None
     """The context in which the call is made; None: a new one. One call after another may share it."""
+    stop: Stop | None = None
+    """What tells an async function that it is to end."""
     late: Callable[[], object] | None = None
     """What a thread that was left behind calls, in the same context, when the call has ended after all."""
 

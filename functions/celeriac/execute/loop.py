@@ -21,6 +21,7 @@ from msgspec import Struct, field
 from celeriac.execute.call import LoopBlockedError, Result, TaskCancelledError, TaskTimeoutError
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.forks import after_fork_in_child
+from celeriac.model.stop import Stop
 from celeriac.observe import running
 from celeriac.observe.log import logger
 from celeriac.observe.running import RunInfo
@@ -39,6 +40,7 @@ class _OnLoop(Struct, eq=False):
 
     run: RunInfo | None
     has_begun: bool
+    stop: Stop | None = None
     started: float = field(default_factory=time.monotonic)
     kept_waiting: float = 0.0
     """The seconds in which others blocked the loop."""
@@ -47,11 +49,20 @@ class _OnLoop(Struct, eq=False):
     future: "Future[Result]" = field(default_factory=Future)
 
 
-def wait_for(awaitable: Awaitable[Any], limit: timedelta, seconds: float, most: float, *, has_begun: bool) -> Any:
+def wait_for(
+    awaitable: Awaitable[Any],
+    limit: timedelta,
+    seconds: float,
+    most: float,
+    *,
+    has_begun: bool,
+    stop: Stop | None = None,
+) -> Any:
     """Return the result of `awaitable`.
 
     seconds: what is left of `limit`. Time in which other tasks block the loop is added, up to `most` seconds in all.
     has_begun: whether code of the task has run already.
+    stop: once it is asked, the task gets a CancelledError.
 
     Raises TaskTimeoutError; LoopBlockedError if other tasks took the time; TaskCancelledError; and any error that
     `awaitable` raises.
@@ -60,7 +71,7 @@ def wait_for(awaitable: Awaitable[Any], limit: timedelta, seconds: float, most: 
     import asyncio  # noqa: PLC0415
 
     loops = _loops
-    mine = _OnLoop(running.current(), has_begun)
+    mine = _OnLoop(running.current(), has_begun, stop)
     loops.start(awaitable, mine)
     until = mine.started + min(seconds, most)
     try:
@@ -105,11 +116,19 @@ def forget() -> None:
 
 async def _contained(awaitable: Awaitable[Any], mine: _OnLoop) -> Result:
     """Return the result or the error as a value: asyncio would let SystemExit and KeyboardInterrupt end the loop."""
+    import asyncio  # noqa: PLC0415 - see wait_for
+
     mine.has_begun = True
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if mine.stop is not None and task is not None:
+        mine.stop.interrupt_with(lambda: loop.call_soon_threadsafe(task.cancel))
     try:
         return await awaitable, None
     except BaseException as error:  # noqa: BLE001 - wait_for raises it again
         return None, error
+    finally:
+        if mine.stop is not None:
+            mine.stop.interrupt_with(None)
 
 
 class _Loops:

@@ -15,12 +15,12 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from datetime import timedelta
 from functools import cache, partial
 from threading import Condition
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -34,6 +34,7 @@ from celeriac.observe import trace
 MOST_THREADS = 100_000
 # The watch waits at least this long between two looks at the clock, unless it is woken.
 LEAST_SECONDS = 0.05
+MOST_SECONDS_TO_A_LOOK = 4.0
 
 
 class _LeftBehind(BaseException):
@@ -62,6 +63,17 @@ class _Running(Struct, eq=False):
 _hanging: set[_Running] = set()
 
 
+class Looks(Protocol):
+    """Looks at the calls that are being made."""
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it is until the next look."""
+
+    def look(self) -> None:
+        """Look, if it is time to. Never raises."""
+
+
 class Threads:
     """Runs lanes, of which at most `size` make calls at once.
 
@@ -69,6 +81,7 @@ class Threads:
     `shortest` is the shortest time limit that calls usually have. Between two looks at the clock the watch waits half
     of it.
     `limit` is how long `run` waits for the threads at most.
+    `looks` are made by separate threads, from time to time.
     """
 
     def __init__(
@@ -79,7 +92,10 @@ class Threads:
         shortest: timedelta,
         limit: timedelta,
         ahead: bool = False,
+        looks: Looks | None = None,
     ) -> None:
+        self._looks, self._look = looks, Future[None]()
+        self._look.set_result(None)
         self._size, self._has_ahead = size, ahead
         self._line = Line(lanes, size, self._ahead)
         self._at_work = 0
@@ -106,7 +122,7 @@ class Threads:
                     # No call that starts later is due before this time. If each call woke this thread, that would cost
                     # a fifth of the whole consumer (benchmarks/consumer_cpu.py): this thread would take the interpreter
                     # from the tasks.
-                    later = now + max(self._shortest_seconds / 2, LEAST_SECONDS)
+                    later = now + max(min(self._shortest_seconds / 2, self._until_look()), LEAST_SECONDS)
                     self._wakes_at = min([later, self._until, *(running.until for running in self._running)])
                     self._changed.wait(self._wakes_at - now)
         except BaseException as error:  # a signal to this thread, such as Ctrl-C, or a thread that can't be started
@@ -117,6 +133,16 @@ class Threads:
         if self._at_work:
             self._end(WorkerLost())
         return not self._at_work
+
+    def _until_look(self) -> float:
+        """Begin a look if it is time for it. Returns the seconds until the next one may be due."""
+        if self._looks is None:
+            return math.inf
+        seconds = self._looks.seconds_left
+        if seconds == 0 and self._look.done():
+            self._look = _threads().submit(self._looks.look)
+        # A call that begins now doesn't wake the watch.
+        return min(seconds or math.inf, MOST_SECONDS_TO_A_LOOK)
 
     def _ahead(self) -> int:
         return pace.ahead(self._size) if self._has_ahead else 0
@@ -234,7 +260,9 @@ class Threads:
                     result = self._make_watched(call, lane, until)
                 if inspect.isawaitable(result):
                     now = time.monotonic()
-                    result = loop.wait_for(result, call.limit, until - now, at_most - now, has_begun=not is_coroutine)
+                    result = loop.wait_for(
+                        result, call.limit, until - now, at_most - now, has_begun=not is_coroutine, stop=call.stop
+                    )
         except (WorkerLost, _LeftBehind):
             raise
         except BaseException as error:  # noqa: BLE001 - any error of a task is the result of its call

@@ -40,7 +40,7 @@ class Checkpoints:
     def save(self, cursor: Any, every: dt.timedelta) -> None:
         """Save a cursor, if the last write is `every` ago or no time is left. The second ends the run.
 
-        Raises Continue, LeaseLostError, and ValueError or TypeError for a cursor that can't be kept.
+        Raises Continue, Cancelled, LeaseLostError, and ValueError or TypeError for a cursor that can't be kept.
         """
         text = cursor_text(cursor)
         with self._lock:
@@ -49,13 +49,18 @@ class Checkpoints:
             is_over = self._step()
             if is_over or dt.datetime.now(dt.UTC) - self._saved_at >= every:
                 self._write(text)
+            self._lease.stop.check()
             if is_over:
                 raise Continue
 
     def committed(self) -> None:
-        """After a commit that has saved a cursor: end the run if no time is left. Raises Continue."""
+        """After a commit that has saved a cursor: end the run if it is cancelled, or if no time is left.
+
+        Raises Cancelled and Continue.
+        """
         with self._lock:
             self._saved_at = dt.datetime.now(dt.UTC)
+            self._lease.stop.check()
             if self._step():
                 raise Continue
 

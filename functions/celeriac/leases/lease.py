@@ -19,6 +19,7 @@ from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
 from celeriac.model.errors import Signal
 from celeriac.model.failure import Failure, RecordedFailure
+from celeriac.model.stop import Stop
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -123,6 +124,10 @@ class Lease(Struct):
     """Whether the cursor has moved in this run."""
     has_failed_to_save: bool = False
     """Whether AWS couldn't be reached for a checkpoint of this run."""
+    begun_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    """When the claim succeeded."""
+    stop: Stop = field(default_factory=Stop)
+    """Whether somebody has cancelled the message."""
 
     @property
     def is_of_its_key(self) -> bool:
@@ -170,6 +175,22 @@ class Lease(Struct):
         """Record that the message is a dead letter. Raises LeaseLostError."""
         self._store.fail(DEAD, failure)
 
+    def cancelled(self, failure: Failure) -> None:
+        """Record that the run was stopped: the message doesn't run any more. Raises LeaseLostError."""
+        self._store.fail(DEAD, failure, charged=False)
+
+    @property
+    def place(self) -> Any:
+        """The table and the key of its record, as arguments of a call."""
+        return self._store.place
+
+    def hear(self, record: Record) -> None:
+        """Ask the run to stop if its record says that the message is cancelled."""
+        task_id = self._store.claim.task_id
+        if record.get("token") == self._store.token and tombstones.names(record, task_id):
+            said = tombstones.cancellation(record, task_id)
+            self.stop.ask(said.text if said is not None else "")
+
     def note_unsent(self, unsent: Unsent, failure: Failure, due: dt.datetime) -> None:
         """Record how the run ended before the message is handed back: what follows couldn't be sent.
 
@@ -193,8 +214,9 @@ class Lease(Struct):
     def checkpoint(self, cursor: str) -> None:
         """Save a cursor, as JSON. Raises LeaseLostError, and AWS's errors."""
         self.checkpoints += 1
-        self._store.checkpoint(cursor, self.checkpoints, self._moved_now)
+        record = self._store.checkpoint(cursor, self.checkpoints, self._moved_now)
         self.has_saved(cursor)
+        self.hear(record)
 
     def checkpointing(self, cursor: str) -> "TransactWriteItemTypeDef":
         """The write of `checkpoint`, as an action of a transaction. Call `has_saved` once it is carried out."""
@@ -372,7 +394,7 @@ def _lease(attempted: FencedStore) -> Lease:
     failed = int(found.get(wanted.counter, 0)) if wanted.comes_back else 0
     attempted.attempt = failed + 1 if wanted.comes_back else wanted.attempt
     before = msgspec.json.decode(found["failure"], type=RecordedFailure) if "failure" in found else None
-    return Lease(
+    held = Lease(
         attempted,
         attempted.attempt,
         before,
@@ -380,6 +402,8 @@ def _lease(attempted: FencedStore) -> Lease:
         moved=progress.moved_in(found, wanted),
         checkpoints=progress.checkpoints_in(found),
     )
+    held.hear(found)  # after a lost answer it is the record as this claim has written it
+    return held
 
 
 def _brings_back(wanted: Claim, found: Record) -> bool:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from celeriac.leases import tombstones
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_expired
@@ -74,6 +75,14 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
         return stopped
     if not record or tombstones.state_is_over(record, now):
         return None
+    known = _of_state(record, message_id, queue, now, once=once)
+    if known is None or not tombstones.names(record, known.id):
+        return known
+    return replace(known, cancellation=tombstones.cancellation(record, known.id))
+
+
+def _of_state(record: Mapping[str, Any], message_id: str, queue: Queue, now: datetime, *, once: bool) -> Status | None:
+    """The status by a record's state, which counts yet."""
     holder, state = str(record.get("task_id", "")), record.get("status")
     other = holder if message_id not in ("", holder) else None
     attempts = int(record.get("attempt", 0))

@@ -185,10 +185,11 @@ class FencedStore(DynamoDBPersistenceLayer):
                 },
             )
 
-    def checkpoint(self, cursor: str, number: int, moved: Moved) -> None:
-        """Write a checkpoint. Raises LeaseLostError, also if a later one is written."""
+    def checkpoint(self, cursor: str, number: int, moved: Moved) -> Record:
+        """Write a checkpoint. Returns the record as it is now. Raises LeaseLostError, also for an earlier checkpoint."""
         with _fenced():
-            client("dynamodb").update_item(**self._checkpoint(cursor, number, moved))
+            answer = client("dynamodb").update_item(**self._checkpoint(cursor, number, moved), ReturnValues="ALL_NEW")
+        return claim_write.record_of(answer.get("Attributes"))
 
     def checkpointing(self, cursor: str, number: int, moved: Moved) -> "TransactWriteItemTypeDef":
         """The write of a checkpoint, for a transaction that commits a task's effects together with its cursor."""
@@ -268,6 +269,11 @@ class FencedStore(DynamoDBPersistenceLayer):
                     **values,
                 },
             )
+
+    @property
+    def place(self) -> Any:
+        """The table and the key of the claim's record, as arguments of a call."""
+        return {"TableName": self.table_name, "Key": self._get_key(self.record_id(self.claim.key))}
 
     def record_id(self, key: str) -> str:
         """The record's id in the table: `<task>#<hash of the key>`, as Powertools makes it."""

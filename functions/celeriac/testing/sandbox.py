@@ -26,6 +26,7 @@ from celeriac.execute import ending, pace
 from celeriac.flow import overrides
 from celeriac.hooks import broken, registered
 from celeriac.hooks.hook import Hooks
+from celeriac.leases import watch
 from celeriac.model import cron, given, names, settings
 from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
@@ -159,6 +160,8 @@ class Sandbox(Faults):
         A task may call this as work that takes so long. If it takes longer than its worker has, the worker is killed.
         """
         self._clock.advance(by)
+        if self._calls.in_worker and watch.current is not None:
+            watch.current.look()  # a worker's own thread does so as time passes
         if self._activity.payloads:
             account.delete_expired(self._stage)
 

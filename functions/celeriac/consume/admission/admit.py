@@ -32,6 +32,7 @@ from celeriac.model.failure import error_type
 from celeriac.model.limits import Breaker
 from celeriac.model.message import Message
 from celeriac.model.retry import Reject, Retry, Throttled
+from celeriac.model.stop import Cancelled
 from celeriac.observe.log import logger
 
 # A breaker that an operator holds open is looked at again after about the time for which a worker keeps overrides.
@@ -244,7 +245,7 @@ def _has_failed(error: BaseException | None, limit: Breaker) -> bool | None:
     match error:
         case None | Reject():
             return False
-        case Throttled() | Retry(charge=False) | LoopBlockedError() | LeaseLostError():
+        case Throttled() | Retry(charge=False) | LoopBlockedError() | LeaseLostError() | Cancelled():
             return None  # its provider asks to wait, it waits itself, or its worker is at fault
         case TaskTimeoutError():
             return True
