@@ -10,6 +10,7 @@ import typer
 from celeriac.model import given, names, project, settings
 from celeriac.model.on_path import put_project_on_path
 from celeriac_console import explain
+from celeriac_console.commands.cancel import cancel_task
 from celeriac_console.commands.delayed.cancel import cancel
 from celeriac_console.commands.delayed.list_ import list_delayed
 from celeriac_console.commands.delayed.run_now import run_now
@@ -120,6 +121,7 @@ app.command("rerun")(explained(rerun))
 app.command("tasks")(explained(tasks, calls_aws=False))
 app.command("schema")(explained(schema, calls_aws=False))
 app.command("status")(explained(status))
+app.command("cancel")(explained(cancel_task))
 app.command("queues")(explained(queues))
 app.command("pause")(explained(pause))
 app.command("resume")(explained(resume))

@@ -87,7 +87,15 @@ def keep_records(table: str, queue: str, tasks: Sequence[str]) -> list[iam.Polic
     owners = [*(literal(task) for task in tasks), f"{notes.OF_QUEUE}{queue}"]
     return [
         *(
-            _on_keys(table, [f"{owner}#*" for owner in some], "dynamodb:GetItem", "dynamodb:PutItem", UPDATE)
+            _on_keys(
+                table,
+                [f"{owner}#*" for owner in some],
+                "dynamodb:GetItem",
+                # Several tasks that run are looked at together: whether somebody has cancelled one of them.
+                "dynamodb:BatchGetItem",
+                "dynamodb:PutItem",
+                UPDATE,
+            )
             for some in in_statements(owners)
         ),
         _on_keys(table, [quarantine.ITEM], "dynamodb:GetItem"),
@@ -98,6 +106,14 @@ def read_records(table: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
     """Allow reading the records of tasks, and the notes about the messages of their queues."""
     return [
         _on_keys(table, [f"{owner}#*" for owner in some], "dynamodb:GetItem")
+        for some in in_statements([literal(task) for task in tasks])
+    ]
+
+
+def cancel_messages(table: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow writing in the records of tasks that messages are cancelled. IAM can't bound what is written there."""
+    return [
+        _on_keys(table, [f"{owner}#*" for owner in some], "dynamodb:GetItem", "dynamodb:PutItem", UPDATE)
         for some in in_statements([literal(task) for task in tasks])
     ]
 

@@ -61,6 +61,12 @@ def of_publishers(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStateme
     ]
 
 
+def to_cancel(queues: Sequence[str], tasks: Sequence[Task[..., Any, Any]], stage: str) -> list[iam.PolicyStatement]:
+    """What cancelling the tasks of some queues needs."""
+    theirs = [task for task in tasks if any(each.name in queues for each in task.all_queues)]
+    return permissions.cancel_messages(names.idempotency_table(stage), [task.name for task in theirs])
+
+
 def to_read_status(
     queues: Sequence[str], tasks: Sequence[Task[..., Any, Any]], stage: str
 ) -> list[iam.PolicyStatement]:

@@ -116,8 +116,8 @@ def own(queue: str, task: str) -> set[tuple[str, str]]:
         *(call for path in WORLD.objects if f"/{queue}/" in path for call in on(path, "GetObject")),
         *on(f"{BUCKET}/bodies/{queue}/5f", "PutObject"),
         *on(f"schedule/celeriac-test/{queue}.5f", "GetSchedule"),
-        *record(f"{task}#5f", "GetItem", "PutItem", "UpdateItem"),
-        *record(f"celeriac#queue#{queue}#dead 5f", "GetItem", "PutItem", "UpdateItem"),
+        *record(f"{task}#5f", "GetItem", "BatchGetItem", "PutItem", "UpdateItem"),
+        *record(f"celeriac#queue#{queue}#dead 5f", "GetItem", "BatchGetItem", "PutItem", "UpdateItem"),
     }
 
 

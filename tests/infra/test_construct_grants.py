@@ -61,6 +61,18 @@ def test_a_grant_to_enqueue_gives_the_rights_and_the_environment(folder: Path) -
     assert not any("slow" in resource for resources in mine.values() for resource in resources)
 
 
+def test_who_may_cancel_may_write_the_records_of_one_queues_tasks(folder: Path, sandbox: Sandbox) -> None:
+    stack, tasks = built(folder)
+    api = foreign.function(stack)
+    tasks.queue("mail").grant_cancel(api)
+    handle = pack.enqueue(what="")
+    sandbox.calls.clear()
+    assert handle.cancel("why")
+    mine = set(granted(foreign.template(stack)))
+    assert actions(Counter(sandbox.calls)) <= mine
+    assert mine == {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+
+
 def test_what_a_granted_function_calls_is_what_it_may_do(folder: Path, sandbox: Sandbox) -> None:
     stack, tasks = built(folder)
     api = foreign.function(stack)

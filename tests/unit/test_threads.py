@@ -231,3 +231,18 @@ def test_the_loss_of_the_worker_starts_no_waiting_lane() -> None:
     with pytest.raises(WorkerLost):
         crew_.run()
     assert sorted(begun) == ["dies", "ends"]
+
+
+def test_looks_are_made_while_calls_run(lanes: Lanes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "MOST_SECONDS_TO_A_LOOK", 0.01)
+    looked = threading.Event()
+
+    class Looks:
+        seconds_left = 0.0
+
+        def look(self) -> None:
+            looked.set()
+
+    call = _call(lambda: looked.wait(10))
+    assert Threads([lanes.lane(call)], 1, shortest=LONG, limit=LONG, looks=Looks()).run()
+    assert _outcomes(lanes) == [True]

@@ -82,6 +82,8 @@ def _as_json(handle: Handle[Any], one: Status) -> dict[str, Any]:
         "since": one.since.isoformat() if one.since is not None else None,
         "due": one.due.isoformat() if one.due is not None else None,
         "waits_for": one.waits_for,
+        "cancelled_by": one.cancellation.by if one.cancellation is not None else None,
+        "cancelled_because": one.cancellation.why if one.cancellation is not None else None,
         "result": one.result,
         "result_not_kept": one.not_kept,
         "reason": failure.reason if failure is not None else None,

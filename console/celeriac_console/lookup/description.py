@@ -48,7 +48,7 @@ def _state(handle: Handle[Any], status: Status) -> str:
         case "queued":
             said = "waiting in its queue"
         case "running":
-            said = f"running since {since}"
+            said = f"running since {since}" + (", asked to stop" if status.cancellation is not None else "")
         case "retrying" if status.deaths:
             said = f"{status.failure.reason if status.failure else 'worker lost'}, tries again at {due}"
         case "retrying":

@@ -20,7 +20,7 @@ from celeriac_cdk.constructs.task_queue import TaskQueue
 from celeriac_cdk.host.grants import Grantee, give
 from celeriac_cdk.host.home import Home
 from celeriac_cdk.monitoring.metrics import measure
-from celeriac_cdk.rights import to_read_status
+from celeriac_cdk.rights import to_cancel, to_read_status
 
 
 class QueueOfStage:
@@ -63,6 +63,18 @@ class QueueOfStage:
         with home.named():
             stage = home.config.stage
             statements = to_read_status([self.declared.name], home.tasks, stage)
+            statements += use_key(home.key, through=("dynamodb",))
+            give(grantee, home, statements)
+
+    def grant_cancel(self, grantee: Grantee) -> None:
+        """Let a function or a service cancel the queue's tasks: rights, and environment.
+
+        It may write the records of these tasks, and IAM can't bound what it writes there: give it only to code that
+        you would trust to run them. Raises ConfigError if it works with another application.
+        """
+        home = self._home
+        with home.named():
+            statements = to_cancel([self.declared.name], home.tasks, home.config.stage)
             statements += use_key(home.key, through=("dynamodb",))
             give(grantee, home, statements)
 
