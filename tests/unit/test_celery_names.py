@@ -60,7 +60,11 @@ def test_the_error_for_a_renamed_task_names_its_function() -> None:
 
 @pytest.mark.parametrize(
     ("name", "instead"),
-    [("get", r"handle.result\(timeout=...\)"), ("ready", r"handle.status\(\).state in"), ("revoke", "give_up_after")],
+    [
+        ("get", r"handle.result\(timeout=...\)"),
+        ("ready", r"handle.status\(\).state in"),
+        ("revoke", r"handle.cancel\(\.\.\.\)"),
+    ],
 )
 def test_the_error_for_a_method_of_a_celery_result_names_the_handles_way(name: str, instead: str) -> None:
     with pytest.raises(AttributeError, match=f"handle has no {name}: .*{instead}"):

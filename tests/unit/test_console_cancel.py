@@ -113,3 +113,18 @@ def test_a_dry_run_cancels_nothing(sandbox: Sandbox) -> None:
     assert "waiting in its queue" in run(handle.ref, "--dry-run").stdout
     assert json.loads(run(handle.ref, "--dry-run", "--json").stdout)[0]["state"] == "queued"
     assert handle.status().state == "queued"
+
+
+def test_a_task_is_watched_to_its_end(sandbox: Sandbox) -> None:
+    @task(jobs)
+    def watch_me(ctx: Context) -> None:
+        ctx.progress(3, 4, "rows")
+
+    handle = watch_me.options(delay=timedelta(seconds=30)).enqueue()
+    told = CliRunner().invoke(app, ["--stage", "test", "status", handle.ref, "--watch"])
+    assert told.exit_code == 0
+    assert "progress: 3 of 4 rows (75%)" in told.stdout
+    refused = CliRunner().invoke(app, ["--stage", "test", "status", handle.ref, "--watch", "--json"])
+    assert refused.exit_code == 2
+    as_json = json.loads(CliRunner().invoke(app, ["--stage", "test", "status", handle.ref, "--json"]).stdout)
+    assert as_json[0]["progress"]["done"] == 3

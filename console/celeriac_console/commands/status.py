@@ -12,8 +12,9 @@ from celeriac_console.application import by_name
 from celeriac_console.application.loading import load
 from celeriac_console.lookup.description import described
 from celeriac_console.lookup.find import found
+from celeriac_console.lookup.watching import watched
 from celeriac_console.options import Json
-from celeriac_console.terminal.errors import FAILED
+from celeriac_console.terminal.errors import FAILED, UserError
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.screen import say
 
@@ -31,6 +32,7 @@ def status(
     search: Annotated[
         bool, typer.Option("--search", help="For an id: read all records, not only the first ten megabytes.")
     ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show how far it is, until it has ended.")] = False,
     json_: Json = False,
 ) -> None:
     """Show a task's state: waiting, delayed, paused, running, retrying, succeeded, dead, cancelled or unknown.
@@ -44,6 +46,10 @@ def status(
     load()
     wanted = [by_name.task(task)] if task is not None else [t for _, t in sorted(registry.tasks.items())]
     answers = found(what, wanted, every_record=search)
+    if watch:
+        if json_:
+            raise UserError("--watch is for people, --json for scripts: choose one")
+        answers = [(handle, watched(handle, one)) for handle, one in answers]
     if json_:
         typer.echo(json.dumps([_as_json(handle, one) for handle, one in answers]))
     for handle, one in answers if not json_ else []:
@@ -82,6 +88,14 @@ def _as_json(handle: Handle[Any], one: Status) -> dict[str, Any]:
         "since": one.since.isoformat() if one.since is not None else None,
         "due": one.due.isoformat() if one.due is not None else None,
         "waits_for": one.waits_for,
+        "progress": {
+            "done": one.progress.done,
+            "total": one.progress.total,
+            "unit": one.progress.unit,
+            "at": one.progress.at.isoformat(),
+        }
+        if one.progress is not None
+        else None,
         "cancelled_by": one.cancellation.by if one.cancellation is not None else None,
         "cancelled_because": one.cancellation.why if one.cancellation is not None else None,
         "result": one.result,

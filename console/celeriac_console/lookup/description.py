@@ -17,6 +17,8 @@ from celeriac_console.terminal.times import instant_text
 def described(handle: Handle[Any], status: Status) -> list[str]:
     """The lines that describe a task's status. The first line is the state itself."""
     lines = [f"{handle.task}: {_state(handle, status)}"]
+    if status.progress is not None:
+        lines.append(f"progress: {line(str(status.progress))}")
     if status.result is not None:
         lines.append(json_text(status.result, indent=2))
     if status.not_kept is not None:

@@ -149,6 +149,7 @@ def _context(ready: Ready, received: Received, limit: timedelta) -> Context:
         _lease=held if task.guarantee != "at_least_once" else None,
         _checkpoints=Checkpoints(held, datetime.now(UTC) + limit) if held is not None and not refused else None,
         _watch=received.worker.watch if held is not None and not refused else None,
+        _is_without_record=task.guarantee == "at_least_once",
         _refusal=refused,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from celeriac.execute.off_loop import off_loop
-from celeriac.model import celery_names
+from celeriac.model import celery_names, progress_made
 from celeriac.model.continuing import EVERY, cursor_text
 from celeriac.model.shown import shown
 
@@ -36,6 +36,7 @@ class Context(Struct, frozen=True):
     _lease: "Lease | None" = None
     _checkpoints: "Checkpoints | None" = None
     _watch: "Watch | None" = None
+    _is_without_record: bool = False
     _refusal: str = ""
     """Why the task can't save how far it is; empty if it can."""
 
@@ -85,6 +86,37 @@ class Context(Struct, frozen=True):
             cursor_text(cursor)  # a call in a test, without a worker
         else:
             self._checkpoints.save(cursor, every)
+
+    def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
+        """Say how far the task is: `ctx.progress(3, 10, "rows")`. `handle.status().progress` has it, also at the end.
+
+        done, total: numbers from 0 on; total is None if nobody knows it. unit: what is counted, 40 characters at most.
+
+        It may be called for each row: it is written every two seconds at most, or with a checkpoint or the end. In a
+        sync task that somebody has cancelled, it raises `Cancelled`.
+
+        Raises TypeError in an at_least_once task, which keeps no record, and for a wrong type; ValueError for a wrong
+        value.
+        """
+        progress_made.check(done, total, unit)
+        if self._is_without_record:
+            raise TypeError(
+                f"task {self.task!r} is at_least_once: no record of it is kept that could hold its progress"
+            )
+        if self._lease is not None:
+            # A producer doesn't need it, nor what it imports.
+            from celeriac.leases import reporting  # noqa: PLC0415
+
+            reporting.tell(self._lease, progress_made.Progress(done, total, unit, datetime.now(UTC)))
+
+    async def aprogress(self, done: float, total: float | None = None, unit: str = "") -> None:
+        """Do what `progress` does, in a thread if it writes: the event loop goes on turning."""
+        from celeriac.leases import reporting  # noqa: PLC0415 - as above
+
+        if self._lease is not None and reporting.is_due(self._lease):
+            await off_loop(self.progress, done, total, unit)
+        else:
+            self.progress(done, total, unit)
 
     async def acheckpoint(self, cursor: Any, *, every: timedelta = EVERY) -> None:
         """Do what `checkpoint` does, in a thread: the event loop goes on turning."""

@@ -124,6 +124,8 @@ class Lease(Struct):
     """Whether the cursor has moved in this run."""
     has_failed_to_save: bool = False
     """Whether AWS couldn't be reached for a checkpoint of this run."""
+    told_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    """When progress was last written, or when the claim succeeded."""
     begun_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     """When the claim succeeded."""
     stop: Stop = field(default_factory=Stop)
@@ -175,6 +177,14 @@ class Lease(Struct):
         """Record that the message is a dead letter. Raises LeaseLostError."""
         self._store.fail(DEAD, failure)
 
+    def will_tell(self, progress: str) -> None:
+        """Let the next write of this run bring its progress along, which is JSON."""
+        self._store.told = f"{self._store.claim.task_id} {progress}"
+
+    def tell(self) -> None:
+        """Write the progress. Raises LeaseLostError, and AWS's errors."""
+        self.hear(self._store.tell())
+
     def cancelled(self, failure: Failure) -> None:
         """Record that the run was stopped: the message doesn't run any more. Raises LeaseLostError."""
         self._store.fail(DEAD, failure, charged=False)
@@ -215,6 +225,7 @@ class Lease(Struct):
         """Save a cursor, as JSON. Raises LeaseLostError, and AWS's errors."""
         self.checkpoints += 1
         record = self._store.checkpoint(cursor, self.checkpoints, self._moved_now)
+        self.told_at = dt.datetime.now(dt.UTC)
         self.has_saved(cursor)
         self.hear(record)
 

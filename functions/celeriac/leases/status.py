@@ -12,6 +12,7 @@ from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_ex
 from celeriac.leases.tombstones import Cancellation
 from celeriac.model.continuing import CONTINUES
 from celeriac.model.failure import Failure
+from celeriac.model.progress_made import Progress, progress_of
 from celeriac.model.queue import Queue
 from celeriac.model.reason import Reason
 
@@ -51,6 +52,8 @@ class Status(msgspec.Struct, frozen=True):
     """The name of the limit that keeps a queued or retrying task from starting, as it stands now; None if none does, if
     that can't be known without the task's arguments, or without the permission to read the limit. It then waits for a
     worker, or for `due`."""
+    progress: Progress | None = None
+    """How far the task was when it last said so, see `ctx.progress`; None if it never has."""
     cancellation: Cancellation | None = None
     """Who has cancelled it, when and why, if somebody has. While the state is `running`, it is asked to stop."""
 
@@ -76,9 +79,10 @@ def of_record(record: Mapping[str, Any], message_id: str, queue: Queue, *, once:
     if not record or tombstones.state_is_over(record, now):
         return None
     known = _of_state(record, message_id, queue, now, once=once)
-    if known is None or not tombstones.names(record, known.id):
-        return known
-    return replace(known, cancellation=tombstones.cancellation(record, known.id))
+    if known is None:
+        return None
+    said = tombstones.cancellation(record, known.id) if tombstones.names(record, known.id) else None
+    return replace(known, cancellation=said, progress=progress_of(record, known.id))
 
 
 def _of_state(record: Mapping[str, Any], message_id: str, queue: Queue, now: datetime, *, once: bool) -> Status | None:
@@ -130,7 +134,8 @@ def _stopped(record: Mapping[str, Any], message_id: str, now: datetime) -> Statu
     attempts = int(record.get("attempt", 0)) if its == holder else 0
     at = said.at if said is not None else None
     failure = Failure(Reason.CANCELLED, message=said.text if said is not None else "", attempts=attempts, last_at=at)
-    return Status("cancelled", attempts, failure=failure, id=its, since=at, cancellation=said)
+    made = progress_of(record, its)
+    return Status("cancelled", attempts, failure=failure, id=its, since=at, cancellation=said, progress=made)
 
 
 def ended(failure: Failure | None, attempts: int, message_id: str, *, duplicate_of: str | None = None) -> Status:

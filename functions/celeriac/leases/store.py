@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
@@ -25,6 +25,7 @@ from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.progress import Moved
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
+from celeriac.model import progress_made
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure, recorded
 from celeriac.model.forks import after_fork
@@ -55,6 +56,8 @@ class FencedStore(DynamoDBPersistenceLayer):
     redriven: str = ""
     # Why the result of a success isn't stored; empty if it is.
     not_kept: str = ""
+    # The run's progress, which its next write brings along; empty if the task says nothing of it.
+    told: str = ""
     # The attributes that the claim writes.
     _claimed: tuple[str, ...] = ()
     # The record that prevented the claim, or the one that a successful claim replaced.
@@ -104,7 +107,7 @@ class FencedStore(DynamoDBPersistenceLayer):
             "UpdateExpression": (
                 f"SET #status = :status, #data = :data, expiration = {tombstones.KEPT}, "
                 f"{tombstones.STATE_UNTIL} = :state_until, attempt = :attempt, ended_at = :ended"
-                f"{', not_kept = :not_kept' if kept else ''} "
+                f"{', not_kept = :not_kept' if kept else ''}{self._telling} "
                 f"REMOVE {', '.join(['failure', 'retry_at', 'unsent', *removed])}{'' if kept else ', not_kept'}"
             ),
             # The lease is still held and the attempt hasn't failed: a run that ends after its timeout is too late.
@@ -119,6 +122,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 ":token": {"S": self.token},
                 ":ended": {"N": milliseconds(dt.datetime.now(dt.UTC))},
                 **kept,
+                **self._told,
             },
         }
 
@@ -164,7 +168,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
                     f"{counted}, crashes = :none, deaths = :none, redriven = :redriven"
-                    f"{', retry_at = :due' if due_at else ''}{', moved = :moved' if parts else ''} "
+                    f"{', retry_at = :due' if due_at else ''}{', moved = :moved' if parts else ''}{self._telling} "
                     f"REMOVE {', '.join(['unsent', *removed])}{'' if due_at else ', retry_at'}"
                 ),
                 # A transaction may have completed the record, and its answer was lost.
@@ -182,11 +186,12 @@ class FencedStore(DynamoDBPersistenceLayer):
                     **failed,
                     **due_at,
                     **parts,
+                    **self._told,
                 },
             )
 
     def checkpoint(self, cursor: str, number: int, moved: Moved) -> Record:
-        """Write a checkpoint. Returns the record as it is now. Raises LeaseLostError, also for an earlier checkpoint."""
+        """Write a checkpoint. Returns the record as it is now. Raises LeaseLostError, also for one before it."""
         with _fenced():
             answer = client("dynamodb").update_item(**self._checkpoint(cursor, number, moved), ReturnValues="ALL_NEW")
         return claim_write.record_of(answer.get("Attributes"))
@@ -196,10 +201,22 @@ class FencedStore(DynamoDBPersistenceLayer):
         return {"Update": self._checkpoint(cursor, number, moved)}
 
     def _checkpoint(self, cursor: str, number: int, moved: Moved) -> Any:
-        key = self._get_key(self.record_id(self.claim.key))
-        return {"TableName": self.table_name, "Key": key} | progress.update(
-            cursor, number, moved, self.claim, self.token
-        )
+        update = progress.update(cursor, number, moved, self.claim, self.token)
+        update["UpdateExpression"] += self._telling
+        update["ExpressionAttributeValues"] |= self._told
+        return self.place | update
+
+    def tell(self) -> Record:
+        """Write the run's progress. Returns the record as it is now. Raises LeaseLostError."""
+        return self._update_in_progress(f"SET {progress_made.ATTRIBUTE} = :progress", self._told, returns="ALL_NEW")
+
+    @property
+    def _telling(self) -> str:
+        return f", {progress_made.ATTRIBUTE} = :progress" if self.told else ""
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        return {":progress": {"S": self.told}} if self.told else {}
 
     def note_unsent(self, unsent: str, failure: Failure, due: dt.datetime) -> None:
         """Note how the run ended, because its successor or its dead letter couldn't be sent. Raises LeaseLostError."""
@@ -255,9 +272,11 @@ class FencedStore(DynamoDBPersistenceLayer):
                 },
             )
 
-    def _update_in_progress(self, expression: str, values: dict[str, Any]) -> None:
+    def _update_in_progress(
+        self, expression: str, values: dict[str, Any], *, returns: Literal["NONE", "ALL_NEW"] = "NONE"
+    ) -> Record:
         with _fenced():
-            client("dynamodb").update_item(
+            answer = client("dynamodb").update_item(
                 TableName=self.table_name,
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression=expression,
@@ -268,7 +287,9 @@ class FencedStore(DynamoDBPersistenceLayer):
                     ":token": {"S": self.token},
                     **values,
                 },
+                ReturnValues=returns,
             )
+        return claim_write.record_of(answer.get("Attributes"))
 
     @property
     def place(self) -> Any:

@@ -26,7 +26,7 @@ HANDLE = {
     "ready": 'write {task}.status().state in ("succeeded", "dead", "cancelled")',
     "successful": 'write {task}.status().state == "succeeded"',
     "failed": 'write {task}.status().state == "dead"',
-    "revoke": "a sent message can't be taken back; retry=Backoff(give_up_after=...) ends its retries after some time",
+    "revoke": "write {task}.cancel(...)",
 }
 # Keywords of a call that enqueues, and of `options`.
 SENDING = {

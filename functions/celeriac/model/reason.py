@@ -82,6 +82,6 @@ class Reason(StrEnum):
     )
     CANCELLED = (
         "cancelled",
-        "an operator cancelled it while it waited in a schedule; it has no dead letter",
+        "somebody cancelled it; it has no dead letter",
         "if it is to run after all: `celeriac rerun`, or enqueue it again",
     )
