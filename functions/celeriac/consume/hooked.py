@@ -21,7 +21,7 @@ from celeriac.hooks.around import Around
 from celeriac.hooks.events import AfterOutcome, AroundTask, OnDeadLetter
 from celeriac.hooks.hook import Hooks
 from celeriac.model import headers
-from celeriac.model.continuing import Continue
+from celeriac.model.continuing import goes_on
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
 from celeriac.observe.running import RunInfo
@@ -59,7 +59,7 @@ def call(made: TaskCall, message: Message, received: Received) -> TaskCalls[Resu
     result, error = yield replace(made, limit=min(made.limit, left), most=left, context=around.context, late=late)
     if isinstance(error, TaskTimeoutError) and error.runs_on:
         return result, error  # its thread leaves the hooks, when it has ended
-    raised = error if not isinstance(error, Continue) else None  # nothing has failed
+    raised = error if not goes_on(error) else None  # nothing has failed
     limit = max(min(longest(received), received.worker.left), received.worker.margin / 4)
     _, overran = yield TaskCall(lambda: around.leave(raised), (), {}, limit, made.run, context=around.context)
     if overran is not None:

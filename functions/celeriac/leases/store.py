@@ -183,9 +183,16 @@ class FencedStore(DynamoDBPersistenceLayer):
             )
 
     def checkpoint(self, cursor: str, number: int, moved: Moved) -> None:
-        """Write a checkpoint. Raises LeaseLostError, also if a later one is written."""
-        with _fenced():
-            client("dynamodb").update_item(**self._checkpoint(cursor, number, moved))
+        """Write a checkpoint. Raises LeaseLostError."""
+        dynamodb = client("dynamodb")
+        try:
+            dynamodb.update_item(
+                **self._checkpoint(cursor, number, moved), ReturnValuesOnConditionCheckFailure="ALL_OLD"
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException as error:
+            # AWS carried out an earlier try of this call, and its answer was lost.
+            if not progress.is_written(claim_write.record_of(error.response.get("Item")), number, self.token):
+                raise LeaseLostError from error
 
     def checkpointing(self, cursor: str, number: int, moved: Moved) -> "TransactWriteItemTypeDef":
         """The write of a checkpoint, for a transaction that commits a task's effects together with its cursor."""
