@@ -1,5 +1,6 @@
 """Long work: a task saves how far it is, and goes on from there in the next invocation, or after a death."""
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -212,6 +213,30 @@ def test_on_a_fifo_queue_it_stays_in_its_place(sandbox: Sandbox) -> None:
     assert done == [*range(50), -1, *range(50), -2]
 
 
+def test_a_checkpoint_within_a_task_group(sandbox: Sandbox) -> None:
+    @task(exports, retry=FAST)
+    async def export_in_group(ctx: Context) -> None:
+        async def rows() -> None:
+            async for row in ctx.aiterate(range(_begin(ctx), 50), cursor_of=lambda row: row + 1):
+                _work(row)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(rows())
+
+    export_in_group.enqueue()
+    sandbox.drain()
+    assert done == list(range(50))
+    assert {attempt for _, attempt, *_ in parts} == {1}
+
+
+def test_lost_answers_of_checkpoints_end_no_run(sandbox: Sandbox) -> None:
+    export_rows.enqueue("a", rows=20)
+    with answer_lost("dynamodb", "UpdateItem", times=15):
+        sandbox.drain()
+    assert done == list(range(20))
+    assert len(parts) == 1
+
+
 @pytest.mark.parametrize("name", ["export_async", "export_iterated"])
 def test_its_twins(sandbox: Sandbox, name: str) -> None:
     if name == "export_async":
@@ -268,7 +293,7 @@ def test_counters_are_one_after_any_death(sandbox: Sandbox, call: int, *, after:
 @pytest.mark.parametrize("times", [1, 3])
 def test_lost_answers_of_commits_count_nothing_twice(sandbox: Sandbox, times: int) -> None:
     count_rows.enqueue("a")
-    with answer_lost(client("dynamodb").meta.service_model.service_name, "TransactWriteItems", times=times):
+    with answer_lost("dynamodb", "TransactWriteItems", times=times):
         sandbox.drain()
     assert _counts() == {1: 501}
 

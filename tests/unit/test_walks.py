@@ -34,6 +34,7 @@ LEFT_OUT = {
     "celeriac/leases/states.py",
     "celeriac/leases/status.py",
     "celeriac/model/canonical.py",
+    "celeriac/model/continuing.py",
     "celeriac/model/declared.py",
     "celeriac/model/errors.py",
     "celeriac/model/failure.py",

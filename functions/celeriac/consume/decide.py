@@ -12,7 +12,7 @@ from celeriac.consume.received import Received, failure, overdue
 from celeriac.declare.task import Task
 from celeriac.execute.call import LoopBlockedError, TaskTimeoutError, WorkerLost
 from celeriac.leases import lease
-from celeriac.model.continuing import CONTINUES, MOST_PARTS, Continue, NoProgressError, TooManyPartsError
+from celeriac.model.continuing import CONTINUES, MOST_PARTS, NoProgressError, TooManyPartsError, goes_on
 from celeriac.model.failure import Failure, error_place, error_type
 from celeriac.model.message import Message
 from celeriac.model.reason import Reason
@@ -35,7 +35,7 @@ def failed(
     task: Task[..., Any, Any], message: Message, error: BaseException, held: lease.Lease | None, received: Received
 ) -> Outcome:
     """The outcome of an attempt that ended in `error`: a retry or a dead letter."""
-    if isinstance(error, Continue) and held is not None:
+    if goes_on(error) and held is not None:
         outcome = _continued(message, held, received)
         if not isinstance(outcome, NoProgressError):
             return outcome

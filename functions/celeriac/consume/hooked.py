@@ -21,10 +21,10 @@ from celeriac.hooks.around import Around
 from celeriac.hooks.events import AfterOutcome, AroundTask, OnDeadLetter
 from celeriac.hooks.hook import Hooks
 from celeriac.model import headers
-from celeriac.model.continuing import Continue
+from celeriac.model.continuing import goes_on
 from celeriac.model.failure import Failure
 from celeriac.model.message import Message
-from celeriac.model.stop import Cancelled
+from celeriac.model.stop import cancels
 from celeriac.observe.running import RunInfo
 
 LONGEST = timedelta(seconds=5)
@@ -61,7 +61,7 @@ def call(made: TaskCall, message: Message, received: Received) -> TaskCalls[Resu
     if isinstance(error, TaskTimeoutError) and error.runs_on:
         return result, error  # its thread leaves the hooks, when it has ended
     is_stopped = made.stop is not None and made.stop.asked
-    raised = error if not (is_stopped or isinstance(error, Continue | Cancelled)) else None  # nothing has failed
+    raised = error if not (is_stopped or goes_on(error) or cancels(error)) else None  # nothing has failed
     limit = max(min(longest(received), received.worker.left), received.worker.margin / 4)
     _, overran = yield TaskCall(lambda: around.leave(raised), (), {}, limit, made.run, context=around.context)
     if overran is not None:

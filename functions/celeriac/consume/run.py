@@ -23,7 +23,7 @@ from celeriac.leases.checkpoints import Checkpoints
 from celeriac.leases.result import NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
 from celeriac.leases.visit import Visit
-from celeriac.model.continuing import Continue, refusal
+from celeriac.model.continuing import goes_on, refusal
 from celeriac.model.failure import error_type
 from celeriac.model.message import Message
 from celeriac.model.retry import Throttled
@@ -110,7 +110,7 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
     if isinstance(error, Throttled):
         received.facts.throttled_by = flow.throttled(task, ready.admission, error) or "its provider"
     ready.admission.ended(raised if isinstance(raised, TaskTimeoutError) else error)
-    has_error = error is not None and not isinstance(error, Continue | Cancelled)
+    has_error = error is not None and not (goes_on(error) or isinstance(error, Cancelled))
     received.facts.error = error if has_error and (hooks.after_outcome or hooks.on_dead_letter) else None
     if isinstance(error, LeaseLostError):
         return TAKEN_OVER

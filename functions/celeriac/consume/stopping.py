@@ -17,7 +17,7 @@ from celeriac.leases.lease import Lease
 from celeriac.leases.store import LeaseLostError
 from celeriac.model.message import Message
 from celeriac.model.reason import Reason
-from celeriac.model.stop import Cancelled, Stop
+from celeriac.model.stop import Cancelled, Stop, cancels
 
 TAKEN_OVER = HandedBack("its lease ran out, another worker has taken over")
 
@@ -35,9 +35,10 @@ def watched(task: Task[..., Any, Any], held: Lease | None, worker: Worker) -> It
 
 def as_cancelled(error: BaseException | None, held: Lease | None) -> BaseException | None:
     """The error with which a run ended. Whatever it raised after it was asked to stop, it has stopped."""
-    if error is None or held is None or not held.stop.asked or isinstance(error, LeaseLostError | Cancelled):
+    if error is None or isinstance(error, LeaseLostError | Cancelled):
         return error
-    return Cancelled(held.stop.why)
+    is_stopped = cancels(error) or (held is not None and held.stop.asked)
+    return Cancelled(*([held.stop.why] if held is not None else [])) if is_stopped else error
 
 
 def stopped(

@@ -77,10 +77,10 @@ class AfterOutcome(Struct, frozen=True, kw_only=True):
     """What became of a message that was delivered: its outcome is sent and recorded."""
 
     outcome: str
-    """As in the log: `succeeded`, `retried`, `dead`, `duplicate`, `dead_copy`, `missed`, `cancelled`, `expired` (it
-    hadn't started in time), `test_event`, `handed_back` (SQS delivers it again, no attempt was charged), `postponed`
-    (this release can't run it yet), `gathered` (a message of a debounced task, of which the last one runs) or
-    `superseded` (newer arguments have come, so it didn't run)."""
+    """As in the log: `succeeded`, `retried`, `continued` (it goes on in another invocation), `dead`, `duplicate`,
+    `dead_copy`, `missed`, `cancelled`, `expired` (it hadn't started in time), `test_event`, `handed_back` (SQS delivers
+    it again, no attempt was charged), `postponed` (this release can't run it yet), `gathered` (a message of a debounced
+    task, of which the last one runs) or `superseded` (newer arguments have come, so it didn't run)."""
     task: str
     """The task's name; empty if no task of this release has the name in the message."""
     queue: str

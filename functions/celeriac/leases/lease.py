@@ -242,7 +242,7 @@ class Lease(Struct):
     def is_saved(self) -> bool:
         """Whether the record has the last checkpoint of this run. The read is strongly consistent."""
         record = self._store.read(self._store.claim.key)
-        return record.get("token") == self._store.token and progress.checkpoints_in(record) == self.checkpoints
+        return progress.is_written(record, self.checkpoints, self._store.token)
 
     @property
     def _moved_now(self) -> Moved:

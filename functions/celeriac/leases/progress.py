@@ -43,6 +43,12 @@ def checkpoints_in(record: Mapping[str, Any]) -> int:
     return int(record.get("checkpoints", 0))
 
 
+def is_written(record: Mapping[str, Any], number: int, token: str) -> bool:
+    """Whether a record that a worker still holds has its checkpoint of this number, and no later one."""
+    holds = record.get("token") == token and record.get("status") == INPROGRESS
+    return holds and checkpoints_in(record) == number
+
+
 def update(cursor: str, number: int, moved: Moved, claim: Claim, token: str) -> dict[str, Any]:
     """The write of a checkpoint, without its table and key.
 

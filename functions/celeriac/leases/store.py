@@ -191,9 +191,20 @@ class FencedStore(DynamoDBPersistenceLayer):
             )
 
     def checkpoint(self, cursor: str, number: int, moved: Moved) -> Record:
-        """Write a checkpoint. Returns the record as it is now. Raises LeaseLostError, also for one before it."""
-        with _fenced():
-            answer = client("dynamodb").update_item(**self._checkpoint(cursor, number, moved), ReturnValues="ALL_NEW")
+        """Write a checkpoint. Returns the record as it is now. Raises LeaseLostError."""
+        dynamodb = client("dynamodb")
+        try:
+            answer = dynamodb.update_item(
+                **self._checkpoint(cursor, number, moved),
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException as error:
+            found = claim_write.record_of(error.response.get("Item"))
+            # AWS carried out an earlier try of this call, and its answer was lost.
+            if not progress.is_written(found, number, self.token):
+                raise LeaseLostError from error
+            return found
         return claim_write.record_of(answer.get("Attributes"))
 
     def checkpointing(self, cursor: str, number: int, moved: Moved) -> "TransactWriteItemTypeDef":

@@ -23,6 +23,13 @@ class Continue(BaseException):
     """
 
 
+def goes_on(error: BaseException | None) -> bool:
+    """Whether a run has ended at a checkpoint. One in a task group of asyncio raises a group of errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(Continue)[1] is None
+    return isinstance(error, Continue)
+
+
 class NoProgressError(CeleriacError):
     """A run had no time left, and its cursor hadn't moved: the attempt has failed."""
 

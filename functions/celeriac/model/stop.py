@@ -12,6 +12,13 @@ class Cancelled(BaseException):
     """
 
 
+def cancels(error: BaseException | None) -> bool:
+    """Whether a run has cancelled itself. One in a task group of asyncio raises a group of errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(Cancelled)[1] is None
+    return isinstance(error, Cancelled)
+
+
 class Stop:
     """Whether a run was asked to stop. Several threads may use it."""
 
