@@ -157,6 +157,20 @@ def test_a_delayed_task_is_cancelled(sandbox: Sandbox, page: Page) -> None:
     page.act("/status/cancel", status=400, name=one["schedule"], ref=ref)
 
 
+def test_a_task_that_waits_in_its_queue_is_cancelled(sandbox: Sandbox, page: Page) -> None:
+    ref = reference(page.act("/enqueue/greet", **WELCOME))
+    one = page.json("/status", ref=ref)["one"]
+    assert (one["schedule"], one["state"]) == ("", "queued")
+    assert "Cancel it" in page.html("/status", ref=ref)
+    assert "It is cancelled" in page.act("/status/cancel", name="", its=one["cancels"], ref=ref)
+    sandbox.drain()
+    one_now = page.json("/status", ref=ref)["one"]
+    assert (one_now["state"], one_now["cancels"]) == ("cancelled", "")
+    assert "cancelled it" in page.html("/status", ref=ref)
+    assert "It isn&#39;t cancelled" not in page.act("/status/cancel", name="", its=one["cancels"], ref=ref)
+    page.act("/status/cancel", status=400, name="", its="no reference", ref=ref)
+
+
 def test_a_task_that_has_expired_says_by_when_it_was_to_start(
     sandbox: Sandbox, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,6 @@ from celeriac.model.queue import MAX_DELAY
 from celeriac.model.reason import Reason
 from celeriac.model.settings import stage
 from celeriac_console.application.arguments import value_for
-from celeriac_console.delayed.cancel import Outcome, cancel
 from celeriac_console.delayed.waiting import find
 from celeriac_console.lookup.find import found
 from celeriac_console.lookup.forget import refuse_running, status_of, task_with_records
@@ -28,11 +27,11 @@ from celeriac_console.web.forms.arguments import FormError, arguments
 from celeriac_console.web.forms.field import Field
 from celeriac_console.web.forms.fields import fields, typed
 from celeriac_console.web.screen import Action, Again, Asked, Done, Room, Screen, View
+from celeriac_console.web.screens.cancelling import UNFINISHED, cancel_one, reference
 from celeriac_console.web.screens.tasks import task_of
 from celeriac_console.web.shown import address
 
 MOST_ANSWERS = 50
-_UNFINISHED = frozenset({"queued", "running", "retrying"})
 _UUID_VERSION = 7
 
 
@@ -71,7 +70,7 @@ def read(asked: Asked) -> View:
     operator = asked.operator
     shows = operator.shows_arguments or (operator.sees_arguments and asked.query.get("result") == "shown")
     data["one"] = _whole(asked, handle, status, schedule, shows=shows)
-    return View(data, command("status", *words), handle.task, is_live=is_cheap and status.state in _UNFINISHED)
+    return View(data, command("status", *words), handle.task, is_live=is_cheap and status.state in UNFINISHED)
 
 
 def is_reference(text: str) -> bool:
@@ -118,6 +117,7 @@ def _whole(asked: Asked, handle: Handle[Any], status: Status, schedule: str, *, 
         "traceback": failure.traceback if failure is not None and shows else "",
         "has_letter": status.state == "dead",
         "schedule": schedule,
+        "cancels": reference(handle, status),
         "may_rerun": handle.guarantee != "at_least_once" and status.state in {"succeeded", "dead", "cancelled"},
     }
 
@@ -207,24 +207,6 @@ def _schedule(handle: Handle[Any], status: Status) -> str:
         if find(name) is not None:
             return name
     return ""
-
-
-def cancel_one(asked: Asked) -> Done:
-    """Cancel a task that waits in a schedule."""
-    name, back = asked.form.get("name", ""), asked.form.get("ref", "")
-    one = find(name) if name else None
-    if one is None:
-        raise UserError("it waits in no schedule any more: it was sent, or cancelled. Look at its state again")
-    with noted(asked.operator, "delayed cancel", {"task": one.task, "id": one.id}) as outcome:
-        became = cancel(one)
-        outcome.count, outcome.said = int(became is Outcome.CANCELLED), became.value
-    told = {
-        Outcome.CANCELLED: "It is cancelled, and doesn't run.",
-        Outcome.ENDED: "It had run before. Its schedule is deleted.",
-        Outcome.RUNNING: "It runs now, or its worker has died: it isn't cancelled.",
-        Outcome.SENT: "It may have been sent before it was cancelled.",
-    }
-    return Done(told[became], address("/status", ref=back))
 
 
 def read_again(asked: Asked) -> View:
