@@ -14,7 +14,7 @@ tasks = Celeriac(stack, "Tasks", source="shop_tasks", stage=stage)
 orders = dynamodb.Table(
     stack,
     "Orders",
-    partition_key=dynamodb.Attribute(name="month", type=dynamodb.AttributeType.STRING),
+    partition_key=dynamodb.Attribute(name="day", type=dynamodb.AttributeType.STRING),
     sort_key=dynamodb.Attribute(name="number", type=dynamodb.AttributeType.STRING),
     billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
 )

@@ -28,7 +28,8 @@ class Progress(TypedDict):
     upload: str
     tags: list[str]
     rows: int
-    last: str
+    last: list[str]
+    """Day and number of the last order in it."""
 
 
 class Part(NamedTuple):
@@ -36,7 +37,7 @@ class Part(NamedTuple):
 
     text: bytes
     rows: int
-    last: str
+    last: list[str]
 
 
 @task(reports, key="month")
@@ -67,7 +68,7 @@ def parts(month: str, progress: Progress) -> Iterator[Part]:
     rows, last = progress["rows"], progress["last"]
     for order in orders_of(month, after=last):
         writer.writerow(order)
-        rows, last = rows + 1, order.number
+        rows, last = rows + 1, [order.day, order.number]
         if text.tell() >= PART_BYTES:
             yield Part(text.getvalue().encode(), rows, last)
             text.seek(0)

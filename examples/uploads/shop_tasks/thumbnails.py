@@ -31,6 +31,8 @@ def thumbnail(picture: bytes, width: int) -> bytes:
 
 def _shrunk(image: Image.Image, width: int) -> bytes:
     image.thumbnail((width, width))
+    if image.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off
+        image = image.point(lambda grey: grey * (1 / 256)).convert("L")
     upright = ImageOps.exif_transpose(image).convert("RGBA")
     flat = Image.new("RGB", upright.size, "white")
     flat.paste(upright, mask=upright)

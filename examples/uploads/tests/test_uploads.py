@@ -164,6 +164,13 @@ def test_every_mode_becomes_a_jpeg(kind: str, mode: str) -> None:
     assert (small.format, small.mode, small.size) == ("JPEG", "RGB", (200, 150))
 
 
+def test_grey_of_16_bits_stays_grey() -> None:
+    file = io.BytesIO()
+    Image.new("I;16", (400, 300), 128 * 256).save(file, "PNG")
+    small = Image.open(io.BytesIO(thumbnail(file.getvalue(), 200)))
+    assert small.getpixel((100, 75)) == (128, 128, 128)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_broken_image_is_poison_or_a_thumbnail_and_nothing_else(kind: str) -> None:
     whole = picture(64, 48, kind)
