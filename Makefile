@@ -18,7 +18,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --isolated --quiet --group 
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill limits rates
+.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill limits rates report
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ limits: python-env ## play 3,000 random histories of limited tasks, in virtual t
 rates: all-envs ## run 2,000 tasks over 50 a second on a local cloud while workers are killed (minutes; ARGS="--tasks 300")
 	@$(BIN)/python -m tests.e2e.rates $(ARGS)
 
+report: all-envs ## make a report of 200,000 rows on a local cloud while workers are killed (many minutes; ARGS="--rows 60000")
+	@$(BIN)/python -m tests.e2e.report $(ARGS)
+
 chaos: all-envs ## run 5,000 tasks on a separate local cloud while workers are killed (some minutes; ARGS="--tasks 500")
 	@$(BIN)/python -m tests.e2e.chaos $(ARGS)
 
@@ -81,7 +84,7 @@ lint: python-env ## check style and format (ruff), and which folder may import w
 types: python-env ## check types (mypy --strict), for the oldest and the newest Python
 	@$(BIN)/mypy
 	@$(BIN)/mypy --python-version 3.14
-	@for each in fastapi flask plain_lambda; do \
+	@for each in fastapi flask plain_lambda reports uploads; do \
 		(cd examples/$$each && MYPYPATH=../../functions ../../$(BIN)/mypy --config-file= --strict --explicit-package-bases --exclude deploy.py .) || exit 1; \
 	done
 

@@ -16,6 +16,8 @@ OUTSIDE = {
     "examples/fastapi.md": "examples/fastapi/README.md",
     "examples/flask.md": "examples/flask/README.md",
     "examples/plain-lambda.md": "examples/plain_lambda/README.md",
+    "examples/reports.md": "examples/reports/README.md",
+    "examples/uploads.md": "examples/uploads/README.md",
     "project/benchmarks.md": "benchmarks/report.md",
     "project/rates.svg": "benchmarks/rates.svg",
     "project/report.svg": "benchmarks/report.svg",

@@ -1,19 +1,14 @@
 """examples/cdk_app: an application with a network and an API of its own, as its own command synthesizes it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_cdk.assertions import Template
 
 from tests.infra.conftest import ROOT
-from tests.infra.template import Stack
+from tests.infra.examples import synthesized
 
-EXAMPLE = ROOT / "examples/cdk_app"
 FLAGS = {
     name: value
     for name, value in json.loads((ROOT / "cdk.json").read_text())["context"].items()
@@ -21,26 +16,9 @@ FLAGS = {
 }
 
 
-def synthesized(out: Path, **context: Any) -> Stack:
-    """The stack of the example, in a process of its own and without the bundle."""
-    subprocess.run(
-        [sys.executable, "app.py"],
-        cwd=EXAMPLE,
-        env={
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(out),
-            "CDK_OUTDIR": str(out),
-            "CDK_CONTEXT_JSON": json.dumps({"aws:cdk:bundling-stacks": [], **context}),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        check=True,
-    )
-    return Stack("Shop", Template.from_json(json.loads((out / "Shop.template.json").read_text())))
-
-
 @pytest.mark.parametrize("flags", [{}, FLAGS], ids=["without feature flags", "with all of them"])
 def test_the_example_synthesizes_with_any_feature_flags(tmp_path: Path, flags: dict[str, Any]) -> None:
-    made = synthesized(tmp_path, stage="prod", **flags)
+    made = synthesized("cdk_app", "Shop", tmp_path, stage="prod", **flags)
 
     api = next(each for each in made.resources("Lambda::Function") if each["Handler"] == "shop_tasks.api.handler")
     assert api["Environment"]["Variables"] == {

@@ -40,7 +40,7 @@ def run_inside(module: str, arguments: Sequence[str], *, port: int, added: Mappi
             with (clone / name).open("a") as file:
                 file.write(text)
         for name, changes in edits.items():
-            _edit(clone / name, changes)
+            edit(clone / name, changes)
         try:
             subprocess.run(["make", "up"], cwd=clone, env=os.environ | {"PORT": str(port)}, check=True)
             python = clone / ".venv" / "bin" / "python"
@@ -62,7 +62,8 @@ def copy(clone: Path) -> None:
         shutil.copy(ROOT / name, clone / name)
 
 
-def _edit(file: Path, changes: Sequence[tuple[str, str]]) -> None:
+def edit(file: Path, changes: Sequence[tuple[str, str]]) -> None:
+    """Replace old texts of a file by new ones. Raises ValueError if one isn't there."""
     text = file.read_text()
     for old, new in changes:
         if old not in text:

@@ -13,6 +13,8 @@ EXAMPLES = {
     "flask": ["flask.md", "shop.py"],
     "django": ["django.md", "orders/views.py"],
     "plain_lambda": ["lambda-producer.md", "api.py"],
+    "reports": ["reports.md", "shop_tasks/reports.py"],
+    "uploads": ["uploads.md", "shop_tasks/uploads.py"],
 }
 BLOCK = re.compile(r"(?:`([\w/.]+)`[^\n]*:\n\n)?```python\n(.*?)```", re.DOTALL)
 
