@@ -9,6 +9,7 @@ import pytest
 
 import celeriac
 from celeriac import Backoff, Cancelled, Context, Queue, task
+from celeriac.execute import threads
 from celeriac.leases import watch
 from celeriac.testing import Call, Sandbox, every_fault
 
@@ -329,6 +330,23 @@ def celeriac_cancel(sandbox: Sandbox, handle: celeriac.Handle[Any]) -> None:
     """Somebody else cancels the task, who isn't struck by the faults of the worker."""
     with sandbox._calls.unobserved():
         handle.cancel("a storm")
+
+
+def test_one_that_only_waits_is_interrupted(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the worker's own thread, in real time."""
+    monkeypatch.setattr(watch, "EVERY", timedelta())
+    monkeypatch.setattr(threads, "MOST_SECONDS_TO_A_LOOK", 0.01)
+
+    @task(ferries, retry=SOON)
+    async def wait_for_wind(ctx: Context) -> None:
+        handle.cancel("a storm")
+        await asyncio.sleep(30)
+        story.append("wind")
+
+    handle = wait_for_wind.enqueue()
+    sandbox.drain()
+    assert story == []
+    assert handle.status().state == "cancelled"
 
 
 def test_the_watch_is_what_stops_an_async_task(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

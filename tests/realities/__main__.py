@@ -77,7 +77,19 @@ def _on(name: str) -> list[str]:
 _BEHAVIOUR = "tests/behaviour/test_{}.py"
 OF_DYNAMODB = [
     _BEHAVIOUR.format(name)
-    for name in ("idempotency", "transactions", "transactions_refused", "outbox", "outbox_order", "relay", "sweeper")
+    for name in (
+        "idempotency",
+        "transactions",
+        "transactions_refused",
+        "outbox",
+        "outbox_order",
+        "relay",
+        "sweeper",
+        "cancel",
+        "cancel_races",
+        "cancel_running",
+        "progress",
+    )
 ]
 OF_SQS = [
     _BEHAVIOUR.format(name)
