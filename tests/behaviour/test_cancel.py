@@ -267,3 +267,25 @@ def test_it_is_counted(sandbox: Sandbox, capsys: pytest.CaptureFixture[str], cap
     logged = [vars(record) for record in caplog.records]
     assert [one["outcome"] for one in logged] == ["cancelled"]
     assert "secret reason" not in str(logged)
+
+
+@task(mailings, key="customer", expires=timedelta(hours=1))
+def flash_offer(ctx: Context, customer: str, text: str = "") -> str:
+    _run(ctx)
+    return text
+
+
+def test_one_that_expires_leaves_the_tombstone_of_another_one_of_its_key(sandbox: Sandbox) -> None:
+    """A is delayed for 200 days and cancelled. B of its key expires, and the end of its record passes."""
+    late = flash_offer.options(delay=timedelta(days=200), expires=timedelta(days=300)).enqueue("a", text="late")
+    assert late.cancel("not wanted")
+    flash_offer.enqueue("a", text="soon")
+    sandbox.advance(timedelta(hours=2))
+    sandbox.run_once()
+    sandbox.advance(30 * DAY)
+    third = flash_offer.enqueue("a", text="another")
+    sandbox.run_once()
+    sandbox.advance(200 * DAY)
+    sandbox.drain()
+    assert [its_id for its_id, _ in ran] == [third.id]
+    assert late.status().state == "cancelled"

@@ -25,9 +25,9 @@ def test_a_lease_taken_over_while_its_new_holder_lives(monkeypatch: pytest.Monke
     found = _broken("take-over", "first", by="depend:a ran in two workers at once, and both held its lease")
     # Both have met the record of the dead worker. The second one takes over, and before it commits the first one does.
     assert found.story[2:6] == [
-        "first      stops before PutItem idempotency",
+        "first      stops before UpdateItem idempotency",
         "second       1 PutItem idempotency: ConditionalCheckFailedException",
-        "second       2 PutItem idempotency",
+        "second       2 UpdateItem idempotency",
         "second     stops before TransactWriteItems",
     ]
 
@@ -87,10 +87,10 @@ def test_a_failure_that_is_recorded_over_a_success(monkeypatch: pytest.MonkeyPat
 def test_a_copy_of_an_earlier_attempt_that_takes_over_a_lost_run(monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTS["runs a copy of an earlier attempt"].plant(monkeypatch)
     found = _broken("late copy of a lost run", "first", by="fail_once:a ran 2 times instead of 1")
-    assert "second       2 PutItem idempotency" in found.story  # takes over
+    assert "second       2 UpdateItem idempotency" in found.story  # takes over
 
 
 def test_a_second_message_of_a_key_that_may_run_at_most_once(monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, claim_write._free, "if not claim.once:", "if True:")
     found = _broken("one key at most once", "first", by="launch:a ran 1 times instead of 0")
-    assert "first        1 PutItem idempotency" in found.story
+    assert "first        2 UpdateItem idempotency" in found.story

@@ -113,7 +113,7 @@ def test_a_partly_failed_enqueue_names_the_sent_and_unsent_messages(sandbox: San
 
 
 def test_a_message_whose_table_stays_out_of_reach_becomes_a_dead_letter_with_the_error(sandbox: Sandbox) -> None:
-    with out_of_reach("dynamodb", "PutItem"):
+    with out_of_reach("dynamodb", "PutItem"), out_of_reach("dynamodb", "UpdateItem"):
         give_up.enqueue()
         sandbox.drain()
     assert runs == []

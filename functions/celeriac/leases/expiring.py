@@ -8,6 +8,7 @@ import msgspec
 
 from celeriac.aws.client import client
 from celeriac.aws.items import plain
+from celeriac.leases import progress, tombstones
 from celeriac.leases.states import COMPLETED, DEAD, EXPIRED, RETRYING
 from celeriac.leases.store import store
 from celeriac.model import names, settings
@@ -19,7 +20,10 @@ type Expired = Literal["expired", "used", "of another"]
 done; or what becomes of another message of the key."""
 
 # A claim wrote these, and gave them back.
-_OF_A_CLAIM = ("retry_at", "unsent", "redriven", "data", "not_kept", "in_progress_expiration", "started_at", "ended_at")
+_OF_A_CLAIM = (
+    *("retry_at", "unsent", "redriven", "data", "not_kept", "in_progress_expiration", "started_at", "ended_at"),
+    *progress.ATTRIBUTES,
+)
 
 
 def expire(message: Message, key: str, failure: Failure, retention: timedelta, *, key_from: str = "") -> Expired:
@@ -32,7 +36,7 @@ def expire(message: Message, key: str, failure: Failure, retention: timedelta, *
     table = names.idempotency_table(settings.stage())
     values: dict[str, Any] = {
         "status": {"S": DEAD},
-        "expiration": {"N": str(int((now + retention).timestamp()))},
+        tombstones.STATE_UNTIL: {"N": str(int((now + retention).timestamp()))},
         "token": {"S": token},
         "task_id": {"S": message.id},
         "attempt": {"N": "0"},
@@ -42,18 +46,23 @@ def expire(message: Message, key: str, failure: Failure, retention: timedelta, *
         "failure": {"S": msgspec.json.encode(recorded(message.task, failure)).decode()},
     }
     removed = {f"#removed_{number}": name for number, name in enumerate(_OF_A_CLAIM)}
-    # In this order: the key is new. Its record has expired. A worker has claimed the message, and has given the claim
-    # back before the task was started.
+    # In this order: the key is new. Its record is a mere tombstone, or its state isn't kept any more. A worker has
+    # claimed the message, and has given the claim back before the task was started.
     condition = (
-        "attribute_not_exists(id) OR expiration < :now OR (task_id = :me AND #status = :retrying AND attempt = :none)"
+        "attribute_not_exists(id) OR (expiration >= :now AND (attribute_not_exists(#status) OR state_until < :now OR "
+        "(task_id = :me AND #status = :retrying AND attempt = :none)))"
     )
     dynamodb = client("dynamodb")
+    record = {"id": {"S": store(message.task, table, retention).record_id(key)}}
     try:
         dynamodb.update_item(
             TableName=table,
-            Key={"id": {"S": store(message.task, table, retention).record_id(key)}},
-            # An update keeps what a FIFO queue's records count, see `celeriac.leases.counters`.
-            UpdateExpression=(f"SET {', '.join(f'#{name} = :{name}' for name in values)} REMOVE {', '.join(removed)}"),
+            Key=record,
+            # An update keeps what a FIFO queue's records count, see `celeriac.leases.counters`, and tombstones.
+            UpdateExpression=(
+                f"SET {', '.join(f'#{name} = :{name}' for name in values)}, expiration = {tombstones.KEPT} "
+                f"REMOVE {', '.join(removed)}"
+            ),
             ConditionExpression=condition,
             ExpressionAttributeNames={f"#{name}": name for name in values} | removed,
             ExpressionAttributeValues={f":{name}": value for name, value in values.items()}
@@ -66,7 +75,26 @@ def expire(message: Message, key: str, failure: Failure, retention: timedelta, *
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except dynamodb.exceptions.ConditionalCheckFailedException as error:
-        return _said(plain(error.response.get("Item")) or {}, message.id)
+        found = plain(error.response.get("Item")) or {}
+        if int(found.get("expiration", 0)) < now.timestamp():
+            return _replace(table, record, values, now)
+        return _said(found, message.id)
+    return "expired"
+
+
+def _replace(table: str, record: Any, values: dict[str, Any], now: datetime) -> Expired:
+    """Write the record in place of one that isn't kept any more: what that one says would count again otherwise."""
+    dynamodb = client("dynamodb")
+    try:
+        dynamodb.put_item(
+            TableName=table,
+            Item={**record, **values, "expiration": values[tombstones.STATE_UNTIL]},
+            ConditionExpression="attribute_not_exists(id) OR expiration < :now",
+            ExpressionAttributeValues={":now": {"N": str(int(now.timestamp()))}},
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except dynamodb.exceptions.ConditionalCheckFailedException as error:
+        return _said(plain(error.response.get("Item")) or {}, values["task_id"]["S"])
     return "expired"
 
 
