@@ -101,7 +101,10 @@ def test_a_consumer_that_lacks_a_right_pages_once_though_sqs_forgets_the_age_of_
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "PutItem")
 
     work.enqueue(number=1)
-    with registered("dynamodb", "before-call.dynamodb.PutItem", refuse):
+    with (
+        registered("dynamodb", "before-call.dynamodb.PutItem", refuse),
+        registered("dynamodb", "before-call.dynamodb.UpdateItem", refuse),
+    ):
         story.healthy(100)
     assert runs == []
     story.healthy(30)

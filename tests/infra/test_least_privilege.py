@@ -47,6 +47,8 @@ LAMBDAS = {
 }
 # Permissions without a call: a schedule passes its role, and ListBucket tells a missing payload from a forbidden one.
 BESIDE = {"iam:PassRole", "s3:ListBucket"}
+# A call that is made while several tasks run that somebody may cancel, see tests/behaviour/test_cancel_running.py.
+WATCH = {"dynamodb:BatchGetItem"}
 # The application's own permissions, for its secret and its tables.
 APPLICATION = {"secretsmanager:GetSecretValue", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"}
 
@@ -106,7 +108,8 @@ def test_a_consumer_may_make_its_calls_and_no_others(stage: Stage, sandbox: Sand
     sandbox.drain()
 
     granted = set(stage.work.granted(f"celeriac-test--{QUEUES[0].name}"))
-    assert granted - LAMBDAS - BESIDE - APPLICATION == actions(sandbox.calls) - LAMBDAS - {
+    assert granted >= WATCH
+    assert granted - LAMBDAS - BESIDE - APPLICATION - WATCH == actions(sandbox.calls) - LAMBDAS - {
         "dynamodb:BatchGetItem",  # made by the sweeper
         "dynamodb:Query",
     }
