@@ -48,7 +48,7 @@ def run_inside(
 def _lock(folder: Path, groups: Sequence[str]) -> None:
     """Write the example's lock file, from this repository's: what PyPI has today isn't what is tried here."""
     named = [argument for group in groups for argument in ("--group", group)]
-    export: list[str | Path] = [BIN / "uv", "export", "--frozen", "--quiet", "--no-dev", "--no-emit-project", *named]
+    export = [str(BIN / "uv"), "export", "--frozen", "--quiet", "--no-dev", "--no-emit-project", *named]
     subprocess.run([*export, "--output-file", str(folder / "requirements.txt")], cwd=ROOT, check=True)
 
 

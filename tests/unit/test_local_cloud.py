@@ -358,6 +358,7 @@ def test_the_emulators_schedules_insert_the_scheduled_time_of_a_firing() -> None
     fired_at = datetime(2026, 1, 1, 3, 0, 7, tzinfo=UTC).timestamp()
     assert with_time(target, fired_at) == {"Arn": "a", "Input": '{"id": "tick@2026-01-01T03:00:00Z"}'}
     assert with_time({"Arn": "a"}, fired_at) == {"Arn": "a"}
+    assert with_time({"Arn": "a"}, "2026-01-01T03:00:00Z") == {"Arn": "a"}  # as events of S3 have it
 
 
 def test_the_emulator_lists_schedules_in_pages_that_survive_a_deletion() -> None:

@@ -1,5 +1,6 @@
 """Reports in a sandbox: no AWS, no network, no waiting."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -92,6 +93,11 @@ def test_what_aws_has_carried_out_twice_is_in_the_file_once(sandbox: Sandbox) ->
     assert written("2026-10") == FILE
     assert handle.result() == {"file": "2026-10.csv", "rows": ROWS}
     assert sandbox.dead_letters(queue) == []
+
+
+def test_the_tags_of_200_parts_fit_into_a_cursor() -> None:
+    cursor = {"upload": "u" * 300, "tags": ["e" * 32] * 200, "rows": 10**9, "last": ["2026-10-31", "o" * 100]}
+    assert len(json.dumps(cursor)) < 8192
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -22,11 +22,17 @@ PLACEHOLDER = "<aws.scheduler.scheduled-time>"
 TICK = timedelta(seconds=10)
 
 
-def with_time(target: dict[str, Any], fired_at: float) -> dict[str, Any]:
-    """`target` with the placeholder in its input replaced by the start of the tick in which it fired."""
-    time = datetime.fromtimestamp(fired_at // TICK.total_seconds() * TICK.total_seconds(), UTC)
+def with_time(target: dict[str, Any], fired_at: float | str) -> dict[str, Any]:
+    """`target` with the placeholder in its input replaced by the start of the tick in which it fired.
+
+    fired_at: seconds since 1970. Events of S3 have a text, and their targets no placeholder.
+    """
     text = target.get("Input", "")
-    return target | {"Input": text.replace(PLACEHOLDER, time.strftime("%Y-%m-%dT%H:%M:%SZ"))} if text else target
+    if PLACEHOLDER not in text:
+        return target
+    fired_at = float(fired_at)
+    time = datetime.fromtimestamp(fired_at // TICK.total_seconds() * TICK.total_seconds(), UTC)
+    return target | {"Input": text.replace(PLACEHOLDER, time.strftime("%Y-%m-%dT%H:%M:%SZ"))}
 
 
 def paged(list_all: Callable[[dict[str, Any]], Any], query: Mapping[str, Any]) -> Any:
@@ -71,7 +77,7 @@ def main() -> None:
     dispatch = eventbridge._invoke_target  # noqa: SLF001
 
     def invoke_target(target: dict[str, Any], event: dict[str, Any], *rest: Any, **options: Any) -> Any:
-        return dispatch(with_time(target, float(event["Time"])), event, *rest, **options)
+        return dispatch(with_time(target, event["Time"]), event, *rest, **options)
 
     eventbridge._invoke_target = invoke_target  # noqa: SLF001
     list_schedules = scheduler._list_schedules  # noqa: SLF001
