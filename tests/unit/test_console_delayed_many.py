@@ -60,7 +60,7 @@ def test_a_thousand_tasks_are_listed_filtered_cancelled_and_run_now_in_pages(san
     assert made(sandbox, before) == {
         "ListSchedules": 10,
         "GetSchedule": MANY,
-        "PutItem": MANY // 2,
+        "UpdateItem": MANY // 2,
         "DeleteSchedule": MANY // 2,
     }
 
