@@ -45,7 +45,7 @@ def test_an_unsettled_message_leaves_its_line_as_a_dead_letter_too(
     def work() -> None: ...
 
     work.enqueue()
-    with out_of_reach("dynamodb", "PutItem"):
+    with out_of_reach("dynamodb", "PutItem"), out_of_reach("dynamodb", "UpdateItem"):
         while not sandbox.dead_letters(jobs):
             sandbox.run_once()
             sandbox.advance(timedelta(hours=1))
