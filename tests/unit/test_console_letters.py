@@ -197,7 +197,11 @@ def test_other_queues_are_listed_even_if_one_is_not_deployed(sandbox: Sandbox) -
     shown = CliRunner().invoke(app, ["--stage", "staging", "dlq", "list"])
     assert shown.exit_code == 0
     assert "1 dead letter of letters, of 1 kind\n" in shown.output
-    assert "not deployed: desk, letters-ledger, letters-other" in shown.output
+    (line,) = (line for line in shown.output.splitlines() if line.startswith("not deployed: "))
+    not_deployed = line.removeprefix("not deployed: ").split(", ")
+    # Other test modules of this process may have queues, too.
+    assert {"letters-ledger", "letters-other"} <= set(not_deployed)
+    assert "letters" not in not_deployed
 
 
 def test_single_letters_are_shown_for_scripts_and_for_people(dead: Sandbox) -> None:
