@@ -32,12 +32,20 @@ MONTH, QUEUE = "2026-10", "reports"
 TIMEOUT_SECONDS = 15
 LIMIT_SECONDS = 1500
 LEAST_PART = 5 * 1024 * 1024
-KILL_SECONDS = (0.2, 3.0)
-KILL_SHARE = 0.8
-ARTICLE = 'cup, 0.3 l, "blue", ' + "hand-made " * 25
+KILL_SECONDS = (1.5, 6.0)
+"""So long after a part is saved. The next invocation begins some two seconds after the last one has ended."""
+ENOUGH_DEATHS = 4
+PAUSE_SECONDS = 3
+"""So much longer each part of the file takes: on a fast machine too an invocation has time for one or two."""
+ARTICLE = 'cup, 0.3 l, "blue", ' + "hand-made " * 40
+PART_LOOP = "        for part in parts(month, progress):\n"
 EDITS = {
     "shop_tasks/queues.py": [("timeout=timedelta(minutes=3)", f"timeout=timedelta(seconds={TIMEOUT_SECONDS})")],
-    "shop_tasks/reports.py": [("PART_BYTES = 8 * 1024 * 1024", f"PART_BYTES = {LEAST_PART}")],
+    "shop_tasks/reports.py": [
+        ("PART_BYTES = 8 * 1024 * 1024", f"PART_BYTES = {LEAST_PART}"),
+        ("import os\n", "import os\nimport time\n"),
+        (PART_LOOP, f"{PART_LOOP}            time.sleep({PAUSE_SECONDS})\n"),
+    ],
 }
 
 
@@ -137,21 +145,20 @@ def _celeriac(project: Path, *words: str) -> None:
 
 
 def _kill(project: Path, over: threading.Event) -> int:
-    """Kill the worker at a random moment of most parts of the file. Returns how many kills there were.
+    """Kill the worker at a random moment of each part of the file, until enough were at work. Returns how many kills.
 
     A worker that dies three times at one cursor ends the task, which is a promise of its own.
     """
     killed = 0
     struck: set[str] = set()
-    while not over.wait(0.3):
+    while not over.wait(0.3) and _deaths() < ENOUGH_DEATHS:
         cursor = _cursor()
-        if cursor in struck or not (alive := scratch.workers(project, scratch.PREFIX + QUEUE)):
+        if cursor in struck:
             continue
         over.wait(random.uniform(*KILL_SECONDS))
-        if _cursor() != cursor:
-            continue
-        struck.add(cursor)
-        killed += random.random() < KILL_SHARE and scratch.kill(alive) > 0
+        if _cursor() == cursor and scratch.kill(scratch.workers(project, scratch.PREFIX + QUEUE)):
+            struck.add(cursor)
+            killed += 1
     return killed
 
 
