@@ -392,3 +392,13 @@ def test_a_group_that_sqs_would_refuse_is_refused(group: str) -> None:
 def test_a_name_that_policies_or_templates_cannot_hold_is_refused(name: str, complaint: str) -> None:
     with pytest.raises(TaskError, match=complaint):
         task(Queue("odd-names"), name=name)(lambda: None)
+
+
+def test_a_task_made_by_exec_belongs_to_its_test_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    space: dict[str, Any] = {"__name__": __name__}
+    exec("def made(): ...", space)  # noqa: S102 - as libraries make functions
+    made = task(jobs, name="made_by_exec")(space["made"])
+
+    assert of_this_test(made)
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "tests/unit/test_another.py::test_it (call)")
+    assert not of_this_test(made)
