@@ -45,6 +45,16 @@ def post_rows_in_order(ctx: Context, account: str) -> str | None:
 
 
 @task(ledgers, key="account", retry=SOON)
+def post_rows_for(ctx: Context, account: str, by: str) -> str | None:
+    return _post(ctx, account)
+
+
+@task(ordered_ledgers, key="account", retry=SOON, expires=timedelta(seconds=20))
+def post_rows_soon(ctx: Context, account: str) -> str | None:
+    return _post(ctx, account)
+
+
+@task(ledgers, key="account", retry=SOON)
 def write_rows(ctx: Context, account: str) -> str:
     for row in ctx.iterate(range(ctx.cursor or 0, 3), cursor_of=lambda row: row + 1):
         _sandbox[0].advance(STEP)
@@ -88,3 +98,31 @@ def test_a_cursor_is_never_ahead_of_the_work() -> None:
         assert rows.count(2) <= 2, faults.story
         assert handles[0].result() == "a", faults.story
         assert not sandbox.dead_letters(ledgers), faults.story
+
+
+def test_another_message_of_the_key_does_no_row_again() -> None:
+    handles: list[Any] = []
+
+    def scenario(sandbox: Sandbox) -> None:
+        _sandbox[:] = [sandbox]
+        handles[:] = [post_rows_for.enqueue("a", by=by) for by in "ab"]
+
+    faults = every_fault(scenario)
+    for sandbox in faults:
+        assert _counts() == [1] * 4, faults.story
+        assert {handle.status().state for handle in handles} == {"succeeded"}, faults.story
+        assert not sandbox.dead_letters(ledgers), faults.story
+
+
+def test_what_has_begun_ends_and_does_not_expire() -> None:
+    handles: list[Any] = []
+
+    def scenario(sandbox: Sandbox) -> None:
+        _sandbox[:] = [sandbox]
+        handles[:] = [post_rows_soon.options(group="g").enqueue("a")]
+
+    faults = every_fault(scenario)
+    for sandbox in faults:
+        state = handles[0].status().state
+        assert (state, _counts()) in [("succeeded", [1] * 4), ("cancelled", [])], faults.story
+        assert not sandbox.dead_letters(ordered_ledgers), faults.story

@@ -193,9 +193,9 @@ def test_a_call_in_a_test_checks_it_and_writes_nothing() -> None:
     for wrong in ("7", True, None):
         with pytest.raises(TypeError, match="done is"):
             tell(wrong)
-    with pytest.raises(ValueError, match="from 0 on"):
+    with pytest.raises(ValueError, match="from 0 to"):
         tell(-1)
-    with pytest.raises(ValueError, match="from 0 on"):
+    with pytest.raises(ValueError, match="from 0 to"):
         tell(1, float("nan"))
     with pytest.raises(TypeError, match="unit is 7"):
         tell(1, 2, 7)

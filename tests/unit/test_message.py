@@ -33,7 +33,7 @@ def test_a_message_of_an_older_release_can_be_decoded(sample: Path) -> None:
 def test_the_samples_of_each_version_have_every_field(version: int) -> None:
     written = [json.loads(sample.read_text()) for sample in SAMPLES if sample.name.startswith(f"v{version}-")]
     # The fields that each later version has added. Add a line for each new version.
-    newer = {1: {"step", "waits_since", "throttled", "tick"}, 2: {"tick"}, 3: set()}[version]
+    newer = {1: {"step", "waits_since", "throttled", "tick", "part"}, 2: {"tick", "part"}, 3: set()}[version]
     assert {name for fields in written for name in fields} == set(Message.__struct_fields__) - newer
     assert {name for fields in written for name in fields.get("failure", {})} == set(Failure.__struct_fields__)
 
@@ -81,6 +81,8 @@ def test_a_message_has_the_oldest_version_that_can_read_it() -> None:
     assert versions == [1, 2]
     # One that doesn't know `tick` would run its task without arguments.
     assert json.loads(encode(msgspec.structs.replace(message, v=1, tick="one")))["v"] == 3
+    # One that doesn't know `part` would begin the work again.
+    assert json.loads(encode(msgspec.structs.replace(message, v=1, step=1, part=1)))["v"] == 3
 
 
 @pytest.mark.parametrize("body", ["", "nonsense", "[]", '{"args": {}}', '{"task": "\ud800"}', "[" * 10_000])

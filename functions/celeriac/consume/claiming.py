@@ -71,6 +71,7 @@ def claim_of_message(
         of_message=True,
         until=received.worker.deadline,
         retention=received.queue.record_retention,
+        message_lives=received.queue.retention,
         # A call that overran and still runs in the background may be the one that crashes the worker.
         alone=received.alone and not left_behind(),
         redriven_from=redriven_from,
@@ -133,7 +134,7 @@ def _claim(
     try:
         return lease.claim(wanted)
     except lease.CrashSuspected as suspect:
-        verdict = _verdict(task, suspect)
+        verdict = _verdict(task, suspect, received)
         if verdict is None and not received.alone:
             return RunAlone(suspect.deaths_alone)
         held = lease.take_over(wanted, suspect)
@@ -145,12 +146,16 @@ def _claim(
         return Dead(message, failure(reason, visiting.WorkerCrashedError(why), its, received), held)
 
 
-def _verdict(task: Task[..., Any, Any], suspect: lease.CrashSuspected) -> tuple[Reason, str] | None:
+def _verdict(task: Task[..., Any, Any], suspect: lease.CrashSuspected, received: Received) -> tuple[Reason, str] | None:
     """Why a task whose last worker died must not run again; None if it may."""
     if task.guarantee == "at_most_once":
         return Reason.INTERRUPTED, "its worker died during the run; whether the work was done is unknown"
     if suspect.deaths_alone >= visiting.MOST_DEATHS_ALONE:
         return Reason.WORKER_LOST, f"{suspect.deaths_alone} workers died while they ran it alone"
+    receives, most = received.sqs_record.receives, received.queue.receive_limit
+    if suspect.deaths_alone and 2 * receives >= most:
+        # What moves on after each death isn't bounded by them. Later SQS would move it, without a reason.
+        return Reason.WORKER_LOST, f"its workers die again and again: {receives} receives of {most} are used up"
     return None
 
 

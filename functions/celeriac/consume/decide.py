@@ -66,6 +66,7 @@ def _continued(message: Message, held: lease.Lease, received: Received) -> Outco
     successor = replace(
         message,
         step=message.step + 1,
+        part=message.part + 1,
         waits_since=None,
         throttled=0,
         slots=None,
@@ -114,7 +115,7 @@ def unsent(message: Message, ended: lease.EndedUnsent, held: lease.Lease) -> Out
     waited = timedelta(seconds=message.waited)
     successor, continues = _successor(message, again, waited), ended.failure.reason == CONTINUES
     if continues:
-        successor = replace(successor, waits_since=None)
+        successor = replace(successor, part=message.part + 1, waits_since=None)
     return Retried(successor, delay, ended.failure.type, held, ended.failure, again.charged, continues)
 
 
@@ -133,6 +134,8 @@ def _decide(
     decision = _decide_by_policy(task, attempt, error, overdue(message, received), left)
     if isinstance(decision, GiveUp):
         return decision
+    if held is not None and held.moved.parts + 1 >= MOST_PARTS:
+        return GiveUp(Reason.EXHAUSTED)  # its attempts are counted anew whenever its cursor moves
     if task.guarantee == "at_most_once" and has_begun:
         return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
     # On a FIFO queue the same message is retried. After its last receive SQS would move it without a reason. At the end

@@ -138,6 +138,8 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
 def _context(ready: Ready, received: Received, limit: timedelta) -> Context:
     task, message, held = ready.task, ready.message, ready.held
     refused = refusal(task.name, task.guarantee)
+    watch = received.worker.watch if held is not None and not refused else None
+    ends_at = datetime.now(UTC) + limit
     return Context(
         message.id,
         received.facts.key or "",
@@ -147,8 +149,8 @@ def _context(ready: Ready, received: Received, limit: timedelta) -> Context:
         group=received.sqs_record.group,
         # The transaction of an `at_least_once` task doesn't depend on a lease: it can't make the task run only once.
         _lease=held if task.guarantee != "at_least_once" else None,
-        _checkpoints=Checkpoints(held, datetime.now(UTC) + limit) if held is not None and not refused else None,
-        _watch=received.worker.watch if held is not None and not refused else None,
+        _checkpoints=Checkpoints(held, ends_at, watch) if held is not None and not refused else None,
+        _watch=watch,
         _is_without_record=task.guarantee == "at_least_once",
         _refusal=refused,
     )

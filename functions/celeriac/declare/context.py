@@ -1,6 +1,7 @@
 """The context: what a task can learn about its own run."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from msgspec import Struct
 
 from celeriac.execute.off_loop import off_loop
 from celeriac.model import celery_names, progress_made
-from celeriac.model.continuing import EVERY, cursor_text
+from celeriac.model.continuing import EVERY, check_every, cursor_text
 from celeriac.model.shown import shown
 
 if TYPE_CHECKING:
@@ -78,10 +79,19 @@ class Context(Struct, frozen=True):
 
         In a sync task that somebody has cancelled, it raises `Cancelled` once the cursor is saved.
 
-        Raises TypeError in a task that isn't effectively once, and ValueError for a cursor that can't be kept.
+        Raises TypeError in a task that isn't effectively once, ValueError for a cursor that can't be kept, and
+        TransactionError in an open transaction.
         """
         if self._refusal:
             raise TypeError(self._refusal)
+        check_every(every)
+        if self._lease is not None and self._lease.in_transaction:
+            from celeriac.enqueue.action import TransactionError  # noqa: PLC0415 - see `transaction`
+
+            raise TransactionError(
+                "ctx.checkpoint(...) in an open transaction would save the cursor without its writes: call "
+                "tx.checkpoint(...)"
+            )
         if self._checkpoints is None:
             cursor_text(cursor)  # a call in a test, without a worker
         else:
@@ -127,10 +137,12 @@ class Context(Struct, frozen=True):
     ) -> Iterator[T]:
         """Yield each item, and make a checkpoint when it is done: when the next one is asked for.
 
-        iterable: begins behind `ctx.cursor`. cursor_of: the cursor of an item that is done.
+        iterable: begins behind `ctx.cursor`. cursor_of: the cursor of an item that is done. A transaction for an item
+        must save that cursor, with `tx.checkpoint`.
         """
         for item in iterable:
-            yield item
+            with self._iterating():
+                yield item
             self.checkpoint(cursor_of(item), every=every)
 
     async def aiterate[T](
@@ -139,12 +151,26 @@ class Context(Struct, frozen=True):
         """Do what `iterate` does, for `async for`."""
         if isinstance(iterable, AsyncIterable):
             async for item in iterable:
-                yield item
+                with self._iterating():
+                    yield item
                 await self.acheckpoint(cursor_of(item), every=every)
         else:
             for item in iterable:
-                yield item
+                with self._iterating():
+                    yield item
                 await self.acheckpoint(cursor_of(item), every=every)
+
+    @contextmanager
+    def _iterating(self) -> Iterator[None]:
+        """In the block, an item of `iterate` is at work."""
+        if self._lease is None:
+            yield
+            return
+        self._lease.is_iterating = True
+        try:
+            yield
+        finally:
+            self._lease.is_iterating = False
 
     def transaction(self) -> "Transaction":
         """A transaction that commits the task's effects and its success in one step, on leaving the `with` block.

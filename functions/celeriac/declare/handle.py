@@ -10,6 +10,7 @@ from celeriac.aws import pause
 from celeriac.declare.reference import Reference
 from celeriac.declare.signature import InvalidArgumentsError, Signature
 from celeriac.execute.off_loop import off_loop
+from celeriac.leases.states import RETRYING
 from celeriac.leases.status import Status, of_record
 from celeriac.model import celery_names
 from celeriac.model.errors import CeleriacError
@@ -175,7 +176,9 @@ class Handle[R](Struct, frozen=True):
         known = of_record(record, self.id, self.queue, once=self.guarantee == "at_most_once")
         if known is not None and known.duplicate_of is not None:
             return lookup.mismatch(self.all_queues, self.task, self.id, known) or known
-        if known is not None and known.state != "retrying":
+        # Between two parts it is called running, and its message may have become a dead letter as any other.
+        is_between = known is not None and known.state == "running" and record.get("status") == RETRYING
+        if known is not None and known.state != "retrying" and not is_between:
             return known
         if known is not None and not _is_past(known.due):
             return self._superseded(known) or known

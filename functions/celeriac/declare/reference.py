@@ -38,6 +38,8 @@ class Reference(Struct, frozen=True):
 
 def parse(text: str) -> Reference:
     """The parts of a reference. Raises InvalidReferenceError."""
+    if not isinstance(text, str):
+        raise InvalidReferenceError(f"{text!r} is no reference of a task: one is a text, <task>/<id>")
     words, at, seconds = text.strip().partition("@")
     try:
         parts = [unquote(part, errors="strict") for part in words.split("/")]

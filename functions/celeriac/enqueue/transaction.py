@@ -12,11 +12,12 @@ from typing import Any, Self, overload
 
 import msgspec
 
+from celeriac.aws.client import may_have_been_carried_out
 from celeriac.aws.items import item_of
 from celeriac.aws.stored_values import UnsupportedValueError
 from celeriac.enqueue import action
 from celeriac.enqueue.action import Action, Condition, TransactionError
-from celeriac.enqueue.commit import Ending, commit
+from celeriac.enqueue.commit import ConditionFailedError, Ending, commit
 from celeriac.enqueue.outbox_row import TASKS, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
 from celeriac.execute.off_loop import off_loop
@@ -24,9 +25,11 @@ from celeriac.hooks import registered
 from celeriac.leases.checkpoints import Checkpoints
 from celeriac.leases.lease import Lease
 from celeriac.leases.result import NotStorableError, storable
+from celeriac.leases.store import LeaseLostError
 from celeriac.model import names, settings
-from celeriac.model.continuing import cursor_text
+from celeriac.model.continuing import Continue, cursor_text
 from celeriac.model.event import Emission, Event
+from celeriac.model.stop import Cancelled
 from celeriac.model.values import difference
 
 # Below DynamoDB's limit for a partition key. The key is the aggregate itself: only as a message group is it hashed.
@@ -191,6 +194,11 @@ class Transaction:
                     "a run commits only one transaction without tx.checkpoint(...), and its success with it: put all "
                     "writes into one"
                 )
+            if self._lease.is_unsure:
+                raise TransactionError(
+                    "it isn't known whether an earlier transaction of this run was carried out, so this one may be the "
+                    "same again: let the run end, the next one goes on from what was saved"
+                )
             self._lease.in_transaction = True
         return self
 
@@ -218,9 +226,26 @@ class Transaction:
             return
         # A cancelled task doesn't wait for the end of its commit. The commit may still be carried out, as after a lost
         # answer: it has then recorded the success, and no other run of the task follows.
-        await off_loop(self.__exit__, kind, error, traceback)
+        try:
+            await off_loop(self.__exit__, kind, error, traceback)
+        except BaseException as left:
+            self._note(left)
+            raise
+
+    def _note(self, error: BaseException) -> None:
+        """After a commit with a cursor: whether it may have been carried out, though it raised this."""
+        known = (TransactionError, ConditionFailedError, LeaseLostError, Continue, Cancelled)
+        if self._lease is None or self._cursor is None or isinstance(error, known):
+            return
+        if not isinstance(error, Exception) or may_have_been_carried_out(error):
+            self._lease.is_unsure = True
 
     def _commit(self) -> None:
+        if self._cursor is None and self._lease is not None and self._lease.is_iterating:
+            raise TransactionError(
+                "this transaction would end the task, and ctx.iterate(...) has more items: call tx.checkpoint(cursor) "
+                "in it, with the cursor of its item"
+            )
         lease, actions = self._lease, [each if isinstance(each, Action) else each() for each in self._actions]
         if self._cursor is not None and self._has_result:
             raise TransactionError(
@@ -229,7 +254,11 @@ class Transaction:
         if lease is None:
             commit(actions, None)
         elif self._cursor is not None:
-            commit(actions, Ending(lease.checkpointing(self._cursor), lease.is_saved))
+            try:
+                commit(actions, Ending(lease.checkpointing(self._cursor), lease.is_saved))
+            except BaseException as error:
+                self._note(error)
+                raise
             lease.has_saved(self._cursor)
         else:
             completion = lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT)

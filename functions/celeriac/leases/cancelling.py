@@ -17,6 +17,7 @@ from celeriac.leases.status import milliseconds
 from celeriac.leases.store import store
 from celeriac.leases.tombstones import Cancellation
 from celeriac.model import names, settings
+from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
 from celeriac.model.reason import Reason
 
@@ -24,6 +25,20 @@ type Said = Literal["cancelled", "stopping", "used", "succeeded", "dead", "runni
 """What the record says now. cancelled: it never runs any more. stopping: it runs, and is asked to stop. used: cancelled
 too, and another message of its key has succeeded. succeeded, dead: it has ended. running: it runs, and goes on.
 """
+
+MOST_CANCELLED = 1_000
+"""Messages of one key. DynamoDB takes 400 KB for a record, and each write of it costs by its size."""
+
+
+class TooManyCancelledError(CeleriacError):
+    """A message can't be cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{MOST_CANCELLED:,} messages of this key are cancelled already, and its record remembers no more, until "
+            f"{tombstones.LIVES.days} days after the last one. Let the task itself ask whether it is still wanted"
+        )
+
 
 # Between a refusal and the next write another worker may have replaced an expired record.
 _MOST_TRIES = 3
@@ -79,6 +94,7 @@ def _add(
         ":reason": {"S": msgspec.json.encode(said).decode()},
         ":until": {"N": _until(now)},
         ":key_from": {"S": key_from},
+        ":most": {"N": str(MOST_CANCELLED)},
     }
     if not once:
         values[":inprogress"] = {"S": INPROGRESS}
@@ -94,14 +110,22 @@ def _add(
                 f"{tombstones.STATE_UNTIL} = if_not_exists({tombstones.STATE_UNTIL}, :own_end), expiration = :until, "
                 "key_from = if_not_exists(key_from, :key_from)"
             ),
-            ConditionExpression=f"attribute_not_exists(id) OR (expiration >= :now AND ({' OR '.join(free)}))",
+            ConditionExpression=(
+                f"attribute_not_exists(id) OR (expiration >= :now AND ({' OR '.join(free)}) AND "
+                f"(attribute_not_exists({tombstones.CANCELLED}) OR size({tombstones.CANCELLED}) < :most OR "
+                f"contains({tombstones.CANCELLED}, :me)))"
+            ),
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=values,
             ReturnValues="ALL_OLD",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except dynamodb.exceptions.ConditionalCheckFailedException as error:
-        return _refused(record_of(error.response.get("Item")), now)
+        found = record_of(error.response.get("Item"))
+        is_full = len(found.get(tombstones.CANCELLED, ())) >= MOST_CANCELLED
+        if is_full and not tombstones.names(found, said.id) and _refused(found, now) == "running":
+            raise TooManyCancelledError from error
+        return _refused(found, now)
     return _done(record_of(answer.get("Attributes")), said.id, now)
 
 

@@ -13,6 +13,7 @@ from celeriac.observe.log import logger
 
 if TYPE_CHECKING:
     from celeriac.leases.lease import Lease
+    from celeriac.leases.watch import Watch
 
 GAPS = 2
 """How many of the longest steps so far must fit into the rest of a run. The next step may be longer than all before."""
@@ -23,11 +24,11 @@ LEAST_LEFT = dt.timedelta(seconds=0.5)
 class Checkpoints:
     """Saves a run's cursors.
 
-    lease: of the run. ends_at: when the run would be cut off.
+    lease: of the run. ends_at: when the run would be cut off. watch: tells whether it is cancelled.
     """
 
-    def __init__(self, lease: "Lease", ends_at: dt.datetime) -> None:
-        self._lease, self._ends_at = lease, ends_at
+    def __init__(self, lease: "Lease", ends_at: dt.datetime, watch: "Watch | None" = None) -> None:
+        self._lease, self._ends_at, self._watch = lease, ends_at, watch
         self._last_at = self._saved_at = dt.datetime.now(dt.UTC)
         self._longest = dt.timedelta()
         self._lock = Lock()
@@ -60,6 +61,8 @@ class Checkpoints:
         """
         with self._lock:
             self._saved_at = dt.datetime.now(dt.UTC)
+            if self._watch is not None:
+                self._watch.has_cancelled(self._lease)  # the answer of a transaction doesn't bring the record
             self._lease.stop.check()
             if self._step():
                 raise Continue
@@ -80,6 +83,7 @@ class Checkpoints:
             raise
         except Exception as error:  # noqa: BLE001 - the work is as good as before: the next checkpoint tries again
             self._lease.has_failed_to_save = True
+            self._saved_at = dt.datetime.now(dt.UTC)  # the next try waits as long as after a success
             logger.warning("checkpoint not saved", extra={"error": error_type(error)})
         else:
             self._saved_at = dt.datetime.now(dt.UTC)

@@ -50,6 +50,8 @@ class Claim(Struct, frozen=True):
     is_first: bool = False
     """The message has been sent once and received once, as far as it says: most likely its key is new."""
 
+    message_lives: dt.timedelta = dt.timedelta(days=14)
+    """How long SQS keeps a message of the queue."""
     history: bool = False
     """The queue keeps a history, and the record is of a key."""
     request_id: str = ""

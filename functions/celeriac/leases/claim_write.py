@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from celeriac.aws.client import client
-from celeriac.leases import crashes, tombstones
+from celeriac.leases import crashes, progress, tombstones
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.history import RUN_OF
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
@@ -100,6 +100,8 @@ def _changed(  # noqa: PLR0917 - its callers know them in this order
     """Claim the record that is there. `found`: what it was, if that is known."""
     # On a FIFO queue the same message comes back, and its record says how its last run ended.
     gone = ["unsent", RUN_OF] if claim.comes_back else [*ENDED, *({crashes.OTHERS} - item.keys())]
+    if claim.redriven and not claim.comes_back:
+        gone.append("moved")  # of the life before. Only the first message of a redrive says that there was one
     if found is not None and tombstones.state_is_over(found, dt.datetime.now(dt.UTC)):
         gone = [name for name in found if name not in {"id", *item, *tombstones.ATTRIBUTES}]
     also = _beside_a_tombstone(claim, _state_until(item), found)
@@ -221,6 +223,10 @@ def _free(claim: Claim, now: dt.datetime, *, or_new: bool) -> Condition:
         values[":mark"] = {"S": claim.mark}
     names = {"#status": "status"} | ({} if claim.comes_back else {"#step": "step"})
     free_now = f"expiration >= :now AND ({' OR '.join(free)})"
+    if not claim.of_message:
+        no_others, of_it, asked = progress.is_no_others(claim)
+        free_now += f" AND (attribute_not_exists(#status) OR #status <> :retrying OR {no_others})"
+        names, values = names | of_it, values | asked
     # DynamoDB takes no parentheses that aren't needed.
     return Condition(f"(attribute_not_exists(id) OR ({free_now}))" if or_new else free_now, names, values)
 

@@ -60,7 +60,8 @@ def expire(
     # claimed the message, and has given the claim back before the task was started.
     condition = (
         "attribute_not_exists(id) OR (expiration >= :now AND (attribute_not_exists(#status) OR state_until < :now OR "
-        "(task_id = :me AND #status = :retrying AND attempt = :none)))"
+        "(task_id = :me AND #status = :retrying AND attempt = :none AND "
+        "(attribute_not_exists(begun) OR begun <> :me))))"
     )
     dynamodb = client("dynamodb")
     record = {"id": {"S": store(message.task, table, retention).record_id(key)}}

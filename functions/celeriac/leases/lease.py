@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 
+LOOK_AGAIN = dt.timedelta(seconds=30)
+"""After so long a message comes again whose key another one holds between two runs."""
+
+
 class AlreadyUsed(Signal):
     """The key was used before, and this message is to be dropped. `record` is the key's record."""
 
@@ -122,6 +126,10 @@ class Lease(Struct):
     """How many checkpoints the record has had, and this run has tried."""
     has_moved: bool = False
     """Whether the cursor has moved in this run."""
+    is_iterating: bool = False
+    """Whether `ctx.iterate` has given the task an item that isn't done."""
+    is_unsure: bool = False
+    """Whether a transaction of this run may have saved its cursor, and it isn't known whether it has."""
     has_failed_to_save: bool = False
     """Whether AWS couldn't be reached for a checkpoint of this run."""
     told_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
@@ -168,9 +176,10 @@ class Lease(Struct):
     ) -> None:
         """Record a failed attempt, and release the key for the next attempt or, uncharged, the next run.
 
-        due: when the next run is to start. continues: the run is one part of several. Raises LeaseLostError.
+        due: when the next run is to start. continues: the run is one part of several, as is one that fails after its
+        cursor has moved. Raises LeaseLostError.
         """
-        moved = self.moved._replace(parts=self.moved.parts + 1) if continues else None
+        moved = self.moved._replace(parts=self.moved.parts + 1) if continues or self.has_moved else None
         self._store.fail(RETRYING, failure, due, charged=charged, moved=moved)
 
     def dead(self, failure: Failure) -> None:
@@ -219,7 +228,7 @@ class Lease(Struct):
 
     def counted(self, attempt: int) -> int:
         """Which attempt it is, counted from the last one in which the cursor moved."""
-        return attempt - max(self.moved.attempt - 1, 0)
+        return max(attempt - max(self.moved.attempt - 1, 0), 1)
 
     def checkpoint(self, cursor: str) -> None:
         """Save a cursor, as JSON. Raises LeaseLostError, and AWS's errors."""
@@ -278,6 +287,9 @@ def claim(wanted: Claim) -> Lease:
         raise AlreadyDead(found)  # also if it ended as cancelled: that is told once
     if tombstones.forbids(found, wanted) and not _is_held(found):
         raise AlreadyCancelled(found)
+    if progress.is_of_another(found, wanted) and not _is_held(found):
+        due = _instant(found["retry_at"]) if "retry_at" in found else dt.datetime.now(dt.UTC)
+        raise Busy(max(due, dt.datetime.now(dt.UTC) + LOOK_AGAIN))
     if status == RETRYING:
         # A message that was dead-lettered without a run, by quarantine for example, left the record unchanged. A
         # redrive of it starts with fresh attempts, once for all of its copies.

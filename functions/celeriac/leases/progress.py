@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from celeriac.leases.claim import Claim
-from celeriac.leases.states import INPROGRESS
+from celeriac.leases.states import INPROGRESS, RETRYING
 from celeriac.leases.tombstones import state_is_over
 from celeriac.model.canonical import FORM
 
@@ -20,6 +20,38 @@ class Moved(NamedTuple):
     """The attempt in which its cursor last moved; 0 if it hasn't."""
     parts: int = 0
     """How many of its runs went on in the next invocation."""
+
+
+def is_of_another(record: Mapping[str, Any], claim: Claim) -> bool:
+    """Whether another message has saved a cursor of other arguments, and goes on or is tried again, after a death too.
+
+    Its work is half done. If this claim passed, it would overwrite the cursor, and what is done would be done twice.
+    A message that SQS can't have any more doesn't come again.
+    """
+    if claim.of_message or "cursor" not in record or _has_expired(record):
+        return False
+    if record.get("status") not in {RETRYING, INPROGRESS}:
+        return False
+    if record.get("task_id") == claim.task_id or _is_of(str(record.get("cursor_of", "")), claim):
+        return False
+    last = max(int(record.get("in_progress_expiration", 0)), int(record.get("retry_at", 0)))
+    return last >= _gone(claim)
+
+
+def is_no_others(claim: Claim) -> tuple[str, dict[str, str], dict[str, Any]]:
+    """The condition that `is_of_another` is False of a RETRYING record, with its names and values."""
+    mine = ["attribute_not_exists(#cursor)", "task_id = :claimer"]
+    values: dict[str, Any] = {":claimer": {"S": claim.task_id}, ":gone": {"N": str(_gone(claim))}}
+    if claim.hashes is not None:
+        mine += ["contains(cursor_of, :sent)", "contains(cursor_of, :arrived)"]
+        values |= {":sent": {"S": claim.hashes.sent}, ":arrived": {"S": claim.hashes.arrived}}
+    gone = "(in_progress_expiration < :gone AND (attribute_not_exists(retry_at) OR retry_at < :gone))"
+    return " OR ".join([*mine, gone]), {"#cursor": "cursor"}, values
+
+
+def _gone(claim: Claim) -> int:
+    """SQS has no message any more that was to be delivered before this: milliseconds since 1970."""
+    return int((dt.datetime.now(dt.UTC) - claim.message_lives).timestamp() * 1000)
 
 
 def cursor_in(record: Mapping[str, Any], claim: Claim) -> str | None:

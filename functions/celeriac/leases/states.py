@@ -17,6 +17,10 @@ EXPIRED = "expired"
 """The attribute of a DEAD record whose message has expired. Claims may leave it, and count attempts from 1."""
 
 
+BEGUN = "begun"
+"""The attribute that names the last message of which a run has ended: its task has been started."""
+
+
 def has_expired(record: Mapping[str, Any]) -> bool:
     """Whether a record is of a message that has expired before any run: others of its key may run, in every case."""
     return EXPIRED in record and record.get("status") == DEAD and int(record.get("attempt", 0)) == 0
@@ -29,4 +33,6 @@ def has_begun(record: Mapping[str, Any], message_id: str) -> bool:
     """
     if record.get("task_id") != message_id:
         return False
-    return not (record.get("status") == RETRYING and int(record.get("attempt", 1)) == 0)
+    return record.get(BEGUN) == message_id or not (
+        record.get("status") == RETRYING and int(record.get("attempt", 1)) == 0
+    )

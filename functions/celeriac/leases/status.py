@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from celeriac.leases import tombstones
-from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_expired
+from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_begun, has_expired
 from celeriac.leases.tombstones import Cancellation
 from celeriac.model.continuing import CONTINUES
 from celeriac.model.failure import Failure
@@ -99,11 +99,12 @@ def _of_state(record: Mapping[str, Any], message_id: str, queue: Queue, now: dat
         return None  # the other message may fail, or has never started, and then this one runs
     if state == DEAD:
         return ended(failure, attempts, holder, duplicate_of=other)
-    if state == RETRYING and not attempts:
+    if state == RETRYING and not has_begun(record, holder):
         return Status("queued", id=holder)  # a worker gave its claim back before the task was started
     if state == RETRYING and failure is not None and failure.reason == CONTINUES:
         started = _instant(record, "started_at")
-        return Status("running", attempts, id=holder, since=started, duplicate_of=other)
+        due = _instant(record, "retry_at")
+        return Status("running", attempts, id=holder, since=started, due=due, duplicate_of=other)
     if state == RETRYING:
         due = _instant(record, "retry_at")
         return Status("retrying", attempts, failure=failure, id=holder, due=due, duplicate_of=other)

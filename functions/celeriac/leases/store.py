@@ -23,7 +23,7 @@ from celeriac.aws.client import client, error_code
 from celeriac.leases import argument_hashes, claim_write, counters, crashes, history, progress, tombstones
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.progress import Moved
-from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
+from celeriac.leases.states import BEGUN, COMPLETED, DEAD, INPROGRESS, RETRYING, has_begun
 from celeriac.leases.status import milliseconds
 from celeriac.model import progress_made
 from celeriac.model.errors import CeleriacError
@@ -87,6 +87,8 @@ class FencedStore(DynamoDBPersistenceLayer):
         }
         if self.after is not None:  # a claim of a free key hasn't seen them
             item[crashes.OTHERS] = {"S": self.crashes_of_others}
+            if has_begun(claim_write.record_of(self.after.item), self.claim.task_id):
+                item[BEGUN] = {"S": self.claim.task_id}
         key, self._claimed = self._get_key(data_record.idempotency_key), tuple(item)
         try:
             self.found = claim_write.write(self.table_name, key, item, self.claim, self.after)
@@ -173,7 +175,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 Key=self._get_key(self.record_id(self.claim.key)),
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
-                    f"{counted}, crashes = :none, deaths = :none, redriven = :redriven"
+                    f"{counted}, crashes = :none, deaths = :none, redriven = :redriven, {BEGUN} = :begun"
                     f"{', retry_at = :due' if due_at else ''}{', moved = :moved' if parts else ''}{self._telling}"
                     f"{_setting(remembered)} "
                     f"REMOVE {', '.join(['unsent', *removed])}{'' if due_at else ', retry_at'}"
@@ -189,6 +191,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                     ":attempt": {"N": str(self.attempt)},
                     ":none": {"N": "0"},
                     ":redriven": {"S": self.redriven},
+                    ":begun": {"S": self.claim.task_id},
                     ":token": {"S": self.token},
                     **failed,
                     **due_at,
@@ -251,10 +254,19 @@ class FencedStore(DynamoDBPersistenceLayer):
     def release(self, failure: Failure | None) -> None:
         """Give the key back, as if this attempt had not been claimed. Raises LeaseLostError."""
         kept = {":failure": {"S": msgspec.json.encode(failure).decode()}} if failure is not None else {}
+        # As after the run before: only a message of this turn, or a later one, may claim it.
+        step = self.claim.step
+        attempt, step = (self.attempt, step - 1) if step else (self.attempt - 1, 0)
         self._update_in_progress(
-            "SET #status = :status, attempt = :before, crashes = :none, deaths = :none"
+            "SET #status = :status, attempt = :before, step = :step, crashes = :none, deaths = :none"
             f"{', failure = :failure' if kept else ''} REMOVE retry_at",
-            {":status": {"S": RETRYING}, ":before": {"N": str(self.attempt - 1)}, ":none": {"N": "0"}, **kept},
+            {
+                ":status": {"S": RETRYING},
+                ":before": {"N": str(attempt)},
+                ":step": {"N": str(step)},
+                ":none": {"N": "0"},
+                **kept,
+            },
         )
 
     def undo(self) -> None:

@@ -57,6 +57,12 @@ def refusal(task: str, guarantee: Guarantee) -> str:
     return f"task {task!r} is {guarantee}, so {why}: only an effectively_once task can save how far it is"
 
 
+def check_every(every: object) -> None:
+    """Raise TypeError if the time between two checkpoints is none."""
+    if not isinstance(every, timedelta):
+        raise TypeError(f"checkpoint(): every is {every!r}, write a timedelta, such as timedelta(seconds=1)")
+
+
 def cursor_text(cursor: Any) -> str:
     """A cursor as JSON. Raises ValueError if it has no JSON form, or is larger than 8 KB, and TypeError for None."""
     import json  # noqa: PLC0415 - a producer doesn't need it
@@ -69,6 +75,7 @@ def cursor_text(cursor: Any) -> str:
         raise TypeError("a checkpoint's cursor says how far the task is: None means that it hasn't begun")
     try:
         text = json.dumps(msgspec.to_builtins(cursor, str_keys=True, enc_hook=to_json), allow_nan=False)
+        msgspec.json.decode(text)  # half of a surrogate pair can be written, and not read
     except Exception as error:  # a model's own code may raise anything
         raise ValueError(
             f"a checkpoint's cursor must be JSON, and this {type(cursor).__name__} has no form in it"

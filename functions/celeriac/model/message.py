@@ -17,7 +17,7 @@ from celeriac.model.failure import Failure
 from celeriac.model.forks import Lock
 
 VERSION = 3
-"""The newest version that this release reads, and that of a message with a `tick`."""
+"""The newest version that this release reads, and that of a message with a `tick` or a `part`."""
 STEP_VERSION = 2
 """The version of a message with a `step`."""
 FIRST_VERSION = 1
@@ -77,6 +77,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tick: Annotated[str, msgspec.Meta(max_length=128)] = ""
     """On the message that ends a burst of a debounced task, and on the retries and letters of what it ran: which burst
     it is."""
+    part: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How often the task has gone on in another invocation, from the cursor in its record."""
     failure: Failure | None = None
     headers: dict[str, str] | None = None
     """What hooks send along, see `celeriac.model.headers`. A release that doesn't know them ignores them."""
@@ -88,7 +90,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 OPTIONAL = frozenset(Message.__struct_fields__) - {"task"}
-MISPLACEABLE = frozenset({"headers", "expires_at", "slots", "waits_for", "waited", "throttled", "tick"})
+MISPLACEABLE = frozenset({"headers", "expires_at", "slots", "waits_for", "waited", "throttled", "tick", "part"})
 """Fields that hand-written messages had before Messages did: there they may be a task's parameter."""
 
 
@@ -96,7 +98,7 @@ class _Version(msgspec.Struct):
     v: int = FIRST_VERSION
 
 
-_NOT_ZERO = frozenset({"step", "waited", "throttled"})
+_NOT_ZERO = frozenset({"step", "waited", "throttled", "part"})
 """Fields that are left out of a message while they are zero."""
 _last_tick = 0
 _minting = Lock()
@@ -112,8 +114,9 @@ def encode(message: Message) -> str:
     """Return the SQS body of `message`."""
     # `v` is always written, because a body without `v` is of version 1 for ever. A release that doesn't know `step`
     # would take the message for a copy of the run before, and drop it. With version 2 such a release lets it wait. One
-    # that doesn't know `tick` would run a task without its arguments.
-    version = VERSION if message.tick else STEP_VERSION if message.step else FIRST_VERSION
+    # that doesn't know `tick` would run a task without its arguments, and one that doesn't know `part` would begin it
+    # again, without its cursor.
+    version = VERSION if message.tick or message.part else STEP_VERSION if message.step else FIRST_VERSION
     fields = {"v": version} | {
         name: value
         for name in message.__struct_fields__

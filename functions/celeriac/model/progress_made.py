@@ -1,6 +1,5 @@
 """How far a task says that it is."""
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -9,6 +8,8 @@ import msgspec
 
 MOST_UNIT = 40
 """Characters."""
+MOST = 10**15
+"""Readers of JSON in other languages know whole numbers up to 2**53."""
 
 
 ATTRIBUTE = "progress"
@@ -54,8 +55,8 @@ def check(done: object, total: object, unit: object) -> None:
             continue
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise TypeError(f"progress(): {name} is {number!r}, write a number")
-        if not math.isfinite(number) or number < 0:
-            raise ValueError(f"progress(): {name} is {number}, write a number from 0 on")
+        if not 0 <= number <= MOST:
+            raise ValueError(f"progress(): {name} isn't a number from 0 to {MOST:,}")
     if not isinstance(unit, str):
         raise TypeError(f"progress(): unit is {unit!r}, write a text such as 'rows'")
     if len(unit) > MOST_UNIT:
