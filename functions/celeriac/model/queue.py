@@ -31,9 +31,11 @@ MAX_DELAY = timedelta(minutes=15)
 MAX_RETENTION = timedelta(days=14)
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_FUNCTION_TIMEOUT = timedelta(minutes=15)
-# SQS allows 12 hours, counted from the receive. A worker may hold a message for a whole function timeout before it
-# sets a new visibility timeout.
-MAX_VISIBILITY = timedelta(hours=12) - MAX_FUNCTION_TIMEOUT
+# SQS lets a message be invisible for 12 hours, counted from its receive:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+MAX_IN_FLIGHT = timedelta(hours=12)
+# A worker may hold a message for a whole function timeout before it sets a new visibility timeout.
+MAX_VISIBILITY = MAX_IN_FLIGHT - MAX_FUNCTION_TIMEOUT
 # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
 CONCURRENCY_RANGE = range(2, 1001)
 # https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html
