@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from celeriac import Backoff, Context, Queue, task
 from celeriac.aws.client import client
+from celeriac.consume.handler import Batch
 from celeriac.model import names, notice
 from celeriac.testing import Call, Sandbox, die, every_fault, pollers
 from celeriac.testing.worker import tell_to_end
@@ -399,6 +399,28 @@ def test_no_message_overtakes_another_of_its_group_when_a_worker_is_told_to_end(
     assert story == [f"g{number}" for number in range(1, 6)]
 
 
+def test_what_is_given_back_before_it_begins_keeps_its_followers_from_beginning(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is told to end just when the group's turn comes: its first message is given back, the rest not yet."""
+    begin(sandbox)
+    run, batches = Batch.run, []
+
+    def told(batch: Batch) -> None:
+        batches.append(batch)
+        if len(batches) == 1:
+            batch._begun[batch._sqs_records[0][0].message_id] = False
+        run(batch)
+
+    monkeypatch.setattr(Batch, "run", told)
+    for number in range(1, 4):
+        wind.options(group="g").enqueue(number=number)
+    sandbox.run_once()
+    assert story == []
+    sandbox.drain()
+    assert story == ["g1", "g2", "g3"]
+
+
 def test_what_is_done_is_acknowledged_by_the_next_heartbeat(sandbox: Sandbox) -> None:
     """A mate that runs for longer would keep it from its acknowledgement, and a killed worker would run it again."""
     begin(sandbox)
@@ -474,7 +496,8 @@ def test_a_delete_that_sqs_refuses_is_tried_again(sandbox: Sandbox) -> None:
             raise TimeoutError
 
     clip.enqueue(number=1)
-    with suppress(TimeoutError), registered("sqs", "before-call.sqs.DeleteMessageBatch", refuse):
-        sandbox.drain()
+    with registered("sqs", "before-call.sqs.DeleteMessageBatch", refuse):
+        sandbox.run_once()
     assert len(tries) == 2
+    sandbox.drain()
     assert story == ["clip 1"]
