@@ -39,6 +39,7 @@ from celeriac_console.commands.quarantine.list_ import list_quarantines
 from celeriac_console.commands.queues import queues
 from celeriac_console.commands.rerun import rerun
 from celeriac_console.commands.resume import resume
+from celeriac_console.commands.runs import list_runs
 from celeriac_console.commands.schema import schema
 from celeriac_console.commands.send import send
 from celeriac_console.commands.smoke import smoke
@@ -123,6 +124,7 @@ app.command("tasks")(explained(tasks, calls_aws=False))
 app.command("schema")(explained(schema, calls_aws=False))
 app.command("status")(explained(status))
 app.command("cancel")(explained(cancel_task))
+app.command("runs")(explained(list_runs))
 app.command("queues")(explained(queues))
 app.command("pause")(explained(pause))
 app.command("resume")(explained(resume))

@@ -24,7 +24,7 @@ bucket = s3.Bucket(
     block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
     enforce_ssl=True,
     # Parts cost money until their upload is completed or aborted, and no list of objects shows them. A report that lies
-    # in the dead-letter queue for longer than this begins anew when it is redriven.
+    # in the dead-letter queue for longer than this starts from its first row when it is redriven.
     lifecycle_rules=[s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(14))],
 )
 

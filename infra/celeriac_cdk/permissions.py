@@ -110,6 +110,19 @@ def read_records(table: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
     ]
 
 
+def list_runs(table: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow finding the ended runs of tasks, in the index of a history."""
+    index = [f"{each}/index/{names.runs_index()}" for each in _tables([table])]
+    return [
+        iam.PolicyStatement(
+            actions=["dynamodb:Query"],
+            resources=index,
+            conditions={"ForAllValues:StringLike": {_KEYS: [f"{owner}#*" for owner in some]}},
+        )
+        for some in in_statements([literal(task) for task in tasks])
+    ]
+
+
 def cancel_messages(table: str, tasks: Sequence[str]) -> list[iam.PolicyStatement]:
     """Allow writing in the records of tasks that messages are cancelled. IAM can't bound what is written there."""
     return [

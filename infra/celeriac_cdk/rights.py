@@ -75,6 +75,7 @@ def to_read_status(
     theirs = [task for task in tasks if any(each.name in queues for each in task.all_queues)]
     return [
         *permissions.read_records(records, [task.name for task in theirs]),
+        *permissions.list_runs(records, [task.name for task in theirs if task.queue.history]),
         permissions.read_notes(records, queues),
         *flow_rights.of_asker(theirs, stage),
     ]

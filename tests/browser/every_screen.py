@@ -96,6 +96,8 @@ def _tasks(walk: _Walk, shop: Shop) -> Iterator[Visit]:
     yield walk.goes("/tasks", "tasks", "/tasks")
     yield walk.goes("/tasks", "tasks-nothing-found", "/tasks?find=nothing")
     yield walk.goes("/tasks/{name:path}", "task", "/tasks/charge")
+    yield walk.goes("/runs/{name:path}", "runs", "/runs/charge")
+    yield walk.goes("/runs/{name:path}", "runs-nothing-found", "/runs/charge?state=cancelled")
     yield walk.goes("/status", "find", "/status")
     yield walk.goes("/status", "find-nothing-found", "/status?ref=nothing")
     yield walk.goes("/status", "status-dead", address("/status", ref=shop.dead))

@@ -32,7 +32,7 @@ IDENTITY = Identity(
 ROUND = timedelta(minutes=11)
 RARELY = timedelta(days=1)
 mails = Queue("mails")
-payments = Queue("payments")
+payments = Queue("payments", history=True)
 invoices = Queue("invoices")
 exports = Queue("exports")
 search = Queue("search")

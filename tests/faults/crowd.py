@@ -14,9 +14,9 @@ from celeriac.model.guarantee import Guarantee
 from celeriac.testing import WorkerDied
 
 # One at a time: with threads, each replay of a history would run differently.
-jobs = Queue("crowd", concurrency=1, batch_size=10)
+jobs = Queue("crowd", concurrency=1, batch_size=10, history=True)
 # Enough for a few crashing tasks at the head of a group, and few enough to end soon.
-ledger = Queue("crowd-ledger", fifo=True, concurrency=1, max_receives=200, batch_size=10)
+ledger = Queue("crowd-ledger", fifo=True, concurrency=1, max_receives=200, batch_size=10, history=True)
 QUEUES = {"jobs": jobs, "ledger": ledger}
 
 # Without jitter, so that a history can be replayed. "slow" waits longer than SQS's 15 minutes, in a schedule.

@@ -31,6 +31,7 @@ from tests.application import tables
 from tests.faults.faults import DIES_AT_ITS_START, DIES_WHILE_READING, FAULTS
 from tests.faults.paths import PATHS, SUCCEEDED, Path, World
 from tests.faults.work import QUEUES, Outside, declare
+from tests.support.histories import contradictions
 
 STAGE = "test"
 STARTS, READS = "start", "read"
@@ -149,6 +150,7 @@ def broken(path: Path, world: World, on_bus: set[str], open_records: frozenset[s
         *_stuck(path, on_bus),
         *_disordered(path, world),
         *world.outside.overcharged,
+        *contradictions(STAGE),
     ]
 
 

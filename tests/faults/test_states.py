@@ -36,6 +36,7 @@ from celeriac_console.commands.dlq.redrive import redrive
 from tests.faults.crowd import EVENT, KINDS, PLANS, QUEUES, SECRET, Outside, declare, jobs
 from tests.faults.fates import MOVED_BY_SQS, STAGE, Accidents, Sent, broken
 from tests.faults.faults import FAULTS
+from tests.support.histories import contradictions
 
 # A moment, a retry's delay, and longer than: the visibility timeout, SQS's longest delay, every lease and backoff.
 STEPS = [timedelta(seconds=seconds) for seconds in (1, 29, 61, 181, 901, 3 * 3600)]
@@ -294,6 +295,7 @@ class Histories(RuleBasedStateMachine):
             ours = [letter for letter in letters if letter.id in self.sent]
             found = list(broken(list(self.sent.values()), ours, self.outside, self.happened))
             found += self._unread([letter for letter in letters if letter.id not in self.sent])
+            found += contradictions(STAGE)
             assert not found, "\n".join(found)
         finally:
             self.chance.stop()

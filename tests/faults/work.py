@@ -17,8 +17,8 @@ from celeriac.leases.store import LeaseLostError
 from celeriac.testing import WorkerDied
 
 # Patient for longer than the longest outage: the release of a rollout comes later in one.
-jobs = Queue("matrix", patience=timedelta(hours=3), batch_size=10)
-ledger = Queue("matrix-ledger", fifo=True, batch_size=10)
+jobs = Queue("matrix", patience=timedelta(hours=3), batch_size=10, history=True)
+ledger = Queue("matrix-ledger", fifo=True, batch_size=10, history=True)
 QUEUES = (jobs, ledger)
 
 # Larger than a queue's message may be by default, so the arguments go through S3.

@@ -15,9 +15,11 @@ STAGE = "test"
 def redrive_as_aws_does(queue: Queue, *, copies: int = 1) -> None:
     """Move the single dead letter of a queue back. `copies` is how many copies at-least-once delivery makes of it."""
     dead, source = sqs.url(queue.dead_letter_name(STAGE)), sqs.url(queue.physical_name(STAGE))
-    (message,) = client("sqs").receive_message(QueueUrl=dead)["Messages"]
-    for _ in range(copies):
-        client("sqs").send_message(QueueUrl=source, MessageBody=message["Body"])
+    (message,) = client("sqs").receive_message(QueueUrl=dead, MessageSystemAttributeNames=["All"])["Messages"]
+    group = message["Attributes"].get("MessageGroupId")
+    for copy in range(copies):
+        order = {"MessageGroupId": group, "MessageDeduplicationId": f"redriven {copy}"} if group is not None else {}
+        client("sqs").send_message(QueueUrl=source, MessageBody=message["Body"], **order)  # type: ignore[arg-type]  # texts
     client("sqs").delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
 
 

@@ -31,6 +31,7 @@ LEFT_OUT = {
     "celeriac/consume/report.py",
     "celeriac/declare/probe.py",
     "celeriac/hooks/broken.py",
+    "celeriac/leases/history.py",
     "celeriac/leases/states.py",
     "celeriac/leases/status.py",
     "celeriac/model/canonical.py",

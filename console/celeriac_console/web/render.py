@@ -17,7 +17,13 @@ from celeriac_console.web.live.stage import TICK
 from celeriac_console.web.screen import Again, Asked, Screen, View
 from celeriac_console.web.screens import ROOMS
 
-UNDER = {"/queues/": "/", "/jobs": "/dead-letters", "/delayed/": "/schedules", "/run-again": "/status"}
+UNDER = {
+    "/queues/": "/",
+    "/jobs": "/dead-letters",
+    "/delayed/": "/schedules",
+    "/run-again": "/status",
+    "/runs/": "/tasks",
+}
 """The entry of the menu under which a screen is that has none, by the start of its path."""
 
 _made = Environment(

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 from celeriac.model.reason import Reason
+from celeriac_console.runs.table import took
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.text import json_text
 
@@ -103,6 +104,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "counted": counted,
     "moment": moment,
     "who": who,
+    "took": took,
     "meaning": meaning,
     "cure": cure,
     "compact": json_text,

@@ -55,7 +55,7 @@ def make_report(ctx: Context, month: str) -> dict[str, object]:
             raise
         if not _is_complete(file, ctx.id):
             ctx.checkpoint(_begun(file, ctx.id), every=timedelta())
-            raise Retry("S3 no longer has the parts, so the report begins anew", charge=False) from error
+            raise Retry("S3 no longer has the parts, so the report starts from its first row", charge=False) from error
     return {"file": file, "rows": progress["rows"]}
 
 

@@ -110,7 +110,7 @@ def test_many_deaths_cost_a_part_each(sandbox: Sandbox, *, after: bool) -> None:
     assert handle.result()["rows"] == ROWS
 
 
-def test_a_report_whose_parts_are_gone_begins_anew(sandbox: Sandbox) -> None:
+def test_a_report_whose_parts_are_gone_starts_from_its_first_row(sandbox: Sandbox) -> None:
     """The bucket's rule has aborted the upload while the task lay in the dead-letter queue."""
     boto3.client("s3").put_object(Bucket="reports", Key="2026-10.csv", Body=b"old", Metadata={"made-by": "another"})
     aborted: list[str] = []

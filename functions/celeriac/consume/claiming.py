@@ -54,6 +54,7 @@ def wanted_claim(
         of_message=task.guarantee == "at_least_once",
         key_from=MESSAGE if key.is_chosen else "",
         once=task.guarantee == "at_most_once",
+        history=received.queue.history and task.guarantee != "at_least_once",
     )
 
 
@@ -74,6 +75,7 @@ def claim_of_message(
         alone=received.alone and not left_behind(),
         redriven_from=redriven_from,
         comes_back=received.queue.fifo,
+        request_id=received.worker.request_id,
         is_first=not received.queue.fifo and received.sqs_record.is_first_receive and message.turn == "1",
     )
 

@@ -65,8 +65,9 @@ def expired(  # noqa: PLR0917 - what its callers know
     # Without a type it isn't taken for a dead letter, see `Failure.is_cancelled`.
     why = replace(failure(Reason.EXPIRED, error, unrun(message), received), type="", traceback="")
     its = MESSAGE if key.is_chosen else ""
-    said = expire(message, key.full, why, received.queue.record_retention, key_from=its)
+    queue = received.queue
+    said = expire(message, key.full, why, queue.record_retention, key_from=its, keeps_history=queue.history)
     if said == "of another":
         # Its record tells nothing of this message. The note does.
-        letter_notes.note(received.queue, task.name, message.id, why)
+        letter_notes.note(queue, task.name, message.id, why)
     return EXPIRED if said != "used" else None

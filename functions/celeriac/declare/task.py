@@ -36,6 +36,8 @@ from celeriac.model.retry import Policy
 if TYPE_CHECKING:
     from celeriac.declare.enqueue_unique import Sender, Sending
     from celeriac.flow.unique import Holder
+    from celeriac.leases.history import Ended
+    from celeriac.leases.runs import Run
 
 
 class PartialFailureError(CeleriacError, RuntimeError):
@@ -317,6 +319,33 @@ class Task[**P, C, R]:
             )
         former = f"{self.name}:{value.former}" if value.former != value.text else None
         return self.handle_of(id, f"{self.name}:{value.text or id}", former=former)
+
+    def runs(
+        self,
+        *,
+        state: "Ended | None" = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> "list[Run]":
+        """The last runs that have ended, the latest first. Its queue needs `history=True`.
+
+        state: those that ended as succeeded, dead or cancelled. since, until: when they ended, with their zones.
+        limit: at most 1,000. To read on, ask again with the last one's `ended_at` as `until`.
+
+        The list is a second or so behind. It has one row for each key: its last message's. Raises NoHistoryError if the
+        queue keeps no history, or for an at_least_once task; ValueError for a wrong value; and AWS's errors.
+        """
+        from celeriac.leases.runs import NoHistoryError, ended  # noqa: PLC0415 - most producers don't need it
+
+        if self.guarantee == "at_least_once":
+            raise NoHistoryError(f"task {self.name!r} is at_least_once: nothing is recorded of its runs")
+        if not self.queue.history:
+            raise NoHistoryError(
+                f"task {self.name!r}: its queue {self.queue.name!r} keeps no history: declare it with history=True, "
+                "and deploy"
+            )
+        return ended(self.name, [state] if state is not None else [], since=since, until=until, limit=limit)
 
     def handle_of(
         self,

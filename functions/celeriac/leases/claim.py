@@ -50,6 +50,11 @@ class Claim(Struct, frozen=True):
     is_first: bool = False
     """The message has been sent once and received once, as far as it says: most likely its key is new."""
 
+    history: bool = False
+    """The queue keeps a history, and the record is of a key."""
+    request_id: str = ""
+    """The request id of the worker's invocation."""
+
     @property
     def redriven(self) -> str:
         """Identifies the dead letter of a redrive: the same text for every copy of one redrive."""

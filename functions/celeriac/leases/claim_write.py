@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from celeriac.aws.client import client
 from celeriac.leases import crashes, tombstones
 from celeriac.leases.claim import Claim, Found, Record
+from celeriac.leases.history import RUN_OF
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 
-ENDED = ("failure", "retry_at", "unsent", "data", "ended_at", "not_kept", "expired")
+ENDED = ("failure", "retry_at", "unsent", "data", "ended_at", "not_kept", "expired", RUN_OF)
 """What a record says of how the run before has ended."""
 
 
@@ -98,7 +99,7 @@ def _changed(  # noqa: PLR0917 - its callers know them in this order
 ) -> Record:
     """Claim the record that is there. `found`: what it was, if that is known."""
     # On a FIFO queue the same message comes back, and its record says how its last run ended.
-    gone = ["unsent"] if claim.comes_back else [*ENDED, *({crashes.OTHERS} - item.keys())]
+    gone = ["unsent", RUN_OF] if claim.comes_back else [*ENDED, *({crashes.OTHERS} - item.keys())]
     if found is not None and tombstones.state_is_over(found, dt.datetime.now(dt.UTC)):
         gone = [name for name in found if name not in {"id", *item, *tombstones.ATTRIBUTES}]
     also = _beside_a_tombstone(claim, _state_until(item), found)

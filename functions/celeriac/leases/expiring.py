@@ -8,7 +8,7 @@ import msgspec
 
 from celeriac.aws.client import client
 from celeriac.aws.items import plain
-from celeriac.leases import progress, tombstones
+from celeriac.leases import history, progress, tombstones
 from celeriac.leases.states import COMPLETED, DEAD, EXPIRED, RETRYING
 from celeriac.leases.store import store
 from celeriac.model import names, settings
@@ -22,11 +22,20 @@ done; or what becomes of another message of the key."""
 # A claim wrote these, and gave them back.
 _OF_A_CLAIM = (
     *("retry_at", "unsent", "redriven", "data", "not_kept", "in_progress_expiration", "started_at", "ended_at"),
+    *(history.RUN_OF, history.RUNS),
     *progress.ATTRIBUTES,
 )
 
 
-def expire(message: Message, key: str, failure: Failure, retention: timedelta, *, key_from: str = "") -> Expired:
+def expire(
+    message: Message,
+    key: str,
+    failure: Failure,
+    retention: timedelta,
+    *,
+    key_from: str = "",
+    keeps_history: bool = False,
+) -> Expired:
     """Record that the message has expired, unless it has started before, or the record is another message's.
 
     key: the whole key, `<task>:<value>`. Another message's record stays as it is: its next attempt needs it. Raises
@@ -44,8 +53,9 @@ def expire(message: Message, key: str, failure: Failure, retention: timedelta, *
         "key_from": {"S": key_from},
         EXPIRED: {"N": "1"},
         "failure": {"S": msgspec.json.encode(recorded(message.task, failure)).decode()},
+        **(history.of_expiry(message.task, token) if keeps_history else {}),
     }
-    removed = {f"#removed_{number}": name for number, name in enumerate(_OF_A_CLAIM)}
+    removed = {f"#removed_{number}": name for number, name in enumerate(_OF_A_CLAIM) if name not in values}
     # In this order: the key is new. Its record is a mere tombstone, or its state isn't kept any more. A worker has
     # claimed the message, and has given the claim back before the task was started.
     condition = (

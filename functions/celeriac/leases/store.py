@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from celeriac.aws.client import client, error_code
-from celeriac.leases import argument_hashes, claim_write, counters, crashes, progress, tombstones
+from celeriac.leases import argument_hashes, claim_write, counters, crashes, history, progress, tombstones
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.progress import Moved
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
@@ -58,6 +58,8 @@ class FencedStore(DynamoDBPersistenceLayer):
     not_kept: str = ""
     # The run's progress, which its next write brings along; empty if the task says nothing of it.
     told: str = ""
+    # When the claim was written.
+    started_at: dt.datetime
     # The attributes that the claim writes.
     _claimed: tuple[str, ...] = ()
     # The record that prevented the claim, or the one that a successful claim replaced.
@@ -65,6 +67,7 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     def _put_record(self, data_record: DataRecord) -> None:
         self.redriven = self.claim.redriven or self.redriven
+        self.started_at = dt.datetime.now(dt.UTC)
         item = {
             "status": {"S": data_record.status},
             "expiration": {"N": str(data_record.expiry_timestamp)},
@@ -79,7 +82,7 @@ class FencedStore(DynamoDBPersistenceLayer):
             # The stored name is older than the other name.
             "crashes": {"N": str(self.deaths_alone)},
             "deaths": {"N": str(self.deaths)},
-            "started_at": {"N": milliseconds(dt.datetime.now(dt.UTC))},
+            "started_at": {"N": milliseconds(self.started_at)},
             "redriven": {"S": self.redriven},
         }
         if self.after is not None:  # a claim of a free key hasn't seen them
@@ -102,12 +105,13 @@ class FencedStore(DynamoDBPersistenceLayer):
         kept = {":not_kept": {"S": self.not_kept}} if self.not_kept else {}
         counted = counters.all_of(self.found, self.claim.mark) if self.claim.comes_back else []
         removed = _named([*counted, *progress.ATTRIBUTES])
+        remembered = history.of_success(self._ending)
         return {
             "Key": self._get_key(data_record.idempotency_key),
             "UpdateExpression": (
                 f"SET #status = :status, #data = :data, expiration = {tombstones.KEPT}, "
                 f"{tombstones.STATE_UNTIL} = :state_until, attempt = :attempt, ended_at = :ended"
-                f"{', not_kept = :not_kept' if kept else ''}{self._telling} "
+                f"{', not_kept = :not_kept' if kept else ''}{self._telling}{_setting(remembered)} "
                 f"REMOVE {', '.join(['failure', 'retry_at', 'unsent', *removed])}{'' if kept else ', not_kept'}"
             ),
             # The lease is still held and the attempt hasn't failed: a run that ends after its timeout is too late.
@@ -123,6 +127,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                 ":ended": {"N": milliseconds(dt.datetime.now(dt.UTC))},
                 **kept,
                 **self._told,
+                **_values(remembered),
             },
         }
 
@@ -155,6 +160,7 @@ class FencedStore(DynamoDBPersistenceLayer):
         parts = {":moved": {"S": progress.moved_text(moved, self.claim)}} if moved is not None else {}
         due_at = {":due": {"N": milliseconds(due)}} if due is not None else {}
         failed = {":failed": {"N": str(self.attempt if charged else self.attempt - 1)}}
+        remembered = history.of_failure(self._ending, failure, status=status, charged=charged)
         counted, removed = "#counter = :failed", {}
         if self.claim.comes_back:
             removed = _named(counters.surplus_of(self.found, self.claim.mark))
@@ -168,7 +174,8 @@ class FencedStore(DynamoDBPersistenceLayer):
                 UpdateExpression=(
                     "SET #status = :status, failure = :failure, attempt = :attempt, "
                     f"{counted}, crashes = :none, deaths = :none, redriven = :redriven"
-                    f"{', retry_at = :due' if due_at else ''}{', moved = :moved' if parts else ''}{self._telling} "
+                    f"{', retry_at = :due' if due_at else ''}{', moved = :moved' if parts else ''}{self._telling}"
+                    f"{_setting(remembered)} "
                     f"REMOVE {', '.join(['unsent', *removed])}{'' if due_at else ', retry_at'}"
                 ),
                 # A transaction may have completed the record, and its answer was lost.
@@ -187,6 +194,7 @@ class FencedStore(DynamoDBPersistenceLayer):
                     **due_at,
                     **parts,
                     **self._told,
+                    **_values(remembered),
                 },
             )
 
@@ -307,6 +315,10 @@ class FencedStore(DynamoDBPersistenceLayer):
         return claim_write.record_of(answer.get("Attributes"))
 
     @property
+    def _ending(self) -> history.Ending:
+        return history.Ending(self.found, self.claim, self.token, self.started_at, self.attempt)
+
+    @property
     def place(self) -> Any:
         """The table and the key of the claim's record, as arguments of a call."""
         return {"TableName": self.table_name, "Key": self._get_key(self.record_id(self.claim.key))}
@@ -374,6 +386,15 @@ after_fork(store.cache_clear)  # a store keeps its client
 def _named(attributes: list[str]) -> dict[str, str]:
     """Names for attributes in an expression."""
     return {f"#removed_{number}": name for number, name in enumerate(attributes)}
+
+
+def _setting(attributes: Mapping[str, Any]) -> str:
+    """How an expression sets further attributes."""
+    return "".join(f", {name} = :{name}" for name in attributes)
+
+
+def _values(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {f":{name}": value for name, value in attributes.items()}
 
 
 @contextmanager

@@ -54,6 +54,11 @@ def idempotency_table(stage: str) -> str:
     return part(stage, "idempotency")
 
 
+def runs_index() -> str:
+    """The sparse index of ended runs: partition key `run_of`, sort key `ended_at`. Only a history needs it."""
+    return "runs"
+
+
 def flow_table(stage: str) -> str:
     """Limits, and what waits for them: partition key `pk`, expiry attribute `expires_at`."""
     return part(stage, "flow")

@@ -168,6 +168,9 @@ class Queue(Struct, frozen=True):
     log_retention: timedelta | None = None
     """How long the consumer's log is kept. The default is three months in a stage that keeps its data, and otherwise
     two weeks."""
+    history: bool = False
+    """Whether the ended runs of its tasks are kept in an index, for `celeriac runs` and `task.runs()`, as long as their
+    records. Each end costs one write more, to the index. Of an at_least_once task nothing is kept."""
     environment: Mapping[str, str] = {}
     """Further environment variables of the consumer, beside those of infra/application.py. They aren't secret."""
     vpc: bool = False
@@ -199,7 +202,7 @@ class Queue(Struct, frozen=True):
             if not isinstance(value, timedelta) and (value is not None or name not in _OPTIONAL_TIMES):
                 yield f"{name} is {value!r}, write a timedelta, such as timedelta(seconds=30)"
                 return
-        for name in ("fifo", "record_behind", "vpc", "retired", "urgent"):
+        for name in ("fifo", "record_behind", "vpc", "retired", "urgent", "history"):
             if not isinstance(getattr(self, name), bool):
                 yield f"{name} is {getattr(self, name)!r}, write True or False"
                 return

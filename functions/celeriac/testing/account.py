@@ -15,6 +15,7 @@ from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import UNCLAIMED, WAITING
 from celeriac.flow import breaker, rows
+from celeriac.leases.history import ENDED_AT, LISTED, RUN_OF
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
 from celeriac.relay import unclaimed, unpublished
@@ -94,13 +95,20 @@ _new: dict[object, dict[str, bytes]] = {}
 
 def _create_once(stage: str, region: str) -> None:
     """Make the resources that don't depend on a test's own queues: the first time by AWS calls, then as a copy."""
-    case = (stage, region, datetime.now(UTC), *declared.tables().values(), declared.outbox())
+    keeps_history = any(queue.history for queue in registry.queues().values())
+    case = (stage, region, datetime.now(UTC), *declared.tables().values(), declared.outbox(), keeps_history)
     if case in _new:
         for service, state in _new[case].items():
             vars(_in_moto(service)).update(pickle.loads(state))  # noqa: S301 - written below
         return
     dynamodb = client("dynamodb")
-    dynamodb.create_table(**_table(names.idempotency_table(stage), "id"))
+    records: Any = _table(names.idempotency_table(stage), "id")
+    if keeps_history:
+        records = _table(names.idempotency_table(stage), "id", index=(names.runs_index(), RUN_OF, ENDED_AT))
+        records["AttributeDefinitions"][-1]["AttributeType"] = "N"
+        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": [*LISTED]}
+        records["GlobalSecondaryIndexes"][0]["Projection"] = projection
+    dynamodb.create_table(**records)
     dynamodb.create_table(
         **_table(names.outbox_table(stage), "pk", "sk", index=(names.outbox_index(), WAITING, "occurred_at"))
         | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}

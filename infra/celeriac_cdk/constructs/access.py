@@ -53,11 +53,16 @@ class Access(Construct):
         self._policy("emitter", "Emits events; reads nothing and enqueues nothing", emit, stage)
         look = [
             permissions.read_status(names.idempotency_table(stage)),
+            *_list_runs(queues, stage),
             *flow_rights.of_reader(tasks, stage),
             *use_key(key, through=("dynamodb",)),
         ]
         self._policy("reader", "Asks for the status and result of tasks", look, stage)
-        operate = [*operator_rights(stage), *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs"))]
+        operate = [
+            *operator_rights(stage),
+            *_list_runs(queues, stage),
+            *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs")),
+        ]
         self._policy("operator", "The rights of the command `celeriac`", operate, stage)
         reasons = {
             **dict.fromkeys(permissions.payload_objects(stage), _PAYLOADS),
@@ -180,6 +185,12 @@ def operator_rights(stage: str) -> list[iam.PolicyStatement]:
             on=["*"],
         ),
     ]
+
+
+def _list_runs(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStatement]:
+    if not any(queue.history for queue in queues):
+        return []
+    return [permissions.query(names.idempotency_table(stage), names.runs_index())]
 
 
 def _dead_letters(stage: str) -> list[str]:

@@ -15,6 +15,7 @@ from constructs import Construct
 from celeriac import Task
 from celeriac.enqueue.outbox_row import WAITING
 from celeriac.flow import breaker, rows
+from celeriac.leases import history
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue
 from celeriac.model.stages import KMS_OUTPUT
@@ -116,6 +117,14 @@ class State(Construct):
             config=config,
             encryption_key=key,
         )
+        if any(queue.history for queue in queues):
+            self.records.add_global_secondary_index(
+                index_name=names.runs_index(),
+                partition_key=dynamodb.Attribute(name=history.RUN_OF, type=string),
+                sort_key=dynamodb.Attribute(name=history.ENDED_AT, type=dynamodb.AttributeType.NUMBER),
+                projection_type=dynamodb.ProjectionType.INCLUDE,
+                non_key_attributes=[*history.LISTED],
+            )
         # Every stage has it: the first limit of a task must not wait for a table, nor the last one leave one behind.
         self.flow = string_key_table(
             self,

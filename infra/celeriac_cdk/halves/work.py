@@ -133,7 +133,7 @@ class Work(Construct):
         )
         self.crons = Crons(self, "Crons", tasks=tasks, stage=config.stage, key=encrypting(key, config))
         AwsEvents(self, "AwsEvents", tasks=tasks, alarms=alarms)
-        self._watch_tables(tables, alarms)
+        self._watch_tables(tables, alarms, keeps_history=any(queue.history for queue in queues))
         if flow_rights.is_used(tasks):
             alarms.when_throttled(self, table=names.flow_table(config.stage), means=_HOT_LIMIT)
         watch_breakers(self, alarms, tasks)
@@ -149,14 +149,16 @@ class Work(Construct):
         if not config.local:  # the local cloud's CloudFormation has no saved queries
             queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
 
-    def _watch_tables(self, tables: Sequence[Table], alarms: Alarms) -> None:
+    def _watch_tables(self, tables: Sequence[Table], alarms: Alarms, *, keeps_history: bool) -> None:
         """Watch the tables. Few read the stage's own tables, so a throttle there is one of writes."""
         stage = alarms.config.stage
-        outbox = names.outbox_table(stage)
+        outbox, records = names.outbox_table(stage), names.idempotency_table(stage)
         ours = "Tasks are handed back and run later, and no attempt is charged."
-        for table in (names.idempotency_table(stage), outbox):
+        for table in (records, outbox):
             alarms.when_throttled(self, table=table, means=ours)
         alarms.when_throttled(self, table=outbox, index=names.outbox_index(), means=ours)
+        if keeps_history:
+            alarms.when_throttled(self, table=records, index=names.runs_index(), means=ours)
         theirs = "Tasks that get this error fail, and are tried again as their policy says."
         for own in tables:
             alarms.when_throttled(self, table=own.physical_name(stage), kinds=("Read", "Write"), means=theirs)

@@ -106,6 +106,7 @@ def _view(asked: Asked, task: Task[..., Any, Any], filled: list[Field], how: Sen
         "fields": filled,
         "sending": how,
         "fifo": task.queue.fifo,
+        "keeps_runs": task.queue.history and task.guarantee != "at_least_once",
         "counts": counts.value.get(task.queue.name),
         "consumer": live.consumers.get().value.get(task.queue.name, "none"),
         "is_quarantined": quarantine.of_task(task.name) in live.quarantines.get().value,

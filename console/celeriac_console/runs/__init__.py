@@ -1,0 +1,1 @@
+"""The list of ended runs, as text and as plain data."""
