@@ -18,7 +18,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --isolated --quiet --group 
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill limits rates report
+.PHONY: help setup test faults interleave states worker-promises sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill limits rates report
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,9 @@ synth-fuzz: all-envs ## synthesize random declarations, and let cfn-lint read th
 
 fuzz: python-env ## send 100,000 broken bodies through the consumer: SEED=1 COUNT=100000
 	@$(BIN)/python -m tests.faults.fuzz --seed "$${SEED:-1}" --count "$${COUNT:-100000}"
+
+worker-promises: python-env ## run the promises of tasks with workers outside of Lambda instead of Lambda (many minutes)
+	@$(BIN)/pytest -q -n2 --runner worker tests/fundamentals tests/behaviour tests/faults $(ARGS)
 
 limits: python-env ## play 3,000 random histories of limited tasks, in virtual time (an hour; ARGS="300 9000": 300 from the 9000th)
 	@$(BIN)/python -m tests.faults.test_limit_histories $(or $(ARGS),3000)

@@ -25,7 +25,7 @@ from stub import Stub
 from celeriac import Queue, task
 from celeriac.aws import sqs
 from celeriac.consume.handler import handler
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 
 THREADS = 200
 URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/celeriac-bench--bench"

@@ -30,7 +30,7 @@ from quiet import say  # before any AWS library
 from celeriac import Queue, task
 from celeriac.relay import sweeper
 from celeriac.testing import Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 
 ROOT = Path(__file__).resolve().parents[1]
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html

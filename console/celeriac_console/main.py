@@ -48,6 +48,7 @@ from celeriac_console.commands.tail import tail
 from celeriac_console.commands.tasks import tasks
 from celeriac_console.commands.update import update
 from celeriac_console.commands.web import web
+from celeriac_console.commands.worker import worker
 from celeriac_console.explain import explained
 from celeriac_console.plugged import Root
 from celeriac_console.unknown_commands import Commands
@@ -132,6 +133,7 @@ app.command("doctor")(explained(doctor))
 app.command("smoke")(explained(smoke))
 app.command("plan")(explained(plan))
 app.command("web")(explained(web))
+app.command("worker")(explained(worker))
 dlq.command("list")(explained(list_letters))
 dlq.command("show")(explained(show))
 dlq.command("redrive")(explained(redrive))

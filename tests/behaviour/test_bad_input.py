@@ -11,7 +11,7 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.entry.consumer import handler
 from celeriac.testing import DeadLetter, Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 
 inbox = Queue("inbox", batch_size=10)
 ran: list[int] = []

@@ -55,7 +55,7 @@ def _lines(caplog: pytest.LogCaptureFixture, message: str) -> list[dict[str, Any
 
 
 LOST = "an async task blocks the event loop, and has overrun: the loop is lost"
-ENDS = "the worker ends, Lambda starts another"
+ENDS = "the worker ends, another one is to start"
 
 
 def test_time_in_which_a_task_blocks_the_loop_is_not_charged_to_the_others(

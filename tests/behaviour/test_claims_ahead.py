@@ -15,7 +15,7 @@ from celeriac import Backoff, Context, Queue, task
 from celeriac.consume.handler import handler
 from celeriac.testing import Sandbox, WorkerDied, die
 from celeriac.testing.calls import Call
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 
 jobs = Queue("ahead", batch_size=10)
 kept = Queue("ahead-kept", batch_size=10, record_behind=False)

@@ -18,7 +18,7 @@ from celeriac.aws.client import client
 from celeriac.entry.consumer import handler
 from celeriac.model.foreign_events import WrongTriggerError
 from celeriac.testing import DeadLetter, Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from celeriac_console.dlq.queue_reader import Pass
 from celeriac_console.dlq.redriver import Redriver
 from celeriac_console.rate import Rate

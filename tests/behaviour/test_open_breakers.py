@@ -14,7 +14,7 @@ from celeriac.flow.overrides import Override
 from celeriac.model import names
 from celeriac.relay import count_breakers, sweeper
 from celeriac.testing import Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from tests.support.faults import out_of_reach
 
 lines = Queue("breaker-lines", timeout=timedelta(minutes=1))

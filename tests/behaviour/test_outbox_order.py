@@ -18,7 +18,7 @@ from celeriac.enqueue.transaction import Transaction
 from celeriac.relay import sweeper
 from celeriac.testing import Call, Sandbox
 from celeriac.testing.disturbances import refusal
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from celeriac_console.commands.outbox import replay
 from celeriac_console.outbox import replay as replayed
 

@@ -17,7 +17,7 @@ from celeriac.enqueue.outbox_row import PARKED, new_row
 from celeriac.relay import handler as relay
 from celeriac.relay import sweeper, unpublished
 from celeriac.testing import Call, Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from tests.application import tables
 
 known = Queue("known-here", fifo=True, patience=timedelta(hours=6), batch_size=10)

@@ -18,7 +18,7 @@ from celeriac.model import names
 from celeriac.relay import delayed, measure, sweeper, unpublished
 from celeriac.testing import Call, Sandbox, WorkerDied
 from celeriac.testing.account import lying_in
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from tests.support.faults import out_of_reach, refused, registered
 
 ledger = Queue("swept", fifo=True, batch_size=10)

@@ -7,7 +7,7 @@ from celeriac import Queue, task
 from celeriac.consume.handler import handler
 from celeriac.testing import Sandbox
 from celeriac.testing.calls import Call
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from tests.support.large_batch import batch_of, calls_of
 
 many = Queue("many", batch_size=10_000, batch_window=timedelta(seconds=5), concurrency=5)

@@ -62,14 +62,14 @@ PLANTS = {
     "acknowledges, then settles": Plant(
         1,
         "order swapped",
-        handler._Batch._settle,
+        handler.Batch._settle,
         "settled = settle(outcome, received)",
         "self._delete([sqs_record]); settled = settle(outcome, received)",
     ),
     "acknowledges, then sends the retry of a task without a record": Plant(
         1,
         "order swapped",
-        handler._Batch._settle,
+        handler.Batch._settle,
         "settled = settle(outcome, received)",
         "not isinstance(outcome, Dead) and getattr(outcome, 'lease', '') is None and "
         "self._delete([sqs_record]); settled = settle(outcome, received)",
@@ -77,7 +77,7 @@ PLANTS = {
     "acknowledges in an outage": Plant(
         1,
         "acknowledged without a send",
-        handler._Batch._hand_back,
+        handler.Batch._hand_back,
         "Settled(acknowledged=False, again_at=until)",
         "Settled(acknowledged=True)",
     ),
@@ -138,7 +138,7 @@ PLANTS = {
     "lets an error of one message stop its batch": Plant(
         3,
         "errors not caught",
-        handler._Batch._settle,
+        handler.Batch._settle,
         "except Exception as error:  # noqa: BLE001 - AWS can't be reached",
         "except MemoryError as error:  # noqa: BLE001 - AWS can't be reached",
     ),

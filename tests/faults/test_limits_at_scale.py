@@ -11,7 +11,7 @@ from celeriac import Concurrent, Queue, Rate, task
 from celeriac.consume.handler import handler
 from celeriac.flow import rows
 from celeriac.testing import Call, Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from tests.support.large_batch import batch_of, calls_of
 
 flood = Queue("flood", batch_size=10_000, batch_window=timedelta(seconds=5), concurrency=5)

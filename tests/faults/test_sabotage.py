@@ -145,7 +145,7 @@ def test_the_matrix_notices_a_message_acknowledged_in_an_outage(monkeypatch: pyt
         return Settled(acknowledged=True)
 
     points = [p for p in matrix.points("reject", "outage") if p.operation == "SendMessage"]
-    monkeypatch.setattr(handler._Batch, "_hand_back", acknowledge)
+    monkeypatch.setattr(handler.Batch, "_hand_back", acknowledge)
     assert any("is not a dead letter" in problem for problem in matrix.problems_of("reject", "outage", points[0]))
 
 

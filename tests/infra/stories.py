@@ -15,7 +15,7 @@ from celeriac.aws.client import client
 from celeriac.model import names
 from celeriac.relay import sweeper
 from celeriac.testing import Sandbox, account
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from tests.infra.cloudwatch import CloudWatch
 from tests.infra.template import Stack
 

@@ -17,7 +17,7 @@ from celeriac import Queue, Reject, Retry, task
 from celeriac.consume import handler as consumer
 from celeriac.declare import registry
 from celeriac.testing import Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from tests.infra.cloudwatch import CloudWatch
 from tests.infra.conftest import build
 from tests.infra.template import Resource, text

@@ -201,6 +201,16 @@ def test_pollers_are_given_up_by_an_empty_object() -> None:
     assert busy["ProvisionedPollerConfig"] == {"MinimumPollers": 200, "MaximumPollers": 10_000}
 
 
+def test_a_timeout_that_is_not_documented_is_deployed_and_the_cdk_says_nothing_of_it(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    long = Queue("long", timeout=timedelta(minutes=30), timeout_stands_on="api-model")
+    state, work = build([long], stage="test")
+    assert work.named("Lambda::Function", "FunctionName", "celeriac-test--long")["Timeout"] == 1800
+    assert state.named("SQS::Queue", "QueueName", "celeriac-test--long")["VisibilityTimeout"] == 6 * 1800
+    assert "E3717" not in "".join(capfd.readouterr())
+
+
 def test_a_queue_that_an_hour_of_throttling_would_empty_is_named() -> None:
     hasty, usual = Queue("hasty", max_receives=5), Queue("usual")
     found = warnings([hasty, usual], stage="test")

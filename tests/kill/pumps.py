@@ -12,6 +12,7 @@ from typing import Any
 
 from celeriac.model.queue import Queue
 from celeriac.testing import lambda_
+from celeriac.worker import event
 from tests.kill.stage import Stage
 from tests.kill.worker import Worker
 
@@ -91,7 +92,7 @@ class Messages(Pump):
         ).get("Messages", [])
         if not messages:
             return False
-        answer = self.invoke({"Records": [lambda_._record(message, self._arn) for message in messages]})
+        answer = self.invoke({"Records": [event.record(message, self._arn) for message in messages]})
         done = finished(answer, [message["MessageId"] for message in messages])
         entries = [
             {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}

@@ -18,7 +18,8 @@ import pytest
 
 from celeriac.model import names
 from celeriac.model.queue import Queue
-from celeriac.testing import account, lambda_
+from celeriac.testing import account
+from celeriac.worker import event
 from celeriac_cdk.bundle.build import build_bundle
 from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.bundle.target import THIS_MACHINE
@@ -91,7 +92,7 @@ class Stage:
         received = self.sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"]
         )
-        return {"Records": [lambda_._record(message, arn) for message in received["Messages"]]}
+        return {"Records": [event.record(message, arn) for message in received["Messages"]]}
 
     def lying_in(self, name: str) -> list[Lying]:
         return lying_in(self._sqs_endpoint, name)
@@ -232,7 +233,7 @@ def test_a_worker_whose_event_loop_is_blocked_says_so_and_ends(stage: Stage, log
         lines = shown(running)
 
     assert result == Died(1)
-    assert of(lines, "the worker ends, Lambda starts another").level == "ERROR"
+    assert of(lines, "the worker ends, another one is to start").level == "ERROR"
     assert outcomes(lines) == {"block": "retried"}
 
 

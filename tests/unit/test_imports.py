@@ -31,6 +31,14 @@ def test_a_handler_loads_nothing_but_the_runtime(handler: str) -> None:
     assert FORBIDDEN & set(loaded) == set()
 
 
+def test_a_consumer_in_lambda_loads_nothing_of_the_worker() -> None:
+    program = "import celeriac.entry.consumer, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "functions", capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not [name for name in loaded if name.startswith("celeriac.worker")]
+
+
 def test_a_producer_loads_neither_boto3_nor_powertools_before_it_sends() -> None:
     program = "import celeriac, tasks.queues, sys; print(*sys.modules)"
     loaded = subprocess.run(

@@ -20,8 +20,8 @@ from celeriac.declare.signature import SignatureError
 from celeriac.entry.consumer import handler
 from celeriac.model.errors import DeclarationError, TaskError
 from celeriac.testing import DeadLetter, Sandbox
-from celeriac.testing.lambda_ import Invocation
 from celeriac.testing.scope import of_this_test
+from celeriac.worker.event import Invocation
 
 if TYPE_CHECKING:
     from pathlib import Path

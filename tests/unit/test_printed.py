@@ -24,7 +24,7 @@ from celeriac.observe.log import logger, tell_of_tasks
 from celeriac.observe.printed import LONGEST_LINE
 from celeriac.relay import sweeper
 from celeriac.testing import Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 
 jobs = Queue("printed-jobs", concurrency=4)
 doing: list[Callable[[], Any]] = []

@@ -13,7 +13,8 @@ from celeriac.enqueue.outbox_row import new_row
 from celeriac.relay import handler as relay
 from celeriac.relay.stream_record import new_rows
 from celeriac.testing import Sandbox
-from celeriac.testing.lambda_ import Invocation, _stream_record
+from celeriac.testing.lambda_ import _stream_record
+from celeriac.worker.event import Invocation
 
 ledger = Queue("streamed", fifo=True)
 told: list[int] = []

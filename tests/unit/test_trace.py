@@ -14,7 +14,7 @@ from celeriac.aws.client import client
 from celeriac.observe.trace import checked, current, follow
 from celeriac.relay import handler
 from celeriac.testing import Sandbox
-from celeriac.testing.lambda_ import Invocation
+from celeriac.worker.event import Invocation
 from tests.application import tables
 from tests.support.faults import registered
 

@@ -57,6 +57,7 @@ LEFT_OUT = {
     "celeriac/observe/printed.py",
     "celeriac/observe/text.py",
     "celeriac/observe/trace.py",
+    "celeriac/worker/event.py",
 }
 # msgspec makes their objects without a call of Python code, so the profile doesn't see them.
 UNSEEN = {

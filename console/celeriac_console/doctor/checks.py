@@ -17,6 +17,7 @@ from celeriac_console.doctor.orphans import orphans, retired
 from celeriac_console.doctor.quotas import quotas
 from celeriac_console.doctor.restored import restored
 from celeriac_console.doctor.stacks import stacks
+from celeriac_console.doctor.timeouts import timeouts
 from celeriac_console.stage.clients import client
 from celeriac_console.stage.consumers import mapping_of, state_of
 from celeriac_console.terminal.errors import UserError
@@ -39,6 +40,7 @@ def check(*, after_restore: bool = False) -> list[Finding]:
         return [*findings, Finding("tasks", "", f"{mistake}", "correct the error, then check: celeriac tasks")]
     looks = {
         "queues": _queues,
+        "timeouts": timeouts,
         "retired queues": retired,
         "tables": _tables,
         "outbox": _outbox,

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
-from celeriac.model import given
+from celeriac.model import given, notice
 from celeriac.model.errors import NotConfiguredError
 from celeriac.model.forks import Lock, after_fork, after_fork_in_child
 from celeriac.model.queue import MAX_TASKS_AT_ONCE
@@ -84,7 +84,8 @@ def calls_end_by(deadline: datetime) -> Iterator[None]:
 def _patience() -> Patience:
     if _deadline is None:
         return PATIENCE[0]
-    may_take = (_deadline - time.time()) * SHARE
+    deadline = _deadline if notice.ends_at is None else min(_deadline, notice.ends_at.timestamp())
+    may_take = (deadline - time.time()) * SHARE
     for longest, patience in _LONGEST:
         if longest <= may_take:
             return patience
@@ -110,6 +111,17 @@ def client(service: Any) -> Any:
     """
     with one_at_a_time:
         return _client(service, _patience())
+
+
+def patient_client(service: Literal["sqs"], seconds: int) -> "SQSClient":
+    """Return a client whose calls take `seconds` longer than those of `client` in a process without a deadline.
+
+    Raises NotConfiguredError without a region or credentials.
+    """
+    patience = PATIENCE[0]._replace(read=PATIENCE[0].read + seconds)
+    with one_at_a_time:
+        found: SQSClient = _client(service, patience)
+        return found
 
 
 def make(service: Any, patience: Patience = PATIENCE[0]) -> Any:

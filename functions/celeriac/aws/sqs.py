@@ -3,18 +3,19 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from celeriac.aws.client import client
+from celeriac.aws.client import client, patient_client
 from celeriac.aws.refusals import Refusal
 from celeriac.model import settings
 from celeriac.model.errors import CeleriacError
 from celeriac.observe.trace import current
 
 if TYPE_CHECKING:
-    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 BATCH_ENTRIES = 10
@@ -105,6 +106,25 @@ def send(name: str, entry: Entry) -> None:
     """Send one message. Raises NoSuchQueueError."""
     with _of_queue(name):
         client("sqs").send_message(QueueUrl=url(name), **_fields(entry))
+
+
+def receive(name: str, *, most: int, seconds: int, invisible: timedelta) -> "list[MessageTypeDef]":
+    """Receive up to `most` messages, at most 10, with all of their attributes. Wait up to `seconds`, at most 20.
+
+    invisible: how long no other worker gets them.
+
+    Raises NoSuchQueueError, and AWS's errors.
+    """
+    with _of_queue(name):
+        answer = patient_client("sqs", seconds).receive_message(
+            QueueUrl=url(name),
+            MaxNumberOfMessages=most,
+            WaitTimeSeconds=seconds,
+            VisibilityTimeout=int(invisible.total_seconds()),
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        )
+    return answer.get("Messages", [])
 
 
 def send_batch(name: str, entries: Sequence[Entry]) -> list[Refusal | None]:

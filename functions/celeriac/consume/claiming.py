@@ -69,7 +69,7 @@ def claim_of_message(
         attempt=message.attempt,
         step=message.step,
         of_message=True,
-        until=received.worker.deadline,
+        until=received.worker.lease_until,
         retention=received.queue.record_retention,
         message_lives=received.queue.retention,
         # A call that overran and still runs in the background may be the one that crashes the worker.
@@ -86,7 +86,10 @@ def claimed(
 ) -> lease.Lease | Outcome | RunAlone:
     """The lease, or the outcome. `original` is the message as it came, for a hand-back. Raises AWS's errors."""
     try:
-        return _claimed(task, message, original, wanted, received)
+        held = _claimed(task, message, original, wanted, received)
+        if received.worker.held is not None and isinstance(held, lease.Lease):
+            received.worker.held.take(received.sqs_record.message_id, held)
+        return held
     except lease.Unanswered as lost:
         # The task was not started. The claim would look like a crash, and to an at_most_once task like a run.
         with suppress(Exception):

@@ -10,7 +10,7 @@ from celeriac.consume.admission import waits
 from celeriac.consume.outcome import Dead, Outcome, Retried
 from celeriac.consume.received import Received, failure, overdue
 from celeriac.declare.task import Task
-from celeriac.execute.call import LoopBlockedError, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import CutOffError, TaskTimeoutError, WorkerLost
 from celeriac.leases import lease
 from celeriac.model.continuing import CONTINUES, MOST_PARTS, NoProgressError, TooManyPartsError, goes_on
 from celeriac.model.failure import Failure, error_place, error_type
@@ -44,7 +44,7 @@ def failed(
         return throttled
     decision = _decide(task, message, error, held, received)
     reason = decision.reason if isinstance(decision, GiveUp) else "failed"
-    if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError | LoopBlockedError):
+    if task.guarantee == "at_most_once" and isinstance(error, TaskTimeoutError | CutOffError):
         reason = Reason.INTERRUPTED  # the call may go on in its thread: a person must judge whether the work was done
     why = failure(reason, error, message, received)
     if isinstance(decision, Again):
@@ -126,8 +126,8 @@ def _decide(
     has_begun = True
     if isinstance(error, Throttled):
         error = Retry(delay=error.retry_after)  # the last of many in a row: it counts
-    if isinstance(error, LoopBlockedError):
-        # Another task's fault: this one is to run again soon, in another worker.
+    if isinstance(error, CutOffError):
+        # Not its fault: it is to run again soon, in another worker.
         has_begun, error = error.has_begun, Retry(delay=SHORTEST_UNCHARGED, charge=False)
     left = queue.retention - (now - _waits_since(message))
     attempt = held.counted(message.attempt) if held is not None else message.attempt

@@ -30,11 +30,12 @@ from celeriac.execute.call import TaskCalls
 from celeriac.execute.threads import Threads
 from celeriac.hooks import broken, registered
 from celeriac.leases import watch
+from celeriac.leases.held import Held
 from celeriac.leases.watch import Watch
-from celeriac.model import foreign_events, settings
+from celeriac.model import foreign_events, notice, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.message import Message
-from celeriac.model.queue import Queue
+from celeriac.model.queue import MAX_IN_FLIGHT, Queue
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics, trace
 from celeriac.observe.log import logger
@@ -61,17 +62,26 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> "PartialItemF
     if (wrong := foreign_events.wrong_trigger(event)) is not None:
         raise foreign_events.WrongTriggerError(f"this function takes batches from its SQS queue, and {wrong}")
     raws: Sequence[Mapping[str, Any]] = event.get("Records", [])
-    batch = _Batch(raws, context)
+    batch = Batch(raws, context)
     with calls_end_by(batch.ends_at), watch.running(batch.watch):
         batch.run()
         batch.end_worker_if_useless()
     return {"batchItemFailures": [{"itemIdentifier": i} for i in batch.unacknowledged]}
 
 
-class _Batch:
-    """One invocation's messages. They run in parallel; messages that may crash their worker then run one by one."""
+class Batch:
+    """One invocation's messages. They run in parallel; messages that may crash their worker then run one by one.
 
-    def __init__(self, raws: Sequence[Mapping[str, Any]], context: "LambdaContext") -> None:
+    raws: records of Lambda's event.
+    lease: how long leases last, outside of Lambda: whoever gives it calls `stay` more often than that. None in Lambda,
+    where they last to the deadline.
+    """
+
+    def __init__(
+        self, raws: Sequence[Mapping[str, Any]], context: "LambdaContext", *, lease: timedelta | None = None
+    ) -> None:
+        self._begun: dict[str, bool] = {}
+        """By message. False for what was given back: it doesn't begin, and doesn't stay invisible."""
         self._settled: dict[str, Settled] = {raw["messageId"]: NOT_YET for raw in raws}
         self._sqs_records: list[tuple[SqsRecord, Queue]] = []
         self._suspects: list[tuple[SqsRecord, Queue]] = []
@@ -97,6 +107,9 @@ class _Batch:
             deadline=datetime.now(UTC) + left,
             margin=min(timeout / 10, timedelta(seconds=1)),
         )
+        if lease is not None:
+            self._received_at = datetime.now(UTC)
+            self._worker.held = Held(lease, self._worker.deadline)
         self._flow = Flow(self._sqs_records)
         self._copies = Copies(self._settled, self._flow.only_runs)
         self._gathering = Gathering(self._sqs_records)
@@ -137,15 +150,17 @@ class _Batch:
             _in_time(note_changes.noting(self._note_changes), min(NOTING, self._worker.left))
 
     def end_worker_if_useless(self) -> None:
-        """End the process if no later invocation should have it: Lambda then starts another.
+        """End the process if no later invocation should have it: Lambda, or who runs it elsewhere, starts another.
 
         Lambda counts this invocation as failed and drops its answer. So SQS is told before what the answer would say.
         If it can't be told, the worker answers, and ends after a later invocation.
         """
+        if notice.ends_at is not None:
+            return  # it ends in any case, and in order
         left = self._worker.deadline - datetime.now(UTC)
-        why = ending.reason(left * LOOP_MAY_TAKE)
-        if why is not None and self._may_end and self._delete_done():
-            logger.error("the worker ends, Lambda starts another", extra={"why": why})
+        why = ending.useless(left * LOOP_MAY_TAKE)
+        if why is not None and self._may_end and self.delete_done():
+            logger.error("the worker ends, another one is to start", extra={"why": why})
             ending.end()
 
     def _side_by_side(self, pairs: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> bool:
@@ -162,6 +177,8 @@ class _Batch:
     def _lane(self, lane: Sequence[tuple[SqsRecord, Queue]], *, alone: bool) -> TaskCalls[None]:
         """Run messages one after another. The rest of a FIFO group waits behind a message that isn't acknowledged."""
         for position, (sqs_record, queue) in enumerate(lane):
+            if not self._begins(sqs_record):
+                return  # its followers are given back too, and none of them may overtake it
             settled = yield from self._settle(sqs_record, queue, alone=alone)
             if isinstance(settled, RunAlone):
                 self._suspects.append((replace(sqs_record, deaths_alone=settled.deaths_alone), queue))
@@ -181,7 +198,7 @@ class _Batch:
         waiting = suspects.in_order(self._suspects)
         while waiting := [suspect for suspect in waiting if not self._replaced(*suspect)]:
             suspect, *waiting = waiting
-            if not self._delete_done():
+            if not self.delete_done():
                 break  # a crash would make finished messages run again; SQS delivers the suspects again
             self._tally.flush()
             if not self._run_lanes([self._lane([suspect], alone=True)], suspect[1]):
@@ -221,7 +238,37 @@ class _Batch:
             logger.error("out of time while settling, unsettled messages will be delivered again")
         return in_time
 
-    def _delete_done(self) -> bool:
+    def stay(self, length: timedelta) -> None:
+        """Let the messages stay invisible, and the leases last, for this long from now. Another thread may call this.
+
+        Messages that are settled are acknowledged instead.
+        """
+        if self._worker.held is not None:
+            self._worker.held.renew()
+        self.delete_done()
+        now = datetime.now(UTC)
+        # Beyond that, SQS refuses the call for all of them.
+        until = min(now + length, self._received_at + MAX_IN_FLIGHT)
+        kept = [
+            (sqs_record.receipt, until)
+            for sqs_record, _ in self._sqs_records
+            if not self._settled[sqs_record.message_id].acknowledged and self._begun.get(sqs_record.message_id, True)
+        ]
+        if kept and until > now:
+            visibility.show_again(self._sqs_records[0][0].queue_name, kept)
+
+    def give_back(self) -> None:
+        """Let SQS deliver at once what has not begun; it won't begin any more. Another thread may call this."""
+        now = datetime.now(UTC)
+        unbegun = [record for record, _ in self._sqs_records if not self._begun.setdefault(record.message_id, False)]
+        if unbegun:
+            visibility.show_again(unbegun[0].queue_name, [(record.receipt, now) for record in unbegun])
+
+    def _begins(self, sqs_record: SqsRecord) -> bool:
+        """Whether a message may begin: it was not given back."""
+        return self._begun.setdefault(sqs_record.message_id, True)
+
+    def delete_done(self) -> bool:
         """Acknowledge finished messages now, instead of with the answer. Returns whether SQS deleted all of them."""
         done = [sqs_record for sqs_record, _ in self._sqs_records if self._settled[sqs_record.message_id].acknowledged]
         return self._delete([sqs_record for sqs_record in done if sqs_record.message_id not in self._deleted])
@@ -253,6 +300,9 @@ class _Batch:
         except Exception as error:  # noqa: BLE001 - AWS can't be reached, or Celeriac has a bug: SQS delivers it again
             _log_unsettled(sqs_record.message_id, error)
             return self._hand_back(message, received, error, started)
+        finally:
+            if self._worker.held is not None:
+                self._worker.held.leave(sqs_record.message_id)
         return settled
 
     def _hand_back(self, message: Message | None, received: Received, error: Exception, started: float) -> Settled:
@@ -299,12 +349,13 @@ class _Batch:
         It may do so again, and each time SQS would deliver the whole batch again. So what is done is acknowledged
         before. Returns whether there is still time to answer.
         """
-        self._delete_done()
+        self.delete_done()
         lanes = [self._tell_hooks(message_id) for message_id in list(self._ended)]
         return all(self._run_lanes([lane], self._sqs_records[0][1]) for lane in lanes)
 
     def _again(self) -> list[tuple[str, datetime]]:
         receipts = {sqs_record.message_id: sqs_record.receipt for sqs_record, _ in self._sqs_records}
+        self._begun.update((i, False) for i, settled in self._settled.items() if settled.again_at is not None)
         return [
             (receipts[message_id], settled.again_at)
             for message_id, settled in self._settled.items()

@@ -9,8 +9,9 @@ from celeriac.aws.attributes import Attributes
 from celeriac.consume.facts import Facts
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.flow.unique import Mine
+from celeriac.leases.held import Held
 from celeriac.leases.watch import Watch
-from celeriac.model import headers
+from celeriac.model import headers, notice
 from celeriac.model.failure import Failure, error_message, error_traceback, error_type
 from celeriac.model.message import Message, decode
 from celeriac.model.queue import MAX_DELAY, Queue
@@ -29,7 +30,7 @@ class Worker(Struct):
     function: str
     request_id: str
     deadline: datetime
-    """When Lambda will stop the worker."""
+    """When Lambda will stop the worker, or when the worker gives up what runs."""
     margin: timedelta
     """Time kept at the end to record, send and log."""
     has_started: bool = False
@@ -41,11 +42,21 @@ class Worker(Struct):
 
     watch: Watch = field(default_factory=Watch)
     """The runs of this invocation that may be cancelled."""
+    held: Held | None = None
+    """The leases that are renewed. None in Lambda: a lease lasts to the deadline."""
 
     @property
     def left(self) -> timedelta:
         """How long a task may still run."""
-        return self.deadline - self.margin - datetime.now(UTC)
+        ends_at = self.deadline - self.margin
+        if notice.bodies_end_at is not None:
+            ends_at = min(ends_at, notice.bodies_end_at)
+        return ends_at - datetime.now(UTC)
+
+    @property
+    def lease_until(self) -> datetime:
+        """Until when a lease lasts that begins now."""
+        return self.held.until if self.held is not None else self.deadline
 
 
 class Received(Struct):

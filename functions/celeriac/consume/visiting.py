@@ -25,7 +25,7 @@ def begin(received: Received) -> visit.Visit | HandedBack | RunAlone | Dead | No
     Raises AWS's errors.
     """
     sqs_record, queue = received.sqs_record, received.queue
-    until, alone, before = received.worker.deadline, received.alone, sqs_record.deaths_alone
+    until, alone, before = received.worker.lease_until, received.alone, sqs_record.deaths_alone
     if sqs_record.is_first_receive and before is None:
         return None
     try:

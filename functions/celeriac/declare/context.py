@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from celeriac.execute.off_loop import off_loop
-from celeriac.model import celery_names, progress_made
+from celeriac.model import celery_names, notice, progress_made
 from celeriac.model.continuing import EVERY, check_every, cursor_text
 from celeriac.model.shown import shown
 
@@ -31,7 +31,7 @@ class Context(Struct, frozen=True):
     attempt: int
     """1 at the first run."""
     deadline: datetime
-    """When Lambda will stop this worker."""
+    """When Lambda will stop this worker. A worker outside of Lambda may be told to end before: see `remaining`."""
     group: str | None = None
     """The group that the message was enqueued with."""
     _lease: "Lease | None" = None
@@ -46,8 +46,9 @@ class Context(Struct, frozen=True):
 
     @property
     def remaining(self) -> timedelta:
-        """How long this worker has left."""
-        return self.deadline - datetime.now(UTC)
+        """How long this worker has left. It shrinks when a worker outside of Lambda is told to end."""
+        ends_at = self.deadline if notice.bodies_end_at is None else min(self.deadline, notice.bodies_end_at)
+        return ends_at - datetime.now(UTC)
 
     @property
     def cancelled(self) -> bool:

@@ -29,15 +29,29 @@ class TaskTimeoutError(CeleriacError):
         self.runs_on = runs_on
 
 
-class LoopBlockedError(CeleriacError):
-    """Other tasks blocked the event loop, so this one could not end. It isn't charged.
+class CutOffError(CeleriacError):
+    """The task was cut off before its time, by no fault of its own. It isn't charged.
 
     `has_begun` says whether any of the task's code has run.
     """
 
+    why: str
+
     def __init__(self, *, has_begun: bool) -> None:
-        super().__init__("another task blocked the event loop of its worker")
+        super().__init__(self.why)
         self.has_begun = has_begun
+
+
+class LoopBlockedError(CutOffError):
+    """Other tasks blocked the event loop, so this one could not end."""
+
+    why = "another task blocked the event loop of its worker"
+
+
+class WorkerEndsError(CutOffError):
+    """The worker was told to end, and the task had not ended by then."""
+
+    why = "its worker was told to end, and it had not ended by then"
 
 
 class TaskCancelledError(CeleriacError):

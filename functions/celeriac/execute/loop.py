@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from celeriac.execute.call import LoopBlockedError, Result, TaskCancelledError, TaskTimeoutError
+from celeriac.execute.call import LoopBlockedError, Result, TaskCancelledError, TaskTimeoutError, WorkerEndsError
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.forks import after_fork_in_child
 from celeriac.model.stop import Stop
@@ -46,6 +46,8 @@ class _OnLoop(Struct, eq=False):
     """The seconds in which others blocked the loop."""
     is_given_up: bool = False
     """Whether the loop was lost."""
+    is_cut_off: bool = False
+    """Whether its worker was told to end."""
     future: "Future[Result]" = field(default_factory=Future)
 
 
@@ -64,8 +66,8 @@ def wait_for(
     has_begun: whether code of the task has run already.
     stop: once it is asked, the task gets a CancelledError.
 
-    Raises TaskTimeoutError; LoopBlockedError if other tasks took the time; TaskCancelledError; and any error that
-    `awaitable` raises.
+    Raises TaskTimeoutError; LoopBlockedError if other tasks took the time; WorkerEndsError after `cut_off`;
+    TaskCancelledError; and any error that `awaitable` raises.
     """
     # Imported here because the import adds 17 ms to a cold start, and most workers run only sync tasks.
     import asyncio  # noqa: PLC0415
@@ -82,6 +84,8 @@ def wait_for(
             except (asyncio.CancelledError, CancelledError) as cancelled:
                 if mine.is_given_up:
                     raise LoopBlockedError(has_begun=mine.has_begun) from None
+                if mine.is_cut_off:
+                    raise WorkerEndsError(has_begun=mine.has_begun) from None
                 raise TaskCancelledError("the task was cancelled") from cancelled
             except FutureTimeoutError:
                 now, due = time.monotonic(), mine.started + seconds + mine.kept_waiting
@@ -105,6 +109,11 @@ def wait_for(
 def is_lost(within: timedelta = timedelta()) -> bool:
     """Whether async tasks can't run in this worker any more. After an overrun, waits up to `within` for the answer."""
     return _loops.is_lost or (_loops.is_doubted and _loops.turns_out_lost(within.total_seconds()))
+
+
+def cut_off() -> None:
+    """Cancel all that runs on the loop: its worker ends. Nothing waits for the tasks any more."""
+    _loops.cut_off()
 
 
 def forget() -> None:
@@ -192,6 +201,14 @@ class _Loops:
             return False
         self._lose(self._blocker())
         return True
+
+    def cut_off(self) -> None:
+        """Cancel all that runs on the loop."""
+        with self._lock:
+            on_loop = list(self._on_loop)
+        for each in on_loop:
+            each.is_cut_off = True
+            each.future.cancel()
 
     def leave(self) -> None:
         """Let the watch end."""

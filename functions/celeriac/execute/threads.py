@@ -4,7 +4,7 @@ Runners make the calls. Helpers begin the next lanes meanwhile, so that their ta
 
 A thread can't be stopped. If its call overruns, the thread is left behind: another thread takes over its lane, with a
 timeout as the result of the call. The call goes on in the background until it ends or Lambda stops the worker. It has
-lost its lease, so it can't record or commit.
+lost its lease, so it can't record or commit. The same happens to all calls when a worker must end that was told to.
 
 Each call runs in a context of its own (PEP 567), which is empty at first, as that of a new thread: what a call sets in
 a context variable, or in decimal's context, no other call sees. Only the hooks around a task share the task's context.
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from threading import Condition
 from typing import Any, Protocol
@@ -25,8 +25,18 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from celeriac.execute import loop, memory, pace
-from celeriac.execute.call import EndTurn, Result, TakeTurn, TaskCall, TaskCalls, TaskTimeoutError, WorkerLost
+from celeriac.execute.call import (
+    EndTurn,
+    Result,
+    TakeTurn,
+    TaskCall,
+    TaskCalls,
+    TaskTimeoutError,
+    WorkerEndsError,
+    WorkerLost,
+)
 from celeriac.execute.line import Lane, Line
+from celeriac.model import notice
 from celeriac.model.forks import after_fork_in_child
 from celeriac.observe import trace
 
@@ -103,7 +113,7 @@ class Threads:
         self._running: set[_Running] = set()
         self._shortest_seconds = shortest.total_seconds()
         self._until = time.monotonic() + limit.total_seconds()
-        self._wakes_at = math.inf
+        self._wakes_at = self._cut_at = math.inf
         self._ended_by: BaseException | None = None
 
     def run(self) -> bool:
@@ -117,13 +127,16 @@ class Threads:
                     self._employ(self._run)
                 self._employ_helpers()
                 while self._at_work and time.monotonic() < self._until:
+                    self._heed_notice()
                     self._relieve_the_overdue()
                     now = time.monotonic()
                     # No call that starts later is due before this time. If each call woke this thread, that would cost
                     # a fifth of the whole consumer (benchmarks/consumer_cpu.py): this thread would take the interpreter
                     # from the tasks.
                     later = now + max(min(self._shortest_seconds / 2, self._until_look()), LEAST_SECONDS)
-                    self._wakes_at = min([later, self._until, *(running.until for running in self._running)])
+                    self._wakes_at = min(
+                        [later, self._until, self._cut_at, *(running.until for running in self._running)]
+                    )
                     self._changed.wait(self._wakes_at - now)
         except BaseException as error:  # a signal to this thread, such as Ctrl-C, or a thread that can't be started
             self._end(error)
@@ -174,13 +187,30 @@ class Threads:
         self._ended_by = self._ended_by or error
         self._line.close()
 
+    def _heed_notice(self) -> None:
+        """If the worker was told to end, cut off at the time for it what still runs. The caller holds the lock."""
+        if notice.ends_at is None or notice.bodies_end_at is None:
+            return
+        now, monotonic = datetime.now(UTC), time.monotonic()
+        self._until = min(self._until, monotonic + (notice.ends_at - now).total_seconds())
+        self._cut_at = monotonic + (notice.bodies_end_at - now).total_seconds()
+        if self._cut_at <= monotonic:
+            self._cut_at = math.inf
+            for running in list(self._running):
+                self._leave_behind(running, WorkerEndsError(has_begun=True))
+            loop.cut_off()
+
     def _relieve_the_overdue(self) -> None:
         for running in [running for running in self._running if running.until <= time.monotonic()]:
-            running.lane.result = None, TaskTimeoutError(running.limit, runs_on=True)
-            running.lane.calls += running.limit.total_seconds()
-            _threads().submit(self._work, partial(self._run, running.lane))
-            self._running.remove(running)
-            _hanging.add(running)
+            self._leave_behind(running, TaskTimeoutError(running.limit, runs_on=True))
+
+    def _leave_behind(self, running: _Running, error: Exception) -> None:
+        """Let another thread go on with the lane of a call, with an error as the call's result."""
+        running.lane.result = None, error
+        running.lane.calls += running.limit.total_seconds() - max(running.until - time.monotonic(), 0)
+        _threads().submit(self._work, partial(self._run, running.lane))
+        self._running.remove(running)
+        _hanging.add(running)
 
     def _work(self, work: Callable[[], None]) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from celeriac.leases.store import LeaseLostError
+from celeriac.model import notice
 from celeriac.model.continuing import Continue, cursor_text
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
@@ -72,6 +73,8 @@ class Checkpoints:
         now = dt.datetime.now(dt.UTC)
         self._longest = max(self._longest, now - self._last_at)
         self._last_at = now
+        if notice.ends_at is not None:
+            return True  # the worker was told to end: the task goes on in another one, and needn't be cut off
         return self._ends_at - now < GAPS * self._longest + LEAST_LEFT
 
     def _write(self, text: str) -> None:

@@ -29,7 +29,7 @@ class Claim(Struct, frozen=True):
     task_id: str
     attempt: int
     until: dt.datetime
-    """When Lambda will have stopped this worker."""
+    """When Lambda will have stopped this worker. Outside of Lambda: until when the lease lasts if it isn't renewed."""
     retention: dt.timedelta
     alone: bool = False
     """Nothing else runs in this worker. If the worker dies, this task is the cause."""

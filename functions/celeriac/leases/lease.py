@@ -217,6 +217,10 @@ class Lease(Struct):
         """
         self._store.note_unsent(unsent, failure, due)
 
+    def renew(self, until: dt.datetime) -> None:
+        """Hold the lease until then. Raises LeaseLostError if it is another worker's, or the run has ended."""
+        self._store.renew(until)
+
     def release(self) -> None:
         """Give the claim back: the task was not started. Raises LeaseLostError."""
         self._store.release(self.last_failure)

@@ -251,6 +251,10 @@ class FencedStore(DynamoDBPersistenceLayer):
             },
         )
 
+    def renew(self, until: dt.datetime) -> None:
+        """Hold the lease until then. Raises LeaseLostError."""
+        self._update_in_progress("SET in_progress_expiration = :until", {":until": {"N": milliseconds(until)}})
+
     def release(self, failure: Failure | None) -> None:
         """Give the key back, as if this attempt had not been claimed. Raises LeaseLostError."""
         kept = {":failure": {"S": msgspec.json.encode(failure).decode()}} if failure is not None else {}

@@ -72,7 +72,7 @@ def begin(
 ) -> Visit:
     """Open the note of a message.
 
-    until: when Lambda will have stopped this worker.
+    until: when Lambda will have stopped this worker, or how long a lease lasts elsewhere.
     deaths_alone: how many workers died of the message of which this one is a copy.
     after: the death that an earlier call has met. The note is taken over, if it is still the same.
 

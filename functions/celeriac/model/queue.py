@@ -12,8 +12,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-from celeriac.model import names
+from celeriac.model import lambda_timeouts, names
 from celeriac.model.errors import CeleriacError, DeclarationError
+from celeriac.model.lambda_timeouts import StandsOn
 
 # With 37 characters, the consumer's name, with the longest stage, is within Lambda's limit of 64.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,36}")
@@ -29,11 +30,11 @@ MAX_TASKS_AT_ONCE = 500
 MAX_MESSAGE_BYTES = 1_048_576
 MAX_DELAY = timedelta(minutes=15)
 MAX_RETENTION = timedelta(days=14)
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-MAX_FUNCTION_TIMEOUT = timedelta(minutes=15)
-# SQS allows 12 hours, counted from the receive. A worker may hold a message for a whole function timeout before it
-# sets a new visibility timeout.
-MAX_VISIBILITY = timedelta(hours=12) - MAX_FUNCTION_TIMEOUT
+# SQS lets a message be invisible for 12 hours, counted from its receive:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+MAX_IN_FLIGHT = timedelta(hours=12)
+# A worker may hold a message for a whole function timeout before it sets a new visibility timeout.
+MAX_VISIBILITY = MAX_IN_FLIGHT - lambda_timeouts.LONGEST
 # https://docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
 CONCURRENCY_RANGE = range(2, 1001)
 # https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html
@@ -81,6 +82,10 @@ def problems_of_environment(variables: object) -> Iterator[str]:
         yield f"environment has {size} bytes, Lambda takes {MAX_VARIABLE_BYTES}, less those that Celeriac sets"
 
 
+def _minutes(time: timedelta) -> str:
+    return f"{time // timedelta(minutes=1)} minutes"
+
+
 class RetiredQueueError(CeleriacError):
     """A task can't be enqueued: its queue is retired. Nothing was sent."""
 
@@ -96,8 +101,12 @@ class Queue(Struct, frozen=True):
     fifo: bool = False
     """Whether each group is delivered in order. Every message then needs a group."""
     timeout: timedelta = timedelta(seconds=30)
-    """How long one invocation of the consumer may take, at most 15 minutes. No task of the queue may have a longer
-    timeout."""
+    """How long one invocation of the consumer may take, at most 15 minutes, see `timeout_stands_on`. No task of the
+    queue may have a longer timeout."""
+    timeout_stands_on: StandsOn = "documentation"
+    """Why Lambda should take the timeout. `documentation`: at most 15 minutes. `api-model`: at most 30 minutes, which
+    AWS's API model takes since 2026-11-19; its documentation doesn't say so. Your account or region may refuse it: then
+    the deploy fails, and nothing is changed. `celeriac doctor` tells what Lambda has taken."""
     concurrency: int = 1
     """How many tasks run at once in one invocation."""
     record_behind: bool = True
@@ -210,8 +219,7 @@ class Queue(Struct, frozen=True):
             )
         if self.name in _OURS or self.name.startswith(_OF_ALARMS):
             yield "Celeriac has a queue, a function or alarms of that name itself, choose another name"
-        if not timedelta(seconds=1) <= self.timeout <= MAX_FUNCTION_TIMEOUT:
-            yield f"timeout is {self.timeout}, Lambda takes 1 second to 15 minutes"
+        yield from self._problems_of_timeout()
         times = ("timeout", "batch_window", "retention", "dead_letter_retention")
         if fractions := [name for name in times if getattr(self, name) % timedelta(seconds=1)]:
             yield f"{fractions[0]} is {getattr(self, fractions[0])}, AWS counts in whole seconds"
@@ -277,6 +285,19 @@ class Queue(Struct, frozen=True):
             days = ", ".join(map(str, LOG_DAYS))
             yield f"log_retention is {self.log_retention}, CloudWatch takes these numbers of days: {days}"
         yield from problems_of_environment(self.environment)
+
+    def _problems_of_timeout(self) -> Iterator[str]:
+        limit = lambda_timeouts.LIMITS.get(f"{self.timeout_stands_on}")
+        if limit is None:
+            yield f"timeout_stands_on is {self.timeout_stands_on!r}, write {' or '.join(lambda_timeouts.LIMITS)}"
+        elif not timedelta(seconds=1) <= self.timeout <= limit.longest:
+            cure = ""
+            if lambda_timeouts.DOCUMENTED < self.timeout <= lambda_timeouts.LONGEST:
+                cure = (
+                    f". With timeout_stands_on='api-model' you may try {_minutes(lambda_timeouts.LONGEST)}: "
+                    f"{lambda_timeouts.LIMITS['api-model'].source}, takes them"
+                )
+            yield f"timeout is {self.timeout}, Lambda takes 1 second to {_minutes(limit.longest)}{cure}"
 
     def _problems_of_waits(self) -> Iterator[str]:
         """SQS deletes a message at the end of its retention, also while it waits or is in flight."""

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
 from celeriac.consume import handler as consumer
 from celeriac.model.message import new_id
 from celeriac.relay import handler as relay
 from celeriac.relay import memory, sweeper
 from celeriac.testing.calls import Calls, WorkerDied
+from celeriac.worker.event import Invocation, record
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -21,23 +20,11 @@ if TYPE_CHECKING:
 RELAY_TIMEOUT = timedelta(minutes=3)
 
 
-class Invocation(LambdaContext):
-    """Lambda's context object, with a deadline in virtual time."""
-
-    def __init__(self, function_name: str, request_id: str, deadline: datetime, *, version: str = "$LATEST") -> None:
-        self._function_name, self._aws_request_id, self.deadline = function_name, request_id, deadline
-        self._function_version = version
-
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # static in Powertools
-        """Milliseconds until the worker is stopped."""
-        return max(0, (self.deadline - datetime.now(UTC)) // timedelta(milliseconds=1))
-
-
 def invoke_consumer(
     calls: Calls, function: str, timeout: timedelta, messages: "list[MessageTypeDef]", arn: str
 ) -> set[str] | None:
     """Run the consumer on a batch. Returns the ids of the messages to delete, or None if the worker died."""
-    event = {"Records": [_record(message, arn) for message in messages]}
+    event = {"Records": [record(message, arn) for message in messages]}
     every = {message["MessageId"] for message in messages}
     answer = _call(calls, consumer.handler, event, function, timeout)
     return None if answer is None else every - _named(answer, every)
@@ -126,26 +113,3 @@ def _in_json(value: Any) -> Any:
             return {"M": {name: _in_json(member) for name, member in members.items()}}
         case _:
             return value
-
-
-def _record(message: "MessageTypeDef", arn: str) -> dict[str, Any]:
-    return {
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "md5OfBody": message["MD5OfBody"],
-        "attributes": message.get("Attributes", {}),
-        "messageAttributes": {
-            name: {
-                "stringValue": value.get("StringValue"),
-                "binaryValue": b64encode(value["BinaryValue"]).decode() if "BinaryValue" in value else None,
-                "stringListValues": [],
-                "binaryListValues": [],
-                "dataType": value["DataType"],
-            }
-            for name, value in message.get("MessageAttributes", {}).items()
-        },
-        "eventSource": "aws:sqs",
-        "eventSourceARN": arn,
-        "awsRegion": arn.split(":")[3],
-    }

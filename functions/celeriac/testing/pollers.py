@@ -1,7 +1,7 @@
 """Moves messages from queues, streams and schedules to the handlers, as Lambda and Scheduler do. Moto doesn't."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from celeriac.aws import client as clients
 from celeriac.aws import sqs
@@ -9,7 +9,7 @@ from celeriac.declare import registry
 from celeriac.model import names
 from celeriac.model.queue import Queue
 from celeriac.relay import unpublished
-from celeriac.testing import account
+from celeriac.testing import account, worker
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import Clock
@@ -19,6 +19,7 @@ from celeriac.testing.endless import Invocations
 from celeriac.testing.lambda_ import invoke_consumer, invoke_sweeper
 from celeriac.testing.schedules import LINGERS, as_sent
 from celeriac.testing.stream import Stream
+from celeriac.worker import heartbeat
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -31,10 +32,19 @@ MOST_VAIN_STEPS = 35
 LONGEST_STEP = timedelta(hours=1)
 
 
+type Runner = Literal["lambda", "worker"]
+"""What runs the tasks: Lambda, or processes of `celeriac worker`."""
+default_runner: Runner = "lambda"
+"""What runs the tasks of a sandbox that names no runner."""
+
+
 class Pollers:
     """Lambda's pollers, Scheduler, and the sweeper's schedule."""
 
-    def __init__(self, stage: str, urls: account.Urls, clock: Clock, calls: Calls, activity: Activity) -> None:
+    def __init__(
+        self, stage: str, urls: account.Urls, clock: Clock, calls: Calls, activity: Activity, *, runner: Runner
+    ) -> None:
+        self._runner = runner
         self._stage, self._urls, self._clock, self._calls, self._activity = stage, urls, clock, calls, activity
         self.stream = Stream(names.outbox_table(stage), calls)
         self._next_relay = self._next_sweep = clock.now
@@ -115,6 +125,8 @@ class Pollers:
         Raises NotQuietError if there seems to be no end of them.
         """
         url = sqs.url(queue.physical_name(self._stage))
+        if self._runner == "worker":
+            return self._poll(queue, url, most)
         batch = self._receive(url, most)
         if batch:
             self._clock.remind_visible(queue.visibility)
@@ -125,16 +137,42 @@ class Pollers:
             self.invocations.count()
         return bool(batch)
 
-    def _receive(self, url: str, most: int) -> "list[MessageTypeDef]":
+    def _poll(self, queue: Queue, url: str, most: int) -> bool:
+        """Let a worker poll, unless it would find nothing. Returns whether it found messages, or has died."""
+        if not self._has_visible(url):
+            return False
+        found: list[MessageTypeDef] = []
+
+        def received(messages: "list[MessageTypeDef]") -> None:
+            found.extend(messages)
+            self._duplicate(url, messages)
+
+        self._clock.remind_visible(heartbeat.length(queue))
+        with self._calls.observed():
+            has_died = worker.poll(self._calls, self._clock, queue, most, received)
+        if has_died or found:
+            self.invocations.count()
+        return has_died or bool(found)
+
+    def _duplicate(self, url: str, messages: "list[MessageTypeDef]") -> None:
+        self.deliveries.duplicate(account.queue(url), {message["MessageId"] for message in messages})
+
+    def _has_visible(self, url: str) -> bool:
+        """Whether a receive finds a message. SQS then chooses one."""
         if not account.has_visible(url):
-            return []
+            return False
         account.lock_groups(url)
         self.deliveries.reorder(account.queue(url))
+        return True
+
+    def _receive(self, url: str, most: int) -> "list[MessageTypeDef]":
+        if not self._has_visible(url):
+            return []
         received = clients.client("sqs").receive_message(
             QueueUrl=url, MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"], MaxNumberOfMessages=most
         )
         messages = received.get("Messages", [])
-        self.deliveries.duplicate(account.queue(url), {message["MessageId"] for message in messages})
+        self._duplicate(url, messages)
         return messages
 
     def _invoke(self, queue: Queue, batch: "list[MessageTypeDef]") -> set[str] | None:

@@ -32,7 +32,7 @@ from celeriac.model.message import new_id
 from celeriac.model.queue import Queue
 from celeriac.model.table import Table
 from celeriac.relay import memory
-from celeriac.testing import account, aws_events, schedules, sqs_rules
+from celeriac.testing import account, aws_events, pollers, schedules, sqs_rules
 from celeriac.testing.activity import Activity
 from celeriac.testing.calls import Calls, WorkerDied
 from celeriac.testing.clock import Clock
@@ -41,10 +41,10 @@ from celeriac.testing.endless import NotQuietError
 from celeriac.testing.faults import Faults
 from celeriac.testing.limits import Limits
 from celeriac.testing.moto_speed import faster
-from celeriac.testing.pollers import Pollers
 from celeriac.testing.schedules import as_sent
 from celeriac.testing.scope import of_this_test
 from celeriac.testing.ttl import Expiry
+from celeriac.worker import heartbeat
 
 if TYPE_CHECKING:
     from celeriac.declare.task import Task
@@ -81,9 +81,18 @@ class Sandbox(Faults):
     claims_ahead: how many of the next tasks of its batch a worker claims while others run. At AWS this depends on how
     fast the tasks are (`celeriac.execute.pace`). With more than none, the order of AWS calls differs from run to run.
     hooks: the hooks that run; by default those of `tasks/hooks.py`.
+    runner: `lambda`, or `worker`: then processes of `celeriac worker` run the tasks.
     """
 
-    def __init__(self, *, start: datetime = START, claims_ahead: int = 0, hooks: Sequence[Hooks] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        start: datetime = START,
+        claims_ahead: int = 0,
+        hooks: Sequence[Hooks] | None = None,
+        runner: pollers.Runner | None = None,
+    ) -> None:
+        self._runner = runner or pollers.default_runner
         self._hooks = hooks
         self._claims_ahead = claims_ahead
         self._clock = Clock(start)
@@ -127,7 +136,9 @@ class Sandbox(Faults):
             entering.enter_context(patch.object(pause, "sleep", self._sleep))
             entering.enter_context(patch.object(ending, "exit_process", _end_worker))
             account.create(self._stage, self._urls)
-            self._pollers = Pollers(self._stage, self._urls, self._clock, self._calls, self._activity)
+            self._pollers = pollers.Pollers(
+                self._stage, self._urls, self._clock, self._calls, self._activity, runner=self._runner
+            )
             overrides.forget()
             quarantine.refresh()  # as a worker does when it starts
             entering.enter_context(self._calls.installed())
@@ -159,11 +170,21 @@ class Sandbox(Faults):
 
         A task may call this as work that takes so long. If it takes longer than its worker has, the worker is killed.
         """
+        if self._calls.in_worker:
+            by = self._beat_meanwhile(by)
         self._clock.advance(by)
         if self._calls.in_worker and watch.current is not None:
             watch.current.look()  # a worker's own thread does so as time passes
         if self._activity.payloads:
             account.delete_expired(self._stage)
+
+    def _beat_meanwhile(self, by: timedelta) -> timedelta:
+        """Let time pass up to the last beat of a worker's heart that is due meanwhile. Returns what is left."""
+        until = self.now + by
+        while (beating := heartbeat.current) is not None and beating.left <= until - self.now:
+            self._clock.advance(beating.left)
+            beating.beat()
+        return until - self.now
 
     def throttle(self, during: timedelta) -> None:
         """Let time pass in which Lambda refuses every invocation, because the account's concurrency is used up.

@@ -71,7 +71,14 @@ class Access(Construct):
             _MAPPINGS: "the id of a mapping is known only when it is created; a condition names the stage's functions",
             "*": "lists of queues, tables, schedules, mappings and quotas, and CloudWatch, have no resource to name",
             **dict.fromkeys(
-                (permissions.queues(stage), *_dead_letters(stage), _tables(stage), _stacks(stage), _logs(stage)),
+                (
+                    permissions.queues(stage),
+                    *_dead_letters(stage),
+                    _tables(stage),
+                    _stacks(stage),
+                    _logs(stage),
+                    _functions(stage),
+                ),
                 "an operator may work on all of a stage, and no other stage's names begin like this",
             ),
         }
@@ -161,8 +168,9 @@ def operator_rights(stage: str) -> list[iam.PolicyStatement]:
         iam.PolicyStatement(
             actions=["lambda:UpdateEventSourceMapping"],
             resources=[_MAPPINGS],
-            conditions={"ArnLike": {"lambda:FunctionArn": [arn("lambda", f"function:{names.start(stage)}*")]}},
+            conditions={"ArnLike": {"lambda:FunctionArn": [_functions(stage)]}},
         ),
+        _allow("lambda:GetFunctionConfiguration", on=[_functions(stage)]),
         _allow("cloudformation:DescribeStacks", "cloudformation:GetTemplate", on=[_stacks(stage)]),
         _allow(
             "sqs:ListQueues",
@@ -192,6 +200,10 @@ def _dead_letters(stage: str) -> list[str]:
 
 def _tables(stage: str) -> str:
     return arn("dynamodb", f"table/{names.start(stage)}*")
+
+
+def _functions(stage: str) -> str:
+    return arn("lambda", f"function:{names.start(stage)}*")
 
 
 def _logs(stage: str) -> str:

@@ -9,6 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from celeriac.model import lambda_timeouts
 from celeriac.model.queue import Queue
 from celeriac_cdk.constructs.handler import Runtime, Size, build_handler
 from celeriac_cdk.constructs.release import release
@@ -55,6 +56,11 @@ class Consumer(Construct):
                 python=queue.runtime,
             ),
         )
+        if queue.timeout > lambda_timeouts.DOCUMENTED:
+            # The CDK's own rule knows the documented limit only.
+            reason = f"the timeout stands on {lambda_timeouts.LIMITS[queue.timeout_stands_on].source}"
+            acknowledgement = cdk.Acknowledgment(id="CloudFormation-Validate::E3717", reason=reason)
+            cdk.Validations.of(self.function).acknowledge(acknowledgement)
         self._alarms(queue, alarms)
         target = release(self, self.function, name=queue.name, alarms=alarms)
         self.alias = target if isinstance(target, lambda_.Alias) else None

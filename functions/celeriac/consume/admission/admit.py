@@ -24,7 +24,7 @@ from celeriac.consume.outcome import Dead, Waiting
 from celeriac.consume.received import Received
 from celeriac.consume.turn import turn
 from celeriac.declare.task import Task
-from celeriac.execute.call import LoopBlockedError, TaskCalls, TaskTimeoutError
+from celeriac.execute.call import CutOffError, TaskCalls, TaskTimeoutError
 from celeriac.flow import breaker, overrides, rate, rows, wait_note
 from celeriac.flow.places import Place
 from celeriac.leases.store import LeaseLostError
@@ -245,7 +245,7 @@ def _has_failed(error: BaseException | None, limit: Breaker) -> bool | None:
     match error:
         case None | Reject():
             return False
-        case Throttled() | Retry(charge=False) | LoopBlockedError() | LeaseLostError() | Cancelled():
+        case Throttled() | Retry(charge=False) | CutOffError() | LeaseLostError() | Cancelled():
             return None  # its provider asks to wait, it waits itself, or its worker is at fault
         case TaskTimeoutError():
             return True

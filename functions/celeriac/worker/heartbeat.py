@@ -1,0 +1,72 @@
+"""The heartbeat of a batch: while it runs, its messages stay invisible and its leases last.
+
+A worker that dies beats no more. Soon after, SQS delivers its messages to another one, which finds the leases run out.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+
+from celeriac.consume.handler import Batch
+from celeriac.model.failure import error_type
+from celeriac.model.queue import Queue
+from celeriac.observe.log import logger
+
+LONGEST = timedelta(minutes=5)
+"""How long a message stays invisible, and a lease lasts, without a beat. A shorter outage of AWS costs nothing, and the
+message of a worker that was killed waits no longer."""
+BEATS = 3
+"""How many beats fit into that time. So two of them may fail."""
+
+current: "Heartbeat | None" = None
+"""The heartbeat of the batch that runs now: a sandbox moves its time."""
+
+
+def length(queue: Queue) -> timedelta:
+    """How long the messages of a queue stay invisible without a beat."""
+    return min(queue.visibility, LONGEST)
+
+
+class Heartbeat:
+    """Beats for one batch, each time that a third of `length` is over."""
+
+    def __init__(self, batch: Batch, length: timedelta) -> None:
+        self._batch, self._every, self._length = batch, length / BEATS, length
+        self._next = datetime.now(UTC) + self._every
+
+    @property
+    def left(self) -> timedelta:
+        """How long it is until the next beat."""
+        return max(self._next - datetime.now(UTC), timedelta())
+
+    def beat(self) -> None:
+        """Beat, if it is time to. What AWS refuses is logged."""
+        if self.left:
+            return
+        self._next = datetime.now(UTC) + self._every
+        try:
+            self._batch.stay(self._length)
+        except Exception as error:  # noqa: BLE001 - the next beat may succeed
+            logger.warning("a heartbeat failed", extra={"error": error_type(error)})
+
+    def keep_beating(self, ended: Event) -> None:
+        """Beat until the batch has ended."""
+        while not ended.wait(self.left.total_seconds()):
+            self.beat()
+
+
+@contextmanager
+def beating(heartbeat: Heartbeat) -> Iterator[None]:
+    """In the block, a separate thread beats."""
+    global current  # noqa: PLW0603 - a process runs one batch at a time
+    ended = Event()
+    thread = Thread(target=heartbeat.keep_beating, args=(ended,), name="heartbeat", daemon=True)
+    current = heartbeat
+    thread.start()
+    try:
+        yield
+    finally:
+        current = None
+        ended.set()
+        thread.join()

@@ -1,0 +1,88 @@
+"""The process that `celeriac worker` runs: it polls one queue until it is told to end.
+
+SIGTERM, or Ctrl-C, is the notice: nothing more is received, what has not begun goes back to the queue at once, and what
+runs may go on for the stop timeout. A second signal ends the process at once. A process that is killed is like any
+worker that dies: its messages come back, and its leases run out.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from queue import SimpleQueue
+from threading import Thread
+
+from celeriac.aws import pause
+from celeriac.aws.client import error_code
+from celeriac.execute import ending
+from celeriac.model import notice
+from celeriac.model.failure import error_type
+from celeriac.observe.log import logger
+from celeriac.worker.poller import Poller
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_TIMEOUT = timedelta(seconds=25)
+"""ECS kills a container 30 s after its SIGTERM, unless its task definition says otherwise:
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html"""
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1, 30
+"""How long the process waits after a poll that failed: twice as long each time."""
+DIED_OF_SIGNAL = 128
+"""A shell adds this to the number of a signal."""
+
+
+def run(poller: Poller, stop_timeout: timedelta = STOP_TIMEOUT) -> None:
+    """Poll until a signal comes, then end the process: with code 0, or 1 if it isn't over after the stop timeout.
+
+    Call it from the process's main thread. It never returns.
+    """
+    signals: SimpleQueue[int] = SimpleQueue()
+    came: list[int] = []
+
+    def told(number: int, _: object) -> None:
+        # The interrupted code may hold any lock, that of the log included. Nothing here waits for one.
+        if came:
+            os._exit(DIED_OF_SIGNAL + number)
+        came.append(number)
+        signals.put(number)
+
+    for number in SIGNALS:
+        signal.signal(number, told)
+    Thread(target=_end_in_time, args=(signals, poller, stop_timeout), name="notice", daemon=True).start()
+    logger.info("the worker polls")
+    poll_until_told(poller)
+    logger.info("the worker has ended")
+    ending.end(0)
+
+
+def poll_until_told(poller: Poller) -> None:
+    """Poll until there is a notice. A poll that fails is logged, and tried again after a while."""
+    failed = 0
+    while notice.ends_at is None:
+        try:
+            poller.poll()
+            failed = 0
+        except Exception as error:  # noqa: BLE001 - SQS can't be reached, or refuses: that may pass
+            seconds = min(FIRST_WAIT_SECONDS << min(failed, 10), LONGEST_WAIT_SECONDS)
+            fields = {"error": error_type(error), "code": error_code(error), "again_in_seconds": seconds}
+            logger.error("nothing received", extra=fields)
+            failed += 1
+            _wait(seconds, unless=lambda: notice.ends_at is not None)
+
+
+def _wait(seconds: int, *, unless: Callable[[], bool]) -> None:
+    for _ in range(seconds):
+        if unless():
+            return
+        pause.wait(1)
+
+
+def _end_in_time(signals: "SimpleQueue[int]", poller: Poller, stop_timeout: timedelta) -> None:
+    """Wait for the first signal, then see to it that the process ends."""
+    number = signals.get()
+    notice.give(stop_timeout)
+    fields = {"signal": signal.Signals(number).name, "stop_timeout": stop_timeout.total_seconds()}
+    logger.info("the worker was told to end", extra=fields)
+    poller.give_back()
+    pause.wait(stop_timeout.total_seconds())
+    logger.error("the worker has not ended in time")
+    ending.end()

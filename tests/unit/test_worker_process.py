@@ -1,0 +1,87 @@
+"""The process of `celeriac worker`, and what signals do to it. Its AWS is a port that refuses, or never answers."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# The discard port: nobody listens.
+NOBODY = "http://127.0.0.1:9"
+
+
+@contextmanager
+def worker(endpoint: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CELERIAC_"))}
+    variables |= {
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+    command = [sys.executable, "-m", "celeriac_console", "--stage", "test", "worker", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(process: "subprocess.Popen[str]", message: str) -> dict[str, Any]:
+    """Read the log up to a line."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        fields: dict[str, Any] = json.loads(line)
+        if fields["message"] == message:
+            return fields
+    pytest.fail(f"the worker ended without {message!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_worker_in_order(number: signal.Signals) -> None:
+    with worker(NOBODY, "--queue", "emails") as process:
+        wait_for(process, "nothing received")
+        process.send_signal(number)
+        told = wait_for(process, "the worker was told to end")
+        assert (told["signal"], told["stop_timeout"]) == (number.name, 25)
+        wait_for(process, "the worker has ended")
+        assert process.wait(30) == 0
+
+
+def test_a_second_signal_ends_it_at_once() -> None:
+    with ExitStack() as held, socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with worker(f"http://127.0.0.1:{port}", "--queue", "emails") as process:
+            connection, _ = silent.accept()
+            held.callback(connection.close)
+            process.send_signal(signal.SIGTERM)
+            wait_for(process, "the worker was told to end")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 128 + signal.SIGTERM
+
+
+def test_a_worker_that_does_not_end_in_time_ends_itself() -> None:
+    with ExitStack() as held, socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with worker(f"http://127.0.0.1:{port}", "--queue", "emails", "--stop-timeout", "10") as process:
+            connection, _ = silent.accept()
+            held.callback(connection.close)
+            process.send_signal(signal.SIGTERM)
+            wait_for(process, "the worker has not ended in time")
+            assert process.wait(30) == 1
+
+
+def test_an_unknown_queue_is_named_with_those_that_there_are() -> None:
+    command = [sys.executable, "-m", "celeriac_console", "--stage", "test", "worker", "--queue", "email"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "no queue is named 'email'" in ended.stderr
+    assert "emails" in ended.stderr
