@@ -56,16 +56,18 @@ def pytest_configure(config: pytest.Config) -> None:
     pollers.default_runner = config.getoption("runner")
 
 
-# They count the AWS calls of a worker, or let it die at one of a number. Lambda receives and deletes messages itself; a
-# worker's own receives and deletes are calls like any other, and one that dies before its first has received nothing.
+# They count the AWS calls of a worker, or let it die at one of a number. Lambda receives and deletes messages itself. A
+# worker's own receives and deletes are calls like any other. If it dies before its first call, it has received none.
 COUNT_CALLS_OF_LAMBDA = {
     "test_a_backlog_that_an_outage_has_handed_back_often_runs_side_by_side",
     "test_a_duplicate_in_its_batch_waits_for_the_first_and_is_dropped",
     "test_a_key_with_its_form_costs_no_call",
     "test_a_task_runs_again_after_its_worker_died",
+    "test_a_worker_that_died_is_an_attempt_that_was_lost",
     "test_a_worker_that_dies_after_it_made_the_schedule_leaves_one_schedule",
     "test_a_worker_that_dies_after_the_work_pays_again_with_the_same_key",
     "test_a_worker_whose_time_is_over_before_the_task_starts_does_not_start_it",
+    "test_an_interrupted_run_that_never_runs_again_is_dead",
     "test_at_most_once_never_runs_again",
     "test_effectively_once_costs_two_writes_and_a_duplicate_one",
     "test_ten_of_an_invocation_share_a_write",
