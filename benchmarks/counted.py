@@ -1,6 +1,6 @@
 """Counts calls, write units, and bytes stored and logged, while real tasks run in the Sandbox."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
@@ -108,7 +108,8 @@ class WriteUnits:
     """Counts the write request units of the writes to DynamoDB.
 
     Each KB of an item is one unit, and two in a transaction. A write that adds the item to the outbox's index, or
-    removes it from there, is one unit more. An update or a delete is counted as an item of up to 1 KB.
+    removes it from there, is one unit more, as is one that adds a record to the index of ended runs. An update or a
+    delete is counted as an item of up to 1 KB.
     """
 
     def __init__(self) -> None:
@@ -117,13 +118,18 @@ class WriteUnits:
     def __call__(self, call: Call) -> Any:
         match call.operation:
             case "PutItem" | "UpdateItem" | "DeleteItem":
-                self.total += _units(call.arguments.get("Item", {}))
+                self.total += _units(call.arguments.get("Item", {})) + _is_listed(call.arguments)
             case "TransactWriteItems":
                 for action in call.arguments["TransactItems"]:
                     ((kind, on),) = action.items()
                     assert kind in {"Put", "Update", "Delete"}, kind
                     self.total += 2 * _units(on.get("Item", {})) + on["TableName"].endswith("-outbox")
+                    self.total += _is_listed(on)
         return call.make()
+
+
+def _is_listed(write: Mapping[str, Any]) -> bool:
+    return ":run_of" in write.get("ExpressionAttributeValues", {})
 
 
 def _units(item: dict[str, Any]) -> int:

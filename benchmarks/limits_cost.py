@@ -11,23 +11,15 @@ batches.
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-import prices
-from counted import WriteUnits
 from quiet import say  # before any AWS library
+from used import TEN, Used, used
 
 from celeriac import Breaker, Concurrent, Debounce, Queue, Rate, Unique, task
-from celeriac.model import declared
-from celeriac.testing import Call, Sandbox
 
-MILLION = 1_000_000
 TASKS = 100
-TEN = 10
-RECEIVED = 2 / TEN
-"""SQS requests for one delivery of a message in a full batch: its part of the receive, and of the delete."""
 
 one_lane = Queue("limits-one", timeout=timedelta(minutes=1), batch_size=TEN)
 ten_lanes = Queue("limits-ten", timeout=timedelta(minutes=1), concurrency=TEN)
@@ -69,43 +61,6 @@ def unique(key: str) -> None: ...
 def debounced(key: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """Of AWS, for one task: averages of TASKS tasks."""
-
-    calls: float
-    sqs_requests: float
-    write_units: float
-    read_units: float
-
-    @property
-    def dollars(self) -> float:
-        """For a million tasks."""
-        return MILLION * (
-            self.sqs_requests * prices.SQS_REQUEST.dollars
-            + self.write_units * prices.WRITE_UNIT.dollars
-            + self.read_units * prices.READ_UNIT.dollars
-        )
-
-    def more_than(self, other: "Used") -> "Used":
-        return Used(*(one - its for one, its in zip(asdict(self).values(), asdict(other).values(), strict=True)))
-
-
-class _Reads:
-    """Counts read units: a strong read of up to 4 KB is one, a weak one half."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-
-    def __call__(self, call: Call) -> Any:
-        match call.operation:
-            case "GetItem":
-                self.total += 1 if call.arguments.get("ConsistentRead") else 0.5
-            case "BatchGetItem":
-                self.total += sum(len(table["Keys"]) for table in call.arguments["RequestItems"].values()) / 2
-        return call.make()
-
-
 def _each(kind: Any, values: int) -> Callable[[], object]:
     """Enqueue TASKS tasks, one by one, with so many values of `key`."""
 
@@ -136,34 +91,18 @@ MODES: dict[str, Callable[[], object]] = {
 }
 
 
-def used(mode: str) -> Used:
-    """What TASKS messages of a mode use of AWS."""
-    with declared.application("tests.application"), Sandbox() as sandbox:
-        writes, reads = WriteUnits(), _Reads()
-        with sandbox.fault(writes), sandbox.fault(reads):
-            with sandbox.worker():  # so that the producer's calls are seen too
-                MODES[mode]()
-            sandbox.drain()
-        calls = sandbox.calls.copy()
-    sqs = sum(count for (service, _), count in calls.items() if service == "sqs")
-    # Each message that was sent is received and deleted. Only copies leave in tens.
-    messages = calls["sqs", "SendMessage"] + TEN * calls["sqs", "SendMessageBatch"]
-    return Used(
-        sum(calls.values()) / TASKS,
-        (sqs + RECEIVED * messages) / TASKS,
-        writes.total / TASKS,
-        reads.total / TASKS,
-    )
+def _used(mode: str) -> Used:
+    """What a message of a mode uses of AWS: the average of TASKS."""
+    return used(lambda _: MODES[mode]()) / TASKS
 
 
 def measure() -> dict[str, dict[str, float]]:
     """What each limit adds, by name."""
-    without = used(PLAIN)
+    without = _used(PLAIN)
     found: dict[str, dict[str, float]] = {}
     for mode in MODES:
         if mode != PLAIN:
-            more = used(mode).more_than(without)
-            found[mode] = {**asdict(more), "dollars": more.dollars}
+            found[mode] = _used(mode).more_than(without).figures
     return found
 
 

@@ -14,6 +14,7 @@ RIVALS = ("celery", "taskiq", "dramatiq")
 QUICK = {
     "cost": [],
     "limits_cost": [],
+    "long_work_cost": [],
     "standing": [],
     "enqueue_rate": ["--rounds", "5"],
     "consumer_cpu": ["--rounds", "5"],
@@ -32,6 +33,7 @@ def sections(found: dict[str, Any]) -> Iterator[str]:
     """The sections in Markdown."""
     yield _cost(found["cost"])
     yield _limits(found["limits_cost"])
+    yield _long_work(found["long_work_cost"])
     yield _standing(found["standing"])
     yield _enqueue(found["enqueue_rate"])
     yield _consumer(found["consumer_cpu"])
@@ -133,6 +135,24 @@ A task without limits makes no call more. With Unique and Debounce, messages are
 {rates["killed"]} workers were killed, and what they held came back after its visibility timeout. All of them ran, in
 {rates["starts"]:,} starts, and none became a dead letter. In the busiest window {rates["over"]:+.1f} more began than
 the rate allows to start: a task begins a claim later than its start.
+"""
+
+
+def _long_work(data: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {name} | {its['calls']:.2f} | {its['write_units']:.2f} | {its['read_units']:.2f} | {its['dollars']:.2f} |"
+        for name, its in data.items()
+    )
+    return f"""## What long work uses
+
+`python benchmarks/long_work_cost.py` (counted)
+
+| | AWS calls | write units | read units | dollars a million |
+|---|---:|---:|---:|---:|
+{rows}
+
+A task that uses none of it makes no call more. A part is its last checkpoint, the message of the next one, its record
+and its claim; of `tx.checkpoint` the item itself is half.
 """
 
 

@@ -30,6 +30,12 @@ def limits() -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def long_work() -> dict[str, Any]:
+    found: dict[str, Any] = _figures("long_work_cost")
+    return found
+
+
 @pytest.mark.parametrize(
     ("mode", "calls", "units"),
     [
@@ -58,6 +64,28 @@ def test_the_calls_and_write_units_of_each_mode(costs: dict[str, Any], mode: str
 def test_what_each_limit_adds(limits: dict[str, Any], mode: str, calls: float, writes: float) -> None:
     found = limits[mode]
     assert (round(found["calls"], 2), round(found["write_units"], 2)) == (calls, writes)
+
+
+@pytest.mark.parametrize(
+    ("what", "calls", "writes"),
+    [
+        ("a checkpoint", 1, 1),
+        ("a transaction of one item, with `tx.checkpoint`", 1, 4),
+        ("a progress that is written", 1, 1),
+        ("a task that is cancelled before it starts", 3, 2),
+        ("a task that expires before it starts", 2, 1),
+        ("a task that runs, for comparison", 3, 2),
+        ("a task that runs, with a history", 3, 3),
+    ],
+)
+def test_what_long_work_uses(long_work: dict[str, Any], what: str, calls: float, writes: float) -> None:
+    found = long_work[what]
+    assert (round(found["calls"], 2), round(found["write_units"], 2)) == (calls, writes)
+
+
+def test_a_part_uses_four_calls(long_work: dict[str, Any]) -> None:
+    (part,) = (figures for what, figures in long_work.items() if what.startswith("a part"))
+    assert round(part["calls"]) == 4  # its checkpoint, the next message, its record and its claim
 
 
 def test_a_message_costs_the_consumer_no_more_than_twice_a_bare_one() -> None:
