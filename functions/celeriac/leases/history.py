@@ -65,7 +65,8 @@ def of_success(run: Ending) -> Any:
     """The attributes of a success, as DynamoDB has them; none if the queue keeps no history."""
     if not run.claim.history:
         return {}
-    its = Attempt(run.attempt, run.started_at, datetime.now(UTC), "succeeded", request_id=run.claim.request_id)
+    now = max(datetime.now(UTC), run.started_at)  # a clock may have been set back
+    its = Attempt(run.attempt, run.started_at, now, "succeeded", request_id=run.claim.request_id)
     return {RUN_OF: _partition(run.claim.task, "succeeded", run.token), RUNS: _text(run, its)}
 
 
@@ -77,16 +78,13 @@ def of_failure(run: Ending, failure: Failure, *, status: str, charged: bool) -> 
     if not run.claim.history:
         return {}
     now, found = datetime.now(UTC), run.found
-    # Of a run that another worker has ended, this one sends what follows.
+    ended = failure.last_at or now
+    # Of a run that another worker has ended, this one sends what follows. It may be the second that tries.
     has_run_elsewhere = "unsent" in found and "started_at" in found
-    its = Attempt(
-        run.attempt,
-        _instant(found["started_at"]) if has_run_elsewhere else run.started_at,
-        failure.last_at or now,
-        _outcome(failure, charged=charged),
-        (failure.type or failure.reason)[:_MOST_ERROR],
-        failure.request_id,
-    )
+    started = _instant(found["started_at"]) if has_run_elsewhere else run.started_at
+    error = (failure.type or failure.reason)[:_MOST_ERROR]
+    outcome = _outcome(failure, charged=charged)
+    its = Attempt(run.attempt, min(started, ended), ended, outcome, error, failure.request_id)
     kept = {RUNS: _text(run, its)}
     if status != DEAD:
         return kept
