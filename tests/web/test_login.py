@@ -25,7 +25,7 @@ from celeriac_console.stage import clients
 from celeriac_console.web.screens import ROOMS
 from tests.web.conftest import Opens, Page
 
-ferry = Queue("ferries")
+ferry = Queue("ferries", history=True)
 HOUR = timedelta(hours=1)
 ASKS_NOTHING = {"/tasks", "/jobs", "/jobs/{number}"}
 """The screens that show only what this process knows."""
