@@ -23,8 +23,8 @@ type Ended = Literal["succeeded", "dead", "cancelled"]
 type Outcome = Literal["succeeded", "failed", "given back", "continued", "cancelled", "lost"]
 
 ENDED: tuple[Ended, ...] = ("succeeded", "dead", "cancelled")
-RUN_OF, ENDED_AT, RUNS = "run_of", "ended_at", "runs"
-"""The index's keys, and the attempts."""
+RUN_OF, ENDED_AT, RUNS = "run_of", "run_ended_at", "runs"
+"""The index's keys, and the attempts. Nothing else in the table has them: DynamoDB takes no other type for a key."""
 LISTED = ("task_id", RUNS)
 """What the index has of a record beside its keys."""
 
@@ -67,7 +67,11 @@ def of_success(run: Ending) -> Any:
         return {}
     now = max(datetime.now(UTC), run.started_at)  # a clock may have been set back
     its = Attempt(run.attempt, run.started_at, now, "succeeded", request_id=run.claim.request_id)
-    return {RUN_OF: _partition(run.claim.task, "succeeded", run.token), RUNS: _text(run, its)}
+    return {
+        RUN_OF: _partition(run.claim.task, "succeeded", run.token),
+        ENDED_AT: {"N": milliseconds(now)},
+        RUNS: _text(run, its),
+    }
 
 
 def of_failure(run: Ending, failure: Failure, *, status: str, charged: bool) -> Any:

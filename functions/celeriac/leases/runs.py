@@ -81,7 +81,7 @@ def ended(
     ]
     # Each shard has about as many of the last runs.
     asked = {
-        "KeyConditionExpression": "run_of = :of AND ended_at BETWEEN :since AND :until",
+        "KeyConditionExpression": f"{history.RUN_OF} = :of AND {history.ENDED_AT} BETWEEN :since AND :until",
         "Limit": limit // history.SHARDS + 10,
     }
     between = {
