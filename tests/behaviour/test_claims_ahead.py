@@ -37,7 +37,7 @@ _running = 0
 def _has_run_before() -> None:
     """Run a batch. In the first one of a process nothing is claimed ahead here, whichever test it belongs to."""
     with Sandbox(claims_ahead=9) as sandbox:
-        work.enqueue_many([{"name": "first"}, {"name": "second"}])
+        work.enqueue_many({"name": f"first {number}"} for number in range(10))
         sandbox.run_once()
 
 
