@@ -8,14 +8,11 @@ requests, are priced by benchmarks/prices.py. The receive and the delete of a me
 batches.
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from quiet import say  # before any AWS library
-from used import TEN, Used, used
+from used import TEN, Used, tell, used  # before any AWS library
 
 from celeriac import Breaker, Concurrent, Debounce, Queue, Rate, Unique, task
 
@@ -106,20 +103,5 @@ def measure() -> dict[str, dict[str, float]]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="the figures as JSON")
-    options = parser.parse_args()
-    found = measure()
-    if options.json:
-        say(json.dumps(found))
-        return
-    for mode, more in found.items():
-        say(
-            f"{mode:38} {more['calls']:+6.2f} calls, {more['write_units']:+6.2f} write units, "
-            f"{more['read_units']:+6.2f} read units: {more['dollars']:+6.2f} dollars a million"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    tell(__doc__, measure, sign="+")

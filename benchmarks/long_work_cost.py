@@ -6,14 +6,11 @@ The code's own calls are counted in the Sandbox, and priced as limits_cost.py do
 to it, the same task without it is subtracted.
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from quiet import say  # before any AWS library
-from used import Used, used
+from used import Used, tell, used  # before any AWS library
 
 from celeriac import Context, Queue, task
 from celeriac.testing import Sandbox
@@ -109,20 +106,5 @@ def measure() -> dict[str, dict[str, float]]:
     return {name: its.figures for name, its in found.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="the figures as JSON")
-    options = parser.parse_args()
-    found = measure()
-    if options.json:
-        say(json.dumps(found))
-        return
-    for name, its in found.items():
-        say(
-            f"{name:50} {its['calls']:6.2f} calls, {its['write_units']:6.2f} write units, "
-            f"{its['read_units']:6.2f} read units: {its['dollars']:6.2f} dollars a million"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    tell(__doc__, measure)

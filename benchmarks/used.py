@@ -1,11 +1,14 @@
 """What runs in the Sandbox use of AWS: calls, requests, units, and dollars."""
 
+import argparse
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import prices
 from counted import WriteUnits
+from quiet import say
 
 from celeriac.model import declared
 from celeriac.testing import Call, Sandbox
@@ -74,3 +77,22 @@ def used(start: Callable[[Sandbox], object]) -> Used:
     # Each message that was sent is received and deleted. Only copies leave in tens.
     messages = calls["sqs", "SendMessage"] + TEN * calls["sqs", "SendMessageBatch"]
     return Used(sum(calls.values()), sqs + RECEIVED * messages, writes.total, reads.total)
+
+
+def tell(doc: str | None, measure: Callable[[], dict[str, dict[str, float]]], *, sign: str = "") -> None:
+    """Print what a benchmark has measured, as text or, with `--json`, as JSON.
+
+    sign: `+` for figures that are added to others.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="the figures as JSON")
+    options = parser.parse_args()
+    found = measure()
+    if options.json:
+        say(json.dumps(found))
+        return
+    for name, its in found.items():
+        calls, writes, reads, dollars = (
+            format(its[figure], f"{sign}6.2f") for figure in ("calls", "write_units", "read_units", "dollars")
+        )
+        say(f"{name:50} {calls} calls, {writes} write units, {reads} read units: {dollars} dollars a million")

@@ -406,6 +406,30 @@ def test_a_transaction_for_one_of_many_items_must_save_its_cursor(sandbox: Sandb
     assert whole.status().state == "succeeded"
 
 
+def test_after_a_break_a_transaction_may_end_the_task(sandbox: Sandbox) -> None:
+    @task(mill)
+    def m_leaves(ctx: Context) -> None:
+        for row in ctx.iterate(range(3), cursor_of=lambda row: row + 1):
+            if row == 1:
+                break
+            _commit(ctx, row)
+        with ctx.transaction() as tx:
+            tx.update("orders", key={"pk": "end"}, add={"count": 1})
+
+    @task(mill)
+    async def m_leaves_async(ctx: Context) -> None:
+        async for row in ctx.aiterate(range(3), cursor_of=lambda row: row + 1):
+            if row == 1:
+                break
+        with ctx.transaction() as tx:  # before the loop turns, and could close a generator
+            tx.update("orders", key={"pk": "async-end"}, add={"count": 1})
+
+    handles.extend([m_leaves.enqueue(), m_leaves_async.enqueue()])
+    sandbox.drain()
+    assert [handle.status().state for handle in handles] == ["succeeded", "succeeded"]
+    assert _counters() == {"row-0": 1, "end": 1, "async-end": 1}
+
+
 def test_in_an_outage_a_checkpoint_is_tried_as_often_as_it_would_be_written(sandbox: Sandbox) -> None:
     tries = []
 

@@ -56,7 +56,7 @@ class Stage:
         self.effects = names.table(name, "effects")
         aws.dynamodb.create_table(**account._table(self.records, "id"))
         aws.dynamodb.create_table(**account._table(self.effects, "pk"))
-        index = (names.outbox_index(), "waiting", "occurred_at")
+        index = account._Index(names.outbox_index(), "waiting", "occurred_at")
         streaming = {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}
         outbox: Any = account._table(self.outbox, "pk", "sk", index=index) | {"StreamSpecification": streaming}
         self.stream = aws.dynamodb.create_table(**outbox)["TableDescription"]["LatestStreamArn"]

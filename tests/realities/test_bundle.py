@@ -68,7 +68,7 @@ class Stage:
         self.sqs = _client("sqs", sqs_endpoint)
         dynamodb = _client("dynamodb", dynamodb_endpoint)
         dynamodb.create_table(**account._table(names.idempotency_table(STAGE), "id"))
-        index = (names.outbox_index(), "waiting", "occurred_at")
+        index = account._Index(names.outbox_index(), "waiting", "occurred_at")
         dynamodb.create_table(**account._table(names.outbox_table(STAGE), "pk", "sk", index=index))
         for queue in (jobs, ledger, short):
             attributes = {"FifoQueue": "true"} if queue.fifo else {}

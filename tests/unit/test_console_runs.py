@@ -1,6 +1,7 @@
 """`celeriac runs`: the ended runs of a task, as an operator types it."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -72,6 +73,22 @@ def test_a_list_that_may_go_on_says_how() -> None:
     said = runs("cr_book", "--limit", "1").stderr
     assert "There may be earlier ones: celeriac" in said
     assert "--until 2026-01-01T" in said
+
+
+def test_the_next_page_begins_in_the_same_second(sandbox: Sandbox) -> None:
+    sandbox.advance(timedelta(milliseconds=300))
+    for name in "cde":
+        cr_book.enqueue(name=name)
+        sandbox.drain()
+        sandbox.advance(timedelta(milliseconds=200))
+    found: list[str] = []
+    more: list[str] = []
+    for _ in range(3):
+        page = runs("cr_book", "--json", "--limit", "2", *more)
+        found += [run["id"] for run in json.loads(page.stdout)]
+        more = ["--until", json.loads(page.stdout)[-1]["ended_at"]]
+        assert re.search(r"--until \S+\.\d{3}\+00:00", page.stderr)
+    assert len(set(found)) == 4
 
 
 def test_nothing_found_is_said() -> None:

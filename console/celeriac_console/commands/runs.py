@@ -45,7 +45,9 @@ def list_runs(
     else:
         _show(wanted.name, found, attempts=attempts)
     if len(found) == limit:
-        say(f"There may be earlier ones: {same_command(until=found[-1].ended_at)}", stderr=True)
+        # To the millisecond, as it is stored: a whole second would skip what has ended later in it.
+        last = found[-1].ended_at.isoformat(timespec="milliseconds")
+        say(f"There may be earlier ones: {same_command(until=last)}", stderr=True)
 
 
 def _ended(state: str | None) -> Ended | None:

@@ -135,7 +135,7 @@ def _decide(
     if isinstance(decision, GiveUp):
         return decision
     if held is not None and held.moved.parts + 1 >= MOST_PARTS:
-        return GiveUp(Reason.EXHAUSTED)  # its attempts are counted anew whenever its cursor moves
+        return GiveUp(Reason.EXHAUSTED)  # each move of its cursor sets its attempts back to 1: only parts bound it
     if task.guarantee == "at_most_once" and has_begun:
         return GiveUp(Reason.EXHAUSTED)  # the task ran, charged or not
     # On a FIFO queue the same message is retried. After its last receive SQS would move it without a reason. At the end

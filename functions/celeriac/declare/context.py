@@ -1,12 +1,12 @@
 """The context: what a task can learn about its own run."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from celeriac.declare.items import AsyncItems, Items
 from celeriac.execute.off_loop import off_loop
 from celeriac.model import celery_names, notice, progress_made
 from celeriac.model.continuing import EVERY, check_every, cursor_text
@@ -141,37 +141,13 @@ class Context(Struct, frozen=True):
         iterable: begins behind `ctx.cursor`. cursor_of: the cursor of an item that is done. A transaction for an item
         must save that cursor, with `tx.checkpoint`.
         """
-        for item in iterable:
-            with self._iterating():
-                yield item
-            self.checkpoint(cursor_of(item), every=every)
+        return Items(self, self._lease, iterable, cursor_of, every)
 
-    async def aiterate[T](
+    def aiterate[T](
         self, iterable: AsyncIterable[T] | Iterable[T], *, cursor_of: Callable[[T], Any], every: timedelta = EVERY
     ) -> AsyncIterator[T]:
         """Do what `iterate` does, for `async for`."""
-        if isinstance(iterable, AsyncIterable):
-            async for item in iterable:
-                with self._iterating():
-                    yield item
-                await self.acheckpoint(cursor_of(item), every=every)
-        else:
-            for item in iterable:
-                with self._iterating():
-                    yield item
-                await self.acheckpoint(cursor_of(item), every=every)
-
-    @contextmanager
-    def _iterating(self) -> Iterator[None]:
-        """In the block, an item of `iterate` is at work."""
-        if self._lease is None:
-            yield
-            return
-        self._lease.is_iterating = True
-        try:
-            yield
-        finally:
-            self._lease.is_iterating = False
+        return AsyncItems(self, self._lease, iterable, cursor_of, every)
 
     def transaction(self) -> "Transaction":
         """A transaction that commits the task's effects and its success in one step, on leaving the `with` block.

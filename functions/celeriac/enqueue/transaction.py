@@ -244,7 +244,7 @@ class Transaction:
         if self._cursor is None and self._lease is not None and self._lease.is_iterating:
             raise TransactionError(
                 "this transaction would end the task, and ctx.iterate(...) has more items: call tx.checkpoint(cursor) "
-                "in it, with the cursor of its item"
+                "in it, with the cursor of its item. After a `break`, keep no variable that holds the iterator"
             )
         lease, actions = self._lease, [each if isinstance(each, Action) else each() for each in self._actions]
         if self._cursor is not None and self._has_result:

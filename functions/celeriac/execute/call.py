@@ -30,7 +30,7 @@ class TaskTimeoutError(CeleriacError):
 
 
 class CutOffError(CeleriacError):
-    """The task was cut off before its time, by no fault of its own. It isn't charged.
+    """Something other than the task itself has ended its run early. The run isn't charged.
 
     `has_begun` says whether any of the task's code has run.
     """

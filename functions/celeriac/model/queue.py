@@ -6,7 +6,7 @@ them to time its work. This module is pure data. It imports only the standard li
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Literal
 
@@ -84,6 +84,11 @@ def problems_of_environment(variables: object) -> Iterator[str]:
 
 def _minutes(time: timedelta) -> str:
     return f"{time // timedelta(minutes=1)} minutes"
+
+
+def keep_history(queues: "Iterable[Queue]") -> bool:
+    """Whether one of the queues keeps a history, so that its stage has the index of ended runs."""
+    return any(queue.history for queue in queues)
 
 
 class RetiredQueueError(CeleriacError):

@@ -17,7 +17,7 @@ from celeriac.enqueue.outbox_row import UNCLAIMED, WAITING
 from celeriac.flow import breaker, rows
 from celeriac.leases.history import ENDED_AT, LISTED, RUN_OF
 from celeriac.model import declared, names, payload
-from celeriac.model.queue import Queue
+from celeriac.model.queue import Queue, keep_history
 from celeriac.relay import unclaimed, unpublished
 from celeriac.testing.calls import Calls
 from celeriac.testing.clock import at
@@ -95,26 +95,21 @@ _new: dict[object, dict[str, bytes]] = {}
 
 def _create_once(stage: str, region: str) -> None:
     """Make the resources that don't depend on a test's own queues: the first time by AWS calls, then as a copy."""
-    keeps_history = any(queue.history for queue in registry.queues().values())
+    keeps_history = keep_history(registry.queues().values())
     case = (stage, region, datetime.now(UTC), *declared.tables().values(), declared.outbox(), keeps_history)
     if case in _new:
         for service, state in _new[case].items():
             vars(_in_moto(service)).update(pickle.loads(state))  # noqa: S301 - written below
         return
     dynamodb = client("dynamodb")
-    records: Any = _table(names.idempotency_table(stage), "id")
-    if keeps_history:
-        records = _table(names.idempotency_table(stage), "id", index=(names.runs_index(), RUN_OF, ENDED_AT))
-        records["AttributeDefinitions"][-1]["AttributeType"] = "N"
-        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": [*LISTED]}
-        records["GlobalSecondaryIndexes"][0]["Projection"] = projection
-    dynamodb.create_table(**records)
+    runs = _Index(names.runs_index(), RUN_OF, ENDED_AT, sort_type="N", holds=LISTED) if keeps_history else None
+    dynamodb.create_table(**_table(names.idempotency_table(stage), "id", index=runs))
     dynamodb.create_table(
-        **_table(names.outbox_table(stage), "pk", "sk", index=(names.outbox_index(), WAITING, "occurred_at"))
+        **_table(names.outbox_table(stage), "pk", "sk", index=_Index(names.outbox_index(), WAITING, "occurred_at"))
         | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
     )
     dynamodb.create_table(
-        **_table(names.flow_table(stage), rows.KEY, index=(names.flow_index(), breaker.DUE, breaker.DUE_AT))
+        **_table(names.flow_table(stage), rows.KEY, index=_Index(names.flow_index(), breaker.DUE, breaker.DUE_AT))
     )
     _expire(names.flow_table(stage), rows.EXPIRES_AT)
     _expire(names.idempotency_table(stage), "expiration")
@@ -244,21 +239,36 @@ def _in_moto(service: Any, region: str | None = None) -> Any:
     return get_backend(service)[owner][region or client("sqs").meta.region_name]
 
 
+class _Index(NamedTuple):
+    """A global secondary index."""
+
+    name: str
+    partition: str
+    sort: str
+    sort_type: str = "S"
+    holds: tuple[str, ...] = ()
+    """What it has of an item, beside the keys."""
+
+
 def _table(
-    name: str, partition: str, sort: str | None = None, index: tuple[str, str, str] | None = None
+    name: str, partition: str, sort: str | None = None, index: _Index | None = None
 ) -> "CreateTableInputTypeDef":
     keys = [(partition, "HASH")] + ([(sort, "RANGE")] if sort is not None else [])
-    indexed = [(index[1], "HASH"), (index[2], "RANGE")] if index is not None else []
+    indexed = [(index.partition, "HASH"), (index.sort, "RANGE")] if index is not None else []
+    types = {index.sort: index.sort_type} if index is not None else {}
     table: Any = {
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key, _ in keys + indexed],
+        "AttributeDefinitions": [
+            {"AttributeName": key, "AttributeType": types.get(key, "S")} for key, _ in keys + indexed
+        ],
         "KeySchema": _schema(keys),
     }
     if index is not None:
-        projection = {"ProjectionType": "KEYS_ONLY"}
+        included = {"ProjectionType": "INCLUDE", "NonKeyAttributes": [*index.holds]}
+        projection = included if index.holds else {"ProjectionType": "KEYS_ONLY"}
         table["GlobalSecondaryIndexes"] = [
-            {"IndexName": index[0], "KeySchema": _schema(indexed), "Projection": projection}
+            {"IndexName": index.name, "KeySchema": _schema(indexed), "Projection": projection}
         ]
     return cast("CreateTableInputTypeDef", table)
 

@@ -179,7 +179,7 @@ class Sandbox(Faults):
             account.delete_expired(self._stage)
 
     def _beat_meanwhile(self, by: timedelta) -> timedelta:
-        """Let time pass up to the last beat of a worker's heart that is due meanwhile. Returns what is left."""
+        """Move time to each heartbeat that falls into `by`, and let the worker beat. Returns what is left of `by`."""
         until = self.now + by
         while (beating := heartbeat.current) is not None and beating.left <= until - self.now:
             self._clock.advance(beating.left)

@@ -13,7 +13,7 @@ from constructs import Construct
 from celeriac import Task
 from celeriac.enqueue.outbox_row import task_start
 from celeriac.model import declared, names
-from celeriac.model.queue import Queue
+from celeriac.model.queue import Queue, keep_history
 from celeriac_cdk import flow_rights, permissions
 from celeriac_cdk.config import StageConfig
 from celeriac_cdk.constructs.key import use_key
@@ -188,7 +188,7 @@ def operator_rights(stage: str) -> list[iam.PolicyStatement]:
 
 
 def _list_runs(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStatement]:
-    if not any(queue.history for queue in queues):
+    if not keep_history(queues):
         return []
     return [permissions.query(names.idempotency_table(stage), names.runs_index())]
 

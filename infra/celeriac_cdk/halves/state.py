@@ -17,7 +17,7 @@ from celeriac.enqueue.outbox_row import WAITING
 from celeriac.flow import breaker, rows
 from celeriac.leases import history
 from celeriac.model import declared, names, payload
-from celeriac.model.queue import Queue
+from celeriac.model.queue import Queue, keep_history
 from celeriac.model.stages import KMS_OUTPUT
 from celeriac.model.table import Table
 from celeriac_cdk.config import BuildState, StageConfig
@@ -117,7 +117,7 @@ class State(Construct):
             config=config,
             encryption_key=key,
         )
-        if any(queue.history for queue in queues):
+        if keep_history(queues):
             self.records.add_global_secondary_index(
                 index_name=names.runs_index(),
                 partition_key=dynamodb.Attribute(name=history.RUN_OF, type=string),

@@ -16,7 +16,7 @@ from celeriac.declare.declared_limits import limits_of
 from celeriac.declare.events import declared_events
 from celeriac.model import declared, names, settings
 from celeriac.model.limits import Concurrent
-from celeriac.model.queue import DEFAULT_RUNTIME, Queue, problems_of_environment
+from celeriac.model.queue import DEFAULT_RUNTIME, Queue, keep_history, problems_of_environment
 from celeriac.model.stages import PROBES_OUTPUT
 from celeriac.model.table import Table
 from celeriac_cdk import flow_rights, permissions
@@ -133,7 +133,7 @@ class Work(Construct):
         )
         self.crons = Crons(self, "Crons", tasks=tasks, stage=config.stage, key=encrypting(key, config))
         AwsEvents(self, "AwsEvents", tasks=tasks, alarms=alarms)
-        self._watch_tables(tables, alarms, keeps_history=any(queue.history for queue in queues))
+        self._watch_tables(tables, alarms, keeps_history=keep_history(queues))
         if flow_rights.is_used(tasks):
             alarms.when_throttled(self, table=names.flow_table(config.stage), means=_HOT_LIMIT)
         watch_breakers(self, alarms, tasks)
