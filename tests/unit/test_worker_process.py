@@ -8,10 +8,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from celeriac import NoSuchQueueError, Queue, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
+from celeriac.model import notice
+from celeriac.testing import Sandbox
+from celeriac.worker import process
+from celeriac.worker.poller import Poller
 
 ROOT = Path(__file__).parents[2]
 # The discard port: nobody listens.
@@ -85,3 +94,47 @@ def test_an_unknown_queue_is_named_with_those_that_there_are() -> None:
     assert ended.returncode == 2
     assert "no queue is named 'email'" in ended.stderr
     assert "emails" in ended.stderr
+
+
+def test_without_credentials_it_does_not_begin(tmp_path: Path) -> None:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CELERIAC_"))}
+    variables |= {"HOME": str(tmp_path), "AWS_REGION": "eu-central-1", "AWS_EC2_METADATA_DISABLED": "true"}
+    command = [sys.executable, "-m", "celeriac_console", "--stage", "test", "worker", "--queue", "emails"]
+    ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 1
+    assert "celeriac: Unable to locate credentials" in ended.stderr
+
+
+@task(Queue("worker-gone"))
+def nobody_runs() -> None: ...
+
+
+@pytest.fixture
+def _notice() -> Iterator[None]:
+    yield
+    notice.withdraw()
+
+
+def test_a_queue_that_is_not_deployed_ends_it_at_its_first_poll(sandbox: Sandbox) -> None:
+    with pytest.raises(NoSuchQueueError, match="worker-never-made"):
+        process.poll_until_told(Poller(Queue("worker-never-made")))
+
+
+@pytest.mark.usefixtures("_notice")
+def test_a_queue_that_goes_later_is_polled_on(sandbox: Sandbox) -> None:
+    polls: list[int] = []
+
+    class Hurried(Poller):
+        """Its polls don't wait for messages."""
+
+        def poll(self, seconds: int = 0, most: int = 10) -> None:
+            polls.append(len(polls))
+            if len(polls) == 2:
+                client("sqs").delete_queue(QueueUrl=sqs.url(nobody_runs.queue.physical_name("test")))
+                sqs.urls.clear()
+            if len(polls) == 4:
+                notice.give(timedelta(seconds=30))
+            super().poll(seconds, most)
+
+    process.poll_until_told(Hurried(nobody_runs.queue))
+    assert polls == [0, 1, 2, 3]

@@ -2,11 +2,13 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated
 
 import typer
 
+from celeriac.model.queue import Queue
 from celeriac_console.application.by_name import queue_names
 from celeriac_console.terminal.errors import UserError
 
@@ -30,7 +32,8 @@ def worker(
     It prints the log of a Lambda consumer. A signal ends it in order: what has not begun goes back to the queue, what
     runs may end, or go on elsewhere from its checkpoint. A second signal ends it at once.
 
-    Exit codes: 0 after a signal, 1 if it ends itself, because too many of its calls hang, or isn't over in time.
+    Exit codes: 0 after a signal, 1 if it ends itself, because too many of its calls hang, or isn't over in time. It
+    doesn't begin without credentials or if its queue isn't deployed; while AWS can't be reached, it tries again.
 
     Example: celeriac --stage prod worker --queue videos
     """
@@ -44,8 +47,14 @@ def worker(
     streams = sys.stdout, sys.stderr
     tell_of_tasks()
     registry.load_what_works()
-    known = registry.queues()
-    if queue not in known:
-        sys.stdout, sys.stderr = streams
-        raise UserError(f"no queue is named {queue!r}. The queues are: {', '.join(known)}")
-    process.run(Poller(known[queue]), timedelta(seconds=stop_timeout))
+    try:
+        process.run(Poller(_queue(queue, registry.queues())), timedelta(seconds=stop_timeout))
+    except Exception:
+        sys.stdout, sys.stderr = streams  # a sentence for a person, and no line of the log
+        raise
+
+
+def _queue(name: str, known: Mapping[str, Queue]) -> Queue:
+    if name not in known:
+        raise UserError(f"no queue is named {name!r}. The queues are: {', '.join(known)}")
+    return known[name]

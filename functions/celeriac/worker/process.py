@@ -14,8 +14,10 @@ from threading import Thread
 
 from celeriac.aws import pause
 from celeriac.aws.client import error_code
+from celeriac.aws.sqs import NoSuchQueueError
 from celeriac.execute import ending
 from celeriac.model import notice
+from celeriac.model.errors import NotConfiguredError
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
 from celeriac.worker.poller import Poller
@@ -33,7 +35,7 @@ DIED_OF_SIGNAL = 128
 def run(poller: Poller, stop_timeout: timedelta = STOP_TIMEOUT) -> None:
     """Poll until a signal comes, then end the process: with code 0, or 1 if it isn't over after the stop timeout.
 
-    Call it from the process's main thread. It never returns.
+    Call it from the process's main thread. It never returns. Raises what `poll_until_told` raises.
     """
     signals: SimpleQueue[int] = SimpleQueue()
     came: list[int] = []
@@ -55,18 +57,30 @@ def run(poller: Poller, stop_timeout: timedelta = STOP_TIMEOUT) -> None:
 
 
 def poll_until_told(poller: Poller) -> None:
-    """Poll until there is a notice. A poll that fails is logged, and tried again after a while."""
-    failed = 0
+    """Poll until there is a notice. A poll that fails is logged, and tried again after a while.
+
+    Raises NotConfiguredError and NoSuchQueueError if the first poll does: later ones would fail for the same reason.
+    """
+    failed, has_polled = 0, False
     while notice.ends_at is None:
         try:
             poller.poll()
-            failed = 0
+            failed, has_polled = 0, True
+        except (NotConfiguredError, NoSuchQueueError) as error:
+            if not has_polled:
+                raise
+            failed = _failed(error, failed)
         except Exception as error:  # noqa: BLE001 - SQS can't be reached, or refuses: that may pass
-            seconds = min(FIRST_WAIT_SECONDS << min(failed, 10), LONGEST_WAIT_SECONDS)
-            fields = {"error": error_type(error), "code": error_code(error), "again_in_seconds": seconds}
-            logger.error("nothing received", extra=fields)
-            failed += 1
-            _wait(seconds, unless=lambda: notice.ends_at is not None)
+            failed = _failed(error, failed)
+
+
+def _failed(error: Exception, before: int) -> int:
+    """Log a poll that failed, after so many others, and wait. Returns how many have failed now."""
+    seconds = min(FIRST_WAIT_SECONDS << min(before, 10), LONGEST_WAIT_SECONDS)
+    fields = {"error": error_type(error), "code": error_code(error), "again_in_seconds": seconds}
+    logger.error("nothing received", extra=fields)
+    _wait(seconds, unless=lambda: notice.ends_at is not None)
+    return before + 1
 
 
 def _wait(seconds: int, *, unless: Callable[[], bool]) -> None:
