@@ -240,19 +240,22 @@ def test_a_commit_that_an_async_task_did_not_wait_for_is_not_repeated(sandbox: S
 
 @pytest.mark.parametrize("how", ["lost", "late"])
 def test_what_has_begun_does_not_expire_between_its_parts(sandbox: Sandbox, how: str) -> None:
-    handle = b_grind.options(group="g").enqueue()
-    with sandbox.fault(_Trouble(how)):
+    handle, trouble = b_grind.options(group="g").enqueue(), _Trouble(how)
+    with sandbox.fault(trouble):
         sandbox.drain()
+    assert not trouble.how
     assert ground == list(range(60))
     assert handle.status().state == "succeeded"
 
 
 def test_what_has_begun_is_not_skipped_as_a_duplicate_of_itself(sandbox: Sandbox) -> None:
-    handles.extend(b_once.options(group="g").enqueue(file="a") for _ in range(1))
-    with sandbox.fault(_Trouble("lost")):
+    handles.append(b_once.options(group="g").enqueue(file="a"))
+    trouble = _Trouble("lost")
+    with sandbox.fault(trouble):
         sandbox.run_once()
         handles.append(b_once.options(group="g").enqueue(file="a"))
         sandbox.drain()
+    assert not trouble.how
     assert Counter(ground) == dict.fromkeys(range(60), 2)
     assert {handle.status().state for handle in handles} == {"succeeded"}
 

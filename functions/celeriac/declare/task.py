@@ -331,7 +331,8 @@ class Task[**P, C, R]:
         """The last runs that have ended, the latest first. Its queue needs `history=True`.
 
         state: those that ended as succeeded, dead or cancelled. since, until: when they ended, with their zones.
-        limit: at most 1,000. To read on, ask again with the last one's `ended_at` as `until`.
+        limit: at most 1,000. To read on, ask again with the last one's `ended_at` as `until`: what ended in the same
+        millisecond comes again.
 
         The list is a second or so behind. It has one row for each key: its last message's. Raises NoHistoryError if the
         queue keeps no history, or for an at_least_once task; ValueError for a wrong value; and AWS's errors.
