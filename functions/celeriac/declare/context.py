@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from celeriac.declare.items import AsyncItems, Items
+from celeriac.declare.iterating import AsyncItems, Items
 from celeriac.execute.off_loop import off_loop
 from celeriac.model import celery_names, notice, progress_made
 from celeriac.model.continuing import EVERY, check_every, cursor_text
