@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from celeriac import Context, Queue, task
 from celeriac.aws import schedules
+from celeriac.leases import cancelling
 from celeriac.testing import Sandbox
 from celeriac_console.main import app
 from tests.support.terminal import AtTerminal
@@ -128,3 +129,14 @@ def test_a_task_is_watched_to_its_end(sandbox: Sandbox) -> None:
     assert refused.exit_code == 2
     as_json = json.loads(CliRunner().invoke(app, ["--stage", "test", "status", handle.ref, "--json"]).stdout)
     assert as_json[0]["progress"]["done"] == 3
+
+
+def test_when_too_many_of_a_key_are_cancelled_it_is_said(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancelling, "MOST_CANCELLED", 1)
+    first, second = cancel_me.enqueue("a"), cancel_me.enqueue("a")
+    first.cancel()
+    told = run(second.ref, "--yes")
+    assert told.exit_code == 2
+    assert "1 messages of this key are cancelled already" in told.stderr
+    sandbox.drain()
+    assert ran == ["a"]

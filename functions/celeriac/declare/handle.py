@@ -201,8 +201,8 @@ class Handle[R](Struct, frozen=True):
         says so, for `status().cancellation`; by default the program's user or function.
 
         Returns False if the task has ended before, or runs and can't be stopped. Raises TypeError for an at_least_once
-        task, ValueError for a text of more than 500 characters, and LookupError if the handle was made for a key of
-        which nothing is stored. Costs one write.
+        task; ValueError for a text of more than 500 characters, or if 1,000 messages of its key are cancelled already;
+        and LookupError if the handle was made for a key of which nothing is stored. Costs one write.
         """
         # This loads DynamoDB's client and Powertools, which a producer that only enqueues doesn't need.
         from celeriac.declare import stopping  # noqa: PLC0415

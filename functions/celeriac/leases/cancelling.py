@@ -30,8 +30,8 @@ MOST_CANCELLED = 1_000
 """Messages of one key. DynamoDB takes 400 KB for a record, and each write of it costs by its size."""
 
 
-class TooManyCancelledError(CeleriacError):
-    """A message can't be cancelled."""
+class TooManyCancelledError(CeleriacError, ValueError):
+    """So many messages of the key are cancelled that its record has no room for another one. Nothing was cancelled."""
 
     def __init__(self) -> None:
         super().__init__(

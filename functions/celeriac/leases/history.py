@@ -32,7 +32,7 @@ LISTED = ("task_id", RUNS)
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 SHARDS = 16
 MOST_ATTEMPTS = 10
-# Each KB of a record is a unit of its every write.
+# Characters. Each write of a record costs a unit for each KB.
 _MOST_ERROR = 100
 
 

@@ -53,7 +53,7 @@ def _anywhere(asked: Asked, its: str) -> str:
     with noted(asked.operator, "cancel", {"task": made.task, "id": made.id}) as outcome:
         try:
             done = made.cancel(by=asked.operator.name[:500])
-        except TypeError as error:  # an at_least_once task
+        except (TypeError, ValueError) as error:  # an at_least_once task, or too many of its key are cancelled
             raise UserError(str(error)) from error
         state = made.status().state
         outcome.count, outcome.said = int(done), "cancelled" if done else state
