@@ -141,13 +141,13 @@ class Context(Struct, frozen=True):
         iterable: begins behind `ctx.cursor`. cursor_of: the cursor of an item that is done. A transaction for an item
         must save that cursor, with `tx.checkpoint`.
         """
-        return Items(self, self._lease, iterable, cursor_of, every)
+        return Items(self._lease, iterable, lambda item: self.checkpoint(cursor_of(item), every=every))
 
     def aiterate[T](
         self, iterable: AsyncIterable[T] | Iterable[T], *, cursor_of: Callable[[T], Any], every: timedelta = EVERY
     ) -> AsyncIterator[T]:
         """Do what `iterate` does, for `async for`."""
-        return AsyncItems(self, self._lease, iterable, cursor_of, every)
+        return AsyncItems(self._lease, iterable, lambda item: self.acheckpoint(cursor_of(item), every=every))
 
     def transaction(self) -> "Transaction":
         """A transaction that commits the task's effects and its success in one step, on leaving the `with` block.

@@ -5,18 +5,16 @@ its iterator. Python closes a generator then, but an async one only later, when 
 classes: they tell the lease at once.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from celeriac.declare.context import Context
     from celeriac.leases.lease import Lease
 
 
 class _Items[T]:
-    def __init__(self, ctx: "Context", lease: "Lease | None", cursor_of: Callable[[T], Any], every: timedelta) -> None:
-        self._ctx, self._lease, self._cursor_of, self._every = ctx, lease, cursor_of, every
+    def __init__(self, lease: "Lease | None") -> None:
+        self._lease = lease
         self._given: list[T] = []
         """The item at work, if there is one."""
 
@@ -36,21 +34,15 @@ class _Items[T]:
 class Items[T](_Items[T], Iterator[T]):
     """For `for`."""
 
-    def __init__(
-        self,
-        ctx: "Context",
-        lease: "Lease | None",
-        iterable: Iterable[T],
-        cursor_of: Callable[[T], Any],
-        every: timedelta,
-    ) -> None:
-        super().__init__(ctx, lease, cursor_of, every)
-        self._rest = iter(iterable)
+    def __init__(self, lease: "Lease | None", iterable: Iterable[T], save: Callable[[T], None]) -> None:
+        """save: called with each item that is done."""
+        super().__init__(lease)
+        self._rest, self._save = iter(iterable), save
 
     def __next__(self) -> T:
         self._tell(is_iterating=False)
         if self._given:
-            self._ctx.checkpoint(self._cursor_of(self._given.pop()), every=self._every)
+            self._save(self._given.pop())
         return self._give(next(self._rest))
 
 
@@ -59,14 +51,14 @@ class AsyncItems[T](_Items[T], AsyncIterator[T]):
 
     def __init__(
         self,
-        ctx: "Context",
         lease: "Lease | None",
         iterable: AsyncIterable[T] | Iterable[T],
-        cursor_of: Callable[[T], Any],
-        every: timedelta,
+        save: Callable[[T], Awaitable[None]],
     ) -> None:
-        super().__init__(ctx, lease, cursor_of, every)
+        """save: called with each item that is done."""
+        super().__init__(lease)
         self._rest = aiter(iterable) if isinstance(iterable, AsyncIterable) else iter(iterable)
+        self._save = save
 
     def __aiter__(self) -> Self:
         return self
@@ -74,7 +66,7 @@ class AsyncItems[T](_Items[T], AsyncIterator[T]):
     async def __anext__(self) -> T:
         self._tell(is_iterating=False)
         if self._given:
-            await self._ctx.acheckpoint(self._cursor_of(self._given.pop()), every=self._every)
+            await self._save(self._given.pop())
         if isinstance(self._rest, AsyncIterator):
             return self._give(await anext(self._rest))
         try:
