@@ -147,7 +147,7 @@ class Celeriac(Construct):
             for function in (
                 self.outbox.relay,
                 self.outbox.sweeper,
-                *(each.consumer for each in self._queues.values()),
+                *(each.process for each in self._queues.values()),
             ):
                 belongs_to(function, self._home)
         except USER_ERRORS as error:
@@ -227,7 +227,7 @@ class Celeriac(Construct):
             if subnets is not None or groups:
                 raise ConfigError(f"{self.node.path}: vpc_subnets and security_groups need vpc=")
             return None
-        if not any(queue.vpc for queue in queues):
+        if not any(queue.is_in_vpc for queue in queues):
             if not is_used:  # the page runs in it
                 cdk.Annotations.of(self).add_warning_v2(
                     "celeriac:vpc",

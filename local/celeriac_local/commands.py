@@ -11,7 +11,7 @@ from rich.console import Console
 
 from celeriac.model.on_path import put_on_path
 from celeriac_local import folders
-from celeriac_local.cloud import environment, lifecycle, state
+from celeriac_local.cloud import environment, lifecycle, state, workers
 from celeriac_local.cloud.deploy import deploy, fingerprint
 from celeriac_local.cloud.refused_calls import report_calls
 from celeriac_local.cloud.state import Cloud
@@ -182,8 +182,8 @@ def bring_up(port: int | None) -> Cloud:
     wanted = fingerprint(found.provider_url)
     if found.deployed == wanted:
         console.print("The deployment is up to date")
-        return found
+        return workers.keep(found)
     deploy(found, console, shell)
     found = found.with_deployed(wanted)
     state.save(found)
-    return found
+    return workers.start(found)

@@ -87,6 +87,8 @@ def text(value: Any) -> str:
             return str(separator).join(text(part) for part in parts)
         case {"Fn::GetAtt": [name, attribute]}:
             return f"${{{name}.{attribute}}}"
+        case {"Fn::Sub": pattern}:
+            return str(pattern)
         case {"Fn::ImportValue": name}:
             return f"${{import {text(name)}}}"
     raise AssertionError(value)

@@ -20,7 +20,8 @@ from celeriac_cdk.bundle.install import explain
 from celeriac_cdk.bundle.lock import find_of_page
 from celeriac_cdk.bundle.source import Source
 from celeriac_cdk.bundle.target import THIS_MACHINE
-from celeriac_cdk.page.container import start
+from celeriac_cdk.ecs.fetched import unpacked
+from celeriac_cdk.page.container import command as page_command
 from celeriac_console.web.deployed.behind import VARIABLE, Behind
 
 DOMAIN = "tasks.example.org"
@@ -95,7 +96,7 @@ def test_it_runs_as_the_container_runs_it_and_ends_when_told(
         "CELERIAC_TASKS": "tasks",
         VARIABLE: msgspec.json.encode(found).decode(),
     }
-    command = start(str(tmp_path), "127.0.0.1", 0)
+    command = unpacked(str(tmp_path), "page.zip", page_command("127.0.0.1", 0))
     with subprocess.Popen(["/bin/sh", "-c", command], env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

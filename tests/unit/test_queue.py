@@ -25,6 +25,21 @@ from celeriac.model.table import TableError
         ({"timeout_stands_on": "hope"}, "is 'hope', write documentation or api-model"),
         ({"timeout_stands_on": ["api-model"]}, "write documentation or api-model"),
         ({"timeout": 30}, "write a timedelta"),
+        ({"runner": "ec2"}, "runner is 'ec2', write lambda or fargate"),
+        ({"workers": (1, 2)}, "workers is for a queue on Fargate, and its runner is 'lambda': leave workers out"),
+        ({"runner": "fargate", "reserved": 2}, "reserved is for a queue on Lambda"),
+        ({"runner": "fargate", "batch_window": timedelta(seconds=5)}, "batch_window is for a queue on Lambda"),
+        ({"runner": "fargate", "timeout": timedelta(hours=11)}, "on Fargate it is 1 second to 10 hours"),
+        ({"runner": "fargate", "cpu": 300}, "cpu is 300, Fargate takes 256, 512, 1024"),
+        ({"runner": "fargate", "memory": 3000}, r"with cpu=256 Fargate takes 512, 1024, 2048 MB"),
+        ({"runner": "fargate", "memory": 4096}, "or another cpu, such as 512"),
+        ({"runner": "fargate", "cpu": 1024}, r"Fargate takes 2048 to 8192 in steps of 1024 MB"),
+        ({"runner": "fargate", "ephemeral_storage": 1024}, "whole GiB from 21504 to 204800 MB"),
+        ({"runner": "fargate", "workers": (3, 2)}, "such as \\(0, 10\\)"),
+        ({"runner": "fargate", "workers": 3}, "write the fewest and the most"),
+        ({"runner": "fargate", "image": "two words"}, "image is 'two words'"),
+        ({"runner": "fargate", "batch_size": 11}, "at most 10"),
+        ({"runner": "fargate", "timeout": timedelta(hours=9), "retention": timedelta(hours=9)}, "the longest delivery"),
         ({"patience": None}, "write a timedelta"),
         ({"concurrency": 0}, "concurrency is 0"),
         ({"concurrency": 501}, "between 1 and 500"),
@@ -183,3 +198,12 @@ def test_settings_of_the_outbox_of_the_wrong_kind_are_refused(settings: Any, cur
 def test_a_queue_without_a_name_is_refused(name: Any) -> None:
     with pytest.raises(QueueError, match="its name must be a text"):
         Queue(name)
+
+
+def test_on_fargate_a_message_is_hidden_for_five_minutes_at_most_and_a_delivery_may_take_hours() -> None:
+    queue = Queue("videos", runner="fargate", timeout=timedelta(hours=10))
+    assert queue.visibility == queue.lease == timedelta(minutes=5)
+    assert queue.longest_delivery == timedelta(hours=10, minutes=5)
+    assert queue.oldest_age == 2 * queue.longest_delivery
+    assert queue.receive_limit == 144  # twelve hours of outage
+    assert Queue("brief", runner="fargate", timeout=timedelta(seconds=10)).visibility == timedelta(minutes=1)

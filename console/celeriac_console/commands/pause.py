@@ -19,8 +19,9 @@ def pause(queue: QueueName, *, json_: Json = False) -> None:
 
 def switch(name: str, *, on: bool, json_: bool) -> None:
     """Turn the consumer of a queue on or off, and print its state. Raises UserError if it isn't deployed."""
-    state = consumers.switch(by_name.queue(name), on=on)
+    queue = by_name.queue(name)
+    state = consumers.switch(queue, on=on)
     if json_:
         typer.echo(json.dumps({"queue": name, "state": state}))
     else:
-        typer.echo(f"{name}: {'on' if on else 'paused'} ({state.lower()}; it takes Lambda up to a minute)")
+        typer.echo(f"{name}: {'on' if on else 'paused'} ({state.lower()}; {consumers.takes(queue, on=on)})")

@@ -9,6 +9,7 @@ from celeriac.aws import sqs
 from celeriac.declare import registry
 from celeriac.model import declared, names, project, settings
 from celeriac.model.queue import Queue
+from celeriac.model.stages import LOCAL
 from celeriac.relay import unpublished
 from celeriac_console.application.loading import load
 from celeriac_console.doctor.concurrency import concurrency
@@ -18,6 +19,7 @@ from celeriac_console.doctor.quotas import quotas
 from celeriac_console.doctor.restored import restored
 from celeriac_console.doctor.stacks import stacks
 from celeriac_console.doctor.timeouts import timeouts
+from celeriac_console.stage import services
 from celeriac_console.stage.clients import client
 from celeriac_console.stage.consumers import mapping_of, state_of
 from celeriac_console.terminal.errors import UserError
@@ -100,6 +102,8 @@ def _drift(queue: Queue, url: str) -> list[str]:
 
 
 def _consumer(queue: Queue) -> Finding:
+    if queue.is_on_fargate:
+        return _service(queue)
     mapping = mapping_of(queue)
     if mapping is None:
         return Finding("consumer", queue.name, "none", deploy_it())
@@ -110,6 +114,19 @@ def _consumer(queue: Queue) -> Finding:
     found = (concurrency, mapping.get("BatchSize"), mapping.get("MaximumBatchingWindowInSeconds") or 0)
     drift = found != (queue.max_concurrency, queue.batch, int(queue.batch_window.total_seconds()))
     return Finding("consumer", queue.name, "on, not as declared" if drift else "on", deploy_it() if drift else None)
+
+
+def _service(queue: Queue) -> Finding:
+    if settings.stage() == LOCAL:
+        return Finding("consumer", queue.name, "a process of the local cloud")
+    found = services.find(queue)
+    if found is None:
+        return Finding("consumer", queue.name, "none", deploy_it())
+    if found.is_paused:
+        return Finding("consumer", queue.name, "paused", command("resume", queue.name))
+    if (found.fewest, found.most) != queue.workers:
+        return Finding("consumer", queue.name, "on, not as declared", deploy_it())
+    return Finding("consumer", queue.name, "on")
 
 
 def _tables() -> Iterator[Finding]:

@@ -24,7 +24,7 @@ def concurrency() -> Iterator[Finding]:
     """Compare the queues' limits with the account's quota."""
     has = client("lambda").get_account_settings()["AccountLimit"]
     stage = project.read(Path.cwd()).stage(settings.stage())
-    queues = [stage.applied(queue, settings.FILE) for queue in registry.queues().values()]
+    queues = [stage.applied(queue, settings.FILE) for queue in registry.queues().values() if not queue.is_on_fargate]
     yield compared(
         queues,
         quota=has["ConcurrentExecutions"],

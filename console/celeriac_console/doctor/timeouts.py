@@ -21,7 +21,7 @@ def timeouts() -> Iterator[Finding]:
     stage = project.read(Path.cwd()).stage(settings.stage())
     for declared in registry.queues().values():
         queue = stage.applied(declared, settings.FILE)
-        if queue.timeout > lambda_timeouts.DOCUMENTED:
+        if queue.timeout > lambda_timeouts.DOCUMENTED and not queue.is_on_fargate:
             yield _timeout(queue)
 
 

@@ -7,7 +7,7 @@ from celeriac.dead_letters import search
 from celeriac.declare import lookup
 from celeriac.declare.handle import Handle
 from celeriac.leases.status import Status
-from celeriac_console.stage.consumers import mapping_of, state_of
+from celeriac_console.stage.consumers import state
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.text import json_text, line
@@ -88,7 +88,7 @@ def _again(handle: Handle[Any]) -> list[str]:
 
 def _is_paused(handle: Handle[Any]) -> bool:
     try:
-        return state_of(mapping_of(handle.queue)) == "paused"
+        return state(handle.queue) == "paused"
     except Exception as error:
         if lookup.is_denied(error):
             return False

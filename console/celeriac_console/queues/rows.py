@@ -15,7 +15,7 @@ from celeriac_console.application.limited import limits
 from celeriac_console.limits.items import NoFlowTableError
 from celeriac_console.limits.rows import read_rows as read_limits
 from celeriac_console.stage.clients import client
-from celeriac_console.stage.consumers import mapping_of, state_of
+from celeriac_console.stage.consumers import state
 
 NOT_DEPLOYED = "not deployed"
 MOST_SCHEDULED = 10 * schedules.PAGE
@@ -67,7 +67,7 @@ def _row(queue: Queue) -> dict[str, Any]:
         **_scheduled(queue),
         "dead": sum(dead.values()),
         "oldest_seconds": _oldest(queue.physical_name(stage)),
-        "consumer": state_of(mapping_of(queue)),
+        "consumer": state(queue),
         "alarm": _alarm(queue.dead_letter_name(stage)),
     }
 

@@ -1,10 +1,12 @@
-"""The consumer of a queue: its event source mapping and its state."""
+"""The consumer of a queue: its event source mapping, or its service on Fargate, and its state."""
 
 from typing import TYPE_CHECKING
 
 from celeriac.aws import sqs
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
+from celeriac.model.stages import LOCAL
+from celeriac_console.stage import services
 from celeriac_console.stage.clients import client
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.next_steps import deploy_it
@@ -25,8 +27,20 @@ def mapping_of(queue: Queue) -> "EventSourceMappingConfigurationTypeDef | None":
     return found[0] if found else None
 
 
+def state(queue: Queue) -> str:
+    """`on`, `paused` or, for any other state, AWS's word in lower case. `none` if it isn't deployed."""
+    if not queue.is_on_fargate:
+        return state_of(mapping_of(queue))
+    if stage() == LOCAL:
+        return "on"  # a process that the local cloud starts
+    service = services.find(queue)
+    if service is None:
+        return "none"
+    return "paused" if service.is_paused else "on"
+
+
 def state_of(mapping: "EventSourceMappingConfigurationTypeDef | None") -> str:
-    """`on`, `paused` or, for any other state, Lambda's word in lower case. `none` if there is no mapping."""
+    """The same of an event source mapping."""
     if mapping is None:
         return "none"
     state = mapping.get("State", "unknown").lower()
@@ -36,11 +50,36 @@ def state_of(mapping: "EventSourceMappingConfigurationTypeDef | None") -> str:
 
 
 def switch(queue: Queue, *, on: bool) -> str:
-    """Turn the consumer of a queue on or off. It takes Lambda up to a minute; returns Lambda's word for the state now.
+    """Turn the consumer of a queue on or off, and return AWS's word for its state now.
+
+    It takes Lambda up to a minute. A container ends its batch first, for which it has two minutes, or as long as the
+    batch takes if it is protected.
 
     Raises UserError if it isn't deployed.
     """
+    if queue.is_on_fargate:
+        return _switch_service(queue, on=on)
     mapping = mapping_of(queue)
     if mapping is None:
         raise UserError(f"the queue {queue.name!r} has no consumer in stage {stage()!r}: {deploy_it()}")
     return client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)["State"]
+
+
+def takes(queue: Queue, *, on: bool) -> str:
+    """How long it is until a switched consumer does as it is told."""
+    if not queue.is_on_fargate:
+        return "it takes Lambda up to a minute"
+    return "a container starts within two minutes" if on else "containers end their batches first"
+
+
+def _switch_service(queue: Queue, *, on: bool) -> str:
+    if stage() == LOCAL:
+        raise UserError(
+            f"the queue {queue.name!r} is on Fargate, and the local cloud runs its tasks in a process: stop that "
+            f"process, or the local cloud. To start it again: {deploy_it().partition(': ')[2]}"
+        )
+    service = services.find(queue)
+    if service is None:
+        raise UserError(f"the queue {queue.name!r} has no service in stage {stage()!r}: {deploy_it()}")
+    services.switch(queue, service, on=on)
+    return "Starting" if on else "Stopping"

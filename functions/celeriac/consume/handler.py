@@ -35,7 +35,7 @@ from celeriac.leases.watch import Watch
 from celeriac.model import foreign_events, notice, settings
 from celeriac.model.failure import error_place, error_type
 from celeriac.model.message import Message
-from celeriac.model.queue import MAX_IN_FLIGHT, Queue
+from celeriac.model.queue import MAX_IN_FLIGHT, MAX_VISIBILITY, Queue
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics, trace
 from celeriac.observe.log import logger
@@ -98,6 +98,7 @@ class Batch:
                 self._sqs_records.append((within_retention(sqs_record, queue), queue))
             except Exception as error:  # noqa: BLE001 - not an SQS record of a known queue: SQS keeps it
                 _log_unsettled(raw["messageId"], error)
+        self._received_at = datetime.now(UTC)
         left = timedelta(milliseconds=context.get_remaining_time_in_millis())
         timeout = self._sqs_records[0][1].timeout if self._sqs_records else left
         # Before the messages are read for their limits, which takes its time for 10,000 of them.
@@ -108,7 +109,6 @@ class Batch:
             margin=min(timeout / 10, timedelta(seconds=1)),
         )
         if lease is not None:
-            self._received_at = datetime.now(UTC)
             self._worker.held = Held(lease, self._worker.deadline)
         self._flow = Flow(self._sqs_records)
         self._copies = Copies(self._settled, self._flow.only_runs)
@@ -357,7 +357,8 @@ class Batch:
         receipts = {sqs_record.message_id: sqs_record.receipt for sqs_record, _ in self._sqs_records}
         self._begun.update((i, False) for i, settled in self._settled.items() if settled.again_at is not None)
         return [
-            (receipts[message_id], settled.again_at)
+            # Beyond that, SQS refuses the call for all of them.
+            (receipts[message_id], min(settled.again_at, self._received_at + MAX_VISIBILITY))
             for message_id, settled in self._settled.items()
             if settled.again_at is not None
         ]

@@ -82,9 +82,9 @@ class Received(Struct):
         timeout is left for those. On a standard queue, fresh copies may outlive the first message; none waits longer.
         """
         if self.queue.fifo:
-            return self.sqs_record.sent_at + self.queue.retention - self.queue.visibility
+            return self.sqs_record.sent_at + self.queue.retention - self.queue.longest_delivery
         since = self.sqs_record.first_sent_at + self.facts.waited
-        return since + self.queue.retention - self.queue.visibility
+        return since + self.queue.retention - self.queue.longest_delivery
 
 
 def as_it_came(sqs_record: SqsRecord) -> Message:

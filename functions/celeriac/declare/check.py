@@ -115,12 +115,12 @@ def _check_waits(name: str, policy: Backoff, queue: Queue) -> None:
             f"task {name!r}: its {policy.attempts} attempts on the FIFO queue {queue.name!r} cost a receive each, "
             f"and SQS gives up after {queue.receive_limit}; raise the queue's max_receives"
         )
-    if (longest := policy.longest(queue.timeout)) > queue.retention - queue.visibility:
+    if (longest := policy.longest(queue.timeout)) > queue.retention - queue.longest_delivery:
         raise TaskError(
             f"task {name!r}: its {policy.attempts} attempts may take {longest}, waits and runs together. On the FIFO "
             f"queue {queue.name!r} the message waits in the queue, and SQS deletes it after {queue.retention}, of "
-            f"which the last {queue.visibility} are left for the messages behind it. Lower the attempts or the cap, or "
-            "raise the queue's retention"
+            f"which the last {queue.longest_delivery} are left for the messages behind it. Lower the attempts or the "
+            "cap, or raise the queue's retention"
         )
 
 

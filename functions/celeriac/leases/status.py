@@ -118,7 +118,7 @@ def _of_state(record: Mapping[str, Any], message_id: str, queue: Queue, now: dat
     reason = Reason.INTERRUPTED if once else Reason.WORKER_LOST
     lost = Failure(reason, message="its worker died while it ran", attempts=max(attempts - 1, 0), last_at=expiry)
     # The lease ends with the invocation, which began when the message became invisible.
-    again = expiry - queue.timeout + queue.visibility
+    again = expiry - queue.lease + queue.visibility
     return Status("retrying", lost.attempts, failure=lost, id=holder, due=again, deaths=deaths + 1, duplicate_of=other)
 
 

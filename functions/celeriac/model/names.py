@@ -154,6 +154,11 @@ def sweeper_function(stage: str) -> str:
     return part(stage, "sweeper")
 
 
+def workers_cluster(stage: str) -> str:
+    """The cluster of ECS in which containers run the tasks of queues on Fargate."""
+    return part(stage, "workers")
+
+
 def bus_dead_letters(stage: str) -> str:
     """The queue for events that the stage's bus could not send on because of its key."""
     return part(stage, "bus-dlq")

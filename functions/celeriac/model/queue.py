@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from celeriac.model import lambda_timeouts, names
+from celeriac.model import fargate, lambda_timeouts, names
 from celeriac.model.errors import CeleriacError, DeclarationError
 from celeriac.model.lambda_timeouts import StandsOn
 
@@ -43,6 +43,11 @@ FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 10_001)
 RECEIVES_RANGE = range(5, 1001)
 _OPTIONAL = frozenset({"max_concurrency", "max_receives", "batch_size", "reserved"})
 _OPTIONAL_TIMES = frozenset({"max_age", "log_retention"})
+# A shorter outage of AWS costs nothing, and the message of a worker that was killed waits no longer.
+WITHOUT_A_BEAT = timedelta(minutes=5)
+"""How long at most a message stays invisible, and a lease lasts, if a worker outside of Lambda doesn't renew them."""
+_OF_LAMBDA = ("timeout_stands_on", "max_concurrency", "pollers", "batch_window", "reserved")
+_OF_FARGATE = ("workers", "cpu", "image")
 # By default, SQS moves messages without a reason only after their consumer has failed for as long as this.
 _OUTAGE = timedelta(hours=12)
 _FEWEST_RECEIVES = 20
@@ -96,7 +101,7 @@ class RetiredQueueError(CeleriacError):
 
 
 class Queue(Struct, frozen=True):
-    """An SQS queue with its own dead-letter queue and its own Lambda consumer.
+    """An SQS queue with its own dead-letter queue and its own consumer, in Lambda or on Fargate.
 
     Raises QueueError if AWS can't build the queue. The error comes when the module that declares the queue is imported.
     """
@@ -106,8 +111,9 @@ class Queue(Struct, frozen=True):
     fifo: bool = False
     """Whether each group is delivered in order. Every message then needs a group."""
     timeout: timedelta = timedelta(seconds=30)
-    """How long one invocation of the consumer may take, at most 15 minutes, see `timeout_stands_on`. No task of the
-    queue may have a longer timeout."""
+    """How long one invocation of the consumer may take, at most 15 minutes, see `timeout_stands_on`; with
+    `runner="fargate"`, how long a worker may take for a batch, at most 10 hours. No task of the queue may have a longer
+    timeout."""
     timeout_stands_on: StandsOn = "documentation"
     """Why Lambda should take the timeout. `documentation`: at most 15 minutes. `api-model`: at most 30 minutes, which
     AWS's API model takes since 2026-11-19; its documentation doesn't say so. Your account or region may refuse it: then
@@ -186,6 +192,16 @@ class Queue(Struct, frozen=True):
     """Lambda's Python for the consumer. Each runtime in use has a bundle of its own, so the lock file needs wheels for
     each. Synthesize with the same version of Python: otherwise the bundle has no byte code, and synth warns. The local
     cloud runs all functions with the Python of this machine."""
+    runner: Literal["lambda", "fargate"] = "lambda"
+    """What runs the tasks. `fargate`: containers that poll the queue, for work that doesn't fit into Lambda. They run
+    in the stage's VPC, and their number follows the messages: docs/howto/fargate.md."""
+    workers: tuple[int, int] = (0, 10)
+    """The fewest and the most containers on Fargate. From none, the first one takes some minutes to start."""
+    cpu: int = 256
+    """Units of CPU of a container on Fargate: 256 to 16,384; 1,024 are one core. Each goes with certain `memory`."""
+    image: str = ""
+    """The image of the container on Fargate, with the Python of `runtime` as `python`. Empty: the one of the Docker
+    project, from AWS's public registry. The code isn't in it: the container fetches the bundle when it starts."""
     retired: bool = False
     """Whether the queue is being emptied: its consumer and alarms stay, and nothing new is sent to it. `celeriac
     doctor` says when it is empty and its declaration can be removed."""
@@ -212,7 +228,7 @@ class Queue(Struct, frozen=True):
                 yield f"{name} is {getattr(self, name)!r}, write True or False"
                 return
         whole = ("concurrency", "max_concurrency", "batch_size", "max_body_bytes", "max_receives")
-        for name in (*whole, "memory", "ephemeral_storage", "reserved"):
+        for name in (*whole, "memory", "ephemeral_storage", "reserved", "cpu"):
             value = getattr(self, name)
             if type(value) is not int and (value is not None or name not in _OPTIONAL):
                 yield f"{name} is {getattr(self, name)!r}, it must be a whole number"
@@ -243,10 +259,10 @@ class Queue(Struct, frozen=True):
             yield f"batch_window is {self.batch_window}, Lambda takes 0 to 5 minutes, and none on a FIFO queue"
         # If a worker dies while it holds a message, the message ages until its visibility timeout ends. A single crash
         # must not ring the alarm.
-        if self.max_age is not None and not self.visibility < self.max_age < self.retention:
+        if self.max_age is not None and not self.longest_delivery < self.max_age < self.retention:
             yield (
-                f"max_age is {self.max_age}, it must lie between the visibility timeout, {self.visibility}, which a "
-                f"single crash may take, and the retention, {self.retention}, after which SQS deletes a message"
+                f"max_age is {self.max_age}, it must lie between {self._held}, {self.longest_delivery}, which a single "
+                f"crash may take, and the retention, {self.retention}, after which SQS deletes a message"
             )
         if self.receive_limit not in RECEIVES_RANGE:
             yield (
@@ -267,13 +283,35 @@ class Queue(Struct, frozen=True):
         if self.max_body_bytes not in BODY_RANGE:
             yield f"max_body_bytes is {self.max_body_bytes}, it must lie between 1,024 and SQS's 1,048,576"
 
-        yield from self._problems_of_the_function()
-
-    def _problems_of_the_function(self) -> Iterator[str]:
         if self.architecture not in ARCHITECTURES:
             yield f"architecture is {self.architecture!r}, Lambda has {' and '.join(ARCHITECTURES)}"
         if self.runtime not in RUNTIMES:
             yield f"runtime is {self.runtime!r}, Celeriac runs on {', '.join(RUNTIMES)}"
+        yield from self._problems_of_the_runner()
+        if self.log_retention is not None and self.log_retention not in {timedelta(days=days) for days in LOG_DAYS}:
+            days = ", ".join(map(str, LOG_DAYS))
+            yield f"log_retention is {self.log_retention}, CloudWatch takes these numbers of days: {days}"
+        yield from problems_of_environment(self.environment)
+
+    def _problems_of_the_runner(self) -> Iterator[str]:
+        if self.runner not in {"lambda", "fargate"}:
+            yield f"runner is {self.runner!r}, write lambda or fargate"
+            return
+        others, its = (_OF_LAMBDA, "Lambda") if self.is_on_fargate else (_OF_FARGATE, "Fargate")
+        usual = dict(zip(self.__struct_fields__[1:], self.__struct_defaults__, strict=True))
+        for name in others:
+            if getattr(self, name) != usual[name]:
+                yield f"{name} is for a queue on {its}, and its runner is {self.runner!r}: leave {name} out"
+        if self.is_on_fargate:
+            yield from fargate.problems_of_size(
+                self.cpu, self.memory, self.ephemeral_storage, usual=usual["ephemeral_storage"]
+            )
+            yield from fargate.problems_of_workers(self.workers)
+            yield from fargate.problems_of_image(self.image)
+        else:
+            yield from self._problems_of_the_function()
+
+    def _problems_of_the_function(self) -> Iterator[str]:
         if self.memory not in MEMORY_RANGE:
             yield f"memory is {self.memory}, Lambda takes 128 to 10,240 MB"
         if self.ephemeral_storage not in STORAGE_RANGE:
@@ -286,12 +324,16 @@ class Queue(Struct, frozen=True):
                 f"reserved is {self.reserved}, and {many} invocations run at once: Lambda would refuse the others, and "
                 f"each refusal uses up a receive. Set max_concurrency to {self.reserved} or less"
             )
-        if self.log_retention is not None and self.log_retention not in {timedelta(days=days) for days in LOG_DAYS}:
-            days = ", ".join(map(str, LOG_DAYS))
-            yield f"log_retention is {self.log_retention}, CloudWatch takes these numbers of days: {days}"
-        yield from problems_of_environment(self.environment)
 
     def _problems_of_timeout(self) -> Iterator[str]:
+        if self.is_on_fargate:
+            if not timedelta(seconds=1) <= self.timeout <= fargate.LONGEST_TIMEOUT:
+                hours = fargate.LONGEST_TIMEOUT // timedelta(hours=1)
+                yield (
+                    f"timeout is {self.timeout}, on Fargate it is 1 second to {hours} hours. Longer work saves how far "
+                    "it is, with ctx.checkpoint, and goes on"
+                )
+            return
         limit = lambda_timeouts.LIMITS.get(f"{self.timeout_stands_on}")
         if limit is None:
             yield f"timeout_stands_on is {self.timeout_stands_on!r}, write {' or '.join(lambda_timeouts.LIMITS)}"
@@ -306,17 +348,17 @@ class Queue(Struct, frozen=True):
 
     def _problems_of_waits(self) -> Iterator[str]:
         """SQS deletes a message at the end of its retention, also while it waits or is in flight."""
-        least = MAX_DELAY + self.visibility
+        least = MAX_DELAY + self.longest_delivery
         if self.retention < least:
             yield (
                 f"retention is {self.retention}, and a message may wait for {least}: {MAX_DELAY}, the longest delay, "
-                f"and {self.visibility}, the visibility timeout, if its worker dies. Raise the retention"
+                f"and {self.longest_delivery}, {self._held}, if its worker dies. Raise the retention"
             )
         if self.fifo and self.retention < self.patience + least:
             yield (
                 f"retention is {self.retention}, and on a FIFO queue a message that no release knows waits for "
                 f"{self.patience + least}: {self.patience}, the patience, {MAX_DELAY}, the longest wait between two "
-                f"looks, and {self.visibility}, the visibility timeout. Raise the retention, or lower the patience"
+                f"looks, and {self.longest_delivery}, {self._held}. Raise the retention, or lower the patience"
             )
 
     def _problems_of_pollers(self, pollers: object) -> Iterator[str]:
@@ -342,13 +384,41 @@ class Queue(Struct, frozen=True):
     def oldest_age(self) -> timedelta:
         """The alarm rings when the oldest message is older than this."""
         # SQS counts a message's delay as age. The delay is at most 15 minutes.
-        usual = min(max(timedelta(hours=1), 2 * self.visibility), self.retention / 2)
+        usual = min(max(timedelta(hours=1), 2 * self.longest_delivery), self.retention / 2)
         return self.max_age if self.max_age is not None else usual
 
     @property
+    def is_on_fargate(self) -> bool:
+        """Whether containers run its tasks, and not Lambda."""
+        return self.runner == "fargate"
+
+    @property
+    def is_in_vpc(self) -> bool:
+        """Whether its consumer runs in the stage's VPC."""
+        return self.vpc or self.is_on_fargate
+
+    @property
     def visibility(self) -> timedelta:
-        """6 x function timeout + batch window, as AWS advises, so that no running batch is delivered twice."""
-        return 6 * self.timeout + self.batch_window
+        """6 x function timeout + batch window, as AWS advises, so that no running batch is delivered twice.
+
+        On Fargate a worker renews it while it runs.
+        """
+        usual = 6 * self.timeout + self.batch_window
+        return min(usual, WITHOUT_A_BEAT) if self.is_on_fargate else usual
+
+    @property
+    def longest_delivery(self) -> timedelta:
+        """How long a message is invisible at most, from a receive to its next one, if its worker dies."""
+        return self.timeout + self.visibility if self.is_on_fargate else self.visibility
+
+    @property
+    def _held(self) -> str:
+        return "the longest delivery" if self.is_on_fargate else "the visibility timeout"
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim lasts without being renewed: what the queue's own runner takes."""
+        return self.visibility if self.is_on_fargate else self.timeout
 
     @property
     def record_retention(self) -> timedelta:

@@ -43,13 +43,17 @@ class QueueNumbers(Struct, frozen=True, forbid_unknown_fields=True):
     batch_size: int | UnsetType = UNSET
     memory: int | UnsetType = UNSET
     reserved: int | UnsetType = UNSET
+    workers: tuple[int, int] | UnsetType = UNSET
+    cpu: int | UnsetType = UNSET
 
 
 class Vpc(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the consumers of queues with `vpc=True` run."""
+    """Where the consumers of queues with `vpc=True`, and the containers of queues on Fargate, run."""
 
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
+    public_ip: bool = False
+    """Whether containers on Fargate have public addresses: in public subnets they reach AWS by these only."""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield a key and what is wrong with its value."""

@@ -33,7 +33,7 @@ LONGEST_STEP = timedelta(hours=1)
 
 
 type Runner = Literal["lambda", "worker"]
-"""What runs the tasks: Lambda, or processes of `celeriac worker`."""
+"""What runs the tasks of queues that aren't on Fargate: Lambda, or processes of `celeriac worker`."""
 default_runner: Runner = "lambda"
 """What runs the tasks of a sandbox that names no runner."""
 
@@ -125,7 +125,7 @@ class Pollers:
         Raises NotQuietError if there seems to be no end of them.
         """
         url = sqs.url(queue.physical_name(self._stage))
-        if self._runner == "worker":
+        if self._runner == "worker" or queue.is_on_fargate:
             return self._poll(queue, url, most)
         batch = self._receive(url, most)
         if batch:

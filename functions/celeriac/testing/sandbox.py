@@ -81,7 +81,8 @@ class Sandbox(Faults):
     claims_ahead: how many of the next tasks of its batch a worker claims while others run. At AWS this depends on how
     fast the tasks are (`celeriac.execute.pace`). With more than none, the order of AWS calls differs from run to run.
     hooks: the hooks that run; by default those of `tasks/hooks.py`.
-    runner: `lambda`, or `worker`: then processes of `celeriac worker` run the tasks.
+    runner: `lambda`, or `worker`: then processes of `celeriac worker` run the tasks. Those of a queue with
+        runner="fargate" are always run by such workers.
     """
 
     def __init__(

@@ -10,12 +10,10 @@ from threading import Event, Thread
 
 from celeriac.consume.handler import Batch
 from celeriac.model.failure import error_type
-from celeriac.model.queue import Queue
+from celeriac.model.queue import WITHOUT_A_BEAT, Queue
 from celeriac.observe.log import logger
+from celeriac.worker.protection import Protection
 
-LONGEST = timedelta(minutes=5)
-"""How long a message stays invisible, and a lease lasts, without a beat. A shorter outage of AWS costs nothing, and the
-message of a worker that was killed waits no longer."""
 BEATS = 3
 """How many beats fit into that time. So two of them may fail."""
 
@@ -25,14 +23,14 @@ current: "Heartbeat | None" = None
 
 def length(queue: Queue) -> timedelta:
     """How long the messages of a queue stay invisible without a beat."""
-    return min(queue.visibility, LONGEST)
+    return min(queue.visibility, WITHOUT_A_BEAT)
 
 
 class Heartbeat:
     """Beats for one batch, each time that a third of `length` is over."""
 
-    def __init__(self, batch: Batch, length: timedelta) -> None:
-        self._batch, self._every, self._length = batch, length / BEATS, length
+    def __init__(self, batch: Batch, length: timedelta, protection: Protection) -> None:
+        self._batch, self._every, self._length, self._protection = batch, length / BEATS, length, protection
         self._next = datetime.now(UTC) + self._every
 
     @property
@@ -49,6 +47,7 @@ class Heartbeat:
             self._batch.stay(self._length)
         except Exception as error:  # noqa: BLE001 - the next beat may succeed
             logger.warning("a heartbeat failed", extra={"error": error_type(error)})
+        self._protection.renew()
 
     def keep_beating(self, ended: Event) -> None:
         """Beat until the batch has ended."""

@@ -15,6 +15,7 @@ from celeriac.model.queue import Queue
 from celeriac.model.version import VERSION
 from celeriac.worker.event import Invocation, record
 from celeriac.worker.heartbeat import Heartbeat, beating, length
+from celeriac.worker.protection import Protection
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -29,11 +30,20 @@ DELETE_WAIT_SECONDS = 0.5
 class Poller:
     """One queue's poller. It runs one batch at a time, as a Lambda worker does.
 
-    around: what a batch runs in; by default a thread that beats for it.
+    batch: the most messages at once; None: as the queue declares. around: what a batch runs in; by default a thread
+    that beats for it.
     """
 
-    def __init__(self, queue: Queue, *, around: Callable[[Heartbeat], AbstractContextManager[None]] = beating) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        batch: int | None = None,
+        around: Callable[[Heartbeat], AbstractContextManager[None]] = beating,
+    ) -> None:
         self._queue, self._around = queue, around
+        self._most = batch if batch is not None else queue.batch
+        self._protection = Protection()
         self._name = queue.physical_name(settings.stage())
         self._batch: Batch | None = None
 
@@ -46,7 +56,7 @@ class Poller:
         """
         messages = sqs.receive(
             self._name,
-            most=min(self._queue.batch, most),
+            most=min(self._most, most),
             seconds=seconds,
             invisible=length(self._queue),
         )
@@ -72,13 +82,14 @@ class Poller:
         try:
             if notice.ends_at is not None:
                 batch.give_back()  # the notice came during the poll, when nobody could give them back
-            heartbeat = Heartbeat(batch, length(self._queue))
+            heartbeat = Heartbeat(batch, length(self._queue), self._protection)
             with calls_end_by(batch.ends_at), watch.running(batch.watch), self._around(heartbeat):
                 batch.run()
                 self._delete(batch)
                 batch.end_worker_if_useless()
         finally:
             self._batch = None
+            self._protection.end()
 
     @staticmethod
     def _delete(batch: Batch) -> None:

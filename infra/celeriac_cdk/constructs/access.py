@@ -61,6 +61,7 @@ class Access(Construct):
         operate = [
             *operator_rights(stage),
             *_list_runs(queues, stage),
+            *_of_containers(queues, stage),
             *use_key(key, through=("dynamodb", "s3", "scheduler", "sqs")),
         ]
         self._policy("operator", "The rights of the command `celeriac`", operate, stage)
@@ -68,6 +69,7 @@ class Access(Construct):
             **dict.fromkeys(permissions.payload_objects(stage), _PAYLOADS),
             permissions.schedules(stage): _SCHEDULES,
             permissions.scheduler_roles(stage): "each of these roles sends to a queue of the stage, and nothing else",
+            _TARGETS: "the id of a scalable target is known only when it is created; the services are the stage's",
             _MAPPINGS: "the id of a mapping is known only when it is created; a condition names the stage's functions",
             "*": "lists of queues, tables, schedules, mappings and quotas, and CloudWatch, have no resource to name",
             **dict.fromkeys(
@@ -78,6 +80,7 @@ class Access(Construct):
                     _stacks(stage),
                     _logs(stage),
                     _functions(stage),
+                    _services(stage),
                 ),
                 "an operator may work on all of a stage, and no other stage's names begin like this",
             ),
@@ -99,6 +102,7 @@ class Access(Construct):
 _PAYLOADS = "the name of a payload is known only when it is stored"
 _SCHEDULES = "the name of a schedule is known only when it is created; the group is fixed"
 _MAPPINGS = arn("lambda", "event-source-mapping:*")
+_TARGETS = arn("application-autoscaling", "scalable-target/*")
 
 
 def to_produce(
@@ -191,6 +195,24 @@ def _list_runs(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStatement]
     if not keep_history(queues):
         return []
     return [permissions.query(names.idempotency_table(stage), names.runs_index())]
+
+
+def _of_containers(queues: Sequence[Queue], stage: str) -> list[iam.PolicyStatement]:
+    """What pausing and resuming queues on Fargate needs, if there are any."""
+    if not any(queue.is_on_fargate for queue in queues):
+        return []
+    of_ecs = {"StringEquals": {"application-autoscaling:service-namespace": "ecs"}}
+    return [
+        _allow("ecs:DescribeServices", "ecs:UpdateService", on=[_services(stage)]),
+        iam.PolicyStatement(
+            actions=["application-autoscaling:RegisterScalableTarget"], resources=[_TARGETS], conditions=of_ecs
+        ),
+        _allow("application-autoscaling:DescribeScalableTargets", on=["*"]),
+    ]
+
+
+def _services(stage: str) -> str:
+    return arn("ecs", f"service/{names.workers_cluster(stage)}/*")
 
 
 def _dead_letters(stage: str) -> list[str]:

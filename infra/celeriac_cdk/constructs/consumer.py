@@ -16,6 +16,7 @@ from celeriac_cdk.constructs.release import release
 from celeriac_cdk.monitoring.alarms import Alarms
 from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, MINUTE, measure
 from celeriac_cdk.monitoring.notice import Notice
+from celeriac_cdk.monitoring.queue_alarms import watch_queue
 from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.permissions import consume, queue_arn, send
 
@@ -61,6 +62,7 @@ class Consumer(Construct):
             reason = f"the timeout stands on {lambda_timeouts.LIMITS[queue.timeout_stands_on].source}"
             acknowledgement = cdk.Acknowledgment(id="CloudFormation-Validate::E3717", reason=reason)
             cdk.Validations.of(self.function).acknowledge(acknowledgement)
+        self.role, self.log_group = cast("iam.Role", self.function.role), self.function.log_group
         self._alarms(queue, alarms)
         target = release(self, self.function, name=queue.name, alarms=alarms)
         self.alias = target if isinstance(target, lambda_.Alias) else None
@@ -79,7 +81,7 @@ class Consumer(Construct):
 
     def _alarms(self, queue: Queue, alarms: Alarms) -> None:
         stage = alarms.config.stage
-        function, letters = queue.function_name(stage), queue.dead_letter_name(stage)
+        function = queue.function_name(stage)
         type_ = f"`celeriac --stage {stage}"
         # A worker that dies hides its messages for their visibility timeout, so failures may be that far apart, and
         # the next delivery is never quite on time.
@@ -103,46 +105,7 @@ class Consumer(Construct):
                 "throttled-functions",
             ),
         )
-        alarms.when(
-            self,
-            "AgeAlarm",
-            name=f"{queue.name}-age",
-            metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", QueueName=queue.physical_name(stage)),
-            reaches=int(queue.oldest_age.total_seconds()),
-            times=(3, 3),
-            page=queue.urgent,
-            notice=Notice(
-                f"Tasks of the queue {queue.name} have waited for {in_words(queue.oldest_age)} or longer.",
-                "The queue may be paused, Lambda throttled, a service that the tasks call slow, or the traffic too "
-                f"much for the queue's concurrency. SQS deletes a message after {in_words(queue.retention)}.",
-                f"Type {type_} queues`, then {type_} doctor`.",
-                "no task has waited for so long",
-                "waiting-tasks",
-            ),
-        )
-        alarms.when_letters(
-            self,
-            queue=letters,
-            page=queue.urgent,
-            notice=Notice(
-                f"Tasks of the queue {queue.name} have failed for good: their dead letters are in {letters}.",
-                "Each letter says why, in `failure`. SQS keeps it for "
-                f"{in_words(queue.dead_letter_retention - queue.retention)} at least.",
-                f"Type {type_} dlq list {queue.name}`, remove the cause, then {type_} dlq redrive {queue.name}`.",
-                "no letter is left. Until then it can't tell of another one",
-                "dead-letters",
-            ),
-        )
-        alarms.before_letters_are_deleted(
-            self,
-            queue=letters,
-            kept=queue.dead_letter_retention,
-            aged_before=queue.retention,
-            do=(
-                f"Type {type_} dlq list {queue.name}`, then redrive or discard, or keep the letters: "
-                f"{type_} dlq export {queue.name} FILE`."
-            ),
-        )
+        watch_queue(self, queue, alarms)
 
 
 def _fate(queue: Queue) -> str:

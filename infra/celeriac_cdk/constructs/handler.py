@@ -123,24 +123,29 @@ def build_handler(
         vpc=network.vpc if network is not None else None,
         vpc_subnets=network.subnets if network is not None else None,
         security_groups=list(network.security_groups) if network is not None else None,
-        environment={
-            settings.APPLICATION: config.application,
-            settings.TASKS: declared.package(),
-            settings.STAGE: config.stage,
-            "POWERTOOLS_SERVICE_NAME": "celeriac",
-            # The text of an error may quote a payload. On the local cloud the payload belongs to the developer, so the
-            # log may have the text. On AWS only the dead letter has it.
-            **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
-            **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None and config.encrypts else {}),
-            **({"CELERIAC_WIRE": "off"} if config.plain_botocore else {}),
-            **size.environment,
-        },
+        environment={**variables(runtime), **size.environment},
     )
     if size.vpc and network is None and not config.local:  # the local cloud doesn't have that VPC
         _join_vpc(function, config)
     if network is not None or (size.vpc and not config.local):
         _let_lambda_join(name, role)
     return function
+
+
+def variables(runtime: Runtime) -> dict[str, str]:
+    """What our own code reads in the environment of each function, and of each container that runs tasks."""
+    config = runtime.config
+    return {
+        settings.APPLICATION: config.application,
+        settings.TASKS: declared.package(),
+        settings.STAGE: config.stage,
+        "POWERTOOLS_SERVICE_NAME": "celeriac",
+        # The text of an error may quote a payload. On the local cloud the payload belongs to the developer, so the
+        # log may have the text. On AWS only the dead letter has it.
+        **({"CELERIAC_LOG_ERROR_TEXTS": "true"} if config.local else {}),
+        **({"CELERIAC_KMS_KEY": runtime.key.key_arn} if runtime.key is not None and config.encrypts else {}),
+        **({"CELERIAC_WIRE": "off"} if config.plain_botocore else {}),
+    }
 
 
 def _join_vpc(function: lambda_.Function, config: StageConfig) -> None:

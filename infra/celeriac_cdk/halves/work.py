@@ -2,11 +2,13 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -41,6 +43,9 @@ from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.monitoring.topics import Topics, pages, tickets
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
 from celeriac_cdk.rights import given_to, moved_from, of_consumer, of_publishers
+
+if TYPE_CHECKING:
+    from celeriac_cdk.constructs.containers import Cluster, Containers
 
 _PAYLOADS = "the name of a payload is known only when it is stored"
 _THROTTLED = timedelta(hours=1)
@@ -96,15 +101,12 @@ class Work(Construct):
             self._warn_of_few_receives(queue)
             self._warn_of_another_python(queue, config)
             self._warn_of_shared_rights(queue, moved_from(queue, tasks), application)
+        build = self._builder(runtime, alarms)
         consumers = [
-            Consumer(
-                self,
-                f"Consumer-{queue.name}",
-                queue=queue,
-                runtime=runtime,
-                permissions=of_consumer(queue, given[queue.name], queues, tasks, config.stage),
-                environment=given[queue.name].environment,
-                alarms=alarms,
+            build(
+                queue,
+                of_consumer(queue, given[queue.name], queues, tasks, config.stage),
+                given[queue.name].environment,
             )
             for queue in queues
         ]
@@ -147,7 +149,42 @@ class Work(Construct):
         self._tell_of_single_places(tasks)
         self.dashboard = dashboard(self, queues, limits_of(tasks), alarms) if config.watched else None
         if not config.local:  # the local cloud's CloudFormation has no saved queries
-            queries(self, [*(each.function for each in consumers), relay.function, sweeper.function], config.stage)
+            logs = [*(each.log_group for each in consumers), relay.function.log_group, sweeper.function.log_group]
+            queries(self, logs, config.stage)
+
+    def _builder(
+        self, runtime: Runtime, alarms: Alarms
+    ) -> "Callable[[Queue, Sequence[iam.PolicyStatement], Mapping[str, str]], Consumer | Containers]":
+        """What builds the consumer of a queue of its rights and variables."""
+
+        @cache
+        def cluster() -> "Cluster":
+            from celeriac_cdk.constructs.containers import Cluster  # noqa: PLC0415 - aws_ecs takes a second, for few
+
+            return Cluster(self, "Workers", stage=runtime.config.stage)
+
+        def build(
+            queue: Queue, rights: Sequence[iam.PolicyStatement], variables: Mapping[str, str]
+        ) -> "Consumer | Containers":
+            id_ = f"Consumer-{queue.name}"
+            if not queue.is_on_fargate:
+                return Consumer(
+                    self, id_, queue=queue, runtime=runtime, permissions=rights, environment=variables, alarms=alarms
+                )
+            from celeriac_cdk.constructs.containers import Containers  # noqa: PLC0415 - as above
+
+            return Containers(
+                self,
+                id_,
+                queue=queue,
+                cluster=cluster(),
+                runtime=runtime,
+                permissions=rights,
+                environment=variables,
+                alarms=alarms,
+            )
+
+        return build
 
     def _watch_tables(self, tables: Sequence[Table], alarms: Alarms, *, keeps_history: bool) -> None:
         """Watch the tables. Few read the stage's own tables, so a throttle there is one of writes."""

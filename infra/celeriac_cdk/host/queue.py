@@ -1,12 +1,14 @@
 """A queue of a stage, with all that belongs to it, as objects of the CDK."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
+from constructs import IConstruct
 
 from celeriac.model import names
 from celeriac.model.queue import Queue
@@ -22,26 +24,57 @@ from celeriac_cdk.host.home import Home
 from celeriac_cdk.monitoring.metrics import measure
 from celeriac_cdk.rights import to_cancel, to_read_status
 
+if TYPE_CHECKING:
+    from celeriac_cdk.constructs.containers import Containers
+
 
 class QueueOfStage:
     """A queue: its resources, its metrics, and grants to those who use it."""
 
     def __init__(
-        self, declared: Queue, built: TaskQueue, consumer: Consumer, home: Home, *, alarms: list[cloudwatch.Alarm]
+        self,
+        declared: Queue,
+        built: TaskQueue,
+        consumer: "Consumer | Containers",
+        home: Home,
+        *,
+        alarms: list[cloudwatch.Alarm],
     ) -> None:
         self.declared = declared
         """The declaration, with the stage's own numbers."""
         self.queue: sqs.Queue = built.source
         self.dead_letter_queue: sqs.Queue = built.dead_letters
-        self.consumer: lambda_.Function = consumer.function
-        """The function that runs the tasks. What its tasks may do is given to it."""
-        self.alias: lambda_.Alias | None = consumer.alias
-        """What the mapping invokes in a stage with a canary."""
-        self.mapping: lambda_.EventSourceMapping = consumer.mapping
-        self.log_group: logs.ILogGroup = consumer.function.log_group
+        self.role: iam.Role = consumer.role
+        """That of the tasks. What they may do is given to it."""
+        self.alias: lambda_.Alias | None = consumer.alias if isinstance(consumer, Consumer) else None
+        """What the mapping invokes in a stage with a canary; None otherwise, and on Fargate."""
+        self.log_group: logs.ILogGroup = consumer.log_group
         self.alarms = alarms
         """Those of this queue; empty in an ephemeral stage."""
-        self._home = home
+        self._consumer, self._home = consumer, home
+
+    @property
+    def consumer(self) -> lambda_.Function:
+        """The function that runs the tasks. Raises ConfigError for a queue on Fargate."""
+        return self._of_lambda().function
+
+    @property
+    def mapping(self) -> lambda_.EventSourceMapping:
+        """What polls the queue. Raises ConfigError for a queue on Fargate."""
+        return self._of_lambda().mapping
+
+    @property
+    def process(self) -> IConstruct:
+        """What runs the tasks: the function, or the task definition of ECS. A grant takes both."""
+        return self._consumer.function if isinstance(self._consumer, Consumer) else self._consumer.task_definition
+
+    def _of_lambda(self) -> Consumer:
+        if not isinstance(self._consumer, Consumer):
+            raise ConfigError(
+                f'the queue {self.declared.name!r} has runner="fargate" and no function: use its .role, its .process '
+                "or its .log_group"
+            )
+        return self._consumer
 
     def grant_enqueue(self, grantee: Grantee) -> None:
         """Let a function or a service enqueue tasks of the queue: rights, and environment variables.
@@ -93,7 +126,7 @@ class QueueOfStage:
                     raise ConfigError(f"{declared.file('tables')} declares no table {table!r}; {there}")
             physical = [names.table(self._home.config.stage, table) for table in tables]
         for statement in permissions.read_and_write_items(physical):
-            self.consumer.add_to_role_policy(statement)
+            self.role.add_to_policy(statement)
 
     def metric_waiting(self) -> cloudwatch.Metric:
         """Messages that wait for a worker."""

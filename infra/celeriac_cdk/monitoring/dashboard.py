@@ -60,7 +60,11 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
         return each(lambda queue: measure("AWS/SQS", metric, "Maximum", QueueName=queue.dead_letter_name(stage)))
 
     def function(metric: str, statistic: str = "Sum") -> list[cloudwatch.IMetric]:
-        return each(lambda queue: measure("AWS/Lambda", metric, statistic, FunctionName=queue.function_name(stage)))
+        functions = [queue for queue in queues if not queue.is_on_fargate]
+        return [
+            measure("AWS/Lambda", metric, statistic, FunctionName=queue.function_name(stage)).with_(label=queue.name)
+            for queue in functions
+        ]
 
     def outbox(metric: Metric) -> cloudwatch.Metric:
         return measure(names.METRICS, metric, "Maximum", service="outbox", stage=names.prefix(stage))
@@ -71,7 +75,7 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
     delayed = measure(names.METRICS, Metric.DELAYED, "Maximum", service="tasks", stage=names.prefix(stage))
     unpublished: list[cloudwatch.IMetric] = [outbox(Metric.UNPUBLISHED_AGE), outbox(Metric.PARKED_EVENTS)]
     relay_lag = measure("AWS/Lambda", "IteratorAge", "Maximum", FunctionName=names.relay_function(stage))
-    return [
+    graphs: list[Graph] = [
         ("Waiting messages", source("ApproximateNumberOfMessagesVisible")),
         ("Age of the oldest waiting message, seconds", source("ApproximateAgeOfOldestMessage")),
         ("Succeeded", tasks(Metric.SUCCEEDED)),
@@ -89,6 +93,7 @@ def _graphs(queues: Sequence[Queue], stage: str) -> list[Graph]:
         ("Delayed tasks that wait in schedules, up to 1,000", [delayed]),
         ("Schedules: sends, throttled, failed and given up", [scheduled(each) for each in _OF_SCHEDULES]),
     ]
+    return [(title, metrics) for title, metrics in graphs if metrics]
 
 
 def _graphs_of_limits(limits: Sequence[Limit], stage: str) -> list[Graph]:

@@ -1,8 +1,7 @@
-"""Queries of the functions' logs, saved in CloudWatch Logs Insights under `<application>-<stage>/`."""
+"""Queries of the logs, saved in CloudWatch Logs Insights under `<application>-<stage>/`."""
 
 from collections.abc import Sequence
 
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -47,8 +46,8 @@ _QUERIES: dict[str, dict[str, object]] = {
 }
 
 
-def queries(scope: Construct, functions: Sequence[lambda_.Function], stage: str) -> None:
-    """Save the queries. Each searches the logs of all `functions`."""
+def queries(scope: Construct, groups: Sequence[logs.ILogGroup], stage: str) -> None:
+    """Save the queries. Each searches all `groups`."""
     saved = Construct(scope, "Queries")
     for number, (title, query) in enumerate(_QUERIES.items()):
         logs.QueryDefinition(
@@ -56,5 +55,5 @@ def queries(scope: Construct, functions: Sequence[lambda_.Function], stage: str)
             f"Query{number}",
             query_definition_name=f"{names.prefix(stage)}/{title}",
             query_string=logs.QueryString(**query),  # type: ignore[arg-type]  # the keys are its parameters
-            log_groups=[function.log_group for function in functions],
+            log_groups=list(groups),
         )

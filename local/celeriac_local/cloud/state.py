@@ -16,17 +16,23 @@ class Cloud:
     provider_port: int | None = None
     provider: Process | None = None
     """The server that the sample tasks call; None in a project without them."""
+    workers: tuple[Process, ...] = ()
+    """What runs the tasks of queues on Fargate. One of them may have ended itself: the rest of the cloud goes on."""
     deployed: str | None = None
     """The fingerprint of the last deployed sources; None until the first deployment succeeds."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its processes are running."""
-        return all(is_running(process) for process in self.processes)
+        """Whether all its servers are running."""
+        return all(is_running(process) for process in self._servers)
 
     @property
     def processes(self) -> list[Process]:
-        """The processes that were started."""
+        """The processes that were started, in the order in which they should end."""
+        return [*self.workers, *self._servers]
+
+    @property
+    def _servers(self) -> list[Process]:
         return [self.emulator, *([self.provider] if self.provider is not None else [])]
 
     @property
@@ -49,7 +55,9 @@ def load() -> Cloud | None:
     try:
         stored = json.loads(folders.state_file().read_text())
         emulator, provider = Process(**stored.pop("emulator")), stored.pop("provider", None)
-        return Cloud(**stored, emulator=emulator, provider=Process(**provider) if provider is not None else None)
+        workers = tuple(Process(**each) for each in stored.pop("workers", ()))
+        provider = Process(**provider) if provider is not None else None
+        return Cloud(**stored, emulator=emulator, provider=provider, workers=workers)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

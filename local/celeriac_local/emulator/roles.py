@@ -1,9 +1,10 @@
-"""Enforce the functions' roles: a call that AWS would refuse is refused here, and the error says what to add where.
+"""Enforce the roles of what runs: a call that AWS would refuse is refused here, and the error says what to add where.
 
 MiniStack can enforce roles (`AUTH=true`), but then for every caller, and by the names of the API's operations, which
 are not always IAM's: docs/decisions/0014-roles-are-enforced-on-the-local-cloud.md. So each function gets a session of
-its role here. `local/celeriac_local/iam/policy.py` judges the calls signed with such a session. All other callers have
-every right, as the account's owner does.
+its role here, and each process that runs tasks in the place of a container takes on the container's role.
+`local/celeriac_local/iam/policy.py` judges the calls signed with such a session. All other callers have every right, as
+the account's owner does.
 """
 
 import hashlib
@@ -53,6 +54,7 @@ class _Http:
 _sessions: dict[str, _Session] = {}
 """The sessions by access key."""
 _noted: set[str] = set()
+CONTAINERS = "ecs-tasks.amazonaws.com"
 
 
 def install() -> None:
@@ -65,6 +67,22 @@ def install() -> None:
         return _refused(*request) or await handle(*request, **more)
 
     app._handle_special_data_plane_request = handle_special  # noqa: SLF001
+    register = sts.register_session
+
+    def registered(key: str, session: dict[str, Any]) -> None:
+        register(key, session)
+        _note_container(key, session["Arn"])
+
+    sts.register_session = registered
+
+
+def _note_container(key: str, arn: str) -> None:
+    """Enforce a role that was taken on, if it is for containers. The roles of a deploy stay the owner's."""
+    _, _, _, _, account, named = arn.split(":", 5)
+    kind, *names = named.split("/")
+    role = iam._roles.get_scoped(account, None, names[0]) if kind == "assumed-role" else None  # noqa: SLF001
+    if role is not None and CONTAINERS in json.dumps(role.get("AssumeRolePolicyDocument"), default=str):
+        _sessions[key] = _Session(account, names[0], names[-1])
 
 
 def _credentials(config: dict[str, Any]) -> dict[str, str]:

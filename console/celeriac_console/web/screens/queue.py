@@ -57,7 +57,7 @@ def _switch(asked: Asked, *, on: bool) -> Done:
     with noted(asked.operator, "resume" if on else "pause", {"queue": queue.name}) as outcome:
         outcome.said = consumers.switch(queue, on=on).lower()
     asked.shared.live.consumers.get(fresh=True)
-    said = f"{queue.name} is {'resumed' if on else 'paused'}: it takes Lambda up to a minute."
+    said = f"{queue.name} is {'resumed' if on else 'paused'}: {consumers.takes(queue, on=on)}."
     return Done(said if on else f"{said} Waiting messages stay in the queue.", f"/queues/{part(queue.name)}")
 
 
@@ -90,9 +90,11 @@ def _numbers(queue: Queue) -> dict[str, str]:
     most = (
         f"{queue.max_concurrency} invocations" if queue.max_concurrency is not None else "as many as Lambda scales to"
     )
+    if queue.is_on_fargate:
+        most = f"{queue.workers[0]} to {queue.workers[1]} containers"
     pollers = f"{queue.pollers[0]} to {queue.pollers[1]} pollers" if queue.pollers else most
     times: dict[str, timedelta] = {
-        "Timeout of an invocation": queue.timeout,
+        "Timeout of a batch" if queue.is_on_fargate else "Timeout of an invocation": queue.timeout,
         "Visibility timeout": queue.visibility,
         "Retention": queue.retention,
         "Retention of dead letters": queue.dead_letter_retention,
@@ -100,7 +102,7 @@ def _numbers(queue: Queue) -> dict[str, str]:
     }
     return {
         "Kind": "FIFO" if queue.fifo else "standard",
-        "At once, in one invocation": f"{queue.concurrency}",
+        f"At once, in one {'container' if queue.is_on_fargate else 'invocation'}": f"{queue.concurrency}",
         "At once, in all": pollers,
         "Messages of a batch": f"{queue.batch}",
         **{name: duration_text(length) for name, length in times.items()},

@@ -1,0 +1,23 @@
+"""Container entry on Fargate: `python -m celeriac.entry.worker QUEUE BATCH SECONDS` runs a queue's tasks until SIGTERM.
+
+BATCH is the most messages at once, and SECONDS how long after SIGTERM tasks may go on.
+"""
+
+import sys
+from datetime import timedelta
+
+from celeriac.declare import registry
+from celeriac.observe.log import tell_of_tasks
+from celeriac.worker import process
+from celeriac.worker.poller import Poller
+
+
+def main(queue: str, batch: int, seconds: int) -> None:
+    """Never returns. Raises KeyError if this release has no such queue, and what `process.run` raises."""
+    tell_of_tasks()
+    registry.load_what_works()
+    process.run(Poller(registry.queues()[queue], batch=batch), timedelta(seconds=seconds))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

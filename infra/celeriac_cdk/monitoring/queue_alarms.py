@@ -1,0 +1,55 @@
+"""The alarms of a queue, whoever runs its tasks: tasks that wait for too long, and dead letters."""
+
+from constructs import Construct
+
+from celeriac.model.queue import Queue
+from celeriac_cdk.monitoring.alarms import Alarms
+from celeriac_cdk.monitoring.metrics import measure
+from celeriac_cdk.monitoring.notice import Notice
+from celeriac_cdk.monitoring.times import in_words
+
+
+def watch_queue(scope: Construct, queue: Queue, alarms: Alarms) -> None:
+    """Build the alarms into `scope`."""
+    stage = alarms.config.stage
+    letters, type_ = queue.dead_letter_name(stage), f"`celeriac --stage {stage}"
+    alarms.when(
+        scope,
+        "AgeAlarm",
+        name=f"{queue.name}-age",
+        metric=measure("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", QueueName=queue.physical_name(stage)),
+        reaches=int(queue.oldest_age.total_seconds()),
+        times=(3, 3),
+        page=queue.urgent,
+        notice=Notice(
+            f"Tasks of the queue {queue.name} have waited for {in_words(queue.oldest_age)} or longer.",
+            "The queue may be paused, Lambda throttled, a service that the tasks call slow, or the traffic too "
+            f"much for the queue's concurrency. SQS deletes a message after {in_words(queue.retention)}.",
+            f"Type {type_} queues`, then {type_} doctor`.",
+            "no task has waited for so long",
+            "waiting-tasks",
+        ),
+    )
+    alarms.when_letters(
+        scope,
+        queue=letters,
+        page=queue.urgent,
+        notice=Notice(
+            f"Tasks of the queue {queue.name} have failed for good: their dead letters are in {letters}.",
+            "Each letter says why, in `failure`. SQS keeps it for "
+            f"{in_words(queue.dead_letter_retention - queue.retention)} at least.",
+            f"Type {type_} dlq list {queue.name}`, remove the cause, then {type_} dlq redrive {queue.name}`.",
+            "no letter is left. Until then it can't tell of another one",
+            "dead-letters",
+        ),
+    )
+    alarms.before_letters_are_deleted(
+        scope,
+        queue=letters,
+        kept=queue.dead_letter_retention,
+        aged_before=queue.retention,
+        do=(
+            f"Type {type_} dlq list {queue.name}`, then redrive or discard, or keep the letters: "
+            f"{type_} dlq export {queue.name} FILE`."
+        ),
+    )
