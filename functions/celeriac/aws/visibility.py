@@ -30,8 +30,12 @@ def delete(queue_name: str, receipts: Sequence[str]) -> bool:
     return taken
 
 
-def show_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> None:
-    """Set when messages are delivered again. If that fails, this is later: at the end of their visibility timeout."""
+def show_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> bool:
+    """Set when messages are delivered again, and return whether SQS has taken it for all.
+
+    If that fails, this is later: at the end of their visibility timeout.
+    """
+    is_taken = True
     for batch in batched(handed_back, sqs.BATCH_ENTRIES):
         entries: Any = [
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds_until(instant)}
@@ -41,8 +45,11 @@ def show_again(queue_name: str, handed_back: Sequence[tuple[str, datetime]]) -> 
             answer = client("sqs").change_message_visibility_batch(QueueUrl=sqs.url(queue_name), Entries=entries)
             if answer.get("Failed"):
                 logger.warning("visibility not changed", extra={"error": answer["Failed"][0]["Code"]})
+                is_taken = False
         except Exception as error:  # noqa: BLE001 - only time is lost
             logger.warning("visibility not changed", extra={"error": error_type(error)})
+            is_taken = False
+    return is_taken
 
 
 def seconds_until(instant: datetime) -> int:

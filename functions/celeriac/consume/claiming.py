@@ -1,17 +1,19 @@
 """Claims a message's task, or finds the outcome of a message whose task must not run now."""
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec.structs import replace
 
-from celeriac.consume import visiting
+from celeriac.consume import outage, visiting
 from celeriac.consume.decide import unsent
 from celeriac.consume.duplicate import dropped
 from celeriac.consume.insist import while_there_is_time
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, RunAlone
 from celeriac.consume.received import Received, failure
 from celeriac.consume.report import log_lost_worker
+from celeriac.consume.unrun import waited_for_another
 from celeriac.declare.key import Key
 from celeriac.declare.task import Task
 from celeriac.execute.threads import left_behind
@@ -23,6 +25,9 @@ from celeriac.model.message import Message
 from celeriac.model.reason import Reason
 from celeriac.observe import metrics
 from celeriac.observe.running import RunInfo
+
+# A thousand waits of this length are three days. As long the messages behind it in its group wait for nothing at most.
+LONGEST_WAIT_FOR_OTHERS = timedelta(minutes=5)
 
 
 def claimed_key(task: Task[..., Any, Any], key: Key, message: Message) -> str:
@@ -105,11 +110,25 @@ def _claimed(
     except lease.AlreadyUsed as used:
         return dropped(task, message, used, wanted, received)
     except lease.Busy as busy:
-        return HandedBack("another worker is running it", busy.until, original)
+        return _waits(busy, message, original, received)
     except lease.TooEarly as early:
         return HandedBack("its next attempt isn't due yet", early.until, original)
     except lease.EndedUnsent as ended:
         return _resumed(task, message, wanted, ended, original, received)
+
+
+def _waits(busy: lease.Busy, message: Message, original: Message, received: Received) -> Outcome:
+    """The outcome of a message whose key is another worker's, or another message's.
+
+    On a FIFO queue it stays in the queue, and each wait is a receive. SQS would move it without a reason after the last
+    one, and delete it at the end of its retention.
+    """
+    until = busy.until
+    if received.queue.fifo and busy.of not in {"", message.id}:
+        until = max(until, datetime.now(UTC) + outage.growing(received.sqs_record.receives, LONGEST_WAIT_FOR_OTHERS))
+        if outage.is_over(received) or until > received.must_end_by:
+            return Dead(original, waited_for_another(busy.of, original, received))
+    return HandedBack("another worker is running it", until, original)
 
 
 def _resumed(  # noqa: PLR0917 - the arguments are those of its only caller

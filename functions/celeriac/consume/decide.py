@@ -12,6 +12,7 @@ from celeriac.consume.received import Received, failure, overdue
 from celeriac.declare.task import Task
 from celeriac.execute.call import CutOffError, TaskTimeoutError, WorkerLost
 from celeriac.leases import lease
+from celeriac.model import notice
 from celeriac.model.continuing import CONTINUES, MOST_PARTS, NoProgressError, TooManyPartsError, goes_on
 from celeriac.model.failure import Failure, error_place, error_type
 from celeriac.model.message import Message
@@ -56,7 +57,8 @@ def failed(
 
 def _continued(message: Message, held: lease.Lease, received: Received) -> Outcome | NoProgressError:
     """The outcome of a run that ended at a checkpoint. NoProgressError if it is an attempt that has failed."""
-    if not (held.has_moved or held.has_failed_to_save):
+    is_told = notice.ends_at is not None  # its worker was told to end: the time of its run wasn't over
+    if not (held.has_moved or held.has_failed_to_save or is_told):
         return NoProgressError()
     queue, now = received.queue, datetime.now(UTC)
     if held.moved.parts + 1 >= MOST_PARTS:
@@ -74,7 +76,7 @@ def _continued(message: Message, held: lease.Lease, received: Received) -> Outco
         waited=int(received.facts.waited.total_seconds()),
     )
     why = Failure(CONTINUES, attempts=message.attempt - 1, first_at=message.enqueued_at, last_at=now)
-    # A run that couldn't save its cursor does its work again: not at once, while AWS can't be reached.
+    # A run whose cursor hasn't moved does its work again: not at once, while AWS can't be reached or its worker ends.
     delay = timedelta() if held.has_moved else SHORTEST_UNCHARGED
     return Retried(successor, delay, "", held, why, charged=False, continues=True)
 

@@ -238,14 +238,17 @@ class Batch:
             logger.error("out of time while settling, unsettled messages will be delivered again")
         return in_time
 
-    def stay(self, length: timedelta) -> None:
+    def stay(self, length: timedelta) -> bool:
         """Let the messages stay invisible, and the leases last, for this long from now. Another thread may call this.
 
-        Messages that are settled are acknowledged instead.
+        Messages that are settled are acknowledged instead. Returns whether AWS has done it all.
         """
-        if self._worker.held is not None:
-            self._worker.held.renew()
-        self.delete_done()
+        # A message that stays invisible meets no other worker, whatever becomes of its lease.
+        is_hidden = self._hide(length)
+        is_held = self._worker.held is None or self._worker.held.renew()
+        return self.delete_done() and is_hidden and is_held
+
+    def _hide(self, length: timedelta) -> bool:
         now = datetime.now(UTC)
         # Beyond that, SQS refuses the call for all of them.
         until = min(now + length, self._received_at + MAX_IN_FLIGHT)
@@ -254,8 +257,9 @@ class Batch:
             for sqs_record, _ in self._sqs_records
             if not self._settled[sqs_record.message_id].acknowledged and self._begun.get(sqs_record.message_id, True)
         ]
-        if kept and until > now:
-            visibility.show_again(self._sqs_records[0][0].queue_name, kept)
+        if not kept or until <= now:
+            return True
+        return visibility.show_again(self._sqs_records[0][0].queue_name, kept)
 
     def give_back(self) -> None:
         """Let SQS deliver at once what has not begun; it won't begin any more. Another thread may call this."""

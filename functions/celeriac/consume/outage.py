@@ -16,8 +16,13 @@ def wait(received: Received, *, can_send: bool = True) -> timedelta:
         waits longer, to save the other half.
     """
     sqs_record, queue = received.sqs_record, received.queue
-    usual = min(timedelta(seconds=2 ** min(sqs_record.receives, 10)), LONGEST_WAIT) * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    usual = growing(sqs_record.receives, LONGEST_WAIT) * random.uniform(0.5, 1)  # noqa: S311 - no secret
     return usual if can_send or 2 * sqs_record.receives < queue.receive_limit else max(usual, queue.visibility)
+
+
+def growing(receives: int, longest: timedelta) -> timedelta:
+    """A wait that doubles with each receive, from two seconds to `longest`."""
+    return min(timedelta(seconds=2 ** min(receives, 10)), longest)
 
 
 def is_over(received: Received) -> bool:

@@ -96,6 +96,15 @@ def too_late(message: Message, received: Received) -> Failure:
     return failure(Reason.EXPIRED, error, unrun(message), received)
 
 
+def waited_for_another(other: str, message: Message, received: Received) -> Failure:
+    """The failure of a FIFO message that has waited for another one of its key as long as SQS lets it."""
+    error = TimeoutError(
+        f"it waits for the message {other} of its key, which isn't done, and has used up its receives or its time in "
+        f"the queue {received.queue.name!r}. It wasn't run: redrive it when the other one has ended, or cancel that one"
+    )
+    return failure(Reason.EXPIRED, error, unrun(message), received)
+
+
 def received_too_often(limit: str, message: Message, received: Received) -> Failure:
     """The failure of a FIFO message that has waited for a limit until SQS won't deliver it once more."""
     queue = received.queue

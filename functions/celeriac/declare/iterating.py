@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class _Items[T]:
     def __init__(self, lease: "Lease | None") -> None:
-        self._lease = lease
+        self._lease, self._is_iterating = lease, False
         self._given: list[T] = []
         """The item at work, if there is one."""
 
@@ -24,8 +24,10 @@ class _Items[T]:
         return item
 
     def _tell(self, *, is_iterating: bool) -> None:
-        if self._lease is not None:
-            self._lease.is_iterating = is_iterating
+        if self._lease is not None and is_iterating != self._is_iterating:
+            # Loops may be nested, or side by side.
+            self._is_iterating = is_iterating
+            self._lease.iterating += 1 if is_iterating else -1
 
     def __del__(self) -> None:
         self._tell(is_iterating=False)

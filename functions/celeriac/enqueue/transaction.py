@@ -241,7 +241,7 @@ class Transaction:
             self._lease.is_unsure = True
 
     def _commit(self) -> None:
-        if self._cursor is None and self._lease is not None and self._lease.is_iterating:
+        if self._cursor is None and self._lease is not None and self._lease.iterating:
             raise TransactionError(
                 "this transaction would end the task, and ctx.iterate(...) has more items: call tx.checkpoint(cursor) "
                 "in it, with the cursor of its item. After a `break`, keep no variable that holds the iterator"

@@ -3,13 +3,18 @@
 BATCH is the most messages at once, and SECONDS how long after SIGTERM tasks may go on.
 """
 
+import os
+import signal
 import sys
 from datetime import timedelta
 
-from celeriac.declare import registry
-from celeriac.observe.log import tell_of_tasks
-from celeriac.worker import process
-from celeriac.worker.poller import Poller
+# It is the container's first process, and that one gets no signal without a handler. Nothing is received yet.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+from celeriac.declare import registry  # noqa: E402 - after the line above, because imports take seconds
+from celeriac.observe.log import tell_of_tasks  # noqa: E402
+from celeriac.worker import process  # noqa: E402
+from celeriac.worker.poller import Poller  # noqa: E402
 
 
 def main(queue: str, batch: int, seconds: int) -> None:

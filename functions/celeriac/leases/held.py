@@ -42,17 +42,29 @@ class Held:
         with self._lock:
             self._leases.pop(message_id, None)
 
-    def renew(self) -> None:
-        """Renew all leases. What AWS refuses is logged: the next call tries again, except for a lease that is lost."""
+    def renew(self) -> bool:
+        """Renew all leases, and return whether none is left to be tried again. What AWS refuses is logged.
+
+        A lease that is lost isn't tried again.
+        """
         with self._lock:
             leases = list(self._leases.items())
+        is_done = True
         for message_id, lease in leases:
+            if not self._holds(message_id):
+                continue  # its run has ended meanwhile
             try:
                 lease.renew(self.until)
             except LeaseLostError:
                 self._lost(message_id, lease)
             except Exception as error:  # noqa: BLE001 - every later write of the run asks for the lease
                 logger.warning("a lease is not renewed", extra={"error": error_type(error)})
+                is_done = False
+        return is_done
+
+    def _holds(self, message_id: str) -> bool:
+        with self._lock:
+            return message_id in self._leases
 
     def _lost(self, message_id: str, lease: Lease) -> None:
         with self._lock:

@@ -54,11 +54,14 @@ class AlreadyTried(AlreadyUsed):
 
 
 class Busy(Signal):
-    """Another worker holds the lease until `until`."""
+    """Another worker holds the lease until `until`, or another message of the key goes first.
 
-    def __init__(self, until: dt.datetime) -> None:
+    of: the id of the message that holds the record, if it is known.
+    """
+
+    def __init__(self, until: dt.datetime, *, of: str = "") -> None:
         super().__init__(f"another worker holds the lease until {until:%H:%M:%S}")
-        self.until = until
+        self.until, self.of = until, of
 
 
 class TooEarly(Signal):
@@ -126,8 +129,8 @@ class Lease(Struct):
     """How many checkpoints the record has had, and this run has tried."""
     has_moved: bool = False
     """Whether the cursor has moved in this run."""
-    is_iterating: bool = False
-    """Whether `ctx.iterate` has given the task an item that isn't done."""
+    iterating: int = 0
+    """How many loops of `ctx.iterate` have given the task an item that isn't done."""
     is_unsure: bool = False
     """Whether a transaction of this run may have saved its cursor, and it isn't known whether it has."""
     has_failed_to_save: bool = False
@@ -293,7 +296,7 @@ def claim(wanted: Claim) -> Lease:
         raise AlreadyCancelled(found)
     if progress.is_of_another(found, wanted) and not _is_held(found):
         due = _instant(found["retry_at"]) if "retry_at" in found else dt.datetime.now(dt.UTC)
-        raise Busy(max(due, dt.datetime.now(dt.UTC) + LOOK_AGAIN))
+        raise Busy(max(due, dt.datetime.now(dt.UTC) + LOOK_AGAIN), of=str(found["task_id"]))
     if status == RETRYING:
         # A message that was dead-lettered without a run, by quarantine for example, left the record unchanged. A
         # redrive of it starts with fresh attempts, once for all of its copies.
@@ -319,7 +322,7 @@ def _claim_in_progress(attempted: FencedStore, found: Record) -> Lease:
         if not is_own:
             return _claim_after(attempted, found)
     elif (expiry := _instant(found.get("in_progress_expiration", 0))) >= dt.datetime.now(dt.UTC):
-        raise Busy(expiry)
+        raise Busy(expiry, of=str(found.get("task_id", "")))
     if is_own and not wanted.comes_back:
         ran = (int(found.get("attempt", 0)), int(found.get("step", 0)))
         if ran < (wanted.attempt, wanted.step):

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from celeriac.leases import tombstones
 from celeriac.leases.claim import Claim
 from celeriac.leases.states import INPROGRESS, RETRYING
 from celeriac.leases.tombstones import state_is_over
@@ -26,7 +27,7 @@ def is_of_another(record: Mapping[str, Any], claim: Claim) -> bool:
     """Whether another message has saved a cursor of other arguments, and goes on or is tried again, after a death too.
 
     Its work is half done. If this claim passed, it would overwrite the cursor, and what is done would be done twice.
-    A message that SQS can't have any more doesn't come again.
+    A message that SQS can't have any more doesn't come again, and neither does one that is cancelled.
     """
     if claim.of_message or "cursor" not in record or _has_expired(record):
         return False
@@ -34,13 +35,15 @@ def is_of_another(record: Mapping[str, Any], claim: Claim) -> bool:
         return False
     if record.get("task_id") == claim.task_id or _is_of(str(record.get("cursor_of", "")), claim):
         return False
+    if tombstones.names(record, str(record.get("task_id", ""))):
+        return False
     last = max(int(record.get("in_progress_expiration", 0)), int(record.get("retry_at", 0)))
     return last >= _gone(claim)
 
 
 def is_no_others(claim: Claim) -> tuple[str, dict[str, str], dict[str, Any]]:
     """The condition that `is_of_another` is False of a RETRYING record, with its names and values."""
-    mine = ["attribute_not_exists(#cursor)", "task_id = :claimer"]
+    mine = ["attribute_not_exists(#cursor)", "task_id = :claimer", f"contains({tombstones.CANCELLED}, task_id)"]
     values: dict[str, Any] = {":claimer": {"S": claim.task_id}, ":gone": {"N": str(_gone(claim))}}
     if claim.hashes is not None:
         mine += ["contains(cursor_of, :sent)", "contains(cursor_of, :arrived)"]

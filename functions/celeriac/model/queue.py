@@ -43,7 +43,7 @@ FEWEST_POLLERS_RANGE, MOST_POLLERS_RANGE = range(2, 201), range(2, 10_001)
 RECEIVES_RANGE = range(5, 1001)
 _OPTIONAL = frozenset({"max_concurrency", "max_receives", "batch_size", "reserved"})
 _OPTIONAL_TIMES = frozenset({"max_age", "log_retention"})
-# A shorter outage of AWS costs nothing, and the message of a worker that was killed waits no longer.
+# An outage of AWS costs nothing if it is a tenth shorter. The message of a worker that was killed waits no longer.
 WITHOUT_A_BEAT = timedelta(minutes=5)
 """How long at most a message stays invisible, and a lease lasts, if a worker outside of Lambda doesn't renew them."""
 _OF_LAMBDA = ("timeout_stands_on", "max_concurrency", "pollers", "batch_window", "reserved")

@@ -14,8 +14,12 @@ from celeriac.model.queue import WITHOUT_A_BEAT, Queue
 from celeriac.observe.log import logger
 from celeriac.worker.protection import Protection
 
-BEATS = 3
-"""How many beats fit into that time. So two of them may fail."""
+BEATS = 10
+"""How many beats fit into that time. So an outage that lasts for nine tenths of it costs nothing."""
+TRY_AGAIN = timedelta(seconds=5)
+"""How long after a beat that failed the next one comes: so a lease is renewed as soon as AWS can be reached again."""
+_JOIN_SECONDS = 2
+"""How long the end of a batch waits for a beat that AWS doesn't answer. Nothing that it does then harms anybody."""
 
 current: "Heartbeat | None" = None
 """The heartbeat of the batch that runs now: a sandbox moves its time."""
@@ -27,7 +31,7 @@ def length(queue: Queue) -> timedelta:
 
 
 class Heartbeat:
-    """Beats for one batch, each time that a third of `length` is over."""
+    """Beats for one batch, each time that a tenth of `length` is over."""
 
     def __init__(self, batch: Batch, length: timedelta, protection: Protection) -> None:
         self._batch, self._every, self._length, self._protection = batch, length / BEATS, length, protection
@@ -44,9 +48,12 @@ class Heartbeat:
             return
         self._next = datetime.now(UTC) + self._every
         try:
-            self._batch.stay(self._length)
+            has_stayed = self._batch.stay(self._length)
         except Exception as error:  # noqa: BLE001 - the next beat may succeed
             logger.warning("a heartbeat failed", extra={"error": error_type(error)})
+            has_stayed = False
+        if not has_stayed:
+            self._next = datetime.now(UTC) + min(TRY_AGAIN, self._every)
         self._protection.renew()
 
     def keep_beating(self, ended: Event) -> None:
@@ -68,4 +75,4 @@ def beating(heartbeat: Heartbeat) -> Iterator[None]:
     finally:
         current = None
         ended.set()
-        thread.join()
+        thread.join(_JOIN_SECONDS)
