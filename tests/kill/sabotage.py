@@ -64,7 +64,7 @@ SABOTAGES = (
         "a group goes on behind a message that isn't done",
         Edit(
             "celeriac/consume/handler.py",
-            "            if isinstance(settled, RunAlone) or not settled.acknowledged:",
+            "            if queue.fifo and (isinstance(settled, RunAlone) or not settled.acknowledged):",
             "            if False:",
         ),
         "group",
