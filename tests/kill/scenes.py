@@ -53,11 +53,12 @@ def _single(task: str, *, effects: tuple[tuple[str, int], ...] = (), **how: obje
     return Scene(task, (Message(task, "a"),), (Expected(task, "a", **how),), effects=effects)  # type: ignore[arg-type]  # fields of Expected
 
 
-def _by_process(scene: Scene) -> Scene:
-    return replace(scene, functions=("films",), runner="worker")
+def _by_process(scene: Scene, *, queue: str = "films") -> Scene:
+    return replace(scene, functions=(queue,), runner="worker")
 
 
 _GROUP = tuple(Message("in_order", f"m{number}", "g", number) for number in (1, 2, 3))
+_GROUP_EXPECTED = tuple(Expected("in_order", message.name) for message in _GROUP)
 _MATES = (Message("pay", "mate"), Message("fail_once", "mate"), Message("launch", "mate"))
 _MATES_EXPECTED = (
     Expected("pay", "mate"),
@@ -87,13 +88,7 @@ SCENES = (
         ("jobs", "relay"),
         (("transfer:a", 1), ("follow:a", 1)),
     ),
-    Scene(
-        "group",
-        _GROUP,
-        tuple(Expected("in_order", message.name) for message in _GROUP),
-        ("ledger",),
-        (("group:g", 3),),
-    ),
+    Scene("group", _GROUP, _GROUP_EXPECTED, ("ledger",), (("group:g", 3),)),
     Scene("batch", _MATES, _MATES_EXPECTED, effects=(("fail_once:mate", 1),)),
     # Tasks that are claimed while others run, and whose ends are recorded while others run.
     Scene("row", _ROW, tuple(Expected("pay", message.name) for message in _ROW)),
@@ -124,4 +119,5 @@ SCENES = (
     _by_process(_single("cut", effects=(("cut:a", 1),))),
     _by_process(_single("screen", kind="at_least_once")),
     _by_process(Scene("matinee", _FILMS, _FILMS_EXPECTED, effects=(("sell:x", 1), ("sell:y", 1)))),
+    _by_process(Scene("reel", _GROUP, _GROUP_EXPECTED, effects=(("group:g", 3),)), queue="ledger"),
 )
