@@ -42,7 +42,7 @@ realities: python-env ## run tests on DynamoDB Local, another SQS, AWS's runtime
 	@sh local/setup.sh realities
 	@$(BIN)/python -m tests.realities $(ARGS)
 
-kill: python-env ## kill and freeze real workers at every call, over DynamoDB Local and another SQS (15 minutes; needs Java)
+kill: python-env ## kill and freeze real workers at every call, over DynamoDB Local and another SQS (half an hour; needs Java)
 	@sh local/setup.sh realities
 	@$(BIN)/python -m tests.kill $(ARGS)
 

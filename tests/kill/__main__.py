@@ -18,7 +18,7 @@ from tests.realities.installed import why_no_dynamodb, why_no_lambda, why_no_sqs
 
 # Most of a run's time is waiting for leases to end.
 AT_ONCE = 8
-SECONDS = 14 * 60
+SECONDS = 28 * 60
 
 
 def main() -> int:
@@ -54,10 +54,11 @@ def run(chosen: argparse.Namespace) -> int:
 
 def sabotage(chosen: argparse.Namespace) -> int:
     """Take each guard out, and play until a promise breaks. Returns the exit code: 1 if none breaks."""
+    planted = [each for each in SABOTAGES if not chosen.scene or each.scene in chosen.scene]
     found_missing = 0
     with tempfile.TemporaryDirectory(prefix="celeriac-kill-") as folder, servers() as backends:
         Theatre(Path(folder) / "whole", backends, chosen.seconds).warm_up(SCENES[:1])
-        for number, (what, edit, name) in enumerate(SABOTAGES):
+        for number, (what, edit, name) in enumerate(planted):
             began = time.monotonic()
             theatre = Theatre(Path(folder) / str(number), backends, chosen.seconds, [edit])
             scenes = [scene for scene in SCENES if scene.name == name]
@@ -72,8 +73,8 @@ def sabotage(chosen: argparse.Namespace) -> int:
             say(f"{what} ({name}): {'FOUND NOTHING' if found is None else f'{found.point}: {found.problems}'}, {where}")
             if found is not None and chosen.stories:
                 report.tell(found)
-    say(f"{found_missing} of {len(SABOTAGES)} missing guards were found")
-    return int(found_missing < len(SABOTAGES))
+    say(f"{found_missing} of {len(planted)} missing guards were found")
+    return int(found_missing < len(planted))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
-"""Plays one scene in a new stage: undisturbed, or with one worker that is killed or frozen at one of its calls."""
+"""Plays one scene in a new stage: undisturbed, or with one worker that is stopped at one of its calls."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 from tests.kill import promises
-from tests.kill.proxy import Side, Stop
-from tests.kill.pumps import Messages, Pump, Rows
+from tests.kill.invoked import Function, Invoked
+from tests.kill.points import Point
+from tests.kill.polling import Polling
+from tests.kill.proxy import Stop
+from tests.kill.pumps import Messages, Pump, Rows, Service
 from tests.kill.scenes import Message, Scene
 from tests.kill.stage import QUEUES, Clients, Stage
 from tests.kill.story import Story
-from tests.kill.worker import Function, Program, Worker
+from tests.kill.worker import By, Program, Worker
 
 # A scene takes some seconds. One that takes longer never becomes quiet.
 LONGEST_SECONDS = 60.0
@@ -22,22 +26,6 @@ WOKEN_SECONDS = 8.0
 MEETINGS = 6
 CONSUMER = "celeriac.entry.consumer.handler"
 HANDLERS = {"jobs": CONSUMER, "ledger": CONSUMER, "relay": "celeriac.entry.relay.handler"}
-
-type Means = Literal["kill", "freeze", "meet"]
-MEANS: tuple[Means, ...] = ("kill", "freeze", "meet")
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Where a worker is stopped, and how."""
-
-    function: str
-    stop: Stop
-    means: Means
-    """`kill`; or `freeze`, until another worker has ended its work; or `meet`: frozen until one is at work."""
-
-    def __str__(self) -> str:
-        return f"{self.means} {self.stop.side} call {self.stop.call} of {self.function}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +47,15 @@ class Played:
 def play(scene: Scene, point: Point | None, *, stage: str, aws: Clients, program: Program) -> Played:
     """Send the scene's messages, wait until all is quiet, and judge."""
     story, place = Story(), Stage(stage, aws)
-    pumps = {function: _pump(function, place, program, story, point) for function in scene.functions}
+    for message in scene.messages:
+        place.send(QUEUES[scene.functions[0]], _body(message), message.group)
+    pumps = {
+        function: _pump(function, scene, point, story, place=place, program=program) for function in scene.functions
+    }
     problems: list[str] = []
     began = time.monotonic()
     try:
         problems += [f"{pump.worker.name} has not started" for pump in pumps.values() if not pump.worker.is_ready()]
-        story.started = time.time()
-        for message in scene.messages:
-            place.send(QUEUES[scene.functions[0]], _body(message), message.group)
         for pump in pumps.values():
             pump.start()
         if not _is_quiet(place, list(pumps.values()), point):
@@ -76,10 +65,14 @@ def play(scene: Scene, point: Point | None, *, stage: str, aws: Clients, program
             pump.over.set()
         for pump in pumps.values():
             pump.join()
+            problems += [
+                f"{worker.name} was told to end, and has ended with {status}"
+                for worker in pump.workers
+                if worker.is_told.is_set() and (status := worker.kill())
+            ]
             problems += [f"the harness failed: {pump.failure!r}"] if pump.failure else []
         logs = {worker.name: worker.close() for pump in pumps.values() for worker in pump.workers}
-    lost = sum(len(pump.workers) - 1 for pump in pumps.values())
-    problems += promises.broken(scene, promises.look(place), story, lost)
+    problems += promises.broken(scene, promises.look(place), story, sum(pump.lost for pump in pumps.values()))
     place.remove()
     return Played(
         scene.name,
@@ -93,22 +86,29 @@ def play(scene: Scene, point: Point | None, *, stage: str, aws: Clients, program
     )
 
 
-def _pump(function: str, place: Stage, program: Program, story: Story, point: Point | None) -> Pump:
+def _pump(
+    function: str, scene: Scene, point: Point | None, story: Story, *, place: Stage, program: Program
+) -> Pump[Any]:
     numbers = iter(range(1, 1000))
 
-    def start() -> Worker:
+    def named() -> tuple[str, Stop | None, By]:
         number = next(numbers)
         is_victim = point is not None and point.function == function and number == 1
-        return Worker(
-            f"{function} {number}",
-            program,
-            Function(f"celeriac-{place.name}--{function}", HANDLERS[function], place.name),
-            story,
-            stop=point.stop if point is not None and is_victim else None,
-            by="kill" if point is None or point.means == "kill" else "freeze",
-        )
+        name = f"{function} {number}"
+        return (name, point.stop, point.by) if point is not None and is_victim else (name, None, "kill")
 
-    return Rows(place, start) if function == "relay" else Messages(place, QUEUES[function], start)
+    def invoked() -> Invoked:
+        name, stop, by = named()
+        its = Function(f"celeriac-{place.name}--{function}", HANDLERS[function], place.name)
+        return Invoked(name, program, its, story, stop=stop, by=by)
+
+    def polling() -> Polling:
+        name, stop, by = named()
+        return Polling(name, program, function, place.name, story, stop=stop, by=by)
+
+    if scene.runner == "worker":
+        return Service(place, polling)
+    return Rows(place, invoked) if function == "relay" else Messages(place, QUEUES[function], invoked)
 
 
 def _body(message: Message) -> dict[str, object]:
@@ -116,7 +116,7 @@ def _body(message: Message) -> dict[str, object]:
     return {"id": f"{message.task}:{message.name}", "task": message.task, "args": args}
 
 
-def _is_quiet(place: Stage, pumps: list[Pump], point: Point | None) -> bool:
+def _is_quiet(place: Stage, pumps: list[Pump[Any]], point: Point | None) -> bool:
     """Wait until no work is left, and no worker is frozen."""
     until = time.monotonic() + LONGEST_SECONDS
     quiet = 0
@@ -135,13 +135,13 @@ def _is_quiet(place: Stage, pumps: list[Pump], point: Point | None) -> bool:
     return False
 
 
-def _wait_for_meeting(pumps: list[Pump], point: Point, seconds: float) -> None:
+def _wait_for_meeting(pumps: list[Pump[Any]], point: Point, seconds: float) -> None:
     """Wait, and wake a frozen worker as soon as the next one is in the middle of its work."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         time.sleep(MEETING_SECONDS)
         for pump in pumps:
-            if pump.frozen and pump.worker not in pump.frozen and len(pump.worker.proxy.calls) > _meeting(point):
+            if pump.frozen and pump.worker not in pump.frozen and pump.worker.calls_at_work > _meeting(point):
                 _wake(pump.frozen)
 
 
@@ -150,7 +150,7 @@ def _meeting(point: Point) -> int:
     return point.stop.call % MEETINGS
 
 
-def _wake(frozen: list[Worker]) -> None:
+def _wake(frozen: Sequence[Worker]) -> None:
     """Wake these workers, and let them go on until they have answered. Nobody has asked for their answers any more."""
     for worker in frozen:
         worker.wake()
@@ -162,19 +162,8 @@ def _wake(frozen: list[Worker]) -> None:
         worker.kill()
 
 
-def _has_ended(place: Stage, pumps: list[Pump]) -> bool:
+def _has_ended(place: Stage, pumps: list[Pump[Any]]) -> bool:
     relay = [pump for pump in pumps if isinstance(pump, Rows)]
     return not any(place.waiting(queue) for queue in QUEUES.values()) and not any(
         pump.pending() or place.unpublished() for pump in relay
     )
-
-
-def points(function: str, calls: list[str]) -> list[Point]:
-    """Every call, before and after it, and every way to stop a worker there."""
-    sides: tuple[Side, ...] = ("before", "after")
-    return [
-        Point(function, Stop(number, side), how)
-        for number in range(1, len(calls) + 1)
-        for side in sides
-        for how in MEANS
-    ]

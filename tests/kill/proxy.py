@@ -50,6 +50,8 @@ class Proxy(Server):
         self.worker, self.backends, self.story = worker, backends, story
         self.calls: list[str] = []
         self.is_woken = False
+        self.asks_for_more = False
+        """Whether the worker was woken, has done what it had, and has polled its queue again: in vain."""
         self._stop, self._stop_worker = stop, stop_worker
         self._counting = threading.Lock()
 
@@ -60,6 +62,9 @@ class Proxy(Server):
 
     def goes_on(self, call: int, side: Side) -> bool:
         """Stop the worker here if it is to be. Returns whether the call goes on."""
+        if side == "before" and self.is_woken and is_poll(self.calls[call - 1]):
+            self.asks_for_more = True
+            return False
         if self._stop != Stop(call, side):
             return True
         self.story.tell(self.worker, f"stops {side} call {call}, {self.calls[call - 1]}")
@@ -113,6 +118,11 @@ class _Handler(Handler):
 def ledger_name(entry: Mapping[str, Any]) -> str:
     """What the entry tells the ledger, as `charge pay`."""
     return f"{'end' if entry['ended'] else 'charge'} {entry['task']}"
+
+
+def is_poll(name: str) -> bool:
+    """Whether the call of that name asks a queue for messages."""
+    return name.startswith("ReceiveMessage ")
 
 
 def call_name(target: str, asked: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Stand in for Lambda's event source mappings, in real time: receive, invoke, delete what the answer doesn't name.
 
 Each runs in a separate thread. A worker that dies, is frozen or takes too long is replaced. What it held comes back
-by its visibility timeout, or with the next read of the stream.
+by its visibility timeout, or with the next read of the stream. Outside of Lambda a worker polls, and is only replaced.
 """
 
 import threading
@@ -13,6 +13,8 @@ from typing import Any
 from celeriac.model.queue import Queue
 from celeriac.testing import lambda_
 from celeriac.worker import event
+from tests.kill.invoked import Invoked
+from tests.kill.polling import Polling
 from tests.kill.stage import Stage
 from tests.kill.worker import Worker
 
@@ -21,24 +23,29 @@ POLL_SECONDS = 0.15
 RELAY_TIMEOUT = timedelta(seconds=4)
 
 
-class Pump(threading.Thread):
-    """Feeds the workers of one function. `make_worker` starts one, the first one with its stop."""
+class Pump[W: Worker](threading.Thread):
+    """Has one worker after another. `make_worker` starts one, the first one with its stop."""
 
-    def __init__(self, stage: Stage, timeout: timedelta, make_worker: Callable[[], Worker]) -> None:
+    def __init__(self, stage: Stage, make_worker: Callable[[], W]) -> None:
         super().__init__(daemon=True)
-        self.stage, self.timeout, self._make_worker = stage, timeout, make_worker
+        self.stage, self._make_worker = stage, make_worker
         self.workers = [make_worker()]
         self.is_busy = False
         self.over = threading.Event()
         self.failure: Exception | None = None
 
     @property
-    def worker(self) -> Worker:
+    def worker(self) -> W:
         return self.workers[-1]
 
     @property
-    def frozen(self) -> list[Worker]:
+    def frozen(self) -> list[W]:
         return [worker for worker in self.workers if worker.is_frozen.is_set()]
+
+    @property
+    def lost(self) -> int:
+        """How many workers died, were frozen or took too long."""
+        return len(self.workers) - 1 - sum(worker.is_told.is_set() for worker in self.workers)
 
     def run(self) -> None:
         try:
@@ -51,8 +58,23 @@ class Pump(threading.Thread):
             self.failure = error
 
     def turn(self) -> bool:
-        """Invoke the worker once, if there is work. Returns whether there was."""
+        """Do what is to be done now. Returns whether there was something."""
         raise NotImplementedError
+
+    def replace(self) -> None:
+        """Start the next worker."""
+        if not self.worker.is_alive and not self.worker.is_told.is_set():
+            self.worker.story.dead.add(self.worker.name)
+            self.worker.story.tell(self.worker.name, f"is dead: {self.worker.kill()}")
+        self.workers.append(self._make_worker())
+
+
+class Mapping(Pump[Invoked]):
+    """Feeds the workers of one function."""
+
+    def __init__(self, stage: Stage, timeout: timedelta, make_worker: Callable[[], Invoked]) -> None:
+        super().__init__(stage, make_worker)
+        self.timeout = timeout
 
     def invoke(self, event: Any) -> Any:
         """The worker's answer. None if it is to be replaced, and then it is."""
@@ -66,17 +88,16 @@ class Pump(threading.Thread):
         if worker.is_alive and not worker.is_frozen.is_set():
             worker.story.tell(worker.name, "is overdue, and killed")
             worker.kill()
-        elif not worker.is_alive:
-            worker.story.dead.add(worker.name)
-            worker.story.tell(worker.name, f"is dead: {worker.kill()}")
-        self.workers.append(self._make_worker())
+            self.workers.append(self._make_worker())
+            return None
+        self.replace()
         return None
 
 
-class Messages(Pump):
+class Messages(Mapping):
     """The mapping of a queue."""
 
-    def __init__(self, stage: Stage, queue: Queue, make_worker: Callable[[], Worker]) -> None:
+    def __init__(self, stage: Stage, queue: Queue, make_worker: Callable[[], Invoked]) -> None:
         super().__init__(stage, queue.timeout, make_worker)
         self._batch = queue.batch
         self._url = stage.urls[queue.physical_name(stage.name)]
@@ -104,10 +125,10 @@ class Messages(Pump):
         return True
 
 
-class Rows(Pump):
+class Rows(Mapping):
     """The mapping of the outbox's stream. It reads on behind the last record that is finished."""
 
-    def __init__(self, stage: Stage, make_worker: Callable[[], Worker]) -> None:
+    def __init__(self, stage: Stage, make_worker: Callable[[], Invoked]) -> None:
         super().__init__(stage, RELAY_TIMEOUT, make_worker)
         self._finished: set[str] = set()
 
@@ -141,6 +162,16 @@ class Rows(Pump):
                 break  # Lambda delivers it again, and all behind it
             self._finished.add(sequence)
         return True
+
+
+class Service(Pump[Polling]):
+    """Keeps one worker outside of Lambda going, as ECS does: one that is told to end has its successor at once."""
+
+    def turn(self) -> bool:
+        if not self.worker.is_alive or self.worker.is_frozen.is_set() or self.worker.is_told.is_set():
+            self.replace()
+        is_busy = self.worker.is_at_work or any(each.is_told.is_set() and each.is_alive for each in self.workers)
+        return is_busy and not self.over.wait(POLL_SECONDS)
 
 
 def finished(answer: Any, ids: list[str]) -> set[str]:

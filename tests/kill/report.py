@@ -8,7 +8,7 @@ from tests.kill.play import Played
 
 SHOWN = 5
 LOGGED = 8
-COLUMNS = ("calls", "killed before", "after", "frozen", "met", "out of memory", "ran again", "held", "broken")
+COLUMNS = ("calls", "killed before", "after", "told", "frozen", "met", "out of memory", "ran again", "held", "broken")
 MEMORY = frozenset({"hog", "hoard", "burst"})
 
 
@@ -43,7 +43,7 @@ def _row(played: Sequence[Played]) -> Counter[str]:
         )
         if one.point is not None and one.was_reached:
             kill = "killed before" if one.point.stop.side == "before" else "after"
-            row[{"kill": kill, "freeze": "frozen", "meet": "met"}[one.point.means]] += 1
+            row[{"kill": kill, "tell": "told", "freeze": "frozen", "meet": "met"}[one.point.means]] += 1
         row["ran again"] += one.story.ran_again
         row["out of memory"] += one.scene in MEMORY
         row["broken" if one.problems else "held"] += 1

@@ -64,7 +64,7 @@ SABOTAGES = (
         "a group goes on behind a message that isn't done",
         Edit(
             "celeriac/consume/handler.py",
-            "            if isinstance(settled, RunAlone) or not settled.acknowledged:",
+            "            if queue.fifo and (isinstance(settled, RunAlone) or not settled.acknowledged):",
             "            if False:",
         ),
         "group",
@@ -73,5 +73,50 @@ SABOTAGES = (
         "a transaction doesn't record its task's success",
         Edit("celeriac/enqueue/transaction.py", "        if lease is None:\n", "        if True:\n"),
         "fail_once",
+    ),
+    Sabotage(
+        "a worker outside of Lambda acknowledges its messages before they have run",
+        Edit(
+            "celeriac/worker/poller.py",
+            "                batch.run()\n",
+            """                batch._delete([record for record, _ in batch._sqs_records])
+                batch.run()
+""",
+        ),
+        "develop",
+    ),
+    Sabotage(
+        "a heartbeat takes back a lease that another worker has",
+        Edit(
+            "celeriac/leases/store.py",
+            '        """Hold the lease until then. Raises LeaseLostError."""\n',
+            """        client("dynamodb").update_item(
+            **self.place,
+            UpdateExpression="SET #status = :status, #token = :token",
+            ExpressionAttributeNames={"#status": "status", "#token": "token"},
+            ExpressionAttributeValues={":status": {"S": INPROGRESS}, ":token": {"S": self.token}},
+        )
+""",
+        ),
+        "cut",
+    ),
+    Sabotage(
+        "no heart beats",
+        Edit("celeriac/worker/poller.py", ", self._around(heartbeat):", ":"),
+        "screen",
+    ),
+    Sabotage(
+        "a worker that is told to end gives back what has begun",
+        Edit(
+            "celeriac/consume/handler.py",
+            "if not self._begun.setdefault(record.message_id, False)]",
+            "if self._begun.update({record.message_id: False}) is None]",
+        ),
+        "screen",
+    ),
+    Sabotage(
+        "a worker that is told to end gives up what runs",
+        Edit("celeriac/worker/process.py", "        came.append(number)\n", "        os._exit(0)\n"),
+        "sell",
     ),
 )

@@ -1,7 +1,9 @@
 """What is sent in each scene, and how each task must end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from celeriac.testing.pollers import Runner
 
 type Kind = Literal["effectively_once", "at_least_once", "at_most_once"]
 
@@ -19,6 +21,8 @@ class Expected:
     """The reasons for which it must be a dead letter. Empty if it must succeed."""
     spoilt: int = 0
     """How many of its runs may end without a trace though their worker lives: without memory nothing is recorded."""
+    goes_on: bool = False
+    """Whether a worker that is told to end leaves its rest to another one: its cursor says how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +45,32 @@ class Scene:
     """The effects that must exist, and how often each must have happened. No others may."""
     kills_itself: bool = False
     """Its tasks kill their workers, so nobody else does."""
+    runner: Runner = "lambda"
+    """What its consumers are: functions of Lambda, or processes of `celeriac worker`."""
 
 
 def _single(task: str, *, effects: tuple[tuple[str, int], ...] = (), **how: object) -> Scene:
     return Scene(task, (Message(task, "a"),), (Expected(task, "a", **how),), effects=effects)  # type: ignore[arg-type]  # fields of Expected
 
 
+def _by_process(scene: Scene, *, queue: str = "films") -> Scene:
+    return replace(scene, functions=(queue,), runner="worker")
+
+
 _GROUP = tuple(Message("in_order", f"m{number}", "g", number) for number in (1, 2, 3))
+_GROUP_EXPECTED = tuple(Expected("in_order", message.name) for message in _GROUP)
 _MATES = (Message("pay", "mate"), Message("fail_once", "mate"), Message("launch", "mate"))
 _MATES_EXPECTED = (
     Expected("pay", "mate"),
     Expected("fail_once", "mate", charges=2),
     Expected("launch", "mate", kind="at_most_once"),
+)
+_FILMS = (Message("sell", "x"), Message("develop", "x"), Message("premiere", "x"), Message("sell", "y"))
+_FILMS_EXPECTED = (
+    Expected("sell", "x"),
+    Expected("sell", "y"),
+    Expected("develop", "x", charges=2),
+    Expected("premiere", "x", kind="at_most_once"),
 )
 _ROW = tuple(Message("pay", name) for name in ("a", "b", "c", "d", "e", "f"))
 
@@ -70,13 +88,7 @@ SCENES = (
         ("jobs", "relay"),
         (("transfer:a", 1), ("follow:a", 1)),
     ),
-    Scene(
-        "group",
-        _GROUP,
-        tuple(Expected("in_order", message.name) for message in _GROUP),
-        ("ledger",),
-        (("group:g", 3),),
-    ),
+    Scene("group", _GROUP, _GROUP_EXPECTED, ("ledger",), (("group:g", 3),)),
     Scene("batch", _MATES, _MATES_EXPECTED, effects=(("fail_once:mate", 1),)),
     # Tasks that are claimed while others run, and whose ends are recorded while others run.
     Scene("row", _ROW, tuple(Expected("pay", message.name) for message in _ROW)),
@@ -101,4 +113,11 @@ SCENES = (
         effects=(("fail_once:mate", 1),),
         kills_itself=True,
     ),
+    _by_process(_single("develop", charges=2)),
+    _by_process(_single("sell", effects=(("sell:a", 1),))),
+    _by_process(_single("scan", goes_on=True, effects=(("scan:a", 3),))),
+    _by_process(_single("cut", effects=(("cut:a", 1),))),
+    _by_process(_single("screen", kind="at_least_once")),
+    _by_process(Scene("matinee", _FILMS, _FILMS_EXPECTED, effects=(("sell:x", 1), ("sell:y", 1)))),
+    _by_process(Scene("reel", _GROUP, _GROUP_EXPECTED, effects=(("group:g", 3),)), queue="ledger"),
 )

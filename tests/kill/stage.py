@@ -15,7 +15,7 @@ from tests.kill.tasks import queues
 
 # The stacks set six times the timeout. With less, a message of a dead worker comes back sooner.
 VISIBILITY_SECONDS = 4
-QUEUES = {queue.name: queue for queue in (queues.jobs, queues.ledger)}
+QUEUES = {queue.name: queue for queue in (queues.jobs, queues.ledger, queues.films)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ class Story:
     ends: list[Charge] = field(default_factory=list)
     """What was left at the end of a body."""
     dead: set[str] = field(default_factory=set)
-    """The workers that died in the middle of an invocation."""
+    """The workers that died in the middle of their work."""
+    told: set[str] = field(default_factory=set)
+    """The workers that were told to end."""
     _writing: threading.Lock = field(default_factory=threading.Lock)
 
     @property

@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path
 
 from tests.kill import bundle
-from tests.kill.play import MEANS, Played, Point, play, points
+from tests.kill.play import Played, play
+from tests.kill.points import MEANS, Point, points
 from tests.kill.proxy import Backends
 from tests.kill.scenes import Scene
 from tests.kill.stage import clients
@@ -81,6 +82,6 @@ def disturbed(undisturbed: Sequence[Played], scenes: Sequence[Scene]) -> list[tu
         (scene, point)
         for scene in scenes
         for function, its in calls.get(scene.name, {}).items()
-        for point in points(function, its)
+        for point in points(scene, function, its)
     ]
     return sorted(found, key=lambda each: MEANS.index(each[1].means))

@@ -1,24 +1,21 @@
-"""A worker behind a proxy of its own, which can kill or freeze it at one of its calls."""
+"""A worker behind a proxy of its own, which can kill it, freeze it or tell it to end at one of its calls."""
 
 import signal
 import threading
 import time
-from concurrent.futures import Future
-from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Protocol
 
-from tests.kill.proxy import OUTSIDE, Backends, Proxy, Stop
+from tests.kill.proxy import Backends, Proxy, Stop
 from tests.kill.story import Story
-from tests.realities import worker as under_awslambdaric
-from tests.realities.runtime_api import Answered, Died, Result
 
 # A worker starts within a second. On a machine that does other work it takes longer. One without memory may hang.
 START_SECONDS = 15
-# Beyond the deadline, before a worker counts as overdue.
-GRACE_SECONDS = 0.3
+# How long the call goes on waiting at which a worker is told to end: it hears of it before the call's answer.
+HEARING_SECONDS = 0.1
+
+type By = Literal["kill", "freeze", "tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,110 +27,84 @@ class Program:
     backends: Backends
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
-    """Whose worker it is."""
+class Process(Protocol):
+    """A process of this machine."""
 
-    name: str
-    handler: str
-    stage: str
+    @property
+    def is_alive(self) -> bool: ...
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None: ...
+
+    def wait(self) -> int:
+        """Wait until it has ended. Returns its exit status; negative for a signal."""
+        ...
+
+    def log(self) -> list[str]: ...
 
 
 class Worker:
-    """One process of one function."""
+    """One process. Whoever makes it sets `process`, which calls the proxy."""
 
-    def __init__(
-        self,
-        name: str,
-        program: Program,
-        function: Function,
-        story: Story,
-        *,
-        stop: Stop | None,
-        by: Literal["kill", "freeze"],
-    ) -> None:
+    process: Process
+
+    def __init__(self, name: str, backends: Backends, story: Story, *, stop: Stop | None, by: By) -> None:
         """by: what happens at `stop`."""
         self.name, self.story, self._by = name, story, by
-        self.is_frozen, self._is_woken = threading.Event(), threading.Event()
-        self.proxy = Proxy(name, program.backends, story, stop, self._stopped)
-        self._result: Future[Result] = Future()
-        self._open = ExitStack()
-        self._process = self._open.enter_context(
-            under_awslambdaric.worker(
-                function.handler,
-                code=program.code,
-                function=function.name,
-                environment={
-                    "AWS_ENDPOINT_URL": self.proxy.url,
-                    "OUTSIDE": self.proxy.url + OUTSIDE,
-                    "CELERIAC_STAGE": function.stage,
-                    "CELERIAC_LOG_ERROR_TEXTS": "1",
-                },
-            )
-        )
+        self.is_frozen, self.is_told, self._is_woken = threading.Event(), threading.Event(), threading.Event()
+        self.proxy = Proxy(name, backends, story, stop, self._stopped)
 
     def is_ready(self, seconds: float = START_SECONDS) -> bool:
-        """Wait until the worker asks for its next event. False if it dies before, or takes longer."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and self._process.is_alive:
-            if self._process._api.is_idle.wait(0.1):
-                return True
-        return False
+        """Wait until the worker can take work. False if it dies before, or takes longer."""
+        raise NotImplementedError
 
     @property
     def is_alive(self) -> bool:
-        return self._process.is_alive
+        return self.process.is_alive
 
     @property
     def is_running(self) -> bool:
-        """Whether its last invocation has no result yet."""
-        return not self._result.done()
+        """Whether it is at the work that it had when it was woken."""
+        raise NotImplementedError
 
-    def invoke(self, event: Any, timeout: timedelta) -> Any:
-        """The handler's answer; no object if it raised. None if the worker died, or has not answered in time."""
-        try:
-            self._result = self._process.start(event, timeout=timeout, is_killed=False)
-        except RuntimeError:
-            return None  # it has just died
-        try:
-            result = self._result.result(timeout.total_seconds() + GRACE_SECONDS)
-        except TimeoutError:
-            return None
-        match result:
-            case Answered(value):
-                return value
-            case Died():
-                return None
-            case _:
-                return "an error"
+    @property
+    def calls_at_work(self) -> int:
+        """How many calls it has made for its work."""
+        return len(self.proxy.calls)
 
     def _stopped(self) -> bool:
-        if self._by == "kill":
-            self.kill()
-            return False
-        self._process.kill(signal.SIGSTOP)
-        self.is_frozen.set()
-        self._is_woken.wait()
-        return self.is_alive
+        match self._by:
+            case "kill":
+                self.kill()
+                return False
+            case "tell":
+                self.process.kill(signal.SIGTERM)
+                self.is_told.set()
+                self.story.told.add(self.name)
+                time.sleep(HEARING_SECONDS)
+                return True
+            case "freeze":
+                self.process.kill(signal.SIGSTOP)
+                self.is_frozen.set()
+                self._is_woken.wait()
+                return self.is_alive
 
     def wake(self) -> None:
         """Let a frozen worker go on."""
         self.story.tell(self.name, "is woken")
         self.proxy.is_woken = True
         self.is_frozen.clear()
-        self._process.kill(signal.SIGCONT)
+        self.process.kill(signal.SIGCONT)
         self._is_woken.set()
 
     def kill(self) -> int:
         """Kill the process, if it still runs. Returns its exit status."""
-        self._process.kill()
-        return self._process.wait()
+        self.process.kill()
+        return self.process.wait()
 
     def close(self) -> list[str]:
         """End the process and its servers. Returns what it has logged."""
         self.kill()
         self._is_woken.set()
-        log = self._process.log()
-        self._open.close()
+        log = self.process.log()
         self.proxy.close()
         return log

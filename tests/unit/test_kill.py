@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.kill.bundle import ROOT, SHORTER, Edit
+from tests.kill.points import points
 from tests.kill.promises import Left, broken
 from tests.kill.proxy import OUTSIDE, Backends, Proxy, Stop, call_name
+from tests.kill.sabotage import SABOTAGES
 from tests.kill.scenes import SCENES
 from tests.kill.server import Handler, Server
 from tests.kill.story import Charge, Story
@@ -47,10 +50,13 @@ def backend() -> Iterator[_Backend]:
 
 
 def _put(proxy: Proxy) -> bytes:
+    return _call(proxy, "DynamoDB_20120810.PutItem", {"TableName": "celeriac-k0--orders"})
+
+
+def _call(proxy: Proxy, target: str, asked: dict[str, str]) -> bytes:
     connection = HTTPConnection("127.0.0.1", proxy.server_port, timeout=20)
-    body = json.dumps({"TableName": "celeriac-k0--orders"})
     try:
-        connection.request("POST", "/", body, {"X-Amz-Target": "DynamoDB_20120810.PutItem"})
+        connection.request("POST", "/", json.dumps(asked), {"X-Amz-Target": target})
         return connection.getresponse().read()
     finally:
         connection.close()
@@ -88,6 +94,26 @@ def test_the_call_of_a_frozen_worker_goes_on_when_it_is_woken(backend: _Backend,
     assert (answers, len(backend.got)) == ([b"{}"], 1)
 
 
+def test_a_worker_that_was_woken_ends_its_work_and_gets_no_more(backend: _Backend) -> None:
+    proxy = Proxy("films 1", Backends(backend.url, backend.url), Story(), None, lambda: False)
+    poll = "AmazonSQS.ReceiveMessage", {"QueueUrl": "http://127.0.0.1:1/000000000000/celeriac-k1--films"}
+    assert (_call(proxy, *poll), proxy.asks_for_more) == (b"{}", False)
+    proxy.is_woken = True
+    assert (_put(proxy), proxy.asks_for_more) == (b"{}", False)
+    with pytest.raises(RemoteDisconnected):
+        _call(proxy, *poll)
+    proxy.close()
+    assert (len(backend.got), proxy.asks_for_more) == (2, True)
+
+
+def test_only_a_worker_outside_of_lambda_is_told_to_end_and_none_is_stopped_at_its_last_polls() -> None:
+    calls = ["GetQueueUrl films", "ReceiveMessage films", "charge sell", "ReceiveMessage films"]
+    its = [str(point) for point in points(BY_NAME["sell"], "films", calls)]
+    assert len(its) == 3 * 2 * 4
+    assert "tell before call 2 of films" in its
+    assert {point.means for point in points(BY_NAME["pay"], "jobs", calls)} == {"kill", "freeze", "meet"}
+
+
 def test_the_ledger_gets_the_start_and_the_end_of_a_body_and_no_server_does(backend: _Backend) -> None:
     story = Story()
     proxy = Proxy("jobs 1", Backends(backend.url, backend.url), story, None, lambda: False)
@@ -112,6 +138,11 @@ def test_a_call_is_named_by_its_operation_and_what_it_reaches() -> None:
     assert named == "TransactWriteItems outbox idempotency"
 
 
+@pytest.mark.parametrize("edit", [*SHORTER, *(planted.edit for planted in SABOTAGES)], ids=lambda edit: edit.line[:40])
+def test_what_is_changed_in_the_copy_of_the_library_is_there(edit: Edit) -> None:
+    assert (ROOT / "functions" / edit.file).read_text().count(edit.line) == 1
+
+
 def _story(*charges: tuple[float, str, bool]) -> Story:
     """Charges: when, the key, whether its worker had been frozen and woken."""
     story = Story()
@@ -130,11 +161,21 @@ def _attempts(*attempts: int, ended: bool = False, dead: int = 0, seconds: float
     return story
 
 
+def _scanned(*, told: bool) -> Story:
+    """Two runs of `scan:a`."""
+    story = _story((5.0, "scan:a", False), (6.0, "scan:a", False))
+    story.told = {"films 1"} if told else set()
+    return story
+
+
 ONCE = _story((5.0, "pay:a", False))
 TWICE = _story((5.0, "pay:a", False), (6.0, "pay:a", False))
 LAUNCHED_TWICE = _story((5.0, "launch:a", False), (6.0, "launch:a", True))
 AFTERWARDS = _story((5.0, "pay:a", False), (11.0, "pay:a", False))
 LATE = _story((5.0, "pay:a", False), (11.0, "pay:a", True))
+SCANNED = replace(NOTHING_LEFT, records=(("scan", "COMPLETED", 10.0),), effects=Counter({"scan:a": 3}))
+SOLD = replace(NOTHING_LEFT, records=(("sell", "COMPLETED", 10.0),), effects=Counter({"sell:a": 1}))
+TWICE_SOLD = _story((5.0, "sell:a", False), (6.0, "sell:a", False))
 MOVED = ("transfer:a", "follow:a", "pay:after-a")
 
 
@@ -186,6 +227,9 @@ MOVED = ("transfer:a", "follow:a", "pay:after-a")
             0,
             ["launch:a is a dead letter: ['interrupted']"],
         ),
+        ("scan", SCANNED, _scanned(told=True), 0, []),
+        ("scan", SCANNED, _scanned(told=False), 0, ["scan:a ran 2 times, at most 1 are allowed"]),
+        ("sell", SOLD, replace(TWICE_SOLD, told={"films 1"}), 0, ["sell:a ran 2 times, at most 1 are allowed"]),
         (
             "roll_back",
             replace(NOTHING_LEFT, letters=(("roll_back", "a", "rejected"),), unpublished=1),

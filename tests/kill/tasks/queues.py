@@ -7,3 +7,6 @@ TIMEOUT = timedelta(seconds=3)
 
 jobs = Queue("jobs", timeout=TIMEOUT, concurrency=2, batch_size=10)
 ledger = Queue("ledger", fifo=True, timeout=TIMEOUT, batch_size=10)
+
+# Its workers are processes outside of Lambda. One that was frozen for seconds still has time for what it runs.
+films = Queue("films", timeout=timedelta(seconds=30), concurrency=2, batch_size=10)
