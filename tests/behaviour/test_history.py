@@ -9,10 +9,11 @@ import pytest
 
 from celeriac import Backoff, Context, Queue, task
 from celeriac.aws.client import client
+from celeriac.consume.visiting import MOST_DEATHS_ALONE
 from celeriac.leases import history
 from celeriac.leases.runs import NoHistoryError, Run
 from celeriac.model import names
-from celeriac.testing import Sandbox
+from celeriac.testing import Sandbox, WorkerDied
 from tests.support.redrive import redrive_as_aws_does
 
 kept = Queue("history-kept", history=True, batch_size=10)
@@ -250,7 +251,7 @@ def test_an_interrupted_run_that_never_runs_again_is_dead(sandbox: Sandbox) -> N
     sandbox.drain()
     (run,) = h_launch.runs()
     assert run.state == "dead"
-    assert run.attempts[-1].outcome == "failed"
+    assert (run.attempts[-1].outcome, run.error) == ("lost", "interrupted")
 
 
 def test_an_end_that_could_not_be_sent_is_the_run_of_the_worker_that_made_it(sandbox: Sandbox) -> None:
@@ -331,3 +332,74 @@ def test_without_its_index_the_cure_is_told(sandbox: Sandbox) -> None:
 def _records() -> list[dict[str, Any]]:
     pages = client("dynamodb").get_paginator("scan").paginate(TableName=names.idempotency_table("test"))
     return [item for page in pages for item in page["Items"]]
+
+
+@task(kept, key="name", retry=Backoff(base=MINUTE, jitter=0, attempts=5, give_up_after=timedelta(hours=1)))
+def h_fragile(name: str) -> None:
+    if fails.get(name, 0) > 0:
+        fails[name] -= 1
+        raise WorkerDied
+    _fail(f"{name}'s provider")
+
+
+def _fate(run: Run) -> list[tuple[int, str, str]]:
+    return [(each.attempt, each.outcome, each.error) for each in run.attempts]
+
+
+def test_every_worker_that_died_is_an_attempt(sandbox: Sandbox) -> None:
+    fails["a"] = 2
+    h_fragile.enqueue(name="a")
+    sandbox.drain()
+    (run,) = h_fragile.runs()
+    assert _fate(run) == [(1, "lost", ""), (1, "lost", ""), (1, "succeeded", "")]
+    assert all(one.ended_at <= other.started_at for one, other in pairwise(run.attempts))
+
+
+def test_a_verdict_without_a_run_is_no_attempt(sandbox: Sandbox) -> None:
+    fails["a"] = 9
+    h_fragile.enqueue(name="a")
+    sandbox.drain()
+    (run,) = h_fragile.runs()
+    assert (run.state, run.error) == ("dead", "worker lost")
+    assert {outcome for _, outcome, _ in _fate(run)} == {"lost"}
+    assert len(run.attempts) == MOST_DEATHS_ALONE
+
+
+def test_what_comes_too_late_for_another_attempt_has_those_that_it_had(sandbox: Sandbox) -> None:
+    fails["b's provider"] = 1
+    h_fragile.enqueue(name="b")
+    sandbox.run_once()
+    sandbox.advance(timedelta(hours=3))
+    sandbox.drain()
+    (run,) = h_fragile.runs(state="dead")
+    assert _fate(run) == [(1, "failed", _name(BankDownError))]
+    (letter,) = sandbox.dead_letters(kept)
+    assert letter.failure is not None
+    assert letter.failure.attempts == run.attempt == 1
+
+
+@pytest.mark.parametrize("its", [h_book, h_order], ids=lambda its: its.name)
+def test_what_is_cancelled_between_two_attempts_is_listed_with_those_that_it_had(sandbox: Sandbox, its: Any) -> None:
+    fails["c"] = 2
+    its = its.options(group="g") if its.queue.fifo else its
+    handle = its.enqueue(name="c")
+    sandbox.run_once()
+    assert handle.cancel("not wanted")
+    (run,) = handle_task(its).runs()
+    assert (run.id, run.state) == (handle.id, "cancelled")
+    assert _fate(run) == [(1, "failed", _name(BankDownError))]
+    sandbox.drain()
+    assert [each.id for each in handle_task(its).runs()] == [handle.id]
+    fails.clear()
+    if not its.queue.fifo:
+        again = its.enqueue(name="c")
+        sandbox.drain()
+        assert [(each.id, each.state) for each in h_book.runs()] == [(again.id, "succeeded")]
+
+
+def handle_task(its: Any) -> Any:
+    return h_order if its.queue.fifo else h_book
+
+
+def _name(error: type) -> str:
+    return f"{error.__module__}.{error.__qualname__}"

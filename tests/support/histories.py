@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from celeriac.aws.client import client
 from celeriac.declare import registry
-from celeriac.leases import history
+from celeriac.leases import history, tombstones
 from celeriac.leases.claim_write import record_of
-from celeriac.leases.states import COMPLETED, DEAD
+from celeriac.leases.states import COMPLETED, DEAD, RETRYING
 from celeriac.model import names
 
 _ENDS = {COMPLETED: {"succeeded"}, DEAD: {"dead", "cancelled"}}
@@ -22,7 +22,9 @@ def contradictions(stage: str) -> Iterator[str]:
         status, where = str(record["status"]), str(record.get(history.RUN_OF, ""))
         of, _, state = where.rpartition("#")[0].partition("#")
         attempts = history.attempts_in(record, str(record["task_id"]))
-        if bool(where) != (status in _ENDS) or (where and (of != its.name or state not in _ENDS[status])):
+        between = status == RETRYING and tombstones.names(record, str(record["task_id"]))  # cancelled between two runs
+        ends = {"cancelled"} if between and where else _ENDS.get(status, set())
+        if bool(where) != bool(ends) or (where and (of != its.name or state not in ends)):
             yield f"{record['id']} is {status}, and listed as {where or 'nothing'}"
         elif where and history.ENDED_AT not in record:
             yield f"{record['id']} has no time of its end"

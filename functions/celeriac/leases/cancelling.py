@@ -3,13 +3,14 @@
 The record lives for 400 days from then on, because the message may be delayed for a year. See `tombstones`.
 """
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
 
 from celeriac.aws.client import client
-from celeriac.leases import tombstones
+from celeriac.leases import history, tombstones
 from celeriac.leases.claim import Record
 from celeriac.leases.claim_write import record_of
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING
@@ -65,7 +66,7 @@ def cancel(
     table = names.idempotency_table(settings.stage())
     where: Any = {"TableName": table, "Key": {"id": {"S": store(task, table, retention).record_id(key)}}}
     for _ in range(_MOST_TRIES - 1):
-        answer = _add(where, said, retention, once=once, stops=stops, key_from=key_from)
+        answer = _add(task, where, said, retention, once=once, stops=stops, key_from=key_from)
         if answer is not None:
             return answer
         if _replace(where, said, retention, key_from=key_from):
@@ -74,7 +75,7 @@ def cancel(
 
 
 def _add(
-    where: Any, said: Cancellation, retention: timedelta, *, once: bool, stops: bool, key_from: str
+    task: str, where: Any, said: Cancellation, retention: timedelta, *, once: bool, stops: bool, key_from: str
 ) -> Said | None:
     """Add the tombstone to a record that hasn't expired; None if it has."""
     now = datetime.now(UTC)
@@ -126,7 +127,28 @@ def _add(
         if is_full and not tombstones.names(found, said.id) and _refused(found, now) == "running":
             raise TooManyCancelledError from error
         return _refused(found, now)
-    return _done(record_of(answer.get("Attributes")), said.id, now)
+    before = record_of(answer.get("Attributes"))
+    _list(where, history.of_cancel(task, before, said.id), str(before.get("token", "")))
+    return _done(before, said.id, now)
+
+
+def _list(where: Any, attributes: Any, token: str) -> None:
+    """List a message among the runs that have ended, unless its record has changed. Without attributes nothing is."""
+    if not attributes:
+        return
+    dynamodb = client("dynamodb")
+    with suppress(dynamodb.exceptions.ConditionalCheckFailedException):
+        dynamodb.update_item(
+            **where,
+            UpdateExpression=f"SET {', '.join(f'{name} = :{name}' for name in attributes)}",
+            ConditionExpression="#token = :token AND #status = :retrying",
+            ExpressionAttributeNames={"#token": "token", "#status": "status"},
+            ExpressionAttributeValues={
+                ":token": {"S": token},
+                ":retrying": {"S": RETRYING},
+                **{f":{name}": value for name, value in attributes.items()},
+            },
+        )
 
 
 def _replace(where: Any, said: Cancellation, retention: timedelta, *, key_from: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from celeriac.leases.claim import Claim
-from celeriac.leases.states import DEAD, INPROGRESS
+from celeriac.leases.states import DEAD, INPROGRESS, RETRYING
 from celeriac.leases.status import milliseconds
 from celeriac.leases.tombstones import state_is_over
 from celeriac.model.continuing import CONTINUES
@@ -32,6 +32,8 @@ LISTED = ("task_id", RUNS)
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 SHARDS = 16
 MOST_ATTEMPTS = 10
+WORKER_CRASHED = "WorkerCrashedError"
+"""The name of the error of a task whose workers died: `celeriac.consume.visiting`, a room above, raises it."""
 # Characters. Each write of a record costs a unit for each KB.
 _MOST_ERROR = 100
 
@@ -89,11 +91,32 @@ def of_failure(run: Ending, failure: Failure, *, status: str, charged: bool) -> 
     error = (failure.type or failure.reason)[:_MOST_ERROR]
     outcome = _outcome(failure, charged=charged)
     its = Attempt(run.attempt, min(started, ended), ended, outcome, error, failure.request_id)
-    kept = {RUNS: _text(run, its)}
+    if status == DEAD and _is_a_verdict(failure, run.attempt):
+        kept = {RUNS: _verdict(run, failure.reason[:_MOST_ERROR])}
+    else:
+        kept = {RUNS: _text(run, its)}
     if status != DEAD:
         return kept
     state: Ended = "cancelled" if failure.is_cancelled else "dead"
     return {RUN_OF: _partition(run.claim.task, state, run.token), ENDED_AT: {"N": milliseconds(now)}, **kept}
+
+
+def of_take_over(found: Mapping[str, Any], claim: Claim, token: str) -> Any:
+    """The attributes of a claim over the record of a worker that died, as DynamoDB has them: it may not be the last."""
+    run = Ending(found, claim, token, datetime.now(UTC), claim.attempt)
+    if not claim.history or _lost(run) is None:
+        return {}
+    return {RUNS: _written(run, _before(run))}
+
+
+def of_cancel(task: str, found: Mapping[str, Any], message_id: str) -> Any:
+    """The attributes of a message that was cancelled between two of its runs, as DynamoDB has them.
+
+    found: the record as it was. There are none if it isn't this message's, which has run on a queue with a history.
+    """
+    if found.get("status") != RETRYING or not attempts_in(found, message_id) or state_is_over(found, datetime.now(UTC)):
+        return {}
+    return of_expiry(task, str(found["token"]))
 
 
 def of_expiry(task: str, token: str) -> Any:
@@ -121,16 +144,38 @@ def _partition(task: str, state: Ended, token: str) -> dict[str, str]:
     return {"S": partitions(task, state)[int(token, 16) % SHARDS]}
 
 
-def _text(run: Ending, its: Attempt) -> dict[str, str]:
+def _is_a_verdict(failure: Failure, attempt: int) -> bool:
+    """Whether a dead letter's task wasn't run before it: its workers have died, or it came too late."""
+    if failure.is_cancelled:
+        return False
+    return failure.type.endswith(WORKER_CRASHED) or failure.attempts < attempt
+
+
+def _verdict(run: Ending, reason: str) -> dict[str, str]:
+    """The attempts before a verdict. The last one has its reason."""
+    before = _before(run)
+    if before:
+        before[-1] = msgspec.structs.replace(before[-1], error=before[-1].error or reason)
+    return _written(run, before)
+
+
+def _before(run: Ending) -> list[Attempt]:
+    """The attempts before this run."""
     # The record is this worker's since its claim, so what the claim has found is what there is.
-    message_id = run.claim.task_id
-    before = [] if state_is_over(run.found, datetime.now(UTC)) else [*attempts_in(run.found, message_id)]
-    if (lost := _lost(run)) is not None:
-        before.append(lost)
+    known = [] if state_is_over(run.found, datetime.now(UTC)) else [*attempts_in(run.found, run.claim.task_id)]
+    lost = _lost(run)
+    return known if lost is None else [*known, lost]
+
+
+def _written(run: Ending, attempts: list[Attempt]) -> dict[str, str]:
+    return {"S": f"{run.claim.task_id} {msgspec.json.encode(attempts[-MOST_ATTEMPTS:]).decode()}"}
+
+
+def _text(run: Ending, its: Attempt) -> dict[str, str]:
+    before = _before(run)
     if before and before[-1].outcome == "continued" and before[-1].attempt == its.attempt:
         its = msgspec.structs.replace(its, started_at=before.pop().started_at)
-    kept = msgspec.json.encode([*before, its][-MOST_ATTEMPTS:]).decode()
-    return {"S": f"{message_id} {kept}"}
+    return _written(run, [*before, its])
 
 
 def _lost(run: Ending) -> Attempt | None:

@@ -35,7 +35,7 @@ class Run(msgspec.Struct, frozen=True):
     id: str
     """The message's id."""
     state: Ended
-    """cancelled: somebody stopped it while it ran, or it expired before."""
+    """cancelled: somebody stopped it while it ran or between two runs, or it expired before."""
     ended_at: datetime
     attempts: tuple[Attempt, ...]
     """The last ten, the earliest first; none for a message that has expired."""

@@ -86,9 +86,11 @@ class FencedStore(DynamoDBPersistenceLayer):
             "redriven": {"S": self.redriven},
         }
         if self.after is not None:  # a claim of a free key hasn't seen them
+            met = claim_write.record_of(self.after.item)
             item[crashes.OTHERS] = {"S": self.crashes_of_others}
-            if has_begun(claim_write.record_of(self.after.item), self.claim.task_id):
+            if has_begun(met, self.claim.task_id):
                 item[BEGUN] = {"S": self.claim.task_id}
+            item |= history.of_take_over(met, self.claim, self.token)
         key, self._claimed = self._get_key(data_record.idempotency_key), tuple(item)
         try:
             self.found = claim_write.write(self.table_name, key, item, self.claim, self.after)
