@@ -21,7 +21,7 @@ from aws_lambda_powertools import Logger, Metrics
 from celeriac import Backoff, Context, Queue, task
 from celeriac.model.names import METRICS
 from celeriac.observe.log import logger, tell_of_tasks
-from celeriac.observe.printed import LONGEST_LINE
+from celeriac.observe.printed import LONGEST_LINE, Printed
 from celeriac.relay import sweeper
 from celeriac.testing import Sandbox
 from celeriac.worker.event import Invocation
@@ -391,3 +391,19 @@ def test_the_outboxs_metrics_pass_every_filter(sandbox: Sandbox) -> None:
         sweeper.handler({}, Invocation("sweeper", "r-1", sandbox.now + timedelta(minutes=1)))
     (line,) = [line for line in told.lines if "UnpublishedAge" in line]
     assert _kept(line, "FATAL")
+
+
+class FullDisk(io.StringIO):
+    """As a log whose disk is full, or whose reader is gone."""
+
+    def write(self, text: str, /) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_log_that_cant_be_written_fails_no_task(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Printed(FullDisk(), "stdout"))
+    doing[:] = [lambda: print("a line"), lambda: print("a", end=""), sys.stdout.flush]
+    handles = [do.enqueue(number=number) for number in range(3)]
+    sandbox.drain()
+    assert [handle.status().state for handle in handles] == ["succeeded"] * 3
+    assert {handle.status().attempts for handle in handles} == {1}

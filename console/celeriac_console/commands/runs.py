@@ -37,17 +37,19 @@ def list_runs(
     wanted = by_name.task(task)
     after, before = (instant(text) if text is not None else None for text in (since, until))
     try:
-        found = wanted.runs(state=_ended(state), since=after, until=before, limit=limit)
+        # One more tells where the next page begins.
+        more = wanted.runs(state=_ended(state), since=after, until=before, limit=min(limit + 1, MOST_RUNS))
     except NoHistoryError as error:
         raise UserError(str(error)) from error
+    found = more[:limit]
     if json_:
         typer.echo(msgspec.json.encode([as_json(run) for run in found]).decode())
     else:
         _show(wanted.name, found, attempts=attempts)
-    if len(found) == limit:
+    if len(more) > limit or len(found) == MOST_RUNS:
         # To the millisecond, as it is stored: a whole second would skip what has ended later in it.
-        last = found[-1].ended_at.isoformat(timespec="milliseconds")
-        say(f"There may be earlier ones: {same_command(until=last)}", stderr=True)
+        last = more[-1].ended_at.isoformat(timespec="milliseconds")
+        say(f"There are earlier ones: {same_command(until=last)}", stderr=True)
 
 
 def _ended(state: str | None) -> Ended | None:

@@ -6,6 +6,7 @@ don't mix.
 
 import io
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import get_ident
 from typing import TextIO
@@ -49,9 +50,8 @@ class Printed(io.TextIOBase):
         rest = unended.pop((self, get_ident()), "")
         if run is not None and rest:
             self._put(run, [rest])
-        elif rest:
-            self._stream.write(_encodable(rest))
-        self._stream.flush()
+        else:
+            self._write(_encodable(rest))
 
     def put(self, run: RunInfo, text: str) -> None:
         """Write `text` as a line of `run`, which has ended."""
@@ -67,7 +67,12 @@ class Printed(io.TextIOBase):
             lines = [_encodable(line) for line in lines]
         if lines:
             # One call for all lines: nothing else keeps the lines of two threads apart.
-            self._stream.write("".join(f"{line}\n" for line in lines))
+            self._write("".join(f"{line}\n" for line in lines))
+
+    def _write(self, text: str) -> None:
+        # A log that can't be written, because its disk is full or its reader gone, must not fail the task that prints.
+        with suppress(OSError):
+            self._stream.write(text)
             self._stream.flush()
 
     def __getattr__(self, name: str) -> object:
