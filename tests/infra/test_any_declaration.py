@@ -22,8 +22,9 @@ from celeriac import Queue, Task
 from celeriac.declare import check
 from celeriac.model import declared
 from celeriac.model.errors import CeleriacError
+from celeriac.model.fargate import GIB, SIZES
 from celeriac.model.queue import LOG_DAYS
-from celeriac.model.stages import Project, StageSettings
+from celeriac.model.stages import Project, StageSettings, Vpc
 from celeriac.model.table import Table
 from celeriac_cdk.config import ConfigError, StageConfig, read_config
 from celeriac_cdk.stacks.stage import synthesize
@@ -79,13 +80,32 @@ _numbers: Mapping[str, st.SearchStrategy[Any]] = {
     "architecture": st.sampled_from(["arm64", "x86_64", "arm"]),
     "retired": st.booleans(),
 }
-# A few at a time: with all of them, nearly every queue would be refused for one.
-_queues = st.tuples(
-    _names,
-    st.lists(st.sampled_from(sorted(_numbers)), max_size=4, unique=True).flatmap(
-        lambda chosen: st.fixed_dictionaries({name: _numbers[name] for name in chosen})
+_of_fargate: Mapping[str, st.SearchStrategy[Any]] = {
+    **{name: _numbers[name] for name in ("fifo", "concurrency", "retention", "max_age", "architecture", "environment")},
+    "timeout": _times(seconds=[1, 36_000]),
+    "cpu": st.sampled_from([*SIZES, 300]),
+    "memory": st.sampled_from([512, 1024, 2048, 4096, 8192, 32_768, 122_880, 1000]),
+    "ephemeral_storage": st.sampled_from([512, 20 * GIB, 21 * GIB, 200 * GIB, 201 * GIB]),
+    "workers": st.tuples(_near(0, 3, 100), _near(1, 25, 5000)),
+    "image": st.sampled_from(
+        ["", "public.ecr.aws/x/y:1", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a/b@sha256:0", "a b"]
     ),
-)
+    "batch_size": st.none() | _near(1, 10),
+    "pollers": st.just(()),
+}
+
+
+# A few at a time: with all of them, nearly every queue would be refused for one.
+def _some(numbers: Mapping[str, st.SearchStrategy[Any]], **always: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.lists(st.sampled_from(sorted(numbers)), max_size=4, unique=True).flatmap(
+        lambda chosen: st.fixed_dictionaries(
+            {**{name: st.just(value) for name, value in always.items()}, **{name: numbers[name] for name in chosen}}
+        )
+    )
+
+
+_queues = st.tuples(_names, _some(_numbers) | _some(_numbers) | _some(_of_fargate, runner="fargate"))
+_VPC = Vpc(("subnet-0123456789abcdef0",), ("sg-0123456789abcdef0",))
 _task_names = st.text(min_size=1, max_size=60) | st.sampled_from(["a" * 200, "a" * 201, "a#b", "a*b?c$d", "отчёт"])
 _crons = st.sampled_from(
     [
@@ -145,7 +165,7 @@ def _try(chosen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (application, stage, options), queues, tables, tasks = chosen
     monkeypatch.setenv("CELERIAC_APPLICATION", application)
     app = _app(stage, options)
-    config = _declared(read_config, app.node, Project(application, {"*": StageSettings()}))
+    config = _declared(read_config, app.node, Project(application, {"*": StageSettings(vpc=_VPC)}))
     made = {queue.name: queue for queue in (_declared(Queue, name, **numbers) for name, numbers in queues) if queue}
     if config is None or not made:
         return
