@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from celeriac import Backoff, Context, Queue, task
+from celeriac.consume.visiting import MOST_DEATHS_ALONE
 from celeriac.testing import Call, Sandbox, WorkerDied
 from celeriac.testing.worker import tell_to_end
 
@@ -209,3 +210,32 @@ def test_an_outage_of_more_than_four_minutes_between_heartbeats_costs_nothing(it
         assert begun == ["begins"]
         assert handle.status().result == "once"
         assert sandbox.dead_letters(studio) == []
+
+
+@task(yard, key="name")
+def poison(name: str) -> None:
+    begun.append(name)
+    raise WorkerDied
+
+
+@pytest.mark.parametrize("told", [0, 1, 5])
+def test_deaths_are_remembered_though_a_worker_that_takes_over_is_told_to_end(told: int) -> None:
+    ended: list[str] = []
+
+    def end(call: Call) -> Any:
+        answer = call.make()
+        claims = call.operation == "UpdateItem" and ":new_status" in str(call.arguments)
+        if claims and len(begun) == MOST_DEATHS_ALONE - 1 and len(ended) < told:
+            ended.append("told")
+            tell_to_end()
+        return answer
+
+    with opened("worker") as sandbox:
+        poison.enqueue(name="x")
+        with sandbox.fault(end):
+            sandbox.drain()
+        (letter,) = sandbox.dead_letters(yard)
+        assert letter.failure is not None
+        assert letter.failure.reason == "worker lost"
+        assert len(begun) == MOST_DEATHS_ALONE
+        assert len(ended) == told

@@ -259,6 +259,10 @@ class FencedStore(DynamoDBPersistenceLayer):
 
     def release(self, failure: Failure | None) -> None:
         """Give the key back, as if this attempt had not been claimed. Raises LeaseLostError."""
+        if self.after is not None and self.after.status == INPROGRESS and "unsent" not in self.after.item:
+            # It was taken over from a worker that died. The next claim must count that death too.
+            self._put_back(self.after)
+            return
         kept = {":failure": {"S": msgspec.json.encode(failure).decode()}} if failure is not None else {}
         # As after the run before: only a message of this turn, or a later one, may claim it.
         step = self.claim.step
