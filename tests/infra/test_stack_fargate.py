@@ -1,7 +1,6 @@
 """A queue on Fargate: a service that polls it, with few rights, whose number of containers follows the messages."""
 
 from collections.abc import Mapping
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +63,13 @@ def test_a_container_runs_the_bundle_and_has_two_minutes_to_end(work: Stack) -> 
     assert line.endswith("exec python -m celeriac.entry.worker videos 2 110")
     assert worker["DependsOn"] == [{"Condition": "SUCCESS", "ContainerName": "Loader"}]
     assert worker["StopTimeout"] == 120
+    assert worker["LinuxParameters"]["InitProcessEnabled"] is True
+    assert worker["HealthCheck"]["Command"] == ["CMD-SHELL", "test -e /tmp/polls"]
+    assert {worker["VersionConsistency"], loader["VersionConsistency"]} == {"disabled"}
     assert worker["ReadonlyRootFilesystem"] is True
     variables = {each["Name"]: each["Value"] for each in worker["Environment"]}
     assert variables["CELERIAC_STAGE"] == "prod"
+    assert variables["CELERIAC_READY"] == "/tmp/polls"  # noqa: S108 - in a container
     assert variables["CELERIAC_TASKS"] == "tests.application"
     assert loader["Command"][:2] == ["s3", "cp"]
 
@@ -98,7 +101,7 @@ def test_the_number_of_workers_follows_the_messages(work: Stack) -> None:
     assert [
         (each["MetricIntervalLowerBound"], each.get("MetricIntervalUpperBound"), each["ScalingAdjustment"])
         for each in busy["StepScalingPolicyConfiguration"]["StepAdjustments"]
-    ] == [(0, 2, 1), (2, 4, 2), (4, 6, 3), (6, None, 4)]
+    ] == [(0, 1, 1), (1, 2, 2), (2, 3, 3), (3, None, 4)]
     assert quiet["StepScalingPolicyConfiguration"]["StepAdjustments"] == [
         {"MetricIntervalUpperBound": 0, "ScalingAdjustment": 1}
     ]
@@ -113,24 +116,23 @@ def test_the_number_of_workers_follows_the_messages(work: Stack) -> None:
         }
 
 
-@given(fewest=st.integers(0, 60), more=st.integers(0, 5000), batch=st.integers(1, 10), messages=st.integers(1, 60_000))
-def test_there_are_never_fewer_workers_than_the_messages_need(
-    fewest: int, more: int, batch: int, messages: int
-) -> None:
+@given(fewest=st.integers(0, 60), more=st.integers(0, 5000), messages=st.integers(1, 60_000))
+def test_there_are_never_fewer_workers_than_messages(fewest: int, more: int, messages: int) -> None:
     most = max(fewest + more, 1)
-    found = list(steps(fewest, most, batch))
+    found = list(steps(fewest, most))
     (workers, *_) = [workers for first, workers in reversed(found) if messages >= first]
 
     assert 1 <= len(found) <= MOST_STEPS
     assert found[0][0] == 1
     assert found == sorted(set(found))
     assert max(fewest, 1) <= workers <= most
-    assert workers >= min(most, ceil(messages / batch))
+    assert workers >= min(most, messages)
 
 
 def test_the_alarms_of_the_queue_are_there_and_those_of_a_function_are_not(work: Stack) -> None:
     names = {each["AlarmName"] for each in work.resources("CloudWatch::Alarm")}
     assert f"{NAME}-age" in names
+    assert f"{NAME}-unattended" in names
     assert f"{NAME}-throttles" not in names
     assert f"{NAME.replace('videos', 'mail')}-throttles" in names
 

@@ -52,13 +52,13 @@ def test_a_paused_queue_has_no_container_and_no_alarm_starts_one() -> None:
     assert consumers.switch(VIDEOS, on=False) == "Stopping"
     found = services.find(VIDEOS)
     assert found is not None
-    assert (found.wanted, found.is_held, found.fewest, found.most) == (0, True, 2, 5)
+    assert (found.wanted, found.is_held, found.fewest, found.most) == (0, True, 0, 5)  # a deploy can't raise it
     assert consumers.state(VIDEOS) == "paused"
 
     assert consumers.switch(VIDEOS, on=True) == "Starting"
     found = services.find(VIDEOS)
     assert found is not None
-    assert (found.wanted, found.is_held) == (2, False)
+    assert (found.wanted, found.is_held, found.fewest) == (2, False, 2)
     assert consumers.state(VIDEOS) == "on"
 
 
@@ -75,3 +75,11 @@ def test_in_the_local_cloud_a_process_runs_it(monkeypatch: pytest.MonkeyPatch) -
     assert consumers.state(VIDEOS) == "on"
     with pytest.raises(UserError, match="the local cloud runs its tasks in a process"):
         consumers.switch(VIDEOS, on=False)
+
+
+def test_a_pause_that_failed_halfway_says_so() -> None:
+    deploy()
+    consumers.switch(VIDEOS, on=False)
+    cluster, name = names.workers_cluster("prod"), VIDEOS.function_name("prod")
+    boto3.client("ecs").update_service(cluster=cluster, service=name, desiredCount=1)
+    assert consumers.state(VIDEOS) == "held"

@@ -18,6 +18,7 @@ from celeriac import NoSuchQueueError, Queue, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.model import notice
+from celeriac.model.fargate import READY_VARIABLE
 from celeriac.testing import Sandbox
 from celeriac.worker import process
 from celeriac.worker.poller import Poller
@@ -115,19 +116,27 @@ def _notice() -> Iterator[None]:
     notice.withdraw()
 
 
-def test_a_queue_that_is_not_deployed_ends_it_at_its_first_poll(sandbox: Sandbox) -> None:
+def test_a_queue_that_is_not_deployed_ends_it_at_its_first_poll(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(READY_VARIABLE, str(tmp_path / "polls"))
     with pytest.raises(NoSuchQueueError, match="worker-never-made"):
         process.poll_until_told(Poller(Queue("worker-never-made")))
+    assert not (tmp_path / "polls").exists()
 
 
 @pytest.mark.usefixtures("_notice")
-def test_a_queue_that_goes_later_is_polled_on(sandbox: Sandbox) -> None:
+def test_a_queue_that_goes_later_is_polled_on(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(READY_VARIABLE, str(tmp_path / "polls"))
     polls: list[int] = []
 
     class Hurried(Poller):
         """Its polls don't wait for messages."""
 
         def poll(self, seconds: int = 0, most: int = 10) -> None:
+            assert (tmp_path / "polls").exists() == bool(polls)  # the container's health check looks for it
             polls.append(len(polls))
             if len(polls) == 2:
                 client("sqs").delete_queue(QueueUrl=sqs.url(nobody_runs.queue.physical_name("test")))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
@@ -45,12 +46,13 @@ def test_it_is_protected_from_its_first_heartbeat_to_the_end_of_its_batch(agent:
     protection = Protection()
     protection.end()
     assert asked == []  # a short task costs no call
-    protection.renew()
+    protection.begin(datetime.now(UTC) + timedelta(hours=3))
+    protection.begin(datetime.now(UTC) + timedelta(hours=3))
     protection.end()
     protection.end()
     path = "/api/1-2/task-protection/v1/state"
     assert asked == [
-        (path, "application/json", {"ProtectionEnabled": True, "ExpiresInMinutes": 10}),
+        (path, "application/json", {"ProtectionEnabled": True, "ExpiresInMinutes": 181}),
         (path, "application/json", {"ProtectionEnabled": False}),
     ]
 
@@ -62,7 +64,7 @@ def test_what_the_agent_refuses_is_tried_again_and_harms_nothing(agent: None) ->
         (200, b'{"failure": {"Reason": "DEPLOYMENT_BLOCKED"}}'),
         (502, b"<html>"),
     ]
-    protection.renew()
+    protection.begin(datetime.now(UTC) + timedelta(hours=3))
     protection.end()
     protection.end()
     protection.end()
@@ -72,8 +74,8 @@ def test_what_the_agent_refuses_is_tried_again_and_harms_nothing(agent: None) ->
 
 def test_without_an_agent_or_outside_of_ecs_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ECS_AGENT_URI", raising=False)
-    Protection().renew()
+    Protection().begin(datetime.now(UTC))
     monkeypatch.setenv("ECS_AGENT_URI", "http://127.0.0.1:9")
     gone = Protection()
-    gone.renew()
+    gone.begin(datetime.now(UTC))
     gone.end()

@@ -122,8 +122,12 @@ def _service(queue: Queue) -> Finding:
     found = services.find(queue)
     if found is None:
         return Finding("consumer", queue.name, "none", deploy_it())
-    if found.is_paused:
-        return Finding("consumer", queue.name, "paused", command("resume", queue.name))
+    if found.is_held:
+        what = "paused" if found.is_paused else f"held at {found.wanted} containers"
+        return Finding("consumer", queue.name, what, command("resume", queue.name))
+    if found.has_failed or (found.wanted and not found.running):
+        what = f"{found.running} of {found.wanted} containers run. ECS says: {found.said or 'nothing'}"
+        return Finding("consumer", queue.name, what, "mend what keeps them from running, and deploy it again")
     if (found.fewest, found.most) != queue.workers:
         return Finding("consumer", queue.name, "on, not as declared", deploy_it())
     return Finding("consumer", queue.name, "on")

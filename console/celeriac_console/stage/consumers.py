@@ -1,8 +1,10 @@
 """The consumer of a queue: its event source mapping, or its service on Fargate, and its state."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celeriac.aws import sqs
+from celeriac.model import project, settings
 from celeriac.model.queue import Queue
 from celeriac.model.settings import stage
 from celeriac.model.stages import LOCAL
@@ -28,7 +30,10 @@ def mapping_of(queue: Queue) -> "EventSourceMappingConfigurationTypeDef | None":
 
 
 def state(queue: Queue) -> str:
-    """`on`, `paused` or, for any other state, AWS's word in lower case. `none` if it isn't deployed."""
+    """`on`, `paused` or, for any other state, AWS's word in lower case. `none` if it isn't deployed.
+
+    On Fargate `held`: containers run, and their number doesn't follow the messages. A pause that failed halfway.
+    """
     if not queue.is_on_fargate:
         return state_of(mapping_of(queue))
     if stage() == LOCAL:
@@ -36,7 +41,9 @@ def state(queue: Queue) -> str:
     service = services.find(queue)
     if service is None:
         return "none"
-    return "paused" if service.is_paused else "on"
+    if service.is_held:
+        return "paused" if service.is_paused else "held"
+    return "on"
 
 
 def state_of(mapping: "EventSourceMappingConfigurationTypeDef | None") -> str:
@@ -78,8 +85,7 @@ def _switch_service(queue: Queue, *, on: bool) -> str:
             f"the queue {queue.name!r} is on Fargate, and the local cloud runs its tasks in a process: stop that "
             f"process, or the local cloud. To start it again: {deploy_it().partition(': ')[2]}"
         )
-    service = services.find(queue)
-    if service is None:
+    if services.find(queue) is None:
         raise UserError(f"the queue {queue.name!r} has no service in stage {stage()!r}: {deploy_it()}")
-    services.switch(queue, service, on=on)
+    services.switch(project.read(Path.cwd()).stage(stage()).applied(queue, settings.FILE), on=on)
     return "Starting" if on else "Stopping"

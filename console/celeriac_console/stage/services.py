@@ -24,6 +24,10 @@ class Service:
     most: int
     is_held: bool
     """Whether nothing changes the wanted number."""
+    said: str = ""
+    """What ECS says last."""
+    has_failed: bool = False
+    """Whether the last release didn't come up."""
 
     @property
     def is_paused(self) -> bool:
@@ -51,11 +55,13 @@ def find(queue: Queue) -> Service | None:
         wanted=there[0]["desiredCount"],
         fewest=target.get("MinCapacity", 0),
         most=target.get("MaxCapacity", 0),
+        said=next((each["message"] for each in there[0].get("events", ())), ""),
+        has_failed=any(each.get("rolloutState") == "FAILED" for each in there[0].get("deployments", ())),
         is_held=bool(held.get("DynamicScalingInSuspended") and held.get("DynamicScalingOutSuspended")),
     )
 
 
-def switch(queue: Queue, service: Service, *, on: bool) -> None:
+def switch(queue: Queue, *, on: bool) -> None:
     """Let the number of containers follow the messages, or let there be none. A worker ends in order."""
     scaling, ecs = client("application-autoscaling"), client("ecs")
     kinds = ("DynamicScalingIn", "DynamicScalingOut", "ScheduledScaling")
@@ -63,7 +69,11 @@ def switch(queue: Queue, service: Service, *, on: bool) -> None:
     held = {f"{kind}Suspended": not on for kind in kinds}
 
     def hold() -> None:
-        scaling.register_scalable_target(**_DIMENSION, ResourceId=_resource(queue), SuspendedState=held)
+        # A target puts the number between its bounds whenever it is registered, held or not.
+        fewest = queue.workers[0] if on else 0
+        scaling.register_scalable_target(
+            **_DIMENSION, ResourceId=_resource(queue), SuspendedState=held, MinCapacity=fewest
+        )
 
     def want(number: int) -> None:
         ecs.update_service(
@@ -72,7 +82,7 @@ def switch(queue: Queue, service: Service, *, on: bool) -> None:
 
     if on:
         # One looks for messages at once. If there are none, the alarm stops it soon.
-        want(max(service.fewest, 1))
+        want(max(queue.workers[0], 1))
         hold()
     else:
         hold()

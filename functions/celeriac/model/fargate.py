@@ -9,6 +9,8 @@ ENTRY = "celeriac.entry.worker"
 KILLED_AFTER = timedelta(minutes=2)
 """How long after SIGTERM Fargate kills a container, at most:
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html"""
+READY_VARIABLE = "CELERIAC_READY"
+"""The variable that names a file: a worker makes it once it has polled, for the container's health check."""
 STOP_TIMEOUT = KILLED_AFTER - timedelta(seconds=10)
 """So long tasks may go on after SIGTERM."""
 LOCAL_STOP_TIMEOUT = timedelta(seconds=10)
@@ -54,14 +56,14 @@ def problems_of_size(cpu: int, memory: int, storage: int, *, usual: int) -> Iter
 
 def problems_of_workers(workers: object) -> Iterator[str]:
     """Yield what is wrong with the fewest and the most workers."""
-    match workers:
-        case (int() as fewest, int() as most) if 0 <= fewest <= most and 1 <= most <= MOST_WORKERS:
+    if isinstance(workers, tuple) and [type(each) for each in workers] == [int, int]:
+        fewest, most = workers
+        if 0 <= fewest <= most and 1 <= most <= MOST_WORKERS:
             return
-        case _:
-            yield (
-                f"workers is {workers!r}, write the fewest and the most, such as (0, 10): 0 or more, fewest first, at "
-                f"most {MOST_WORKERS}"
-            )
+    yield (
+        f"workers is {workers!r}, write the fewest and the most, such as (0, 10): 0 or more, fewest first, at most "
+        f"{MOST_WORKERS}"
+    )
 
 
 def problems_of_image(image: object) -> Iterator[str]:

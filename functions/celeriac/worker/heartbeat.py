@@ -54,7 +54,7 @@ class Heartbeat:
             has_stayed = False
         if not has_stayed:
             self._next = datetime.now(UTC) + min(TRY_AGAIN, self._every)
-        self._protection.renew()
+        self._protection.begin(self._batch.ends_at)
 
     def keep_beating(self, ended: Event) -> None:
         """Beat until the batch has ended."""

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
@@ -19,6 +20,7 @@ from celeriac.execute import ending
 from celeriac.model import notice
 from celeriac.model.errors import NotConfiguredError
 from celeriac.model.failure import error_type
+from celeriac.model.fargate import READY_VARIABLE
 from celeriac.observe.log import logger
 from celeriac.worker.poller import Poller
 
@@ -65,6 +67,8 @@ def poll_until_told(poller: Poller) -> None:
     while notice.ends_at is None:
         try:
             poller.poll()
+            if not has_polled:
+                _tell_ready()
             failed, has_polled = 0, True
         except (NotConfiguredError, NoSuchQueueError) as error:
             if not has_polled:
@@ -72,6 +76,12 @@ def poll_until_told(poller: Poller) -> None:
             failed = _failed(error, failed)
         except Exception as error:  # noqa: BLE001 - SQS can't be reached, or refuses: that may pass
             failed = _failed(error, failed)
+
+
+def _tell_ready() -> None:
+    """Make the file that the container's health check looks for, if there is one."""
+    if path := os.environ.get(READY_VARIABLE):
+        Path(path).touch()
 
 
 def _failed(error: Exception, before: int) -> int:

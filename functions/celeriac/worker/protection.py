@@ -4,8 +4,9 @@ Without it ECS chooses any container to stop, also one that has worked on a task
 """
 
 import json
+import math
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 import urllib3
@@ -13,8 +14,8 @@ import urllib3
 from celeriac.model.failure import error_type
 from celeriac.observe.log import logger
 
-LASTS = timedelta(minutes=10)
-"""How long the protection lasts if nobody renews it: longer than some heartbeats. A worker that hangs loses it."""
+LONGEST = timedelta(hours=48)
+"""The longest protection that ECS gives."""
 _PATH = "/task-protection/v1/state"
 _SECONDS = 5
 
@@ -28,19 +29,24 @@ class Protection:
     def __init__(self) -> None:
         agent = os.environ.get("ECS_AGENT_URI")
         self._url = f"{agent}{_PATH}" if agent else None
-        self._is_on = False
+        self._may_be_on = self._is_on = False
 
-    def renew(self) -> None:
-        """Let ECS stop the container no more, for `LASTS`. What ECS refuses is logged."""
-        if self._url is not None:
+    def begin(self, until: datetime) -> None:
+        """Let ECS stop the container no more until then. What ECS refuses is logged, and asked for again next time.
+
+        Asked once: ECS refuses it while more containers are protected than are wanted, `DEPLOYMENT_BLOCKED`.
+        """
+        if self._url is not None and not self._is_on:
             # Also after an answer that nobody saw the container may be protected.
-            self._is_on = True
-            self._put({"ProtectionEnabled": True, "ExpiresInMinutes": LASTS // timedelta(minutes=1)})
+            self._may_be_on = True
+            lasts = min(max(until - datetime.now(UTC), timedelta()) + timedelta(minutes=1), LONGEST)
+            minutes = math.ceil(lasts / timedelta(minutes=1))
+            self._is_on = self._put({"ProtectionEnabled": True, "ExpiresInMinutes": minutes})
 
     def end(self) -> None:
         """Let ECS stop the container again."""
-        if self._is_on:
-            self._is_on = not self._put({"ProtectionEnabled": False})
+        if self._may_be_on:
+            self._may_be_on = self._is_on = not self._put({"ProtectionEnabled": False})
 
     def _put(self, wanted: dict[str, object]) -> bool:
         try:

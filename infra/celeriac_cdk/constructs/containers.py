@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
@@ -14,7 +15,7 @@ from aws_cdk.aws_s3_assets import Asset
 from constructs import Construct
 
 from celeriac.model import names, settings
-from celeriac.model.fargate import ENTRY, GIB, KILLED_AFTER, LOCAL_STOP_TIMEOUT, STOP_TIMEOUT
+from celeriac.model.fargate import ENTRY, GIB, KILLED_AFTER, LOCAL_STOP_TIMEOUT, READY_VARIABLE, STOP_TIMEOUT
 from celeriac.model.queue import Queue
 from celeriac_cdk.config import ConfigError
 from celeriac_cdk.constructs.function_logs import log_name
@@ -23,14 +24,22 @@ from celeriac_cdk.constructs.key import use_key
 from celeriac_cdk.ecs import fetched
 from celeriac_cdk.ecs.scaling import scale
 from celeriac_cdk.monitoring.alarms import Alarms
+from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
+from celeriac_cdk.monitoring.notice import Notice
 from celeriac_cdk.monitoring.queue_alarms import watch_queue
+from celeriac_cdk.monitoring.times import in_words
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
 from celeriac_cdk.permissions import arn, consume, send
 
+READY = "/tmp/polls"  # noqa: S108 - in a container
+"""The file that a worker makes once it has polled."""
 _USUAL_STORAGE = 512
 """The declaration's default, which is Lambda's. Then Fargate's own default is right."""
 # 123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/image:tag
-_ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[\w./-]+)")
+# 123456789012.dkr-ecr.eu-west-1.on.aws/team/image:tag
+_ECR = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.(amazonaws\.com(\.cn)?|on\.aws)/(?P<name>[\w./-]+)"
+)
 
 
 class Cluster(Construct):
@@ -69,8 +78,8 @@ class Containers(Construct):
         super().__init__(scope, construct_id)
         stage, name = runtime.config.stage, queue.function_name(runtime.config.stage)
         self.log_group: logs.ILogGroup = logs.LogGroup.from_log_group_name(self, "Log", log_name(name))
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"))
-        """What the tasks may do is given to it."""
+        self.role = iam.Role(self, "ContainerRole", assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"))
+        """What the tasks may do is given to it. A function's has another id: while a queue moves there are both."""
         theirs = arn("ecs", f"task/{cluster.name}/*")
         protect = iam.PolicyStatement(actions=["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"], resources=[theirs])
         own = [consume(queue.physical_name(stage)), send([queue.dead_letter_name(stage)])]
@@ -78,6 +87,7 @@ class Containers(Construct):
             self.role.add_to_policy(statement)
         self.task_definition = self._task(queue, runtime, {**variables(runtime), **environment, **queue.environment})
         watch_queue(self, queue, alarms)
+        _watch(self, queue, alarms)
         acknowledge(self, "ECS2", "the variables are names, and secrets are read by their names")
         acknowledge_wildcard(self, theirs, "ECS chooses the ids of containers; the cluster is the stage's own")
         streams = arn("logs", f"log-group:{log_name(name)}:*")
@@ -127,14 +137,26 @@ class Containers(Construct):
         if not runtime.config.local:
             bundle = Asset(self, "Code", path=cast("AssetCode", runtime.code(queue.architecture, queue.runtime)).path)
             code = fetched.Fetched(task, bundle, "worker", log=self.log_group)
+        # Outside of its volumes nothing can be written, as in Lambda.
+        own = {"HOME": "/tmp", READY_VARIABLE: READY} if code is not None else {}  # noqa: S108 - in a container
         container = task.add_container(
             "Worker",
             image=ecs.ContainerImage.from_registry(queue.image) if queue.image else fetched.image(python),
             entry_point=["sh", "-c"],
             command=[code.run(command) if code is not None else command],
-            # Outside of its volumes nothing can be written, as in Lambda.
-            environment={"HOME": "/tmp", **environment, "AWS_REGION": cdk.Stack.of(self).region},  # noqa: S108,
+            environment={**own, **environment, "AWS_REGION": cdk.Stack.of(self).region},
             user=fetched.OWNER,
+            # The first process of a container gets no signal without a handler, and must bury what others leave.
+            linux_parameters=ecs.LinuxParameters(self, "Linux", init_process_enabled=True),
+            # A container that has never polled is no release: without this ECS takes it for a healthy one.
+            health_check=ecs.HealthCheck(
+                command=["CMD-SHELL", f"test -e {READY}"],
+                interval=cdk.Duration.seconds(30),
+                retries=10,
+                start_period=cdk.Duration.minutes(5),
+            ),
+            # Otherwise a service that isn't deployed for long needs an image that may be gone.
+            version_consistency=ecs.VersionConsistency.DISABLED,
             readonly_root_filesystem=True,
             stop_timeout=cdk.Duration.seconds(KILLED_AFTER.total_seconds()),
             logging=ecs.LogDriver.aws_logs(stream_prefix="worker", log_group=self.log_group),
@@ -143,6 +165,42 @@ class Containers(Construct):
             code.into(container)
         _allow_pull(task, queue.image)
         return task
+
+
+def _watch(scope: Construct, queue: Queue, alarms: Alarms) -> None:
+    """Watch for tasks that nobody takes. ECS tells nobody of containers that can't start."""
+    source = queue.physical_name(alarms.config.stage)
+
+    def of_sqs(metric: str, statistic: str) -> cloudwatch.Metric:
+        return measure("AWS/SQS", metric, statistic, period=FIVE_MINUTES, QueueName=source)
+
+    type_ = f"`celeriac --stage {alarms.config.stage}"
+    alarms.when(
+        scope,
+        "UnattendedAlarm",
+        name=f"{queue.name}-unattended",
+        metric=cloudwatch.MathExpression(
+            expression="IF(visible > 0 AND held < 1 AND received < 1, 1, 0)",
+            using_metrics={
+                "visible": of_sqs("ApproximateNumberOfMessagesVisible", "Minimum"),
+                "held": of_sqs("ApproximateNumberOfMessagesNotVisible", "Maximum"),
+                "received": of_sqs("NumberOfMessagesReceived", "Sum"),
+            },
+            period=cdk.Duration.seconds(FIVE_MINUTES.total_seconds()),
+            label="tasks wait, and nobody receives them",
+        ),
+        reaches=1,
+        times=(5, 5),
+        page=queue.urgent,
+        notice=Notice(
+            f"For 25 minutes tasks of the queue {queue.name} have waited, and no container has received one.",
+            "The queue may be paused; or its containers can't start or can't reach AWS: the image, the network, the "
+            f"release. Messages wait. SQS deletes one after {in_words(queue.retention)}.",
+            f"Type {type_} doctor`: it has what ECS says last.",
+            "one is received",
+            "waiting-tasks",
+        ),
+    )
 
 
 def _network(queue: Queue, runtime: Runtime) -> ecs.CfnService.AwsVpcConfigurationProperty:

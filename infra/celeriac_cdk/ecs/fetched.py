@@ -56,6 +56,8 @@ class Fetched:
             essential=False,
             user=OWNER,
             readonly_root_filesystem=True,
+            # The image of the last deploy may be gone from the registry by the time a container starts.
+            version_consistency=ecs.VersionConsistency.DISABLED,
             logging=ecs.LogDriver.aws_logs(stream_prefix="loader", log_group=log),
         )
         self._mount(self._loader)

@@ -21,8 +21,11 @@ QUIET_MINUTES = 5
 _MINUTE = 60
 
 
-def steps(fewest: int, most: int, batch: int) -> Iterator[tuple[int, int]]:
-    """Yield from how many messages on there are how many workers, if each takes `batch` messages at once.
+def steps(fewest: int, most: int) -> Iterator[tuple[int, int]]:
+    """Yield from how many messages on there are how many workers: one for each message, up to `most`.
+
+    Not one for each batch: a worker takes what is there, and polls again when that is done. What comes a minute later
+    would wait for its end.
 
     With more numbers of workers than steps are allowed, each step adds the same factor: there are a few workers more
     than needed, and never fewer, up to `most`.
@@ -31,7 +34,7 @@ def steps(fewest: int, most: int, batch: int) -> Iterator[tuple[int, int]]:
     wanted = sorted({min(most, _between(least, most, number)) for number in range(MOST_STEPS)} | {most})
     below = 0
     for workers in wanted[-MOST_STEPS:]:
-        yield below * batch + 1, workers
+        yield below + 1, workers
         below = workers
 
 
@@ -54,7 +57,7 @@ def scale(scope: Construct, queue: Queue, stage: str, *, cluster: str, service: 
         scalable_dimension="ecs:service:DesiredCount",
         service_namespace="ecs",
     )
-    needed = list(steps(fewest, most, queue.batch))
+    needed = list(steps(fewest, most))
     bounds = [first - 1 for first, _ in needed]  # CloudWatch counts them from the alarm's threshold, which is 1
     busy = _policy(
         scope,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
+from celeriac.model.fargate import LOCAL_STOP_TIMEOUT
 from celeriac_local import folders, install
 from celeriac_local.cloud import environment, state
 from celeriac_local.cloud.processes import Process, is_running, listener, spawn, stop
@@ -21,6 +22,8 @@ from celeriac_local.errors import UserError
 from celeriac_local.folders import EMULATOR, log, shown
 
 READY_SECONDS = 20.0
+SECONDS, WORKER_SECONDS = 3.0, LOCAL_STOP_TIMEOUT.total_seconds() + 2
+"""How long a process may take to end by itself."""
 DEFAULT_PORT = 4566
 """The default port of tools for AWS emulators."""
 
@@ -109,7 +112,9 @@ def down() -> bool:
     was_there = any(is_running(process) for process in cloud.processes)
     for process in cloud.processes:
         # The command lines of MiniStack's functions contain the path of the temporary folder.
-        if not stop(process, marker=str(folders.temporary())):
+        # A worker gives back what it has received.
+        grace = WORKER_SECONDS if process in cloud.workers else SECONDS
+        if not stop(process, marker=str(folders.temporary()), grace_seconds=grace):
             raise UserError(
                 f"Process {process.pid} or one of its children can't be stopped. Look: ps -eo pid,pgid,stat,command"
             )

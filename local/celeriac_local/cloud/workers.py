@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from celeriac.model import names
-from celeriac.model.fargate import ENTRY, LOCAL_STOP_TIMEOUT
+from celeriac.model.fargate import ENTRY
 from celeriac_local import folders
 from celeriac_local.cloud import environment, state
+from celeriac_local.cloud.lifecycle import WORKER_SECONDS
 from celeriac_local.cloud.processes import Process, is_running, spawn, stop
 from celeriac_local.cloud.state import Cloud
 from celeriac_local.folders import log
@@ -60,7 +61,7 @@ def stop_all(cloud: Cloud) -> None:
     """Tell the workers to end: what they run goes on later."""
     for process in cloud.workers:
         # Beyond its stop timeout a worker ends itself.
-        stop(process, marker=ENTRY, grace_seconds=LOCAL_STOP_TIMEOUT.total_seconds() + 2)
+        stop(process, marker=ENTRY, grace_seconds=WORKER_SECONDS)
 
 
 def deployed() -> Iterator[Container]:
