@@ -87,13 +87,13 @@ class Containers(Construct):
             self.role.add_to_policy(statement)
         self.task_definition = self._task(queue, runtime, {**variables(runtime), **environment, **queue.environment})
         watch_queue(self, queue, alarms)
-        _watch(self, queue, alarms)
         acknowledge(self, "ECS2", "the variables are names, and secrets are read by their names")
         acknowledge_wildcard(self, theirs, "ECS chooses the ids of containers; the cluster is the stage's own")
         streams = arn("logs", f"log-group:{log_name(name)}:*")
         acknowledge_wildcard(self, streams, "ECS chooses the names of a log's streams")
-        if runtime.config.local:
+        if runtime.config.local:  # nor has its CloudFormation alarms on more than one metric
             return
+        _watch(self, queue, alarms)
         service = ecs.CfnService(
             self,
             "Service",
