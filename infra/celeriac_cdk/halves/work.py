@@ -253,9 +253,10 @@ class Work(Construct):
 
     def _warn_of_few_receives(self, queue: Queue) -> None:
         if queue.max_receives is not None and queue.survives < _THROTTLED:
+            fails = "its containers hand messages back" if queue.is_on_fargate else "Lambda throttles its consumer"
             cdk.Annotations.of(self).add_warning_v2(
                 f"celeriac:receives-{queue.name}",
-                f"the queue {queue.name}: if Lambda throttles its consumer for longer than {in_words(queue.survives)}, "
+                f"the queue {queue.name}: if {fails} for longer than {in_words(queue.survives)}, "
                 "SQS moves its messages to the dead-letter queue, because max_receives is "
                 f"{queue.max_receives}: leave it out",
             )

@@ -12,6 +12,7 @@ from celeriac_cdk.monitoring.times import in_words
 def watch_queue(scope: Construct, queue: Queue, alarms: Alarms) -> None:
     """Build the alarms into `scope`."""
     stage = alarms.config.stage
+    workers = "its containers too few" if queue.is_on_fargate else "Lambda throttled"
     letters, type_ = queue.dead_letter_name(stage), f"`celeriac --stage {stage}"
     alarms.when(
         scope,
@@ -23,8 +24,8 @@ def watch_queue(scope: Construct, queue: Queue, alarms: Alarms) -> None:
         page=queue.urgent,
         notice=Notice(
             f"Tasks of the queue {queue.name} have waited for {in_words(queue.oldest_age)} or longer.",
-            "The queue may be paused, Lambda throttled, a service that the tasks call slow, or the traffic too "
-            f"much for the queue's concurrency. SQS deletes a message after {in_words(queue.retention)}.",
+            f"The queue may be paused, {workers}, a service that the tasks call slow, or the traffic too much for the "
+            f"queue's concurrency. SQS deletes a message after {in_words(queue.retention)}.",
             f"Type {type_} queues`, then {type_} doctor`.",
             "no task has waited for so long",
             "waiting-tasks",
