@@ -234,7 +234,7 @@ PLANTS = {
         8,
         "wait removed",
         outage.wait,
-        "min(timedelta(seconds=2 ** min(sqs_record.receives, 10)), LONGEST_WAIT)",
+        "growing(sqs_record.receives, LONGEST_WAIT)",
         "timedelta()",
     ),
     "buries what a newer release may read": Plant(
