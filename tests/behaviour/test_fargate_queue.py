@@ -59,7 +59,7 @@ def test_a_task_of_nine_hours_runs_once_and_its_message_is_delivered_once(sandbo
 
     def count(call: Call) -> object:
         answer = call.make()
-        if call.operation == "ReceiveMessage":
+        if call.operation == "ReceiveMessage" and call.arguments["QueueUrl"].endswith("--farm"):
             received.append(len(answer.get("Messages", [])))
         return answer
 
@@ -70,7 +70,7 @@ def test_a_task_of_nine_hours_runs_once_and_its_message_is_delivered_once(sandbo
         sandbox.drain()
     assert handle.status().state == "succeeded"
     assert ran == ["a", "plain a"]
-    assert sum(received) == 1  # of the queue on Fargate: Lambda polls for the other one
+    assert sum(received) == 1
 
 
 def test_what_a_killed_worker_ran_comes_back_within_five_minutes_and_status_says_when(sandbox: Sandbox) -> None:
