@@ -9,8 +9,10 @@ from moto import mock_aws
 
 from celeriac import Queue
 from celeriac.model import names
+from celeriac_console.doctor import checks
 from celeriac_console.stage import clients, consumers, services
 from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import deploy_it
 
 VIDEOS = Queue("videos", runner="fargate", workers=(2, 5))
 
@@ -83,3 +85,16 @@ def test_a_pause_that_failed_halfway_says_so() -> None:
     cluster, name = names.workers_cluster("prod"), VIDEOS.function_name("prod")
     boto3.client("ecs").update_service(cluster=cluster, service=name, desiredCount=1)
     assert consumers.state(VIDEOS) == "held"
+
+
+def test_doctor_says_what_keeps_containers_from_running() -> None:
+    found = checks._consumer(VIDEOS)
+    assert (found.state, found.cure) == ("none", deploy_it())
+    deploy()
+    found = checks._consumer(VIDEOS)  # moto starts none
+    assert found.state.startswith("0 of 3 containers run. ECS says: ")
+    assert found.cure is not None
+    consumers.switch(VIDEOS, on=False)
+    found = checks._consumer(VIDEOS)
+    assert found.state == "paused"
+    assert "resume videos" in (found.cure or "")

@@ -127,7 +127,9 @@ def _service(queue: Queue) -> Finding:
         return Finding("consumer", queue.name, what, command("resume", queue.name))
     if found.has_failed or (found.wanted and not found.running):
         what = f"{found.running} of {found.wanted} containers run. ECS says: {found.said or 'nothing'}"
-        return Finding("consumer", queue.name, what, "mend what keeps them from running, and deploy it again")
+        return Finding(
+            "consumer", queue.name, what, "wait two minutes; if it stays so, mend what ECS says, and deploy it again"
+        )
     if (found.fewest, found.most) != queue.workers:
         return Finding("consumer", queue.name, "on, not as declared", deploy_it())
     return Finding("consumer", queue.name, "on")

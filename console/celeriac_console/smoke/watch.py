@@ -9,7 +9,7 @@ from celeriac.model.failure import error_message, error_type
 from celeriac.model.queue import Queue
 from celeriac_console.explain import explanation
 from celeriac_console.smoke.steps import NotTriedError, Step, StepFailedError, steps_of
-from celeriac_console.stage.consumers import state as state_of
+from celeriac_console.stage import consumers
 from celeriac_console.terminal.next_steps import command
 
 EVERY_SECONDS = 0.5
@@ -98,7 +98,7 @@ def _said(error: Exception) -> str:
 def _paused(queue: Queue) -> NotTriedError | None:
     """The error of every step if an operator has paused the queue: its probes would wait in it. None otherwise."""
     try:
-        state = state_of(queue)
+        state = consumers.state(queue)
     except Exception:  # noqa: BLE001 - the probes will tell
         return None
     return NotTriedError(f"it is paused: {command('resume', queue.name)}") if state == "paused" else None

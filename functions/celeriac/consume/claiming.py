@@ -26,7 +26,7 @@ from celeriac.model.reason import Reason
 from celeriac.observe import metrics
 from celeriac.observe.running import RunInfo
 
-# A thousand waits of this length are three days. As long the messages behind it in its group wait for nothing at most.
+# A thousand waits of this length are three days. Once the other one is done, the group stands still so long at most.
 LONGEST_WAIT_FOR_OTHERS = timedelta(minutes=5)
 
 

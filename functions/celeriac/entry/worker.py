@@ -8,7 +8,7 @@ import signal
 import sys
 from datetime import timedelta
 
-# It is the container's first process, and that one gets no signal without a handler. Nothing is received yet.
+# Told to end while it imports: nothing is received yet, and a container's first process has no handler of its own.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 from celeriac.declare import registry  # noqa: E402 - after the line above, because imports take seconds

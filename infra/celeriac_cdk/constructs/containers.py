@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from typing import cast
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
@@ -24,10 +23,7 @@ from celeriac_cdk.constructs.key import use_key
 from celeriac_cdk.ecs import fetched
 from celeriac_cdk.ecs.scaling import scale
 from celeriac_cdk.monitoring.alarms import Alarms
-from celeriac_cdk.monitoring.metrics import FIVE_MINUTES, measure
-from celeriac_cdk.monitoring.notice import Notice
-from celeriac_cdk.monitoring.queue_alarms import watch_queue
-from celeriac_cdk.monitoring.times import in_words
+from celeriac_cdk.monitoring.queue_alarms import watch_containers, watch_queue
 from celeriac_cdk.nag import acknowledge, acknowledge_wildcard
 from celeriac_cdk.permissions import arn, consume, send
 
@@ -93,7 +89,7 @@ class Containers(Construct):
         acknowledge_wildcard(self, streams, "ECS chooses the names of a log's streams")
         if runtime.config.local:  # nor has its CloudFormation alarms on more than one metric
             return
-        _watch(self, queue, alarms)
+        watch_containers(self, queue, alarms)
         service = ecs.CfnService(
             self,
             "Service",
@@ -165,42 +161,6 @@ class Containers(Construct):
             code.into(container)
         _allow_pull(task, queue.image)
         return task
-
-
-def _watch(scope: Construct, queue: Queue, alarms: Alarms) -> None:
-    """Watch for tasks that nobody takes. ECS tells nobody of containers that can't start."""
-    source = queue.physical_name(alarms.config.stage)
-
-    def of_sqs(metric: str, statistic: str) -> cloudwatch.Metric:
-        return measure("AWS/SQS", metric, statistic, period=FIVE_MINUTES, QueueName=source)
-
-    type_ = f"`celeriac --stage {alarms.config.stage}"
-    alarms.when(
-        scope,
-        "UnattendedAlarm",
-        name=f"{queue.name}-unattended",
-        metric=cloudwatch.MathExpression(
-            expression="IF(visible > 0 AND held < 1 AND received < 1, 1, 0)",
-            using_metrics={
-                "visible": of_sqs("ApproximateNumberOfMessagesVisible", "Minimum"),
-                "held": of_sqs("ApproximateNumberOfMessagesNotVisible", "Maximum"),
-                "received": of_sqs("NumberOfMessagesReceived", "Sum"),
-            },
-            period=cdk.Duration.seconds(FIVE_MINUTES.total_seconds()),
-            label="tasks wait, and nobody receives them",
-        ),
-        reaches=1,
-        times=(5, 5),
-        page=queue.urgent,
-        notice=Notice(
-            f"For 25 minutes tasks of the queue {queue.name} have waited, and no container has received one.",
-            "The queue may be paused; or its containers can't start or can't reach AWS: the image, the network, the "
-            f"release. Messages wait. SQS deletes one after {in_words(queue.retention)}.",
-            f"Type {type_} doctor`: it has what ECS says last.",
-            "one is received",
-            "waiting-tasks",
-        ),
-    )
 
 
 def _network(queue: Queue, runtime: Runtime) -> ecs.CfnService.AwsVpcConfigurationProperty:
