@@ -3,12 +3,15 @@
 Declare a `Queue`, decorate a function with `@task`, deploy, and enqueue from anywhere.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac.aws.sqs import NoSuchQueueError
+from celeriac.declare.bound import RESULT, Bound
 from celeriac.declare.context import Context
 from celeriac.declare.decorator import task
 from celeriac.declare.handle import Handle, ResultNotKeptError, Superseded, TaskCancelled, TaskFailedError
+from celeriac.declare.leaving import LeavesQueueError
 from celeriac.declare.reference import InvalidReferenceError
 from celeriac.declare.registry import handle
 from celeriac.declare.signature import InvalidArgumentsError
@@ -31,11 +34,23 @@ from celeriac.model.table import Outbox, Table
 from celeriac.model.version import VERSION
 
 if TYPE_CHECKING:
+    from celeriac.compose.batch import Batch, BatchError, batch, batch_of
+    from celeriac.compose.chain import Chain, ChainError, ChainHandle, ChainStatus, chain
     from celeriac.enqueue.action import TransactionError
     from celeriac.enqueue.commit import ConditionFailedError
     from celeriac.enqueue.transaction import Transaction
+    from celeriac.flow.batches.known import KnownBatch
+    from celeriac.flow.batches.status import BatchStatus, DeadMember
 
 
+_LATER = {
+    "celeriac.enqueue.commit": ("ConditionFailedError", "TransactionError"),
+    "celeriac.compose.batch": ("Batch", "BatchError", "batch", "batch_of"),
+    "celeriac.compose.chain": ("Chain", "ChainError", "ChainHandle", "ChainStatus", "chain"),
+    "celeriac.flow.batches.known": ("KnownBatch",),
+    "celeriac.flow.batches.status": ("BatchStatus", "DeadMember"),
+}
+"""What is imported when it is used: it needs boto3 and Powertools, 300 ms."""
 __version__ = VERSION
 
 
@@ -48,24 +63,35 @@ def transaction() -> "Transaction":
 
 
 def __getattr__(name: str) -> Any:
-    """Import the errors of transactions when they are used."""
-    if name not in {"ConditionFailedError", "TransactionError"}:
+    """Import what few programs need when it is used."""
+    home = next((module for module, its in _LATER.items() if name in its), None)
+    if home is None:
         raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
-    from celeriac.enqueue import commit as home  # noqa: PLC0415 - it needs boto3 and Powertools: 300 ms
-
-    return getattr(home, name)
+    found = getattr(import_module(home), name)
+    globals()[name] = found
+    return found
 
 
 __all__ = [
+    "RESULT",
     "AlreadyConfiguredError",
     "AwsEvent",
     "Backoff",
+    "Batch",
+    "BatchError",
+    "BatchStatus",
+    "Bound",
     "Breaker",
     "Cancelled",
     "CeleriacError",
+    "Chain",
+    "ChainError",
+    "ChainHandle",
+    "ChainStatus",
     "Concurrent",
     "ConditionFailedError",
     "Context",
+    "DeadMember",
     "Debounce",
     "Event",
     "Handle",
@@ -73,6 +99,8 @@ __all__ = [
     "InvalidArgumentsError",
     "InvalidEventError",
     "InvalidReferenceError",
+    "KnownBatch",
+    "LeavesQueueError",
     "MalformedMessageError",
     "NoSuchQueueError",
     "NotConfiguredError",
@@ -94,6 +122,9 @@ __all__ = [
     "TransactionError",
     "Unique",
     "__version__",
+    "batch",
+    "batch_of",
+    "chain",
     "configure",
     "handle",
     "task",

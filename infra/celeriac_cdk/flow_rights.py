@@ -43,42 +43,57 @@ def of_consumer(queue: Queue, tasks: Tasks, stage: str) -> list[iam.PolicyStatem
         *(permissions.read_items(table, [rows.OVERRIDES]) if limits else []),
         *permissions.look_at_records(names.idempotency_table(stage), [task.name for task in waits]),
         *_take_unique(tasks, stage, None),
+        # Its tasks may fill batches, be members, and be steps: what follows them stands under its own queue.
+        *permissions.compose(table, _composed(queue.names_sent_to if queue.sends_to is not None else None, queue)),
     ]
 
 
 def of_producer(queue: Queue, tasks: Tasks, stage: str) -> list[iam.PolicyStatement]:
     """What enqueuing unique tasks of a queue needs beyond sending: to take the place, and to see if its holder has
-    ended.
+    ended. And what batches and chains need whose callbacks and later steps are on the queue.
     """
-    return _take_unique(tasks, stage, queue)
+    return [
+        *_take_unique(tasks, stage, queue),
+        *permissions.compose(names.flow_table(stage), _composed([], queue)),
+    ]
 
 
 def of_reader(tasks: Tasks, stage: str) -> list[iam.PolicyStatement]:
-    """What asking for the status of any task needs to say what it waits for. A managed policy has no room for names."""
+    """What asking for the status of any task needs to say what it waits for, and of any batch. A managed policy has no
+    room for names.
+    """
+    table = names.flow_table(stage)
+    batches = permissions.look_at_items(table, [f"{rows.BATCH}*"])
     if not limits_of(tasks):
-        return []
-    return permissions.read_items(names.flow_table(stage), [f"{rows.LIMIT}*", f"{rows.WAIT}*", rows.OVERRIDES])
+        return batches
+    return [*batches, *permissions.read_items(table, [f"{rows.LIMIT}*", f"{rows.WAIT}*", rows.OVERRIDES])]
 
 
 def of_asker(tasks: Tasks, stage: str) -> list[iam.PolicyStatement]:
-    """The same for the status of these tasks only."""
+    """The same for the status of these tasks only, and of batches whose callbacks are on their queues."""
+    table = names.flow_table(stage)
+    batches = sorted({f"{rows.BATCH}{queue.name}#*" for task in tasks for queue in task.all_queues})
     items = [
         *(f"{rows.LIMIT}{limit.name}#*" for limit in limits_of(tasks)),
         *sorted({f"{rows.WAIT}{queue.name}#*" for task in tasks if task.limits for queue in task.all_queues}),
         *([rows.OVERRIDES] if limits_of(tasks) else []),
     ]
-    return permissions.read_items(names.flow_table(stage), items)
+    return [*permissions.look_at_items(table, batches), *permissions.read_items(table, items)]
 
 
 def of_sweeper(tasks: Tasks, stage: str) -> list[iam.PolicyStatement]:
-    """What counting open breakers needs, if there are any: to find them, to forget old ones, and to read what operators
-    hold open.
+    """What ending batches needs whose producers have died; and what counting open breakers needs, if there are any: to
+    find them, to forget old ones, and to read what operators hold open.
     """
     table = names.flow_table(stage)
-    if not breakers_of(tasks):
-        return []
-    return [
+    batches = [
         permissions.query(table, names.flow_index()),
+        *permissions.take_items(table, [f"{rows.BATCH}*"]),
+    ]
+    if not breakers_of(tasks):
+        return batches
+    return [
+        *batches,
         *permissions.read_items(table, [rows.OVERRIDES]),
         # Also of breakers that no task has any more: they leave the index too.
         permissions.update_items(table, [f"{rows.LIMIT}*"]),
@@ -86,11 +101,13 @@ def of_sweeper(tasks: Tasks, stage: str) -> list[iam.PolicyStatement]:
 
 
 def of_operator(stage: str) -> list[iam.PolicyStatement]:
-    """What `celeriac limits` needs: to read every item, to set limits, and to reset their items."""
+    """What `celeriac limits` and `celeriac batches` need: to read every item, to set limits, to reset their items, and
+    to repair batches.
+    """
     table = names.flow_table(stage)
     return [
         permissions.read_all_items(table),
-        permissions.update_items(table, [f"{rows.LIMIT}*", rows.OVERRIDES]),
+        permissions.update_items(table, [f"{rows.LIMIT}*", rows.OVERRIDES, f"{rows.BATCH}*"]),
         permissions.query(table, names.flow_index()),
     ]
 
@@ -105,6 +122,13 @@ def _take_unique(tasks: Tasks, stage: str, queue: Queue | None) -> list[iam.Poli
         *permissions.take_items(names.flow_table(stage), [f"{rows.UNIQUE}{name}#*" for name in sorted(queues)]),
         *permissions.read_records(names.idempotency_table(stage), [task.name for task in unique]),
     ]
+
+
+def _composed(others: Sequence[str] | None, queue: Queue) -> list[str]:
+    """The items of batches and chains whose callbacks and later steps are on some queues; None means on every queue."""
+    if others is None:
+        return [f"{rows.BATCH}*", f"{rows.STEP}*"]
+    return [f"{prefix}{name}#*" for name in sorted({queue.name, *others}) for prefix in (rows.BATCH, rows.STEP)]
 
 
 def _items(prefix: str, tasks: Tasks) -> list[str]:

@@ -196,6 +196,12 @@ def take_items(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]
     return [_on_keys(table, some, "dynamodb:GetItem", UPDATE) for some in in_statements(patterns)]
 
 
+def compose(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow filling batches and enqueuing chains, reporting members, and reading what follows."""
+    actions = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", UPDATE)
+    return [_on_keys(table, some, *actions) for some in in_statements(patterns)]
+
+
 def update_items(table: str, patterns: Sequence[str]) -> iam.PolicyStatement:
     """Allow updating items of a table, those whose partition keys match one of the patterns."""
     return _on_keys(table, patterns, UPDATE)
@@ -204,6 +210,11 @@ def update_items(table: str, patterns: Sequence[str]) -> iam.PolicyStatement:
 def read_items(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]:
     """Allow reading single items of a table, those whose partition keys match one of the patterns."""
     return [_on_keys(table, some, "dynamodb:GetItem") for some in in_statements(patterns)]
+
+
+def look_at_items(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow reading items of a table, also many in a call, those whose partition keys match one of the patterns."""
+    return [_on_keys(table, some, "dynamodb:GetItem", "dynamodb:BatchGetItem") for some in in_statements(patterns)]
 
 
 def read_all_items(table: str) -> iam.PolicyStatement:

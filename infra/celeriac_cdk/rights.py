@@ -36,7 +36,7 @@ def of_consumer(
     own = [task.name for task in tasks if task.runs_from(queue)]
     tables = [names.table(stage, table) for table in sorted(given.tables)]
     return [
-        permissions.send([each.physical_name(stage) for each in queues]),
+        permissions.send([each.physical_name(stage) for each in queues if queue.may_send_to(each)]),
         *permissions.use_payloads(stage, queue.name),
         *permissions.schedule(stage),
         permissions.look_at_schedules(stage, queue.name),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from celeriac.model import cron
 from celeriac.model.failure import Failure
+from celeriac.model.following import OfBatch, OfChain
 from celeriac.model.message import VERSION, MalformedMessageError, Message, NewerVersionError, decode, encode, new_id
 
 SAMPLES = sorted((Path(__file__).parent / "messages").glob("*.json"))
@@ -33,7 +34,13 @@ def test_a_message_of_an_older_release_can_be_decoded(sample: Path) -> None:
 def test_the_samples_of_each_version_have_every_field(version: int) -> None:
     written = [json.loads(sample.read_text()) for sample in SAMPLES if sample.name.startswith(f"v{version}-")]
     # The fields that each later version has added. Add a line for each new version.
-    newer = {1: {"step", "waits_since", "throttled", "tick", "part"}, 2: {"tick", "part"}, 3: set()}[version]
+    composed = {"batch", "chain"}
+    newer = {
+        1: {"step", "waits_since", "throttled", "tick", "part"} | composed,
+        2: {"tick", "part"} | composed,
+        3: composed,
+        4: set(),
+    }[version]
     assert {name for fields in written for name in fields} == set(Message.__struct_fields__) - newer
     assert {name for fields in written for name in fields.get("failure", {})} == set(Failure.__struct_fields__)
 
@@ -69,8 +76,8 @@ def test_unknown_fields_of_a_message_are_ignored() -> None:
 
 
 def test_a_message_of_a_newer_version_is_not_called_malformed() -> None:
-    with pytest.raises(NewerVersionError, match="version 4"):
-        decode('{"v": 4, "task": {"now": "an object"}}')
+    with pytest.raises(NewerVersionError, match="version 5"):
+        decode('{"v": 5, "task": {"now": "an object"}}')
 
 
 def test_a_message_has_the_oldest_version_that_can_read_it() -> None:
@@ -124,3 +131,27 @@ def test_ids_are_uuids_of_version_7_with_their_time() -> None:
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", str(made))
     assert int(before * 1000) <= made.int >> 80 <= int(after * 1000)
     assert len({new_id() for _ in range(1000)}) == 1000
+
+
+def test_a_batch_or_a_chain_needs_a_release_that_reports_them() -> None:
+    member = Message(id="1", task="work", batch=OfBatch("q#b", "e", 0))
+    assert decode(encode(member)) == msgspec.structs.replace(member, v=4)
+    assert '"v":4' in encode(member)
+    assert '"v":4' in encode(Message(id="1", task="work", chain=OfChain("c")))
+
+
+@pytest.mark.parametrize("version", ["", '"v": 1, ', '"v": 3, '])
+@pytest.mark.parametrize("value", ['"nightly"', "7", "null", "[]", '{"id": "q#b", "epoch": "e", "index": 0}'])
+def test_in_an_older_body_a_batch_is_its_senders_own(version: str, value: str) -> None:
+    body = f'{{{version}"task": "work", "batch": {value}, "chain": {value}, "args": {{"n": 1}}}}'
+    message = decode(body)
+    assert (message.batch, message.chain) == (None, None)
+    assert bytes(message.args) == b'{"n": 1}'
+
+
+@pytest.mark.parametrize(
+    "value", ['"x"', '{"id": "q#b"}', '{"id": "q#b", "epoch": "e", "index": -1}', '{"id": "", "epoch": "e"}']
+)
+def test_a_batch_that_cant_be_read_is_malformed(value: str) -> None:
+    with pytest.raises(MalformedMessageError):
+        decode(f'{{"v": 4, "task": "work", "batch": {value}}}')

@@ -13,7 +13,7 @@ from celeriac.consume.unrun import unrun
 from celeriac.declare import lookup
 from celeriac.declare.key import Key
 from celeriac.declare.task import Task
-from celeriac.leases import argument_hashes, lease
+from celeriac.leases import argument_hashes, lease, result
 from celeriac.leases.claim import Claim
 from celeriac.model.errors import CeleriacError
 from celeriac.model.message import Message
@@ -49,6 +49,8 @@ def dropped(
     """The outcome of a message whose key was used before."""
     if received.unique is not None:
         note_used(received, used, message.id)
+    if received.follows is not None and isinstance(used, lease.AlreadyDone):
+        received.follows.is_done, received.follows.kept = True, result.of_record(used.record)
     if isinstance(used, lease.AlreadyCancelled):
         return CANCELLED
     had, has, of = argument_hashes.of_record(used.record), wanted.hashes, str(used.record.get("task_id", ""))

@@ -5,7 +5,26 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from celeriac.leases.lease import Lease
+from celeriac.leases.result import Kept
 from celeriac.model.failure import Failure
+
+
+class Follows(Struct):
+    """What is known, for what follows a message of a batch or a chain."""
+
+    is_done: bool = False
+    """Whether its record says that the work is done."""
+    lease: Lease | None = None
+    """The lease of its run."""
+    kept: Kept | None = None
+    """The result, if no lease has recorded it."""
+
+    @property
+    def result(self) -> Kept:
+        """The result as it is recorded."""
+        recorded = self.lease.kept if self.lease is not None else None
+        return self.kept or recorded or Kept(None, "no run has returned it")
 
 
 class Facts(Struct):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from celeriac.aws import visibility
 from celeriac.aws.client import calls_end_by, error_code
-from celeriac.consume import hooked, note_changes, outage, suspects
+from celeriac.consume import following, hooked, note_changes, outage, suspects
 from celeriac.consume.admission.admit import Flow
 from celeriac.consume.admission.copies_sent import Copies
 from celeriac.consume.debouncing import Gathering
@@ -294,7 +294,11 @@ class Batch:
             trace.follow(received.sqs_record.trace)  # after a timeout another thread resumes here
             if isinstance(outcome, RunAlone):
                 return outcome
+            if received.follows is not None:
+                outcome = following.before_settling(outcome, message, received)
             settled = settle(outcome, received)
+            if received.follows is not None and settled.acknowledged:
+                following.after_settling(outcome, message, received)
             self._copies.take(sqs_record, settled)
             if isinstance(outcome, Dead) and outcome.failure.reason == Reason.WORKER_LOST and settled.acknowledged:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then

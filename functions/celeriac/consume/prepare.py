@@ -16,6 +16,7 @@ from celeriac.consume.claiming import claim_of_message, claimed, wanted_claim
 from celeriac.consume.debouncing import Burst, Gathering
 from celeriac.consume.decide import failed
 from celeriac.consume.duplicate import key_in_use
+from celeriac.consume.facts import Follows
 from celeriac.consume.outcome import Dead, HandedBack, Outcome, Retried, RunAlone, Skipped, Waiting
 from celeriac.consume.received import Received, as_it_came, failure, waited
 from celeriac.consume.turn import turn
@@ -50,6 +51,7 @@ class Ready(Struct, frozen=True):
     key: Key
     expires_at: datetime | None = None
     held: lease.Lease | None = None
+    redriven_from: Failure | None = None
 
 
 class Addressed(Struct, frozen=True):
@@ -79,6 +81,8 @@ def prepared(
     except NewerVersionError as error:
         return None, newer(error, received)
     if burst is None:
+        if message.batch is not None or message.chain is not None:
+            received.follows = Follows()
         return message, (yield from _checked(message, received, flow, gathering))
     if not isinstance(burst, Burst):
         return message, burst
@@ -177,7 +181,17 @@ def _checked(
         ready: Outcome | RunAlone | Ready | Addressed = yield from _last(task, found, burst, received)
         if isinstance(ready, Addressed):
             wanted = wanted if ready is found else _wanted(task, ready, planned, received)
-            made = Ready(task, ready.message, original, ready.arguments, needed, admission, ready.key, ready.expires_at)
+            made = Ready(
+                task,
+                ready.message,
+                original,
+                ready.arguments,
+                needed,
+                admission,
+                ready.key,
+                ready.expires_at,
+                redriven_from=ready.redriven_from,
+            )
             ready = _claimed(made, wanted, received)
     except Exception:
         admission.give_back()

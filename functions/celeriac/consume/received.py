@@ -6,7 +6,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from celeriac.aws.attributes import Attributes
-from celeriac.consume.facts import Facts
+from celeriac.consume.facts import Facts, Follows
 from celeriac.consume.sqs_record import SqsRecord
 from celeriac.flow.unique import Mine
 from celeriac.leases.held import Held
@@ -71,6 +71,8 @@ class Received(Struct):
     facts: Facts = field(default_factory=Facts)
     unique: Mine | None = None
     """What the message is to the item of its `Unique`, as long as it may hold it."""
+    follows: Follows | None = None
+    """What is known for what follows the message; None if nothing follows it."""
     is_last_at: datetime | None = None
     """When the item of its `Debounce` was asked whether newer arguments have come: none had."""
 

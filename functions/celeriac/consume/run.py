@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from celeriac.consume import debouncing, expiry, hooked, stopping, uniqueness, visiting
@@ -20,7 +21,8 @@ from celeriac.execute import ending
 from celeriac.execute.call import EndTurn, TaskCall, TaskCalls, TaskTimeoutError
 from celeriac.hooks import registered
 from celeriac.leases.checkpoints import Checkpoints
-from celeriac.leases.result import NotStorableError, storable
+from celeriac.leases.claim import redrive_of
+from celeriac.leases.result import Kept, NotStorableError, storable
 from celeriac.leases.store import LeaseLostError
 from celeriac.leases.visit import Visit
 from celeriac.model.continuing import goes_on, refusal
@@ -101,7 +103,11 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
     received.facts.has_run = True
     if message.turn == "1":
         received.facts.age = datetime.now(UTC) - (message.enqueued_at or received.sqs_record.sent_at)
-    its, hooks = RunInfo(task.name, message.id, message.attempt, worker.request_id), registered.of_application()
+    if (follows := received.follows) is not None:
+        follows.lease = held
+        if held is not None and message.chain is not None:
+            held.must_keep_result = message.chain.takes
+    its, hooks = _run_info(ready, received), registered.of_application()
     its_lease = context._lease  # noqa: SLF001 - made above
     with stopping.watched(task, its_lease, worker) as stop:
         made = TaskCall(task.function, args, arguments, limit, its, left, stop=stop)
@@ -132,7 +138,19 @@ def _called(ready: Ready, received: Received, flow: Flow, *, has_turn: bool) -> 
             if held.is_completed():
                 return Succeeded(message.attempt)  # an earlier try was carried out, and its answer was lost
             return TAKEN_OVER
+    if follows is not None and held is None:
+        follows.kept = Kept(*_kept(task, result))
     return Succeeded(message.attempt)
+
+
+def _run_info(ready: Ready, received: Received) -> RunInfo:
+    held, message = ready.held, ready.message
+    is_its_keys = held is not None and held.is_of_its_key
+    redriven = held.redriven if held is not None and is_its_keys else redrive_of(ready.redriven_from)
+    life = sha256(redriven.encode()).hexdigest()[:12] if redriven else ""
+    return RunInfo(
+        ready.task.name, message.id, message.attempt, received.worker.request_id, life=life, queue=received.queue
+    )
 
 
 def _context(ready: Ready, received: Received, limit: timedelta) -> Context:
@@ -153,6 +171,7 @@ def _context(ready: Ready, received: Received, limit: timedelta) -> Context:
         _watch=watch,
         _is_without_record=task.guarantee == "at_least_once",
         _refusal=refused,
+        _batch_id=message.batch.id if message.batch is not None else "",
     )
 
 

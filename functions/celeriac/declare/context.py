@@ -14,6 +14,7 @@ from celeriac.model.shown import shown
 
 if TYPE_CHECKING:
     from celeriac.enqueue.transaction import Transaction
+    from celeriac.flow.batches.known import KnownBatch
     from celeriac.leases.checkpoints import Checkpoints
     from celeriac.leases.lease import Lease
     from celeriac.leases.watch import Watch
@@ -40,6 +41,7 @@ class Context(Struct, frozen=True):
     _is_without_record: bool = False
     _refusal: str = ""
     """Why the task can't save how far it is; empty if it can."""
+    _batch_id: str = ""
 
     def __repr__(self) -> str:
         return shown(self, "id", "key", "task", "attempt", "deadline", "group")
@@ -148,6 +150,16 @@ class Context(Struct, frozen=True):
     ) -> AsyncIterator[T]:
         """Do what `iterate` does, for `async for`."""
         return AsyncItems(self._lease, iterable, lambda item: self.acheckpoint(cursor_of(item), every=every))
+
+    @property
+    def batch(self) -> "KnownBatch | None":
+        """The batch whose callback or member this is; None if it is neither. It has the id, the key and the status."""
+        if not self._batch_id:
+            return None
+        # It loads what reads DynamoDB, which a producer that only enqueues doesn't need.
+        from celeriac.flow.batches.known import KnownBatch  # noqa: PLC0415
+
+        return KnownBatch(self._batch_id)
 
     def transaction(self) -> "Transaction":
         """A transaction that commits the task's effects and its success in one step, on leaving the `with` block.

@@ -149,6 +149,21 @@ class Signature:
         self._compare(arguments, arrived)
         return raw, arrived
 
+    def encode_some(self, arguments: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+        """The same for arguments of which others are yet to come: each is checked alone."""
+        try:
+            raw = msgspec.json.encode(arguments, enc_hook=to_json)
+        except Exception as error:  # the code of a user's model may raise anything
+            raise InvalidArgumentsError(f"task {self._task!r}: {_unwritable(arguments, error)}") from error
+        arrived = {}
+        for name, plain in msgspec.json.decode(raw).items():
+            try:
+                arrived[name] = self.arrived(name, plain)
+            except InvalidArgumentsError as error:
+                raise InvalidArgumentsError(f"{error} - at `{name}`") from error
+        self._compare(arguments, arrived)
+        return raw, arrived
+
     def _compare(self, arguments: Mapping[str, Any], arrived: Mapping[str, Any], *, at: str | None = None) -> None:
         """Raise InvalidArgumentsError for an argument that differs. With `at`, only for one at the place it names."""
         for name, value in arguments.items():
@@ -194,6 +209,11 @@ class Signature:
             return canonical.plain(self.arrived(field, whole))
         except InvalidArgumentsError:
             return whole  # a default that doesn't fit its own annotation
+
+    @property
+    def returns(self) -> Any:
+        """The annotation of the result; Any without one."""
+        return self._returns
 
     def hashes(self, raw: bytes | msgspec.Raw, arguments: Mapping[str, Any]) -> ArgumentHashes | None:
         """The hashes of arguments, given as they were sent and as they arrived. None if a value has no JSON form."""

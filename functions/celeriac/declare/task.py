@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Never, overload
 import msgspec
 from msgspec.structs import replace
 
+from celeriac.declare import leaving
+from celeriac.declare.bound import Bound, holds_result, split
 from celeriac.declare.chunks import chunks
 from celeriac.declare.context import Context
 from celeriac.declare.handle import Handle
@@ -26,12 +28,14 @@ from celeriac.model.crontab import ScheduleError
 from celeriac.model.errors import CeleriacError, TaskError
 from celeriac.model.event import Event
 from celeriac.model.firings import CatchUp
+from celeriac.model.following import OfBatch, OfChain
 from celeriac.model.guarantee import Guarantee, OnMismatch
 from celeriac.model.limits import Limit
 from celeriac.model.message import Message, new_id
 from celeriac.model.once import Debounce, Unique
 from celeriac.model.queue import Queue, RetiredQueueError
 from celeriac.model.retry import Policy
+from celeriac.observe import running
 
 if TYPE_CHECKING:
     from celeriac.declare.enqueue_unique import Sender, Sending
@@ -252,6 +256,50 @@ class Task[**P, C, R]:
             return await off_loop(self.enqueue_many, items)
         return await off_loop(self.enqueue_many, items, progress=progress)
 
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
+        """The task with its arguments and options, for a batch or a chain: nothing is sent yet.
+
+        An argument may be `celeriac.RESULT`, in every step of a chain but the first. Raises what `enqueue` raises for
+        its arguments.
+        """
+        given, results = split(self.signature.named(args, kwargs))
+        if any(holds_result(value) for value in given.values()):
+            raise InvalidArgumentsError(
+                f"task {self.name!r}: RESULT stands inside a value: pass it as a whole argument, and let the task take "
+                "it apart"
+            )
+        if results:
+            self.signature.encode_some(given)
+        else:
+            self.signature.encode(given)
+        return Bound(self, given, results)
+
+    @property
+    def has_time(self) -> bool:
+        """Whether its options name an instant, for its run or its expiry."""
+        return self._options.at is not None or isinstance(self._options.expires, datetime)
+
+    @property
+    def has_own_key(self) -> bool:
+        """Whether its options name its key."""
+        return self._options.key is not None
+
+    def composed(
+        self,
+        arguments: Mapping[str, Any],
+        message_id: str,
+        *,
+        batch: OfBatch | None = None,
+        chain: OfChain | None = None,
+        has_gaps: bool = False,
+    ) -> tuple[Parcel, Handle[R]]:
+        """The parcel and the handle of a member of a batch, a step of a chain, or a callback.
+
+        has_gaps: some of the arguments are yet to come. Raises what `enqueue` raises.
+        """
+        parcel, key = self._parcel(dict(arguments), message_id=message_id, of=(batch, chain), has_gaps=has_gaps)
+        return parcel, self._handle(parcel, key)
+
     def _made(self, number: int, item: object) -> tuple[dict[str, Any], Parcel, Key]:
         """An item, with its message and key."""
         try:
@@ -455,26 +503,37 @@ class Task[**P, C, R]:
         """The parcel that `enqueue` would send, for a transaction. Raises what `enqueue` raises for its arguments."""
         return self._parcel(self.signature.named(args, kwargs))[0]
 
-    def _parcel(self, arguments: dict[str, Any]) -> tuple[Parcel, Key]:
+    def _parcel(
+        self,
+        arguments: dict[str, Any],
+        *,
+        message_id: str = "",
+        of: tuple[OfBatch | None, OfChain | None] = (None, None),
+        has_gaps: bool = False,
+    ) -> tuple[Parcel, Key]:
         options = self._options
         if self.queue.retired:
             raise RetiredQueueError(
                 f"task {self.name!r}: its queue {self.queue.name!r} is retired, so nothing new is sent to it: declare "
                 f"the task on another queue, with former_queues=[{self.queue.name}]"
             )
+        if (run := running.current()) is not None:
+            leaving.check(run.queue, self.queue, f"task {self.name!r} is")
         if self.queue.fifo and options.group is None:
             raise ValueError(
                 f"task {self.name!r}: its queue {self.queue.name!r} is FIFO, enqueue it with options(group=...)"
             )
-        raw, arrived = self.signature.encode(arguments)
+        raw, arrived = self.signature.encode_some(arguments) if has_gaps else self.signature.encode(arguments)
         message = Message(
-            id=new_id(),
+            id=message_id or new_id(),
             task=self.name,
             args=msgspec.Raw(raw),
             key=options.key,
             enqueued_at=datetime.now(UTC),
             due_at=datetime.now(UTC) + options.wait if options.wait else None,
             expires_at=options.expires_at(self.expires),
+            batch=of[0],
+            chain=of[1],
         )
         key = self.key_of(arrived, message)  # as the consumer reads it
         message = key.carried_by(message)

@@ -18,6 +18,7 @@ from celeriac.aws.stored_values import UnsupportedValueError
 from celeriac.enqueue import action
 from celeriac.enqueue.action import Action, Condition, TransactionError
 from celeriac.enqueue.commit import ConditionFailedError, Ending, commit
+from celeriac.enqueue.current import entered
 from celeriac.enqueue.outbox_row import TASKS, new_row
 from celeriac.enqueue.send import Enqueueable, fitted_message
 from celeriac.execute.off_loop import off_loop
@@ -62,6 +63,7 @@ class Transaction:
         """The actions. One that needs a call to AWS is made at the commit of an `async with`."""
         self._is_async = False
         self._is_over = False
+        self.is_open = False
         self._in_run = in_run
         self._result: Any = None
         self._has_result = False
@@ -200,6 +202,8 @@ class Transaction:
                     "same again: let the run end, the next one goes on from what was saved"
                 )
             self._lease.in_transaction = True
+        self.is_open = True
+        entered.set(self)
         return self
 
     def __exit__(
@@ -209,6 +213,7 @@ class Transaction:
             if kind is None and (self._actions or (self._lease is not None and (self._has_result or self._cursor))):
                 self._commit()
         finally:
+            self.is_open = False
             if self._lease is not None:
                 self._lease.in_transaction = False
         if kind is None and self._cursor is not None and self._checkpoints is not None:
@@ -261,6 +266,11 @@ class Transaction:
                 raise
             lease.has_saved(self._cursor)
         else:
+            if lease.must_keep_result and not self._has_result:
+                raise TransactionError(
+                    "the next step of the chain takes this task's result, and the transaction records the success "
+                    "before the task returns: name the result with tx.result(value)"
+                )
             completion = lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT)
             commit(actions, Ending(completion, lease.is_completed))
             lease.committed = True

@@ -1,1 +1,1 @@
-"""Who may start, and who waits: the items of limits, of unique and of debounced tasks."""
+"""The items of the flow table: limits, unique and debounced tasks, batches and the steps of chains."""

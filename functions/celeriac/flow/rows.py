@@ -13,12 +13,13 @@ from celeriac.aws.items import plain
 from celeriac.model import names, settings
 
 KEY, EXPIRES_AT = "pk", "expires_at"
-LIMIT, UNIQUE, DEBOUNCE, WAIT = "limit#", "unique#", "debounce#", "wait#"
+LIMIT, UNIQUE, DEBOUNCE, WAIT, BATCH, STEP = "limit#", "unique#", "debounce#", "wait#", "batch#", "step#"
 OVERRIDES = "limits"
 """The item with what operators have set at run time."""
 LIVES_ON = timedelta(days=1)
 """How long an item is kept after the last instant that it holds."""
 _HASHED = 32
+_MOST_IN_A_READ = 100
 _TICK = timedelta(microseconds=1)
 _START = datetime.fromtimestamp(0, UTC)
 # DynamoDB throttles a key, or a table that has just been made.
@@ -75,7 +76,7 @@ type Seen = MutableMapping[str, Item]
 class Write(NamedTuple):
     """An update of one item, under a condition, or without one if that is empty.
 
-    Values are texts, whole numbers, and maps of whole numbers.
+    Values are texts, whole numbers, and maps and sets of whole numbers.
     """
 
     condition: str
@@ -83,6 +84,7 @@ class Write(NamedTuple):
     sets: Sequence[str] = ()
     removes: Sequence[str] = ()
     adds: Sequence[str] = ()
+    deletes: Sequence[str] = ()
     names: Mapping[str, str] = {}
 
 
@@ -107,6 +109,7 @@ def update(key: str, write: Write, *, lives_until: int | None = 0) -> Item | Ref
         "SET": [*write.sets, *([f"{EXPIRES_AT} = :expires_at"] if lasting else [])],
         "REMOVE": write.removes,
         "ADD": write.adds,
+        "DELETE": write.deletes,
     }
     expression = " ".join(f"{verb} {', '.join(clauses)}" for verb, clauses in parts.items() if clauses)
     named: Any = {
@@ -152,6 +155,25 @@ def read(key: str) -> Item:
     return living(read_as_is(key))
 
 
+def read_many(keys: Sequence[str]) -> dict[str, Item]:
+    """Items by their keys, those that are there and haven't expired: a hundred in a call. The reads are weak.
+
+    Raises AWS's errors.
+    """
+    found: dict[str, Item] = {}
+    for start in range(0, len(keys), _MOST_IN_A_READ):
+        asked: Any = [key_of(key) for key in keys[start : start + _MOST_IN_A_READ]]
+        while asked:
+            answer = client("dynamodb").batch_get_item(RequestItems={table(): {"Keys": asked}})
+            for item in answer["Responses"].get(table(), []):
+                it = living(plain(item) or {})
+                if it:
+                    found[it[KEY]] = it
+            left: Any = answer.get("UnprocessedKeys", {})
+            asked = left.get(table(), {}).get("Keys", [])
+    return found
+
+
 def read_as_is(key: str) -> Item:
     """The same, also if it has expired by the clock of this program, which may be wrong. Raises AWS's errors."""
     answer = client("dynamodb").get_item(TableName=table(), Key=key_of(key), ConsistentRead=True)
@@ -186,4 +208,6 @@ def key_of(key: str) -> Any:
 def _value(value: object) -> Any:
     if isinstance(value, Mapping):
         return {"M": {name: _value(one) for name, one in value.items()}}
+    if isinstance(value, frozenset):
+        return {"NS": [str(one) for one in value]}
     return {"S": value} if isinstance(value, str) else {"N": str(value)}

@@ -14,6 +14,7 @@ from celeriac.aws.client import may_have_been_carried_out
 from celeriac.leases import counters, crashes, import_notes, progress, tombstones
 from celeriac.leases.claim import Claim, Found, Record
 from celeriac.leases.progress import Moved
+from celeriac.leases.result import Kept
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_begun
 from celeriac.leases.store import FencedStore, store
 from celeriac.model import names, settings
@@ -141,6 +142,10 @@ class Lease(Struct):
     """When the claim succeeded."""
     stop: Stop = field(default_factory=Stop)
     """Whether somebody has cancelled the message."""
+    must_keep_result: bool = False
+    """Whether the next step of a chain takes the result."""
+    kept: Kept | None = None
+    """The result with which the success is recorded; None if this run hasn't recorded one."""
 
     @property
     def is_of_its_key(self) -> bool:
@@ -171,7 +176,7 @@ class Lease(Struct):
 
     def complete(self, result: Any, *, not_kept: str = "") -> None:
         """Record success. `result` must be JSON; `not_kept` says why it is None. Raises LeaseLostError."""
-        self._store.not_kept = not_kept
+        self._store.not_kept, self.kept = not_kept, Kept(result, not_kept)
         self._store.save_success(data=self._store.claim.key, result=result)  # type: ignore[arg-type]  # any JSON value
 
     def retrying(
@@ -230,7 +235,7 @@ class Lease(Struct):
 
     def completion(self, result: Any, *, not_kept: str = "") -> "TransactWriteItemTypeDef":
         """The write of `complete`, as an action of a transaction."""
-        self._store.not_kept = not_kept
+        self._store.not_kept, self.kept = not_kept, Kept(result, not_kept)
         return self._store.completion(result)
 
     def counted(self, attempt: int) -> int:

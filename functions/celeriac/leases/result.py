@@ -1,7 +1,8 @@
 """A task's result as its record stores it: JSON that fits into the record."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -10,6 +11,23 @@ from celeriac.model.values import to_json
 
 # A DynamoDB item holds 400 KB. A larger result belongs into S3 or a table of the application.
 RESULT_BYTES = 200_000
+
+
+class Kept(NamedTuple):
+    """The result of a success, as its record keeps it."""
+
+    value: Any
+    """JSON types."""
+    why_not: str = ""
+    """Why it isn't kept; then the value is None."""
+
+
+def of_record(record: Mapping[str, Any]) -> Kept:
+    """The result in a record of a success."""
+    try:
+        return Kept(msgspec.json.decode(record.get("data") or "null"), str(record.get("not_kept") or ""))
+    except msgspec.DecodeError:
+        return Kept(None, "what is stored of it can't be read")
 
 
 class NotStorableError(CeleriacError, ValueError):

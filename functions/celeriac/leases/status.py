@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from celeriac.leases import tombstones
+from celeriac.leases.result import of_record as result_of
 from celeriac.leases.states import COMPLETED, DEAD, INPROGRESS, RETRYING, has_begun, has_expired
 from celeriac.leases.tombstones import Cancellation
 from celeriac.model.continuing import CONTINUES
@@ -92,9 +93,11 @@ def _of_state(record: Mapping[str, Any], message_id: str, queue: Queue, now: dat
     attempts = int(record.get("attempt", 0))
     failure = msgspec.json.decode(record["failure"], type=Failure) if "failure" in record else None
     if state == COMPLETED:
-        result, not_kept = _result(record)
+        result, not_kept = result_of(record)
         since = _instant(record, "ended_at") or _completed_at(record, queue)
-        return Status("succeeded", attempts, result, id=holder, since=since, duplicate_of=other, not_kept=not_kept)
+        return Status(
+            "succeeded", attempts, result, id=holder, since=since, duplicate_of=other, not_kept=not_kept or None
+        )
     if other is not None and (not once or has_expired(record)):
         return None  # the other message may fail, or has never started, and then this one runs
     if state == DEAD:
@@ -144,13 +147,6 @@ def ended(failure: Failure | None, attempts: int, message_id: str, *, duplicate_
     state: State = "cancelled" if failure is not None and failure.is_cancelled else "dead"
     since = failure.last_at if failure is not None else None
     return Status(state, attempts, failure=failure, id=message_id, since=since, duplicate_of=duplicate_of)
-
-
-def _result(record: Mapping[str, Any]) -> tuple[Any, str | None]:
-    try:
-        return msgspec.json.decode(record.get("data") or "null"), record.get("not_kept")
-    except msgspec.DecodeError:
-        return None, "what is stored of it can't be read"
 
 
 def _instant(record: Mapping[str, Any], name: str) -> datetime | None:

@@ -47,17 +47,24 @@ def is_no_args(args: msgspec.Raw) -> bool:
     return len(raw) < _LONG and raw.translate(None, b" \t\r\n") in {b"null", b"{}"}
 
 
-def with_what_is_set(body: str, optional: Collection[str]) -> bytes:
+def with_what_is_set(
+    body: str, optional: Collection[str], *, unless_version: tuple[int, Collection[str]] = (0, ())
+) -> bytes:
     """Return the body without those `optional` fields that are null or zero. A number in `id` or `key` becomes a text.
 
-    Of `headers`, only texts are left.
+    Of `headers`, only texts are left. unless_version: fields that are left out of a body that isn't of this version, or
+    of a later one: there they are the sender's own.
 
     Raises msgspec.MsgspecError if the body isn't a JSON object.
     """
     kept: list[bytes] = []
-    for name, raw in _fields.decode(body).items():
+    fields = _fields.decode(body)
+    version, later = unless_version
+    written = bytes(fields.get("v", msgspec.Raw(b"0")))
+    is_older = not (written.isdigit() and int(written) >= version)
+    for name, raw in fields.items():
         value = bytes(raw)
-        if value in _NO_RAW and name in optional:
+        if (value in _NO_RAW and name in optional) or (is_older and name in later):
             continue
         if name in {"id", "key"} and value.lstrip(b"-").isdigit():
             value = b'"' + value + b'"'

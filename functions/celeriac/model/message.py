@@ -14,10 +14,13 @@ import msgspec
 from celeriac.model import foreign_events, headers, lenient
 from celeriac.model.errors import CeleriacError
 from celeriac.model.failure import Failure
+from celeriac.model.following import OfBatch, OfChain
 from celeriac.model.forks import Lock
 
-VERSION = 3
-"""The newest version that this release reads, and that of a message with a `tick` or a `part`."""
+VERSION = 4
+"""The newest version that this release reads, and that of a message of a batch or a chain."""
+PART_VERSION = 3
+"""The version of a message with a `tick` or a `part`."""
 STEP_VERSION = 2
 """The version of a message with a `step`."""
 FIRST_VERSION = 1
@@ -79,6 +82,10 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     it is."""
     part: Annotated[int, msgspec.Meta(ge=0)] = 0
     """How often the task has gone on in another invocation, from the cursor in its record."""
+    batch: OfBatch | None = None
+    """The batch that the message belongs to. In a body of an older version it isn't ours, and is left out."""
+    chain: OfChain | None = None
+    """The message's place in a chain. In a body of an older version it isn't ours, and is left out."""
     failure: Failure | None = None
     headers: dict[str, str] | None = None
     """What hooks send along, see `celeriac.model.headers`. A release that doesn't know them ignores them."""
@@ -90,8 +97,14 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 OPTIONAL = frozenset(Message.__struct_fields__) - {"task"}
-MISPLACEABLE = frozenset({"headers", "expires_at", "slots", "waits_for", "waited", "throttled", "tick", "part"})
+MISPLACEABLE = frozenset(
+    {"headers", "expires_at", "slots", "waits_for", "waited", "throttled", "tick", "part"} | {"batch", "chain"}
+)
 """Fields that hand-written messages had before Messages did: there they may be a task's parameter."""
+
+
+_LATER = frozenset({"batch", "chain"})
+"""Fields that older bodies may have for their sender's own sake."""
 
 
 class _Version(msgspec.Struct):
@@ -115,15 +128,22 @@ def encode(message: Message) -> str:
     # `v` is always written, because a body without `v` is of version 1 for ever. A release that doesn't know `step`
     # would take the message for a copy of the run before, and drop it. With version 2 such a release lets it wait. One
     # that doesn't know `tick` would run a task without its arguments, and one that doesn't know `part` would begin it
-    # again, without its cursor.
-    version = VERSION if message.tick or message.part else STEP_VERSION if message.step else FIRST_VERSION
-    fields = {"v": version} | {
+    # again, without its cursor. One that doesn't know `batch` or `chain` would run it, and what follows never started.
+    fields = {"v": _version_of(message)} | {
         name: value
         for name in message.__struct_fields__
         if (value := getattr(message, name)) not in ("", None) and name != "v" and (value or name not in _NOT_ZERO)
     }
     # JSON allows these two characters, SQS refuses them. They only occur inside a string, where JSON allows escapes.
     return _encoder.encode(fields).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
+def _version_of(message: Message) -> int:
+    if message.batch is not None or message.chain is not None:
+        return VERSION
+    if message.tick or message.part:
+        return PART_VERSION
+    return STEP_VERSION if message.step else FIRST_VERSION
 
 
 def decode(body: str) -> Message:
@@ -137,7 +157,7 @@ def decode(body: str) -> Message:
         try:
             message = _decoded(body)
         except msgspec.ValidationError:
-            message = _decoded(lenient.with_what_is_set(body, OPTIONAL))
+            message = _decoded(lenient.with_what_is_set(body, OPTIONAL, unless_version=(VERSION, _LATER)))
     # A body nested some thousand levels deep raises RecursionError, a lone surrogate raises UnicodeEncodeError.
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
         likely = foreign_events.looks_like(body)
@@ -178,6 +198,8 @@ def _as_set(message: Message) -> Message:
         changes["failure"] = None
     if message.v == 0:
         changes["v"] = FIRST_VERSION
+    if message.v < VERSION and (message.batch is not None or message.chain is not None):
+        changes |= dict.fromkeys(_LATER)
     if lenient.is_no_args(message.args):
         changes["args"] = NO_ARGS
     if message.headers is not None and (fitting := headers.kept(message.headers) or None) != message.headers:

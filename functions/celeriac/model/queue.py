@@ -6,7 +6,7 @@ them to time its work. This module is pure data. It imports only the standard li
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal
 
@@ -182,6 +182,9 @@ class Queue(Struct, frozen=True):
     history: bool = False
     """Whether the ended runs of its tasks are kept in an index, for `celeriac runs` and `task.runs()`, as long as their
     records. Each end costs one write more, to the index. Of an at_least_once task nothing is kept."""
+    sends_to: "Sequence[Queue | str] | None" = None
+    """The queues that its tasks may send to, as queues or by their names; itself always. None: every queue of the
+    application. It is also kept by the consumer's rights. What a task commits to the outbox is sent by the relay."""
     environment: Mapping[str, str] = {}
     """Further environment variables of the consumer, beside those of infra/application.py. They aren't secret."""
     vpc: bool = False
@@ -208,6 +211,15 @@ class Queue(Struct, frozen=True):
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+    @property
+    def names_sent_to(self) -> list[str]:
+        """The names of the other queues that `sends_to` names."""
+        return sorted({queue if isinstance(queue, str) else queue.name for queue in self.sends_to or ()} - {self.name})
+
+    def may_send_to(self, other: "Queue") -> bool:
+        """Whether its tasks may send to another queue."""
+        return self.sends_to is None or other.name == self.name or other.name in self.names_sent_to
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -240,6 +252,7 @@ class Queue(Struct, frozen=True):
             )
         if self.name in _OURS or self.name.startswith(_OF_ALARMS):
             yield "Celeriac has a queue, a function or alarms of that name itself, choose another name"
+        yield from self._problems_of_sends_to()
         yield from self._problems_of_timeout()
         times = ("timeout", "batch_window", "retention", "dead_letter_retention")
         if fractions := [name for name in times if getattr(self, name) % timedelta(seconds=1)]:
@@ -282,18 +295,24 @@ class Queue(Struct, frozen=True):
         yield from self._problems_of_waits()
         if self.max_body_bytes not in BODY_RANGE:
             yield f"max_body_bytes is {self.max_body_bytes}, it must lie between 1,024 and SQS's 1,048,576"
-
-        if self.architecture not in ARCHITECTURES:
-            yield f"architecture is {self.architecture!r}, Lambda has {' and '.join(ARCHITECTURES)}"
-        if self.runtime not in RUNTIMES:
-            yield f"runtime is {self.runtime!r}, Celeriac runs on {', '.join(RUNTIMES)}"
         yield from self._problems_of_the_runner()
         if self.log_retention is not None and self.log_retention not in {timedelta(days=days) for days in LOG_DAYS}:
             days = ", ".join(map(str, LOG_DAYS))
             yield f"log_retention is {self.log_retention}, CloudWatch takes these numbers of days: {days}"
         yield from problems_of_environment(self.environment)
 
+    def _problems_of_sends_to(self) -> Iterator[str]:
+        sends_to: object = self.sends_to
+        if sends_to is None:
+            return
+        if not isinstance(sends_to, list | tuple) or not all(isinstance(each, str | Queue) for each in sends_to):
+            yield f"sends_to is {sends_to!r}, write a list of queues, or of their names"
+
     def _problems_of_the_runner(self) -> Iterator[str]:
+        if self.architecture not in ARCHITECTURES:
+            yield f"architecture is {self.architecture!r}, Lambda has {' and '.join(ARCHITECTURES)}"
+        if self.runtime not in RUNTIMES:
+            yield f"runtime is {self.runtime!r}, Celeriac runs on {', '.join(RUNTIMES)}"
         if self.runner not in {"lambda", "fargate"}:
             yield f"runner is {self.runner!r}, write lambda or fargate"
             return

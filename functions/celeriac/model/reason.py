@@ -80,6 +80,16 @@ class Reason(StrEnum):
         "an `at_most_once` task was throttled by its provider, and may not run again",
         "redrive when the provider takes it",
     )
+    CHAIN_LOST = (
+        "chain lost",
+        "it has succeeded, and the next step of its chain isn't stored any more",
+        "it isn't run again; enqueue what was to follow yourself, then discard",
+    )
+    RESULT_LOST = (
+        "result lost",
+        "it has succeeded, and its result, which the next step of its chain takes, couldn't be kept",
+        "let the task return less, or a key of S3; enqueue what was to follow yourself, then discard",
+    )
     CANCELLED = (
         "cancelled",
         "somebody cancelled it; it has no dead letter",

@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from celeriac.model.following import Result
+
 _TEXTS = frozenset({str, bool, type(None)})
 _SHOWN = 60
 """How many characters of a value are shown."""
@@ -267,4 +269,6 @@ def to_json(value: object) -> object:
     """Convert a value that msgspec can't write itself: a pydantic model. Raises TypeError for any other value."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json", by_alias=True, round_trip=True)
+    if isinstance(value, Result):
+        raise TypeError("RESULT is the result of the step before: only a step of a chain takes it, in bind(...)")
     raise TypeError(f"a value of type {type(value).__qualname__} has no JSON form")

@@ -46,6 +46,9 @@ class Metric(StrEnum):
     """How often messages were sent on because a limit had no room. By limit, written if there are any."""
     OPEN_BREAKERS = "OpenBreakers"
     """How many breakers of a name are open. By limit, written each minute by the sweeper, zero included."""
+    LATE_BATCHES = "LateBatches"
+    """Batches that should have ended, or whose producer has died while it filled them. By stage, written if there are
+    any."""
     DURATION = "Duration"
     """From claim to settlement, in milliseconds."""
     AGE_AT_START = "AgeAtStart"

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from msgspec import Struct, field
 
+from celeriac.model.queue import Queue
+
 
 class RunInfo(Struct, eq=False):
     """One attempt of a task. `with run:` makes this thread, and the async tasks that it starts, part of the run.
@@ -17,6 +19,12 @@ class RunInfo(Struct, eq=False):
     attempt: int
     request_id: str
     """The request id of the Lambda invocation."""
+    life: str = ""
+    """Which redrive of the message it is; empty if there was none."""
+    queue: Queue | None = None
+    """The queue that the message came from; None if the run isn't that of a task's function."""
+    batches: int = 0
+    """How many batches the run has begun."""
     unended: dict[tuple[Any, int], str] = field(default_factory=dict)
     """Printed text whose line hasn't ended, by stream and thread."""
     _token: "Token[RunInfo | None] | None" = None

@@ -14,6 +14,7 @@ from celeriac.relay.mark import mark
 from celeriac.relay.measure import measure_outbox, measure_removed_queues
 from celeriac.relay.parcels import may_be_in_order
 from celeriac.relay.publish import Left, publish
+from celeriac.relay.sweep_batches import sweep_batches
 from celeriac.relay.unclaimed import claim, count_unclaimed
 from celeriac.relay.unpublished import STRANDED_AFTER
 
@@ -28,7 +29,7 @@ MARGIN = timedelta(seconds=10)
 
 def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
     """Measure the unpublished rows, publish those left behind, in order within each aggregate, count delayed tasks and
-    open breakers.
+    open breakers, and end batches whose producer has died.
 
     Each minute another shard comes first, and each shard gets an equal part of the time that is left. The relay may run
     at the same time: both send messages with the same ids.
@@ -42,6 +43,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, int]:  # noqa:
 def _sweep(begun: datetime, until: datetime) -> dict[str, int]:
     measured = measure_outbox()  # first, because the metrics must show a sweep that hangs or dies
     count_breakers()
+    sweep_batches(begun + (until - begun) / 4)
     _claim(begun + (until - begun) / 2)
     published = 0
     shards = unpublished.shards()

@@ -15,6 +15,7 @@ from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import UNCLAIMED, WAITING
 from celeriac.flow import breaker, rows
+from celeriac.flow.batches import root
 from celeriac.leases.history import ENDED_AT, LISTED, RUN_OF
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue, keep_history
@@ -196,6 +197,18 @@ def oldest_unpublished(stage: str) -> datetime | None:
 def has_unclaimed(stage: str) -> bool:
     """Whether the outbox holds events that a later release may claim."""
     return any(WAITING in row and row[WAITING].value.startswith(UNCLAIMED) for row in _outbox_rows(stage))
+
+
+def batch_due(stage: str) -> datetime | None:
+    """When the sweeper first looks at a batch that is sealed and hasn't fired. Its later looks find nothing new."""
+    items = _in_moto("dynamodb").tables[names.flow_table(stage)].items
+    roots = [row.attrs for key, row in items.items() if key.value.startswith(rows.BATCH) and root.DUE_AT in row.attrs]
+    found = [
+        (rows.instant(int(one["sealed_at"].value)), datetime.fromisoformat(one[root.DUE_AT].value))
+        for one in roots
+        if "sealed_at" in one
+    ]
+    return min((due for sealed, due in found if due <= sealed + root.SEALED_AGAIN_AFTER), default=None)
 
 
 def _outbox_rows(stage: str) -> list[Any]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from celeriac.flow import rows
+
 _OUTBOX = "--outbox"
 """The end of the outbox's name, whatever the application and the stage are. No other table may have it."""
 
@@ -19,6 +21,8 @@ class Activity:
         """Whether the outbox may hold events that are not published yet."""
         self.schedules = False
         """Whether a schedule may be waiting."""
+        self.batches = False
+        """Whether a batch may be sealed that hasn't fired yet."""
         self.payloads = False
         """Whether the payload bucket may hold an object."""
 
@@ -28,6 +32,8 @@ class Activity:
             self.queues.add(arguments["QueueUrl"])
         elif service == "dynamodb" and any(table.endswith(_OUTBOX) for table in _tables_put_into(operation, arguments)):
             self.outbox = self.unpublished = True
+        elif operation == "UpdateItem" and str(arguments["Key"].get("pk", {}).get("S")).startswith(rows.BATCH):
+            self.batches = True
         elif service == "scheduler" and operation == "CreateSchedule":
             self.schedules = True
         elif service == "s3" and operation == "PutObject":

@@ -193,6 +193,12 @@ class Pollers:
 
     def _stranded_at(self) -> datetime | None:
         """When the sweeper next finds something; None if nothing waits."""
+        batch_due = account.batch_due(self._stage) if self._activity.batches else None
+        found = [max(batch_due, self._next_sweep)] if batch_due is not None else []
+        found += [due] if (due := self._unpublished_at()) is not None else []
+        return min(found, default=None)
+
+    def _unpublished_at(self) -> datetime | None:
         if not self._activity.unpublished:
             return None
         oldest = account.oldest_unpublished(self._stage)

@@ -146,6 +146,28 @@ class Sweeper(Construct):
         )
         alarms.when(
             self,
+            "LateBatchesAlarm",
+            name="late-batches",
+            # The sweeper writes it each minute while there are any. One that is late must not end the alarm.
+            metric=measure(
+                names.METRICS,
+                Metric.LATE_BATCHES,
+                "Maximum",
+                period=FIVE_MINUTES,
+                service="tasks",
+                stage=names.prefix(stage),
+            ),
+            reaches=1,
+            notice=Notice(
+                "Batches haven't ended in the time that they should take.",
+                "Members are dead letters or wait, or the program died that filled the batch: then no callback comes.",
+                f"Type {type_} batches list`, then {type_} batches show ID`.",
+                "they have ended, or are given up",
+                "late-batches",
+            ),
+        )
+        alarms.when(
+            self,
             "HeldUpAlarm",
             name="held-up",
             metric=measure(

@@ -135,7 +135,7 @@ class State(Construct):
             config=config,
             encryption_key=key,
         )
-        # Only open breakers have its attributes, so it is empty nearly always.
+        # Only open breakers and batches that haven't ended have its attributes, so it is empty nearly always.
         self.flow.add_global_secondary_index(
             index_name=names.flow_index(),
             partition_key=dynamodb.Attribute(name=breaker.DUE, type=string),

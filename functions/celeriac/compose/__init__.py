@@ -1,0 +1,1 @@
+"""Batches and chains: what several tasks make together, and what follows each of them."""

@@ -1,0 +1,85 @@
+"""Sends the callbacks of a batch, and seals it. All of it may be done twice: each id is derived from the batch."""
+
+from datetime import timedelta
+
+from celeriac.compose.stored import derived, parcel_of
+from celeriac.declare import registry
+from celeriac.enqueue.send import send
+from celeriac.flow.batches import items, nodes, root, tree
+from celeriac.flow.batches.root import Batch
+from celeriac.model.errors import CeleriacError
+from celeriac.model.following import OfBatch
+
+
+class UnknownQueueError(CeleriacError, LookupError):
+    """The queue of what follows isn't declared in this release."""
+
+
+def seal(batch: Batch, total: int, late_after: timedelta) -> bool:
+    """Note that a batch has all its members, and fire if they have ended already. False if it was entered again.
+
+    Raises AWS's errors. The sweeper seals it again if this was begun and not ended.
+    """
+    sealed = root.seal(batch, total, late_after)
+    if sealed is None:
+        return False
+    finish(sealed)
+    return True
+
+
+def finish(sealed: Batch) -> None:
+    """Do what the sealing of a batch asks for, as often as it is called. Raises AWS's errors."""
+    if sealed.total is None or sealed.fired:
+        return
+    if nodes.close(sealed.member(), sealed.total) == "all done":
+        _fire(sealed)
+    elif sealed.dead_seen and not sealed.dead_told:
+        _tell(sealed)
+
+
+def succeeded(member: OfBatch) -> None:
+    """Report that a member has succeeded, and fire if it was the last one. Raises AWS's errors."""
+    if member.index is None or nodes.done(member, tree.of_member(member.index)) != "all done":
+        return
+    batch = root.read(member.id)
+    if batch is not None and batch.epoch == member.epoch and batch.is_sealed and not batch.fired:
+        _fire(batch)
+
+
+def died(member: OfBatch, ref: str, queue: str) -> None:
+    """Report that a member is a dead letter, was cancelled or has expired, and tell it if it is the first one.
+
+    ref: its reference. queue: where it came from. Raises AWS's errors.
+    """
+    if member.index is None:
+        return
+    nodes.name_dead(member, member.index, ref=ref, queue=queue)
+    place = tree.of_member(member.index)
+    if nodes.dead(member, place) != "first dead":
+        return
+    batch = root.see_dead(member)
+    if batch is None:
+        return  # of an epoch that was aborted: nobody is told
+    if batch.is_sealed and not batch.dead_told:
+        _tell(batch)
+    nodes.has_told(member, place)  # else who seals it tells
+
+
+def _fire(batch: Batch) -> None:
+    if batch.then:
+        _send(batch, "then", batch.then)
+    root.has_fired(batch.member())
+
+
+def _tell(batch: Batch) -> None:
+    if batch.dead:
+        _send(batch, "dead", batch.dead)
+    root.has_told(batch.member())
+
+
+def _send(batch: Batch, which: str, stored: str) -> None:
+    name = items.queue_of(batch.id)
+    queue = registry.queues().get(name)
+    if queue is None:
+        raise UnknownQueueError(f"the queue {name!r} of a batch's callbacks isn't declared in this release")
+    send(parcel_of(stored, queue, id=derived(batch.id, batch.epoch, which), batch=batch.member()))

@@ -1,0 +1,151 @@
+"""A batch calls `then` once when all its members have succeeded, and `dead` once at the first dead letter."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import celeriac
+from celeriac import Backoff, BatchStatus, Context, Queue, Reject, task
+from celeriac.flow.batches import tree
+from celeriac.testing import Sandbox
+from tests.support.redrive import redrive_as_aws_does
+
+chunks = Queue("batch-chunks", batch_size=10)
+calls = Queue("batch-calls")
+FAST = Backoff(base=timedelta(seconds=1), jitter=0, attempts=2)
+ran: Counter[Any] = Counter()
+rejected: set[int] = set()
+seen: list[tuple[str, str | None, BatchStatus, list[int]]] = []
+
+
+@pytest.fixture(autouse=True)
+def _empty() -> None:
+    ran.clear()
+    rejected.clear()
+    seen.clear()
+
+
+@task(chunks, retry=FAST)
+def b_load(number: int) -> None:
+    ran[number] += 1
+    if number in rejected:
+        raise Reject("not this one")
+
+
+@task(chunks, retry=FAST, delivery="at_least_once")
+def b_mail(number: int) -> None:
+    ran[number] += 1
+
+
+@task(calls)
+def b_summarise(ctx: Context, month: str) -> None:
+    assert ctx.batch is not None
+    ran["then", month] += 1
+    seen.append((ctx.batch.id, ctx.batch.key, ctx.batch.status(), []))
+
+
+@task(calls)
+def b_tell(ctx: Context) -> None:
+    assert ctx.batch is not None
+    ran["dead"] += 1
+    dead = ctx.batch.dead_members()
+    seen.append((ctx.batch.id, ctx.batch.key, ctx.batch.status(), [each.index for each in dead]))
+
+
+def _called() -> tuple[int, int]:
+    """How often `dead` and `then` ran."""
+    return ran["dead"], ran["then", "2026-10"]
+
+
+def _batch(count: int, key: str | None = None) -> celeriac.Batch:
+    with celeriac.batch(then=b_summarise.bind(month="2026-10"), dead=b_tell.bind(), key=key) as batch:
+        batch.enqueue_many(b_load, ({"number": number} for number in range(count)))
+    return batch
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 11, 255, 256, 257, 600])
+def test_then_comes_once_after_all_members(sandbox: Sandbox, count: int) -> None:
+    batch = _batch(count)
+    sandbox.drain()
+    assert all(ran[number] == 1 for number in range(count))
+    assert ran["then", "2026-10"] == 1
+    assert not ran["dead"]
+    status = batch.status()
+    assert (status.state, status.total, status.succeeded, status.dead) == ("succeeded", count, count, 0)
+    assert status.has_fired
+
+
+def test_then_waits_for_each_member(sandbox: Sandbox) -> None:
+    with celeriac.batch(then=b_summarise.bind(month="x")) as batch:
+        batch.enqueue(b_load.options(delay=timedelta(hours=3)), number=1)
+        batch.enqueue(b_load, 2)
+        batch.enqueue(b_mail, number=3)
+    sandbox.advance(timedelta(minutes=5))
+    while sandbox.run_once():
+        pass
+    status = batch.status()
+    assert (status.succeeded, status.missing) == (2, 1)
+    assert sum(ran.values()) == 2
+    sandbox.drain()
+    assert ran["then", "x"] == 1
+
+
+def test_a_dead_member_calls_dead_once_and_its_redrive_calls_then(sandbox: Sandbox) -> None:
+    rejected.update({1, 300, 301})
+    batch = _batch(600, key="k-1")
+    sandbox.drain()
+    assert _called() == (1, 0)
+    status = batch.status()
+    assert (status.state, status.succeeded, status.dead, status.missing) == ("dead", 597, 3, 0)
+    assert seen[0][1] == "k-1"
+    members = celeriac.batch_of(batch.id).dead_members()
+    assert [member.index for member in members] == [1, 300, 301]
+    assert {celeriac.handle(member.ref).status().state for member in members} == {"dead"}
+    assert {member.queue for member in members} == {chunks.name}
+    assert [each.index for each in celeriac.batch_of(batch.id).dead_members(after=1, limit=1)] == [300]
+    rejected.clear()
+    for _ in range(3):
+        redrive_as_aws_does(chunks)
+    sandbox.drain()
+    assert _called() == (1, 1)
+    assert batch.status().state == "succeeded"
+
+
+def test_an_error_in_the_block_calls_nothing(sandbox: Sandbox) -> None:
+    with pytest.raises(ZeroDivisionError), celeriac.batch(then=b_summarise.bind(month="x"), key="k") as batch:
+        batch.enqueue_many(b_load, [{"number": 1}, {"number": 2}])
+        _ = 1 / 0
+    sandbox.drain()
+    assert ran == Counter({1: 1, 2: 1})
+    assert batch.status().state == "open"
+    with celeriac.batch(then=b_summarise.bind(month="x"), key="k") as again:
+        batch_id = again.id
+        again.enqueue(b_load, number=1)
+    assert batch_id == batch.id
+    sandbox.drain()
+    assert ran == Counter({1: 2, 2: 1, ("then", "x"): 1})
+
+
+def test_a_batch_of_the_same_key_is_filled_once(sandbox: Sandbox) -> None:
+    first = _batch(3, key="import-7")
+    sandbox.drain()
+    with celeriac.batch(then=b_summarise.bind(month="other"), key="import-7") as batch:
+        assert batch.duplicate
+        handle = batch.enqueue(b_load, number=0)
+    assert batch.id == first.id
+    assert handle.status().state == "succeeded"
+    sandbox.drain()
+    assert ran == Counter({0: 1, 1: 1, 2: 1, ("then", "2026-10"): 1})
+
+
+def test_the_tree_counts_every_member_once() -> None:
+    for total in (1, 255, 256, 257, 65_536, 65_537, 1_000_000):
+        lasts = list(tree.lasts(total))
+        assert [last.is_top for last in lasts] == [False] * (len(lasts) - 1) + [True]
+        for last in lasts:
+            nodes = tree.nodes_of(last.level, total)
+            assert last.node == nodes - 1
+            if nodes < 300:
+                assert sum(tree.members_under(last.level, node, total) for node in range(nodes)) == total
