@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from celeriac.consume.holding import note_used
-from celeriac.consume.outcome import Dead, Outcome, Skipped
+from celeriac.consume.outcome import Dead, HandedBack, Outcome, Skipped
 from celeriac.consume.received import Received, failure
 from celeriac.consume.report import log_mismatch
 from celeriac.consume.unrun import unrun
@@ -25,6 +25,10 @@ CANCELLED = Skipped("cancelled")
 
 class KeyMismatchError(CeleriacError):
     """A message's key was used before, with other arguments."""
+
+
+class KeyDeadError(CeleriacError):
+    """Another message of an at_most_once task's key is a dead letter, so this one doesn't run."""
 
 
 def key_in_use(key: Key, task: Task[..., Any, Any], message: Message) -> Key:
@@ -53,6 +57,13 @@ def dropped(
         received.follows.is_done, received.follows.kept = True, result.of_record(used.record)
     if isinstance(used, lease.AlreadyCancelled):
         return CANCELLED
+    if received.follows is not None and used.record.get("task_id", message.id) != message.id:
+        # It isn't a copy: its batch or chain waits for this very message.
+        if isinstance(used, lease.AlreadyTried):
+            return HandedBack("another message of its key goes first", datetime.now(UTC) + lease.LOOK_AGAIN, message)
+        if isinstance(used, lease.AlreadyDead):
+            error = KeyDeadError(f"the message {used.record['task_id']} of its key is a dead letter, and goes first")
+            return Dead(message, failure(Reason.KEY_DEAD, error, unrun(message), received))
     had, has, of = argument_hashes.of_record(used.record), wanted.hashes, str(used.record.get("task_id", ""))
     if had is not None and has is not None and has.differ_from(had) and not wanted.of_message:
         received.facts.is_mismatch = True

@@ -80,6 +80,11 @@ class Reason(StrEnum):
         "an `at_most_once` task was throttled by its provider, and may not run again",
         "redrive when the provider takes it",
     )
+    KEY_DEAD = (
+        "key dead",
+        "another message of its key is a dead letter; it is `at_most_once`, and a batch or a chain waits for this one",
+        "redrive the other one, or `celeriac forget` the key; then redrive this one",
+    )
     CHAIN_LOST = (
         "chain lost",
         "it has succeeded, and the next step of its chain isn't stored any more",
