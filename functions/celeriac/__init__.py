@@ -23,6 +23,7 @@ from celeriac.model.aws_event import AwsEvent
 from celeriac.model.configure import configure
 from celeriac.model.errors import CeleriacError, NotConfiguredError
 from celeriac.model.event import Event, InvalidEventError
+from celeriac.model.following import BatchError
 from celeriac.model.given import AlreadyConfiguredError
 from celeriac.model.limits import Breaker, Concurrent, Rate
 from celeriac.model.message import MalformedMessageError
@@ -34,7 +35,7 @@ from celeriac.model.table import Outbox, Table
 from celeriac.model.version import VERSION
 
 if TYPE_CHECKING:
-    from celeriac.compose.batch import Batch, BatchError, batch, batch_of
+    from celeriac.compose.batch import Batch, batch, batch_of
     from celeriac.compose.chain import Chain, ChainError, ChainHandle, ChainStatus, chain
     from celeriac.enqueue.action import TransactionError
     from celeriac.enqueue.commit import ConditionFailedError
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 _LATER = {
     "celeriac.enqueue.commit": ("ConditionFailedError", "TransactionError"),
-    "celeriac.compose.batch": ("Batch", "BatchError", "batch", "batch_of"),
+    "celeriac.compose.batch": ("Batch", "batch", "batch_of"),
     "celeriac.compose.chain": ("Chain", "ChainError", "ChainHandle", "ChainStatus", "chain"),
     "celeriac.flow.batches.known": ("KnownBatch",),
     "celeriac.flow.batches.status": ("BatchStatus", "DeadMember"),

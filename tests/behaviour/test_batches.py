@@ -1,14 +1,16 @@
 """A batch calls `then` once when all its members have succeeded, and `dead` once at the first dead letter."""
 
+import asyncio
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import celeriac
-from celeriac import Backoff, BatchStatus, Context, Queue, Reject, task
-from celeriac.flow.batches import tree
+from celeriac import RESULT, Backoff, BatchError, BatchStatus, Context, Queue, Reject, Unique, task
+from celeriac.flow.batches import root, tree
 from celeriac.testing import Sandbox
 from tests.support.redrive import redrive_as_aws_does
 
@@ -52,6 +54,10 @@ def b_tell(ctx: Context) -> None:
     ran["dead"] += 1
     dead = ctx.batch.dead_members()
     seen.append((ctx.batch.id, ctx.batch.key, ctx.batch.status(), [each.index for each in dead]))
+
+
+@task(calls, unique=Unique(by="number"))
+def b_once(number: int) -> None: ...
 
 
 def _called() -> tuple[int, int]:
@@ -138,6 +144,121 @@ def test_a_batch_of_the_same_key_is_filled_once(sandbox: Sandbox) -> None:
     assert handle.status().state == "succeeded"
     sandbox.drain()
     assert ran == Counter({0: 1, 1: 1, 2: 1, ("then", "2026-10"): 1})
+
+
+@task(calls, retry=FAST)
+def b_fill(kind: str) -> None:
+    ran["fill", kind] += 1
+    for month in ("a", "b"):
+        key = month if kind == "keys" else None
+        with celeriac.batch(then=b_summarise.bind(month=month), key=key) as batch:
+            batch.enqueue(b_load, number=len(month))
+        if kind == "fails" and ran["fill", kind] == 1:
+            raise ConnectionError
+        if kind in {"fails", "one"}:
+            return
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [("keys", {"a": 1, "b": 1}), ("one", {"a": 1}), ("fails", {"a": 1}), ("several", {"a": 1})],
+)
+def test_a_batch_of_a_task_belongs_to_its_message(sandbox: Sandbox, kind: str, wanted: dict[str, int]) -> None:
+    b_fill.enqueue(kind=kind)
+    sandbox.drain()
+    assert {month: ran["then", month] for month in "ab" if ran["then", month]} == wanted
+    letters = sandbox.dead_letters(calls)
+    assert [letter.failure and letter.failure.type for letter in letters] == (
+        ["celeriac.BatchError"] if kind == "several" else []
+    )
+
+
+@task(chunks, retry=FAST)
+def b_checkpoint(ctx: Context, how: str) -> None:
+    with celeriac.batch(then=b_summarise.bind(month="x")) as batch:
+        batch.enqueue(b_load, number=1)
+        if how == "context":
+            ctx.checkpoint(1)
+        else:
+            with ctx.transaction() as tx:
+                tx.checkpoint(1)
+
+
+@pytest.mark.parametrize("how", ["context", "transaction"])
+def test_a_checkpoint_in_the_block_is_refused(sandbox: Sandbox, how: str) -> None:
+    b_checkpoint.enqueue(how=how)
+    sandbox.drain()
+    (letter,) = sandbox.dead_letters(chunks)
+    assert letter.failure is not None
+    assert "in the block of a batch" in letter.failure.message
+    assert not ran["then", "x"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (celeriac.batch, "takes a callback"),
+        (lambda: celeriac.batch(then=cast("Any", b_tell)), r"task.bind"),
+        (lambda: celeriac.batch(then=b_tell.bind(), dead=b_load.bind(number=1)), "one queue"),
+        (lambda: celeriac.batch(then=b_summarise.bind(month=RESULT)), "ctx.batch"),
+        (lambda: celeriac.batch(then=b_tell.bind(), key=""), "isn't empty"),
+        (lambda: celeriac.batch(then=b_tell.bind(), key="k" * 513), "512 bytes"),
+        (lambda: celeriac.batch(then=b_tell.bind(), late_after=timedelta()), "late_after"),
+        (lambda: celeriac.batch_of("x"), "no id of a batch"),
+        (lambda: celeriac.batch(then=b_tell.bind()).id, "isn't entered"),
+        (lambda: celeriac.batch(then=b_once.bind(number=1)), "unique"),
+    ],
+)
+def test_a_batch_that_cant_be_kept_is_refused(sandbox: Sandbox, wrong: Any, text: str) -> None:
+    with pytest.raises((TypeError, ValueError, BatchError), match=text):
+        wrong()
+
+
+def test_a_unique_task_is_no_member(sandbox: Sandbox) -> None:
+    with pytest.raises(TypeError, match="unique"), celeriac.batch(then=b_tell.bind()) as batch:
+        batch.enqueue(b_once, number=1)
+    with pytest.raises(BatchError, match="block is over"):
+        batch.enqueue(b_load, number=1)
+
+
+def test_a_batch_in_a_transaction_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(celeriac.TransactionError, match="before the commit"), celeriac.transaction():
+        celeriac.batch(then=b_tell.bind()).__enter__()
+
+
+def test_members_that_werent_sent_call_nothing(sandbox: Sandbox) -> None:
+    with (
+        pytest.raises(BatchError, match="caught in its block"),
+        sandbox.worker(),
+        celeriac.batch(then=b_tell.bind()) as b,
+    ):
+        sandbox.outage("sqs", "SendMessageBatch", for_=timedelta(minutes=1), code="InternalServerError")
+        with pytest.raises(celeriac.PartialFailureError) as failed:
+            b.enqueue_many(b_load, [{"number": 1}])
+        assert failed.value.unsent[0][0] == {"number": 1}
+    sandbox.advance(timedelta(hours=1))
+    sandbox.drain()
+    assert not ran
+
+
+def test_an_error_in_the_block_makes_no_late_batch(sandbox: Sandbox) -> None:
+    with suppress(ZeroDivisionError), celeriac.batch(then=b_tell.bind()):
+        _ = 1 / 0
+    assert not [batch for shard in root.shards(root.RUNNING) for batch in root.listed(shard, 9)]
+
+
+async def _filled() -> celeriac.Batch:
+    async with celeriac.batch(then=b_summarise.bind(month="x")) as batch:
+        await batch.aenqueue(b_load, number=1)
+        await batch.aenqueue_many(b_load, [{"number": 2}])
+    return batch
+
+
+def test_async_twins(sandbox: Sandbox) -> None:
+    batch = asyncio.run(_filled())
+    sandbox.drain()
+    assert ran == Counter({1: 1, 2: 1, ("then", "x"): 1})
+    assert asyncio.run(batch.astatus()).state == "succeeded"
 
 
 def test_the_tree_counts_every_member_once() -> None:

@@ -24,19 +24,17 @@ from celeriac.execute.off_loop import off_loop
 from celeriac.flow.batches import items, root
 from celeriac.flow.batches.known import KnownBatch
 from celeriac.flow.batches.status import BatchStatus, status_of
-from celeriac.model.errors import CeleriacError
-from celeriac.model.following import MOST_MEMBERS
+from celeriac.model.failure import error_type
+from celeriac.model.following import MOST_MEMBERS, BatchError
 from celeriac.model.queue import Queue
+from celeriac.observe import running
+from celeriac.observe.log import logger
 
 _IN_A_CALL = 10
 """SendMessageBatch takes ten."""
 _AT_ONCE = 1_000
 """So many of `enqueue_many` are made and sent at a time."""
 LATE_AFTER = timedelta(days=1)
-
-
-class BatchError(CeleriacError, RuntimeError):
-    """A batch can't be filled or sealed; the text says why. Its callbacks are not called."""
 
 
 class Batch:
@@ -162,7 +160,7 @@ class Batch:
     def __enter__(self) -> Self:
         if self._state != "new":
             raise BatchError("a batch is entered once: make another one")
-        name = name_of(self._callback.task.name, self.key)
+        name = name_of([bound.task.name if bound is not None else "" for bound in (self._then, self._dead)], self.key)
         batch_id = f"{self._queue.name}#{name}"
         kept = {
             which: stored(bound.task.composed(bound.arguments, derived(batch_id, which))[0])
@@ -172,6 +170,8 @@ class Batch:
         then, dead = kept.get("then", ""), kept.get("dead", "")
         self._root = root.enter(batch_id, then=then, dead=dead, key=self.key or "")
         self._state = "open"
+        if (run := running.current()) is not None:
+            run.open_batches += 1
         return self
 
     def __exit__(
@@ -183,6 +183,10 @@ class Batch:
                 self._send(at_least=1)
         finally:
             self._state = "over"
+            if (run := running.current()) is not None:
+                run.open_batches -= 1
+        if isinstance(error, Exception):
+            self._forget(entered)
         if kind is not None or entered.is_sealed:
             return
         if self._has_failed:
@@ -194,11 +198,13 @@ class Batch:
                 "another program has begun to fill a batch of the same key since: no callback comes for this one"
             )
 
-    @property
-    def _callback(self) -> Bound[Any]:
-        found = self._then or self._dead
-        assert found is not None  # noqa: S101 - `_queue_of` has refused it
-        return found
+    @staticmethod
+    def _forget(entered: root.Batch) -> None:
+        """After an error that leaves the block, nobody waits for the batch: it never counts as late."""
+        try:
+            root.leave_index(entered)
+        except Exception as error:  # noqa: BLE001 - the error that leaves the block says more
+            logger.warning("batch not given up", extra={"error": error_type(error)})
 
     async def __aenter__(self) -> Self:
         return await off_loop(self.__enter__)
@@ -227,7 +233,7 @@ def batch(
 
     key: a batch with the same key, whose first callback is the same task, is filled once. Without a key, a batch that a
     task fills belongs to that task's message: an attempt after a failed one begins it anew, and one after it was sealed
-    sends nothing.
+    sends nothing. So a task that fills several batches with the same callbacks gives each a key.
 
     late_after: how long after it is sealed an alarm says that it hasn't ended.
 

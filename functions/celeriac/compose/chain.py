@@ -57,18 +57,27 @@ class ChainHandle[R]:
 
     def status(self) -> ChainStatus:
         """How far the chain is. A read or two for each step that isn't known yet. Raises AWS's errors."""
-        last = len(self.steps) - 1
-        for number in range(last, 0, -1):
+        last, number = len(self.steps) - 1, 0
+        while True:
             status = self.steps[number].status()
-            if status.state != "unknown":
-                return self._at(number, status)
-        return self._at(0, self.steps[0].status())
+            if status.state == "unknown" and self.steps[number].is_at_least_once:
+                ahead = self._begun_behind(number)  # nothing is stored of its success
+                if ahead is not None:
+                    number = ahead
+                    continue
+            if status.state != "succeeded":
+                is_sent = status.state != "unknown" or number == 0
+                return ChainStatus(
+                    status.state if is_sent else "waiting", number, last + 1, status if is_sent else None
+                )
+            if number == last:
+                return ChainStatus("succeeded", number, last + 1, status)
+            number += 1
 
-    def _at(self, number: int, status: Status) -> ChainStatus:
-        count = len(self.steps)
-        if status.state == "succeeded" and number < count - 1:
-            return ChainStatus("waiting", number + 1, count)
-        return ChainStatus(status.state, number, count, status)
+    def _begun_behind(self, number: int) -> int | None:
+        """The first step behind one of which something is known; None if there is none."""
+        behind = range(number + 1, len(self.steps))
+        return next((later for later in behind if self.steps[later].status().state != "unknown"), None)
 
     async def astatus(self) -> ChainStatus:
         """Like `status`, for async code."""

@@ -1,15 +1,18 @@
 """The name of a batch: one that was begun by a failed attempt is found again by the next one."""
 
+from collections.abc import Sequence
+
 from celeriac.enqueue.current import is_in_transaction
+from celeriac.model.following import BatchError
 from celeriac.model.message import new_id
 from celeriac.observe import running
 
 
-def name_of(task: str, key: str | None) -> str:
+def name_of(callbacks: Sequence[str], key: str | None) -> str:
     """The name of a batch that is begun here: by its key, by the run that begins it, or a new one.
 
-    task: the name of its callback's task. Raises TransactionError in an open transaction: members would leave before
-    its commit.
+    callbacks: the names of the tasks of `then` and `dead`, empty if there is none. Raises TransactionError in an open
+    transaction, and BatchError for the second batch of a run that only a key could tell from the first one.
     """
     if is_in_transaction():
         from celeriac.enqueue.action import TransactionError  # noqa: PLC0415 - it needs boto3 and Powertools
@@ -19,9 +22,16 @@ def name_of(task: str, key: str | None) -> str:
             "the transaction enqueues"
         )
     if key is not None:
-        return f"{task}:{key}"
+        return f"{next(filter(None, callbacks))}:{key}"
     run = running.current()
     if run is None:
         return new_id()
-    run.batches += 1
-    return f"/{run.id}/{run.life or '-'}/{run.batches}"
+    # Not by its number in the run: an attempt that fills two batches in another order would take one for the other.
+    name = f"/{run.id}/{run.life or '-'}/{'+'.join(callbacks)}"
+    if name in run.batches:
+        raise BatchError(
+            f"task {run.task!r} fills two batches with the same callbacks, and a later attempt couldn't tell them "
+            "apart: give each batch a key="
+        )
+    run.batches.add(name)
+    return name

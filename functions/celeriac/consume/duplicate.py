@@ -62,8 +62,8 @@ def dropped(
         if isinstance(used, lease.AlreadyTried):
             return HandedBack("another message of its key goes first", datetime.now(UTC) + lease.LOOK_AGAIN, message)
         if isinstance(used, lease.AlreadyDead):
-            error = KeyDeadError(f"the message {used.record['task_id']} of its key is a dead letter, and goes first")
-            return Dead(message, failure(Reason.KEY_DEAD, error, unrun(message), received))
+            why = KeyDeadError(f"the message {used.record['task_id']} of its key is a dead letter, and goes first")
+            return Dead(message, failure(Reason.KEY_DEAD, why, unrun(message), received))
     had, has, of = argument_hashes.of_record(used.record), wanted.hashes, str(used.record.get("task_id", ""))
     if had is not None and has is not None and has.differ_from(had) and not wanted.of_message:
         received.facts.is_mismatch = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from celeriac.declare.iterating import AsyncItems, Items
+from celeriac.enqueue import batches
 from celeriac.execute.off_loop import off_loop
 from celeriac.model import celery_names, notice, progress_made
 from celeriac.model.continuing import EVERY, check_every, cursor_text
@@ -88,6 +89,7 @@ class Context(Struct, frozen=True):
         if self._refusal:
             raise TypeError(self._refusal)
         check_every(every)
+        batches.check_no_block("ctx.checkpoint(...)")
         if self._lease is not None and self._lease.in_transaction:
             from celeriac.enqueue.action import TransactionError  # noqa: PLC0415 - see `transaction`
 

@@ -15,7 +15,7 @@ import msgspec
 from celeriac.aws.client import may_have_been_carried_out
 from celeriac.aws.items import item_of
 from celeriac.aws.stored_values import UnsupportedValueError
-from celeriac.enqueue import action
+from celeriac.enqueue import action, batches
 from celeriac.enqueue.action import Action, Condition, TransactionError
 from celeriac.enqueue.commit import ConditionFailedError, Ending, commit
 from celeriac.enqueue.current import entered
@@ -170,6 +170,7 @@ class Transaction:
             )
         if self._refusal:
             raise TypeError(self._refusal)
+        batches.check_no_block("tx.checkpoint(...)")
         self._cursor = cursor_text(cursor)
 
     def _row(self, row_type: str, aggregate: str | None, content: Mapping[str, str]) -> str:

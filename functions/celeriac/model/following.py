@@ -8,6 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from celeriac.model.errors import CeleriacError
+
 MOST_ID = 800
 """The most characters of a batch's id."""
 MOST_EPOCH = 64
@@ -15,6 +17,10 @@ MOST_MEMBERS = 1_000_000
 """The most messages of a batch."""
 MOST_STEPS = 26
 """The most steps of a chain: BatchWriteItem takes 25 items, and the first step needs none."""
+
+
+class BatchError(CeleriacError, RuntimeError):
+    """A batch can't be filled or sealed; the text says why. Its callbacks are not called."""
 
 
 class OfBatch(Struct, frozen=True, omit_defaults=True):

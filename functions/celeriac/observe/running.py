@@ -23,8 +23,10 @@ class RunInfo(Struct, eq=False):
     """Which redrive of the message it is; empty if there was none."""
     queue: Queue | None = None
     """The queue that the message came from; None if the run isn't that of a task's function."""
-    batches: int = 0
-    """How many batches the run has begun."""
+    batches: set[str] = field(default_factory=set)
+    """The names of the batches without a key that the run has begun."""
+    open_batches: int = 0
+    """In how many blocks of batches it is."""
     unended: dict[tuple[Any, int], str] = field(default_factory=dict)
     """Printed text whose line hasn't ended, by stream and thread."""
     _token: "Token[RunInfo | None] | None" = None
