@@ -18,7 +18,11 @@ def redrive_as_aws_does(queue: Queue, *, copies: int = 1) -> None:
     (message,) = client("sqs").receive_message(QueueUrl=dead, MessageSystemAttributeNames=["All"])["Messages"]
     group = message["Attributes"].get("MessageGroupId")
     for copy in range(copies):
-        order = {"MessageGroupId": group, "MessageDeduplicationId": f"{copy} {message['MessageId']}"} if group is not None else {}
+        order = (
+            {"MessageGroupId": group, "MessageDeduplicationId": f"{copy} {message['MessageId']}"}
+            if group is not None
+            else {}
+        )
         client("sqs").send_message(QueueUrl=source, MessageBody=message["Body"], **order)  # type: ignore[arg-type]  # texts
     client("sqs").delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
 
