@@ -120,7 +120,7 @@ def test_a_batch_with_a_dead_member_is_late_in_its_time(sandbox: Sandbox, capsys
 def test_an_outage_ends_no_sweep(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     _fill(1, late_after=timedelta(minutes=1))
     sandbox.advance(timedelta(minutes=5))
-    with out_of_reach(client("dynamodb"), "Query") as asked:
+    with out_of_reach("dynamodb", "Query") as asked:
         assert _sweep(sandbox, capsys) == 0
     assert asked
 

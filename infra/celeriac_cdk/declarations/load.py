@@ -127,8 +127,8 @@ def check_sends_to(queues: Sequence[Queue]) -> None:
         for name in queue.names_sent_to:
             if name not in known:
                 raise DeclarationError(
-                    f"queue {queue.name!r}: its sends_to names {name!r}, and {declared.file('queues')} declares no such "
-                    "queue"
+                    f"queue {queue.name!r}: its sends_to names {name!r}, and {declared.file('queues')} declares none "
+                    "of that name"
                 )
 
 
