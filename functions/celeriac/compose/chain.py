@@ -6,7 +6,7 @@ chain(fetch.bind(url=u), parse.bind(page=RESULT), store.bind(rows=RESULT)).enque
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from msgspec import Struct
 
@@ -174,7 +174,15 @@ class Chain[R]:
         return f"<chain of {', '.join(step.task.name for step in self._steps)}>"
 
 
-def chain[R](*steps: *tuple[*tuple[Bound[Any], ...], Bound[R]]) -> Chain[R]:
+@overload
+def chain[R](*steps: *tuple[*tuple[Bound[Any], ...], Bound[R]]) -> Chain[R]: ...
+
+
+@overload
+def chain[R](*steps: Bound[R]) -> Chain[R]: ...  # of a list: which of its items is the last isn't known to its type
+
+
+def chain(*steps: Bound[Any]) -> Chain[Any]:  # type: ignore[misc]  # mypy thinks that it takes less than the first
     """Tasks that run one after another: `chain(fetch.bind(url=u), parse.bind(page=RESULT)).enqueue()`.
 
     A step is sent when the one before it has succeeded. An argument that is RESULT is the result of that one, as it was
