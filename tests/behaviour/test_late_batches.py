@@ -79,6 +79,15 @@ def test_a_producer_that_dies_after_the_seal_leaves_a_batch_that_fires(sandbox: 
     assert not _listed()
 
 
+def test_an_outage_after_the_seal_is_no_error_of_the_producers(sandbox: Sandbox) -> None:
+    # Entering is the first one, the seal the second: what follows it is refused.
+    with out_of_reach("dynamodb", "UpdateItem", calls=range(3, 40)):
+        _fill(2)
+    assert not ran
+    sandbox.drain()
+    assert ran == ["then"]
+
+
 def test_a_death_before_the_seal_is_told_by_the_sweeper_too(sandbox: Sandbox) -> None:
     dies.append(0)
     with suppress(WorkerDied), sandbox.worker():
