@@ -10,6 +10,9 @@ import typer
 from celeriac.model import given, names, project, settings
 from celeriac.model.on_path import put_project_on_path
 from celeriac_console import explain
+from celeriac_console.commands.batches.list_ import list_batches
+from celeriac_console.commands.batches.repair import repair
+from celeriac_console.commands.batches.show import show as show_batch
 from celeriac_console.commands.cancel import cancel_task
 from celeriac_console.commands.delayed.cancel import cancel
 from celeriac_console.commands.delayed.list_ import list_delayed
@@ -75,6 +78,7 @@ delayed = _group("delayed", "Tasks that wait in schedules, for a delay of more t
 quarantine = _group("quarantine", "Tasks and kinds of failure whose messages are dead-lettered without being run.")
 limits = typer.Typer(cls=Commands, invoke_without_command=True)
 app.add_typer(limits, name="limits")
+batches = _group("batches", "Batches that haven't ended: show what each waits for, and repair it.")
 outbox = _group("outbox", "The outbox: show unpublished rows, and publish rows again.")
 
 
@@ -152,5 +156,8 @@ limits.command("set")(explained(set_limit))
 limits.command("open")(explained(open_limit))
 limits.command("close")(explained(close_limit))
 limits.command("reset")(explained(reset_limit))
+batches.command("list")(explained(list_batches))
+batches.command("show")(explained(show_batch))
+batches.command("repair")(explained(repair))
 outbox.command("lag")(explained(lag))
 outbox.command("replay")(explained(replay))

@@ -69,6 +69,11 @@ IN_GROUPS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("stop", "pause", "hold"), "open"),
         **dict.fromkeys(("start", "resume"), "close"),
     },
+    "batches": {
+        **dict.fromkeys(("ls", "late"), "list"),
+        **dict.fromkeys(("status", "inspect", "get", "view"), "show"),
+        **dict.fromkeys(("redrive", "retry", "finish", "fix", "seal", "cancel"), "repair"),
+    },
     "outbox": {
         **dict.fromkeys(("ls", "list", "status", "show", "inspect"), "lag"),
         **dict.fromkeys(("retry", "redrive", "republish", "publish", "send"), "replay"),

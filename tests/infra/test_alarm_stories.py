@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
+import celeriac
 from celeriac import Backoff, Breaker, Queue, Reject, task
 from celeriac.aws import sqs
 from celeriac.aws.client import client
@@ -250,3 +251,21 @@ def test_a_breaker_that_closes_after_its_first_pause_is_told_to_nobody(story: St
     story.healthy(30)
     assert charged == [True]
     assert story.cloudwatch.changes == []
+
+
+def test_a_batch_whose_block_is_never_left_pages_once_until_it_is_given_up(story: Story) -> None:
+    with celeriac.batch(then=seldom.bind(number=1), key="other") as other:
+        other.enqueue(work, 2)
+    celeriac.batch(then=seldom.bind(number=3), key="import").__enter__()  # and its program dies
+    story.healthy(55)
+    assert story.cloudwatch.changes == []
+    story.healthy(40)
+    assert told(story.cloudwatch.changes, "pages") == [("late-batches", True)]
+    for words in (["list", "--late"], ["show", "story-quiet#seldom:import"]):
+        said = CliRunner().invoke(command, ["--stage", "test", "batches", *words]).output
+        assert "story-quiet#seldom:import" in said
+    given_up = ["batches", "repair", "story-quiet#seldom:import", "--give-up", "--yes"]
+    assert CliRunner().invoke(command, ["--stage", "test", *given_up]).exit_code == 0
+    story.healthy(10)
+    assert told(story.cloudwatch.changes, "pages") == [("late-batches", True), ("late-batches", False)]
+    assert runs == [2, 1]

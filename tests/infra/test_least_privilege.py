@@ -179,12 +179,17 @@ def test_a_reader_who_may_not_look_into_dead_letter_queues_reads_the_records(sta
     assert {each for each in actions(sandbox.calls) if not each.startswith("sqs:")} == granted
 
 
+BATCH = "privileged#subscriber:b"
 COMMANDS = [
     ["queues"],
     ["tasks"],
     ["dlq", "list", "privileged"],
     ["dlq", "show", "privileged"],
     ["dlq", "export", "privileged", "letters.jsonl"],
+    ["batches", "list"],
+    ["batches", "show", BATCH],
+    ["batches", "repair", BATCH],
+    ["batches", "repair", BATCH, "--redrive", "--yes"],
     ["dlq", "redrive", "privileged", "--limit", "1"],
     ["dlq", "discard", "privileged", "--yes"],
     ["dlq", "import", "privileged", "letters.jsonl"],
@@ -211,6 +216,8 @@ def test_an_operator_may_make_all_calls_of_the_command(
     stage: Stage, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _work(sandbox)
+    with celeriac.batch(then=subscriber.bind(filler=""), key="b") as batch:
+        batch.enqueue(work, then="reject")
     sandbox.drain()
     monkeypatch.chdir(tmp_path)
     client("sqs").send_message(

@@ -54,6 +54,11 @@ class Redriver:
     """SQS's ids of the letters in `undeleted`, with their lines there. A further pass deletes them."""
     _lock: Lock = field(default_factory=Lock)
 
+    @property
+    def problems(self) -> list[str]:
+        """The letters that couldn't be sent, and those that couldn't be deleted, each with the reason."""
+        return [*self.unsent, *self.undeleted]
+
     def visit(self, taken: Sequence[Taken]) -> set[str]:
         """Send the selected letters and delete those that were sent. Returns the message ids of the deleted ones."""
         deleted = self._delete([one for one in taken if one.message_id in self._kept])

@@ -19,11 +19,11 @@ _WAITS = (0.1, 0.3, 1.0, 3.0)
 
 
 class NoFlowTableError(UserError):
-    """The stage has no table of limits."""
+    """The stage has no table of limits and batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str = "limits") -> None:
         super().__init__(
-            f"the stage has no table {rows.table()}, which limits need: it was deployed without them; {deploy_it()}"
+            f"the stage has no table {rows.table()}, which {whose} need: it was deployed without them; {deploy_it()}"
         )
 
 

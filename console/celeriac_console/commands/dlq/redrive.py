@@ -16,6 +16,7 @@ from celeriac_console.dlq.editor import edited
 from celeriac_console.dlq.filter import Filter, filter_of
 from celeriac_console.dlq.find import find
 from celeriac_console.dlq.kinds import Kinds, kinds_as_json, show_kinds
+from celeriac_console.dlq.left import say_left
 from celeriac_console.dlq.options import Contains, Limit, OfError, OfTask, Since, Until
 from celeriac_console.dlq.queue_reader import Taken, paced, say_missed
 from celeriac_console.dlq.redriver import Redriver
@@ -123,24 +124,13 @@ def _edited(taken: Taken) -> dict[str, Any]:
 
 
 def _report(what: str, redriver: Redriver, *, quiet: bool, json_: bool) -> None:
-    problems = [*redriver.unsent, *redriver.undeleted]
     if json_ and not quiet:
-        counts = {"matched": redriver.matched, "redriven": redriver.redriven, "problems": problems[:100]}
+        counts = {"matched": redriver.matched, "redriven": redriver.redriven, "problems": redriver.problems[:100]}
         typer.echo(json.dumps(counts))
     elif not quiet:
         say(f"{redriver.redriven} of {counted(redriver.matched, 'dead letter')} {what}")
-    if redriver.stayed:
-        stays, has, died = ("stays", "It has", "It") if redriver.stayed == 1 else ("stay", "They have", "They")
-        say(
-            f"{counted(redriver.stayed, 'more letter')} {stays}. {has} the task and id of a redriven letter. "
-            f"{died} died again meanwhile, or the sender used the id twice.",
-            stderr=True,
-        )
-    for failed, how in ((redriver.unsent, "not redriven"), (redriver.undeleted, "redriven, but not deleted")):
-        if failed:
-            were = "was" if len(failed) == 1 else "were"
-            say(f"{counted(len(failed), 'letter')} {were} {how}. The first: {failed[0]}", stderr=True)
-    if problems:
+    say_left(redriver)
+    if redriver.problems:
         raise typer.Exit(FAILED)
 
 

@@ -1,0 +1,1 @@
+"""The commands `celeriac batches ...`: they show batches that haven't ended, and repair them."""

@@ -1,0 +1,113 @@
+"""The redrive of a batch's dead members, from whatever dead-letter queues they are in."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from celeriac.flow.batches.root import Batch
+from celeriac.flow.batches.status import dead_members
+from celeriac.model import project, settings
+from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
+from celeriac.model.queue import Queue
+from celeriac_console.application import by_name
+from celeriac_console.batches.found import Found
+from celeriac_console.dlq.left import say_left
+from celeriac_console.dlq.queue_reader import Taken, paced, say_missed
+from celeriac_console.dlq.redriver import Redriver
+from celeriac_console.rate import Rate
+from celeriac_console.terminal.confirm import confirm
+from celeriac_console.terminal.errors import FAILED, CommandInterruptedError, UserError
+from celeriac_console.terminal.next_steps import command, same_command
+from celeriac_console.terminal.plural import counted
+from celeriac_console.terminal.progress import progress
+from celeriac_console.terminal.screen import say
+
+_PAGE = 1_000
+
+
+def redrive_members(found: Found, *, yes: bool, json_: bool) -> None:
+    """Send the letters of the batch's members back to their queues. In a stage that keeps its data, ask first."""
+    batch = found.batch
+    dead, queues = _dead(batch)
+    if not dead:
+        shown = command("batches", "show", batch.id)
+        raise UserError(f"no member of {batch.id} is known to be dead. See what it waits for: {shown}")
+    if not yes and project.read(Path.cwd()).stage(settings.stage()).keeps:
+        confirm(
+            f"Redrive {counted(dead, 'dead member')} of {batch.id} in the stage {settings.stage()}?",
+            otherwise="add --yes to do it without being asked",
+        )
+    done: list[Redriver] = []
+    try:
+        for queue in queues:
+            _redrive(batch, queue, done)
+    except KeyboardInterrupt:
+        sent = counted(sum(each.redriven for each in done), "dead letter")
+        raise CommandInterruptedError(
+            f"{sent} of {batch.id} sent back, the others are still dead letters. Go on: {same_command()}"
+        ) from None
+    _report(batch, dead, done, json_=json_)
+
+
+def is_member(body: str, batch: Batch) -> bool:
+    """Whether a message's body is a member of this batch, as it was filled last."""
+    try:
+        its = decode(body).batch
+    except (MalformedMessageError, NewerVersionError):
+        return False
+    return its is not None and its.index is not None and (its.id, its.epoch) == (batch.id, batch.epoch)
+
+
+def _dead(batch: Batch) -> tuple[int, list[Queue]]:
+    """How many members are dead, and the queues that they came from."""
+    count, after, names = 0, -1, set[str]()
+    while page := dead_members(batch, after=after, most=_PAGE):
+        count, after = count + len(page), page[-1].index
+        names |= {each.queue for each in page if each.queue}
+    return count, [by_name.queue(name) for name in sorted(names)]
+
+
+def _redrive(batch: Batch, queue: Queue, done: list[Redriver]) -> None:
+    def is_meant(one: Taken) -> bool:
+        return is_member(one.letter.body, batch)
+
+    reading = paced(queue, None)
+    with progress(f"redriving {queue.name}", reading.total) as advance:
+        redriver = Redriver(
+            reading,
+            queue,
+            is_meant,
+            lambda letter: letter.args,
+            pace=Rate(None),
+            most=None,
+            would_send=None,
+            advance=advance,
+        )
+        done.append(redriver)
+        reading.run(redriver.visit, wait=True)
+
+
+def _report(batch: Batch, dead: int, done: list[Redriver], *, json_: bool) -> None:
+    matched, redriven = sum(each.matched for each in done), sum(each.redriven for each in done)
+    missed = sum(each.reading.missed for each in done)
+    problems = [problem for each in done for problem in each.problems]
+    if json_:
+        counts = {"batch": batch.id, "dead": dead, "matched": matched, "redriven": redriven}
+        typer.echo(json.dumps(counts | {"problems": problems[:100]}))
+    else:
+        for each in done:
+            name = each.target.name
+            say(f"{each.redriven} of {counted(each.matched, 'dead letter')} of {batch.id} redriven to {name}")
+    if matched < dead and not missed:
+        say(
+            f"{counted(dead - matched, 'dead member has no letter', 'dead members have no letters')}. Such a member "
+            "was cancelled or has expired, or its letter was redriven before, or discarded. Then `then` comes only if "
+            "it succeeds after all.",
+            stderr=True,
+        )
+    for each in done:
+        say_left(each)
+    say_missed(missed)
+    if problems:
+        raise typer.Exit(FAILED)

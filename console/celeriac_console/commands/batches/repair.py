@@ -1,0 +1,89 @@
+"""`celeriac batches repair`: do what a person can do for a batch that hasn't ended."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from celeriac.compose import callbacks
+from celeriac.flow.batches import root
+from celeriac.model import project, settings
+from celeriac_console.application.loading import load
+from celeriac_console.batches.found import Found, named
+from celeriac_console.batches.words import waits_for
+from celeriac_console.commands.batches.options import BatchId
+from celeriac_console.commands.batches.redrive import redrive_members
+from celeriac_console.options import Json, Yes
+from celeriac_console.terminal.confirm import confirm
+from celeriac_console.terminal.errors import UserError
+from celeriac_console.terminal.next_steps import command, deploy_it
+from celeriac_console.terminal.screen import say
+
+
+def repair(
+    batch_id: BatchId,
+    *,
+    redrive: Annotated[
+        bool, typer.Option("--redrive", help="Send the dead members' letters back to their queues.")
+    ] = False,
+    give_up: Annotated[
+        bool, typer.Option("--give-up", help="Nobody waits any more for a batch that was never complete.")
+    ] = False,
+    yes: Yes = False,
+    json_: Json = False,
+) -> None:
+    """Send the callback of a complete batch that is due and wasn't sent, and say what is still missing.
+
+    It may be typed as often as you like: a callback that is sent twice runs once. With `--redrive`, the letters of this
+    batch's members go back from their dead-letter queues, and no others. With `--give-up`, a batch whose program died
+    before it was complete is late no more. These two ask first in a stage that keeps its data, such as prod.
+
+    Example: celeriac --stage prod batches repair 'calls#summarise:import-7' --redrive
+    """
+    if redrive and give_up:
+        raise UserError("--redrive lets a batch go on, and --give-up ends it: give one of them")
+    load()
+    found = named(batch_id)
+    if found.batch.fired:
+        raise UserError(f"{batch_id} has ended: all its members have succeeded. There is nothing to repair")
+    if give_up:
+        _give_up(found, yes=yes, json_=json_)
+        return
+    if not found.batch.is_sealed:
+        raise UserError(f"{batch_id} isn't complete, so no callback is due. {'; '.join(waits_for(found))}")
+    if redrive:
+        redrive_members(found, yes=yes, json_=json_)
+    else:
+        _finish(found, json_=json_)
+
+
+def _finish(found: Found, *, json_: bool) -> None:
+    try:
+        callbacks.finish(found.batch)
+    except callbacks.UnknownQueueError as error:
+        raise UserError(f"{error}: work in a checkout of the release that declares it, or {deploy_it()}") from error
+    now = named(found.batch.id)
+    if json_:
+        typer.echo(msgspec.json.encode(now.as_json()).decode())
+        return
+    for sentence in waits_for(now):
+        say(sentence)
+
+
+def _give_up(found: Found, *, yes: bool, json_: bool) -> None:
+    batch = found.batch
+    if batch.is_sealed:
+        shown = command("batches", "show", batch.id)
+        raise UserError(f"{batch.id} is complete, so it can't be given up. See what it waits for: {shown}")
+    if found.is_given_up:
+        raise UserError(f"nobody waits for {batch.id}: its block was left by an error, or it was given up before")
+    if not yes and project.read(Path.cwd()).stage(settings.stage()).keeps:
+        question = f"Give up {batch.id}, in the stage {settings.stage()}? What was sent of it runs nevertheless."
+        confirm(question, otherwise="add --yes to do it without being asked")
+    if not root.leave_index(batch):
+        raise UserError(f"{batch.id} was completed or begun anew meanwhile. Nothing was done")
+    if json_:
+        typer.echo(msgspec.json.encode(named(batch.id).as_json()).decode())
+    else:
+        say(f"{batch.id} is given up: it is late no more. What was sent runs. If its block still runs, it goes on.")
