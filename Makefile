@@ -87,7 +87,7 @@ lint: python-env ## check style and format (ruff), and which folder may import w
 types: python-env ## check types (mypy --strict), for the oldest and the newest Python
 	@$(BIN)/mypy
 	@$(BIN)/mypy --python-version 3.14
-	@for each in fastapi flask plain_lambda reports uploads; do \
+	@for each in durable fastapi flask plain_lambda reports uploads; do \
 		(cd examples/$$each && MYPYPATH=../../functions ../../$(BIN)/mypy --config-file= --strict --explicit-package-bases --exclude deploy.py .) || exit 1; \
 	done
 

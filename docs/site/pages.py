@@ -13,6 +13,7 @@ OUTSIDE = {
     "examples/index.md": "examples/README.md",
     "examples/cdk-app.md": "examples/cdk_app/README.md",
     "examples/django.md": "examples/django/README.md",
+    "examples/durable.md": "examples/durable/README.md",
     "examples/fastapi.md": "examples/fastapi/README.md",
     "examples/flask.md": "examples/flask/README.md",
     "examples/plain-lambda.md": "examples/plain_lambda/README.md",

@@ -13,6 +13,7 @@ EXAMPLES = {
     "flask": ["flask.md", "shop.py"],
     "django": ["django.md", "orders/views.py"],
     "plain_lambda": ["lambda-producer.md", "api.py"],
+    "durable": ["graphs.md", "shop_tasks/graph.py"],
     "reports": ["reports.md", "shop_tasks/reports.py"],
     "uploads": ["uploads.md", "shop_tasks/uploads.py"],
 }

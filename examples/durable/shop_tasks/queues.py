@@ -1,0 +1,6 @@
+"""The shop's queues."""
+
+from celeriac import Queue
+
+lookups = Queue("lookups")
+mail = Queue("mail")
