@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,8 @@ from celeriac import Table
 
 tally = Table("tally")
 """
-GIVEN = [
-    (
-        "    return application\n",
-        f'    for queue in ["{FILLS}", "{RUNS}", "{CALLS}"]:\n'
-        '        application.queue(queue).table("tally")\n'
-        "    return application\n",
-    )
-]
+END = "    return application\n"
+GIVE = f'    for queue in ["{FILLS}", "{RUNS}", "{CALLS}"]:\n        application.queue(queue).table("tally")\n'
 TASKS = '''
 """A batch, what it calls, and chains. Each effect is counted in a table."""
 
@@ -181,6 +176,7 @@ def inside(clone: Path, members: int, folder: Path) -> int:
     counts = [_times(tally, f"member {number}") for number in range(members)]
     then = tally.get("then", {})
     steps = [[tally.get(f"chain {number}/{step}", {}) for step in range(3)] for number in range(CHAINS)]
+    fillings = _noted(folder, "fills").count("begun")
     found = {
         "members": members,
         "chains": CHAINS,
@@ -188,14 +184,14 @@ def inside(clone: Path, members: int, folder: Path) -> int:
         "deaths_at_work": sum(_deaths(queue) for queue in (FILLS, RUNS, CALLS)),
         "minutes": round(minutes, 1),
         "bodies_begun_again": len(_noted(folder, "runs")) - members - letters,
-        "fillings": _noted(folder, "fills").count("begun"),
+        "fillings": fillings,
     }
     say(json.dumps(found))
     return scratch.verdict(
         {
             "quiet in the end": (int(quiet), 1),
             "killed in the middle of filling": (died, 1),
-            "fillings": (found["fillings"], 2),
+            "fillings": (fillings, 2),
             "members that took effect exactly once": (counts.count(1), members),
             "`then`": (_times(tally, "then"), 1),
             "`then` before the redrive": (_times(early, "then"), 0),
@@ -234,8 +230,7 @@ def _times(tally: dict[str, dict[str, Any]], name: str) -> int:
 
 def _fitting(chain: Sequence[dict[str, Any]]) -> int:
     """How many of the later steps got what the step before has recorded."""
-    pairs = zip(chain, chain[1:], strict=False)
-    return sum("made" in before and before["made"] == step.get("got") for before, step in pairs)
+    return sum("made" in before and before["made"] == step.get("got") for before, step in pairwise(chain))
 
 
 def _noted(folder: Path, name: str) -> list[str]:
@@ -325,7 +320,7 @@ def main() -> int:
             "functions/tasks/batched.py": TASKS.format(folder=folder),
         }
         arguments = ["--members", str(chosen.members), "--folder", folder]
-        edits = {"infra/application.py": GIVEN}
+        edits = {"infra/application.py": [(END, GIVE + END)]}
         return scratch.run_inside("tests.e2e.batches", arguments, port=PORT, added=added, edits=edits)
 
 
