@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,18 @@ from celeriac.aws import sqs
 from celeriac.declare import registry
 from celeriac.flow.batches import root
 from celeriac.testing import Sandbox, WorkerDied
+from celeriac_console.dlq import redriver
+from celeriac_console.dlq.queue_reader import Taken
+from celeriac_console.dlq.redriver import Redriver
 from celeriac_console.main import app
+from celeriac_console.terminal.errors import UserError
 from tests.support.terminal import AtTerminal
 
 parts = Queue("mend-parts", batch_size=10)
 others = Queue("mend-others")
 ends = Queue("mend-ends")
 IMPORT = "mend-ends#m_then:import-7"
+DEAD = -1
 bad: set[int] = set()
 ran: Counter[str] = Counter()
 
@@ -51,9 +57,17 @@ def m_then() -> None:
     ran["then"] += 1
 
 
-@task(ends)
+@task(ends, retry=Backoff(attempts=1))
 def m_dead() -> None:
+    if DEAD in bad:
+        raise Reject("not this one")
     ran["dead"] += 1
+
+
+@task(ends, retry=Backoff(attempts=1))
+def m_end(number: int) -> None:
+    if number in bad:
+        raise Reject("not this one")
 
 
 def _repair(*arguments: str) -> Result:
@@ -186,6 +200,53 @@ def test_redrive_leaves_members_of_a_run_that_was_aborted(sandbox: Sandbox) -> N
     assert _dead_letters(parts) == 2
     assert "1 of 1 dead letter" in _done(IMPORT, "--redrive")
     assert _dead_letters(parts) == 1
+
+
+def test_redrive_leaves_the_letters_of_the_batchs_callbacks(sandbox: Sandbox) -> None:
+    bad.update({0, DEAD})
+    with celeriac.batch(then=m_then.bind(), dead=m_dead.bind(), key="import-7") as batch:
+        batch.enqueue(m_end, 0)
+    sandbox.drain()
+    assert _dead_letters(ends) == 2
+    assert "1 of 1 dead letter" in _done(IMPORT, "--redrive")
+    assert _dead_letters(ends) == 1
+
+
+def test_an_interrupted_redrive_says_how_to_go_on(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad.add(0)
+    _fill(1)
+    sandbox.drain()
+    visit = Redriver.visit
+
+    def interrupted(self: Redriver, taken: Sequence[Taken]) -> set[str]:
+        if self.target is parts:
+            raise KeyboardInterrupt
+        return visit(self, taken)
+
+    monkeypatch.setattr(Redriver, "visit", interrupted)
+    monkeypatch.setattr("sys.argv", ["celeriac", "batches", "repair", IMPORT, "--redrive"])
+    answer = _repair(IMPORT, "--redrive")
+    assert answer.exit_code == 130
+    said = " ".join(answer.output.split())
+    assert f"1 dead letter of {IMPORT} sent back, the others are still dead letters" in said
+    assert f"Go on: celeriac batches repair '{IMPORT}' --redrive" in said
+    assert _dead_letters(parts, others) == 1
+
+
+def _refuse(*_: object) -> None:
+    raise UserError("its arguments are gone")
+
+
+def test_a_letter_that_cant_be_sent_is_told_and_stays(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad.add(0)
+    _fill(1)
+    sandbox.drain()
+    monkeypatch.setattr(redriver, "entry", _refuse)
+    answer = _repair(IMPORT, "--redrive")
+    assert answer.exit_code == 1
+    assert "1 letter was not redriven. The first:" in answer.stderr
+    assert len(json.loads(_repair(IMPORT, "--redrive", "--json").stdout)["problems"]) == 2
+    assert _dead_letters(parts, others) == 2
 
 
 def test_a_dead_member_without_a_letter_is_told(sandbox: Sandbox) -> None:
