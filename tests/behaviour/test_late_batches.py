@@ -9,12 +9,14 @@ import pytest
 import celeriac
 from celeriac import Backoff, Queue, Reject, task
 from celeriac.aws.client import client
+from celeriac.declare import registry
 from celeriac.flow.batches import root
 from celeriac.model import names
 from celeriac.relay import sweeper
 from celeriac.testing import Sandbox, WorkerDied
 from celeriac.worker.event import Invocation
 from tests.support.faults import out_of_reach
+from tests.support.redrive import redrive_as_aws_does
 
 members = Queue("late-members", batch_size=10)
 told = Queue("late-told")
@@ -144,3 +146,34 @@ def test_nobody_asks_about_batches_that_have_fired(sandbox: Sandbox) -> None:
         if item["pk"]["S"] == "batch#late-told#l_then:b"
     ]
     assert int(item["expires_at"]["N"]) == pytest.approx(sandbox.now.timestamp() + 36 * 24 * 3600, abs=3600)
+
+
+def test_a_batch_that_cant_be_finished_is_late_in_its_time(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with suppress(WorkerDied), sandbox.worker():
+        sandbox.crash_at(3, after=True)
+        _fill(1)
+    monkeypatch.setattr(registry, "queues", dict)  # as in a release that has dropped the queue
+    for _ in range(30):
+        sandbox.advance(timedelta(hours=1))
+        late = _sweep(sandbox, capsys)
+    assert late == 1
+
+
+def test_a_batch_that_is_given_up_is_late_no_more_and_may_fire_yet(
+    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dies.append(1)
+    batch = _fill(2, late_after=timedelta(hours=1))
+    sandbox.drain()
+    sandbox.advance(timedelta(hours=2))
+    assert _sweep(sandbox, capsys) == 1
+    found = root.read(batch.id)
+    assert found is not None
+    assert root.leave_index(found)
+    assert _sweep(sandbox, capsys) == 0
+    dies.clear()
+    redrive_as_aws_does(members)
+    sandbox.drain()
+    assert ran == ["dead", "then"]

@@ -313,13 +313,18 @@ def test_a_batch_that_was_begun_anew_meanwhile_is_not_given_up(
     assert "was completed or begun anew meanwhile. Nothing was done" in _refused(IMPORT, "--give-up")
 
 
+def test_a_complete_batch_whose_member_wont_succeed_is_given_up(sandbox: Sandbox) -> None:
+    _fill(1)
+    assert "`then` comes" in _done(IMPORT, "--give-up")
+    assert f"nobody waits for {IMPORT}" in _refused(IMPORT, "--give-up")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["mend-ends#no"], "no batch has the id mend-ends#no"),
         (["no"], "'no' is no id of a batch"),
         ([IMPORT, "--redrive", "--give-up"], "give one of them"),
-        ([IMPORT, "--give-up"], "is complete, so it can't be given up"),
     ],
 )
 def test_what_cant_be_repaired_is_refused_with_its_cure(sandbox: Sandbox, arguments: list[str], sentence: str) -> None:

@@ -41,7 +41,7 @@ class Found:
     @property
     def is_given_up(self) -> bool:
         """Whether nobody waits for it: its block was left by an error, or an operator has given it up."""
-        return not self.batch.is_sealed and not self.batch.due
+        return not self.batch.fired and not self.batch.due
 
     def as_json(self) -> dict[str, Any]:
         """The batch as plain data. What isn't known while its block runs is null."""

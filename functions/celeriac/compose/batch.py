@@ -208,6 +208,8 @@ class Batch:
 
     def _forget(self) -> None:
         """After an error that leaves the block, nobody waits for the batch: it never counts as late."""
+        if self.duplicate:
+            return
         try:
             root.leave_index(self._entered)
         except Exception as error:  # noqa: BLE001 - the error that leaves the block says more

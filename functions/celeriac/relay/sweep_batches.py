@@ -46,10 +46,13 @@ def _look_at(batch_id: str) -> None:
         batch = root.read(batch_id)
         if batch is None or batch.fired:
             return  # the index is a second behind
-        if batch.is_sealed:
-            callbacks.finish(batch)
-        at, is_late = _next_look(batch)
-        root.come_later(batch, at, is_late=is_late)
+        try:
+            if batch.is_sealed:
+                callbacks.finish(batch)
+        finally:
+            # Also if it can't be finished: it is late in its time, and others that are due aren't behind it for ever.
+            at, is_late = _next_look(batch)
+            root.come_later(batch, at, is_late=is_late)
     except Exception as error:  # noqa: BLE001 - one batch must not stop the others
         logger.error("batch not swept", extra={"error": error_type(error), "where": error_place(error)})
 

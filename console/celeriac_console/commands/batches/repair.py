@@ -17,7 +17,7 @@ from celeriac_console.commands.batches.redrive import redrive_members
 from celeriac_console.options import Json, Yes
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import UserError
-from celeriac_console.terminal.next_steps import command, deploy_it
+from celeriac_console.terminal.next_steps import deploy_it
 from celeriac_console.terminal.screen import say
 
 
@@ -28,7 +28,7 @@ def repair(
         bool, typer.Option("--redrive", help="Send the dead members' letters back to their queues.")
     ] = False,
     give_up: Annotated[
-        bool, typer.Option("--give-up", help="Nobody waits any more for a batch that was never complete.")
+        bool, typer.Option("--give-up", help="Nobody waits any more for a batch that won't end.")
     ] = False,
     yes: Yes = False,
     json_: Json = False,
@@ -36,8 +36,9 @@ def repair(
     """Send the callback of a complete batch that is due and wasn't sent, and say what is still missing.
 
     It may be typed as often as you like: a callback that is sent twice runs once. With `--redrive`, the letters of this
-    batch's members go back from their dead-letter queues, and no others. With `--give-up`, a batch whose program died
-    before it was complete is late no more. These two ask first in a stage that keeps its data, such as prod.
+    batch's members go back from their dead-letter queues, and no others. With `--give-up`, a batch that won't end is
+    late no more: its program died before it was complete, or a dead member can't succeed any more. These two ask first
+    in a stage that keeps its data, such as prod.
 
     Example: celeriac --stage prod batches repair 'calls#summarise:import-7' --redrive
     """
@@ -73,9 +74,6 @@ def _finish(found: Found, *, json_: bool) -> None:
 
 def _give_up(found: Found, *, yes: bool, json_: bool) -> None:
     batch = found.batch
-    if batch.is_sealed:
-        shown = command("batches", "show", batch.id)
-        raise UserError(f"{batch.id} is complete, so it can't be given up. See what it waits for: {shown}")
     if found.is_given_up:
         raise UserError(f"nobody waits for {batch.id}: its block was left by an error, or it was given up before")
     if not yes and project.read(Path.cwd()).stage(settings.stage()).keeps:
@@ -86,4 +84,7 @@ def _give_up(found: Found, *, yes: bool, json_: bool) -> None:
     if json_:
         typer.echo(msgspec.json.encode(named(batch.id).as_json()).decode())
     else:
-        say(f"{batch.id} is given up: it is late no more. What was sent runs. If its block still runs, it goes on.")
+        goes_on = (
+            "If its members succeed after all, `then` comes." if batch.is_sealed else "If its block runs, it goes on."
+        )
+        say(f"{batch.id} is given up: it is late no more. What was sent runs. {goes_on}")

@@ -206,12 +206,13 @@ def come_later(batch: Batch, at: datetime, *, is_late: bool) -> None:
 
 
 def leave_index(batch: Batch) -> bool:
-    """Take a batch that was never sealed out of the index: nobody waits for it. False if it is sealed.
+    """Take a batch out of the index: nobody waits for it, though it may fire yet. False if it was entered or sealed
+    since it was read.
 
     Raises AWS's errors.
     """
     write = Write(
-        "#epoch = :epoch AND attribute_not_exists(#sealed)",
+        f"#epoch = :epoch AND attribute_{'' if batch.is_sealed else 'not_'}exists(#sealed)",
         {":epoch": batch.epoch},
         [],
         ["#due", "#due_at", "#late"],
