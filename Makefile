@@ -64,7 +64,7 @@ limits: python-env ## play 3,000 random histories of limited tasks, in virtual t
 rates: all-envs ## run 2,000 tasks over 50 a second on a local cloud while workers are killed (minutes; ARGS="--tasks 300")
 	@$(BIN)/python -m tests.e2e.rates $(ARGS)
 
-batches: all-envs ## fill a batch of 10,000 members on a local cloud while workers are killed (many minutes; ARGS="--members 200")
+batches: all-envs ## run a batch of 10,000 and chains on a local cloud while workers are killed (ARGS="--members 200")
 	@$(BIN)/python -m tests.e2e.batches $(ARGS)
 
 report: all-envs ## make a report of 200,000 rows on a local cloud while workers are killed (many minutes; ARGS="--rows 60000")

@@ -33,7 +33,7 @@ REFUSED = 3
 """The last ones are rejected, so that they are sent in the second filling only."""
 FILLS, RUNS, CALLS = "batch-fills", "batch-runs", "batch-calls"
 QUIET_SECONDS = 5.0
-KILL_SECONDS = (2.0, 6.0)
+KILL_SECONDS = (1.0, 4.0)
 GROWN_SECONDS = 3.0
 """A younger worker may not have begun with its first task."""
 
@@ -80,6 +80,7 @@ def run_member(ctx: Context, number: int, refused: bool) -> None:
     _note("runs", str(number))
     if refused and not (FOLDER / "pardon").exists():
         raise Reject("not before it is pardoned")
+    time.sleep(0.3)  # the time to die in
     with ctx.transaction() as tx:
         tx.update("tally", key={{"pk": f"member {{number}}"}}, add={{"times": 1}})
 
@@ -177,11 +178,12 @@ def inside(clone: Path, members: int, folder: Path) -> int:
     then = tally.get("then", {})
     steps = [[tally.get(f"chain {number}/{step}", {}) for step in range(3)] for number in range(CHAINS)]
     fillings = _noted(folder, "fills").count("begun")
+    deaths = sum(_deaths(queue) for queue in (FILLS, RUNS, CALLS))
     found = {
         "members": members,
         "chains": CHAINS,
         "killed": killed + died,
-        "deaths_at_work": sum(_deaths(queue) for queue in (FILLS, RUNS, CALLS)),
+        "deaths_at_work": deaths,
         "minutes": round(minutes, 1),
         "bodies_begun_again": len(_noted(folder, "runs")) - members - letters,
         "fillings": fillings,
@@ -192,6 +194,7 @@ def inside(clone: Path, members: int, folder: Path) -> int:
             "quiet in the end": (int(quiet), 1),
             "killed in the middle of filling": (died, 1),
             "fillings": (fillings, 2),
+            "at least three deaths at work": (int(deaths >= 3 or members < MEMBERS), 1),
             "members that took effect exactly once": (counts.count(1), members),
             "`then`": (_times(tally, "then"), 1),
             "`then` before the redrive": (_times(early, "then"), 0),
@@ -314,8 +317,8 @@ def main() -> int:
         return inside(chosen.inside, chosen.members, chosen.folder)
     with tempfile.TemporaryDirectory(prefix="celeriac-batches-") as folder:
         added = {
-            # A second filling begins when the first one's time is over.
-            "functions/tasks/queues.py": QUEUES.replace("FILL_SECONDS", str(20 + chosen.members // 100)),
+            # The second filling begins after six times as long: then the message of the first one is visible again.
+            "functions/tasks/queues.py": QUEUES.replace("FILL_SECONDS", str(10 + chosen.members // 200)),
             "functions/tasks/tables.py": TABLES,
             "functions/tasks/batched.py": TASKS.format(folder=folder),
         }
