@@ -18,7 +18,7 @@ SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --isolated --quiet --group 
 WORKERS = $(if $(findstring .py,$(ARGS)),0,auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test faults interleave states worker-promises sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill limits rates batches report
+.PHONY: help setup test faults interleave states worker-promises sabotage fuzz lint types check synth-fuzz demo picture up down send synth diff deploy destroy bench evening preview delivery deliver audit dist release-check pythons licences sbom docs browser screenshots version-docs python-env all-envs chaos realities kill limits rates batches fan-outs report
 
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ limits: python-env ## play 3,000 random histories of limited tasks, in virtual t
 
 rates: all-envs ## run 2,000 tasks over 50 a second on a local cloud while workers are killed (minutes; ARGS="--tasks 300")
 	@$(BIN)/python -m tests.e2e.rates $(ARGS)
+
+fan-outs: python-env ## play 3,000 random histories of batches and chains, in virtual time (an hour; ARGS="300 9000": 300 from the 9000th)
+	@$(BIN)/python -m tests.faults.test_batch_histories $(or $(ARGS),3000)
 
 batches: all-envs ## run a batch of 10,000 and chains on a local cloud while workers are killed (ARGS="--members 200")
 	@$(BIN)/python -m tests.e2e.batches $(ARGS)
