@@ -15,6 +15,7 @@ QUICK = {
     "cost": [],
     "limits_cost": [],
     "long_work_cost": [],
+    "batches_cost": [],
     "standing": [],
     "enqueue_rate": ["--rounds", "5"],
     "consumer_cpu": ["--rounds", "5"],
@@ -34,6 +35,7 @@ def sections(found: dict[str, Any]) -> Iterator[str]:
     yield _cost(found["cost"])
     yield _limits(found["limits_cost"])
     yield _long_work(found["long_work_cost"])
+    yield _batches(found["batches_cost"])
     yield _standing(found["standing"])
     yield _enqueue(found["enqueue_rate"])
     yield _consumer(found["consumer_cpu"])
@@ -153,6 +155,25 @@ def _long_work(data: dict[str, Any]) -> str:
 
 A task that uses none of it makes no call more. A part is its last checkpoint, the message of the next one, its record
 and its claim; of `tx.checkpoint` the item itself is half.
+"""
+
+
+def _batches(data: dict[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {name} | {more['calls']:+.2f} | {more['write_units']:+.2f} | {more['read_units']:+.2f} | "
+        f"{more['dollars']:+.2f} |"
+        for name, more in data.items()
+    )
+    return f"""## What batches and chains add
+
+`python benchmarks/batches_cost.py` (counted: batches of ten; the tasks' own calls are subtracted)
+
+| | AWS calls | write units | read units | dollars a million |
+|---|---:|---:|---:|---:|
+{rows}
+
+A member is one write more. A leaf of the tree that is full is one more, for 256 members. A task that is in no batch
+makes no call more.
 """
 
 

@@ -54,7 +54,7 @@ def of_producer(queue: Queue, tasks: Tasks, stage: str) -> list[iam.PolicyStatem
     """
     return [
         *_take_unique(tasks, stage, queue),
-        *permissions.compose(names.flow_table(stage), _composed([], queue)),
+        *permissions.begin_composed(names.flow_table(stage), _composed([], queue)),
     ]
 
 

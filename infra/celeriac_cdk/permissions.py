@@ -196,6 +196,11 @@ def take_items(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]
     return [_on_keys(table, some, "dynamodb:GetItem", UPDATE) for some in in_statements(patterns)]
 
 
+def begin_composed(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]:
+    """Allow filling batches and enqueuing chains."""
+    return [_on_keys(table, some, "dynamodb:BatchWriteItem", UPDATE) for some in in_statements(patterns)]
+
+
 def compose(table: str, patterns: Sequence[str]) -> list[iam.PolicyStatement]:
     """Allow filling batches and enqueuing chains, reporting members, and reading what follows."""
     actions = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", UPDATE)

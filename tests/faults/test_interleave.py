@@ -2,7 +2,8 @@
 
 `make interleave` plays all schedules with up to two switches for each pair, and random ones, also of three actors. It
 prints their numbers. `make test` plays those of one pair, and a few random ones, always the same. A schedule that
-breaks a promise is printed as a story of calls, and `python -m tests.faults.interleave "its name"` plays it again.
+breaks a promise is printed as a story of calls, and `python -m tests.faults.interleave "its name"` plays it again, with
+the same `--runner` as the tests.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -20,15 +20,21 @@ def _broken(scene: str, first: str, time_passes: str = "never", *, by: str, sinc
     return next(played for played in schedules if any(by in problem for problem in played.problems))
 
 
+def _without_numbers(played: Played) -> list[str]:
+    """The story without the receives that a worker outside of Lambda makes itself, so its calls have other numbers."""
+    lines = [" ".join(word for word in line.split() if not word.isdigit()) for line in played.story]
+    return [line for line in lines if "ReceiveMessage" not in line]
+
+
 def test_a_lease_taken_over_while_its_new_holder_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTS["takes a lease over after another"].plant(monkeypatch)
     found = _broken("take-over", "first", by="depend:a ran in two workers at once, and both held its lease")
     # Both have met the record of the dead worker. The second one takes over, and before it commits the first one does.
-    assert found.story[2:6] == [
-        "first      stops before UpdateItem idempotency",
-        "second       1 PutItem idempotency: ConditionalCheckFailedException",
-        "second       2 UpdateItem idempotency",
-        "second     stops before TransactWriteItems",
+    assert _without_numbers(found)[2:6] == [
+        "first stops before UpdateItem idempotency",
+        "second PutItem idempotency: ConditionalCheckFailedException",
+        "second UpdateItem idempotency",
+        "second stops before TransactWriteItems",
     ]
 
 
@@ -87,10 +93,12 @@ def test_a_failure_that_is_recorded_over_a_success(monkeypatch: pytest.MonkeyPat
 def test_a_copy_of_an_earlier_attempt_that_takes_over_a_lost_run(monkeypatch: pytest.MonkeyPatch) -> None:
     PLANTS["runs a copy of an earlier attempt"].plant(monkeypatch)
     found = _broken("late copy of a lost run", "first", by="fail_once:a ran 2 times instead of 1")
-    assert "second       2 UpdateItem idempotency" in found.story  # takes over
+    story = _without_numbers(found)
+    refused = next(i for i, line in enumerate(story) if line.endswith("ConditionalCheckFailedException"))
+    assert story[refused + 1] == f"{story[refused].split()[0]} UpdateItem idempotency"  # takes over
 
 
 def test_a_second_message_of_a_key_that_may_run_at_most_once(monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, claim_write._free, "if not claim.once:", "if True:")
     found = _broken("one key at most once", "first", by="launch:a ran 1 times instead of 0")
-    assert "first        2 UpdateItem idempotency" in found.story
+    assert "first UpdateItem idempotency" in _without_numbers(found)

@@ -22,7 +22,7 @@ from tests.infra.loaded import loaded
 
 ROOT = Path(__file__).parents[2]
 LISTED = listed_services(Source(ROOT / "functions" / "tasks", ROOT).options())
-SIZE_LIMIT = 3_800_000  # zipped, in bytes. It was 3.68 MB when this was written. A cold start has to fetch it.
+SIZE_LIMIT = 3_900_000  # zipped, in bytes. It was 3.85 MB when this was written. A cold start has to fetch it.
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from celeriac import Breaker, Concurrent, Debounce, Queue, Rate, Task, Unique
-from celeriac.flow import rows
+from celeriac.flow import rows, steps
+from celeriac.flow.batches import items
 from celeriac.model.errors import DeclarationError
 from celeriac.model.stages import Project, StageSettings
 from celeriac_cdk.declarations.load import check_limits
@@ -101,9 +102,16 @@ def test_it_is_kept_and_encrypted_as_the_other_tables() -> None:
     assert alike["celeriac-prod--flow"][0] == "RetainExceptOnCreate"
 
 
-def test_an_application_without_limits_has_no_right_alarm_or_graph_for_it(stage: Stage) -> None:
+def test_an_application_without_limits_has_no_alarm_or_graph_for_it_and_rights_for_batches(stage: Stage) -> None:
     statements = [each for stack in (stage.state, stage.work) for _, each in stack.statements()]
-    assert table_arn("celeriac-test--flow") not in str(statements)
+    keys = {
+        key.partition("#")[0]
+        for each in statements
+        if "celeriac-test--flow" in str(each["Resource"]) and "Condition" in each
+        for key in each["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    }
+    keys -= {"limit*", "limits", "limit"}  # the operators'
+    assert keys == {"batch", "step"}
     assert [name for name in alarms(stage.work) if "flow" in name or "breaker" in name] == []
     assert "Waited" not in str(stage.work.resources("CloudWatch::Dashboard"))
     for policy in ("producer-mail", "emitter", "reader"):
@@ -154,14 +162,47 @@ def test_a_producer_takes_the_place_of_unique_tasks_of_its_queue(flowing: Stage,
     assert not allowed(producer, WRITE, RECORDS, **{KEYS: ("sync#5f",)})
 
 
+BATCH_OF_CALLS, STEP_OF_CALLS = items.root_of("calls#tell:1"), steps.key_of("calls", "c", 1)
+BATCH_OF_PLAIN, STEP_OF_PLAIN = items.root_of("plain#tell:1"), steps.key_of("plain", "c", 1)
+OF_CALLS, OF_PLAIN = {BATCH_OF_CALLS, STEP_OF_CALLS}, {BATCH_OF_PLAIN, STEP_OF_PLAIN}
+
+
+def composes(statements: Sequence[Statement], action: str) -> set[str]:
+    """The items of batches and chains on which the statements allow an action."""
+    return {key for key in OF_CALLS | OF_PLAIN if allowed([*statements], action, FLOW, **{KEYS: (key,)})}
+
+
+def test_a_producer_begins_batches_and_chains_of_its_queue_and_reads_none(flowing: Stage) -> None:
+    producer = of_managed(flowing.state, "celeriac-test--producer-plain-${AWS::Region}")
+    assert composes(producer, WRITE) == composes(producer, "dynamodb:BatchWriteItem") == OF_PLAIN
+    assert not composes(producer, READ) | composes(producer, LOOK)
+
+
+def test_a_consumer_composes_what_its_queue_may_send(flowing: Stage) -> None:
+    assert composes(of_function(flowing.work, "celeriac-test--plain"), WRITE) == OF_CALLS | OF_PLAIN
+    narrow, alone = Queue("narrow", sends_to=[plain]), Queue("alone", sends_to=[])
+    strict = Stage(*build([plain, narrow, alone, calls], [made("one", narrow), made("two", alone)], stage="test"))
+    for action in (READ, LOOK, WRITE, "dynamodb:BatchWriteItem"):
+        assert composes(of_function(strict.work, "celeriac-test--narrow"), action) == OF_PLAIN
+        assert composes(of_function(strict.work, "celeriac-test--alone"), action) == set()
+    sends = strict.work.granted("celeriac-test--narrow")["sqs:SendMessage"]
+    assert {each.rpartition("--")[2] for each in sends} == {"plain", "narrow", "narrow-dlq"}
+
+
+def test_a_status_of_batches_needs_the_right_to_read_them(flowing: Stage) -> None:
+    reader = of_managed(flowing.state, "celeriac-test--reader-${AWS::Region}")
+    assert composes(reader, READ) == composes(reader, LOOK) == {BATCH_OF_CALLS, BATCH_OF_PLAIN}
+    assert not composes(reader, WRITE)
+
+
 def test_a_reader_sees_what_tasks_wait_for(flowing: Stage) -> None:
     reader = of_managed(flowing.state, "celeriac-test--reader-${AWS::Region}")
     limits = {"stripe", "stripe2", "bank", "quiet", "exports"}
     assert may(reader, READ) == {*limits, "waits in books", "waits in calls", "overrides"}
     assert may(reader, WRITE) == may(reader, LOOK) == set()
     asked = [each.to_statement_json() for each in to_read_status(["books"], TASKS, "test")]
-    (keys,) = [each["Condition"]["ForAllValues:StringLike"].popitem()[1] for each in asked if "flow" in str(each)]
-    assert keys == ["limit#exports#*", "wait#books#*", "limits"]
+    keys = [each["Condition"]["ForAllValues:StringLike"].popitem()[1] for each in asked if "flow" in str(each)]
+    assert sorted(keys) == [["batch#books#*"], ["limit#exports#*", "wait#books#*", "limits"]]
 
 
 def test_an_operator_reads_every_item_and_sets_limits_only(flowing: Stage) -> None:

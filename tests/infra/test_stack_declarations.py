@@ -17,6 +17,7 @@ from celeriac_cdk.declarations.fan_out import MOST_IN_ALL, MOST_ON_ONE_QUEUE, ch
 from celeriac_cdk.declarations.load import (
     check_replays_are_absorbed,
     check_retired,
+    check_sends_to,
     check_tasks_have_queues,
     declarations,
 )
@@ -169,3 +170,10 @@ def test_what_would_be_left_out_is_refused(
 ) -> None:
     with pytest.raises(CeleriacError, match=complaint):
         synthesized(**files)
+
+
+def test_a_queue_may_send_only_to_declared_ones() -> None:
+    other, strict = Queue("other"), Queue("strict", sends_to=["other", "gone"])
+    with pytest.raises(DeclarationError, match="'gone'"):
+        check_sends_to([other, strict])
+    check_sends_to([other, Queue("strict", sends_to=[other])])

@@ -33,10 +33,11 @@ def test_the_sweeper_runs_every_minute(stage: Stage) -> None:
 def test_the_sweeper_may_not_scan_and_may_send_like_the_relay(stage: Stage) -> None:
     relay, sweeper = (stage.work.granted(f"celeriac-test--{name}") for name in ("relay", "sweeper"))
     outbox = table_arn("celeriac-test--outbox")
-    assert sweeper["dynamodb:Query"] == {f"{outbox}/index/waiting"}
+    flow = table_arn("celeriac-test--flow")
+    assert sweeper["dynamodb:Query"] == {f"{outbox}/index/waiting", f"{flow}/index/due"}
     # In the idempotency table only the notes about aggregates, see test_stack_permissions.
     written = {outbox, table_arn("celeriac-test--idempotency")}
-    assert sweeper["dynamodb:BatchGetItem"] == sweeper["dynamodb:UpdateItem"] == written
+    assert sweeper["dynamodb:BatchGetItem"] == sweeper["dynamodb:UpdateItem"] - {flow} == written
     assert "dynamodb:Scan" not in sweeper
     assert sweeper["sqs:SendMessage"] == relay["sqs:SendMessage"] - {queue_arn("celeriac-test--relay-dlq")}
 

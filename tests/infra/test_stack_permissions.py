@@ -46,7 +46,7 @@ def test_a_consumer_commits_transactions_but_cannot_read_or_change_other_events(
     records, accounts = table_arn("celeriac-test--idempotency"), table_arn("celeriac-test--accounts")
 
     for action in ("GetItem", "UpdateItem"):
-        assert granted[f"dynamodb:{action}"] == {records, accounts}
+        assert granted[f"dynamodb:{action}"] == {records, accounts, table_arn("celeriac-test--flow")}
     for action in ("DeleteItem", "ConditionCheckItem"):
         assert granted[f"dynamodb:{action}"] == {accounts}
     assert granted["dynamodb:PutItem"] == {records, accounts, table_arn("celeriac-test--outbox")}

@@ -42,11 +42,11 @@ SABOTAGES = (
         Edit(
             "celeriac/consume/handler.py",
             """            settled = settle(outcome, received)
-            self._copies.take(""",
+            if received.follows""",
             """            if not isinstance(outcome, Dead) and getattr(outcome, "lease", "") is None:
                 self._delete([sqs_record])
             settled = settle(outcome, received)
-            self._copies.take(""",
+            if received.follows""",
         ),
         "notify",
     ),

@@ -149,7 +149,7 @@ def test_what_others_left_in_the_group_is_listed_as_such_and_hides_nothing(sandb
         "strange": "it can't be read: ValueError",
         "other-stage": "it doesn't send to a queue of this stage",
         "delayed-reports.text": "it sends no task's message",
-        "delayed-reports.newer": "the message is of version 99, this release reads up to 3",
+        "delayed-reports.newer": "the message is of version 99, this release reads up to 4",
         "delayed-reports.zone": "it isn't a one-time schedule in UTC",
     }
     shown = run("list")

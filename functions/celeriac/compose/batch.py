@@ -177,32 +177,39 @@ class Batch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        entered = self._entered
+        if (run := running.current()) is not None:
+            run.open_batches -= 1
         try:
-            if kind is None and not self._has_failed:
-                self._send(at_least=1)
+            self._leave(has_error=kind is not None)
+        except Exception:
+            self._forget()
+            raise
         finally:
             self._state = "over"
-            if (run := running.current()) is not None:
-                run.open_batches -= 1
         if isinstance(error, Exception):
-            self._forget(entered)
-        if kind is not None or entered.is_sealed:
+            self._forget()
+
+    def _leave(self, *, has_error: bool) -> None:
+        """Send the last members, and seal the batch, unless an error leaves the block."""
+        entered = self._entered
+        if has_error:
             return
         if self._has_failed:
             raise BatchError(
                 "members of this batch were not sent, and the error was caught in its block: no callback comes"
             )
+        self._send(at_least=1)
+        if entered.is_sealed:
+            return
         if not callbacks.seal(entered, self._count, self._late_after):
             raise BatchError(
                 "another program has begun to fill a batch of the same key since: no callback comes for this one"
             )
 
-    @staticmethod
-    def _forget(entered: root.Batch) -> None:
+    def _forget(self) -> None:
         """After an error that leaves the block, nobody waits for the batch: it never counts as late."""
         try:
-            root.leave_index(entered)
+            root.leave_index(self._entered)
         except Exception as error:  # noqa: BLE001 - the error that leaves the block says more
             logger.warning("batch not given up", extra={"error": error_type(error)})
 

@@ -8,7 +8,9 @@ from celeriac.enqueue.send import send
 from celeriac.flow.batches import items, nodes, root, tree
 from celeriac.flow.batches.root import Batch
 from celeriac.model.errors import CeleriacError
+from celeriac.model.failure import error_type
 from celeriac.model.following import OfBatch
+from celeriac.observe.log import logger
 
 
 class UnknownQueueError(CeleriacError, LookupError):
@@ -18,12 +20,16 @@ class UnknownQueueError(CeleriacError, LookupError):
 def seal(batch: Batch, total: int, late_after: timedelta) -> bool:
     """Note that a batch has all its members, and fire if they have ended already. False if it was entered again.
 
-    Raises AWS's errors. The sweeper seals it again if this was begun and not ended.
+    Raises AWS's errors if it isn't sealed. If it is, and AWS refuses what follows, the sweeper does that: with an error
+    a producer might fill the batch once more.
     """
     sealed = root.seal(batch, total, late_after)
     if sealed is None:
         return False
-    finish(sealed)
+    try:
+        finish(sealed)
+    except Exception as error:  # noqa: BLE001 - see above
+        logger.warning("batch is sealed, the sweeper goes on", extra={"error": error_type(error)})
     return True
 
 

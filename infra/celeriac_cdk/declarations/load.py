@@ -41,6 +41,7 @@ def declarations() -> tuple[list[Queue], list[Table], list[Task[..., Any, Any]]]
     check_tasks_have_queues(tasks, list(queues.values()))
     check_replays_are_absorbed(declared.outbox().retention, list(queues.values()))
     check_retired(tasks)
+    check_sends_to(list(queues.values()))
     check_limits(tasks)
     check_patterns(tasks)
     check_fan_out(tasks)
@@ -117,6 +118,18 @@ def check_retired(tasks: Sequence[Task[..., Any, Any]]) -> None:
                 f"task {task.name!r} {what}, and its queue {task.queue.name!r} is retired: declare the task on another "
                 f"queue, with former_queues=[{task.queue.name}]"
             )
+
+
+def check_sends_to(queues: Sequence[Queue]) -> None:
+    """Raise DeclarationError if a queue's `sends_to` names one that isn't declared."""
+    known = {queue.name for queue in queues}
+    for queue in queues:
+        for name in queue.names_sent_to:
+            if name not in known:
+                raise DeclarationError(
+                    f"queue {queue.name!r}: its sends_to names {name!r}, and {declared.file('queues')} declares none "
+                    "of that name"
+                )
 
 
 def check_replays_are_absorbed(retention: timedelta, queues: Sequence[Queue]) -> None:
