@@ -14,6 +14,7 @@ from celeriac import Context, Queue, task
 from celeriac.aws import schedules, sqs
 from celeriac.aws.client import client
 from celeriac.enqueue.outbox_row import PARKED, SHARDS, new_row, shard
+from celeriac.flow.batches import root
 from celeriac.model import names
 from celeriac.relay import delayed, measure, sweeper, unpublished
 from celeriac.testing import Call, Sandbox, WorkerDied
@@ -135,12 +136,14 @@ def test_the_sweeper_sweeps_even_if_it_cannot_measure(sandbox: Sandbox, caplog: 
 def test_an_idle_sweep_makes_two_queries_for_each_shard_and_writes_nothing(sandbox: Sandbox) -> None:
     sandbox.advance(timedelta(minutes=1))  # delayed tasks are counted in every fifth minute
     sweeper.handler({}, _context(sandbox))
-    # And one each for the parked rows, the rows of the future in one shard, and the unclaimed events of one type.
-    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 3, ("sqs", "ListQueues"): 1})
+    # And one each for the parked rows, the rows of the future in one shard, and the unclaimed events of one type. And
+    # those for batches that are due, and that are late.
+    batches = 2 * root.SHARDS
+    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 3 + batches, ("sqs", "ListQueues"): 1})
     sandbox.advance(timedelta(minutes=16))
     sandbox.calls.clear()
     sweeper.handler({}, _context(sandbox))  # the worker is old: unclaimed events were found in its first minutes
-    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 2, ("sqs", "ListQueues"): 1})
+    assert sandbox.calls == Counter({("dynamodb", "Query"): 2 * SHARDS + 2 + batches, ("sqs", "ListQueues"): 1})
 
 
 def test_messages_in_queues_that_no_declaration_knows_are_measured(
@@ -264,7 +267,7 @@ def test_a_sweep_counts_parked_rows_in_one_call_and_only_as_far_as_an_alarm_need
     sandbox.calls.clear()
     sandbox.advance(timedelta(minutes=16))
     assert sweeper.handler({}, _context(sandbox))["parked"] == 10
-    assert sandbox.calls["dynamodb", "Query"] <= 2 * SHARDS + 3
+    assert sandbox.calls["dynamodb", "Query"] <= 2 * SHARDS + 3 + 2 * root.SHARDS
     assert unpublished.lag() == (None, 25)  # the command counts them all
 
 

@@ -3,6 +3,7 @@
 It also counts the batches that should have ended, for their alarm.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -26,19 +27,24 @@ SHORTEST, LONGEST = timedelta(minutes=1), timedelta(hours=1)
 def sweep_batches(until: datetime) -> None:
     """Look at the batches that are due, and count those that are late. No error leaves it."""
     try:
-        for partition in [*root.shards(root.RUNNING), *root.shards(root.LATE)]:
-            for batch_id in root.listed(partition, MOST, until=datetime.now(UTC)):
-                if datetime.now(UTC) > until:
-                    return
-                _look_at(batch_id)
-        late = sum(len(root.listed(partition, MOST_COUNTED)) for partition in root.shards(root.LATE))
+        _look_at_due(root.shards(root.RUNNING), until)
+        late = {partition: len(root.listed(partition, MOST_COUNTED)) for partition in root.shards(root.LATE)}
+        _look_at_due([partition for partition, count in late.items() if count], until)
     except Exception as error:  # noqa: BLE001 - the next sweep looks again; this one has rows to publish
         logger.error("batches not swept", extra={"error": error_type(error), "where": error_place(error)})
         return
-    if late:
+    if any(late.values()):
         measured = metrics.of("tasks")
-        measured.add_metric(Metric.LATE_BATCHES, MetricUnit.Count, late)
+        measured.add_metric(Metric.LATE_BATCHES, MetricUnit.Count, sum(late.values()))
         measured.flush_metrics()
+
+
+def _look_at_due(partitions: Sequence[str], until: datetime) -> None:
+    for partition in partitions:
+        for batch_id in root.listed(partition, MOST, until=datetime.now(UTC)):
+            if datetime.now(UTC) > until:
+                return
+            _look_at(batch_id)
 
 
 def _look_at(batch_id: str) -> None:
