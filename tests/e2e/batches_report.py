@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from tests.e2e import batches_application as own
 from tests.support import scratch
 from tests.support.scratch import say
@@ -49,6 +47,7 @@ def report(
             "steps of chains that took effect exactly once": (sum(each == 1 for each in steps), 3 * chains),
             "steps that got the recorded word": (_handed_on(found, chains), 2 * chains),
             "chains that say that they have succeeded": (facts["chains that say that they have succeeded"], chains - 1),
+            "calls that a role may not make": (facts["calls that a role may not make"], 0),
             "dead letters in the end": (
                 sum(scratch.waiting(f"{queue}-dlq") for queue in (own.FAN_OUT, *own.KILLED)),
                 0,
@@ -78,7 +77,7 @@ def _say_figures(facts: Counter[str], notes: Path, *, starts: int, members: int,
         "runs of members": starts,
         **facts,
         "minutes": round(facts["seconds"] / 60, 1),
-        "invocations that died": sum(map(_deaths, (own.FAN_OUT, *own.KILLED))),
+        "invocations that died": sum(map(scratch.deaths, (own.FAN_OUT, *own.KILLED))),
         "tasks whose worker was lost": lost,
         "copies that found their record": again,
         "writes to the flow table": writes,
@@ -87,14 +86,6 @@ def _say_figures(facts: Counter[str], notes: Path, *, starts: int, members: int,
     }
     say(json.dumps(figures))
     say(json.dumps({f"{call} {of}": count for (call, of), count in sorted(calls.items())}))
-
-
-def _deaths(queue: str) -> int:
-    """How many invocations a kill has ended. Between two invocations a kill harms nobody."""
-    group = f"/aws/lambda/{scratch.PREFIX}{queue}"
-    pages = boto3.client("logs").get_paginator("filter_log_events")
-    found = pages.paginate(logGroupName=group, filterPattern='"Worker process died"')
-    return sum(len(page["events"]) for page in found)
 
 
 def _kind(line: str) -> tuple[str, str]:
