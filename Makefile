@@ -67,7 +67,7 @@ rates: all-envs ## run 2,000 tasks over 50 a second on a local cloud while worke
 fan-outs: python-env ## play 3,000 random histories of batches and chains, in virtual time (an hour; ARGS="300 9000": 300 from the 9000th)
 	@$(BIN)/python -m tests.faults.test_batch_histories $(or $(ARGS),3000)
 
-batches: all-envs ## run a batch of 10,000 and chains on a local cloud while workers are killed (ARGS="--members 200")
+batches: all-envs ## run a batch of 10,000 and chains on a local cloud while workers are killed (ARGS="--members 300")
 	@$(BIN)/python -m tests.e2e.batches $(ARGS)
 
 report: all-envs ## make a report of 200,000 rows on a local cloud while workers are killed (many minutes; ARGS="--rows 60000")

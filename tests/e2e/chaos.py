@@ -76,7 +76,7 @@ EDITS = {
     ],
     "functions/tasks/webhooks.py": [("timeout=timedelta(seconds=15)", "timeout=timedelta(seconds=3)")],
     "functions/tasks/http.py": [("read=5.0", "read=2.0")],
-    "functions/celeriac/model/queue.py": [("return 6 * self.timeout", "return 2 * self.timeout")],
+    "functions/celeriac/model/queue.py": [("usual = 6 * self.timeout", "usual = 2 * self.timeout")],
     "functions/celeriac/model/retry.py": [("timedelta = timedelta(seconds=60)", "timedelta = timedelta(seconds=2)")],
 }
 

@@ -56,13 +56,19 @@ def chaos_count(ctx: Context, aggregate: str, number: int) -> None:
     with ctx.transaction() as tx:
         tx.update("chaos", key={"pk": f"count {aggregate}/{number}"}, add={"times": 1})
 """
+GRANTS = """
+    for queue in ("chaos-ledger", "chaos-counts"):
+        application.queue(queue).table("chaos")
+    return application
+"""
 
 
 def main() -> int:
     """Run in a copy that has its own tasks."""
     added = {"queues.py": QUEUES, "tables.py": TABLES, "chaos.py": TASKS}
     added = {f"functions/tasks/{name}": text for name, text in added.items()}
-    return scratch.run_inside("tests.e2e.outbox_chaos", [], port=PORT, added=added, edits={})
+    edits = {"infra/application.py": [("    return application\n", GRANTS)]}
+    return scratch.run_inside("tests.e2e.outbox_chaos", [], port=PORT, added=added, edits=edits)
 
 
 def inside(clone: Path) -> int:

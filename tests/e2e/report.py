@@ -66,7 +66,7 @@ def inside(project: Path, rows: int) -> int:
             over.set()
         killed = kills.result()
     seconds = time.monotonic() - started
-    deaths = _deaths()
+    deaths = scratch.deaths(QUEUE)
     continued = len(scratch.logged(QUEUE, "task goes on in another invocation"))
     with_deaths, parts = _made(named["ReportsBucket"])
     say(f"with deaths: {killed} kills, {deaths} of them at work, {seconds:.0f} s")
@@ -151,7 +151,7 @@ def _kill(project: Path, over: threading.Event) -> int:
     """
     killed = 0
     struck: set[str] = set()
-    while not over.wait(0.3) and _deaths() < ENOUGH_DEATHS:
+    while not over.wait(0.3) and scratch.deaths(QUEUE) < ENOUGH_DEATHS:
         cursor = _cursor()
         if cursor in struck:
             continue
@@ -160,16 +160,6 @@ def _kill(project: Path, over: threading.Event) -> int:
             struck.add(cursor)
             killed += 1
     return killed
-
-
-def _deaths() -> int:
-    """How many invocations a kill has ended. Between two invocations a kill harms nobody."""
-    pages = (
-        boto3.client("logs")
-        .get_paginator("filter_log_events")
-        .paginate(logGroupName=f"/aws/lambda/{scratch.PREFIX}{QUEUE}", filterPattern='"Worker process died"')
-    )
-    return sum(len(page["events"]) for page in pages)
 
 
 def _cursor() -> str:

@@ -126,6 +126,16 @@ def logged(function: str, pattern: str) -> list[str]:
     return [event["message"] for page in pages for event in page["events"] if event["message"].startswith("{")]
 
 
+def deaths(function: str) -> int:
+    """How many invocations of a function a kill has ended. Between two invocations a kill harms nobody."""
+    pages = (
+        boto3.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(logGroupName=f"/aws/lambda/{PREFIX}{function}", filterPattern='"Worker process died"')
+    )
+    return sum(len(page["events"]) for page in pages)
+
+
 def verdict(facts: Mapping[str, tuple[int, int]]) -> int:
     """Print each count with the expected count. Returns the exit code."""
     for what, (seen, expected) in facts.items():

@@ -277,6 +277,28 @@ def test_a_second_letter_with_the_same_task_and_id_stays_and_is_reported(sandbox
     assert len(sandbox.dead_letters(shop)) == 1
 
 
+def test_a_letter_that_stays_beside_a_superfluous_one_runs_when_it_is_redriven_too(sandbox: Sandbox) -> None:
+    charge.enqueue(order=1)
+    deaths = [WorkerDied()]
+
+    def die(**_: object) -> None:
+        if deaths:
+            raise deaths.pop()
+
+    with registered("sqs", "after-call.sqs.SendMessage", die):
+        sandbox.drain()  # the first worker has sent a letter, and didn't come to record it
+    assert len(sandbox.dead_letters(shop)) == 2
+    _cure()
+    told = _run("redrive", "letters")
+    assert "1 more letter stays." in told.stderr
+    assert "Redrive once more what stays" in told.stderr
+    sandbox.drain()
+    _run("redrive", "letters")
+    sandbox.drain()
+    assert len(ran) == 3
+    assert sandbox.dead_letters(shop) == []
+
+
 def test_other_letters_are_redriven_even_if_sqs_refuses_a_batch_for_one_letter(dead: Sandbox) -> None:
     (unreadable,) = [letter.id for letter in dead.dead_letters(shop) if not letter.task]
 

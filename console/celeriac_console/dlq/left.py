@@ -11,7 +11,8 @@ def say_left(redriver: Redriver) -> None:
         stays, has, died = ("stays", "It has", "It") if redriver.stayed == 1 else ("stay", "They have", "They")
         say(
             f"{counted(redriver.stayed, 'more letter')} {stays}. {has} the task and id of a redriven letter. "
-            f"{died} died again meanwhile, or the sender used the id twice.",
+            f"{died} died again meanwhile, or a worker died while it sent a letter, or the sender used the id twice. "
+            "Redrive once more what stays.",
             stderr=True,
         )
     for failed, how in ((redriver.unsent, "not redriven"), (redriver.undeleted, "redriven, but not deleted")):
