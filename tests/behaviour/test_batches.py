@@ -10,7 +10,12 @@ import pytest
 
 import celeriac
 from celeriac import RESULT, Backoff, BatchError, BatchStatus, Context, Queue, Reject, Unique, task
+from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.flow.batches import root, tree
+from celeriac.leases import lease
+from celeriac.leases.claim import Claim
+from celeriac.model.failure import Failure
 from celeriac.testing import Sandbox
 from tests.support.redrive import redrive_as_aws_does
 
@@ -182,6 +187,50 @@ def b_checkpoint(ctx: Context, how: str) -> None:
         else:
             with ctx.transaction() as tx:
                 tx.checkpoint(1)
+
+
+@task(chunks, key="name", delivery="at_most_once")
+def b_launch(name: str) -> None:
+    ran["launch", name] += 1
+    if ran["launch", name] == 1 and name == "fails":
+        raise Reject("once")
+
+
+def test_a_member_waits_for_another_message_of_its_key_that_is_to_run_again(sandbox: Sandbox) -> None:
+    first = b_launch.enqueue(name="a")
+    body = {"v": 2, "id": first.id, "task": "b_launch", "args": {"name": "a"}, "step": 1}
+    client("sqs").purge_queue(QueueUrl=sqs.url(chunks.physical_name("test")))
+    until = sandbox.now + timedelta(minutes=1)
+    lease.claim(
+        Claim("b_launch", first.key, first.id, 1, until=until, retention=timedelta(days=18), once=True)
+    ).retrying(Failure("failed"), sandbox.now + timedelta(hours=1), charged=False)  # it was cut off before it began
+    with celeriac.batch(then=b_summarise.bind(month="x")) as batch:
+        member = batch.enqueue(b_launch, name="a")
+    sandbox.advance(timedelta(minutes=40))
+    sandbox.run_once()
+    assert batch.status().missing == 1
+    sandbox.send(chunks, body)
+    sandbox.drain()
+    assert ran == Counter({("launch", "a"): 1, ("then", "x"): 1})
+    assert member.status().duplicate_of == first.id
+
+
+def test_a_member_whose_key_is_dead_is_a_letter_that_ends_after_the_other_one(sandbox: Sandbox) -> None:
+    b_launch.enqueue(name="fails")
+    sandbox.drain()
+    with celeriac.batch(then=b_summarise.bind(month="x")) as batch:
+        batch.enqueue(b_launch, name="fails")
+    sandbox.drain()
+    reasons = {letter.failure.reason for letter in sandbox.dead_letters(chunks) if letter.failure is not None}
+    assert reasons == {"rejected", "key dead"}
+    assert batch.status().state == "dead"
+    for _ in range(2):
+        redrive_as_aws_does(chunks)
+        sandbox.drain()
+    while sandbox.dead_letters(chunks):
+        redrive_as_aws_does(chunks)
+        sandbox.drain()
+    assert ran == Counter({("launch", "fails"): 2, ("then", "x"): 1})
 
 
 @pytest.mark.parametrize("how", ["context", "transaction"])

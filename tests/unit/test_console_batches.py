@@ -132,7 +132,7 @@ def test_a_block_whose_program_died_is_shown_with_its_two_cures(sandbox: Sandbox
     assert f"celeriac --stage test batches repair '{IMPORT}' --give-up" in said
 
 
-def test_a_block_without_a_key_that_died_cant_be_begun_anew(sandbox: Sandbox) -> None:
+def test_a_block_without_a_key_that_died_cant_be_begun_again(sandbox: Sandbox) -> None:
     with suppress(WorkerDied), sandbox.worker():
         sandbox.crash_at(1, after=True)
         celeriac.batch(then=cb_then.bind()).__enter__()

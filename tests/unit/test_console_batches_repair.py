@@ -299,9 +299,7 @@ def test_a_stage_that_keeps_its_data_asks_before_it_gives_up(
     assert json.loads(_repair(IMPORT, "--give-up", "--yes", "--json").stdout)["given_up"] is True
 
 
-def test_a_batch_that_was_begun_anew_meanwhile_is_not_given_up(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_that_has_changed_meanwhile_is_not_given_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     _dies_open(sandbox)
     real = root.leave_index
 
@@ -310,7 +308,7 @@ def test_a_batch_that_was_begun_anew_meanwhile_is_not_given_up(
         return real(batch)
 
     monkeypatch.setattr(root, "leave_index", late)
-    assert "was completed or begun anew meanwhile. Nothing was done" in _refused(IMPORT, "--give-up")
+    assert "has changed meanwhile: another program has completed it" in _refused(IMPORT, "--give-up")
 
 
 def test_a_complete_batch_whose_member_wont_succeed_is_given_up(sandbox: Sandbox) -> None:

@@ -27,10 +27,10 @@ def _open(found: Found) -> list[str]:
 
 def _again(found: Found) -> str:
     if found.batch.key:
-        return f"To begin it anew, fill a batch with the same key: {found.batch.key}"
+        return f"To begin it again, fill a batch with the same key: {found.batch.key}"
     if found.batch.id.partition("#")[2].startswith("/"):
-        return "The next attempt of the task that fills it begins it anew; if that one is a dead letter, redrive it."
-    return "It has no key, so it can't be begun anew: fill another batch."
+        return "The task that fills it begins it again in its next attempt. If that task is a dead letter, redrive it."
+    return "It has no key, so nobody can begin it again: fill another batch."
 
 
 def _sent(found: Found) -> list[str]:

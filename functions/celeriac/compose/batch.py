@@ -1,8 +1,4 @@
-"""Batches: many tasks, and a callback when all of them have succeeded.
-
-with celeriac.batch(then=summarise.bind(month="2026-10"), dead=tell.bind(), key="import-7") as batch:
-batch.enqueue_many(load_chunk, rows)
-"""
+"""Batches: many tasks, and a callback when all of them have succeeded."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -35,6 +31,8 @@ _IN_A_CALL = 10
 _AT_ONCE = 1_000
 """So many of `enqueue_many` are made and sent at a time."""
 LATE_AFTER = timedelta(days=1)
+MOST_KEY_BYTES = 512
+"""With it, the longest id fits into a message's `batch`, and into a key of DynamoDB."""
 
 
 class Batch:
@@ -241,8 +239,8 @@ def batch(
     comes. At least one of the two; both on one queue. In them, `ctx.batch` is this batch.
 
     key: a batch with the same key, whose first callback is the same task, is filled once. Without a key, a batch that a
-    task fills belongs to that task's message: an attempt after a failed one begins it anew, and one after it was sealed
-    sends nothing. So a task that fills several batches with the same callbacks gives each a key.
+    task fills belongs to that task's message: an attempt after a failed one begins it again, and one after it was
+    sealed sends nothing. So a task that fills several batches with the same callbacks gives each a key.
 
     late_after: how long after it is sealed an alarm says that it hasn't ended.
 
@@ -291,9 +289,6 @@ def _check_member(task: object) -> None:
             f"task {task.name!r} is {'unique' if task.unique else 'debounced'}: one that is skipped would end nothing, "
             "and the batch would never be complete. Give the task a key= instead"
         )
-
-
-MOST_KEY_BYTES = 512
 
 
 def _check_key(key: object) -> None:

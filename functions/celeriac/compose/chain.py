@@ -1,12 +1,9 @@
-"""Chains: tasks that run one after another, each with the recorded result of the one before.
-
-chain(fetch.bind(url=u), parse.bind(page=RESULT), store.bind(rows=RESULT)).enqueue()
-"""
+"""Chains: tasks that run one after another, each with the recorded result of the one before."""
 
 import os
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, overload
+from datetime import timedelta
+from typing import Any, overload
 
 from msgspec import Struct
 
@@ -15,7 +12,7 @@ from celeriac.compose import fitting
 from celeriac.compose.stored import derived, stored
 from celeriac.declare import leaving
 from celeriac.declare.bound import Bound
-from celeriac.declare.handle import Handle, TaskCancelled, TaskFailedError
+from celeriac.declare.handle import Handle, TaskCancelled, TaskFailedError, Waits
 from celeriac.enqueue.current import is_in_transaction
 from celeriac.enqueue.send import send
 from celeriac.execute.off_loop import off_loop
@@ -24,9 +21,6 @@ from celeriac.flow.steps import Step
 from celeriac.leases.status import Status
 from celeriac.model.errors import CeleriacError
 from celeriac.model.following import MOST_STEPS, OfChain
-
-type State = Literal["waiting", "queued", "running", "retrying", "succeeded", "dead", "cancelled", "unknown"]
-_FIRST_POLL, _LONGEST_POLL, _FACTOR = 0.5, 5.0, 1.3
 
 
 class ChainError(CeleriacError, TypeError):
@@ -89,19 +83,11 @@ class ChainHandle[R]:
         Raises TaskFailedError if a step is a dead letter, or was cancelled; TimeoutError; and what `Handle.result`
         raises for the last step.
         """
-        wait = _FIRST_POLL
-        limit = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
-        until = datetime.now(UTC) + limit
-        while True:
-            status = self._looked_at()
-            if status.state == "succeeded":
-                result: R = self.steps[-1].result(timeout=0)
-                return result
-            left = (until - datetime.now(UTC)).total_seconds()
-            if left <= 0:
-                raise TimeoutError(f"the chain is {status.state} at step {status.step} after {limit}")
-            pause.wait(min(wait, left))
-            wait = min(wait * _FACTOR, _LONGEST_POLL)
+        waits = Waits(timeout)
+        while (status := self._looked_at()).state != "succeeded":
+            pause.wait(waits.after(f"the chain is {status.state} at step {status.step}"))
+        result: R = self.steps[-1].result(timeout=0)
+        return result
 
     def _looked_at(self) -> ChainStatus:
         status = self.status()
@@ -121,7 +107,7 @@ class ChainHandle[R]:
 
 
 class Chain[R]:
-    """Steps that are checked, and not sent yet. Each `enqueue` sends them anew."""
+    """Steps that are checked, and not sent yet. Each `enqueue` makes another chain of them."""
 
     def __init__(self, steps: Sequence[Bound[Any]]) -> None:
         _check(steps)

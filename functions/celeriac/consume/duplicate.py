@@ -60,7 +60,7 @@ def dropped(
     if received.follows is not None and used.record.get("task_id", message.id) != message.id:
         # It isn't a copy: its batch or chain waits for this very message.
         if isinstance(used, lease.AlreadyTried):
-            return HandedBack("another message of its key goes first", datetime.now(UTC) + lease.LOOK_AGAIN, message)
+            return HandedBack("another message of its key goes first", datetime.now(UTC) + lease.LOOK_AGAIN)
         if isinstance(used, lease.AlreadyDead):
             why = KeyDeadError(f"the message {used.record['task_id']} of its key is a dead letter, and goes first")
             return Dead(message, failure(Reason.KEY_DEAD, why, unrun(message), received))

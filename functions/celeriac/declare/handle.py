@@ -55,7 +55,7 @@ class ResultNotKeptError(CeleriacError, RuntimeError):
     """The task has succeeded, but its result isn't stored or can't be read; the text says why."""
 
 
-class _Waits:
+class Waits:
     """The waits between polls, until `timeout` has passed."""
 
     def __init__(
@@ -65,11 +65,11 @@ class _Waits:
         self._deadline = datetime.now(UTC) + self._timeout
         self._wait, self._longest = first, longest
 
-    def after(self, task: str, status: Status) -> float:
-        """Return how many seconds to wait for the next poll. Raises TimeoutError, which names task and status."""
+    def after(self, state: str) -> float:
+        """Return how many seconds to wait for the next poll. Raises TimeoutError, which says what the `state` is."""
         left = (self._deadline - datetime.now(UTC)).total_seconds()
         if left <= 0:
-            raise TimeoutError(f"task {task!r} is {status.state} after {self._timeout}")
+            raise TimeoutError(f"{state} after {self._timeout}")
         wait, self._wait = min(self._wait, left), min(self._wait * POLL_FACTOR, self._longest)
         return wait
 
@@ -266,9 +266,9 @@ class Handle[R](Struct, frozen=True):
         stored, or isn't of the annotated type; TimeoutError after `timeout`; TypeError for an at_least_once task, which
         keeps no result; LookupError if nothing is known of the task, so that there is nothing to wait for.
         """
-        waits = _Waits(timeout)
+        waits = Waits(timeout)
         while not self._has_succeeded(status := self._stored()):
-            pause.wait(waits.after(self.task, status))
+            pause.wait(waits.after(f"task {self.task!r} is {status.state}"))
         return self._read(status)
 
     async def aresult(self, timeout: timedelta | float = timedelta(seconds=30)) -> R:  # noqa: ASYNC109 - as its twin
@@ -276,9 +276,9 @@ class Handle[R](Struct, frozen=True):
 
         Each look is a read or two. If this is cancelled, the task goes on. Raises what `result` raises.
         """
-        waits = _Waits(timeout, FIRST_ASYNC_POLL_SECONDS, LONGEST_ASYNC_POLL_SECONDS)
+        waits = Waits(timeout, FIRST_ASYNC_POLL_SECONDS, LONGEST_ASYNC_POLL_SECONDS)
         while not self._has_succeeded(status := await off_loop(self._stored)):
-            await pause.sleep(waits.after(self.task, status))
+            await pause.sleep(waits.after(f"task {self.task!r} is {status.state}"))
         return self._read(status)
 
     def _has_succeeded(self, status: Status) -> bool:

@@ -4,7 +4,6 @@
 |---|---|
 | `message` | the message, with how it is sent |
 | `results` | the names of the arguments that are the result of the step before, as JSON |
-| `next_queue`, `takes` | of the step behind it: its queue, and whether it takes this one's result |
 """
 
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from msgspec import Struct
 from celeriac.aws import pause
 from celeriac.aws.client import client
 from celeriac.flow import rows
+from celeriac.model.errors import CeleriacError
 
 LIVES = timedelta(days=400)
 """How long a chain may take to come to a step."""
@@ -32,7 +32,7 @@ class Step(Struct, frozen=True):
     results: tuple[str, ...] = ()
 
 
-class NotStoredError(RuntimeError):
+class NotStoredError(CeleriacError, RuntimeError):
     """DynamoDB was asked again and again, and hasn't taken all steps."""
 
 

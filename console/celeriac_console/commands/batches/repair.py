@@ -80,7 +80,9 @@ def _give_up(found: Found, *, yes: bool, json_: bool) -> None:
         question = f"Give up {batch.id}, in the stage {settings.stage()}? What was sent of it runs nevertheless."
         confirm(question, otherwise="add --yes to do it without being asked")
     if not root.leave_index(batch):
-        raise UserError(f"{batch.id} was completed or begun anew meanwhile. Nothing was done")
+        raise UserError(
+            f"{batch.id} has changed meanwhile: another program has completed it, or begun it again. Nothing was done"
+        )
     if json_:
         typer.echo(msgspec.json.encode(named(batch.id).as_json()).decode())
     else:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from celeriac.flow import rows
-from celeriac.flow.batches import items, nodes, root, tree
+from celeriac.flow.batches import items, nodes, tree
 from celeriac.flow.batches.root import Batch
 from celeriac.flow.batches.tree import Place
 from celeriac.flow.rows import Item
@@ -130,8 +130,3 @@ def _read(member: Any, level: int, numbers: Sequence[int]) -> Iterator[tuple[int
         keys = {number: items.node_of(member, Place(level, number, 0)) for number in some}
         found = rows.read_many(list(keys.values()))
         yield from ((number, found.get(keys[number], {})) for number in some)
-
-
-def status(batch_id: str) -> BatchStatus:
-    """The status of the batch with this id. Raises AWS's errors."""
-    return status_of(root.read(batch_id))
