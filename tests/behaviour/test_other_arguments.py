@@ -20,6 +20,8 @@ from celeriac.testing import Sandbox, WorkerDied
 from tests.support.redrive import redrive_as_aws_does
 
 till = Queue("till", batch_size=10)
+OTHER = 471_147_114_711
+"""Cents that no time, thread or process id in a log line holds by chance."""
 runs: list[object] = []
 type Send = Callable[[Queue, object], None]
 
@@ -57,7 +59,7 @@ def seen(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -
         warnings = [vars(record) for record in caplog.records if record.getMessage() == "key used with other arguments"]
         metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
         assert sum(sum(line.get("KeyMismatch", [])) for line in metrics) == len(warnings)
-        assert "4711" not in str(warnings)
+        assert str(OTHER) not in str(warnings)
         return warnings
 
     return read
@@ -69,7 +71,7 @@ type Seen = Callable[[], list[dict[str, Any]]]
 def test_a_duplicate_with_other_arguments_is_skipped_and_seen(sandbox: Sandbox, seen: Seen) -> None:
     first = charge.enqueue("o-1", 500)
     sandbox.drain()
-    second = charge.enqueue("o-1", 4711)
+    second = charge.enqueue("o-1", OTHER)
     sandbox.drain()
     assert runs == [("o-1", 500)]
     assert sandbox.dead_letters(till) == []
@@ -114,11 +116,11 @@ def test_arguments_in_another_order_or_of_another_type_are_the_same(sandbox: San
 def test_a_task_can_have_such_a_duplicate_dead_lettered(sandbox: Sandbox, seen: Seen) -> None:
     first = refund.enqueue("o-1", 500)
     sandbox.drain()
-    same, other = refund.enqueue("o-1", 500), refund.enqueue("o-1", 4711)
+    same, other = refund.enqueue("o-1", 500), refund.enqueue("o-1", OTHER)
     sandbox.drain()
     assert runs == [("o-1", 500)]
     (letter,) = sandbox.dead_letters(till)
-    assert (letter.id, letter.args["cents"]) == (other.id, 4711)
+    assert (letter.id, letter.args["cents"]) == (other.id, OTHER)
     assert letter.failure is not None
     assert (letter.failure.reason, letter.failure.attempts) == ("key mismatch", 0)
     assert first.id in letter.failure.message
@@ -135,7 +137,7 @@ def test_a_task_can_have_such_a_duplicate_dead_lettered(sandbox: Sandbox, seen: 
 def test_such_a_dead_letter_is_not_lost_by_a_crash(sandbox: Sandbox, call: int, *, after: bool) -> None:
     refund.enqueue("o-1", 500)
     sandbox.drain()
-    other = refund.enqueue("o-1", 4711)
+    other = refund.enqueue("o-1", OTHER)
     sandbox.crash_at(call, after=after)
     sandbox.drain()
     assert {letter.id for letter in sandbox.dead_letters(till)} == {other.id}
@@ -145,7 +147,7 @@ def test_such_a_dead_letter_is_not_lost_by_a_crash(sandbox: Sandbox, call: int, 
 def test_a_redrive_of_such_a_letter_is_judged_anew(sandbox: Sandbox, seen: Seen) -> None:
     first = refund.enqueue("o-1", 500)
     sandbox.drain()
-    other = refund.enqueue("o-1", 4711)
+    other = refund.enqueue("o-1", OTHER)
     sandbox.drain()
     redrive_as_aws_does(till)
     sandbox.drain()
@@ -155,8 +157,8 @@ def test_a_redrive_of_such_a_letter_is_judged_anew(sandbox: Sandbox, seen: Seen)
     lease.forget("refund", first.key, till.record_retention, record)
     redrive_as_aws_does(till)
     sandbox.drain()
-    assert runs == [("o-1", 500), ("o-1", 4711)]
-    assert (other.status().state, other.result()) == ("succeeded", "4711")
+    assert runs == [("o-1", 500), ("o-1", OTHER)]
+    assert (other.status().state, other.result()) == ("succeeded", str(OTHER))
 
 
 def test_a_key_that_the_sender_chose_is_held_to_its_arguments_too(sandbox: Sandbox, seen: Seen) -> None:
@@ -300,12 +302,12 @@ def test_the_hashes_of_another_messages_claim_are_not_compared(sandbox: Sandbox,
 
 
 def test_a_record_holds_hashes_and_the_version_of_the_form_and_no_argument(sandbox: Sandbox) -> None:
-    charge.enqueue("o-1", 4711)
+    charge.enqueue("o-1", OTHER)
     sandbox.drain()
     record = _record()
     assert record["form"] == 1
     assert len(record["argument_hashes"].split(" ")) == 3
-    assert "4711" not in str({name: value for name, value in record.items() if name != "data"})
+    assert str(OTHER) not in str({name: value for name, value in record.items() if name != "data"})
 
 
 # At most once.

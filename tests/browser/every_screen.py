@@ -37,7 +37,7 @@ def visits(tab: Any, shop: Shop) -> Iterator[Visit]:
     yield from _letters(walk)
     yield from _jobs(walk)
     yield from _tasks(walk, shop)
-    yield from _operations(walk)
+    yield from _operations(walk, shop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,23 @@ def _limits(walk: _Walk) -> Iterator[Visit]:
     walk.presses("Close bank")
 
 
-def _operations(walk: _Walk) -> Iterator[Visit]:
+def _batches(walk: _Walk, shop: Shop) -> Iterator[Visit]:
+    yield walk.goes("/batches", "batches", "/batches")
+    yield walk.goes("/batches", "batches-nothing-found", "/batches?late=yes")
+    yield walk.goes("/batches/one", "batch-dead", address("/batches/one", id=shop.batch))
+    other = address("/batches/one", id="search#publish_catalogue:catalogue-2026-11")
+    yield walk.goes("/batches/one", "batch-open", other)
+    walk.presses("Give it up")
+    yield Visit("/batches/one", "batch-given-up")
+
+
+def _operations(walk: _Walk, shop: Shop) -> Iterator[Visit]:
     yield walk.goes("/outbox", "outbox", "/outbox")
     yield walk.goes("/quarantine", "quarantine-none", "/quarantine?task=refund")
     walk.presses("Put in quarantine")
     yield Visit("/quarantine", "quarantine")
     yield from _limits(walk)
+    yield from _batches(walk, shop)
     walk.tab.goto(f"{walk.at}/outbox")
     walk.tab.get_by_label("Type, or a pattern").fill("order.*")
     walk.presses("Preview")

@@ -15,6 +15,7 @@ from celeriac import Breaker, Concurrent, Queue, Rate, Reject, task
 from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.flow import overrides, places, rate, rows
+from celeriac.flow.batches import root
 from celeriac.flow.overrides import Override
 from celeriac.model import names, settings
 from celeriac.testing import Sandbox
@@ -29,6 +30,7 @@ from celeriac_console.web.shared import Shared
 IDENTITY = Identity(
     "shop", "prod", "111122223333", "eu-west-1", "arn:aws:sts::111122223333:assumed-role/operator/ann", keeps=True
 )
+BROKEN_PAGE = 17
 ROUND = timedelta(minutes=11)
 RARELY = timedelta(days=1)
 mails = Queue("mails")
@@ -75,6 +77,18 @@ def send_mail(to: str, template: str) -> None:
     """Send a mail to a customer."""
 
 
+@task(invoices)
+def index_pages(page: int) -> None:
+    """Index a page of the catalogue."""
+    if page == BROKEN_PAGE:
+        raise Reject("the page is empty")
+
+
+@task(search)
+def publish_catalogue() -> None:
+    """Publish the catalogue, when all of its pages are indexed."""
+
+
 @task(exports, limits=[accountants], cron="0 3 * * *", timezone="Europe/Berlin")
 def export_orders(day: str = "yesterday") -> None:
     """Export a day's orders for the accountants."""
@@ -97,6 +111,8 @@ class Shop:
     """References, as `enqueue` gave them."""
     succeeded: str
     delayed: str
+    batch: str
+    """The id of one with a dead member. Another one was never complete."""
     shared: Shared | None = None
     """Of the page that shows it. The first job there is paused after its first batch."""
 
@@ -106,6 +122,7 @@ def opened(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Shop:
     monkeypatch.setattr(registry, "queues", lambda: DECLARED)
     ours = {name: one for name, one in registry.tasks.items() if one.function.__module__ == __name__}
     monkeypatch.setattr(registry, "tasks", ours)
+    batch = _batches(sandbox)
     succeeded = charge.enqueue("o-4099", cents=990)
     for number in range(4):
         for order in range(3):
@@ -129,7 +146,7 @@ def opened(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Shop:
     parked = {"waiting": {"S": "parked"}, "reason": {"S": "the bus refuses it: it is too large"}}
     client("dynamodb").put_item(TableName=table, Item={**row, **parked})
     _limit()
-    made = Shop(sandbox, dead.ref, succeeded.ref, delayed.ref)
+    made = Shop(sandbox, dead.ref, succeeded.ref, delayed.ref, batch)
     real = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def pauses(client: BaseClient, operation: str, arguments: dict[str, Any]) -> Any:
@@ -139,6 +156,14 @@ def opened(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
     monkeypatch.setattr(BaseClient, "_make_api_call", pauses)
     return made
+
+
+def _batches(sandbox: Sandbox) -> str:
+    with celeriac.batch(then=publish_catalogue.bind(), key="catalogue-2026-10") as batch:
+        batch.enqueue_many(index_pages, ({"page": page} for page in range(BROKEN_PAGE + 3)))
+    sandbox.drain()
+    root.enter("search#publish_catalogue:catalogue-2026-11", then="", dead="", key="catalogue-2026-11")
+    return batch.id
 
 
 def _limit() -> None:

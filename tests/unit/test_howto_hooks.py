@@ -31,7 +31,7 @@ def test_the_howtos_shipped_hooks_are_found_by_every_process(tmp_path: Path) -> 
 
 def test_a_worker_whose_hooks_cannot_be_imported_says_so_and_runs_without(tmp_path: Path) -> None:
     copy = copied(tmp_path)
-    (copy / "functions" / "tasks" / "hooks.py").write_text("raise RuntimeError('4111')\n")
+    (copy / "functions" / "tasks" / "hooks.py").write_text("raise RuntimeError('card-4111')\n")
     program = (
         "import celeriac.entry.consumer; from celeriac.hooks.registered import NONE, of_application; "
         "print(of_application() == NONE)"
@@ -39,4 +39,4 @@ def test_a_worker_whose_hooks_cannot_be_imported_says_so_and_runs_without(tmp_pa
     said = run(copy, sys.executable, "-c", program, AWS_DEFAULT_REGION="eu-west-1")
     assert "True" in said
     assert '"module_name":"tasks.hooks"' in said
-    assert "4111" not in said
+    assert "card-4111" not in said

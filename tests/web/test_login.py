@@ -17,6 +17,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+import celeriac
 from celeriac import Breaker, Queue, Reject, task
 from celeriac.model.errors import NotConfiguredError
 from celeriac.testing import Sandbox
@@ -99,12 +100,14 @@ def _urls(page: Page) -> dict[str, str]:
     found["/status"] += "?ref=some-id"
     found["/delayed/choose"] += "?do=cancel&task=page_crosses"
     found["/limits/{name}/change"] += "?do=open"
+    found["/batches/one"] += "?id=ferries%23page_crosses%3Ab"
     found["/run-again"] += "?task=page_crosses&of=1"
     return found
 
 
 def _die(sandbox: Sandbox) -> None:
-    page_crosses.enqueue(1)
+    with celeriac.batch(then=page_crosses.bind(number=1), key="b") as batch:
+        batch.enqueue(page_crosses, 1)
     sandbox.drain()
 
 

@@ -115,6 +115,7 @@ class Stage:
             "outbox": "/outbox",
             "quarantine": "/quarantine",
             "activity": "/activity",
+            "batches": "/batches",
         }
 
 
@@ -195,6 +196,7 @@ CALLS = {
     "outbox": (10, 10),
     "quarantine": (1, 1),
     "activity": (1, 1),
+    "batches": (8, 8),
 }
 # The same for those that read letters: at most, because several threads read a queue until one of them has enough.
 # The dead letters also ask for the last deploy, and a letter for the newest lines of the activity.
@@ -231,7 +233,7 @@ def test_each_screen_asks_aws_for_no_more_than_it_shows(makes: Makes, opened: Op
 
 
 # What is asked again when the same screen is opened at once a second time. All else is shared by all tabs.
-MOST_AGAIN = {"letter": 2, "status": 3, "schedules": 1, "outbox": 9, "quarantine": 1, "activity": 1}
+MOST_AGAIN = {"letter": 2, "status": 3, "schedules": 1, "outbox": 9, "quarantine": 1, "activity": 1, "batches": 8}
 
 
 def test_a_screen_of_a_hundred_queues_takes_little_time_and_weighs_little(makes: Makes, page: Page) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from celeriac.dead_letters.dead_letter import DeadLetter
+from celeriac.model.following import OfBatch
+from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac_console.dlq.letter import died_at, kind_of, reason_of
 from celeriac_console.terminal.times import instant
 
@@ -17,6 +19,8 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     contains: str | None = None
+    batch: OfBatch | None = None
+    """The batch, in one of its epochs, that the letter must be a member of."""
 
     @property
     def is_everything(self) -> bool:
@@ -32,6 +36,7 @@ class Filter:
             and (self.since is None or died >= self.since)
             and (self.until is None or died < self.until)
             and (self.contains is None or self.contains in letter.body)
+            and (self.batch is None or _is_member(letter, self.batch))
         )
 
 
@@ -41,6 +46,14 @@ def filter_of(
     """The filter for a command's options. Raises UserError for a time that can't be read."""
     after, before = (instant(text) if text is not None else None for text in (since, until))
     return Filter(task, error, after, before, contains)
+
+
+def _is_member(letter: DeadLetter, batch: OfBatch) -> bool:
+    try:
+        its = decode(letter.body).batch
+    except (MalformedMessageError, NewerVersionError):
+        return False
+    return its is not None and its.index is not None and (its.id, its.epoch) == (batch.id, batch.epoch)
 
 
 def _wording(letter: DeadLetter) -> str:

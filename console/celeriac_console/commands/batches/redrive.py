@@ -6,33 +6,27 @@ from pathlib import Path
 import typer
 
 from celeriac.flow.batches.root import Batch
-from celeriac.flow.batches.status import dead_members
 from celeriac.model import project, settings
-from celeriac.model.message import MalformedMessageError, NewerVersionError, decode
 from celeriac.model.queue import Queue
-from celeriac_console.application import by_name
 from celeriac_console.batches.found import Found
+from celeriac_console.batches.repair import dead_of
+from celeriac_console.dlq.filter import Filter
 from celeriac_console.dlq.left import say_left
-from celeriac_console.dlq.queue_reader import Taken, paced, say_missed
+from celeriac_console.dlq.queue_reader import paced, say_missed
 from celeriac_console.dlq.redriver import Redriver
 from celeriac_console.rate import Rate
 from celeriac_console.terminal.confirm import confirm
-from celeriac_console.terminal.errors import FAILED, CommandInterruptedError, UserError
-from celeriac_console.terminal.next_steps import command, same_command
+from celeriac_console.terminal.errors import FAILED, CommandInterruptedError
+from celeriac_console.terminal.next_steps import same_command
 from celeriac_console.terminal.plural import counted
 from celeriac_console.terminal.progress import progress
 from celeriac_console.terminal.screen import say
-
-_PAGE = 1_000
 
 
 def redrive_members(found: Found, *, yes: bool, json_: bool) -> None:
     """Send the letters of the batch's members back to their queues. In a stage that keeps its data, ask first."""
     batch = found.batch
-    dead, queues = _dead(batch)
-    if not dead:
-        shown = command("batches", "show", batch.id)
-        raise UserError(f"no member of {batch.id} is known to be dead. See what it waits for: {shown}")
+    dead, queues = dead_of(batch)
     if not yes and project.read(Path.cwd()).stage(settings.stage()).keeps:
         confirm(
             f"Redrive {counted(dead, 'dead member')} of {batch.id} in the stage {settings.stage()}?",
@@ -50,34 +44,14 @@ def redrive_members(found: Found, *, yes: bool, json_: bool) -> None:
     _report(batch, dead, done, json_=json_)
 
 
-def is_member(body: str, batch: Batch) -> bool:
-    """Whether a message's body is a member of this batch, as it was filled last."""
-    try:
-        its = decode(body).batch
-    except (MalformedMessageError, NewerVersionError):
-        return False
-    return its is not None and its.index is not None and (its.id, its.epoch) == (batch.id, batch.epoch)
-
-
-def _dead(batch: Batch) -> tuple[int, list[Queue]]:
-    """How many members are dead, and the queues that they came from."""
-    count, after, names = 0, -1, set[str]()
-    while page := dead_members(batch, after=after, most=_PAGE):
-        count, after = count + len(page), page[-1].index
-        names |= {each.queue for each in page if each.queue}
-    return count, [by_name.queue(name) for name in sorted(names)]
-
-
 def _redrive(batch: Batch, queue: Queue, done: list[Redriver]) -> None:
-    def is_meant(one: Taken) -> bool:
-        return is_member(one.letter.body, batch)
-
+    wanted = Filter(batch=batch.member())
     reading = paced(queue, None)
     with progress(f"redriving {queue.name}", reading.total) as advance:
         redriver = Redriver(
             reading,
             queue,
-            is_meant,
+            lambda one: wanted.matches(one.letter),
             lambda letter: letter.args,
             pace=Rate(None),
             most=None,

@@ -6,18 +6,15 @@ from typing import Annotated
 import msgspec
 import typer
 
-from celeriac.compose import callbacks
-from celeriac.flow.batches import root
 from celeriac.model import project, settings
-from celeriac_console.application.loading import load
 from celeriac_console.batches.found import Found, named
+from celeriac_console.batches.repair import finish, give_up, refuse_given_up, refuse_incomplete, unended
 from celeriac_console.batches.words import waits_for
 from celeriac_console.commands.batches.options import BatchId
 from celeriac_console.commands.batches.redrive import redrive_members
 from celeriac_console.options import Json, Yes
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import UserError
-from celeriac_console.terminal.next_steps import deploy_it
 from celeriac_console.terminal.screen import say
 
 
@@ -27,7 +24,7 @@ def repair(
     redrive: Annotated[
         bool, typer.Option("--redrive", help="Send the dead members' letters back to their queues.")
     ] = False,
-    give_up: Annotated[
+    gives_up: Annotated[
         bool, typer.Option("--give-up", help="Nobody waits any more for a batch that won't end.")
     ] = False,
     yes: Yes = False,
@@ -42,29 +39,20 @@ def repair(
 
     Example: celeriac --stage prod batches repair 'calls#summarise:import-7' --redrive
     """
-    if redrive and give_up:
+    if redrive and gives_up:
         raise UserError("--redrive lets a batch go on, and --give-up ends it: give one of them")
-    load()
-    found = named(batch_id)
-    if found.batch.fired:
-        raise UserError(f"{batch_id} has ended: all its members have succeeded. There is nothing to repair")
-    if give_up:
+    found = unended(batch_id)
+    if gives_up:
         _give_up(found, yes=yes, json_=json_)
-        return
-    if not found.batch.is_sealed:
-        raise UserError(f"{batch_id} isn't complete, so no callback is due. {'; '.join(waits_for(found))}")
-    if redrive:
+    elif redrive:
+        refuse_incomplete(found)
         redrive_members(found, yes=yes, json_=json_)
     else:
         _finish(found, json_=json_)
 
 
 def _finish(found: Found, *, json_: bool) -> None:
-    try:
-        callbacks.finish(found.batch)
-    except callbacks.UnknownQueueError as error:
-        raise UserError(f"{error}: work in a checkout of the release that declares it, or {deploy_it()}") from error
-    now = named(found.batch.id)
+    now = finish(found)
     if json_:
         typer.echo(msgspec.json.encode(now.as_json()).decode())
         return
@@ -74,19 +62,12 @@ def _finish(found: Found, *, json_: bool) -> None:
 
 def _give_up(found: Found, *, yes: bool, json_: bool) -> None:
     batch = found.batch
-    if found.is_given_up:
-        raise UserError(f"nobody waits for {batch.id}: its block was left by an error, or it was given up before")
+    refuse_given_up(found)
     if not yes and project.read(Path.cwd()).stage(settings.stage()).keeps:
         question = f"Give up {batch.id}, in the stage {settings.stage()}? What was sent of it runs nevertheless."
         confirm(question, otherwise="add --yes to do it without being asked")
-    if not root.leave_index(batch):
-        raise UserError(
-            f"{batch.id} has changed meanwhile: another program has completed it, or begun it again. Nothing was done"
-        )
+    said = give_up(found)
     if json_:
         typer.echo(msgspec.json.encode(named(batch.id).as_json()).decode())
     else:
-        goes_on = (
-            "If its members succeed after all, `then` comes." if batch.is_sealed else "If its block runs, it goes on."
-        )
-        say(f"{batch.id} is given up: it is late no more. What was sent runs. {goes_on}")
+        say(said)

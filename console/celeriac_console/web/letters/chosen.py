@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from celeriac.flow.batches.root import Batch
 from celeriac_console.dlq.filter import Filter, filter_of
 from celeriac_console.dlq.letter import kind_of
 from celeriac_console.dlq.queue_reader import Taken
@@ -35,6 +36,9 @@ class Chosen:
         rate, to: its further options, if there are any.
         """
         given = dict(self.given)
+        if self.filter.batch is not None:
+            paced = ["--rate", f"{rate:g}"] if rate else []
+            return command("batches", "repair", self.filter.batch.id, "--redrive", *paced)
         kind = given.pop("kind", "")
         if kind and "error" not in given:
             given["error"] = kind
@@ -65,3 +69,8 @@ def chosen(query: Mapping[str, str]) -> Chosen:
     get = given.get
     wanted = filter_of(get("task"), get("error"), get("since"), get("until"), get("text"))
     return Chosen(given, wanted, given.get("kind", ""))
+
+
+def of_batch(batch: Batch) -> Chosen:
+    """The letters of a batch's members. No URL chooses them: a job does."""
+    return Chosen({"batch": batch.id}, Filter(batch=batch.member()), "")

@@ -3,6 +3,7 @@
 from celeriac_console.web.screen import Room
 from celeriac_console.web.screens import (
     activity,
+    batches,
     dead_letters,
     jobs,
     letter,
@@ -32,5 +33,6 @@ ROOMS: tuple[Room, ...] = (
     outbox.ROOM,
     quarantine.ROOM,
     limits.ROOM,
+    batches.ROOM,
     activity.ROOM,
 )

@@ -139,5 +139,5 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "k") move(-1);
   else if (event.key === "?") shortcuts.showModal();
   else if (event.key === "g") going = Date.now();
-  else if (goes && /^[1-9]$/.test(event.key)) document.querySelectorAll(".menu a")[Number(event.key) - 1]?.click();
+  else if (goes && /^[0-9]$/.test(event.key)) document.querySelectorAll(".menu a")[(Number(event.key) || 10) - 1]?.click();
 });
