@@ -1,9 +1,11 @@
 """`celeriac batches repair`: what a person can do for a batch that hasn't ended."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from typer.testing import CliRunner, Result
 import celeriac
 from celeriac import Backoff, Batch, Queue, Reject, task
 from celeriac.aws import sqs
+from celeriac.aws.client import client
 from celeriac.declare import registry
 from celeriac.flow.batches import root
 from celeriac.testing import Sandbox, WorkerDied
@@ -189,6 +192,32 @@ def test_redrive_takes_the_letters_of_this_batch_from_all_queues_and_no_others(s
     assert (answer["dead"], answer["matched"], answer["redriven"], answer["problems"]) == (4, 4, 4, [])
 
 
+def test_redrive_goes_no_faster_than_its_rate(sandbox: Sandbox) -> None:
+    bad.update(range(12))
+    with celeriac.batch(then=m_then.bind(), key="import-7") as batch:
+        batch.enqueue_many(m_part, ({"number": number} for number in range(12)))
+    sandbox.drain()
+    start = sandbox.now
+    _done(IMPORT, "--redrive", "--rate", "0.2/s")
+    assert sandbox.now - start >= timedelta(seconds=11 / 0.2)
+
+
+def test_the_command_that_shows_letters_of_missing_members_shows_no_others(sandbox: Sandbox) -> None:
+    _fill(1)
+    _fill(1, "import-8")
+    for queue in (parts, others):
+        for _ in range(queue.receive_limit + 1):
+            client("sqs").receive_message(
+                QueueUrl=sqs.url(queue.physical_name("test")), MaxNumberOfMessages=10, VisibilityTimeout=0
+            )
+    said = _done(IMPORT)
+    assert "2 members are missing" in said
+    command = said.partition("see dead letters: celeriac ")[2].partition(" see ")[0]
+    answer = CliRunner().invoke(app, [*shlex.split(command), "--json"])
+    assert answer.exit_code == 0, answer.output
+    assert sorted(each["task"] for each in json.loads(answer.stdout)) == ["m_other", "m_part"]
+
+
 def test_redrive_leaves_members_of_a_run_that_was_aborted(sandbox: Sandbox) -> None:
     bad.add(0)
     with suppress(ZeroDivisionError), celeriac.batch(then=m_then.bind(), key="import-7") as batch:
@@ -323,6 +352,7 @@ def test_a_complete_batch_whose_member_wont_succeed_is_given_up(sandbox: Sandbox
         (["mend-ends#no"], "no batch has the id mend-ends#no"),
         (["no"], "'no' is no id of a batch"),
         ([IMPORT, "--redrive", "--give-up"], "give one of them"),
+        ([IMPORT, "--rate", "5/s"], "--rate is for --redrive"),
     ],
 )
 def test_what_cant_be_repaired_is_refused_with_its_cure(sandbox: Sandbox, arguments: list[str], sentence: str) -> None:

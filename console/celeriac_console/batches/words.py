@@ -1,5 +1,7 @@
 """What a batch waits for, in words, each with the command that helps."""
 
+import msgspec
+
 from celeriac.model.reason import Reason
 from celeriac_console.batches.found import Found
 from celeriac_console.terminal.next_steps import command
@@ -33,6 +35,11 @@ def _again(found: Found) -> str:
     return "It has no key, so nobody can begin it again: fill another batch."
 
 
+def _in_body(batch_id: str) -> list[str]:
+    """The option that chooses this batch's letters, unless JSON spells its id in another way."""
+    return ["--contains", batch_id] if msgspec.json.encode(batch_id).decode() == f'"{batch_id}"' else []
+
+
 def _sent(found: Found) -> list[str]:
     batch = found.batch
     said = []
@@ -51,7 +58,7 @@ def _missing(found: Found) -> list[str]:
         said += [
             f"{counted(status.missing, 'member is', 'members are')} missing. {_WHERE}",
             f"see who waits: {command('queues')}",
-            f"see dead letters: {command('dlq', 'list', '--error', Reason.RECEIVED_TOO_OFTEN)}",
+            f"see dead letters: {command('dlq', 'list', '--error', Reason.RECEIVED_TOO_OFTEN, *_in_body(batch.id))}",
         ]
     if status.dead:
         said += [

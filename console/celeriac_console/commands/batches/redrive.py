@@ -23,8 +23,11 @@ from celeriac_console.terminal.progress import progress
 from celeriac_console.terminal.screen import say
 
 
-def redrive_members(found: Found, *, yes: bool, json_: bool) -> None:
-    """Send the letters of the batch's members back to their queues. In a stage that keeps its data, ask first."""
+def redrive_members(found: Found, *, rate: float | None, yes: bool, json_: bool) -> None:
+    """Send the letters of the batch's members back to their queues. In a stage that keeps its data, ask first.
+
+    rate: letters a second, None for no limit.
+    """
     batch = found.batch
     dead, queues = dead_of(batch)
     if not yes and project.read(Path.cwd()).stage(settings.stage()).keeps:
@@ -35,7 +38,7 @@ def redrive_members(found: Found, *, yes: bool, json_: bool) -> None:
     done: list[Redriver] = []
     try:
         for queue in queues:
-            _redrive(batch, queue, done)
+            _redrive(batch, queue, rate, done)
     except KeyboardInterrupt:
         sent = counted(sum(each.redriven for each in done), "dead letter")
         raise CommandInterruptedError(
@@ -44,16 +47,16 @@ def redrive_members(found: Found, *, yes: bool, json_: bool) -> None:
     _report(batch, dead, done, json_=json_)
 
 
-def _redrive(batch: Batch, queue: Queue, done: list[Redriver]) -> None:
+def _redrive(batch: Batch, queue: Queue, rate: float | None, done: list[Redriver]) -> None:
     wanted = Filter(batch=batch.member())
-    reading = paced(queue, None)
+    reading = paced(queue, rate)
     with progress(f"redriving {queue.name}", reading.total) as advance:
         redriver = Redriver(
             reading,
             queue,
             lambda one: wanted.matches(one.letter),
             lambda letter: letter.args,
-            pace=Rate(None),
+            pace=Rate(rate),
             most=None,
             would_send=None,
             advance=advance,

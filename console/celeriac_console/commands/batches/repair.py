@@ -12,7 +12,7 @@ from celeriac_console.batches.repair import finish, give_up, refuse_given_up, re
 from celeriac_console.batches.words import waits_for
 from celeriac_console.commands.batches.options import BatchId
 from celeriac_console.commands.batches.redrive import redrive_members
-from celeriac_console.options import Json, Yes
+from celeriac_console.options import Json, PerSecond, Yes
 from celeriac_console.terminal.confirm import confirm
 from celeriac_console.terminal.errors import UserError
 from celeriac_console.terminal.screen import say
@@ -27,6 +27,7 @@ def repair(
     gives_up: Annotated[
         bool, typer.Option("--give-up", help="Nobody waits any more for a batch that won't end.")
     ] = False,
+    rate: PerSecond = None,
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
@@ -41,12 +42,14 @@ def repair(
     """
     if redrive and gives_up:
         raise UserError("--redrive lets a batch go on, and --give-up ends it: give one of them")
+    if rate is not None and not redrive:
+        raise UserError("--rate is for --redrive")
     found = unended(batch_id)
     if gives_up:
         _give_up(found, yes=yes, json_=json_)
     elif redrive:
         refuse_incomplete(found)
-        redrive_members(found, yes=yes, json_=json_)
+        redrive_members(found, rate=rate, yes=yes, json_=json_)
     else:
         _finish(found, json_=json_)
 
