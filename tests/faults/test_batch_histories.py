@@ -21,6 +21,7 @@ from celeriac import RESULT, Backoff, Context, PartialFailureError, Queue, Rejec
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.flow.batches import root, tree
+from celeriac.model.message import decode
 from celeriac.testing import Sandbox, WorkerDied, die
 from celeriac.testing.calls import Call
 from celeriac_console.main import app
@@ -43,7 +44,8 @@ class World:
         self.chance = chance
         self.is_calm = False
         self.early: list[str] = []
-        self.letters: set[str] = set()
+        self.died: set[tuple[str, str]] = set()
+        """The batches, each in an epoch, of which a member was a dead letter with a reason."""
 
     def meet(self) -> None:
         """Fail, as chance will have it."""
@@ -182,6 +184,7 @@ def play(seed: int) -> Counter[str]:
             for partition in (*root.shards(root.RUNNING), *root.shards(root.LATE))
             for one in root.listed(partition, 99)
         ]
+        told = {name for name in batches if (its := root.read(_id(name))) and (its.id, its.epoch) in _world.died}
     counts = {item["pk"]["S"]: int(item["count"]["N"]) for item in found}
     got = {item["pk"]["S"]: int(item["got"]["N"]) for item in found if "got" in item}
     assert not _world.early, f"{where}: {_world.early}"
@@ -192,6 +195,7 @@ def play(seed: int) -> Counter[str]:
     dead = {name for name in counts if name.endswith(" dead")}
     assert {name: count for name, count in counts.items() if name not in dead} == wanted, f"{where}: {counts}"
     assert all(counts[name] == 1 for name in dead), f"{where}: {counts}"
+    assert {f"{name} dead" for name in told} <= dead, f"{where}: {counts}"
     for name in chains:
         assert got[f"{name} second"] == got[f"{name} third"], f"{where}: {got}"
     for name, status in states.items():
@@ -226,6 +230,7 @@ def _act(sandbox: Sandbox, chance: random.Random) -> None:
             service = chance.choice(["dynamodb", "sqs"])
             sandbox.outage(service, for_=timedelta(seconds=chance.choice([5, 100])), code="InternalServerError")
         case "redrive":
+            _note_letters(sandbox)
             _redrive(chance)
         case "lost answers":
             with sandbox.fault(_twice):
@@ -244,7 +249,10 @@ def _twice(call: Call) -> Any:
 
 
 def _note_letters(sandbox: Sandbox) -> None:
-    _world.letters |= {letter.id for queue in QUEUES for letter in sandbox.dead_letters(queue)}
+    for letter in _letters(sandbox):
+        its = decode(letter.body).batch
+        if letter.failure is not None and its is not None and its.index is not None:
+            _world.died.add((its.id, its.epoch))
 
 
 def _redrive(chance: random.Random) -> None:

@@ -75,5 +75,5 @@ def dead_of(batch: Batch) -> tuple[int, list[Queue]]:
         names |= {each.queue for each in page if each.queue}
     if not count:
         shown = command("batches", "show", batch.id)
-        raise UserError(f"no member of {batch.id} is known to be dead. See what it waits for: {shown}")
+        raise UserError(f"no member of {batch.id} is known to be dead. See what it waits for, and its letters: {shown}")
     return count, [by_name.queue(name) for name in sorted(names)]

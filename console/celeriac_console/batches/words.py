@@ -2,12 +2,14 @@
 
 import msgspec
 
-from celeriac.model.reason import Reason
 from celeriac_console.batches.found import Found
 from celeriac_console.terminal.next_steps import command
 from celeriac_console.terminal.plural import counted
 
-_WHERE = "Such a member waits, runs or is retried, or SQS itself has moved it to a dead-letter queue."
+_WHERE = (
+    "Such a member waits, runs or is retried, or it is a dead letter that the batch doesn't know of: SQS itself has "
+    "moved it, or AWS was down when it was reported."
+)
 _REDRIVEN = "Redriven, such a member may still succeed. If its letter was discarded, `then` never comes."
 
 
@@ -58,7 +60,7 @@ def _missing(found: Found) -> list[str]:
         said += [
             f"{counted(status.missing, 'member is', 'members are')} missing. {_WHERE}",
             f"see who waits: {command('queues')}",
-            f"see dead letters: {command('dlq', 'list', '--error', Reason.RECEIVED_TOO_OFTEN, *_in_body(batch.id))}",
+            f"see dead letters: {command('dlq', 'list', *_in_body(batch.id))}",
         ]
     if status.dead:
         said += [

@@ -56,7 +56,8 @@ def load_body(queue_name: str, key: str) -> bytes:
 def renewed(queue_name: str, key: str, *, long: bool = False) -> str:
     """The key of the same arguments for a message that is sent now: `key` itself, or that of a copy that lives longer.
 
-    A payload that can't be read keeps its key: whoever gets the message ends it, with the reason.
+    A payload that can't be read keeps its key: whoever gets the message ends it, with the reason. So does one that only
+    the queue's own consumer may read: a step of a chain is sent by the consumer of the step before.
 
     long: the message will wait in a schedule or in the outbox.
     """
@@ -66,6 +67,10 @@ def renewed(queue_name: str, key: str, *, long: bool = False) -> str:
         return store(queue_name, load(queue_name, key), long=long)
     except PayloadError:
         return key
+    except client("s3").exceptions.ClientError as error:
+        if error_code(error) == "AccessDenied":
+            return key
+        raise
 
 
 def renew(queue_name: str, key: str) -> None:

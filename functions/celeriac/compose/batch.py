@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from itertools import batched
-from threading import Lock
+from threading import Condition
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -50,11 +49,13 @@ class Batch:
     ) -> None:
         self._then, self._dead, self.key, self._late_after = then, dead, key, late_after
         self._queue = _queue_of(then, dead)
-        self._lock = Lock()
+        self._lock = Condition()
+        self._sending = 0
+        """How many threads send members."""
         self._count = 0
         self._waiting: list[tuple[Parcel, Handle[Any], Mapping[str, Any]]] = []
         self._has_failed = False
-        self._state: Literal["new", "open", "over"] = "new"
+        self._state: Literal["new", "open", "closing", "over"] = "new"
         self._root: root.Batch | None = None
         if key is not None:
             _check_key(key)
@@ -103,15 +104,16 @@ class Batch:
     def enqueue_many(self, task: Task[..., Any, Any], items: Iterable[Mapping[str, Any]]) -> int:
         """Add a member for each item, a dict of arguments. Returns how many there were.
 
-        They are taken, checked and sent a thousand at a time, so there may be more than fit into memory. Raises what
-        `enqueue` raises: what came before is sent, and no callback comes if the error leaves the block.
+        They are taken one by one, and sent a thousand at a time, so there may be more than fit into memory. Raises what
+        `enqueue` raises, and what `items` raises: no callback comes if the error leaves the block, though members may
+        have been sent. If the block catches it, the members are those that came before.
         """
         count = 0
-        for some in batched(items, _AT_ONCE):
-            for item in some:
-                self._add(task, _arguments_of(task, item))
-                count += 1
-            self._send(at_least=1)
+        for item in items:
+            self._add(task, _arguments_of(task, item))
+            count += 1
+            self._send(at_least=_AT_ONCE)
+        self._send(at_least=1)
         return count
 
     async def aenqueue_many(self, task: Task[..., Any, Any], items: Iterable[Mapping[str, Any]]) -> int:
@@ -141,13 +143,17 @@ class Batch:
             if len(self._waiting) < at_least:
                 return
             sending, self._waiting = self._waiting, []
+            self._sending += 1
+        is_sent = False
         try:
             refusals = send_many([parcel for parcel, _, _ in sending])
-        except BaseException:
-            self._has_failed = True
-            raise
-        if any(refusals):
-            self._has_failed = True
+            is_sent = not any(refusals)
+        finally:
+            with self._lock:
+                self._has_failed = self._has_failed or not is_sent
+                self._sending -= 1
+                self._lock.notify_all()
+        if not is_sent:
             pairs = list(zip(sending, refusals, strict=True))
             raise PartialFailureError(
                 sending[0][0].message.task,
@@ -190,18 +196,27 @@ class Batch:
     def _leave(self, *, has_error: bool) -> None:
         """Send the last members, and seal the batch, unless an error leaves the block."""
         entered = self._entered
+        with self._lock:
+            # Another thread may still add and send: what comes from now on is refused, what it has begun is waited for.
+            self._state = "closing"
         if has_error:
             return
-        if self._has_failed:
-            raise BatchError(
-                "members of this batch were not sent, and the error was caught in its block: no callback comes"
-            )
+        self._refuse_unsent()
         self._send(at_least=1)
+        with self._lock:
+            self._lock.wait_for(lambda: not self._sending)
+        self._refuse_unsent()
         if entered.is_sealed:
             return
         if not callbacks.seal(entered, self._count, self._late_after):
             raise BatchError(
                 "another program has begun to fill a batch of the same key since: no callback comes for this one"
+            )
+
+    def _refuse_unsent(self) -> None:
+        if self._has_failed:
+            raise BatchError(
+                "members of this batch were not sent, and the error was caught in its block: no callback comes"
             )
 
     def _forget(self) -> None:
@@ -273,6 +288,11 @@ def _queue_of(then: object, dead: object) -> Queue:
                 f"{name}: the task {bound.task.name!r} is {'unique' if bound.task.unique else 'debounced'}, so its "
                 "call may be skipped: give another task"
             )
+        if bound.task.has_time:
+            raise TypeError(
+                f"{name}: options(at=...) or a time in expires= says when, and nobody knows when the batch ends: write "
+                "a delay, or expires=timedelta(...)"
+            )
         queues.append(bound.task.queue)
     if len({queue.name for queue in queues}) > 1:
         raise ValueError(
@@ -295,7 +315,7 @@ def _check_key(key: object) -> None:
     if not isinstance(key, str) or not key:
         raise TypeError(f"key is {key!r}: write a text, which isn't empty")
     size = len(key.encode(errors="surrogatepass"))
-    if size > MOST_KEY_BYTES or "\ud800" <= max(key) <= "\udfff":
+    if size > MOST_KEY_BYTES or any("\ud800" <= letter <= "\udfff" for letter in key):
         raise ValueError(f"a batch's key has {MOST_KEY_BYTES} bytes at most, and no half of a surrogate pair")
 
 

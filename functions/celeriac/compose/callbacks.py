@@ -37,10 +37,11 @@ def finish(sealed: Batch) -> None:
     """Do what the sealing of a batch asks for, as often as it is called. Raises AWS's errors."""
     if sealed.total is None or sealed.fired:
         return
-    if nodes.close(sealed.member(), sealed.total) == "all done":
+    is_over = nodes.close(sealed.member(), sealed.total) == "all done"
+    if sealed.dead_seen and not sealed.dead_told:
+        _tell(sealed)  # also if the dead member was redriven since, and has succeeded
+    if is_over:
         _fire(sealed)
-    elif sealed.dead_seen and not sealed.dead_told:
-        _tell(sealed)
 
 
 def succeeded(member: OfBatch) -> None:
@@ -64,11 +65,10 @@ def died(member: OfBatch, ref: str, queue: str) -> None:
     if nodes.dead(member, place) != "first dead":
         return
     batch = root.see_dead(member)
-    if batch is None:
-        return  # of an epoch that was aborted: nobody is told
-    if batch.is_sealed and not batch.dead_told:
+    # One that isn't sealed is told by who seals it. One of an epoch that was aborted (None) is told by nobody.
+    if batch is not None and batch.is_sealed and not batch.dead_told:
         _tell(batch)
-    nodes.has_told(member, place)  # else who seals it tells
+    nodes.has_told(member, place)
 
 
 def _fire(batch: Batch) -> None:

@@ -13,7 +13,7 @@ from celeriac.compose.stored import derived, stored
 from celeriac.declare import leaving
 from celeriac.declare.bound import Bound
 from celeriac.declare.handle import Handle, TaskCancelled, TaskFailedError, Waits
-from celeriac.enqueue.current import is_in_transaction
+from celeriac.enqueue import batches
 from celeriac.enqueue.send import send
 from celeriac.execute.off_loop import off_loop
 from celeriac.flow import steps as items
@@ -116,15 +116,10 @@ class Chain[R]:
     def enqueue(self) -> ChainHandle[R]:
         """Store the later steps, then send the first one. When this returns, AWS has all of them.
 
-        Raises what `task.enqueue` raises, TransactionError in an open transaction, and AWS's errors: then nothing runs.
+        Raises what `task.enqueue` raises, TransactionError in an open transaction and after the commit, and AWS's
+        errors: then nothing runs.
         """
-        if is_in_transaction():
-            from celeriac.enqueue.action import TransactionError  # noqa: PLC0415 - it needs boto3 and Powertools
-
-            raise TransactionError(
-                "a chain in a transaction would start before the commit: enqueue it afterwards, or in a task that the "
-                "transaction enqueues"
-            )
+        batches.check_may_begin("a chain")
         chain_id = os.urandom(16).hex()
         made = [self._made(chain_id, number) for number in range(len(self._steps))]
         later = [

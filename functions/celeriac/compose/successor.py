@@ -12,6 +12,7 @@ from celeriac.flow.steps import Step
 from celeriac.leases.result import Kept
 from celeriac.model.errors import CeleriacError
 from celeriac.model.following import OfChain
+from celeriac.model.message import NewerVersionError
 
 
 class ChainLostError(CeleriacError, LookupError):
@@ -25,7 +26,8 @@ class ResultLostError(CeleriacError, LookupError):
 def send_next(chain: OfChain, kept: Kept) -> None:
     """Send the step behind this one, if there is one. It gets the same id each time.
 
-    kept: the recorded result. Raises ChainLostError, ResultLostError, UnknownQueueError, and AWS's errors.
+    kept: the recorded result. Raises ChainLostError, ResultLostError, UnknownQueueError, NewerVersionError,
+    and AWS's errors.
     """
     if not chain.queue:
         return
@@ -40,6 +42,8 @@ def send_next(chain: OfChain, kept: Kept) -> None:
         raise ResultLostError(f"its step {at} takes the result, which is not kept: {kept.why_not}")
     try:
         parcel = _filled(parcel_of(step.message, queue, id=derived(chain.id, at)), step, kept)
+    except NewerVersionError:
+        raise  # a release that was rolled back has stored it: the message waits for the next one
     except (msgspec.MsgspecError, ValueError) as error:
         raise ChainLostError(
             f"its step {at} on the queue {chain.queue!r} can't be read: {type(error).__name__}"

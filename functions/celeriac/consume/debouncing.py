@@ -43,8 +43,11 @@ def is_bare(message: Message) -> bool:
 
 
 def is_gathered(task: Task[..., Any, Any], message: Message) -> bool:
-    """Whether a message is to be gathered: one that no tick has run yet."""
-    return task.debounce is not None and not debounce.is_tick(message.tick)
+    """Whether a message is to be gathered: one that no tick has run yet.
+
+    A batch or a chain waits for each message of its own: they were sent before their task was debounced.
+    """
+    return task.debounce is not None and not debounce.is_tick(message.tick) and not message.is_composed
 
 
 def dated(message: Message, sqs_record: SqsRecord) -> Message:

@@ -304,6 +304,8 @@ class Batch:
                 # Acknowledge it before another message of its key runs. That one takes over the record; if it then
                 # crashed this worker too, SQS would deliver this message again and the record would let it run.
                 self._delete([sqs_record])
+            if isinstance(outcome, Dead) and message is None and settled.acknowledged:
+                following.after_unread(received)
             self._report(outcome, message, received, started)
         except Exception as error:  # noqa: BLE001 - AWS can't be reached, or Celeriac has a bug: SQS delivers it again
             _log_unsettled(sqs_record.message_id, error)
@@ -333,6 +335,8 @@ class Batch:
             again = HandedBack("AWS can't be reached", until)
             self._ended[received.sqs_record.message_id] = again, message, received, seconds
             return Settled(acknowledged=False, again_at=until)
+        if isinstance(outcome, Dead) and settled.acknowledged:
+            following.after_unread(received)
         self._report(outcome, None, received, started)
         seconds = time.monotonic() - started
         self._ended[received.sqs_record.message_id] = outcome, message, received, seconds

@@ -81,7 +81,7 @@ def prepared(
     except NewerVersionError as error:
         return None, newer(error, received)
     if burst is None:
-        if message.batch is not None or message.chain is not None:
+        if message.is_composed:
             received.follows = Follows()
         return message, (yield from _checked(message, received, flow, gathering))
     if not isinstance(burst, Burst):

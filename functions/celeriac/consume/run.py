@@ -149,7 +149,14 @@ def _run_info(ready: Ready, received: Received) -> RunInfo:
     redriven = held.redriven if held is not None and is_its_keys else redrive_of(ready.redriven_from)
     life = sha256(redriven.encode()).hexdigest()[:12] if redriven else ""
     return RunInfo(
-        ready.task.name, message.id, message.attempt, received.worker.request_id, life=life, queue=received.queue
+        ready.task.name,
+        message.id,
+        message.attempt,
+        received.worker.request_id,
+        life=life,
+        queue=received.queue,
+        sent_as=message.task,
+        has_cursor=held is not None and held.cursor is not None,
     )
 
 

@@ -89,7 +89,7 @@ class Context(Struct, frozen=True):
         if self._refusal:
             raise TypeError(self._refusal)
         check_every(every)
-        batches.check_no_block("ctx.checkpoint(...)")
+        batches.begin_part("ctx.checkpoint(...)")
         if self._lease is not None and self._lease.in_transaction:
             from celeriac.enqueue.action import TransactionError  # noqa: PLC0415 - see `transaction`
 

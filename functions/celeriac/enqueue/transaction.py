@@ -32,6 +32,7 @@ from celeriac.model.continuing import Continue, cursor_text
 from celeriac.model.event import Emission, Event
 from celeriac.model.stop import Cancelled
 from celeriac.model.values import difference
+from celeriac.observe import running
 
 # Below DynamoDB's limit for a partition key. The key is the aggregate itself: only as a message group is it hashed.
 MOST_AGGREGATE_BYTES = 1024
@@ -170,7 +171,7 @@ class Transaction:
             )
         if self._refusal:
             raise TypeError(self._refusal)
-        batches.check_no_block("tx.checkpoint(...)")
+        batches.begin_part("tx.checkpoint(...)")
         self._cursor = cursor_text(cursor)
 
     def _row(self, row_type: str, aggregate: str | None, content: Mapping[str, str]) -> str:
@@ -275,6 +276,8 @@ class Transaction:
             completion = lease.completion(self._result, not_kept="" if self._has_result else NO_RESULT)
             commit(actions, Ending(completion, lease.is_completed))
             lease.committed = True
+            if (run := running.current()) is not None:
+                run.has_committed = True
 
 
 def _action(row_type: str, row: dict[str, Any]) -> Action:

@@ -155,16 +155,18 @@ def read(key: str) -> Item:
     return living(read_as_is(key))
 
 
-def read_many(keys: Sequence[str]) -> dict[str, Item]:
-    """Items by their keys, those that are there and haven't expired: a hundred in a call. The reads are weak.
+def read_many(keys: Sequence[str], *, strong: bool = False) -> dict[str, Item]:
+    """Items by their keys, those that are there and haven't expired: a hundred in a call.
 
-    Raises AWS's errors.
+    strong: strongly consistent reads, at twice the price of weak ones. Raises AWS's errors.
     """
     found: dict[str, Item] = {}
     for start in range(0, len(keys), _MOST_IN_A_READ):
         asked: Any = [key_of(key) for key in keys[start : start + _MOST_IN_A_READ]]
         while asked:
-            answer = client("dynamodb").batch_get_item(RequestItems={table(): {"Keys": asked}})
+            answer = client("dynamodb").batch_get_item(
+                RequestItems={table(): {"Keys": asked, "ConsistentRead": strong}}
+            )
             for item in answer["Responses"].get(table(), []):
                 it = living(plain(item) or {})
                 if it:

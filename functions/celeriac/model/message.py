@@ -91,6 +91,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What hooks send along, see `celeriac.model.headers`. A release that doesn't know them ignores them."""
 
     @property
+    def is_composed(self) -> bool:
+        """Whether a batch or a chain waits for this message."""
+        return self.batch is not None or self.chain is not None
+
+    @property
     def turn(self) -> str:
         """A text that is different for each run of one id: `<attempt>`, or `<attempt>.<step>` after uncharged runs."""
         return f"{self.attempt}.{self.step}" if self.step else str(self.attempt)

@@ -23,6 +23,12 @@ class RunInfo(Struct, eq=False):
     """Which redrive of the message it is; empty if there was none."""
     queue: Queue | None = None
     """The queue that the message came from; None if the run isn't that of a task's function."""
+    sent_as: str = ""
+    """The task's name in the message; `task` is another one if it was renamed since."""
+    has_cursor: bool = False
+    """Whether the run went on from a cursor, or has given one."""
+    has_committed: bool = False
+    """Whether it has recorded the success, in a transaction: nothing of it is done again."""
     batches: set[str] = field(default_factory=set)
     """The names of the batches without a key that the run has begun."""
     open_batches: int = 0

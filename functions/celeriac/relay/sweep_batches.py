@@ -16,8 +16,7 @@ from celeriac.observe import metrics
 from celeriac.observe.log import logger
 from celeriac.observe.metric_names import Metric
 
-MOST = 100
-"""So many batches of a partition are looked at in a sweep."""
+IN_A_PAGE = 100
 MOST_COUNTED = 1_000
 """To an alarm a thousand late batches are as much as a million."""
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(hours=1)
@@ -41,17 +40,24 @@ def sweep_batches(until: datetime) -> None:
 
 def _look_at_due(partitions: Sequence[str], until: datetime) -> None:
     for partition in partitions:
-        for batch_id in root.listed(partition, MOST, until=datetime.now(UTC)):
-            if datetime.now(UTC) > until:
-                return
-            _look_at(batch_id)
+        # All that is due, as far as time goes: what can't be put off mustn't hide those behind it.
+        for page in root.pages(partition, IN_A_PAGE, until=datetime.now(UTC)):
+            for batch_id in page:
+                if datetime.now(UTC) > until:
+                    return
+                _look_at(batch_id)
 
 
 def _look_at(batch_id: str) -> None:
     try:
-        batch = root.read(batch_id)
+        try:
+            batch = root.read(batch_id)
+        except (ValueError, TypeError, ArithmeticError):
+            root.put_off(batch_id, datetime.now(UTC) + LONGEST)
+            raise
         if batch is None or batch.fired:
-            return  # the index is a second behind
+            root.leave_if_over(batch_id)  # the index is a second behind, or it holds what is no batch
+            return
         try:
             if batch.is_sealed:
                 callbacks.finish(batch)

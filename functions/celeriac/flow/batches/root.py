@@ -1,6 +1,7 @@
 """The writes on a batch's root: it is entered, sealed, and told what has ended. Each is idempotent."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -221,6 +222,33 @@ def leave_index(batch: Batch) -> bool:
     return not isinstance(rows.update(items.root_of(batch.id), write, lives_until=None), Refused)
 
 
+def leave_if_over(batch_id: str) -> None:
+    """Take an item out of the index that is no batch, or one that has fired, or whose time is over.
+
+    Somebody who may write under a queue's prefix can put any item there. Raises AWS's errors.
+    """
+    write = Write(
+        "attribute_exists(#due) AND "
+        f"(attribute_not_exists(#epoch) OR attribute_exists(#fired) OR {rows.EXPIRES_AT} < :alive)",
+        {":alive": rows.now() // 1_000_000},
+        [],
+        ["#due", "#due_at"],
+        names={name: _NAMES[name] for name in ("#epoch", "#fired", "#due", "#due_at")},
+    )
+    rows.update(items.root_of(batch_id), write, lives_until=None)
+
+
+def put_off(batch_id: str, at: datetime) -> None:
+    """Let the sweeper look again at what it can't read. Raises AWS's errors."""
+    write = Write(
+        "attribute_exists(#due)",
+        {":due_at": text_of(rows.microseconds(at))},
+        ["#due_at = :due_at"],
+        names={name: _NAMES[name] for name in ("#due", "#due_at")},
+    )
+    rows.update(items.root_of(batch_id), write, lives_until=None)
+
+
 def shard(kind: str, root: str) -> str:
     """The partition of the index in which a root stands."""
     return f"{kind}-{sum(root.encode()) % SHARDS}"
@@ -237,17 +265,27 @@ def text_of(microseconds: int) -> str:
 
 
 def listed(partition: str, most: int, *, until: datetime | None = None) -> list[str]:
-    """The ids of the batches of a partition, those first that are due first; only those due by `until`.
+    """The ids of `most` batches of a partition, those first that are due first; only those due by `until`.
 
     The index is a second or so behind. Raises AWS's errors.
     """
+    return next(pages(partition, most, until=until))
+
+
+def pages(partition: str, size: int, *, until: datetime | None = None) -> Iterator[list[str]]:
+    """All of them, a page at a time, and one page at least: what was looked at and stays due hides none behind it."""
     request: dict[str, Any] = {
         "KeyConditionExpression": f"{DUE} = :due",
         "ExpressionAttributeValues": {":due": {"S": partition}},
-        "Limit": most,
+        "Limit": size,
     }
     if until is not None:
         request["KeyConditionExpression"] += f" AND {DUE_AT} <= :until"
         request["ExpressionAttributeValues"][":until"] = {"S": text_of(rows.microseconds(until))}
-    answer = client("dynamodb").query(TableName=rows.table(), IndexName=names.flow_index(), **request)
-    return [items.id_of(item[rows.KEY]["S"]) for item in answer["Items"]]
+    while True:
+        answer = client("dynamodb").query(TableName=rows.table(), IndexName=names.flow_index(), **request)
+        keys = [item[rows.KEY]["S"] for item in answer["Items"]]
+        yield [items.id_of(key) for key in keys if key.startswith(rows.BATCH)]
+        if "LastEvaluatedKey" not in answer:
+            return
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

@@ -95,7 +95,7 @@ def dead_members(batch: Batch | None, *, after: int = -1, most: int = 100) -> li
         if len(found) >= most:
             break
     member = batch.member()
-    known = rows.read_many([items.dead_of(member, index) for index in found[:most]])
+    known = rows.read_many([items.dead_of(member, index) for index in found[:most]], strong=True)
     made = [(index, known.get(items.dead_of(member, index), {})) for index in found[:most]]
     return [DeadMember(index, str(item.get("ref", "")), str(item.get("queue", ""))) for index, item in made]
 
@@ -128,5 +128,5 @@ def _read(member: Any, level: int, numbers: Sequence[int]) -> Iterator[tuple[int
     for start in range(0, len(numbers), _AT_ONCE):
         some = numbers[start : start + _AT_ONCE]
         keys = {number: items.node_of(member, Place(level, number, 0)) for number in some}
-        found = rows.read_many(list(keys.values()))
+        found = rows.read_many(list(keys.values()), strong=True)
         yield from ((number, found.get(keys[number], {})) for number in some)
