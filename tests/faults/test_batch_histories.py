@@ -21,6 +21,8 @@ from celeriac import RESULT, Backoff, Context, PartialFailureError, Queue, Rejec
 from celeriac.aws import sqs
 from celeriac.aws.client import client
 from celeriac.flow.batches import root, tree
+from celeriac.leases import lease
+from celeriac.leases.states import DEAD
 from celeriac.model.message import decode
 from celeriac.testing import Sandbox, WorkerDied, die
 from celeriac.testing.calls import Call
@@ -45,7 +47,7 @@ class World:
         self.is_calm = False
         self.early: list[str] = []
         self.died: set[tuple[str, str]] = set()
-        """The batches, each in an epoch, of which a member was a dead letter with a reason."""
+        """The batches, each in an epoch, of which a member was recorded as a dead letter."""
 
     def meet(self) -> None:
         """Fail, as chance will have it."""
@@ -250,8 +252,10 @@ def _twice(call: Call) -> Any:
 
 def _note_letters(sandbox: Sandbox) -> None:
     for letter in _letters(sandbox):
-        its = decode(letter.body).batch
-        if letter.failure is not None and its is not None and its.index is not None:
+        its, record = decode(letter.body).batch, lease.look_up(letter.task, letter.args["name"], timedelta())
+        # Without that record the letter is superfluous: its worker died before it could write it. The message goes on.
+        is_dead = (record.get("status"), record.get("task_id")) == (DEAD, letter.id)
+        if is_dead and its is not None and its.index is not None:
             _world.died.add((its.id, its.epoch))
 
 
