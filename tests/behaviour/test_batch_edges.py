@@ -351,6 +351,15 @@ def test_a_callback_sees_what_was_written_just_before(sandbox: Sandbox) -> None:
     assert all(strong)
 
 
+def test_a_callback_that_aws_refused_comes_when_aws_is_back(sandbox: Sandbox) -> None:
+    with sandbox.worker():
+        sandbox.outage("sqs", for_=timedelta(minutes=3), code="InternalServerError")
+        with celeriac.batch(then=g_then.bind(), key="a"):
+            pass  # its end is refused, and so is the sweeper's first try
+    sandbox.drain()
+    assert ran["then"] == 1
+
+
 def test_members_of_an_aborted_run_write_on_the_root_once_a_leaf(sandbox: Sandbox) -> None:
     """A root may be 190 KB, and each of its writes is paid by the KB."""
     rejected.update(range(20))

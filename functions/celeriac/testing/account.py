@@ -16,6 +16,7 @@ from celeriac.declare import registry
 from celeriac.enqueue.outbox_row import UNCLAIMED, WAITING
 from celeriac.flow import breaker, rows
 from celeriac.flow.batches import root
+from celeriac.flow.batches.status import status_of
 from celeriac.leases.history import ENDED_AT, LISTED, RUN_OF
 from celeriac.model import declared, names, payload
 from celeriac.model.queue import Queue, keep_history
@@ -200,15 +201,31 @@ def has_unclaimed(stage: str) -> bool:
 
 
 def batch_due(stage: str) -> datetime | None:
-    """When the sweeper first looks at a batch that is sealed and hasn't fired. Its later looks find nothing new."""
+    """When the sweeper finds something at a batch that is sealed and hasn't fired.
+
+    That is its first look. A later one finds something new only if the look before it was in an outage.
+    """
     items = _in_moto("dynamodb").tables[names.flow_table(stage)].items
-    roots = [row.attrs for key, row in items.items() if key.value.startswith(rows.BATCH) and root.DUE_AT in row.attrs]
-    found = [
-        (rows.instant(int(one["sealed_at"].value)), datetime.fromisoformat(one[root.DUE_AT].value))
-        for one in roots
-        if "sealed_at" in one
-    ]
-    return min((due for sealed, due in found if due <= sealed + root.SEALED_AGAIN_AFTER), default=None)
+    roots = {
+        key.value: row.attrs
+        for key, row in items.items()
+        if key.value.startswith(rows.BATCH) and root.DUE_AT in row.attrs and "sealed_at" in row.attrs
+    }
+    found = []
+    for key, attributes in roots.items():
+        due = datetime.fromisoformat(attributes[root.DUE_AT].value)
+        is_first = due <= rows.instant(int(attributes["sealed_at"].value)) + root.SEALED_AGAIN_AFTER
+        if is_first or _waits_for_nothing(key.removeprefix(rows.BATCH)):
+            found.append(due)
+    return min(found, default=None)
+
+
+def _waits_for_nothing(batch_id: str) -> bool:
+    """Whether a callback of a batch is due."""
+    batch = root.read(batch_id)
+    if batch is None or batch.fired:
+        return False
+    return (batch.dead_seen and not batch.dead_told) or status_of(batch).state == "succeeded"
 
 
 def _outbox_rows(stage: str) -> list[Any]:
