@@ -1,4 +1,4 @@
-"""What a person can do for a batch that hasn't ended: send what is due, give it up. And where its dead members are."""
+"""What a person can do for a batch that hasn't ended."""
 
 from celeriac.compose import callbacks
 from celeriac.flow.batches import root

@@ -45,7 +45,7 @@ def is_bare(message: Message) -> bool:
 def is_gathered(task: Task[..., Any, Any], message: Message) -> bool:
     """Whether a message is to be gathered: one that no tick has run yet.
 
-    A batch or a chain waits for each message of its own: they were sent before their task was debounced.
+    A message of a batch or a chain isn't gathered, because something waits for it. Its task was debounced later.
     """
     return task.debounce is not None and not debounce.is_tick(message.tick) and not message.is_composed
 

@@ -215,13 +215,13 @@ def batch_due(stage: str) -> datetime | None:
     for key, attributes in roots.items():
         due = datetime.fromisoformat(attributes[root.DUE_AT].value)
         is_first = due <= rows.instant(int(attributes["sealed_at"].value)) + root.SEALED_AGAIN_AFTER
-        if is_first or _waits_for_nothing(key.removeprefix(rows.BATCH)):
+        if is_first or _owes_a_callback(key.removeprefix(rows.BATCH)):
             found.append(due)
     return min(found, default=None)
 
 
-def _waits_for_nothing(batch_id: str) -> bool:
-    """Whether a callback of a batch is due."""
+def _owes_a_callback(batch_id: str) -> bool:
+    """Whether a callback of a batch is due, and wasn't sent."""
     batch = root.read(batch_id)
     if batch is None or batch.fired:
         return False

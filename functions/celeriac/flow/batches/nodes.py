@@ -79,8 +79,7 @@ def _sized(batch: OfBatch, place: Place, last: Last) -> Item:
 
 def _above(place: Place, node: Item) -> Place | News:
     """Where to count a node that is full; the news if it is the top, or isn't full."""
-    size = int(node.get(SIZE, tree.WIDTH))
-    if sum(child < size for child in node.get(DONE, ())) < size:
+    if len(node.get(DONE, ())) < int(node.get(SIZE, tree.WIDTH)):
         return ""
     return "all done" if int(node.get(TOP, 0)) else tree.above(place)
 

@@ -273,7 +273,10 @@ def listed(partition: str, most: int, *, until: datetime | None = None) -> list[
 
 
 def pages(partition: str, size: int, *, until: datetime | None = None) -> Iterator[list[str]]:
-    """All of them, a page at a time, and one page at least: what was looked at and stays due hides none behind it."""
+    """All ids of a partition, in the same order, `size` items a page. There is one page at least, maybe an empty one.
+
+    Raises AWS's errors.
+    """
     request: dict[str, Any] = {
         "KeyConditionExpression": f"{DUE} = :due",
         "ExpressionAttributeValues": {":due": {"S": partition}},
